@@ -1,0 +1,3 @@
+"""FineDiving-Pose: diving video into skeletons, and skeletons into scores."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,88 @@
+"""The program ``fdpose``: its commands, and what becomes of an error."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from finediving_pose import __version__, console
+
+COMMANDS: dict[str, str] = {
+    "doctor": "Look at",
+    "convert": "Labels",
+    "finetune-hrnet": "Models",
+    "finetune-detector": "Models",
+    "eval-hrnet": "Models",
+    "extract": "Video",
+    "demo": "Look at",
+}
+"""Each command and the heading it stands under; command ``a-b`` lives in ``cli/a_b.py`` as ``command``."""
+
+app = typer.Typer(
+    name="fdpose",
+    help="Diving video into skeletons, and skeletons into scores.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_verbosity = 0
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"fdpose {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="More log; -vv shows tracebacks.")] = 0,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    global _verbosity
+    _verbosity = verbose
+    console.setup_logging(verbose)
+
+
+for _name, _panel in COMMANDS.items():
+    if not (__import__("pathlib").Path(__file__).parent / f"{_name.replace('-', '_')}.py").exists():
+        continue  # TEMPORARY while the commands are being written
+    _module = import_module(f"finediving_pose.cli.{_name.replace('-', '_')}")
+    app.command(_name, rich_help_panel=_panel)(_module.command)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run ``fdpose`` with the given arguments (default: the program's own) and return its exit code."""
+    console.setup_logging()
+    try:
+        app(arguments)
+    except SystemExit as end:  # how typer ends, after --help and after an unknown option alike
+        return end.code if isinstance(end.code, int) else console.EXIT_DONE
+    except console.FdposeError as error:
+        console.log.error("%s", error)
+        _traceback_if_wanted()
+        return error.exit_code
+    except KeyboardInterrupt:
+        return console.EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the border to the user: a traceback only when asked for
+        console.log.error("internal error: %s: %s (fdpose -vv … shows where)", type(error).__name__, error)
+        _traceback_if_wanted()
+        return console.EXIT_SOME_FAILED
+    return console.EXIT_DONE
+
+
+def _traceback_if_wanted() -> None:
+    if _verbosity >= 2:
+        traceback.print_exc(file=sys.stderr)
+
+
+def main() -> None:
+    """Entry point of the script."""
+    sys.exit(run())

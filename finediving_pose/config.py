@@ -1,0 +1,130 @@
+"""Typed settings: presets in YAML, overridden by ``key=value``; an unknown key is refused with its nearest name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from finediving_pose.console import UsageError
+from finediving_pose.manifest import write_text
+
+
+class Settings(BaseModel):
+    """Base of every settings class: immutable, and no key that is not declared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def load_settings(
+    cls: type[SettingsT], presets: Path, preset: str, overrides: Iterable[str] = (), **given: Any
+) -> SettingsT:
+    """Build settings from a preset, then ``key=value`` overrides, then the keyword arguments that are not None.
+
+    Args:
+        cls: The settings class; its defaults fill what the preset leaves out.
+        presets: A folder of ``<preset>.yaml``.
+        preset: The preset's name, or a path of a YAML file.
+        overrides: ``key=value`` texts, the value in YAML (``lr=1e-3``, ``sizes=[192,256]``, ``group.key=1``).
+        given: Values of command-line options of their own.
+
+    Raises:
+        UsageError: If the preset, a key or a value is not usable; says which and what would be.
+    """
+    path = _preset_path(presets, preset)
+    values = read_yaml(path)
+    for text in overrides:
+        _override(values, text)
+    values.update({key: value for key, value in given.items() if value is not None})
+    return validate_settings(cls, values, str(path.name))
+
+
+def validate_settings(cls: type[SettingsT], values: Mapping[str, Any], origin: str) -> SettingsT:
+    """Check values against a settings class.
+
+    Raises:
+        UsageError: With one line for each unknown key or unusable value.
+    """
+    try:
+        return cls.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [_explain(cls, item) for item in error.errors()]
+        raise UsageError(f"{origin}: " + "; ".join(lines)) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping with the safe loader; an empty file is an empty mapping.
+
+    Raises:
+        UsageError: If the file is absent, no YAML, or no mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not readable as YAML: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: expected `key: value` lines, found a {type(content).__name__}")
+    return content
+
+
+def write_settings(path: Path, settings: Settings) -> None:
+    """Write settings as YAML, all values by name, in the order they are declared."""
+    write_text(path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean …?)`` for the known word most like `word`, or the known ones, or nothing."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    if close:
+        return f" (did you mean {close[0]}?)"
+    return f" (known: {', '.join(names)})" if names else ""
+
+
+def _preset_path(presets: Path, preset: str) -> Path:
+    if preset.endswith((".yaml", ".yml")):
+        return Path(preset)
+    known = [path.stem for path in presets.glob("*.yaml")]
+    if preset not in known:
+        raise UsageError(f"no preset named {preset!r}{nearest(preset, known)}")
+    return presets / f"{preset}.yaml"
+
+
+def _override(values: dict[str, Any], text: str) -> None:
+    key, equals, raw = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"{text!r}: expected key=value")
+    try:
+        value = yaml.safe_load(raw)
+    except yaml.YAMLError:
+        value = raw
+    *groups, last = key.strip().split(".")
+    target = values
+    for group in groups:
+        target = target.setdefault(group, {})
+        if not isinstance(target, dict):
+            raise UsageError(f"{text!r}: {group} is a single value, it has no key {last}")
+    target[last] = value
+
+
+def _explain(cls: type[BaseModel], item: Any) -> str:
+    location = [str(part) for part in item["loc"]]
+    key = ".".join(location)
+    if item["type"] != "extra_forbidden":
+        return f"{key}: {item['msg']}, found {item.get('input')!r}"
+    fields = cls.model_fields
+    for part in location[:-1]:
+        annotation = fields[part].annotation if part in fields else None
+        fields = getattr(annotation, "model_fields", {})
+    return f"unknown key {key}{nearest(location[-1], fields)}"

@@ -1,0 +1,1 @@
+"""From clips to skeletons. Detector and pose estimator come in as callables."""

@@ -1,0 +1,199 @@
+"""Who wrote this, from what: hashes, versions, seed, device, time; and writing that never leaves half a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from finediving_pose import __version__
+
+PACKAGES = (
+    "fdpose",
+    "numpy",
+    "opencv-python-headless",
+    "torch",
+    "onedl-mmengine",
+    "mmengine",
+    "mmcv",
+    "mmcv-lite",
+    "mmdet",
+    "mmpose",
+    "pytorch-lightning",
+    "ray",
+)
+MANIFEST_NAME = "manifest.json"
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yield a temporary path in `target`'s folder; rename it to `target` when the block ends well.
+
+    After an error the temporary file is removed and `target` is as it was. The data is flushed to the disk
+    before the rename, so that a power cut leaves the old file or the new one.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write UTF-8 text atomically, with ``\\n`` line ends on every system."""
+    write_bytes(target, text.encode("utf-8"))
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write bytes atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(target: Path, value: Any, indent: int | None = 2) -> None:
+    """Write strict JSON atomically.
+
+    Raises:
+        ValueError: If `value` holds NaN or infinity, which JSON does not have.
+    """
+    write_text(target, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def append_json_line(target: Path, value: Any) -> None:
+    """Append one line of JSON and flush it to the disk; a reader sees all of the line or none."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+    with target.open("ab") as file:
+        file.write(line.encode("utf-8"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a JSON-lines file; a last line cut off by a crash is left out, an absent file is empty."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    records = [json.loads(line) for line in lines[:-1] if line.strip()]
+    return records  # what follows the last newline was never finished
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_files(paths: Iterable[Path], root: Path) -> str:
+    """Return one SHA-256 over several files: their paths below `root` and their contents, in sorted order."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(f"{path.relative_to(root).as_posix()}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Return the SHA-256 of a value of JSON types, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+class Manifest:
+    """The record beside an output: what ran, on what, from what, and how long.
+
+    Use :func:`recording` around the work; it writes the manifest also when the work fails.
+    """
+
+    def __init__(self, folder: Path, **facts: Any) -> None:
+        self.path = folder / MANIFEST_NAME
+        self.warnings: list[str] = []
+        self._facts = facts
+        self._start = time.monotonic()
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def add(self, **facts: Any) -> None:
+        """Add facts of JSON types; a later value replaces an earlier one of the same name."""
+        self._facts.update(facts)
+
+    def write(self, status: str) -> None:
+        """Write the manifest with how the work ended: ``done``, ``failed: …`` or ``interrupted``."""
+        content = {
+            "status": status,
+            "started": self._started,
+            "seconds": round(time.monotonic() - self._start, 3),
+            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+            "fdpose": __version__,
+            "git_commit": git_commit(),
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "packages": package_versions(),
+            "warnings": self.warnings,
+            **self._facts,
+        }
+        write_json(self.path, content)
+
+
+@contextmanager
+def recording(folder: Path, **facts: Any) -> Iterator[Manifest]:
+    """Write ``manifest.json`` into `folder` when the block ends, however it ends."""
+    manifest = Manifest(folder, **facts)
+    status = "interrupted"
+    try:
+        yield manifest
+        status = "done"
+    except Exception as error:
+        status = f"failed: {type(error).__name__}: {error}"
+        raise
+    finally:
+        manifest.write(status)
+
+
+def package_versions(names: Iterable[str] = PACKAGES) -> Mapping[str, str]:
+    """Return the installed version of each package of `names` that is installed, without importing any."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit() -> str | None:
+    """Return the commit of the source tree this code runs from, with ``+`` for local changes; None if installed."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        return commit + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    run = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10)
+    return run.stdout.strip()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

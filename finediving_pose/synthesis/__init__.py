@@ -1,0 +1,1 @@
+"""Invented divers with known truth."""
