@@ -6,10 +6,11 @@ at (0, 0). Frames and joints count from 0. A missing coordinate is NaN.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,6 +167,43 @@ class Detections:
     def __post_init__(self) -> None:
         _expect("scores", self.scores, (len(self.boxes),))
         _expect("boxes", self.boxes, (len(self.scores), 4))
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One person cut out of a frame, as the pose net wants it; all that is kept of the frame until the net runs.
+
+    Attributes:
+        pixels: (h, w, 3) uint8, BGR.
+        to_frame: (2, 3) float64, maps (x, y, 1) of the crop to pixels of the raw frame.
+    """
+
+    pixels: NDArray[np.uint8]
+    to_frame: FloatArray
+
+
+class Detector(Protocol):
+    """Finds people. `identity` names weights and settings in JSON types: it decides what a rerun redoes."""
+
+    identity: dict[str, Any]
+
+    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """Return the people in each (H, W, 3) uint8 BGR image; the images may differ in size."""
+        ...
+
+
+class PoseEstimator(Protocol):
+    """Finds the joints of one person in each box. `identity` as in :class:`Detector`."""
+
+    identity: dict[str, Any]
+
+    def crop(self, image: NDArray[np.uint8], box: FloatArray) -> Crop:
+        """Cut the (4,) px box, widened to the net's shape, out of an (H, W, 3) uint8 BGR image."""
+        ...
+
+    def __call__(self, crops: Sequence[Crop]) -> tuple[FloatArray, FloatArray]:
+        """Return keypoints (N, 16, 2) float32 px of the raw frames and scores (N, 16) float32 in [0, 1]."""
+        ...
 
 
 @dataclass(frozen=True)
