@@ -1,0 +1,160 @@
+"""How far predicted keypoints and boxes are from labelled ones: PCK, PCKh, OKS and IoU.
+
+Keypoints are (N, 16, 2) px, one athlete a frame. `valid` is (N, 16) bool, True where the joint was labelled
+(visible or occluded); what the label holds elsewhere is not looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.skeleton import HEAD_SEGMENT, HIPS, LIMB_JOINTS, OKS_SIGMAS, SHOULDERS, flip_index
+
+FloatArray = NDArray[np.floating[Any]]
+BoolArray = NDArray[np.bool_]
+
+TORSO_THRESHOLD = 0.2
+HEAD_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class PckResult:
+    """Which share of the labelled joints was found.
+
+    Attributes:
+        per_joint: (16,) float64 in [0, 1], NaN for a joint that no counted frame has labelled.
+        mean: The share over all joints of all counted frames, each label weighing the same; NaN without any.
+        limb_mean: The same over the twelve joints of arms and legs.
+        count: (16,) int64, how many labels each share rests on.
+        frames: How many frames were counted.
+        frames_left_out: How many were not, because their reference length is zero or unknown.
+    """
+
+    per_joint: NDArray[np.float64]
+    mean: float
+    limb_mean: float
+    count: NDArray[np.int64]
+    frames: int
+    frames_left_out: int
+
+
+def pck(
+    pred: FloatArray,
+    true: FloatArray,
+    valid: BoolArray,
+    reference: FloatArray,
+    threshold: float,
+    swap_tolerant: bool = False,
+) -> PckResult:
+    """Percentage of correct keypoints: found at a distance of at most `threshold` × reference length.
+
+    Args:
+        pred: (N, 16, 2) px; a NaN is a miss.
+        true: (N, 16, 2) px.
+        valid: (N, 16), which joints were labelled; the others are not counted.
+        reference: (N,) px; a frame where it is zero, negative or NaN is left out and reported as such.
+        threshold: Share of the reference length.
+        swap_tolerant: Take, frame by frame, the better of the prediction and the prediction with left and right
+            exchanged: how good the body is when the sides do not matter.
+    """
+    usable = np.isfinite(reference) & (np.nan_to_num(reference) > 0)
+    true, valid, limit = true[usable], valid[usable], threshold * reference[usable]
+    hits = _hits(pred[usable], true, valid, limit)
+    if swap_tolerant:
+        exchanged = _hits(pred[usable][:, flip_index()], true, valid, limit)
+        better = exchanged.sum(axis=1) > hits.sum(axis=1)
+        hits[better] = exchanged[better]
+    found, count = hits.sum(axis=0), valid.sum(axis=0)
+    limbs = list(LIMB_JOINTS)
+    return PckResult(
+        per_joint=_share(found, count),
+        mean=float(_share(found.sum(), count.sum())),
+        limb_mean=float(_share(found[limbs].sum(), count[limbs].sum())),
+        count=count.astype(np.int64),
+        frames=int(usable.sum()),
+        frames_left_out=int((~usable).sum()),
+    )
+
+
+def pck_torso(pred: FloatArray, true: FloatArray, valid: BoolArray, swap_tolerant: bool = False) -> PckResult:
+    """PCK@0.2 of the label's torso length, mid-shoulders to mid-hips."""
+    return pck(pred, true, valid, torso_length(_labelled(true, valid)), TORSO_THRESHOLD, swap_tolerant)
+
+
+def pckh(pred: FloatArray, true: FloatArray, valid: BoolArray, swap_tolerant: bool = False) -> PckResult:
+    """PCKh@0.5 of the label's segment from head top to upper neck.
+
+    This is NOT the official MPII PCKh, whose head size is 0.6 times the diagonal of a head rectangle that
+    labels of 16 joints do not have; the two are not comparable.
+    """
+    return pck(pred, true, valid, head_length(_labelled(true, valid)), HEAD_THRESHOLD, swap_tolerant)
+
+
+def torso_length(true: FloatArray) -> NDArray[np.float64]:
+    """Return (N,) px from mid-shoulders to mid-hips of (N, 16, 2); NaN where one of the four joints is missing."""
+    return _length(true[:, list(SHOULDERS)].mean(axis=1), true[:, list(HIPS)].mean(axis=1))
+
+
+def head_length(true: FloatArray) -> NDArray[np.float64]:
+    """Return (N,) px from head top to upper neck of (N, 16, 2); NaN where one of them is missing."""
+    return _length(true[:, HEAD_SEGMENT[0]], true[:, HEAD_SEGMENT[1]])
+
+
+def oks(pred: FloatArray, true: FloatArray, valid: BoolArray, area: FloatArray) -> NDArray[np.float64]:
+    """Object keypoint similarity as COCO defines it: the mean over labelled joints of exp(−d² / (2·area·k²)).
+
+    k is twice :data:`skeleton.OKS_SIGMAS`.
+
+    Args:
+        pred: (N, 16, 2) px; a NaN contributes 0.
+        true: (N, 16, 2) px.
+        valid: (N, 16), which joints were labelled.
+        area: (N,) px², of the athlete's box.
+
+    Returns:
+        (N,) in [0, 1]; NaN where no joint is labelled or the area is zero or unknown.
+    """
+    squared = ((pred.astype(np.float64) - true) ** 2).sum(axis=-1)
+    scale = np.where(area > 0, area, np.nan)[:, None]
+    similarity = np.exp(-squared / (2 * scale * (2 * OKS_SIGMAS) ** 2))
+    total = np.where(valid & ~np.isnan(squared), similarity, 0.0).sum(axis=1)
+    return np.where(area > 0, _share(total, valid.sum(axis=1)), np.nan)
+
+
+def box_iou(a: FloatArray, b: FloatArray) -> NDArray[np.float64]:
+    """Return the (N, M) intersection over union of (N, 4) and (M, 4) boxes, ``x1, y1, x2, y2`` px.
+
+    A pair with a NaN box, or with two boxes without area, has 0: it does not overlap.
+    """
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    overlap = np.clip(high - low, 0, None).prod(axis=-1)
+    union = _box_area(a)[:, None] + _box_area(b)[None] - overlap
+    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+
+
+def _hits(pred: FloatArray, true: FloatArray, valid: BoolArray, limit: FloatArray) -> BoolArray:
+    distance = np.linalg.norm(pred.astype(np.float64) - true, axis=-1)
+    return valid & (distance <= limit[:, None])  # NaN compares as False: a missing prediction is a miss
+
+
+def _labelled(true: FloatArray, valid: BoolArray) -> FloatArray:
+    return np.where(valid[..., None], true, np.nan)
+
+
+def _length(start: FloatArray, end: FloatArray) -> NDArray[np.float64]:
+    return np.linalg.norm(start.astype(np.float64) - end, axis=-1)
+
+
+def _box_area(boxes: FloatArray) -> FloatArray:
+    return np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=-1)
+
+
+def _share(part: Any, whole: Any) -> NDArray[np.float64]:
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
