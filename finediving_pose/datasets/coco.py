@@ -1,0 +1,225 @@
+"""COCO keypoints with our 16 joints; the bounding box is the one that was drawn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finediving_pose.console import DataError
+from finediving_pose.datasets.checks import (
+    Findings,
+    Problem,
+    checked_box,
+    checked_image_name,
+    checked_joints,
+    checked_key,
+    image_size,
+    item_name,
+    load_json,
+    numbers,
+    whole_number,
+)
+from finediving_pose.datasets.labels import LabelSet, default_images
+from finediving_pose.manifest import write_text
+from finediving_pose.records import FloatArray, LabelledFrame, Visibility
+from finediving_pose.skeleton import JOINTS, LIMBS, NUM_JOINTS, joint_id
+
+CATEGORY_ID = 1
+
+
+def coco_categories() -> list[dict[str, Any]]:
+    """Return the one category: our joints in our order, limbs as 1-based joint pairs."""
+    return [
+        {
+            "id": CATEGORY_ID,
+            "name": "person",
+            "supercategory": "person",
+            "keypoints": list(JOINTS),
+            "skeleton": [[a + 1, b + 1] for a, b in LIMBS],
+        }
+    ]
+
+
+def to_coco(frames: Sequence[LabelledFrame], sizes: Mapping[str, tuple[int, int]] | None = None) -> dict[str, Any]:
+    """Return a COCO keypoint data set of JSON types, ready for pycocotools.
+
+    Image ids count from 1 in the order of the images' first frames, annotation ids from 1 in the order of
+    `frames`; `bbox` is the drawn box as x, y, width, height px, `area` its area in px². A frame without a box has
+    neither of the two. Missing joints are 0, 0, 0. Match, dive, frame number and ``box_estimated`` are kept as
+    further keys of the annotation.
+
+    Args:
+        frames: The labels.
+        sizes: (width, height) px by image name, for frames that do not say; an image without has no such keys.
+    """
+    ids: dict[str, int] = {}
+    images: list[dict[str, Any]] = []
+    for frame in frames:
+        if frame.image not in ids:
+            ids[frame.image] = len(ids) + 1
+            images.append({"id": ids[frame.image], "file_name": frame.image, **_size_keys(frame, sizes or {})})
+    annotations = [_annotation(frame, number, ids[frame.image]) for number, frame in enumerate(frames, start=1)]
+    return {
+        "info": {"description": "FineDiving-Pose keypoints, MPII's 16 joints", "version": "1.0"},
+        "licenses": [],
+        "images": images,
+        "annotations": annotations,
+        "categories": coco_categories(),
+    }
+
+
+def write(path: Path, labels: LabelSet) -> list[Problem]:
+    """Write a COCO keypoint file; report frames without a box and images of unknown size."""
+    sizes = {frame.image: size for frame in labels.frames if (size := labels.image_size(frame)) is not None}
+    content = to_coco(labels.frames, sizes)
+    write_text(path, json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
+    unknown = sum("width" not in image for image in content["images"])
+    without_box = sum(frame.box is None for frame in labels.frames)
+    problems: list[Problem] = []
+    findings = Findings(str(path), problems)
+    if unknown:
+        findings.warning("images", f"{unknown} of unknown size have no width and height, which most readers need")
+    if without_box:
+        findings.warning("annotations", f"{without_box} frames without an athlete box have no bbox and area")
+    return problems
+
+
+def read(path: Path, images: Path | None = None) -> LabelSet:
+    """Read a COCO keypoint file whose category names our 16 joints, in any order and usual spelling.
+
+    Raises:
+        DataError: If it is no COCO file, or its keypoints are another skeleton's.
+    """
+    content = load_json(path)
+    lists = ("images", "annotations", "categories")
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in lists):
+        raise DataError(f"{path}: no COCO file: expected an object with the lists {', '.join(lists)}")
+    orders = _joint_orders(path, content["categories"])
+    problems: list[Problem] = []
+    by_id = {image["id"]: image for image in content["images"] if isinstance(image, dict) and _is_id(image.get("id"))}
+    frames = []
+    for position, annotation in enumerate(content["annotations"]):
+        frame = _frame(path, position, annotation, by_id, orders, problems)
+        if frame is not None:
+            frames.append(frame)
+    return LabelSet(tuple(frames), tuple(problems), default_images(path, images))
+
+
+def _size_keys(frame: LabelledFrame, sizes: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+    size = frame.size or sizes.get(frame.image)
+    return {} if size is None else {"width": int(size[0]), "height": int(size[1])}
+
+
+def _annotation(frame: LabelledFrame, identity: int, image_id: int) -> dict[str, Any]:
+    finite = np.isfinite(frame.keypoints).all(axis=1, keepdims=True)
+    points = np.where(finite, frame.keypoints, 0.0)
+    triples = [
+        value
+        for (x, y), visible in zip(points.tolist(), frame.visibility.tolist(), strict=True)
+        for value in (x, y, visible)
+    ]
+    annotation: dict[str, Any] = {
+        "id": identity,
+        "image_id": image_id,
+        "category_id": CATEGORY_ID,
+        "keypoints": triples,
+        "num_keypoints": int(frame.labelled.sum()),
+        "iscrowd": 0,
+    }
+    if frame.box is not None:
+        x1, y1, x2, y2 = (float(value) for value in frame.box)
+        annotation |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
+    extras = {"match": frame.match, "dive": frame.dive, "frame": frame.frame, "box_estimated": frame.box_estimated}
+    return annotation | {key: value for key, value in extras.items() if value not in (None, False)}
+
+
+def _joint_orders(path: Path, categories: Sequence[Any]) -> dict[Any, list[int]]:
+    """Return, for each category with our joints, where its keypoints stand among ours."""
+    orders: dict[Any, list[int]] = {}
+    found: list[str] = []
+    for category in categories:
+        names = category.get("keypoints") if isinstance(category, dict) else None
+        if not isinstance(names, list) or not _is_id(category.get("id")):
+            continue
+        ids = [joint_id(str(name)) for name in names]
+        if sorted(ids, key=lambda i: -1 if i is None else i) == list(range(NUM_JOINTS)):
+            orders[category["id"]] = [i for i in ids if i is not None]
+        found.append(", ".join(str(name) for name in names))
+    if not orders:
+        what = f"{len(found[0].split(', '))} keypoints ({found[0]})" if found else "no category with keypoints"
+        raise DataError(f"{path}: found {what}; expected our {NUM_JOINTS}: {', '.join(JOINTS)}. Nothing is invented")
+    return orders
+
+
+def _frame(
+    path: Path,
+    position: int,
+    annotation: Any,
+    images: Mapping[Any, Any],
+    orders: Mapping[Any, list[int]],
+    problems: list[Problem],
+) -> LabelledFrame | None:
+    findings = Findings(f"{path} annotation {position}", problems)
+    if not isinstance(annotation, dict):
+        findings.error("", f"expected an object, found a {type(annotation).__name__}; left out")
+        return None
+    image = images.get(annotation["image_id"]) if _is_id(annotation.get("image_id")) else None
+    if image is None:
+        findings.error("image_id", f"found {annotation.get('image_id')!r}, which no image has; left out")
+        return None
+    name = checked_image_name(image.get("file_name"), findings)
+    if name is None:
+        return None
+    findings.file = item_name(path, name)
+    if annotation.get("iscrowd"):
+        findings.warning("iscrowd", "a crowd, no single athlete; left out")
+        return None
+    category = annotation.get("category_id")
+    order = orders.get(category) if _is_id(category) else None
+    triples = numbers(annotation.get("keypoints"), 3 * NUM_JOINTS)
+    if order is None or triples is None:
+        findings.error("keypoints", f"expected {3 * NUM_JOINTS} numbers and a category with our joints; left out")
+        return None
+    points, visibility = _joints(triples.reshape(NUM_JOINTS, 3), order, findings)
+    box = checked_box(_box(annotation.get("bbox"), findings), findings)
+    return LabelledFrame(
+        image=name,
+        keypoints=points,
+        visibility=visibility,
+        box=box,
+        box_estimated=box is not None and annotation.get("box_estimated") is True,
+        size=image_size([image.get("width"), image.get("height")]),
+        match=checked_key(annotation.get("match"), "match", findings),
+        dive=checked_key(annotation.get("dive"), "dive", findings),
+        frame=whole_number(annotation.get("frame")),
+        source=path,
+    )
+
+
+def _joints(triples: FloatArray, order: Sequence[int], findings: Findings) -> tuple[FloatArray, Any]:
+    ours = np.empty_like(triples)
+    ours[list(order)] = triples
+    points, visibility = ours[:, :2], ours[:, 2]
+    for joint in np.flatnonzero(~np.isin(visibility, tuple(Visibility))):
+        findings.error(JOINTS[joint], f"found visibility {visibility[joint]:g}, expected 0, 1 or 2; joint left out")
+        visibility[joint] = Visibility.MISSING
+    points[(visibility == Visibility.MISSING) & (points == 0).all(axis=1)] = np.nan
+    return checked_joints(points, visibility.astype(np.uint8), findings)
+
+
+def _box(value: Any, findings: Findings) -> FloatArray | None:
+    if value is None:
+        return None
+    box = numbers(value, 4)
+    if box is None:
+        findings.error("bbox", f"found {value!r}, expected x, y, width, height; box left out")
+        return None
+    return np.array([box[0], box[1], box[0] + box[2], box[1] + box[3]])
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
