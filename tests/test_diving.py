@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from finediving_pose import diving
+from finediving_pose.datasets import restricted_pickle
 from finediving_pose.diving import DiveNumber, difficulty, parse, score
 
 
@@ -146,7 +147,6 @@ def test_an_impossible_award_is_named(award):
 
 @pytest.fixture(scope="module")
 def finediving(shared_data: Path) -> dict[tuple[str, int], dict[str, Any]]:
-    restricted_pickle = pytest.importorskip("finediving_pose.datasets.restricted_pickle")
     return restricted_pickle.load(shared_data / "finediving" / "FineDiving_coarse_annotation.pkl")
 
 
