@@ -1,0 +1,103 @@
+"""What the two finetune commands share: their options and their answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finediving_pose import console
+from finediving_pose.console import UsageError
+
+if TYPE_CHECKING:
+    from finediving_pose.workflows.finetuning import FinetuneSummary, Kind
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Labels in any format `convert` reads.  [default: data/coco/labels.json]"),
+]
+ImagesOption = Annotated[Path | None, typer.Option("--images", help="Folder the image names are relative to.")]
+SplitsOption = Annotated[Path | None, typer.Option("--splits", help="A splits.json; without it, --val divides.")]
+ValOption = Annotated[float, typer.Option("--val", help="Share of the dives held out for validation; 0 = none.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="The run's folder.  [default: runs/<kind>/<date>_<preset>]")
+]
+InitOption = Annotated[
+    str | None, typer.Option("--init-from", help="FILE, model directory, URL, or none for a random start.")
+]
+ResumeOption = Annotated[
+    Path | None, typer.Option("--resume", help="Continue the run in this folder with its own settings and data.")
+]
+EpochsOption = Annotated[int | None, typer.Option("--epochs", help="Length of the run.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N; never falls back.")]
+TrustOption = Annotated[
+    bool, typer.Option("--trust-checkpoint", help="Let --init-from be a file that can run code when it is read.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+OverridesArgument = Annotated[list[str] | None, typer.Argument(help="Further settings as key=value.")]
+
+DEFAULT_DATA = (Path("data/coco/labels.json"), Path("labels/final"))
+
+
+def finetune(
+    kind: Kind,
+    preset: str,
+    overrides: list[str] | None,
+    data: Path | None,
+    images: Path | None,
+    splits: Path | None,
+    val: float,
+    out: Path | None,
+    init_from: str | None,
+    resume: Path | None,
+    epochs: int | None,
+    seed: int | None,
+    device: str,
+    trust: bool,
+) -> FinetuneSummary:
+    """Start or continue a run as the options say."""
+    from finediving_pose.workflows import finetuning
+
+    if resume is not None:
+        if overrides or data or splits or init_from or epochs or seed is not None or out:
+            raise UsageError("--resume continues a run with its own data and settings; give only --device beside it")
+        return finetuning.resume(kind, resume, device)
+    settings = finetuning.preset_settings(kind, preset, overrides or [], init_from=init_from, epochs=epochs, seed=seed)
+    folder = out or finetuning.new_run_folder(Path("runs") / kind, preset)
+    source = data or _default_data()
+    labels = finetuning.training_data(source, kind, images, splits or _default_splits(), val, settings.seed)
+    if labels.left_out:
+        console.log.warning("%d labels are left out, the first: %s", len(labels.left_out), labels.left_out[0])
+    console.log.info("%s: training on %d frames, validating on %d", folder, len(labels.train), len(labels.val))
+    return finetuning.finetune(kind, folder, labels, settings, device, trust)
+
+
+def answer(summary: FinetuneSummary, as_json: bool, shown: tuple[str, ...]) -> None:
+    """Print what the run came to."""
+    if as_json:
+        print(json.dumps(summary.as_dict()))
+        return
+    print(f"{summary.model}  (epoch {summary.best_epoch} of {summary.epochs})")
+    for line in summary.initial_weights:
+        print(line)
+    for name in shown:
+        if name in summary.metrics:
+            print(f"  {name:18s} {summary.metrics[name]:.3f}")
+    if summary.left_out:
+        print(f"  {summary.left_out} labels were left out; manifest.json lists them")
+
+
+def _default_data() -> Path:
+    for path in DEFAULT_DATA:
+        if path.exists():
+            return path
+    names = " or ".join(map(str, DEFAULT_DATA))
+    raise UsageError(f"give the labels with --data PATH (here is neither {names})")
+
+
+def _default_splits() -> Path | None:
+    path = Path("data/splits.json")
+    return path if path.exists() else None

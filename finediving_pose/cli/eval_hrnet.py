@@ -1,0 +1,71 @@
+"""``fdpose eval-hrnet``."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finediving_pose.cli import _finetune as shared
+from finediving_pose.console import DataError, UsageError
+
+if TYPE_CHECKING:
+    from finediving_pose.openmmlab.pose_evaluation import KeypointFigures
+
+
+def command(
+    model: Annotated[Path, typer.Option("--model", help="A model directory.")],
+    data: shared.DataOption = None,
+    images: shared.ImagesOption = None,
+    splits: shared.SplitsOption = None,
+    part: Annotated[str, typer.Option("--part", help="With --splits: train, val or test.")] = "val",
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", help="Draw labels beside predictions into this new folder.")
+    ] = None,
+    flip_test: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = True,
+    device: shared.DeviceOption = "auto",
+    json: shared.JsonOption = False,
+) -> None:
+    """Measure a pose model in the labelled boxes: PCK@0.2 of the torso, PCKh@0.5 of the head segment, OKS-AP.
+
+    Example: fdpose eval-hrnet --model runs/hrnet/mine --data labels/final --pictures reports/mine
+    """
+    from finediving_pose.datasets.labels import read_labels
+    from finediving_pose.datasets.splits import read_splits
+    from finediving_pose.reporting.overlays import LabelSheet
+    from finediving_pose.workflows.finetuning import evaluate
+    from finediving_pose.workflows.models import load_estimator
+
+    source = data or shared._default_data()
+    labels = read_labels(source, images=images)
+    if labels.images is None:
+        raise UsageError(f"{source}: says not where its images are; give --images DIR")
+    frames = [frame for frame in labels.frames if frame.labelled.any()]
+    if splits is not None:
+        frames = read_splits(splits).select(frames, part)
+    if not frames:
+        raise DataError(f"{source}: no labelled frame to measure on")
+    sheet = LabelSheet(pictures) if pictures else None
+    figures = evaluate(load_estimator(model, device, flip_test), frames, labels.images, sheet)
+    print(json_module.dumps({"frames": figures.frames, **figures.flat()}) if json else table(figures))
+
+
+def table(figures: KeypointFigures) -> str:
+    """Return the figures as text: the means, then a line a joint."""
+    from finediving_pose.skeleton import JOINTS
+
+    values = figures.flat()
+    lines = [f"{figures.frames} frames"]
+    for name in ("PCK", "PCK_limbs", "PCK_swap_tolerant", "PCKh", "AP", "AP50"):
+        lines.append(f"{name:18s} {_number(values.get(name))}")
+    lines.append(f"{'joint':18s} {'PCK@0.2':>8s} {'PCKh@0.5':>8s} {'OKS':>8s} {'labels':>8s}")
+    for i, joint in enumerate(JOINTS):
+        columns = " ".join(_number(values.get(f"{figure}/{joint}")) for figure in ("PCK", "PCKh", "OKS"))
+        lines.append(f"{joint:18s} {columns} {figures.pck.count[i]:8d}")
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return f"{value:8.3f}" if value is not None else f"{'–':>8s}"

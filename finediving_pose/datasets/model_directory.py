@@ -1,0 +1,137 @@
+"""A model directory: what commands hand each other instead of a bare weight file.
+
+::
+
+    runs/hrnet/<date>_<name>/
+      model.json          what it is: kind, joints, preprocessing, the dives it was trained on, hash of the weights
+      model.safetensors   the weights
+      config.yaml         every setting of the training
+      manifest.json       who made it, from what
+      metrics.csv, log.txt, last.ckpt   of the training; not needed to use the model
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from finediving_pose.console import DataError, UsageError
+from finediving_pose.manifest import sha256_file, write_json
+from finediving_pose.skeleton import JOINTS
+
+ModelKind = Literal["pose", "detector"]
+
+CARD_NAME = "model.json"
+WEIGHTS_NAME = "model.safetensors"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelDirectory:
+    """A trained model as it lies on the disk.
+
+    Attributes:
+        path: The folder.
+        kind: ``pose`` or ``detector``.
+        settings: All training settings; they hold what a user of the model must repeat, such as the input size.
+        trained_on: ``match/dive`` of every dive in the training part.
+        weights_sha256: Hash of the weight file, checked when the directory is read.
+        metrics: Validation figures of the chosen epoch.
+        joints: The joint names a pose net answers with, in order; empty for a detector.
+    """
+
+    path: Path
+    kind: ModelKind
+    settings: dict[str, Any]
+    trained_on: tuple[str, ...]
+    weights_sha256: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    joints: tuple[str, ...] = ()
+
+    @property
+    def weights(self) -> Path:
+        return self.path / WEIGHTS_NAME
+
+
+def write_model_card(
+    folder: Path,
+    kind: ModelKind,
+    settings: dict[str, Any],
+    trained_on: Sequence[str],
+    metrics: dict[str, float] | None = None,
+) -> ModelDirectory:
+    """Turn a folder that holds ``model.safetensors`` into a model directory by writing its ``model.json``.
+
+    Raises:
+        DataError: If the folder holds no weights.
+    """
+    weights = folder / WEIGHTS_NAME
+    if not weights.exists():
+        raise DataError(f"{folder}: has no {WEIGHTS_NAME}, so it cannot become a model directory")
+    card = {
+        "format": FORMAT,
+        "kind": kind,
+        "joints": list(JOINTS) if kind == "pose" else [],
+        "settings": settings,
+        "trained_on": sorted(set(trained_on)),
+        "weights_sha256": sha256_file(weights),
+        "metrics": metrics or {},
+    }
+    write_json(folder / CARD_NAME, card)
+    return read_model_directory(folder, kind)
+
+
+def is_model_directory(path: Path) -> bool:
+    """Return whether `path` is a folder with a model card."""
+    return (path / CARD_NAME).is_file()
+
+
+def read_model_directory(path: Path, kind: ModelKind | None = None) -> ModelDirectory:
+    """Read and check a model directory.
+
+    Args:
+        path: The folder.
+        kind: The kind that is needed; None = any.
+
+    Raises:
+        UsageError: If the folder is no model directory, or one of another kind.
+        DataError: If its card cannot be read, its joints are not ours, or its weights are not those it names.
+    """
+    card_path = path / CARD_NAME
+    if not card_path.is_file():
+        raise UsageError(f"{path}: no model directory (it has no {CARD_NAME}); give a folder that a finetune wrote")
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+        directory = ModelDirectory(
+            path=path,
+            kind=card["kind"],
+            settings=dict(card["settings"]),
+            trained_on=tuple(card["trained_on"]),
+            weights_sha256=card["weights_sha256"],
+            metrics=dict(card.get("metrics", {})),
+            joints=tuple(card.get("joints", ())),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{card_path}: not a readable model card: {type(error).__name__}: {error}") from error
+    _check(directory, kind)
+    return directory
+
+
+def _check(directory: ModelDirectory, kind: ModelKind | None) -> None:
+    if directory.kind not in get_args(ModelKind):
+        raise DataError(f"{directory.path / CARD_NAME}: unknown kind {directory.kind!r}")
+    if kind is not None and directory.kind != kind:
+        raise UsageError(f"{directory.path}: is a {directory.kind} model, and a {kind} model is needed here")
+    if directory.kind == "pose" and directory.joints != JOINTS:
+        raise DataError(f"{directory.path / CARD_NAME}: its joints are not MPII's 16: {', '.join(directory.joints)}")
+    if not directory.weights.is_file():
+        raise DataError(f"{directory.path}: {WEIGHTS_NAME} is missing")
+    found = sha256_file(directory.weights)
+    if found != directory.weights_sha256:
+        raise DataError(
+            f"{directory.weights}: sha256 is {found}, the model card names {directory.weights_sha256}: the file was "
+            "changed or copied in part; copy the directory again"
+        )

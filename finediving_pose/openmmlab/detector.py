@@ -1,0 +1,215 @@
+"""A detector as a callable: images of any number of frames and clips in, boxes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.config import nearest, validate_settings
+from finediving_pose.console import EnvironmentUnfit, UsageError
+from finediving_pose.datasets.model_directory import is_model_directory, read_model_directory
+from finediving_pose.manifest import sha256_file
+from finediving_pose.openmmlab import bridge, weights
+from finediving_pose.openmmlab.settings import DetectorSettings
+from finediving_pose.records import Detections
+
+bridge.require("mmdet")
+
+import torch  # noqa: E402
+from mmdet.registry import MODELS, TRANSFORMS  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+from mmengine.dataset import Compose, pseudo_collate  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
+
+from finediving_pose.openmmlab import detector_parts  # noqa: E402, F401 - registers our parts
+from finediving_pose.openmmlab.detector_config import detector_model, inference_pipeline  # noqa: E402
+from finediving_pose.openmmlab.pose_estimator import DTYPES  # noqa: E402
+
+PEOPLE = {"athlete", "person", "diver"}
+"""Class names that count as people in a foreign detector."""
+
+
+class MMDetector:
+    """Any MMDetection model as a finder of people; fulfils :class:`finediving_pose.records.Detector`.
+
+    Args:
+        net: The model, its weights loaded.
+        pipeline: Its test steps, without those that load files or labels.
+        identity: Names weights and settings, in JSON types.
+        people: Ids of the classes to keep; None = all.
+        score_threshold: Boxes below are dropped.
+        device: Where it runs.
+        precision: ``fp32``, ``fp16`` or ``bf16``.
+    """
+
+    def __init__(
+        self,
+        net: torch.nn.Module,
+        pipeline: list[dict[str, Any]],
+        identity: dict[str, Any],
+        people: tuple[int, ...] | None = None,
+        score_threshold: float = 0.0,
+        device: str = "cpu",
+        precision: str = "fp32",
+    ) -> None:
+        self.identity = identity | {"score_threshold": score_threshold, "precision": precision}
+        self.device = torch.device(device)
+        self.score_threshold = score_threshold
+        self.dtype = DTYPES[precision]
+        self.net = net.to(self.device).eval()
+        self.people = people
+        init_default_scope("mmdet")
+        self._prepare = Compose([TRANSFORMS.build(step) for step in pipeline])
+
+    @torch.inference_mode()
+    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """Return the people in each (H, W, 3) uint8 BGR image, best first; an image may have none."""
+        if not images:
+            return []
+        batch = pseudo_collate([self._prepare(_sample(i, image)) for i, image in enumerate(images)])
+        mixed = self.dtype is not torch.float32
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=mixed):
+            samples = self.net.test_step(batch)
+        return [self._detections(sample.pred_instances) for sample in samples]
+
+    def _detections(self, found: Any) -> Detections:
+        keep = found.scores >= self.score_threshold
+        if self.people is not None:
+            keep &= torch.isin(found.labels, torch.tensor(self.people, device=found.labels.device))
+        boxes, scores = found.bboxes[keep], found.scores[keep]
+        order = scores.argsort(descending=True, stable=True)
+        return Detections(
+            boxes=boxes[order].float().cpu().numpy().reshape(-1, 4), scores=scores[order].float().cpu().numpy()
+        )
+
+
+def load_detector(
+    spec: str,
+    device: str = "cpu",
+    score_threshold: float | None = None,
+    precision: str = "fp32",
+    trust: bool = False,
+) -> MMDetector:
+    """Load a detector.
+
+    Args:
+        spec: A model directory; ``CONFIG.py,CHECKPOINT``; or the name of a model-zoo config such as
+            ``rtmdet_m_8xb32-300e_coco``, whose weights MMEngine's cache keeps.
+        device: Where it runs.
+        score_threshold: Boxes below are dropped; None = what the model was trained with, 0.05 for others.
+        precision: ``fp32``, ``fp16`` or ``bf16``.
+        trust: Whether a foreign checkpoint may hold more than weights.
+
+    Raises:
+        UsageError, DataError: If there is no such detector, or its files do not fit.
+        EnvironmentUnfit: If weights must be fetched and cannot be, or the detector needs compiled ops.
+    """
+    path = Path(spec)
+    if is_model_directory(path):
+        return _own(path, device, score_threshold, precision)
+    config_name, comma, checkpoint = spec.partition(",")
+    if comma:
+        config_path = Path(config_name)
+        if not config_path.is_file():
+            raise UsageError(f"--detector {spec}: no config file {config_path}")
+        located = weights.locate(checkpoint)
+    else:
+        config_path, url = _zoo(spec)
+        located = weights.locate(url)
+    if located is None:
+        raise UsageError(f"--detector {spec}: a detector without weights finds nothing; name a checkpoint")
+    return _foreign(config_path, located, device, score_threshold, precision, trust)
+
+
+def _own(path: Path, device: str, score_threshold: float | None, precision: str) -> MMDetector:
+    directory = read_model_directory(path, "detector")
+    settings = validate_settings(DetectorSettings, directory.settings, f"{path}/model.json")
+    init_default_scope("mmdet")
+    net = MODELS.build(detector_model(settings))
+    report = weights.load_into(net, directory.weights)
+    if report.missing or report.mismatched:
+        raise UsageError("the weights do not fill the net: " + "\n".join(report.lines()))
+    identity = {"kind": "detector", "weights_sha256": directory.weights_sha256, "settings": settings.model_dump()}
+    threshold = settings.score_threshold if score_threshold is None else score_threshold
+    return MMDetector(net, inference_pipeline(settings), identity, None, threshold, device, precision)
+
+
+def _foreign(
+    config_path: Path, checkpoint: Path, device: str, score_threshold: float | None, precision: str, trust: bool
+) -> MMDetector:
+    init_default_scope("mmdet")
+    config = Config.fromfile(str(config_path))
+    _without_downloads(config.model)
+    try:
+        net = MODELS.build(config.model)
+    except NotImplementedError as error:
+        raise EnvironmentUnfit(f"{config_path.stem}: {error}") from error
+    report = weights.load_into(net, checkpoint, trust)
+    if report.missing or report.mismatched:
+        raise UsageError(f"{config_path.stem}: the checkpoint does not fill the net: " + "\n".join(report.lines()))
+    meta = bridge.load_checkpoint(checkpoint, trust).get("meta", {})
+    classes = (meta.get("dataset_meta") or {}).get("classes") or meta.get("CLASSES") or _config_classes(config)
+    people = tuple(i for i, name in enumerate(classes) if str(name).lower() in PEOPLE)
+    if not people:
+        raise UsageError(f"{config_path.stem}: none of its classes is a person ({', '.join(map(str, classes[:8]))} …)")
+    pipeline = [
+        dict(step)
+        for step in config.test_dataloader.dataset.pipeline
+        if not str(step["type"]).startswith(("LoadImage", "LoadAnnotations"))
+    ]
+    identity = {"kind": "detector", "weights_sha256": sha256_file(checkpoint), "settings": config_path.stem}
+    return MMDetector(net, pipeline, identity, people, score_threshold or 0.05, device, precision)
+
+
+def _zoo(name: str) -> tuple[Path, str]:
+    import mmdet
+    import yaml
+
+    root = Path(mmdet.__file__).parent / ".mim" / "configs"
+    configs = {path.stem: path for path in root.rglob("*.py")}
+    if name not in configs:
+        raise UsageError(
+            f"--detector {name}: no model directory, no CONFIG.py,CHECKPOINT, and no model-zoo config"
+            + nearest(name, [stem for stem in configs if stem.startswith(("rtmdet", "yolox"))])
+        )
+    for path in [configs[name].parent / "metafile.yml", *configs[name].parent.glob("*.yml")]:
+        if not path.is_file():
+            continue
+        models = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("Models", [])
+        for model in models:
+            if model.get("Name") == name and model.get("Weights"):
+                return configs[name], model["Weights"]
+    raise UsageError(f"--detector {name}: the model zoo lists no weights for it; give CONFIG.py,CHECKPOINT")
+
+
+def _without_downloads(model: Any) -> None:
+    """Take out initial weights that a build would fetch only for the checkpoint to replace them."""
+    if isinstance(model, dict):
+        if isinstance(model.get("init_cfg"), dict) and model["init_cfg"].get("type") == "Pretrained":
+            model["init_cfg"] = None
+        for value in model.values():
+            _without_downloads(value)
+
+
+def _config_classes(config: Any) -> tuple[str, ...]:
+    classes = (config.test_dataloader.dataset.get("metainfo") or {}).get("classes")
+    if classes:
+        return tuple(classes)
+    from mmdet.datasets import CocoDataset
+
+    return tuple(CocoDataset.METAINFO["classes"])
+
+
+def _sample(index: int, image: NDArray[np.uint8]) -> dict[str, Any]:
+    height, width = image.shape[:2]
+    return {
+        "img": image,
+        "img_id": index,
+        "img_path": "",
+        "img_shape": (height, width),
+        "ori_shape": (height, width),
+    }

@@ -1,0 +1,137 @@
+"""From our settings to the configuration MMPose builds a pose net and its training from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from finediving_pose.openmmlab.settings import HrnetSettings
+from finediving_pose.skeleton import NUM_JOINTS
+
+WIDTHS = {"w48": 48, "w32": 32, "w16": 16, "w8": 8}
+HEATMAP_STRIDE = 4
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+def codec(settings: HrnetSettings) -> dict[str, Any]:
+    """Return the heatmap codec: ``msra``, ``dark`` (unbiased encoding and decoding) or ``udp``."""
+    side = settings.input_size
+    common = {
+        "input_size": (side, side),
+        "heatmap_size": (side // HEATMAP_STRIDE, side // HEATMAP_STRIDE),
+        "sigma": settings.sigma,
+    }
+    if settings.heatmap == "udp":
+        return {"type": "UDPHeatmap", **common}
+    return {"type": "MSRAHeatmap", "unbiased": settings.heatmap == "dark", **common}
+
+
+def pose_model(settings: HrnetSettings) -> dict[str, Any]:
+    """Return the net: HRNet of the chosen width with a 1×1 convolution to 16 heatmaps, started at random."""
+    width = WIDTHS[settings.backbone]
+    softmax = settings.loss == "softmax"
+    loss = {"type": "SpatialSoftmaxLoss"} if softmax else {"type": "KeypointMSELoss", "use_target_weight": True}
+    return {
+        "type": "TopdownPoseEstimator",
+        "data_preprocessor": {
+            "type": "PoseDataPreprocessor",
+            "mean": list(IMAGENET_MEAN),
+            "std": list(IMAGENET_STD),
+            "bgr_to_rgb": True,
+        },
+        "backbone": {"type": "HRNet", "in_channels": 3, "extra": _stages(width)},
+        "head": {
+            "type": "SpatialSoftmaxHead" if softmax else "HeatmapHead",
+            "in_channels": width,
+            "out_channels": NUM_JOINTS,
+            "deconv_out_channels": None,
+            "loss": loss,
+            "decoder": codec(settings),
+        },
+        "train_cfg": {"compute_acc": False},
+        "test_cfg": {
+            "flip_test": settings.flip_test,
+            "flip_mode": "heatmap",
+            # A heatmap pixel covers 4 px, and mirroring the crop shifts it by one; UDP has no such shift.
+            "shift_heatmap": settings.heatmap != "udp",
+        },
+    }
+
+
+def pose_training(settings: HrnetSettings, train: Path, val: Path | None, images: Path) -> dict[str, Any]:
+    """Return data loaders and evaluator for label files in COCO format whose image names are below `images`."""
+    config: dict[str, Any] = {"train_dataloader": _loader(settings, train, images, _train_pipeline(settings), True)}
+    if val is not None:
+        config |= {
+            "val_dataloader": _loader(settings, val, images, _val_pipeline(settings), False),
+            "val_evaluator": {"type": "DiverKeypointMetric", "ann_file": str(val), "images": str(images)},
+        }
+    return config
+
+
+def _stages(width: int) -> dict[str, Any]:
+    def stage(modules: int, branches: int) -> dict[str, Any]:
+        return {
+            "num_modules": modules,
+            "num_branches": branches,
+            "block": "BASIC",
+            "num_blocks": (4,) * branches,
+            "num_channels": tuple(width * 2**i for i in range(branches)),
+        }
+
+    stem = {"num_modules": 1, "num_branches": 1, "block": "BOTTLENECK", "num_blocks": (4,), "num_channels": (64,)}
+    return {"stage1": stem, "stage2": stage(1, 2), "stage3": stage(4, 3), "stage4": stage(3, 4)}
+
+
+def _affine(settings: HrnetSettings) -> dict[str, Any]:
+    side = settings.input_size
+    return {"type": "TopdownAffine", "input_size": (side, side), "use_udp": settings.heatmap == "udp"}
+
+
+def _train_pipeline(settings: HrnetSettings) -> list[dict[str, Any]]:
+    pipeline: list[dict[str, Any]] = [
+        {"type": "LoadImage"},
+        {"type": "GetBBoxCenterScale", "padding": settings.box_padding},
+        {"type": "RandomFlip", "prob": settings.flip},
+    ]
+    if settings.half_body:
+        pipeline.append({"type": "RandomHalfBody", "prob": settings.half_body})
+    pipeline += [
+        {
+            "type": "RandomBBoxTransform",
+            "shift_factor": settings.shift,
+            "shift_prob": 1.0 if settings.shift else 0.0,
+            "scale_factor": (1 - settings.scale, 1 + settings.scale),
+            "rotate_factor": settings.rotation,
+            "rotate_prob": settings.rotation_chance,
+        },
+        _affine(settings),
+    ]
+    if settings.colour:
+        pipeline.append({"type": "PhotometricDistortion"})
+    if settings.motion_blur:
+        pipeline.append({"type": "RandomMotionBlur", "chance": settings.motion_blur})
+    return [*pipeline, {"type": "GenerateTarget", "encoder": codec(settings)}, {"type": "PackPoseInputs"}]
+
+
+def _val_pipeline(settings: HrnetSettings) -> list[dict[str, Any]]:
+    return [
+        {"type": "LoadImage"},
+        {"type": "GetBBoxCenterScale", "padding": settings.box_padding},
+        _affine(settings),
+        {"type": "PackPoseInputs"},
+    ]
+
+
+def _loader(
+    settings: HrnetSettings, labels: Path, images: Path, pipeline: list[dict[str, Any]], training: bool
+) -> dict[str, Any]:
+    dataset = {
+        "type": "DiverDataset",
+        "ann_file": str(labels),
+        "data_prefix": {"img": str(images)},
+        "pipeline": pipeline,
+        "test_mode": not training,
+    }
+    return {"dataset": dataset, "batch_size": settings.batch_size, "num_workers": settings.workers}

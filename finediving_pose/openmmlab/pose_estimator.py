@@ -1,0 +1,122 @@
+"""A pose net as a callable: crops of any number of frames and clips in, joints of the raw frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose import skeleton
+from finediving_pose.config import validate_settings
+from finediving_pose.console import UsageError
+from finediving_pose.datasets.model_directory import read_model_directory
+from finediving_pose.openmmlab import bridge, weights
+from finediving_pose.openmmlab.settings import HrnetSettings
+from finediving_pose.records import Crop, FloatArray
+
+bridge.require("mmpose")
+
+import cv2  # noqa: E402
+import torch  # noqa: E402
+from mmpose.models.utils.tta import flip_heatmaps  # noqa: E402
+from mmpose.registry import MODELS  # noqa: E402
+from mmpose.structures.bbox import get_udp_warp_matrix, get_warp_matrix  # noqa: E402
+
+from finediving_pose.openmmlab import pose_parts  # noqa: E402, F401 - registers our parts
+from finediving_pose.openmmlab.heatmaps import decode  # noqa: E402
+from finediving_pose.openmmlab.pose_config import IMAGENET_MEAN, IMAGENET_STD, pose_model  # noqa: E402
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class HrnetEstimator:
+    """HRNet for the joints of one athlete in each box; fulfils :class:`finediving_pose.records.PoseEstimator`.
+
+    Args:
+        net: The MMPose estimator, its weights loaded.
+        settings: What it was trained with.
+        identity: Names weights and settings, in JSON types.
+        device: Where it runs.
+        flip_test: Average the heatmaps of the crop and its mirror image, as one doubled batch.
+        precision: ``fp32``, ``fp16`` or ``bf16``.
+    """
+
+    def __init__(
+        self,
+        net: torch.nn.Module,
+        settings: HrnetSettings,
+        identity: dict[str, Any],
+        device: str = "cpu",
+        flip_test: bool = True,
+        precision: str = "fp32",
+    ) -> None:
+        self.settings = settings
+        self.identity = identity | {"flip_test": flip_test, "precision": precision}
+        self.device = torch.device(device)
+        self.flip_test = flip_test
+        self.dtype = DTYPES[precision]
+        self.net = net.to(self.device, self.dtype).eval()
+        self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1)
+        self._flip = skeleton.flip_index().tolist()
+
+    def crop(self, image: NDArray[np.uint8], box: FloatArray) -> Crop:
+        """Cut a (4,) px box out of an (H, W, 3) uint8 BGR image: a square of the padded box's longer side."""
+        corners = np.asarray(box, dtype=np.float32)
+        centre = (corners[:2] + corners[2:]) / 2
+        side = float((corners[2:] - corners[:2]).max()) * self.settings.box_padding
+        scale = np.array([side, side], dtype=np.float32)
+        size = self.settings.input_size
+        warp = get_udp_warp_matrix if self.settings.heatmap == "udp" else get_warp_matrix
+        pixels = cv2.warpAffine(image, warp(centre, scale, 0.0, (size, size)), (size, size), flags=cv2.INTER_LINEAR)
+        zoom = side / size
+        # The way back is MMPose's for every codec: UDP's decoder already stretches its answer to the full crop.
+        to_frame = np.array([[zoom, 0, centre[0] - side / 2], [0, zoom, centre[1] - side / 2]], dtype=np.float64)
+        return Crop(pixels=pixels, to_frame=to_frame)
+
+    def __call__(self, crops: Sequence[Crop]) -> tuple[FloatArray, FloatArray]:
+        """Return keypoints (N, 16, 2) float32 px of the raw frames, NaN where the heatmap is empty, and scores
+        (N, 16) float32 in [0, 1]."""
+        if not crops:
+            joints = skeleton.NUM_JOINTS
+            return np.zeros((0, joints, 2), dtype=np.float32), np.zeros((0, joints), dtype=np.float32)
+        heatmaps = self.heatmaps(torch.from_numpy(np.stack([crop.pixels for crop in crops])))
+        points, scores = decode(heatmaps, self.settings.heatmap, self.settings.input_size)
+        to_frame = np.stack([crop.to_frame for crop in crops])
+        points = points * to_frame[:, None, [0, 1], [0, 1]] + to_frame[:, None, :, 2]
+        points[scores <= 0] = np.nan
+        return points.astype(np.float32), np.clip(scores, 0, 1).astype(np.float32)
+
+    @torch.inference_mode()
+    def heatmaps(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return heatmaps (N, 16, h, w) float32 for (N, S, S, 3) uint8 BGR crops."""
+        images = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).flip(1).float()
+        images = ((images - self._mean) / self._std).to(self.dtype)
+        if not self.flip_test:
+            return self._forward(images)
+        straight, mirrored = self._forward(torch.cat((images, images.flip(-1)))).chunk(2)
+        shift = self.settings.heatmap != "udp"
+        mirrored = flip_heatmaps(mirrored, flip_indices=self._flip, flip_mode="heatmap", shift_heatmap=shift)
+        return (straight + mirrored) * 0.5
+
+    def _forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.net.head(self.net.extract_feat(images)).float()
+
+
+def load_estimator(path: Path, device: str = "cpu", flip_test: bool = True, precision: str = "fp32") -> HrnetEstimator:
+    """Load a pose model directory.
+
+    Raises:
+        UsageError, DataError: If the directory is not one of ours, or its weights do not fill the net.
+    """
+    directory = read_model_directory(path, "pose")
+    settings = validate_settings(HrnetSettings, directory.settings, f"{path}/model.json")
+    net = MODELS.build(pose_model(settings))
+    report = weights.load_into(net, directory.weights)
+    if report.missing or report.mismatched:
+        raise UsageError("the weights do not fill the net: " + "\n".join(report.lines()))
+    identity = {"kind": "pose", "weights_sha256": directory.weights_sha256, "settings": settings.model_dump()}
+    return HrnetEstimator(net, settings, identity, device, flip_test, precision)

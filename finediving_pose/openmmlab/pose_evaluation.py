@@ -1,0 +1,132 @@
+"""The figures a pose net is judged by, over one set of labelled frames."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.datasets.coco import to_coco
+from finediving_pose.keypoint_metrics import PckResult, pck_torso, pckh
+from finediving_pose.records import FloatArray, LabelledFrame
+from finediving_pose.skeleton import JOINTS, OKS_SIGMAS
+
+
+@dataclass(frozen=True)
+class KeypointFigures:
+    """PCK@0.2 of the torso, PCKh@0.5 of the segment head top–neck, and COCO's AP by OKS.
+
+    Attributes:
+        pck, pckh: With the sides as predicted.
+        pck_swap_tolerant: PCK with the better of the prediction and its left/right exchange in each frame.
+        ap, ap50: Mean AP over OKS .50:.95, and at .50; NaN without a frame that has a box.
+        ap_per_joint: (16,) mean OKS of each joint alone over frames that have it and a box; NaN without any.
+        frames: Number of frames.
+    """
+
+    pck: PckResult
+    pckh: PckResult
+    pck_swap_tolerant: PckResult
+    ap: float
+    ap50: float
+    ap_per_joint: NDArray[np.float64]
+    frames: int
+
+    def flat(self) -> dict[str, float]:
+        """Return the figures by name, per joint as ``PCK/left_wrist``; what is undefined is left out."""
+        values = {
+            "PCK": self.pck.mean,
+            "PCKh": self.pckh.mean,
+            "AP": self.ap,
+            "AP50": self.ap50,
+            "PCK_limbs": self.pck.limb_mean,
+            "PCK_swap_tolerant": self.pck_swap_tolerant.mean,
+        }
+        per_joint = {"PCK": self.pck.per_joint, "PCKh": self.pckh.per_joint, "OKS": self.ap_per_joint}
+        for figure, shares in per_joint.items():
+            values |= {f"{figure}/{joint}": float(share) for joint, share in zip(JOINTS, shares, strict=True)}
+        return {name: round(value, 6) for name, value in values.items() if np.isfinite(value)}
+
+
+def evaluate_keypoints(frames: Sequence[LabelledFrame], keypoints: FloatArray, scores: FloatArray) -> KeypointFigures:
+    """Compare predictions with labels.
+
+    Args:
+        frames: The N labelled frames.
+        keypoints: (N, 16, 2) px, NaN = not predicted, which counts as a miss.
+        scores: (N, 16) confidence, NaN = not predicted.
+    """
+    true = np.stack([frame.keypoints for frame in frames])
+    valid = np.stack([frame.labelled for frame in frames])
+    ap, ap50 = _average_precision(frames, keypoints, scores)
+    return KeypointFigures(
+        pck=pck_torso(keypoints, true, valid),
+        pckh=pckh(keypoints, true, valid),
+        pck_swap_tolerant=pck_torso(keypoints, true, valid, swap_tolerant=True),
+        ap=ap,
+        ap50=ap50,
+        ap_per_joint=_joint_similarity(frames, keypoints),
+        frames=len(frames),
+    )
+
+
+def _average_precision(
+    frames: Sequence[LabelledFrame], keypoints: FloatArray, scores: FloatArray
+) -> tuple[float, float]:
+    boxed = [i for i, frame in enumerate(frames) if frame.box is not None and frame.labelled.any()]
+    predicted = [i for i in boxed if np.isfinite(keypoints[i]).all(axis=-1).any()]
+    if not boxed:
+        return float("nan"), float("nan")
+    if not predicted:
+        return 0.0, 0.0
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    truth = to_coco([frames[i] for i in boxed])
+    image_ids = [annotation["image_id"] for annotation in truth["annotations"]]
+    results = [
+        _coco_result(image_id, keypoints[i], scores[i])
+        for i, image_id in zip(boxed, image_ids, strict=True)
+        if i in set(predicted)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its tables
+        reference = COCO()
+        reference.dataset = truth
+        reference.createIndex()
+        evaluation = COCOeval(reference, reference.loadRes(results), "keypoints")
+        evaluation.params.kpt_oks_sigmas = OKS_SIGMAS
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return float(evaluation.stats[0]), float(evaluation.stats[1])
+
+
+def _coco_result(image_id: int, keypoints: FloatArray, scores: FloatArray) -> dict[str, Any]:
+    found = np.isfinite(keypoints).all(axis=-1)
+    # pycocotools has no missing prediction: far outside the picture is as wrong as not there at all.
+    points = np.where(found[:, None], keypoints, -1e5)
+    flat = np.concatenate((points, np.ones((len(points), 1))), axis=1).reshape(-1)
+    return {
+        "image_id": image_id,
+        "category_id": 1,
+        "keypoints": flat.tolist(),
+        "score": float(np.nanmean(scores[found])) if found.any() else 0.0,
+    }
+
+
+def _joint_similarity(frames: Sequence[LabelledFrame], keypoints: FloatArray) -> NDArray[np.float64]:
+    boxes = np.stack([np.full(4, np.nan) if frame.box is None else frame.box for frame in frames]).astype(np.float64)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)[:, None]
+    true = np.stack([frame.keypoints for frame in frames])
+    labelled = np.stack([frame.labelled for frame in frames]) & np.isfinite(area) & (area > 0)
+    squared = ((keypoints - true) ** 2).sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        similarity = np.nan_to_num(np.exp(-squared / (2 * area * (2 * OKS_SIGMAS) ** 2)))
+    count = labelled.sum(axis=0)
+    total = np.where(labelled, similarity, 0.0).sum(axis=0)
+    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)

@@ -1,0 +1,140 @@
+"""Weights in and out: where to start from, what fitted and what did not, and saving plain tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+
+from finediving_pose.console import EnvironmentUnfit, UsageError
+from finediving_pose.datasets.model_directory import is_model_directory, read_model_directory
+from finediving_pose.manifest import atomic_path
+from finediving_pose.openmmlab import bridge
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of a checkpoint's tensors.
+
+    Attributes:
+        source: The file.
+        loaded: How many of the net's tensors it filled.
+        missing: Tensors of the net that keep their initial values because the file has none of that name.
+        mismatched: ``name: file shape → net shape`` of those whose shapes differ; they keep their initial values.
+        unused: Tensors of the file that the net does not have.
+    """
+
+    source: str
+    loaded: int
+    missing: tuple[str, ...]
+    mismatched: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Return what a user must know, a line each."""
+        total = self.loaded + len(self.missing) + len(self.mismatched)
+        lines = [f"{self.source}: filled {self.loaded} of {total} tensors"]
+        for title, names in (
+            ("not in the file, left random", self.missing),
+            ("of another shape, left random", self.mismatched),
+            ("in the file but not in the net", self.unused),
+        ):
+            if names:
+                shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+                lines.append(f"  {len(names)} {title}: {shown}")
+        return lines
+
+
+def locate(spec: str) -> Path | None:
+    """Turn ``init_from`` into a local file; None for ``none``.
+
+    Args:
+        spec: ``none``, a checkpoint file, a model directory, or a URL, which MMEngine's cache keeps.
+
+    Raises:
+        UsageError: If there is no such file.
+        EnvironmentUnfit: If the URL cannot be fetched; says where the file can be put by hand.
+    """
+    if spec.lower() == "none":
+        return None
+    if urlparse(spec).scheme in {"http", "https"}:
+        return _fetch(spec)
+    path = Path(spec)
+    if is_model_directory(path):
+        return read_model_directory(path).weights
+    if not path.is_file():
+        raise UsageError(f"init_from={spec}: no such file or model directory (a random start is `none`)")
+    return path
+
+
+def load_into(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
+    """Fill a net from a checkpoint as far as names and shapes agree.
+
+    Raises:
+        UsageError: If the file cannot be read or not one tensor fits.
+    """
+    import torch
+
+    tensors = state_dict(bridge.load_checkpoint(path, trust))
+    own = net.state_dict()
+    fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+    if not fitting:
+        raise UsageError(
+            f"{path}: not one of its {len(tensors)} tensors fits the net "
+            f"(its first is {next(iter(tensors), 'none')}, the net's first is {next(iter(own))}): the wrong file?"
+        )
+    with torch.no_grad():
+        net.load_state_dict(fitting, strict=False)
+    return LoadReport(
+        source=str(path),
+        loaded=len(fitting),
+        missing=tuple(name for name in own if name not in tensors),
+        mismatched=tuple(
+            f"{name}: {tuple(value.shape)} → {tuple(own[name].shape)}"
+            for name, value in tensors.items()
+            if name in own and own[name].shape != value.shape
+        ),
+        unused=tuple(name for name in tensors if name not in own),
+    )
+
+
+def state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the net's tensors out of a checkpoint's mapping, with DDP's prefix taken off."""
+    import torch
+
+    inner = checkpoint.get("state_dict", checkpoint.get("model", checkpoint))
+    tensors = {name: value for name, value in inner.items() if isinstance(value, torch.Tensor)}
+    return {name.removeprefix("module."): value for name, value in tensors.items()}
+
+
+def save_tensors(path: Path, net: nn.Module) -> None:
+    """Write a net's parameters and buffers as safetensors, atomically."""
+    from safetensors.torch import save_file
+
+    tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary)
+
+
+def _fetch(url: str) -> Path:
+    import torch
+    from torch.hub import download_url_to_file
+
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+    if cached.is_file():
+        return cached
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with atomic_path(cached) as temporary:
+            download_url_to_file(url, str(temporary), progress=False)
+    except Exception as error:
+        raise EnvironmentUnfit(
+            f"cannot fetch {url} ({type(error).__name__}: {error}). Fetch it on another machine and put it at "
+            f"{cached}, or start from a file with --init-from FILE, or from random weights with --init-from none."
+        ) from error
+    return cached

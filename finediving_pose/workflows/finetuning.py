@@ -1,0 +1,286 @@
+"""From labels to a model directory, for the pose net and for the detector, and the figures of a pose net."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from finediving_pose import console
+from finediving_pose.config import load_settings, read_yaml, validate_settings, write_settings
+from finediving_pose.console import DataError, UsageError
+from finediving_pose.datasets.coco import to_coco
+from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.model_directory import ModelDirectory, write_model_card
+from finediving_pose.datasets.splits import Splits, make_splits, read_splits
+from finediving_pose.manifest import recording, sha256_file, sha256_json, write_json
+from finediving_pose.openmmlab.pose_evaluation import KeypointFigures, evaluate_keypoints
+from finediving_pose.openmmlab.settings import PRESETS, DetectorSettings, HrnetSettings, TrainingSettings
+from finediving_pose.records import LabelledFrame, PoseEstimator
+from finediving_pose.workflows.models import require_torch
+
+Kind = Literal["hrnet", "detector"]
+SETTINGS: dict[Kind, type[TrainingSettings]] = {"hrnet": HrnetSettings, "detector": DetectorSettings}
+MODEL_KIND: dict[Kind, Literal["pose", "detector"]] = {"hrnet": "pose", "detector": "detector"}
+SOURCE_NAME = "source.json"
+EVALUATION_BATCH = 32
+LAYOUT_TIMEOUT = 600.0
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The two parts of the labels, as one run uses them.
+
+    Attributes:
+        train, val: Frames; `val` may be empty.
+        images: The folder their image names are relative to.
+        left_out: Frames that cannot be used, with the reason, a line each.
+    """
+
+    train: tuple[LabelledFrame, ...]
+    val: tuple[LabelledFrame, ...]
+    images: Path
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FinetuneSummary:
+    """What a finetune came to; `metrics` are the validation figures of the chosen epoch."""
+
+    model: str
+    train_frames: int
+    val_frames: int
+    left_out: int
+    epochs: int
+    best_epoch: int
+    stopped_early: bool
+    metrics: dict[str, float]
+    initial_weights: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return asdict(self)
+
+
+def training_data(
+    source: Path, kind: Kind, images: Path | None, splits: Path | None, val: float, seed: int
+) -> TrainingData:
+    """Read labels and divide them, by a splits file or afresh by dive.
+
+    Args:
+        source: Labels in any format that `convert` reads.
+        kind: A detector needs boxes; a pose net needs joints.
+        images: Where the images are, if not where the labels say.
+        splits: A ``splits.json``; None = a new division by dive.
+        val: Share for validation of a new division; 0 = none.
+        seed: Of a new division.
+
+    Raises:
+        DataError: If no frame is usable, or the frames cannot be divided without tearing a dive apart.
+    """
+    labels = read_labels(source, images=images)
+    if labels.images is None:
+        raise UsageError(f"{source}: says not where its images are; give --images DIR")
+    usable, left_out = _usable(labels, kind)
+    if not usable:
+        raise DataError(f"{source}: no usable frame: " + "; ".join(left_out[:3] or ["it holds no label"]))
+    division = _division(usable, splits, val, seed)
+    train = division.select(usable, "train") if division else usable
+    held_out = division.select(usable, "val") if division else []
+    if not train:
+        raise DataError(f"{splits or source}: no usable frame is in the training part")
+    return TrainingData(_located(train, labels), _located(held_out, labels), labels.images.resolve(), tuple(left_out))
+
+
+def finetune(
+    kind: Kind,
+    folder: Path,
+    data: TrainingData,
+    settings: TrainingSettings,
+    device: str = "auto",
+    trust: bool = False,
+) -> FinetuneSummary:
+    """Start a training in a new folder and make a model directory of it.
+
+    Raises:
+        UsageError: If the folder already holds a run.
+        EnvironmentUnfit, DataError: As the training says.
+    """
+    require_torch(f"finetune-{kind}")
+    if _is_main_process():
+        if (folder / "config.yaml").exists():
+            raise UsageError(f"{folder}: holds a run already; continue it with --resume {folder}, or name another")
+        for name, frames in (("train", data.train), ("val", data.val)):
+            if frames:
+                write_json(folder / "data" / f"{name}.json", to_coco(frames), indent=None)
+        source = {"images": str(data.images), "trained_on": sorted({frame.dive_key for frame in data.train})}
+        write_json(folder / "data" / SOURCE_NAME, source | {"left_out": list(data.left_out)})
+        write_settings(folder / "config.yaml", settings)
+    else:
+        _wait_for(folder / "config.yaml")
+    return _train(kind, folder, settings, device, trust)
+
+
+def resume(kind: Kind, folder: Path, device: str = "auto") -> FinetuneSummary:
+    """Continue the run in `folder` with its own settings and data from where it stopped.
+
+    Raises:
+        UsageError: If the folder holds no run of this kind.
+    """
+    require_torch(f"finetune-{kind}")
+    if not (folder / "config.yaml").is_file() or not (folder / "data" / SOURCE_NAME).is_file():
+        raise UsageError(f"--resume {folder}: holds no run of finetune-{kind}")
+    settings = validate_settings(SETTINGS[kind], read_yaml(folder / "config.yaml"), f"{folder}/config.yaml")
+    if not (folder / "last.ckpt").exists():
+        console.log.info("%s: stopped before its first epoch was over; it starts from the beginning", folder)
+    return _train(kind, folder, settings, device, trust=False)
+
+
+def preset_settings(kind: Kind, preset: str, overrides: Iterable[str], **given: Any) -> TrainingSettings:
+    """Return the settings of a preset with overrides; see :func:`finediving_pose.config.load_settings`."""
+    return load_settings(SETTINGS[kind], PRESETS / kind, preset, overrides, **given)
+
+
+def new_run_folder(parent: Path, name: str) -> Path:
+    """Return a folder for a run that starts now, ``<date>-<time>_<name>``.
+
+    Raises:
+        UsageError: In a distributed run, whose processes would each take a folder of their own.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("under torchrun, name the run's folder with --out, so that all processes use the same one")
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return parent / f"{stamp}_{name}"
+
+
+def evaluate(
+    estimator: PoseEstimator,
+    frames: Sequence[LabelledFrame],
+    images: Path,
+    draw: Callable[[LabelledFrame, Any, Any, Any], None] | None = None,
+) -> KeypointFigures:
+    """Run a pose net in the labelled boxes and compare.
+
+    Args:
+        estimator: The pose net.
+        frames: Labelled frames; those without a box are cut out around their joints.
+        images: The folder their image names are relative to.
+        draw: Called for each frame with the frame, its picture, keypoints (16, 2) and scores (16,).
+    """
+    from finediving_pose.media import read_image
+    from finediving_pose.openmmlab.pose_parts import crop_box
+
+    keypoints, scores = [], []
+    with console.progress("estimating", len(frames)) as ticker:
+        for start in range(0, len(frames), EVALUATION_BATCH):
+            batch = frames[start : start + EVALUATION_BATCH]
+            pictures = [read_image(images / frame.image) for frame in batch]
+            crops = [estimator.crop(picture, crop_box(frame)) for picture, frame in zip(pictures, batch, strict=True)]
+            found, confidence = estimator(crops)
+            keypoints.append(found)
+            scores.append(confidence)
+            if draw is not None:
+                for item in zip(batch, pictures, found, confidence, strict=True):
+                    draw(*item)
+            ticker.advance(len(batch))
+    return evaluate_keypoints(frames, np.concatenate(keypoints), np.concatenate(scores))
+
+
+def _train(kind: Kind, folder: Path, settings: TrainingSettings, device: str, trust: bool) -> FinetuneSummary:
+    from finediving_pose.openmmlab.finetuning import train_detector, train_hrnet
+    from finediving_pose.openmmlab.training import choose_device
+
+    device = choose_device(device)
+    source = json.loads((folder / "data" / SOURCE_NAME).read_text(encoding="utf-8"))
+    train_labels, val_labels = folder / "data" / "train.json", folder / "data" / "val.json"
+    held_out = val_labels if val_labels.exists() else None
+    if held_out is None:
+        console.log.warning("no frames are held out: the last epoch is kept, and nothing says how good it is")
+    inputs = {"train": sha256_file(train_labels), "val": sha256_file(held_out) if held_out else None}
+    config = settings.model_dump(mode="json")
+    facts = {"inputs": inputs, "config_sha256": sha256_json(config), "device": device, "seed": settings.seed}
+    arguments = (folder, train_labels, held_out, Path(source["images"]), settings, device, trust)
+    if not _is_main_process():
+        train_hrnet(*arguments) if kind == "hrnet" else train_detector(*arguments)  # type: ignore[arg-type]
+        raise SystemExit(console.EXIT_DONE)
+    with recording(folder, **facts) as manifest:
+        result = train_hrnet(*arguments) if kind == "hrnet" else train_detector(*arguments)  # type: ignore[arg-type]
+        card = write_model_card(folder, MODEL_KIND[kind], config, source["trained_on"], result.metrics)
+        manifest.add(model_sha256=card.weights_sha256, initial_weights=result.load_report, best_epoch=result.best_epoch)
+        manifest.warnings += source["left_out"]
+    return _summary(card, result, folder, source)
+
+
+def _summary(card: ModelDirectory, result: Any, folder: Path, source: dict[str, Any]) -> FinetuneSummary:
+    counts = {name: _count(folder / "data" / f"{name}.json") for name in ("train", "val")}
+    return FinetuneSummary(
+        model=str(card.path),
+        train_frames=counts["train"],
+        val_frames=counts["val"],
+        left_out=len(source["left_out"]),
+        epochs=result.epochs,
+        best_epoch=result.best_epoch,
+        stopped_early=result.stopped_early,
+        metrics=result.metrics,
+        initial_weights=result.load_report,
+    )
+
+
+def _count(labels: Path) -> int:
+    return len(json.loads(labels.read_text(encoding="utf-8"))["annotations"]) if labels.exists() else 0
+
+
+def _usable(labels: LabelSet, kind: Kind) -> tuple[list[LabelledFrame], list[str]]:
+    usable, left_out = [], [str(problem) for problem in labels.problems if problem.severity == "error"]
+    for frame in labels.frames:
+        lack = _lack(labels, frame, kind)
+        if lack:
+            left_out.append(f"{frame.source or frame.image}: {lack}")
+        else:
+            usable.append(frame)
+    return usable, left_out
+
+
+def _located(frames: list[LabelledFrame], labels: LabelSet) -> tuple[LabelledFrame, ...]:
+    """Return the frames with the image names and sizes that trainers need, who look in one folder only."""
+    root = labels.images or Path()
+    return tuple(
+        replace(frame, image=labels.image_path(frame).relative_to(root).as_posix(), size=labels.image_size(frame))
+        for frame in frames
+    )
+
+
+def _lack(labels: LabelSet, frame: LabelledFrame, kind: Kind) -> str | None:
+    if not labels.image_path(frame).is_file():
+        return f"its image {labels.image_path(frame)} is missing"
+    if kind == "detector" and frame.box is None:
+        return "has no athlete box, which a detector is trained on"
+    if kind == "hrnet" and not frame.labelled.any():
+        return "has no labelled joint"
+    return None
+
+
+def _division(frames: list[LabelledFrame], splits: Path | None, val: float, seed: int) -> Splits | None:
+    if splits is not None:
+        return read_splits(splits)
+    return make_splits(frames, by="dive", val=val, test=0.0, seed=seed) if val > 0 else None
+
+
+def _is_main_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _wait_for(path: Path) -> None:
+    """Let the processes of a distributed run wait for the first one to lay the run out."""
+    deadline = time.monotonic() + LAYOUT_TIMEOUT
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise DataError(f"{path}: not written by the first process within {LAYOUT_TIMEOUT:.0f} s")
+        time.sleep(0.1)

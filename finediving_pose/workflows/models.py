@@ -1,0 +1,58 @@
+"""Detectors and pose estimators by name, for the commands that use them."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finediving_pose.console import EnvironmentUnfit
+
+if TYPE_CHECKING:
+    from finediving_pose.records import Detector, PoseEstimator
+
+
+def require_torch(command: str) -> None:
+    """Refuse a command that needs torch and the mm* packages where they are not installed.
+
+    Raises:
+        EnvironmentUnfit: With the line that installs them.
+    """
+    if importlib.util.find_spec("torch") is None:
+        from finediving_pose.openmmlab.bridge import INSTALL_HINT
+
+        raise EnvironmentUnfit(f"{command} needs the extra `pose`, which is not installed. Install: {INSTALL_HINT}")
+
+
+def load_detector(
+    spec: str,
+    device: str = "auto",
+    score_threshold: float | None = None,
+    precision: str = "fp32",
+    trust: bool = False,
+) -> Detector:
+    """Load a detector from a model directory, ``CONFIG.py,CHECKPOINT`` or the name of a model-zoo config.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; a GPU that is asked for must be there.
+        score_threshold: Boxes below are dropped; None = the model's own.
+
+    Raises:
+        EnvironmentUnfit, UsageError, DataError: If device, packages, weights or the model cannot be had.
+    """
+    require_torch("detection")
+    from finediving_pose.openmmlab.detector import load_detector as load
+    from finediving_pose.openmmlab.training import choose_device
+
+    return load(spec, choose_device(device), score_threshold, precision, trust)
+
+
+def load_estimator(
+    spec: str | Path, device: str = "auto", flip_test: bool = True, precision: str = "fp32"
+) -> PoseEstimator:
+    """Load a pose net from a model directory; errors as for :func:`load_detector`."""
+    require_torch("pose estimation")
+    from finediving_pose.openmmlab.pose_estimator import load_estimator as load
+    from finediving_pose.openmmlab.training import choose_device
+
+    return load(Path(spec), choose_device(device), flip_test, precision)
