@@ -1,0 +1,154 @@
+"""``fdpose extract``."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finediving_pose import console
+from finediving_pose.console import UsageError
+
+if TYPE_CHECKING:
+    from finediving_pose.extraction.tracking import Seed
+    from finediving_pose.workflows.extraction import Summary
+
+
+def command(
+    videos: Annotated[
+        Path, typer.Option("--videos", help="Folder of video files, frame folders or <match>/<dive>/<number>.jpg.")
+    ],
+    model: Annotated[Path, typer.Option("--model", help="Model directory of fdpose finetune-hrnet.")],
+    detector: Annotated[
+        str, typer.Option("--detector", help="Model directory, CONFIG.py,CHECKPOINT or a model-zoo config's name.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="Output folder.  [default: skeletons/<model>]")] = None,
+    frames: Annotated[str, typer.Option("--frames", help="How many frames to sample, or all.")] = "96",
+    dives: Annotated[
+        Path | None,
+        typer.Option("--dives", help="Names dives, cuts them out of recordings.  [default: dives.csv at the videos]"),
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option("--annotations", help="FineDiving_coarse_annotation.pkl: says what is synchronised."),
+    ] = None,
+    seed_box: Annotated[
+        str | None, typer.Option("--seed-box", help="Whom to follow in a single clip: frame,x1,y1,x2,y2.")
+    ] = None,
+    seeds: Annotated[
+        Path | None, typer.Option("--seeds", help="Labels whose boxes say whom to follow in each clip.")
+    ] = None,
+    persons: Annotated[int, typer.Option("--persons", min=1, max=2, help="2 = a second diver as …_2.npz.")] = 1,
+    tracker: Annotated[str, typer.Option("--tracker", help="How the athlete is followed.")] = "nearest",
+    max_gap: Annotated[int, typer.Option("--max-gap", min=0, help="Longest gap to fill, in source frames.")] = 10,
+    extend_ends: Annotated[bool, typer.Option(help="Fill up to --max-gap beyond the first and last joint.")] = False,
+    min_score: Annotated[float, typer.Option("--min-score", min=0, max=1, help="Joints below count as missing.")] = 0.0,
+    channels: Annotated[int, typer.Option("--channels", min=2, max=3, help="3 = x, y, score in pred.")] = 2,
+    flip_test: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = True,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Crops of a pose batch.")] = 32,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    overlay: Annotated[bool, typer.Option("--overlay", help="Write overlays/<match>/<dive>.mp4.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo what is done.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Turn video into skeletons: detect, track, estimate joints, fill gaps; a file for each dive.
+
+    A rerun skips what is done with the same input, models and settings. Exit code 1 if some clips failed
+    (failures.csv says why), 3 if none could be used.
+
+    Example: fdpose extract --videos videos --model runs/hrnet/mine --detector runs/detector/mine --overlay
+    """
+    from finediving_pose.config import validate_settings
+    from finediving_pose.extraction.local_engine import Limits
+    from finediving_pose.extraction.settings import ExtractionSettings
+    from finediving_pose.workflows.extraction import extract
+    from finediving_pose.workflows.models import load_detector, load_estimator
+
+    values = {
+        "frames": _frames(frames),
+        "persons": persons,
+        "min_score": min_score,
+        "max_gap": max_gap,
+        "extend_ends": extend_ends,
+        "channels": channels,
+        "tracking": {"tracker": tracker},
+    }
+    seed = _seed(seed_box) if seed_box is not None else None
+    if not videos.exists():
+        raise UsageError(f"--videos {videos}: no such file or folder")
+    summary = extract(
+        videos,
+        out or Path("skeletons") / model.resolve().name,
+        load_detector(detector, device),
+        load_estimator(model, device, flip_test),
+        validate_settings(ExtractionSettings, values, "extract"),
+        limits=Limits(pose_batch=batch_size),
+        dives=dives or _default_dives(videos),
+        annotations=annotations,
+        seeds=seeds,
+        seed_box=seed,
+        overlay=overlay,
+        overwrite=overwrite,
+    )
+    print(_as_json(summary) if json else _as_text(summary))
+    raise typer.Exit(summary.exit_code)
+
+
+def _frames(text: str) -> int | None:
+    if text == "all":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--frames {text!r}: expected a number of frames, or all")
+    return int(text)
+
+
+def _seed(text: str) -> Seed:
+    import numpy as np
+
+    from finediving_pose.extraction.tracking import Seed
+
+    try:
+        frame, *box = (float(part) for part in text.split(","))
+    except ValueError:
+        frame, box = -1.0, []
+    if len(box) != 4 or frame < 0 or not frame.is_integer() or not (box[2] > box[0] and box[3] > box[1]):
+        raise UsageError(f"--seed-box {text!r}: expected frame,x1,y1,x2,y2 with x1 < x2 and y1 < y2, frame from 0")
+    return Seed(int(frame), np.array(box, np.float32))
+
+
+def _default_dives(videos: Path) -> Path | None:
+    folder = videos if videos.is_dir() else videos.parent
+    for place in (folder / "dives.csv", folder.resolve().parent / "dives.csv"):
+        if place.is_file():
+            console.log.info("dives are named by %s", place)
+            return place
+    return None
+
+
+def _as_text(summary: Summary) -> str:
+    lines = [f"{len(summary.done)} clips extracted, {len(summary.skipped)} already done, {len(summary.failed)} failed"]
+    if summary.empty:
+        lines.append(f"nobody was found in {len(summary.empty)} of them (NaN throughout): {_some(summary.empty)}")
+    if summary.failed:
+        lines.append(f"why they failed: {summary.out / 'failures.csv'}")
+    return "\n".join([*lines, f"skeletons: {summary.out / 'Pose'}", f"quality: {summary.out / 'quality.csv'}"])
+
+
+def _some(keys: list[str]) -> str:
+    return ", ".join(keys[:5]) + (" …" if len(keys) > 5 else "")
+
+
+def _as_json(summary: Summary) -> str:
+    return json_module.dumps(
+        {
+            "out": str(summary.out),
+            "done": summary.done,
+            "skipped": summary.skipped,
+            "failed": [{"clip": clip, "reason": reason} for clip, reason in summary.failed],
+            "empty": summary.empty,
+            "seconds": {stage: round(spent, 3) for stage, spent in summary.seconds.items()},
+        },
+        ensure_ascii=False,
+    )

@@ -1,0 +1,161 @@
+"""Skeleton files ``Pose/<match>/pred_comp_<dive>.npz``, in and out, with plain numpy and never with pickle.
+
+Arrays of a file (T = 96 unless all frames were asked for; px of the raw frame; NaN = missing):
+
+==============  ==================  =======================================================================
+``pred``        (T, 16, 2) float32  x, y of the MPII joints; (T, 16, 3) with the score beside them on request
+``score``       (T, 16) float32     confidence of the pose net, NaN where the joint was not observed
+``bbox``        (T, 4) float32      x1, y1, x2, y2 of the athlete
+``bbox_score``  (T,) float32        confidence of the detector, NaN where the box was not detected
+``frame_index`` (T,) int64          the frame's number in its source
+``state``       (T, 16) uint8       flags of :class:`finediving_pose.records.JointState`
+``bbox_state``  (T,) uint8          :class:`finediving_pose.records.BoxState`
+``meta``        () unicode          what made it, as JSON text
+==============  ==================  =======================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.console import DataError
+from finediving_pose.datasets.checks import safe_name
+from finediving_pose.manifest import atomic_path
+from finediving_pose.records import BoxState, BoxTrack, FloatArray, JointState, SkeletonSequence
+from finediving_pose.skeleton import NUM_JOINTS
+
+MAX_NAME_BYTES = 200
+MAX_BYTES = 1 << 29
+"""A file that unpacks to more than this is no skeleton file."""
+
+
+def pose_path(root: Path, match: str, dive: str, person: int = 1) -> Path:
+    """Return where the skeletons of a dive lie below `root`; the second diver's file ends in ``_2``.
+
+    Raises:
+        DataError: If match or dive cannot be a file name.
+    """
+    suffix = "" if person == 1 else f"_{person}"
+    return root / "Pose" / checked_name(match) / f"pred_comp_{checked_name(dive)}{suffix}.npz"
+
+
+def checked_name(name: str) -> str:
+    """Return `name` if it can be one part of a path on any system: names never lead elsewhere.
+
+    Raises:
+        DataError: If it is empty, ``.`` or ``..``, too long, not UTF-8, or holds a character no file name may have.
+    """
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        raise DataError(f"name {name!a} is not valid UTF-8; rename it") from None
+    if length > MAX_NAME_BYTES:
+        raise DataError(f"name {name[:60]!r}… has {length} bytes, expected at most {MAX_NAME_BYTES}; shorten it")
+    if not safe_name(name):
+        raise DataError(f'name {name!r} cannot name a file, expected none of / \\ : * ? " < > |; rename it')
+    return name
+
+
+def write_pose(path: Path, sequence: SkeletonSequence, channels: int = 2) -> None:
+    """Write a skeleton file atomically; the same sequence gives the same bytes.
+
+    Args:
+        path: The file; see :func:`pose_path`.
+        sequence: What to write.
+        channels: 2, or 3 to put the score beside x and y in ``pred``.
+    """
+    pred = sequence.keypoints
+    if channels == 3:
+        pred = np.concatenate([pred, sequence.scores[..., None]], axis=-1)
+    with atomic_path(path) as temporary:
+        np.savez(
+            temporary,
+            pred=pred.astype(np.float32),
+            score=sequence.scores.astype(np.float32),
+            bbox=sequence.track.boxes.astype(np.float32),
+            bbox_score=sequence.track.scores.astype(np.float32),
+            frame_index=sequence.frame_index.astype(np.int64),
+            state=sequence.state.astype(np.uint8),
+            bbox_state=sequence.track.state.astype(np.uint8),
+            meta=np.array(json.dumps(sequence.meta, sort_keys=True, ensure_ascii=False, allow_nan=False)),
+        )
+
+
+def read_pose(path: Path) -> SkeletonSequence:
+    """Read a skeleton file: ours, or one in the published layout that has nothing but ``pred``.
+
+    What a file does not have is missing (NaN, state 0); a joint with coordinates and no state counts as observed,
+    frames without numbers are numbered by position.
+
+    Raises:
+        DataError: If the file is absent, damaged, pickled, or an array has another shape than it should.
+    """
+    arrays = _load(path)
+    if "pred" not in arrays:
+        raise DataError(f"{path}: no array 'pred'; found {', '.join(sorted(arrays)) or 'nothing'}")
+    pred = arrays["pred"]
+    if pred.ndim != 3 or pred.shape[1] != NUM_JOINTS or pred.shape[2] not in (2, 3):
+        raise DataError(f"{path}: 'pred' has shape {pred.shape}, expected (frames, {NUM_JOINTS}, 2 or 3)")
+    frames = len(pred)
+    keypoints = _as(path, "pred", pred, np.float32)[..., :2].copy()
+    known = np.isfinite(keypoints).all(axis=-1)
+    third = pred[..., 2] if pred.shape[2] == 3 else np.full(known.shape, np.nan)
+
+    def get(key: str, default: NDArray[Any], dtype: type) -> NDArray[Any]:
+        array = _as(path, key, arrays.get(key, default), dtype)
+        if array.shape != default.shape:
+            raise DataError(f"{path}: '{key}' has shape {array.shape}, expected {default.shape} as 'pred' has it")
+        return array
+
+    boxes = get("bbox", np.full((frames, 4), np.nan), np.float32)
+    boxed = np.isfinite(boxes).all(axis=-1)
+    return SkeletonSequence(
+        keypoints=keypoints,
+        scores=get("score", third, np.float32),
+        state=get("state", np.where(known, JointState.OBSERVED, JointState.MISSING), np.uint8),
+        track=BoxTrack(
+            boxes=boxes,
+            scores=get("bbox_score", np.full(frames, np.nan), np.float32),
+            state=get("bbox_state", np.where(boxed, BoxState.DETECTED, BoxState.MISSING), np.uint8),
+        ),
+        frame_index=get("frame_index", np.arange(frames), np.int64),
+        meta=_meta(path, arrays),
+    )
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > MAX_BYTES:
+            raise DataError(f"{path}: unpacks to {unpacked} bytes, more than any skeleton file has")
+        with np.load(path, allow_pickle=False) as content:
+            return {name: content[name] for name in content.files}
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not readable as .npz without pickle: {error}; extract the clip again") from None
+
+
+def _as(path: Path, key: str, array: NDArray[Any], dtype: type) -> FloatArray:
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{path}: '{key}' is of type {array.dtype}, expected numbers")
+    return array.astype(dtype)
+
+
+def _meta(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    if "meta" not in arrays:
+        return {}
+    try:
+        meta = json.loads(str(arrays["meta"]))
+    except ValueError:
+        meta = None
+    if not isinstance(meta, dict):
+        raise DataError(f"{path}: 'meta' is no JSON object")
+    return meta

@@ -1,0 +1,123 @@
+"""What an extraction has done so far: one line for each clip in ``manifest.jsonl``, and the tables made of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from finediving_pose.console import DataError
+from finediving_pose.datasets.pose_files import pose_path, write_pose
+from finediving_pose.extraction.clip_job import Outcome
+from finediving_pose.extraction.sequences import QUALITY_COLUMNS, measure
+from finediving_pose.manifest import append_json_line, read_json_lines, sha256_file, write_bytes, write_text
+
+FAILURE_COLUMNS = ("clip", "source", "reason")
+
+
+class Ledger:
+    """The record of an output folder; the latest line of a clip counts.
+
+    A clip's files are written first and its line after them, each whole or not at all, so that a line always
+    tells the truth, whenever the process ends.
+
+    Args:
+        folder: The output folder, ``skeletons/<run>``.
+
+    Raises:
+        DataError: If ``manifest.jsonl`` is damaged other than by a last line cut off.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / "manifest.jsonl"
+        _drop_half_line(self._path)
+        try:
+            self._latest = {line["clip"]: line for line in read_json_lines(self._path)}
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{self._path}: damaged: {error}; move it away to start anew") from None
+
+    def is_done(self, clip: str, fingerprint: Mapping[str, str]) -> bool:
+        """Whether a clip was extracted from the same input by the same models and settings, and is still there."""
+        line = self._latest.get(clip)
+        if line is None or line["status"] != "done" or any(line.get(k) != v for k, v in fingerprint.items()):
+            return False
+        return all(_has_content(self.folder / name, digest) for name, digest in line["files"].items())
+
+    def write_result(
+        self, outcome: Outcome, fingerprint: Mapping[str, str], meta: Mapping[str, Any], channels: int
+    ) -> None:
+        """Write a clip's skeleton files, then its line.
+
+        Args:
+            outcome: A clip that did not fail.
+            fingerprint: Hashes of input, models and settings: what decides whether a rerun redoes it.
+            meta: What made it, put into each file beside what the outcome knows.
+            channels: See :func:`write_pose`.
+        """
+        clip = outcome.task.clip
+        files, quality = {}, []
+        for person, sequence in enumerate(outcome.people, start=1):
+            path = pose_path(self.folder, clip.match, clip.dive, person)
+            sequence.meta.update(meta)
+            write_pose(path, sequence, channels)
+            files[path.relative_to(self.folder).as_posix()] = sha256_file(path)
+            quality.append(measure(sequence))
+        self._append(
+            {
+                "clip": clip.key,
+                "status": "done",
+                "source": outcome.task.name,
+                **fingerprint,
+                "files": files,
+                "seconds": {stage: round(spent, 4) for stage, spent in outcome.seconds.items()},
+                **outcome.facts,
+                "synchronised": clip.synchronised,
+                "quality": quality,
+                "warnings": outcome.warnings,
+            }
+        )
+
+    def write_failure(self, clip: str, source: str, reason: str, fingerprint: Mapping[str, str] | None = None) -> None:
+        """Write the line of a clip that failed."""
+        self._append({"clip": clip, "status": "failed", "source": source, **(fingerprint or {}), "reason": reason})
+
+    def write_tables(self, clips: Collection[str]) -> None:
+        """Write ``quality.csv`` on all clips done in this folder, ``failures.csv`` on the given ones that failed."""
+        lines = [self._latest[clip] for clip in sorted(self._latest)]
+        done = [line for line in lines if line["status"] == "done"]
+        rows = [
+            (line["clip"], person, *(figures[column] for column in QUALITY_COLUMNS), "; ".join(line["warnings"]))
+            for line in done
+            for person, figures in enumerate(line["quality"], start=1)
+        ]
+        _write_csv(self.folder / "quality.csv", ("clip", "person", *QUALITY_COLUMNS, "warnings"), rows)
+        failed = [line for line in lines if line["status"] == "failed" and line["clip"] in set(clips)]
+        failures = [tuple(line[column] for column in FAILURE_COLUMNS) for line in failed]
+        _write_csv(self.folder / "failures.csv", FAILURE_COLUMNS, failures)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        append_json_line(self._path, line)
+        self._latest[line["clip"]] = line
+
+
+def _drop_half_line(path: Path) -> None:
+    """Remove a last line that a crash cut off, so that the next one does not run into it."""
+    if path.exists():
+        content = path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            write_bytes(path, content[: content.rfind(b"\n") + 1])
+
+
+def _has_content(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256_file(path) == digest
+
+
+def _write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())

@@ -1,0 +1,51 @@
+"""What decides the result of an extraction. What decides only its speed is in :mod:`.local_engine`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from finediving_pose.config import Settings
+from finediving_pose.media import SAMPLES
+
+
+class TrackingSettings(Settings):
+    """How the athlete is followed; lengths are in diagonals of the athlete's box, time in frames of the source.
+
+    Attributes:
+        tracker: Name of the tracker.
+        min_box_score: Detections below this confidence are not looked at.
+        max_jump: Largest distance (eq. 25) from one frame to the next; over n frames √n times as much.
+        max_absence: After this many frames without a box the track ends.
+        confidence_weight: What a confidence of 0 instead of 1 costs, as a distance.
+        moving_speed: Speed against the camera, per frame, from which on a person counts as moving in full.
+    """
+
+    tracker: str = "nearest"
+    min_box_score: float = Field(default=0.1, ge=0, le=1)
+    max_jump: float = Field(default=1.0, gt=0)
+    max_absence: int = Field(default=50, ge=1)
+    confidence_weight: float = Field(default=0.5, ge=0)
+    moving_speed: float = Field(default=0.05, gt=0)
+
+
+class ExtractionSettings(Settings):
+    """From frames to skeletons.
+
+    Attributes:
+        frames: How many frames to sample as FineDiving does; None = all of them.
+        persons: How many divers to follow, the second on what the first leaves.
+        min_score: Joints below this confidence are missing.
+        max_gap: Longest run of source frames without a box or joint that is filled between two known ones.
+        extend_ends: Whether the first and the last known joint also stand for up to `max_gap` frames beyond.
+        channels: 2 for x, y in ``pred``; 3 for x, y, score.
+    """
+
+    frames: int | None = Field(default=SAMPLES, ge=1)
+    persons: int = Field(default=1, ge=1, le=2)
+    min_score: float = Field(default=0.0, ge=0, le=1)
+    max_gap: int = Field(default=10, ge=0)
+    extend_ends: bool = False
+    channels: Literal[2, 3] = 2
+    tracking: TrackingSettings = TrackingSettings()

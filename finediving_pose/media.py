@@ -1,0 +1,319 @@
+"""Frames in and out: video files, folders of numbered images; JPEG and video files written whole or not at all.
+
+Images are (H, W, 3) uint8, BGR. A frame has a *position* in its clip, counted from 0 over what decodes, and a
+*number* in its source: the count of decoded frames from the start of a video file, the number in the name of an
+image. Videos are decoded from the start, one frame after the other, and never sought by time: with a variable
+frame rate, or a wrong index, seeking gives other frames than counting does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.console import DataError
+from finediving_pose.manifest import atomic_path, write_bytes
+from finediving_pose.records import Clip
+
+Image = NDArray[np.uint8]
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"}
+    | {".ts", ".mts", ".m2ts", ".3gp", ".ogv", ".gif"}
+)
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+SAMPLES = 96
+"""Frames of a dive that FineDiving's methods look at."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame: its position in the clip, its number in the source, its picture."""
+
+    position: int
+    number: int
+    image: Image
+
+
+def sample_indices(count: int, samples: int | None = SAMPLES) -> list[int]:
+    """Return which of `count` frames stand for the clip: ``i·(count−1)//(samples−1)``, as FineDiving samples.
+
+    Fewer frames than samples are repeated, one frame is repeated throughout. ``samples=None`` takes every frame.
+    """
+    if samples is None:
+        return list(range(count))
+    if count == 0:
+        return []
+    return [i * (count - 1) // max(samples - 1, 1) for i in range(samples)]
+
+
+def is_video(path: Path) -> bool:
+    """Whether the name is that of a video file."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def is_image(path: Path) -> bool:
+    """Whether the name is that of an image file."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def numbered_images(folder: Path) -> list[tuple[int, Path]]:
+    """Return the images of a folder with their frame numbers, in the order of the numbers.
+
+    The number is the last run of digits in the name (``dive3_00012.jpg`` is 12), so that 10 comes after 9
+    however the names are padded. Where a name has no digits, or two names give the same number, the images are
+    numbered from 0 in natural order instead.
+    """
+    images = sorted((path for path in folder.iterdir() if _counts_as_image(path)), key=lambda path: _natural(path.name))
+    digits = [re.findall(r"\d+", path.stem, flags=re.ASCII) for path in images]
+    numbers = [int(found[-1]) if found else -1 for found in digits]
+    if -1 in numbers or len(set(numbers)) < len(numbers):
+        return list(enumerate(images))
+    return sorted(zip(numbers, images, strict=True))
+
+
+def read_image(path: Path) -> Image:
+    """Read an image as 8-bit BGR, turned upright as its EXIF data says; any file name will do.
+
+    Raises:
+        DataError: If the file is absent, empty or no image.
+    """
+    cv2 = _cv2()
+    try:
+        content = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    image = None
+    if len(content):
+        try:
+            image = cv2.imdecode(content, cv2.IMREAD_COLOR)
+        except cv2.error:
+            image = None
+    if image is None:
+        raise DataError(f"{path}: not readable as an image ({len(content)} bytes); write it again from its source")
+    return image
+
+
+class FrameSource:
+    """The frames of one clip, as often as they are needed; base of :class:`VideoFile` and :class:`FrameFolder`.
+
+    Attributes:
+        path: The file or folder.
+        count: How many frames the clip has. Of a video file it is what the container declares, or None, until
+            :meth:`read` has come to the end: what decodes is the truth.
+        fps: Frames per second as declared, None where unknown.
+        faults: What was wrong with the source, in words, found so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.count: int | None = None
+        self.fps: float | None = None
+        self.faults: list[str] = []
+
+    def number(self, position: int) -> int:
+        """Return the number in the source of the frame at `position`."""
+        raise NotImplementedError
+
+    def read(self, wanted: Collection[int] | None = None, to_end: bool = True) -> Iterator[Frame]:
+        """Decode the clip and give the frames at the wanted positions (None = all) that can be decoded, in order.
+
+        Args:
+            wanted: Positions; those beyond the end are left out.
+            to_end: Count the frames behind the last wanted one too, which settles `count`.
+        """
+        raise NotImplementedError
+
+    def _fault(self, text: str) -> None:
+        if text not in self.faults:
+            self.faults.append(text)
+
+
+class VideoFile(FrameSource):
+    """The frames `start` to `end` (both included, None = first, last) of a video file."""
+
+    def __init__(self, path: Path, start: int | None = None, end: int | None = None) -> None:
+        super().__init__(path)
+        self._start = start or 0
+        self._end = end
+        with self._capture() as capture:
+            cv2 = _cv2()
+            declared = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+            fps = float(capture.get(cv2.CAP_PROP_FPS))
+        self.fps = fps if 0 < fps < 1000 else None
+        self._declared = declared if 0 < declared < 10**8 else None
+        if self._declared is not None:
+            self.count = max(0, min(self._declared, self._stop(self._declared)) - self._start)
+
+    def number(self, position: int) -> int:
+        return self._start + position
+
+    def read(self, wanted: Collection[int] | None = None, to_end: bool = True) -> Iterator[Frame]:
+        last = None if to_end or wanted is None else max(wanted, default=-1)
+        position = -self._start
+        with self._capture() as capture:
+            while (last is None or position <= last) and self._start + position < self._stop() and capture.grab():
+                if position >= 0 and (wanted is None or position in wanted):
+                    ok, image = capture.retrieve()
+                    if ok:
+                        yield Frame(position, self._start + position, np.ascontiguousarray(image))
+                    else:
+                        self._fault(f"frame {self._start + position} cannot be decoded")
+                position += 1
+        if last is None:
+            self._settle(max(position, 0))
+
+    def _stop(self, unlimited: int = 10**9) -> int:
+        return unlimited if self._end is None else self._end + 1
+
+    def _settle(self, decoded: int) -> None:
+        expected = self.count if self._end is None else self._end - self._start + 1
+        if expected is not None and decoded < expected:
+            self._fault(
+                f"{decoded} frames decode where {expected} were expected: the file is cut short or damaged, "
+                "or its frame rate varies; those that decode are used"
+            )
+        self.count = decoded
+
+    @contextmanager
+    def _capture(self) -> Iterator[Any]:
+        if not self.path.is_file():
+            raise DataError(f"{self.path}: no such file")
+        cv2 = _cv2()
+        capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
+        try:
+            if not capture.isOpened():
+                size = self.path.stat().st_size
+                raise DataError(f"{self.path}: not readable as a video ({size} bytes): cut short or of another kind")
+            yield capture
+        finally:
+            capture.release()
+
+
+class FrameFolder(FrameSource):
+    """The numbered images of a folder whose numbers lie in `start` to `end` (both included, None = all)."""
+
+    def __init__(self, path: Path, start: int | None = None, end: int | None = None) -> None:
+        super().__init__(path)
+        if not path.is_dir():
+            raise DataError(f"{path}: no such folder")
+        images = numbered_images(path)
+        low = images[0][0] if images and start is None else start or 0
+        high = images[-1][0] if images and end is None else end or 0
+        self._images = [(number, image) for number, image in images if low <= number <= high]
+        if not self._images:
+            raise DataError(f"{path}: no image has a number from {low} to {high}")
+        self.count = len(self._images)
+
+    def number(self, position: int) -> int:
+        return self._images[position][0]
+
+    def read(self, wanted: Collection[int] | None = None, to_end: bool = True) -> Iterator[Frame]:
+        size: tuple[int, ...] | None = None
+        for position, (number, path) in enumerate(self._images):
+            if wanted is not None and position not in wanted:
+                continue
+            try:
+                image = read_image(path)
+            except DataError as error:
+                self._fault(f"{path.name}: {str(error).partition(': ')[2]}")
+                continue
+            size = size or image.shape
+            if image.shape != size:
+                self._fault(f"{path.name}: {_wxh(image.shape)} px where the first image has {_wxh(size)}")
+            yield Frame(position, number, image)
+
+
+def open_frames(clip: Clip) -> FrameSource:
+    """Open a clip's pictures, a folder of numbered images or a video file.
+
+    Raises:
+        DataError: If the source is absent, not readable, or has no frame in the clip's part.
+    """
+    kind = FrameFolder if clip.source.is_dir() else VideoFile
+    return kind(clip.source, clip.start_frame, clip.end_frame)
+
+
+def write_jpeg(path: Path, image: Image, quality: int = 92) -> None:
+    """Write a JPEG file atomically."""
+    cv2 = _cv2()
+    ok, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise ValueError(f"{path}: an image of shape {image.shape} cannot be written as JPEG")
+    write_bytes(path, content.tobytes())
+
+
+def write_video(path: Path, images: Iterable[Image], fps: float) -> int:
+    """Write an mp4 file atomically and return how many frames it has.
+
+    The first image gives the size; odd sizes are padded by one pixel, images of another size are padded or cut
+    at the right and bottom. H.264 is used where this OpenCV can write it, else MPEG-4 part 2.
+
+    Raises:
+        ValueError: If there is no image.
+        OSError: If OpenCV can write neither.
+    """
+    stream = iter(images)
+    first = next(stream, None)
+    if first is None:
+        raise ValueError(f"{path}: no image to write")
+    height, width = (side + side % 2 for side in first.shape[:2])
+    count = 0
+    with atomic_path(path) as temporary:
+        writer = _open_writer(temporary, fps, (width, height))
+        try:
+            for image in chain([first], stream):
+                writer.write(_fitted(image, width, height))
+                count += 1
+        finally:
+            writer.release()
+    return count
+
+
+def _open_writer(path: Path, fps: float, size: tuple[int, int]) -> Any:
+    cv2 = _cv2()
+    for code in ("avc1", "mp4v"):
+        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*code), fps, size)
+        if writer.isOpened():
+            return writer
+        writer.release()
+    raise OSError(f"{path}: this OpenCV writes neither H.264 nor MPEG-4 video; install opencv-python-headless")
+
+
+def _fitted(image: Image, width: int, height: int) -> Image:
+    cut = image[:height, :width]
+    missing = ((0, height - cut.shape[0]), (0, width - cut.shape[1]), (0, 0))
+    return np.ascontiguousarray(np.pad(cut, missing, mode="edge") if any(map(any, missing)) else cut)
+
+
+def _counts_as_image(path: Path) -> bool:
+    return is_image(path) and not path.name.startswith(".") and path.is_file()
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    parts = re.split(r"([0-9]+)", name)
+    return [(0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part) for part in parts if part]
+
+
+def _wxh(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}×{shape[0]}"
+
+
+def _cv2() -> ModuleType:
+    """Import OpenCV, silent about damage that is reported in words here, and with no way to the network."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")
+    import cv2
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    return cv2

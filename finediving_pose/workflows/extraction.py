@@ -1,0 +1,299 @@
+"""``fdpose extract``: find clips, skip what is done, run the rest through an engine, write and list the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finediving_pose import __version__, console
+from finediving_pose.config import nearest
+from finediving_pose.console import DataError, EnvironmentUnfit, UsageError
+from finediving_pose.extraction.clip_job import Outcome
+from finediving_pose.extraction.clips import Found, find_clips
+from finediving_pose.extraction.ledger import Ledger
+from finediving_pose.extraction.loading import Task
+from finediving_pose.extraction.local_engine import Limits, LocalEngine
+from finediving_pose.extraction.settings import ExtractionSettings
+from finediving_pose.extraction.tracking import TRACKERS, Seed
+from finediving_pose.manifest import Manifest, recording, sha256_file, sha256_files, sha256_json
+from finediving_pose.media import numbered_images, open_frames, write_video
+from finediving_pose.records import Clip, Detector, Dive, PoseEstimator
+
+PIPELINE_VERSION = 1
+"""Raised when the same settings come to give other results, so that reruns redo what an older version made."""
+DEFAULT_FPS = 25.0
+
+Engine = Callable[[Iterable[Task]], Iterator[Outcome]]
+
+
+@dataclass
+class Summary:
+    """What an extraction came to.
+
+    Attributes:
+        out: The output folder.
+        done, skipped: Keys of the clips extracted now, and of those that were done before.
+        failed: (clip or source, reason).
+        empty: Keys of clips extracted now in which nobody was found: their skeletons are NaN throughout.
+        seconds: Time by stage, over all clips extracted now.
+    """
+
+    out: Path
+    done: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 some clips failed, 3 nothing usable."""
+        if not self.failed:
+            return console.EXIT_DONE
+        return console.EXIT_SOME_FAILED if self.done or self.skipped else console.EXIT_INVALID_DATA
+
+
+def extract(
+    videos: Path,
+    out: Path,
+    detector: Detector,
+    estimator: PoseEstimator,
+    settings: ExtractionSettings = ExtractionSettings(),
+    *,
+    limits: Limits = Limits(),
+    dives: Path | None = None,
+    annotations: Path | None = None,
+    seeds: Path | None = None,
+    seed_box: Seed | None = None,
+    overlay: bool = False,
+    overwrite: bool = False,
+) -> Summary:
+    """Extract skeletons from every clip at or below `videos` into `out`.
+
+    Writes ``Pose/<match>/pred_comp_<dive>.npz``, ``manifest.jsonl`` with a line for each clip, ``quality.csv``,
+    ``failures.csv``, ``manifest.json`` and, with `overlay`, ``overlays/<match>/<dive>.mp4``. A clip that an
+    earlier run extracted from the same input with the same models and settings is skipped.
+
+    Args:
+        videos: A folder of video files, frame folders or FineDiving's layout; or one video file.
+        out: The output folder, new or of an earlier run.
+        detector, estimator: The networks.
+        settings: What decides the result.
+        limits: What decides speed and memory.
+        dives: A ``dives.csv`` that names clips and cuts them out of recordings.
+        annotations: FineDiving's coarse annotation, which says what is synchronised.
+        seeds: Labels whose boxes say whom to follow: the first labelled frame of a clip is used.
+        seed_box: Whom to follow, where there is one clip.
+        overlay: Whether to draw videos.
+        overwrite: Whether to redo what is done.
+
+    Raises:
+        UsageError: If a path, a tracker or a seed is not usable.
+        DataError: If there is no clip, or an annotation file is not readable.
+        EnvironmentUnfit: If `out` cannot be written.
+    """
+    if settings.tracking.tracker not in TRACKERS:
+        name = settings.tracking.tracker
+        raise UsageError(f"--tracker: no tracker named {name!r}{nearest(name, TRACKERS)}")
+    found = _find(videos, dives, annotations)
+    given = _seeds(found.clips, seeds, seed_box)
+    run = _Run(videos, out, detector, estimator, settings, given, overwrite, overlay)
+    engine = LocalEngine(detector, estimator, settings, limits)
+    try:
+        with recording(out, **run.facts()) as manifest:
+            manifest.warnings += found.notes
+            return run.go(found, engine.run, manifest)
+    except OSError as error:
+        raise EnvironmentUnfit(f"{out}: cannot be written: {error}; the clips finished so far are kept") from error
+
+
+class _Run:
+    """One run over the clips of a folder: plans tasks, takes outcomes, keeps count."""
+
+    def __init__(
+        self,
+        videos: Path,
+        out: Path,
+        detector: Detector,
+        estimator: PoseEstimator,
+        settings: ExtractionSettings,
+        seeds: Mapping[str, Seed],
+        overwrite: bool,
+        overlay: bool,
+    ) -> None:
+        self.summary = Summary(out)
+        self._root = videos.absolute() if videos.is_dir() else videos.absolute().parent
+        self._identity = {"detector": dict(detector.identity), "pose": dict(estimator.identity)}
+        self._settings = settings
+        self._seeds = seeds
+        self._overwrite = overwrite
+        self._overlay = overlay
+        self._ledger = Ledger(out)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the run's manifest says from the start."""
+        return {"models": self._identity, "settings": self._settings.model_dump(mode="json")}
+
+    def go(self, found: Found, engine: Engine, manifest: Manifest) -> Summary:
+        """Extract what is not done; the tables are written however it ends."""
+        for note in found.notes:
+            console.log.warning("%s", note)
+        try:
+            for refused in found.refused:
+                self._fail(refused.source, refused.source, refused.reason)
+            with console.progress("extracting", len(found.clips)) as ticker:
+                for outcome in engine(self._tasks(found.clips, ticker)):
+                    self._take(outcome)
+                    ticker.advance(note=outcome.task.clip.key)
+        finally:
+            summary = self.summary
+            self._ledger.write_tables([clip.key for clip in found.clips] + [r.source for r in found.refused])
+            manifest.add(
+                clips={"done": len(summary.done), "skipped": len(summary.skipped), "failed": len(summary.failed)},
+                stage_seconds={stage: round(spent, 3) for stage, spent in summary.seconds.items()},
+            )
+        return self.summary
+
+    def _tasks(self, clips: Sequence[Clip], ticker: console.Ticker) -> Iterator[Task]:
+        """Give the clips that are not done. Runs in the engine's loading thread, ahead of the networks."""
+        for clip in clips:
+            task = Task(clip, self._name(clip.source), _input_hash(clip.source), self._seeds.get(clip.key))
+            if not self._overwrite and self._ledger.is_done(clip.key, self._fingerprint(task)):
+                self.summary.skipped.append(clip.key)
+                ticker.advance()
+            else:
+                yield task
+
+    def _take(self, outcome: Outcome) -> None:
+        task = outcome.task
+        for stage, spent in outcome.seconds.items():
+            self.summary.seconds[stage] = self.summary.seconds.get(stage, 0.0) + spent
+        if outcome.reason is not None:
+            self._fail(task.clip.key, task.name, outcome.reason, self._fingerprint(task))
+            return
+        self._ledger.write_result(outcome, self._fingerprint(task), self._meta(task), self._settings.channels)
+        self.summary.done.append(task.clip.key)
+        if not np.isfinite(outcome.people[0].keypoints).any():
+            self.summary.empty.append(task.clip.key)
+        for warning in outcome.warnings:
+            console.log.warning("%s: %s", task.clip.key, warning)
+        if self._overlay:
+            _write_overlay(outcome, self.summary.out)
+
+    def _fail(self, clip: str, source: str, reason: str, fingerprint: Mapping[str, str] | None = None) -> None:
+        self.summary.failed.append((clip, reason))
+        self._ledger.write_failure(clip, source, reason, fingerprint)
+        console.log.error("%s: %s", clip, reason)
+
+    def _fingerprint(self, task: Task) -> dict[str, str]:
+        clip = task.clip
+        seed = [task.seed.frame, *map(float, task.seed.box)] if task.seed else None
+        settings = {
+            "pipeline": PIPELINE_VERSION,
+            "settings": self._settings.model_dump(mode="json"),
+            "part": [clip.start_frame, clip.end_frame],
+            "synchronised": clip.synchronised,
+            "seed": seed,
+        }
+        return {
+            "input_sha256": task.input_sha256,
+            "model_sha256": sha256_json(self._identity),
+            "settings_sha256": sha256_json(settings),
+        }
+
+    def _meta(self, task: Task) -> dict[str, Any]:
+        clip = task.clip
+        samples = self._settings.frames
+        return {
+            "fdpose": __version__,
+            "clip": clip.key,
+            "match": clip.match,
+            "dive": clip.dive,
+            "source": task.name,
+            "source_sha256": task.input_sha256,
+            "part": [clip.start_frame, clip.end_frame],
+            "synchronised": clip.synchronised,
+            "sampling": "all frames" if samples is None else f"frame i*(n-1)//{max(samples - 1, 1)}, i < {samples}",
+            "settings": self._settings.model_dump(mode="json"),
+            **self._identity,
+        }
+
+    def _name(self, source: Path) -> str:
+        return source.relative_to(self._root).as_posix() if source != self._root else source.name
+
+
+def _find(videos: Path, dives: Path | None, annotations: Path | None) -> Found:
+    listed: list[Dive] = []
+    annotated: list[Dive] = []
+    notes: list[str] = []
+    if dives is not None:
+        from finediving_pose.datasets.dives_csv import read_dives
+
+        listed, problems = read_dives(dives)
+        notes = [str(problem) for problem in problems]
+    if annotations is not None:
+        from finediving_pose.datasets.finediving import read_coarse
+
+        annotated = read_coarse(annotations)
+    found = find_clips(videos, listed, dives.parent if dives else None, annotated)
+    found.notes[:0] = notes
+    if not found.clips and not found.refused:
+        raise DataError(f"{videos}: no video file and no folder of images there or below")
+    return found
+
+
+def _seeds(clips: Sequence[Clip], labels: Path | None, box: Seed | None) -> dict[str, Seed]:
+    if box is not None:
+        if len(clips) != 1:
+            raise UsageError(f"--seed-box says whom to follow in one clip, found {len(clips)}; use --seeds LABELS")
+        return {clips[0].key: box}
+    return _seeds_from_labels(labels, {clip.key for clip in clips}) if labels is not None else {}
+
+
+def _seeds_from_labels(labels: Path, keys: set[str]) -> dict[str, Seed]:
+    from finediving_pose.datasets.labels import read_labels
+
+    seeds: dict[str, Seed] = {}
+    frames = [frame for frame in read_labels(labels).frames if frame.box is not None and frame.frame is not None]
+    for frame in sorted(frames, key=lambda frame: frame.frame or 0):
+        if frame.dive_key in keys and frame.box is not None and frame.frame is not None:
+            seeds.setdefault(frame.dive_key, Seed(frame.frame, frame.box))
+    if not seeds:
+        raise DataError(f"--seeds {labels}: no labelled box belongs to a clip, expected <match>__<dive>/<frame>.json")
+    console.log.info("%d of %d clips have a seed box from %s", len(seeds), len(keys), labels)
+    return seeds
+
+
+def _input_hash(source: Path) -> str:
+    """Return the hash of a clip's pictures, or nothing where they cannot be read: loading them will say why."""
+    try:
+        if source.is_dir():
+            return sha256_files([path for _, path in numbered_images(source)], source)
+        stat = source.stat()
+        return _file_hash(source, stat.st_size, stat.st_mtime_ns)
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=64)
+def _file_hash(path: Path, size: int, mtime: int) -> str:
+    """Hash a recording once, though many dives are cut out of it; size and time tell when it changed."""
+    return sha256_file(path)
+
+
+def _write_overlay(outcome: Outcome, out: Path) -> None:
+    from finediving_pose.reporting.overlays import clip_overlays
+
+    clip = outcome.task.clip
+    source = open_frames(clip)
+    index = outcome.people[0].frame_index
+    share = len(np.unique(index)) / max(int(outcome.facts["frames_in_clip"]), 1)
+    positions = {p for p in range(outcome.facts["frames_in_clip"]) if source.number(p) in set(index.tolist())}
+    frames = ((frame.number, frame.image) for frame in source.read(positions, to_end=False))
+    path = out / "overlays" / clip.match / f"{clip.dive}.mp4"
+    write_video(path, clip_overlays(frames, outcome.people, clip.key), max(1.0, share * (source.fps or DEFAULT_FPS)))
