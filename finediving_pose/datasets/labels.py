@@ -1,10 +1,9 @@
-"""Labels of any format: what was read, what is wrong with it, and which module reads and writes which format."""
+"""Labels of any format: what was read, what is wrong with it, and whether it fits its images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.checks import Findings, Problem, item_name, load_json
+from finediving_pose.datasets.formats import FORMATS, Format
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import JOINTS
 
@@ -56,40 +56,6 @@ class LabelSet:
     def image_size(self, frame: LabelledFrame) -> Size | None:
         """Return (width, height) px as the label says, else as the image's header says; None where neither does."""
         return frame.size or header_size(self.image_path(frame))
-
-
-@dataclass(frozen=True)
-class Format:
-    """A label format. `suffix` is that of its file; empty where it is a folder."""
-
-    name: str
-    module: str
-    suffix: str
-
-    def read(self, path: Path, images: Path | None = None) -> LabelSet:
-        """Read `path`; bad items become problems. Raises DataError where nothing of it can be read."""
-        reader: Callable[[Path, Path | None], LabelSet] = self._import().read
-        return reader(path, images)
-
-    def write(
-        self, path: Path, labels: LabelSet, parts: Mapping[str, list[LabelledFrame]] | None = None
-    ) -> list[Problem]:
-        """Write `labels` to `path`; return what this format could not hold. `parts` are for formats with splits."""
-        writer: Callable[..., list[Problem]] = self._import().write
-        return writer(path, labels, parts) if self.name == "pyskl" else writer(path, labels)
-
-    def _import(self) -> Any:
-        return import_module(f"finediving_pose.datasets.{self.module}")
-
-
-FORMATS: dict[str, Format] = {
-    "labelme": Format("labelme", "labelme", ""),
-    "fdpose-json": Format("fdpose-json", "fdpose_json", ".json"),
-    "mpii": Format("mpii", "mpii", ".json"),
-    "coco": Format("coco", "coco", ".json"),
-    "csv": Format("csv", "joints_csv", ".csv"),
-    "pyskl": Format("pyskl", "pyskl", ".pkl"),
-}
 
 
 def read_labels(source: Path, format: str | None = None, images: Path | None = None) -> LabelSet:

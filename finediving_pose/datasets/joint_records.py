@@ -1,0 +1,164 @@
+"""What FineDiving-Pose's and MPII's JSON share: a list of objects with image, joints and joints_vis.
+
+They differ in what center and scale mean and in where pixels count from; their own modules say so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.console import DataError
+from finediving_pose.datasets.checks import (
+    Findings,
+    Problem,
+    checked_box,
+    checked_image_name,
+    checked_joints,
+    checked_key,
+    image_size,
+    item_name,
+    load_json,
+    number,
+    numbers,
+    whole_number,
+)
+from finediving_pose.datasets.labels import LabelSet, default_images
+from finediving_pose.manifest import write_text
+from finediving_pose.records import FloatArray, LabelledFrame, Visibility
+from finediving_pose.skeleton import JOINTS, NUM_JOINTS
+
+PLACEHOLDERS = ((0.0, 0.0), (-1.0, -1.0))
+"""What files write where a joint has no coordinates, beside null."""
+
+Boxed = Callable[[LabelledFrame, dict[str, Any], Findings], dict[str, Any]]
+"""Returns the fields of a frame that follow from a record's center and scale."""
+
+
+def read(path: Path, images: Path | None, offset: float, boxed: Boxed) -> LabelSet:
+    """Read a list of records whose coordinates lie `offset` px beyond ours.
+
+    Raises:
+        DataError: If the file is no list.
+    """
+    content = load_json(path)
+    if not isinstance(content, list):
+        raise DataError(f"{path}: expected a list of items with image, joints, joints_vis, center and scale")
+    problems: list[Problem] = []
+    frames = [
+        frame
+        for position, item in enumerate(content)
+        if (frame := _frame(path, position, item, offset, boxed, problems)) is not None
+    ]
+    return LabelSet(tuple(frames), tuple(problems), default_images(path, images))
+
+
+def write(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Write the records as a JSON list, one a line."""
+    lines = [json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records]
+    write_text(path, "[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def record(frame: LabelledFrame, offset: float) -> dict[str, Any]:
+    """Return all but center, scale and box; missing joints are (-1, -1) with joints_vis 0."""
+    finite = np.isfinite(frame.keypoints).all(axis=1, keepdims=True)
+    points = np.where(finite, frame.keypoints + offset, -1.0)
+    content: dict[str, Any] = {
+        "joints_vis": frame.labelled.astype(int).tolist(),
+        "joints": points.tolist(),
+        "image": frame.image,
+    }
+    occluded = np.flatnonzero(frame.visibility == Visibility.OCCLUDED).tolist()
+    extras = {
+        "occluded": occluded,
+        "size": list(frame.size) if frame.size else None,
+        "match": frame.match,
+        "dive": frame.dive,
+        "frame": frame.frame,
+    }
+    return content | {key: value for key, value in extras.items() if value not in (None, [])}
+
+
+def box_keys(frame: LabelledFrame) -> dict[str, Any]:
+    """Return the keys that keep a frame's box, which neither format has."""
+    if frame.box is None:
+        return {}
+    estimated = {"box_estimated": True} if frame.box_estimated else {}
+    return {"box": [float(value) for value in frame.box], **estimated}
+
+
+def _frame(
+    path: Path, position: int, item: Any, offset: float, boxed: Boxed, problems: list[Problem]
+) -> LabelledFrame | None:
+    findings = Findings(f"{path} item {position}", problems)
+    if not isinstance(item, dict):
+        findings.error("", f"expected an object, found a {type(item).__name__}; left out")
+        return None
+    name = checked_image_name(item.get("image"), findings)
+    if name is None:
+        return None
+    findings.file = item_name(path, name)
+    joints = _joints(item, offset, findings)
+    if joints is None:
+        return None
+    box = checked_box(_box(item.get("box"), findings), findings)
+    frame = LabelledFrame(
+        image=name,
+        keypoints=joints[0],
+        visibility=joints[1],
+        box=box,
+        box_estimated=box is not None and item.get("box_estimated") is True,
+        size=image_size(item.get("size")),
+        match=checked_key(item.get("match"), "match", findings),
+        dive=checked_key(item.get("dive"), "dive", findings),
+        frame=whole_number(item.get("frame")),
+        source=path,
+    )
+    return replace(frame, **boxed(frame, item, findings))
+
+
+def _joints(item: dict[str, Any], offset: float, findings: Findings) -> tuple[FloatArray, NDArray[np.uint8]] | None:
+    joints, declared = item.get("joints"), item.get("joints_vis")
+    if not isinstance(joints, list) or len(joints) != NUM_JOINTS:
+        found = f"{len(joints)} joints" if isinstance(joints, list) else repr(joints)
+        findings.error("joints", f"found {found}, expected {NUM_JOINTS} ({JOINTS[0]} … {JOINTS[-1]}); left out")
+        return None
+    visibility = _visibility(declared, item.get("occluded"), findings)
+    if visibility is None:
+        return None
+    points = np.array([_point(joint, bool(seen)) for joint, seen in zip(joints, visibility, strict=True)])
+    return checked_joints(points - offset, visibility, findings)
+
+
+def _point(value: Any, visible: bool) -> tuple[float, float]:
+    pair = value if isinstance(value, list) and len(value) == 2 else (None, None)
+    x, y = number(pair[0]), number(pair[1])
+    return (np.nan, np.nan) if not visible and (x, y) in PLACEHOLDERS else (x, y)
+
+
+def _visibility(declared: Any, occluded: Any, findings: Findings) -> NDArray[np.uint8] | None:
+    values = numbers(declared, NUM_JOINTS)
+    if values is None or not np.isfinite(values).all():
+        findings.error("joints_vis", f"found {declared!r}, expected {NUM_JOINTS} times 0 or 1; left out")
+        return None
+    visibility = np.where(values > 0, Visibility.VISIBLE, Visibility.MISSING).astype(np.uint8)
+    hidden = occluded if isinstance(occluded, list) else []
+    for joint in {entry for entry in map(whole_number, hidden) if entry is not None and 0 <= entry < NUM_JOINTS}:
+        if visibility[joint]:
+            visibility[joint] = Visibility.OCCLUDED
+    return visibility
+
+
+def _box(value: Any, findings: Findings) -> FloatArray | None:
+    if value is None:
+        return None
+    box = numbers(value, 4)
+    if box is None:
+        findings.error("box", f"found {value!r}, expected x1, y1, x2, y2; box left out")
+    return box

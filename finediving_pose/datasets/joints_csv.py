@@ -1,0 +1,157 @@
+"""A table for Excel, R or pandas: a row an image, coordinates in px, empty cells for what is missing."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from finediving_pose.console import DataError
+from finediving_pose.datasets.checks import (
+    Findings,
+    Problem,
+    checked_box,
+    checked_image_name,
+    checked_joints,
+    checked_key,
+    image_size,
+    item_name,
+    whole_number,
+)
+from finediving_pose.datasets.labels import LabelSet, default_images
+from finediving_pose.manifest import write_bytes
+from finediving_pose.records import FloatArray, LabelledFrame, Visibility
+from finediving_pose.skeleton import JOINTS, NUM_JOINTS
+
+FRAME_COLUMNS = ("image", "match", "dive", "frame", "width", "height", "x1", "y1", "x2", "y2", "box_estimated")
+JOINT_COLUMNS = tuple(f"{joint}_{part}" for joint in JOINTS for part in "xyv")
+REQUIRED = ("image", *(column for column in JOINT_COLUMNS if not column.endswith("_v")))
+BOX_COLUMNS = ("x1", "y1", "x2", "y2")
+
+Row = dict[str, str]
+
+
+def write(path: Path, labels: LabelSet) -> list[Problem]:
+    """Write the table as UTF-8 with the mark by which Excel knows it; `_v` is 0 missing, 1 occluded, 2 visible."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FRAME_COLUMNS + JOINT_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_row(frame) for frame in labels.frames)
+    write_bytes(path, text.getvalue().encode("utf-8-sig"))
+    return []
+
+
+def read(path: Path, images: Path | None = None) -> LabelSet:
+    """Read such a table, with commas or semicolons; of the columns only `image` and the coordinates are needed.
+
+    Raises:
+        DataError: If it is not readable, or a needed column is missing.
+    """
+    problems: list[Problem] = []
+    frames = [frame for line, row in _rows(path) if (frame := _frame(path, line, row, problems)) is not None]
+    return LabelSet(tuple(frames), tuple(problems), default_images(path, images))
+
+
+def _row(frame: LabelledFrame) -> dict[str, object]:
+    width, height = frame.size or (None, None)
+    row: dict[str, object] = {
+        "image": frame.image,
+        "match": frame.match,
+        "dive": frame.dive,
+        "frame": frame.frame,
+        "width": width,
+        "height": height,
+        "box_estimated": int(frame.box_estimated) if frame.box is not None else None,
+    }
+    if frame.box is not None:
+        row |= dict(zip(BOX_COLUMNS, map(float, frame.box), strict=True))
+    for joint, (x, y), visible in zip(JOINTS, frame.keypoints.tolist(), frame.visibility.tolist(), strict=True):
+        if np.isfinite([x, y]).all():
+            row |= {f"{joint}_x": x, f"{joint}_y": y}
+        row[f"{joint}_v"] = visible
+    return row
+
+
+def _rows(path: Path) -> Iterable[tuple[int, Row]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: not readable: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not UTF-8 text; in Excel save it as `CSV UTF-8`") from None
+    delimiter = next((sign for sign in ",;\t" if sign in text.partition("\n")[0]), ",")
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        columns = reader.fieldnames or ()
+        missing = [column for column in REQUIRED if column not in columns]
+        if missing:
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            raise DataError(
+                f"{path}: column {', '.join(missing[:3])}{more} missing; expected image and {REQUIRED[1]} …"
+            )
+        return [
+            (reader.line_num, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)})
+            for row in reader
+        ]
+    except csv.Error as error:
+        raise DataError(f"{path}: not readable as csv: {error}") from None
+
+
+def _frame(path: Path, line: int, row: Row, problems: list[Problem]) -> LabelledFrame | None:
+    findings = Findings(f"{path} line {line}", problems)
+    name = checked_image_name(row["image"], findings)
+    if name is None:
+        return None
+    findings.file = f"{item_name(path, name)} line {line}"
+    points, visibility = _joints(row, findings)
+    box = checked_box(_box(row, findings), findings)
+    width, height = (_value(row, column, findings) for column in ("width", "height"))
+    keypoints, visible = checked_joints(points, visibility, findings)
+    return LabelledFrame(
+        image=name,
+        keypoints=keypoints,
+        visibility=visible,
+        box=box,
+        box_estimated=box is not None and row.get("box_estimated") in ("1", "True", "TRUE", "true"),
+        size=image_size([width, height]),
+        match=checked_key(row.get("match"), "match", findings),
+        dive=checked_key(row.get("dive"), "dive", findings),
+        frame=whole_number(_value(row, "frame", findings)),
+        source=path,
+    )
+
+
+def _joints(row: Row, findings: Findings) -> tuple[FloatArray, list[int]]:
+    points = np.full((NUM_JOINTS, 2), np.nan)
+    visibility = [int(Visibility.MISSING)] * NUM_JOINTS
+    for joint, name in enumerate(JOINTS):
+        cells = [row[f"{name}_x"], row[f"{name}_y"]]
+        stated = row.get(f"{name}_v", "")
+        if not any(cells) and stated in ("", "0"):
+            continue
+        points[joint] = [_value(row, f"{name}_{axis}", findings) for axis in "xy"]
+        visible = whole_number(_value(row, f"{name}_v", findings)) if stated else Visibility.VISIBLE
+        if visible is None or visible not in tuple(Visibility):
+            findings.error(name, f"found visibility {stated!r}, expected 0, 1 or 2; joint left out")
+            continue
+        visibility[joint] = int(visible)
+    return points, visibility
+
+
+def _box(row: Row, findings: Findings) -> FloatArray | None:
+    if not any(row.get(column) for column in BOX_COLUMNS):
+        return None
+    return np.array([_value(row, column, findings) for column in BOX_COLUMNS])
+
+
+def _value(row: Row, column: str, findings: Findings) -> float:
+    """Return a cell's number; NaN where it is empty, and with an error where it is no number."""
+    text = row.get(column, "")
+    try:
+        return float(text) if text else np.nan
+    except ValueError:
+        findings.error(column, f"found {text!r}, expected a number")
+        return np.nan

@@ -1,0 +1,174 @@
+"""Labels from one format into another, with a report of what is wrong with them and a split without leakage."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from finediving_pose.console import UsageError
+from finediving_pose.datasets import pyskl
+from finediving_pose.datasets.checks import Problem
+from finediving_pose.datasets.formats import FORMATS, Format
+from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.splits import PARTS, GroupBy, Splits, make_splits, write_splits
+from finediving_pose.manifest import recording, sha256_file, write_text
+
+FILE_STEM = "annotations"
+PROBLEMS_NAME = "problems.csv"
+SPLITS_NAME = "splits.json"
+
+
+@dataclass(frozen=True)
+class SplitRequest:
+    """How to split: by dive or match, with which fractions of the frames."""
+
+    by: GroupBy
+    val: float = 0.2
+    test: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What came of it.
+
+    Attributes:
+        source, format: What was read, and as what.
+        to, out: What it became, and where.
+        frames: How many frames were usable; `written`: how many of them the new format could hold.
+        problems: Of reading and of writing.
+        parts: Frames by part of the split; empty without one.
+    """
+
+    source: Path
+    format: str
+    to: str
+    out: Path
+    frames: int
+    written: int
+    problems: tuple[Problem, ...]
+    parts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> int:
+        return sum(problem.severity == "error" for problem in self.problems)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the answer in JSON types."""
+        return {
+            "source": str(self.source),
+            "format": self.format,
+            "to": self.to,
+            "out": str(self.out),
+            "frames": self.frames,
+            "written": self.written,
+            "errors": self.errors,
+            "warnings": len(self.problems) - self.errors,
+            "split": self.parts,
+        }
+
+
+def convert(
+    source: Path,
+    to: str,
+    out: Path | None = None,
+    format: str | None = None,
+    images: Path | None = None,
+    split: SplitRequest | None = None,
+    overwrite: bool = False,
+    dry_run: bool = False,
+) -> Conversion:
+    """Read labels, report what is wrong with them and write the rest in another format.
+
+    Beside the output stand ``problems.csv``, ``manifest.json`` and, with `split`, ``splits.json`` and a file a part
+    (``annotations_train.json``). If nothing is usable, nothing but the report is written.
+
+    Args:
+        source, format, images: As for :func:`read_labels`.
+        to: A format's name.
+        out: File or folder; None = ``data/<to>`` below the current folder.
+        overwrite: Replace output that is there; never the input.
+        dry_run: Read and check only.
+
+    Raises:
+        UsageError: If `to` is unknown, or the output is there, or it is the input.
+        DataError: If the source cannot be read at all, or not be split as asked.
+    """
+    if to not in FORMATS:
+        raise UsageError(f"unknown format {to!r} (known: {', '.join(FORMATS)})")
+    target = output_path(FORMATS[to], out)
+    labels = read_labels(source, format, images)
+    _check_target(target, source, labels, overwrite or dry_run)
+    splits = (
+        make_splits(labels.frames, split.by, split.val, split.test, split.seed) if split and labels.frames else None
+    )
+    result = Conversion(source, labels.format, to, target, len(labels.frames), len(labels.frames), labels.problems)
+    if splits is not None:
+        result = replace(result, parts={part: len(splits.select(labels.frames, part)) for part in PARTS})
+    return result if dry_run else _written(result, labels, splits)
+
+
+def output_path(format: Format, out: Path | None) -> Path:
+    """Return the file (LabelMe: the folder) to write for what the user gave as ``--out``."""
+    path = out if out is not None else Path("data") / format.name
+    if not format.suffix or (path.suffix.lower() == format.suffix and not path.is_dir()):
+        return path
+    if path.suffix.lower() in {known.suffix for known in FORMATS.values() if known.suffix}:
+        raise UsageError(f"{path}: {format.name} is written as {format.suffix}, found {path.suffix}")
+    return path / f"{FILE_STEM}{format.suffix}"
+
+
+def _check_target(target: Path, source: Path, labels: LabelSet, overwrite: bool) -> None:
+    inputs = {frame.source.resolve() for frame in labels.frames if frame.source} | {source.resolve()}
+    place = target.resolve()
+    if any(path == place or (not target.suffix and path.is_relative_to(place)) for path in inputs):
+        raise UsageError(f"{target}: is the input, and input is never overwritten; give another --out")
+    if overwrite:
+        return
+    if target.is_file() or (target.is_dir() and any(target.iterdir())):
+        raise UsageError(f"{target}: is there already; give another --out, or --overwrite to replace it")
+
+
+def _written(result: Conversion, labels: LabelSet, splits: Splits | None) -> Conversion:
+    folder = result.out.parent if result.out.suffix else result.out
+    with recording(folder, source=str(result.source), input_sha256=_input_hash(labels)) as manifest:
+        found = _write_labels(result, labels, splits) if labels.frames else []
+        lost = sum(problem.severity == "error" for problem in found)
+        result = replace(result, written=result.written - lost, problems=(*result.problems, *found))
+        write_text(folder / PROBLEMS_NAME, problems_table(result.problems))
+        if splits is not None:
+            write_splits(folder / SPLITS_NAME, splits)
+        manifest.add(**result.summary())
+        manifest.warnings += [str(problem) for problem in result.problems[:20]]
+    return result
+
+
+def _write_labels(result: Conversion, labels: LabelSet, splits: Splits | None) -> list[Problem]:
+    known = FORMATS[result.to]
+    if known.name == "pyskl":
+        return pyskl.write(result.out, labels, splits)
+    found = known.write(result.out, labels)
+    if splits is not None and known.suffix:
+        for part in PARTS:
+            frames = tuple(splits.select(labels.frames, part))
+            if frames:
+                known.write(result.out.with_stem(f"{result.out.stem}_{part}"), replace(labels, frames=frames))
+    return found
+
+
+def problems_table(problems: Sequence[Problem]) -> str:
+    """Return the problems as a csv table."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("severity", "file", "where", "message"))
+    writer.writerows((problem.severity, problem.file, problem.where, problem.message) for problem in problems)
+    return text.getvalue()
+
+
+def _input_hash(labels: LabelSet) -> dict[str, str]:
+    sources = sorted({frame.source for frame in labels.frames if frame.source is not None})
+    return {str(path): sha256_file(path) for path in sources}
