@@ -16,6 +16,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
@@ -56,6 +57,9 @@ def install() -> None:
     for module, package in (("torch", "torch"), ("mmengine", "onedl-mmengine"), ("mmcv", "mmcv-lite")):
         if importlib.util.find_spec(module) is None:
             raise EnvironmentUnfit(f"{package} is not installed, and this command needs it. Install: {INSTALL_HINT}")
+    for module in ("mmengine", "mmcv", "mmdet", "mmpose"):  # they will not be mended, and their users cannot
+        warnings.filterwarnings("ignore", category=FutureWarning, module=rf"{module}\b")
+    warnings.filterwarnings("ignore", message="torch.meshgrid: in an upcoming release")
     _status["torchvision"] = _bridge_torchvision()
     _status["xtcocotools"] = _bridge_xtcocotools()
     _status["mmcv._ext"] = _bridge_mmcv_ext()

@@ -79,7 +79,7 @@ def _average_precision(
     frames: Sequence[LabelledFrame], keypoints: FloatArray, scores: FloatArray
 ) -> tuple[float, float]:
     boxed = [i for i, frame in enumerate(frames) if frame.box is not None and frame.labelled.any()]
-    predicted = [i for i in boxed if np.isfinite(keypoints[i]).all(axis=-1).any()]
+    predicted = [i for i in boxed if np.isfinite(keypoints[i]).all(axis=1).any()]
     if not boxed:
         return float("nan"), float("nan")
     if not predicted:

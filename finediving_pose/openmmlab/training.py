@@ -7,6 +7,7 @@ numbers as one that was never stopped: every epoch draws from a seed of its own.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import logging
 import os
@@ -118,7 +119,13 @@ def train(
     recorder = RunRecorder(folder, settings, select, trust)
     config = _runner_config(folder, model, data, settings, scope, device, resume if resume.exists() else None)
     config["custom_hooks"] = [*extra_hooks]
-    with _device(device), _distributed(config):
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        (folder / LOG_NAME).open("a", encoding="utf-8") as log_file,
+        contextlib.redirect_stdout(log_file),  # pycocotools and MMDetection print
+        _device(device),
+        _distributed(config),
+    ):
         runner = FileLoggingRunner.from_cfg(Config(config))
         runner.register_hook(InitialWeights(recorder, settings, trust), priority="VERY_HIGH")
         runner.register_hook(BestWeights(recorder), priority="ABOVE_NORMAL")  # before an EMA takes its weights back

@@ -116,7 +116,8 @@ def save_tensors(path: Path, net: nn.Module) -> None:
     """Write a net's parameters and buffers as safetensors, atomically."""
     from safetensors.torch import save_file
 
-    tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    # Clones, because RTMDet's head shares convolutions between its levels and safetensors refuses shared memory.
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in net.state_dict().items()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary)
 
