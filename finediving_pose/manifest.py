@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from finediving_pose import __version__
 
@@ -34,6 +35,8 @@ PACKAGES = (
     "ray",
 )
 MANIFEST_NAME = "manifest.json"
+
+log = logging.getLogger("fdpose")
 
 
 @contextmanager
@@ -78,22 +81,33 @@ def write_json(target: Path, value: Any, indent: int | None = 2) -> None:
 
 
 def append_json_line(target: Path, value: Any) -> None:
-    """Append one line of JSON and flush it to the disk; a reader sees all of the line or none."""
+    """Append one line of JSON and flush it to the disk; a reader sees all of the line or none.
+
+    A line that a crash cut off is ended first, so that it does not swallow this one.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
-    with target.open("ab") as file:
-        file.write(line.encode("utf-8"))
+    with target.open("ab+") as file:
+        file.write((b"\n" if _ends_within_a_line(file) else b"") + line.encode("utf-8"))
         file.flush()
         os.fsync(file.fileno())
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a JSON-lines file; a last line cut off by a crash is left out, an absent file is empty."""
+    """Read a JSON-lines file; a line that a crash cut off is left out, with a warning if others follow it.
+
+    What comes after the last newline was never finished. An absent file is empty.
+    """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    records = [json.loads(line) for line in lines[:-1] if line.strip()]
-    return records  # what follows the last newline was never finished
+    records = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            if line.strip():
+                records.append(json.loads(line))
+        except ValueError:
+            log.warning("%s: line %d is no JSON, as if cut off while it was written; left out", path, number)
+    return records
 
 
 def sha256_file(path: Path) -> str:
@@ -191,6 +205,13 @@ def git_commit() -> str | None:
 def _git(root: Path, *arguments: str) -> str:
     run = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10)
     return run.stdout.strip()
+
+
+def _ends_within_a_line(file: BinaryIO) -> bool:
+    if file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
 
 
 def _umask() -> int:

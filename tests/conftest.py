@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from finediving_pose import console
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +18,11 @@ def shared_data() -> Path:
     if not root.is_dir():
         pytest.skip(f"the real data is absent: no folder {root} (set FDPOSE_SHARED to the folder that holds data/)")
     return root
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """Undo what a command did to the log, which is one for the whole process: caplog needs it to propagate."""
+    before = console.log.handlers[:], console.log.level, console.log.propagate
+    yield
+    console.log.handlers[:], console.log.level, console.log.propagate = before

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import yaml
+
+from finediving_pose.config import Settings, load_settings, nearest, read_yaml, write_settings
+from finediving_pose.console import UsageError
+
+
+class Schedule(Settings):
+    epochs: int = 210
+    warmup: float = 0.5
+
+
+class Training(Settings):
+    learning_rate: float = 1e-3
+    size: tuple[int, int] = (256, 256)
+    heatmap: Literal["msra", "dark", "udp"] = "dark"
+    schedule: Schedule = Schedule()
+
+
+@pytest.fixture
+def presets(tmp_path: Path) -> Path:
+    (tmp_path / "paper.yaml").write_text("learning_rate: 0.002\nschedule:\n  epochs: 100\n")
+    (tmp_path / "tiny.yaml").write_text("")
+    return tmp_path
+
+
+def test_defaults_then_preset_then_overrides_then_options(presets):
+    assert load_settings(Training, presets, "tiny") == Training()
+    settings = load_settings(
+        Training, presets, "paper", ["schedule.warmup=0.1", "size=[192, 64]", "learning_rate=5"], learning_rate=1e-5
+    )
+    assert settings == Training(learning_rate=1e-5, size=(192, 64), schedule=Schedule(epochs=100, warmup=0.1))
+
+
+def test_an_option_that_was_not_given_changes_nothing(presets):
+    assert load_settings(Training, presets, "paper", learning_rate=None).learning_rate == 0.002
+
+
+def test_a_preset_may_be_a_file_of_ones_own(presets, tmp_path):
+    own = tmp_path / "own" / "mine.yml"
+    own.parent.mkdir()
+    own.write_text("heatmap: udp\n")
+    assert load_settings(Training, presets, str(own)).heatmap == "udp"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("learning_rat=1", r"unknown key learning_rat \(did you mean learning_rate\?\)"),
+        ("schedule.epoch=1", r"unknown key schedule\.epoch \(did you mean epochs\?\)"),
+        ("zzz=1", r"unknown key zzz \(known: heatmap, learning_rate, schedule, size\)"),
+        ("learning_rate=fast", r"learning_rate: .*number.*found 'fast'"),
+        ("heatmap=gauss", r"heatmap: .*'msra'.*found 'gauss'"),
+        ("size=[1,2,3]", r"size: .*found \[1, 2, 3\]"),
+        ("schedule.epochs.x=1", "epochs is a single value, it has no key x"),
+        ("learning_rate", "'learning_rate': expected key=value"),
+        ("=3", "'=3': expected key=value"),
+    ],
+)
+def test_a_bad_override_is_explained(presets, override, message):
+    with pytest.raises(UsageError, match=message):
+        load_settings(Training, presets, "paper", [override])
+
+
+def test_all_faults_are_named_at_once(presets):
+    with pytest.raises(UsageError) as caught:
+        load_settings(Training, presets, "paper", ["learning_rat=1", "heatmap=gauss"])
+    assert "learning_rat" in str(caught.value)
+    assert "heatmap" in str(caught.value)
+    assert str(caught.value).startswith("paper.yaml: ")
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest(presets):
+    with pytest.raises(UsageError, match=r"no preset named 'papr' \(did you mean paper\?\)"):
+        load_settings(Training, presets, "papr")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: [1,", "not readable as YAML"),
+        (b"\xff\xfe\x00", "not readable as YAML"),
+        (b"- 1\n- 2\n", "expected `key: value` lines, found a list"),
+        (b"!!python/object/apply:os.getcwd []", "not readable as YAML"),
+    ],
+)
+def test_an_unreadable_file_is_named(tmp_path, content, message):
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=message) as caught:
+        read_yaml(path)
+    assert str(path) in str(caught.value)
+
+
+def test_an_absent_file_is_named(tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        read_yaml(tmp_path / "gone.yaml")
+
+
+def test_settings_are_written_and_read_back(presets, tmp_path):
+    settings = Training(size=(64, 96), schedule=Schedule(epochs=2))
+    write_settings(tmp_path / "out" / "config.yaml", settings)
+    assert Training.model_validate(read_yaml(tmp_path / "out" / "config.yaml")) == settings
+    assert list(yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())) == list(Training.model_fields)
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        Training().learning_rate = 1.0  # type: ignore[misc]
+
+
+def test_nearest_says_nothing_where_nothing_is_known():
+    assert nearest("x", []) == ""

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from finediving_pose import manifest
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_file_is_written_with_its_folder(tmp_path):
+    target = tmp_path / "a" / "b" / "text.txt"
+    manifest.write_text(target, "käse\n")
+    assert target.read_bytes() == "käse\n".encode()
+    assert names(target.parent) == {"text.txt"}
+
+
+def test_an_exception_leaves_the_old_file_and_no_other(tmp_path):
+    target = tmp_path / "x.json"
+    manifest.write_text(target, "old")
+    with pytest.raises(ZeroDivisionError), manifest.atomic_path(target) as temporary:
+        temporary.write_text(str(1 / len(temporary.read_bytes())))
+    assert target.read_text() == "old"
+    assert names(tmp_path) == {"x.json"}
+
+
+def test_the_temporary_file_keeps_the_suffix_and_lies_in_the_same_folder(tmp_path):
+    with manifest.atomic_path(tmp_path / "clip.npz") as temporary:
+        assert temporary.suffix == ".npz"
+        assert temporary.parent == tmp_path
+        assert not (tmp_path / "clip.npz").exists()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_kill_between_writing_and_renaming_leaves_the_old_file(tmp_path):
+    target = tmp_path / "x.txt"
+    target.write_text("old")
+    code = (
+        "import sys, time; from pathlib import Path; from finediving_pose.manifest import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as t:\n"
+        "    t.write_text('half'); print('written', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "written"
+        process.kill()
+    assert target.read_text() == "old"
+    manifest.write_text(target, "new")  # what the killed one left behind is in nobody's way
+    assert target.read_text() == "new"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664)])
+def test_files_get_the_permissions_that_the_umask_grants(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        manifest.write_text(tmp_path / "x", "")
+        assert os.umask(mask) == mask  # looking at the mask must not change it
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == mode
+
+
+def test_json_is_strict_and_readable(tmp_path):
+    manifest.write_json(tmp_path / "x.json", {"name": "Käse", "values": [1, 2.5, None]})
+    text = (tmp_path / "x.json").read_text(encoding="utf-8")
+    assert "Käse" in text
+    assert text.endswith("}\n")
+    with pytest.raises(ValueError, match="JSON"):
+        manifest.write_json(tmp_path / "x.json", {"value": float("nan")})
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["name"] == "Käse"
+
+
+def test_json_lines_come_back_in_order(tmp_path):
+    path = tmp_path / "log" / "review.jsonl"
+    assert manifest.read_json_lines(path) == []
+    for number in range(3):
+        manifest.append_json_line(path, {"number": number, "text": "ein\nzwei ü"})
+    assert [line["number"] for line in manifest.read_json_lines(path)] == [0, 1, 2]
+    assert manifest.read_json_lines(path)[0]["text"] == "ein\nzwei ü"
+
+
+def test_a_torn_last_line_is_left_out(tmp_path):
+    path = tmp_path / "x.jsonl"
+    manifest.append_json_line(path, {"number": 0})
+    with path.open("ab") as file:
+        file.write('{"number": 1, "text": "ü'.encode()[:-1])  # torn inside a letter
+    assert manifest.read_json_lines(path) == [{"number": 0}]
+
+
+def test_a_line_after_a_torn_one_is_not_lost(tmp_path, caplog):
+    path = tmp_path / "x.jsonl"
+    manifest.append_json_line(path, {"number": 0})
+    with path.open("ab") as file:
+        file.write(b'{"number": 1, "te')
+    manifest.append_json_line(path, {"number": 2})
+    with caplog.at_level("WARNING", "fdpose"):
+        assert manifest.read_json_lines(path) == [{"number": 0}, {"number": 2}]
+    assert "line 2 is no JSON" in caplog.text
+
+
+def test_hashes_tell_content_and_names_apart(tmp_path):
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").write_text("2")
+    both = manifest.sha256_files([tmp_path / "b", tmp_path / "a"], tmp_path)
+    assert both == manifest.sha256_files([tmp_path / "a", tmp_path / "b"], tmp_path)
+    (tmp_path / "b").rename(tmp_path / "c")
+    assert both != manifest.sha256_files([tmp_path / "a", tmp_path / "c"], tmp_path)
+    assert manifest.sha256_file(tmp_path / "a") == "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
+
+
+def test_the_hash_of_a_value_does_not_depend_on_the_order_of_keys():
+    assert manifest.sha256_json({"a": 1, "b": [1]}) == manifest.sha256_json({"b": [1], "a": 1})
+    assert manifest.sha256_json({"a": 1}) != manifest.sha256_json({"a": 1.5})
+
+
+def read(folder: Path) -> dict:
+    return json.loads((folder / manifest.MANIFEST_NAME).read_text(encoding="utf-8"))
+
+
+def test_a_recording_says_what_ran_on_what(tmp_path):
+    with manifest.recording(tmp_path / "run", seed=3) as record:
+        record.add(device="cpu", seed=4)
+        record.warnings.append("low")
+        time.sleep(0.01)
+    content = read(tmp_path / "run")
+    assert content["status"] == "done"
+    assert (content["seed"], content["device"], content["warnings"]) == (4, "cpu", ["low"])
+    assert content["seconds"] >= 0.01
+    assert "numpy" in content["packages"]
+    assert content["command"]
+
+
+def test_a_recording_is_written_when_the_work_fails(tmp_path):
+    with pytest.raises(KeyError), manifest.recording(tmp_path):
+        raise KeyError("joint")
+    assert read(tmp_path)["status"] == "failed: KeyError: 'joint'"
+
+
+def test_a_recording_is_written_when_the_work_is_interrupted(tmp_path):
+    with pytest.raises(KeyboardInterrupt), manifest.recording(tmp_path):
+        raise KeyboardInterrupt
+    assert read(tmp_path)["status"] == "interrupted"
+
+
+def test_versions_of_packages_that_are_not_there_are_left_out():
+    versions = manifest.package_versions(["numpy", "no-such-package-of-ours"])
+    assert list(versions) == ["numpy"]
