@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,7 +20,9 @@ def command(
     data: shared.DataOption = None,
     images: shared.ImagesOption = None,
     splits: shared.SplitsOption = None,
-    part: Annotated[str, typer.Option("--part", help="With --splits: train, val or test.")] = "val",
+    part: Annotated[
+        Literal["train", "val", "test"], typer.Option("--part", help="With --splits: train, val or test.")
+    ] = "val",
     pictures: Annotated[
         Path | None, typer.Option("--pictures", help="Draw labels beside predictions into this new folder.")
     ] = None,

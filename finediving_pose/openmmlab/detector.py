@@ -73,7 +73,8 @@ class MMDetector:
         batch = pseudo_collate([self._prepare(_sample(i, image)) for i, image in enumerate(images)])
         mixed = self.dtype is not torch.float32
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=mixed):
-            samples = self.net.test_step(batch)
+            net: Any = self.net
+            samples = net.test_step(batch)
         return [self._detections(sample.pred_instances) for sample in samples]
 
     def _detections(self, found: Any) -> Detections:

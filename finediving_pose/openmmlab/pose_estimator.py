@@ -71,7 +71,9 @@ class HrnetEstimator:
         scale = np.array([side, side], dtype=np.float32)
         size = self.settings.input_size
         warp = get_udp_warp_matrix if self.settings.heatmap == "udp" else get_warp_matrix
-        pixels = cv2.warpAffine(image, warp(centre, scale, 0.0, (size, size)), (size, size), flags=cv2.INTER_LINEAR)
+        pixels: Any = cv2.warpAffine(
+            image, warp(centre, scale, 0.0, (size, size)), (size, size), flags=cv2.INTER_LINEAR
+        )
         zoom = side / size
         # The way back is MMPose's for every codec: UDP's decoder already stretches its answer to the full crop.
         to_frame = np.array([[zoom, 0, centre[0] - side / 2], [0, zoom, centre[1] - side / 2]], dtype=np.float64)
@@ -103,7 +105,8 @@ class HrnetEstimator:
         return (straight + mirrored) * 0.5
 
     def _forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.net.head(self.net.extract_feat(images)).float()
+        net: Any = self.net
+        return net.head(net.extract_feat(images)).float()
 
 
 def load_estimator(path: Path, device: str = "cpu", flip_test: bool = True, precision: str = "fp32") -> HrnetEstimator:

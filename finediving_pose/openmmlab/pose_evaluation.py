@@ -107,7 +107,7 @@ def _average_precision(
 
 
 def _coco_result(image_id: int, keypoints: FloatArray, scores: FloatArray) -> dict[str, Any]:
-    found = np.isfinite(keypoints).all(axis=-1)
+    found = np.asarray(np.isfinite(keypoints).all(axis=-1))
     # pycocotools has no missing prediction: far outside the picture is as wrong as not there at all.
     points = np.where(found[:, None], keypoints, -1e5)
     flat = np.concatenate((points, np.ones((len(points), 1))), axis=1).reshape(-1)
