@@ -7,13 +7,18 @@ aside. Equal seeds draw equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.datasets import labelme
+from finediving_pose.datasets.labels import LabelSet
+from finediving_pose.media import write_jpeg
+from finediving_pose.records import LabelledFrame, Visibility
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX, NUM_JOINTS
 
 FloatArray = NDArray[np.float64]
@@ -22,6 +27,8 @@ Colour = tuple[int, int, int]
 
 SIZE = (455, 256)
 """Width and height of FineDiving's frames in px."""
+
+_MATCHES = ("SyntheticSketchA", "SyntheticSketchB")
 
 _STATURE = 0.34  # of the picture's height; about what a diver has in broadcast footage
 _REACH = 0.72  # farthest joint from the body's centre, in statures, arms overhead
@@ -101,6 +108,46 @@ def draw_dive(seed: int, frames: int = 24, size: tuple[int, int] = SIZE) -> Sket
     noise = rng.normal(0.0, 4.0, (size[1], size[0], 3)).astype(np.float32)
     pictures = np.stack([_picture(scene, noise, t, joints[t], depth[t], plan, stature) for t in range(frames)])
     return Sketch(pictures, joints, _boxes(joints, stature, size))
+
+
+def write_sample(out: Path, dives: int = 4, frames: int = 24, seed: int = 0) -> LabelSet:
+    """Draw dives and write them as annotators would have left them: pictures and reviewed LabelMe files.
+
+    ``frames/<match>/<dive>/<number>.jpg`` and ``labels/final/<match>__<dive>/<number>.json`` below `out`. The dives
+    go in turn to two matches, so that a split by match has two sides.
+
+    Args:
+        out: A folder; what is in it under the same names is replaced.
+        dives: How many.
+        frames: How many frames each has.
+        seed: Dive i is drawn from the seed `seed` + i.
+
+    Returns:
+        The labels written, images relative to ``frames``.
+    """
+    labelled = [frame for dive in range(dives) for frame in _write_dive(out / "frames", dive, frames, seed + dive)]
+    labels = LabelSet(tuple(labelled), images=out / "frames", format="labelme")
+    problems = labelme.write(out / "labels" / "final", labels)
+    assert not problems, problems
+    return labels
+
+
+def _write_dive(root: Path, index: int, frames: int, seed: int) -> Iterator[LabelledFrame]:
+    sketch = draw_dive(seed, frames)
+    match, dive = _MATCHES[index % len(_MATCHES)], str(index // len(_MATCHES) + 1)
+    for t in range(frames):
+        name = f"{match}/{dive}/{t + 1:05d}.jpg"
+        write_jpeg(root / name, sketch.frames[t])
+        yield LabelledFrame(
+            image=name,
+            keypoints=sketch.keypoints[t],
+            visibility=np.full(NUM_JOINTS, Visibility.VISIBLE, np.uint8),
+            box=sketch.boxes[t],
+            size=SIZE,
+            match=match,
+            dive=dive,
+            frame=t + 1,
+        )
 
 
 def _plan(rng: np.random.Generator) -> _Plan:

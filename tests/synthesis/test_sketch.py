@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from finediving_pose.datasets.labels import read_labels
+from finediving_pose.media import numbered_images, read_image
 from finediving_pose.skeleton import INDEX
-from finediving_pose.synthesis.sketch import draw_dive
+from finediving_pose.synthesis.sketch import SIZE, draw_dive, write_sample
 
 SEEDS = range(6)
 
@@ -98,3 +100,38 @@ def test_what_cannot_be_drawn_is_refused(frames, size):
 
 def test_one_frame_is_a_dive_too():
     assert draw_dive(0, frames=1).frames.shape[0] == 1
+
+
+def test_a_sample_is_read_back_as_it_was_drawn(tmp_path):
+    written = write_sample(tmp_path, dives=3, frames=2, seed=5)
+    labels = read_labels(tmp_path / "labels" / "final", images=tmp_path / "frames")
+    assert labels.problems == ()
+    assert [(f.match, f.dive, f.frame) for f in labels.frames] == [
+        (match, dive, frame)
+        for match, dive in (("SyntheticSketchA", "1"), ("SyntheticSketchA", "2"), ("SyntheticSketchB", "1"))
+        for frame in (1, 2)
+    ]
+    second = draw_dive(6, 2)  # the second dive is the first of the second match
+    frame = next(f for f in labels.frames if f.match == "SyntheticSketchB" and f.frame == 2)
+    assert np.allclose(frame.keypoints, second.keypoints[1], atol=1e-6)
+    assert np.allclose(frame.box, second.boxes[1], atol=1e-6)
+    assert frame.size == SIZE
+    assert len(written.frames) == 6
+
+
+def test_the_pictures_of_a_sample_show_what_was_drawn(tmp_path):
+    write_sample(tmp_path, dives=1, frames=2, seed=5)
+    (_, _), (number, path) = numbered_images(tmp_path / "frames" / "SyntheticSketchA" / "1")
+    assert number == 2
+    difference = np.abs(read_image(path).astype(int) - draw_dive(5, 2).frames[1])
+    assert difference.mean() < 6  # JPEG, and no more
+
+
+def test_a_sample_is_the_same_every_time(tmp_path):
+    def content(folder):
+        write_sample(folder, dives=2, frames=2)
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    first = content(tmp_path / "a")
+    assert len(first) == 8
+    assert first == content(tmp_path / "b")
