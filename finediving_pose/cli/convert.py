@@ -57,8 +57,9 @@ def command(
     if as_json:
         print(json.dumps(result.summary(), ensure_ascii=False))
     else:
-        verb = "could be written" if dry_run else "written"
-        print(f"{result.frames} frames read as {result.format}; {result.written} {verb} as {result.to}: {result.out}")
+        verb = "would be written" if dry_run else "written"
+        target = f" as {result.to}: {result.out}" if result.written else ""
+        print(f"{result.frames} frames read as {result.format}; {result.written} {verb}{target}")
         if result.parts:
             print("split by " + f"{split}: " + ", ".join(f"{part} {count}" for part, count in result.parts.items()))
     if not result.written:

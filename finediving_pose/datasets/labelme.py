@@ -166,7 +166,7 @@ def _read_file(file: Path, problems: list[Problem]) -> LabelledFrame | None:
     try:
         content = load_json(file, MAX_BYTES)
         if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
-            raise _LeftOut("", "no LabelMe file: expected an object with a list `shapes`; left out")
+            raise _LeftOut("", "no LabelMe file: expected an object with `shapes`; left out (name a COCO file itself)")
         return _frame(content, file, findings)
     except DataError as error:
         findings.error("", str(error).removeprefix(f"{file}: "))
@@ -304,8 +304,9 @@ def _report_missing(shapes: Sequence[_Shape], box: _Shape | None, visibility: An
                 findings.error(JOINTS[joint], f"not labelled; expected a point `{joint}`; joint missing")
     if box is None:
         findings.error("box", f"not labelled; expected a rectangle `{BOX_LABEL}`; box missing")
-    for label, kind in dict.fromkeys((s.label, s.kind) for s in shapes if s.joint is None and s is not box):
-        findings.warning(label, f"a {kind} that means nothing here, ignored; expected `{BOX_LABEL}` or a joint")
+    ignored = dict.fromkeys(f"{s.label} ({s.kind})" for s in shapes if s.joint is None and s is not box)
+    if ignored:
+        findings.warning("shapes", f"ignored: {', '.join(ignored)}; expected `{BOX_LABEL}` and joints")
 
 
 def _dive_of(file: Path) -> tuple[str | None, str | None, int | None]:

@@ -77,8 +77,10 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
     """
     content = restricted_pickle.load(path)
     annotations = content.get("annotations") if isinstance(content, dict) else content
-    if not isinstance(annotations, list):
-        raise DataError(f"{path}: expected PYSKL's dict with `split` and `annotations`")
+    if not isinstance(annotations, list) or not any(
+        isinstance(item, dict) and "keypoint" in item for item in annotations
+    ):
+        raise DataError(f"{path}: no PYSKL file: expected a dict with `split` and `annotations` that have a `keypoint`")
     problems: list[Problem] = []
     frames = []
     for position, annotation in enumerate(annotations):

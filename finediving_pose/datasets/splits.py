@@ -136,10 +136,11 @@ def _dealt(
 ) -> dict[Part, tuple[str, ...]]:
     asked = [part for part, fraction in fractions.items() if fraction > 0]
     if len(members) <= len(asked):
-        known = ", ".join(sorted(repr(group) for group in members)[:5]) or "none"
+        known = ", ".join(sorted(repr(group or "one image folder") for group in members)[:5]) or "none"
         raise DataError(
-            f"cannot split by {by}: found {len(members)} ({known}), expected at least {len(asked) + 1}, "
-            f"one for train and one for each of {', '.join(sorted(asked))}; label more or set the fraction to 0"
+            f"cannot split by {by}: found {len(members)} ({known}), expected at least {len(asked) + 1}: "
+            f"one for train and one for each of {', '.join(sorted(asked))}. A {by} is known from the labels' "
+            "match and dive or from the image folders"
         )
     total = sum(len(images) for images in members.values())
     left = sorted(members, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest())

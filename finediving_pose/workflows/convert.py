@@ -20,6 +20,8 @@ from finediving_pose.manifest import recording, sha256_file, write_text
 FILE_STEM = "annotations"
 PROBLEMS_NAME = "problems.csv"
 SPLITS_NAME = "splits.json"
+MANIFEST_PROBLEMS = 20
+"""How many problems the manifest repeats."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +103,18 @@ def convert(
     if to not in FORMATS:
         raise UsageError(f"unknown format {to!r} (known: {', '.join(FORMATS)})")
     target = output_path(FORMATS[to], out)
+    folder = target.parent if FORMATS[to].suffix else target
     labels = read_labels(source, format, images)
-    _check_target(target, source, labels, overwrite or dry_run)
+    _check_not_input(target, folder, source, labels)
+    if not (overwrite or dry_run):
+        _check_free(target, folder / SPLITS_NAME if split else target)
     splits = (
         make_splits(labels.frames, split.by, split.val, split.test, split.seed) if split and labels.frames else None
     )
     result = Conversion(source, labels.format, to, target, len(labels.frames), len(labels.frames), labels.problems)
     if splits is not None:
         result = replace(result, parts={part: len(splits.select(labels.frames, part)) for part in PARTS})
-    return result if dry_run else _written(result, labels, splits)
+    return result if dry_run else _written(result, folder, labels, splits)
 
 
 def output_path(format: Format, out: Path | None) -> Path:
@@ -122,20 +127,23 @@ def output_path(format: Format, out: Path | None) -> Path:
     return path / f"{FILE_STEM}{format.suffix}"
 
 
-def _check_target(target: Path, source: Path, labels: LabelSet, overwrite: bool) -> None:
-    inputs = {frame.source.resolve() for frame in labels.frames if frame.source} | {source.resolve()}
+def _check_not_input(target: Path, folder: Path, source: Path, labels: LabelSet) -> None:
+    """Refuse to write over the input or among the label files of a folder that is read."""
     place = target.resolve()
-    if any(path == place or (not target.suffix and path.is_relative_to(place)) for path in inputs):
-        raise UsageError(f"{target}: is the input, and input is never overwritten; give another --out")
-    if overwrite:
-        return
-    if target.is_file() or (target.is_dir() and any(target.iterdir())):
-        raise UsageError(f"{target}: is there already; give another --out, or --overwrite to replace it")
+    inputs = {frame.source.resolve() for frame in labels.frames if frame.source} | {source.resolve()}
+    among = source.is_dir() and labels.format == "labelme" and place.is_relative_to(source.resolve())
+    if among or any(path == place or (folder == target and path.is_relative_to(place)) for path in inputs):
+        raise UsageError(f"{target}: is or holds the input, which is never overwritten; give another --out")
 
 
-def _written(result: Conversion, labels: LabelSet, splits: Splits | None) -> Conversion:
-    folder = result.out.parent if result.out.suffix else result.out
-    with recording(folder, source=str(result.source), input_sha256=_input_hash(labels)) as manifest:
+def _check_free(*targets: Path) -> None:
+    for target in targets:
+        if target.is_file() or (target.is_dir() and any(target.iterdir())):
+            raise UsageError(f"{target}: is there already; give another --out, or --overwrite to replace it")
+
+
+def _written(result: Conversion, folder: Path, labels: LabelSet, splits: Splits | None) -> Conversion:
+    with recording(folder, source=str(result.source), input_sha256=_input_hashes(labels)) as manifest:
         found = _write_labels(result, labels, splits) if labels.frames else []
         lost = sum(problem.severity == "error" for problem in found)
         result = replace(result, written=result.written - lost, problems=(*result.problems, *found))
@@ -143,7 +151,7 @@ def _written(result: Conversion, labels: LabelSet, splits: Splits | None) -> Con
         if splits is not None:
             write_splits(folder / SPLITS_NAME, splits)
         manifest.add(**result.summary())
-        manifest.warnings += [str(problem) for problem in result.problems[:20]]
+        manifest.warnings += [str(problem) for problem in result.problems[:MANIFEST_PROBLEMS]]
     return result
 
 
@@ -169,6 +177,6 @@ def problems_table(problems: Sequence[Problem]) -> str:
     return text.getvalue()
 
 
-def _input_hash(labels: LabelSet) -> dict[str, str]:
+def _input_hashes(labels: LabelSet) -> dict[str, str]:
     sources = sorted({frame.source for frame in labels.frames if frame.source is not None})
     return {str(path): sha256_file(path) for path in sources}
