@@ -116,11 +116,16 @@ def test_imports_downwards_or_within_a_room_are_fine(module, source):
 
 
 def run_help(environment: dict[str, str]) -> float:
-    """Run ``fdpose --help`` in a process of its own and return the seconds it took."""
+    """Run ``fdpose --help`` in a process of its own and return the seconds it took.
+
+    On a busy machine the time on the processor says what the clock would say on an idle one.
+    """
     code = "import sys; from finediving_pose.cli.main import run; sys.exit(run(['--help']))"
-    start = time.perf_counter()
+    before, start = os.times(), time.perf_counter()
     subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60, check=True)
-    return time.perf_counter() - start
+    wall, after = time.perf_counter() - start, os.times()
+    busy = after.children_user + after.children_system - before.children_user - before.children_system
+    return min(wall, busy) if busy > 0 else wall  # Windows does not count the time of children
 
 
 def test_help_answers_at_once(tmp_path):

@@ -1,0 +1,49 @@
+"""``fdpose doctor``"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from finediving_pose import console
+
+DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+SYMBOLS = {"ok": "[green]ok   [/]", "note": "[yellow]note [/]", "fault": "[bold red]fault[/]"}
+
+
+def command(
+    device: Annotated[
+        str | None, typer.Option("--device", help="A device that must be there, such as cuda or cuda:1.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Look at this machine: versions, devices, weights, disk; for every fault the line to paste.
+
+    The exit code is 4 if something that the core needs is missing or something installed does not work. An extra
+    that is not installed is a note.
+
+    Example: fdpose doctor --device cuda
+    """
+    if device is not None and not DEVICE.fullmatch(device):
+        raise console.UsageError(f"--device {device}: expected cpu, cuda or cuda:0, cuda:1, …")
+    from rich.markup import escape
+
+    from finediving_pose.workflows import doctor
+
+    with console.progress("looking"):
+        findings = doctor.examine(device)
+    if as_json:
+        print(doctor.as_json(findings))
+    else:
+        width = max(len(finding.name) for finding in findings)
+        for finding in findings:
+            line = f"{SYMBOLS[finding.status]} {escape(finding.name):{width}} {escape(finding.detail)}"
+            console.stdout.print(line, highlight=False, soft_wrap=True)
+            if finding.fix:
+                console.stdout.print(
+                    f"      {'':{width}} [bold]{escape(finding.fix)}[/]", highlight=False, soft_wrap=True
+                )
+    if doctor.exit_worthy(findings):
+        raise typer.Exit(console.EXIT_ENVIRONMENT)
