@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="Labels in any format `convert` reads.  [default: data/coco/labels.json]"),
+    typer.Option("--data", help="Labels in any format `convert` reads.  [default: data/coco/annotations.json]"),
 ]
 ImagesOption = Annotated[Path | None, typer.Option("--images", help="Folder the image names are relative to.")]
 SplitsOption = Annotated[Path | None, typer.Option("--splits", help="A splits.json; without it, --val divides.")]
@@ -39,7 +39,7 @@ TrustOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 OverridesArgument = Annotated[list[str] | None, typer.Argument(help="Further settings as key=value.")]
 
-DEFAULT_DATA = (Path("data/coco/labels.json"), Path("labels/final"))
+DEFAULT_DATA = (Path("data/coco/annotations.json"), Path("labels/final"))
 
 
 def finetune(

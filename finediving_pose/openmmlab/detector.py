@@ -21,9 +21,9 @@ bridge.require("mmdet")
 
 import torch  # noqa: E402
 from mmdet.registry import MODELS, TRANSFORMS  # noqa: E402
-from mmengine.config import Config  # noqa: E402
+from mmengine.config import Config, ConfigDict  # noqa: E402
 from mmengine.dataset import Compose, pseudo_collate  # noqa: E402
-from mmengine.registry import init_default_scope  # noqa: E402
+from mmengine.registry import DefaultScope  # noqa: E402
 
 from finediving_pose.openmmlab import detector_parts  # noqa: E402, F401 - registers our parts
 from finediving_pose.openmmlab.detector_config import detector_model, inference_pipeline  # noqa: E402
@@ -31,6 +31,9 @@ from finediving_pose.openmmlab.pose_estimator import DTYPES  # noqa: E402
 
 PEOPLE = {"athlete", "person", "diver"}
 """Class names that count as people in a foreign detector."""
+
+FOREIGN_THRESHOLD = 0.05
+"""Score below which a foreign detector's boxes are dropped unless another is given."""
 
 
 class MMDetector:
@@ -62,8 +65,8 @@ class MMDetector:
         self.dtype = DTYPES[precision]
         self.net = net.to(self.device).eval()
         self.people = people
-        init_default_scope("mmdet")
-        self._prepare = Compose([TRANSFORMS.build(step) for step in pipeline])
+        with _scope():
+            self._prepare = Compose([TRANSFORMS.build(step) for step in pipeline])
 
     @torch.inference_mode()
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
@@ -101,7 +104,8 @@ def load_detector(
         spec: A model directory; ``CONFIG.py,CHECKPOINT``; or the name of a model-zoo config such as
             ``rtmdet_m_8xb32-300e_coco``, whose weights MMEngine's cache keeps.
         device: Where it runs.
-        score_threshold: Boxes below are dropped; None = what the model was trained with, 0.05 for others.
+        score_threshold: Boxes below are dropped; None = what the model was trained with, or
+            `FOREIGN_THRESHOLD`.
         precision: ``fp32``, ``fp16`` or ``bf16``.
         trust: Whether a foreign checkpoint may hold more than weights.
 
@@ -129,8 +133,8 @@ def load_detector(
 def _own(path: Path, device: str, score_threshold: float | None, precision: str) -> MMDetector:
     directory = read_model_directory(path, "detector")
     settings = validate_settings(DetectorSettings, directory.settings, f"{path}/model.json")
-    init_default_scope("mmdet")
-    net = MODELS.build(detector_model(settings))
+    with _scope():
+        net = MODELS.build(ConfigDict(detector_model(settings)))
     report = weights.load_into(net, directory.weights)
     if report.missing or report.mismatched:
         raise UsageError("the weights do not fill the net: " + "\n".join(report.lines()))
@@ -142,11 +146,11 @@ def _own(path: Path, device: str, score_threshold: float | None, precision: str)
 def _foreign(
     config_path: Path, checkpoint: Path, device: str, score_threshold: float | None, precision: str, trust: bool
 ) -> MMDetector:
-    init_default_scope("mmdet")
     config = Config.fromfile(str(config_path))
     _without_downloads(config.model)
     try:
-        net = MODELS.build(config.model)
+        with _scope():
+            net = MODELS.build(config.model)
     except NotImplementedError as error:
         raise EnvironmentUnfit(f"{config_path.stem}: {error}") from error
     report = weights.load_into(net, checkpoint, trust)
@@ -163,7 +167,13 @@ def _foreign(
         if not str(step["type"]).startswith(("LoadImage", "LoadAnnotations"))
     ]
     identity = {"kind": "detector", "weights_sha256": sha256_file(checkpoint), "settings": config_path.stem}
-    return MMDetector(net, pipeline, identity, people, score_threshold or 0.05, device, precision)
+    threshold = FOREIGN_THRESHOLD if score_threshold is None else score_threshold
+    return MMDetector(net, pipeline, identity, people, threshold, device, precision)
+
+
+def _scope() -> Any:
+    """Look names up among MMDetection's parts, whatever was used before in this process."""
+    return DefaultScope.overwrite_default_scope("mmdet")
 
 
 def _zoo(name: str) -> tuple[Path, str]:

@@ -21,6 +21,7 @@ bridge.require("mmpose")
 
 import cv2  # noqa: E402
 import torch  # noqa: E402
+from mmengine.registry import DefaultScope  # noqa: E402
 from mmpose.models.utils.tta import flip_heatmaps  # noqa: E402
 from mmpose.registry import MODELS  # noqa: E402
 from mmpose.structures.bbox import get_udp_warp_matrix, get_warp_matrix  # noqa: E402
@@ -117,7 +118,8 @@ def load_estimator(path: Path, device: str = "cpu", flip_test: bool = True, prec
     """
     directory = read_model_directory(path, "pose")
     settings = validate_settings(HrnetSettings, directory.settings, f"{path}/model.json")
-    net = MODELS.build(pose_model(settings))
+    with DefaultScope.overwrite_default_scope("mmpose"):
+        net = MODELS.build(pose_model(settings))
     report = weights.load_into(net, directory.weights)
     if report.missing or report.mismatched:
         raise UsageError("the weights do not fill the net: " + "\n".join(report.lines()))

@@ -1,0 +1,26 @@
+# `make demo` and `make test` set up all they need; both reuse the environment when nothing changed.
+.PHONY: demo test test-all env lint clean
+PYTEST := .venv/bin/python -m pytest
+# Processes for the tests: two are quickest on two cores, and a core left over serves torch's threads.
+JOBS ?= 2
+export OMP_NUM_THREADS ?= 1
+
+demo: env        ## set up, and run the whole way on a small drawn sample
+	OMP_NUM_THREADS= .venv/bin/fdpose demo --out demo
+
+test: env        ## set up, and run the tests that take minutes
+	$(PYTEST) -n $(JOBS) -m "not slow and not gpu"
+
+test-all: env    ## the slow ones too
+	$(PYTEST) -n $(JOBS) -m "not gpu"
+
+env:             ## make or refresh .venv; see tools/make_env.sh for its settings
+	@tools/make_env.sh
+
+lint: env        ## style and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+clean:           ## remove what make made
+	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache
