@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from finediving_pose.openmmlab.bridge import PACKAGES
+
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGE = PROJECT / "finediving_pose"
 ROOMS = {"annotation", "openmmlab", "extraction", "aqa", "synthesis", "reporting"}
@@ -198,3 +200,10 @@ def test_no_file_names_a_path_of_somebodys_machine():
 def test_a_path_of_somebodys_machine_would_be_noticed():
     assert SOMEONES_PATH.search("open('" + "/" + "home/anna/x.json')")
     assert not SOMEONES_PATH.search("https://example.org/home/anna and frames/work/1.jpg")
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "tools/refresh_constraints.sh", "pyproject.toml"])
+def test_the_openmmlab_packages_have_one_version_everywhere(name):
+    text = (PROJECT / name).read_text(encoding="utf-8")
+    found = dict(re.findall(r"(onedl-mmengine|mmcv-lite|mmdet|mmpose)==([\d.]*\d)", text))
+    assert found == PACKAGES
