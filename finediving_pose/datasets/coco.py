@@ -133,8 +133,9 @@ def _annotation(frame: LabelledFrame, identity: int, image_id: int) -> dict[str,
     if frame.box is not None:
         x1, y1, x2, y2 = (float(value) for value in frame.box)
         annotation |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
-    extras = {"match": frame.match, "dive": frame.dive, "frame": frame.frame, "box_estimated": frame.box_estimated}
-    return annotation | {key: value for key, value in extras.items() if value not in (None, False)}
+    extras = {"match": frame.match, "dive": frame.dive, "frame": frame.frame}
+    annotation |= {key: value for key, value in extras.items() if value is not None}
+    return annotation | ({"box_estimated": True} if frame.box_estimated else {})
 
 
 def _joint_orders(path: Path, categories: Sequence[Any]) -> dict[Any, list[int]]:

@@ -89,9 +89,7 @@ def _rows(path: Path) -> Iterable[tuple[int, Row]]:
         missing = [column for column in REQUIRED if column not in columns]
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            raise DataError(
-                f"{path}: column {', '.join(missing[:3])}{more} missing; expected image and {REQUIRED[1]} …"
-            )
+            raise DataError(f"{path}: no column {', '.join(missing[:3])}{more}; expected {', '.join(REQUIRED[:3])} …")
         return [
             (reader.line_num, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)})
             for row in reader

@@ -19,6 +19,9 @@ __all__ = ["FORMATS", "Format", "LabelSet", "Problem", "default_images", "detect
 
 Size = tuple[int, int]
 
+TURNED_BY_90_DEGREES = {5, 6, 7, 8}
+"""Exif's orientations that swap width and height."""
+
 
 @dataclass(frozen=True)
 class LabelSet:
@@ -123,12 +126,16 @@ def default_images(source: Path, images: Path | None) -> Path:
 
 
 def header_size(path: Path) -> Size | None:
-    """Return (width, height) px from an image's header; None where it is absent or no image."""
-    from PIL import Image, UnidentifiedImageError
+    """Return (width, height) px from an image's header; None where it is absent or no image.
+
+    A camera that was held upright says so in the header: viewers and OpenCV turn the image, and so does this.
+    """
+    from PIL import ExifTags, Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
-            return image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED_BY_90_DEGREES
+            return (image.height, image.width) if turned else (image.width, image.height)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError):
         return None
 

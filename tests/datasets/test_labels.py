@@ -1,0 +1,245 @@
+"""Round trips through every pair of formats, format detection, and the check against the images."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from label_samples import assert_same_labels, frame_sets, labelme_file, make_frame, problem_about
+from PIL import Image
+
+from finediving_pose.console import DataError, UsageError
+from finediving_pose.datasets.formats import FORMATS
+from finediving_pose.datasets.labels import LabelSet, Problem, read_labels
+from finediving_pose.records import LabelledFrame
+
+KEEPS_INVALID_COORDINATES = sorted(FORMATS.keys() - {"labelme"})
+
+
+def target(folder: Path, name: str) -> Path:
+    return folder / f"{name}{FORMATS[name].suffix}"
+
+
+def through(folder: Path, frames: tuple[LabelledFrame, ...], *names: str) -> tuple[LabelledFrame, ...]:
+    """Write and read the frames in one format after the other."""
+    labels = LabelSet(frames)
+    for step, name in enumerate(names):
+        path = target(folder / str(step), name)
+        problems = FORMATS[name].write(path, replace(labels, images=None))
+        assert [problem for problem in problems if problem.severity == "error"] == []
+        labels = FORMATS[name].read(path)
+    return labels.frames
+
+
+@pytest.mark.parametrize(("first", "second"), list(product(FORMATS, FORMATS)))
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(frames=frame_sets())
+def test_every_pair_of_formats_keeps_everything(first, second, frames):
+    with tempfile.TemporaryDirectory() as folder:
+        assert_same_labels(through(Path(folder), frames, first, second), frames)
+
+
+@pytest.mark.parametrize("name", KEEPS_INVALID_COORDINATES)
+def test_coordinates_that_a_file_declares_invalid_are_kept(tmp_path, name):
+    visibility = np.array([0, 2] * 8, dtype=np.uint8)
+    frames = (make_frame(visibility=visibility),)
+    assert_same_labels(through(tmp_path, frames, name), frames)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS.keys() - {"mpii"}))
+def test_a_frame_without_a_box_stays_without(tmp_path, name):
+    frames = (make_frame(box=None),)
+    assert_same_labels(through(tmp_path, frames, name), frames)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_format_is_told_from_the_content(tmp_path, name):
+    image = "000000001.jpg" if name == "mpii" else "clip/00001.jpg"
+    path = target(tmp_path, name)
+    FORMATS[name].write(path, LabelSet((make_frame(image),)))
+    assert read_labels(path).format == name
+
+
+def test_a_folder_with_annotations_json_is_that_file(tmp_path):
+    FORMATS["coco"].write(tmp_path / "annotations.json", LabelSet((make_frame(),)))
+    assert read_labels(tmp_path).format == "coco"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", "{}", "none of the known label formats"),
+        ("a.json", "[1, 2]", "none of the known label formats"),
+        ("a.json", '{"shapes": [', r"a\.json: no complete JSON \(line 1, column 13"),
+        ("a.json", "", "truncated or another kind of file"),
+        ("a.csv", "a,b\n1,2\n", r"a\.csv: no column image, right_ankle_x"),
+        ("a.pkl", "nonsense", "not readable as a pickle"),
+        ("a.json", '{"images": [], "annotations": [], "categories": 3}', "no COCO file"),
+        ("a.json", "[" * 100000, "not readable as JSON"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        read_labels(tmp_path / name)
+
+
+def test_a_file_that_is_far_too_large_is_not_read(tmp_path):
+    with (tmp_path / "large.json").open("wb") as file:
+        os.truncate(file.fileno(), 600 * 2**20)
+    with pytest.raises(DataError, match=r"large\.json: 600 MB, expected at most 512 MB"):
+        read_labels(tmp_path / "large.json")
+
+
+def test_wrong_use(tmp_path):
+    with pytest.raises(UsageError, match="no such file or folder"):
+        read_labels(tmp_path / "absent")
+    with pytest.raises(UsageError, match="no such folder"):
+        read_labels(tmp_path, images=tmp_path / "absent")
+    with pytest.raises(UsageError, match="unknown format 'yolo'"):
+        read_labels(tmp_path, "yolo")
+
+
+def coco_with_images(folder: Path, *names: str) -> Path:
+    """A COCO file of three frames; only the named images exist."""
+    frames = tuple(make_frame(f"{number:05d}.jpg", number) for number in range(3))
+    FORMATS["coco"].write(folder / "a.json", LabelSet(frames))
+    for name in names:
+        Image.new("RGB", (455, 256)).save(folder / name)
+    return folder / "a.json"
+
+
+def test_a_missing_image_costs_its_frame_only(tmp_path):
+    labels = read_labels(coco_with_images(tmp_path, "00000.jpg", "00002.jpg"))
+    assert [frame.image for frame in labels.frames] == ["00000.jpg", "00002.jpg"]
+    problem = problem_about(labels.problems, "image")
+    assert "a.json (00001.jpg)" in problem.file
+    assert "00001.jpg is missing; frame left out" in problem.message
+
+
+def test_an_image_of_another_size_costs_its_frame_only(tmp_path):
+    path = coco_with_images(tmp_path, "00000.jpg", "00001.jpg", "00002.jpg")
+    Image.new("RGB", (640, 360)).save(tmp_path / "00001.jpg")
+    labels = read_labels(path)
+    assert len(labels.frames) == 2
+    assert "is 640x360, the label was made for 455x256" in problem_about(labels.problems, "image").message
+
+
+def test_an_unreadable_image_costs_its_frame_only(tmp_path):
+    path = coco_with_images(tmp_path, "00000.jpg")
+    (tmp_path / "00001.jpg").write_bytes(b"no image")
+    labels = read_labels(path)
+    assert len(labels.frames) == 1
+    assert [problem.message.rpartition(" is ")[2] for problem in labels.problems] == [
+        "not readable as an image; frame left out",
+        "missing; frame left out",
+    ]
+
+
+def test_without_any_image_labels_are_read_with_a_warning(tmp_path):
+    labels = read_labels(coco_with_images(tmp_path))
+    assert len(labels.frames) == 3
+    assert problem_about(labels.problems, "images").severity == "warning"
+    (tmp_path / "elsewhere").mkdir()
+    labels = read_labels(tmp_path / "a.json", images=tmp_path / "elsewhere")
+    assert problem_about(labels.problems, "images").severity == "error"
+
+
+def test_a_joint_or_box_outside_the_image_is_dropped(tmp_path):
+    frame = make_frame(box=np.array([500.0, 10, 520, 30]))
+    frame.keypoints[4] = (455.5, 20)
+    frame.keypoints[5] = (-0.4, 256)  # on the edge
+    FORMATS["csv"].write(tmp_path / "a.csv", LabelSet((frame,)))
+    labels = read_labels(tmp_path / "a.csv")
+    problem = problem_about(labels.problems, "left_knee")
+    assert "a.csv (clip/00001.jpg)" in problem.file
+    assert problem.message == "(455.5, 20) lies outside the 455x256 image; joint left out"
+    assert np.isnan(labels.frames[0].keypoints[4]).all()
+    assert labels.frames[0].visibility.tolist().count(0) == 1
+    assert "lies outside the 455x256 image" in next(p for p in labels.errors if p.where == "box").message
+    assert labels.frames[0].box is None
+
+
+def test_coordinates_that_a_file_declares_invalid_may_lie_anywhere(tmp_path):
+    frame = make_frame()
+    frame.keypoints[4], frame.visibility[4] = (-500, 20), 0
+    FORMATS["coco"].write(tmp_path / "a.json", LabelSet((frame,)))
+    labels = read_labels(tmp_path / "a.json")
+    assert labels.errors == ()
+    assert labels.frames[0].keypoints[4].tolist() == [-500, 20]
+
+
+def test_images_are_looked_for_by_dive_and_by_bare_name(tmp_path):
+    for name in ("direct/1.jpg", "m/1/2.jpg", "3.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    labels = LabelSet((), images=tmp_path)
+    paths = [labels.image_path(make_frame(f"direct/{n}.jpg", match="m", dive="1")) for n in (1, 2, 3, 4)]
+    assert paths == [tmp_path / "direct/1.jpg", tmp_path / "m/1/2.jpg", tmp_path / "3.jpg", tmp_path / "direct/4.jpg"]
+
+
+@pytest.mark.parametrize("image", ["/etc/x.jpg", "../x.jpg", "a/../../x.jpg", "C:\\x.jpg", "", None, 3, "a\0b"])
+def test_an_image_name_never_leaves_its_folder(tmp_path, image):
+    FORMATS["fdpose-json"].write(tmp_path / "a.json", LabelSet((make_frame(), make_frame("b.jpg"))))
+    items = json.loads((tmp_path / "a.json").read_text())
+    items[0]["image"] = image
+    (tmp_path / "a.json").write_text(json.dumps(items))
+    labels = read_labels(tmp_path / "a.json", "fdpose-json")
+    assert [frame.image for frame in labels.frames] == ["b.jpg"]
+    assert problem_about(labels.problems, "image").file.endswith("a.json item 0")
+
+
+@pytest.mark.parametrize("match", ["a/b", "..", "a\0b", "a\\b", "C:"])
+def test_a_match_never_becomes_a_path_unchecked(tmp_path, match):
+    FORMATS["coco"].write(tmp_path / "a.json", LabelSet((make_frame(match=match, dive="1"),)))
+    labels = read_labels(tmp_path / "a.json")
+    assert labels.frames[0].match is None
+    assert "expected a name" in problem_about(labels.problems, "match").message
+
+
+@pytest.mark.parametrize("name", ["coco", "fdpose-json", "mpii", "csv"])
+def test_a_bad_joint_or_box_is_named_and_the_rest_is_read(tmp_path, name):
+    good = make_frame("good.jpg")
+    broken = make_frame("broken.jpg", keypoints=np.full((16, 2), 77.25), box=np.array([10.5, 20.5, 33.75, 41.5]))
+    path = target(tmp_path, name)
+    FORMATS[name].write(path, LabelSet((good, broken)))
+    number = "78.25" if name == "mpii" else "77.25"
+    width = "23.25" if name == "coco" else "33.75"
+    text = path.read_text(encoding="utf-8-sig")
+    path.write_text(text.replace(number, "NaN", 1).replace(width, "-3", 1), encoding="utf-8")
+    labels = read_labels(path, name)
+    joint, box = problem_about(labels.problems, "right_ankle"), next(p for p in labels.errors if p.where == "box")
+    assert "(broken.jpg)" in joint.file
+    assert "(broken.jpg)" in box.file
+    assert joint.message.endswith("expected two finite numbers; joint left out")
+    assert "a box without area" in box.message
+    assert np.isnan(labels.frames[1].keypoints[0]).all()
+    assert labels.frames[1].visibility[0] == 0
+    assert_same_labels(labels.frames[:1], (good,))
+
+
+def test_a_problem_reads_as_one_line():
+    assert str(Problem("a.json (b.jpg)", "left_knee", "missing")) == "error: a.json (b.jpg): left_knee: missing"
+    assert str(Problem("a.json", "", "odd", "warning")) == "warning: a.json: odd"
+
+
+def test_labelme_and_image_sizes_agree_with_the_header(tmp_path):
+    labelme_file(tmp_path / "1.json", imageHeight=None, imageWidth=None)
+    labels = read_labels(tmp_path)
+    assert labels.frames[0].size is None
+    assert labels.image_size(labels.frames[0]) == (455, 256)
+
+
+def test_an_image_held_upright_has_the_size_that_viewers_show(tmp_path):
+    labelme_file(tmp_path / "1.json", imageWidth=256, imageHeight=455)
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.new("RGB", (455, 256)).save(tmp_path / "1.jpg", exif=exif)
+    assert read_labels(tmp_path).problems == ()
