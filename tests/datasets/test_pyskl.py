@@ -94,7 +94,7 @@ def test_a_bad_clip_is_left_out_and_the_rest_is_read(tmp_path, changes, where, m
     content["annotations"] += foreign(frame_dir="good")["annotations"]
     labels = read_labels(dumped(tmp_path, content))
     assert [frame.image for frame in labels.frames] == ["good/00000.jpg", "good/00001.jpg"]
-    assert message in problem_about(labels.problems, where).message
+    assert message in problem_about(labels.errors, where).message
 
 
 def test_a_joint_that_is_no_number_is_named(tmp_path):

@@ -64,7 +64,7 @@ def test_frames_of_no_dive_go_by_folder():
 
 
 def test_too_few_groups():
-    with pytest.raises(DataError, match="cannot split by match: found 2 .* expected at least 3: one for train and one"):
+    with pytest.raises(DataError, match=r"cannot split by match: found 2 .* expected at least 3: one for train and"):
         make_splits(meet(2), "match", val=0.2, test=0.2)
     with pytest.raises(DataError, match="found 1 \\('one image folder'\\)"):
         make_splits([make_frame("1.jpg"), make_frame("2.jpg")])
