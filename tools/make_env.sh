@@ -64,7 +64,7 @@ else
 fi
 
 "$python" -m pip install --quiet --disable-pip-version-check "$(grep -E '^uv==' constraints.txt)"
-uv=("$venv/bin/uv" pip install --quiet --python "$python" --constraints "$constraints")
+uv=("$venv/bin/uv" pip install --quiet --compile-bytecode --python "$python" --constraints "$constraints")
 "${uv[@]}" "${overrides[@]}" --editable ".[$extras]"
 case ",$extras," in *,pose,*)
   # Without their dependencies, for the reasons beside the extra `pose` in pyproject.toml.

@@ -52,8 +52,6 @@ def _common(
 
 
 for _name, _panel in COMMANDS.items():
-    if not (__import__("pathlib").Path(__file__).parent / f"{_name.replace('-', '_')}.py").exists():
-        continue  # TEMPORARY while the commands are being written
     _module = import_module(f"finediving_pose.cli.{_name.replace('-', '_')}")
     app.command(_name, rich_help_panel=_panel)(_module.command)
 

@@ -214,8 +214,17 @@ def _safe_globals() -> Iterator[None]:
     from mmengine.runner import checkpoint
 
     allowed = checkpoint.get_torch_safe_globals() if hasattr(checkpoint, "get_torch_safe_globals") else []
-    with torch.serialization.safe_globals(allowed):
+    with torch.serialization.safe_globals([*allowed, *_numpy_globals()]):
         yield
+
+
+def _numpy_globals() -> list[Any]:
+    """What numpy arrays and scalars are pickled with: every number's dtype, and numpy 1's names for numpy 2's parts."""
+    import numpy as np
+
+    multiarray = importlib.import_module("numpy._core.multiarray")
+    renamed = [(getattr(multiarray, name), f"numpy.core.multiarray.{name}") for name in ("_reconstruct", "scalar")]
+    return [*renamed, *{type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"}]
 
 
 def _torchvision_nms() -> Callable[..., Tensor] | None:
