@@ -48,7 +48,10 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
 
 
 def write(path: Path, labels: LabelSet) -> list[Problem]:
-    """Write an MPII JSON list. A frame without a box is left out and reported, as its readers need one."""
+    """Write an MPII JSON list. A frame without a box is left out and reported, as its readers need one.
+
+    Warns of image names that are no numbers: HRNet takes them, MMPose 1.x does not.
+    """
     problems: list[Problem] = []
     records = []
     for frame in labels.frames:
@@ -58,6 +61,10 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
         else:
             records.append(_record(frame, frame.box))
     joint_records.write(path, records)
+    unnumbered = sum(not record["image"].partition(".")[0].isdigit() for record in records)
+    if unnumbered:
+        note = f"{unnumbered} are no numbers: HRNet reads them, MMPose 1.x refuses (use coco for MMPose)"
+        problems.append(Problem(str(path), "image names", note, "warning"))
     return problems
 
 

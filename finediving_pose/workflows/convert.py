@@ -43,6 +43,7 @@ class Conversion:
         to, out: What it became, and where.
         frames: How many frames were usable; `written`: how many of them the new format could hold.
         problems: Of reading and of writing.
+        images: The folder that image names are relative to, where known.
         parts: Frames by part of the split; empty without one.
     """
 
@@ -53,6 +54,7 @@ class Conversion:
     frames: int
     written: int
     problems: tuple[Problem, ...]
+    images: Path | None = None
     parts: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -66,6 +68,7 @@ class Conversion:
             "format": self.format,
             "to": self.to,
             "out": str(self.out),
+            "images": str(self.images) if self.images is not None else None,
             "frames": self.frames,
             "written": self.written,
             "errors": self.errors,
@@ -111,7 +114,16 @@ def convert(
     splits = (
         make_splits(labels.frames, split.by, split.val, split.test, split.seed) if split and labels.frames else None
     )
-    result = Conversion(source, labels.format, to, target, len(labels.frames), len(labels.frames), labels.problems)
+    result = Conversion(
+        source=source,
+        format=labels.format,
+        to=to,
+        out=target,
+        frames=len(labels.frames),
+        written=len(labels.frames),
+        problems=labels.problems,
+        images=labels.images,
+    )
     if splits is not None:
         result = replace(result, parts={part: len(splits.select(labels.frames, part)) for part in PARTS})
     return result if dry_run else _written(result, folder, labels, splits)

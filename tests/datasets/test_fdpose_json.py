@@ -143,7 +143,7 @@ def test_the_published_sample_through_other_formats(shared_data, tmp_path, name)
     source = shared_data / "finediving_pose_sample/annotations.json"
     labels = read_labels(source)
     path = tmp_path / f"through{FORMATS[name].suffix}"
-    assert FORMATS[name].write(path, labels) == []
+    assert [problem.severity for problem in FORMATS[name].write(path, labels)] == ["warning"] * (name == "mpii")
     back = read_labels(path, name, labels.images)
     assert back.problems == ()
     fdpose_json.write(tmp_path / "a.json", back)

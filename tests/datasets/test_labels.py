@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from label_samples import assert_same_labels, frame_sets, labelme_file, make_frame, problem_about
 from PIL import Image
 
@@ -243,3 +246,46 @@ def test_an_image_held_upright_has_the_size_that_viewers_show(tmp_path):
     exif[274] = 6
     Image.new("RGB", (455, 256)).save(tmp_path / "1.jpg", exif=exif)
     assert read_labels(tmp_path).problems == ()
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a JSON value, as the keys and positions that lead there."""
+    yield path
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in entries:
+        yield from places(inner, (*path, key))
+
+
+def put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """Replace what stands at a place."""
+    if not path:
+        return new
+    value[path[0]] = put(value[path[0]], path[1:], new)
+    return value
+
+
+@pytest.mark.parametrize("name", ["labelme", "fdpose-json", "mpii", "coco"])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_whatever_stands_in_a_file_is_read_or_refused(name, data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = target(Path(folder), name)
+        FORMATS[name].write(path, LabelSet((make_frame(match="m", dive="1", frame=1),)))
+        file = next(path.rglob("*.json")) if path.is_dir() else path
+        content = json.loads(file.read_text())
+        place = data.draw(st.sampled_from(list(places(content))))
+        file.write_text(json.dumps(put(content, place, data.draw(ANY_JSON))))
+        try:
+            frames = read_labels(path, name).frames
+        except DataError:
+            return
+        for frame in frames:
+            assert np.isfinite(frame.keypoints[frame.labelled]).all()
+        FORMATS["csv"].write(Path(folder) / "again.csv", LabelSet(frames))

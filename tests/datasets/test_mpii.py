@@ -33,6 +33,12 @@ def test_the_loaders_arrive_at_the_box(tmp_path, box):
     np.testing.assert_allclose(joints, frame.keypoints)
 
 
+@pytest.mark.parametrize(("name", "warned"), [("000000007.jpg", False), ("clip/00001.jpg", True), ("a7.jpg", True)])
+def test_names_that_mmpose_refuses_are_warned_of(tmp_path, name, warned):
+    problems = mpii.write(tmp_path / "a.json", LabelSet((make_frame(name),)))
+    assert [problem.where for problem in problems] == ["image names"] * warned
+
+
 def test_a_foreign_box_is_the_loaders_square_and_marked():
     np.testing.assert_allclose(mpii.square_of(np.array([101.0, 86.0]), 1.0), [0, 0, 200, 200])
 
