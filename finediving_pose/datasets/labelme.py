@@ -329,15 +329,24 @@ def _image_of(image_path: Any, file: Path, findings: Findings) -> str:
 
 
 def _common_folder(frames: Sequence[LabelledFrame], folder: Path) -> Path:
-    """Return `folder` if all images lie in it or below, else the deepest folder that holds them all."""
+    """Return `folder` if all images lie in it or below, else the folder of ``<match>/<dive>`` folders, if they lie
+    so, else the deepest folder that holds them all."""
     folder = folder.absolute()
     parents = [Path(frame.image).parent for frame in frames]
     if all(parent.is_relative_to(os.path.normpath(folder)) for parent in parents):
         return Path(os.path.normpath(folder))
+    roots = {_root_of_dives(frame) for frame in frames}
+    if len(roots) == 1 and (root := roots.pop()) is not None:
+        return root  # which stays the same when other matches are labelled
     try:
         return Path(os.path.commonpath(parents))
     except ValueError:  # several drives
         return Path(parents[0].anchor)
+
+
+def _root_of_dives(frame: LabelledFrame) -> Path | None:
+    parent = Path(frame.image).parent
+    return parent.parents[1] if parent.parts[-2:] == (frame.match, frame.dive) else None
 
 
 def _relative_to(frame: LabelledFrame, root: Path, searched: bool) -> LabelledFrame:

@@ -71,8 +71,7 @@ class Conversion:
             "images": str(self.images) if self.images is not None else None,
             "frames": self.frames,
             "written": self.written,
-            "errors": self.errors,
-            "warnings": len(self.problems) - self.errors,
+            "problems": {"error": self.errors, "warning": len(self.problems) - self.errors},
             "split": self.parts,
         }
 

@@ -239,9 +239,18 @@ def test_image_paths_that_lead_out_of_the_label_folder(tmp_path):
         labelme_file(path, image=False, imagePath=f"../../../frames/m/1/{number}.jpg")
     labels = read_labels(tmp_path / "labels/final")
     assert labels.problems == ()
-    assert [labels.image_path(frame) for frame in labels.frames] == [tmp_path / f"frames/m/1/{n}.jpg" for n in (1, 2)]
+    assert [frame.image for frame in labels.frames] == ["m/1/1.jpg", "m/1/2.jpg"]
+    assert labels.images == tmp_path / "frames"
     labels = read_labels(tmp_path / "labels/final", images=tmp_path / "frames")
     assert [frame.image for frame in labels.frames] == ["m/1/1.jpg", "m/1/2.jpg"]
+
+
+def test_images_of_no_dive_lie_below_the_folder_they_share(tmp_path):
+    for number in (1, 2):
+        labelme_file(tmp_path / f"labels/{number}.json", image=False, imagePath=f"../pictures/{number}/a.jpg")
+    labels = read_labels(tmp_path / "labels")
+    assert labels.images == tmp_path / "pictures"
+    assert [frame.image for frame in labels.frames] == ["1/a.jpg", "2/a.jpg"]
 
 
 @pytest.mark.parametrize("path", ["C:\\Users\\anna\\frames\\1.jpg", "/elsewhere/frames/1.jpg"])

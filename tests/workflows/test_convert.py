@@ -47,6 +47,9 @@ def test_problems_are_listed_beside_the_output(tmp_path):
     assert row["severity"] == "error"
     assert row["file"].endswith("1.json")
     assert "no athlete box and no joint" in row["message"]
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["problems"] == {"error": 1, "warning": 0}
+    assert manifest["warnings"] == [str(problem) for problem in result.problems]
 
 
 def test_where_nothing_is_usable_only_the_report_is_written(tmp_path):
