@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tiny_models
 
 from finediving_pose import console
 
@@ -26,3 +27,39 @@ def log_as_it_was() -> Iterator[None]:
     before = console.log.handlers[:], console.log.level, console.log.propagate
     yield
     console.log.handlers[:], console.log.level, console.log.propagate = before
+
+
+@pytest.fixture(scope="session")
+def drawn_dives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three short drawn dives: pictures in ``frames``, LabelMe files in ``labels/final``."""
+    from finediving_pose.synthesis.sketch import write_sample
+
+    folder = tmp_path_factory.mktemp("drawn_dives")
+    write_sample(folder, dives=3, frames=tiny_models.FRAMES)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_pose_run(drawn_dives: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tiny_models.Answer]:
+    """A pose net trained for seconds through the command line, which knows nothing yet; and the command's answer."""
+    run = tmp_path_factory.mktemp("pose") / "run"
+    return run, tiny_models.finetune_hrnet(drawn_dives, run, "--json", "--epochs", tiny_models.EPOCHS)
+
+
+@pytest.fixture(scope="session")
+def tiny_pose_model(tiny_pose_run: tuple[Path, tiny_models.Answer]) -> Path:
+    """The model directory of :func:`tiny_pose_run`."""
+    return tiny_pose_run[0]
+
+
+@pytest.fixture(scope="session")
+def tiny_detector_run(drawn_dives: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tiny_models.Answer]:
+    """A detector trained for seconds through the command line, and the command's answer."""
+    run = tmp_path_factory.mktemp("detector") / "run"
+    return run, tiny_models.finetune_detector(drawn_dives, run, "--json", "--epochs", 2)
+
+
+@pytest.fixture(scope="session")
+def tiny_detector_model(tiny_detector_run: tuple[Path, tiny_models.Answer]) -> Path:
+    """The model directory of :func:`tiny_detector_run`; it answers with boxes anywhere, for its threshold is 0."""
+    return tiny_detector_run[0]

@@ -25,7 +25,7 @@ class TrainingSettings(Settings):
         optimizer: ``adam`` as HRNet's authors, or ``adamw`` with `weight_decay`.
         schedule: ``step`` divides the rate by ten at 81 % and 95 % of the run (170 and 200 of 210 epochs);
             ``cosine`` lets it fall to a hundredth.
-        warmup_iterations: Linear warm-up.
+        warmup_iterations: Linear warm-up, at most a fifth of the run.
         max_grad_norm: Gradients are clipped to this norm; 0 = never.
         precision: ``fp16`` and ``bf16`` train in mixed precision.
         val_interval: Epochs between validations.

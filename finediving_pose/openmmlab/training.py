@@ -31,7 +31,7 @@ bridge.require("mmengine")
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from mmengine.config import Config  # noqa: E402
-from mmengine.hooks import Hook  # noqa: E402
+from mmengine.hooks import EMAHook, Hook  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.registry import FUNCTIONS  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
@@ -39,7 +39,9 @@ from mmengine.runner import Runner  # noqa: E402
 CHECKPOINT_NAME = "last.ckpt"
 METRICS_NAME = "metrics.csv"
 LOG_NAME = "log.txt"
-STATE_KEY = "fdpose_best"
+STATE_KEY = "fdpose"
+LONGEST_WARMUP = 0.2
+"""Of the run's iterations."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class TrainingResult:
         metrics: Its validation figures; empty where there was nothing to validate on.
         epochs: How many epochs ran in all, also before a resume.
         stopped_early: Whether the validation figure had stopped rising.
-        load_report: What became of the initial weights, a line each; empty for a random start.
+        load_report: What became of the initial weights, a line each.
     """
 
     best_epoch: int
@@ -126,7 +128,8 @@ def train(
         _device(device),
         _distributed(config),
     ):
-        runner = FileLoggingRunner.from_cfg(Config(config))
+        runner = FileLoggingRunner.from_cfg(Config(config, format_python_code=False))
+        _shorten_warmup(runner, settings)
         runner.register_hook(InitialWeights(recorder, settings, trust), priority="VERY_HIGH")
         runner.register_hook(BestWeights(recorder), priority="ABOVE_NORMAL")  # before an EMA takes its weights back
         runner.register_hook(recorder, priority="LOWEST")
@@ -153,8 +156,12 @@ class RunRecorder(Hook):
         self._stopped = False
 
     def before_train(self, runner: Runner) -> None:
-        """Take up the state of a resumed run."""
-        self.best = dict(runner.message_hub.runtime_info.get(STATE_KEY) or self.best)
+        """Take up the state of a resumed run; one that had stopped early stays stopped."""
+        state = runner.message_hub.runtime_info.get(STATE_KEY)
+        if state:
+            self.best, self.load_report = dict(state["best"]), list(state["load_report"])
+        self.epochs = runner.epoch
+        self._stop_if_no_better(runner)
         if runner.epoch and self.ticker:
             self.ticker.advance(runner.epoch * len(runner.train_dataloader))
         if runner.rank == 0:
@@ -166,6 +173,9 @@ class RunRecorder(Hook):
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - the transforms draw from numpy's global state
         torch.manual_seed(seed)
+        for step in runner.train_dataloader.dataset.pipeline.transforms:
+            if hasattr(step, "results_cache"):  # of CachedMosaic: a resumed run does not have its images
+                step.results_cache = []
         self._losses = []
         self._epoch_start = time.monotonic()
 
@@ -188,9 +198,7 @@ class RunRecorder(Hook):
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Record the epoch with its figures and decide whether to go on."""
         self._record(runner, runner.epoch, metrics or {})
-        if self.settings.patience and self.best["bad"] >= self.settings.patience:
-            runner.train_loop.stop_training = True
-            self._stopped = True
+        self._stop_if_no_better(runner)
 
     def result(self) -> TrainingResult:
         """Return what the run came to."""
@@ -201,6 +209,11 @@ class RunRecorder(Hook):
             stopped_early=self._stopped,
             load_report=self.load_report,
         )
+
+    def _stop_if_no_better(self, runner: Runner) -> None:
+        if self.settings.patience and self.best["bad"] >= self.settings.patience:
+            runner.train_loop.stop_training = True
+            self._stopped = True
 
     def _record(self, runner: Runner, epoch: int, metrics: dict[str, float]) -> None:
         self.epochs = epoch
@@ -213,20 +226,20 @@ class RunRecorder(Hook):
                 **metrics,
             }
             _append_row(self.folder / METRICS_NAME, row)
-        runner.message_hub.update_info(STATE_KEY, self.best)
+        runner.message_hub.update_info(STATE_KEY, {"best": self.best, "load_report": self.load_report})
         _save_checkpoint(runner, self.folder, epoch)
 
 
 class InitialWeights(Hook):
-    """Fills the net before anything copies it; a resumed run gets all its weights from its own checkpoint."""
+    """Fills the net after MMEngine's random start; a resumed run gets all its weights from its own checkpoint."""
 
     def __init__(self, recorder: RunRecorder, settings: TrainingSettings, trust: bool) -> None:
         self.recorder = recorder
         self.settings = settings
         self.trust = trust
 
-    def before_run(self, runner: Runner) -> None:
-        """Load ``init_from`` and list what it did not fill."""
+    def before_train(self, runner: Runner) -> None:
+        """Load ``init_from`` and list what it did not fill; MMEngine would start the net anew after ``before_run``."""
         if runner._resume:
             return
         path = weights.locate(self.settings.init_from)
@@ -258,7 +271,8 @@ class BestWeights(Hook):
         """Save the last epoch where no validation ever chose one."""
         if not self.recorder.best["epoch"]:
             self.recorder.best = {"epoch": runner.epoch, "value": float("nan"), "metrics": {}, "bad": 0}
-            self._save(runner)
+            with _averaged(runner):
+                self._save(runner)
 
     def _save(self, runner: Runner) -> None:
         if runner.rank == 0:
@@ -369,8 +383,31 @@ def _schedule(settings: TrainingSettings) -> list[dict[str, Any]]:
     return [*schedule, {"type": "MultiStepLR", "milestones": milestones, "gamma": 0.1, "by_epoch": True}]
 
 
+def _shorten_warmup(runner: Runner, settings: TrainingSettings) -> None:
+    """With few labels a warm-up made for thousands of images would outlast the run."""
+    longest = max(1, round(LONGEST_WARMUP * settings.epochs * len(runner.train_dataloader)))
+    if settings.warmup_iterations > longest:
+        console.log.warning(
+            "warm-up: %d iterations instead of %d, a fifth of the run", longest, settings.warmup_iterations
+        )
+        for schedule in runner.param_schedulers:
+            if schedule["type"] == "LinearLR":
+                schedule["end"] = longest
+
+
 def _net(runner: Runner) -> torch.nn.Module:
     return getattr(runner.model, "module", runner.model)
+
+
+@contextmanager
+def _averaged(runner: Runner) -> Iterator[None]:
+    """Give the net its averaged weights, where an average is kept, as a validation would."""
+    averages = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
+    for hook in averages:
+        hook._swap_ema_parameters()
+    yield
+    for hook in averages:
+        hook._swap_ema_parameters()
 
 
 def _validates(runner: Runner, epoch: int) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -210,12 +211,21 @@ def _train(kind: Kind, folder: Path, settings: TrainingSettings, device: str, tr
     if not _is_main_process():
         train_hrnet(*arguments) if kind == "hrnet" else train_detector(*arguments)  # type: ignore[arg-type]
         raise SystemExit(console.EXIT_DONE)
-    with recording(folder, **facts) as manifest:
+    with recording(folder, **facts) as manifest, _saying_how_to_continue(kind, folder):
         result = train_hrnet(*arguments) if kind == "hrnet" else train_detector(*arguments)  # type: ignore[arg-type]
         card = write_model_card(folder, MODEL_KIND[kind], config, source["trained_on"], result.metrics)
         manifest.add(model_sha256=card.weights_sha256, initial_weights=result.load_report, best_epoch=result.best_epoch)
         manifest.warnings += source["left_out"]
     return _summary(card, result, folder, source)
+
+
+@contextmanager
+def _saying_how_to_continue(kind: Kind, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.log.warning("interrupted; it continues with: fdpose finetune-%s --resume %s", kind, folder)
+        raise
 
 
 def _summary(card: ModelDirectory, result: Any, folder: Path, source: dict[str, Any]) -> FinetuneSummary:
