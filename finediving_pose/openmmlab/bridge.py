@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -42,6 +43,9 @@ INSTALL_HINT = "pip install 'fdpose[pose]' && pip install --no-deps " + " ".join
 )
 
 TRUST_HINT = "If you trust where the file comes from, load it once with --trust-checkpoint."
+
+_FOREIGN = re.compile(r"(?:GLOBAL|unrecognized function|but got) (\S.*?)(?: was not| whose|$)", re.MULTILINE)
+"""How torch names what a file holds beside weights."""
 
 _status: dict[str, str] = {}
 
@@ -147,16 +151,18 @@ def load_checkpoint(path: Path | str, trust: bool = False) -> dict[str, Any]:
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except Exception as error:
-        if "weights_only" in str(error) or "Unsupported" in str(error):
-            raise UsageError(f"{path}: holds more than weights ({_first_line(error)}). {TRUST_HINT}") from error
-        raise UsageError(f"{path}: not a checkpoint that torch can read: {_first_line(error)}") from error
+        if foreign := _FOREIGN.search(str(error)):
+            raise UsageError(f"{path}: holds more than weights: {foreign[1]}. {TRUST_HINT}") from error
+        raise UsageError(f"{path}: not a checkpoint that torch can read ({_reason(error)})") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path}: expected a mapping of weights, found a {type(content).__name__}")
     return content
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _reason(error: Exception) -> str:
+    """The line of torch's message that says something about the file."""
+    lines = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error).strip() or type(error).__name__
+    return lines.splitlines()[0]
 
 
 def _bridge_torchvision() -> str:

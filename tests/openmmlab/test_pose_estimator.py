@@ -1,0 +1,189 @@
+"""Our batched estimator answers what MMPose's own inference answers for the same net, frames and boxes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from finediving_pose import console
+from finediving_pose.datasets.model_directory import read_model_directory
+from finediving_pose.openmmlab import bridge
+from finediving_pose.openmmlab.heatmaps import LONGEST_STEP
+from finediving_pose.openmmlab.settings import HrnetSettings
+from finediving_pose.skeleton import NUM_JOINTS
+from finediving_pose.synthesis.sketch import draw_dive
+
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Pictures of two sizes with two boxes each; one reaches beyond the picture's edge."""
+    first, second = draw_dive(11, 1), draw_dive(12, 1, (320, 200))
+    outside = np.array([-20.5, 100.25, 30.0, 150.5])
+    return [(first.frames[0], [first.boxes[0], outside]), (second.frames[0], [second.boxes[0], second.boxes[0] + 7.3])]
+
+
+def sharpened(net: torch.nn.Module, softmax: bool) -> torch.nn.Module:
+    """Let a net that has learned next to nothing answer with peaks, so that a maximum does not hang on rounding."""
+    with torch.no_grad():
+        features = net.extract_feat(torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)))
+        layer = net.head.final_layer
+        layer.weight.copy_(torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(1)))
+        logits = layer(features[0])
+        gain = (4.0 if softmax else 0.2) / logits.std()
+        layer.weight.mul_(gain)
+        layer.bias.copy_(-gain * logits.mean(dim=(0, 2, 3)) + (0.0 if softmax else 0.5))
+    return net.eval()
+
+
+def build(model: dict) -> torch.nn.Module:
+    bridge.require("mmpose")
+    from mmengine.registry import DefaultScope
+    from mmpose.registry import MODELS
+
+    with DefaultScope.overwrite_default_scope("mmpose"):
+        return MODELS.build(model)
+
+
+def pair(tiny_pose_model, heatmap: str, loss: str, flip_test: bool):
+    """Our estimator, and MMPose's model with the very same net, ready for inference_topdown."""
+    from mmengine.config import Config
+
+    from finediving_pose.openmmlab import weights
+    from finediving_pose.openmmlab.pose_config import _val_pipeline, pose_model
+    from finediving_pose.openmmlab.pose_estimator import HrnetEstimator
+    from finediving_pose.openmmlab.pose_parts import DiverDataset
+
+    settings = HrnetSettings(backbone="w8", input_size=SIDE, heatmap=heatmap, loss=loss, flip_test=flip_test)
+    net = build(pose_model(settings))
+    weights.load_into(net, tiny_pose_model / "model.safetensors")
+    sharpened(net, loss == "softmax")
+    net.cfg = Config({"test_dataloader": {"dataset": {"pipeline": _val_pipeline(settings)}}})
+    from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+    net.dataset_meta = parse_pose_metainfo(DiverDataset.METAINFO)
+    return HrnetEstimator(net, settings, {}, "cpu", flip_test), net
+
+
+def within_the_longest_step(estimator, crops, expected: np.ndarray) -> np.ndarray:
+    """(N, 16) where MMPose's refined point lies so near to the maximum that ours is not held back."""
+    heatmaps = estimator.heatmaps(torch.from_numpy(np.stack([crop.pixels for crop in crops])))
+    last = 1 if estimator.settings.heatmap == "udp" else 0
+    index = heatmaps.flatten(2).argmax(-1).numpy()
+    cell = SIDE / (SIDE // 4 - last)
+    coarse = np.stack((index % (SIDE // 4), index // (SIDE // 4)), axis=-1) * cell
+    zoom = np.array([crop.to_frame[0, 0] for crop in crops])[:, None, None]
+    coarse = coarse * zoom + np.stack([crop.to_frame[:, 2] for crop in crops])[:, None]
+    return (np.abs(expected - coarse) < LONGEST_STEP * cell * zoom).all(axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("heatmap", "loss", "flip_test"),
+    [
+        ("msra", "softmax", True),
+        ("msra", "mse", False),
+        ("dark", "softmax", False),
+        ("dark", "softmax", True),
+        ("dark", "mse", True),
+        ("udp", "softmax", True),
+        ("udp", "mse", False),
+    ],
+)
+def test_it_equals_mmposes_inference(tiny_pose_model, frames, heatmap, loss, flip_test):
+    estimator, net = pair(tiny_pose_model, heatmap, loss, flip_test)
+    from mmpose.apis import inference_topdown
+
+    crops = [estimator.crop(image, box) for image, boxes in frames for box in boxes]
+    keypoints, scores = estimator(crops)
+    theirs = [
+        sample.pred_instances
+        for image, boxes in frames
+        for sample in inference_topdown(net, image, np.array(boxes, np.float32))
+    ]
+    expected = np.concatenate([instances.keypoints for instances in theirs])
+    assert keypoints.shape == (4, NUM_JOINTS, 2)
+    assert np.linalg.norm(expected[0].std(axis=0)) > 5  # the joints do differ, or this would show nothing
+    believed = within_the_longest_step(estimator, crops, expected)
+    assert believed.mean() > 0.85
+    np.testing.assert_allclose(keypoints[believed], expected[believed], rtol=0, atol=0.05)
+    confidence = np.concatenate([instances.keypoint_scores for instances in theirs])
+    np.testing.assert_allclose(scores, np.clip(confidence, 0, 1), rtol=0, atol=1e-4)
+
+
+def test_batches_and_their_order_do_not_matter(tiny_pose_model, frames):
+    estimator, _ = pair(tiny_pose_model, "dark", "softmax", True)
+    crops = [estimator.crop(image, box) for image, boxes in frames for box in boxes]
+    together, scores = estimator(crops)
+    backwards, _ = estimator(crops[::-1])
+    np.testing.assert_allclose(backwards[::-1], together, atol=1e-2)
+    for i, crop in enumerate(crops):
+        alone, score = estimator([crop])
+        np.testing.assert_allclose(alone[0], together[i], atol=1e-2)
+        np.testing.assert_allclose(score[0], scores[i], atol=1e-4)
+
+
+def test_no_crop_gives_no_answer(tiny_pose_model):
+    estimator, _ = pair(tiny_pose_model, "dark", "softmax", True)
+    keypoints, scores = estimator([])
+    assert keypoints.shape == (0, NUM_JOINTS, 2)
+    assert scores.shape == (0, NUM_JOINTS)
+    assert keypoints.dtype == scores.dtype == np.float32
+
+
+def test_an_empty_heatmap_is_a_missing_joint(tiny_pose_model, frames, monkeypatch):
+    estimator, _ = pair(tiny_pose_model, "dark", "softmax", False)
+    heatmaps = torch.zeros(1, NUM_JOINTS, 16, 16)
+    heatmaps[0, 3, 4, 9] = 1.0
+    monkeypatch.setattr(estimator, "heatmaps", lambda _: heatmaps)
+    image, (box, _) = frames[0]
+    crop = estimator.crop(image, box)
+    keypoints, scores = estimator([crop])
+    known = np.isfinite(keypoints[0]).all(axis=1)
+    assert known.nonzero()[0].tolist() == [3]
+    np.testing.assert_allclose(keypoints[0, 3], crop.to_frame @ [9 * 4, 4 * 4, 1], atol=1e-3)
+    assert scores[0].tolist() == [0.0] * 3 + [1.0] + [0.0] * 12
+
+
+def test_a_model_directory_loads_and_names_itself(tiny_pose_model, frames):
+    from finediving_pose.openmmlab.pose_estimator import load_estimator
+
+    estimator = load_estimator(tiny_pose_model)
+    directory = read_model_directory(tiny_pose_model)
+    assert estimator.identity["weights_sha256"] == directory.weights_sha256
+    assert estimator.identity["flip_test"] is True
+    assert estimator.identity != load_estimator(tiny_pose_model, flip_test=False).identity
+    image, (box, _) = frames[0]
+    keypoints, scores = estimator([estimator.crop(image, box)])
+    assert np.isfinite(keypoints).all()
+    assert (scores > 0).all()
+    assert (scores <= 1).all()
+    crop_side = (box[2:] - box[:2]).max() * 1.25
+    assert (np.abs(keypoints[0] - (box[:2] + box[2:]) / 2) <= crop_side).all()
+
+
+def test_bf16_answers_nearly_the_same(tiny_pose_model, frames):
+    from finediving_pose.openmmlab.pose_estimator import HrnetEstimator
+
+    estimator, net = pair(tiny_pose_model, "dark", "softmax", False)
+    image, boxes = frames[0]
+    crops = [estimator.crop(image, box) for box in boxes]
+    exact, _ = estimator(crops)
+    half, _ = HrnetEstimator(net, estimator.settings, {}, "cpu", False, "bf16")(crops)
+    assert np.median(np.linalg.norm(half - exact, axis=-1)) < 5
+
+
+def test_weights_of_another_net_are_refused(tiny_pose_model, tmp_path):
+    import json
+    import shutil
+
+    from finediving_pose.openmmlab.pose_estimator import load_estimator
+
+    for name in ("model.json", "model.safetensors"):
+        shutil.copy(tiny_pose_model / name, tmp_path)
+    card = json.loads((tmp_path / "model.json").read_text())
+    card["settings"]["backbone"] = "w16"
+    (tmp_path / "model.json").write_text(json.dumps(card))
+    with pytest.raises(console.UsageError, match="the weights do not fill the net"):
+        load_estimator(tmp_path)
