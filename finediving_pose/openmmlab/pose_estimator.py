@@ -59,7 +59,9 @@ class HrnetEstimator:
         self.device = torch.device(device)
         self.flip_test = flip_test
         self.dtype = DTYPES[precision]
-        self.net = net.to(self.device, self.dtype).eval()
+        # Channels last is up to twice as fast, on CPUs and on tensor cores alike.
+        self.net: Any = net.to(self.device, self.dtype).eval()
+        self.net.to(memory_format=torch.channels_last)
         self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1)
         self._flip = skeleton.flip_index().tolist()
@@ -97,7 +99,7 @@ class HrnetEstimator:
     def heatmaps(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return heatmaps (N, 16, h, w) float32 for (N, S, S, 3) uint8 BGR crops."""
         images = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).flip(1).float()
-        images = ((images - self._mean) / self._std).to(self.dtype)
+        images = ((images - self._mean) / self._std).to(self.dtype, memory_format=torch.channels_last)
         if not self.flip_test:
             return self._forward(images)
         straight, mirrored = self._forward(torch.cat((images, images.flip(-1)))).chunk(2)
@@ -106,8 +108,7 @@ class HrnetEstimator:
         return (straight + mirrored) * 0.5
 
     def _forward(self, images: torch.Tensor) -> torch.Tensor:
-        net: Any = self.net
-        return net.head(net.extract_feat(images)).float()
+        return self.net.head(self.net.extract_feat(images)).float()
 
 
 def load_estimator(path: Path, device: str = "cpu", flip_test: bool = True, precision: str = "fp32") -> HrnetEstimator:
