@@ -47,7 +47,7 @@ class HrnetEstimator:
 
     def __init__(
         self,
-        net: torch.nn.Module,
+        net: Any,
         settings: HrnetSettings,
         identity: dict[str, Any],
         device: str = "cpu",
@@ -60,7 +60,7 @@ class HrnetEstimator:
         self.flip_test = flip_test
         self.dtype = DTYPES[precision]
         # Channels last is up to twice as fast, on CPUs and on tensor cores alike.
-        self.net: Any = net.to(self.device, self.dtype).eval()
+        self.net = net.to(self.device, self.dtype).eval()
         self.net.to(memory_format=torch.channels_last)
         self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1)
