@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# What could only be tried on a CPU so far, on a machine with a CUDA GPU, in one command:
+#
+#   tools/gpu_checks.sh OUT [SAMPLE]
+#
+# OUT is a new folder for logs and runs; SAMPLE the published FineDiving-Pose example (annotations.json, images/).
+# Set up the environment before: `make env`, or FDPOSE_TORCH=system make env on an image that brings its torch.
+# Put what it prints into docs/measurements.md with the card's name.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=${1:?usage: tools/gpu_checks.sh OUT [SAMPLE]}
+sample=${2:-}
+python=.venv/bin/python
+fdpose=.venv/bin/fdpose
+mkdir -p "$out"
+
+step() { echo "== $1"; shift; "$@" 2>"$out/stderr.txt" || { echo "failed ($?):"; tail -5 "$out/stderr.txt"; }; }
+
+nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
+step "doctor" $fdpose doctor --device cuda
+step "tests marked gpu" $python -m pytest -q -m gpu
+step "the whole way on drawn dives, on the GPU" $fdpose demo --device cuda --out "$out/demo"
+for net in "w32 256" "w48 256" "w16 128"; do
+  read -r backbone size <<<"$net"
+  step "pose stage, HRNet-$backbone at $size px" $python tools/bench_pose.py --device cuda --backbone "$backbone" \
+    --input-size "$size" --frames 960 --batch 64 --raw-batches 16,32,64,128 --memory 10,100
+done
+if [ -n "$sample" ]; then
+  for precision in fp32 bf16 fp16; do
+    step "real frames, HRNet-w48 at 256 px from random weights, $precision" $python tools/real_frames.py \
+      --sample "$sample" --out "$out/real_$precision" --device cuda --pose-preset tiny --pose-epochs 300 \
+      --detector-preset tiny --detector-epochs 200 backbone=w48 input_size=256 sigma=2.0 "precision=$precision"
+  done
+fi
