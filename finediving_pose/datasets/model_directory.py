@@ -105,6 +105,8 @@ def read_model_directory(path: Path, kind: ModelKind | None = None) -> ModelDire
         raise UsageError(f"{path}: no model directory (it has no {CARD_NAME}); give a folder that a finetune wrote")
     try:
         card = json.loads(card_path.read_text(encoding="utf-8"))
+        if card["format"] != FORMAT:
+            raise DataError(f"{card_path}: found format {card['format']!r}, this fdpose reads format {FORMAT}")
         directory = ModelDirectory(
             path=path,
             kind=card["kind"],
