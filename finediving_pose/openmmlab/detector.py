@@ -78,10 +78,13 @@ class MMDetector:
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=mixed):
             net: Any = self.net
             samples = net.test_step(batch)
-        return [self._detections(sample.pred_instances) for sample in samples]
+        return [self._detections(sample.pred_instances, sample.ori_shape) for sample in samples]
 
-    def _detections(self, found: Any) -> Detections:
-        keep = found.scores >= self.score_threshold
+    def _detections(self, found: Any, shape: tuple[int, int]) -> Detections:
+        height, width = shape
+        # MMDetection keeps boxes inside the padded square, which is more than the image.
+        found.bboxes = found.bboxes.clamp(min=0).minimum(found.bboxes.new_tensor([width, height, width, height]))
+        keep = (found.scores >= self.score_threshold) & (found.bboxes[:, 2:] > found.bboxes[:, :2]).all(dim=1)
         if self.people is not None:
             keep &= torch.isin(found.labels, torch.tensor(self.people, device=found.labels.device))
         boxes, scores = found.bboxes[keep], found.scores[keep]
@@ -148,9 +151,16 @@ def _foreign(
 ) -> MMDetector:
     config = Config.fromfile(str(config_path))
     _without_downloads(config.model)
+    pipeline = [
+        dict(step)
+        for step in config.test_dataloader.dataset.pipeline
+        if not str(step["type"]).startswith(("LoadImage", "LoadAnnotations"))
+    ]
     try:
         with _scope():
             net = MODELS.build(config.model)
+        _use_torchvision(net)
+        MMDetector(net, pipeline, {})([np.zeros((64, 64, 3), np.uint8)])  # some ops are missed only when they run
     except NotImplementedError as error:
         raise EnvironmentUnfit(f"{config_path.stem}: {error}") from error
     report = weights.load_into(net, checkpoint, trust)
@@ -161,14 +171,18 @@ def _foreign(
     people = tuple(i for i, name in enumerate(classes) if str(name).lower() in PEOPLE)
     if not people:
         raise UsageError(f"{config_path.stem}: none of its classes is a person ({', '.join(map(str, classes[:8]))} …)")
-    pipeline = [
-        dict(step)
-        for step in config.test_dataloader.dataset.pipeline
-        if not str(step["type"]).startswith(("LoadImage", "LoadAnnotations"))
-    ]
     identity = {"kind": "detector", "weights_sha256": sha256_file(checkpoint), "settings": config_path.stem}
     threshold = FOREIGN_THRESHOLD if score_threshold is None else score_threshold
     return MMDetector(net, pipeline, identity, people, threshold, device, precision)
+
+
+def _use_torchvision(net: torch.nn.Module) -> None:
+    """Let RoIAlign run on torchvision where that is real: MMCV's default is its compiled op."""
+    from mmcv.ops import RoIAlign
+
+    for module in net.modules():
+        if isinstance(module, RoIAlign) and bridge.status()["torchvision"] == "torchvision":
+            module.use_torchvision = True
 
 
 def _scope() -> Any:

@@ -1,0 +1,182 @@
+"""Detectors of ours and of others as callables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from finediving_pose import console
+from finediving_pose.openmmlab import bridge
+from finediving_pose.openmmlab.detector import load_detector
+from finediving_pose.synthesis.sketch import draw_dive
+
+ZOO_NAME = "rtmdet_tiny_8xb32-300e_coco"
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Pictures of three sizes, wide, tall and tiny."""
+    return [draw_dive(1, 1).frames[0], draw_dive(2, 1, (200, 320)).frames[0], np.zeros((40, 50, 3), np.uint8)]
+
+
+@pytest.fixture(scope="module")
+def detector(tiny_detector_model):
+    return load_detector(str(tiny_detector_model))
+
+
+def test_boxes_are_sorted_and_inside_images_of_any_size(detector, images):
+    found = detector(images)
+    assert len(found) == 3
+    for image, people in zip(images, found, strict=True):
+        assert people.boxes.shape == (len(people.scores), 4)
+        assert 0 < len(people.scores) <= 100
+        assert people.boxes.dtype == people.scores.dtype == np.float32
+        assert (np.diff(people.scores) <= 0).all()
+        height, width = image.shape[:2]
+        assert (people.boxes >= 0).all()
+        assert (people.boxes <= [width, height, width, height]).all()
+        assert (people.boxes[:, 2:] >= people.boxes[:, :2]).all()
+
+
+def test_an_images_boxes_do_not_depend_on_the_others(detector, images):
+    together = detector(images)
+    for image, people in zip(images, together, strict=True):
+        (alone,) = detector([image])
+        np.testing.assert_allclose(alone.boxes[:5], people.boxes[:5], atol=0.05)
+        np.testing.assert_allclose(alone.scores[:5], people.scores[:5], atol=1e-4)
+
+
+def test_nothing_found_is_an_empty_answer_of_the_right_shape(tiny_detector_model, images):
+    for people in load_detector(str(tiny_detector_model), score_threshold=1.0)(images):
+        assert people.boxes.shape == (0, 4)
+        assert people.scores.shape == (0,)
+    assert load_detector(str(tiny_detector_model))([]) == []
+
+
+def test_the_threshold_is_the_models_own_unless_another_is_given(detector, tiny_detector_model, images):
+    assert detector.score_threshold == 0.0  # what the fixture was trained with
+    scores = detector(images[:1])[0].scores
+    middle = float(np.median(scores))
+    other = load_detector(str(tiny_detector_model), score_threshold=middle)
+    (kept,) = other(images[:1])
+    assert len(kept.scores) == (scores >= np.float32(middle)).sum() < len(scores)
+    assert other.identity != detector.identity
+
+
+def test_a_pose_model_is_no_detector(tiny_pose_model):
+    with pytest.raises(console.UsageError, match="is a pose model, and a detector model is needed"):
+        load_detector(str(tiny_pose_model))
+
+
+def zoo_config(name: str) -> Path:
+    import mmdet
+
+    (path,) = (Path(mmdet.__file__).parent / ".mim" / "configs").rglob(f"{name}.py")
+    return path
+
+
+@pytest.fixture(scope="module")
+def foreign_checkpoint(tmp_path_factory):
+    """A checkpoint as MMDetection leaves it: 80 classes, random weights."""
+    bridge.require("mmdet")
+    from mmdet.datasets import CocoDataset
+    from mmdet.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.registry import DefaultScope
+
+    config = Config.fromfile(str(zoo_config(ZOO_NAME)))
+    config.model.backbone.init_cfg = None
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        net = MODELS.build(config.model)
+    path = tmp_path_factory.mktemp("zoo") / "rtmdet.pth"
+    classes = CocoDataset.METAINFO["classes"]
+    torch.save({"state_dict": net.state_dict(), "meta": {"dataset_meta": {"classes": classes}}}, path)
+    return path
+
+
+def test_of_a_foreign_detector_only_people_in_the_picture_are_kept(foreign_checkpoint, images, monkeypatch):
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData
+
+    detector = load_detector(f"{zoo_config(ZOO_NAME)},{foreign_checkpoint}")
+    assert detector.people == (0,)
+    assert detector.score_threshold == 0.05
+    height, width = images[0].shape[:2]
+    answer = InstanceData(
+        bboxes=torch.tensor([[0.0, 0, 10, 10], [5, 5, 90, 60], [20, 20, width + 30, 50], [1, height, 9, height + 9]]),
+        labels=torch.tensor([0, 7, 0, 0]),  # a person, a truck, a person who leaves the picture, and one below it
+        scores=torch.tensor([0.3, 0.9, 0.6, 0.8]),
+    )
+    sample = DetDataSample(pred_instances=answer, metainfo={"ori_shape": (height, width)})
+    monkeypatch.setattr(detector.net, "test_step", lambda batch: [sample])
+    (found,) = detector(images[:1])
+    np.testing.assert_allclose(found.scores, [0.6, 0.3], rtol=1e-6)
+    assert found.boxes.tolist() == [[20, 20, width, 50], [0, 0, 10, 10]]
+
+
+def test_classes_without_a_person_are_refused(foreign_checkpoint, tmp_path):
+    content = torch.load(foreign_checkpoint)
+    content["meta"]["dataset_meta"]["classes"] = ("cat", "dog")
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(console.UsageError, match=r"none of its classes is a person \(cat, dog"):
+        load_detector(f"{zoo_config(ZOO_NAME)},{tmp_path / 'x.pth'}")
+
+
+def test_a_checkpoint_of_another_config_is_refused(foreign_checkpoint):
+    with pytest.raises(console.UsageError, match=r"does not fill the net|not one of its"):
+        load_detector(f"{zoo_config('rtmdet_s_8xb32-300e_coco')},{foreign_checkpoint}")
+
+
+def test_a_config_without_its_file(tmp_path):
+    with pytest.raises(console.UsageError, match=r"no config file .*absent\.py"):
+        load_detector(f"{tmp_path / 'absent.py'},{tmp_path / 'x.pth'}")
+    with pytest.raises(console.UsageError, match=r"x\.pth: no such file"):
+        load_detector(f"{zoo_config(ZOO_NAME)},{tmp_path / 'x.pth'}")
+    with pytest.raises(console.UsageError, match="a detector without weights finds nothing"):
+        load_detector(f"{zoo_config(ZOO_NAME)},none")
+
+
+def test_a_misspelt_name_suggests_the_nearest():
+    with pytest.raises(console.UsageError, match=r"did you mean rtmdet_tiny_8xb32-300e_coco\?"):
+        load_detector("rtmdet_tiny_8xb32-300e_cocoo")
+
+
+def test_zoo_weights_that_cannot_be_fetched_name_the_place_for_the_file(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no network in tests")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    with pytest.raises(console.EnvironmentUnfit) as caught:
+        load_detector(ZOO_NAME)
+    place = tmp_path / "checkpoints" / "rtmdet_tiny_8xb32-300e_coco_20220902_112414-78e30dcc.pth"
+    assert str(place) in str(caught.value)
+    assert "no network in tests" in str(caught.value)
+
+
+def test_zoo_weights_put_there_by_hand_are_used(tmp_path, monkeypatch, foreign_checkpoint):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    place = tmp_path / "checkpoints" / "rtmdet_tiny_8xb32-300e_coco_20220902_112414-78e30dcc.pth"
+    place.parent.mkdir()
+    place.write_bytes(foreign_checkpoint.read_bytes())
+    detector = load_detector(ZOO_NAME)
+    assert detector.people == (0,)
+    assert detector.identity["settings"] == ZOO_NAME
+
+
+def test_a_detector_with_roi_align_says_what_it_needs(tmp_path):
+    if "compiled" in bridge.status()["mmcv._ext"] or bridge.status()["torchvision"] == "torchvision":
+        pytest.skip("RoIAlign is available here")
+    torch.save({"state_dict": {"x": torch.ones(1)}}, tmp_path / "x.pth")
+    with pytest.raises(console.EnvironmentUnfit, match=r"faster-rcnn_r50_fpn_1x_coco: .*needs the compiled package"):
+        load_detector(f"{zoo_config('faster-rcnn_r50_fpn_1x_coco')},{tmp_path / 'x.pth'}")
+
+
+def test_bf16_finds_nearly_the_same(tiny_detector_model, detector, images):
+    exact = detector(images[:1])[0].scores[:3]
+    half = load_detector(str(tiny_detector_model), precision="bf16")(images[:1])[0].scores[:3]
+    np.testing.assert_allclose(half, exact, atol=0.02)
