@@ -19,8 +19,16 @@ DataOption = Annotated[
     typer.Option("--data", help="Labels in any format `convert` reads.  [default: data/coco/annotations.json]"),
 ]
 ImagesOption = Annotated[Path | None, typer.Option("--images", help="Folder the image names are relative to.")]
-SplitsOption = Annotated[Path | None, typer.Option("--splits", help="A splits.json; without it, --val divides.")]
-ValOption = Annotated[float, typer.Option("--val", help="Share of the dives held out for validation; 0 = none.")]
+SplitsOption = Annotated[
+    Path | None, typer.Option("--splits", help="A splits.json that divides the labels.  [default: data/splits.json]")
+]
+ValOption = Annotated[
+    float | None,
+    typer.Option(
+        "--val",
+        help="Share of the dives held out for validation; 0 = none.  [default: as data/splits.json says, else 0.2]",
+    ),
+]
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="The run's folder.  [default: runs/<kind>/<date>_<preset>]")
 ]
@@ -39,6 +47,7 @@ TrustOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 OverridesArgument = Annotated[list[str] | None, typer.Argument(help="Further settings as key=value.")]
 
+DEFAULT_VAL = 0.2
 DEFAULT_DATA = (Path("data/coco/annotations.json"), Path("labels/final"))
 
 
@@ -49,7 +58,7 @@ def finetune(
     data: Path | None,
     images: Path | None,
     splits: Path | None,
-    val: float,
+    val: float | None,
     out: Path | None,
     init_from: str | None,
     resume: Path | None,
@@ -64,14 +73,20 @@ def finetune(
     if resume is not None:
         if overrides or data or splits or init_from or epochs or seed is not None or out:
             raise UsageError("--resume continues a run with its own data and settings; give only --device beside it")
-        return finetuning.resume(kind, resume, device)
+        return finetuning.resume(kind, resume, device, trust)
+    if splits is not None and val is not None:
+        raise UsageError("--splits names the parts and --val makes them anew; give one of the two")
     settings = finetuning.preset_settings(kind, preset, overrides or [], init_from=init_from, epochs=epochs, seed=seed)
     folder = out or finetuning.new_run_folder(Path("runs") / kind, preset)
-    source = data or _default_data()
-    labels = finetuning.training_data(source, kind, images, splits or _default_splits(), val, settings.seed)
+    source = data or default_data()
+    division = default_splits() if splits is None and val is None else splits
+    share = DEFAULT_VAL if val is None else val
+    labels = finetuning.training_data(source, kind, images, division, share, settings.seed)
     if labels.left_out:
-        console.log.warning("%d labels are left out, the first: %s", len(labels.left_out), labels.left_out[0])
-    console.log.info("%s: training on %d frames, validating on %d", folder, len(labels.train), len(labels.val))
+        lost = len(labels.left_out)
+        console.log.warning("%d frames, boxes or joints are left out, the first: %s", lost, labels.left_out[0])
+    counts, by = (len(labels.train), len(labels.val)), f", as {division} says" if division else ""
+    console.log.info("%s: training on %d frames, validating on %d%s", folder, *counts, by)
     return finetuning.finetune(kind, folder, labels, settings, device, trust)
 
 
@@ -87,10 +102,11 @@ def answer(summary: FinetuneSummary, as_json: bool, shown: tuple[str, ...]) -> N
         if name in summary.metrics:
             print(f"  {name:18s} {summary.metrics[name]:.3f}")
     if summary.left_out:
-        print(f"  {summary.left_out} labels were left out; manifest.json lists them")
+        print(f"  {summary.left_out} frames, boxes or joints were left out; manifest.json lists them")
 
 
-def _default_data() -> Path:
+def default_data() -> Path:
+    """Return where a project folder has its labels."""
     for path in DEFAULT_DATA:
         if path.exists():
             return path
@@ -98,6 +114,7 @@ def _default_data() -> Path:
     raise UsageError(f"give the labels with --data PATH (here is neither {names})")
 
 
-def _default_splits() -> Path | None:
+def default_splits() -> Path | None:
+    """Return the project folder's division of its labels, if it has one."""
     path = Path("data/splits.json")
     return path if path.exists() else None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from finediving_pose.cli import _finetune as shared
-from finediving_pose.console import DataError, UsageError
 
 if TYPE_CHECKING:
     from finediving_pose.openmmlab.pose_evaluation import KeypointFigures
@@ -21,7 +20,8 @@ def command(
     images: shared.ImagesOption = None,
     splits: shared.SplitsOption = None,
     part: Annotated[
-        Literal["train", "val", "test"], typer.Option("--part", help="With --splits: train, val or test.")
+        Literal["train", "val", "test", "all"],
+        typer.Option("--part", help="Of the splits: train, val or test; all where there are none."),
     ] = "val",
     pictures: Annotated[
         Path | None, typer.Option("--pictures", help="Draw labels beside predictions into this new folder.")
@@ -34,23 +34,16 @@ def command(
 
     Example: fdpose eval-hrnet --model runs/hrnet/mine --data labels/final --pictures reports/mine
     """
-    from finediving_pose.datasets.labels import read_labels
-    from finediving_pose.datasets.splits import read_splits
-    from finediving_pose.reporting.overlays import LabelSheet
-    from finediving_pose.workflows.finetuning import evaluate
+    from finediving_pose.datasets.model_directory import read_model_directory
+    from finediving_pose.reporting.label_sheet import LabelSheet
+    from finediving_pose.workflows.finetuning import evaluate, evaluation_data
     from finediving_pose.workflows.models import load_estimator
 
-    source = data or shared._default_data()
-    labels = read_labels(source, images=images)
-    if labels.images is None:
-        raise UsageError(f"{source}: says not where its images are; give --images DIR")
-    frames = [frame for frame in labels.frames if frame.labelled.any()]
-    if splits is not None:
-        frames = read_splits(splits).select(frames, part)
-    if not frames:
-        raise DataError(f"{source}: no labelled frame to measure on")
+    division = None if part == "all" else splits or shared.default_splits()
+    source = data or shared.default_data()
+    frames, root = evaluation_data(source, images, division, part, read_model_directory(model, "pose"))
     sheet = LabelSheet(pictures) if pictures else None
-    figures = evaluate(load_estimator(model, device, flip_test), frames, labels.images, sheet)
+    figures = evaluate(load_estimator(model, device, flip_test), frames, root, sheet)
     print(json_module.dumps({"frames": figures.frames, **figures.flat()}) if json else table(figures))
 
 

@@ -15,7 +15,7 @@ def command(
     data: shared.DataOption = None,
     images: shared.ImagesOption = None,
     splits: shared.SplitsOption = None,
-    val: shared.ValOption = 0.2,
+    val: shared.ValOption = None,
     out: shared.OutOption = None,
     init_from: shared.InitOption = None,
     resume: shared.ResumeOption = None,

@@ -88,6 +88,16 @@ def choose_device(name: str) -> str:
     return name
 
 
+def check_request(settings: TrainingSettings, device: str) -> None:
+    """Refuse, before a run's folder is laid out, what its training would refuse.
+
+    Raises:
+        UsageError, EnvironmentUnfit: If initial weights, the device or the precision cannot be had.
+    """
+    _fit_device(settings, device)
+    weights.locate(settings.init_from)
+
+
 def train(
     folder: Path,
     model: dict[str, Any],
@@ -116,7 +126,7 @@ def train(
     Raises:
         UsageError, EnvironmentUnfit: If initial weights, the device or the precision cannot be had.
     """
-    device = choose_device(device)
+    device = _fit_device(settings, device)
     resume = folder / CHECKPOINT_NAME
     recorder = RunRecorder(folder, settings, select, trust)
     config = _runner_config(folder, model, data, settings, scope, device, resume if resume.exists() else None)
@@ -137,6 +147,13 @@ def train(
             recorder.ticker = ticker
             runner.train()
     return recorder.result()
+
+
+def _fit_device(settings: TrainingSettings, device: str) -> str:
+    chosen = choose_device(device)
+    if settings.precision == "fp16" and chosen == "cpu":
+        raise UsageError("precision=fp16 needs a GPU; on a CPU use fp32 or bf16")
+    return chosen
 
 
 class RunRecorder(Hook):
@@ -314,7 +331,7 @@ def _runner_config(
         "model": model,
         "train_dataloader": _complete_loader(data["train_dataloader"], True),
         "train_cfg": {"by_epoch": True, "max_epochs": settings.epochs, "val_interval": settings.val_interval},
-        "optim_wrapper": _optimizer(settings, device),
+        "optim_wrapper": _optimizer(settings),
         "param_scheduler": _schedule(settings),
         "default_hooks": {
             "checkpoint": None,
@@ -352,7 +369,7 @@ def _complete_loader(loader: dict[str, Any], training: bool) -> dict[str, Any]:
     }
 
 
-def _optimizer(settings: TrainingSettings, device: str) -> dict[str, Any]:
+def _optimizer(settings: TrainingSettings) -> dict[str, Any]:
     name = {"adam": "Adam", "adamw": "AdamW"}[settings.optimizer]
     wrapper: dict[str, Any] = {
         "type": "OptimWrapper",
@@ -363,8 +380,6 @@ def _optimizer(settings: TrainingSettings, device: str) -> dict[str, Any]:
     if settings.max_grad_norm:
         wrapper["clip_grad"] = {"max_norm": settings.max_grad_norm}
     if settings.precision != "fp32":
-        if settings.precision == "fp16" and device == "cpu":
-            raise UsageError("precision=fp16 needs a GPU; on a CPU use fp32 or bf16")
         dtype = {"fp16": "float16", "bf16": "bfloat16"}[settings.precision]
         wrapper |= {"type": "AmpOptimWrapper", "dtype": dtype}
         if settings.precision == "fp16":

@@ -20,7 +20,7 @@ from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.coco import to_coco
 from finediving_pose.datasets.labels import LabelSet, read_labels
 from finediving_pose.datasets.model_directory import ModelDirectory, write_model_card
-from finediving_pose.datasets.splits import Splits, make_splits, read_splits
+from finediving_pose.datasets.splits import Part, Splits, make_splits, read_splits
 from finediving_pose.manifest import recording, sha256_file, sha256_json, write_json
 from finediving_pose.openmmlab.pose_evaluation import KeypointFigures, evaluate_keypoints
 from finediving_pose.openmmlab.settings import PRESETS, DetectorSettings, HrnetSettings, TrainingSettings
@@ -42,7 +42,7 @@ class TrainingData:
     Attributes:
         train, val: Frames; `val` may be empty.
         images: The folder their image names are relative to.
-        left_out: Frames that cannot be used, with the reason, a line each.
+        left_out: Frames, boxes and joints that cannot be used, with the reason, a line each.
     """
 
     train: tuple[LabelledFrame, ...]
@@ -86,9 +86,7 @@ def training_data(
     Raises:
         DataError: If no frame is usable, or the frames cannot be divided without tearing a dive apart.
     """
-    labels = read_labels(source, images=images)
-    if labels.images is None:
-        raise UsageError(f"{source}: says not where its images are; give --images DIR")
+    labels = _labels(source, images)
     usable, left_out = _usable(labels, kind)
     if not usable:
         raise DataError(f"{source}: no usable frame: " + "; ".join(left_out[:3] or ["it holds no label"]))
@@ -97,7 +95,8 @@ def training_data(
     held_out = division.select(usable, "val") if division else []
     if not train:
         raise DataError(f"{splits or source}: no usable frame is in the training part")
-    return TrainingData(_located(train, labels), _located(held_out, labels), labels.images.resolve(), tuple(left_out))
+    root = (labels.images or Path()).resolve()
+    return TrainingData(_located(train, labels), _located(held_out, labels), root, tuple(left_out))
 
 
 def finetune(
@@ -115,22 +114,32 @@ def finetune(
         EnvironmentUnfit, DataError: As the training says.
     """
     require_torch(f"finetune-{kind}")
+    from finediving_pose.openmmlab.training import check_request
+
     if _is_main_process():
         if (folder / "config.yaml").exists():
             raise UsageError(f"{folder}: holds a run already; continue it with --resume {folder}, or name another")
+        check_request(settings, device)
         for name, frames in (("train", data.train), ("val", data.val)):
             if frames:
                 write_json(folder / "data" / f"{name}.json", to_coco(frames), indent=None)
-        source = {"images": str(data.images), "trained_on": sorted({frame.dive_key for frame in data.train})}
-        write_json(folder / "data" / SOURCE_NAME, source | {"left_out": list(data.left_out)})
+        source = {
+            "kind": kind,
+            "images": str(data.images),
+            "trained_on": sorted({frame.dive_key for frame in data.train}),
+            "left_out": list(data.left_out),
+        }
+        write_json(folder / "data" / SOURCE_NAME, source)
         write_settings(folder / "config.yaml", settings)
     else:
         _wait_for(folder / "config.yaml")
     return _train(kind, folder, settings, device, trust)
 
 
-def resume(kind: Kind, folder: Path, device: str = "auto") -> FinetuneSummary:
+def resume(kind: Kind, folder: Path, device: str = "auto", trust: bool = False) -> FinetuneSummary:
     """Continue the run in `folder` with its own settings and data from where it stopped.
+
+    `trust` matters where it stopped before the first epoch was over, so that initial weights are read again.
 
     Raises:
         UsageError: If the folder holds no run of this kind.
@@ -138,10 +147,13 @@ def resume(kind: Kind, folder: Path, device: str = "auto") -> FinetuneSummary:
     require_torch(f"finetune-{kind}")
     if not (folder / "config.yaml").is_file() or not (folder / "data" / SOURCE_NAME).is_file():
         raise UsageError(f"--resume {folder}: holds no run of finetune-{kind}")
+    found = _source(folder)["kind"]
+    if found != kind:
+        raise UsageError(f"--resume {folder}: holds a run of finetune-{found}, not of finetune-{kind}")
     settings = validate_settings(SETTINGS[kind], read_yaml(folder / "config.yaml"), f"{folder}/config.yaml")
     if not (folder / "last.ckpt").exists():
         console.log.info("%s: stopped before its first epoch was over; it starts from the beginning", folder)
-    return _train(kind, folder, settings, device, trust=False)
+    return _train(kind, folder, settings, device, trust)
 
 
 def preset_settings(kind: Kind, preset: str, overrides: Iterable[str], **given: Any) -> TrainingSettings:
@@ -159,6 +171,37 @@ def new_run_folder(parent: Path, name: str) -> Path:
         raise UsageError("under torchrun, name the run's folder with --out, so that all processes use the same one")
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     return parent / f"{stamp}_{name}"
+
+
+def evaluation_data(
+    source: Path, images: Path | None, splits: Path | None, part: Part | Literal["all"], model: ModelDirectory
+) -> tuple[tuple[LabelledFrame, ...], Path]:
+    """Read the frames to measure a pose model on, and the folder that their image names are relative to.
+
+    Frames of dives that the model was trained on are measured, with a warning: the figures flatter it.
+
+    Args:
+        source, images: As for :func:`training_data`.
+        splits: A ``splits.json``; None = all frames.
+        part: Which of its parts.
+        model: The model.
+
+    Raises:
+        DataError: If no frame is left.
+    """
+    labels = _labels(source, images)
+    usable, left_out = _usable(labels, "hrnet")
+    frames = read_splits(splits).select(usable, part) if splits and part != "all" else usable
+    if not frames:
+        raise DataError(f"{source}: no labelled frame to measure on: " + "; ".join(left_out[:3] or ["none is there"]))
+    if left_out:
+        console.log.warning("%d frames, boxes or joints are left out, the first: %s", len(left_out), left_out[0])
+    known = sum(frame.dive_key in set(model.trained_on) - {""} for frame in frames)
+    if known:
+        console.log.warning(
+            "%d of %d frames are of dives this model was trained on: its figures flatter it", known, len(frames)
+        )
+    return _located(frames, labels), (labels.images or Path()).resolve()
 
 
 def evaluate(
@@ -199,7 +242,7 @@ def _train(kind: Kind, folder: Path, settings: TrainingSettings, device: str, tr
     from finediving_pose.openmmlab.training import choose_device
 
     device = choose_device(device)
-    source = json.loads((folder / "data" / SOURCE_NAME).read_text(encoding="utf-8"))
+    source = _source(folder)
     train_labels, val_labels = folder / "data" / "train.json", folder / "data" / "val.json"
     held_out = val_labels if val_labels.exists() else None
     if held_out is None:
@@ -243,8 +286,19 @@ def _summary(card: ModelDirectory, result: Any, folder: Path, source: dict[str, 
     )
 
 
+def _source(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "data" / SOURCE_NAME).read_text(encoding="utf-8"))
+
+
 def _count(labels: Path) -> int:
     return len(json.loads(labels.read_text(encoding="utf-8"))["annotations"]) if labels.exists() else 0
+
+
+def _labels(source: Path, images: Path | None) -> LabelSet:
+    labels = read_labels(source, images=images)
+    if labels.images is None:
+        raise UsageError(f"{source}: says not where its images are; give --images DIR")
+    return labels
 
 
 def _usable(labels: LabelSet, kind: Kind) -> tuple[list[LabelledFrame], list[str]]:

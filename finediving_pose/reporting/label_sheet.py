@@ -1,0 +1,64 @@
+"""Labels beside predictions, a picture for each frame."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from finediving_pose.keypoint_metrics import TORSO_THRESHOLD, pck_torso
+from finediving_pose.manifest import write_bytes
+from finediving_pose.media import Image
+from finediving_pose.records import FloatArray, JointState, LabelledFrame, Visibility
+from finediving_pose.reporting.overlays import draw_skeleton, with_caption
+
+_GAP = 4  # px of white between the two
+
+
+class LabelSheet:
+    """Writes a PNG for each labelled frame: the label on the left, the prediction on the right.
+
+    Args:
+        folder: Where to; ``a/b/00012.jpg`` becomes ``a__b__00012.png``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, frame: LabelledFrame, picture: Image, keypoints: FloatArray, scores: FloatArray) -> None:
+        """Draw one frame.
+
+        Args:
+            frame: The label; its occluded joints are drawn hollow.
+            picture: (H, W, 3) uint8 BGR.
+            keypoints: (16, 2) px, NaN = not predicted.
+            scores: (16,) confidence.
+        """
+        import cv2
+
+        states = np.where(frame.visibility == Visibility.OCCLUDED, JointState.INTERPOLATED, JointState.OBSERVED)
+        labelled = np.where(frame.labelled[:, None], frame.keypoints, np.nan)
+        left = draw_skeleton(picture, labelled, states.astype(np.uint8), frame.box)
+        right = draw_skeleton(picture, keypoints, box=frame.box)
+        gap = np.full((left.shape[0], _GAP, 3), 255, np.uint8)
+        sheet = with_caption(
+            np.hstack([left, gap, right]), f"{frame.image}   label | prediction", _verdict(frame, keypoints, scores)
+        )
+        encoded = cv2.imencode(".png", sheet)[1]
+        write_bytes(self.folder / sheet_name(frame.image), encoded.tobytes())
+
+
+def sheet_name(image: str) -> str:
+    """Return the file name for an image's name: one folder holds all, and no part of a name leads out of it."""
+    parts = [part for part in PurePosixPath(image).with_suffix("").parts if part not in ("/", "..")]
+    return "__".join(parts) + ".png"
+
+
+def _verdict(frame: LabelledFrame, keypoints: FloatArray, scores: FloatArray) -> str:
+    result = pck_torso(keypoints[None], frame.keypoints[None], frame.labelled[None])
+    known = scores[np.isfinite(scores)]
+    confidence = f"mean score {known.mean():.2f}" if len(known) else "no score"
+    if not result.frames:
+        return f"{confidence}   PCK: the label has no torso"
+    hits = round(float(np.nansum(result.per_joint * result.count)))
+    return f"{confidence}   PCK@{TORSO_THRESHOLD}: {hits} of {result.count.sum()} joints"
