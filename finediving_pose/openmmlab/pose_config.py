@@ -9,6 +9,7 @@ from finediving_pose.openmmlab.settings import HrnetSettings
 from finediving_pose.skeleton import NUM_JOINTS
 
 WIDTHS = {"w48": 48, "w32": 32, "w16": 16, "w8": 8}
+RELEASED_WIDTH = 32
 HEATMAP_STRIDE = 4
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -80,8 +81,10 @@ def _stages(width: int) -> dict[str, Any]:
             "num_channels": tuple(width * 2**i for i in range(branches)),
         }
 
-    stem = {"num_modules": 1, "num_branches": 1, "block": "BOTTLENECK", "num_blocks": (4,), "num_channels": (64,)}
-    return {"stage1": stem, "stage2": stage(1, 2), "stage3": stage(4, 3), "stage4": stage(3, 4)}
+    # The released nets have 64 channels here; a narrow net would spend three quarters of its time on them.
+    first = 64 if width >= RELEASED_WIDTH else 2 * width
+    stage1 = {"num_modules": 1, "num_branches": 1, "block": "BOTTLENECK", "num_blocks": (4,), "num_channels": (first,)}
+    return {"stage1": stage1, "stage2": stage(1, 2), "stage3": stage(4, 3), "stage4": stage(3, 4)}
 
 
 def _affine(settings: HrnetSettings) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from finediving_pose.workflows.extraction import extract
 from finediving_pose.workflows.extraction_check import check_extraction
 from finediving_pose.workflows.models import load_detector, load_estimator
 
-POSE_SETTINGS = ("backbone=w8", "epochs=30", "val_interval=10", "lr=3e-3")
-DETECTOR_SETTINGS = ("image_size=256", "epochs=30", "val_interval=10", "quarter_turns=0.0")
+POSE_SETTINGS = ("backbone=w8", "input_size=96", "epochs=24", "val_interval=8", "lr=3e-3")
+DETECTOR_SETTINGS = ("image_size=192", "epochs=24", "val_interval=8", "quarter_turns=0.0")
 DIVES, FRAMES, HELD_OUT = 6, 24, 0.34
 
 
