@@ -350,6 +350,9 @@ def _runner_config(
         },
         "log_level": "INFO",
     }
+    if not device.startswith("cuda"):  # MMEngine would name a GPU by the process's rank
+        wrapper = {"type": "MMDistributedDataParallel", "device_ids": None, "broadcast_buffers": False}
+        config["model_wrapper_cfg"] = wrapper
     if "val_dataloader" in data:
         config |= {
             "val_dataloader": _complete_loader(data["val_dataloader"], False),

@@ -216,7 +216,7 @@ def test_the_seed_decides_everything(drawn_dives, tmp_path):
 @pytest.mark.slow
 def test_two_processes_train_one_model(drawn_dives, tmp_path):
     run = tmp_path / "run"
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29517"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
     command = command_line(drawn_dives, run, "--epochs", "2", "--device", "cpu", "--json")[1:]
     done = subprocess.run(
         [*launcher, "-m", *command],
