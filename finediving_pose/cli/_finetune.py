@@ -79,7 +79,8 @@ def finetune(
     settings = finetuning.preset_settings(kind, preset, overrides or [], init_from=init_from, epochs=epochs, seed=seed)
     folder = out or finetuning.new_run_folder(Path("runs") / kind, preset)
     source = data or default_data()
-    division = default_splits() if splits is None and val is None else splits
+    images = images or default_images(source)
+    division = default_splits(source) if splits is None and val is None else splits
     share = DEFAULT_VAL if val is None else val
     labels = finetuning.training_data(source, kind, images, division, share, settings.seed)
     if labels.left_out:
@@ -114,7 +115,12 @@ def default_data() -> Path:
     raise UsageError(f"give the labels with --data PATH (here is neither {names})")
 
 
-def default_splits() -> Path | None:
-    """Return the project folder's division of its labels, if it has one."""
-    path = Path("data/splits.json")
-    return path if path.exists() else None
+def default_splits(source: Path) -> Path | None:
+    """Return the division that ``convert`` wrote beside a label file, else the project folder's, if there is one."""
+    return next((path for path in (source.parent / "splits.json", Path("data/splits.json")) if path.exists()), None)
+
+
+def default_images(source: Path) -> Path | None:
+    """Return a project folder's frames for a label file, whose images lie elsewhere; None = beside the labels."""
+    frames = Path("frames")
+    return frames if source.is_file() and frames.is_dir() else None

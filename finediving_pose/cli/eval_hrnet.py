@@ -39,8 +39,9 @@ def command(
     from finediving_pose.workflows.finetuning import evaluate, evaluation_data
     from finediving_pose.workflows.models import load_estimator
 
-    division = None if part == "all" else splits or shared.default_splits()
     source = data or shared.default_data()
+    division = None if part == "all" else splits or shared.default_splits(source)
+    images = images or shared.default_images(source)
     frames, root = evaluation_data(source, images, division, part, read_model_directory(model, "pose"))
     sheet = LabelSheet(pictures) if pictures else None
     figures = evaluate(load_estimator(model, device, flip_test), frames, root, sheet)
