@@ -7,6 +7,9 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from finediving_pose.cli import main
 
@@ -53,3 +56,17 @@ def metrics(run: Path) -> list[dict[str, str]]:
 def _finetune(command: str, labels: Path, out: Path, settings: tuple[str, ...], more: tuple[object, ...]) -> Answer:
     data = ("--data", labels / "labels" / "final", "--images", labels / "frames", "--val", "0.34")
     return fdpose(command, "--preset", "tiny", *data, "--out", out, "--device", "cpu", *settings, *more)
+
+
+def stop_before_epoch(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Interrupt any training of this process at the start of an epoch, counted from 1, as Ctrl-C would."""
+    from finediving_pose.openmmlab.training import RunRecorder
+
+    seeded = RunRecorder.before_train_epoch
+
+    def interrupt(self: RunRecorder, runner: Any) -> None:
+        if runner.epoch == number - 1:
+            raise KeyboardInterrupt
+        seeded(self, runner)
+
+    monkeypatch.setattr(RunRecorder, "before_train_epoch", interrupt)

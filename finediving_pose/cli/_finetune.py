@@ -16,21 +16,27 @@ if TYPE_CHECKING:
 
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="Labels in any format `convert` reads.  [default: data/coco/annotations.json]"),
+    typer.Option(
+        "--data",
+        help="Labels in any format `convert` reads.",
+        show_default="data/coco/annotations.json or labels/final",
+    ),
 ]
 ImagesOption = Annotated[Path | None, typer.Option("--images", help="Folder the image names are relative to.")]
 SplitsOption = Annotated[
-    Path | None, typer.Option("--splits", help="A splits.json that divides the labels.  [default: data/splits.json]")
+    Path | None,
+    typer.Option("--splits", help="A splits.json that divides the labels.", show_default="data/splits.json, if any"),
 ]
 ValOption = Annotated[
     float | None,
     typer.Option(
         "--val",
-        help="Share of the dives held out for validation; 0 = none.  [default: as data/splits.json says, else 0.2]",
+        help="Share of the dives held out for validation; 0 = none.",
+        show_default="as data/splits.json says, else 0.2",
     ),
 ]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", help="The run's folder.  [default: runs/<kind>/<date>_<preset>]")
+    Path | None, typer.Option("--out", help="The run's folder.", show_default="runs/<kind>/<date>_<preset>")
 ]
 InitOption = Annotated[
     str | None, typer.Option("--init-from", help="FILE, model directory, URL, or none for a random start.")
@@ -111,7 +117,7 @@ def default_data() -> Path:
     for path in DEFAULT_DATA:
         if path.exists():
             return path
-    names = " or ".join(map(str, DEFAULT_DATA))
+    names = " nor ".join(map(str, DEFAULT_DATA))
     raise UsageError(f"give the labels with --data PATH (here is neither {names})")
 
 

@@ -88,14 +88,16 @@ def choose_device(name: str) -> str:
     return name
 
 
-def check_request(settings: TrainingSettings, device: str) -> None:
+def check_request(settings: TrainingSettings, device: str, trust: bool = False) -> None:
     """Refuse, before a run's folder is laid out, what its training would refuse.
 
     Raises:
-        UsageError, EnvironmentUnfit: If initial weights, the device or the precision cannot be had.
+        UsageError, EnvironmentUnfit: If initial weights cannot be had or read, or device or precision not be had.
     """
     _fit_device(settings, device)
-    weights.locate(settings.init_from)
+    initial = weights.locate(settings.init_from)
+    if initial is not None:
+        bridge.load_checkpoint(initial, trust)
 
 
 def train(

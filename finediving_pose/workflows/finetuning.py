@@ -119,7 +119,7 @@ def finetune(
     if _is_main_process():
         if (folder / "config.yaml").exists():
             raise UsageError(f"{folder}: holds a run already; continue it with --resume {folder}, or name another")
-        check_request(settings, device)
+        check_request(settings, device, trust)
         for name, frames in (("train", data.train), ("val", data.val)):
             if frames:
                 write_json(folder / "data" / f"{name}.json", to_coco(frames), indent=None)
@@ -334,7 +334,12 @@ def _lack(labels: LabelSet, frame: LabelledFrame, kind: Kind) -> str | None:
 def _division(frames: list[LabelledFrame], splits: Path | None, val: float, seed: int) -> Splits | None:
     if splits is not None:
         return read_splits(splits)
-    return make_splits(frames, by="dive", val=val, test=0.0, seed=seed) if val > 0 else None
+    if val == 0:
+        return None
+    try:
+        return make_splits(frames, by="dive", val=val, test=0.0, seed=seed)
+    except DataError as error:
+        raise DataError(f"{error}. --splits FILE names the parts by hand; --val 0 trains on all frames") from None
 
 
 def _is_main_process() -> bool:

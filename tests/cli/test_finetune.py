@@ -70,6 +70,7 @@ def refused(drawn_dives, tmp_path, capsys):
         (["--splits", "splits.json"], 2, "--splits names the parts and --val makes them anew"),
         (["--images", "nowhere"], 2, "nowhere: no such folder"),
         (["--init-from", "nowhere.pth"], 2, "nowhere.pth: no such file or model directory"),
+        (["--init-from", __file__], 2, "test_finetune.py: not a checkpoint that torch can read"),
         (["precision=fp16"], 2, "precision=fp16 needs a GPU"),
     ],
 )
@@ -161,6 +162,24 @@ def test_the_projects_own_splits_are_used_unless_val_is_given(drawn_dives, tmp_p
         said = capsys.readouterr().err
         assert counts in said
         assert ("as data/splits.json says" in said) == (not more)
+
+
+def test_a_single_dive_cannot_be_divided_and_the_ways_out_are_named(drawn_dives, tmp_path, capsys):
+    labels = drawn_dives / "labels" / "final" / "SyntheticSketchA__1"
+    (tmp_path / "labels" / "final").mkdir(parents=True)
+    shutil.copytree(labels, tmp_path / "labels" / "final" / labels.name)
+    (tmp_path / "frames").symlink_to(drawn_dives / "frames")
+    assert finetune_hrnet(tmp_path, tmp_path / "run").code == 3
+    said = capsys.readouterr().err
+    assert "cannot split by dive: found 1" in said
+    assert "--val 0 trains on all frames" in said
+
+
+def test_the_help_says_where_things_are_looked_for():
+    answer = " ".join(fdpose("finetune-hrnet", "--help").out.replace("│", " ").split())
+    assert "[default: (data/coco/annotations.json or labels/final)]" in answer
+    assert "[default: (data/splits.json, if any)]" in answer
+    assert "[default: (as data/splits.json says, else 0.2)]" in answer
 
 
 def test_text_answers_name_the_model_and_its_figures(tiny_pose_model, tmp_path):

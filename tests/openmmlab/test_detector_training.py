@@ -27,6 +27,21 @@ def test_a_detector_trains_and_becomes_a_model_directory(tiny_detector_run):
     assert np.isfinite(losses).all()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("val", ["0.34", "0"])
+def test_a_stopped_training_with_mosaics_and_averaged_weights_continues_alike(drawn_dives, tmp_path, monkeypatch, val):
+    settings = ("mosaic=1.0", "quarter_turns=0.5", "epochs=3", "--val", val)
+    assert tiny_models.finetune_detector(drawn_dives, tmp_path / "whole", *settings).code == 0
+    with monkeypatch.context() as patch:
+        tiny_models.stop_before_epoch(patch, 3)
+        assert tiny_models.finetune_detector(drawn_dives, tmp_path / "torn", *settings).code == 130
+    assert tiny_models.fdpose("finetune-detector", "--resume", tmp_path / "torn", "--device", "cpu").code == 0
+    whole, torn = (tmp_path / name / "model.safetensors" for name in ("whole", "torn"))
+    assert torn.read_bytes() == whole.read_bytes()
+    losses = [[row["loss"] for row in tiny_models.metrics(path.parent)] for path in (whole, torn)]
+    assert losses[0] == losses[1]
+
+
 def turned(results: dict, quarter_turns: int, monkeypatch) -> dict:
     monkeypatch.setattr(np.random, "rand", lambda: 0.0)
     monkeypatch.setattr(np.random, "randint", lambda low, high: quarter_turns)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_models
 from safetensors.numpy import load_file
-from tiny_models import finetune_hrnet, metrics
+from tiny_models import finetune_hrnet, metrics, stop_before_epoch
 
 from finediving_pose import console
 from finediving_pose.datasets.model_directory import read_model_directory
@@ -54,20 +54,6 @@ def test_each_epoch_is_recorded_from_what_a_random_start_costs(tiny_pose_model):
     assert losses[0] == pytest.approx(np.log(16 * 16), rel=0.05)  # it knows nothing: ln of 256 places
     assert len(set(losses)) == 3
     assert all(float(row["lr"]) > 0 and 0 <= float(row["PCK"]) <= 1 for row in rows)
-
-
-def stop_before_epoch(monkeypatch, number: int) -> None:
-    """Interrupt the process at the start of an epoch, counted from 1, as Ctrl-C would."""
-    from finediving_pose.openmmlab.training import RunRecorder
-
-    seeded = RunRecorder.before_train_epoch
-
-    def interrupt(self, runner):
-        if runner.epoch == number - 1:
-            raise KeyboardInterrupt
-        seeded(self, runner)
-
-    monkeypatch.setattr(RunRecorder, "before_train_epoch", interrupt)
 
 
 def figures(run) -> list[dict[str, str]]:
