@@ -15,10 +15,12 @@ import pytest
 import tiny_models
 from tiny_models import HRNET, fdpose, finetune_hrnet
 
+from finediving_pose.cli import _finetune
 from finediving_pose.config import load_settings
 from finediving_pose.console import UsageError
 from finediving_pose.manifest import write_json
 from finediving_pose.openmmlab.settings import PRESETS, DetectorSettings, HrnetSettings
+from finediving_pose.workflows.finetuning import FinetuneSummary
 
 
 @pytest.mark.parametrize(
@@ -182,13 +184,20 @@ def test_the_help_says_where_things_are_looked_for():
     assert "[default: (as data/splits.json says, else 0.2)]" in answer
 
 
-def test_text_answers_name_the_model_and_its_figures(tiny_pose_model, tmp_path):
-    run = tmp_path / "copy"
-    shutil.copytree(tiny_pose_model, run)
-    answer = fdpose("finetune-hrnet", "--resume", run, "--device", "cpu")
-    lines = answer.out.splitlines()
-    assert lines[0].startswith(f"{run}  (epoch ")
-    assert [line.split()[0] for line in lines[2:]] == ["PCK", "PCK_limbs", "PCKh", "AP", "AP50"]
+def test_text_answers_name_the_model_and_its_figures(capsys):
+    figures = {"PCK": 0.5, "AP": 0.25, "PCK/pelvis": 1.0}
+    summary = FinetuneSummary(
+        "runs/x", 8, 4, 2, 9, 7, True, figures, ["a.pth: filled 3 of 4 tensors", "  1 left random"]
+    )
+    _finetune.answer(summary, False, ("PCK", "PCKh", "AP"))
+    assert capsys.readouterr().out.splitlines() == [
+        "runs/x  (epoch 7 of 9)",
+        "a.pth: filled 3 of 4 tensors",
+        "  1 left random",
+        "  PCK                0.500",
+        "  AP                 0.250",
+        "  2 frames, boxes or joints were left out; manifest.json lists them",
+    ]
 
 
 def command_line(labels: Path, out: Path, *more: str) -> list[str]:

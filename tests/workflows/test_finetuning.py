@@ -97,11 +97,11 @@ PLAIN = ("flip=0", "rotation_chance=0", "scale=0", "shift=0", "colour=false", "m
 def test_a_run_ends_when_it_no_longer_gets_better(drawn_dives, tmp_path, monkeypatch):
     from finediving_pose.openmmlab.pose_parts import DiverKeypointMetric
 
-    results = iter([0.2, 0.3, 0.3, 0.1, 0.9])
+    results = iter([0.3, 0.3, 0.1, 0.9])
     monkeypatch.setattr(DiverKeypointMetric, "compute_metrics", lambda self, _: {"PCK": next(results)})
     answer = finetune_hrnet(drawn_dives, tmp_path / "run", *PLAIN, "patience=2", "epochs=9", "--json")
     summary = json.loads(answer.out)
-    assert (summary["epochs"], summary["best_epoch"], summary["stopped_early"]) == (4, 2, True)
+    assert (summary["epochs"], summary["best_epoch"], summary["stopped_early"]) == (3, 1, True)
     assert summary["metrics"] == {"PCK": 0.3}
     losses = [float(row["loss"]) for row in metrics(tmp_path / "run")]
     assert losses[-1] < losses[0] - 0.05
