@@ -9,10 +9,10 @@ demo: env        ## set up, and run the whole way on a small drawn sample
 	OMP_NUM_THREADS= .venv/bin/fdpose demo --out demo
 
 test: env        ## set up, and run the tests that take minutes
-	$(PYTEST) -n $(JOBS) -m "not slow and not gpu"
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow and not gpu"
 
 test-all: env    ## the slow ones too
-	$(PYTEST) -n $(JOBS) -m "not gpu"
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "not gpu"
 
 env:             ## make or refresh .venv; see tools/make_env.sh for its settings
 	@tools/make_env.sh

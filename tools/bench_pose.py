@@ -147,6 +147,7 @@ def net_alone(estimator: Any, batch: int, count: int) -> int:
 
     size = estimator.settings.input_size
     images = torch.zeros(2 * batch, 3, size, size, device=estimator.device)
+    images = images.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         for _ in range(-(-count // batch)):
             estimator.net.head(estimator.net.extract_feat(images))

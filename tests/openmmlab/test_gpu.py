@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_models import finetune_hrnet
 
 from finediving_pose.synthesis.sketch import draw_dive
 from finediving_pose.workflows.models import load_estimator
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
+]
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 0.1), ("bf16", 4.0)])
