@@ -136,6 +136,7 @@ def _fetch(url: str) -> Path:
     except Exception as error:
         raise EnvironmentUnfit(
             f"cannot fetch {url} ({type(error).__name__}: {error}). Fetch it on another machine and put it at "
-            f"{cached}, or start from a file with --init-from FILE, or from random weights with --init-from none."
+            f"{cached}, or name a file of your own: --init-from FILE (or none, for a random start) when training, "
+            "--detector CONFIG.py,FILE when extracting."
         ) from error
     return cached
