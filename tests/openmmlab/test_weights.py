@@ -88,7 +88,7 @@ def test_a_url_that_cannot_be_fetched_names_the_place_for_the_file(tmp_path, mon
     with pytest.raises(console.EnvironmentUnfit) as caught:
         weights.locate("http://127.0.0.1:9/models/net.pth")
     assert str(place) in str(caught.value)
-    assert "--init-from none" in str(caught.value)
+    assert "--init-from FILE (or none" in str(caught.value)
     assert list(place.parent.iterdir()) == []  # not half a file
 
     place.write_bytes(b"put here by hand")
