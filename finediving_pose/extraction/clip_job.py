@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.console import DataError
 from finediving_pose.extraction.loading import ClipEnd, LoadedFrame, Task
 from finediving_pose.extraction.sequences import assemble, take
 from finediving_pose.extraction.settings import ExtractionSettings
@@ -58,6 +59,7 @@ class ClipJob:
         self._budget = max_held_bytes
         self._frames: dict[int, Image] | None = {}
         self._held_bytes = 0
+        self._decoded: set[int] = set()
         self._detections: dict[int, Detections] = {}
         self._poses: dict[tuple[int, int], tuple[FloatArray, FloatArray]] = {}
         self._end: ClipEnd | None = None
@@ -66,6 +68,7 @@ class ClipJob:
 
     def hold(self, frame: LoadedFrame) -> None:
         """Keep a frame for the crops; once the clip exceeds its budget it keeps none and is decoded again."""
+        self._decoded.add(frame.position)
         self._held_bytes += frame.image.nbytes
         if self._held_bytes > self._budget:
             self._frames = None
@@ -121,7 +124,8 @@ class ClipJob:
         """
         rows = {position: row for row, position in enumerate(self._positions)}
         boxes = np.stack([path.boxes for path in self._tracks])
-        wanted = {position for position, row in rows.items() if np.isfinite(boxes[:, row]).any()}
+        boxed = {position for position, row in rows.items() if np.isfinite(boxes[:, row]).any()}
+        wanted = boxed & self._decoded
         for position, image in self._images(wanted):
             for person, box in enumerate(boxes[:, rows[position]]):
                 if np.isfinite(box).all():
@@ -140,8 +144,16 @@ class ClipJob:
         if self._frames is not None:
             yield from ((position, image) for position, image in sorted(self._frames.items()) if position in wanted)
         elif wanted:
-            for frame in open_frames(self.task.clip).read(wanted, to_end=False):
-                yield frame.position, frame.image
+            yield from self._again(wanted)
+
+    def _again(self, wanted: set[int]) -> Iterator[tuple[int, Image]]:
+        """Decode the wanted frames a second time: the same ones, or the source has changed meanwhile."""
+        count = 0
+        for frame in open_frames(self.task.clip).read(wanted, to_end=False):
+            count += 1
+            yield frame.position, frame.image
+        if count < len(wanted):
+            raise DataError(f"{self.task.clip.source}: {len(wanted) - count} frames are gone that were there before")
 
     def _sequence(self, person: int, facts: dict[str, Any]) -> SkeletonSequence:
         positions = self._positions

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from finediving_pose.console import DataError, UsageError
-from finediving_pose.datasets.pose_files import checked_name
+from finediving_pose.datasets.pose_files import pose_path
 from finediving_pose.media import is_image, is_video
 from finediving_pose.records import Clip, Dive
 
@@ -32,7 +32,11 @@ class Found:
 
 
 def find_clips(
-    root: Path, dives: Sequence[Dive] = (), dives_folder: Path | None = None, annotated: Iterable[Dive] = ()
+    root: Path,
+    dives: Sequence[Dive] = (),
+    dives_folder: Path | None = None,
+    annotated: Iterable[Dive] = (),
+    persons: int = 1,
 ) -> Found:
     """Find every video file and every folder of images at or below `root`.
 
@@ -49,6 +53,7 @@ def find_clips(
         dives: Rows of a ``dives.csv``: a listed recording becomes the dives cut out of it, under their keys.
         dives_folder: Where that file lies; its paths are relative to it or to `root`.
         annotated: Dives of an annotation file: says which clips are synchronised.
+        persons: How many people's files each clip has, none of which may be another clip's.
 
     Raises:
         UsageError: If `root` does not exist.
@@ -66,7 +71,7 @@ def find_clips(
         [replace(clip, synchronised=(clip.match, clip.dive) in synchronised) for clip in clips]
         for clips in (listed, plain)
     )
-    _keep_distinct(root, listed, plain, found)
+    _keep_distinct(listed + _disambiguated(root, listed, plain, found), persons, found)
     found.clips.sort(key=lambda clip: (clip.match, clip.dive))
     return found
 
@@ -118,22 +123,21 @@ def _from_dives(root: Path, sources: list[Path], dives: Sequence[Dive], folder: 
     return clips
 
 
-def _keep_distinct(root: Path, listed: list[Clip], plain: list[Clip], found: Found) -> None:
-    """Put clips with usable names of their own into `found`; rename plain ones that collide, refuse the rest."""
-    clips = listed + _disambiguated(root, listed, plain, found)
+def _keep_distinct(clips: list[Clip], persons: int, found: Found) -> None:
+    """Put clips with usable names and files of their own into `found`, refuse the rest."""
+    owners: dict[Path, list[Clip]] = defaultdict(list)
     for clip in clips:
         try:
-            checked_name(clip.match)
-            checked_name(clip.dive)
+            for person in range(1, persons + 1):
+                owners[pose_path(Path(), clip.match, clip.dive, person)].append(clip)
+            found.clips.append(clip)
         except DataError as error:
             found.refused.append(Refused(str(clip.source), str(error)))
-            continue
-        found.clips.append(clip)
-    for key, group in _groups(found.clips).items():
+    for path, group in owners.items():
         if len(group) > 1:
-            found.clips = [clip for clip in found.clips if clip.key != key]
-            reason = f"{len(group)} clips are called {key}; give each a match and dive of its own in dives.csv"
-            found.refused.extend(Refused(str(clip.source), reason) for clip in group)
+            reason = f"{len(group)} clips would write {path}; give each a match and dive of its own in dives.csv"
+            found.refused.extend(Refused(str(clip.source), reason) for clip in group if clip in found.clips)
+            found.clips = [clip for clip in found.clips if clip not in group]
 
 
 def _disambiguated(root: Path, listed: list[Clip], plain: list[Clip], found: Found) -> list[Clip]:

@@ -12,9 +12,10 @@ from finediving_pose.console import DataError
 from finediving_pose.datasets.pose_files import pose_path, write_pose
 from finediving_pose.extraction.clip_job import Outcome
 from finediving_pose.extraction.sequences import QUALITY_COLUMNS, measure
-from finediving_pose.manifest import append_json_line, read_json_lines, sha256_file, write_bytes, write_text
+from finediving_pose.manifest import append_json_line, read_json_lines, sha256_file, write_text
 
 FAILURE_COLUMNS = ("clip", "source", "reason")
+_REQUIRED = {"done": {"clip", "files", "quality", "warnings"}, "failed": set(FAILURE_COLUMNS)}
 
 
 class Ledger:
@@ -27,17 +28,17 @@ class Ledger:
         folder: The output folder, ``skeletons/<run>``.
 
     Raises:
-        DataError: If ``manifest.jsonl`` is damaged other than by a last line cut off.
+        DataError: If ``manifest.jsonl`` is not one of ours.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._path = folder / "manifest.jsonl"
-        _drop_half_line(self._path)
-        try:
-            self._latest = {line["clip"]: line for line in read_json_lines(self._path)}
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{self._path}: damaged: {error}; move it away to start anew") from None
+        self._latest: dict[str, dict[str, Any]] = {}
+        for line in read_json_lines(self._path):
+            if not _is_ours(line):
+                raise DataError(f"{self._path}: not written by fdpose extract; give another --out, or move it away")
+            self._latest[line["clip"]] = line
 
     def is_done(self, clip: str, fingerprint: Mapping[str, str]) -> bool:
         """Whether a clip was extracted from the same input by the same models and settings, and is still there."""
@@ -103,12 +104,8 @@ class Ledger:
         self._latest[line["clip"]] = line
 
 
-def _drop_half_line(path: Path) -> None:
-    """Remove a last line that a crash cut off, so that the next one does not run into it."""
-    if path.exists():
-        content = path.read_bytes()
-        if content and not content.endswith(b"\n"):
-            write_bytes(path, content[: content.rfind(b"\n") + 1])
+def _is_ours(line: Any) -> bool:
+    return isinstance(line, dict) and line.get("status") in _REQUIRED and _REQUIRED[line["status"]] <= line.keys()
 
 
 def _has_content(path: Path, digest: str) -> bool:

@@ -12,7 +12,7 @@ sample to sample, with distances and gaps counted in frames of the source.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from finediving_pose.console import DataError
@@ -68,7 +68,7 @@ class LocalEngine:
         self._jobs: dict[int, ClipJob] = {}
         self._done: list[Outcome] = []
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+    def run(self, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
         """Give the outcome of each task as soon as it is known; `tasks` is read ahead, in a thread of its own.
 
         Leaving the iteration early, also by an interrupt, ends the thread; unfinished clips are dropped.
@@ -135,9 +135,9 @@ class LocalEngine:
             self._done.append(self._jobs.pop(serial).outcome())
 
     def _crop(self, serial: int, job: ClipJob) -> None:
-        job.follow()
         job.waiting += 1  # holds the clip open until all its crops are handed over
         try:
+            job.follow()
             for person, position, image, box in job.boxed_frames():
                 crop = self._estimator.crop(image, box)
                 job.waiting += 1

@@ -16,12 +16,14 @@ from finediving_pose.config import nearest
 from finediving_pose.console import UsageError
 from finediving_pose.extraction.interpolation import fill_gaps
 from finediving_pose.extraction.settings import TrackingSettings
+from finediving_pose.keypoint_metrics import box_iou
 from finediving_pose.records import BoxState, BoxTrack, Detections, FloatArray
 
 SEED_IOU = 0.3
 """A detection that overlaps the seed box at least this much is the athlete."""
-MIN_LINKS = 2
-"""Links between two frames from which their median says how the camera moved."""
+MIN_LINKS = 3
+"""Links between two frames from which their median says how the camera moved; of two it would be the mean, and a
+still spectator would seem to move as much as the diver."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _given_start(detections: Sequence[Detections], frame_index: NDArray[np.int64
     if not len(frame_index):
         return None
     row = int(np.abs(frame_index - seed.frame).argmin())
-    overlap = iou(detections[row].boxes, seed.box)
+    overlap = box_iou(detections[row].boxes, seed.box[None])[:, 0]
     if len(overlap) and overlap.max() >= SEED_IOU:
         best = int(overlap.argmax())
         return _Start(row, detections[row].boxes[best], best)
@@ -147,9 +149,11 @@ def _moving_start(
     """Start at the largest confident moving person.
 
     Boxes that are each other's nearest in neighbouring frames are linked into short tracks. The median shift of
-    all links between two frames is the camera's own; what remains is a person's speed. The short track with the
-    largest sum of ``confidence · √area · min(1, speed / moving_speed)`` is the athlete: a large and confident
-    judge who sits still loses against a small diver in flight, also where the camera follows the diver.
+    all links between two frames is the camera's own; what remains, shift and change of shape, is a person's
+    speed. The short track with the largest sum of ``confidence · diagonal · min(1, speed / moving_speed)²`` is
+    the athlete: a large and confident judge who sits still loses against a small diver in flight, also where
+    the camera follows the diver. With only two people the median is the mean, both have the same shift against
+    it, and their sizes and shapes decide.
     """
     chains = _linked(detections, frame_index, settings)
     if not chains:
@@ -160,7 +164,7 @@ def _moving_start(
         return float(detections[row].scores[n] * _diagonal(detections[row].boxes[n]))
 
     def rank(chain: _Chain) -> float:
-        moving = max(0.01, min(1.0, chain.speed / settings.moving_speed))
+        moving = max(0.01, min(1.0, chain.speed / settings.moving_speed) ** 2)
         return moving * sum(weight(node) for node in chain.nodes)
 
     row, n = max(max(chains, key=rank).nodes, key=weight)
@@ -213,9 +217,9 @@ def _links(before: FloatArray, after: FloatArray, step: int, max_jump: float) ->
     if not pairs:
         return []
     a, b = np.array(pairs).T
-    shift = _centre(after[b]) - _centre(before[a])
-    camera = np.median(shift, axis=0) if len(pairs) >= MIN_LINKS else np.zeros(2)
-    speed = np.linalg.norm(shift - camera, axis=1) / _diagonal(before[a]) / step
+    change = after[b] - before[a]
+    camera = np.median((change[:, :2] + change[:, 2:]) / 2, axis=0) if len(pairs) >= MIN_LINKS else np.zeros(2)
+    speed = _distance(change, np.tile(camera, 2)) / np.sqrt(2) / _diagonal(before[a]) / step
     return [(i, j, float(s)) for (i, j), s in zip(pairs, speed, strict=True)]
 
 
@@ -243,21 +247,9 @@ def _usable(found: Detections, min_score: float) -> Detections:
     return Detections(boxes[keep], np.asarray(found.scores, np.float32)[keep])
 
 
-def iou(boxes: FloatArray, box: FloatArray) -> FloatArray:
-    """Return the (N,) intersection over union of (N, 4) boxes with one (4,) box."""
-    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
-    common = np.clip(high - low, 0, None).prod(axis=1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + np.prod(box[2:] - box[:2])
-    return common / np.maximum(areas - common, 1e-9)
-
-
 def _distance(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.sqrt(((a - b) ** 2).sum(axis=-1))
 
 
 def _diagonal(boxes: FloatArray) -> FloatArray:
     return np.hypot(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
-
-
-def _centre(boxes: FloatArray) -> FloatArray:
-    return (boxes[..., :2] + boxes[..., 2:]) / 2

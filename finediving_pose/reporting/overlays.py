@@ -1,18 +1,17 @@
-"""Skeletons and boxes drawn over frames: overlay videos, and labels beside predictions."""
+"""Skeletons and boxes drawn over frames, and overlay videos of clips."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.media import Image, write_jpeg
-from finediving_pose.records import BoxState, FloatArray, JointState, LabelledFrame, SkeletonSequence, Visibility
+from finediving_pose.media import Image
+from finediving_pose.records import BoxState, FloatArray, JointState, SkeletonSequence
 from finediving_pose.skeleton import COLOURS, JOINTS, LIMBS
 
 if TYPE_CHECKING:
@@ -121,35 +120,6 @@ def with_caption(image: Image, left: str, right: str = "") -> Image:
     )
     draw.text((width - margin, middle), right, font=font, fill=(170, 175, 185), anchor="rm")
     return np.vstack([np.asarray(strip)[..., ::-1], image])
-
-
-class LabelSheet:
-    """Writes a JPEG for each labelled frame: the label on the left, the prediction on the right.
-
-    Args:
-        folder: Where to; each picture is named by its dive and its image.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __call__(self, frame: LabelledFrame, image: Image, keypoints: FloatArray, scores: FloatArray) -> None:
-        """Draw one frame, (H, W, 3) uint8 BGR, with the predicted joints, (16, 2) px, and scores, (16,)."""
-        states = np.where(
-            frame.visibility == Visibility.OCCLUDED, np.uint8(JointState.INTERPOLATED), np.uint8(JointState.OBSERVED)
-        )
-        labelled = np.where(frame.labelled[:, None], frame.keypoints, np.nan)
-        left = with_caption(draw_skeleton(image, labelled, states, frame.box), "label", frame.image)
-        right = draw_skeleton(image, keypoints, box=frame.box)
-        right = with_caption(right, "prediction", f"mean score {np.nanmean(scores):.2f}")
-        gap = np.full((left.shape[0], 4, 3), 255, np.uint8)
-        name = "__".join(part for part in Path(frame.image).with_suffix("").parts if part not in ("/", ".."))
-        write_jpeg(self.folder / f"{name}.jpg", np.hstack([left, gap, right]))
-
-
-def legend() -> dict[str, tuple[int, int, int]]:
-    """Return the RGB colour of each joint, for pages that show overlays."""
-    return dict(zip(JOINTS, COLOURS, strict=True))
 
 
 def _draw_person(

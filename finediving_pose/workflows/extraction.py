@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +30,7 @@ PIPELINE_VERSION = 1
 """Raised when the same settings come to give other results, so that reruns redo what an older version made."""
 DEFAULT_FPS = 25.0
 
-Engine = Callable[[Iterable[Task]], Iterator[Outcome]]
+Engine = Callable[[Iterable[Task]], Generator[Outcome, None, None]]
 
 
 @dataclass
@@ -97,10 +99,8 @@ def extract(
         DataError: If there is no clip, or an annotation file is not readable.
         EnvironmentUnfit: If `out` cannot be written.
     """
-    if settings.tracking.tracker not in TRACKERS:
-        name = settings.tracking.tracker
-        raise UsageError(f"--tracker: no tracker named {name!r}{nearest(name, TRACKERS)}")
-    found = _find(videos, dives, annotations)
+    check_request(videos, out, settings)
+    found = _find(videos, dives, annotations, settings.persons)
     given = _seeds(found.clips, seeds, seed_box)
     run = _Run(videos, out, detector, estimator, settings, given, overwrite, overlay)
     engine = LocalEngine(detector, estimator, settings, limits)
@@ -110,6 +110,23 @@ def extract(
             return run.go(found, engine.run, manifest)
     except OSError as error:
         raise EnvironmentUnfit(f"{out}: cannot be written: {error}; the clips finished so far are kept") from error
+
+
+def check_request(videos: Path, out: Path, settings: ExtractionSettings) -> None:
+    """Refuse what cannot work, before a network is loaded for it.
+
+    Raises:
+        UsageError: If `videos` is absent, `out` is the same folder or no folder, or no tracker has that name.
+    """
+    if not videos.exists():
+        raise UsageError(f"--videos {videos}: no such file or folder")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: is a file, expected a folder")
+    if out.resolve() == videos.resolve():
+        raise UsageError(f"--out {out}: is the folder of the videos; results need one of their own")
+    name = settings.tracking.tracker
+    if name not in TRACKERS:
+        raise UsageError(f"--tracker: no tracker named {name!r}{nearest(name, TRACKERS)}")
 
 
 class _Run:
@@ -127,7 +144,8 @@ class _Run:
         overlay: bool,
     ) -> None:
         self.summary = Summary(out)
-        self._root = videos.absolute() if videos.is_dir() else videos.absolute().parent
+        root = Path(os.path.abspath(videos))  # as the sources are named, without `..`
+        self._root = root if root.is_dir() else root.parent
         self._identity = {"detector": dict(detector.identity), "pose": dict(estimator.identity)}
         self._settings = settings
         self._seeds = seeds
@@ -146,8 +164,11 @@ class _Run:
         try:
             for refused in found.refused:
                 self._fail(refused.source, refused.source, refused.reason)
-            with console.progress("extracting", len(found.clips)) as ticker:
-                for outcome in engine(self._tasks(found.clips, ticker)):
+            with (
+                console.progress("extracting", len(found.clips)) as ticker,
+                closing(engine(self._tasks(found.clips, ticker))) as outcomes,
+            ):
+                for outcome in outcomes:
                     self._take(outcome)
                     ticker.advance(note=outcome.task.clip.key)
         finally:
@@ -183,7 +204,13 @@ class _Run:
         for warning in outcome.warnings:
             console.log.warning("%s: %s", task.clip.key, warning)
         if self._overlay:
+            self._draw(outcome)
+
+    def _draw(self, outcome: Outcome) -> None:
+        try:
             _write_overlay(outcome, self.summary.out)
+        except (DataError, OSError) as error:
+            console.log.warning("%s: no overlay: %s", outcome.task.clip.key, error)
 
     def _fail(self, clip: str, source: str, reason: str, fingerprint: Mapping[str, str] | None = None) -> None:
         self.summary.failed.append((clip, reason))
@@ -227,7 +254,7 @@ class _Run:
         return source.relative_to(self._root).as_posix() if source != self._root else source.name
 
 
-def _find(videos: Path, dives: Path | None, annotations: Path | None) -> Found:
+def _find(videos: Path, dives: Path | None, annotations: Path | None, persons: int) -> Found:
     listed: list[Dive] = []
     annotated: list[Dive] = []
     notes: list[str] = []
@@ -240,7 +267,7 @@ def _find(videos: Path, dives: Path | None, annotations: Path | None) -> Found:
         from finediving_pose.datasets.finediving import read_coarse
 
         annotated = read_coarse(annotations)
-    found = find_clips(videos, listed, dives.parent if dives else None, annotated)
+    found = find_clips(videos, listed, dives.parent if dives else None, annotated, persons)
     found.notes[:0] = notes
     if not found.clips and not found.refused:
         raise DataError(f"{videos}: no video file and no folder of images there or below")
@@ -291,9 +318,10 @@ def _write_overlay(outcome: Outcome, out: Path) -> None:
 
     clip = outcome.task.clip
     source = open_frames(clip)
-    index = outcome.people[0].frame_index
-    share = len(np.unique(index)) / max(int(outcome.facts["frames_in_clip"]), 1)
-    positions = {p for p in range(outcome.facts["frames_in_clip"]) if source.number(p) in set(index.tolist())}
+    shown = set(outcome.people[0].frame_index.tolist())
+    count = int(outcome.facts["frames_in_clip"])
+    positions = {position for position in range(count) if source.number(position) in shown}
     frames = ((frame.number, frame.image) for frame in source.read(positions, to_end=False))
+    fps = (source.fps or DEFAULT_FPS) * len(positions) / count
     path = out / "overlays" / clip.match / f"{clip.dive}.mp4"
-    write_video(path, clip_overlays(frames, outcome.people, clip.key), max(1.0, share * (source.fps or DEFAULT_FPS)))
+    write_video(path, clip_overlays(frames, outcome.people, clip.key), max(fps, 1.0))
