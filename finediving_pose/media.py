@@ -34,6 +34,8 @@ VIDEO_SUFFIXES = frozenset(
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 SAMPLES = 96
 """Frames of a dive that FineDiving's methods look at."""
+MAX_FRAMES = 10**9
+"""No recording has as many frames."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,13 @@ def numbered_images(folder: Path) -> list[tuple[int, Path]]:
     """Return the images of a folder with their frame numbers, in the order of the numbers.
 
     The number is the last run of digits in the name (``dive3_00012.jpg`` is 12), so that 10 comes after 9
-    however the names are padded. Where a name has no digits, or two names give the same number, the images are
-    numbered from 0 in natural order instead.
+    however the names are padded. Where a name has no digits, two names give the same number, or a number is too
+    large to count frames (a time stamp, a hash), the images are numbered from 0 in natural order instead.
     """
     images = sorted((path for path in folder.iterdir() if _counts_as_image(path)), key=lambda path: _natural(path.name))
     digits = [re.findall(r"\d+", path.stem, flags=re.ASCII) for path in images]
     numbers = [int(found[-1]) if found else -1 for found in digits]
-    if -1 in numbers or len(set(numbers)) < len(numbers):
+    if -1 in numbers or len(set(numbers)) < len(numbers) or max(numbers, default=0) >= MAX_FRAMES:
         return list(enumerate(images))
     return sorted(zip(numbers, images, strict=True))
 
@@ -173,7 +175,7 @@ class VideoFile(FrameSource):
         if last is None:
             self._settle(max(position, 0))
 
-    def _stop(self, unlimited: int = 10**9) -> int:
+    def _stop(self, unlimited: int = MAX_FRAMES) -> int:
         return unlimited if self._end is None else self._end + 1
 
     def _settle(self, decoded: int) -> None:

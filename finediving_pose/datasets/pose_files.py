@@ -136,10 +136,13 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         if unpacked > MAX_BYTES:
             raise DataError(f"{path}: unpacks to {unpacked} bytes, more than any skeleton file has")
         with np.load(path, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
+            arrays = {name: content[name] for name in content.files}
+        return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except DataError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what zipfile, zlib and numpy raise on damage is of many kinds
         raise DataError(f"{path}: not readable as .npz without pickle: {error}; extract the clip again") from None
 
 

@@ -1,0 +1,62 @@
+"""Full batches, results by key, and one item's error that stays its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from finediving_pose.console import EnvironmentUnfit
+from finediving_pose.extraction.batching import Batcher
+
+
+def doubling(sizes: list[int], poison: int | None = None, error: Exception | None = None):
+    def run(items: list[int]) -> list[int]:
+        sizes.append(len(items))
+        if poison in items:
+            raise error or ValueError("poison")
+        return [2 * item for item in items]
+
+    return run
+
+
+def test_batches_are_full_until_the_last():
+    sizes: list[int] = []
+    batcher = Batcher(doubling(sizes), 4)
+    answers = [answer for i in range(10) for answer in batcher.add(f"k{i}", i)]
+    assert sizes == [4, 4]
+    assert [answer.key for answer in answers] == [f"k{i}" for i in range(8)]
+    answers += batcher.flush()
+    assert sizes == [4, 4, 2]
+    assert [answer.value for answer in answers] == [2 * i for i in range(10)]
+    assert batcher.flush() == []
+
+
+def test_an_item_that_fails_fails_alone():
+    sizes: list[int] = []
+    batcher = Batcher(doubling(sizes, poison=5), 8)
+    answers = [answer for i in range(8) for answer in batcher.add(i, i)]
+    assert [answer.key for answer in answers] == list(range(8))
+    assert [answer.value for answer in answers] == [0, 2, 4, 6, 8, None, 12, 14]
+    assert [str(answer.error) for answer in answers if answer.error] == ["poison"]
+    assert sizes == [8, 4, 4, 2, 1, 1, 2]
+
+
+def test_an_unfit_environment_is_no_items_fault():
+    batcher = Batcher(doubling([], poison=1, error=EnvironmentUnfit("no weights")), 2)
+    batcher.add("a", 0)
+    with pytest.raises(EnvironmentUnfit, match="no weights"):
+        batcher.add("b", 1)
+
+
+def test_too_few_results_are_noticed():
+    batcher = Batcher(lambda items: items[:-1], 3)
+    batcher.add("a", 1)
+    batcher.add("b", 2)
+    with pytest.raises(RuntimeError, match="2 results for a batch of 3"):
+        batcher.add("c", 3)
+
+
+def test_time_is_shared_out():
+    batcher = Batcher(doubling([]), 2)
+    batcher.add("a", 1)
+    first, second = batcher.add("b", 2)
+    assert first.seconds == second.seconds >= 0
