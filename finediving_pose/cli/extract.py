@@ -20,10 +20,18 @@ def command(
     videos: Annotated[
         Path, typer.Option("--videos", help="Folder of video files, frame folders or <match>/<dive>/<number>.jpg.")
     ],
-    model: Annotated[Path, typer.Option("--model", help="Model directory of fdpose finetune-hrnet.")],
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Model directory of fdpose finetune-hrnet.  [default: newest in runs/hrnet]"),
+    ] = None,
     detector: Annotated[
-        str, typer.Option("--detector", help="Model directory, CONFIG.py,CHECKPOINT or a model-zoo config's name.")
-    ],
+        str | None,
+        typer.Option(
+            "--detector",
+            help="Model directory, CONFIG.py,CHECKPOINT or a model-zoo config's name.  "
+            "[default: newest in runs/detector]",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Output folder.  [default: skeletons/<model>]")] = None,
     frames: Annotated[str, typer.Option("--frames", help="How many frames to sample, or all.")] = "96",
     dives: Annotated[
@@ -58,13 +66,15 @@ def command(
     A rerun skips what is done with the same input, models and settings. Exit code 1 if some clips failed
     (failures.csv says why), 3 if none could be used.
 
-    Example: fdpose extract --videos videos --model runs/hrnet/mine --detector runs/detector/mine --overlay
+    Example: fdpose extract --videos videos --overlay
+
+    Example: fdpose extract --videos videos --model runs/hrnet/mine --detector runs/detector/mine --out skeletons/mine
     """
     from finediving_pose.config import validate_settings
     from finediving_pose.extraction.local_engine import Limits
     from finediving_pose.extraction.settings import ExtractionSettings
-    from finediving_pose.workflows.extraction import extract
-    from finediving_pose.workflows.models import load_detector, load_estimator
+    from finediving_pose.workflows.extraction import check_request, extract
+    from finediving_pose.workflows.models import load_detector, load_estimator, newest_model
 
     values = {
         "frames": _frames(frames),
@@ -76,14 +86,17 @@ def command(
         "tracking": {"tracker": tracker},
     }
     seed = _seed(seed_box) if seed_box is not None else None
-    if not videos.exists():
-        raise UsageError(f"--videos {videos}: no such file or folder")
+    settings = validate_settings(ExtractionSettings, values, "extract")
+    model = model or newest_model("pose")
+    detector = detector or str(newest_model("detector"))
+    out = out or Path("skeletons") / model.resolve().name
+    check_request(videos, out, settings)
     summary = extract(
         videos,
-        out or Path("skeletons") / model.resolve().name,
+        out,
         load_detector(detector, device),
         load_estimator(model, device, flip_test),
-        validate_settings(ExtractionSettings, values, "extract"),
+        settings,
         limits=Limits(pose_batch=batch_size),
         dives=dives or _default_dives(videos),
         annotations=annotations,
@@ -111,6 +124,8 @@ def _seed(text: str) -> Seed:
 
     try:
         frame, *box = (float(part) for part in text.split(","))
+        if not np.isfinite(box).all():
+            raise ValueError
     except ValueError:
         frame, box = -1.0, []
     if len(box) != 4 or frame < 0 or not frame.is_integer() or not (box[2] > box[0] and box[3] > box[1]):

@@ -6,10 +6,36 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finediving_pose.console import EnvironmentUnfit
+from finediving_pose.console import EnvironmentUnfit, UsageError, log
+from finediving_pose.datasets.model_directory import CARD_NAME, ModelKind, is_model_directory
 
 if TYPE_CHECKING:
     from finediving_pose.records import Detector, PoseEstimator
+
+
+RUN_FOLDERS: dict[ModelKind, tuple[Path, str]] = {
+    "pose": (Path("runs/hrnet"), "--model"),
+    "detector": (Path("runs/detector"), "--detector"),
+}
+"""Where the finetunes write the models of each kind, below the project folder, and the option that names another."""
+
+
+def newest_model(kind: ModelKind) -> Path:
+    """Return the model directory of that kind that was finished last below the current folder's ``runs``.
+
+    Raises:
+        UsageError: If there is none; says where it was looked for.
+    """
+    folder, option = RUN_FOLDERS[kind]
+    candidates = [path for path in folder.glob("*") if is_model_directory(path)]
+    if not candidates:
+        raise UsageError(
+            f"no {kind} model: looked for a model directory (a folder with {CARD_NAME}) in {folder.absolute()}; "
+            f"name one with {option}, or make one with fdpose finetune-{folder.name}"
+        )
+    newest = max(candidates, key=lambda path: ((path / CARD_NAME).stat().st_mtime_ns, path.name))
+    log.info("%s model: %s, the newest of %d (%s names another)", kind, newest, len(candidates), option)
+    return newest
 
 
 def require_torch(command: str) -> None:
