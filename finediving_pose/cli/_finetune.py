@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from finediving_pose import console
 from finediving_pose.console import UsageError
 
 if TYPE_CHECKING:
-    from finediving_pose.workflows.finetuning import FinetuneSummary, Kind
+    from finediving_pose.workflows.finetuning import FinetuneSummary, Kind, TrainingData
 
 DataOption = Annotated[
     Path | None,
@@ -57,44 +58,71 @@ DEFAULT_VAL = 0.2
 DEFAULT_DATA = (Path("data/coco/annotations.json"), Path("labels/final"))
 
 
-def finetune(
-    kind: Kind,
-    preset: str,
-    overrides: list[str] | None,
-    data: Path | None,
-    images: Path | None,
-    splits: Path | None,
-    val: float | None,
-    out: Path | None,
-    init_from: str | None,
-    resume: Path | None,
-    epochs: int | None,
-    seed: int | None,
-    device: str,
-    trust: bool,
-) -> FinetuneSummary:
-    """Start or continue a run as the options say."""
-    from finediving_pose.workflows import finetuning
+def finetune_command(kind: Kind, preset: str, presets: str, shown: tuple[str, ...], text: str) -> Callable[..., None]:
+    """Return the command that trains one kind of model.
 
-    if resume is not None:
-        if overrides or data or splits or init_from or epochs or seed is not None or out:
-            raise UsageError("--resume continues a run with its own data and settings; give only --device beside it")
-        return finetuning.resume(kind, resume, device, trust)
-    if splits is not None and val is not None:
-        raise UsageError("--splits names the parts and --val makes them anew; give one of the two")
-    settings = finetuning.preset_settings(kind, preset, overrides or [], init_from=init_from, epochs=epochs, seed=seed)
-    folder = out or finetuning.new_run_folder(Path("runs") / kind, preset)
-    source = data or default_data()
-    images = images or default_images(source)
+    Args:
+        kind: What is trained.
+        preset: The default preset.
+        presets: The presets' names, for the help.
+        shown: The validation figures that the answer prints.
+        text: The command's help.
+    """
+
+    def command(
+        overrides: OverridesArgument = None,
+        preset: str = typer.Option(preset, "--preset", help=f"{presets}, or a YAML file."),
+        data: DataOption = None,
+        images: ImagesOption = None,
+        splits: SplitsOption = None,
+        val: ValOption = None,
+        out: OutOption = None,
+        init_from: InitOption = None,
+        resume: ResumeOption = None,
+        epochs: EpochsOption = None,
+        seed: SeedOption = None,
+        device: DeviceOption = "auto",
+        trust_checkpoint: TrustOption = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        from finediving_pose.workflows import finetuning
+
+        if resume is not None:
+            if overrides or data or splits or init_from or epochs or seed is not None or out:
+                raise UsageError(
+                    "--resume continues a run with its own data and settings; give only --device beside it"
+                )
+            answer(finetuning.resume(kind, resume, device, trust_checkpoint), as_json, shown)
+            return
+        if splits is not None and val is not None:
+            raise UsageError("--splits names the parts and --val makes them anew; give one of the two")
+        given = {"init_from": init_from, "epochs": epochs, "seed": seed}
+        settings = finetuning.preset_settings(kind, preset, overrides or [], **given)
+        folder = out or finetuning.new_run_folder(Path("runs") / kind, preset)
+        labels = _labels(kind, data or default_data(), images, splits, val, settings.seed)
+        counts = len(labels.train), len(labels.val)
+        console.log.info("%s: training on %d frames, validating on %d", folder, *counts)
+        answer(finetuning.finetune(kind, folder, labels, settings, device, trust_checkpoint), as_json, shown)
+
+    command.__doc__ = text
+    return command
+
+
+def _labels(
+    kind: Kind, source: Path, images: Path | None, splits: Path | None, val: float | None, seed: int
+) -> TrainingData:
+    """Read and divide the labels as the options or the project folder say."""
+    from finediving_pose.workflows.finetuning import training_data
+
     division = default_splits(source) if splits is None and val is None else splits
     share = DEFAULT_VAL if val is None else val
-    labels = finetuning.training_data(source, kind, images, division, share, settings.seed)
+    labels = training_data(source, kind, images or default_images(source), division, share, seed)
     if labels.left_out:
         lost = len(labels.left_out)
         console.log.warning("%d frames, boxes or joints are left out, the first: %s", lost, labels.left_out[0])
-    counts, by = (len(labels.train), len(labels.val)), f", as {division} says" if division else ""
-    console.log.info("%s: training on %d frames, validating on %d%s", folder, *counts, by)
-    return finetuning.finetune(kind, folder, labels, settings, device, trust)
+    if division:
+        console.log.info("divided as %s says", division)
+    return labels
 
 
 def answer(summary: FinetuneSummary, as_json: bool, shown: tuple[str, ...]) -> None:
