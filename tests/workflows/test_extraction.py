@@ -1,0 +1,450 @@
+"""Clips in, skeleton files out: what is written, what a rerun redoes, and one bad clip that stops no other."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from moving_blobs import BlobDetector, BoxEstimator, blob_box, draw, falling, joints_in, nowhere, write_clip
+
+from finediving_pose.console import DataError, EnvironmentUnfit, UsageError
+from finediving_pose.datasets.pose_files import read_pose
+from finediving_pose.extraction.settings import ExtractionSettings
+from finediving_pose.extraction.tracking import Seed
+from finediving_pose.manifest import read_json_lines, sha256_file
+from finediving_pose.media import VideoFile
+from finediving_pose.records import BoxState, Detections, JointState
+from finediving_pose.workflows.extraction import extract
+
+
+def beside(frame):
+    x, y = falling(frame)
+    return x + 40, y
+
+
+def at_rest(frame):
+    return 130, 70
+
+
+def run(videos, out, **options):
+    return extract(videos, out, BlobDetector(), BoxEstimator(), **options)
+
+
+def pose(out, key, person=1):
+    match, dive = key.split("/")
+    return read_pose(out / "Pose" / match / f"pred_comp_{dive}{'_2' if person == 2 else ''}.npz")
+
+
+def rows(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def videos(tmp_path):
+    folder = tmp_path / "videos"
+    write_clip(folder / "pool" / "a.avi", 20)
+    write_clip(folder / "01" / "3", 30, first=1000)
+    return folder
+
+
+def test_a_video_and_finedivings_layout(videos, tmp_path):
+    out = tmp_path / "out"
+    summary = run(videos, out)
+    assert (sorted(summary.done), summary.failed, summary.exit_code) == (["01/3", "pool/a"], [], 0)
+    dive = pose(out, "01/3")
+    assert dive.keypoints.shape == (96, 16, 2)
+    assert dive.frame_index.tolist() == [1000 + i * 29 // 95 for i in range(96)]
+    for row in (0, 50, 95):
+        assert np.allclose(dive.keypoints[row], joints_in(blob_box(int(dive.frame_index[row]))))
+    assert (dive.state == JointState.OBSERVED).all()
+    assert (dive.track.state == BoxState.DETECTED).all()
+    video = pose(out, "pool/a")
+    assert np.abs(video.keypoints - [joints_in(blob_box(int(i))) for i in video.frame_index]).max() < 3
+
+
+def test_published_layout_loads_with_plain_numpy(videos, tmp_path):
+    run(videos, tmp_path / "out")
+    with np.load(tmp_path / "out/Pose/01/pred_comp_3.npz", allow_pickle=False) as file:
+        assert (file["pred"].shape, file["pred"].dtype) == ((96, 16, 2), np.float32)
+        meta = json.loads(str(file["meta"]))
+    assert meta["clip"] == "01/3"
+    assert (meta["source"], meta["frames_in_clip"], meta["size"]) == ("01/3", 30, [160, 96])
+    assert meta["detector"] == BlobDetector.identity
+    assert meta["pose"] == BoxEstimator.identity
+    assert len(meta["source_sha256"]) == 64
+
+
+def test_all_frames_and_three_channels_on_request(videos, tmp_path):
+    run(videos, tmp_path / "out", settings=ExtractionSettings(frames=None, channels=3))
+    with np.load(tmp_path / "out/Pose/01/pred_comp_3.npz") as file:
+        assert file["pred"].shape == (30, 16, 3)
+        assert np.allclose(file["pred"][..., 2], 0.8)
+        assert file["frame_index"].tolist() == list(range(1000, 1030))
+
+
+def test_two_runs_give_the_same_bytes(videos, tmp_path):
+    for out in ("one", "two"):
+        run(videos, tmp_path / out)
+    for path in (tmp_path / "one").rglob("*.npz"):
+        assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+
+
+def test_a_pool_without_a_diver_gives_nan_and_says_so(tmp_path):
+    write_clip(tmp_path / "v/pool/empty.avi", 20, (nowhere,))
+    summary = run(tmp_path / "v", tmp_path / "out")
+    assert (summary.done, summary.empty, summary.exit_code) == (["pool/empty"], ["pool/empty"], 0)
+    sequence = pose(tmp_path / "out", "pool/empty")
+    assert np.isnan(sequence.keypoints).all()
+    assert np.isnan(sequence.scores).all()
+    assert np.isnan(sequence.track.boxes).all()
+    assert (sequence.state == 0).all()
+    assert "nobody was detected in any frame" in sequence.meta["warnings"]
+    (quality,) = rows(tmp_path / "out/quality.csv")
+    assert (quality["nan_share"], quality["detected_share"], quality["mean_score"]) == ("1.0", "0.0", "")
+    assert "nobody" in quality["warnings"]
+
+
+def test_gaps_are_filled_up_to_the_limit_and_marked(tmp_path):
+    def hidden(frame):
+        return None if frame in (5, 6, 15, 16, 17, 18) else falling(frame)
+
+    write_clip(tmp_path / "v/m/d", 30, (hidden,))
+    run(tmp_path / "v", tmp_path / "out", settings=ExtractionSettings(frames=None, max_gap=3))
+    sequence = pose(tmp_path / "out", "m/d")
+    assert np.flatnonzero(sequence.track.state == BoxState.FILLED).tolist() == [5, 6]
+    assert np.flatnonzero(np.isnan(sequence.keypoints[:, 0, 0])).tolist() == [15, 16, 17, 18]
+    assert np.abs(sequence.keypoints[5] - joints_in(blob_box(5))).max() <= 1
+
+
+def test_weak_joints_are_interpolated_or_missing(tmp_path):
+    class Unsure(BoxEstimator):
+        """Not sure of joint 3 in the box of frame 4, nor of joint 5 anywhere."""
+
+        def __call__(self, crops):
+            keypoints, scores = super().__call__(crops)
+            scores[:, 5] = 0.1
+            scores[[np.allclose(k, joints_in(blob_box(4))) for k in keypoints], 3] = 0.1
+            return keypoints, scores
+
+    write_clip(tmp_path / "v/m/d", 10)
+    settings = ExtractionSettings(frames=None, min_score=0.3)
+    extract(tmp_path / "v", tmp_path / "out", BlobDetector(), Unsure(), settings)
+    sequence = pose(tmp_path / "out", "m/d")
+    assert sequence.state[4, 3] == JointState.INTERPOLATED
+    assert np.isnan(sequence.scores[4, 3])
+    expected = (joints_in(blob_box(3))[3] + joints_in(blob_box(5))[3]) / 2
+    assert np.allclose(sequence.keypoints[4, 3], expected)
+    assert (sequence.state[:, 5] == JointState.MISSING).all()
+    assert np.isnan(sequence.keypoints[:, 5]).all()
+    (quality,) = rows(tmp_path / "out/quality.csv")
+    assert float(quality["interpolated_share"]) == pytest.approx(1 / 160, abs=1e-4)
+
+
+def test_bad_clips_are_listed_and_stop_no_other(videos, tmp_path):
+    whole = write_clip(tmp_path / "whole.avi", 40).read_bytes()
+    (videos / "pool/cut.avi").write_bytes(whole[: len(whole) // 2])
+    (videos / "pool/text.mp4").write_bytes(b"no video " * 50)
+    (videos / "pool/empty.mp4").write_bytes(b"")
+    (videos / "02/7").mkdir(parents=True)
+    (videos / "02/7/1.png").write_bytes(b"broken")
+    out = tmp_path / "out"
+    summary = run(videos, out)
+    assert sorted(summary.done) == ["01/3", "pool/a", "pool/cut"]
+    assert summary.exit_code == 1
+    failures = {row["clip"]: row["reason"] for row in rows(out / "failures.csv")}
+    assert sorted(failures) == ["02/7", "pool/empty", "pool/text"]
+    assert "1.png: not readable as an image (6 bytes)" in failures["02/7"]
+    assert "not readable as a video (0 bytes)" in failures["pool/empty"]
+    assert not list((out / "Pose/pool").glob("*text*"))
+    assert "cut short" in pose(out, "pool/cut").meta["warnings"][0]
+
+
+def test_nothing_usable(tmp_path):
+    (tmp_path / "v").mkdir()
+    with pytest.raises(DataError, match="no video file and no folder of images"):
+        run(tmp_path / "v", tmp_path / "out")
+    (tmp_path / "v/bad.mp4").write_bytes(b"x")
+    assert run(tmp_path / "v", tmp_path / "out").exit_code == 3
+
+
+def test_one_frame_stands_for_all_samples_and_says_so(tmp_path):
+    write_clip(tmp_path / "v/m/one.avi", 1)
+    assert run(tmp_path / "v", tmp_path / "out").exit_code == 0
+    sequence = pose(tmp_path / "out", "m/one")
+    assert sequence.frame_index.tolist() == [0] * 96
+    assert np.isfinite(sequence.keypoints).all()
+    assert "the clip has one frame: all 96 samples show it" in sequence.meta["warnings"]
+
+
+def test_names_that_are_not_ascii_and_sizes_that_are_odd(tmp_path):
+    write_clip(tmp_path / "v/прыжки/höhe 跳.avi", 12)
+    write_clip(tmp_path / "v/прыжки/odd", 12, size=(161, 97))
+    assert sorted(run(tmp_path / "v", tmp_path / "out", overlay=True).done) == ["прыжки/höhe 跳", "прыжки/odd"]
+    assert pose(tmp_path / "out", "прыжки/odd").meta["size"] == [161, 97]
+    assert (tmp_path / "out/overlays/прыжки/höhe 跳.mp4").stat().st_size > 0
+
+
+def test_equal_names_in_different_folders_both_survive(tmp_path):
+    write_clip(tmp_path / "v/01/3", 10)
+    write_clip(tmp_path / "v/03/3", 10, (beside,))
+    write_clip(tmp_path / "v/x/pool/a.avi", 10)
+    write_clip(tmp_path / "v/y/pool/a.avi", 10, (beside,))
+    summary = run(tmp_path / "v", tmp_path / "out")
+    assert sorted(summary.done) == ["01/3", "03/3", "x__pool/a", "y__pool/a"]
+    shift = pose(tmp_path / "out", "03/3").keypoints - pose(tmp_path / "out", "01/3").keypoints
+    assert np.allclose(shift, [40, 0])
+    shift = pose(tmp_path / "out", "y__pool/a").keypoints - pose(tmp_path / "out", "x__pool/a").keypoints
+    assert np.allclose(shift, [40, 0], atol=3)
+
+
+def test_dives_csv_cuts_and_names(tmp_path):
+    write_clip(tmp_path / "v/session.avi", 40)
+    (tmp_path / "dives.csv").write_text(
+        "video,start_frame,end_frame,match,dive\nv/session.avi,0,9,Final,1\nv/session.avi,20,39,Final,2\n"
+        "v/gone.avi,,,Final,3\n"
+    )
+    out = tmp_path / "out"
+    summary = run(tmp_path / "v", out, dives=tmp_path / "dives.csv")
+    assert sorted(summary.done) == ["Final/1", "Final/2"]
+    assert pose(out, "Final/2").frame_index[[0, -1]].tolist() == [20, 39]
+    ((source, reason),) = summary.failed
+    assert source == "v/gone.avi"
+    assert reason.startswith("dive Final/3: the recording is neither in")
+
+
+def test_a_second_diver_gets_a_file_of_her_own(tmp_path):
+    write_clip(tmp_path / "v/m/sync", 20, (falling, beside))
+    write_clip(tmp_path / "v/m/solo", 20)
+    out = tmp_path / "out"
+    run(tmp_path / "v", out, settings=ExtractionSettings(persons=2))
+    shift = np.abs(pose(out, "m/sync", 2).keypoints - pose(out, "m/sync").keypoints)
+    assert np.allclose(shift, [40, 0])
+    assert not (out / "Pose/m/pred_comp_solo_2.npz").exists()
+    assert "no second person was found" in pose(out, "m/solo").meta["warnings"]
+    assert [(r["clip"], r["person"]) for r in rows(out / "quality.csv")] == [
+        ("m/solo", "1"),
+        ("m/sync", "1"),
+        ("m/sync", "2"),
+    ]
+
+
+def test_a_seed_box_says_whom_to_follow(tmp_path):
+    write_clip(tmp_path / "v/m/d", 20, (falling, at_rest))
+    rest = np.array([122, 58, 138, 82], np.float32)
+    run(tmp_path / "v", tmp_path / "auto")
+    run(tmp_path / "v", tmp_path / "seeded", seed_box=Seed(7, rest))
+    assert np.allclose(pose(tmp_path / "auto", "m/d").track.boxes[0], blob_box(0))
+    assert np.allclose(pose(tmp_path / "seeded", "m/d").track.boxes, rest)
+
+
+def test_a_seed_box_is_for_one_clip(videos, tmp_path):
+    with pytest.raises(UsageError, match=r"--seed-box says whom to follow in one clip, found 2; use --seeds"):
+        run(videos, tmp_path / "out", seed_box=Seed(0, blob_box(0)))
+
+
+def test_labels_say_whom_to_follow(tmp_path):
+    write_clip(tmp_path / "v/m/d", 20, (falling, at_rest))
+    folder = tmp_path / "labels" / "m__d"
+    folder.mkdir(parents=True)
+    shape = {"label": "athlete", "shape_type": "rectangle", "points": [[122, 58], [138, 82]], "flags": {}}
+    label = {"version": "5.5.0", "flags": {}, "shapes": [shape], "imagePath": "7.png", "imageData": None}
+    (folder / "7.json").write_text(json.dumps({**label, "imageHeight": 96, "imageWidth": 160}))
+    run(tmp_path / "v", tmp_path / "out", seeds=tmp_path / "labels")
+    assert np.allclose(pose(tmp_path / "out", "m/d").track.boxes, [122, 58, 138, 82])
+
+
+# --- reruns ---
+
+
+def test_a_rerun_skips_what_is_done(videos, tmp_path):
+    out = tmp_path / "out"
+    run(videos, out)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")}
+    detector = BlobDetector()
+    summary = extract(videos, out, detector, BoxEstimator())
+    assert (sorted(summary.skipped), summary.done, detector.batches) == (["01/3", "pool/a"], [], [])
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")} == before
+    assert len(rows(out / "quality.csv")) == 2
+
+
+def test_a_rerun_redoes_what_changed(videos, tmp_path):
+    out = tmp_path / "out"
+    run(videos, out)
+    write_clip(videos / "pool" / "a.avi", 21)
+    assert run(videos, out).done == ["pool/a"]
+    (out / "Pose/01/pred_comp_3.npz").write_bytes(b"half")
+    assert run(videos, out).done == ["01/3"]
+    (out / "Pose/01/pred_comp_3.npz").unlink()
+    assert run(videos, out).done == ["01/3"]
+    assert sorted(run(videos, out, settings=ExtractionSettings(max_gap=3)).done) == ["01/3", "pool/a"]
+
+    class Other(BoxEstimator):
+        identity = {"kind": "other"}  # noqa: RUF012
+
+    assert len(extract(videos, out, BlobDetector(), Other()).done) == 2
+    assert len(extract(videos, out, BlobDetector(), Other()).skipped) == 2
+    assert len(extract(videos, out, BlobDetector(), Other(), overwrite=True).done) == 2
+
+
+def test_a_failure_leaves_the_list_once_it_is_mended(videos, tmp_path):
+    (videos / "pool/b.avi").write_bytes(b"")
+    assert run(videos, tmp_path / "out").exit_code == 1
+    write_clip(videos / "pool/b.avi", 9)
+    summary = run(videos, tmp_path / "out")
+    assert (summary.done, len(summary.skipped), summary.exit_code) == (["pool/b"], 2, 0)
+    assert rows(tmp_path / "out/failures.csv") == []
+
+
+def test_each_clip_has_a_line(videos, tmp_path):
+    out = tmp_path / "out"
+    run(videos, out)
+    lines = {line["clip"]: line for line in read_json_lines(out / "manifest.jsonl")}
+    assert sorted(lines) == ["01/3", "pool/a"]
+    line = lines["pool/a"]
+    assert line["status"] == "done"
+    assert line["input_sha256"] == sha256_file(videos / "pool/a.avi")
+    assert line["files"] == {"Pose/pool/pred_comp_a.npz": sha256_file(out / "Pose/pool/pred_comp_a.npz")}
+    assert {"decode", "detect", "pose"} <= line["seconds"].keys()
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["status"] == "done"
+    assert manifest["clips"] == {"done": 2, "skipped": 0, "failed": 0}
+
+
+def test_a_folder_of_something_else_is_left_alone(videos, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "manifest.jsonl").write_text('{"epoch": 1}\n')
+    with pytest.raises(DataError, match="not written by fdpose extract"):
+        run(videos, out)
+    assert (out / "manifest.jsonl").read_text() == '{"epoch": 1}\n'
+
+
+def test_own_overlays_are_no_clips(videos, tmp_path):
+    out = videos / "skeletons"
+    run(videos, out, overlay=True)
+    assert sorted(run(videos, out).skipped) == ["01/3", "pool/a"]
+
+
+def test_overlay_shows_each_frame_once(videos, tmp_path):
+    run(videos, tmp_path / "out", overlay=True)
+    source = VideoFile(tmp_path / "out/overlays/01/3.mp4")
+    frames = list(source.read())
+    assert len(frames) == 30
+    assert frames[0].image.shape[1] == 160 * 4  # small pictures are enlarged
+    assert source.fps == pytest.approx(25, abs=0.1)
+    plain = np.kron(draw(1000), np.ones((4, 4, 1))).astype(int)
+    picture = frames[0].image[-plain.shape[0] :].astype(int)
+    assert 1 < np.abs(picture - plain).mean() < 20  # the frame, and something drawn over it
+
+
+# --- what stops a run ---
+
+
+def test_an_error_of_the_nets_is_the_clips_own(videos, tmp_path):
+    class Choosy(BoxEstimator):
+        def crop(self, image, box):
+            if np.allclose(box, blob_box(1025)):
+                raise ValueError("no such crop")
+            return super().crop(image, box)
+
+    summary = extract(videos, tmp_path / "out", BlobDetector(), Choosy())
+    assert summary.done == ["pool/a"]
+    assert summary.failed == [("01/3", "ValueError: no such crop")]
+
+
+def test_an_interrupt_keeps_what_is_done(videos, tmp_path):
+    for i in range(5):
+        write_clip(videos / f"z/{i}", 10)
+
+    class Interrupted(BlobDetector):
+        def _find(self, image):
+            if len(self.batches) > 10:
+                raise KeyboardInterrupt
+            return super()._find(image)
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        extract(videos, out, Interrupted(), BoxEstimator())
+    assert json.loads((out / "manifest.json").read_text())["status"] == "interrupted"
+    done = {row["clip"] for row in rows(out / "quality.csv")}
+    assert 0 < len(done) < 7
+    assert {p.stat().st_size > 1000 for p in out.rglob("*.npz")} == {True}
+    assert list(out.rglob(".*")) == []
+    summary = run(videos, out)
+    assert set(summary.skipped) == done
+    assert len(summary.skipped) + len(summary.done) == 7
+
+
+INTERRUPTED = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from finediving_pose.cli import main
+from moving_blobs import BlobDetector, BoxEstimator
+from finediving_pose.workflows import models
+class Slow(BlobDetector):
+    def __call__(self, images):
+        Path({mark!r}).touch()
+        time.sleep(0.2)
+        return super().__call__(images)
+models.load_detector = lambda *a, **k: Slow()
+models.load_estimator = lambda *a, **k: BoxEstimator()
+sys.exit(main.run(["extract", "--videos", {videos!r}, "--model", "m", "--detector", "d", "--out", {out!r}]))
+"""
+
+
+def test_ctrl_c_ends_with_130(videos, tmp_path):
+    mark, out = tmp_path / "mark", tmp_path / "out"
+    paths = {"tests": str(Path(__file__).parents[1]), "mark": str(mark), "videos": str(videos), "out": str(out)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED.format(**paths)], cwd=Path(__file__).parents[2], stderr=subprocess.PIPE
+    )
+    end = time.monotonic() + 30
+    while not mark.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=30)[1].decode()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert json.loads((out / "manifest.json").read_text())["status"] == "interrupted"
+    assert len(run(videos, out).done) == 2
+
+
+def test_an_output_that_cannot_be_written_stops_the_run(videos, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("finediving_pose.extraction.ledger.write_pose", full)
+    with pytest.raises(EnvironmentUnfit, match=r"cannot be written: .*No space left"):
+        run(videos, tmp_path / "out")
+
+
+def test_synchronised_dives_are_marked(shared_data, tmp_path):
+    annotation = shared_data / "finediving" / "FineDiving_coarse_annotation.pkl"
+    from finediving_pose.datasets.finediving import read_coarse
+
+    key = next(dive.key for dive in read_coarse(annotation) if dive.synchronised)
+    write_clip(tmp_path / "v" / key[0] / key[1], 5)
+    write_clip(tmp_path / "v/mine/1", 5)
+    run(tmp_path / "v", tmp_path / "out", annotations=annotation)
+    assert pose(tmp_path / "out", "/".join(key)).meta["synchronised"] is True
+    assert pose(tmp_path / "out", "mine/1").meta["synchronised"] is False
+
+
+def test_real_videos(shared_data, tmp_path):
+    class Nobody(BlobDetector):
+        def _find(self, image):
+            return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+
+    summary = extract(shared_data / "videos", tmp_path / "out", Nobody(), BoxEstimator())
+    assert len(summary.done) == 7
+    assert summary.empty == summary.done
+    assert pose(tmp_path / "out", "videos/vtest").frame_index[-1] == 794
