@@ -21,9 +21,8 @@ from finediving_pose.records import BoxState, BoxTrack, Detections, FloatArray
 
 SEED_IOU = 0.3
 """A detection that overlaps the seed box at least this much is the athlete."""
-MIN_LINKS = 3
-"""Links between two frames from which their median says how the camera moved; of two it would be the mean, and a
-still spectator would seem to move as much as the diver."""
+MIN_LINKS = 2
+"""Links between two frames from which their median says how the camera moved."""
 
 
 @dataclass(frozen=True)
