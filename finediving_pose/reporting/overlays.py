@@ -153,13 +153,13 @@ def _draw_person(
 def _draw_joint(canvas: Image, point: FloatArray, colour: tuple[int, int, int], full: bool, unit: float) -> None:
     import cv2
 
-    radius = round(2.2 * unit * 2**_SUBPIXEL)
+    radius = round((2.2 if full else 3.0) * unit * 2**_SUBPIXEL)
     centre = _fixed(point)
     if full:
         cv2.circle(canvas, centre, radius + round(unit * 2**_SUBPIXEL), _bgr(_DARK), -1, cv2.LINE_AA, _SUBPIXEL)
         cv2.circle(canvas, centre, radius, _bgr(colour), -1, cv2.LINE_AA, _SUBPIXEL)
     else:
-        cv2.circle(canvas, centre, radius, _bgr(_DARK), round(unit * 2.4), cv2.LINE_AA, _SUBPIXEL)
+        cv2.circle(canvas, centre, radius, _bgr(_DARK), round(unit * 2), cv2.LINE_AA, _SUBPIXEL)
         cv2.circle(canvas, centre, radius, _bgr(colour), max(1, round(unit)), cv2.LINE_AA, _SUBPIXEL)
 
 
