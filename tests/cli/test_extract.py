@@ -1,0 +1,275 @@
+"""``fdpose extract`` from the command line, with nets that find drawn blobs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from moving_blobs import BlobDetector, BoxEstimator, blob_box, joints_in, nowhere, write_clip
+from tiny_models import Answer, fdpose
+
+from finediving_pose.console import UsageError, log
+from finediving_pose.datasets.model_directory import CARD_NAME
+from finediving_pose.datasets.pose_files import read_pose
+from finediving_pose.manifest import write_json
+from finediving_pose.workflows import models
+
+
+class Loads:
+    """Stands in for the loaders of :mod:`models`, and notes what was asked for."""
+
+    def __init__(self) -> None:
+        self.detector, self.estimator = BlobDetector(), BoxEstimator()
+        self.asked: list[tuple[object, ...]] = []
+
+    def load_detector(self, *arguments: object) -> BlobDetector:
+        self.asked.append(("detector", *arguments))
+        return self.detector
+
+    def load_estimator(self, *arguments: object) -> BoxEstimator:
+        self.asked.append(("pose", *arguments))
+        return self.estimator
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
+    loads = Loads()
+    monkeypatch.setattr(models, "load_detector", loads.load_detector)
+    monkeypatch.setattr(models, "load_estimator", loads.load_estimator)
+    return loads
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loads: Loads) -> Path:
+    """A project folder, which is the current one, with two clips."""
+    write_clip(tmp_path / "videos" / "01" / "3", 12)
+    write_clip(tmp_path / "videos" / "pool" / "a.avi", 12)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def extract(*more: object) -> Answer:
+    return fdpose("extract", "--videos", "videos", "--model", "m/net", "--detector", "d", *more)
+
+
+def model_directory(path: Path, age: int) -> Path:
+    write_json(path / CARD_NAME, {})
+    os.utime(path / CARD_NAME, (2e9 - age, 2e9 - age))
+    return path
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> str:
+    return "\n".join(record.getMessage() for record in caplog.records)
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """The log, though the command sets it up anew."""
+    monkeypatch.setattr("finediving_pose.console.setup_logging", lambda *_: log.setLevel(logging.INFO))
+    return caplog
+
+
+def test_from_videos_to_skeletons(project):
+    answer = extract("--overlay", "--frames", "all", "--device", "cpu")
+    assert answer.code == 0
+    assert answer.out.splitlines() == [
+        "2 clips extracted, 0 already done, 0 failed",
+        "skeletons: skeletons/net/Pose",
+        "quality: skeletons/net/quality.csv",
+    ]
+    sequence = read_pose(project / "skeletons/net/Pose/01/pred_comp_3.npz")
+    np.testing.assert_allclose(sequence.keypoints[5], joints_in(blob_box(5)), atol=1e-4)
+    assert sequence.keypoints.shape == (12, 16, 2)
+    assert (project / "skeletons/net/overlays/pool/a.mp4").stat().st_size > 1000
+    assert extract("--frames", "all").out.startswith("0 clips extracted, 2 already done, 0 failed")
+
+
+def test_options_reach_the_nets_and_the_settings(project, loads):
+    extract("--device", "cuda:1", "--no-flip-test", "--batch-size", 5, "--channels", 3, "--max-gap", 4, "--extend-ends")
+    assert loads.asked == [("detector", "d", "cuda:1"), ("pose", Path("m/net"), "cuda:1", False)]
+    assert loads.estimator.batches == [5] * 4 + [4]
+    with np.load(project / "skeletons/net/Pose/01/pred_comp_3.npz") as content:
+        assert content["pred"].shape == (96, 16, 3)
+        settings = json.loads(str(content["meta"]))["settings"]
+    assert (settings["max_gap"], settings["extend_ends"], settings["channels"]) == (4, True, 3)
+
+
+def test_the_answer_as_json(project):
+    write_clip(project / "videos" / "pool" / "empty.avi", 3, (nowhere,))
+    (project / "videos/pool/bad.mp4").write_bytes(b"")
+    answer = extract("--json", "--out", "out")
+    assert answer.code == 1
+    summary = json.loads(answer.out)
+    assert sorted(summary["done"]) == ["01/3", "pool/a", "pool/empty"]
+    assert summary["empty"] == ["pool/empty"]
+    assert [failed["clip"] for failed in summary["failed"]] == ["pool/bad"]
+    assert summary["out"] == "out"
+    with (project / "out/failures.csv").open(newline="", encoding="utf-8") as file:
+        assert [(row["clip"], row["source"]) for row in csv.DictReader(file)] == [("pool/bad", "pool/bad.mp4")]
+
+
+def test_a_clip_without_a_diver_is_done_and_said(project):
+    write_clip(project / "videos" / "pool" / "empty.avi", 3, (nowhere,))
+    answer = extract()
+    assert answer.code == 0
+    assert "nobody was found in 1 of them (NaN throughout): pool/empty" in answer.out
+
+
+def test_nothing_usable_is_invalid_data(project):
+    for path in (project / "videos/01/3").iterdir():
+        path.write_bytes(b"broken")
+    (project / "videos/pool/a.avi").write_bytes(b"")
+    answer = extract()
+    assert answer.code == 3
+    assert "0 clips extracted, 0 already done, 2 failed" in answer.out
+    assert "why they failed: skeletons/net/failures.csv" in answer.out
+
+
+def test_two_persons(project):
+    write_clip(project / "videos" / "m" / "s", 8, (lambda t: (30 + t, 30), lambda t: (90 + t, 40)))
+    assert extract("--persons", 2).code == 0
+    names = [path.name for path in sorted((project / "skeletons/net/Pose/m").iterdir())]
+    assert names == ["pred_comp_s.npz", "pred_comp_s_2.npz"]
+
+
+def test_videos_above_the_current_folder(project, monkeypatch):
+    (project / "work").mkdir()
+    monkeypatch.chdir(project / "work")
+    answer = fdpose("extract", "--videos", "../videos", "--model", "m", "--detector", "d", "--out", "../out")
+    assert answer.code == 0
+    assert read_pose(project / "out/Pose/01/pred_comp_3.npz").meta["source"] == "01/3"
+
+
+def test_dives_csv_at_the_videos_is_taken(project, logged):
+    (project / "videos/dives.csv").write_text(
+        "video,start_frame,end_frame,match,dive,synchronised\npool/a.avi,2,5,Final,1,1\n"
+    )
+    assert extract("--frames", "all").code == 0
+    sequence = read_pose(project / "skeletons/net/Pose/Final/pred_comp_1.npz")
+    assert sequence.frame_index.tolist() == [2, 3, 4, 5]
+    assert sequence.meta["synchronised"] is True
+    assert "dives are named by videos/dives.csv" in messages(logged)
+    assert read_pose(project / "skeletons/net/Pose/01/pred_comp_3.npz").meta["synchronised"] is False
+
+
+# --- wrong use ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--videos", "gone"), "--videos gone: no such file or folder"),
+        (("--tracker", "neerest"), "--tracker: no tracker named 'neerest' (did you mean nearest?)"),
+        (("--frames", "some"), "--frames 'some': expected a number of frames, or all"),
+        (("--frames", "0"), "--frames '0'"),
+        (("--frames", "-3"), "--frames '-3'"),
+        (("--seed-box", "3,10,10,50"), "--seed-box '3,10,10,50': expected frame,x1,y1,x2,y2"),
+        (("--seed-box", "3,10,10,50,x"), "--seed-box"),
+        (("--seed-box", "3,50,10,10,50"), "with x1 < x2 and y1 < y2"),
+        (("--seed-box", "-1,10,10,50,50"), "frame from 0"),
+        (("--seed-box", "1.5,10,10,50,50"), "frame from 0"),
+        (("--seed-box", "1,10,10,inf,50"), "--seed-box '1,10,10,inf,50'"),
+        (("--seed-box", "1,nan,10,60,50"), "--seed-box"),
+        (("--out", "videos"), "--out videos: is the folder of the videos"),
+        (("--out", "videos/pool/a.avi"), "--out videos/pool/a.avi: is a file, expected a folder"),
+    ],
+)
+def test_wrong_use_is_said_before_a_net_is_loaded(project, loads, logged, arguments, message):
+    assert extract(*arguments).code == 2
+    assert message in messages(logged)
+    assert loads.asked == []
+    assert not (project / "skeletons").exists()
+
+
+@pytest.mark.parametrize("arguments", [("--persons", 3), ("--channels", 4), ("--max-gap", -1), ("--min-score", 1.5)])
+def test_values_out_of_range(project, loads, arguments):
+    assert extract(*arguments).code == 2
+    assert loads.asked == []
+
+
+def test_a_seed_box_for_two_clips(project, logged):
+    assert extract("--seed-box", "0,10,10,30,30").code == 2
+    assert "--seed-box says whom to follow in one clip, found 2" in messages(logged)
+
+
+def test_an_empty_folder(project, logged):
+    (project / "none").mkdir()
+    assert extract("--videos", "none").code == 3
+    assert "none: no video file and no folder of images there or below" in messages(logged)
+
+
+def test_files_that_do_not_exist(project, logged):
+    assert extract("--dives", "gone.csv").code == 3
+    assert extract("--annotations", "gone.pkl").code == 3
+    assert extract("--seeds", "gone").code in (2, 3)
+    assert "gone.csv: not readable" in messages(logged)
+    assert "gone.pkl" in messages(logged)
+    assert not (project / "skeletons").exists()
+
+
+def test_an_interrupt_is_130_and_the_rerun_completes(project, loads):
+    class Interrupted(BlobDetector):
+        def __call__(self, images):
+            raise KeyboardInterrupt
+
+    loads.detector = Interrupted()
+    assert extract().code == 130
+    assert not list((project / "skeletons").rglob("*.npz"))
+    assert not list((project / "skeletons").rglob(".*"))
+    loads.detector = BlobDetector()
+    answer = extract()
+    assert answer.code == 0
+    assert answer.out.startswith("2 clips extracted")
+
+
+# --- the models by themselves ---
+
+
+def test_the_newest_models_are_taken_by_default(project, loads, logged):
+    for kind in ("hrnet", "detector"):
+        model_directory(project / "runs" / kind / "20240101_old", age=50)
+        model_directory(project / "runs" / kind / "20230101_new", age=10)
+        model_directory(project / "runs" / kind / "20250101_older", age=90)
+        (project / "runs" / kind / "20260101_unfinished").mkdir()
+    assert fdpose("extract", "--videos", "videos").code == 0
+    assert [asked[:2] for asked in loads.asked] == [
+        ("detector", "runs/detector/20230101_new"),
+        ("pose", Path("runs/hrnet/20230101_new")),
+    ]
+    assert (project / "skeletons/20230101_new/Pose/01/pred_comp_3.npz").is_file()
+    assert "pose model: runs/hrnet/20230101_new, the newest of 3 (--model names another)" in messages(logged)
+    assert "detector model: runs/detector/20230101_new, the newest of 3" in messages(logged)
+
+
+def test_a_named_model_goes_before_the_newest(project, loads):
+    model_directory(project / "runs/hrnet/a", age=5)
+    model_directory(project / "runs/detector/a", age=5)
+    assert fdpose("extract", "--videos", "videos", "--model", "runs/hrnet/b").code == 0
+    assert [asked[1] for asked in loads.asked] == ["runs/detector/a", Path("runs/hrnet/b")]
+    assert (project / "skeletons/b/quality.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("given", "missing", "option"),
+    [("--detector", "hrnet", "--model"), ("--model", "detector", "--detector")],
+)
+def test_no_model_says_what_was_looked_for(project, loads, logged, given, missing, option):
+    (project / "runs" / missing / "unfinished").mkdir(parents=True)
+    assert fdpose("extract", "--videos", "videos", given, "x").code == 2
+    text = messages(logged)
+    assert f"looked for a model directory (a folder with model.json) in {project / 'runs' / missing}" in text
+    assert f"name one with {option}, or make one with fdpose finetune-{missing}" in text
+    assert loads.asked == []
+
+
+def test_newest_model_asks_for_a_model_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="no pose model"):
+        models.newest_model("pose")
+    model_directory(tmp_path / "runs/hrnet/one", age=1)
+    assert models.newest_model("pose") == Path("runs/hrnet/one")
