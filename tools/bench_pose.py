@@ -10,6 +10,7 @@ count of clips is extracted by a process of its own, whose peak memory is printe
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import platform
@@ -63,16 +64,16 @@ def rates(options: argparse.Namespace) -> dict[str, Any]:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    estimator = build_estimator(options)
+    estimator, model = build_estimator(options)
     frames, boxes = drawn_frames(options.frames)
     raw = {
-        batch: median_rate(lambda batch=batch: net_alone(estimator, batch, options.frames), options)
+        batch: median_rate(lambda batch=batch: net_alone(model, batch, options.frames), options)
         for batch in [int(number) for number in options.raw_batches.split(",")]
     }
     best = max(raw, key=lambda batch: raw[batch])
     ways: dict[str, Callable[[], int]] = {
-        "inference_topdown loop": lambda: topdown_loop(estimator, frames, boxes),
-        "net alone, best batch": lambda: net_alone(estimator, best, options.frames),
+        "inference_topdown loop": lambda: topdown_loop(model, frames, boxes),
+        "net alone, best batch": lambda: net_alone(model, best, options.frames),
         "extraction's pose stage": lambda: pose_stage(estimator, frames, boxes, options.batch),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -80,7 +81,7 @@ def rates(options: argparse.Namespace) -> dict[str, Any]:
         way()  # warm-up
     for _ in range(options.rounds):
         for name, way in ways.items():
-            seconds[name].append(timed(way, estimator))
+            seconds[name].append(timed(way))
     loop, alone, ours = seconds.values()
     return {
         "machine": machine(options.device),
@@ -93,13 +94,14 @@ def rates(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def build_estimator(options: argparse.Namespace) -> Any:
-    """Return an estimator with random weights whose MMPose model can also serve ``inference_topdown``."""
+def build_estimator(options: argparse.Namespace) -> tuple[Any, Any]:
+    """Return an estimator with random weights as extraction builds it, and MMPose's model of the same weights."""
     import torch
 
     from finediving_pose.openmmlab.pose_estimator import HrnetEstimator
 
     bridge.require("mmpose")
+    from mmcv.cnn import fuse_conv_bn
     from mmengine.config import Config
     from mmengine.registry import DefaultScope
     from mmpose.registry import MODELS
@@ -116,7 +118,10 @@ def build_estimator(options: argparse.Namespace) -> Any:
         net = MODELS.build(config.model)
     net.cfg = config
     net.dataset_meta = DiverDataset._load_metainfo(DiverDataset.METAINFO)
-    return HrnetEstimator(net, settings, {"kind": "bench"}, options.device, flip_test=True)
+    estimator = HrnetEstimator(
+        fuse_conv_bn(copy.deepcopy(net)), settings, {"kind": "bench"}, options.device, flip_test=True
+    )
+    return estimator, net.to(options.device).eval()
 
 
 def drawn_frames(count: int) -> tuple[list[Any], Any]:
@@ -128,11 +133,11 @@ def drawn_frames(count: int) -> tuple[list[Any], Any]:
     return frames, np.concatenate([dive.boxes for dive in dives])[:count]
 
 
-def topdown_loop(estimator: Any, frames: list[Any], boxes: Any) -> int:
+def topdown_loop(model: Any, frames: list[Any], boxes: Any) -> int:
     """What a user of MMPose would write."""
     from mmpose.apis import inference_topdown
 
-    return sum(len(inference_topdown(estimator.net, f, b[None])) for f, b in zip(frames, boxes, strict=True))
+    return sum(len(inference_topdown(model, f, b[None])) for f, b in zip(frames, boxes, strict=True))
 
 
 def pose_stage(estimator: Any, frames: list[Any], boxes: Any, batch: int) -> int:
@@ -141,26 +146,27 @@ def pose_stage(estimator: Any, frames: list[Any], boxes: Any, batch: int) -> int
     return sum(len(estimator(crops[i : i + batch])[0]) for i in range(0, len(crops), batch))
 
 
-def net_alone(estimator: Any, batch: int, count: int) -> int:
+def net_alone(model: Any, batch: int, count: int) -> int:
     """The forward pass on crops that are ready, both mirror images, and nothing else."""
     import torch
 
-    size = estimator.settings.input_size
-    images = torch.zeros(2 * batch, 3, size, size, device=estimator.device)
-    images = images.contiguous(memory_format=torch.channels_last)
+    size = model.cfg.model.head.decoder.input_size[0]
+    device = next(model.parameters()).device
+    images = torch.zeros(2 * batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)
     with torch.inference_mode():
         for _ in range(-(-count // batch)):
-            estimator.net.head(estimator.net.extract_feat(images))
+            model.head(model.extract_feat(images))
     return count
 
 
 def median_rate(way: Callable[[], int], options: argparse.Namespace) -> float:
     """Return frames per second, the median of three after a warm-up."""
     way()
-    return options.frames / statistics.median(timed(way, None) for _ in range(3))
+    return options.frames / statistics.median(timed(way) for _ in range(3))
 
 
-def timed(way: Callable[[], int], _: Any) -> float:
+def timed(way: Callable[[], int]) -> float:
     """Return the seconds of one call, the device's queue emptied before and after."""
     import torch
 
@@ -208,7 +214,7 @@ def memory_run(options: argparse.Namespace, clips: int) -> None:
     from finediving_pose.workflows.extraction import extract
 
     console.setup_logging()
-    estimator = build_estimator(options)
+    estimator, _ = build_estimator(options)
     frames, _ = drawn_frames(CLIP_FRAMES)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

@@ -21,6 +21,7 @@ bridge.require("mmpose")
 
 import cv2  # noqa: E402
 import torch  # noqa: E402
+from mmcv.cnn import fuse_conv_bn  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 from mmpose.models.utils.tta import flip_heatmaps  # noqa: E402
 from mmpose.registry import MODELS  # noqa: E402
@@ -31,6 +32,9 @@ from finediving_pose.openmmlab.heatmaps import decode  # noqa: E402
 from finediving_pose.openmmlab.pose_config import IMAGENET_MEAN, IMAGENET_STD, pose_model  # noqa: E402
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+CPU_CROPS = 4
+"""Crops of one forward pass on a CPU: larger batches fall out of its cache and are slower."""
 
 
 class HrnetEstimator:
@@ -88,7 +92,9 @@ class HrnetEstimator:
         if not crops:
             joints = skeleton.NUM_JOINTS
             return np.zeros((0, joints, 2), dtype=np.float32), np.zeros((0, joints), dtype=np.float32)
-        heatmaps = self.heatmaps(torch.from_numpy(np.stack([crop.pixels for crop in crops])))
+        step = CPU_CROPS if self.device.type == "cpu" else len(crops)
+        parts = [np.stack([crop.pixels for crop in crops[i : i + step]]) for i in range(0, len(crops), step)]
+        heatmaps = torch.cat([self.heatmaps(torch.from_numpy(part)) for part in parts])
         points, scores = decode(heatmaps, self.settings.heatmap, self.settings.input_size)
         to_frame = np.stack([crop.to_frame for crop in crops])
         points = points * to_frame[:, None, [0, 1], [0, 1]] + to_frame[:, None, :, 2]
@@ -125,4 +131,4 @@ def load_estimator(path: Path, device: str = "cpu", flip_test: bool = True, prec
     if report.missing or report.mismatched:
         raise UsageError("the weights do not fill the net: " + "\n".join(report.lines()))
     identity = {"kind": "pose", "weights_sha256": directory.weights_sha256, "settings": settings.model_dump()}
-    return HrnetEstimator(net, settings, identity, device, flip_test, precision)
+    return HrnetEstimator(fuse_conv_bn(net), settings, identity, device, flip_test, precision)
