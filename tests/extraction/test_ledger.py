@@ -1,0 +1,93 @@
+"""The line of each clip: what counts as done, and what survives a crash."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from finediving_pose.console import DataError
+from finediving_pose.extraction.clip_job import Outcome
+from finediving_pose.extraction.ledger import Ledger
+from finediving_pose.extraction.loading import Task
+from finediving_pose.records import BoxTrack, Clip, SkeletonSequence
+
+PRINT = {"input_sha256": "a", "model_sha256": "b", "settings_sha256": "c"}
+
+
+def outcome(tmp_path, dive="1", warnings=()):
+    nothing = np.full((4, 16), np.nan, np.float32)
+    boxes = BoxTrack(np.full((4, 4), np.nan, np.float32), nothing[:, 0], np.zeros(4, np.uint8))
+    sequence = SkeletonSequence(
+        np.full((4, 16, 2), np.nan, np.float32), nothing, np.zeros((4, 16), np.uint8), boxes, np.arange(4)
+    )
+    return Outcome(Task(Clip("m", dive, tmp_path), dive), [sequence], warnings=list(warnings))
+
+
+def write(folder, dive="1", **options):
+    ledger = Ledger(folder)
+    ledger.write_result(outcome(folder, dive, **options), PRINT, {"fdpose": "0"}, 2)
+    return ledger
+
+
+def table(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_done_is_what_the_hashes_and_the_file_say(tmp_path):
+    write(tmp_path)
+    ledger = Ledger(tmp_path)
+    assert ledger.is_done("m/1", PRINT)
+    assert not ledger.is_done("m/2", PRINT)
+    for key in PRINT:
+        assert not ledger.is_done("m/1", {**PRINT, key: "other"})
+    path = tmp_path / "Pose/m/pred_comp_1.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    assert not ledger.is_done("m/1", PRINT)
+    path.write_bytes(content)
+    assert ledger.is_done("m/1", PRINT)
+    path.unlink()
+    assert not ledger.is_done("m/1", PRINT)
+
+
+def test_the_latest_line_counts(tmp_path):
+    ledger = write(tmp_path)
+    ledger.write_failure("m/1", "1", "gone")
+    assert not Ledger(tmp_path).is_done("m/1", PRINT)
+    write(tmp_path)
+    assert Ledger(tmp_path).is_done("m/1", PRINT)
+
+
+def test_a_line_cut_off_by_a_crash_is_redone(tmp_path):
+    write(tmp_path, "1")
+    write(tmp_path, "2")
+    path = tmp_path / "manifest.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    ledger = Ledger(tmp_path)
+    assert ledger.is_done("m/1", PRINT)
+    assert not ledger.is_done("m/2", PRINT)
+    ledger.write_result(outcome(tmp_path, "3"), PRINT, {}, 2)
+    assert Ledger(tmp_path).is_done("m/1", PRINT)
+    assert Ledger(tmp_path).is_done("m/3", PRINT)
+
+
+def test_tables_list_what_is_done_and_what_failed_now(tmp_path):
+    ledger = write(tmp_path, "1", warnings=["dark, wet", "cold"])
+    ledger.write_failure("m/2", "v/2.avi", 'not "readable"')
+    ledger.write_failure("m/old", "v/old.avi", "of a run over other videos")
+    ledger.write_tables(["m/1", "m/2"])
+    (quality,) = table(tmp_path / "quality.csv")
+    assert (quality["clip"], quality["person"], quality["frames"]) == ("m/1", "1", "4")
+    assert (quality["mean_score"], quality["nan_share"], quality["warnings"]) == ("", "1.0", "dark, wet; cold")
+    assert table(tmp_path / "failures.csv") == [{"clip": "m/2", "source": "v/2.avi", "reason": 'not "readable"'}]
+
+
+@pytest.mark.parametrize("line", [{"epoch": 1}, {"clip": "m/1", "status": "done"}, [1], {"status": "failed"}])
+def test_foreign_files_are_refused(tmp_path, line):
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(DataError, match=r"manifest\.jsonl: not written by fdpose extract; give another --out"):
+        Ledger(tmp_path)
