@@ -106,6 +106,11 @@ class ClipJob:
         left = [self._detections.get(position, nobody) for position in self._positions]
         if not any(len(found.boxes) for found in left):
             self._warnings.append("nobody was detected in any frame")
+        numbers = self._frame_index
+        if self.task.seed is not None and not numbers[0] <= self.task.seed.frame <= numbers[-1]:
+            self._warnings.append(
+                f"the seed box is of frame {self.task.seed.frame}, and the clip has {numbers[0]} to {numbers[-1]}"
+            )
         for person in range(self._settings.persons):
             seed = self.task.seed if person == 0 else None
             path = track(left, self._frame_index, self._settings.tracking, seed)

@@ -66,6 +66,7 @@ class Ledger:
             write_pose(path, sequence, channels)
             files[path.relative_to(self.folder).as_posix()] = sha256_file(path)
             quality.append(measure(sequence))
+        self._remove_outdated(clip.key, files)
         self._append(
             {
                 "clip": clip.key,
@@ -98,6 +99,12 @@ class Ledger:
         failed = [line for line in lines if line["status"] == "failed" and line["clip"] in set(clips)]
         failures = [tuple(line[column] for column in FAILURE_COLUMNS) for line in failed]
         _write_csv(self.folder / "failures.csv", FAILURE_COLUMNS, failures)
+
+    def _remove_outdated(self, clip: str, files: Collection[str]) -> None:
+        """Remove what an earlier run wrote for this clip and this one did not: the second diver's file."""
+        for name, digest in self._latest.get(clip, {}).get("files", {}).items():
+            if name not in files and _has_content(self.folder / name, digest):
+                (self.folder / name).unlink()
 
     def _append(self, line: dict[str, Any]) -> None:
         append_json_line(self._path, line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -215,9 +216,8 @@ def _bgr(colour: tuple[int, int, int]) -> tuple[int, int, int]:
 def _shortened(text: str, fits: Any) -> str:
     if fits(text):
         return text
-    while text and not fits(text + "…"):
-        text = text[:-1]
-    return text + "…"
+    length = bisect(range(1, len(text)), False, key=lambda kept: not fits(text[:kept] + "…"))
+    return text[:length] + "…"
 
 
 @lru_cache(maxsize=8)

@@ -15,6 +15,7 @@ import numpy as np
 from finediving_pose import __version__, console
 from finediving_pose.config import nearest
 from finediving_pose.console import DataError, EnvironmentUnfit, UsageError
+from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.extraction.clip_job import Outcome
 from finediving_pose.extraction.clips import Found, find_clips
 from finediving_pose.extraction.ledger import Ledger
@@ -24,7 +25,7 @@ from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.tracking import TRACKERS, Seed
 from finediving_pose.manifest import Manifest, recording, sha256_file, sha256_files, sha256_json
 from finediving_pose.media import numbered_images, open_frames, write_video
-from finediving_pose.records import Clip, Detector, Dive, PoseEstimator
+from finediving_pose.records import Clip, Detector, Dive, PoseEstimator, SkeletonSequence
 
 PIPELINE_VERSION = 1
 """Raised when the same settings come to give other results, so that reruns redo what an older version made."""
@@ -171,6 +172,8 @@ class _Run:
                 for outcome in outcomes:
                     self._take(outcome)
                     ticker.advance(note=outcome.task.clip.key)
+            if self._overlay:
+                self._draw_skipped(found.clips)
         finally:
             summary = self.summary
             self._ledger.write_tables([clip.key for clip in found.clips] + [r.source for r in found.refused])
@@ -203,14 +206,25 @@ class _Run:
             self.summary.empty.append(task.clip.key)
         for warning in outcome.warnings:
             console.log.warning("%s: %s", task.clip.key, warning)
+        _overlay_path(self.summary.out, task.clip).unlink(missing_ok=True)  # it showed an earlier result
         if self._overlay:
-            self._draw(outcome)
+            self._draw(task.clip, outcome.people)
 
-    def _draw(self, outcome: Outcome) -> None:
+    def _draw_skipped(self, clips: Iterable[Clip]) -> None:
+        """Draw what earlier runs extracted and did not draw."""
+        skipped = set(self.summary.skipped)
+        for clip in clips:
+            if clip.key in skipped and not _overlay_path(self.summary.out, clip).exists():
+                paths = [
+                    pose_path(self.summary.out, clip.match, clip.dive, n + 1) for n in range(self._settings.persons)
+                ]
+                self._draw(clip, [read_pose(path) for path in paths if path.exists()])
+
+    def _draw(self, clip: Clip, people: Sequence[SkeletonSequence]) -> None:
         try:
-            _write_overlay(outcome, self.summary.out)
-        except (DataError, OSError) as error:
-            console.log.warning("%s: no overlay: %s", outcome.task.clip.key, error)
+            _write_overlay(clip, people, _overlay_path(self.summary.out, clip))
+        except (DataError, OSError, ValueError) as error:
+            console.log.warning("%s: no overlay: %s", clip.key, error)
 
     def _fail(self, clip: str, source: str, reason: str, fingerprint: Mapping[str, str] | None = None) -> None:
         self.summary.failed.append((clip, reason))
@@ -313,15 +327,17 @@ def _file_hash(path: Path, size: int, mtime: int) -> str:
     return sha256_file(path)
 
 
-def _write_overlay(outcome: Outcome, out: Path) -> None:
+def _overlay_path(out: Path, clip: Clip) -> Path:
+    return out / "overlays" / clip.match / f"{clip.dive}.mp4"
+
+
+def _write_overlay(clip: Clip, people: Sequence[SkeletonSequence], path: Path) -> None:
     from finediving_pose.reporting.overlays import clip_overlays
 
-    clip = outcome.task.clip
     source = open_frames(clip)
-    shown = set(outcome.people[0].frame_index.tolist())
-    count = int(outcome.facts["frames_in_clip"])
+    shown = set(people[0].frame_index.tolist())
+    count = int(people[0].meta["frames_in_clip"])
     positions = {position for position in range(count) if source.number(position) in shown}
     frames = ((frame.number, frame.image) for frame in source.read(positions, to_end=False))
     fps = (source.fps or DEFAULT_FPS) * len(positions) / count
-    path = out / "overlays" / clip.match / f"{clip.dive}.mp4"
-    write_video(path, clip_overlays(frames, outcome.people, clip.key), max(fps, 1.0))
+    write_video(path, clip_overlays(frames, people, clip.key), max(fps, 1.0))

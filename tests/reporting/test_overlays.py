@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from finediving_pose.media import VideoFile, write_video
 from finediving_pose.records import BoxState, BoxTrack, JointState, SkeletonSequence
 from finediving_pose.reporting.overlays import (
     BOX_COLOURS,
+    _shortened,
     clip_overlays,
     draw_people,
     draw_skeleton,
@@ -134,3 +136,20 @@ def test_a_clip_shows_each_frame_that_has_a_row():
     shown = list(clip_overlays(frames, [sequence(4, numbers=[10, 12, 12, 15])], "m/d"))
     assert len(shown) == 3
     assert all(image.shape == shown[0].shape for image in shown)
+
+
+def test_an_overlay_video_has_a_frame_for_each_picture(tmp_path):
+    frames = ((number, picture(201, 141)) for number in range(10, 16))
+    pictures = list(clip_overlays(frames, [sequence(3, numbers=[10, 12, 15])], "m/d"))
+    assert write_video(tmp_path / "d.mp4", pictures, 25) == 3
+    read = [frame.image for frame in VideoFile(tmp_path / "d.mp4").read()]
+    assert len(read) == 3
+    height, width = pictures[0].shape[:2]
+    assert all(np.abs(a[:height, :width].astype(int) - b).mean() < 12 for a, b in zip(read, pictures, strict=True))
+
+
+@pytest.mark.parametrize(("room", "kept"), [(7, "shorter"), (5, "shor…"), (2, "s…"), (1, "…"), (0, "…")])
+def test_a_caption_is_cut_to_what_fits(room, kept):
+    tries = []
+    assert _shortened("shorter", lambda text: tries.append(text) or len(text) <= room) == kept
+    assert len(tries) <= 5
