@@ -448,3 +448,107 @@ def test_real_videos(shared_data, tmp_path):
     assert len(summary.done) == 7
     assert summary.empty == summary.done
     assert pose(tmp_path / "out", "videos/vtest").frame_index[-1] == 794
+
+
+# --- overlays and files of earlier runs ---
+
+
+def test_an_overlay_asked_for_later_is_drawn_without_extracting_again(videos, tmp_path):
+    out = tmp_path / "out"
+    run(videos, out)
+    detector = BlobDetector()
+    summary = extract(videos, out, detector, BoxEstimator(), overlay=True)
+    assert (summary.done, len(summary.skipped), detector.batches) == ([], 2, [])
+    assert [len(list(VideoFile(out / "overlays" / name).read())) for name in ("01/3.mp4", "pool/a.mp4")] == [30, 20]
+
+
+def test_no_overlay_of_an_earlier_result_stays(videos, tmp_path):
+    out = tmp_path / "out"
+    run(videos, out, overlay=True)
+    assert len(list(out.rglob("*.mp4"))) == 2
+    write_clip(videos / "pool" / "a.avi", 21)
+    assert run(videos, out).done == ["pool/a"]
+    assert [path.relative_to(out).as_posix() for path in out.rglob("*.mp4")] == ["overlays/01/3.mp4"]
+
+
+def test_a_clip_that_cannot_be_drawn_is_extracted_nevertheless(videos, tmp_path, monkeypatch, caplog):
+    def refuse(path, images, fps):
+        raise OSError("this OpenCV writes no video")
+
+    monkeypatch.setattr("finediving_pose.workflows.extraction.write_video", refuse)
+    summary = run(videos, tmp_path / "out", overlay=True)
+    assert (len(summary.done), summary.failed, summary.exit_code) == (2, [], 0)
+    assert "01/3: no overlay: this OpenCV writes no video" in caplog.text
+
+
+def test_no_second_divers_file_of_an_earlier_run_stays(tmp_path):
+    write_clip(tmp_path / "v/m/s", 20, (falling, beside))
+    out = tmp_path / "out"
+    run(tmp_path / "v", out, settings=ExtractionSettings(persons=2))
+    assert len(list(out.rglob("*.npz"))) == 2
+    run(tmp_path / "v", out)
+    assert [path.name for path in out.rglob("*.npz")] == ["pred_comp_s.npz"]
+
+
+def test_a_file_that_is_now_another_clips_is_not_removed(tmp_path):
+    write_clip(tmp_path / "v/m/s", 20, (falling, beside))
+    out = tmp_path / "out"
+    run(tmp_path / "v", out, settings=ExtractionSettings(persons=2))
+    write_clip(tmp_path / "v/m/s_2", 20)
+    write_clip(tmp_path / "v/a/x", 20)
+    assert sorted(run(tmp_path / "v", out).done) == ["a/x", "m/s", "m/s_2"]
+    assert len(run(tmp_path / "v", out).skipped) == 3
+    assert pose(out, "m/s_2").meta["clip"] == "m/s_2"
+
+
+def test_a_seed_beyond_the_clip_is_said(tmp_path):
+    write_clip(tmp_path / "v/m/d", 20)
+    run(tmp_path / "v", tmp_path / "out", seed_box=Seed(500, blob_box(19)))
+    assert pose(tmp_path / "out", "m/d").meta["warnings"] == ["the seed box is of frame 500, and the clip has 0 to 19"]
+
+
+def test_figures_of_quality_by_hand(tmp_path):
+    def hidden(frame):
+        return None if frame in (0, 5, 6, 14, 15, 16, 17) else falling(frame)
+
+    write_clip(tmp_path / "v/m/d", 20, (hidden,))
+    run(tmp_path / "v", tmp_path / "out", settings=ExtractionSettings(frames=None, max_gap=3))
+    (row,) = rows(tmp_path / "out/quality.csv")
+    assert row == {
+        "clip": "m/d",
+        "person": "1",
+        "frames": "20",
+        "detected_share": "0.65",  # 13 of 20; the box is filled in 5 and 6, where joints are observed
+        "mean_score": "0.8",
+        "interpolated_share": "0.0",
+        "nan_share": "0.25",  # 0 and 14 to 17
+        "longest_gap": "4",
+        "track_jumps": "0",
+        "warnings": "",
+    }
+
+
+def test_a_detector_that_fails_on_one_clip(videos, tmp_path):
+    class Choosy(BlobDetector):
+        def _find(self, image):
+            if image.shape[1] == 170:
+                raise ValueError("not this size")
+            return super()._find(image)
+
+    write_clip(videos / "02" / "1", 9, size=(170, 96))
+    out = tmp_path / "out"
+    summary = extract(videos, out, Choosy(), BoxEstimator())
+    assert (sorted(summary.done), summary.exit_code) == (["01/3", "pool/a"], 1)
+    (failure,) = rows(out / "failures.csv")
+    assert failure == {"clip": "02/1", "source": "02/1", "reason": "detector: ValueError: not this size"}
+    lines = [line for line in read_json_lines(out / "manifest.jsonl") if line["status"] == "failed"]
+    assert [line["clip"] for line in lines] == ["02/1"]
+
+    class Broken(BlobDetector):
+        identity = {"kind": "broken"}  # noqa: RUF012
+
+        def _find(self, image):
+            raise ValueError("always")
+
+    summary = extract(videos, tmp_path / "none", Broken(), BoxEstimator())
+    assert (len(summary.failed), summary.done, summary.exit_code) == (3, [], 3)
