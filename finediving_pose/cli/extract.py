@@ -22,21 +22,25 @@ def command(
     ],
     model: Annotated[
         Path | None,
-        typer.Option("--model", help="Model directory of fdpose finetune-hrnet.  [default: newest in runs/hrnet]"),
+        typer.Option("--model", help="Model directory of fdpose finetune-hrnet.", show_default="newest in runs/hrnet"),
     ] = None,
     detector: Annotated[
         str | None,
         typer.Option(
             "--detector",
-            help="Model directory, CONFIG.py,CHECKPOINT or a model-zoo config's name.  "
-            "[default: newest in runs/detector]",
+            help="Model directory, CONFIG.py,CHECKPOINT or a model-zoo config's name.",
+            show_default="newest in runs/detector",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Output folder.  [default: skeletons/<model>]")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Output folder.", show_default="skeletons/<model's name>")
+    ] = None,
     frames: Annotated[str, typer.Option("--frames", help="How many frames to sample, or all.")] = "96",
     dives: Annotated[
         Path | None,
-        typer.Option("--dives", help="Names dives, cuts them out of recordings.  [default: dives.csv at the videos]"),
+        typer.Option(
+            "--dives", help="Names dives, cuts them out of recordings.", show_default="dives.csv at or above the videos"
+        ),
     ] = None,
     annotations: Annotated[
         Path | None,

@@ -273,3 +273,15 @@ def test_newest_model_asks_for_a_model_directory(tmp_path, monkeypatch):
         models.newest_model("pose")
     model_directory(tmp_path / "runs/hrnet/one", age=1)
     assert models.newest_model("pose") == Path("runs/hrnet/one")
+
+
+def test_help_names_the_defaults(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    text = " ".join(fdpose("extract", "--help").out.split())
+    for default in (
+        "newest in runs/hrnet",
+        "newest in runs/detector",
+        "skeletons/<model's name>",
+        "dives.csv at or above",
+    ):
+        assert f"[default: ({default}" in text

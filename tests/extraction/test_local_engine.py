@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -103,6 +104,7 @@ def test_few_clips_are_in_flight_however_many_there_are(tmp_path):
     class Watching(BoxEstimator):
         def __call__(self, crops):
             in_flight.append(run.in_flight)
+            time.sleep(0.02)  # time for the reader to run ahead, if it could
             return super().__call__(crops)
 
     def tasks() -> Iterator[Task]:

@@ -70,6 +70,8 @@ def test_reach_grows_with_the_root_of_time():
     assert follow([found(box(100, 100)), found(away)], seed(*box(100, 100))).state[1] == ABSENT
     path = follow([found(box(100, 100)), found(), found(away)], seed(*box(100, 100)))
     assert path.boxes[2].tolist() == list(away)
+    farther = box(100 + 53, 100)  # 1.5 diagonals
+    assert follow([found(box(100, 100)), found(), found(farther)], seed(*box(100, 100))).state[2] == ABSENT
 
 
 def test_weak_and_impossible_boxes_are_not_looked_at():
