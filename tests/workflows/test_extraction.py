@@ -552,3 +552,31 @@ def test_a_detector_that_fails_on_one_clip(videos, tmp_path):
 
     summary = extract(videos, tmp_path / "none", Broken(), BoxEstimator())
     assert (len(summary.failed), summary.done, summary.exit_code) == (3, [], 3)
+
+
+def test_a_file_changed_by_others_is_not_removed(tmp_path):
+    write_clip(tmp_path / "v/m/s", 20, (falling, beside))
+    out = tmp_path / "out"
+    run(tmp_path / "v", out, settings=ExtractionSettings(persons=2))
+    (out / "Pose/m/pred_comp_s_2.npz").write_bytes(b"someone's own")
+    assert run(tmp_path / "v", out).done == ["m/s"]
+    assert (out / "Pose/m/pred_comp_s_2.npz").read_bytes() == b"someone's own"
+
+
+@pytest.mark.parametrize("net", ["detector", "pose"])
+def test_another_net_redoes_everything_and_nothing_else_does(videos, tmp_path, net):
+    out = tmp_path / "out"
+    run(videos, out)
+    detector, estimator = BlobDetector(), BoxEstimator()
+    changed = detector if net == "detector" else estimator
+    changed.identity = {"kind": "layout" if net == "pose" else "blobs", "weights_sha256": "b" * 64}
+    assert len(extract(videos, out, detector, estimator).done) == 2
+    assert len(extract(videos, out, detector, estimator).skipped) == 2
+    assert len(run(videos, out).done) == 2
+
+
+def test_each_setting_that_decides_the_result_redoes_it(videos, tmp_path):
+    out = tmp_path / "out"
+    run(videos, out)
+    for change in ({"min_score": 0.5}, {"channels": 3}, {"extend_ends": True}, {"tracking": {"max_absence": 9}}):
+        assert len(run(videos, out, settings=ExtractionSettings.model_validate(change)).done) == 2, change
