@@ -201,3 +201,33 @@ def test_real_videos(shared_data, name):
     frames = list(source.read(set(sample_indices(declared))))
     assert source.count == declared
     assert [frame.number for frame in frames] == sorted(set(sample_indices(declared)))
+
+
+def test_an_mp4_whose_index_is_cut_off_is_refused(tmp_path):
+    whole = write_clip(tmp_path / "whole.mp4", 40).read_bytes()
+    assert numbers(VideoFile(tmp_path / "whole.mp4")) == list(range(40))
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(DataError, match=r"cut\.mp4: not readable as a video .*cut short or of another kind"):
+        VideoFile(tmp_path / "cut.mp4")
+
+
+def test_an_mp4_whose_last_frames_are_overwritten_says_so(tmp_path):
+    path = write_clip(tmp_path / "damaged.mp4", 40)
+    content = bytearray(path.read_bytes())
+    start, end = content.index(b"mdat"), content.index(b"moov")
+    middle = (start + end) // 2
+    content[middle : end - 4] = bytes(end - 4 - middle)
+    path.write_bytes(bytes(content))
+    source = VideoFile(path)
+    decoded = numbers(source)
+    assert decoded == list(range(len(decoded)))
+    assert 5 < len(decoded) <= 40
+    assert source.count == len(decoded)
+    assert bool(source.faults) == (len(decoded) < 40)
+
+
+def test_time_stamps_in_names_are_no_frame_numbers(tmp_path):
+    for i, stamp in enumerate((1700000000999, 1700000001040, 17000000010800000000000)):
+        cv2.imwrite(str(tmp_path / f"cam_{stamp}.png"), draw(i))
+    assert [number for number, _ in numbered_images(tmp_path)] == [0, 1, 2]
+    assert [frame.number for frame in FrameFolder(tmp_path, 1, 2).read()] == [1, 2]
