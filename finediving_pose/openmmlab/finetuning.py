@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from finediving_pose.openmmlab import bridge
-from finediving_pose.openmmlab.settings import DetectorSettings, HrnetSettings
+from finediving_pose.openmmlab.settings import DetectorSettings, HrnetSettings, TrainingSettings
 
 bridge.require("mmpose", "mmdet")
 
@@ -15,30 +15,24 @@ from finediving_pose.openmmlab.pose_config import pose_model, pose_training  # n
 from finediving_pose.openmmlab.training import TrainingResult, train  # noqa: E402
 
 
-def train_hrnet(
+def train_model(
     folder: Path,
     train_labels: Path,
     val_labels: Path | None,
     images: Path,
-    settings: HrnetSettings,
+    settings: TrainingSettings,
     device: str = "auto",
     trust: bool = False,
 ) -> TrainingResult:
-    """Train HRNet on COCO label files whose image names are below `images`; see :func:`.training.train`."""
-    data = pose_training(settings, train_labels, val_labels, images)
-    return train(folder, pose_model(settings), data, settings, settings.select, "mmpose", device, trust)
+    """Train what the settings are for, HRNet or RTMDet, on COCO label files whose image names are below `images`.
 
-
-def train_detector(
-    folder: Path,
-    train_labels: Path,
-    val_labels: Path | None,
-    images: Path,
-    settings: DetectorSettings,
-    device: str = "auto",
-    trust: bool = False,
-) -> TrainingResult:
-    """Train RTMDet on the boxes of COCO label files; see :func:`.training.train`."""
-    data = detector_training(settings, train_labels, val_labels, images)
-    hooks = ema_hooks(settings)
-    return train(folder, detector_model(settings), data, settings, settings.select, "mmdet", device, trust, hooks)
+    See :func:`.training.train` for the rest and the errors.
+    """
+    labels = (train_labels, val_labels, images)
+    if isinstance(settings, HrnetSettings):
+        model, data, scope = pose_model(settings), pose_training(settings, *labels), "mmpose"
+        return train(folder, model, data, settings, settings.select, scope, device, trust)
+    if not isinstance(settings, DetectorSettings):
+        raise TypeError(f"expected settings of HRNet or of the detector, got {type(settings).__name__}")
+    model, data, hooks = detector_model(settings), detector_training(settings, *labels), ema_hooks(settings)
+    return train(folder, model, data, settings, settings.select, "mmdet", device, trust, hooks)

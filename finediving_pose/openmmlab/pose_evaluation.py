@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.datasets.coco import to_coco
-from finediving_pose.keypoint_metrics import PckResult, pck_torso, pckh
+from finediving_pose.keypoint_metrics import PckResult, oks, pck_torso, pckh
 from finediving_pose.records import FloatArray, LabelledFrame
-from finediving_pose.skeleton import JOINTS, OKS_SIGMAS
+from finediving_pose.skeleton import JOINTS, NUM_JOINTS, OKS_SIGMAS
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,10 @@ def _coco_result(image_id: int, keypoints: FloatArray, scores: FloatArray) -> di
 
 def _joint_similarity(frames: Sequence[LabelledFrame], keypoints: FloatArray) -> NDArray[np.float64]:
     boxes = np.stack([np.full(4, np.nan) if frame.box is None else frame.box for frame in frames]).astype(np.float64)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)[:, None]
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     true = np.stack([frame.keypoints for frame in frames])
-    labelled = np.stack([frame.labelled for frame in frames]) & np.isfinite(area) & (area > 0)
-    squared = ((keypoints - true) ** 2).sum(axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        similarity = np.nan_to_num(np.exp(-squared / (2 * area * (2 * OKS_SIGMAS) ** 2)))
-    count = labelled.sum(axis=0)
-    total = np.where(labelled, similarity, 0.0).sum(axis=0)
-    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    labelled = np.stack([frame.labelled for frame in frames])
+    alone = np.eye(NUM_JOINTS, dtype=bool)
+    similarity = np.stack([oks(keypoints, true, labelled & joint, area) for joint in alone], axis=1)
+    count = np.isfinite(similarity).sum(axis=0)
+    return np.divide(np.nansum(similarity, axis=0), count, out=np.full(NUM_JOINTS, np.nan), where=count > 0)

@@ -130,7 +130,7 @@ def train(
     """
     device = _fit_device(settings, device)
     resume = folder / CHECKPOINT_NAME
-    recorder = RunRecorder(folder, settings, select, trust)
+    recorder = RunRecorder(folder, settings, select)
     config = _runner_config(folder, model, data, settings, scope, device, resume if resume.exists() else None)
     config["custom_hooks"] = [*extra_hooks]
     folder.mkdir(parents=True, exist_ok=True)
@@ -161,11 +161,10 @@ def _fit_device(settings: TrainingSettings, device: str) -> str:
 class RunRecorder(Hook):
     """Seeds each epoch, writes ``last.ckpt`` and ``metrics.csv``, and ends a run that no longer gets better."""
 
-    def __init__(self, folder: Path, settings: TrainingSettings, select: str, trust: bool) -> None:
+    def __init__(self, folder: Path, settings: TrainingSettings, select: str) -> None:
         self.folder = folder
         self.settings = settings
         self.select = select
-        self.trust = trust
         self.ticker: console.Ticker | None = None
         self.load_report: list[str] = []
         self.best: dict[str, Any] = {"epoch": 0, "value": float("-inf"), "metrics": {}, "bad": 0}

@@ -238,7 +238,7 @@ def evaluate(
 
 
 def _train(kind: Kind, folder: Path, settings: TrainingSettings, device: str, trust: bool) -> FinetuneSummary:
-    from finediving_pose.openmmlab.finetuning import train_detector, train_hrnet
+    from finediving_pose.openmmlab.finetuning import train_model
     from finediving_pose.openmmlab.training import choose_device
 
     device = choose_device(device)
@@ -252,10 +252,10 @@ def _train(kind: Kind, folder: Path, settings: TrainingSettings, device: str, tr
     facts = {"inputs": inputs, "config_sha256": sha256_json(config), "device": device, "seed": settings.seed}
     arguments = (folder, train_labels, held_out, Path(source["images"]), settings, device, trust)
     if not _is_main_process():
-        train_hrnet(*arguments) if kind == "hrnet" else train_detector(*arguments)  # type: ignore[arg-type]
+        train_model(*arguments)
         raise SystemExit(console.EXIT_DONE)
     with recording(folder, **facts) as manifest, _saying_how_to_continue(kind, folder):
-        result = train_hrnet(*arguments) if kind == "hrnet" else train_detector(*arguments)  # type: ignore[arg-type]
+        result = train_model(*arguments)
         card = write_model_card(folder, MODEL_KIND[kind], config, source["trained_on"], result.metrics)
         manifest.add(model_sha256=card.weights_sha256, initial_weights=result.load_report, best_epoch=result.best_epoch)
         manifest.warnings += source["left_out"]
