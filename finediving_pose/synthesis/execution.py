@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 JUDGES = 7
-JUDGE_ERROR = 0.38
+JUDGE_ERROR = 0.50
 """Standard deviation in points of one judge's opinion about the true mark."""
 
 
@@ -55,18 +55,18 @@ class Deduction(NamedTuple):
 DEDUCTIONS: dict[str, Deduction] = {
     "takeoff_height": Deduction(0.6, 0.15, 1.5),
     "takeoff_distance": Deduction(0.5, 0.40, 1.2),
-    "knee_bend": Deduction(0.9, 20.0, 2.0),
-    "legs_apart": Deduction(0.5, 12.0, 1.2),
+    "knee_bend": Deduction(1.1, 20.0, 2.2),
+    "legs_apart": Deduction(0.6, 12.0, 1.4),
     "toe_flex": Deduction(0.4, 30.0, 0.8),
     "opening": Deduction(0.4, 0.10, 1.0),
-    "over_rotation": Deduction(1.0, 12.0, 5.0),
-    "splash": Deduction(2.4, 1.00, 2.4),
+    "over_rotation": Deduction(0.9, 12.0, 3.5),
+    "splash": Deduction(2.2, 1.00, 2.2),
 }
 """In points, for a fault in the unit that :class:`Execution` names."""
 
 # Standard deviations of the faults of an average athlete.
 _USUAL = Execution(0.10, 0.22, 9.0, 5.0, 14.0, 0.055, 7.5, 0.16)
-_FAILED = 0.03
+_FAILED = 0.02
 """Share of dives that go wrong altogether: far from vertical, and no water stays where it was."""
 
 
@@ -76,14 +76,15 @@ def draw_execution(rng: np.random.Generator, skill: float, difficulty: float) ->
     Args:
         rng: Where chance comes from.
         skill: The athlete's, in standard deviations of all athletes; positive is better.
-        difficulty: The degree of difficulty DD; a harder dive goes wrong more.
+        difficulty: The degree of difficulty DD; those who dare a harder dive are a little
+            better at it, as in the published files.
     """
-    form = -0.30 * skill + 0.25 * (difficulty - 3.0) + rng.normal(0.0, 0.40)
+    form = -0.24 * skill - 0.06 * (difficulty - 3.0) + rng.normal(0.0, 0.26)
     size = float(np.exp(form))  # how large all faults of this dive are, together
     amounts = {name: value * size for name, value in vars(_USUAL).items()}
     over_rotation = rng.normal(0.0, amounts["over_rotation"])
     if rng.random() < _FAILED:
-        over_rotation = float(rng.choice([-1, 1])) * rng.uniform(25.0, 45.0)
+        over_rotation = float(rng.choice([-1, 1])) * rng.uniform(20.0, 40.0)
     off_vertical = min(abs(over_rotation) / 45.0, 1.0)
     splash = 0.08 + abs(rng.normal(0.0, amounts["splash"])) + 0.9 * off_vertical + rng.uniform(0.0, 0.12)
     return Execution(
