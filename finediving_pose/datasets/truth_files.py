@@ -1,0 +1,126 @@
+"""What is exactly known of a synthetic dive, ``truth/<match>/<dive>.npz``; read without pickle.
+
+Arrays of a file, over the T frames of the dive:
+
+================  ==================  =====================================================================
+``keypoints``     (T, 16, 2) float32  x, y of the MPII joints in px, also of joints that cannot be seen
+``visibility``    (T, 16) uint8       :class:`finediving_pose.records.Visibility`; 0 = outside the picture or
+                                      under water
+``boxes``         (T, 4) float32      x1, y1, x2, y2 around what is to be seen of the athlete, NaN = nothing
+``frame_index``   (T,) int64          the frame's number in its recording
+``frame_labels``  (T,) int64          FineDiving's sub-action ids
+``joints``        (T, 16, 3) float32  the joints in m: x out over the water, y up from its surface, z to the
+                                      right of who looks out
+``mass_centre``   (T, 3) float32      in m
+``somersault``    (T,) float32        degrees turned since the stand
+``twist``         (T,) float32        degrees turned about the long axis
+``cameras``       (T, 3, 4) float64   projection matrices from m to px
+``meta``          () unicode          JSON: what was dived, how well, and by which seed
+================  ==================  =====================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.console import DataError
+from finediving_pose.datasets.pose_files import checked_name
+from finediving_pose.manifest import atomic_path
+from finediving_pose.records import FloatArray, LabelledFrame, Visibility
+
+
+@dataclass(frozen=True)
+class DiveTruth:
+    """The content of one file; the attributes are its arrays."""
+
+    keypoints: FloatArray
+    visibility: NDArray[np.uint8]
+    boxes: FloatArray
+    frame_index: NDArray[np.int64]
+    frame_labels: NDArray[np.int64]
+    joints: FloatArray
+    mass_centre: FloatArray
+    somersault: FloatArray
+    twist: FloatArray
+    cameras: FloatArray
+    meta: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.frame_index)
+
+
+_TYPES = {
+    "keypoints": np.float32,
+    "visibility": np.uint8,
+    "boxes": np.float32,
+    "frame_index": np.int64,
+    "frame_labels": np.int64,
+    "joints": np.float32,
+    "mass_centre": np.float32,
+    "somersault": np.float32,
+    "twist": np.float32,
+    "cameras": np.float64,
+}
+
+
+def truth_path(root: Path, match: str, dive: str) -> Path:
+    """Return where the truth of a dive lies below `root`.
+
+    Raises:
+        DataError: If match or dive cannot be a file name.
+    """
+    return root / "truth" / checked_name(match) / f"{checked_name(dive)}.npz"
+
+
+def write_truth(path: Path, truth: DiveTruth) -> None:
+    """Write a truth file atomically; the same truth gives the same bytes."""
+    arrays = {name: np.asarray(getattr(truth, name), kind) for name, kind in _TYPES.items()}
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays, meta=np.array(json.dumps(truth.meta, sort_keys=True)))
+
+
+def read_truth(path: Path) -> DiveTruth:
+    """Read a truth file.
+
+    Raises:
+        DataError: If it is absent or no such file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays = {field.name: content[field.name] for field in fields(DiveTruth)}
+        return DiveTruth(**{**arrays, "meta": json.loads(str(arrays["meta"]))})
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not readable as the truth of a synthetic dive: {error}") from None
+
+
+def labelled_frames(truth: DiveTruth, match: str, dive: str, size: tuple[int, int]) -> list[LabelledFrame]:
+    """Return the frames in which all 16 joints lie above water and inside the picture, with their true labels.
+
+    Images are named ``<match>/<dive>/<number>.jpg``, as :func:`frame_name` does.
+    """
+    complete = (truth.visibility != Visibility.MISSING).all(axis=1)
+    return [
+        LabelledFrame(
+            image=frame_name(match, dive, int(truth.frame_index[t])),
+            keypoints=truth.keypoints[t].astype(np.float64),
+            visibility=truth.visibility[t],
+            box=truth.boxes[t].astype(np.float64),
+            size=size,
+            match=match,
+            dive=dive,
+            frame=int(truth.frame_index[t]),
+        )
+        for t in np.flatnonzero(complete)
+    ]
+
+
+def frame_name(match: str, dive: str, number: int) -> str:
+    """Return the name of a frame in FineDiving's layout."""
+    return f"{match}/{dive}/{number:05d}.jpg"

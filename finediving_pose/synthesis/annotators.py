@@ -1,0 +1,106 @@
+"""Invented annotators: labels that differ from the truth as people's do, with every mistake on record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from finediving_pose.records import FloatArray, LabelledFrame, Visibility
+from finediving_pose.skeleton import FLIP_PAIRS, OKS_SIGMAS
+
+MistakeKind = Literal["swap", "miss", "slip"]
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """How carefully somebody labels.
+
+    Attributes:
+        name: Also the folder of their labels.
+        spread: Scatter of their points, as a share of the scatter that COCO's annotators have.
+        swap: Share of frames in which a pair of limbs gets the wrong sides.
+        miss: Share of frames in which a joint is forgotten.
+        slip: Share of frames in which a point lands on the wrong place.
+    """
+
+    name: str
+    spread: float = 0.30
+    swap: float = 0.06
+    miss: float = 0.05
+    slip: float = 0.05
+
+
+ANNOTATORS = (Annotator("anna"), Annotator("ben", spread=0.42, swap=0.10))
+"""Two invented people: a careful one, and one in more of a hurry."""
+
+_LEGS, _ARMS = FLIP_PAIRS[:3], FLIP_PAIRS[3:]
+_BOX_SPREAD = 0.015  # of the box's longer side
+_SLIP = 0.12, 0.35  # how far a slip is off, of the box's longer side
+
+
+class Mistake(NamedTuple):
+    """One mistake that an invented annotator made: which kind, in which image, at which joints."""
+
+    annotator: str
+    image: str
+    kind: MistakeKind
+    joints: tuple[int, ...]
+
+
+def annotate(
+    truth: Iterable[LabelledFrame], annotator: Annotator, seed: int
+) -> tuple[list[LabelledFrame], list[Mistake]]:
+    """Label frames as this annotator would.
+
+    Args:
+        truth: Frames with true joints and boxes; their size must be known.
+        annotator: Who labels.
+        seed: With the same seed the same person labels the same frames in the same way.
+
+    Returns:
+        The frames as labelled, in their order, and the mistakes made.
+    """
+    rng = np.random.default_rng([seed, *annotator.name.encode()])
+    labelled, mistakes = [], []
+    for frame in truth:
+        drawn, made = _annotate(frame, annotator, rng)
+        labelled.append(drawn)
+        mistakes += made
+    return labelled, mistakes
+
+
+def _annotate(
+    frame: LabelledFrame, annotator: Annotator, rng: np.random.Generator
+) -> tuple[LabelledFrame, list[Mistake]]:
+    assert frame.box is not None, frame.image
+    assert frame.size is not None, frame.image
+    long_side = float((frame.box[2:] - frame.box[:2]).max())
+    area = float(np.prod(frame.box[2:] - frame.box[:2]))
+    keypoints = frame.keypoints + rng.normal(size=(16, 2)) * (annotator.spread * OKS_SIGMAS * np.sqrt(area))[:, None]
+    visibility = frame.visibility.copy()
+    mistakes: list[Mistake] = []
+    chances = rng.random(3)
+    if chances[0] < annotator.swap:
+        limb = _LEGS if rng.random() < 0.5 else _ARMS
+        for a, b in limb:
+            keypoints[[a, b]], visibility[[a, b]] = keypoints[[b, a]], visibility[[b, a]]
+        mistakes.append(Mistake(annotator.name, frame.image, "swap", tuple(sorted(j for pair in limb for j in pair))))
+    if chances[1] < annotator.slip:
+        joint, turn = int(rng.integers(0, 16)), rng.uniform(0, 2 * np.pi)
+        keypoints[joint] += rng.uniform(*_SLIP) * long_side * np.array([np.cos(turn), np.sin(turn)])
+        mistakes.append(Mistake(annotator.name, frame.image, "slip", (joint,)))
+    if chances[2] < annotator.miss:
+        joint = int(rng.integers(0, 16))
+        keypoints[joint], visibility[joint] = np.nan, Visibility.MISSING
+        mistakes.append(Mistake(annotator.name, frame.image, "miss", (joint,)))
+    box = _inside(frame.box.reshape(2, 2) + rng.normal(0.0, _BOX_SPREAD * long_side, (2, 2)), frame.size).reshape(4)
+    drawn = replace(frame, keypoints=_inside(keypoints, frame.size), visibility=visibility, box=box)
+    return drawn, mistakes
+
+
+def _inside(points: FloatArray, size: tuple[int, int]) -> FloatArray:
+    """Move points to the picture's edge where they lie beyond, as LabelMe does; to a tenth of a pixel."""
+    return np.round(np.clip(points, 0.0, np.array(size, np.float64) - 1), 1)
