@@ -248,11 +248,23 @@ def open_frames(clip: Clip) -> FrameSource:
 
 def write_jpeg(path: Path, image: Image, quality: int = 92) -> None:
     """Write a JPEG file atomically."""
+    write_bytes(path, encode_jpeg(image, quality))
+
+
+def encode_jpeg(image: Image, quality: int = 92) -> bytes:
+    """Return the content of a JPEG file.
+
+    Raises:
+        ValueError: If the array is no image.
+    """
     cv2 = _cv2()
-    ok, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    try:
+        ok, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    except cv2.error:
+        ok, content = False, np.empty(0, np.uint8)
     if not ok:
-        raise ValueError(f"{path}: an image of shape {image.shape} cannot be written as JPEG")
-    write_bytes(path, content.tobytes())
+        raise ValueError(f"an array of shape {image.shape} cannot be written as JPEG")
+    return bytes(content)
 
 
 def write_video(path: Path, images: Iterable[Image], fps: float) -> int:

@@ -155,3 +155,28 @@ def test_a_recording_is_written_when_the_work_is_interrupted(tmp_path):
 def test_versions_of_packages_that_are_not_there_are_left_out():
     versions = manifest.package_versions(["numpy", "no-such-package-of-ours"])
     assert list(versions) == ["numpy"]
+
+
+def fail_within(target: Path) -> None:
+    with manifest.atomic_folder(target) as folder:
+        (folder / "2.txt").write_text("two")
+        _ = 1 / 0
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "match" / "3"
+    with manifest.atomic_folder(target) as folder:
+        (folder / "1.txt").write_text("one")
+        assert not target.exists()
+    assert [path.name for path in target.iterdir()] == ["1.txt"]
+    with pytest.raises(ZeroDivisionError):
+        fail_within(target)
+    assert [path.name for path in target.iterdir()] == ["1.txt"]
+    assert [path.name for path in target.parent.iterdir()] == ["3"]
+
+
+def test_a_folder_replaces_the_one_that_was_there(tmp_path):
+    for name in ("old", "new"):
+        with manifest.atomic_folder(tmp_path / "x") as folder:
+            (folder / name).touch()
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["new"]

@@ -60,7 +60,7 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
 
 def write(path: Path, labels: LabelSet) -> list[Problem]:
     """Write a FineDiving-Pose JSON list; frames of a published file come out as they came in."""
-    joint_records.write(path, [_record(frame) for frame in labels.frames])
+    joint_records.write(path, [record(frame) for frame in labels.frames])
     return []
 
 
@@ -81,7 +81,7 @@ def _boxed(frame: LabelledFrame, record: dict[str, Any], findings: Findings) -> 
     return given
 
 
-def _record(frame: LabelledFrame) -> dict[str, Any]:
+def record(frame: LabelledFrame) -> dict[str, Any]:
     record = joint_records.record(frame, offset=0.0)
     center, scale = _center_and_scale(frame)
     if center is None or scale is None:

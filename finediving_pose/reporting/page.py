@@ -1,0 +1,90 @@
+"""HTML pages that can be sent as one file: text, tables and pictures, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose import __version__
+from finediving_pose.manifest import write_text
+from finediving_pose.media import encode_jpeg
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass
+class Section:
+    """One part of a page, under a heading; its blocks stand in the order they were added."""
+
+    title: str
+    blocks: list[dict[str, Any]] = field(default_factory=list)
+
+    def text(self, text: str) -> None:
+        """Add a paragraph."""
+        self.blocks.append({"kind": "text", "text": text})
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> None:
+        """Add a table; numbers are set to the right, floats with three digits, None as a dash."""
+        cells = [[_cell(value) for value in row] for row in rows]
+        self.blocks.append({"kind": "table", "header": list(header), "rows": cells, "caption": caption})
+
+    def picture(self, image: NDArray[np.uint8], caption: str) -> None:
+        """Add a (H, W, 3) uint8 BGR picture; the caption also serves who cannot see it."""
+        self._image("jpeg", encode_jpeg(image, 88), caption, image.shape[1])
+
+    def plot(self, png: bytes, caption: str, width: int = 720) -> None:
+        """Add a drawing as the content of a PNG file, shown at most `width` px wide."""
+        self._image("png", png, caption, width)
+
+    def _image(self, kind: str, content: bytes, caption: str, width: int) -> None:
+        data = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+        self.blocks.append({"kind": "image", "data": data, "caption": caption, "width": width})
+
+
+@dataclass
+class Page:
+    """A page with a banner that says what is synthetic.
+
+    Attributes:
+        title: The heading.
+        notice: Shown at the top and kept in view, such as that nothing on the page is real; empty for none.
+        sections: In order.
+    """
+
+    title: str
+    notice: str = ""
+    sections: list[Section] = field(default_factory=list)
+
+    def section(self, title: str) -> Section:
+        """Add a section and return it."""
+        self.sections.append(Section(title))
+        return self.sections[-1]
+
+    def html(self) -> str:
+        """Return the page; all text is escaped."""
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+        environment = Environment(
+            loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        )
+        return environment.get_template("page.html").render(page=self, version=__version__)
+
+    def write(self, path: Path) -> None:
+        """Write the page atomically."""
+        write_text(path, self.html())
+
+
+def _cell(value: object) -> dict[str, Any]:
+    if value is None:
+        return {"text": "–", "number": True}
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return {"text": str(value), "number": False}
+    if isinstance(value, int | np.integer):
+        return {"text": f"{value:,}", "number": True}
+    return {"text": "–" if np.isnan(value) else f"{value:.3f}", "number": True}
