@@ -1,0 +1,78 @@
+"""Drawings for pages, as PNG."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> bytes:
+    """Draw named curves over a common axis and return the PNG; points that are NaN are left out.
+
+    Args:
+        series: Name to x and y values.
+        x_label, y_label: What stands at the axes, with units.
+    """
+    figure, axes = _figure(6.4, 3.0)
+    for name, (x, y) in series.items():
+        known = np.isfinite(np.asarray(y, float))
+        axes.plot(np.asarray(x)[known], np.asarray(y)[known], marker=".", label=name)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def stages(rows: Mapping[str, Sequence[int]], names: Mapping[int, str]) -> bytes:
+    """Draw the stages of dives as coloured bars over time and return the PNG.
+
+    Args:
+        rows: Dive to its sub-action id in each frame.
+        names: Sub-action id to name, for the legend.
+    """
+    figure, axes = _figure(8.0, 0.8 + 0.35 * len(rows))
+    colours = {label: f"C{i}" for i, label in enumerate(sorted({int(v) for row in rows.values() for v in row}))}
+    for place, labels in enumerate(rows.values()):
+        edges = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
+        for start, end in itertools.pairwise(edges):
+            axes.barh(place, end - start, left=start, color=colours[int(labels[start])], height=0.7)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
+    axes.set_xlabel("frame")
+    handles = [figure.axes[0].barh(0, 0, color=colour, label=names[label]) for label, colour in colours.items()]
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return _png(figure)
+
+
+def scatter(x: Sequence[float], y: Sequence[float], x_label: str, y_label: str) -> bytes:
+    """Draw points and the diagonal, with equal axes, and return the PNG."""
+    figure, axes = _figure(4.2, 4.0)
+    low, high = min(*x, *y), max(*x, *y)
+    axes.plot([low, high], [low, high], color="0.7", linewidth=1)
+    axes.scatter(x, y, s=18, alpha=0.8)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_aspect("equal")
+    axes.grid(alpha=0.3)
+    return _png(figure)
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    """Make a figure of that many inches without touching pyplot, whose state is shared."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
+    return buffer.getvalue()
