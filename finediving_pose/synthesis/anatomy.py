@@ -1,0 +1,364 @@
+"""Flesh on the bones: the round cones that make up a person, and what each is clad in.
+
+Lengths here are metres of a person 1.70 m tall. An anchor is a place in the body that follows from its points: a
+share of the way from one point to another, and then an offset (ahead, up, right) in a frame of the body. What is
+written for the right side holds for the left, mirrored.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.skeleton import JOINTS
+from finediving_pose.synthesis.body import POINT, POINTS, Build
+from finediving_pose.synthesis.look import Colour, HairStyle, Look, Sex, SuitStyle
+from finediving_pose.synthesis.solids import Array, Cones
+
+STATURE = 1.70
+Offset = tuple[float, float, float]
+
+
+class _Anchor(NamedTuple):
+    begin: str
+    end: str
+    share: float
+    frame: str = "chest"
+    offset: Offset = (0.0, 0.0, 0.0)
+
+
+class _Bead(NamedTuple):
+    """One place on a string of cones, with its radius in men and in women."""
+
+    anchor: str
+    men: float
+    women: float
+
+
+class _Part(NamedTuple):
+    region: str
+    beads: tuple[_Bead, ...]
+
+
+# Up runs from the second point to the first. The head's frame looks where the nose is, all others right along the line
+# that is named here.
+_FRAMES: dict[str, tuple[str, str, str]] = {
+    "pelvis": ("waist", "pelvis", "hip"),
+    "chest": ("thorax", "waist", "shoulder"),
+    "head": ("head_top", "upper_neck", "shoulder"),
+    "right_thigh": ("right_hip", "right_knee", "hip"),
+    "left_thigh": ("left_hip", "left_knee", "hip"),
+    "right_shin": ("right_knee", "right_ankle", "hip"),
+    "left_shin": ("left_knee", "left_ankle", "hip"),
+}
+
+
+def _head(ahead: float, up: float, right: float = 0.0) -> _Anchor:
+    """Offset from the skull's centre."""
+    return _Anchor("head_top", "upper_neck", 0.0, "head", (ahead, up - 0.080, right))
+
+
+_MIDDLE_ANCHORS: dict[str, _Anchor] = {
+    "neck_root": _Anchor("thorax", "upper_neck", 0.0, "chest", (-0.008, 0.01, 0.0)),
+    "neck_top": _head(-0.014, -0.060),
+    "skull_back": _head(-0.022, 0.0),
+    "skull_front": _head(0.018, -0.002),
+    "face": _head(0.030, -0.035),
+    "chin": _head(0.052, -0.112),
+    "nose_tip": _head(0.100, -0.050),
+    "hair_back": _head(-0.032, 0.006),
+    "hair_front": _head(0.000, 0.020),
+    "cap_back": _head(-0.024, 0.006),
+    "cap_front": _head(0.012, 0.011),
+    "bun": _head(-0.092, 0.060),
+}
+_RIGHT_ANCHORS: dict[str, _Anchor] = {
+    "hip_inside": _Anchor("right_hip", "pelvis", 0.30, "pelvis", (-0.006, 0.012, 0.0)),
+    "glute": _Anchor("right_hip", "pelvis", 0.15, "pelvis", (-0.038, -0.012, 0.0)),
+    "flank": _Anchor("pelvis", "waist", 0.25, "pelvis", (0.0, 0.0, 0.054)),
+    "waist_side": _Anchor("waist", "waist", 0.0, "pelvis", (0.0, 0.0, 0.046)),
+    "rib": _Anchor("waist", "thorax", 0.58, "chest", (0.0, 0.0, 0.054)),
+    "armpit": _Anchor("waist", "thorax", 0.84, "chest", (-0.006, 0.0, 0.066)),
+    "breast": _Anchor("waist", "thorax", 0.66, "chest", (0.046, 0.0, 0.062)),
+    "breastbone": _Anchor("waist", "thorax", 0.74, "chest", (0.044, 0.0, 0.030)),
+    "trapezius": _Anchor("thorax", "upper_neck", 0.15, "chest", (-0.018, 0.0, 0.030)),
+    "strap_front": _Anchor("waist", "thorax", 0.72, "chest", (0.088, 0.0, 0.066)),
+    "strap_top": _Anchor("thorax", "right_shoulder", 0.48, "chest", (0.0, 0.044, 0.0)),
+    "strap_back": _Anchor("waist", "thorax", 0.45, "chest", (-0.092, 0.0, 0.040)),
+    "eye": _head(0.079, -0.026, 0.031),
+    "ear": _head(-0.008, -0.034, 0.074),
+    "thigh": _Anchor("right_hip", "right_knee", 0.40, "right_thigh", (0.006, 0.0, 0.0)),
+    "low_thigh": _Anchor("right_hip", "right_knee", 0.80, "right_thigh", (0.004, 0.0, 0.0)),
+    "calf": _Anchor("right_knee", "right_ankle", 0.28, "right_shin", (-0.012, 0.0, 0.0)),
+    "low_shin": _Anchor("right_knee", "right_ankle", 0.72, "right_shin", (-0.003, 0.0, 0.0)),
+    "heel": _Anchor("right_ankle", "right_toe", -0.16, "right_shin", (0.0, -0.022, 0.0)),
+    "ball": _Anchor("right_ankle", "right_toe", 0.66),
+    "toes": _Anchor("right_ankle", "right_toe", 0.92),
+    "upper_arm": _Anchor("right_shoulder", "right_elbow", 0.42),
+    "forearm": _Anchor("right_elbow", "right_wrist", 0.24),
+    "knuckles": _Anchor("right_wrist", "right_finger", 0.45),
+    "fingers": _Anchor("right_wrist", "right_finger", 0.92),
+}
+
+_MIDDLE_PARTS: tuple[_Part, ...] = (
+    _Part("hip", (_Bead("right_hip_inside", 0.092, 0.094), _Bead("left_hip_inside", 0.092, 0.094))),
+    _Part("neck", (_Bead("neck_root", 0.060, 0.050), _Bead("neck_top", 0.056, 0.047))),
+    _Part("head", (_Bead("skull_back", 0.078, 0.074), _Bead("skull_front", 0.077, 0.073))),
+    _Part("face", (_Bead("face", 0.064, 0.060), _Bead("chin", 0.040, 0.034))),
+    _Part("face", (_Bead("skull_front", 0.030, 0.028), _Bead("nose_tip", 0.014, 0.012))),
+)
+_RIGHT_PARTS: tuple[_Part, ...] = (
+    _Part("hip", (_Bead("glute", 0.083, 0.088),)),
+    _Part("waist", (_Bead("flank", 0.093, 0.093), _Bead("waist_side", 0.089, 0.077))),
+    _Part("chest", (_Bead("waist_side", 0.089, 0.077), _Bead("rib", 0.104, 0.089), _Bead("armpit", 0.082, 0.070))),
+    _Part("chest", (_Bead("breastbone", 0.060, 0.044), _Bead("breast", 0.068, 0.058))),
+    _Part("shoulder", (_Bead("armpit", 0.082, 0.070), _Bead("right_shoulder", 0.058, 0.050))),
+    _Part("shoulder", (_Bead("trapezius", 0.056, 0.046), _Bead("right_shoulder", 0.050, 0.043))),
+    _Part("eye", (_Bead("eye", 0.0135, 0.0135),)),
+    _Part("face", (_Bead("ear", 0.019, 0.018),)),
+    _Part("thigh", (_Bead("right_hip", 0.082, 0.084), _Bead("thigh", 0.077, 0.077))),
+    _Part("knee", (_Bead("thigh", 0.077, 0.077), _Bead("low_thigh", 0.057, 0.055), _Bead("right_knee", 0.053, 0.050))),
+    _Part("shin", (_Bead("right_knee", 0.053, 0.050), _Bead("calf", 0.055, 0.052), _Bead("low_shin", 0.040, 0.037))),
+    _Part("shin", (_Bead("low_shin", 0.040, 0.037), _Bead("right_ankle", 0.035, 0.032))),
+    _Part("foot", (_Bead("heel", 0.034, 0.031), _Bead("ball", 0.032, 0.029), _Bead("toes", 0.018, 0.016))),
+    _Part("upper_arm", (_Bead("right_shoulder", 0.056, 0.048), _Bead("upper_arm", 0.048, 0.041))),
+    _Part("upper_arm", (_Bead("upper_arm", 0.048, 0.041), _Bead("right_elbow", 0.037, 0.033))),
+    _Part("forearm", (_Bead("right_elbow", 0.037, 0.033), _Bead("forearm", 0.042, 0.036))),
+    _Part("forearm", (_Bead("forearm", 0.042, 0.036), _Bead("right_wrist", 0.026, 0.023))),
+    _Part("hand", (_Bead("right_wrist", 0.027, 0.024), _Bead("knuckles", 0.034, 0.030))),
+    _Part("hand", (_Bead("knuckles", 0.034, 0.030), _Bead("fingers", 0.016, 0.014))),
+)
+_HAIR_PARTS: dict[str, tuple[_Part, ...]] = {
+    "bald": (),
+    "short": (_Part("hair", (_Bead("hair_back", 0.080, 0.078), _Bead("hair_front", 0.079, 0.077))),),
+    "bun": (
+        _Part("hair", (_Bead("hair_back", 0.079, 0.077), _Bead("hair_front", 0.078, 0.076))),
+        _Part("hair", (_Bead("bun", 0.040, 0.042),)),
+    ),
+    "cap": (_Part("hair", (_Bead("cap_back", 0.081, 0.079), _Bead("cap_front", 0.080, 0.078))),),
+}
+_STRAPS = (
+    _Part("strap", (_Bead("strap_front", 0.014, 0.014), _Bead("strap_top", 0.013, 0.013))),
+    _Part("strap", (_Bead("strap_top", 0.013, 0.013), _Bead("strap_back", 0.014, 0.014))),
+)
+_COVERED: dict[SuitStyle, dict[str, str]] = {
+    "briefs": {"hip": "suit"},
+    "jammers": {"hip": "suit", "thigh": "suit"},
+    "one_piece": dict.fromkeys(("hip", "waist", "chest", "strap"), "suit"),
+    "clothes": {
+        **dict.fromkeys(("waist", "chest", "shoulder", "upper_arm"), "top"),
+        **dict.fromkeys(("hip", "thigh", "knee", "shin"), "bottom"),
+        "foot": "shoes",
+    },
+}
+_TONES: dict[str, Offset] = {
+    "face": (1.00, 1.02, 1.06),
+    "head": (1.00, 1.02, 1.04),
+    "hand": (0.90, 0.94, 1.00),
+    "foot": (0.88, 0.92, 0.98),
+    "knee": (0.96, 0.97, 1.00),
+    "neck": (0.96, 0.96, 0.98),
+}
+"""Factors of the skin's blue, green and red."""
+_GLOSS = {"skin": 46.0, "suit": 26.0, "cloth": 4.0}
+_EYE: Colour = (34, 36, 44)
+_THICKNESS = {bead.anchor: bead for part in _MIDDLE_PARTS + _RIGHT_PARTS for bead in part.beads} | {
+    "pelvis": _Bead("pelvis", 0.092, 0.094),
+    "thorax": _Bead("thorax", 0.080, 0.070),
+    "upper_neck": _Bead("upper_neck", 0.056, 0.047),
+    "head_top": _Bead("head_top", 0.040, 0.040),
+}
+"""By joint, the right side's for both."""
+
+
+class Person(NamedTuple):
+    """One person at S instants as N = S·M cones, instants slowest.
+
+    Attributes:
+        cones: N of them.
+        instant: (N,) which instant each belongs to.
+        frame: (N, 3, 3) float32, rows ahead, up and right of the trunk near each cone, in view coordinates.
+        covering: What of the M cones is seen as what.
+    """
+
+    cones: Cones
+    instant: NDArray[np.intp]
+    frame: Array
+    covering: Covering
+
+
+class Covering(NamedTuple):
+    """Colours of M cones.
+
+    Attributes:
+        colour: (M, 3) float32 BGR.
+        stripe: (M, 3) float32 BGR, on the sides of the body.
+        bare: (M, 3) float32 BGR, beyond the neckline of swimwear; equal to `colour` where there is none.
+        gloss: (M,) float32, strength of the highlight.
+        patterned: Whether `stripe` or `bare` differ from `colour` anywhere.
+    """
+
+    colour: Array
+    stripe: Array
+    bare: Array
+    gloss: Array
+    patterned: bool
+
+
+class _Recipe(NamedTuple):
+    """How anchors and cones follow from the points of one sex, hair and suit style.
+
+    Attributes:
+        weights: (A, P), anchors as sums of points.
+        offsets: (A, 3) and `frames` (A,): what is added, in which frame.
+        begin, end: (M,) anchors of each cone.
+        radii: (M, 2) m.
+        regions: Of each cone.
+    """
+
+    weights: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    frames: NDArray[np.intp]
+    begin: NDArray[np.intp]
+    end: NDArray[np.intp]
+    radii: NDArray[np.float64]
+    regions: tuple[str, ...]
+
+
+def flesh_out(instants: NDArray[np.floating], scale: float, build: Build, look: Look) -> Person:
+    """Return the cones of a person.
+
+    Args:
+        instants: (S, P, 3) px, body.POINTS in view coordinates.
+        scale: px per metre.
+        build: Sex, stature and girth.
+        look: Decides hair, suit and colours.
+    """
+    recipe = _recipe(build.sex, look.hair_style, look.suit_style)
+    unit = scale * build.stature / STATURE
+    frames = _frames(instants)
+    offsets = np.einsum("ac,sacd->sad", recipe.offsets * unit, frames[:, recipe.frames])
+    anchors = recipe.weights @ instants + offsets
+    radii = recipe.radii * (unit * build.girth)
+    drawn = np.flatnonzero(radii.max(axis=1) > 0.5)  # what is smaller than a pixel is left out
+    count, size = len(instants), len(drawn)
+    cones = Cones.between(
+        anchors[:, recipe.begin[drawn]].reshape(-1, 3),
+        anchors[:, recipe.end[drawn]].reshape(-1, 3),
+        np.tile(radii[drawn, 0], count),
+        np.tile(radii[drawn, 1], count),
+    )
+    trunk = frames[:, list(_FRAMES).index("chest")].astype(np.float32)
+    covering = _covering(tuple(recipe.regions[i] for i in drawn), look)
+    return Person(cones, np.repeat(np.arange(count), size), np.repeat(trunk, size, axis=0), covering)
+
+
+def joint_radii(scale: float, build: Build) -> Array:
+    """Return the thickness of the body at the joints, (16,) px in the order of skeleton.JOINTS."""
+    unit = scale * build.stature / STATURE * build.girth
+    beads = [_THICKNESS[joint.replace("left_", "right_")] for joint in JOINTS]
+    return np.array([getattr(bead, build.sex) * unit for bead in beads], np.float32)
+
+
+def _frames(instants: Array) -> Array:
+    """Return (S, F, 3, 3), rows ahead, up and right in view coordinates, in the order of _FRAMES."""
+    up = _unit(_between(instants, *zip(*((begin, end) for begin, end, _ in _FRAMES.values()), strict=True)))
+    right = _between(instants, *zip(*((f"right_{p}", f"left_{p}") for _, _, p in _FRAMES.values()), strict=True))
+    head = list(_FRAMES).index("head")
+    # View coordinates are left-handed (y points down), so that right x up is ahead.
+    right[:, head] = np.cross(up[:, head], _between(instants, ("nose",), ("upper_neck",))[:, 0])
+    ahead = _unit(np.cross(right, up))
+    return np.stack([ahead, up, np.cross(up, ahead)], axis=2)
+
+
+def _between(instants: Array, to: tuple[str, ...], start: tuple[str, ...]) -> Array:
+    return instants[:, [POINT[name] for name in to]] - instants[:, [POINT[name] for name in start]]
+
+
+def _unit(vectors: Array) -> Array:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
+
+
+@cache
+def _recipe(sex: Sex, hair_style: HairStyle, suit_style: SuitStyle) -> _Recipe:
+    parts = _MIDDLE_PARTS + _both(_RIGHT_PARTS) + _HAIR_PARTS[hair_style]
+    if suit_style == "one_piece":
+        parts += _both(_STRAPS)
+    anchors = _anchors()
+    weights = np.zeros((len(anchors), len(POINTS)))
+    for row, anchor in zip(weights, anchors.values(), strict=True):
+        row[POINT[anchor.begin]] += 1.0 - anchor.share
+        row[POINT[anchor.end]] += anchor.share
+    cones = [(part.region, *ends) for part in parts for ends in _strung(part.beads)]
+    place, frame = list(anchors).index, list(_FRAMES).index
+    return _Recipe(
+        weights,
+        np.array([anchor.offset for anchor in anchors.values()]),
+        np.array([frame(anchor.frame) for anchor in anchors.values()]),
+        np.array([place(start.anchor) for _, start, _ in cones]),
+        np.array([place(end.anchor) for _, _, end in cones]),
+        np.array([[getattr(start, sex), getattr(end, sex)] for _, start, end in cones]),
+        tuple(region for region, _, _ in cones),
+    )
+
+
+def _strung(beads: tuple[_Bead, ...]) -> list[tuple[_Bead, _Bead]]:
+    """Return the ends of a string's cones; a single bead is a ball."""
+    return list(pairwise(beads)) or [(beads[0], beads[0])]
+
+
+@cache
+def _anchors() -> dict[str, _Anchor]:
+    """Return every anchor by name: the body's points themselves, then those that follow from them."""
+    points = {name: _Anchor(name, name, 0.0) for name in POINTS}
+    right = {f"right_{name}": anchor for name, anchor in _RIGHT_ANCHORS.items()}
+    left = {_left(name): _mirrored(anchor) for name, anchor in right.items()}
+    return points | _MIDDLE_ANCHORS | right | left
+
+
+def _mirrored(anchor: _Anchor) -> _Anchor:
+    ahead, up, right = anchor.offset
+    return _Anchor(_left(anchor.begin), _left(anchor.end), anchor.share, _left(anchor.frame), (ahead, up, -right))
+
+
+def _both(parts: tuple[_Part, ...]) -> tuple[_Part, ...]:
+    """Name the right side's own anchors, and add the left side."""
+    named = tuple(
+        part._replace(beads=tuple(bead._replace(anchor=_right(bead.anchor)) for bead in part.beads)) for part in parts
+    )
+    left = tuple(
+        part._replace(beads=tuple(bead._replace(anchor=_left(bead.anchor)) for bead in part.beads)) for part in named
+    )
+    return named + left
+
+
+def _right(name: str) -> str:
+    return f"right_{name}" if name in _RIGHT_ANCHORS else name
+
+
+def _left(name: str) -> str:
+    return name.replace("right_", "left_")
+
+
+def _covering(regions: tuple[str, ...], look: Look) -> Covering:
+    colour, stripe, bare, gloss = (np.zeros((len(regions), n), np.float32) for n in (3, 3, 3, 1))
+    for i, region in enumerate(regions):
+        skin = _skin(region, look)
+        cloth = _COVERED[look.suit_style].get(region)
+        own = {"hair": look.hair, "eye": _EYE}.get(region, getattr(look, cloth) if cloth else skin)
+        colour[i] = stripe[i] = bare[i] = own
+        if cloth in ("suit", "bottom"):
+            stripe[i] = look.accent
+        if cloth == "suit" and region == "chest":
+            bare[i] = skin
+        gloss[i] = _GLOSS["cloth" if look.suit_style == "clothes" else "suit" if cloth else "skin"]
+    patterned = bool((stripe != colour).any() or (bare != colour).any())
+    return Covering(colour, stripe, bare, gloss[:, 0], patterned)
+
+
+def _skin(region: str, look: Look) -> NDArray[np.float64]:
+    return np.clip(np.multiply(look.skin, _TONES.get(region, (1.0, 1.0, 1.0))), 0.0, 255.0)

@@ -1,0 +1,186 @@
+"""People painted as shaded solids into a picture. Colours are BGR; pixel centres lie at integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.skeleton import NUM_JOINTS
+from finediving_pose.synthesis.anatomy import Person, flesh_out, joint_radii
+from finediving_pose.synthesis.body import Build
+from finediving_pose.synthesis.look import Light, Look, draw_clothed_look, draw_look
+from finediving_pose.synthesis.solids import Array, Grid, Raster, hidden, rasterise, touch
+
+__all__ = ["Coverage", "Light", "Look", "draw_clothed_look", "draw_look", "paint_figure"]
+
+Image = NDArray[np.uint8]
+
+_CREASE = 0.05  # m, how far around a place its neighbours shade it
+_CREASE_DARKENS = 0.42
+_STRIPE = 0.86  # how sidewards a surface must face to carry the stripe of a suit
+_NECKLINE = (0.55, 0.40)  # share of a chest cone that a suit covers, and what facing ahead adds to it
+_GLOSS_EXPONENT = 4  # squarings of the highlight
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a painted figure covers.
+
+    Attributes:
+        box: (4,) float64 px, x1, y1, x2, y2: first and last painted column and row; NaN where nothing was painted.
+        visible: (16,) bool, which joints of the first instant no other part of the body hides, whether or not they
+            lie within the picture.
+    """
+
+    box: NDArray[np.float64]
+    visible: NDArray[np.bool_]
+
+
+def paint_figure(
+    picture: Image,
+    instants: NDArray[np.floating[Any]],
+    scale: float,
+    build: Build,
+    look: Look,
+    light: Light,
+    water_line: float | None = None,
+) -> Coverage:
+    """Paint one person into a picture, blurred by their own motion.
+
+    Args:
+        picture: (H, W, 3) uint8 BGR, changed in place.
+        instants: (S, P, 3) px, the body's points (body.POINTS) at S instants of the exposure, all weighing the same,
+            in view coordinates: x right, y down, z toward the camera (larger = nearer).
+        scale: px per metre at the person.
+        build: Sex, stature and girth.
+        look: Colours of skin, hair and what is worn.
+        light: Where it comes from and how strong it is.
+        water_line: y in px from which on the body is hidden; None = it is all above the water.
+    """
+    joints = np.asarray(instants[0, :NUM_JOINTS], np.float32)
+    person = flesh_out(np.asarray(instants, np.float64), scale, build, look)
+    first = person.cones.take(person.instant == 0)
+    visible = ~hidden(joints, joint_radii(scale, build), first)
+    bottom = picture.shape[0] if water_line is None else min(picture.shape[0], int(np.ceil(water_line)))
+    grid = _grid(person, len(instants), picture.shape[1], bottom)
+    if grid is None:
+        return Coverage(np.full(4, np.nan), visible)
+    raster = rasterise(person.cones, person.instant, grid)
+    painted = _layer(person, raster, grid, scale, light)
+    return Coverage(_composite(picture, painted, grid), visible)
+
+
+def _grid(person: Person, count: int, width: int, height: int) -> Grid | None:
+    """Return the samples for the part of a figure that lies within the picture, None where there is none."""
+    low, high = person.cones.bounds()
+    left, top = np.maximum(np.floor(low.min(axis=0)) - 1, 0).astype(int).tolist()
+    right, bottom = np.minimum(np.ceil(high.max(axis=0)) + 2, (width, height)).astype(int).tolist()
+    if right <= left or bottom <= top:
+        return None
+    # A still picture has four samples in each pixel; of a moving one each instant has a sample elsewhere in it.
+    places = (np.arange(count) + 0.5) / count - 0.5
+    shift = np.stack([places, np.roll(places, -(count // 2))], axis=1).astype(np.float32)
+    return Grid(left, top, right - left, bottom - top, 2 if count == 1 else 1, shift)
+
+
+def _layer(person: Person, raster: Raster, grid: Grid, scale: float, light: Light) -> Array:
+    """Return (h, w, 4) float32: colour times cover, and cover, over all samples of each pixel."""
+    import cv2
+
+    cover = np.clip(raster.cover, 0, 1)
+    samples = np.flatnonzero(cover)
+    layer = np.zeros((cover.size, 4), np.float32)
+    layer[:, 3] = cover.ravel()
+    shaded = _shade(person, raster, samples, grid, light)
+    shaded *= (1 - _creases(raster, scale * grid.fine).ravel()[samples, None]) * layer[samples, 3:]
+    layer[samples, :3] = shaded
+    mean = layer.reshape(*grid.shape, 4).mean(axis=0)
+    if grid.fine > 1:
+        mean = cv2.resize(mean, (grid.width, grid.height), interpolation=cv2.INTER_AREA)
+    return np.asarray(mean)
+
+
+def _shade(person: Person, raster: Raster, samples: NDArray[np.intp], grid: Grid, light: Light) -> Array:
+    """Return the colours (K, 3) float32 of the samples (K,), counted through the flattened raster."""
+    owner = raster.owner.ravel()[samples]
+    picture, row, column = np.unravel_index(samples, grid.shape)
+    first = grid.first()[picture]
+    x = first[:, 0] + column.astype(np.float32) / np.float32(grid.fine)
+    y = first[:, 1] + row.astype(np.float32) / np.float32(grid.fine)
+    cone = person.cones.take(owner)
+    met = touch(cone, x, y)
+    normal = np.stack(
+        [
+            met.along * cone.ex - met.across * cone.ey,
+            met.along * cone.ey + met.across * cone.ex,
+            np.sqrt(np.maximum(met.height2, 0)),
+        ]
+    )
+    normal /= np.sqrt((normal * normal).sum(axis=0))
+    return _lit(_colours(person, owner, met.share, normal), _gloss(person, owner), normal, light)
+
+
+def _colours(person: Person, owner: NDArray[np.int32], share: Array, normal: Array) -> Array:
+    part = owner % len(person.covering.colour)
+    colour = person.covering.colour[part]
+    if person.covering.patterned:
+        frame = person.frame[owner]
+        ahead = (frame[:, 0].T * normal).sum(axis=0)
+        aside = np.abs((frame[:, 2].T * normal).sum(axis=0))
+        reach, slope = _NECKLINE
+        colour = np.where((aside > _STRIPE)[:, None], person.covering.stripe[part], colour)
+        colour = np.where((share > reach + slope * ahead)[:, None], person.covering.bare[part], colour)
+    return colour
+
+
+def _gloss(person: Person, owner: NDArray[np.int32]) -> Array:
+    return person.covering.gloss[owner % len(person.covering.gloss)]
+
+
+def _lit(colour: Array, gloss: Array, normal: Array, light: Light) -> Array:
+    """Return `colour` (K, 3) under the light, for unit normals (3, K)."""
+    lamp = np.asarray(light.direction, np.float32)
+    facing = np.maximum(0.85 * (lamp @ normal) + 0.15, 0)  # a lamp is never a point: light wraps around a little
+    sky = 0.88 - 0.12 * normal[1]
+    rim = 0.12 * (1 - normal[2]) ** 3
+    halfway = lamp + np.array([0, 0, 1], np.float32)
+    shine = np.maximum((halfway / np.linalg.norm(halfway)).astype(np.float32) @ normal, 0)
+    for _ in range(_GLOSS_EXPONENT):
+        shine *= shine
+    tint = np.array(light.colour, np.float32) / 255
+    brightness = light.ambient * sky + light.diffuse * (facing + rim)
+    return np.asarray((colour * brightness[:, None] + (gloss * shine)[:, None]) * tint, np.float32)
+
+
+def _creases(raster: Raster, scale: float) -> Array:
+    """Return (S, h, w) how much each sample is darkened by what stands out around it."""
+    import cv2
+
+    size = 2 * max(1, round(_CREASE * scale)) + 1
+    reach = _CREASE * scale * 1.5
+    dark = np.empty_like(raster.depth)
+    for depth, cover, out in zip(raster.depth, raster.cover, dark, strict=True):
+        inside = (cover > 0.5).astype(np.float32)
+        around = cv2.blur(np.dstack([depth * inside, inside]), (size, size))
+        out[:] = around[..., 0] / np.maximum(around[..., 1], 1e-3) - depth
+    return np.clip(dark / np.float32(reach), 0, 1) * np.float32(_CREASE_DARKENS)
+
+
+def _composite(picture: Image, layer: Array, grid: Grid) -> NDArray[np.float64]:
+    """Lay the layer over the picture; return the box of what was painted."""
+    place = (slice(grid.top, grid.top + grid.height), slice(grid.left, grid.left + grid.width))
+    window = picture[place]
+    mixed = window * (1 - layer[..., 3:])
+    mixed += layer[..., :3]
+    mixed += 0.5
+    np.minimum(mixed, 255, out=mixed)
+    window[:] = mixed.astype(np.uint8)
+    painted = layer[..., 3] > 0
+    columns, rows = np.flatnonzero(painted.any(axis=0)), np.flatnonzero(painted.any(axis=1))
+    if not len(columns):
+        return np.full(4, np.nan)
+    box = (grid.left + columns[0], grid.top + rows[0], grid.left + columns[-1], grid.top + rows[-1])
+    return np.array(box, np.float64)

@@ -1,0 +1,237 @@
+"""Round cones seen along the view axis: what is nearest at each sample, and where on its surface.
+
+View coordinates are px: x to the right, y down, z toward the camera, larger is nearer; lines of sight are parallel.
+A round cone is what a ball sweeps that moves along a segment while its radius changes evenly. Pixel centres lie at
+integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+_GROUP = 12  # cones rasterised at once, in tiles of one size
+_OUTSIDE = 1e3  # px of depth that a sample loses per px² outside the outline, so that every inside comes before it
+_SHORT = 1e-3  # px
+_SOFT = 0.5  # samples on either side of an outline over which cover falls from 1 to 0
+
+
+@dataclass(frozen=True)
+class Cones:
+    """N round cones, float32, each array (N,): start, direction in the picture, extent and radii.
+
+    Attributes:
+        x, y, z: Start, px.
+        ex, ey: Unit direction of the axis in the picture.
+        length: Of the axis in the picture, px; at least 0.001.
+        dz: How much nearer the end is than the start, px.
+        lean: dz / (length · length in space): how fast height moves the touched place along the axis.
+        radius: At the start, px.
+        taper: Radius at the end less radius at the start, px.
+    """
+
+    x: Array
+    y: Array
+    z: Array
+    ex: Array
+    ey: Array
+    length: Array
+    dz: Array
+    lean: Array
+    radius: Array
+    taper: Array
+
+    @classmethod
+    def between(cls, start: Array, end: Array, radius_start: Array, radius_end: Array) -> Cones:
+        """Return the cones from `start` to `end` (N, 3) px with radii (N,) px."""
+        axis = end - start
+        axis[np.hypot(axis[:, 0], axis[:, 1]) < _SHORT, 0] = _SHORT  # a ball, or seen end on: any direction will do
+        flat = np.hypot(axis[:, 0], axis[:, 1])
+        direction = axis[:, :2] / flat[:, None]
+        lean = axis[:, 2] / (flat * np.hypot(flat, axis[:, 2]))
+        parts = (*start.T, *direction.T, flat, axis[:, 2], lean, radius_start, radius_end - radius_start)
+        return cls(*(np.ascontiguousarray(part, np.float32) for part in parts))
+
+    def take(self, index: Any) -> Cones:
+        """Return the cones that `index` picks; its shape becomes theirs."""
+        return Cones(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def bounds(self) -> tuple[Array, Array]:
+        """Return the outlines' least and greatest x, y: two (N, 2) px."""
+        start = np.stack([self.x, self.y], axis=1)
+        end = start + np.stack([self.ex, self.ey], axis=1) * self.length[:, None]
+        near, far = self.radius[:, None], (self.radius + self.taper)[:, None]
+        return np.minimum(start - near, end - far), np.maximum(start + near, end + far)
+
+
+class Touch(NamedTuple):
+    """Where lines of sight meet a cone.
+
+    Attributes:
+        share: Where along the axis, 0 = start, 1 = end.
+        along, across: From the axis, in the picture along and across it, px.
+        height2: Square of the height over the axis in px²; negative outside the outline.
+        radius: Of the ball there, px.
+    """
+
+    share: Array
+    along: Array
+    across: Array
+    height2: Array
+    radius: Array
+
+
+def touch(cone: Cones, x: Array, y: Array) -> Touch:
+    """Meet lines of sight at `x`, `y` px with cones; all arrays broadcast."""
+    dx, dy = x - cone.x, y - cone.y
+    along = dx * cone.ex + dy * cone.ey
+    across = dy * cone.ex - dx * cone.ey
+    across2 = across * across
+    share: Array = along / cone.length
+    # A leaning axis is met beside the place under the line of sight: by its height there times the slope.
+    radius: Array = _unit(share) * cone.taper
+    radius += cone.radius
+    radius *= radius
+    radius -= across2
+    np.sqrt(np.maximum(radius, 0, out=radius), out=radius)
+    radius *= cone.lean
+    share += radius
+    _unit(share, out=share)
+    np.multiply(share, cone.taper, out=radius)
+    radius += cone.radius
+    along -= share * cone.length
+    height2 = radius * radius
+    height2 -= across2
+    height2 -= along * along
+    return Touch(share, along, across, height2, radius)
+
+
+class Raster(NamedTuple):
+    """What is seen at each sample of S pictures of the same window.
+
+    Attributes:
+        depth: (S, h, w) float32 px, z of the nearest surface; very negative where there is none.
+        owner: (S, h, w) int32, the cone that is nearest, -1 = none.
+        cover: (S, h, w) float32, 0 outside the figure's outline to 1 inside.
+    """
+
+    depth: Array
+    owner: NDArray[np.int32]
+    cover: Array
+
+
+class Grid(NamedTuple):
+    """Where the samples of S pictures lie: `fine` x `fine` in each of height × width px.
+
+    Attributes:
+        left, top: First pixel.
+        width, height: In px.
+        fine: Samples per px in each direction.
+        shift: (S, 2) float32 px, by how much each picture's samples are displaced.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    fine: int
+    shift: Array
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return len(self.shift), self.height * self.fine, self.width * self.fine
+
+    def first(self) -> Array:
+        """Return x, y of the first sample of each picture, (S, 2) px."""
+        corner = np.array([self.left, self.top], np.float32) - np.float32((self.fine - 1) / (2 * self.fine))
+        return corner + self.shift
+
+
+def rasterise(cones: Cones, picture: NDArray[np.intp], grid: Grid) -> Raster:
+    """Find the nearest cone at every sample.
+
+    Args:
+        cones: N cones.
+        picture: (N,) which of the S pictures each belongs to.
+        grid: Where to look.
+    """
+    raster = Raster(
+        np.full(grid.shape, -1e9, np.float32), np.full(grid.shape, -1, np.int32), np.zeros(grid.shape, np.float32)
+    )
+    first = grid.first()[picture]
+    least, greatest = ((bound - first) * grid.fine for bound in cones.bounds())
+    low = np.maximum(np.ceil(least - _SOFT).astype(np.intp), 0)
+    high = np.minimum(np.floor(greatest + _SOFT).astype(np.intp) + 1, (grid.shape[2], grid.shape[1]))
+    extent = high - low
+    seen = np.flatnonzero((extent > 0).all(axis=1))
+    order = seen[np.argsort(extent[seen].prod(axis=1), kind="stable")]
+    for k in range(0, len(order), _GROUP):
+        group = order[k : k + _GROUP]
+        _rasterise_tiles(cones, group, picture, low[group], extent[group], first[group], grid.fine, raster)
+    return raster
+
+
+def _rasterise_tiles(
+    cones: Cones,
+    group: NDArray[np.intp],
+    picture: NDArray[np.intp],
+    corner: NDArray[np.intp],
+    extent: NDArray[np.intp],
+    first: Array,
+    fine: int,
+    raster: Raster,
+) -> None:
+    width, height = extent.max(axis=0)
+    x = (first[:, :1] + (corner[:, :1] + np.arange(width)) / np.float32(fine)).astype(np.float32)[:, None, :]
+    y = (first[:, 1:] + (corner[:, 1:] + np.arange(height)) / np.float32(fine)).astype(np.float32)[:, :, None]
+    cone = cones.take(group[:, None, None])
+    met = touch(cone, x, y)
+    cover = met.height2 / met.radius
+    cover *= np.float32(0.5 * fine)
+    cover += np.float32(0.5)
+    depth = np.sqrt(np.maximum(met.height2, 0))
+    depth += met.share * cone.dz
+    depth += cone.z
+    depth += np.minimum(met.height2, 0, out=met.height2) * np.float32(_OUTSIDE)
+    for i, index in enumerate(group):
+        (left, top), (wide, high) = corner[i], extent[i]
+        place = (picture[index], slice(top, top + high), slice(left, left + wide))
+        tile = depth[i, :high, :wide]
+        seen = raster.depth[place]
+        np.copyto(raster.owner[place], index, where=tile > seen)
+        np.maximum(seen, tile, out=seen)
+        covered = raster.cover[place]
+        np.maximum(covered, cover[i, :high, :wide], out=covered)
+
+
+def hidden(points: Array, radii: Array, cones: Cones) -> NDArray[np.bool_]:
+    """Tell which points (P, 3) px have something nearer in front of them.
+
+    A point is hidden by a cone that does not contain it and whose surface before it is nearer by more than the
+    point's own radius (P,) px.
+
+    Returns:
+        (P,) bool.
+    """
+    x, y, z = (points[:, i, None] for i in range(3))
+    met = touch(cones, x, y)
+    surface = np.sqrt(np.maximum(met.height2, 0)) + met.share * cones.dz + cones.z
+    before = (met.height2 > 0) & (surface > z + radii[:, None])
+    return np.asarray((before & ~_contains(cones, x, y, z)).any(axis=1))
+
+
+def _contains(cone: Cones, x: Array, y: Array, z: Array) -> NDArray[np.bool_]:
+    dx, dy, dz = x - cone.x, y - cone.y, z - cone.z
+    along, across = dx * cone.ex + dy * cone.ey, dy * cone.ex - dx * cone.ey
+    share = _unit((along * cone.length + dz * cone.dz) / (cone.length**2 + cone.dz**2))
+    away2 = (along - share * cone.length) ** 2 + across**2 + (dz - share * cone.dz) ** 2
+    return np.asarray(away2 <= (cone.radius + share * cone.taper) ** 2)
+
+
+def _unit(share: Array, out: Array | None = None) -> Array:
+    share = np.maximum(share, 0, out=out)
+    return np.minimum(share, 1, out=share)
