@@ -1,0 +1,186 @@
+"""What labels alone reach, without a look at any picture: the floors that a model has to pass.
+
+Every function takes the training dives and the dives in question (queries), and gives one prediction a query.
+A query whose dive number was never trained on is treated as an average dive of all.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.datasets.finediving import FineDive, frame_count, sampled_transitions, text_key
+from finediving_pose.media import SAMPLES
+from finediving_pose.records import Dive
+from finediving_pose.score_metrics import score_figures, stage_figures
+
+FloatArray = NDArray[np.floating[Any]]
+
+EXEMPLARS = 10
+SHRINKAGE = 5.0
+"""As many average dives are mixed into the mean of a dive number, so that rare numbers do not overfit."""
+
+TYPICAL_TRANSITIONS = (28, 62)
+"""The median transitions of FineDiving's training dives, in the 96 sampled frames."""
+
+NUMBER_MEAN = "mean of the dive number"
+SHRUNK_COMPLETENESS = "shrunk completeness of the number × DD"
+SAME_NUMBER = f"{EXEMPLARS} exemplars of the number, δ = 0"
+RANDOM = f"{EXEMPLARS} random exemplars, δ = 0"
+NUMBER_TRANSITIONS = "median transitions of the number"
+CONSTANT_TRANSITIONS = f"constant transitions {TYPICAL_TRANSITIONS}"
+
+
+def number_mean(train: Sequence[Dive], queries: Sequence[Dive]) -> FloatArray:
+    """Predict the mean score of the training dives of the same number: (N,) points."""
+    everything = float(_scores(train).mean())
+    means = {number: float(_scores(dives).mean()) for number, dives in _by_number(train).items()}
+    return np.array([means.get(_number(query), everything) for query in queries])
+
+
+def shrunk_completeness(train: Sequence[Dive], queries: Sequence[Dive], shrinkage: float = SHRINKAGE) -> FloatArray:
+    """Predict completeness × DD: (N,) points.
+
+    Completeness is score / DD. That of a number with n training dives is (sum + s·m) / (n + s), with m the mean of
+    all training dives and s the shrinkage: n / (n + s) of its own mean.
+    """
+    everything = float(_completeness(train).mean())
+    shrunk = {}
+    for number, dives in _by_number(train).items():
+        own = _completeness(dives)
+        shrunk[number] = (float(own.sum()) + shrinkage * everything) / (len(own) + shrinkage)
+    return np.array([shrunk.get(_number(query), everything) * _difficulty(query) for query in queries])
+
+
+def same_number_exemplars(
+    train: Sequence[Dive], queries: Sequence[Dive], seed: int = 0, exemplars: int = EXEMPLARS
+) -> FloatArray:
+    """Predict the mean score of up to `exemplars` distinct dives of the number, as if each difference were 0.
+
+    The draw depends on the seed and on the query's key, not on the other queries: (N,) points.
+    """
+    pools = _by_number(train)
+    return np.array([_mean_of_some(pools.get(_number(query), train), query, seed, exemplars) for query in queries])
+
+
+def random_exemplars(
+    train: Sequence[Dive], queries: Sequence[Dive], seed: int = 0, exemplars: int = EXEMPLARS
+) -> FloatArray:
+    """Predict the mean score of `exemplars` training dives of any number: (N,) points; drawn as above."""
+    return np.array([_mean_of_some(train, query, seed, exemplars) for query in queries])
+
+
+def number_transitions(train: Sequence[Dive], queries: Sequence[Dive]) -> FloatArray:
+    """Predict the median transitions of the number: (N, 2) of the 96 sampled frames, halves where n is even."""
+    everything = np.median(true_transitions(train), axis=0)
+    medians = {number: np.median(true_transitions(dives), axis=0) for number, dives in _by_number(train).items()}
+    return np.array([medians.get(_number(query), everything) for query in queries])
+
+
+def true_transitions(dives: Iterable[Dive]) -> FloatArray:
+    """Return (N, 2): the first of the 96 sampled frames of flight and of entry."""
+    return np.array([_sampled(dive) for dive in dives], dtype=np.float64).reshape(-1, 2)
+
+
+def floors(
+    dives: Iterable[Dive | FineDive],
+    train: Iterable[tuple[str, Any]],
+    test: Iterable[tuple[str, Any]],
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Return what every baseline reaches on the test dives.
+
+    Args:
+        dives: All dives. Those without a number, score or DD are left out of the scores, those without transitions
+            out of the stages.
+        train, test: Keys (match, dive).
+        seed: Of the draws of exemplars.
+
+    Returns:
+        By baseline the figures of :func:`score_metrics.score_figures` or :func:`score_metrics.stage_figures`; one
+        that is not defined is left out, and so is a baseline without dives.
+    """
+    records = {dive.key: dive.dive if isinstance(dive, FineDive) else dive for dive in dives}
+    training, testing = ([records[key] for key in map(text_key, keys) if key in records] for keys in (train, test))
+    scored = _score_floors(_having(training, _is_scored), _having(testing, _is_scored), seed)
+    return {**scored, **_stage_floors(_having(training, _is_staged), _having(testing, _is_staged))}
+
+
+def _score_floors(train: Sequence[Dive], test: Sequence[Dive], seed: int) -> dict[str, dict[str, float]]:
+    if not train or not test:
+        return {}
+    predicted = {
+        NUMBER_MEAN: number_mean(train, test),
+        SHRUNK_COMPLETENESS: shrunk_completeness(train, test),
+        SAME_NUMBER: same_number_exemplars(train, test, seed),
+        RANDOM: random_exemplars(train, test, seed),
+    }
+    true, numbers = _scores(test), [_number(dive) for dive in test]
+    return {name: _defined(score_figures(scores, true, numbers)) for name, scores in predicted.items()}
+
+
+def _stage_floors(train: Sequence[Dive], test: Sequence[Dive]) -> dict[str, dict[str, float]]:
+    if not train or not test:
+        return {}
+    predicted = {
+        NUMBER_TRANSITIONS: number_transitions(train, test),
+        CONSTANT_TRANSITIONS: np.tile(np.array(TYPICAL_TRANSITIONS, np.float64), (len(test), 1)),
+    }
+    true = true_transitions(test)
+    return {name: _defined(stage_figures(frames, true, SAMPLES)) for name, frames in predicted.items()}
+
+
+def _defined(figures: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in figures.items() if np.isfinite(value)}
+
+
+def _having(dives: Iterable[Dive], condition: Callable[[Dive], bool]) -> list[Dive]:
+    return [dive for dive in dives if condition(dive)]
+
+
+def _is_scored(dive: Dive) -> bool:
+    return dive.score is not None and bool(dive.dive_number) and bool(dive.difficulty)
+
+
+def _is_staged(dive: Dive) -> bool:
+    return bool(dive.dive_number) and len(dive.transitions or ()) == 2 and frame_count(dive) is not None
+
+
+def _by_number(dives: Iterable[Dive]) -> dict[str, list[Dive]]:
+    groups: dict[str, list[Dive]] = {}
+    for dive in dives:
+        groups.setdefault(_number(dive), []).append(dive)
+    return groups
+
+
+def _number(dive: Dive) -> str:
+    return (dive.dive_number or "").lower()
+
+
+def _difficulty(dive: Dive) -> float:
+    return dive.difficulty if dive.difficulty is not None else float("nan")
+
+
+def _scores(dives: Iterable[Dive]) -> FloatArray:
+    return np.array([dive.score for dive in dives], dtype=np.float64)
+
+
+def _completeness(dives: Sequence[Dive]) -> FloatArray:
+    return _scores(dives) / np.array([_difficulty(dive) for dive in dives])
+
+
+def _sampled(dive: Dive) -> tuple[int, ...]:
+    frames = frame_count(dive)
+    assert frames is not None, dive.key
+    assert dive.transitions is not None, dive.key
+    return sampled_transitions(dive.transitions, frames)
+
+
+def _mean_of_some(pool: Sequence[Dive], query: Dive, seed: int, exemplars: int) -> float:
+    rng = np.random.default_rng([seed, zlib.crc32("/".join(query.key).encode())])
+    chosen = rng.permutation(len(pool))[:exemplars]
+    return float(_scores([pool[place] for place in chosen]).mean())
