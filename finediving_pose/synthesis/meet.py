@@ -1,0 +1,262 @@
+"""An invented diving meet: who dives what, when, how well, and what the judges say. All follows from one seed.
+
+Planning a meet draws no picture and moves no body, so that thousands of dives are planned in a second;
+:func:`stage` then makes one planned dive ready to be seen. A dive depends on its plan alone: not on the others, nor on
+the order or the process in which they are staged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+
+import numpy as np
+
+from finediving_pose import diving
+from finediving_pose.datasets.sub_actions import expected_sequence
+from finediving_pose.synthesis.execution import Execution, draw_execution, judge, true_mark, true_score
+from finediving_pose.synthesis.programme import Choice, allocate
+
+if TYPE_CHECKING:
+    from finediving_pose.synthesis.scene import Scene
+
+VERSION = 1
+"""Of the generator. Whoever changes what a seed gives raises it: the frozen benchmark meet names a version."""
+
+TEST_SHARE = 0.25
+EXEMPLARS = 10
+"""Training dives of its own number that a test dive should find; the protocol scores against as many."""
+
+Item = TypeVar("Item")
+
+_MATCH_DIVES = 3, 12
+_ROUNDS = 2  # matches that share a place, once there are enough matches
+_SLOT = 600  # frames of the recording from one dive to the next
+_LONG_RECORDINGS = 0.18  # share of matches whose frame numbers have six digits, as in the published files
+
+
+class Athlete(NamedTuple):
+    """An invented athlete; the seed decides body and looks."""
+
+    name: str
+    country: str
+    sex: Literal["men", "women"]
+    skill: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class PlannedDive:
+    """One dive of the meet, before anybody moves.
+
+    Attributes:
+        match, dive: The key; dives of a match count from 1.
+        athlete: Who dives.
+        choice: What is dived: number, height, DD.
+        execution: What goes wrong.
+        awards: Seven, in half points.
+        start_frame: The number of its first frame in the recording of the match.
+        seed: Of all chance in this dive's movement and pictures.
+        venue_seed: Of the place, shared by the matches that are held there.
+        camera_seed: Of where the camera stands, shared by the dives of a match.
+        hard: Whether the scene is a hard one.
+    """
+
+    match: str
+    dive: int
+    athlete: Athlete
+    choice: Choice
+    execution: Execution
+    awards: tuple[float, ...]
+    start_frame: int
+    seed: int
+    venue_seed: int
+    camera_seed: int
+    hard: bool = False
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Match and dive, as FineDiving's files name a dive."""
+        return self.match, self.dive
+
+    @property
+    def jpeg_quality(self) -> int:
+        """How hard the pictures of this match are compressed."""
+        return 72 + self.camera_seed % 21
+
+    @property
+    def score(self) -> float:
+        """DD × the three middle awards."""
+        return diving.score(self.awards, self.choice.difficulty)
+
+    @property
+    def true_score(self) -> float:
+        """The score from judges without error."""
+        return true_score(self.execution, self.choice.difficulty)
+
+
+@dataclass(frozen=True)
+class Meet:
+    """All dives of a meet in the order they are dived, and which of them are for testing."""
+
+    dives: tuple[PlannedDive, ...]
+    test: frozenset[tuple[str, int]]
+    seed: int
+    hard: bool
+
+    @property
+    def matches(self) -> dict[str, list[PlannedDive]]:
+        """The dives by match."""
+        grouped: dict[str, list[PlannedDive]] = {}
+        for dive in self.dives:
+            grouped.setdefault(dive.match, []).append(dive)
+        return grouped
+
+    def part(self, test: bool) -> list[PlannedDive]:
+        """Return the dives for testing, or those for training."""
+        return [dive for dive in self.dives if (dive.key in self.test) == test]
+
+    def ceiling(self, test: bool = True) -> float:
+        """Return ρ of the scores without the judges' error: what no method can hope to pass by much."""
+        from finediving_pose.score_metrics import spearman
+
+        dives = self.part(test)
+        return spearman(np.array([dive.true_score for dive in dives]), np.array([dive.score for dive in dives]))
+
+
+def plan_meet(dives: int, seed: int, numbers: tuple[str, ...] = (), hard: bool = False) -> Meet:
+    """Plan a meet.
+
+    Args:
+        dives: How many; at least 1.
+        seed: Of everything.
+        numbers: Restricts it to these dive numbers.
+        hard: Occlusion, a second diver walking, zoom and flicker.
+
+    Raises:
+        ValueError: If `dives` is not positive, or a number is not in the programme.
+    """
+    if dives < 1:
+        raise ValueError(f"{dives} dives: expected at least 1")
+    rng = np.random.default_rng([VERSION, seed])
+    choices = allocate(dives, rng, numbers)
+    per_match = int(np.clip(dives // 12, *_MATCH_DIVES))
+    events = [
+        _chunks([choice for choice in choices if choice.apparatus == apparatus], per_match)
+        for apparatus in ("3m", "10m")
+    ]
+    matches = [match for pair in zip_longest(*events) for match in pair if match]
+    rounds = _ROUNDS if len(matches) > 4 * _ROUNDS else 1
+    planned = [dive for place in _places(matches, rounds) for dive in _place(rng, *place, hard)]
+    return Meet(tuple(planned), _test_keys(rng, planned), seed, hard)
+
+
+def stage(dive: PlannedDive) -> Scene:
+    """Make one dive ready to be seen: the body moves, the place is built, the camera follows."""
+    from finediving_pose.synthesis.body import draw_build
+    from finediving_pose.synthesis.dive import perform
+    from finediving_pose.synthesis.figure import draw_look
+    from finediving_pose.synthesis.scene import Scene
+    from finediving_pose.synthesis.venue import draw_venue
+
+    person = np.random.default_rng(dive.athlete.seed)
+    build, look = draw_build(person, dive.athlete.sex), draw_look(person, dive.athlete.sex)
+    rng = np.random.default_rng(dive.seed)
+    number = dive.choice.number
+    motion = perform(number, dive.choice.apparatus, build, dive.execution, rng, expected_sequence(number))
+    venue = draw_venue(dive.venue_seed, dive.choice.apparatus)
+    return Scene(motion, look, venue, rng, hard=dive.hard, camera_seed=dive.camera_seed, caption=_caption(dive))
+
+
+def _caption(dive: PlannedDive) -> tuple[str, str, str]:
+    """What a score banner may say before the judges have spoken."""
+    return dive.athlete.name, dive.athlete.country, dive.choice.dive_number.upper()
+
+
+def _places(matches: Sequence[list[Choice]], rounds: int) -> list[tuple[int, list[list[Choice]]]]:
+    """Put `rounds` matches of one height together at one place; return the places with their numbers."""
+    heights = ("3m", "10m")
+    grouped = [_chunks([match for match in matches if match[0].apparatus == height], rounds) for height in heights]
+    return list(enumerate((place for pair in zip_longest(*grouped) for place in pair if place), start=1))
+
+
+def _place(rng: np.random.Generator, index: int, matches: list[list[Choice]], hard: bool) -> list[PlannedDive]:
+    sex: Literal["men", "women"] = "men" if rng.random() < 0.5 else "women"
+    athletes = [_athlete(rng, sex) for _ in range(max(map(len, matches)))]
+    venue_seed = _seed(rng)
+    height = matches[0][0].apparatus
+    planned = []
+    for number, match in enumerate(matches, start=1):
+        name = f"SyntheticMeet{index:02d}_{sex.capitalize()}{height}_r{number}"
+        first = int(rng.integers(99_000, 140_000) if rng.random() < _LONG_RECORDINGS else rng.integers(40, 4000))
+        planned += _match(rng, name, match, athletes, first, venue_seed, hard)
+    return planned
+
+
+def _match(
+    rng: np.random.Generator,
+    name: str,
+    choices: list[Choice],
+    athletes: list[Athlete],
+    first_frame: int,
+    venue_seed: int,
+    hard: bool,
+) -> list[PlannedDive]:
+    camera_seed = _seed(rng)
+    planned = []
+    for place, (choice, athlete) in enumerate(zip(choices, athletes, strict=False)):
+        execution = draw_execution(rng, athlete.skill, choice.difficulty)
+        planned.append(
+            PlannedDive(
+                match=name,
+                dive=place + 1,
+                athlete=athlete,
+                choice=choice,
+                execution=execution,
+                awards=judge(rng, true_mark(execution)),
+                start_frame=first_frame + _SLOT * place + int(rng.integers(0, 100)),
+                seed=_seed(rng),
+                venue_seed=venue_seed,
+                camera_seed=camera_seed,
+                hard=hard,
+            )
+        )
+    return planned
+
+
+def _test_keys(rng: np.random.Generator, dives: Sequence[PlannedDive]) -> frozenset[tuple[str, int]]:
+    """Choose a quarter for testing; each leaves :data:`EXEMPLARS` dives of its number to train on, at the worst one."""
+    order = [dives[i] for i in rng.permutation(len(dives))]
+    left = Counter(dive.choice.dive_number for dive in dives)
+    wanted = int(TEST_SHARE * len(dives))
+    chosen: set[tuple[str, int]] = set()
+    for least in (EXEMPLARS, 1):
+        for dive in order:
+            number = dive.choice.dive_number
+            if len(chosen) < wanted and dive.key not in chosen and left[number] > least:
+                chosen.add(dive.key)
+                left[number] -= 1
+    return frozenset(chosen)
+
+
+_STARTS = ("BA", "DE", "FI", "GO", "LU", "MA", "NE", "PI", "RO", "SA", "TU", "VE", "ZI", "KO", "LE", "MI", "NO", "RA")
+_ENDS = ("L", "N", "R", "S", "M", "V", "K")
+_COUNTRIES = ("ALV", "BRN", "CEL", "DOR", "ESK", "FAL", "GOR", "HEV", "ILM", "KAR", "LUN", "MOR", "NYR", "OST", "TAL")
+"""Invented ones."""
+
+
+def _athlete(rng: np.random.Generator, sex: Literal["men", "women"]) -> Athlete:
+    family = "".join(rng.choice(_STARTS) for _ in range(int(rng.integers(2, 4)))) + str(rng.choice(_ENDS))
+    given = "".join(rng.choice(_STARTS, 2)).capitalize()
+    return Athlete(f"{family} {given}", str(rng.choice(_COUNTRIES)), sex, float(rng.normal()), _seed(rng))
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(0, 2**31))
+
+
+def _chunks(items: Sequence[Item], size: int) -> list[list[Item]]:
+    return [list(items[start : start + size]) for start in range(0, len(items), size)]
