@@ -166,9 +166,7 @@ def follow(
     view = look_at(station, _spring(_smooth(target, _GRAVITY_LAG * rate), agility, rate))
     seconds = (np.arange(len(points)) - takeoff) / rate
     wobble = station.wobble * (1.8 if hard else 1.0) * np.degrees(1.0 / station.focal)
-    view = replace(
-        view, pan=view.pan + wobble * _wobble(seconds, rng), tilt=view.tilt + wobble * _wobble(seconds, rng)
-    )
+    view = replace(view, pan=view.pan + wobble * _wobble(seconds, rng), tilt=view.tilt + wobble * _wobble(seconds, rng))
     focal = station.focal * rng.uniform(0.92, 1.05) * (1.0 - 0.12 * _ease(-seconds / 0.5 + 0.2))
     if hard:
         focal = focal * rng.uniform(0.95, 1.4) * (1.0 + 0.18 * np.sin(rng.uniform(3, 7) * seconds + rng.uniform(0, 6)))

@@ -1,0 +1,181 @@
+"""The pool, the deck beyond it, and who is there: judges, coach, photographers, lifeguard, the next divers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from finediving_pose.records import FloatArray
+from finediving_pose.synthesis import figure
+from finediving_pose.synthesis.canvas import Canvas, Colour, Image, mix, shade
+from finediving_pose.synthesis.stands import band
+
+if TYPE_CHECKING:
+    from finediving_pose.synthesis.people import Crowd
+    from finediving_pose.synthesis.venue import Venue
+
+END = -1.5
+"""x of the pool's end in m: boards and platforms reach out over it."""
+_RIM = 0.22
+"""Height of the deck above the water in m."""
+_LENGTH = 32.0
+_NEAR = 12.0
+_BESIDE = 45.0
+_WHITE = (244, 242, 240)
+
+
+def paint(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) -> None:
+    """Paint deck, people and water, the farthest first."""
+    _deck(canvas, venue, rng)
+    if not venue.tiers or rng.random() < 0.4:
+        band(canvas, venue, (-20.0, 1.1, venue.pool_far - venue.deck + 0.3), 50.0, 1.0, rng)
+    _people(canvas, venue, crowd, rng)
+    _rim(canvas, venue)
+    _water(canvas, venue, rng)
+
+
+def water_corners(venue: Venue, side: int) -> FloatArray:
+    """Return the water's corners (4, 3) in the world's metres, round about, for a camera on a side (1 or -1)."""
+    corners = [(END, venue.pool_far), (_LENGTH, venue.pool_far), (_LENGTH, _NEAR), (END, _NEAR)]
+    return np.array([(x, 0.0, side * w) for x, w in corners])
+
+
+def _deck(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
+    far = venue.pool_far - venue.deck - (0.0 if venue.tiers else 3.0)
+    tone = venue.theme.deck
+    canvas.gradient(_flat(-_BESIDE, _BESIDE, _RIM, far, venue.pool_far), shade(tone, 0.82), tone)
+    canvas.gradient(_flat(-_BESIDE, END, _RIM, far, 40.0), shade(tone, 0.85), tone)
+    for w in np.arange(far, venue.pool_far, 1.0):
+        canvas.face(_flat(-_BESIDE, _BESIDE, _RIM + 0.001, w, w + 0.05), shade(tone, 0.88))
+    for _ in range(int(rng.integers(1, 5))):  # boxes of flowers, tubs, cases
+        x, w = float(rng.uniform(-5, 12)), venue.pool_far - float(rng.uniform(0.8, 0.7 * venue.deck))
+        size = rng.uniform((0.5, 0.3, 0.4), (2.2, 0.9, 1.0))
+        tone = mix(venue.theme.band, _WHITE, float(rng.uniform(0, 1)))
+        canvas.box((x, _RIM, w), (x + size[0], _RIM + size[1], w + size[2]), tone)
+
+
+def _people(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) -> None:
+    back, front = venue.pool_far - 0.75 * venue.deck, venue.pool_far - 0.6
+    for _ in range(int(rng.integers(1, 5))):
+        _photographer(canvas, crowd, (float(rng.uniform(-4, 12)), _RIM, back - 0.4), rng)
+    for _ in range(int(rng.integers(0, 4))):
+        look = figure.draw_look(rng, "women" if rng.random() < 0.5 else "men")
+        place = (float(rng.uniform(-7.0, -2.5)), _RIM, back + float(rng.uniform(0, 0.8)))
+        crowd.person(canvas, place, "standing_relaxed", float(rng.uniform(-70, 70)), look, rng)
+    _judges(canvas, venue, crowd, float(rng.uniform(back, front)) - 0.4, rng)
+    if rng.random() < 0.7:
+        _lifeguard(canvas, crowd, (float(rng.uniform(4, 11)), _RIM, front), rng)
+    coach = replace(figure.draw_clothed_look(rng), bottom=(60, 50, 46))
+    pose = str(rng.choice(["arms_folded", "standing_relaxed", "clapping"]))
+    crowd.person(canvas, (float(rng.uniform(-3.0, 3.5)), _RIM, front), pose, float(rng.uniform(-50, 50)), coach, rng)
+
+
+def _judges(canvas: Canvas, venue: Venue, crowd: Crowd, w: float, rng: np.random.Generator) -> None:
+    """A row of them in one colour, on seats high enough to see the board."""
+    height, start = float(rng.uniform(0.5, 1.7)), float(rng.uniform(-0.5, 3.5))
+    shirt = _WHITE if rng.random() < 0.7 else mix(venue.theme.band, _WHITE, 0.4)
+    trousers = _WHITE if rng.random() < 0.5 else (74, 60, 52)
+    tone = mix(venue.theme.platform, _WHITE, 0.4)
+    for i in range(int(rng.integers(3, 8))):
+        x = start + 1.25 * i
+        _high_seat(canvas, x, w, height, tone)
+        look = replace(figure.draw_clothed_look(rng), top=shirt, bottom=trousers)
+        crowd.person(canvas, (x, _RIM + height + 0.5, w), "sitting", float(rng.normal(0, 14)), look, rng)
+
+
+def _high_seat(canvas: Canvas, x: float, w: float, height: float, tone: Colour) -> None:
+    top = _RIM + height
+    for dx in (-0.3, 0.3):
+        canvas.rail((x + dx, _RIM, w - 0.3), (x + dx, top + 0.9, w - 0.3), shade(tone, 0.8), 0.06)
+    canvas.box((x - 0.32, top + 0.32, w - 0.3), (x + 0.32, top + 0.4, w + 0.15), tone)
+    canvas.face([(x - 0.28, top + 0.5, w - 0.32), (x + 0.28, top + 0.5, w - 0.32),
+                 (x + 0.28, top + 1.0, w - 0.32), (x - 0.28, top + 1.0, w - 0.32)], shade(tone, 0.9))  # fmt: skip
+    canvas.box((x - 0.4, _RIM, w - 0.35), (x + 0.4, top, w + 0.1), shade(tone, 0.75))
+
+
+def _photographer(canvas: Canvas, crowd: Crowd, place: tuple[float, float, float], rng: np.random.Generator) -> None:
+    dark = (44, 40, 38)
+    look = replace(figure.draw_clothed_look(rng), top=mix((90, 110, 60), dark, float(rng.uniform(0, 1))), bottom=dark)
+    heading = float(rng.normal(0, 25))
+    x, y, w = place
+    if rng.random() < 0.5:
+        crowd.person(canvas, (x, y + 0.45, w), "sitting", heading, look, rng)
+        canvas.box((x - 0.09, y + 0.95, w + 0.3), (x + 0.09, y + 1.1, w + 0.5), (28, 26, 26))
+    else:
+        crowd.person(canvas, place, "arms_folded", heading, look, rng)
+        canvas.box((x - 0.1, y + 1.1, w + 0.3), (x + 0.1, y + 1.26, w + 0.55), (28, 26, 26))
+
+
+def _lifeguard(canvas: Canvas, crowd: Crowd, place: tuple[float, float, float], rng: np.random.Generator) -> None:
+    look = replace(figure.draw_clothed_look(rng), top=(40, 210, 240), bottom=(40, 36, 200))
+    x, y, w = place
+    _high_seat(canvas, x, w, 1.1, _WHITE)
+    crowd.person(canvas, (x, y + 1.6, w), "sitting", float(rng.normal(0, 20)), look, rng)
+
+
+def _rim(canvas: Canvas, venue: Venue) -> None:
+    """The pool's far wall above the water, tiles with a dark line, and its end below the boards."""
+    far, light = venue.pool_far, mix(venue.theme.water, _WHITE, 0.65)
+    canvas.face(_upright(-_BESIDE, _BESIDE, 0.0, _RIM, far), light)
+    for x in np.arange(END, _LENGTH, 0.5):
+        canvas.face(_upright(x, x + 0.06, 0.0, _RIM, far + 0.01), shade(light, 0.86))
+    canvas.face(_upright(-_BESIDE, _BESIDE, 0.0, 0.06, far + 0.02), shade(venue.theme.deep, 0.9))
+    canvas.face([(END, 0, far), (END, 0, 40), (END, _RIM, 40), (END, _RIM, far)], shade(light, 0.8))
+
+
+def _water(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
+    rows, columns = canvas.picture.shape[:2]
+    surface = np.zeros((rows, columns), np.uint8)
+    corners, depth = canvas.seen(
+        [(END, 0, venue.pool_far), (_LENGTH, 0, venue.pool_far), (_LENGTH, 0, _NEAR), (END, 0, _NEAR)]
+    )
+    if depth.min() <= 0:
+        return
+    cv2.fillConvexPoly(surface, np.round(corners.clip(-1e5, 1e5) * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
+    mirrored = _mirrored(canvas, venue)
+    canvas.poster((END, 0, venue.pool_far), (_LENGTH - END, 0, 0), (0, 0, _NEAR - venue.pool_far), _waves(venue, rng))
+    _lay_over(canvas.picture, mirrored, surface, float(rng.uniform(0.14, 0.3)))
+
+
+def _waves(venue: Venue, rng: np.random.Generator) -> Image:
+    """(420, 670, 3), 20 px/m: light far water running into deep near water, with waves and a few lamps in it."""
+    height, width = 420, 670
+    share = np.linspace(0.0, 1.0, height)[:, None, None] ** 0.6
+    colour = (1 - share) * np.array(mix(venue.theme.water, _WHITE, 0.18)) + share * np.array(venue.theme.deep)
+    tone = np.zeros((height, width), np.float32)
+    for size, strength in ((3.0, 6.0), (8.0, 6.0), (22.0, 5.0)):
+        noise = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 2.2 * size, None, size)
+        tone += strength * noise / noise.std()
+    if rng.random() < 0.4:  # lamps under water
+        for x in range(60, width, 120):
+            cv2.circle(tone, (x, 12), 9, 60.0, -1)
+        tone = cv2.GaussianBlur(tone, (0, 0), 2.5)
+    return np.clip(colour + tone[..., None], 0, 255).astype(np.uint8)
+
+
+def _mirrored(canvas: Canvas, venue: Venue) -> Image:
+    """The picture as still water would show it: exact for what stands at the far edge, softened downwards."""
+    far = venue.pool_far - 0.5
+    places = np.array([(-10, 0, far), (10, 0, far), (10, 6, far), (-10, 6, far)], np.float64)
+    upright, _ = canvas.seen(places)
+    turned, _ = canvas.seen(places * (1, -1, 1))
+    matrix = cv2.getPerspectiveTransform(upright.astype(np.float32), turned.astype(np.float32))
+    size = canvas.picture.shape[1::-1]
+    image = cv2.warpPerspective(canvas.picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.blur(image, (5, 21)), np.uint8)
+
+
+def _lay_over(picture: Image, above: Image, mask: Image, strength: float) -> None:
+    mixed = cv2.addWeighted(picture, 1 - strength, above, strength, 0)
+    np.copyto(picture, mixed, where=mask[..., None] > 127)
+
+
+def _upright(x0: float, x1: float, y0: float, y1: float, w: float) -> list[tuple[float, float, float]]:
+    return [(x0, y0, w), (x1, y0, w), (x1, y1, w), (x0, y1, w)]
+
+
+def _flat(x0: float, x1: float, y: float, w0: float, w1: float) -> list[tuple[float, float, float]]:
+    return [(x0, y, w0), (x1, y, w0), (x1, y, w1), (x0, y, w1)]

@@ -1,0 +1,253 @@
+"""One dive as a camera saw it: pictures, and what is true in each of them.
+
+Pictures and truth come from one projection of one body. A frame's exposure lies around its nominal instant, to which
+the truth belongs. The same arguments give the same bytes, whatever frames are asked for in whatever order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.records import FloatArray, Visibility
+from finediving_pose.skeleton import NUM_JOINTS
+from finediving_pose.synthesis import body, effects, pool
+from finediving_pose.synthesis.camera import SIZE, View, follow
+from finediving_pose.synthesis.canvas import Image, blend, shade
+from finediving_pose.synthesis.dive import FPS, SUBSTEPS
+from finediving_pose.synthesis.figure import Coverage, Look, draw_look, paint_figure
+from finediving_pose.synthesis.tower import board_colour, paint_springboard
+from finediving_pose.synthesis.venue import Venue, draw_station, panorama
+
+if TYPE_CHECKING:
+    from finediving_pose.synthesis.dive import Motion
+
+__all__ = ["SIZE", "Scene"]
+
+_RATE = FPS * SUBSTEPS
+_EXPOSURES = 3
+"""Instants of the body that are painted into one frame."""
+
+
+class _Seen(NamedTuple):
+    """What painting a frame tells about the athlete: box (4,) px, and which joints (16,) something hides."""
+
+    box: FloatArray
+    hidden: NDArray[np.bool_]
+
+
+class Scene:
+    """One dive at a venue.
+
+    Args:
+        motion: What the athlete does.
+        look: The athlete's looks.
+        venue: Where.
+        rng: Where chance comes from: the operator, banners, noise.
+        hard: Whether something stands in the way, somebody else walks about, the zoom is restless and the light
+            flickers.
+        camera_seed: Where the camera stands; the same for all dives of a match.
+        caption: Athlete, country code and dive number, for a banner that some dives have; None = no banner.
+
+    Attributes:
+        keypoints: (T, 16, 2) float64 px at each frame's nominal instant, also where a joint is outside the picture or
+            under water: `visibility` says so.
+        depth: (T, 16) float64 m from the camera along its axis.
+        camera: (T, 3, 4) float64, projection matrices from the world in m to px.
+        views: The T views that `camera` was made from, with pan, tilt, roll and focal length.
+    """
+
+    def __init__(
+        self,
+        motion: Motion,
+        look: Look,
+        venue: Venue,
+        rng: np.random.Generator,
+        hard: bool = False,
+        camera_seed: int = 0,
+        caption: tuple[str, str, str] | None = None,
+    ) -> None:
+        self.motion, self.look, self.venue, self.hard = motion, look, venue, hard
+        self._station = draw_station(venue, camera_seed)
+        takeoff = motion.takeoff * SUBSTEPS
+        self._path = follow(self._station, motion.points, motion.mass_centre, takeoff, _RATE, rng, hard)
+        self.views = self._path[::SUBSTEPS]
+        self.keypoints, self.depth = self.views.project(motion.joints)
+        self.camera = self.views.matrix
+        self._set_dress(np.random.default_rng(rng.integers(2**63)), caption)
+        self._seen: dict[int, _Seen] = {}
+
+    def __len__(self) -> int:
+        return self.motion.frames
+
+    def picture(self, k: int) -> Image:
+        """Return frame `k` as (256, 455, 3) uint8 BGR."""
+        picture, self._seen[k] = self._painted(k)
+        return picture
+
+    @property
+    def boxes(self) -> FloatArray:
+        """(T, 4) float64 px x1, y1, x2, y2: what was painted of the athlete, above the water; NaN where nothing was.
+
+        What another thing hides of the athlete is counted in. Frames that were not painted yet are.
+        """
+        return np.stack([self._look_at(k).box for k in range(len(self))])
+
+    @property
+    def visibility(self) -> NDArray[np.uint8]:
+        """(T, 16) of :class:`~finediving_pose.records.Visibility`.
+
+        MISSING is outside the picture or under water, OCCLUDED behind the body itself or something nearer.
+        """
+        hidden = np.stack([self._look_at(k).hidden for k in range(len(self))])
+        inside = ((self.keypoints >= -0.5) & (self.keypoints < np.array(SIZE) - 0.5)).all(axis=-1)
+        present = inside & (self.motion.joints[..., 1] >= 0)
+        seen = np.where(hidden, Visibility.OCCLUDED, Visibility.VISIBLE)
+        return np.where(present, seen, Visibility.MISSING).astype(np.uint8)
+
+    def _look_at(self, k: int) -> _Seen:
+        if k not in self._seen:
+            self.picture(k)
+        return self._seen[k]
+
+    def _set_dress(self, rng: np.random.Generator, caption: tuple[str, str, str] | None) -> None:
+        """Draw everything that belongs to the pictures alone."""
+        venue, motion, grade = self.venue, self.motion, self.venue.grade
+        self._shutter = min(grade.shutter * (1.5 if self.hard else 1.0), 0.9)
+        self._sensor = effects.Sensor(grade.cast, grade.vignette, grade.noise, grade.softness, rng)
+        self._splash = effects.Splash(_entry(motion), motion.execution.splash, rng)
+        corners = pool.water_corners(venue, self._station.side)
+        self._shimmer = effects.Shimmer(corners, float(rng.uniform(3.0, 8.0)), rng)
+        self._foam = shade((250, 248, 244), 1.0 - 0.35 * venue.theme.dark)
+        self._overlays: list[tuple[int, effects.Overlay]] = []
+        if grade.logo:
+            mark = effects.station_mark(venue.sponsors[0], np.random.default_rng((venue.seed, 5)))
+            self._overlays.append((len(self), mark))
+        if caption is not None and rng.random() < 0.45:
+            until = len(self) if rng.random() < 0.15 else motion.takeoff + int(rng.integers(-8, 12))
+            banner = effects.score_banner(caption, int(rng.integers(1, 19)), venue.theme.band, venue.theme.ink, rng)
+            self._overlays.append((until, banner))
+        self._obstacle = effects.Obstacle(self.views, rng) if self.hard and rng.random() < 0.6 else None
+        self._walker = _Walker(venue, self._station.side, rng) if self.hard and rng.random() < 0.7 else None
+        self._flicker = rng.normal(0.0, 0.045, len(self)) if self.hard else np.zeros(len(self))
+
+    def _painted(self, k: int) -> tuple[Image, _Seen]:
+        view = self.views[k]
+        picture = self._background(k, view)
+        if self._walker is not None:
+            self._walker.paint(picture, view, k / FPS, self.venue)
+        if self.motion.apparatus != "10m":
+            bent = float(self.motion.board[SUBSTEPS * k])
+            paint_springboard(picture, view, self.venue.height, bent, board_colour(self.venue))
+        before = picture.copy()
+        coverage = self._paint_athlete(picture, k, view)
+        hidden = ~coverage.visible | self._restore_front(picture, before, coverage.box, k, view)
+        since_touch = (k - self.motion.touch) / FPS
+        self._splash.paint(picture, view, since_touch, self._shutter / FPS, self._foam)
+        hidden |= self._finish(picture, k, view)
+        return picture, _Seen(coverage.box, hidden)
+
+    def _background(self, k: int, view: View) -> Image:
+        """Cut the frame out of the panorama and smear it as the camera turned during the exposure."""
+        place = panorama(self.venue, self._station)
+        picture = cv2.warpPerspective(
+            place.picture, place.view.homography_to(view), SIZE, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        self._shimmer.paint(picture, view, k / FPS)
+        opened, closed = (self._view_at(k + share * self._shutter) for share in (-0.5, 0.5))
+        return effects.blur_along(picture, effects.camera_way(opened, closed))
+
+    def _paint_athlete(self, picture: Image, k: int, view: View) -> Coverage:
+        """Paint the body at the exposure's instants, the nominal one first, each by the camera of that instant."""
+        shares = np.linspace(-0.5, 0.5, _EXPOSURES) * self._shutter
+        frames = k + np.concatenate([[0.0], shares[np.abs(shares) > 1e-9]])
+        points = np.stack([_between(self.motion.points, SUBSTEPS * frame) for frame in frames])
+        turned = self._view_at(frames)
+        px, depth = turned.project(points)
+        pelvis = body.POINT["pelvis"]
+        scale = float(view.focal / depth[0, pelvis])
+        instants = np.concatenate([px, -scale * depth[..., None]], axis=-1)
+        foot = points[0, pelvis] * (1.0, 0.0, 1.0)
+        water = float(view.project(foot[None])[0][0, 1])
+        return paint_figure(picture, instants, scale, self.motion.build, self.look, self.venue.light, water)
+
+    def _restore_front(self, picture: Image, before: Image, box: FloatArray, k: int, view: View) -> NDArray[np.bool_]:
+        """Put what stands nearer than the athlete back over them; return which joints (16,) it hides."""
+        nothing = np.zeros(NUM_JOINTS, bool)
+        if not np.isfinite(box).all():
+            return nothing
+        place = panorama(self.venue, self._station)
+        x0, y0, x1, y1 = (int(v) for v in (*np.floor(box[:2]), *(np.ceil(box[2:]) + 1)))
+        shift = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]], np.float64)
+        matrix = shift @ place.view.homography_to(view)
+        front = np.asarray(cv2.warpPerspective(place.front, matrix, (x1 - x0, y1 - y0)), np.uint8)
+        if not front.any():
+            return nothing
+        blend(picture[y0:y1, x0:x1], before[y0:y1, x0:x1], front)
+        return effects.looked_up(front, self.keypoints[k] - (x0, y0)) > 127
+
+    def _finish(self, picture: Image, k: int, view: View) -> NDArray[np.bool_]:
+        """Add what is nearest: an obstacle, the camera's own traces, overlays; return which joints (16,) are hidden."""
+        hidden = np.zeros(NUM_JOINTS, bool)
+        if self._obstacle is not None:
+            mask = self._obstacle.mask(view)
+            self._obstacle.paint(picture, mask)
+            hidden |= effects.looked_up(mask, self.keypoints[k]) > 127
+        self._sensor.expose(picture, k, 1.0 + float(self._flicker[k]))
+        for until, overlay in self._overlays:
+            if k < until:
+                overlay.paint(picture)
+                hidden |= overlay.hides(self.keypoints[k])
+        return hidden
+
+    def _view_at(self, frame: float | FloatArray) -> View:
+        """The operator's view at any moment, counted in frames."""
+        instant = np.clip(SUBSTEPS * np.asarray(frame), 0, len(self._path.pan) - 1)
+        steps = np.arange(len(self._path.pan))
+        path = self._path
+        pan, tilt, roll, focal = (np.interp(instant, steps, v) for v in (path.pan, path.tilt, path.roll, path.focal))
+        return View(path.position, pan, tilt, roll, focal, path.side)
+
+
+class _Walker:
+    """Somebody else in swimwear who walks to and fro behind the athlete, on the deck or on a lower platform."""
+
+    def __init__(self, venue: Venue, side: int, rng: np.random.Generator) -> None:
+        sex = "women" if rng.random() < 0.5 else "men"
+        self._build, self._look = body.draw_build(rng, sex), draw_look(rng, sex)
+        self._start, self._pace = float(rng.uniform(-5.5, -3.5)), float(rng.uniform(0.5, 1.1))
+        height, w = (10.0, -0.9) if venue.height > 5 and rng.random() < 0.6 else (0.22, venue.pool_far - 0.7)
+        if height < 1:
+            self._start = float(rng.uniform(-2.0, 3.0))
+        self._floor, self._z = height, side * w
+
+    def paint(self, picture: Image, view: View, seconds: float, venue: Venue) -> None:
+        """Paint them as they are after some seconds; a step takes 0.55 s."""
+        stride = 0.5 - 0.5 * np.cos(np.pi * seconds / 0.55)
+        pose = (1 - stride) * body.POSES["walking_a"] + stride * body.POSES["walking_b"]
+        points = np.asarray(body.body_points(self._build, pose[None])[0])
+        sway = 1.2 * np.sin(self._pace * seconds / 1.2)
+        heading = 1.0 if np.cos(self._pace * seconds / 1.2) > 0 else -1.0
+        world = points * (heading, 1.0, heading)
+        world += (self._start + sway, self._floor + 0.02 - points[:, 1].min(), self._z)
+        px, depth = view.project(world)
+        scale = float(view.focal / depth.mean())
+        instants = np.concatenate([px, -scale * depth[:, None]], axis=-1)[None]
+        paint_figure(picture, instants, scale, self._build, self._look, venue.light)
+
+
+def _entry(motion: Motion) -> FloatArray:
+    """(3,) m, where the athlete first touches the water."""
+    points = motion.points[min(SUBSTEPS * motion.touch, len(motion.points) - 1)]
+    return np.asarray(points[points[:, 1].argmin()])
+
+
+def _between(values: FloatArray, index: float) -> FloatArray:
+    """Interpolate along the first axis, the ends held."""
+    index = float(np.clip(index, 0, len(values) - 1))
+    low = min(int(index), len(values) - 2)
+    share = index - low
+    return np.asarray((1 - share) * values[low] + share * values[low + 1])

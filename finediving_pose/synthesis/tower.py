@@ -1,0 +1,158 @@
+"""What is dived from: the platform tower with its rails and stairs, springboards and their stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from finediving_pose.synthesis import figure
+from finediving_pose.synthesis.canvas import Canvas, Colour, Image, mix, shade
+
+if TYPE_CHECKING:
+    from finediving_pose.synthesis.camera import View
+    from finediving_pose.synthesis.people import Crowd
+    from finediving_pose.synthesis.venue import Venue
+
+_BOARD = 4.8
+"""Length of a springboard in m, and its half width and thickness."""
+_HALF = 0.25
+_THICK = 0.06
+_FULCRUM = -2.0
+"""x in m about which a springboard bends."""
+_SLAB = 0.28
+
+
+def paint(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) -> None:
+    """Paint all but the athlete's own springboard, which moves: it is :func:`paint_springboard`'s."""
+    height = venue.height
+    if height > 5:
+        _springboards(canvas, venue, (-7.0, -5.2), (1.0, 3.0), rng)
+        _tower(canvas, venue, 0.0, rng, front=True)
+        if rng.random() < 0.5:
+            _waiting(canvas, crowd, (-5.6, height, float(rng.uniform(-0.7, 0.7))), rng)
+        return
+    if rng.random() < 0.6:
+        _tower(canvas, venue, -float(rng.uniform(4.5, 6.5)), rng, front=False)
+    _springboards(canvas, venue, (-float(rng.uniform(2.2, 3.0)),), (height,), rng)
+    _stand(canvas, venue, height, 0.0)
+    if rng.random() < 0.5:
+        _waiting(canvas, crowd, (-4.9, 0.22, -1.2), rng)
+
+
+def paint_springboard(picture: Image, view: View, height: float, deflection: float, colour: Colour) -> None:
+    """Paint the athlete's springboard into a frame.
+
+    Args:
+        picture: (H, W, 3) uint8, changed in place.
+        view: A single view.
+        height: Of the unloaded board's upper side at the tip, in m.
+        deflection: How far its tip is bent down, in m.
+        colour: Of its upper side, BGR.
+    """
+    x = np.linspace(0.0, -_BOARD, 9)
+    y = height - deflection * np.clip((x - _FULCRUM) / -_FULCRUM, 0.0, None) ** 2
+    y += 0.35 * deflection * np.minimum((x - _FULCRUM) / (_BOARD + _FULCRUM), 0.0) * (x < _FULCRUM)
+    near = _HALF * view.side
+    rows = [np.stack([x, y - drop, np.full_like(x, w)], axis=1) for drop, w in
+            ((0, -near), (0, near), (_THICK, near), (_THICK, -near))]  # fmt: skip
+    (far_top, near_top, near_low, far_low), _ = view.project(np.array(rows)[None])
+    above = view.position[1] > height
+    _strip(picture, *((far_top, near_top) if above else (far_low, near_low)), shade(colour, 1.0 if above else 0.5))
+    _strip(picture, near_top, near_low, shade(colour, 0.72))
+
+
+def _strip(picture: Image, first: Image, second: Image, colour: Colour) -> None:
+    outline = np.round(np.concatenate([first, second[::-1]]) * 16).astype(np.int32)
+    cv2.fillPoly(picture, [outline], colour, cv2.LINE_AA, 4)
+
+
+def _tower(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator, front: bool) -> None:
+    """Platforms of 3, 5 and 7.5 m beside and below that of 10 m at `w`, the far ones first."""
+    theme = venue.theme
+    concrete = mix(theme.concrete, (214, 212, 210), 0.45)
+    _stairs(canvas, theme.rail, (-9.4, 0.22), (-7.0, 10.0), w - 1.0)
+    canvas.box((-6.6, 0.22, w - 5.4), (-5.4, 7.4, w - 4.2), shade(concrete, 0.85))
+    for height, beside, reach in ((3.0, -6.6, -0.4), (7.5, -4.8, -0.3), (5.0, -3.0, -0.2)):
+        _platform(canvas, venue, height, w + beside, 0.9, reach, False)
+    canvas.box((-6.0, 0.22, w - 0.7), (-4.6, 9.8, w + 0.7), concrete)
+    for height in (5.0, 7.5):
+        canvas.box((-6.4, height - 0.4, w - 3.4), (-4.4, height - 0.1, w + 0.7), shade(concrete, 0.92))
+    _platform(canvas, venue, 10.0, w, float(rng.uniform(1.0, 1.5)), 0.0, front)
+
+
+def _platform(canvas: Canvas, venue: Venue, height: float, w: float, half: float, tip: float, front: bool) -> None:
+    """A slab 6.8 m long with a coloured edge, a rough dark top and rails along both sides."""
+    theme = venue.theme
+    canvas.box((-6.8, height - _SLAB, w - half), (tip, height, w + half), theme.platform, front)
+    if canvas.view.position[1] > height:
+        canvas.face([(-6.8, height + 0.002, w - half + 0.1), (tip - 0.1, height + 0.002, w - half + 0.1),
+                     (tip - 0.1, height + 0.002, w + half - 0.1), (-6.8, height + 0.002, w + half - 0.1)],
+                    (96, 92, 90))  # fmt: skip
+    _rails(canvas, theme.rail, height, w - half + 0.05, tip, False)
+    _rails(canvas, theme.rail, height, w + half - 0.05, tip, front)
+
+
+def _rails(canvas: Canvas, colour: Colour, height: float, w: float, tip: float, front: bool) -> None:
+    start = tip - 0.9
+    for level in (0.5, 1.0):
+        canvas.rail((-6.8, height + level, w), (start - 0.12, height + level, w), colour, 0.055, front)
+    canvas.rail((start - 0.12, height + 1.0, w), (start, height + 0.86, w), colour, 0.055, front)
+    for x in np.linspace(-6.8, start, 5):
+        canvas.rail((x, height, w), (x, height + (0.88 if x == start else 1.0), w), colour, 0.055, front)
+
+
+def _stairs(canvas: Canvas, colour: Colour, low: tuple[float, float], high: tuple[float, float], w: float) -> None:
+    """Flights that zigzag between two corners (x, y)."""
+    flights = 4
+    levels = np.linspace(low[1], high[1], flights + 1)
+    for i in range(flights):
+        ends = (low[0], high[0]) if i % 2 else (high[0], low[0])
+        for offset, width, tone in ((0.0, 0.16, 0.7), (0.9, 0.05, 1.0)):
+            canvas.rail(
+                (ends[0], levels[i] + offset, w), (ends[1], levels[i + 1] + offset, w), shade(colour, tone), width
+            )
+    for x in (low[0], high[0]):
+        canvas.rail((x, low[1], w), (x, high[1] + 0.9, w), shade(colour, 0.8), 0.09)
+
+
+def _springboards(
+    canvas: Canvas, venue: Venue, places: tuple[float, ...], heights: tuple[float, ...], rng: np.random.Generator
+) -> None:
+    for w in places:
+        height = float(rng.choice(heights))
+        _stand(canvas, venue, height, w)
+        tone = board_colour(venue)
+        canvas.box((-_BOARD, height - _THICK, w - _HALF), (0.0, height, w + _HALF), tone)
+
+
+def board_colour(venue: Venue) -> Colour:
+    """Return the colour of a venue's springboards."""
+    return mix(venue.theme.platform, (222, 216, 206), 0.55)
+
+
+def _stand(canvas: Canvas, venue: Venue, height: float, w: float) -> None:
+    """The block a springboard rests on, its fulcrum, rails and steps."""
+    theme = venue.theme
+    concrete = mix(theme.concrete, (210, 208, 206), 0.4)
+    top = height - 0.35
+    if height > 2:
+        canvas.box((-4.9, 0.22, w - 0.35), (-4.1, top, w + 0.35), concrete)
+        canvas.box((-2.6, 0.22, w - 0.3), (-1.7, top, w + 0.3), shade(concrete, 0.95))
+        canvas.box((-5.2, top - 0.22, w - 0.4), (-1.4, top, w + 0.4), theme.platform)
+        _stairs(canvas, theme.rail, (-6.6, 0.22), (-5.2, height), w)
+    else:
+        canvas.box((-5.2, 0.22, w - 0.4), (-1.6, top, w + 0.4), concrete)
+    canvas.box((_FULCRUM - 0.2, top, w - 0.3), (_FULCRUM + 0.2, height - _THICK, w + 0.3), (70, 66, 62))
+    for side in (-0.42, 0.42):
+        for level in (0.45, 0.9):
+            canvas.rail((-5.2, height + level, w + side), (-2.6, height + level, w + side), theme.rail, 0.045)
+        for x in (-5.2, -3.9, -2.6):
+            canvas.rail((x, top, w + side), (x, height + 0.9, w + side), theme.rail, 0.045)
+
+
+def _waiting(canvas: Canvas, crowd: Crowd, place: tuple[float, float, float], rng: np.random.Generator) -> None:
+    """The next athlete."""
+    look = figure.draw_look(rng, "women" if rng.random() < 0.5 else "men")
+    crowd.person(canvas, place, "standing_relaxed", 90.0 * canvas.view.side, look, rng)
