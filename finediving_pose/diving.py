@@ -147,8 +147,19 @@ def score(awards: Sequence[float], difficulty: float, synchronised: bool = False
         ValueError: If an award is no half point from 0 to 10, or their number is none of those above.
     """
     check_awards(awards)
+    return round(difficulty * counted_sum(awards, synchronised), 2)
+
+
+def counted_sum(awards: Sequence[float], synchronised: bool = False) -> float:
+    """Return what DD is multiplied with: the sum of the awards that count, of a pair 0.6 times theirs.
+
+    Takes awards as :func:`score` does, whatever their values.
+
+    Raises:
+        ValueError: If their number is none that :func:`score` knows.
+    """
     counted = _counted_pair(list(awards)) if synchronised else _counted_single(list(awards))
-    return round(difficulty * sum(counted) * (SYNCHRONISED_FACTOR if synchronised else 1.0), 2)
+    return sum(counted) * (SYNCHRONISED_FACTOR if synchronised else 1.0)
 
 
 def check_awards(awards: Sequence[float]) -> None:

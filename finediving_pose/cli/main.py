@@ -13,6 +13,7 @@ from finediving_pose import __version__, console
 
 COMMANDS: dict[str, str] = {
     "doctor": "Look at",
+    "validate": "Labels",
     "convert": "Labels",
     "finetune-hrnet": "Models",
     "finetune-detector": "Models",
