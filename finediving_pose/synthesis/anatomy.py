@@ -7,7 +7,7 @@ written for the right side holds for the left, mirrored.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -181,13 +181,13 @@ class Person(NamedTuple):
     Attributes:
         cones: N of them.
         instant: (N,) which instant each belongs to.
-        frame: (N, 3, 3) float32, rows ahead, up and right of the trunk near each cone, in view coordinates.
+        trunk: (S, 3, 3) float32, rows ahead, up and right of the chest, in view coordinates.
         covering: What of the M cones is seen as what.
     """
 
     cones: Cones
     instant: NDArray[np.intp]
-    frame: Array
+    trunk: Array
     covering: Covering
 
 
@@ -195,16 +195,12 @@ class Covering(NamedTuple):
     """Colours of M cones.
 
     Attributes:
-        colour: (M, 3) float32 BGR.
-        stripe: (M, 3) float32 BGR, on the sides of the body.
-        bare: (M, 3) float32 BGR, beyond the neckline of swimwear; equal to `colour` where there is none.
+        colours: (3, 3·M) float32, rows BGR: each cone's own, then on the sides of the body, then beyond a neckline.
         gloss: (M,) float32, strength of the highlight.
-        patterned: Whether `stripe` or `bare` differ from `colour` anywhere.
+        patterned: Whether a cone has more than one colour.
     """
 
-    colour: Array
-    stripe: Array
-    bare: Array
+    colours: Array
     gloss: Array
     patterned: bool
 
@@ -254,7 +250,7 @@ def flesh_out(instants: NDArray[np.floating], scale: float, build: Build, look: 
     )
     trunk = frames[:, list(_FRAMES).index("chest")].astype(np.float32)
     covering = _covering(tuple(recipe.regions[i] for i in drawn), look)
-    return Person(cones, np.repeat(np.arange(count), size), np.repeat(trunk, size, axis=0), covering)
+    return Person(cones, np.repeat(np.arange(count), size), trunk, covering)
 
 
 def joint_radii(scale: float, build: Build) -> Array:
@@ -344,20 +340,20 @@ def _left(name: str) -> str:
     return name.replace("right_", "left_")
 
 
+@lru_cache(maxsize=256)
 def _covering(regions: tuple[str, ...], look: Look) -> Covering:
-    colour, stripe, bare, gloss = (np.zeros((len(regions), n), np.float32) for n in (3, 3, 3, 1))
+    colours, gloss = np.zeros((3, len(regions), 3), np.float32), np.zeros(len(regions), np.float32)
     for i, region in enumerate(regions):
         skin = _skin(region, look)
         cloth = _COVERED[look.suit_style].get(region)
         own = {"hair": look.hair, "eye": _EYE}.get(region, getattr(look, cloth) if cloth else skin)
-        colour[i] = stripe[i] = bare[i] = own
+        colours[:, i] = own
         if cloth in ("suit", "bottom"):
-            stripe[i] = look.accent
+            colours[1, i] = look.accent
         if cloth == "suit" and region == "chest":
-            bare[i] = skin
+            colours[2, i] = skin
         gloss[i] = _GLOSS["cloth" if look.suit_style == "clothes" else "suit" if cloth else "skin"]
-    patterned = bool((stripe != colour).any() or (bare != colour).any())
-    return Covering(colour, stripe, bare, gloss[:, 0], patterned)
+    return Covering(np.ascontiguousarray(colours.reshape(-1, 3).T), gloss, bool((colours != colours[0]).any()))
 
 
 def _skin(region: str, look: Look) -> NDArray[np.float64]:

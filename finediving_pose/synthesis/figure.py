@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = ["Coverage", "Light", "Look", "draw_clothed_look", "draw_look", "paint
 
 Image = NDArray[np.uint8]
 
+_LARGE = 45.0  # px per metre, from which on outlines are smooth with two samples in a pixel
 _CREASE = 0.05  # m, how far around a place its neighbours shade it
 _CREASE_DARKENS = 0.42
 _STRIPE = 0.86  # how sidewards a surface must face to carry the stripe of a suit
@@ -61,8 +63,10 @@ def paint_figure(
         water_line: y in px from which on the body is hidden; None = it is all above the water.
     """
     joints = np.asarray(instants[0, :NUM_JOINTS], np.float32)
+    if len(instants) == 1 and scale > _LARGE:
+        instants = np.repeat(instants, 2, axis=0)
     person = flesh_out(np.asarray(instants, np.float64), scale, build, look)
-    first = person.cones.take(person.instant == 0)
+    first = person.cones.take(np.flatnonzero(person.instant == 0))
     visible = ~hidden(joints, joint_radii(scale, build), first)
     bottom = picture.shape[0] if water_line is None else min(picture.shape[0], int(np.ceil(water_line)))
     grid = _grid(person, len(instants), picture.shape[1], bottom)
@@ -80,7 +84,7 @@ def _grid(person: Person, count: int, width: int, height: int) -> Grid | None:
     right, bottom = np.minimum(np.ceil(high.max(axis=0)) + 2, (width, height)).astype(int).tolist()
     if right <= left or bottom <= top:
         return None
-    # A still picture has four samples in each pixel; of a moving one each instant has a sample elsewhere in it.
+    # A small figure has four samples in each pixel; of a large or moving one each instant samples another place in it.
     places = (np.arange(count) + 0.5) / count - 0.5
     shift = np.stack([places, np.roll(places, -(count // 2))], axis=1).astype(np.float32)
     return Grid(left, top, right - left, bottom - top, 2 if count == 1 else 1, shift)
@@ -90,69 +94,66 @@ def _layer(person: Person, raster: Raster, grid: Grid, scale: float, light: Ligh
     """Return (h, w, 4) float32: colour times cover, and cover, over all samples of each pixel."""
     import cv2
 
-    cover = np.clip(raster.cover, 0, 1)
+    cover = np.minimum(raster.cover, 1).ravel()
     samples = np.flatnonzero(cover)
-    layer = np.zeros((cover.size, 4), np.float32)
-    layer[:, 3] = cover.ravel()
-    shaded = _shade(person, raster, samples, grid, light)
-    shaded *= (1 - _creases(raster, scale * grid.fine).ravel()[samples, None]) * layer[samples, 3:]
-    layer[samples, :3] = shaded
-    mean = layer.reshape(*grid.shape, 4).mean(axis=0)
+    layer = np.zeros((4, len(cover)), np.float32)
+    layer[3] = cover
+    strength = cover.take(samples) * (1 - _creases(raster, scale * grid.fine).take(samples))
+    layer[:3, samples] = _shade(person, raster, samples, grid, light) * strength
+    mean = np.ascontiguousarray(layer.reshape(4, *grid.shape).mean(axis=1).transpose(1, 2, 0))
     if grid.fine > 1:
         mean = cv2.resize(mean, (grid.width, grid.height), interpolation=cv2.INTER_AREA)
-    return np.asarray(mean)
+    return mean
 
 
 def _shade(person: Person, raster: Raster, samples: NDArray[np.intp], grid: Grid, light: Light) -> Array:
-    """Return the colours (K, 3) float32 of the samples (K,), counted through the flattened raster."""
-    owner = raster.owner.ravel()[samples]
+    """Return the colours (3, K) float32 of the samples (K,), counted through the flattened raster."""
+    owner = raster.owner.take(samples)
     picture, row, column = np.unravel_index(samples, grid.shape)
-    first = grid.first()[picture]
-    x = first[:, 0] + column.astype(np.float32) / np.float32(grid.fine)
-    y = first[:, 1] + row.astype(np.float32) / np.float32(grid.fine)
+    first = grid.first()
+    x = first[:, 0].take(picture) + column.astype(np.float32) / np.float32(grid.fine)
+    y = first[:, 1].take(picture) + row.astype(np.float32) / np.float32(grid.fine)
     cone = person.cones.take(owner)
     met = touch(cone, x, y)
-    normal = np.stack(
-        [
-            met.along * cone.ex - met.across * cone.ey,
-            met.along * cone.ey + met.across * cone.ex,
-            np.sqrt(np.maximum(met.height2, 0)),
-        ]
-    )
-    normal /= np.sqrt((normal * normal).sum(axis=0))
-    return _lit(_colours(person, owner, met.share, normal), _gloss(person, owner), normal, light)
+    normal = np.empty((3, len(samples)), np.float32)
+    np.subtract(met.along * cone.ex, met.across * cone.ey, out=normal[0])
+    np.add(met.along * cone.ey, met.across * cone.ex, out=normal[1])
+    np.sqrt(np.maximum(met.height2, 0), out=normal[2])
+    normal /= np.sqrt(np.einsum("ik,ik->k", normal, normal))
+    part = owner % len(person.covering.gloss)
+    variant = _variant(person, picture, met.share, normal) if person.covering.patterned else 0
+    colours = person.covering.colours.take(part + variant, axis=1)
+    return _lit(colours, person.covering.gloss.take(part), normal, light)
 
 
-def _colours(person: Person, owner: NDArray[np.int32], share: Array, normal: Array) -> Array:
-    part = owner % len(person.covering.colour)
-    colour = person.covering.colour[part]
-    if person.covering.patterned:
-        frame = person.frame[owner]
-        ahead = (frame[:, 0].T * normal).sum(axis=0)
-        aside = np.abs((frame[:, 2].T * normal).sum(axis=0))
-        reach, slope = _NECKLINE
-        colour = np.where((aside > _STRIPE)[:, None], person.covering.stripe[part], colour)
-        colour = np.where((share > reach + slope * ahead)[:, None], person.covering.bare[part], colour)
-    return colour
+def _variant(person: Person, picture: NDArray[np.intp], share: Array, normal: Array) -> NDArray[np.intp]:
+    """Return which colours of the covering the samples (K,) have, as an offset into all its colours."""
+    variant = np.zeros(len(share), np.intp)
+    ends = np.searchsorted(picture, np.arange(len(person.trunk) + 1))
+    reach, slope = _NECKLINE
+    for trunk, (start, end) in zip(person.trunk, pairwise(ends), strict=True):
+        ahead, _, aside = trunk @ normal[:, start:end]
+        variant[start:end] = np.where(share[start:end] > reach + slope * ahead, 2, np.abs(aside) > _STRIPE)
+    return variant * len(person.covering.gloss)
 
 
-def _gloss(person: Person, owner: NDArray[np.int32]) -> Array:
-    return person.covering.gloss[owner % len(person.covering.gloss)]
-
-
-def _lit(colour: Array, gloss: Array, normal: Array, light: Light) -> Array:
-    """Return `colour` (K, 3) under the light, for unit normals (3, K)."""
+def _lit(colours: Array, gloss: Array, normal: Array, light: Light) -> Array:
+    """Return `colours` (3, K) under the light, for unit normals (3, K)."""
     lamp = np.asarray(light.direction, np.float32)
     facing = np.maximum(0.85 * (lamp @ normal) + 0.15, 0)  # a lamp is never a point: light wraps around a little
     sky = 0.88 - 0.12 * normal[1]
-    rim = 0.12 * (1 - normal[2]) ** 3
+    rim = 1 - normal[2]
+    rim *= rim * rim * np.float32(0.12)
     halfway = lamp + np.array([0, 0, 1], np.float32)
-    shine = np.maximum((halfway / np.linalg.norm(halfway)).astype(np.float32) @ normal, 0)
+    shine = np.maximum((halfway / np.linalg.norm(halfway)) @ normal, 0)
     for _ in range(_GLOSS_EXPONENT):
         shine *= shine
-    tint = np.array(light.colour, np.float32) / 255
+    shine *= gloss
     brightness = light.ambient * sky + light.diffuse * (facing + rim)
-    return np.asarray((colour * brightness[:, None] + (gloss * shine)[:, None]) * tint, np.float32)
+    lit = colours * brightness
+    lit += shine
+    lit *= np.array(light.colour, np.float32)[:, None] / 255
+    return np.asarray(lit)
 
 
 def _creases(raster: Raster, scale: float) -> Array:

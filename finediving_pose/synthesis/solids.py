@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
-_GROUP = 12  # cones rasterised at once, in tiles of one size
 _OUTSIDE = 1e3  # px of depth that a sample loses per px² outside the outline, so that every inside comes before it
 _SHORT = 1e-3  # px
 _SOFT = 0.5  # samples on either side of an outline over which cover falls from 1 to 0
@@ -56,9 +55,9 @@ class Cones:
         parts = (*start.T, *direction.T, flat, axis[:, 2], lean, radius_start, radius_end - radius_start)
         return cls(*(np.ascontiguousarray(part, np.float32) for part in parts))
 
-    def take(self, index: Any) -> Cones:
+    def take(self, index: NDArray[np.integer[Any]]) -> Cones:
         """Return the cones that `index` picks; its shape becomes theirs."""
-        return Cones(*(getattr(self, field.name)[index] for field in fields(self)))
+        return Cones(*(getattr(self, field.name).take(index) for field in fields(self)))
 
     def bounds(self) -> tuple[Array, Array]:
         """Return the outlines' least and greatest x, y: two (N, 2) px."""
@@ -115,12 +114,12 @@ class Raster(NamedTuple):
 
     Attributes:
         depth: (S, h, w) float32 px, z of the nearest surface; very negative where there is none.
-        owner: (S, h, w) int32, the cone that is nearest, -1 = none.
+        owner: (S, h, w), the cone that is nearest, -1 = none.
         cover: (S, h, w) float32, 0 outside the figure's outline to 1 inside.
     """
 
     depth: Array
-    owner: NDArray[np.int32]
+    owner: NDArray[np.intp]
     cover: Array
 
 
@@ -159,53 +158,69 @@ def rasterise(cones: Cones, picture: NDArray[np.intp], grid: Grid) -> Raster:
         picture: (N,) which of the S pictures each belongs to.
         grid: Where to look.
     """
-    raster = Raster(
-        np.full(grid.shape, -1e9, np.float32), np.full(grid.shape, -1, np.int32), np.zeros(grid.shape, np.float32)
-    )
-    first = grid.first()[picture]
-    least, greatest = ((bound - first) * grid.fine for bound in cones.bounds())
-    low = np.maximum(np.ceil(least - _SOFT).astype(np.intp), 0)
-    high = np.minimum(np.floor(greatest + _SOFT).astype(np.intp) + 1, (grid.shape[2], grid.shape[1]))
-    extent = high - low
-    seen = np.flatnonzero((extent > 0).all(axis=1))
-    order = seen[np.argsort(extent[seen].prod(axis=1), kind="stable")]
-    for k in range(0, len(order), _GROUP):
-        group = order[k : k + _GROUP]
-        _rasterise_tiles(cones, group, picture, low[group], extent[group], first[group], grid.fine, raster)
-    return raster
-
-
-def _rasterise_tiles(
-    cones: Cones,
-    group: NDArray[np.intp],
-    picture: NDArray[np.intp],
-    corner: NDArray[np.intp],
-    extent: NDArray[np.intp],
-    first: Array,
-    fine: int,
-    raster: Raster,
-) -> None:
-    width, height = extent.max(axis=0)
-    x = (first[:, :1] + (corner[:, :1] + np.arange(width)) / np.float32(fine)).astype(np.float32)[:, None, :]
-    y = (first[:, 1:] + (corner[:, 1:] + np.arange(height)) / np.float32(fine)).astype(np.float32)[:, :, None]
-    cone = cones.take(group[:, None, None])
+    count, place, x, y = _candidates(cones, picture, grid)
+    cone = Cones(*(np.repeat(getattr(cones, field.name), count) for field in fields(cones)))
     met = touch(cone, x, y)
     cover = met.height2 / met.radius
-    cover *= np.float32(0.5 * fine)
+    cover *= np.float32(0.5 * grid.fine)
     cover += np.float32(0.5)
     depth = np.sqrt(np.maximum(met.height2, 0))
     depth += met.share * cone.dz
     depth += cone.z
-    depth += np.minimum(met.height2, 0, out=met.height2) * np.float32(_OUTSIDE)
-    for i, index in enumerate(group):
-        (left, top), (wide, high) = corner[i], extent[i]
-        place = (picture[index], slice(top, top + high), slice(left, left + wide))
-        tile = depth[i, :high, :wide]
-        seen = raster.depth[place]
-        np.copyto(raster.owner[place], index, where=tile > seen)
-        np.maximum(seen, tile, out=seen)
-        covered = raster.cover[place]
-        np.maximum(covered, cover[i, :high, :wide], out=covered)
+    depth += np.minimum(met.height2, 0) * np.float32(_OUTSIDE)
+    size = int(np.prod(grid.shape))
+    raster = Raster(np.full(size, -1e9, np.float32), np.full(size, -1, np.intp), np.zeros(size, np.float32))
+    np.maximum.at(raster.depth, place, depth)
+    np.maximum.at(raster.cover, place, cover)
+    nearest = np.flatnonzero(raster.depth.take(place) == depth)
+    raster.owner[place.take(nearest)] = np.repeat(np.arange(len(count)), count).take(nearest)
+    return Raster(*(array.reshape(grid.shape) for array in raster))
+
+
+def _candidates(
+    cones: Cones, picture: NDArray[np.intp], grid: Grid
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Array, Array]:
+    """Pair every cone with the samples near it, row by row.
+
+    Returns:
+        How many samples each cone has; of each pair, cone after cone, the sample's place in the flattened raster and
+        its x and y in px.
+    """
+    first = grid.first()
+    low, high = _bounds(cones, first[picture], grid)
+    height = np.maximum(high - low, 0)[:, 1]
+    owner = np.repeat(np.arange(len(height)), height)  # of each row
+    row = low[owner, 1] + _counted(height)
+    y = first[picture[owner], 1] + row.astype(np.float32) / np.float32(grid.fine)
+    left, right = _row_ends(cones.take(owner), y, first[picture[owner], 0], grid.fine)
+    left, right = np.maximum(left, low[owner, 0]), np.minimum(right, high[owner, 0])
+    width = np.maximum(right - left, 0)
+    step = _counted(width)
+    x = np.repeat(first[picture[owner], 0] + left.astype(np.float32) / np.float32(grid.fine), width)
+    x += step.astype(np.float32) / np.float32(grid.fine)
+    place = np.repeat((picture[owner] * grid.shape[1] + row) * grid.shape[2] + left, width) + step
+    count = np.bincount(owner, width, len(height)).astype(np.intp)
+    return count, place, x, np.repeat(y, width)
+
+
+def _bounds(cones: Cones, first: Array, grid: Grid) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the first sample, x and y, of each cone's outline, and the one behind the last: two (N, 2)."""
+    least, greatest = ((bound - first) * np.float32(grid.fine) for bound in cones.bounds())
+    low = np.maximum(np.ceil(least - _SOFT).astype(np.intp), 0)
+    return low, np.minimum(np.floor(greatest + _SOFT).astype(np.intp) + 1, (grid.shape[2], grid.shape[1]))
+
+
+def _row_ends(cone: Cones, y: Array, first: Array, fine: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where in each row the band along a cone's axis begins, and behind its end."""
+    steep = np.copysign(np.maximum(np.abs(cone.ey), np.float32(_SHORT)), cone.ey)
+    middle = cone.x + (y - cone.y) * cone.ex / steep - first
+    half = (cone.radius + np.maximum(cone.taper, 0) + np.float32(_SOFT / fine)) / np.abs(steep)
+    return np.ceil((middle - half) * fine).astype(np.intp), np.floor((middle + half) * fine).astype(np.intp) + 1
+
+
+def _counted(sizes: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return 0, 1, 2 … for each of groups of these sizes, one after the other."""
+    return np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
 
 def hidden(points: Array, radii: Array, cones: Cones) -> NDArray[np.bool_]:
