@@ -9,7 +9,7 @@ import pytest
 
 from finediving_pose import diving
 from finediving_pose.datasets import restricted_pickle
-from finediving_pose.diving import DiveNumber, difficulty, parse, score
+from finediving_pose.diving import DiveNumber, counted_sum, difficulty, parse, score
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,11 @@ def test_score_of_a_pair_from_eleven_judges():
     first, second, together = [7.0, 9.0, 7.5], [8.0, 8.0, 5.0], [8.5, 6.0, 8.0, 10.0, 9.0]
     kept = 7.5 + 8.0 + 8.0 + 8.5 + 9.0
     assert score([*first, *second, *together], 3.0, synchronised=True) == pytest.approx(3.0 * 0.6 * kept)
+
+
+def test_the_sum_that_counts_is_known_of_impossible_awards_too():
+    assert counted_sum([2.5, 4, 4, 45, 3.5, 5, 4]) == 12
+    assert counted_sum([7.5, 8, 8.9, 8.5, 8.5], synchronised=True) == pytest.approx(0.6 * 41.4)
 
 
 @pytest.mark.parametrize(("count", "synchronised"), [(0, False), (4, False), (11, False), (3, True), (9, True)])

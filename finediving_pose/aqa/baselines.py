@@ -27,10 +27,13 @@ SHRINKAGE = 5.0
 TYPICAL_TRANSITIONS = (28, 62)
 """The median transitions of FineDiving's training dives, in the 96 sampled frames."""
 
+DRAWS = 10
+"""Of exemplars: one draw moves ρ by a hundredth and more, so :func:`floors` gives the mean figures of several."""
+
 NUMBER_MEAN = "mean of the dive number"
 SHRUNK_COMPLETENESS = "shrunk completeness of the number × DD"
-SAME_NUMBER = f"{EXEMPLARS} exemplars of the number, δ = 0"
-RANDOM = f"{EXEMPLARS} random exemplars, δ = 0"
+SAME_NUMBER = f"{EXEMPLARS} exemplars of the number, δ = 0, mean of {DRAWS} draws"
+RANDOM = f"{EXEMPLARS} random exemplars, δ = 0, mean of {DRAWS} draws"
 NUMBER_TRANSITIONS = "median transitions of the number"
 CONSTANT_TRANSITIONS = f"constant transitions {TYPICAL_TRANSITIONS}"
 
@@ -98,7 +101,7 @@ def floors(
         dives: All dives. Those without a number, score or DD are left out of the scores, those without transitions
             out of the stages.
         train, test: Keys (match, dive).
-        seed: Of the draws of exemplars.
+        seed: Of the first draw of exemplars; the others take the seeds that follow.
 
     Returns:
         By baseline the figures of :func:`score_metrics.score_figures` or :func:`score_metrics.stage_figures`; one
@@ -113,14 +116,18 @@ def floors(
 def _score_floors(train: Sequence[Dive], test: Sequence[Dive], seed: int) -> dict[str, dict[str, float]]:
     if not train or not test:
         return {}
+    seeds = range(seed, seed + DRAWS)
     predicted = {
-        NUMBER_MEAN: number_mean(train, test),
-        SHRUNK_COMPLETENESS: shrunk_completeness(train, test),
-        SAME_NUMBER: same_number_exemplars(train, test, seed),
-        RANDOM: random_exemplars(train, test, seed),
+        NUMBER_MEAN: [number_mean(train, test)],
+        SHRUNK_COMPLETENESS: [shrunk_completeness(train, test)],
+        SAME_NUMBER: [same_number_exemplars(train, test, draw) for draw in seeds],
+        RANDOM: [random_exemplars(train, test, draw) for draw in seeds],
     }
     true, numbers = _scores(test), [_number(dive) for dive in test]
-    return {name: _defined(score_figures(scores, true, numbers)) for name, scores in predicted.items()}
+    return {
+        name: _defined(_mean_figures([score_figures(scores, true, numbers) for scores in draws]))
+        for name, draws in predicted.items()
+    }
 
 
 def _stage_floors(train: Sequence[Dive], test: Sequence[Dive]) -> dict[str, dict[str, float]]:
@@ -132,6 +139,10 @@ def _stage_floors(train: Sequence[Dive], test: Sequence[Dive]) -> dict[str, dict
     }
     true = true_transitions(test)
     return {name: _defined(stage_figures(frames, true, SAMPLES)) for name, frames in predicted.items()}
+
+
+def _mean_figures(figures: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([each[name] for each in figures])) for name in figures[0]}
 
 
 def _defined(figures: dict[str, float]) -> dict[str, float]:

@@ -13,7 +13,8 @@ from finediving_pose import console
 if TYPE_CHECKING:
     from finediving_pose.workflows.validation import FineDivingReport
 
-EXAMPLES = 3
+EXAMPLES = {"error": 20, "warning": 3}
+"""How many of each kind are shown without --all."""
 
 
 def command(
@@ -62,11 +63,12 @@ def _print_files(report: FineDivingReport) -> None:
 
 
 def _print_counts(counts: dict[str, Any]) -> None:
-    print(
-        f"\n{counts['dives']} dives of {counts['dive_numbers']} numbers in {counts['matches']} matches: "
-        f"{counts['individual']} individual of {counts['individual_dive_numbers']} numbers, "
-        f"{counts['synchronised']} synchronised"
-    )
+    print(f"\n{counts['dives']} dives of {counts['dive_numbers']} numbers in {counts['matches']} matches")
+    if counts["individual"] or counts["synchronised"]:
+        single = f"{counts['individual']} individual of {counts['individual_dive_numbers']} numbers"
+        print(f"{single}, {counts['synchronised']} synchronised")
+    if counts["without_awards"]:
+        print(f"{counts['without_awards']} without awards: whether individual or synchronised is not known")
     print(f"{counts['train']} for training, {counts['test']} for testing")
     if counts["frames"]:
         least, median, most = counts["frames"]
@@ -86,7 +88,7 @@ def _print_anomalies(report: FineDivingReport, every: bool) -> None:
     for anomaly in report.anomalies:
         mark = "error: " if anomaly.severity == "error" else ""
         print(f"{len(anomaly.items):5}  {mark}{anomaly.title}")
-        shown = anomaly.items if every else anomaly.items[:EXAMPLES]
+        shown = anomaly.items if every else anomaly.items[: EXAMPLES[anomaly.severity]]
         for where, message in shown:
             print(f"         {where}: {message}")
         if len(shown) < len(anomaly.items):

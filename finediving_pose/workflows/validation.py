@@ -42,7 +42,8 @@ class FineDivingReport:
     def counts(self) -> dict[str, Any]:
         """Return how much there is of what, in JSON types."""
         dives = self.data.dives
-        single = [dive for dive in dives if not dive.dive.synchronised]
+        judged = [dive for dive in dives if dive.dive.awards is not None]
+        single = [dive for dive in judged if not dive.dive.synchronised]
         frames = [count for dive in dives if (count := frame_count(dive.dive)) is not None]
         sequences = [dive.sequence for dive in dives if dive.sequence]
         return {
@@ -51,7 +52,8 @@ class FineDivingReport:
             "matches": len({dive.dive.match for dive in dives}),
             "individual": len(single),
             "individual_dive_numbers": len({dive.dive.dive_number for dive in single}),
-            "synchronised": len(dives) - len(single),
+            "synchronised": len(judged) - len(single),
+            "without_awards": len(dives) - len(judged),
             "train": len(self.data.train),
             "test": len(self.data.test),
             "frames": [min(frames), int(np.median(frames)), max(frames)] if frames else [],
