@@ -120,8 +120,7 @@ def _sub_action_names(data: FineDiving) -> Iterator[Item]:
     for dive in _labelled(data):
         if not dive.sub_action_names:
             continue
-        unlike = sorted(dive.sub_action_names.keys() ^ set(dive.sequence))
-        if unlike:
+        if dive.sub_action_names.keys() != set(dive.sequence):
             listed = _in_words(tuple(dive.sub_action_names))
             yield _name(dive.key), f"lists {listed}; the labels are {_in_words(dive.sequence)}"
         for label, name in dive.sub_action_names.items():
@@ -209,9 +208,8 @@ def _splits(data: FineDiving) -> Iterator[Item]:
     for key in sorted(set(data.train) & set(data.test)):
         yield _name(key), "in both splits: leakage"
     if data.train and data.test:
-        for dive in data.dives:
-            if dive.key not in _split_keys(data):
-                yield _name(dive.key), "in no split"
+        split = {*data.train, *data.test}
+        yield from ((_name(dive.key), "in no split") for dive in data.dives if dive.key not in split)
 
 
 _CHECKS: dict[str, tuple[str, Callable[[FineDiving], Iterator[Item]]]] = {
@@ -275,10 +273,6 @@ def _missing_frames(data: FineDiving, root: Path) -> Iterator[Item]:
 
 def _labelled(data: FineDiving) -> Iterator[FineDive]:
     return (dive for dive in data.dives if len(dive.frame_labels))
-
-
-def _split_keys(data: FineDiving) -> set[Key]:
-    return {*data.train, *data.test}
 
 
 def _number(dive: FineDive) -> str:
