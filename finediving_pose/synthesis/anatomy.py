@@ -55,6 +55,10 @@ _FRAMES: dict[str, tuple[str, str, str]] = {
     "right_shin": ("right_knee", "right_ankle", "hip"),
     "left_shin": ("left_knee", "left_ankle", "hip"),
 }
+_HEAD = list(_FRAMES).index("head")
+_FRAME_ENDS = np.array(
+    [[POINT[end], POINT[begin], POINT[f"right_{pair}"], POINT[f"left_{pair}"]] for end, begin, pair in _FRAMES.values()]
+).T
 
 
 def _head(ahead: float, up: float, right: float = 0.0) -> _Anchor:
@@ -63,6 +67,10 @@ def _head(ahead: float, up: float, right: float = 0.0) -> _Anchor:
 
 
 _MIDDLE_ANCHORS: dict[str, _Anchor] = {
+    "belly": _Anchor("pelvis", "waist", 0.40, "pelvis"),
+    "midriff": _Anchor("waist", "waist", 0.0, "pelvis"),
+    "thoracic": _Anchor("waist", "thorax", 0.60, "chest", (0.004, 0.0, 0.0)),
+    "throat": _Anchor("waist", "thorax", 0.92, "chest", (-0.004, 0.0, 0.0)),
     "neck_root": _Anchor("thorax", "upper_neck", 0.0, "chest", (-0.008, 0.01, 0.0)),
     "neck_top": _head(-0.014, -0.060),
     "skull_back": _head(-0.022, 0.0),
@@ -83,19 +91,22 @@ _RIGHT_ANCHORS: dict[str, _Anchor] = {
     "waist_side": _Anchor("waist", "waist", 0.0, "pelvis", (0.0, 0.0, 0.046)),
     "rib": _Anchor("waist", "thorax", 0.58, "chest", (0.0, 0.0, 0.054)),
     "armpit": _Anchor("waist", "thorax", 0.84, "chest", (-0.006, 0.0, 0.066)),
-    "breast": _Anchor("waist", "thorax", 0.66, "chest", (0.046, 0.0, 0.062)),
-    "breastbone": _Anchor("waist", "thorax", 0.74, "chest", (0.044, 0.0, 0.030)),
-    "trapezius": _Anchor("thorax", "upper_neck", 0.15, "chest", (-0.018, 0.0, 0.030)),
-    "strap_front": _Anchor("waist", "thorax", 0.72, "chest", (0.088, 0.0, 0.066)),
-    "strap_top": _Anchor("thorax", "right_shoulder", 0.48, "chest", (0.0, 0.044, 0.0)),
-    "strap_back": _Anchor("waist", "thorax", 0.45, "chest", (-0.092, 0.0, 0.040)),
-    "eye": _head(0.079, -0.026, 0.031),
+    "breast": _Anchor("waist", "thorax", 0.66, "chest", (0.042, 0.0, 0.060)),
+    "breastbone": _Anchor("waist", "thorax", 0.76, "chest", (0.036, 0.0, 0.026)),
+    "trapezius": _Anchor("thorax", "upper_neck", 0.40, "chest", (-0.020, 0.0, 0.012)),
+    "strap_front": _Anchor("waist", "thorax", 0.72, "chest", (0.096, 0.0, 0.056)),
+    "strap_collar": _Anchor("waist", "thorax", 0.97, "chest", (0.058, 0.0, 0.074)),
+    "strap_top": _Anchor("thorax", "right_shoulder", 0.46, "chest", (-0.010, 0.046, 0.0)),
+    "strap_blade": _Anchor("waist", "thorax", 0.90, "chest", (-0.074, 0.0, 0.060)),
+    "strap_back": _Anchor("waist", "thorax", 0.40, "chest", (-0.088, 0.0, 0.030)),
+    "eye": _head(0.080, -0.026, 0.030),
     "ear": _head(-0.008, -0.034, 0.074),
+    "groin": _Anchor("right_hip", "right_knee", 0.09, "right_thigh"),
     "thigh": _Anchor("right_hip", "right_knee", 0.40, "right_thigh", (0.006, 0.0, 0.0)),
     "low_thigh": _Anchor("right_hip", "right_knee", 0.80, "right_thigh", (0.004, 0.0, 0.0)),
     "calf": _Anchor("right_knee", "right_ankle", 0.28, "right_shin", (-0.012, 0.0, 0.0)),
     "low_shin": _Anchor("right_knee", "right_ankle", 0.72, "right_shin", (-0.003, 0.0, 0.0)),
-    "heel": _Anchor("right_ankle", "right_toe", -0.16, "right_shin", (0.0, -0.022, 0.0)),
+    "heel": _Anchor("right_ankle", "right_toe", -0.18, "right_shin", (0.0, -0.034, 0.0)),
     "ball": _Anchor("right_ankle", "right_toe", 0.66),
     "toes": _Anchor("right_ankle", "right_toe", 0.92),
     "upper_arm": _Anchor("right_shoulder", "right_elbow", 0.42),
@@ -106,6 +117,8 @@ _RIGHT_ANCHORS: dict[str, _Anchor] = {
 
 _MIDDLE_PARTS: tuple[_Part, ...] = (
     _Part("hip", (_Bead("right_hip_inside", 0.092, 0.094), _Bead("left_hip_inside", 0.092, 0.094))),
+    _Part("waist", (_Bead("belly", 0.090, 0.090), _Bead("midriff", 0.088, 0.077))),
+    _Part("chest", (_Bead("midriff", 0.088, 0.077), _Bead("thoracic", 0.099, 0.084), _Bead("throat", 0.072, 0.060))),
     _Part("neck", (_Bead("neck_root", 0.060, 0.050), _Bead("neck_top", 0.056, 0.047))),
     _Part("head", (_Bead("skull_back", 0.078, 0.074), _Bead("skull_front", 0.077, 0.073))),
     _Part("face", (_Bead("face", 0.064, 0.060), _Bead("chin", 0.040, 0.034))),
@@ -115,22 +128,23 @@ _RIGHT_PARTS: tuple[_Part, ...] = (
     _Part("hip", (_Bead("glute", 0.083, 0.088),)),
     _Part("waist", (_Bead("flank", 0.093, 0.093), _Bead("waist_side", 0.089, 0.077))),
     _Part("chest", (_Bead("waist_side", 0.089, 0.077), _Bead("rib", 0.104, 0.089), _Bead("armpit", 0.082, 0.070))),
-    _Part("chest", (_Bead("breastbone", 0.060, 0.044), _Bead("breast", 0.068, 0.058))),
+    _Part("chest", (_Bead("breastbone", 0.062, 0.046), _Bead("breast", 0.070, 0.060))),
     _Part("shoulder", (_Bead("armpit", 0.082, 0.070), _Bead("right_shoulder", 0.058, 0.050))),
-    _Part("shoulder", (_Bead("trapezius", 0.056, 0.046), _Bead("right_shoulder", 0.050, 0.043))),
-    _Part("eye", (_Bead("eye", 0.0135, 0.0135),)),
+    _Part("shoulder", (_Bead("trapezius", 0.054, 0.044), _Bead("right_shoulder", 0.052, 0.045))),
+    _Part("eye", (_Bead("eye", 0.011, 0.011),)),
     _Part("face", (_Bead("ear", 0.019, 0.018),)),
-    _Part("thigh", (_Bead("right_hip", 0.082, 0.084), _Bead("thigh", 0.077, 0.077))),
+    _Part("groin", (_Bead("right_hip", 0.082, 0.084), _Bead("groin", 0.082, 0.084))),
+    _Part("thigh", (_Bead("groin", 0.082, 0.084), _Bead("thigh", 0.077, 0.077))),
     _Part("knee", (_Bead("thigh", 0.077, 0.077), _Bead("low_thigh", 0.057, 0.055), _Bead("right_knee", 0.053, 0.050))),
     _Part("shin", (_Bead("right_knee", 0.053, 0.050), _Bead("calf", 0.055, 0.052), _Bead("low_shin", 0.040, 0.037))),
     _Part("shin", (_Bead("low_shin", 0.040, 0.037), _Bead("right_ankle", 0.035, 0.032))),
-    _Part("foot", (_Bead("heel", 0.034, 0.031), _Bead("ball", 0.032, 0.029), _Bead("toes", 0.018, 0.016))),
+    _Part("foot", (_Bead("heel", 0.035, 0.032), _Bead("ball", 0.034, 0.030), _Bead("toes", 0.020, 0.018))),
     _Part("upper_arm", (_Bead("right_shoulder", 0.056, 0.048), _Bead("upper_arm", 0.048, 0.041))),
     _Part("upper_arm", (_Bead("upper_arm", 0.048, 0.041), _Bead("right_elbow", 0.037, 0.033))),
     _Part("forearm", (_Bead("right_elbow", 0.037, 0.033), _Bead("forearm", 0.042, 0.036))),
     _Part("forearm", (_Bead("forearm", 0.042, 0.036), _Bead("right_wrist", 0.026, 0.023))),
-    _Part("hand", (_Bead("right_wrist", 0.027, 0.024), _Bead("knuckles", 0.034, 0.030))),
-    _Part("hand", (_Bead("knuckles", 0.034, 0.030), _Bead("fingers", 0.016, 0.014))),
+    _Part("hand", (_Bead("right_wrist", 0.027, 0.024), _Bead("knuckles", 0.037, 0.033))),
+    _Part("hand", (_Bead("knuckles", 0.037, 0.033), _Bead("fingers", 0.018, 0.016))),
 )
 _HAIR_PARTS: dict[str, tuple[_Part, ...]] = {
     "bald": (),
@@ -141,17 +155,17 @@ _HAIR_PARTS: dict[str, tuple[_Part, ...]] = {
     ),
     "cap": (_Part("hair", (_Bead("cap_back", 0.081, 0.079), _Bead("cap_front", 0.080, 0.078))),),
 }
-_STRAPS = (
-    _Part("strap", (_Bead("strap_front", 0.014, 0.014), _Bead("strap_top", 0.013, 0.013))),
-    _Part("strap", (_Bead("strap_top", 0.013, 0.013), _Bead("strap_back", 0.014, 0.014))),
+_STRAPS = tuple(
+    _Part("strap", (_Bead(f"strap_{start}", 0.013, 0.013), _Bead(f"strap_{end}", 0.013, 0.013)))
+    for start, end in (("front", "collar"), ("collar", "top"), ("top", "blade"), ("blade", "back"))
 )
 _COVERED: dict[SuitStyle, dict[str, str]] = {
-    "briefs": {"hip": "suit"},
-    "jammers": {"hip": "suit", "thigh": "suit"},
-    "one_piece": dict.fromkeys(("hip", "waist", "chest", "strap"), "suit"),
+    "briefs": dict.fromkeys(("hip", "groin"), "suit"),
+    "jammers": dict.fromkeys(("hip", "groin", "thigh"), "suit"),
+    "one_piece": dict.fromkeys(("hip", "groin", "waist", "chest", "strap"), "suit"),
     "clothes": {
         **dict.fromkeys(("waist", "chest", "shoulder", "upper_arm"), "top"),
-        **dict.fromkeys(("hip", "thigh", "knee", "shin"), "bottom"),
+        **dict.fromkeys(("hip", "groin", "thigh", "knee", "shin"), "bottom"),
         "foot": "shoes",
     },
 }
@@ -160,7 +174,6 @@ _TONES: dict[str, Offset] = {
     "head": (1.00, 1.02, 1.04),
     "hand": (0.90, 0.94, 1.00),
     "foot": (0.88, 0.92, 0.98),
-    "knee": (0.96, 0.97, 1.00),
     "neck": (0.96, 0.96, 0.98),
 }
 """Factors of the skin's blue, green and red."""
@@ -181,7 +194,8 @@ class Person(NamedTuple):
     Attributes:
         cones: N of them.
         instant: (N,) which instant each belongs to.
-        trunk: (S, 3, 3) float32, rows ahead, up and right of the chest, in view coordinates.
+        trunk: (S, 3, 4) float32, rows ahead, up and right: what takes a place (x, y, z, 1) in view coordinates to the
+            chest's own, from the waist, in m of a person 1.70 m tall.
         covering: What of the M cones is seen as what.
     """
 
@@ -237,8 +251,8 @@ def flesh_out(instants: NDArray[np.floating], scale: float, build: Build, look: 
     recipe = _recipe(build.sex, look.hair_style, look.suit_style)
     unit = scale * build.stature / STATURE
     frames = _frames(instants)
-    offsets = np.einsum("ac,sacd->sad", recipe.offsets * unit, frames[:, recipe.frames])
-    anchors = recipe.weights @ instants + offsets
+    offsets = (recipe.offsets * unit)[:, None, :] @ frames[:, recipe.frames]
+    anchors = recipe.weights @ instants + offsets[:, :, 0]
     radii = recipe.radii * (unit * build.girth)
     drawn = np.flatnonzero(radii.max(axis=1) > 0.5)  # what is smaller than a pixel is left out
     count, size = len(instants), len(drawn)
@@ -248,7 +262,8 @@ def flesh_out(instants: NDArray[np.floating], scale: float, build: Build, look: 
         np.tile(radii[drawn, 0], count),
         np.tile(radii[drawn, 1], count),
     )
-    trunk = frames[:, list(_FRAMES).index("chest")].astype(np.float32)
+    chest = frames[:, list(_FRAMES).index("chest")] / unit
+    trunk = np.concatenate([chest, -chest @ instants[:, POINT["waist"], :, None]], axis=2).astype(np.float32)
     covering = _covering(tuple(recipe.regions[i] for i in drawn), look)
     return Person(cones, np.repeat(np.arange(count), size), trunk, covering)
 
@@ -262,21 +277,22 @@ def joint_radii(scale: float, build: Build) -> Array:
 
 def _frames(instants: Array) -> Array:
     """Return (S, F, 3, 3), rows ahead, up and right in view coordinates, in the order of _FRAMES."""
-    up = _unit(_between(instants, *zip(*((begin, end) for begin, end, _ in _FRAMES.values()), strict=True)))
-    right = _between(instants, *zip(*((f"right_{p}", f"left_{p}") for _, _, p in _FRAMES.values()), strict=True))
-    head = list(_FRAMES).index("head")
+    ends = instants[:, _FRAME_ENDS]
+    up, right = _unit(ends[:, 0] - ends[:, 1]), ends[:, 2] - ends[:, 3]
     # View coordinates are left-handed (y points down), so that right x up is ahead.
-    right[:, head] = np.cross(up[:, head], _between(instants, ("nose",), ("upper_neck",))[:, 0])
-    ahead = _unit(np.cross(right, up))
-    return np.stack([ahead, up, np.cross(up, ahead)], axis=2)
+    right[:, _HEAD] = _cross(up[:, _HEAD], instants[:, POINT["nose"]] - instants[:, POINT["upper_neck"]])
+    ahead = _unit(_cross(right, up))
+    return np.stack([ahead, up, _cross(up, ahead)], axis=2)
 
 
-def _between(instants: Array, to: tuple[str, ...], start: tuple[str, ...]) -> Array:
-    return instants[:, [POINT[name] for name in to]] - instants[:, [POINT[name] for name in start]]
+def _cross(a: Array, b: Array) -> Array:
+    """np.cross, which takes far longer for a few vectors."""
+    forward, backward = [1, 2, 0], [2, 0, 1]
+    return a[..., forward] * b[..., backward] - a[..., backward] * b[..., forward]
 
 
 def _unit(vectors: Array) -> Array:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
+    return vectors / np.maximum(np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True)), 1e-6)
 
 
 @cache

@@ -13,17 +13,16 @@ from finediving_pose.skeleton import NUM_JOINTS
 from finediving_pose.synthesis.anatomy import Person, flesh_out, joint_radii
 from finediving_pose.synthesis.body import Build
 from finediving_pose.synthesis.look import Light, Look, draw_clothed_look, draw_look
-from finediving_pose.synthesis.solids import Array, Grid, Raster, hidden, rasterise, touch
+from finediving_pose.synthesis.solids import Array, Grid, Raster, hidden, normals, rasterise, touch
 
 __all__ = ["Coverage", "Light", "Look", "draw_clothed_look", "draw_look", "paint_figure"]
 
 Image = NDArray[np.uint8]
 
-_LARGE = 45.0  # px per metre, from which on outlines are smooth with two samples in a pixel
 _CREASE = 0.05  # m, how far around a place its neighbours shade it
 _CREASE_DARKENS = 0.42
 _STRIPE = 0.86  # how sidewards a surface must face to carry the stripe of a suit
-_NECKLINE = (0.55, 0.40)  # share of a chest cone that a suit covers, and what facing ahead adds to it
+_NECKLINE = (0.135, 0.85)  # m above the waist up to which a suit reaches, and what 1 m ahead adds to it
 _GLOSS_EXPONENT = 4  # squarings of the highlight
 
 
@@ -63,8 +62,6 @@ def paint_figure(
         water_line: y in px from which on the body is hidden; None = it is all above the water.
     """
     joints = np.asarray(instants[0, :NUM_JOINTS], np.float32)
-    if len(instants) == 1 and scale > _LARGE:
-        instants = np.repeat(instants, 2, axis=0)
     person = flesh_out(np.asarray(instants, np.float64), scale, build, look)
     first = person.cones.take(np.flatnonzero(person.instant == 0))
     visible = ~hidden(joints, joint_radii(scale, build), first)
@@ -84,7 +81,7 @@ def _grid(person: Person, count: int, width: int, height: int) -> Grid | None:
     right, bottom = np.minimum(np.ceil(high.max(axis=0)) + 2, (width, height)).astype(int).tolist()
     if right <= left or bottom <= top:
         return None
-    # A small figure has four samples in each pixel; of a large or moving one each instant samples another place in it.
+    # A still picture has four samples in each pixel; of a moving one each instant samples another place in it.
     places = (np.arange(count) + 0.5) / count - 0.5
     shift = np.stack([places, np.roll(places, -(count // 2))], axis=1).astype(np.float32)
     return Grid(left, top, right - left, bottom - top, 2 if count == 1 else 1, shift)
@@ -115,25 +112,38 @@ def _shade(person: Person, raster: Raster, samples: NDArray[np.intp], grid: Grid
     y = first[:, 1].take(picture) + row.astype(np.float32) / np.float32(grid.fine)
     cone = person.cones.take(owner)
     met = touch(cone, x, y)
-    normal = np.empty((3, len(samples)), np.float32)
-    np.subtract(met.along * cone.ex, met.across * cone.ey, out=normal[0])
-    np.add(met.along * cone.ey, met.across * cone.ex, out=normal[1])
-    np.sqrt(np.maximum(met.height2, 0), out=normal[2])
-    normal /= np.sqrt(np.einsum("ik,ik->k", normal, normal))
+    normal = _smoothed(normals(cone, met), samples, grid)
     part = owner % len(person.covering.gloss)
-    variant = _variant(person, picture, met.share, normal) if person.covering.patterned else 0
+    place = np.stack([x, y, raster.depth.take(samples)])
+    variant = _variant(person, picture, place, normal) if person.covering.patterned else 0
     colours = person.covering.colours.take(part + variant, axis=1)
     return _lit(colours, person.covering.gloss.take(part), normal, light)
 
 
-def _variant(person: Person, picture: NDArray[np.intp], share: Array, normal: Array) -> NDArray[np.intp]:
-    """Return which colours of the covering the samples (K,) have, as an offset into all its colours."""
-    variant = np.zeros(len(share), np.intp)
+def _smoothed(normal: Array, samples: NDArray[np.intp], grid: Grid) -> Array:
+    """Average unit normals (3, K) with their neighbours', so that cones run into one another without a seam."""
+    import cv2
+
+    count, height, width = grid.shape
+    facing = np.zeros((count * height * width, 3), np.float32)
+    facing[samples] = normal.T
+    size = 2 * grid.fine + 1
+    for picture in facing.reshape(count, height, width, 3):
+        cv2.blur(picture, (size, size), dst=picture)
+    normal = np.ascontiguousarray(facing.take(samples, axis=0).T)
+    normal /= np.sqrt(np.einsum("ik,ik->k", normal, normal))
+    return normal
+
+
+def _variant(person: Person, picture: NDArray[np.intp], place: Array, normal: Array) -> NDArray[np.intp]:
+    """Return which colours of the covering the samples at `place` (3, K) have, as an offset into all its colours."""
+    variant = np.zeros(len(picture), np.intp)
     ends = np.searchsorted(picture, np.arange(len(person.trunk) + 1))
     reach, slope = _NECKLINE
     for trunk, (start, end) in zip(person.trunk, pairwise(ends), strict=True):
-        ahead, _, aside = trunk @ normal[:, start:end]
-        variant[start:end] = np.where(share[start:end] > reach + slope * ahead, 2, np.abs(aside) > _STRIPE)
+        ahead, up, _ = trunk[:, :3] @ place[:, start:end] + trunk[:, 3:]
+        aside = trunk[2, :3] @ normal[:, start:end] / np.linalg.norm(trunk[2, :3])
+        variant[start:end] = np.where(up > reach + slope * ahead, 2, np.abs(aside) > _STRIPE)
     return variant * len(person.covering.gloss)
 
 

@@ -109,6 +109,20 @@ def touch(cone: Cones, x: Array, y: Array) -> Touch:
     return Touch(share, along, across, height2, radius)
 
 
+def normals(cone: Cones, met: Touch) -> Array:
+    """Return the unit normals (3, K) of the surfaces where lines of sight meet them."""
+    normal = np.empty((3, len(met.share)), np.float32)
+    # A tapering cone faces its thin end a little.
+    slope = -cone.taper * met.radius / (cone.length**2 + cone.dz**2)
+    along = met.along + slope * cone.length
+    np.subtract(along * cone.ex, met.across * cone.ey, out=normal[0])
+    np.add(along * cone.ey, met.across * cone.ex, out=normal[1])
+    np.sqrt(np.maximum(met.height2, 0), out=normal[2])
+    normal[2] += slope * cone.dz
+    normal /= np.sqrt(np.einsum("ik,ik->k", normal, normal))
+    return normal
+
+
 class Raster(NamedTuple):
     """What is seen at each sample of S pictures of the same window.
 
