@@ -37,6 +37,8 @@ def _hall(canvas: Canvas, venue: Venue, far: float, rng: np.random.Generator) ->
         canvas.face(_wall(x, x + 0.25 + 0.06 * pitch, -2.0, _ROOF, far + 0.1), shade(wall, 0.8))
     furnish = (_windows, _flags, _screen, _panels)[int(rng.integers(4))]
     furnish(canvas, venue, far + 0.2, rng)
+    if rng.random() < 0.6:
+        _clock(canvas, (float(rng.uniform(-5.0, 9.0)), float(rng.uniform(5.5, 9.5)), far + 0.3), rng)
     _ceiling(canvas, wall, far, rng)
     canvas.gradient([(_END, _ROOF, far), (_END, _ROOF, 40), (_END, -1, 40), (_END, -1, far)], shade(wall, 0.7), wall)
     for y in np.arange(3.0, _ROOF, 4.0):
@@ -88,6 +90,17 @@ def _screen(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) ->
     canvas.poster((reading[0], y, w + 0.1), (reading[1], 0, 0), (0, -3.6, 0), image)
 
 
+def _clock(canvas: Canvas, place: tuple[float, float, float], rng: np.random.Generator) -> None:
+    turns = np.arange(20) * np.pi / 10
+    circle = np.stack([np.cos(turns), np.sin(turns), 0 * turns], axis=1)
+    canvas.face(np.array(place) + 0.75 * circle, (50, 46, 44))
+    canvas.face(np.array(place) + 0.66 * circle, (244, 246, 246))
+    for length, width in ((0.36, 0.09), (0.55, 0.06)):
+        turn = float(rng.uniform(0, 2 * np.pi))
+        tip = (place[0] + length * np.sin(turn), place[1] + length * np.cos(turn), place[2])
+        canvas.rail(place, tip, (30, 28, 28), width)
+
+
 def _panels(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> None:
     """Coloured boards that swallow sound."""
     for x in np.arange(-30.0, 30.0, 3.0):
@@ -97,8 +110,8 @@ def _panels(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) ->
 
 
 def _sky(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
-    high = shade(venue.theme.wall, 0.82)
-    canvas.gradient(_wall(-900, 900, 260.0, -60.0, -600.0), high, mix(venue.theme.wall, (250, 248, 246), 0.6), 60)
+    high = venue.theme.wall
+    canvas.gradient(_wall(-900, 900, 420.0, -60.0, -600.0), high, mix(venue.theme.wall, (250, 248, 246), 0.7), 60)
     rows, columns = canvas.picture.shape[:2]
     mask = np.zeros((rows // 4, columns // 4), np.uint8)
     for _ in range(int(rng.integers(0, 26))):
@@ -122,14 +135,12 @@ def _trees(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> 
     """A line of trees: heaps of leaves in a few greens, lit from above."""
     tone = np.array([48, 92, 62]) * float(rng.uniform(0.7, 1.3))
     for x in np.arange(-40.0, 40.0, float(rng.uniform(2.5, 6.0))):
-        height = float(rng.uniform(5.0, 11.0))
-        for _ in range(26):
-            around = rng.normal(0.0, 1.0, 2)
-            lit = 1.0 + 0.25 * around[1]
-            blue, green, red = (int(v) for v in np.clip(tone * lit * rng.uniform(0.85, 1.1), 0, 255))
-            place = (x + 1.5 * around[0], height - 2.4 + 1.6 * around[1], w)
-            _leaves(canvas, place, float(rng.uniform(0.5, 1.1)), (blue, green, red))
-    canvas.face(_wall(-_WIDE, _WIDE, -3.0, 4.0, w + 0.5), shade((44, 80, 54), 0.8))
+        top, spread = float(rng.uniform(6.0, 13.0)), float(rng.uniform(1.0, 1.8))
+        for up in np.sort(rng.uniform(0.0, 1.0, 110)):  # low leaves first: those above them catch the light
+            blue, green, red = (int(v) for v in np.clip(tone * (0.6 + 0.6 * up) * rng.uniform(0.85, 1.1), 0, 255))
+            aside = spread * (1.05 - up) ** 0.5 * rng.normal(0.0, 0.8)
+            _leaves(canvas, (x + aside, top * up, w), float(rng.uniform(0.25, 0.6)), (blue, green, red))
+    canvas.face(_wall(-_WIDE, _WIDE, -3.0, 1.0, w + 0.5), shade((44, 80, 54), 0.8))
 
 
 def _leaves(canvas: Canvas, place: tuple[float, float, float], radius: float, colour: Colour) -> None:

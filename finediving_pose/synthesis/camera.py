@@ -162,6 +162,7 @@ def follow(
     """
     agility = station.agility * (0.75 if hard else 1.0)
     target = mass_centre + np.array([*rng.normal(0.0, 0.12, 2), 0.0])
+    target[:, 0] = target[_until_under_water(mass_centre), 0]
     target[:, 1] = station.rest + _soft_above(target[:, 1] - station.rest, 0.22)
     view = look_at(station, _spring(_smooth(target, _GRAVITY_LAG * rate), agility, rate))
     seconds = (np.arange(len(points)) - takeoff) / rate
@@ -185,6 +186,13 @@ def _fitting(view: View, points: FloatArray, margin: float = 12.0) -> FloatArray
     reach = np.abs(px - np.array(view.centre)) / room
     reach = np.where(points[..., 1] > -0.05, reach.max(axis=-1), 0.0)
     return np.asarray(view.focal / np.maximum(reach.max(axis=-1), 1e-3))
+
+
+def _until_under_water(mass_centre: FloatArray) -> NDArray[np.intp]:
+    """(N,) each instant's own index, held from when the mass centre goes under water."""
+    under = np.flatnonzero(mass_centre[:, 1] < 0)
+    last = int(under[0]) if len(under) else len(mass_centre) - 1
+    return np.minimum(np.arange(len(mass_centre)), last)
 
 
 def _spring(target: FloatArray, frequency: float, rate: float) -> FloatArray:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from finediving_pose.records import FloatArray
 from finediving_pose.synthesis.camera import View
 
-Image = NDArray[np.uint8]
+Image = NDArray[Any]
+"""uint8 throughout; cv2 does not say so in its types."""
 Colour = tuple[int, int, int]
 Place = Sequence[float]
 
@@ -96,12 +97,12 @@ class Canvas:
         if depth.min() < _NEAREST or np.abs([a, b]).max() > _FAR_PX:
             return
         thickness = max(1, round(width * float(self.view.focal) / float(depth.mean())))
-        ends = [tuple(int(v) for v in np.round(p * 2**_BITS)) for p in (a, b)]
-        cv2.line(self.picture, *ends, colour, thickness, cv2.LINE_AA, _BITS)
+        first, last = (tuple(int(v) for v in np.round(p * 2**_BITS)) for p in (a, b))
+        cv2.line(self.picture, first, last, colour, thickness, cv2.LINE_AA, _BITS)
         if thickness > 2:
-            cv2.line(self.picture, *ends, shade(colour, 1.35), max(1, thickness // 3), cv2.LINE_AA, _BITS)
+            cv2.line(self.picture, first, last, shade(colour, 1.35), max(1, thickness // 3), cv2.LINE_AA, _BITS)
         if front:
-            cv2.line(self.front, *ends, 255, thickness, cv2.LINE_AA, _BITS)
+            cv2.line(self.front, first, last, 255, thickness, cv2.LINE_AA, _BITS)
 
     def poster(self, corner: Place, along: Place, down: Place, image: Image) -> None:
         """Put a picture on a flat face: its top-left corner, the way along its top edge and down its left one."""
@@ -139,7 +140,7 @@ class Canvas:
         blend(self.picture[y0:y1, x0:x1], small[..., :3], small[..., 3])
 
     def _polygon(self, places: Any) -> NDArray[np.int32] | None:
-        world = np.array(places, np.float64)
+        world: FloatArray = np.array(places, np.float64)
         px, depth = self.seen(world)
         if depth.min() < _NEAREST:
             world = self._before_camera(world, depth)

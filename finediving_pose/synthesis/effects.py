@@ -5,7 +5,6 @@ Everything works in place on a frame (H, W, 3) uint8 BGR and touches no more of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -34,18 +33,22 @@ class Splash:
     within about 0.8 s; foam and rings stay longer. Times count in s from the touch of the water.
     """
 
-    def __init__(self, place: Sequence[float], size: float, rng: np.random.Generator) -> None:
+    def __init__(self, place: FloatArray, size: float, rng: np.random.Generator) -> None:
         self.place = np.array([place[0], 0.0, place[2]])
         self.size = size
-        count = int(50 + 700 * size)
-        height = (0.10 + 1.35 * size) * np.sqrt(rng.uniform(0.02, 1.0, count)) * rng.uniform(0.75, 1.0, count)
-        rise = np.sqrt(2 * _GRAVITY * height)
-        turn = rng.uniform(0, 2 * np.pi, count)
-        lean = np.abs(rng.normal(0.0, 0.16 + 0.12 * size, count)) + 0.05
-        self.speed = np.stack([rise * lean * np.cos(turn), rise, rise * lean * np.sin(turn)], axis=1)
-        radius = rng.uniform(0.05, 0.16 + 0.14 * size, count)
+        jets = int(9 + 34 * size)
+        count = int((90 + 1500 * size) / jets) * jets
+        jet = np.arange(count) % jets
+        tall = rng.uniform(0.2, 1.0, jets)[jet]
+        along = rng.uniform(0.04, 1.0, count) ** 0.8  # how fast a drop is against the fastest of its jet
+        rise = np.sqrt(2 * _GRAVITY * (0.10 + 1.3 * size) * tall) * along
+        outward = (1.15 - 0.8 * tall) * rng.uniform(0.15, 0.55 + 1.5 * size, jets)[jet] * along
+        turn = rng.uniform(0, 2 * np.pi, jets)[jet] + rng.normal(0.0, 0.12, count)
+        loose = rng.normal(0.0, 0.06 + 0.1 * size, (count, 3))
+        self.speed = np.stack([outward * np.cos(turn), rise, outward * np.sin(turn)], axis=1) + loose
+        radius = rng.uniform(0.04, 0.12 + 0.10 * size, jets)[jet]
         self.start = self.place + np.stack([radius * np.cos(turn), 0 * turn, radius * np.sin(turn)], axis=1)
-        self.launch = rng.uniform(0.02, 0.10 + 0.16 * size, count)
+        self.launch = rng.uniform(0.0, 0.08 + 0.12 * size, jets)[jet] + rng.uniform(0.0, 0.05, count)
         self.weight = rng.gamma(2.0, 0.5, count)
         grid = np.linspace(-1, 1, _PATCH)
         radius_map = np.hypot(*np.meshgrid(grid, grid))
@@ -89,9 +92,10 @@ class Splash:
         inside = (columns >= x0) & (columns < x1) & (rows >= y0) & (rows < y1)
         cells = (rows[inside] - y0) * (x1 - x0) + columns[inside] - x0
         dense = np.bincount(cells, weight[inside], (x1 - x0) * (y1 - y0)).astype(np.float32).reshape(y1 - y0, x1 - x0)
-        spread = float(view.focal / depth.mean()) * 0.016
-        alpha = cv2.GaussianBlur(dense, (0, 0), max(spread, 0.5))
-        alpha = cv2.min(cv2.multiply(alpha, 330.0 * spread**2), 235.0)
+        spread = float(view.focal / depth.mean()) * 0.011
+        fine = cv2.GaussianBlur(dense, (0, 0), max(spread, 0.5))
+        mist = cv2.GaussianBlur(dense, (0, 0), 4.5 * spread)
+        alpha = 225.0 * (1.0 - np.exp(-(0.75 * fine + 0.8 * mist) * spread**2))
         above = np.empty((y1 - y0, x1 - x0, 3), np.uint8)
         above[:] = colour
         blend(picture[y0:y1, x0:x1], above, alpha.astype(np.uint8))
@@ -144,9 +148,9 @@ class Shimmer:
         along, across = (np.linalg.norm(corners[i] - corners[i - 1], axis=0) for i in (1, 2))
         size = (int(along * 8), int(across * 12))
         self._drift = rng.uniform(-0.5, 0.5, 2)
-        noise = rng.normal(0, 1, (size[1] + 40, size[0] + 40)).astype(np.float32)
-        noise = cv2.GaussianBlur(noise, (0, 0), 5.0, None, 1.6)
-        self._waves = np.clip(_NEUTRAL + strength * noise / noise.std(), 0, 255).astype(np.uint8)
+        grain = rng.normal(0, 1, (size[1] + 40, size[0] + 40)).astype(np.float32)
+        noise = cv2.GaussianBlur(grain, (0, 0), 5.0, None, 1.6)
+        self._waves = np.clip(np.round(_NEUTRAL + strength * noise / noise.std()), 0, 255).astype(np.uint8)
         self._size = size
 
     def paint(self, picture: Image, view: View, seconds: float) -> None:
@@ -194,7 +198,7 @@ class Sensor:
         self._gain = np.clip(200 * falloff[..., None] * np.array(cast), 0, 255).astype(np.uint8)
         shape = (height + _NOISE_ROOM, width + _NOISE_ROOM)
         grain = noise * rng.normal(0, 1, (*shape, 3)) * (0.5, 0.45, 0.5) + 0.75 * noise * rng.normal(0, 1, (*shape, 1))
-        self._noise = np.clip(_NEUTRAL + grain, 0, 255).astype(np.uint8)
+        self._noise = np.clip(np.round(_NEUTRAL + grain), 0, 255).astype(np.uint8)
         self._soft = (round(width * softness), height) if softness < 0.99 else None
 
     def expose(self, picture: Image, k: int, gain: float = 1.0) -> None:
@@ -317,7 +321,7 @@ class Obstacle:
         else:
             for (x, y), size in zip(spots, radius, strict=True):
                 _head(covered, x, y, int(8 * size))
-        return np.asarray(cv2.blur(covered, (5, 5)), np.uint8)
+        return np.asarray(cv2.blur(covered, (9, 9)), np.uint8)
 
     def paint(self, picture: Image, mask: Image) -> None:
         """Lay it over a frame where its `mask` says."""
@@ -328,8 +332,8 @@ class Obstacle:
 
 def _head(mask: Image, x: int, y: int, size: int) -> None:
     """A head of half width `size` at (x, y), and the shoulders below it; all in eighths of a px."""
-    cv2.ellipse(mask, (x, y), (size, int(1.25 * size)), 0, 0, 360, 255, -1, cv2.LINE_AA, 3)
-    cv2.ellipse(mask, (x, y + 3 * size), (int(2.3 * size), int(1.8 * size)), 0, 0, 360, 255, -1, cv2.LINE_AA, 3)
+    cv2.ellipse(mask, (x, y), (size, int(1.2 * size)), 0, 0, 360, 255, -1, cv2.LINE_AA, 3)
+    cv2.ellipse(mask, (x, y + 3 * size), (int(2.4 * size), int(1.9 * size)), 0, 0, 360, 255, -1, cv2.LINE_AA, 3)
 
 
 def looked_up(mask: Image, px: FloatArray) -> NDArray[np.uint8]:

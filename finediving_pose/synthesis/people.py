@@ -51,7 +51,8 @@ class Crowd:
 
     def sit(self, canvas: Canvas, place: Place, rng: np.random.Generator, group: int) -> None:
         """Seat somebody: the pelvis at `place` (x, y, w)."""
-        self._set_down(canvas, self._sitting[group], place, rng, seated=True)
+        alike = rng.random() < 0.6
+        self._set_down(canvas, self._sitting[group if alike else 0], place, rng, seated=True)
 
     def stand(self, canvas: Canvas, place: Place, rng: np.random.Generator, group: int) -> None:
         """Stand somebody: the soles at `place` (x, y, w)."""

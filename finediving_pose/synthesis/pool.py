@@ -50,6 +50,9 @@ def _deck(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     canvas.gradient(_flat(-_BESIDE, END, _RIM, far, 40.0), shade(tone, 0.85), tone)
     for w in np.arange(far, venue.pool_far, 1.0):
         canvas.face(_flat(-_BESIDE, _BESIDE, _RIM + 0.001, w, w + 0.05), shade(tone, 0.88))
+    for x in np.arange(-20.0, END, 1.0):
+        canvas.face(_flat(x, x + 0.05, _RIM + 0.001, venue.pool_far, 40.0), shade(tone, 0.88))
+    canvas.face(_flat(END - 0.35, END, _RIM + 0.002, venue.pool_far, 40.0), mix(tone, _WHITE, 0.5))
     for _ in range(int(rng.integers(1, 5))):  # boxes of flowers, tubs, cases
         x, w = float(rng.uniform(-5, 12)), venue.pool_far - float(rng.uniform(0.8, 0.7 * venue.deck))
         size = rng.uniform((0.5, 0.3, 0.4), (2.2, 0.9, 1.0))
@@ -137,7 +140,7 @@ def _water(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     cv2.fillConvexPoly(surface, np.round(corners.clip(-1e5, 1e5) * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
     mirrored = _mirrored(canvas, venue)
     canvas.poster((END, 0, venue.pool_far), (_LENGTH - END, 0, 0), (0, 0, _NEAR - venue.pool_far), _waves(venue, rng))
-    _lay_over(canvas.picture, mirrored, surface, float(rng.uniform(0.14, 0.3)))
+    _lay_over(canvas.picture, mirrored, surface, float(rng.uniform(0.1, 0.24)))
 
 
 def _waves(venue: Venue, rng: np.random.Generator) -> Image:
@@ -145,9 +148,9 @@ def _waves(venue: Venue, rng: np.random.Generator) -> Image:
     height, width = 420, 670
     share = np.linspace(0.0, 1.0, height)[:, None, None] ** 0.6
     colour = (1 - share) * np.array(mix(venue.theme.water, _WHITE, 0.18)) + share * np.array(venue.theme.deep)
-    tone = np.zeros((height, width), np.float32)
-    for size, strength in ((3.0, 6.0), (8.0, 6.0), (22.0, 5.0)):
-        noise = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 2.2 * size, None, size)
+    tone: Image = np.zeros((height, width), np.float32)
+    for size, strength in ((3.0, 4.0), (8.0, 4.0), (25.0, 4.0)):
+        noise = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), size, None, 2.2 * size)
         tone += strength * noise / noise.std()
     if rng.random() < 0.4:  # lamps under water
         for x in range(60, width, 120):
@@ -165,7 +168,7 @@ def _mirrored(canvas: Canvas, venue: Venue) -> Image:
     matrix = cv2.getPerspectiveTransform(upright.astype(np.float32), turned.astype(np.float32))
     size = canvas.picture.shape[1::-1]
     image = cv2.warpPerspective(canvas.picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.blur(image, (5, 21)), np.uint8)
+    return np.asarray(cv2.blur(image, (9, 29)), np.uint8)
 
 
 def _lay_over(picture: Image, above: Image, mask: Image, strength: float) -> None:

@@ -19,6 +19,7 @@ from finediving_pose.synthesis.camera import SIZE, View, follow
 from finediving_pose.synthesis.canvas import Image, blend, shade
 from finediving_pose.synthesis.dive import FPS, SUBSTEPS
 from finediving_pose.synthesis.figure import Coverage, Look, draw_look, paint_figure
+from finediving_pose.synthesis.look import Sex
 from finediving_pose.synthesis.tower import board_colour, paint_springboard
 from finediving_pose.synthesis.venue import Venue, draw_station, panorama
 
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["SIZE", "Scene"]
 
 _RATE = FPS * SUBSTEPS
-_EXPOSURES = 3
-"""Instants of the body that are painted into one frame."""
+_FEW, _MANY = 3, 5
+"""Instants of the body that are painted into one frame: few, or many where it moves far during the exposure."""
+_FAR = 14.0
+"""What is far, in px."""
 
 
 class _Seen(NamedTuple):
@@ -162,8 +165,7 @@ class Scene:
 
     def _paint_athlete(self, picture: Image, k: int, view: View) -> Coverage:
         """Paint the body at the exposure's instants, the nominal one first, each by the camera of that instant."""
-        shares = np.linspace(-0.5, 0.5, _EXPOSURES) * self._shutter
-        frames = k + np.concatenate([[0.0], shares[np.abs(shares) > 1e-9]])
+        frames = k + self._shutter * self._shares(k)
         points = np.stack([_between(self.motion.points, SUBSTEPS * frame) for frame in frames])
         turned = self._view_at(frames)
         px, depth = turned.project(points)
@@ -173,6 +175,13 @@ class Scene:
         foot = points[0, pelvis] * (1.0, 0.0, 1.0)
         water = float(view.project(foot[None])[0][0, 1])
         return paint_figure(picture, instants, scale, self.motion.build, self.look, self.venue.light, water)
+
+    def _shares(self, k: int) -> FloatArray:
+        """(S,) when in the exposure the body is painted, -0.5..0.5, the middle first."""
+        ends = self.keypoints[max(k - 1, 0)], self.keypoints[min(k + 1, len(self) - 1)]
+        moved = self._shutter / 2 * float(np.linalg.norm(ends[1] - ends[0], axis=-1).max())
+        count = _MANY if moved > _FAR else _FEW
+        return np.roll(np.linspace(-0.5, 0.5, count), -(count // 2))
 
     def _restore_front(self, picture: Image, before: Image, box: FloatArray, k: int, view: View) -> NDArray[np.bool_]:
         """Put what stands nearer than the athlete back over them; return which joints (16,) it hides."""
@@ -216,7 +225,7 @@ class _Walker:
     """Somebody else in swimwear who walks to and fro behind the athlete, on the deck or on a lower platform."""
 
     def __init__(self, venue: Venue, side: int, rng: np.random.Generator) -> None:
-        sex = "women" if rng.random() < 0.5 else "men"
+        sex: Sex = "women" if rng.random() < 0.5 else "men"
         self._build, self._look = body.draw_build(rng, sex), draw_look(rng, sex)
         self._start, self._pace = float(rng.uniform(-5.5, -3.5)), float(rng.uniform(0.5, 1.1))
         height, w = (10.0, -0.9) if venue.height > 5 and rng.random() < 0.6 else (0.22, venue.pool_far - 0.7)

@@ -79,7 +79,7 @@ def _sectors(rng: np.random.Generator, density: float) -> list[_Sector]:
     found, x = [], -_WIDTH
     while x < _WIDTH:
         end = x + float(rng.uniform(6.0, 11.0))
-        taken = density * rng.uniform(0.3, 1.3) if rng.random() < 0.75 else rng.choice([0.03, 0.95])
+        taken = density * rng.uniform(0.3, 1.3) if rng.random() < 0.75 else density * rng.choice([0.08, 2.5])
         group = int(rng.integers(1, 5)) if rng.random() < 0.3 else 0
         found.append(_Sector(x + _AISLE / 2, end - _AISLE / 2, float(np.clip(taken, 0.0, 0.97)), group))
         x = end
@@ -180,6 +180,16 @@ def _front(
     band(canvas, venue, (-_WIDTH, tier.floor - 0.02, tier.near + 0.06), 2 * _WIDTH, tier.floor - low, rng)
     canvas.face(_upright(-_WIDTH, _WIDTH, low - 0.08, low, tier.near + 0.08), shade(wall, 0.5))
     _rail(canvas, theme.rail, tier)
+    if rng.random() < 0.3:
+        _pennants(canvas, venue, tier)
+
+
+def _pennants(canvas: Canvas, venue: Venue, tier: Tier) -> None:
+    """A line of small flags before the rail, in the venue's colours by turns."""
+    tones = (venue.theme.band, venue.theme.ink, venue.theme.seat_alt)
+    y, w = tier.floor + 0.88, tier.near + 0.05
+    for i, x in enumerate(np.arange(-18.0, 18.0, 0.32)):
+        canvas.face([(x, y, w), (x + 0.24, y, w), (x + 0.12, y - 0.36, w)], tones[i % 3])
 
 
 def _door(canvas: Canvas, x: float, tier: Tier, rng: np.random.Generator) -> None:

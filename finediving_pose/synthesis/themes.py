@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,10 +13,23 @@ _VOWELS = ("a", "e", "i", "o", "u", "a", "o", "ei", "ua")
 _CODAS = ("", "", "", "n", "r", "x", "l", "s", "nt")
 
 
-class Theme(NamedTuple):
-    """Colours (BGR) of a place by daylight or lamps.
+@dataclass(frozen=True)
+class Theme:
+    """Colours (BGR) of a place.
 
-    `haze` is the spread in px of the lens far away, `glow` the colour of the light (factors of 255).
+    Attributes:
+        roofed: Whether it is a hall.
+        dark: How little light falls on all but the pool, 0..1.
+        haze: How far in px the picture of what stands still is spread by lens and air.
+        glow: Of the light, as seen on a white surface.
+        wall: Of walls, or of the sky.
+        concrete: Of stands and tower.
+        seat, seat_alt: Of the seats, and of aisles and odd seats.
+        band, ink: Of advertising bands and what is written on them.
+        platform: Of the edges of platforms and of boards.
+        deck: Of the floor around the pool.
+        water, deep: Of the water far away and near by.
+        rail: Of rails and frames.
     """
 
     roofed: bool
@@ -35,6 +48,9 @@ class Theme(NamedTuple):
     deep: Colour
     rail: Colour
 
+
+VARIED = ("wall", "concrete", "seat", "seat_alt", "band", "ink", "platform", "deck", "water", "deep", "rail")
+"""The colours that venues of one theme vary."""
 
 _WHITE, _WARM, _COOL = (255, 255, 255), (235, 248, 255), (255, 250, 240)
 

@@ -33,8 +33,8 @@ def paint(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) 
         if rng.random() < 0.5:
             _waiting(canvas, crowd, (-5.6, height, float(rng.uniform(-0.7, 0.7))), rng)
         return
-    if rng.random() < 0.6:
-        _tower(canvas, venue, -float(rng.uniform(4.5, 6.5)), rng, front=False)
+    if rng.random() < 0.4:
+        _tower(canvas, venue, -float(rng.uniform(5.5, 8.5)), rng, front=False)
     _springboards(canvas, venue, (-float(rng.uniform(2.2, 3.0)),), (height,), rng)
     _stand(canvas, venue, height, 0.0)
     if rng.random() < 0.5:
@@ -57,7 +57,7 @@ def paint_springboard(picture: Image, view: View, height: float, deflection: flo
     near = _HALF * view.side
     rows = [np.stack([x, y - drop, np.full_like(x, w)], axis=1) for drop, w in
             ((0, -near), (0, near), (_THICK, near), (_THICK, -near))]  # fmt: skip
-    (far_top, near_top, near_low, far_low), _ = view.project(np.array(rows)[None])
+    (far_top, near_top, near_low, far_low), _ = view.project(np.array(rows))
     above = view.position[1] > height
     _strip(picture, *((far_top, near_top) if above else (far_low, near_low)), shade(colour, 1.0 if above else 0.5))
     _strip(picture, near_top, near_low, shade(colour, 0.72))
@@ -85,12 +85,13 @@ def _tower(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator, fro
 def _platform(canvas: Canvas, venue: Venue, height: float, w: float, half: float, tip: float, front: bool) -> None:
     """A slab 6.8 m long with a coloured edge, a rough dark top and rails along both sides."""
     theme = venue.theme
+    _rails(canvas, theme.rail, height, w - half + 0.05, tip, False)  # from below, the slab hides its posts
     canvas.box((-6.8, height - _SLAB, w - half), (tip, height, w + half), theme.platform, front)
     if canvas.view.position[1] > height:
         canvas.face([(-6.8, height + 0.002, w - half + 0.1), (tip - 0.1, height + 0.002, w - half + 0.1),
                      (tip - 0.1, height + 0.002, w + half - 0.1), (-6.8, height + 0.002, w + half - 0.1)],
                     (96, 92, 90))  # fmt: skip
-    _rails(canvas, theme.rail, height, w - half + 0.05, tip, False)
+        _rails(canvas, theme.rail, height, w - half + 0.05, tip, False)
     _rails(canvas, theme.rail, height, w + half - 0.05, tip, front)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from finediving_pose.synthesis import backdrop, people, pool, stands, tower
 from finediving_pose.synthesis.camera import SIZE, Station, View, look_at
 from finediving_pose.synthesis.canvas import Canvas, Colour, Image
 from finediving_pose.synthesis.figure import Light
-from finediving_pose.synthesis.themes import THEMES, Theme, draw_word
+from finediving_pose.synthesis.themes import THEMES, VARIED, Theme, draw_word
 
 HEIGHTS = {"1m": 1.0, "3m": 3.0, "10m": 10.0}
 """Height in m of the board or platform above the water."""
@@ -182,12 +183,12 @@ def _scaled(view: View, factor: float) -> View:
 def _vary(theme: Theme, rng: np.random.Generator) -> Theme:
     """Shift every colour of a theme in hue, strength and brightness, the related ones alike."""
     turn, strength, value = rng.normal(0.0, 0.025), rng.uniform(0.75, 1.15), rng.uniform(0.85, 1.12)
-    colours = {
-        name: _shift(colour, turn + rng.normal(0, 0.012), strength, value)
-        for name, colour in zip(theme._fields, theme, strict=True)
-        if isinstance(colour, tuple) and name != "glow"
-    }
-    return theme._replace(**colours, haze=float(theme.haze * rng.uniform(0.7, 1.5)))
+    colours: dict[str, Any] = {}
+    for name in VARIED:
+        lively = name in ("water", "deep")  # pools are never greyish
+        own = max(strength, 1.0) if lively else strength, max(value, 1.0) if lively else value
+        colours[name] = _shift(getattr(theme, name), turn + rng.normal(0.0, 0.012), *own)
+    return replace(theme, haze=float(theme.haze * rng.uniform(0.7, 1.5)), **colours)
 
 
 def _shift(colour: Sequence[int], turn: float, strength: float, value: float) -> Colour:
@@ -210,6 +211,6 @@ def _draw_grade(rng: np.random.Generator) -> Grade:
         vignette=float(rng.uniform(0.0, 0.3)),
         noise=float(rng.uniform(1.0, 4.5)),
         softness=float(rng.choice([1.0, 0.8, 0.65, 0.55])),
-        shutter=float(rng.choice([0.25, 0.5, 0.5, 0.75])),
+        shutter=float(rng.choice([0.25, 0.4, 0.5, 0.6])),
         logo=bool(rng.random() < 0.5),
     )
