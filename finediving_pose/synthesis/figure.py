@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ __all__ = ["Coverage", "Light", "Look", "draw_clothed_look", "draw_look", "paint
 
 Image = NDArray[np.uint8]
 
+_TAP = 1.2  # px of drift between two copies of a moving figure
+_MOST_TAPS = 8
 _CREASE = 0.05  # m, how far around a place its neighbours shade it
 _CREASE_DARKENS = 0.42
 _STRIPE = 0.86  # how sidewards a surface must face to carry the stripe of a suit
@@ -66,19 +68,50 @@ def paint_figure(
     first = person.cones.take(np.flatnonzero(person.instant == 0))
     visible = ~hidden(joints, joint_radii(scale, build), first)
     bottom = picture.shape[0] if water_line is None else min(picture.shape[0], int(np.ceil(water_line)))
-    grid = _grid(person, len(instants), picture.shape[1], bottom)
+    drift = _drift(instants)
+    grid = _grid(person, drift, picture.shape[1], bottom)
     if grid is None:
         return Coverage(np.full(4, np.nan), visible)
     raster = rasterise(person.cones, person.instant, grid)
-    painted = _layer(person, raster, grid, scale, light)
+    painted = _smeared(_layer(person, raster, grid, scale, light), drift, grid)
     return Coverage(_composite(picture, painted, grid), visible)
 
 
-def _grid(person: Person, count: int, width: int, height: int) -> Grid | None:
+class _Drift(NamedTuple):
+    """How the picture moves from one instant to the next, fitted to the whole body.
+
+    Attributes:
+        affine: (2, 3) float64, takes (x, y, 1) px to a displacement in px.
+        most: The largest displacement of any of the body's points, px.
+    """
+
+    affine: NDArray[np.float64]
+    most: float
+
+
+def _drift(instants: NDArray[np.floating[Any]]) -> _Drift | None:
+    """Return how a moving body drifts; None for one that stands still."""
+    if len(instants) == 1:
+        return None
+    moved = (instants[-1, :, :2] - instants[0, :, :2]) / (len(instants) - 1)
+    most = float(np.abs(moved).max())
+    if most < _TAP:
+        return None
+    places = instants[:, :, :2].mean(axis=0)
+    middle = places.mean(axis=0)
+    spread = places - middle
+    # A ridge of 1 px² per point keeps a body that lies in a line from deciding what happens beside it.
+    turning = np.linalg.solve(spread.T @ spread + len(spread) * np.eye(2), spread.T @ (moved - moved.mean(axis=0))).T
+    return _Drift(np.column_stack([turning, moved.mean(axis=0) - turning @ middle]), most)
+
+
+def _grid(person: Person, drift: _Drift | None, width: int, height: int) -> Grid | None:
     """Return the samples for the part of a figure that lies within the picture, None where there is none."""
+    count = len(person.trunk)
+    margin = 1 if drift is None else 1 + int(np.ceil(drift.most))
     low, high = person.cones.bounds()
-    left, top = np.maximum(np.floor(low.min(axis=0)) - 1, 0).astype(int).tolist()
-    right, bottom = np.minimum(np.ceil(high.max(axis=0)) + 2, (width, height)).astype(int).tolist()
+    left, top = np.maximum(np.floor(low.min(axis=0)) - margin, 0).astype(int).tolist()
+    right, bottom = np.minimum(np.ceil(high.max(axis=0)) + margin + 1, (width, height)).astype(int).tolist()
     if right <= left or bottom <= top:
         return None
     # A still picture has four samples in each pixel; of a moving one each instant samples another place in it.
@@ -178,6 +211,28 @@ def _creases(raster: Raster, scale: float) -> Array:
         around = cv2.blur(np.dstack([depth * inside, inside]), (size, size))
         out[:] = around[..., 0] / np.maximum(around[..., 1], 1e-3) - depth
     return np.clip(dark / np.float32(reach), 0, 1) * np.float32(_CREASE_DARKENS)
+
+
+def _smeared(layer: Array, drift: _Drift | None, grid: Grid) -> Array:
+    """Spread each instant over the time until the next, so that a fast limb leaves a streak and no row of copies."""
+    import cv2
+
+    if drift is None:
+        return layer
+    taps = min(int(np.ceil(drift.most / _TAP)), _MOST_TAPS)
+    affine = drift.affine.copy()
+    affine[:, 2] += affine[:, :2] @ (grid.left, grid.top)
+    total = np.zeros_like(layer)
+    for share in (np.arange(taps) + 0.5) / taps - 0.5:
+        total += cv2.warpAffine(
+            layer,
+            np.eye(2, 3) + share * affine,
+            (grid.width, grid.height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+    total /= taps
+    return total
 
 
 def _composite(picture: Image, layer: Array, grid: Grid) -> NDArray[np.float64]:
