@@ -156,10 +156,19 @@ def panorama(venue: Venue, station: Station) -> Panorama:
     crowd = people.Crowd(venue, rng)
     backdrop.paint(canvas, venue, rng)
     stands.paint(canvas, venue, crowd, rng)
+    canvas.picture = _receding(canvas.picture, venue.theme)
     pool.paint(canvas, venue, crowd, rng)
     tower.paint(canvas, venue, crowd, rng)
     picture = cv2.GaussianBlur(canvas.picture, (0, 0), venue.theme.haze)
     return Panorama(view, np.ascontiguousarray(picture, np.uint8), canvas.front)
+
+
+def _receding(picture: Image, theme: Theme) -> Image:
+    """Make what is far away paler, in a hall darker too, and less sharp than what the lens is set to."""
+    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    light = 0.8 if theme.roofed else 0.93
+    pale = cv2.addWeighted(picture, 0.82 * light, grey, 0.18 * light, 0)
+    return np.asarray(cv2.GaussianBlur(pale, (0, 0), 0.9 * theme.haze))
 
 
 def _reference(station: Station, height: float) -> tuple[View, tuple[int, int]]:
