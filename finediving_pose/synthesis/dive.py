@@ -1,0 +1,390 @@
+"""One dive as physics has it: take-off, flight with constant angular momentum, entry.
+
+The mass centre flies along a parabola. The body turns about the somersault axis with angular velocity L / I(t), where
+I(t) is the moment of inertia of the pose at that instant and L the one angular momentum with which exactly the
+half-somersaults of the dive number, and the over-rotation of its execution, are turned when the water is touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.diving import DiveNumber
+from finediving_pose.skeleton import NUM_JOINTS
+from finediving_pose.synthesis.approach import (
+    GRAVITY,
+    RATE,
+    Approach,
+    Start,
+    approach,
+    leaning,
+    leaving_pose,
+    standing_at,
+    upright,
+)
+from finediving_pose.synthesis.body import (
+    POSES,
+    Array,
+    Build,
+    body_points,
+    inertia,
+    mass_centre,
+    turn_about,
+)
+from finediving_pose.synthesis.execution import Execution
+from finediving_pose.synthesis.poses import entering, folded, with_legs
+
+FPS = 25.0
+SUBSTEPS = 4
+"""Instants a frame."""
+
+HEIGHTS = {"1m": 1.0, "3m": 3.0, "10m": 10.0}
+_AXIS = np.array([0.0, 0.0, 1.0])
+_TWIST_TILT = 9.0  # degrees that a twisting body is off the plane of the somersault
+_RUNNING = {"1m": 1.0, "3m": 1.0, "10m": 0.5}  # share of forward and reverse dives with an approach
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One dive at :data:`SUBSTEPS` instants a frame; frame k is seen from instant SUBSTEPS·k on.
+
+    Attributes:
+        points: (N, P, 3) m in the world: x out over the water, y up from its surface, z to the right of who looks
+            out; P as :data:`finediving_pose.synthesis.body.POINTS`, N = SUBSTEPS·T.
+        mass_centre: (N, 3) m.
+        somersault: (N,) degrees turned since the stand, or since the armstand, in the dive's own direction.
+        twist: (N,) degrees turned about the long axis.
+        momentum: Angular momentum in flight about the somersault axis, in kg m² degrees / s.
+        board: (N,) m that the springboard's tip is down.
+        stages: (T,) int64 FineDiving sub-action ids.
+        takeoff: The first frame without contact to the board.
+        touch: The first frame in which the hands or feet have reached the water.
+        gone: The first frame with no joint above the water, T if there is none.
+        apparatus, number, build, execution: As asked for.
+    """
+
+    points: Array
+    mass_centre: Array
+    somersault: Array
+    twist: Array
+    momentum: float
+    board: Array
+    stages: NDArray[np.int64]
+    takeoff: int
+    touch: int
+    gone: int
+    apparatus: str
+    number: DiveNumber
+    build: Build
+    execution: Execution
+
+    @property
+    def frames(self) -> int:
+        """T."""
+        return len(self.stages)
+
+    @property
+    def joints(self) -> Array:
+        """(T, 16, 3) m, the joints at the frames' nominal instants."""
+        return self.points[::SUBSTEPS, :NUM_JOINTS]
+
+
+class _Part(NamedTuple):
+    """A stretch of the dive: points (N, P, 3) m, somersault (N,) and twist (N,) in degrees."""
+
+    points: Array
+    somersault: Array
+    twist: Array
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the dive number and chance decide, in s from the take-off; flight ends at `touch`."""
+
+    start: Start
+    turning: int  # 1: the head goes out over the water, −1: towards the board
+    lean: float  # degrees turned at the take-off
+    turned: float  # degrees turned at the touch
+    twisted: float  # degrees twisted at the touch, with the side's sign
+    centre: Array  # (3,) m, the mass centre at the take-off
+    touch: float
+    rise: float  # m/s upwards at the take-off
+    out: float  # m/s out over the water
+    keys: tuple[tuple[float, Array], ...]
+    twist: tuple[float, float]  # from and to
+    bounds: tuple[float, ...]  # where each sub-action but the first begins
+
+
+def perform(
+    number: DiveNumber,
+    apparatus: str,
+    build: Build,
+    execution: Execution,
+    rng: np.random.Generator,
+    sub_actions: tuple[int, ...],
+) -> Motion:
+    """Perform a dive.
+
+    Args:
+        number: What is dived.
+        apparatus: ``1m`` or ``3m`` springboard, ``10m`` platform.
+        build: By whom.
+        execution: How well.
+        rng: Decides tempo, side of the twist, whether there is an approach, and where the clip begins and ends.
+        sub_actions: The labels of the stages, from take-off to entry.
+    """
+    plan = _plan(number, apparatus, build, execution, rng, sub_actions)
+    before = approach(build, plan.start, execution, leaving_pose(plan.start, execution), rng)
+    flight, momentum = _flight(plan, build)
+    lead, frames = _clip(plan, len(before.poses), rng)
+    instants = SUBSTEPS * frames
+    parts = (
+        _carried(plan, before, build, flight),
+        flight,
+        _sinking(plan, build, flight, instants),
+    )
+    first = len(before.poses) - lead
+    points, somersault, twist = (
+        np.concatenate(values)[first : first + instants] for values in zip(*parts, strict=True)
+    )
+    board = _board(plan, before.board, instants)[first : first + instants]
+    return Motion(
+        points=points,
+        mass_centre=mass_centre(build, points),
+        somersault=somersault,
+        twist=twist,
+        momentum=momentum,
+        board=board,
+        stages=_stages(plan, sub_actions, lead, frames),
+        takeoff=-(-lead // SUBSTEPS),
+        touch=-(-(lead + round(plan.touch * RATE)) // SUBSTEPS),
+        gone=_first_gone(points[::SUBSTEPS, :NUM_JOINTS, 1]),
+        apparatus=apparatus,
+        number=number,
+        build=build,
+        execution=execution,
+    )
+
+
+def _plan(
+    number: DiveNumber,
+    apparatus: str,
+    build: Build,
+    execution: Execution,
+    rng: np.random.Generator,
+    sub_actions: tuple[int, ...],
+) -> _Plan:
+    ahead = 1 if number.direction in (0, 1, 3) else -1
+    armstand = number.group == 6
+    running = ahead == 1 and not armstand and rng.random() < _RUNNING[apparatus]
+    depth = 0.0 if apparatus == "10m" else 0.34 * float(np.sqrt(build.mass / 60.0)) * rng.uniform(0.9, 1.1)
+    start = Start(ahead, armstand, running, HEIGHTS[apparatus], depth)
+    turning = -1 if number.direction in (3, 4) else 1
+    lean = rng.uniform(11.0, 16.0) if armstand else rng.uniform(7.0, 11.0) if turning > 0 else rng.uniform(1.0, 3.0)
+    turned = 180.0 * number.half_somersaults + execution.over_rotation
+    twisted = 180.0 * number.half_twists * float(rng.choice([-1, 1]))
+    leaving = _turned(build, start, turning, leaving_pose(start, execution), lean, 0.0)
+    centre = mass_centre(build, leaving + standing_at(start, leaving[None], np.zeros(1))[0])
+    head_first = (number.half_somersaults % 2 == 1) != armstand
+    last = entering("rip" if head_first else "straight", execution)
+    hanging = _turned(build, start, turning, last, turned, twisted)
+    below = float(mass_centre(build, hanging)[1] - hanging[:, 1].min())
+    touch, rise = _fall(centre[1] - below, _rise(start, build, execution, rng))
+    reach = {"1m": 1.4, "3m": 1.5, "10m": 1.7}[apparatus] - 0.4 * armstand + 0.2 * running + rng.normal(0.0, 0.06)
+    keys, twist, bounds = _schedule(number, build, execution, touch, leaving_pose(start, execution), last, sub_actions)
+    entry = touch - rng.uniform(0.10, 0.24)
+    return _Plan(
+        start=start,
+        turning=turning,
+        lean=lean,
+        turned=turned,
+        twisted=twisted,
+        centre=centre,
+        touch=touch,
+        rise=rise,
+        out=(reach + execution.takeoff_distance - centre[0]) / touch,
+        keys=keys,
+        twist=twist,
+        bounds=(rng.uniform(-0.08, 0.06), *bounds, entry),
+    )
+
+
+def _rise(start: Start, build: Build, execution: Execution, rng: np.random.Generator) -> float:
+    """Return the speed upwards at the take-off in m/s."""
+    if start.armstand:
+        usual = 0.05
+    elif start.depth:
+        usual = rng.normal(1.28, 0.08) + (0.12 if build.sex == "men" else 0.0)
+    else:
+        usual = rng.normal(0.48 if start.running else 0.40, 0.05)
+    return float(np.sqrt(2 * GRAVITY * max(usual + execution.takeoff_height * (0.3 if start.armstand else 1.0), 0.03)))
+
+
+def _fall(drop: float, rise: float) -> tuple[float, float]:
+    """Return the s in which the mass centre comes `drop` m down, in whole instants, and the speed that makes them so."""
+    seconds = (rise + np.sqrt(rise**2 + 2 * GRAVITY * drop)) / GRAVITY
+    touch = round(seconds * RATE) / RATE
+    return touch, GRAVITY / 2 * touch - drop / touch
+
+
+_Keys = tuple[tuple[float, Array], ...]
+
+
+def _schedule(
+    number: DiveNumber,
+    build: Build,
+    execution: Execution,
+    touch: float,
+    leaving: Array,
+    last: Array,
+    sub_actions: tuple[int, ...],
+) -> tuple[_Keys, tuple[float, float], tuple[float, ...]]:
+    """Return the poses of the flight with their times, when the twist lasts, and the bounds of the parts of flight."""
+    shape = _shape(number, build, execution)
+    reach = entering("reach" if last[0] == entering("rip", execution)[0] else "straight", execution)
+    opened = min(touch - 0.10 + execution.opening, touch - 0.03)
+    opening = opened - _opening_time(number, touch)
+    end: _Keys = ((opening, shape), (opened, reach), (touch, last))
+    if not number.half_twists:
+        closed = 0.30 if number.half_somersaults > 1 else 0.36 * touch
+        if number.flying:
+            closed += 0.22
+        return ((0.0, leaving), (closed, shape), *end), (0.0, 0.0), ()
+    side = "twist_right" if number.direction % 2 else "twist_left"
+    twisting = with_legs(POSES[side], execution, knees=0.6)
+    if len(sub_actions) == 5:
+        begin = 0.46
+        until = begin + _twist_time(number, opening - 0.16 - begin)
+        keys: _Keys = ((0.0, leaving), (0.26, shape), (0.36, shape), (begin + 0.06, twisting), (until - 0.05, twisting))
+        return (*keys, (min(until + 0.15, opening - 0.01), shape), *end), (begin, until), (begin - 0.03, until + 0.04)
+    begin = 0.10
+    until = begin + _twist_time(number, opening - 0.18 - begin)
+    keys = ((0.0, leaving), (begin + 0.08, twisting), (until - 0.05, twisting))
+    return (*keys, (min(until + 0.17, opening - 0.01), shape), *end), (begin, until), (until + 0.05,)
+
+
+def _shape(number: DiveNumber, build: Build, execution: Execution) -> Array:
+    if number.position == "A":
+        return with_legs(POSES["straight"], execution)
+    return folded(build, "tuck" if number.position == "C" else "pike", execution)
+
+
+def _opening_time(number: DiveNumber, touch: float) -> float:
+    """Return how many s before the reach the body begins to open: the fewer somersaults, the earlier."""
+    least = 0.24 if number.position == "C" else 0.27
+    spare = {1: 0.26, 2: 0.30, 3: 0.30, 4: 0.16, 5: 0.10, 6: 0.06}.get(number.half_somersaults, 0.0)
+    return least + spare * touch * (0.4 if number.half_twists else 1.0)
+
+
+def _twist_time(number: DiveNumber, most: float) -> float:
+    return float(min(0.24 + 0.13 * number.half_twists, most))
+
+
+def _turned(build: Build, start: Start, turning: int, pose: Array, somersault: float, twist: float) -> Array:
+    """Return the points (P, 3) of one pose from the pelvis, turned as in the world."""
+    rotation = turn_about("z", np.array([-turning * somersault]))[0] @ upright(start)
+    return np.einsum("ij,pj->pi", rotation @ turn_about("y", np.array([twist]))[0], body_points(build, pose[None])[0])
+
+
+def _flight(plan: _Plan, build: Build) -> tuple[_Part, float]:
+    from scipy.interpolate import PchipInterpolator
+
+    clock = np.arange(round(plan.touch * RATE) + 1) / RATE
+    times, poses = zip(*plan.keys, strict=True)
+    body = body_points(build, PchipInterpolator(times, np.stack(poses))(clock))
+    twist, tilt = _twisting(plan, clock)
+    untwisted = upright(plan.start) @ turn_about("x", tilt) @ turn_about("y", twist)
+    points = np.einsum("nij,npj->npi", untwisted, body)
+    slowness = inertia(build, points, _AXIS)
+    turned = np.concatenate([[0.0], np.cumsum((1 / slowness[1:] + 1 / slowness[:-1]) / 2) / RATE])
+    momentum = (plan.turned - plan.lean) / turned[-1]
+    somersault = plan.lean + momentum * turned
+    points = np.einsum("nij,npj->npi", turn_about("z", -plan.turning * somersault), points)
+    path = plan.centre + np.stack(
+        [plan.out * clock, plan.rise * clock - GRAVITY / 2 * clock**2, np.zeros_like(clock)], axis=1
+    )
+    points += (path - mass_centre(build, points))[:, None]
+    return _Part(points, somersault, np.abs(twist)), float(momentum)
+
+
+def _twisting(plan: _Plan, clock: Array) -> tuple[Array, Array]:
+    """Return the twist (N,), with its side's sign, and how far the body is tilted out of the plane, in degrees."""
+    begin, until = plan.twist
+    if until <= begin:
+        return np.zeros_like(clock), np.zeros_like(clock)
+    share = np.clip((clock - begin) / (until - begin), 0.0, 1.0)
+    smooth = share**3 * (10 - 15 * share + 6 * share**2)
+    tilt = _TWIST_TILT * np.sin(np.pi * share) ** 2 * np.sign(plan.twisted)
+    return plan.twisted * smooth, tilt
+
+
+def _carried(plan: _Plan, before: Approach, build: Build, flight: _Part) -> _Part:
+    """Turn the body about the tip as it leaves, so that it flies off with the angular velocity of the flight."""
+    count = len(before.poses)
+    clock = np.arange(-count, 0) / RATE
+    speed = (flight.somersault[1] - flight.somersault[0]) * RATE
+    during = float(np.clip(3 * plan.lean / speed, 0.14, 0.34)) if speed > 0 else 0.2
+    share = np.clip(1 + clock / during, 0.0, 1.0)
+    somersault = plan.lean * share**2 * (3 - 2 * share) + speed * during * (share**3 - share**2)
+    fading = np.clip(-clock / 0.22, 0.0, 1.0)
+    lean = before.lean * fading**2 * (3 - 2 * fading)
+    rotation = turn_about("z", -plan.turning * somersault) @ leaning(lean, plan.start) @ upright(plan.start)
+    points = np.einsum("nij,npj->npi", rotation, body_points(build, before.poses))
+    pinned = standing_at(plan.start, points, before.board)
+    pelvis = np.where(before.carried[:, None], pinned, before.pelvis)
+    return _Part(points + pelvis[:, None], somersault, np.zeros(count))
+
+
+def _sinking(plan: _Plan, build: Build, flight: _Part, instants: int) -> _Part:
+    """Go on into the water along the body's way, ever slower."""
+    clock = np.arange(1, instants + 1) / RATE
+    end, before = flight.points[-1], flight.points[-2]
+    velocity = (mass_centre(build, end) - mass_centre(build, before)) * RATE
+    path = velocity * (_SLOWING * (1 - np.exp(-clock / _SLOWING)))[:, None]
+    turning = (flight.somersault[-1] - flight.somersault[-2]) * RATE * _STILLING * (1 - np.exp(-clock / _STILLING))
+    centre = mass_centre(build, end)
+    points = np.einsum("nij,pj->npi", turn_about("z", -plan.turning * turning), end - centre)
+    return _Part(
+        points + (centre + path)[:, None],
+        flight.somersault[-1] + turning,
+        np.full(instants, flight.twist[-1]),
+    )
+
+
+_SLOWING, _STILLING = 0.32, 0.04
+"""s in which the water takes most of the speed, and of the turning."""
+
+
+def _clip(plan: _Plan, most: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Return how many instants before the take-off the clip begins, and how many frames it has."""
+    lead = int(np.clip(rng.normal(31.0, 12.0), 9, min(58, most // SUBSTEPS))) * SUBSTEPS
+    entry = int(np.clip(rng.normal(37.0, 8.0), 22, 54))
+    return lead, _frame_at(plan.bounds[-1], lead) + entry
+
+
+def _frame_at(seconds: float, lead: int) -> int:
+    """Return the first frame at or after a time from the take-off."""
+    return -(-round(lead + seconds * RATE) // SUBSTEPS)
+
+
+def _board(plan: _Plan, carried: Array, instants: int) -> Array:
+    """Return how far the tip is down: as pressed, then swinging to rest."""
+    clock = np.arange(1, instants + 1) / RATE
+    swinging = -0.22 * plan.start.depth * np.exp(-2.6 * clock) * np.sin(2 * np.pi * 3.0 * clock)
+    return np.concatenate([carried, swinging])
+
+
+def _stages(plan: _Plan, sub_actions: tuple[int, ...], lead: int, frames: int) -> NDArray[np.int64]:
+    """Return the sub-action of each frame."""
+    bounds = [_frame_at(seconds, lead) for seconds in plan.bounds]
+    return np.array(sub_actions, np.int64)[np.searchsorted(bounds, np.arange(frames), side="right")]
+
+
+def _first_gone(heights: Array) -> int:
+    """Return the first of T frames with all (T, 16) heights under water, T if there is none."""
+    under = (heights < 0).all(axis=1)
+    return int(np.argmax(under)) if under.any() else len(heights)
