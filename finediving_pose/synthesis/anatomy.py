@@ -86,7 +86,7 @@ _MIDDLE_ANCHORS: dict[str, _Anchor] = {
 }
 _RIGHT_ANCHORS: dict[str, _Anchor] = {
     "hip_inside": _Anchor("right_hip", "pelvis", 0.30, "pelvis", (-0.006, 0.012, 0.0)),
-    "glute": _Anchor("right_hip", "pelvis", 0.15, "pelvis", (-0.038, -0.012, 0.0)),
+    "glute": _Anchor("right_hip", "pelvis", 0.15, "pelvis", (-0.034, -0.014, 0.0)),
     "flank": _Anchor("pelvis", "waist", 0.25, "pelvis", (0.0, 0.0, 0.054)),
     "waist_side": _Anchor("waist", "waist", 0.0, "pelvis", (0.0, 0.0, 0.046)),
     "rib": _Anchor("waist", "thorax", 0.58, "chest", (0.0, 0.0, 0.054)),
@@ -103,6 +103,7 @@ _RIGHT_ANCHORS: dict[str, _Anchor] = {
     "ear": _head(-0.008, -0.034, 0.074),
     "groin": _Anchor("right_hip", "right_knee", 0.09, "right_thigh"),
     "thigh": _Anchor("right_hip", "right_knee", 0.40, "right_thigh", (0.006, 0.0, 0.0)),
+    "hamstring": _Anchor("right_hip", "right_knee", 0.42, "right_thigh", (-0.004, 0.0, 0.0)),
     "low_thigh": _Anchor("right_hip", "right_knee", 0.80, "right_thigh", (0.004, 0.0, 0.0)),
     "calf": _Anchor("right_knee", "right_ankle", 0.28, "right_shin", (-0.012, 0.0, 0.0)),
     "low_shin": _Anchor("right_knee", "right_ankle", 0.72, "right_shin", (-0.003, 0.0, 0.0)),
@@ -117,18 +118,20 @@ _RIGHT_ANCHORS: dict[str, _Anchor] = {
 
 _MIDDLE_PARTS: tuple[_Part, ...] = (
     _Part("hip", (_Bead("right_hip_inside", 0.092, 0.094), _Bead("left_hip_inside", 0.092, 0.094))),
-    _Part("waist", (_Bead("belly", 0.090, 0.090), _Bead("midriff", 0.088, 0.077))),
-    _Part("chest", (_Bead("midriff", 0.088, 0.077), _Bead("thoracic", 0.099, 0.084), _Bead("throat", 0.072, 0.060))),
-    _Part("neck", (_Bead("neck_root", 0.060, 0.050), _Bead("neck_top", 0.056, 0.047))),
+    _Part("waist", (_Bead("belly", 0.092, 0.092), _Bead("midriff", 0.088, 0.076))),
+    _Part("chest", (_Bead("midriff", 0.088, 0.076), _Bead("thoracic", 0.101, 0.086), _Bead("throat", 0.074, 0.062))),
+    _Part("neck", (_Bead("neck_root", 0.064, 0.054), _Bead("neck_top", 0.055, 0.047))),
     _Part("head", (_Bead("skull_back", 0.078, 0.074), _Bead("skull_front", 0.077, 0.073))),
     _Part("face", (_Bead("face", 0.064, 0.060), _Bead("chin", 0.040, 0.034))),
     _Part("face", (_Bead("skull_front", 0.030, 0.028), _Bead("nose_tip", 0.014, 0.012))),
 )
 _RIGHT_PARTS: tuple[_Part, ...] = (
     _Part("hip", (_Bead("glute", 0.083, 0.088),)),
+    _Part("hamstring", (_Bead("glute", 0.078, 0.083), _Bead("hamstring", 0.064, 0.064))),
     _Part("waist", (_Bead("flank", 0.093, 0.093), _Bead("waist_side", 0.089, 0.077))),
     _Part("chest", (_Bead("waist_side", 0.089, 0.077), _Bead("rib", 0.104, 0.089), _Bead("armpit", 0.082, 0.070))),
     _Part("chest", (_Bead("breastbone", 0.062, 0.046), _Bead("breast", 0.070, 0.060))),
+    _Part("chest", (_Bead("rib", 0.088, 0.072), _Bead("right_shoulder", 0.050, 0.043))),
     _Part("shoulder", (_Bead("armpit", 0.082, 0.070), _Bead("right_shoulder", 0.058, 0.050))),
     _Part("shoulder", (_Bead("trapezius", 0.054, 0.044), _Bead("right_shoulder", 0.052, 0.045))),
     _Part("eye", (_Bead("eye", 0.011, 0.011),)),
@@ -161,11 +164,11 @@ _STRAPS = tuple(
 )
 _COVERED: dict[SuitStyle, dict[str, str]] = {
     "briefs": dict.fromkeys(("hip", "groin"), "suit"),
-    "jammers": dict.fromkeys(("hip", "groin", "thigh"), "suit"),
-    "one_piece": dict.fromkeys(("hip", "groin", "waist", "chest", "strap"), "suit"),
+    "jammers": dict.fromkeys(("hip", "groin", "thigh", "hamstring"), "suit"),
+    "one_piece": dict.fromkeys(("hip", "waist", "chest", "strap"), "suit"),
     "clothes": {
         **dict.fromkeys(("waist", "chest", "shoulder", "upper_arm"), "top"),
-        **dict.fromkeys(("hip", "groin", "thigh", "knee", "shin"), "bottom"),
+        **dict.fromkeys(("hip", "groin", "thigh", "hamstring", "knee", "shin"), "bottom"),
         "foot": "shoes",
     },
 }

@@ -21,9 +21,11 @@ Image = NDArray[np.uint8]
 
 _TAP = 1.2  # px of drift between two copies of a moving figure
 _MOST_TAPS = 8
+_FINE = 30.0  # px per metre, from which on seams and creases can be seen
+_BLEND = 0.04  # m over which one part of the body runs into the next
 _CREASE = 0.05  # m, how far around a place its neighbours shade it
 _CREASE_DARKENS = 0.42
-_STRIPE = 0.86  # how sidewards a surface must face to carry the stripe of a suit
+_STRIPE = 0.03  # m ahead of and behind the middle of a side that the stripe of a suit covers
 _NECKLINE = (0.135, 0.85)  # m above the waist up to which a suit reaches, and what 1 m ahead adds to it
 _GLOSS_EXPONENT = 4  # squarings of the highlight
 
@@ -109,7 +111,7 @@ def _grid(person: Person, drift: _Drift | None, width: int, height: int) -> Grid
     """Return the samples for the part of a figure that lies within the picture, None where there is none."""
     count = len(person.trunk)
     margin = 1 if drift is None else 1 + int(np.ceil(drift.most))
-    low, high = person.cones.bounds()
+    low, high = person.cones.bounds
     left, top = np.maximum(np.floor(low.min(axis=0)) - margin, 0).astype(int).tolist()
     right, bottom = np.minimum(np.ceil(high.max(axis=0)) + margin + 1, (width, height)).astype(int).tolist()
     if right <= left or bottom <= top:
@@ -128,15 +130,19 @@ def _layer(person: Person, raster: Raster, grid: Grid, scale: float, light: Ligh
     samples = np.flatnonzero(cover)
     layer = np.zeros((4, len(cover)), np.float32)
     layer[3] = cover
-    strength = cover.take(samples) * (1 - _creases(raster, scale * grid.fine).take(samples))
-    layer[:3, samples] = _shade(person, raster, samples, grid, light) * strength
+    blend, fine = 2 * round(_BLEND * scale * grid.fine / 2) + 1, scale > _FINE
+    shaded = _shade(person, raster, samples, grid, light, blend if fine else 1)
+    shaded *= cover.take(samples)
+    if fine:
+        shaded *= 1 - _creases(raster, scale * grid.fine).take(samples)
+    layer[:3, samples] = shaded
     mean = np.ascontiguousarray(layer.reshape(4, *grid.shape).mean(axis=1).transpose(1, 2, 0))
     if grid.fine > 1:
         mean = cv2.resize(mean, (grid.width, grid.height), interpolation=cv2.INTER_AREA)
     return mean
 
 
-def _shade(person: Person, raster: Raster, samples: NDArray[np.intp], grid: Grid, light: Light) -> Array:
+def _shade(person: Person, raster: Raster, samples: NDArray[np.intp], grid: Grid, light: Light, blend: int) -> Array:
     """Return the colours (3, K) float32 of the samples (K,), counted through the flattened raster."""
     owner = raster.owner.take(samples)
     picture, row, column = np.unravel_index(samples, grid.shape)
@@ -145,7 +151,9 @@ def _shade(person: Person, raster: Raster, samples: NDArray[np.intp], grid: Grid
     y = first[:, 1].take(picture) + row.astype(np.float32) / np.float32(grid.fine)
     cone = person.cones.take(owner)
     met = touch(cone, x, y)
-    normal = _smoothed(normals(cone, met), samples, grid)
+    normal = normals(cone, met)
+    if blend > 1:
+        normal = _smoothed(normal, samples, grid, blend)
     part = owner % len(person.covering.gloss)
     place = np.stack([x, y, raster.depth.take(samples)])
     variant = _variant(person, picture, place, normal) if person.covering.patterned else 0
@@ -153,14 +161,13 @@ def _shade(person: Person, raster: Raster, samples: NDArray[np.intp], grid: Grid
     return _lit(colours, person.covering.gloss.take(part), normal, light)
 
 
-def _smoothed(normal: Array, samples: NDArray[np.intp], grid: Grid) -> Array:
-    """Average unit normals (3, K) with their neighbours', so that cones run into one another without a seam."""
+def _smoothed(normal: Array, samples: NDArray[np.intp], grid: Grid, size: int) -> Array:
+    """Average unit normals (3, K) over size × size samples, so that cones run into one another without a seam."""
     import cv2
 
     count, height, width = grid.shape
     facing = np.zeros((count * height * width, 3), np.float32)
     facing[samples] = normal.T
-    size = 2 * grid.fine + 1
     for picture in facing.reshape(count, height, width, 3):
         cv2.blur(picture, (size, size), dst=picture)
     normal = np.ascontiguousarray(facing.take(samples, axis=0).T)
@@ -175,8 +182,8 @@ def _variant(person: Person, picture: NDArray[np.intp], place: Array, normal: Ar
     reach, slope = _NECKLINE
     for trunk, (start, end) in zip(person.trunk, pairwise(ends), strict=True):
         ahead, up, _ = trunk[:, :3] @ place[:, start:end] + trunk[:, 3:]
-        aside = trunk[2, :3] @ normal[:, start:end] / np.linalg.norm(trunk[2, :3])
-        variant[start:end] = np.where(up > reach + slope * ahead, 2, np.abs(aside) > _STRIPE)
+        aside = np.abs(trunk[2, :3] @ normal[:, start:end]) > 0.5 * np.linalg.norm(trunk[2, :3])
+        variant[start:end] = np.where(up > reach + slope * ahead, 2, aside & (np.abs(ahead) < _STRIPE))
     return variant * len(person.covering.gloss)
 
 

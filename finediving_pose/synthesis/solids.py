@@ -8,6 +8,7 @@ integers.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,11 +27,12 @@ class Cones:
     Attributes:
         x, y, z: Start, px.
         ex, ey: Unit direction of the axis in the picture.
-        length: Of the axis in the picture, px; at least 0.001.
+        length: Of the axis in the picture, px; a little more than the taper, so that no end hides behind the other.
         dz: How much nearer the end is than the start, px.
-        lean: dz / (length · length in space): how fast height moves the touched place along the axis.
         radius: At the start, px.
         taper: Radius at the end less radius at the start, px.
+        spread: length² less taper², px².
+        lean: dz / √(spread · (spread + dz²)), 1/px: how far the touched place moves along the axis with its height.
     """
 
     x: Array
@@ -40,27 +42,30 @@ class Cones:
     ey: Array
     length: Array
     dz: Array
-    lean: Array
     radius: Array
     taper: Array
+    spread: Array
+    lean: Array
 
     @classmethod
     def between(cls, start: Array, end: Array, radius_start: Array, radius_end: Array) -> Cones:
         """Return the cones from `start` to `end` (N, 3) px with radii (N,) px."""
-        axis = end - start
+        axis, taper = end - start, radius_end - radius_start
         axis[np.hypot(axis[:, 0], axis[:, 1]) < _SHORT, 0] = _SHORT  # a ball, or seen end on: any direction will do
         flat = np.hypot(axis[:, 0], axis[:, 1])
-        direction = axis[:, :2] / flat[:, None]
-        lean = axis[:, 2] / (flat * np.hypot(flat, axis[:, 2]))
-        parts = (*start.T, *direction.T, flat, axis[:, 2], lean, radius_start, radius_end - radius_start)
+        length = np.maximum(flat, 1.05 * np.abs(taper))
+        spread, dz = length**2 - taper**2, axis[:, 2]
+        lean = dz / np.sqrt(spread * (spread + dz**2))
+        parts = (*start.T, *(axis[:, :2] / flat[:, None]).T, length, dz, radius_start, taper, spread, lean)
         return cls(*(np.ascontiguousarray(part, np.float32) for part in parts))
 
     def take(self, index: NDArray[np.integer[Any]]) -> Cones:
         """Return the cones that `index` picks; its shape becomes theirs."""
         return Cones(*(getattr(self, field.name).take(index) for field in fields(self)))
 
+    @cached_property
     def bounds(self) -> tuple[Array, Array]:
-        """Return the outlines' least and greatest x, y: two (N, 2) px."""
+        """The outlines' least and greatest x, y: two (N, 2) px."""
         start = np.stack([self.x, self.y], axis=1)
         end = start + np.stack([self.ex, self.ey], axis=1) * self.length[:, None]
         near, far = self.radius[:, None], (self.radius + self.taper)[:, None]
@@ -85,25 +90,31 @@ class Touch(NamedTuple):
 
 
 def touch(cone: Cones, x: Array, y: Array) -> Touch:
-    """Meet lines of sight at `x`, `y` px with cones; all arrays broadcast."""
+    """Meet lines of sight at `x`, `y` px with cones; all arrays broadcast.
+
+    The ball at share t has the height √f(t) over the axis, f(t) = (radius + t·taper)² − (along − t·length)² − across².
+    With its vertex at t0, f is f(t0) − spread·(t − t0)², and the nearest surface, the greatest t·dz + √f(t), lies at
+    t0 + lean·√f(t0), or at the end of the axis that comes before.
+    """
     dx, dy = x - cone.x, y - cone.y
-    along = dx * cone.ex + dy * cone.ey
+    along: Array = dx * cone.ex + dy * cone.ey
     across = dy * cone.ex - dx * cone.ey
     across2 = across * across
-    share: Array = along / cone.length
-    # A leaning axis is met beside the place under the line of sight: by its height there times the slope.
-    radius: Array = _unit(share) * cone.taper
-    radius += cone.radius
-    radius *= radius
-    radius -= across2
-    np.sqrt(np.maximum(radius, 0, out=radius), out=radius)
-    radius *= cone.lean
-    share += radius
+    share: Array = along * (cone.length / cone.spread)
+    share += cone.radius * cone.taper / cone.spread
+    height: Array = share * share
+    height *= cone.spread
+    height -= along * along
+    height -= across2
+    height += cone.radius * cone.radius
+    np.sqrt(np.maximum(height, 0, out=height), out=height)
+    height *= cone.lean
+    share += height
     _unit(share, out=share)
-    np.multiply(share, cone.taper, out=radius)
+    radius: Array = share * cone.taper
     radius += cone.radius
     along -= share * cone.length
-    height2 = radius * radius
+    height2: Array = np.multiply(radius, radius, out=height)
     height2 -= across2
     height2 -= along * along
     return Touch(share, along, across, height2, radius)
@@ -112,13 +123,9 @@ def touch(cone: Cones, x: Array, y: Array) -> Touch:
 def normals(cone: Cones, met: Touch) -> Array:
     """Return the unit normals (3, K) of the surfaces where lines of sight meet them."""
     normal = np.empty((3, len(met.share)), np.float32)
-    # A tapering cone faces its thin end a little.
-    slope = -cone.taper * met.radius / (cone.length**2 + cone.dz**2)
-    along = met.along + slope * cone.length
-    np.subtract(along * cone.ex, met.across * cone.ey, out=normal[0])
-    np.add(along * cone.ey, met.across * cone.ex, out=normal[1])
+    np.subtract(met.along * cone.ex, met.across * cone.ey, out=normal[0])
+    np.add(met.along * cone.ey, met.across * cone.ex, out=normal[1])
     np.sqrt(np.maximum(met.height2, 0), out=normal[2])
-    normal[2] += slope * cone.dz
     normal /= np.sqrt(np.einsum("ik,ik->k", normal, normal))
     return normal
 
@@ -219,7 +226,7 @@ def _candidates(
 
 def _bounds(cones: Cones, first: Array, grid: Grid) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the first sample, x and y, of each cone's outline, and the one behind the last: two (N, 2)."""
-    least, greatest = ((bound - first) * np.float32(grid.fine) for bound in cones.bounds())
+    least, greatest = ((bound - first) * np.float32(grid.fine) for bound in cones.bounds)
     low = np.maximum(np.ceil(least - _SOFT).astype(np.intp), 0)
     return low, np.minimum(np.floor(greatest + _SOFT).astype(np.intp) + 1, (grid.shape[2], grid.shape[1]))
 
