@@ -225,7 +225,7 @@ def _rise(start: Start, build: Build, execution: Execution, rng: np.random.Gener
 
 
 def _fall(drop: float, rise: float) -> tuple[float, float]:
-    """Return the s in which the mass centre comes `drop` m down, in whole instants, and the speed that makes them so."""
+    """Return the s in which the mass centre falls `drop` m down, in whole instants, and the speed for it."""
     seconds = (rise + np.sqrt(rise**2 + 2 * GRAVITY * drop)) / GRAVITY
     touch = round(seconds * RATE) / RATE
     return touch, GRAVITY / 2 * touch - drop / touch
