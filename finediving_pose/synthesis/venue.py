@@ -19,11 +19,10 @@ from finediving_pose.records import FloatArray
 from finediving_pose.synthesis import backdrop, people, pool, stands, tower
 from finediving_pose.synthesis.camera import SIZE, Station, View, look_at
 from finediving_pose.synthesis.canvas import Canvas, Colour, Image
+from finediving_pose.synthesis.dive import HEIGHTS
 from finediving_pose.synthesis.figure import Light
 from finediving_pose.synthesis.themes import THEMES, VARIED, Theme, draw_word
 
-HEIGHTS = {"1m": 1.0, "3m": 3.0, "10m": 10.0}
-"""Height in m of the board or platform above the water."""
 _REACH = 3.2
 """How high above the board a camera looks at most, in m."""
 _FINEST = 1.12

@@ -11,8 +11,9 @@ import pytest
 
 from finediving_pose.synthesis import tower
 from finediving_pose.synthesis.camera import SIZE, look_at
+from finediving_pose.synthesis.dive import HEIGHTS
 from finediving_pose.synthesis.themes import THEMES, draw_word
-from finediving_pose.synthesis.venue import HEIGHTS, draw_station, draw_venue, panorama
+from finediving_pose.synthesis.venue import draw_station, draw_venue, panorama
 
 
 @pytest.fixture(scope="module")
