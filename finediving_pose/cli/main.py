@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "finetune-detector": "Models",
     "eval-hrnet": "Models",
     "extract": "Video",
+    "synth": "Look at",
     "demo": "Look at",
 }
 """Each command and the heading it stands under; command ``a-b`` lives in ``cli/a_b.py`` as ``command``."""

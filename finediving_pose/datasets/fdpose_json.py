@@ -82,6 +82,7 @@ def _boxed(frame: LabelledFrame, record: dict[str, Any], findings: Findings) -> 
 
 
 def record(frame: LabelledFrame) -> dict[str, Any]:
+    """Return what the list holds of a frame."""
     record = joint_records.record(frame, offset=0.0)
     center, scale = _center_and_scale(frame)
     if center is None or scale is None:

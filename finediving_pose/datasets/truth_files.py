@@ -79,9 +79,18 @@ def truth_path(root: Path, match: str, dive: str) -> Path:
     return root / "truth" / checked_name(match) / f"{checked_name(dive)}.npz"
 
 
+def as_stored(truth: DiveTruth) -> DiveTruth:
+    """Return the truth in the precision that a file has."""
+    return DiveTruth(**_arrays(truth), meta=truth.meta)
+
+
+def _arrays(truth: DiveTruth) -> dict[str, Any]:
+    return {name: np.asarray(getattr(truth, name), kind) for name, kind in _TYPES.items()}
+
+
 def write_truth(path: Path, truth: DiveTruth) -> None:
     """Write a truth file atomically; the same truth gives the same bytes."""
-    arrays = {name: np.asarray(getattr(truth, name), kind) for name, kind in _TYPES.items()}
+    arrays = _arrays(truth)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays, meta=np.array(json.dumps(truth.meta, sort_keys=True)))
 
@@ -96,7 +105,7 @@ def read_truth(path: Path) -> DiveTruth:
         with np.load(path, allow_pickle=False) as content:
             arrays = {field.name: content[field.name] for field in fields(DiveTruth)}
         return DiveTruth(**{**arrays, "meta": json.loads(str(arrays["meta"]))})
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not readable as the truth of a synthetic dive: {error}") from None
 
 
@@ -109,9 +118,9 @@ def labelled_frames(truth: DiveTruth, match: str, dive: str, size: tuple[int, in
     return [
         LabelledFrame(
             image=frame_name(match, dive, int(truth.frame_index[t])),
-            keypoints=truth.keypoints[t].astype(np.float64),
+            keypoints=truth.keypoints[t].astype(np.float64).round(3),
             visibility=truth.visibility[t],
-            box=truth.boxes[t].astype(np.float64),
+            box=truth.boxes[t].astype(np.float64).round(3),
             size=size,
             match=match,
             dive=dive,

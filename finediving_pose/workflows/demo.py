@@ -1,50 +1,142 @@
-"""The whole way on a sample that the code draws itself: labels, both fine-tunings, extraction, and the figures."""
+"""The whole way on an invented meet: pictures, two annotators, trainings, extraction, and a report of it all."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from finediving_pose import console
 from finediving_pose.console import UsageError
-from finediving_pose.datasets.labels import read_labels
+from finediving_pose.datasets import fdpose_json, labelme
+from finediving_pose.datasets.labels import LabelSet, read_labels
 from finediving_pose.datasets.splits import read_splits
 from finediving_pose.manifest import recording, write_json
+from finediving_pose.records import LabelledFrame
+from finediving_pose.synthesis.annotators import ANNOTATORS, Mistake, annotate
 from finediving_pose.workflows import finetuning
 from finediving_pose.workflows.convert import SplitRequest, convert
 from finediving_pose.workflows.extraction import extract
 from finediving_pose.workflows.extraction_check import check_extraction
 from finediving_pose.workflows.models import load_detector, load_estimator
+from finediving_pose.workflows.synthesis import SynthRequest, SynthResult, synthesise
+from finediving_pose.workflows.validation import validate_finediving
 
-POSE_SETTINGS = ("backbone=w8", "input_size=96", "epochs=24", "val_interval=8", "lr=3e-3")
-DETECTOR_SETTINGS = ("image_size=192", "epochs=24", "val_interval=8", "quarter_turns=0.0")
-DIVES, FRAMES, HELD_OUT = 6, 24, 0.34
+REPORT_NAME = "report.html"
+HELD_OUT = 0.25
+NOT_YET = "not in this version"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much the demo does.
+
+    Attributes:
+        dives: Dives of the meet; a quarter of them is held out.
+        numbers: What is dived.
+        label_every: Annotators label every n-th frame.
+        pose, detector: Settings of the two trainings.
+    """
+
+    dives: int
+    numbers: tuple[str, ...]
+    label_every: int
+    pose: tuple[str, ...]
+    detector: tuple[str, ...]
+
+
+SMALL = Size(
+    dives=8,
+    numbers=("107b", "205b", "407c", "5253b"),
+    label_every=4,
+    pose=("backbone=w8", "input_size=96", "epochs=24", "val_interval=8", "lr=3e-3"),
+    detector=("image_size=192", "epochs=24", "val_interval=8", "quarter_turns=0.0"),
+)
+FULL = Size(
+    dives=48,
+    numbers=(),
+    label_every=4,
+    pose=("epochs=40", "val_interval=5"),
+    detector=("epochs=40", "val_interval=5"),
+)
+"""More of everything, with the tiny presets as they are: hours on two cores, minutes on a GPU."""
+
+
+@dataclass
+class Step:
+    """One step of the way; `seconds` is None where this version has no such command."""
+
+    name: str
+    command: str
+    seconds: float | None = None
+    note: str = NOT_YET
+
+
+STEPS = {
+    "synth": "fdpose synth",
+    "annotate": "two invented annotators",
+    "validate": "fdpose validate --finediving",
+    "validate labels": "fdpose validate",
+    "agree": "fdpose agree",
+    "merge": "fdpose merge",
+    "convert": "fdpose convert",
+    "finetune-hrnet": "fdpose finetune-hrnet",
+    "finetune-detector": "fdpose finetune-detector",
+    "extract": "fdpose extract",
+    "train-aqa": "fdpose train-aqa",
+    "score": "fdpose score",
+    "report": "the report",
+}
 
 
 @dataclass
 class DemoResult:
-    """What the demo left: where, its figures on dives no training saw, and the seconds of each step."""
+    """What the demo left: where, its figures on dives that no training saw, and what each step took."""
 
     out: Path
     figures: dict[str, float] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    steps: dict[str, Step] = field(default_factory=lambda: {name: Step(name, text) for name, text in STEPS.items()})
+
+    @property
+    def report(self) -> Path:
+        """The page that shows it all."""
+        return self.out / REPORT_NAME
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types."""
-        return {"out": str(self.out), "synthetic": True, "figures": self.figures, "seconds": self.seconds}
+        return {
+            "out": str(self.out),
+            "report": str(self.report),
+            "synthetic": True,
+            "figures": self.figures,
+            "steps": [asdict(step) for step in self.steps.values()],
+        }
 
 
-def run_demo(out: Path, seed: int = 0, dives: int = DIVES, device: str = "cpu", short: bool = False) -> DemoResult:
-    """Run every step on drawn dives and measure the result on those that were held out.
+@dataclass
+class DemoTrace:
+    """What the steps left for the report."""
+
+    meet: SynthResult
+    truth: Sequence[LabelledFrame] = ()
+    labels: dict[str, LabelSet] = field(default_factory=dict)
+    mistakes: list[Mistake] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    held_out: frozenset[str] = frozenset()
+    pose_run: Path = Path()
+    detector_run: Path = Path()
+
+
+def run_demo(out: Path, seed: int = 0, size: Size = SMALL, device: str = "cpu", short: bool = False) -> DemoResult:
+    """Run every step that this version has on an invented meet, measure the result on held-out dives, and report.
 
     Args:
         out: A folder that does not exist, or one of an earlier demo, which is kept and added to.
-        seed: Of the drawing and the trainings.
-        dives: How many dives are drawn; a third of them is held out.
+        seed: Of the meet, the annotators and the trainings.
+        size: How much of it.
         device: As for the trainings.
         short: Two epochs only: shows that all works, and learns nothing.
 
@@ -55,47 +147,61 @@ def run_demo(out: Path, seed: int = 0, dives: int = DIVES, device: str = "cpu", 
         raise UsageError(f"{out}: exists and is no folder of an earlier demo; name another with --out")
     run = out / time.strftime("%Y%m%d-%H%M%S")
     result = DemoResult(run)
-    with recording(out, run=run.name, seed=seed, device=device, synthetic=True):
-        _run(result, seed, dives, device, ("epochs=2", "val_interval=2") if short else ())
+    with recording(out, run=run.name, seed=seed, device=device, synthetic=True, size=asdict(size), short=short):
+        _run(result, size, seed, device, ("epochs=2", "val_interval=2") if short else ())
         write_json(run / "summary.json", result.as_dict())
     return result
 
 
-def _run(result: DemoResult, seed: int, dives: int, device: str, shortened: tuple[str, ...]) -> None:
-    from finediving_pose.synthesis.sketch import write_sample
-
-    out, sample, coco = result.out, result.out / "sample", result.out / "data" / "coco"
-    with _step(result, "draw"):
-        write_sample(sample, dives=dives, frames=FRAMES, seed=seed)
+def _run(result: DemoResult, size: Size, seed: int, device: str, shortened: tuple[str, ...]) -> None:
+    out, meet = result.out, result.out / "meet"
+    with _step(result, "synth"):
+        request = SynthRequest(size.dives, seed, size.numbers, every=size.label_every)
+        trace = DemoTrace(synthesise(meet, request))
+        trace.truth = fdpose_json.read(meet / "finediving_pose.json", meet / "frames").frames
+    with _step(result, "annotate"):
+        _annotate(out, meet, trace, seed)
+    with _step(result, "validate"):
+        trace.findings = [str(problem) for problem in validate_finediving(meet / "annotations").problems]
+    coco = out / "data" / "coco"
     with _step(result, "convert"):
         split = SplitRequest(by="dive", val=HELD_OUT, seed=seed)
-        convert(sample / "labels" / "final", "coco", coco, images=sample / "frames", split=split)
+        convert(out / "labels" / ANNOTATORS[0].name, "coco", coco, images=meet / "frames", split=split)
     with _step(result, "finetune-hrnet"):
-        pose = _finetune("hrnet", out, sample, coco, seed, device, POSE_SETTINGS + shortened)
+        trace.pose_run = _finetune("hrnet", out, meet, seed, device, size.pose + shortened)
     with _step(result, "finetune-detector"):
-        detector = _finetune("detector", out, sample, coco, seed, device, DETECTOR_SETTINGS + shortened)
+        trace.detector_run = _finetune("detector", out, meet, seed, device, size.detector + shortened)
     with _step(result, "extract"):
-        networks = load_detector(detector.model, device), load_estimator(pose.model, device)
-        extract(sample / "frames", out / "skeletons", *networks, overlay=True)
-    labels = read_labels(coco / "annotations.json", "coco", sample / "frames")
-    held_out = read_splits(coco / "splits.json").select(labels.frames, "val")
-    result.figures = check_extraction(out / "skeletons", held_out).flat()
+        networks = load_detector(trace.detector_run, device), load_estimator(trace.pose_run, device)
+        extract(meet / "frames", out / "skeletons", *networks, overlay=True)
+    labels = read_labels(coco / "annotations.json", "coco", meet / "frames")
+    kept_back = read_splits(coco / "splits.json").select(labels.frames, "val")
+    trace.held_out = frozenset(frame.dive_key for frame in kept_back)
+    truth = [frame for frame in trace.truth if frame.dive_key in trace.held_out]
+    result.figures = check_extraction(out / "skeletons", truth).flat()
+    with _step(result, "report"):
+        from finediving_pose.workflows.demo_report import write_report
+
+        write_report(result, trace)
 
 
-def _finetune(
-    kind: finetuning.Kind,
-    out: Path,
-    sample: Path,
-    coco: Path,
-    seed: int,
-    device: str,
-    overrides: tuple[str, ...],
-) -> finetuning.FinetuneSummary:
+def _annotate(out: Path, meet: Path, trace: DemoTrace, seed: int) -> None:
+    """Let two people label the same frames, each into a folder of their own."""
+    for annotator in ANNOTATORS:
+        frames, mistakes = annotate(trace.truth, annotator, seed)
+        labels = LabelSet(tuple(frames), images=meet / "frames", format="labelme")
+        labelme.write(out / "labels" / annotator.name, labels)
+        trace.labels[annotator.name] = labels
+        trace.mistakes += mistakes
+
+
+def _finetune(kind: finetuning.Kind, out: Path, meet: Path, seed: int, device: str, overrides: tuple[str, ...]) -> Path:
     settings = finetuning.preset_settings(kind, "tiny", overrides, seed=seed)
+    coco = out / "data" / "coco"
     data = finetuning.training_data(
-        coco / "annotations.json", kind, sample / "frames", coco / "splits.json", val=0.0, seed=seed
+        coco / "annotations.json", kind, meet / "frames", coco / "splits.json", val=0.0, seed=seed
     )
-    return finetuning.finetune(kind, out / "runs" / kind, data, settings, device)
+    return finetuning.finetune(kind, out / "runs" / kind, data, settings, device).model
 
 
 @contextmanager
@@ -103,4 +209,5 @@ def _step(result: DemoResult, name: str) -> Iterator[None]:
     console.log.info("%s …", name)
     start = time.monotonic()
     yield
-    result.seconds[name] = round(time.monotonic() - start, 1)
+    step = result.steps[name]
+    step.seconds, step.note = round(time.monotonic() - start, 1), "done"

@@ -1,0 +1,70 @@
+"""``fdpose synth``."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from finediving_pose.console import UsageError
+
+
+def command(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or one of the same meet to go on with.")],
+    dives: Annotated[int | None, typer.Option("--dives", help="How many.", min=1)] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of everything: the same seed, the same bytes.", min=0)] = 0,
+    as_: Annotated[
+        Literal["frames", "video", "truth"],
+        typer.Option("--as", help="Numbered JPEG, an mp4 a dive, or annotations and truth without pictures."),
+    ] = "frames",
+    numbers: Annotated[
+        str, typer.Option("--numbers", help="Dive these only, such as 107B,5253B; default: all 52 of FineDiving.")
+    ] = "",
+    hard: Annotated[bool, typer.Option("--hard", help="Occlusion, a second diver walking, zoom, flicker.")] = False,
+    every: Annotated[int, typer.Option("--label-every", help="LabelMe files for every n-th frame.", min=1)] = 1,
+    workers: Annotated[int, typer.Option("--workers", help="Processes.", min=1)] = 1,
+    benchmark: Annotated[
+        bool, typer.Option("--benchmark", help="The frozen meet: 1000 dives, 250 for testing.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Make an invented diving meet in FineDiving's layout, with true joints, boxes, stages, faults and scores.
+
+    Pictures, annotations and labels are synthetic. An interrupted run continues when it is started again.
+
+    Example: fdpose synth meet --dives 24 --seed 1 --workers 2
+    """
+    from finediving_pose.workflows import synthesis
+
+    if benchmark and (dives is not None or seed or numbers or hard):
+        raise UsageError("--benchmark fixes dives, seed and programme; leave out --dives, --seed, --numbers and --hard")
+    if dives is None and not benchmark:
+        raise UsageError("how many dives? --dives N, or --benchmark for the frozen meet")
+    request = synthesis.SynthRequest(
+        dives=synthesis.BENCHMARK_DIVES if benchmark or dives is None else dives,
+        seed=synthesis.BENCHMARK_SEED if benchmark else seed,
+        numbers=tuple(number for number in numbers.replace(" ", "").split(",") if number),
+        hard=hard,
+        video=as_ == "video",
+        pictures=as_ != "truth",
+        every=every,
+    )
+    result = synthesis.synthesise(out, request, workers)
+    if json:
+        print(json_module.dumps(result.as_dict()))
+        return
+    done = f", {result.skipped} of them there already" if result.skipped else ""
+    print(f"{result.dives} synthetic dives{done}, {result.frames} frames: {out}")
+    if result.floors:
+        print(f"{result.test} for testing; what labels alone reach there, and what no method can hope to pass:")
+        for name, figures in result.floors.items():
+            print(f"  {_figures(figures)}  {name}")
+        print(f"  ρ {result.ceiling:.3f}  scores without the judges' error (ceiling)")
+
+
+def _figures(figures: dict[str, float]) -> str:
+    """Show what a floor reaches: ρ and R-ℓ2 of scores, or AIoU of the flight."""
+    names = {"rho": "ρ", "rl2_squared": "R-ℓ2", "aiou_flight_0.5": "AIoU@0.5", "aiou_flight_0.75": "AIoU@0.75"}
+    return "  ".join(f"{text} {figures[name]:.3f}" for name, text in names.items() if name in figures)

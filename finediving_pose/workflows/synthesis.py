@@ -1,0 +1,333 @@
+"""Writing an invented meet in FineDiving's layout, with everything that is true of it."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+
+import numpy as np
+
+from finediving_pose import console
+from finediving_pose.console import DataError, UsageError
+from finediving_pose.datasets import fdpose_json, labelme
+from finediving_pose.datasets.dives_csv import write_dives
+from finediving_pose.datasets.finediving import FineDive, write_finediving
+from finediving_pose.datasets.truth_files import (
+    DiveTruth,
+    as_stored,
+    frame_name,
+    labelled_frames,
+    read_truth,
+    truth_path,
+    write_truth,
+)
+from finediving_pose.manifest import atomic_folder, atomic_path, recording, sha256_json, write_json, write_text
+from finediving_pose.records import Dive, LabelledFrame
+from finediving_pose.synthesis import meet as meets
+from finediving_pose.synthesis.meet import Meet, PlannedDive
+
+if TYPE_CHECKING:
+    from finediving_pose.synthesis.scene import Scene
+
+BENCHMARK_DIVES, BENCHMARK_SEED = 1000, 20250103
+"""The meet that models are compared on: 1000 dives, 250 of them for testing."""
+
+README = """SYNTHETIC: every athlete, dive, score and picture here was made by `fdpose synth`; no one was filmed.
+
+frames/ or videos/     pictures, as FineDiving lays them out
+annotations/           FineDiving's five files; every program that reads FineDiving reads them
+dives.csv              the same for `fdpose extract --dives`
+labels/truth/          LabelMe, of every frame in which all 16 joints are in sight above water
+finediving_pose.json   the same as FineDiving-Pose's human labels
+truth/                 joints in px and m, boxes, cameras and faults of every frame, also under water
+meet.json              seed, version, floors and ceiling
+"""
+
+
+@dataclass(frozen=True)
+class SynthRequest:
+    """What to make.
+
+    Attributes:
+        dives: How many.
+        seed: Of everything.
+        numbers: Restricts the programme to these dive numbers.
+        hard: Occlusion, a second diver walking, zoom, flicker.
+        video: An mp4 a dive in place of numbered JPEG.
+        pictures: False leaves out pictures: annotations and truth only.
+        every: Label every n-th frame in LabelMe and in the FineDiving-Pose list; the truth files have all.
+    """
+
+    dives: int
+    seed: int
+    numbers: tuple[str, ...] = ()
+    hard: bool = False
+    video: bool = False
+    pictures: bool = True
+    every: int = 1
+
+
+@dataclass
+class SynthResult:
+    """What was made, and what one can and cannot expect of a method on it."""
+
+    out: Path
+    dives: int = 0
+    skipped: int = 0
+    frames: int = 0
+    test: int = 0
+    ceiling: float | None = None
+    floors: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return {"synthetic": True, **asdict(self), "out": str(self.out)}
+
+
+class _Written(NamedTuple):
+    """What the parent needs of a written dive."""
+
+    annotation: FineDive
+    records: list[str]
+    skipped: bool
+
+
+def synthesise(out: Path, request: SynthRequest, workers: int = 1) -> SynthResult:
+    """Make a meet below `out`. A rerun with the same request keeps the dives that are there.
+
+    Args:
+        out: A new folder, or that of the same meet.
+        request: What to make.
+        workers: Processes. The files do not depend on it.
+
+    Raises:
+        UsageError: If `out` holds something else, or the request asks for the impossible.
+    """
+    try:
+        meet = meets.plan_meet(request.dives, request.seed, request.numbers, request.hard)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if request.every < 1 or workers < 1:
+        raise UsageError(f"--every {request.every}, --workers {workers}: expected at least 1")
+    _check_folder(out, _identity(request))
+    result = SynthResult(out)
+    with recording(out, synthetic=True, request=asdict(request), workers=workers, version=meets.VERSION):
+        write_text(out / "README.txt", README)
+        write_json(out / "meet.json", {"synthetic": True, **_identity(request)})
+        annotations = _write_dives(out, meet, request, workers, result)
+        _write_annotations(out, meet, annotations, request)
+        _summarise(meet, annotations, result)
+        write_json(out / "meet.json", {**_identity(request), **result.as_dict(), "out": "."})
+    return result
+
+
+def _identity(request: SynthRequest) -> dict[str, Any]:
+    numbers = sorted({number.lower() for number in request.numbers})
+    return {"version": meets.VERSION, **asdict(request), "numbers": numbers}
+
+
+def _check_folder(out: Path, identity: dict[str, Any]) -> None:
+    """Refuse a folder that holds anything but this very meet."""
+    if not out.exists() or not any(out.iterdir()):
+        return
+    try:
+        there = json.loads((out / "meet.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UsageError(f"{out}: exists and is no meet of fdpose synth; name another folder") from None
+    differing = [key for key, value in identity.items() if there.get(key) != value]
+    if differing:
+        found = ", ".join(f"{key} {there.get(key)!r} (asked for: {identity[key]!r})" for key in differing)
+        raise UsageError(f"{out}: holds another meet: {found}; name another folder")
+
+
+def _write_dives(out: Path, meet: Meet, request: SynthRequest, workers: int, result: SynthResult) -> list[FineDive]:
+    annotations = []
+    with ExitStack() as stack:
+        temporary = stack.enter_context(atomic_path(out / "finediving_pose.json"))
+        records = stack.enter_context(temporary.open("w", encoding="utf-8", newline="\n"))
+        ticker = stack.enter_context(console.progress("dives", len(meet.dives)))
+        before = "[\n"
+        for written in _written(out, list(meet.matches.values()), request, workers):
+            before = _append(records, written.records, before)
+            annotations.append(written.annotation)
+            result.dives += 1
+            result.skipped += written.skipped
+            result.frames += len(written.annotation.frame_labels)
+            ticker.advance()
+        records.write("[]\n" if before == "[\n" else "\n]\n")
+    return annotations
+
+
+def _append(file: TextIO, records: Sequence[str], before: str) -> str:
+    """Write list items one by one, for no list of all frames fits into memory; return what precedes the next."""
+    for record in records:
+        file.write(before + record)
+        before = ",\n"
+    return before
+
+
+def _written(
+    out: Path, matches: Sequence[list[PlannedDive]], request: SynthRequest, workers: int
+) -> Iterator[_Written]:
+    """Write match by match, whose dives share a place, and give the results in order; few are held at a time."""
+    if workers == 1:
+        for match in matches:
+            for dive in match:
+                yield _write_dive(out, dive, request)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+        waiting: deque[Future[list[_Written]]] = deque()
+        for match in matches:
+            waiting.append(pool.submit(_write_match, out, match, request))
+            if len(waiting) > 2 * workers:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def _one_thread() -> None:
+    import cv2
+
+    os.environ["OMP_NUM_THREADS"] = "1"
+    cv2.setNumThreads(1)
+
+
+def _write_match(out: Path, dives: list[PlannedDive], request: SynthRequest) -> list[_Written]:
+    return [_write_dive(out, dive, request) for dive in dives]
+
+
+def _write_dive(out: Path, dive: PlannedDive, request: SynthRequest) -> _Written:
+    """Write one dive; its truth comes last and says that the rest is there."""
+    path = truth_path(out, dive.match, str(dive.dive))
+    identity = sha256_json([_identity(request), repr(dive)])
+    truth = _truth_if_done(path, identity)
+    skipped = truth is not None
+    if truth is None:
+        scene = meets.stage(dive)
+        if request.pictures:
+            _write_pictures(out, dive, scene, request)
+        truth = as_stored(_truth(dive, scene, request, identity))
+        _write_labelme(out, _chosen(truth, dive, request))
+        write_truth(path, truth)
+    records = [json.dumps(fdpose_json.record(frame)) for frame in _chosen(truth, dive, request)]
+    return _Written(_annotation(dive, truth, request), records, skipped)
+
+
+def _truth_if_done(path: Path, identity: str) -> DiveTruth | None:
+    try:
+        truth = read_truth(path)
+    except DataError:
+        return None
+    return truth if truth.meta.get("identity") == identity else None
+
+
+def _truth(dive: PlannedDive, scene: Scene, request: SynthRequest, identity: str) -> DiveTruth:
+    from finediving_pose.synthesis.dive import FPS, SUBSTEPS
+
+    motion, first = scene.motion, _first_frame(dive, request)
+    nominal = slice(None, None, SUBSTEPS)
+    return DiveTruth(
+        keypoints=scene.keypoints,
+        visibility=scene.visibility,
+        boxes=scene.boxes,
+        frame_index=np.arange(first, first + motion.frames),
+        frame_labels=motion.stages,
+        joints=motion.joints,
+        mass_centre=motion.mass_centre[nominal],
+        somersault=motion.somersault[nominal],
+        twist=motion.twist[nominal],
+        cameras=scene.camera,
+        meta={
+            "synthetic": True,
+            "identity": identity,
+            "match": dive.match,
+            "dive": dive.dive,
+            "athlete": dive.athlete._asdict(),
+            "choice": asdict(dive.choice),
+            "execution": asdict(dive.execution),
+            "awards": list(dive.awards),
+            "score": dive.score,
+            "true_score": dive.true_score,
+            "takeoff": motion.takeoff,
+            "touch": motion.touch,
+            "gone": motion.gone,
+            "fps": FPS,
+        },
+    )
+
+
+def _chosen(truth: DiveTruth, dive: PlannedDive, request: SynthRequest) -> list[LabelledFrame]:
+    from finediving_pose.synthesis.scene import SIZE
+
+    return labelled_frames(truth, dive.match, str(dive.dive), SIZE)[:: request.every]
+
+
+def _first_frame(dive: PlannedDive, request: SynthRequest) -> int:
+    """Return the number of the first frame: in the match's recording, or in the dive's own video file."""
+    return 0 if request.video else dive.start_frame
+
+
+def _write_pictures(out: Path, dive: PlannedDive, scene: Scene, request: SynthRequest) -> None:
+    from finediving_pose.media import encode_jpeg, write_video
+    from finediving_pose.synthesis.dive import FPS
+
+    pictures = (scene.picture(k) for k in range(len(scene)))
+    if request.video:
+        write_video(out / "videos" / dive.match / f"{dive.dive}.mp4", pictures, FPS)
+        return
+    with atomic_folder(out / "frames" / dive.match / str(dive.dive)) as folder:
+        for number, picture in enumerate(pictures, start=_first_frame(dive, request)):
+            name = Path(frame_name(dive.match, str(dive.dive), number)).name
+            (folder / name).write_bytes(encode_jpeg(picture, dive.jpeg_quality))
+
+
+def _write_labelme(out: Path, frames: Sequence[LabelledFrame]) -> None:
+    if not frames:
+        return
+    with atomic_folder(out / "labels" / "truth" / f"{frames[0].match}__{frames[0].dive}") as folder:
+        for frame in frames:
+            assert frame.size is not None, frame.image
+            content = labelme.to_labelme(frame, frame.size, f"../../../frames/{frame.image}")
+            text = json.dumps(content, indent=1, ensure_ascii=False)
+            (folder / f"{Path(frame.image).stem}.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _annotation(dive: PlannedDive, truth: DiveTruth, request: SynthRequest) -> FineDive:
+    """Return what FineDiving's files say of a dive."""
+    record = Dive(
+        match=dive.match,
+        dive=str(dive.dive),
+        video=f"videos/{dive.match}/{dive.dive}.mp4" if request.video else f"frames/{dive.match}/{dive.dive}",
+        start_frame=int(truth.frame_index[0]),
+        end_frame=int(truth.frame_index[-1]),
+        dive_number=dive.choice.dive_number,
+        difficulty=dive.choice.difficulty,
+        awards=dive.awards,
+        score=dive.score,
+    )
+    return FineDive.labelled(record, truth.frame_labels)
+
+
+def _write_annotations(out: Path, meet: Meet, dives: list[FineDive], request: SynthRequest) -> None:
+    train = [dive.key for dive in meet.part(test=False)]
+    test = [dive.key for dive in meet.part(test=True)]
+    write_finediving(out / "annotations", dives, train, test)
+    write_dives(out / "dives.csv", [dive.dive for dive in dives])
+
+
+def _summarise(meet: Meet, dives: list[FineDive], result: SynthResult) -> None:
+    from finediving_pose.aqa.baselines import floors
+
+    result.test = len(meet.test)
+    if result.test > 2:
+        result.ceiling = meet.ceiling()
+        result.floors = floors(dives, [d.key for d in meet.part(False)], [d.key for d in meet.part(True)])
