@@ -20,6 +20,8 @@ from finediving_pose.synthesis.look import Colour, HairStyle, Look, Sex, SuitSty
 from finediving_pose.synthesis.solids import Array, Cones
 
 STATURE = 1.70
+DETAILED = 30.0
+"""px per metre from which on details are seen."""
 Offset = tuple[float, float, float]
 
 
@@ -40,8 +42,11 @@ class _Bead(NamedTuple):
 
 
 class _Part(NamedTuple):
+    """A string of cones; a `detail` is left out of small figures."""
+
     region: str
     beads: tuple[_Bead, ...]
+    detail: bool = False
 
 
 # Up runs from the second point to the first. The head's frame looks where the nose is, all others right along the line
@@ -123,19 +128,19 @@ _MIDDLE_PARTS: tuple[_Part, ...] = (
     _Part("neck", (_Bead("neck_root", 0.064, 0.054), _Bead("neck_top", 0.055, 0.047))),
     _Part("head", (_Bead("skull_back", 0.078, 0.074), _Bead("skull_front", 0.077, 0.073))),
     _Part("face", (_Bead("face", 0.064, 0.060), _Bead("chin", 0.040, 0.034))),
-    _Part("face", (_Bead("skull_front", 0.030, 0.028), _Bead("nose_tip", 0.014, 0.012))),
+    _Part("face", (_Bead("skull_front", 0.030, 0.028), _Bead("nose_tip", 0.014, 0.012)), detail=True),
 )
 _RIGHT_PARTS: tuple[_Part, ...] = (
     _Part("hip", (_Bead("glute", 0.083, 0.088),)),
-    _Part("hamstring", (_Bead("glute", 0.078, 0.083), _Bead("hamstring", 0.064, 0.064))),
+    _Part("hamstring", (_Bead("glute", 0.078, 0.083), _Bead("hamstring", 0.064, 0.064)), detail=True),
     _Part("waist", (_Bead("flank", 0.093, 0.093), _Bead("waist_side", 0.089, 0.077))),
     _Part("chest", (_Bead("waist_side", 0.089, 0.077), _Bead("rib", 0.104, 0.089), _Bead("armpit", 0.082, 0.070))),
-    _Part("chest", (_Bead("breastbone", 0.062, 0.046), _Bead("breast", 0.070, 0.060))),
-    _Part("chest", (_Bead("rib", 0.088, 0.072), _Bead("right_shoulder", 0.050, 0.043))),
+    _Part("chest", (_Bead("breastbone", 0.062, 0.046), _Bead("breast", 0.070, 0.060)), detail=True),
+    _Part("chest", (_Bead("rib", 0.088, 0.072), _Bead("right_shoulder", 0.050, 0.043)), detail=True),
     _Part("shoulder", (_Bead("armpit", 0.082, 0.070), _Bead("right_shoulder", 0.058, 0.050))),
     _Part("shoulder", (_Bead("trapezius", 0.054, 0.044), _Bead("right_shoulder", 0.052, 0.045))),
-    _Part("eye", (_Bead("eye", 0.011, 0.011),)),
-    _Part("face", (_Bead("ear", 0.019, 0.018),)),
+    _Part("eye", (_Bead("eye", 0.011, 0.011),), detail=True),
+    _Part("face", (_Bead("ear", 0.019, 0.018),), detail=True),
     _Part("groin", (_Bead("right_hip", 0.082, 0.084), _Bead("groin", 0.082, 0.084))),
     _Part("thigh", (_Bead("groin", 0.082, 0.084), _Bead("thigh", 0.077, 0.077))),
     _Part("knee", (_Bead("thigh", 0.077, 0.077), _Bead("low_thigh", 0.057, 0.055), _Bead("right_knee", 0.053, 0.050))),
@@ -159,7 +164,7 @@ _HAIR_PARTS: dict[str, tuple[_Part, ...]] = {
     "cap": (_Part("hair", (_Bead("cap_back", 0.081, 0.079), _Bead("cap_front", 0.080, 0.078))),),
 }
 _STRAPS = tuple(
-    _Part("strap", (_Bead(f"strap_{start}", 0.013, 0.013), _Bead(f"strap_{end}", 0.013, 0.013)))
+    _Part("strap", (_Bead(f"strap_{start}", 0.013, 0.013), _Bead(f"strap_{end}", 0.013, 0.013)), detail=True)
     for start, end in (("front", "collar"), ("collar", "top"), ("top", "blade"), ("blade", "back"))
 )
 _COVERED: dict[SuitStyle, dict[str, str]] = {
@@ -183,12 +188,13 @@ _TONES: dict[str, Offset] = {
 _GLOSS = {"skin": 46.0, "suit": 26.0, "cloth": 4.0}
 _EYE: Colour = (34, 36, 44)
 _THICKNESS = {bead.anchor: bead for part in _MIDDLE_PARTS + _RIGHT_PARTS for bead in part.beads} | {
-    "pelvis": _Bead("pelvis", 0.092, 0.094),
-    "thorax": _Bead("thorax", 0.080, 0.070),
-    "upper_neck": _Bead("upper_neck", 0.056, 0.047),
+    "pelvis": _Bead("pelvis", 0.170, 0.170),
+    "thorax": _Bead("thorax", 0.280, 0.250),
+    "upper_neck": _Bead("upper_neck", 0.110, 0.100),
     "head_top": _Bead("head_top", 0.040, 0.040),
 }
-"""By joint, the right side's for both."""
+"""By joint, the right side's for both. The joints in the middle are as thick as the body is wide there, so that from
+aside the near shoulder does not hide the thorax."""
 
 
 class Person(NamedTuple):
@@ -231,6 +237,7 @@ class _Recipe(NamedTuple):
         begin, end: (M,) anchors of each cone.
         radii: (M, 2) m.
         regions: Of each cone.
+        coarse: The cones that are no detail.
     """
 
     weights: NDArray[np.float64]
@@ -240,6 +247,7 @@ class _Recipe(NamedTuple):
     end: NDArray[np.intp]
     radii: NDArray[np.float64]
     regions: tuple[str, ...]
+    coarse: NDArray[np.intp]
 
 
 def flesh_out(instants: NDArray[np.floating], scale: float, build: Build, look: Look) -> Person:
@@ -257,7 +265,7 @@ def flesh_out(instants: NDArray[np.floating], scale: float, build: Build, look: 
     offsets = (recipe.offsets * unit)[:, None, :] @ frames[:, recipe.frames]
     anchors = recipe.weights @ instants + offsets[:, :, 0]
     radii = recipe.radii * (unit * build.girth)
-    drawn = np.flatnonzero(radii.max(axis=1) > 0.5)  # what is smaller than a pixel is left out
+    drawn = np.arange(len(radii)) if scale > DETAILED else recipe.coarse
     count, size = len(instants), len(drawn)
     cones = Cones.between(
         anchors[:, recipe.begin[drawn]].reshape(-1, 3),
@@ -308,7 +316,7 @@ def _recipe(sex: Sex, hair_style: HairStyle, suit_style: SuitStyle) -> _Recipe:
     for row, anchor in zip(weights, anchors.values(), strict=True):
         row[POINT[anchor.begin]] += 1.0 - anchor.share
         row[POINT[anchor.end]] += anchor.share
-    cones = [(part.region, *ends) for part in parts for ends in _strung(part.beads)]
+    cones = [(part, *ends) for part in parts for ends in _strung(part.beads)]
     place, frame = list(anchors).index, list(_FRAMES).index
     return _Recipe(
         weights,
@@ -317,7 +325,8 @@ def _recipe(sex: Sex, hair_style: HairStyle, suit_style: SuitStyle) -> _Recipe:
         np.array([place(start.anchor) for _, start, _ in cones]),
         np.array([place(end.anchor) for _, _, end in cones]),
         np.array([[getattr(start, sex), getattr(end, sex)] for _, start, end in cones]),
-        tuple(region for region, _, _ in cones),
+        tuple(part.region for part, _, _ in cones),
+        np.array([i for i, (part, _, _) in enumerate(cones) if not part.detail]),
     )
 
 
@@ -364,7 +373,7 @@ def _covering(regions: tuple[str, ...], look: Look) -> Covering:
     colours, gloss = np.zeros((3, len(regions), 3), np.float32), np.zeros(len(regions), np.float32)
     for i, region in enumerate(regions):
         skin = _skin(region, look)
-        cloth = _COVERED[look.suit_style].get(region)
+        cloth = _cloth(region, look)
         own = {"hair": look.hair, "eye": _EYE}.get(region, getattr(look, cloth) if cloth else skin)
         colours[:, i] = own
         if cloth in ("suit", "bottom"):
@@ -373,6 +382,13 @@ def _covering(regions: tuple[str, ...], look: Look) -> Covering:
             colours[2, i] = skin
         gloss[i] = _GLOSS["cloth" if look.suit_style == "clothes" else "suit" if cloth else "skin"]
     return Covering(np.ascontiguousarray(colours.reshape(-1, 3).T), gloss, bool((colours != colours[0]).any()))
+
+
+def _cloth(region: str, look: Look) -> str | None:
+    """Return which of the look's colours covers a region, None for skin."""
+    if region == "forearm" and look.suit_style == "clothes":
+        return "top" if look.long_sleeves else None
+    return _COVERED[look.suit_style].get(region)
 
 
 def _skin(region: str, look: Look) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.skeleton import NUM_JOINTS
-from finediving_pose.synthesis.anatomy import Person, flesh_out, joint_radii
+from finediving_pose.synthesis.anatomy import DETAILED, Person, flesh_out, joint_radii
 from finediving_pose.synthesis.body import Build
 from finediving_pose.synthesis.look import Light, Look, draw_clothed_look, draw_look
 from finediving_pose.synthesis.solids import Array, Grid, Raster, hidden, normals, rasterise, touch
@@ -21,7 +21,6 @@ Image = NDArray[np.uint8]
 
 _TAP = 1.2  # px of drift between two copies of a moving figure
 _MOST_TAPS = 8
-_FINE = 30.0  # px per metre, from which on seams and creases can be seen
 _BLEND = 0.04  # m over which one part of the body runs into the next
 _CREASE = 0.05  # m, how far around a place its neighbours shade it
 _CREASE_DARKENS = 0.42
@@ -130,7 +129,7 @@ def _layer(person: Person, raster: Raster, grid: Grid, scale: float, light: Ligh
     samples = np.flatnonzero(cover)
     layer = np.zeros((4, len(cover)), np.float32)
     layer[3] = cover
-    blend, fine = 2 * round(_BLEND * scale * grid.fine / 2) + 1, scale > _FINE
+    blend, fine = 2 * round(_BLEND * scale * grid.fine / 2) + 1, scale > DETAILED
     shaded = _shade(person, raster, samples, grid, light, blend if fine else 1)
     shaded *= cover.take(samples)
     if fine:

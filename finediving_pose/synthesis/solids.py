@@ -190,12 +190,13 @@ def rasterise(cones: Cones, picture: NDArray[np.intp], grid: Grid) -> Raster:
     depth += cone.z
     depth += np.minimum(met.height2, 0) * np.float32(_OUTSIDE)
     size = int(np.prod(grid.shape))
-    raster = Raster(np.full(size, -1e9, np.float32), np.full(size, -1, np.intp), np.zeros(size, np.float32))
-    np.maximum.at(raster.depth, place, depth)
-    np.maximum.at(raster.cover, place, cover)
-    nearest = np.flatnonzero(raster.depth.take(place) == depth)
-    raster.owner[place.take(nearest)] = np.repeat(np.arange(len(count)), count).take(nearest)
-    return Raster(*(array.reshape(grid.shape) for array in raster))
+    nearest, most = np.full(size, -1e9, np.float32), np.zeros(size, np.float32)
+    np.maximum.at(nearest, place, depth)
+    np.maximum.at(most, place, cover)
+    owner = np.full(size, -1, np.intp)
+    seen = np.flatnonzero(nearest.take(place) == depth)
+    owner[place.take(seen)] = np.repeat(np.arange(len(count)), count).take(seen)
+    return Raster(nearest.reshape(grid.shape), owner.reshape(grid.shape), most.reshape(grid.shape))
 
 
 def _candidates(
