@@ -21,6 +21,8 @@ Image = NDArray[Any]
 Colour = tuple[int, int, int]
 Place = Sequence[float]
 
+NEARER, UNDER = 255, 127
+
 _NEAREST = 0.5
 """Nothing nearer than this many metres is painted."""
 _BITS = 4
@@ -32,7 +34,8 @@ class Canvas:
 
     Attributes:
         picture: (H, W, 3) uint8.
-        front: (H, W) uint8, 255 where something stands nearer to the camera than the athlete.
+        front: (H, W) uint8, :data:`NEARER` where something stands nearer to the camera than the athlete,
+            :data:`UNDER` where it does so as long as the athlete is above the board or platform.
     """
 
     def __init__(self, view: View, size: tuple[int, int], colour: Colour) -> None:
@@ -53,13 +56,13 @@ class Canvas:
         """Return the pixels per metre at a place."""
         return float(self.view.focal / self.seen(place)[1])
 
-    def face(self, places: Any, colour: Colour, front: bool = False) -> None:
-        """Fill a flat, convex face; `front` says that it may hide the athlete."""
+    def face(self, places: Any, colour: Colour, front: int = 0) -> None:
+        """Fill a flat, convex face; `front`, NEARER or UNDER, says when it hides the athlete."""
         polygon = self._polygon(places)
         if polygon is not None:
             cv2.fillConvexPoly(self.picture, polygon, colour, cv2.LINE_AA, _BITS)
             if front:
-                cv2.fillConvexPoly(self.front, polygon, 255, cv2.LINE_AA, _BITS)
+                cv2.fillConvexPoly(self.front, polygon, front, cv2.LINE_AA, _BITS)
 
     def faces(self, places: FloatArray, colours: NDArray[np.uint8]) -> None:
         """Fill many faces (F, C, 3), none of them behind the camera, in colours (F, 3)."""
@@ -78,18 +81,22 @@ class Canvas:
             self.face([a + s * (d - a), b + s * (c - b), b + t * (c - b), a + t * (d - a)], mix(start, end, middle))
 
     def box(self, low: Place, high: Place, colour: Colour, front: bool = False) -> None:
-        """Paint a block with edges along the axes: what is lit from above is lighter, what faces down darker."""
+        """Paint a block with edges along the axes: what is lit from above is lighter, what faces down darker.
+
+        `front` says that the athlete, standing on it, may be hidden by it.
+        """
         (x0, y0, w0), (x1, y1, w1) = low, high
         camera = self.view.position
         near = [(x0, y0, w1), (x1, y0, w1), (x1, y1, w1), (x0, y1, w1)]
-        end = x1 if camera[0] > x1 else x0
-        if camera[0] > x1 or camera[0] < x0:
-            self.face([(end, y0, w0), (end, y0, w1), (end, y1, w1), (end, y1, w0)], shade(colour, 0.86), front)
+        under = UNDER if front else 0
         if camera[1] > y1:
             self.face([(x0, y1, w0), (x1, y1, w0), (x1, y1, w1), (x0, y1, w1)], shade(colour, 1.18))
         elif camera[1] < y0:
-            self.face([(x0, y0, w0), (x1, y0, w0), (x1, y0, w1), (x0, y0, w1)], shade(colour, 0.6))
-        self.face(near, colour, front)
+            self.face([(x0, y0, w0), (x1, y0, w0), (x1, y0, w1), (x0, y0, w1)], shade(colour, 0.6), under)
+        if camera[0] > x1 or camera[0] < x0:
+            end = x1 if camera[0] > x1 else x0
+            self.face([(end, y0, w0), (end, y0, w1), (end, y1, w1), (end, y1, w0)], shade(colour, 0.86), under)
+        self.face(near, colour, NEARER if front else 0)
 
     def rail(self, start: Place, end: Place, colour: Colour, width: float = 0.05, front: bool = False) -> None:
         """Draw a bar of `width` m, lighter along its middle."""
@@ -102,7 +109,7 @@ class Canvas:
         if thickness > 2:
             cv2.line(self.picture, first, last, shade(colour, 1.35), max(1, thickness // 3), cv2.LINE_AA, _BITS)
         if front:
-            cv2.line(self.front, first, last, 255, thickness, cv2.LINE_AA, _BITS)
+            cv2.line(self.front, first, last, NEARER, thickness, cv2.LINE_AA, _BITS)
 
     def poster(self, corner: Place, along: Place, down: Place, image: Image) -> None:
         """Put a picture on a flat face: its top-left corner, the way along its top edge and down its left one."""

@@ -345,9 +345,9 @@ def looked_up(mask: Image, px: FloatArray) -> NDArray[np.uint8]:
 
 
 def camera_way(first: View, last: View) -> FloatArray:
-    """(2,) px that the middle of the picture moves over what it shows from one view to another."""
-    x, y, w = first.homography_to(last) @ np.array([*CENTRE, 1.0])
-    return np.array([x / w - CENTRE[0], y / w - CENTRE[1]])
+    """(..., 2) px that the middle of the picture moves over what it shows from one view to another."""
+    seen = first.homography_to(last) @ np.array([*CENTRE, 1.0])
+    return np.asarray(seen[..., :2] / seen[..., 2:] - CENTRE)
 
 
 def _add_signed(part: Image, change: Image) -> None:

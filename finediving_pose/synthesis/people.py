@@ -40,7 +40,7 @@ class Crowd:
 
     def __init__(self, venue: Venue, rng: np.random.Generator) -> None:
         light = venue.light
-        dim = 1.0 - 0.75 * venue.theme.dark
+        dim = 1.0 - 0.55 * venue.theme.dark
         self.light = replace(light, ambient=light.ambient * dim, diffuse=light.diffuse * dim)
         self.bright = light
         self._sitting = {0: [self._draw(rng, _SITTING, None) for _ in range(22)]}

@@ -6,6 +6,7 @@ the truth belongs. The same arguments give the same bytes, whatever frames are a
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["SIZE", "Scene"]
 
 _RATE = FPS * SUBSTEPS
-_FEW, _MANY = 3, 5
-"""Instants of the body that are painted into one frame: few, or many where it moves far during the exposure."""
-_FAR = 14.0
-"""What is far, in px."""
+_FEWEST, _MOST = 3, 7
+"""Instants of the body that are painted into one frame; always odd, for one of them is the middle."""
+_STEP = 5.0
+"""How far in px a joint may move from one of them to the next, as long as they are not too many."""
 
 
 class _Seen(NamedTuple):
@@ -148,7 +149,7 @@ class Scene:
             paint_springboard(picture, view, self.venue.height, bent, board_colour(self.venue))
         before = picture.copy()
         coverage = self._paint_athlete(picture, k, view)
-        hidden = ~coverage.visible | self._restore_front(picture, before, coverage.box, k, view)
+        hidden = ~coverage.visible | self._restore_front(picture, before, coverage.box, k)
         since_touch = (k - self.motion.touch) / FPS
         self._splash.paint(picture, view, since_touch, self._shutter / FPS, self._foam)
         hidden |= self._finish(picture, k, view)
@@ -158,11 +159,22 @@ class Scene:
         """Cut the frame out of the panorama and smear it as the camera turned during the exposure."""
         place = panorama(self.venue, self._station)
         picture = cv2.warpPerspective(
-            place.picture, place.view.homography_to(view), SIZE, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            place.picture, self._from_place[k], SIZE, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         self._shimmer.paint(picture, view, k / FPS)
-        opened, closed = (self._view_at(k + share * self._shutter) for share in (-0.5, 0.5))
-        return effects.blur_along(picture, effects.camera_way(opened, closed))
+        return effects.blur_along(picture, self._ways[k])
+
+    @cached_property
+    def _from_place(self) -> FloatArray:
+        """(T, 3, 3), from the panorama's pixels to each frame's."""
+        return panorama(self.venue, self._station).view.homography_to(self.views)
+
+    @cached_property
+    def _ways(self) -> FloatArray:
+        """(T, 2) px, how far each frame's middle moves over the place during the exposure."""
+        frames = np.arange(len(self))
+        opened, closed = (self._view_at(frames + share * self._shutter) for share in (-0.5, 0.5))
+        return effects.camera_way(opened, closed)
 
     def _paint_athlete(self, picture: Image, k: int, view: View) -> Coverage:
         """Paint the body at the exposure's instants, the nominal one first, each by the camera of that instant."""
@@ -179,12 +191,12 @@ class Scene:
 
     def _shares(self, k: int) -> FloatArray:
         """(S,) when in the exposure the body is painted, -0.5..0.5, the middle first."""
-        ends = self.keypoints[max(k - 1, 0)], self.keypoints[min(k + 1, len(self) - 1)]
-        moved = self._shutter / 2 * float(np.linalg.norm(ends[1] - ends[0], axis=-1).max())
-        count = _MANY if moved > _FAR else _FEW
+        around = self.keypoints[max(k - 1, 0) : k + 2]
+        moved = self._shutter * float(np.linalg.norm(np.diff(around, axis=0), axis=-1).max())
+        count = int(np.clip(2 * np.ceil(moved / _STEP / 2) + 1, _FEWEST, _MOST))
         return np.roll(np.linspace(-0.5, 0.5, count), -(count // 2))
 
-    def _restore_front(self, picture: Image, before: Image, box: FloatArray, k: int, view: View) -> NDArray[np.bool_]:
+    def _restore_front(self, picture: Image, before: Image, box: FloatArray, k: int) -> NDArray[np.bool_]:
         """Put what stands nearer than the athlete back over them; return which joints (16,) it hides."""
         nothing = np.zeros(NUM_JOINTS, bool)
         if not np.isfinite(box).all():
@@ -192,8 +204,10 @@ class Scene:
         place = panorama(self.venue, self._station)
         x0, y0, x1, y1 = (int(v) for v in (*np.floor(box[:2]), *(np.ceil(box[2:]) + 1)))
         shift = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]], np.float64)
-        matrix = shift @ place.view.homography_to(view)
-        front = np.asarray(cv2.warpPerspective(place.front, matrix, (x1 - x0, y1 - y0)), np.uint8)
+        matrix = shift @ self._from_place[k]
+        front = cv2.warpPerspective(place.front, matrix, (x1 - x0, y1 - y0))
+        above = self.motion.joints[k, :, 1].min() > self.venue.height - 0.1
+        front = cv2.add(front, front) if above else cv2.subtract(front, cv2.bitwise_not(front))
         if not front.any():
             return nothing
         blend(picture[y0:y1, x0:x1], before[y0:y1, x0:x1], front)

@@ -36,7 +36,7 @@ def paint(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) 
     if rng.random() < 0.4:
         _tower(canvas, venue, -float(rng.uniform(5.5, 8.5)), rng, front=False)
     _springboards(canvas, venue, (-float(rng.uniform(2.2, 3.0)),), (height,), rng)
-    _stand(canvas, venue, height, 0.0)
+    _stand(canvas, venue, height, 0.0, front=True)
     if rng.random() < 0.5:
         _waiting(canvas, crowd, (-4.9, 0.22, -1.2), rng)
 
@@ -133,8 +133,8 @@ def board_colour(venue: Venue) -> Colour:
     return mix(venue.theme.platform, (222, 216, 206), 0.55)
 
 
-def _stand(canvas: Canvas, venue: Venue, height: float, w: float) -> None:
-    """The block a springboard rests on, its fulcrum, rails and steps."""
+def _stand(canvas: Canvas, venue: Venue, height: float, w: float, front: bool = False) -> None:
+    """The block a springboard rests on, its fulcrum, rails and steps; the near rail may hide who walks behind it."""
     theme = venue.theme
     concrete = mix(theme.concrete, (210, 208, 206), 0.4)
     top = height - 0.35
@@ -147,10 +147,11 @@ def _stand(canvas: Canvas, venue: Venue, height: float, w: float) -> None:
         canvas.box((-5.2, 0.22, w - 0.4), (-1.6, top, w + 0.4), concrete)
     canvas.box((_FULCRUM - 0.2, top, w - 0.3), (_FULCRUM + 0.2, height - _THICK, w + 0.3), (70, 66, 62))
     for side in (-0.42, 0.42):
+        hides = front and side > 0
         for level in (0.45, 0.9):
-            canvas.rail((-5.2, height + level, w + side), (-2.6, height + level, w + side), theme.rail, 0.045)
+            canvas.rail((-5.2, height + level, w + side), (-2.6, height + level, w + side), theme.rail, 0.045, hides)
         for x in (-5.2, -3.9, -2.6):
-            canvas.rail((x, top, w + side), (x, height + 0.9, w + side), theme.rail, 0.045)
+            canvas.rail((x, top, w + side), (x, height + 0.9, w + side), theme.rail, 0.045, hides)
 
 
 def _waiting(canvas: Canvas, crowd: Crowd, place: tuple[float, float, float], rng: np.random.Generator) -> None:

@@ -23,8 +23,8 @@ from finediving_pose.synthesis.dive import HEIGHTS
 from finediving_pose.synthesis.figure import Light
 from finediving_pose.synthesis.themes import THEMES, VARIED, Theme, draw_word
 
-_REACH = 3.2
-"""How high above the board a camera looks at most, in m."""
+_REACH = (-1.8, 3.0), 2.6
+"""Where a camera looks at most: x in m, and how far above the board."""
 _FINEST = 1.12
 """Focal length of the panorama, as a multiple of the camera's usual one."""
 
@@ -100,7 +100,7 @@ class Panorama:
     Attributes:
         view: The reference view that `picture` and `front` are seen by.
         picture: (H, W, 3) uint8 BGR.
-        front: (H, W) uint8, 255 where something stands nearer to the camera than the athlete.
+        front: (H, W) uint8, where something stands nearer to the camera than the athlete, as of :class:`Canvas`.
     """
 
     view: View
@@ -134,7 +134,7 @@ def draw_station(venue: Venue, seed: int) -> Station:
     tall = venue.height > 5
     distance = float(rng.uniform(18.0, 33.0) if tall else rng.uniform(16.0, 28.0))
     azimuth = np.radians(np.clip(rng.normal(0.0, 10.0), -25.0, 25.0))
-    above = float(rng.uniform(4.5, 9.0) if tall else rng.uniform(2.0, 5.5))
+    above = float(4.5 + 4.5 * np.sqrt(rng.uniform()) if tall else rng.uniform(2.0, 5.5))
     side = float(rng.choice([-1, 1]))
     return Station(
         position=(1.0 + float(distance * np.sin(azimuth)), above, side * float(distance * np.cos(azimuth))),
@@ -172,7 +172,7 @@ def _receding(picture: Image, theme: Theme) -> Image:
 
 def _reference(station: Station, height: float) -> tuple[View, tuple[int, int]]:
     """The view in the middle of the camera's way, and how large its picture must be to hold all of the way."""
-    ends = np.array([[x, y, 0.0] for x in (-1.6, 3.6) for y in (station.rest - 0.3, height + _REACH - 1.2)])
+    ends = np.array([[x, y, 0.0] for x in _REACH[0] for y in (station.rest - 0.3, height + _REACH[1])])
     wide = _scaled(look_at(station, ends), 0.72)
     middle = _scaled(look_at(station, ends.mean(axis=0)), _FINEST)
     corners = np.array([[x, y, 1.0] for x in (0, SIZE[0] - 1) for y in (0, SIZE[1] - 1)])

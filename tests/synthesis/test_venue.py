@@ -98,7 +98,14 @@ def test_the_near_side_of_the_platform_may_hide_the_athlete_and_the_air_may_not(
     beside = np.array([[-1.0, 9.9, 1.0 * station.side], [2.0, 9.0, 0.0], [1.0, 4.0, 0.0]])
     columns, rows = np.round(seen.view.project(beside)[0]).astype(int).T
     assert (seen.front[rows, columns] > 127).tolist() == [True, False, False]
-    assert places["3m"][2].front.max() == 0
+
+
+def test_of_a_springboard_only_the_near_rail_may_hide_the_athlete(places):
+    _, station, seen = places["3m"]
+    rail, board = [-3.2, 3.9, 0.42 * station.side], [-0.5, 3.0, 0.0]
+    columns, rows = np.round(seen.view.project(np.array([rail, board]))[0]).astype(int).T
+    assert (seen.front[rows, columns] > 127).tolist() == [True, False]
+    assert (seen.front > 127).mean() < 0.02
 
 
 def test_the_springboard_bends_at_its_tip_and_not_where_it_is_held(places):
