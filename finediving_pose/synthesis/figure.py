@@ -22,6 +22,7 @@ Image = NDArray[np.uint8]
 _TAP = 1.2  # px of drift between two copies of a moving figure
 _MOST_TAPS = 8
 _BLEND = 0.04  # m over which one part of the body runs into the next
+_SEEN = 0.05  # cover of a pixel from which on it belongs to the figure's box
 _CREASE = 0.05  # m, how far around a place its neighbours shade it
 _CREASE_DARKENS = 0.42
 _STRIPE = 0.03  # m ahead of and behind the middle of a side that the stripe of a suit covers
@@ -34,7 +35,8 @@ class Coverage:
     """What a painted figure covers.
 
     Attributes:
-        box: (4,) float64 px, x1, y1, x2, y2: first and last painted column and row; NaN where nothing was painted.
+        box: (4,) float64 px, x1, y1, x2, y2: first and last column and row that the figure covers by more than
+            5 %, the least that can be seen; NaN where there is none.
         visible: (16,) bool, which joints of the first instant no other part of the body hides, whether or not they
             lie within the picture.
     """
@@ -253,7 +255,7 @@ def _composite(picture: Image, layer: Array, grid: Grid) -> NDArray[np.float64]:
     mixed += 0.5
     np.minimum(mixed, 255, out=mixed)
     window[:] = mixed.astype(np.uint8)
-    painted = layer[..., 3] > 0
+    painted = layer[..., 3] > _SEEN
     columns, rows = np.flatnonzero(painted.any(axis=0)), np.flatnonzero(painted.any(axis=1))
     if not len(columns):
         return np.full(4, np.nan)

@@ -139,16 +139,17 @@ def test_a_fast_limb_leaves_a_streak_and_no_row_of_copies(order: tuple[int, ...]
     assert falling.max() < 25
 
 
-def test_nothing_is_painted_outside_the_box_and_something_on_each_of_its_sides() -> None:
-    picture = canvas(grey=128)
-    look = dataclasses.replace(PALE, skin=(255, 255, 255))
-    coverage = paint_figure(picture, seen("open_pike", 20.0), 100.0, BUILD, look, FLAT)
-    rows, columns = np.flatnonzero(painted(picture, 128).any(axis=1)), np.flatnonzero(painted(picture, 128).any(axis=0))
-    x1, y1, x2, y2 = coverage.box
-    assert x1 <= columns[0] <= x1 + 1
-    assert x2 - 1 <= columns[-1] <= x2
-    assert y1 <= rows[0] <= y1 + 1
-    assert y2 - 1 <= rows[-1] <= y2
+@pytest.mark.parametrize("speed", [0.0, 15.0])
+def test_nothing_is_seen_outside_the_box_and_something_on_each_of_its_sides(speed: float) -> None:
+    picture = canvas(grey=55)
+    look = dataclasses.replace(PALE, skin=(255, 255, 255), hair=(255, 255, 255), suit=(255, 255, 255))
+    steps = speed * np.array([[-1.0, 0.5, 0], [0, 0, 0], [1.0, -0.5, 0]])[:, None]
+    box = paint_figure(picture, seen("open_pike", 20.0) + steps, 100.0, BUILD, look, FLAT).box.astype(int)
+    change = np.abs(picture.astype(int) - 55).max(axis=2)
+    inner = change[box[1] : box[3] + 1, box[0] : box[2] + 1].copy()
+    assert all(side.max() > 4 for side in (inner[0], inner[-1], inner[:, 0], inner[:, -1]))
+    change[box[1] : box[3] + 1, box[0] : box[2] + 1] = 0
+    assert change.max() <= 0.05 * 200 + 1
 
 
 @pytest.mark.parametrize("centre", [(5.0, 60.0), (95.0, 60.0), (50.0, 4.0), (50.0, 118.0)])
