@@ -18,7 +18,7 @@ _CUT_SCALE = 68.0
 """Pixels per metre of a cut-out."""
 _SITTING = ("sitting", "sitting", "clapping_sitting")
 _STANDING = ("standing_relaxed", "arms_folded", "clapping")
-_FANS = 4
+FANS = 3
 """Groups of spectators who wear one colour."""
 
 
@@ -43,11 +43,11 @@ class Crowd:
         dim = 1.0 - 0.55 * venue.theme.dark
         self.light = replace(light, ambient=light.ambient * dim, diffuse=light.diffuse * dim)
         self.bright = light
-        self._sitting = {0: [self._draw(rng, _SITTING, None) for _ in range(22)]}
-        self._standing = [self._draw(rng, _STANDING, None) for _ in range(9)]
-        for group in range(1, _FANS + 1):
+        self._sitting = {0: [self._draw(rng, _SITTING, None) for _ in range(18)]}
+        self._standing = [self._draw(rng, _STANDING, None) for _ in range(7)]
+        for group in range(1, FANS + 1):
             blue, green, red = (int(channel) for channel in rng.integers(20, 240, 3))
-            self._sitting[group] = [self._draw(rng, _SITTING, (blue, green, red)) for _ in range(4)]
+            self._sitting[group] = [self._draw(rng, _SITTING, (blue, green, red)) for _ in range(3)]
 
     def sit(self, canvas: Canvas, place: Place, rng: np.random.Generator, group: int) -> None:
         """Seat somebody: the pelvis at `place` (x, y, w)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,8 @@ END = -1.5
 """x of the pool's end in m: boards and platforms reach out over it."""
 _RIM = 0.22
 """Height of the deck above the water in m."""
-_LENGTH = 32.0
-_NEAR = 12.0
+_LENGTH = 18.0
+"""How far in m the water is drawn in detail; no camera sees farther."""
 _BESIDE = 45.0
 _WHITE = (244, 242, 240)
 
@@ -37,9 +38,10 @@ def paint(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) 
     _water(canvas, venue, rng)
 
 
-def water_corners(venue: Venue, side: int) -> FloatArray:
-    """Return the water's corners (4, 3) in the world's metres, round about, for a camera on a side (1 or -1)."""
-    corners = [(END, venue.pool_far), (_LENGTH, venue.pool_far), (_LENGTH, _NEAR), (END, _NEAR)]
+def water_corners(venue: Venue, camera: Sequence[float] | FloatArray) -> FloatArray:
+    """Return the corners (4, 3) of the water that a camera at (x, y, z) sees, in the world's metres, round about."""
+    side, near = np.sign(camera[2]), 0.52 * abs(camera[2])
+    corners = [(END, venue.pool_far), (_LENGTH, venue.pool_far), (_LENGTH, near), (END, near)]
     return np.array([(x, 0.0, side * w) for x, w in corners])
 
 
@@ -123,7 +125,7 @@ def _rim(canvas: Canvas, venue: Venue) -> None:
     """The pool's far wall above the water, tiles with a dark line, and its end below the boards."""
     far, light = venue.pool_far, mix(venue.theme.water, _WHITE, 0.65)
     canvas.face(_upright(-_BESIDE, _BESIDE, 0.0, _RIM, far), light)
-    for x in np.arange(END, _LENGTH, 0.5):
+    for x in np.arange(END, 1.5 * _LENGTH, 0.5):
         canvas.face(_upright(x, x + 0.06, 0.0, _RIM, far + 0.01), shade(light, 0.86))
     canvas.face(_upright(-_BESIDE, _BESIDE, 0.0, 0.06, far + 0.02), shade(venue.theme.deep, 0.9))
     canvas.face([(END, 0, far), (END, 0, 40), (END, _RIM, 40), (END, _RIM, far)], shade(light, 0.8))
@@ -132,20 +134,19 @@ def _rim(canvas: Canvas, venue: Venue) -> None:
 def _water(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     rows, columns = canvas.picture.shape[:2]
     surface = np.zeros((rows, columns), np.uint8)
-    corners, depth = canvas.seen(
-        [(END, 0, venue.pool_far), (_LENGTH, 0, venue.pool_far), (_LENGTH, 0, _NEAR), (END, 0, _NEAR)]
-    )
-    if depth.min() <= 0:
-        return
-    cv2.fillConvexPoly(surface, np.round(corners.clip(-1e5, 1e5) * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
+    far, side = venue.pool_far, canvas.view.side
+    corners = water_corners(venue, canvas.view.position) * (1, 1, side)
+    fixed = np.round(canvas.seen(corners)[0].clip(-1e5, 1e5) * 16).astype(np.int32)
+    cv2.fillConvexPoly(surface, fixed, 255, cv2.LINE_AA, 4)
     mirrored = _mirrored(canvas, venue)
-    canvas.poster((END, 0, venue.pool_far), (_LENGTH - END, 0, 0), (0, 0, _NEAR - venue.pool_far), _waves(venue, rng))
+    canvas.face(_flat(END, _BESIDE, 0.0, far, 40.0), venue.theme.deep)
+    canvas.poster(corners[0], corners[1] - corners[0], corners[3] - corners[0], _waves(venue, rng))
     _lay_over(canvas.picture, mirrored, surface, float(rng.uniform(0.1, 0.24)))
 
 
 def _waves(venue: Venue, rng: np.random.Generator) -> Image:
-    """(420, 670, 3), 20 px/m: light far water running into deep near water, with waves and a few lamps in it."""
-    height, width = 420, 670
+    """(440, 390, 3), about 20 px/m: light far water running into deep near water, with waves and a few lamps in it."""
+    height, width = 440, 390
     share = np.linspace(0.0, 1.0, height)[:, None, None] ** 0.6
     colour = (1 - share) * np.array(mix(venue.theme.water, _WHITE, 0.18)) + share * np.array(venue.theme.deep)
     tone: Image = np.zeros((height, width), np.float32)

@@ -124,7 +124,7 @@ class Scene:
         self._sensor = effects.Sensor(grade.cast, grade.vignette, grade.noise, grade.softness, rng)
         drops = np.random.default_rng(rng.integers(2**63))  # their number must not move anything else
         self._splash = effects.Splash(_entry(motion), motion.execution.splash, drops)
-        corners = pool.water_corners(venue, self._station.side)
+        corners = pool.water_corners(venue, self._station.position)
         self._shimmer = effects.Shimmer(corners, float(rng.uniform(3.0, 8.0)), rng)
         self._foam = shade((250, 248, 244), 1.0 - 0.35 * venue.theme.dark)
         self._overlays: list[tuple[int, effects.Overlay]] = []

@@ -9,6 +9,7 @@ import numpy as np
 
 from finediving_pose.records import FloatArray
 from finediving_pose.synthesis.canvas import Canvas, Colour, Image, mix, shade
+from finediving_pose.synthesis.people import FANS
 
 if TYPE_CHECKING:
     from finediving_pose.synthesis.people import Crowd
@@ -80,7 +81,7 @@ def _sectors(rng: np.random.Generator, density: float) -> list[_Sector]:
     while x < _WIDTH:
         end = x + float(rng.uniform(6.0, 11.0))
         taken = density * rng.uniform(0.3, 1.3) if rng.random() < 0.75 else density * rng.choice([0.08, 2.5])
-        group = int(rng.integers(1, 5)) if rng.random() < 0.3 else 0
+        group = int(rng.integers(1, FANS + 1)) if rng.random() < 0.3 else 0
         found.append(_Sector(x + _AISLE / 2, end - _AISLE / 2, float(np.clip(taken, 0.0, 0.97)), group))
         x = end
     return found

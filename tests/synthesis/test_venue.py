@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from finediving_pose.synthesis import tower
+from finediving_pose.synthesis import pool, tower
 from finediving_pose.synthesis.camera import SIZE, look_at
 from finediving_pose.synthesis.dive import HEIGHTS
 from finediving_pose.synthesis.themes import THEMES, draw_word
@@ -121,6 +121,19 @@ def test_the_springboard_bends_at_its_tip_and_not_where_it_is_held(places):
     scale = station.focal / abs(station.position[2])
     assert tip[1] - tip[0] == pytest.approx(0.45 * scale, rel=0.25)
     assert abs(held[1] - held[0]) < 1.5
+
+
+@pytest.mark.parametrize("apparatus", HEIGHTS)
+def test_water_fills_the_picture_before_every_resting_camera(apparatus):
+    """Its corners lie before the camera, and the lower corner of the picture away from the tower lies in the water."""
+    venue = draw_venue(0, apparatus)
+    for seed in range(150):
+        station = draw_station(venue, seed)
+        view = look_at(station, np.array([1.6, station.rest - 0.1, 0.0]))
+        corners, depth = view.project(pool.water_corners(venue, station.position))
+        lower = (SIZE[0] - 1.0 if station.side > 0 else 0.0, SIZE[1] - 1.0)
+        assert depth.min() > 1.0
+        assert cv2.pointPolygonTest(corners.astype(np.float32), lower, False) > 0, seed
 
 
 def test_words_are_invented_pronounceable_and_varied():
