@@ -32,7 +32,7 @@ def log_as_it_was() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def drawn_dives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three short drawn dives: pictures in ``frames``, LabelMe files in ``labels/final``."""
-    from finediving_pose.synthesis.sketch import write_sample
+    from finediving_pose.synthesis.sample import write_sample
 
     folder = tmp_path_factory.mktemp("drawn_dives")
     write_sample(folder, dives=3, frames=tiny_models.FRAMES)

@@ -126,10 +126,10 @@ def build_estimator(options: argparse.Namespace) -> tuple[Any, Any]:
 
 def drawn_frames(count: int) -> tuple[list[Any], Any]:
     """Return frames of drawn dives and their boxes (N, 4)."""
-    from finediving_pose.synthesis.sketch import draw_dive
+    from finediving_pose.synthesis.sample import draw_dive
 
     dives = [draw_dive(seed) for seed in range(-(-count // 24))]
-    frames = [frame for dive in dives for frame in dive.frames][:count]
+    frames = [frame for dive in dives for frame in dive.images][:count]
     return frames, np.concatenate([dive.boxes for dive in dives])[:count]
 
 

@@ -11,7 +11,7 @@ import argparse
 import csv
 import io
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -19,7 +19,6 @@ import numpy as np
 
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.labels import LabelSet
-from finediving_pose.datasets.truth_files import frame_name
 from finediving_pose.manifest import write_bytes, write_text
 from finediving_pose.media import Image, write_jpeg
 from finediving_pose.records import FloatArray, JointState, LabelledFrame, Visibility
@@ -28,8 +27,9 @@ from finediving_pose.reporting.overlays import draw_skeleton, with_caption
 from finediving_pose.skeleton import COLOURS, NUM_JOINTS
 from finediving_pose.synthesis import body, figure
 from finediving_pose.synthesis.annotators import ANNOTATORS, Mistake, annotate
-from finediving_pose.synthesis.meet import PlannedDive, plan_meet, stage
+from finediving_pose.synthesis.meet import plan_meet
 from finediving_pose.synthesis.people import in_view
+from finediving_pose.synthesis.sample import sample_dive
 
 ANNOTATIONS = Path(__file__).resolve().parents[1] / "annotations"
 SEED = 11
@@ -61,7 +61,8 @@ def write_sample(out: Path) -> Image:
     shutil.rmtree(out, ignore_errors=True)
     truth, images = [], {}
     for dive in plan_meet(DIVES, SEED).dives:
-        for frame, image in sample_frames(dive):
+        sample = sample_dive(dive, FRAMES_PER_DIVE)
+        for frame, image in zip(sample.labels, sample.images, strict=True):
             truth.append(frame)
             images[frame.image] = image
             write_jpeg(out / "frames" / frame.image, image, dive.jpeg_quality)
@@ -76,26 +77,6 @@ def write_sample(out: Path) -> Image:
         )
     write_text(out / "mistakes.csv", mistakes_csv(mistakes))
     return beside(truth, labels, images, mistakes)
-
-
-def sample_frames(dive: PlannedDive) -> Iterator[tuple[LabelledFrame, Image]]:
-    """Give frames of one dive in which all joints are in sight: from take-off, flight and opening."""
-    scene = stage(dive)
-    complete = np.flatnonzero((scene.visibility != Visibility.MISSING).all(axis=1))
-    airborne = complete[complete >= scene.motion.takeoff - 3]
-    for k in airborne[np.linspace(0, len(airborne) - 1, FRAMES_PER_DIVE + 2).round().astype(int)[1:-1]]:
-        number = dive.start_frame + int(k)
-        frame = LabelledFrame(
-            image=frame_name(dive.match, str(dive.dive), number),
-            keypoints=scene.keypoints[k],
-            visibility=scene.visibility[k],
-            box=scene.boxes[k],
-            size=(455, 256),
-            match=dive.match,
-            dive=str(dive.dive),
-            frame=number,
-        )
-        yield frame, scene.picture(int(k))
 
 
 def mistakes_csv(mistakes: Sequence[Mistake]) -> str:

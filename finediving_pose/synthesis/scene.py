@@ -98,7 +98,7 @@ class Scene:
 
         What another thing hides of the athlete is counted in. Frames that were not painted yet are.
         """
-        return np.stack([self._look_at(k).box for k in range(len(self))])
+        return np.stack([self.box(k) for k in range(len(self))])
 
     @property
     def visibility(self) -> NDArray[np.uint8]:
@@ -106,11 +106,22 @@ class Scene:
 
         MISSING is outside the picture or under water, OCCLUDED behind the body itself or something nearer.
         """
-        hidden = np.stack([self._look_at(k).hidden for k in range(len(self))])
+        return np.stack([self.visible(k) for k in range(len(self))])
+
+    @cached_property
+    def present(self) -> NDArray[np.bool_]:
+        """(T, 16) which joints are inside the picture and above the water, hidden or not; known without painting."""
         inside = ((self.keypoints >= -0.5) & (self.keypoints < np.array(SIZE) - 0.5)).all(axis=-1)
-        present = inside & (self.motion.joints[..., 1] >= 0)
-        seen = np.where(hidden, Visibility.OCCLUDED, Visibility.VISIBLE)
-        return np.where(present, seen, Visibility.MISSING).astype(np.uint8)
+        return np.asarray(inside & (self.motion.joints[..., 1] >= 0))
+
+    def box(self, k: int) -> FloatArray:
+        """Return row `k` of `boxes`."""
+        return self._look_at(k).box
+
+    def visible(self, k: int) -> NDArray[np.uint8]:
+        """Return row `k` of `visibility`."""
+        seen = np.where(self._look_at(k).hidden, Visibility.OCCLUDED, Visibility.VISIBLE)
+        return np.where(self.present[k], seen, Visibility.MISSING).astype(np.uint8)
 
     def _look_at(self, k: int) -> _Seen:
         if k not in self._seen:

@@ -12,6 +12,7 @@ from typing import Any
 from finediving_pose import console
 from finediving_pose.console import UsageError
 from finediving_pose.datasets import fdpose_json, labelme
+from finediving_pose.datasets.finediving_checks import Anomaly
 from finediving_pose.datasets.labels import LabelSet, read_labels
 from finediving_pose.datasets.splits import read_splits
 from finediving_pose.manifest import recording, write_json
@@ -124,7 +125,7 @@ class DemoTrace:
     truth: Sequence[LabelledFrame] = ()
     labels: dict[str, LabelSet] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
-    findings: list[str] = field(default_factory=list)
+    findings: Sequence[Anomaly] = ()
     held_out: frozenset[str] = frozenset()
     pose_run: Path = Path()
     detector_run: Path = Path()
@@ -162,7 +163,7 @@ def _run(result: DemoResult, size: Size, seed: int, device: str, shortened: tupl
     with _step(result, "annotate"):
         _annotate(out, meet, trace, seed)
     with _step(result, "validate"):
-        trace.findings = [str(problem) for problem in validate_finediving(meet / "annotations").problems]
+        trace.findings = validate_finediving(meet / "annotations", meet / "frames").anomalies
     coco = out / "data" / "coco"
     with _step(result, "convert"):
         split = SplitRequest(by="dive", val=HELD_OUT, seed=seed)
@@ -172,7 +173,7 @@ def _run(result: DemoResult, size: Size, seed: int, device: str, shortened: tupl
     with _step(result, "finetune-detector"):
         trace.detector_run = _finetune("detector", out, meet, seed, device, size.detector + shortened)
     with _step(result, "extract"):
-        networks = load_detector(trace.detector_run, device), load_estimator(trace.pose_run, device)
+        networks = load_detector(str(trace.detector_run), device), load_estimator(str(trace.pose_run), device)
         extract(meet / "frames", out / "skeletons", *networks, overlay=True)
     labels = read_labels(coco / "annotations.json", "coco", meet / "frames")
     kept_back = read_splits(coco / "splits.json").select(labels.frames, "val")
@@ -201,7 +202,7 @@ def _finetune(kind: finetuning.Kind, out: Path, meet: Path, seed: int, device: s
     data = finetuning.training_data(
         coco / "annotations.json", kind, meet / "frames", coco / "splits.json", val=0.0, seed=seed
     )
-    return finetuning.finetune(kind, out / "runs" / kind, data, settings, device).model
+    return Path(finetuning.finetune(kind, out / "runs" / kind, data, settings, device).model)
 
 
 @contextmanager

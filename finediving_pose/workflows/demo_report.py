@@ -102,7 +102,8 @@ def _validation(section: Section, trace: DemoTrace) -> None:
         section.text("fdpose validate --finediving found nothing wrong with the meet's annotation files.")
         return
     section.text("What fdpose validate --finediving says of the meet's annotation files:")
-    section.table(["finding"], [[finding] for finding in trace.findings])
+    rows = [(finding.title, len(finding.items), ": ".join(finding.items[0])) for finding in trace.findings]
+    section.table(["finding", "how often", "for example"], rows)
 
 
 def _training(section: Section, trace: DemoTrace) -> None:
@@ -154,8 +155,9 @@ def _scores(section: Section, trace: DemoTrace) -> None:
 
 def _spread(frames: Sequence[LabelledFrame], count: int) -> list[LabelledFrame]:
     """Choose frames evenly over all."""
-    places = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int)) if frames else []
-    return [frames[int(place)] for place in places]
+    if not frames:
+        return []
+    return [frames[place] for place in sorted({round(x) for x in np.linspace(0, len(frames) - 1, count)})]
 
 
 def _drawn(trace: DemoTrace, frame: LabelledFrame, caption: str) -> Image:

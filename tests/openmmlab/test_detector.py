@@ -11,7 +11,7 @@ import torch
 from finediving_pose import console
 from finediving_pose.openmmlab import bridge
 from finediving_pose.openmmlab.detector import load_detector
-from finediving_pose.synthesis.sketch import draw_dive
+from finediving_pose.synthesis.sample import draw_dive
 
 ZOO_NAME = "rtmdet_tiny_8xb32-300e_coco"
 
@@ -19,7 +19,7 @@ ZOO_NAME = "rtmdet_tiny_8xb32-300e_coco"
 @pytest.fixture(scope="module")
 def images():
     """Pictures of three sizes, wide, tall and tiny."""
-    return [draw_dive(1, 1).frames[0], draw_dive(2, 1, (200, 320)).frames[0], np.zeros((40, 50, 3), np.uint8)]
+    return [draw_dive(1, 1).images[0], draw_dive(2, 1).images[0][:, 100:300], np.zeros((40, 50, 3), np.uint8)]
 
 
 @pytest.fixture(scope="module")

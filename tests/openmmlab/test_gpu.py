@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_models import finetune_hrnet
 
-from finediving_pose.synthesis.sketch import draw_dive
+from finediving_pose.synthesis.sample import draw_dive
 from finediving_pose.workflows.models import load_estimator
 
 pytestmark = [
@@ -24,7 +24,7 @@ def test_the_gpu_finds_what_the_cpu_finds(tiny_pose_model: Path, precision: str,
     answers = []
     for device, kind in (("cpu", "fp32"), ("cuda", precision)):
         estimator = load_estimator(tiny_pose_model, device, precision=kind)
-        crops = [estimator.crop(image, box) for image, box in zip(dive.frames, dive.boxes, strict=True)]
+        crops = [estimator.crop(image, box) for image, box in zip(dive.images, dive.boxes, strict=True)]
         answers.append(estimator(crops)[0])
     distance = np.linalg.norm(answers[0] - answers[1], axis=-1)
     assert np.median(distance) < tolerance

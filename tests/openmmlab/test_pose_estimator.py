@@ -12,7 +12,7 @@ from finediving_pose.openmmlab import bridge
 from finediving_pose.openmmlab.heatmaps import LONGEST_STEP
 from finediving_pose.openmmlab.settings import HrnetSettings
 from finediving_pose.skeleton import NUM_JOINTS
-from finediving_pose.synthesis.sketch import draw_dive
+from finediving_pose.synthesis.sample import draw_dive
 
 SIDE = 64
 
@@ -20,9 +20,12 @@ SIDE = 64
 @pytest.fixture(scope="module")
 def frames():
     """Pictures of two sizes with two boxes each; one reaches beyond the picture's edge."""
-    first, second = draw_dive(11, 1), draw_dive(12, 1, (320, 200))
+    first, second = draw_dive(11, 1), draw_dive(12, 1)
     outside = np.array([-20.5, 100.25, 30.0, 150.5])
-    return [(first.frames[0], [first.boxes[0], outside]), (second.frames[0], [second.boxes[0], second.boxes[0] + 7.3])]
+    return [
+        (first.images[0], [first.boxes[0], outside]),
+        (second.images[0][:200], [second.boxes[0], second.boxes[0] + 7.3]),
+    ]
 
 
 class SmoothFeatures(torch.nn.Module):
@@ -44,7 +47,7 @@ def smooth(net: torch.nn.Module, width: int, softmax: bool) -> torch.nn.Module:
     """Give a net such features, and a last layer whose answers spread as a trained one's do."""
     net.backbone = SmoothFeatures(width)
     with torch.no_grad():
-        pictures = torch.stack([torch.from_numpy(draw_dive(seed, 1).frames[0][80:144, 180:244]) for seed in (1, 2)])
+        pictures = torch.stack([torch.from_numpy(draw_dive(seed, 1).images[0][80:144, 180:244]) for seed in (1, 2)])
         features = net.extract_feat((pictures.permute(0, 3, 1, 2).float() - 120) / 58)
         layer = net.head.final_layer
         layer.weight.copy_(torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(1)))

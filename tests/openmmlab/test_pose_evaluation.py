@@ -8,17 +8,17 @@ import pytest
 from finediving_pose.openmmlab.pose_evaluation import evaluate_keypoints
 from finediving_pose.records import LabelledFrame
 from finediving_pose.skeleton import OKS_SIGMAS, flip_index
-from finediving_pose.synthesis.sketch import draw_dive
+from finediving_pose.synthesis.sample import draw_dive
 
 
 def labelled(count: int = 4, box: bool = True) -> list[LabelledFrame]:
-    sketch = draw_dive(3, count)
+    sample = draw_dive(3, count)
     return [
         LabelledFrame(
             f"d/{t}.jpg",
-            sketch.keypoints[t],
+            sample.keypoints[t],
             np.full(16, 2, np.uint8),
-            box=sketch.boxes[t] if box else None,
+            box=sample.boxes[t] if box else None,
             size=(455, 256),
         )
         for t in range(count)
