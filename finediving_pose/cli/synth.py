@@ -16,8 +16,8 @@ def command(
     dives: Annotated[int | None, typer.Option("--dives", help="How many.", min=1)] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of everything: the same seed, the same bytes.", min=0)] = 0,
     as_: Annotated[
-        Literal["frames", "video", "truth"],
-        typer.Option("--as", help="Numbered JPEG, an mp4 a dive, or annotations and truth without pictures."),
+        Literal["frames", "video", "truth", "annotations"],
+        typer.Option("--as", help="Numbered JPEG; an mp4 a dive; labels and truth alone; or annotations alone, fast."),
     ] = "frames",
     numbers: Annotated[
         str, typer.Option("--numbers", help="Dive these only, such as 107B,5253B; default: all 52 of FineDiving.")
@@ -47,8 +47,7 @@ def command(
         seed=synthesis.BENCHMARK_SEED if benchmark else seed,
         numbers=tuple(number for number in numbers.replace(" ", "").split(",") if number),
         hard=hard,
-        video=as_ == "video",
-        pictures=as_ != "truth",
+        kind=as_,
         every=every,
     )
     result = synthesis.synthesise(out, request, workers)

@@ -21,6 +21,7 @@ from finediving_pose.synthesis.execution import Execution, draw_execution, judge
 from finediving_pose.synthesis.programme import Choice, allocate
 
 if TYPE_CHECKING:
+    from finediving_pose.synthesis.dive import Motion
     from finediving_pose.synthesis.scene import Scene
 
 VERSION = 1
@@ -154,21 +155,27 @@ def plan_meet(dives: int, seed: int, numbers: tuple[str, ...] = (), hard: bool =
     return Meet(tuple(planned), _test_keys(rng, planned), seed, hard)
 
 
-def stage(dive: PlannedDive) -> Scene:
-    """Make one dive ready to be seen: the body moves, the place is built, the camera follows."""
+def move(dive: PlannedDive) -> Motion:
+    """Let the athlete perform one planned dive."""
     from finediving_pose.synthesis.body import draw_build
     from finediving_pose.synthesis.dive import perform
+
+    build = draw_build(np.random.default_rng([dive.athlete.seed, 0]), dive.athlete.sex)
+    rng = np.random.default_rng([dive.seed, 0])
+    number = dive.choice.number
+    return perform(number, dive.choice.apparatus, build, dive.execution, rng, expected_sequence(number))
+
+
+def stage(dive: PlannedDive) -> Scene:
+    """Make one dive ready to be seen: the body moves, the place is built, the camera follows."""
     from finediving_pose.synthesis.figure import draw_look
     from finediving_pose.synthesis.scene import Scene
     from finediving_pose.synthesis.venue import draw_venue
 
-    person = np.random.default_rng(dive.athlete.seed)
-    build, look = draw_build(person, dive.athlete.sex), draw_look(person, dive.athlete.sex)
-    rng = np.random.default_rng(dive.seed)
-    number = dive.choice.number
-    motion = perform(number, dive.choice.apparatus, build, dive.execution, rng, expected_sequence(number))
+    look = draw_look(np.random.default_rng([dive.athlete.seed, 1]), dive.athlete.sex)
     venue = draw_venue(dive.venue_seed, dive.choice.apparatus)
-    return Scene(motion, look, venue, rng, hard=dive.hard, camera_seed=dive.camera_seed, caption=_caption(dive))
+    rng = np.random.default_rng([dive.seed, 1])
+    return Scene(move(dive), look, venue, rng, hard=dive.hard, camera_seed=dive.camera_seed, caption=_caption(dive))
 
 
 def _caption(dive: PlannedDive) -> tuple[str, str, str]:

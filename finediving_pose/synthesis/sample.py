@@ -80,7 +80,7 @@ def write_sample(out: Path, dives: int = 4, frames: int = 24, seed: int = 0) -> 
     Returns:
         The labels written, images relative to ``frames``.
     """
-    labelled = []
+    labelled: list[LabelledFrame] = []
     for dive in plan_meet(dives, seed).dives:
         sample = sample_dive(dive, frames)
         for label, image in zip(sample.labels, sample.images, strict=True):

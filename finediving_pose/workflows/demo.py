@@ -23,7 +23,7 @@ from finediving_pose.workflows.convert import SplitRequest, convert
 from finediving_pose.workflows.extraction import extract
 from finediving_pose.workflows.extraction_check import check_extraction
 from finediving_pose.workflows.models import load_detector, load_estimator
-from finediving_pose.workflows.synthesis import SynthRequest, SynthResult, synthesise
+from finediving_pose.workflows.synthesis import LABELS_NAME, SynthRequest, SynthResult, synthesise
 from finediving_pose.workflows.validation import validate_finediving
 
 REPORT_NAME = "report.html"
@@ -159,7 +159,7 @@ def _run(result: DemoResult, size: Size, seed: int, device: str, shortened: tupl
     with _step(result, "synth"):
         request = SynthRequest(size.dives, seed, size.numbers, every=size.label_every)
         trace = DemoTrace(synthesise(meet, request))
-        trace.truth = fdpose_json.read(meet / "finediving_pose.json", meet / "frames").frames
+        trace.truth = fdpose_json.read(meet / LABELS_NAME, meet / "frames").frames
     with _step(result, "annotate"):
         _annotate(out, meet, trace, seed)
     with _step(result, "validate"):

@@ -6,14 +6,15 @@ import json
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finediving_pose import console
 from finediving_pose.console import DataError, UsageError
@@ -37,6 +38,7 @@ from finediving_pose.synthesis.meet import Meet, PlannedDive
 if TYPE_CHECKING:
     from finediving_pose.synthesis.scene import Scene
 
+LABELS_NAME = "finediving_pose.json"
 BENCHMARK_DIVES, BENCHMARK_SEED = 1000, 20250103
 """The meet that models are compared on: 1000 dives, 250 of them for testing."""
 
@@ -52,6 +54,9 @@ meet.json              seed, version, floors and ceiling
 """
 
 
+Kind = Literal["frames", "video", "truth", "annotations"]
+
+
 @dataclass(frozen=True)
 class SynthRequest:
     """What to make.
@@ -61,8 +66,8 @@ class SynthRequest:
         seed: Of everything.
         numbers: Restricts the programme to these dive numbers.
         hard: Occlusion, a second diver walking, zoom, flicker.
-        video: An mp4 a dive in place of numbered JPEG.
-        pictures: False leaves out pictures: annotations and truth only.
+        kind: What is written of a dive: numbered JPEG or an mp4, both with truth and labels; these without pictures;
+            or annotations alone, for which nothing is painted and which is a hundred times as fast.
         every: Label every n-th frame in LabelMe and in the FineDiving-Pose list; the truth files have all.
     """
 
@@ -70,8 +75,7 @@ class SynthRequest:
     seed: int
     numbers: tuple[str, ...] = ()
     hard: bool = False
-    video: bool = False
-    pictures: bool = True
+    kind: Kind = "frames"
     every: int = 1
 
 
@@ -151,27 +155,33 @@ def _check_folder(out: Path, identity: dict[str, Any]) -> None:
 def _write_dives(out: Path, meet: Meet, request: SynthRequest, workers: int, result: SynthResult) -> list[FineDive]:
     annotations = []
     with ExitStack() as stack:
-        temporary = stack.enter_context(atomic_path(out / "finediving_pose.json"))
-        records = stack.enter_context(temporary.open("w", encoding="utf-8", newline="\n"))
         ticker = stack.enter_context(console.progress("dives", len(meet.dives)))
-        before = "[\n"
+        labels = None if request.kind == "annotations" else stack.enter_context(_json_list(out / LABELS_NAME))
         for written in _written(out, list(meet.matches.values()), request, workers):
-            before = _append(records, written.records, before)
             annotations.append(written.annotation)
+            if labels:
+                labels(written.records)
             result.dives += 1
             result.skipped += written.skipped
             result.frames += len(written.annotation.frame_labels)
             ticker.advance()
-        records.write("[]\n" if before == "[\n" else "\n]\n")
     return annotations
 
 
-def _append(file: TextIO, records: Sequence[str], before: str) -> str:
-    """Write list items one by one, for no list of all frames fits into memory; return what precedes the next."""
-    for record in records:
-        file.write(before + record)
-        before = ",\n"
-    return before
+@contextmanager
+def _json_list(path: Path) -> Iterator[Callable[[Iterable[str]], None]]:
+    """Give a function that writes items of a JSON list, a few at a time: all of them would not fit into memory."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        before = "[\n"
+
+        def write(items: Iterable[str]) -> None:
+            nonlocal before
+            for item in items:
+                file.write(before + item)
+                before = ",\n"
+
+        yield write
+        file.write("[]\n" if before == "[\n" else "\n]\n")
 
 
 def _written(
@@ -207,19 +217,21 @@ def _write_match(out: Path, dives: list[PlannedDive], request: SynthRequest) -> 
 
 def _write_dive(out: Path, dive: PlannedDive, request: SynthRequest) -> _Written:
     """Write one dive; its truth comes last and says that the rest is there."""
+    if request.kind == "annotations":
+        return _Written(_annotation(dive, dive.start_frame, meets.move(dive).stages, request), [], skipped=False)
     path = truth_path(out, dive.match, str(dive.dive))
     identity = sha256_json([_identity(request), repr(dive)])
     truth = _truth_if_done(path, identity)
     skipped = truth is not None
     if truth is None:
         scene = meets.stage(dive)
-        if request.pictures:
+        if request.kind != "truth":
             _write_pictures(out, dive, scene, request)
         truth = as_stored(_truth(dive, scene, request, identity))
         _write_labelme(out, _chosen(truth, dive, request))
         write_truth(path, truth)
     records = [json.dumps(fdpose_json.record(frame)) for frame in _chosen(truth, dive, request)]
-    return _Written(_annotation(dive, truth, request), records, skipped)
+    return _Written(_annotation(dive, int(truth.frame_index[0]), truth.frame_labels, request), records, skipped)
 
 
 def _truth_if_done(path: Path, identity: str) -> DiveTruth | None:
@@ -273,7 +285,7 @@ def _chosen(truth: DiveTruth, dive: PlannedDive, request: SynthRequest) -> list[
 
 def _first_frame(dive: PlannedDive, request: SynthRequest) -> int:
     """Return the number of the first frame: in the match's recording, or in the dive's own video file."""
-    return 0 if request.video else dive.start_frame
+    return 0 if request.kind == "video" else dive.start_frame
 
 
 def _write_pictures(out: Path, dive: PlannedDive, scene: Scene, request: SynthRequest) -> None:
@@ -281,7 +293,7 @@ def _write_pictures(out: Path, dive: PlannedDive, scene: Scene, request: SynthRe
     from finediving_pose.synthesis.dive import FPS
 
     pictures = (scene.picture(k) for k in range(len(scene)))
-    if request.video:
+    if request.kind == "video":
         write_video(out / "videos" / dive.match / f"{dive.dive}.mp4", pictures, FPS)
         return
     with atomic_folder(out / "frames" / dive.match / str(dive.dive)) as folder:
@@ -301,20 +313,20 @@ def _write_labelme(out: Path, frames: Sequence[LabelledFrame]) -> None:
             (folder / f"{Path(frame.image).stem}.json").write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
-def _annotation(dive: PlannedDive, truth: DiveTruth, request: SynthRequest) -> FineDive:
+def _annotation(dive: PlannedDive, first: int, labels: NDArray[np.int64], request: SynthRequest) -> FineDive:
     """Return what FineDiving's files say of a dive."""
     record = Dive(
         match=dive.match,
         dive=str(dive.dive),
-        video=f"videos/{dive.match}/{dive.dive}.mp4" if request.video else f"frames/{dive.match}/{dive.dive}",
-        start_frame=int(truth.frame_index[0]),
-        end_frame=int(truth.frame_index[-1]),
+        video=f"videos/{dive.match}/{dive.dive}.mp4" if request.kind == "video" else f"frames/{dive.match}/{dive.dive}",
+        start_frame=first,
+        end_frame=first + len(labels) - 1,
         dive_number=dive.choice.dive_number,
         difficulty=dive.choice.difficulty,
         awards=dive.awards,
         score=dive.score,
     )
-    return FineDive.labelled(record, truth.frame_labels)
+    return FineDive.labelled(record, labels)
 
 
 def _write_annotations(out: Path, meet: Meet, dives: list[FineDive], request: SynthRequest) -> None:

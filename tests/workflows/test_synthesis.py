@@ -173,7 +173,7 @@ def test_the_impossible_is_refused_before_anything_is_written(tmp_path, request_
 
 def test_as_video_every_dive_is_a_file_of_its_own(meet, tmp_path):
     out = tmp_path / "meet"
-    synthesise(out, SynthRequest(1, 3, ("107b",), video=True, every=10))
+    synthesise(out, SynthRequest(1, 3, ("107b",), kind="video", every=10))
     dives, problems = read_dives(out / "dives.csv")
     assert problems == []
     capture = cv2.VideoCapture(str(out / dives[0].video))
@@ -189,9 +189,23 @@ def test_as_video_every_dive_is_a_file_of_its_own(meet, tmp_path):
 
 def test_without_pictures_the_truth_is_the_same(meet, tmp_path):
     out = tmp_path / "meet"
-    synthesise(out, SynthRequest(2, 3, REQUEST.numbers, pictures=False))
+    synthesise(out, SynthRequest(2, 3, REQUEST.numbers, kind="truth"))
     assert not (out / "frames").exists()
     for name, truth in truths(out).items():
         other = truths(meet)[name]
         for field in ("keypoints", "visibility", "boxes", "frame_labels", "joints", "cameras"):
             np.testing.assert_array_equal(getattr(truth, field), getattr(other, field))
+
+
+def test_annotations_alone_are_those_of_the_whole_meet(meet, tmp_path):
+    out = tmp_path / "meet"
+    synthesise(out, SynthRequest(2, 3, REQUEST.numbers, kind="annotations"))
+    for path in (meet / "annotations").iterdir():
+        assert (out / "annotations" / path.name).read_bytes() == path.read_bytes()
+    assert sorted(path.name for path in out.iterdir()) == [
+        "README.txt",
+        "annotations",
+        "dives.csv",
+        "manifest.json",
+        "meet.json",
+    ]
