@@ -168,16 +168,17 @@ def _run(result: DemoResult, size: Size, seed: int, device: str, shortened: tupl
     with _step(result, "convert"):
         split = SplitRequest(by="dive", val=HELD_OUT, seed=seed)
         convert(out / "labels" / ANNOTATORS[0].name, "coco", coco, images=meet / "frames", split=split)
+    labels = read_labels(coco / "annotations.json", "coco", meet / "frames")
+    kept_back = read_splits(coco / "splits.json").select(labels.frames, "val")
+    trace.held_out = frozenset(frame.dive_key for frame in kept_back)
     with _step(result, "finetune-hrnet"):
         trace.pose_run = _finetune("hrnet", out, meet, seed, device, size.pose + shortened)
     with _step(result, "finetune-detector"):
         trace.detector_run = _finetune("detector", out, meet, seed, device, size.detector + shortened)
     with _step(result, "extract"):
         networks = load_detector(str(trace.detector_run), device), load_estimator(str(trace.pose_run), device)
-        extract(meet / "frames", out / "skeletons", *networks, overlay=True)
-    labels = read_labels(coco / "annotations.json", "coco", meet / "frames")
-    kept_back = read_splits(coco / "splits.json").select(labels.frames, "val")
-    trace.held_out = frozenset(frame.dive_key for frame in kept_back)
+        for dive in sorted(trace.held_out):
+            extract(meet / "frames" / dive, out / "skeletons", *networks, overlay=True)
     truth = [frame for frame in trace.truth if frame.dive_key in trace.held_out]
     result.figures = check_extraction(out / "skeletons", truth).flat()
     with _step(result, "report"):

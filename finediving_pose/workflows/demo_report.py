@@ -20,6 +20,7 @@ from finediving_pose.reporting.overlays import draw_skeleton, with_caption
 from finediving_pose.reporting.page import Page, Section
 from finediving_pose.reporting.plots import curves, stages
 from finediving_pose.skeleton import JOINTS
+from finediving_pose.synthesis.annotators import Mistake
 from finediving_pose.workflows.demo import NOT_YET, DemoResult, DemoTrace
 
 NOTICE = "SYNTHETIC – every athlete, picture, label and score on this page is invented; nothing was filmed."
@@ -30,7 +31,7 @@ FIGURES = {
     "centre_inside": "share of tracked boxes centred in the true box",
     "frames": "frames compared",
 }
-_SHEET, _LABELLED, _PREDICTED, _BARS = 12, 4, 6, 8
+_SHEET, _PREDICTED, _BARS = 12, 6, 8
 
 
 def write_report(result: DemoResult, trace: DemoTrace) -> None:
@@ -77,24 +78,38 @@ def _labels(section: Section, trace: DemoTrace) -> None:
         for name, labels in trace.labels.items()
     ]
     section.table(["annotator", "frames", "sides swapped", "joints missed", "points slipped"], rows)
-    wrong = {mistake.image: mistake.kind for mistake in trace.mistakes}
     first, second = trace.labels.values()
-    chosen = [i for i, frame in enumerate(first.frames) if frame.image in wrong][:_LABELLED]
-    if chosen:
+    shown = _one_of_each(trace.mistakes)
+    if shown:
+        place = {frame.image: i for i, frame in enumerate(first.frames)}
         sheets = [
-            np.hstack([_drawn(trace, labels.frames[i], f"{name}") for name, labels in trace.labels.items()])
-            for i in chosen
+            np.hstack(
+                [_drawn(trace, labels.frames[place[mistake.image]], name) for name, labels in trace.labels.items()]
+            )
+            for mistake in shown
         ]
+        listed = "; ".join(f"{m.kind} by {m.annotator} of {', '.join(JOINTS[j] for j in m.joints)}" for m in shown)
         section.picture(
             contact_sheet(sheets, 1),
-            "Frames with a mistake by one of the two. The athlete's right is orange, the left green: "
-            + ", ".join(wrong[first.frames[i].image] for i in chosen)
-            + ".",
+            f"Both annotators' labels of frames with a mistake, from top to bottom: {listed}. The athlete's right is "
+            "orange, the left green.",
         )
     distance = np.concatenate(
         [np.linalg.norm(a.keypoints - b.keypoints, axis=1) for a, b in zip(first.frames, second.frames, strict=True)]
     )
     section.text(f"Median distance of the two annotators' points: {np.nanmedian(distance):.1f} px.")
+
+
+def _one_of_each(mistakes: Sequence[Mistake]) -> list[Mistake]:
+    """Return a mistake of each kind, each of another dive where there is one."""
+    chosen: dict[str, Mistake] = {}
+    dives: set[str] = set()
+    for mistake in mistakes:
+        dive = mistake.image.rpartition("/")[0]
+        if mistake.kind not in chosen and dive not in dives:
+            chosen[mistake.kind] = mistake
+            dives.add(dive)
+    return list(chosen.values())
 
 
 def _validation(section: Section, trace: DemoTrace) -> None:
@@ -131,7 +146,7 @@ def _predictions(section: Section, result: DemoResult, trace: DemoTrace) -> None
     section.picture(
         contact_sheet(pictures, 2), "Left the truth, right what the nets found. The nets learned for minutes."
     )
-    section.text(f"Overlay videos of all dives: {result.out / 'skeletons' / 'overlays'}")
+    section.text(f"Overlay videos: {result.out / 'skeletons' / 'overlays'}")
 
 
 def _scores(section: Section, trace: DemoTrace) -> None:

@@ -1,29 +1,47 @@
-"""The demo, short: every step runs on drawn dives and leaves what it says."""
+"""The demo, short: every step runs on a small meet and leaves what it says."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from finediving_pose.console import UsageError
-from finediving_pose.workflows.demo import run_demo
+from finediving_pose.synthesis.annotators import Mistake
+from finediving_pose.workflows.demo import NOT_YET, SMALL, STEPS, Size, run_demo
+from finediving_pose.workflows.demo_report import _one_of_each
+
+TINY = Size(
+    dives=4,
+    numbers=SMALL.numbers,
+    label_every=12,
+    pose=("backbone=w8", "input_size=64"),
+    detector=("image_size=96", "quarter_turns=0.0", "score_threshold=0.0"),
+)
 
 
 @pytest.mark.slow
 def test_the_short_demo_runs_the_whole_way(tmp_path: Path) -> None:
-    result = run_demo(tmp_path / "demo", dives=4, short=True)
-    assert list(result.seconds) == ["draw", "convert", "finetune-hrnet", "finetune-detector", "extract"]
+    result = run_demo(tmp_path / "demo", size=TINY, short=True)
+    missing = {name for name, step in result.steps.items() if step.note == NOT_YET}
+    assert {name for name, step in result.steps.items() if step.seconds is None} == missing
+    assert {"synth", "convert", "finetune-hrnet", "finetune-detector", "extract", "report"} <= set(STEPS) - missing
     summary = json.loads((result.out / "summary.json").read_text())
     assert summary["synthetic"] is True
-    assert summary["figures"]["frames"] == 24  # one of four dives is held out
+    assert summary["figures"]["frames"] > 0
     files = sorted((result.out / "skeletons" / "Pose").rglob("*.npz"))
-    assert len(files) == 4
+    assert len(files) == 1  # one of four dives is held out
     with np.load(files[0], allow_pickle=False) as skeletons:
         assert skeletons["pred"].shape == (96, 16, 2)
     assert json.loads((tmp_path / "demo" / "manifest.json").read_text())["status"] == "done"
+    page = result.report.read_text(encoding="utf-8")
+    assert page.count("data:image/") >= 6
+    assert 'class="notice" role="note">SYNTHETIC' in page
+    for name in missing:
+        assert re.search(rf"<td>{re.escape(STEPS[name])}</td><td>{NOT_YET}</td>", page)
 
 
 def test_the_demo_does_not_write_into_a_folder_of_something_else(tmp_path: Path) -> None:
@@ -31,3 +49,14 @@ def test_the_demo_does_not_write_into_a_folder_of_something_else(tmp_path: Path)
     with pytest.raises(UsageError, match="no folder of an earlier demo"):
         run_demo(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_the_report_shows_a_mistake_of_each_kind_in_different_dives() -> None:
+    mistakes = [
+        Mistake("anna", "M/1/1.jpg", "swap", (0, 5)),
+        Mistake("anna", "M/1/2.jpg", "miss", (3,)),
+        Mistake("ben", "M/2/1.jpg", "swap", (0, 5)),
+        Mistake("ben", "M/2/2.jpg", "miss", (4,)),
+    ]
+    assert _one_of_each(mistakes) == [mistakes[0], mistakes[3]]
+    assert _one_of_each([]) == []
