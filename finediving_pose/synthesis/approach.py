@@ -1,328 +1,270 @@
-"""What an athlete does before leaving the board: standing, walking, hurdle, press and jump, or the armstand.
+"""What an athlete does before the take-off: standing and pressing, or walking, hurdle and landing; the armstand.
 
-The feet, or the hands, that carry the body stay where they are. Everything is timed backwards from the take-off.
+The feet, or the hands, that carry the body stay where they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from finediving_pose.synthesis.body import (
-    ANGLE,
-    POINT,
-    POSES,
-    SIDES,
-    Array,
-    Build,
-    body_points,
-    mass_centre,
-    pose,
-    turn_about,
+from finediving_pose.synthesis.body import ANGLE, POSES, Array, Build, pose
+from finediving_pose.synthesis.stance import Stance, stand, step
+from finediving_pose.synthesis.takeoff import (
+    FLAT,
+    RATE,
+    Fall,
+    Jump,
+    Start,
+    balanced,
+    centre_of,
+    hermite,
+    hip_height,
 )
-from finediving_pose.synthesis.execution import Execution
-from finediving_pose.synthesis.poses import with_legs
 
 GRAVITY = 9.81
-RATE = 100.0
-"""Instants a second."""
 
-_TOES = (POINT["right_toe"], POINT["left_toe"])
-_WRISTS = (POINT["right_wrist"], POINT["left_wrist"])
-_FLAT = 70.0  # degrees between a standing foot and the vertical
-_PALM = 0.03  # m from the wrist of a hand that stands on the platform down to it
-_EDGE = 0.04  # m from the edge to the toes
-_HURDLE = 0.62  # m that the body goes ahead in the hurdle
-
-_LEAVING = pose(
-    POSES["arms_up"], shoulder_flexion=165, shoulder_abduction=8, elbow=6, knee=1, hip_flexion=3, spine_flexion=4
-)
-_SWUNG_BACK = pose(POSES["standing"], shoulder_flexion=-35, shoulder_abduction=12, elbow=6)
 _ARMS_AHEAD = pose(POSES["standing"], shoulder_flexion=85, shoulder_abduction=4, elbow=3)
-_LANDING = pose(
-    POSES["arms_up"],
-    hip_flexion=26,
-    knee=28,
-    ankle=58,
-    spine_flexion=6,
-    shoulder_flexion=120,
-    shoulder_abduction=55,
-    elbow=8,
-)
-_THROW = pose(POSES["press"], hip_flexion=58, knee=56, spine_flexion=12, shoulder_flexion=-5, shoulder_abduction=35)
+_HELD = 6.0  # s that an armstand is held
 
 
 @dataclass(frozen=True)
-class Start:
-    """How a dive begins.
-
-    Attributes:
-        ahead: 1 where the athlete faces the water, −1 where the back is turned to it.
-        armstand: On the hands, upside down.
-        running: With an approach and a hurdle; else from a stand.
-        height: Of the board above the water in m.
-        depth: How far the board's tip goes down in the press, in m; 0 for a platform.
-    """
-
-    ahead: int
-    armstand: bool
-    running: bool
-    height: float
-    depth: float
-
-
-@dataclass
 class Approach:
-    """The body before take-off, at :data:`RATE` instants a second; the last instant is the one before the flight.
+    """The body before the take-off, at RATE instants a second; the take-off follows after the last instant.
 
     Attributes:
         poses: (N, A) degrees.
-        lean: (N,) degrees that the body leans ahead to be in balance, without the turning of the dive.
-        pelvis: (N, 3) m in the world, where the body does not turn yet.
+        lean: (N,) degrees that the body leans in the direction of the dive's somersault.
+        pelvis: (N, 3) m in the world.
         board: (N,) m that the board's tip is down.
-        carried: (N,) whether both feet or hands are at the tip, about which the body may turn.
     """
 
     poses: Array
     lean: Array
     pelvis: Array
     board: Array
-    carried: Array
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Piece:
+    """N instants as the athlete has them: pitch (N,) degrees ahead, pelvis (N, 2) m ahead of the tip and above it."""
+
     poses: Array
-    foot: Array  # (N,) degrees of the standing feet from the vertical
-    stance: tuple[int, ...]  # points that stand; empty = in the air
+    pitch: Array
+    pelvis: Array
     board: Array
-    tip: bool = True
-    lean: Array = field(default_factory=lambda: np.zeros(0))
 
 
-def upright(start: Start) -> Array:
-    """Return the rotation (3, 3) from the body frame to the world before anything turns."""
-    heading = turn_about("y", np.array([0.0 if start.ahead > 0 else 180.0]))[0]
-    return turn_about("z", np.array([180.0]))[0] @ heading if start.armstand else heading
-
-
-def leaving_pose(start: Start, execution: Execution) -> Array:
-    """Return the pose (A,) in which the body leaves the board."""
-    if start.armstand:
-        return with_legs(POSES["armstand"], execution, knees=0.6)
-    made = with_legs(_LEAVING, execution, knees=0.3)
-    return pose(made, ankle=20.0 - made[ANGLE["right_hip_flexion"]] + made[ANGLE["right_knee"]])
-
-
-def standing_at(start: Start, points: Array, board: Array) -> Array:
-    """Return where the pelvis (N, 3) is when the feet, or the hands, stand at the tip.
+def approach(takeoff: Jump | Fall, rng: np.random.Generator) -> Approach:
+    """Move the body up to the take-off; at least 2.4 seconds of it, of which a clip shows the end.
 
     Args:
-        start: How the dive begins.
-        points: (N, P, 3) m from the pelvis, turned as in the world.
-        board: (N,) m that the tip is down.
+        takeoff: What it ends in.
+        rng: Decides the tempo, and how a diver stands.
     """
-    if start.armstand:
-        place = np.array([-0.10, start.height + _PALM, 0.0])
-        return place - points[:, _WRISTS].mean(axis=1)
-    place = np.array([-_EDGE if start.ahead > 0 else -2.5 * _EDGE, start.height, 0.0])
-    return place - points[:, _TOES].mean(axis=1) - board[:, None] * np.array([0.0, 1.0, 0.0])
+    if isinstance(takeoff, Fall):
+        return _armstand(takeoff, rng)
+    tempo = float(np.clip(rng.normal(1.0, 0.07), 0.85, 1.2))
+    still = _ARMS_AHEAD if takeoff.start.ahead < 0 and rng.random() < 0.6 else POSES["standing"]
+    before = _run_up(takeoff, tempo) if takeoff.start.running else [_press(takeoff, still, tempo)]
+    return _in_world(takeoff.start, [*before, _push(takeoff)])
 
 
-def approach(build: Build, start: Start, execution: Execution, leaving: Array, rng: np.random.Generator) -> Approach:
-    """Move the body up to the take-off; at least six seconds of it, of which a clip shows the end.
+def _in_world(start: Start, pieces: Sequence[_Piece]) -> Approach:
+    poses, pitch, pelvis, board = (
+        np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("poses", "pitch", "pelvis", "board")
+    )
+    way = np.stack([start.ahead * pelvis[:, 0], pelvis[:, 1], np.zeros(len(pelvis))], axis=1)
+    return Approach(poses, start.ahead * start.turning * pitch, start.support + way, board)
+
+
+def _push(takeoff: Jump) -> _Piece:
+    return _Piece(*takeoff.push(np.arange(-round(takeoff.seconds * RATE), 0) / RATE))
+
+
+def _press(takeoff: Jump, still: Array, tempo: float) -> _Piece:
+    """Stand, raise the arms, and swing them down into the press."""
+    start, bottom, build = takeoff.start, takeoff.bottom, takeoff.build
+    times = np.array([-2.6, -1.06, -0.68, -0.38, 0.0]) * tempo
+    clock = np.arange(round(times[0] * RATE), 0) / RATE
+    up = POSES["arms_up"]
+    poses = _through(times, [still, still, up, up, bottom.pose], clock)
+    heel = FLAT - 22.0 if start.ahead < 0 else FLAT
+    foot = _through(times, [heel, heel, heel - 14.0, heel - 14.0, bottom.foot], clock)
+    pitch = _through(times, [0.0, 0.0, 0.0, 0.0, bottom.pitch], clock)
+    stretch = _through(times, [0.995, 0.995, 0.997, 0.997, bottom.stretch], clock)
+    board = _through(times, start.depth * np.array([0.25, 0.25, 0.15, 0.25, 1.0]), clock)
+    centre = np.stack([balanced(build, foot), np.full(len(clock), np.nan)], axis=1)
+    poses, pelvis = stand(build, poses, Stance(pitch, foot), centre, hip_height(build, foot, stretch))
+    return _Piece(poses, pitch, pelvis - _up(board), board)
+
+
+_WALK_SPEED = 0.85  # m/s, kept through the hurdle
+_STEP_SECONDS = 0.50
+_STEPS = 4
+_CLEARANCE = 0.06  # m that the swinging foot is lifted
+_HURDLE_SECONDS = 0.44  # from the last foot's contact to where it leaves the board
+_HOP_SECONDS = {True: 0.56, False: 0.36}  # in the air, by whether it is a springboard
+_WALKING = pose(shoulder_abduction=7, elbow=14, spine_flexion=2, ankle=FLAT)
+_KNEE_UP = pose(POSES["hurdle"], right_hip_flexion=84, right_knee=86, shoulder_flexion=150, shoulder_abduction=16)
+_LEGS_TOGETHER = pose(
+    hip_flexion=3, knee=5, ankle=12, shoulder_flexion=172, shoulder_abduction=16, elbow=4, head_pitch=8
+)
+_LANDING = pose(spine_flexion=4, shoulder_flexion=140, shoulder_abduction=46, elbow=6, head_pitch=10)
+
+
+@dataclass(frozen=True)
+class _End:
+    """One instant of a stance: pose (A,), and the mass centre (2,) m from the standing toes."""
+
+    pose: Array
+    centre: Array
+
+
+def _run_up(takeoff: Jump, tempo: float) -> list[_Piece]:
+    """Walk, hop from the left foot onto the tip with both feet, and press."""
+    build, springboard = takeoff.build, takeoff.start.depth > 0
+    landed = _stood(build, _LANDING, 6.0, 40.0, 0.985, -0.20)
+    left = _stood(build, _KNEE_UP, 2.0, 26.0, 0.985, 0.06, ("left",))
+    seconds = _HOP_SECONDS[springboard]
+    rise = (landed.centre[1] - left.centre[1]) / seconds + GRAVITY / 2 * seconds
+    toe = landed.centre[0] - _WALK_SPEED * seconds - left.centre[0]
+    pressed = _landing(takeoff, landed, GRAVITY * seconds - rise)
+    hurdle = _hurdle(build, left, rise, toe)
+    hop = _hop(build, left, landed, rise, toe, seconds)
+    return [_walk(build, hurdle, toe, tempo), hurdle, hop, pressed]
+
+
+def _stood(
+    build: Build,
+    upper: Array,
+    pitch: float,
+    foot: float,
+    stretch: float,
+    ahead: float,
+    sides: tuple[str, ...] = ("right", "left"),
+) -> _End:
+    stance = Stance(np.array([pitch]), np.array([foot]), sides)
+    hips = hip_height(build, stance.foot, stretch)
+    poses, pelvis = stand(build, upper[None], stance, np.array([[ahead, np.nan]]), hips)
+    return _End(poses[0], centre_of(build, poses, stance.pitch, pelvis)[0])
+
+
+def _landing(takeoff: Jump, landed: _End, speed: float) -> _Piece:
+    """Come down on both feet and go on down into the press; `speed` in m/s."""
+    build, start, bottom = takeoff.build, takeoff.start, takeoff.bottom
+    lowest = takeoff.lowest - (0.0, start.depth)
+    drop = landed.centre[1] - lowest[1]
+    seconds = 1.8 * drop / speed
+    share = np.arange(1, round(seconds * RATE)) / round(seconds * RATE)
+    share = np.concatenate([[0.0], share])
+    upper = hermite((landed.pose, bottom.pose), (0.0, 0.0), share)
+    pitch, foot = hermite((6.0, bottom.pitch), (0.0, 0.0), share), hermite((40.0, bottom.foot), (30.0, 0.0), share)
+    board = start.depth * (1 - (1 - share) ** 1.6)
+    slopes = _WALK_SPEED * seconds, bottom.drift * seconds
+    ahead = hermite((landed.centre[0], lowest[0]), slopes, share)
+    height = lowest[1] + drop * (1 - share) ** 1.8 + board
+    poses, pelvis = stand(build, upper, Stance(pitch, foot), np.stack([ahead, height], axis=1), height)
+    return _Piece(poses, pitch, pelvis - _up(board), board)
+
+
+def _hurdle(build: Build, left: _End, rise: float, toe: float) -> _Piece:
+    """Push off from the left foot at `toe` m, the right knee going up; `rise` in m/s."""
+    count = round(_HURDLE_SECONDS * RATE)
+    share = np.arange(count) / count
+    first = _gait(build, np.zeros(1), _hips_of_walk(build, left))[0]
+    upper = _through(np.array([0.0, 0.25, 1.0]), [first, _swung(first), left.pose], share)
+    foot = FLAT + (26.0 - FLAT) * share**3
+    start = centre_of(build, first[None], np.zeros(1), _hips_of_walk(build, left))[0]
+    ahead = left.centre[0] - _WALK_SPEED * _HURDLE_SECONDS * (1 - share)
+    height = hermite((start[1], left.centre[1]), (0.0, rise * _HURDLE_SECONDS), share)
+    stance = Stance(2.0 * share, foot, ("left",))
+    poses, pelvis = stand(build, upper, stance, np.stack([ahead, height], axis=1), height)
+    return _Piece(poses, stance.pitch, pelvis + np.array([toe, 0.0]), np.zeros(count))
+
+
+def _swung(first: Array) -> Array:
+    """Arms back before they go up with the knee."""
+    return pose(first, shoulder_flexion=-22, shoulder_abduction=12)
+
+
+def _hips_of_walk(build: Build, left: _End) -> Array:
+    """(1, 2) m from the left toe to the hips as the hurdle begins."""
+    ahead = left.centre[0] - _WALK_SPEED * _HURDLE_SECONDS
+    return np.array([[ahead, hip_height(build, np.array([FLAT]), 0.985)[0]]])
+
+
+def _hop(build: Build, left: _End, landed: _End, rise: float, toe: float, seconds: float) -> _Piece:
+    """Fly from the left foot to the tip."""
+    count = round(seconds * RATE)
+    share = np.arange(count) / count
+    keys = [left.pose, pose(_KNEE_UP, shoulder_flexion=168), _LEGS_TOGETHER, landed.pose]
+    poses = _through(np.array([0.0, 0.36, 0.74, 1.0]), keys, share)
+    pitch = 2.0 + 4.0 * share
+    ahead = toe + left.centre[0] + _WALK_SPEED * seconds * share
+    height = left.centre[1] + rise * seconds * share - GRAVITY / 2 * (seconds * share) ** 2
+    centre = np.stack([ahead, height], axis=1)
+    return _Piece(poses, pitch, centre - centre_of(build, poses, pitch, np.zeros((count, 2))), np.zeros(count))
+
+
+def _walk(build: Build, hurdle: _Piece, toe: float, tempo: float) -> _Piece:
+    """Walk up to where the hurdle begins."""
+    clock = np.arange(-round(_STEPS * _STEP_SECONDS * tempo * RATE), 0) / RATE
+    pelvis = hurdle.pelvis[0] - np.array([toe, 0.0]) + np.stack([_WALK_SPEED * clock, np.zeros(len(clock))], axis=1)
+    poses = _gait(build, clock / tempo, pelvis, tempo)
+    return _Piece(poses, np.zeros(len(clock)), pelvis + np.array([toe, 0.0]), np.zeros(len(clock)))
+
+
+def _gait(build: Build, clock: Array, pelvis: Array, tempo: float = 1.0) -> Array:
+    """Return poses (N, A) of a walk that brings the left toe to the origin at time 0.
 
     Args:
         build: Whose body.
-        start: How the dive begins.
-        execution: Its faults.
-        leaving: (A,) the pose at take-off, which follows after the last instant.
-        rng: Decides the tempo.
+        clock: (N,) s of a usual walk, up to 0.
+        pelvis: (N, 2) m from there.
+        tempo: s of this walk for one of a usual one.
     """
-    tempo = float(np.clip(rng.normal(1.0, 0.07), 0.85, 1.2))
-    if start.armstand:
-        pieces = [_hold(leaving, 6.0, rng)]
-    elif start.running:
-        pieces = _run_up(start, leaving, tempo, execution)
-    else:
-        pieces = [_jump(start, leaving, tempo, execution, rng)]
-    return _placed(build, start, pieces)
+    length = _WALK_SPEED * _STEP_SECONDS * tempo
+    steps = clock / _STEP_SECONDS
+    poses = np.repeat(_WALKING[None], len(clock), axis=0)
+    swing = 16.0 * np.cos(np.pi * steps)
+    poses[:, ANGLE["right_shoulder_flexion"]] += swing
+    poses[:, ANGLE["left_shoulder_flexion"]] -= swing
+    for side, late in (("left", 0.0), ("right", 1.0)):
+        phase = steps + late  # the foot comes down at even phases and stands until the next odd one
+        planted = 2 * np.floor(phase / 2)
+        swung = np.clip(phase - planted - 1, 0.0, 1.0)
+        way = swung**3 * (10 - 15 * swung + 6 * swung**2)
+        toe = np.stack([length * (planted - late + 2 * way), _CLEARANCE * np.sin(np.pi * swung) ** 2], axis=1)
+        stood = np.clip(phase - planted, 0.0, 1.0)
+        foot = FLAT - 24.0 * np.clip(2.2 * stood - 1.2, 0.0, 1.0) ** 2 * (1 - way) - 26.0 * np.sin(np.pi * swung) ** 2
+        poses = step(build, poses, Stance(np.zeros(len(clock)), foot, (side,)), pelvis - toe)
+    return poses
 
 
-def _hold(leaving: Array, seconds: float, rng: np.random.Generator) -> _Piece:
-    """An armstand that sways a little."""
-    count = int(seconds * RATE)
-    poses = np.repeat(leaving[None], count, axis=0)
-    clock = np.arange(count) / RATE
-    calm = np.clip(-(clock - clock[-1]) / 0.5, 0.0, 1.0)
+def _armstand(takeoff: Fall, rng: np.random.Generator) -> Approach:
+    """Hold an armstand, swaying a little, and fall out of it."""
+    clock = np.arange(-round(_HELD * RATE), 0) / RATE
+    poses, lean, _ = takeoff.fall(clock)
+    calm = np.clip(-(clock + takeoff.seconds) / 0.5, 0.0, 1.0)
     for name, size in (("hip_flexion", 2.5), ("spine_flexion", 2.0)):
         sway = size * np.sin(2 * np.pi * (clock * rng.uniform(0.4, 0.8) + rng.random())) * calm
         for column in [ANGLE[key] for key in ANGLE if key.endswith(name)]:
             poses[:, column] += sway
-    return _Piece(poses, np.zeros(count), _WRISTS, np.zeros(count))
+    return Approach(poses, lean, takeoff.pinned(poses, lean), np.zeros(len(clock)))
 
 
-def _jump(start: Start, leaving: Array, tempo: float, execution: Execution, rng: np.random.Generator) -> _Piece:
-    """Stand, raise the arms, swing them down into the press, and jump."""
-    still = _ARMS_AHEAD if start.ahead < 0 and rng.random() < 0.6 else POSES["standing"]
-    standing, up, press = (with_legs(p, execution, 0.0) for p in (still, POSES["arms_up"], POSES["press"]))
-    times = np.array([-6.0, -1.35, -1.0, -0.68, -0.40, -0.31]) * tempo
-    heel = 42.0 if start.ahead < 0 else _FLAT
-    poses, clock = _keyed(times, [standing, standing, up, up, press, press], leaving, 0.31 * tempo)
-    foot = _smooth(times, [heel, heel, heel - 14, heel - 14, heel - 4, heel - 4], clock, last=20.0)
-    down = start.depth * np.array([0.25, 0.25, 0.15, 0.35, 0.9, 1.0])
-    return _Piece(poses, foot, _TOES, _smooth(times, down, clock, last=0.0))
+def _through(times: Array, keys: Sequence[Array] | Sequence[float] | Array, clock: Array) -> Array:
+    """Interpolate keys over times without overshooting, from rest to rest."""
+    from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
+
+    values = np.stack([np.asarray(key, np.float64) for key in keys])
+    slopes = PchipInterpolator(times, values).derivative()(times)
+    slopes[[0, -1]] = 0.0
+    return np.asarray(CubicHermiteSpline(times, values, slopes)(clock))
 
 
-def _run_up(start: Start, leaving: Array, tempo: float, execution: Execution) -> list[_Piece]:
-    """Walk, hop from the left foot onto the tip with both feet, press and jump."""
-    walk = _steps(tempo)
-    hop_seconds = 0.46 if start.depth else 0.34
-    landing, throw = with_legs(_LANDING, execution, 0.0), with_legs(_THROW, execution, 0.0)
-    hurdle = pose(POSES["hurdle"], spine_flexion=3.0)
-    times = np.array([0.0, 0.36, 0.72, 1.0]) * hop_seconds
-    up = pose(POSES["arms_up"], shoulder_abduction=20)
-    clock = np.arange(int(hop_seconds * RATE)) / RATE
-    hop = _interpolated(times, [walk[-1].poses[-1], hurdle, up, landing], clock)
-    count = len(clock)
-    pieces = [*walk, _Piece(hop, np.full(count, _FLAT), (), np.zeros(count), tip=False)]
-    times = np.array([-0.40, -0.24, -0.19]) * tempo
-    poses, clock = _keyed(times, [landing, throw, throw], leaving, 0.19 * tempo)
-    foot = _smooth(times, [_FLAT - 12, _FLAT, _FLAT], clock, last=20.0)
-    board = _smooth(times, start.depth * np.array([0.0, 0.92, 1.0]), clock, last=0.0)
-    return [*pieces, _Piece(poses, foot, _TOES, board)]
-
-
-def _steps(tempo: float, count: int = 9) -> list[_Piece]:
-    """Walking steps, the last of which ends on the left foot."""
-    frames = int(0.48 * tempo * RATE)
-    ease = 0.5 - 0.5 * np.cos(np.pi * (np.arange(frames) + 0.5) / frames)
-    pieces = []
-    for step in range(count):
-        right_stands = (count - step) % 2 == 0
-        first, then = ("walking_a", "walking_b") if right_stands else ("walking_b", "walking_a")
-        poses = POSES[first] + ease[:, None] * (POSES[then] - POSES[first])
-        swing = "left" if right_stands else "right"
-        poses[:, ANGLE[f"{swing}_knee"]] += 38.0 * np.sin(np.pi * ease)  # the swinging foot clears the board
-        stance = (_TOES[0],) if right_stands else (_TOES[1],)
-        pieces.append(_Piece(poses, np.zeros(0), stance, np.zeros(frames), tip=False))
-    return pieces
-
-
-def _keyed(times: Array, keys: Sequence[Array], leaving: Array, push: float) -> tuple[Array, Array]:
-    """Interpolate poses between times (negative, s before take-off), then extend ever faster into `leaving`."""
-    clock = np.arange(int(np.round(times[0] * RATE)), 0) / RATE
-    poses = _interpolated(times, keys, clock)
-    share = np.clip(1.0 + clock / push, 0.0, 1.0)[:, None] ** 1.8
-    return poses + share * (leaving - poses), clock
-
-
-def _interpolated(times: Array, keys: Sequence[Array], clock: Array) -> Array:
-    from scipy.interpolate import PchipInterpolator
-
-    return np.asarray(PchipInterpolator(times, np.stack(keys))(np.clip(clock, times[0], times[-1])))
-
-
-def _smooth(times: Array, values: Sequence[float] | Array, clock: Array, last: float) -> Array:
-    """Interpolate values over the same times, and on to `last` at take-off."""
-    return _interpolated(np.append(times, 0.0), [np.array([v]) for v in (*values, last)], clock)[:, 0]
-
-
-def _placed(build: Build, start: Start, pieces: Sequence[_Piece]) -> Approach:
-    """Put the pieces on end, from the tip backwards: the standing foot of one is where the next finds it."""
-    rotation = upright(start)
-    pelvis: list[Array] = []
-    for i in range(len(pieces) - 1, -1, -1):
-        piece = pieces[i]
-        piece.lean = _balance(build, start, piece)
-        points = _turned(build, piece, start, rotation)
-        if not piece.stance:
-            pelvis.insert(0, np.full((len(points), 3), np.nan))
-            continue
-        if piece.tip:
-            pelvis.insert(0, standing_at(start, points, piece.board))
-            continue
-        foot = points[:, piece.stance].mean(axis=1)
-        place = np.array([0.0, start.height, 0.0])
-        place[0] = _place_of_step(start, foot[:, 0], pieces[i + 1], pelvis)
-        pelvis.insert(0, place - foot)
-    placed = _levelled(np.concatenate(pelvis), pieces)
-    _let_fly(build, start, pieces, placed, rotation)
-    return Approach(
-        poses=np.concatenate([piece.poses for piece in pieces]),
-        lean=np.concatenate([piece.lean for piece in pieces]),
-        pelvis=placed,
-        board=np.concatenate([piece.board for piece in pieces]),
-        carried=np.concatenate([np.full(len(piece.poses), piece.tip) for piece in pieces]),
-    )
-
-
-def _place_of_step(start: Start, foot: Array, after: _Piece, pelvis: Sequence[Array]) -> float:
-    """Return the x at which a step's foot stands so that the body goes on into the next piece without a jump.
-
-    Args:
-        start: How the dive begins.
-        foot: (N,) m, where the foot is, ahead of the pelvis.
-        after: The next piece.
-        pelvis: Where the pelvis is in the next pieces.
-    """
-    if after.stance:
-        return float(pelvis[0][0, 0] + foot[-1] + (foot[-1] - foot[-2]))
-    return float(pelvis[1][0, 0] + foot[-1] - start.ahead * _HURDLE)
-
-
-def _levelled(pelvis: Array, pieces: Sequence[_Piece]) -> Array:
-    """Smooth the height of a walk, in which the weight goes from one foot to the other within an instant."""
-    from scipy.ndimage import gaussian_filter1d
-
-    walked = sum(len(piece.poses) for piece in pieces if piece.stance and not piece.tip)
-    if walked:
-        pelvis[:walked, 1] = gaussian_filter1d(pelvis[:walked, 1], 6.0, mode="nearest")
-    return pelvis
-
-
-def _let_fly(build: Build, start: Start, pieces: Sequence[_Piece], placed: Array, rotation: Array) -> None:
-    """Fill in the hop: the mass centre is on a parabola between the feet that it leaves and lands on."""
-    first = 0
-    for i, piece in enumerate(pieces):
-        count = len(piece.poses)
-        if not piece.stance:
-            centres = mass_centre(build, _turned(build, piece, start, rotation))
-            before, after = pieces[i - 1], pieces[i + 1]
-            a = placed[first - 1] + mass_centre(build, _turned(build, before, start, rotation)[-1])
-            b = placed[first + count] + mass_centre(build, _turned(build, after, start, rotation)[0])
-            clock = np.arange(1, count + 1) / RATE
-            whole = (count + 1) / RATE
-            path = a + (clock / whole)[:, None] * (b - a)
-            path[:, 1] += GRAVITY / 2 * clock * (whole - clock)
-            placed[first : first + count] = path - centres
-        first += count
-
-
-def _turned(build: Build, piece: _Piece, start: Start, rotation: Array) -> Array:
-    """Return the points (N, P, 3) of a piece from the pelvis, leaning and turned as in the world."""
-    return np.einsum("nij,npj->npi", leaning(piece.lean, start) @ rotation, body_points(build, piece.poses))
-
-
-def leaning(lean: Array, start: Start) -> Array:
-    """Return the rotations (N, 3, 3) in the world that lean a body ahead by `lean` (N,) degrees."""
-    return turn_about("z", -start.ahead * lean)
-
-
-def _balance(build: Build, start: Start, piece: _Piece) -> Array:
-    """Set the ankles so that standing feet lie as they should, and return the lean that holds the body over them."""
-    lean = np.zeros(len(piece.poses))
-    if piece.stance != _TOES:
-        return lean
-    for _ in range(3):  # the ankles follow the lean, and the lean the ankles
-        for side, _sign in SIDES:
-            hip, knee = (piece.poses[:, ANGLE[f"{side}_{name}"]] for name in ("hip_flexion", "knee"))
-            piece.poses[:, ANGLE[f"{side}_ankle"]] = np.clip(piece.foot - hip + knee + lean, -5.0, 115.0)
-        points = body_points(build, piece.poses)
-        over = mass_centre(build, points) - points[:, _TOES].mean(axis=1)
-        wanted = -0.5 * build.lengths["foot"] * np.sin(np.radians(piece.foot))
-        reach = np.hypot(over[:, 0], over[:, 1])
-        lean = np.degrees(np.arcsin(wanted / reach) - np.arctan2(over[:, 0], over[:, 1]))
-    return lean
+def _up(board: Array) -> Array:
+    return np.stack([np.zeros(len(board)), board], axis=1)

@@ -205,6 +205,7 @@ POSES: dict[str, Array] = {
         shoulder_abduction=8,
         shoulder_rotation=30,
         elbow=50,
+        wrist=60,
         head_pitch=10,
     ),
     "open_pike": pose(hip_flexion=104, spine_flexion=24, shoulder_flexion=88, shoulder_abduction=62, elbow=3),
@@ -217,6 +218,7 @@ POSES: dict[str, Array] = {
         shoulder_abduction=10,
         shoulder_rotation=20,
         elbow=40,
+        wrist=55,
         head_pitch=14,
     ),
     "twist_right": pose(None, **_TWIST),
@@ -283,7 +285,7 @@ def body_points(build: Build, poses: Array) -> Array:
 def mass_centre(build: Build, points: Array) -> Array:
     """Return the centre of mass (..., 3) of points (..., P, 3), in their unit and frame."""
     del build  # all builds share the segments' relative masses
-    return np.einsum("p,...pi->...i", _CENTRE_WEIGHTS, points)
+    return np.einsum("p,...pi->...i", CENTRE_WEIGHTS, points)
 
 
 def inertia(build: Build, points: Array, axis: Array) -> Array:
@@ -298,6 +300,20 @@ def inertia(build: Build, points: Array, axis: Array) -> Array:
     arms = masses - mass_centre(build, points)[..., None, :]
     along = arms @ (np.asarray(axis, np.float64) / np.linalg.norm(axis))
     return build.mass * ((arms**2).sum(-1) - along**2) @ _ROD_MASSES
+
+
+def angular_momentum(build: Build, points: Array, seconds: float) -> Array:
+    """Return the angular momentum (T,) about the centre of mass and the z axis, in kg m² degrees / s.
+
+    Args:
+        build: Whose body; gives the mass.
+        points: (T, P, 3) m.
+        seconds: From one instant to the next.
+    """
+    arms = np.einsum("mp,tpi->tmi", _ROD_POINTS, points - mass_centre(build, points)[:, None])
+    moving = np.gradient(arms, seconds, axis=0)
+    turning = arms[..., 0] * moving[..., 1] - arms[..., 1] * moving[..., 0]
+    return np.degrees(build.mass * turning @ _ROD_MASSES)
 
 
 def turn_about(axis: str, degrees: Array) -> Array:
@@ -411,4 +427,5 @@ def _point_masses() -> tuple[Array, Array]:
 
 
 _ROD_POINTS, _ROD_MASSES = _point_masses()
-_CENTRE_WEIGHTS: Array = _ROD_MASSES @ _ROD_POINTS
+CENTRE_WEIGHTS: Array = _ROD_MASSES @ _ROD_POINTS
+"""(P,) what each point contributes to the centre of mass; they add up to 1."""

@@ -7,7 +7,7 @@ half-somersaults of the dive number, and the over-rotation of its execution, are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,28 +15,23 @@ from numpy.typing import NDArray
 
 from finediving_pose.diving import DiveNumber
 from finediving_pose.skeleton import NUM_JOINTS
-from finediving_pose.synthesis.approach import (
-    GRAVITY,
-    RATE,
-    Approach,
-    Start,
-    approach,
-    leaning,
-    leaving_pose,
-    standing_at,
-    upright,
-)
+from finediving_pose.synthesis.approach import GRAVITY, Approach, approach
 from finediving_pose.synthesis.body import (
+    LIMITS,
     POSES,
     Array,
     Build,
+    angular_momentum,
     body_points,
+    clamp,
     inertia,
     mass_centre,
+    pose,
     turn_about,
 )
 from finediving_pose.synthesis.execution import Execution
 from finediving_pose.synthesis.poses import entering, folded, with_legs
+from finediving_pose.synthesis.takeoff import RATE, Fall, Jump, Start, leaving_from_feet
 
 FPS = 25.0
 SUBSTEPS = 4
@@ -106,7 +101,7 @@ class _Plan:
     """What the dive number and chance decide, in s from the take-off; flight ends at `touch`."""
 
     start: Start
-    turning: int  # 1: the head goes out over the water, −1: towards the board
+    takeoff: Jump | Fall
     lean: float  # degrees turned at the take-off
     turned: float  # degrees turned at the touch
     twisted: float  # degrees twisted at the touch, with the side's sign
@@ -138,12 +133,13 @@ def perform(
         sub_actions: The labels of the stages, from take-off to entry.
     """
     plan = _plan(number, apparatus, build, execution, rng, sub_actions)
-    before = approach(build, plan.start, execution, leaving_pose(plan.start, execution), rng)
+    plan = _swinging(plan, build)
+    before = approach(plan.takeoff, rng)
     flight, momentum = _flight(plan, build)
     lead, frames = _clip(plan, len(before.poses), rng)
     instants = SUBSTEPS * frames
     parts = (
-        _carried(plan, before, build, flight),
+        _carried(plan, before, build),
         flight,
         _sinking(plan, build, flight, instants),
     )
@@ -178,50 +174,84 @@ def _plan(
     rng: np.random.Generator,
     sub_actions: tuple[int, ...],
 ) -> _Plan:
-    ahead = 1 if number.direction in (0, 1, 3) else -1
-    armstand = number.group == 6
-    running = ahead == 1 and not armstand and rng.random() < _RUNNING[apparatus]
-    depth = 0.0 if apparatus == "10m" else 0.34 * float(np.sqrt(build.mass / 60.0)) * rng.uniform(0.9, 1.1)
-    start = Start(ahead, armstand, running, HEIGHTS[apparatus], depth)
-    turning = -1 if number.direction in (3, 4) else 1
-    lean = rng.uniform(11.0, 16.0) if armstand else rng.uniform(7.0, 11.0) if turning > 0 else rng.uniform(1.0, 3.0)
+    start = _start(number, apparatus, build, rng)
+    takeoff = _fall_off(number, build, start, execution, rng) if start.armstand else _jump_off(number, build, start)
+    lean = start.turning * (takeoff.outward if isinstance(takeoff, Fall) else start.ahead * takeoff.pitch)
+    centre, velocity = _left(takeoff)
     turned = 180.0 * number.half_somersaults + execution.over_rotation
     twisted = 180.0 * number.half_twists * float(rng.choice([-1, 1]))
-    leaving = _turned(build, start, turning, leaving_pose(start, execution), lean, 0.0)
-    centre = mass_centre(build, leaving + standing_at(start, leaving[None], np.zeros(1))[0])
-    head_first = (number.half_somersaults % 2 == 1) != armstand
+    head_first = (number.half_somersaults % 2 == 1) != start.armstand
     last = entering("rip" if head_first else "straight", execution)
-    hanging = _turned(build, start, turning, last, turned, twisted)
+    hanging = _turned(build, start, last, turned, twisted)
     below = float(mass_centre(build, hanging)[1] - hanging[:, 1].min())
-    touch, rise = _fall(centre[1] - below, _rise(start, build, execution, rng))
-    reach = {"1m": 1.4, "3m": 1.5, "10m": 1.7}[apparatus] - 0.4 * armstand + 0.2 * running + rng.normal(0.0, 0.06)
-    keys, twist, bounds = _schedule(number, build, execution, touch, leaving_pose(start, execution), last, sub_actions)
+    rise = velocity[1] + execution.takeoff_height if start.armstand else _rise(start, build, execution, rng)
+    touch, rise = _fall(centre[1] - below, rise)
+    if isinstance(takeoff, Jump):
+        reach = {"1m": 1.4, "3m": 1.5, "10m": 1.6}[apparatus] + 0.2 * start.running + rng.normal(0.0, 0.06)
+        out = (reach + execution.takeoff_distance - centre[0]) / touch
+        takeoff = replace(takeoff, velocity=np.array([start.ahead * out, rise]))
+    else:
+        out = velocity[0] + execution.takeoff_distance / touch
+    keys, twist, bounds = _schedule(number, build, execution, touch, takeoff.pose, last, sub_actions)
     entry = touch - rng.uniform(0.10, 0.24)
     return _Plan(
         start=start,
-        turning=turning,
+        takeoff=takeoff,
         lean=lean,
         turned=turned,
         twisted=twisted,
         centre=centre,
         touch=touch,
         rise=rise,
-        out=(reach + execution.takeoff_distance - centre[0]) / touch,
+        out=out,
         keys=keys,
         twist=twist,
         bounds=(rng.uniform(-0.08, 0.06), *bounds, entry),
     )
 
 
+def _start(number: DiveNumber, apparatus: str, build: Build, rng: np.random.Generator) -> Start:
+    ahead = 1 if number.direction in (0, 1, 3) else -1
+    armstand = number.group == 6
+    running = ahead == 1 and not armstand and rng.random() < _RUNNING[apparatus]
+    pressed = rng.uniform(0.46, 0.56) if running else rng.uniform(0.34, 0.42)
+    depth = 0.0 if apparatus == "10m" else pressed * float(np.sqrt(build.mass / 60.0))
+    turning = -1 if number.direction in (3, 4) else 1
+    return Start(ahead, turning, armstand, running, HEIGHTS[apparatus], depth)
+
+
+def _jump_off(number: DiveNumber, build: Build, start: Start) -> Jump:
+    """Return the jump before its speed is known."""
+    leaving, pitch, centre = leaving_from_feet(build, start, number.direction)
+    return Jump(build, start, leaving, pitch, centre, np.array([0.0, 1.0]))
+
+
+def _fall_off(number: DiveNumber, build: Build, start: Start, execution: Execution, rng: np.random.Generator) -> Fall:
+    outward, hips, swing = _OUT_OF_ARMSTAND[number.direction or 1]
+    outward = outward + rng.uniform(-2.0, 2.0)
+    speed = 66.0 + rng.uniform(-3.0, 3.0)
+    return Fall(build, start, pose(POSES["armstand"], hip_flexion=hips), outward, speed, swing)
+
+
+# By direction of the dive: degrees that the body leans out, hip flexion, and its speed in degrees / s.
+_OUT_OF_ARMSTAND = {1: (24.0, -6.0, -40.0), 2: (24.0, 14.0, 120.0), 3: (15.0, 14.0, 100.0)}
+
+
+def _left(takeoff: Jump | Fall) -> tuple[Array, Array]:
+    """Return where the mass centre is at the take-off, (3,) m, and how fast, (3,) m/s, as far as that is known."""
+    if isinstance(takeoff, Fall):
+        return takeoff.end()
+    ahead, up = takeoff.centre
+    return takeoff.start.support + np.array([takeoff.start.ahead * ahead, up, 0.0]), np.zeros(3)
+
+
 def _rise(start: Start, build: Build, execution: Execution, rng: np.random.Generator) -> float:
     """Return the speed upwards at the take-off in m/s."""
-    if start.armstand:
-        usual = 0.05
-    elif start.depth:
+    if start.depth:
         usual = rng.normal(1.28, 0.08) + (0.12 if build.sex == "men" else 0.0)
     else:
         usual = rng.normal(0.48 if start.running else 0.40, 0.05)
-    return float(np.sqrt(2 * GRAVITY * max(usual + execution.takeoff_height * (0.3 if start.armstand else 1.0), 0.03)))
+    return float(np.sqrt(2 * GRAVITY * max(usual + execution.takeoff_height, 0.03)))
 
 
 def _fall(drop: float, rise: float) -> tuple[float, float]:
@@ -229,6 +259,15 @@ def _fall(drop: float, rise: float) -> tuple[float, float]:
     seconds = (rise + np.sqrt(rise**2 + 2 * GRAVITY * drop)) / GRAVITY
     touch = round(seconds * RATE) / RATE
     return touch, GRAVITY / 2 * touch - drop / touch
+
+
+def _swinging(plan: _Plan, build: Build) -> _Plan:
+    """Let the trunk swing at the take-off so that the flight's angular momentum is there as the toes leave."""
+    if isinstance(plan.takeoff, Fall):
+        return plan
+    for _ in range(2):  # what swings on into the flight changes its momentum a little
+        plan = replace(plan, takeoff=plan.takeoff.spinning(_flight(plan, build)[1]))
+    return plan
 
 
 _Keys = tuple[tuple[float, Array], ...]
@@ -248,12 +287,12 @@ def _schedule(
     reach = entering("reach" if last[0] == entering("rip", execution)[0] else "straight", execution)
     opened = min(touch - 0.10 + execution.opening, touch - 0.03)
     opening = opened - _opening_time(number, touch)
-    end: _Keys = ((opening, shape), (opened, reach), (touch, last))
+    end: _Keys = ((opening, shape), ((opening + opened) / 2, _unfolding(shape, reach)), (opened, reach), (touch, last))
     if not number.half_twists:
         closed = 0.30 if number.half_somersaults > 1 else 0.36 * touch
         if number.flying:
             closed += 0.22
-        return ((0.0, leaving), (closed, shape), *end), (0.0, 0.0), ()
+        return ((0.0, leaving), (0.55 * closed, _folding(leaving, shape)), (closed, shape), *end), (0.0, 0.0), ()
     side = "twist_right" if number.direction % 2 else "twist_left"
     twisting = with_legs(POSES[side], execution, knees=0.6)
     if len(sub_actions) == 5:
@@ -265,6 +304,16 @@ def _schedule(
     until = begin + _twist_time(number, opening - 0.18 - begin)
     keys = ((0.0, leaving), (begin + 0.08, twisting), (until - 0.05, twisting))
     return (*keys, (min(until + 0.17, opening - 0.01), shape), *end), (begin, until), (until + 0.05,)
+
+
+def _folding(leaving: Array, shape: Array) -> Array:
+    """Half way into the shape: the arms come down straight."""
+    return pose((leaving + shape) / 2, elbow=14, shoulder_flexion=118)
+
+
+def _unfolding(shape: Array, reach: Array) -> Array:
+    """Half way out of the shape: the arms go up a little to the side."""
+    return pose((shape + reach) / 2, elbow=26, shoulder_flexion=118, shoulder_abduction=26)
 
 
 def _shape(number: DiveNumber, build: Build, execution: Execution) -> Array:
@@ -284,31 +333,54 @@ def _twist_time(number: DiveNumber, most: float) -> float:
     return float(min(0.24 + 0.13 * number.half_twists, most))
 
 
-def _turned(build: Build, start: Start, turning: int, pose: Array, somersault: float, twist: float) -> Array:
+def _turned(build: Build, start: Start, pose: Array, somersault: float, twist: float) -> Array:
     """Return the points (P, 3) of one pose from the pelvis, turned as in the world."""
-    rotation = turn_about("z", np.array([-turning * somersault]))[0] @ upright(start)
+    rotation = start.leaning(np.array([somersault]))[0] @ start.upright
     return np.einsum("ij,pj->pi", rotation @ turn_about("y", np.array([twist]))[0], body_points(build, pose[None])[0])
 
 
 def _flight(plan: _Plan, build: Build) -> tuple[_Part, float]:
-    from scipy.interpolate import PchipInterpolator
-
+    """Return the flight, the take-off and the touch included, and its angular momentum in kg m² degrees / s."""
     clock = np.arange(round(plan.touch * RATE) + 1) / RATE
-    times, poses = zip(*plan.keys, strict=True)
-    body = body_points(build, PchipInterpolator(times, np.stack(poses))(clock))
+    body = body_points(build, _poses(plan, clock))
     twist, tilt = _twisting(plan, clock)
-    untwisted = upright(plan.start) @ turn_about("x", tilt) @ turn_about("y", twist)
+    untwisted = plan.start.upright @ turn_about("x", tilt) @ turn_about("y", twist)
     points = np.einsum("nij,npj->npi", untwisted, body)
     slowness = inertia(build, points, _AXIS)
-    turned = np.concatenate([[0.0], np.cumsum((1 / slowness[1:] + 1 / slowness[:-1]) / 2) / RATE])
-    momentum = (plan.turned - plan.lean) / turned[-1]
-    somersault = plan.lean + momentum * turned
-    points = np.einsum("nij,npj->npi", turn_about("z", -plan.turning * somersault), points)
+    swinging = -plan.start.turning * angular_momentum(build, points, 1 / RATE)
+    by_momentum, by_swing = _summed(1 / slowness), _summed(swinging / slowness)
+    momentum = (plan.turned - plan.lean + by_swing[-1]) / by_momentum[-1]
+    somersault = plan.lean + momentum * by_momentum - by_swing
+    points = np.einsum("nij,npj->npi", plan.start.leaning(somersault), points)
     path = plan.centre + np.stack(
         [plan.out * clock, plan.rise * clock - GRAVITY / 2 * clock**2, np.zeros_like(clock)], axis=1
     )
     points += (path - mass_centre(build, points))[:, None]
     return _Part(points, somersault, np.abs(twist)), float(momentum)
+
+
+def _summed(rate: Array) -> Array:
+    """Return the integral (N,) of a rate per s at N instants, 0 at the first."""
+    return np.concatenate([[0.0], np.cumsum((rate[1:] + rate[:-1]) / 2) / RATE])
+
+
+def _poses(plan: _Plan, clock: Array) -> Array:
+    """Return the poses (N, A) of the flight: through its keys, and at first on as the body leaves the board."""
+    from scipy.interpolate import PchipInterpolator
+
+    times, keys = zip(*plan.keys, strict=True)
+    course = PchipInterpolator(times, np.stack(keys))
+    swing = plan.takeoff.rates() - course.derivative()(0.0)
+    room = np.where(swing < 0, keys[0] - LIMITS[:, 0], LIMITS[:, 1] - keys[0])
+    ebb = np.clip(_EBB_ROOM * room / np.maximum(np.abs(swing), 1e-9), 0.015, _EBB)
+    since = clock[:, None]
+    return clamp(course(clock) + swing * since * np.exp(-((since / ebb) ** 2)))
+
+
+_EBB = 0.07
+"""s in which the movement of the take-off ebbs away, where the joint has room for it."""
+_EBB_ROOM = 1.4
+"""Share of the room to a joint's limit that it may take, times √2e: the farthest it goes is swing · ebb / √2e."""
 
 
 def _twisting(plan: _Plan, clock: Array) -> tuple[Array, Array]:
@@ -322,21 +394,9 @@ def _twisting(plan: _Plan, clock: Array) -> tuple[Array, Array]:
     return plan.twisted * smooth, tilt
 
 
-def _carried(plan: _Plan, before: Approach, build: Build, flight: _Part) -> _Part:
-    """Turn the body about the tip as it leaves, so that it flies off with the angular velocity of the flight."""
-    count = len(before.poses)
-    clock = np.arange(-count, 0) / RATE
-    speed = (flight.somersault[1] - flight.somersault[0]) * RATE
-    during = float(np.clip(3 * plan.lean / speed, 0.14, 0.34)) if speed > 0 else 0.2
-    share = np.clip(1 + clock / during, 0.0, 1.0)
-    somersault = plan.lean * share**2 * (3 - 2 * share) + speed * during * (share**3 - share**2)
-    fading = np.clip(-clock / 0.22, 0.0, 1.0)
-    lean = before.lean * fading**2 * (3 - 2 * fading)
-    rotation = turn_about("z", -plan.turning * somersault) @ leaning(lean, plan.start) @ upright(plan.start)
-    points = np.einsum("nij,npj->npi", rotation, body_points(build, before.poses))
-    pinned = standing_at(plan.start, points, before.board)
-    pelvis = np.where(before.carried[:, None], pinned, before.pelvis)
-    return _Part(points + pelvis[:, None], somersault, np.zeros(count))
+def _carried(plan: _Plan, before: Approach, build: Build) -> _Part:
+    points = plan.start.placed(build, before.poses, before.lean) + before.pelvis[:, None]
+    return _Part(points, before.lean, np.zeros(len(points)))
 
 
 def _sinking(plan: _Plan, build: Build, flight: _Part, instants: int) -> _Part:
@@ -347,7 +407,7 @@ def _sinking(plan: _Plan, build: Build, flight: _Part, instants: int) -> _Part:
     path = velocity * (_SLOWING * (1 - np.exp(-clock / _SLOWING)))[:, None]
     turning = (flight.somersault[-1] - flight.somersault[-2]) * RATE * _STILLING * (1 - np.exp(-clock / _STILLING))
     centre = mass_centre(build, end)
-    points = np.einsum("nij,pj->npi", turn_about("z", -plan.turning * turning), end - centre)
+    points = np.einsum("nij,pj->npi", plan.start.leaning(turning), end - centre)
     return _Part(
         points + (centre + path)[:, None],
         flight.somersault[-1] + turning,
@@ -355,7 +415,7 @@ def _sinking(plan: _Plan, build: Build, flight: _Part, instants: int) -> _Part:
     )
 
 
-_SLOWING, _STILLING = 0.32, 0.04
+_SLOWING, _STILLING = 0.5, 0.04
 """s in which the water takes most of the speed, and of the turning."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finediving_pose.synthesis.body import ANGLE, CENTRE_WEIGHTS, POINT, SIDES, Array, Build, body_points
+from finediving_pose.synthesis.body import ANGLE, CENTRE_WEIGHTS, POINT, Array, Build, body_points
 
 _STRETCH = 0.9995
 """The longest way from hip to ankle, in lengths of the leg."""
@@ -54,19 +54,10 @@ def stand(build: Build, poses: Array, stance: Stance, centre: Array, hips: Array
     return legs.bent(pelvis), pelvis
 
 
-def step(build: Build, poses: Array, side: str, toe: Array, foot: Array, pelvis: Array) -> Array:
-    """Return poses (N, A) whose leg on one side ends at `toe` (N, 2), with hips at `pelvis` (N, 2) and an upright trunk.
-
-    Args:
-        build: Whose body.
-        poses: (N, A) degrees.
-        side: ``right`` or ``left``.
-        toe: (N, 2) m.
-        foot: (N,) degrees of the foot from the vertical.
-        pelvis: (N, 2) m.
-    """
-    legs = _Legs(build, poses, Stance(np.zeros(len(poses)), foot, (side,)))
-    return legs.bent(legs.within_reach(pelvis - toe))
+def step(build: Build, poses: Array, stance: Stance, pelvis: Array) -> Array:
+    """Return the poses (N, A) with the legs of a stance bent for hips at `pelvis` (N, 2) m from its toes."""
+    legs = _Legs(build, poses, stance)
+    return legs.bent(legs.within_reach(pelvis))
 
 
 class _Legs:

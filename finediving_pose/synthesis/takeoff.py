@@ -1,0 +1,304 @@
+"""How an athlete leaves the board: the jump from both feet, and the fall out of an armstand.
+
+The mass centre leaves as fast as it flies on, and pose and turning go on into the flight, so that the angular
+momentum of the flight is there already when the toes leave: the trunk swings while the toes still stand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from finediving_pose.synthesis.body import (
+    ANGLE,
+    POINT,
+    POSES,
+    Array,
+    Build,
+    angular_momentum,
+    body_points,
+    mass_centre,
+    pose,
+    turn_about,
+)
+from finediving_pose.synthesis.stance import Stance, stand
+
+RATE = 100.0
+"""Instants a second."""
+
+FLAT = 70.0
+"""Degrees between a flat standing foot and the vertical."""
+
+_WRISTS = [POINT["right_wrist"], POINT["left_wrist"]]
+_PALM = 0.03  # m from the wrist of a hand that stands on the platform down to it
+_EDGE = 0.04  # m from the edge to the toes
+_HANDS = 0.08  # m from the edge to the wrists of an armstand
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a dive begins.
+
+    Attributes:
+        ahead: 1 where the athlete faces the water, −1 where the back is turned to it.
+        turning: 1 where the head of a standing athlete goes out over the water, −1 where it goes back to the board.
+        armstand: On the hands, upside down.
+        running: With an approach and a hurdle; else from a stand.
+        height: Of the board above the water in m.
+        depth: How far the board's tip goes down in the press, in m; 0 for a platform.
+    """
+
+    ahead: int
+    turning: int
+    armstand: bool
+    running: bool
+    height: float
+    depth: float
+
+    @property
+    def support(self) -> Array:
+        """(3,) m, where the toes stand in the end, or the wrists."""
+        if self.armstand:
+            return np.array([-_HANDS, self.height + _PALM, 0.0])
+        return np.array([-_EDGE if self.ahead > 0 else -2.5 * _EDGE, self.height, 0.0])
+
+    @property
+    def upright(self) -> Array:
+        """(3, 3), the rotation from the body frame to the world before anything turns."""
+        heading = turn_about("y", np.array([0.0 if self.ahead > 0 else 180.0]))[0]
+        return turn_about("z", np.array([180.0]))[0] @ heading if self.armstand else heading
+
+    def leaning(self, lean: Array) -> Array:
+        """(N, 3, 3), rotations in the world by `lean` (N,) degrees in the direction of the dive's somersault."""
+        return turn_about("z", -self.turning * lean)
+
+    def placed(self, build: Build, poses: Array, lean: Array) -> Array:
+        """(N, P, 3) m from the pelvis, of poses (N, A) turned as in the world."""
+        return np.einsum("nij,npj->npi", self.leaning(lean) @ self.upright, body_points(build, poses))
+
+
+@dataclass(frozen=True)
+class Bottom:
+    """The press at its deepest.
+
+    Attributes:
+        pose: (A,) degrees; only arms, back and head count.
+        pitch: Degrees that the pelvis leans ahead.
+        foot: Degrees of the feet from the vertical.
+        stretch: Height of the hips above the ankles, in lengths of the leg.
+        drift: m/s at which the mass centre goes ahead.
+    """
+
+    pose: Array
+    pitch: float
+    foot: float
+    stretch: float
+    drift: float = 0.0
+
+
+_UP = pose(shoulder_flexion=165, shoulder_abduction=8, elbow=6)
+_RISE_POWER, _BOARD_POWER = 2.2, 1.8  # of time: how the mass centre and the board come up from the press
+_SLACK = 0.4  # m/s that the flight is faster than the push: the last of it, the toes' own, is too quick for an instant
+_ARMS_END = 0.6  # speed at which the arms come up at the end of the push, against the whole way in the whole time
+_STEP = np.array([-2.0, -1.0, 0.0]) / RATE
+_MOST_SPIN = 380.0  # degrees / s of the pelvis at the take-off
+_MOST_RATE = 800.0  # degrees / s of any joint in the flight's first instant
+
+# By direction of the dive: (pitch of the pelvis, spine flexion, m of the mass centre ahead of the toes) at take-off.
+_LEAVING = {1: (10.0, 10.0, 0.16), 2: (-6.0, -6.0, -0.13), 3: (-4.0, -6.0, 0.10), 4: (12.0, 12.0, -0.11)}
+_LEAVING_FOOT, _LEAVING_STRETCH = 30.0, 0.975
+
+
+_Value = Array | float
+
+
+def leaving_from_feet(build: Build, start: Start, direction: int) -> tuple[Array, float, Array]:
+    """Return how the body leaves the board: pose (A,), pitch in degrees, mass centre (2,) m from the toes.
+
+    Args:
+        build: Whose body.
+        start: How the dive begins.
+        direction: Of the dive: 1 forward, 2 back, 3 reverse, 4 inward.
+    """
+    pitch, spine, ahead = _LEAVING[direction]
+    stance = Stance(np.array([pitch]), np.array([_LEAVING_FOOT]))
+    upper = pose(_UP, spine_flexion=spine, head_pitch=-spine / 2)[None]
+    slant = 1.0  # of the legs, which is known when they stand
+    for _ in range(3):
+        hips = hip_height(build, stance.foot, slant * _LEAVING_STRETCH)
+        poses, pelvis = stand(build, upper, stance, np.array([[ahead, np.nan]]), hips)
+        hip, knee = (poses[0, ANGLE[f"right_{name}"]] for name in ("hip_flexion", "knee"))
+        slant = float(np.cos(np.radians(hip - pitch - knee / 2)))
+    return poses[0], pitch, centre_of(build, poses, stance.pitch, pelvis)[0]
+
+
+def hip_height(build: Build, foot: Array, stretch: Array | float) -> Array:
+    """Return (N,) m from the toes up to the hips, for feet (N,) in degrees and legs stretched to a share."""
+    leg = build.lengths["thigh"] + build.lengths["shin"]
+    return np.asarray(build.lengths["foot"] * np.cos(np.radians(foot)) + stretch * leg)
+
+
+def balanced(build: Build, foot: Array) -> Array:
+    """Return (N,) m from the toes ahead to a mass centre above the middle of the feet; negative."""
+    return np.asarray(-0.5 * build.lengths["foot"] * np.sin(np.radians(foot)))
+
+
+def centre_of(build: Build, poses: Array, pitch: Array, pelvis: Array) -> Array:
+    """Return the mass centre (N, 2) m in the athlete's plane, of hips at `pelvis` (N, 2)."""
+    centre = mass_centre(build, body_points(build, poses))[:, None]
+    return np.asarray(pelvis + np.einsum("nij,nkj->ni", turn_about("z", -pitch), centre)[:, :2])
+
+
+def hermite(ends: tuple[_Value, _Value], slopes: tuple[_Value, _Value], share: Array) -> Array:
+    """Return the cubic between two ends with these slopes per unit of `share` (N,), 0..1."""
+    s = share if np.ndim(ends[0]) == 0 else share[:, None]
+    blend = s**2 * (3 - 2 * s)
+    return np.asarray(
+        ends[0] + (np.asarray(ends[1]) - ends[0]) * blend + slopes[0] * s * (1 - s) ** 2 + slopes[1] * s**2 * (s - 1)
+    )
+
+
+@dataclass(frozen=True)
+class Jump:
+    """The push from both feet, from the bottom of the press to the take-off.
+
+    Attributes:
+        build, start: Who, and how the dive begins.
+        pose: (A,) degrees at take-off.
+        pitch: Degrees that the pelvis leans ahead then.
+        centre: (2,) m in the athlete's plane, from the toes to the mass centre then.
+        velocity: (2,) m/s of the mass centre then.
+        spin: Degrees / s that the pelvis turns ahead then.
+    """
+
+    build: Build
+    start: Start
+    pose: Array
+    pitch: float
+    centre: Array
+    velocity: Array
+    spin: float = 0.0
+
+    @property
+    def bottom(self) -> Bottom:
+        """The press that the push begins in."""
+        if self.start.running:
+            arms = pose(shoulder_flexion=-8, shoulder_abduction=30, spine_flexion=12, elbow=12)
+            return Bottom(arms, 24.0, 52.0 if self.start.depth else 64.0, 0.84 if self.start.depth else 0.76, 0.5)
+        arms = pose(shoulder_flexion=-36, shoulder_abduction=14, spine_flexion=16, head_pitch=-6, elbow=10)
+        return Bottom(arms, 36.0, 50.0 if self.start.ahead < 0 else 60.0, 0.77 if self.start.depth else 0.70)
+
+    @cached_property
+    def lowest(self) -> Array:
+        """(2,) m, the mass centre from the toes at the bottom."""
+        bottom = self.bottom
+        stance = Stance(np.array([bottom.pitch]), np.array([bottom.foot]))
+        ahead = balanced(self.build, stance.foot)
+        hips = hip_height(self.build, stance.foot, bottom.stretch)
+        poses, pelvis = stand(self.build, bottom.pose[None], stance, np.array([[ahead[0], np.nan]]), hips)
+        return centre_of(self.build, poses, stance.pitch, pelvis)[0]
+
+    @property
+    def seconds(self) -> float:
+        """How long the push lasts."""
+        rise = self.centre[1] - self.lowest[1] + self.start.depth
+        return float(_RISE_POWER * rise / (self.velocity[1] - _SLACK))
+
+    def push(self, clock: Array) -> tuple[Array, Array, Array, Array]:
+        """Return poses (N, A), pitch (N,) degrees, pelvis (N, 2) m from the unbent tip, and the board (N,) m down.
+
+        Args:
+            clock: (N,) s, from -`seconds` to the take-off at 0.
+        """
+        bottom, seconds = self.bottom, self.seconds
+        share = np.clip(1.0 + clock / seconds, 0.0, 1.0)
+        upper = hermite((bottom.pose, self.pose), (0.0, _ARMS_END * (self.pose - bottom.pose)), share)
+        foot = bottom.foot + (_LEAVING_FOOT - bottom.foot) * share**_RISE_POWER
+        pitch = hermite((bottom.pitch, self.pitch), (0.0, self.spin * seconds), share)
+        slopes = bottom.drift * seconds, self.velocity[0] * seconds
+        ahead = hermite((self.lowest[0], self.centre[0]), slopes, share)
+        rise = self.centre[1] - self.lowest[1] + self.start.depth
+        board = self.start.depth * (1 - share**_BOARD_POWER)
+        height = self.lowest[1] - self.start.depth + rise * share**_RISE_POWER + board
+        stance = Stance(pitch, foot)
+        poses, pelvis = stand(self.build, upper, stance, np.stack([ahead, height], axis=1), np.zeros(len(clock)))
+        return poses, pitch, pelvis - board[:, None] * (0.0, 1.0), board
+
+    def momentum(self) -> float:
+        """Return the angular momentum at take-off in the dive's direction, kg m² degrees / s."""
+        poses, pitch, _, _ = self.push(_STEP)
+        points = self.start.placed(self.build, poses, self.start.ahead * self.start.turning * pitch)
+        return float(-self.start.turning * angular_momentum(self.build, points, 1 / RATE)[-1])
+
+    def spinning(self, momentum: float) -> Jump:
+        """Return the push that ends with an angular momentum, or as near to it as a trunk can turn."""
+        none, some = (replace(self, spin=spin).momentum() for spin in (0.0, 100.0))
+        spin = 100.0 * (momentum - none) / (some - none)
+        return replace(self, spin=float(np.clip(spin, -_MOST_SPIN, _MOST_SPIN)))
+
+    def rates(self) -> Array:
+        """Return how fast (A,) the joints move at take-off, in degrees / s."""
+        poses = self.push(_STEP)[0]
+        return np.clip((poses[-1] - poses[-2]) * RATE, -_MOST_RATE, _MOST_RATE)
+
+
+@dataclass(frozen=True)
+class Fall:
+    """The fall out of an armstand, straight and stiff about the hands, with a swing of the legs in the end.
+
+    Attributes:
+        build, start: Who, and how the dive begins.
+        pose: (A,) degrees at the take-off.
+        outward: Degrees that the body leans out over the water then.
+        speed: Degrees / s that it falls then.
+        swing: Degrees / s that the hips bend then.
+    """
+
+    build: Build
+    start: Start
+    pose: Array
+    outward: float
+    speed: float
+    swing: float
+
+    @property
+    def seconds(self) -> float:
+        """How long the fall lasts."""
+        return float(_FALL_POWER * self.outward / self.speed)
+
+    def fall(self, clock: Array) -> tuple[Array, Array, Array]:
+        """Return poses (N, A), lean (N,) degrees in the dive's direction, and pelvis (N, 3) m in the world.
+
+        Args:
+            clock: (N,) s, the take-off at 0; the armstand is held before the fall.
+        """
+        poses = np.repeat(self.pose[None], len(clock), axis=0)
+        share = np.clip(1.0 + clock / _SWING_SECONDS, 0.0, 1.0)
+        for side in ("right", "left"):
+            column = ANGLE[f"{side}_hip_flexion"]
+            ends = POSES["armstand"][column], self.pose[column]
+            poses[:, column] = hermite(ends, (0.0, self.swing * _SWING_SECONDS), share)
+        share = np.clip(1.0 + clock / self.seconds, 0.0, 1.0)
+        lean = self.start.turning * self.outward * share**_FALL_POWER
+        return poses, lean, self.pinned(poses, lean)
+
+    def pinned(self, poses: Array, lean: Array) -> Array:
+        """Return the pelvis (N, 3) m in the world of poses (N, A) that lean (N,) degrees about the hands."""
+        return self.start.support - self.start.placed(self.build, poses, lean)[:, _WRISTS].mean(axis=1)
+
+    def end(self) -> tuple[Array, Array]:
+        """Return where the mass centre is at the take-off, (3,) m, and its velocity, (3,) m/s."""
+        poses, lean, pelvis = self.fall(_STEP)
+        centre = mass_centre(self.build, self.start.placed(self.build, poses, lean)) + pelvis
+        return centre[-1], (1.5 * centre[-1] - 2.0 * centre[-2] + 0.5 * centre[-3]) * RATE
+
+    def rates(self) -> Array:
+        """Return how fast (A,) the joints move at the take-off, in degrees / s."""
+        poses = self.fall(_STEP)[0]
+        return np.asarray((poses[-1] - poses[-2]) * RATE)
+
+
+_FALL_POWER = 2.4  # of time
+_SWING_SECONDS = 0.30
