@@ -22,6 +22,7 @@ from finediving_pose.synthesis.takeoff import (
     centre_of,
     hermite,
     hip_height,
+    stood,
 )
 
 GRAVITY = 9.81
@@ -103,7 +104,7 @@ def _press(takeoff: Jump, still: Array, tempo: float) -> _Piece:
 
 _WALK_SPEED = 0.85  # m/s, kept through the hurdle
 _STEP_SECONDS = 0.50
-_STEPS = 4
+_STEPS = 3
 _CLEARANCE = 0.06  # m that the swinging foot is lifted
 _HURDLE_SECONDS = 0.44  # from the last foot's contact to where it leaves the board
 _HOP_SECONDS = {True: 0.56, False: 0.36}  # in the air, by whether it is a springboard
@@ -126,8 +127,8 @@ class _End:
 def _run_up(takeoff: Jump, tempo: float) -> list[_Piece]:
     """Walk, hop from the left foot onto the tip with both feet, and press."""
     build, springboard = takeoff.build, takeoff.start.depth > 0
-    landed = _stood(build, _LANDING, 6.0, 40.0, 0.985, -0.20)
-    left = _stood(build, _KNEE_UP, 2.0, 26.0, 0.985, 0.06, ("left",))
+    landed = _End(*stood(build, _LANDING, 6.0, 40.0, 0.965, -0.20))
+    left = _End(*stood(build, _KNEE_UP, 2.0, 26.0, 0.975, 0.06, ("left",)))
     seconds = _HOP_SECONDS[springboard]
     rise = (landed.centre[1] - left.centre[1]) / seconds + GRAVITY / 2 * seconds
     toe = landed.centre[0] - _WALK_SPEED * seconds - left.centre[0]
@@ -135,21 +136,6 @@ def _run_up(takeoff: Jump, tempo: float) -> list[_Piece]:
     hurdle = _hurdle(build, left, rise, toe)
     hop = _hop(build, left, landed, rise, toe, seconds)
     return [_walk(build, hurdle, toe, tempo), hurdle, hop, pressed]
-
-
-def _stood(
-    build: Build,
-    upper: Array,
-    pitch: float,
-    foot: float,
-    stretch: float,
-    ahead: float,
-    sides: tuple[str, ...] = ("right", "left"),
-) -> _End:
-    stance = Stance(np.array([pitch]), np.array([foot]), sides)
-    hips = hip_height(build, stance.foot, stretch)
-    poses, pelvis = stand(build, upper[None], stance, np.array([[ahead, np.nan]]), hips)
-    return _End(poses[0], centre_of(build, poses, stance.pitch, pelvis)[0])
 
 
 def _landing(takeoff: Jump, landed: _End, speed: float) -> _Piece:

@@ -285,7 +285,7 @@ def body_points(build: Build, poses: Array) -> Array:
 def mass_centre(build: Build, points: Array) -> Array:
     """Return the centre of mass (..., 3) of points (..., P, 3), in their unit and frame."""
     del build  # all builds share the segments' relative masses
-    return np.einsum("p,...pi->...i", CENTRE_WEIGHTS, points)
+    return np.asarray(CENTRE_WEIGHTS @ points)
 
 
 def inertia(build: Build, points: Array, axis: Array) -> Array:
@@ -296,7 +296,7 @@ def inertia(build: Build, points: Array, axis: Array) -> Array:
         points: (..., P, 3) m.
         axis: (3,) direction of the axis, through the centre of mass.
     """
-    masses = np.einsum("mp,...pi->...mi", _ROD_POINTS, points)
+    masses = _ROD_POINTS @ points
     arms = masses - mass_centre(build, points)[..., None, :]
     along = arms @ (np.asarray(axis, np.float64) / np.linalg.norm(axis))
     return build.mass * ((arms**2).sum(-1) - along**2) @ _ROD_MASSES
@@ -310,7 +310,7 @@ def angular_momentum(build: Build, points: Array, seconds: float) -> Array:
         points: (T, P, 3) m.
         seconds: From one instant to the next.
     """
-    arms = np.einsum("mp,tpi->tmi", _ROD_POINTS, points - mass_centre(build, points)[:, None])
+    arms = _ROD_POINTS @ (points - mass_centre(build, points)[:, None])
     moving = np.gradient(arms, seconds, axis=0)
     turning = arms[..., 0] * moving[..., 1] - arms[..., 1] * moving[..., 0]
     return np.degrees(build.mass * turning @ _ROD_MASSES)
@@ -322,7 +322,7 @@ def turn_about(axis: str, degrees: Array) -> Array:
     cos, sin = np.cos(radians), np.sin(radians)
     first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
     matrices = np.zeros((len(radians), 3, 3))
-    matrices[:, range(3), range(3)] = 1.0
+    matrices[:, 3 - first - second, 3 - first - second] = 1.0
     matrices[:, first, first] = matrices[:, second, second] = cos
     matrices[:, first, second], matrices[:, second, first] = -sin, sin
     return matrices

@@ -31,7 +31,7 @@ from finediving_pose.synthesis.body import (
 )
 from finediving_pose.synthesis.execution import Execution
 from finediving_pose.synthesis.poses import entering, folded, with_legs
-from finediving_pose.synthesis.takeoff import RATE, Fall, Jump, Start, leaving_from_feet
+from finediving_pose.synthesis.takeoff import RATE, Fall, Jump, Start, turned_by
 
 FPS = 25.0
 SUBSTEPS = 4
@@ -175,7 +175,11 @@ def _plan(
     sub_actions: tuple[int, ...],
 ) -> _Plan:
     start = _start(number, apparatus, build, rng)
-    takeoff = _fall_off(number, build, start, execution, rng) if start.armstand else _jump_off(number, build, start)
+    takeoff = (
+        _fall_off(number, build, start, execution, rng)
+        if start.armstand
+        else Jump.draft(build, start, number.direction)
+    )
     lean = start.turning * (takeoff.outward if isinstance(takeoff, Fall) else start.ahead * takeoff.pitch)
     centre, velocity = _left(takeoff)
     turned = 180.0 * number.half_somersaults + execution.over_rotation
@@ -187,7 +191,7 @@ def _plan(
     rise = velocity[1] + execution.takeoff_height if start.armstand else _rise(start, build, execution, rng)
     touch, rise = _fall(centre[1] - below, rise)
     if isinstance(takeoff, Jump):
-        reach = {"1m": 1.4, "3m": 1.5, "10m": 1.6}[apparatus] + 0.2 * start.running + rng.normal(0.0, 0.06)
+        reach = {"1m": 1.4, "3m": 1.6, "10m": 2.1}[apparatus] + 0.1 * start.running + rng.normal(0.0, 0.06)
         out = (reach + execution.takeoff_distance - centre[0]) / touch
         takeoff = replace(takeoff, velocity=np.array([start.ahead * out, rise]))
     else:
@@ -220,21 +224,14 @@ def _start(number: DiveNumber, apparatus: str, build: Build, rng: np.random.Gene
     return Start(ahead, turning, armstand, running, HEIGHTS[apparatus], depth)
 
 
-def _jump_off(number: DiveNumber, build: Build, start: Start) -> Jump:
-    """Return the jump before its speed is known."""
-    leaving, pitch, centre = leaving_from_feet(build, start, number.direction)
-    return Jump(build, start, leaving, pitch, centre, np.array([0.0, 1.0]))
-
-
 def _fall_off(number: DiveNumber, build: Build, start: Start, execution: Execution, rng: np.random.Generator) -> Fall:
-    outward, hips, swing = _OUT_OF_ARMSTAND[number.direction or 1]
-    outward = outward + rng.uniform(-2.0, 2.0)
-    speed = 66.0 + rng.uniform(-3.0, 3.0)
+    outward, speed, hips, swing = _OUT_OF_ARMSTAND[number.direction or 1]
+    outward, speed = outward + rng.uniform(-2.0, 2.0), speed + rng.uniform(-3.0, 3.0)
     return Fall(build, start, pose(POSES["armstand"], hip_flexion=hips), outward, speed, swing)
 
 
-# By direction of the dive: degrees that the body leans out, hip flexion, and its speed in degrees / s.
-_OUT_OF_ARMSTAND = {1: (24.0, -6.0, -40.0), 2: (24.0, 14.0, 120.0), 3: (15.0, 14.0, 100.0)}
+# By direction of the dive: degrees that the body leans out, degrees / s that it falls, hip flexion, and its speed.
+_OUT_OF_ARMSTAND = {1: (24.0, 66.0, -6.0, -40.0), 2: (24.0, 66.0, 14.0, 120.0), 3: (20.0, 84.0, 14.0, 100.0)}
 
 
 def _left(takeoff: Jump | Fall) -> tuple[Array, Array]:
@@ -265,8 +262,9 @@ def _swinging(plan: _Plan, build: Build) -> _Plan:
     """Let the trunk swing at the take-off so that the flight's angular momentum is there as the toes leave."""
     if isinstance(plan.takeoff, Fall):
         return plan
+    still = plan.takeoff
     for _ in range(2):  # what swings on into the flight changes its momentum a little
-        plan = replace(plan, takeoff=plan.takeoff.spinning(_flight(plan, build)[1]))
+        plan = replace(plan, takeoff=still.spinning(_flight(plan, build)[1]))
     return plan
 
 
@@ -287,23 +285,40 @@ def _schedule(
     reach = entering("reach" if last[0] == entering("rip", execution)[0] else "straight", execution)
     opened = min(touch - 0.10 + execution.opening, touch - 0.03)
     opening = opened - _opening_time(number, touch)
-    end: _Keys = ((opening, shape), ((opening + opened) / 2, _unfolding(shape, reach)), (opened, reach), (touch, last))
-    if not number.half_twists:
-        closed = 0.30 if number.half_somersaults > 1 else 0.36 * touch
-        if number.flying:
-            closed += 0.22
-        return ((0.0, leaving), (0.55 * closed, _folding(leaving, shape)), (closed, shape), *end), (0.0, 0.0), ()
-    side = "twist_right" if number.direction % 2 else "twist_left"
-    twisting = with_legs(POSES[side], execution, knees=0.6)
-    if len(sub_actions) == 5:
-        begin = 0.46
-        until = begin + _twist_time(number, opening - 0.16 - begin)
-        keys: _Keys = ((0.0, leaving), (0.26, shape), (0.36, shape), (begin + 0.06, twisting), (until - 0.05, twisting))
-        return (*keys, (min(until + 0.15, opening - 0.01), shape), *end), (begin, until), (begin - 0.03, until + 0.04)
-    begin = 0.10
-    until = begin + _twist_time(number, opening - 0.18 - begin)
-    keys = ((0.0, leaving), (begin + 0.08, twisting), (until - 0.05, twisting))
-    return (*keys, (min(until + 0.17, opening - 0.01), shape), *end), (begin, until), (until + 0.05,)
+    keys: _Keys
+    if number.half_twists:
+        before, begin, parts = _before_twist(number, leaving, shape, len(sub_actions) == 5)
+        until = begin + min(_TWIST_TIME[0] + _TWIST_TIME[1] * number.half_twists, opened - 0.40 - begin)
+        opening = max(opening, until + 0.16)
+        twisting = with_legs(POSES["twist_right" if number.direction % 2 else "twist_left"], execution, knees=0.6)
+        keys = (*before, (begin + 0.08, twisting), (until - 0.05, twisting), (until + 0.15, shape))
+        twist, bounds = (begin, until), (*parts, until + 0.04)
+    else:
+        closed = (0.30 if number.half_somersaults > 1 else 0.36 * touch) + 0.22 * number.flying
+        keys = (0.0, leaving), (0.55 * closed, _folding(leaving, shape)), (closed, shape)
+        twist, bounds = (0.0, 0.0), ()
+    end = ((opening + opened) / 2, _unfolding(shape, reach)), (opened, reach), (touch, last)
+    return (*keys, (opening, shape), *end), twist, bounds
+
+
+_TWIST_TIME = 0.24, 0.13
+"""s that a twist takes, and for each half of it, where the flight has the time."""
+
+
+def _before_twist(
+    number: DiveNumber, leaving: Array, shape: Array, somersault_first: bool
+) -> tuple[_Keys, float, tuple[float, ...]]:
+    """Return the poses until the twist begins, when it does, and the bound of the part of flight before it, if any."""
+    if not somersault_first:
+        return ((0.0, leaving),), 0.14, ()
+    begin = 0.46 if number.half_twists < 5 else 0.38
+    keys = (
+        (0.0, leaving),
+        (0.5 * (begin - 0.18), _folding(leaving, shape)),
+        (begin - 0.18, shape),
+        (begin - 0.10, shape),
+    )
+    return keys, begin, (begin - 0.03,)
 
 
 def _folding(leaving: Array, shape: Array) -> Array:
@@ -329,14 +344,10 @@ def _opening_time(number: DiveNumber, touch: float) -> float:
     return least + spare * touch * (0.4 if number.half_twists else 1.0)
 
 
-def _twist_time(number: DiveNumber, most: float) -> float:
-    return float(min(0.24 + 0.13 * number.half_twists, most))
-
-
 def _turned(build: Build, start: Start, pose: Array, somersault: float, twist: float) -> Array:
     """Return the points (P, 3) of one pose from the pelvis, turned as in the world."""
-    rotation = start.leaning(np.array([somersault]))[0] @ start.upright
-    return np.einsum("ij,pj->pi", rotation @ turn_about("y", np.array([twist]))[0], body_points(build, pose[None])[0])
+    rotation = start.leaning(np.array([somersault])) @ start.upright @ turn_about("y", np.array([twist]))
+    return np.asarray(turned_by(rotation, body_points(build, pose[None]))[0])
 
 
 def _flight(plan: _Plan, build: Build) -> tuple[_Part, float]:
@@ -345,13 +356,13 @@ def _flight(plan: _Plan, build: Build) -> tuple[_Part, float]:
     body = body_points(build, _poses(plan, clock))
     twist, tilt = _twisting(plan, clock)
     untwisted = plan.start.upright @ turn_about("x", tilt) @ turn_about("y", twist)
-    points = np.einsum("nij,npj->npi", untwisted, body)
+    points = turned_by(untwisted, body)
     slowness = inertia(build, points, _AXIS)
     swinging = -plan.start.turning * angular_momentum(build, points, 1 / RATE)
     by_momentum, by_swing = _summed(1 / slowness), _summed(swinging / slowness)
     momentum = (plan.turned - plan.lean + by_swing[-1]) / by_momentum[-1]
     somersault = plan.lean + momentum * by_momentum - by_swing
-    points = np.einsum("nij,npj->npi", plan.start.leaning(somersault), points)
+    points = turned_by(plan.start.leaning(somersault), points)
     path = plan.centre + np.stack(
         [plan.out * clock, plan.rise * clock - GRAVITY / 2 * clock**2, np.zeros_like(clock)], axis=1
     )
@@ -370,9 +381,9 @@ def _poses(plan: _Plan, clock: Array) -> Array:
 
     times, keys = zip(*plan.keys, strict=True)
     course = PchipInterpolator(times, np.stack(keys))
-    swing = plan.takeoff.rates() - course.derivative()(0.0)
+    swing = plan.takeoff.rates - course.derivative()(0.0)
     room = np.where(swing < 0, keys[0] - LIMITS[:, 0], LIMITS[:, 1] - keys[0])
-    ebb = np.clip(_EBB_ROOM * room / np.maximum(np.abs(swing), 1e-9), 0.015, _EBB)
+    ebb = np.clip(_EBB_ROOM * room / np.maximum(np.abs(swing), 1e-9), 0.03, _EBB)
     since = clock[:, None]
     return clamp(course(clock) + swing * since * np.exp(-((since / ebb) ** 2)))
 
@@ -389,9 +400,14 @@ def _twisting(plan: _Plan, clock: Array) -> tuple[Array, Array]:
     if until <= begin:
         return np.zeros_like(clock), np.zeros_like(clock)
     share = np.clip((clock - begin) / (until - begin), 0.0, 1.0)
-    smooth = share**3 * (10 - 15 * share + 6 * share**2)
+    ramp = np.clip(np.minimum(share, 1 - share) / _TWIST_RAMP, 0.0, 1.0)
+    turned = _summed(ramp**2 * (3 - 2 * ramp))
     tilt = _TWIST_TILT * np.sin(np.pi * share) ** 2 * np.sign(plan.twisted)
-    return plan.twisted * smooth, tilt
+    return plan.twisted * turned / turned[-1], tilt
+
+
+_TWIST_RAMP = 0.3
+"""Share of the twist in which it gets going, and stops."""
 
 
 def _carried(plan: _Plan, before: Approach, build: Build) -> _Part:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from finediving_pose.synthesis.body import ANGLE, POINT, POSES, Array, Build, body_points, clamp, pose
+from finediving_pose.synthesis.body import (
+    ANGLE,
+    POINT,
+    POSES,
+    Array,
+    Build,
+    body_points,
+    clamp,
+    clavicle,
+    pose,
+    turn_about,
+)
 from finediving_pose.synthesis.execution import Execution
 
 _HOLD = {"tuck": (0.15, 0.55), "pike": (0.0, 0.8)}
 """Where the hands may hold, from knee to ankle."""
-_ARM_ANGLES = ("shoulder_flexion", "shoulder_abduction", "shoulder_rotation", "elbow")
 _ENTRY_KNEES = 0.6  # share of the knees' fault that is left at the entry, when everybody tries to be straight
 
 
@@ -45,27 +55,51 @@ def entering(base: str, execution: Execution) -> Array:
 
 
 def _holding(build: Build, folded_pose: Array, hold: tuple[float, float]) -> Array:
-    """Move the arms, alike on both sides, until the wrists are at the shins."""
-    from scipy.optimize import least_squares
+    """Bend the arms, alike on both sides, until the wrists are at the shins."""
+    points = body_points(build, folded_pose[None])[0]
+    thorax, knee, ankle = (points[POINT[name]] for name in ("thorax", "right_knee", "right_ankle"))
+    chest = turn_about("z", np.array([-folded_pose[ANGLE["spine_flexion"]]]))
+    places = knee + np.linspace(*hold, 9)[:, None] * (ankle - knee) + _BESIDE * build.girth
+    made, upper = folded_pose, chest[:, :, 1]
+    for _ in range(_CLAVICLE_ITERATIONS):
+        shoulder = thorax + clavicle(build, chest, upper, 1)[0]
+        elbow, wrist = _two_links(build, shoulder, places, chest[0] @ _ELBOWS_OUT)
+        upper = (shoulder - elbow)[None] / build.lengths["upper_arm"]
+        made = pose(made, **_arm_angles(chest[0].T @ (elbow - shoulder), chest[0].T @ (wrist - elbow)))
+    return clamp(made)
 
-    columns = np.array([[ANGLE[f"{side}_{name}"] for side in ("right", "left")] for name in _ARM_ANGLES])
-    wrist, elbow, knee, ankle = (POINT[f"right_{name}"] for name in ("wrist", "elbow", "knee", "ankle"))
-    outward = np.array([0.0, 0.0, 0.045 * build.girth])
-    start = folded_pose[columns[:, 0]]
 
-    def posed(angles: Array) -> Array:
-        made = folded_pose.copy()
-        made[columns] = angles[:, None]
-        return made
+_BESIDE = np.array([0.0, 0.0, 0.045])  # m from the middle of a shin to the hand beside it
+_ELBOWS_OUT = np.array([-0.3, -0.8, 0.8])  # where the elbows point, in the chest's frame
+_EASY = 0.86  # of the arm's length is the distance at which it likes to hold
+_CLAVICLE_ITERATIONS = 4  # the shoulder rises with the arm, which moves the arm
 
-    def miss(unknown: Array) -> Array:
-        points = body_points(build, posed(unknown[:-1])[None])[0]
-        shin = points[knee] + unknown[-1] * (points[ankle] - points[knee]) + outward
-        spread = points[elbow, 2] - points[wrist, 2] - 0.05  # elbows a little out
-        return np.concatenate([points[wrist] - shin, [0.2 * spread], 3e-4 * (unknown[:-1] - start)])
 
-    low, high = np.array([-60.0, -10.0, -60.0, 0.0, hold[0]]), np.array([150.0, 60.0, 90.0, 115.0, hold[1]])
-    first = np.clip([*start, sum(hold) / 2], low + 1e-3, high - 1e-3)
-    scale = [30.0, 20.0, 30.0, 30.0, 0.3]
-    solved = least_squares(miss, first, bounds=(low, high), x_scale=scale, max_nfev=15)
-    return clamp(posed(solved.x[:-1]))
+def _two_links(build: Build, shoulder: Array, places: Array, out: Array) -> tuple[Array, Array]:
+    """Return elbow and wrist (3,) for the place of (N, 3) that is held most easily, the elbow pointing `out` (3,)."""
+    upper, fore = build.lengths["upper_arm"], build.lengths["forearm"]
+    far = np.linalg.norm(places - shoulder, axis=1)
+    chosen = np.abs(far - _EASY * (upper + fore)).argmin()
+    way = (places[chosen] - shoulder) / far[chosen]
+    reach = min(far[chosen], _STRETCHED * (upper + fore))
+    along = (upper**2 - fore**2 + reach**2) / (2 * reach)
+    across = out - (out @ way) * way
+    elbow = shoulder + along * way + np.sqrt(upper**2 - along**2) * across / np.linalg.norm(across)
+    return elbow, shoulder + reach * way
+
+
+_STRETCHED = 0.998
+
+
+def _arm_angles(upper: Array, fore: Array) -> dict[str, float]:
+    """Return the angles of a right arm from its two links (3,) in the chest's frame."""
+    ahead, up, outward = upper / np.linalg.norm(upper)
+    flexion, abduction = np.degrees(np.arctan2(ahead, -up)), np.degrees(np.arcsin(outward))
+    turned = turn_about("z", np.array([flexion])) @ turn_about("x", np.array([-abduction]))
+    inner, along, across = turned[0].T @ fore / np.linalg.norm(fore)
+    return {
+        "shoulder_flexion": flexion,
+        "shoulder_abduction": abduction,
+        "shoulder_rotation": np.degrees(np.arctan2(-across, inner)),
+        "elbow": np.degrees(np.arccos(np.clip(-along, -1.0, 1.0))),
+    }

@@ -13,7 +13,7 @@ from finediving_pose.synthesis.body import ANGLE, CENTRE_WEIGHTS, POINT, Array, 
 
 _STRETCH = 0.9995
 """The longest way from hip to ankle, in lengths of the leg."""
-_ITERATIONS = 12
+_ITERATIONS = 9
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class _Legs:
         standing = [POINT[f"{side}_{name}"] for side in stance.sides for name in ("knee", "ankle", "toe")]
         weights = CENTRE_WEIGHTS.copy()
         weights[standing] = 0.0
-        self._rest = _pitched(np.einsum("p,npi->ni", weights, body_points(build, poses))[:, :2], stance.pitch)
+        self._rest = _pitched((weights @ body_points(build, poses))[:, :2], stance.pitch)
         self._weights = len(stance.sides) * CENTRE_WEIGHTS[standing[:3]]
 
     def centre(self, pelvis: Array) -> Array:
@@ -83,7 +83,7 @@ class _Legs:
     def within_reach(self, pelvis: Array) -> Array:
         """Bring hips that are too far from the ankles nearer."""
         way = pelvis - self._ankle
-        length = np.linalg.norm(way, axis=1, keepdims=True)
+        length = np.hypot(way[:, 0], way[:, 1])[:, None]
         most = _STRETCH * (self._thigh + self._shin)
         return np.asarray(self._ankle + way * np.minimum(1.0, most / length))
 
@@ -101,7 +101,7 @@ class _Legs:
     def _bend(self, pelvis: Array) -> tuple[Array, Array]:
         """Return how far thigh and shin point ahead of straight down, (N,) radians each."""
         way = self._ankle - pelvis
-        length = np.linalg.norm(way, axis=1)
+        length = np.hypot(way[:, 0], way[:, 1])
         towards = np.arctan2(way[:, 0], -way[:, 1])
         square = self._thigh**2 - self._shin**2
         at_hip = np.arccos(np.clip((length**2 + square) / (2 * self._thigh * length), -1.0, 1.0))

@@ -37,6 +37,11 @@ _EDGE = 0.04  # m from the edge to the toes
 _HANDS = 0.08  # m from the edge to the wrists of an armstand
 
 
+def turned_by(rotations: Array, points: Array) -> Array:
+    """Return points (N, P, 3) turned by rotations (N, 3, 3)."""
+    return np.asarray(points @ np.swapaxes(rotations, 1, 2))
+
+
 @dataclass(frozen=True)
 class Start:
     """How a dive begins.
@@ -76,7 +81,7 @@ class Start:
 
     def placed(self, build: Build, poses: Array, lean: Array) -> Array:
         """(N, P, 3) m from the pelvis, of poses (N, A) turned as in the world."""
-        return np.einsum("nij,npj->npi", self.leaning(lean) @ self.upright, body_points(build, poses))
+        return turned_by(self.leaning(lean) @ self.upright, body_points(build, poses))
 
 
 @dataclass(frozen=True)
@@ -111,27 +116,32 @@ _LEAVING = {1: (10.0, 10.0, 0.16), 2: (-6.0, -6.0, -0.13), 3: (-4.0, -6.0, 0.10)
 _LEAVING_FOOT, _LEAVING_STRETCH = 30.0, 0.975
 
 
-_Value = Array | float
-
-
-def leaving_from_feet(build: Build, start: Start, direction: int) -> tuple[Array, float, Array]:
-    """Return how the body leaves the board: pose (A,), pitch in degrees, mass centre (2,) m from the toes.
+def stood(
+    build: Build,
+    upper: Array,
+    pitch: float,
+    foot: float,
+    stretch: float,
+    ahead: float,
+    sides: tuple[str, ...] = ("right", "left"),
+) -> tuple[Array, Array]:
+    """Stand once: return the pose (A,), and the mass centre (2,) m from the toes.
 
     Args:
         build: Whose body.
-        start: How the dive begins.
-        direction: Of the dive: 1 forward, 2 back, 3 reverse, 4 inward.
+        upper: (A,) degrees of what does not stand.
+        pitch, foot, sides: As in :class:`~finediving_pose.synthesis.stance.Stance`.
+        stretch: From ankle to hip, in lengths of the leg.
+        ahead: m from the toes to the mass centre.
     """
-    pitch, spine, ahead = _LEAVING[direction]
-    stance = Stance(np.array([pitch]), np.array([_LEAVING_FOOT]))
-    upper = pose(_UP, spine_flexion=spine, head_pitch=-spine / 2)[None]
+    stance = Stance(np.array([pitch]), np.array([foot]), sides)
     slant = 1.0  # of the legs, which is known when they stand
     for _ in range(3):
-        hips = hip_height(build, stance.foot, slant * _LEAVING_STRETCH)
-        poses, pelvis = stand(build, upper, stance, np.array([[ahead, np.nan]]), hips)
-        hip, knee = (poses[0, ANGLE[f"right_{name}"]] for name in ("hip_flexion", "knee"))
+        hips = hip_height(build, stance.foot, slant * stretch)
+        poses, pelvis = stand(build, upper[None], stance, np.array([[ahead, np.nan]]), hips)
+        hip, knee = (poses[0, ANGLE[f"{sides[0]}_{name}"]] for name in ("hip_flexion", "knee"))
         slant = float(np.cos(np.radians(hip - pitch - knee / 2)))
-    return poses[0], pitch, centre_of(build, poses, stance.pitch, pelvis)[0]
+    return poses[0], centre_of(build, poses, stance.pitch, pelvis)[0]
 
 
 def hip_height(build: Build, foot: Array, stretch: Array | float) -> Array:
@@ -151,6 +161,9 @@ def centre_of(build: Build, poses: Array, pitch: Array, pelvis: Array) -> Array:
     return np.asarray(pelvis + np.einsum("nij,nkj->ni", turn_about("z", -pitch), centre)[:, :2])
 
 
+_Value = Array | float
+
+
 def hermite(ends: tuple[_Value, _Value], slopes: tuple[_Value, _Value], share: Array) -> Array:
     """Return the cubic between two ends with these slopes per unit of `share` (N,), 0..1."""
     s = share if np.ndim(ends[0]) == 0 else share[:, None]
@@ -158,6 +171,16 @@ def hermite(ends: tuple[_Value, _Value], slopes: tuple[_Value, _Value], share: A
     return np.asarray(
         ends[0] + (np.asarray(ends[1]) - ends[0]) * blend + slopes[0] * s * (1 - s) ** 2 + slopes[1] * s**2 * (s - 1)
     )
+
+
+def press(start: Start) -> Bottom:
+    """Return the press that a push begins in."""
+    springboard = start.depth > 0
+    if start.running:
+        arms = pose(shoulder_flexion=-8, shoulder_abduction=30, spine_flexion=12, elbow=12)
+        return Bottom(arms, 24.0, 52.0 if springboard else 64.0, 0.84 if springboard else 0.76, 0.5)
+    arms = pose(shoulder_flexion=-36, shoulder_abduction=14, spine_flexion=16, head_pitch=-6, elbow=10)
+    return Bottom(arms, 36.0, 50.0 if start.ahead < 0 else 60.0, 0.77 if springboard else 0.70)
 
 
 @dataclass(frozen=True)
@@ -170,7 +193,9 @@ class Jump:
         pitch: Degrees that the pelvis leans ahead then.
         centre: (2,) m in the athlete's plane, from the toes to the mass centre then.
         velocity: (2,) m/s of the mass centre then.
-        spin: Degrees / s that the pelvis turns ahead then.
+        bottom: The press.
+        lowest: (2,) m, from the toes to the mass centre at the bottom.
+        spin: Degrees / s that the pelvis turns ahead at the take-off.
     """
 
     build: Build
@@ -179,26 +204,20 @@ class Jump:
     pitch: float
     centre: Array
     velocity: Array
+    bottom: Bottom
+    lowest: Array
     spin: float = 0.0
 
-    @property
-    def bottom(self) -> Bottom:
-        """The press that the push begins in."""
-        if self.start.running:
-            arms = pose(shoulder_flexion=-8, shoulder_abduction=30, spine_flexion=12, elbow=12)
-            return Bottom(arms, 24.0, 52.0 if self.start.depth else 64.0, 0.84 if self.start.depth else 0.76, 0.5)
-        arms = pose(shoulder_flexion=-36, shoulder_abduction=14, spine_flexion=16, head_pitch=-6, elbow=10)
-        return Bottom(arms, 36.0, 50.0 if self.start.ahead < 0 else 60.0, 0.77 if self.start.depth else 0.70)
-
-    @cached_property
-    def lowest(self) -> Array:
-        """(2,) m, the mass centre from the toes at the bottom."""
-        bottom = self.bottom
-        stance = Stance(np.array([bottom.pitch]), np.array([bottom.foot]))
-        ahead = balanced(self.build, stance.foot)
-        hips = hip_height(self.build, stance.foot, bottom.stretch)
-        poses, pelvis = stand(self.build, bottom.pose[None], stance, np.array([[ahead[0], np.nan]]), hips)
-        return centre_of(self.build, poses, stance.pitch, pelvis)[0]
+    @classmethod
+    def draft(cls, build: Build, start: Start, direction: int) -> Jump:
+        """Return the jump for a dive of this direction (1 forward to 4 inward), its velocity not set yet."""
+        pitch, spine, ahead = _LEAVING[direction]
+        upper = pose(_UP, spine_flexion=spine, head_pitch=-spine / 2)
+        leaving, centre = stood(build, upper, pitch, _LEAVING_FOOT, _LEAVING_STRETCH, ahead)
+        low = press(start)
+        over = float(balanced(build, np.array(low.foot)))
+        _, lowest = stood(build, low.pose, low.pitch, low.foot, low.stretch, over)
+        return cls(build, start, leaving, pitch, centre, np.zeros(2), low, lowest)
 
     @property
     def seconds(self) -> float:
@@ -234,12 +253,18 @@ class Jump:
 
     def spinning(self, momentum: float) -> Jump:
         """Return the push that ends with an angular momentum, or as near to it as a trunk can turn."""
-        none, some = (replace(self, spin=spin).momentum() for spin in (0.0, 100.0))
+        none, some = self._momenta
         spin = 100.0 * (momentum - none) / (some - none)
         return replace(self, spin=float(np.clip(spin, -_MOST_SPIN, _MOST_SPIN)))
 
+    @cached_property
+    def _momenta(self) -> tuple[float, float]:
+        """Angular momentum without spin, and with 100 degrees / s of it; between and beyond it is linear."""
+        return replace(self, spin=0.0).momentum(), replace(self, spin=100.0).momentum()
+
+    @cached_property
     def rates(self) -> Array:
-        """Return how fast (A,) the joints move at take-off, in degrees / s."""
+        """(A,) degrees / s that the joints move at take-off."""
         poses = self.push(_STEP)[0]
         return np.clip((poses[-1] - poses[-2]) * RATE, -_MOST_RATE, _MOST_RATE)
 
@@ -294,8 +319,9 @@ class Fall:
         centre = mass_centre(self.build, self.start.placed(self.build, poses, lean)) + pelvis
         return centre[-1], (1.5 * centre[-1] - 2.0 * centre[-2] + 0.5 * centre[-3]) * RATE
 
+    @property
     def rates(self) -> Array:
-        """Return how fast (A,) the joints move at the take-off, in degrees / s."""
+        """(A,) degrees / s that the joints move at the take-off."""
         poses = self.fall(_STEP)[0]
         return np.asarray((poses[-1] - poses[-2]) * RATE)
 
