@@ -1,0 +1,75 @@
+"""What the two visual encoders share: a net, perhaps pretrained, run over a few videos at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+Encoding = Callable[[Tensor], Tensor]
+
+
+class VideoEncoder(nn.Module):
+    """The frame of an encoder: `net` is what a weight file fills, everything else starts random.
+
+    Memory is bounded by `videos_at_once` wherever no gradient is asked for, and with `checkpointing` in training
+    too, for the price of a second forward pass; batch norms then take their statistics of as many videos. Training
+    without checkpointing keeps every map until the backward pass, so it runs all videos at once.
+    """
+
+    def __init__(self, net: nn.Module, videos_at_once: int = 4, checkpointing: bool = False) -> None:
+        super().__init__()
+        self.net = net
+        self.videos_at_once = videos_at_once
+        self.checkpointing = checkpointing
+        self._frozen_norms: tuple[str, ...] = ()
+
+    def freeze_norms(self, filled: Container[str]) -> None:
+        """Keep the running statistics of batch norms, in training too, where a weight file filled them.
+
+        Scale and shift go on learning.
+
+        Args:
+            filled: Names of the net's tensors that the file held (``Loaded.filled``).
+        """
+        norms = (name for name, module in self.net.named_modules() if isinstance(module, _BatchNorm))
+        self._frozen_norms = tuple(name for name in norms if f"{name}.running_mean" in filled)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> VideoEncoder:
+        super().train(mode)
+        for name in self._frozen_norms:
+            self.net.get_submodule(name).eval()
+        return self
+
+    def few_at_a_time(self, encode: Encoding, videos: Tensor) -> Tensor:
+        """Run `encode`, which uses the net, over the videos in portions: (V, …) → (V, …)."""
+        if torch.is_grad_enabled() and not self.checkpointing:
+            return encode(videos)
+        portions = videos.split(self.videos_at_once)
+        if torch.is_grad_enabled():
+            return torch.cat([self._checkpointed(encode, portion) for portion in portions])
+        return torch.cat([encode(portion) for portion in portions])
+
+    def _checkpointed(self, encode: Encoding, videos: Tensor) -> Tensor:
+        def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+            return nullcontext(), _statistics_kept(self.net)
+
+        return checkpoint(encode, videos, use_reentrant=False, context_fn=contexts)
+
+
+@contextmanager
+def _statistics_kept(net: nn.Module) -> Iterator[None]:
+    """Run the net a second time on the same input without counting it again in the running statistics."""
+    norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
