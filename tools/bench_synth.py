@@ -3,8 +3,8 @@
     python tools/bench_synth.py [--dives 12,24,48] [--hard]
 
 Each meet is written as `fdpose synth` does, in a process of its own with one thread: frames per second of processor
-time, which other programs disturb less than the clock, over everything (venues, pictures, JPEG, labels, truth; the start
-of Python is not counted), and the largest resident memory of the process.
+time, which other programs disturb less than the clock, over everything (venues, pictures, JPEG, labels, truth; without
+the start of Python), and the largest resident memory of the process.
 """
 
 from __future__ import annotations
