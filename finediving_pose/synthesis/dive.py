@@ -40,6 +40,8 @@ SUBSTEPS = 4
 HEIGHTS = {"1m": 1.0, "3m": 3.0, "10m": 10.0}
 _AXIS = np.array([0.0, 0.0, 1.0])
 _TWIST_TILT = 9.0  # degrees that a twisting body is off the plane of the somersault
+_REACH = {"1m": 1.4, "3m": 1.6, "10m": 2.1}  # m from the board to the entry
+_FARTHER = {1: 0.3, 2: 0.3, 3: 0.15, 4: 0.0}  # m, by the dive's direction: who turns fast near the board needs room
 _RUNNING = {"1m": 1.0, "3m": 1.0, "10m": 0.5}  # share of forward and reverse dives with an approach
 
 
@@ -188,10 +190,10 @@ def _plan(
     last = entering("rip" if head_first else "straight", execution)
     hanging = _turned(build, start, last, turned, twisted)
     below = float(mass_centre(build, hanging)[1] - hanging[:, 1].min())
-    rise = velocity[1] + execution.takeoff_height if start.armstand else _rise(start, build, execution, rng)
+    rise = velocity[1] + _SHRUG + execution.takeoff_height if start.armstand else _rise(start, build, execution, rng)
     touch, rise = _fall(centre[1] - below, rise)
     if isinstance(takeoff, Jump):
-        reach = {"1m": 1.4, "3m": 1.6, "10m": 2.1}[apparatus] + 0.1 * start.running + rng.normal(0.0, 0.06)
+        reach = _REACH[apparatus] + _FARTHER[number.direction] + rng.normal(0.0, 0.06)
         out = (reach + execution.takeoff_distance - centre[0]) / touch
         takeoff = replace(takeoff, velocity=np.array([start.ahead * out, rise]))
     else:
@@ -230,8 +232,10 @@ def _fall_off(number: DiveNumber, build: Build, start: Start, execution: Executi
     return Fall(build, start, pose(POSES["armstand"], hip_flexion=hips), outward, speed, swing)
 
 
+_SHRUG = 0.45
+"""m/s that the shoulders throw an armstand up, which takes less than an instant."""
 # By direction of the dive: degrees that the body leans out, degrees / s that it falls, hip flexion, and its speed.
-_OUT_OF_ARMSTAND = {1: (24.0, 66.0, -6.0, -40.0), 2: (24.0, 66.0, 14.0, 120.0), 3: (20.0, 84.0, 14.0, 100.0)}
+_OUT_OF_ARMSTAND = {1: (24.0, 80.0, -6.0, -40.0), 2: (24.0, 72.0, 14.0, 120.0), 3: (22.0, 100.0, 14.0, 100.0)}
 
 
 def _left(takeoff: Jump | Fall) -> tuple[Array, Array]:
@@ -283,14 +287,14 @@ def _schedule(
     """Return the poses of the flight with their times, when the twist lasts, and the bounds of the parts of flight."""
     shape = _shape(number, build, execution)
     reach = entering("reach" if last[0] == entering("rip", execution)[0] else "straight", execution)
-    opened = min(touch - 0.10 + execution.opening, touch - 0.03)
+    opened = min(touch - 0.10 + execution.opening, touch - 0.05)
     opening = opened - _opening_time(number, touch)
     keys: _Keys
     if number.half_twists:
         before, begin, parts = _before_twist(number, leaving, shape, len(sub_actions) == 5)
         until = begin + min(_TWIST_TIME[0] + _TWIST_TIME[1] * number.half_twists, opened - 0.40 - begin)
         opening = max(opening, until + 0.16)
-        twisting = with_legs(POSES["twist_right" if number.direction % 2 else "twist_left"], execution, knees=0.6)
+        twisting = with_legs(_twisting_pose(number), execution, knees=0.6)
         keys = (*before, (begin + 0.08, twisting), (until - 0.05, twisting), (until + 0.15, shape))
         twist, bounds = (begin, until), (*parts, until + 0.04)
     else:
@@ -301,8 +305,14 @@ def _schedule(
     return (*keys, (opening, shape), *end), twist, bounds
 
 
-_TWIST_TIME = 0.24, 0.13
+_TWIST_TIME = 0.16, 0.125
 """s that a twist takes, and for each half of it, where the flight has the time."""
+
+
+def _twisting_pose(number: DiveNumber) -> Array:
+    """Straight, or a little bent where many somersaults leave no time to be."""
+    straight = POSES["twist_right" if number.direction % 2 else "twist_left"]
+    return pose(straight, hip_flexion=28.0) if number.half_somersaults >= 7 else straight
 
 
 def _before_twist(
@@ -311,7 +321,7 @@ def _before_twist(
     """Return the poses until the twist begins, when it does, and the bound of the part of flight before it, if any."""
     if not somersault_first:
         return ((0.0, leaving),), 0.14, ()
-    begin = 0.46 if number.half_twists < 5 else 0.38
+    begin = 0.42 if number.half_twists < 5 else 0.38
     keys = (
         (0.0, leaving),
         (0.5 * (begin - 0.18), _folding(leaving, shape)),
