@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from finediving_pose.aqa.weights import LayoutName
+
 Triple = tuple[int, int, int]
 
 NORM_EPSILON = 1e-3
@@ -19,6 +21,7 @@ class I3D(nn.Module):
     """
 
     dim = 1024
+    layout: LayoutName = "i3d"
 
     def __init__(self) -> None:
         super().__init__()

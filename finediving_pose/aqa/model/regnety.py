@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from finediving_pose.aqa.model.gate_shift import GateShift
+from finediving_pose.aqa.weights import LayoutName
 
 STEM = 32
 STAGES = ((1, 24), (1, 56), (4, 152), (7, 368))
@@ -28,6 +29,7 @@ class RegNetY200(nn.Module):
     """
 
     dim = STAGES[-1][1]
+    layout: LayoutName = "regnety200"
 
     def __init__(self, frames: int = 96) -> None:
         super().__init__()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from finediving_pose.aqa.weights import LayoutName
+
 EXPANSION = 4
 """How many times wider a block's output is than its middle."""
 
@@ -13,6 +15,7 @@ class ResNet50(nn.Module):
     """A frame's last map: (N, 3, H, W) → (N, 2048, ⌈H/32⌉, ⌈W/32⌉), 4 × 4 for 112 × 112."""
 
     dim = 2048
+    layout: LayoutName = "resnet50"
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
+
+from finediving_pose.aqa.weights import Loaded, load_pretrained
+from finediving_pose.console import UsageError
 
 Encoding = Callable[[Tensor], Tensor]
 
@@ -28,14 +32,26 @@ class VideoEncoder(nn.Module):
         self.checkpointing = checkpointing
         self._frozen_norms: tuple[str, ...] = ()
 
-    def freeze_norms(self, filled: Container[str]) -> None:
-        """Keep the running statistics of batch norms, in training too, where a weight file filled them.
-
-        Scale and shift go on learning.
+    def load(self, path: Path, freeze_norms: bool = True) -> Loaded:
+        """Fill the net from a file of published weights.
 
         Args:
-            filled: Names of the net's tensors that the file held (``Loaded.filled``).
+            path: See :func:`~finediving_pose.aqa.weights.load_pretrained`, also for what it raises.
+            freeze_norms: Keep the running statistics of the filled batch norms, in training too; their scale and shift
+                go on learning.
+
+        Raises:
+            UsageError: If nobody published weights of this net.
         """
+        layout = getattr(self.net, "layout", None)
+        if layout is None:
+            raise UsageError(f"{path}: there are no published weights of the tiny net; set its weights to `random`")
+        loaded = load_pretrained(self.net, path, layout)
+        if freeze_norms:
+            self._freeze_norms(loaded.filled)
+        return loaded
+
+    def _freeze_norms(self, filled: Container[str]) -> None:
         norms = (name for name, module in self.net.named_modules() if isinstance(module, _BatchNorm))
         self._frozen_norms = tuple(name for name in norms if f"{name}.running_mean" in filled)
         self.train(self.training)
@@ -65,11 +81,11 @@ class VideoEncoder(nn.Module):
 @contextmanager
 def _statistics_kept(net: nn.Module) -> Iterator[None]:
     """Run the net a second time on the same input without counting it again in the running statistics."""
-    norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
+    momenta = {module: module.momentum for module in net.modules() if isinstance(module, _BatchNorm)}
+    for norm in momenta:
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum in momenta.items():
+            norm.momentum = momentum
