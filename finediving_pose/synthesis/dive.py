@@ -41,7 +41,7 @@ HEIGHTS = {"1m": 1.0, "3m": 3.0, "10m": 10.0}
 _AXIS = np.array([0.0, 0.0, 1.0])
 _TWIST_TILT = 9.0  # degrees that a twisting body is off the plane of the somersault
 _REACH = {"1m": 1.4, "3m": 1.6, "10m": 2.1}  # m from the board to the entry
-_FARTHER = {1: 0.3, 2: 0.3, 3: 0.15, 4: 0.0}  # m, by the dive's direction: who turns fast near the board needs room
+_FARTHER = {1: 0.3, 2: 0.4, 3: 0.15, 4: 0.0}  # m, by the dive's direction: who turns fast near the board needs room
 _RUNNING = {"1m": 1.0, "3m": 1.0, "10m": 0.5}  # share of forward and reverse dives with an approach
 
 
@@ -321,7 +321,9 @@ def _before_twist(
     """Return the poses until the twist begins, when it does, and the bound of the part of flight before it, if any."""
     if not somersault_first:
         return ((0.0, leaving),), 0.14, ()
-    begin = 0.42 if number.half_twists < 5 else 0.38
+    begin = (
+        0.38 if number.half_twists > 4 else 0.42 if number.half_somersaults < 7 else 0.52
+    )  # legs up, not at the board
     keys = (
         (0.0, leaving),
         (0.5 * (begin - 0.18), _folding(leaving, shape)),
