@@ -71,6 +71,9 @@ LEVELS: dict[str, tuple[tuple[int, int], ...]] = {
 }
 """Edges of the paper's three semantic levels (Fig. 3): torso, inner limbs, outer limbs; inner joint first."""
 
+SHELLS: tuple[tuple[int, ...], ...] = ((7,), (6, 8, 12, 13), (9, 14, 2, 3, 11), (10, 15, 1, 4), (0, 5))
+"""The joints by how many limbs they are from the thorax, from the inside out."""
+
 OKS_SIGMAS: NDArray[np.float64] = np.array(
     [0.089, 0.087, 0.107, 0.107, 0.087, 0.089, 0.107, 0.079, 0.079, 0.079, 0.062, 0.072, 0.079, 0.079, 0.072, 0.062]
 )

@@ -1,0 +1,271 @@
+"""The hierarchical skeletal encoder (eq. 4, 5): HD-GCN blocks on graphs of joints, one for each semantic level.
+
+Inside, a tensor is (V, C, T, J) with J = 16 joints, and `known` is (V, 1, T, J) bool. What is not known is 0 after
+every layer, so a missing joint tells nothing to its neighbours, to the frames around it or to the norms' statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from finediving_pose.skeleton import LEVELS, NUM_JOINTS, SHELLS
+
+Levels = Sequence[str] | Literal["released"]
+Edges = Sequence[tuple[int, int]]
+
+NEIGHBOURS = 5
+"""k of EdgeConv; a joint is its own nearest one."""
+
+
+class SkeletalEncoder(nn.Module):
+    """What the body does in each frame, F_sk of eq. 5 averaged over the known joints.
+
+    Shape: pose (V, C, T, 16) and mask (V, T, 16) bool, True = known → (V, T, dim). A frame without any known joint is
+    0, and so is the whole of a dive without a skeleton: fusion then finds no frame above another.
+
+    Args:
+        levels: Names in skeleton.LEVELS, a graph each; ``released`` for the four graphs of adjacent shells.
+        channels_in: C, 2 for x, y and 3 with the confidence.
+        edgeconv: Whether Z of eq. 5 is there; without it the mean of MLP(P) stands alone.
+        dim: Width of the last block, a multiple of 8; the four before it have half of it.
+    """
+
+    def __init__(
+        self,
+        levels: Levels = tuple(LEVELS),
+        channels_in: Literal[2, 3] = 2,
+        edgeconv: bool = True,
+        dim: int = 128,
+    ) -> None:
+        super().__init__()
+        graphs = graphs_of(levels)
+        widths = (channels_in, *[dim // 2] * 4, dim)
+        self.channels_in = channels_in
+        self.blocks = nn.ModuleList(
+            Block(before, after, graphs, edgeconv, attention=number > 0)
+            for number, (before, after) in enumerate(pairwise(widths))
+        )
+
+    def forward(self, pose: Tensor, mask: Tensor) -> Tensor:
+        self._check(pose, mask)
+        known = mask[:, None]  # (V, 1, T, 16)
+        x = torch.where(known, pose, 0.0)  # (V, C, T, 16)
+        for block in self.blocks:
+            x = block(x, known)  # (V, dim/2, T, 16), the last one (V, dim, T, 16)
+        return (x.sum(dim=3) / known.sum(dim=3).clamp(min=1)).transpose(1, 2)  # (V, T, dim)
+
+    def _check(self, pose: Tensor, mask: Tensor) -> None:
+        videos, _, frames, _ = pose.shape
+        if pose.shape[1::2] != (self.channels_in, NUM_JOINTS) or mask.shape != (videos, frames, NUM_JOINTS):
+            raise ValueError(
+                f"expected pose (V, {self.channels_in}, T, {NUM_JOINTS}) and mask (V, T, {NUM_JOINTS}), "
+                f"got {tuple(pose.shape)} and {tuple(mask.shape)}"
+            )
+
+
+class Block(nn.Module):
+    """Graphs, then time, each around a residual: (V, C, T, J) → (V, out, T, J).
+
+    Args:
+        graphs: The edges of each level.
+        attention: Whether the levels are weighed by attention; if not they are summed, as eq. 5 does.
+    """
+
+    def __init__(self, channels: int, out: int, graphs: Sequence[Edges], edgeconv: bool, attention: bool) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(LevelGraph(channels, out, edges, edgeconv) for edges in graphs)
+        self.attention = LevelAttention(out, graphs) if attention else None
+        self.residual = NormedConv(channels, out) if channels != out else None
+        self.temporal = TemporalConv(out)
+
+    def forward(self, x: Tensor, known: Tensor) -> Tensor:
+        levels = torch.stack([level(x, known) for level in self.levels], dim=1)  # (V, L, out, T, J)
+        merged = self.attention(levels, known) if self.attention else levels.sum(dim=1)  # (V, out, T, J)
+        y = F.relu(merged + (self.residual(x, known) if self.residual else x))
+        return F.relu(self.temporal(y, known) + y)
+
+
+class LevelGraph(nn.Module):
+    """One level: H_i of eq. 4, and beside it the EdgeConv branch of eq. 5: (V, C, T, J) → (V, out, T, J).
+
+    H_i = ‖_s A_i^s MLP(P) ∂_i^s over the subsets identity, centrifugal and centripetal has three quarters of the
+    channels; Z_i · 1/T Σ_t MLP(P), the same in every frame, has the last one.
+    """
+
+    def __init__(self, channels: int, out: int, edges: Edges, edgeconv: bool) -> None:
+        super().__init__()
+        quarter = out // 4
+        self.mlp = NormedConv(channels, quarter)
+        self.adjacency = nn.Parameter(adjacency(edges))  # (3, J, J)
+        self.pointwise = NormedConv(3 * quarter, 3 * quarter, groups=3)  # ∂^s, a subset is a group
+        self.edgeconv = EdgeConv(quarter) if edgeconv else None
+
+    def forward(self, x: Tensor, known: Tensor) -> Tensor:
+        h = F.relu(self.mlp(x, known))  # (V, out/4, T, J)
+        spread = torch.einsum("vctu,suw->vsctw", h, self.adjacency).flatten(1, 2)  # (V, 3 · out/4, T, J)
+        subsets = self.pointwise(spread, known)
+        joints = h.sum(dim=2) / known.sum(dim=2).clamp(min=1)  # (V, out/4, J)
+        semantic = self.edgeconv(joints, known.any(dim=2)) if self.edgeconv else joints
+        return torch.cat([subsets, semantic[:, :, None] * known], dim=1)
+
+
+class EdgeConv(nn.Module):
+    """EdgeConv (Wang et al. 2019) among the joints of a dive: (V, C, J) → (V, C, J).
+
+    max over the k nearest j in feature space of MLP(x_j − x_i ‖ x_i). The MLP is reckoned for all pairs, which are few,
+    and those that are no neighbours are masked: no gather, so the gradient is deterministic on every device.
+    """
+
+    def __init__(self, channels: int, neighbours: int = NEIGHBOURS) -> None:
+        super().__init__()
+        self.neighbours = neighbours
+        self.mlp = NormedConv(2 * channels, channels)
+
+    def forward(self, joints: Tensor, known: Tensor) -> Tensor:
+        near = nearest(joints, known, self.neighbours)[:, None]  # (V, 1, J, J), known j that are near i
+        own = joints[..., None].expand(*joints.shape, joints.shape[-1])  # (V, C, J, J), x_i
+        edges = torch.cat([own.transpose(2, 3) - own, own], dim=1)  # (V, 2C, J, J)
+        edges = F.leaky_relu(self.mlp(edges, near), 0.2)  # (V, C, J, J)
+        highest = edges.masked_fill(~near, -torch.inf).amax(dim=3)  # (V, C, J)
+        return torch.where(known, highest, 0.0)
+
+
+class LevelAttention(nn.Module):
+    """Weigh the levels, channel by channel, by what each has on its own joints: (V, L, C, T, J) → (V, C, T, J)."""
+
+    nodes: Tensor
+
+    def __init__(self, channels: int, graphs: Sequence[Edges]) -> None:
+        super().__init__()
+        self.register_buffer("nodes", torch.stack([nodes_of(edges) for edges in graphs]).float(), persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(channels, channels // 4), nn.ReLU(), nn.Linear(channels // 4, channels))
+
+    def forward(self, levels: Tensor, known: Tensor) -> Tensor:
+        seen = known[:, 0].to(levels.dtype).sum(dim=1) @ self.nodes.T.to(levels.dtype)  # (V, L), joints times frames
+        total = torch.einsum("vlctj,lj->vlc", levels, self.nodes.to(levels.dtype))
+        weights = self.mlp(total / seen[..., None].clamp(min=1)).sigmoid()  # (V, L, C)
+        return torch.einsum("vlctj,vlc->vctj", levels, weights)
+
+
+class TemporalConv(nn.Module):
+    """Four views of time side by side, a quarter of the channels each: (V, C, T, J) → (V, C, T, J).
+
+    Five frames in a row, five frames two apart, the maximum of three, and the frame itself.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        quarter = channels // 4
+        self.entry = NormedConv(channels, channels)
+        self.near = nn.Conv2d(quarter, quarter, (5, 1), padding=(2, 0), bias=False)
+        self.far = nn.Conv2d(quarter, quarter, (5, 1), padding=(4, 0), dilation=(2, 1), bias=False)
+        self.norm = MaskedBatchNorm(3 * quarter)
+
+    def forward(self, x: Tensor, known: Tensor) -> Tensor:
+        *views, itself = self.entry(x, known).chunk(4, dim=1)  # 4 × (V, C/4, T, J)
+        near, far, highest = (F.relu(view) for view in views)
+        highest = F.max_pool2d(highest, (3, 1), stride=1, padding=(1, 0))
+        return torch.cat([self.norm(torch.cat([self.near(near), self.far(far), highest], dim=1), known), itself], dim=1)
+
+
+class NormedConv(nn.Module):
+    """A point-wise convolution and its norm: (V, C, *, *) → (V, out, *, *)."""
+
+    def __init__(self, channels: int, out: int, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, out, 1, groups=groups, bias=False)
+        self.norm = MaskedBatchNorm(out)
+
+    def forward(self, x: Tensor, known: Tensor) -> Tensor:
+        return self.norm(self.conv(x), known)
+
+
+class MaskedBatchNorm(nn.Module):
+    """Batch norm over the known places alone; the others are 0 and move no statistics: (V, C, *, *) → (V, C, *, *).
+
+    `known` is (V, 1, *, *) bool. Statistics are reckoned in float32.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, channels: int, epsilon: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.epsilon, self.momentum = epsilon, momentum
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.register_buffer("mean", torch.zeros(channels, 1, 1))
+        self.register_buffer("variance", torch.ones(channels, 1, 1))
+
+    def forward(self, x: Tensor, known: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            values, mask = x.float(), known.float()
+            mean, variance = self._measure(values * mask, mask.sum()) if self.training else (self.mean, self.variance)
+            scale = self.weight * (variance + self.epsilon).rsqrt()
+            return (torch.addcmul(self.bias - mean * scale, values, scale) * mask).to(x.dtype)
+
+    def _measure(self, values: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of values that are 0 where they are not known; what is remembered moves towards them."""
+        count = places.clamp(min=1)
+        mean = values.sum(dim=(0, 2, 3), keepdim=True)[0] / count  # (C, 1, 1)
+        variance = (values.square().sum(dim=(0, 2, 3), keepdim=True)[0] / count - mean.square()).clamp(min=0)
+        with torch.no_grad():
+            momentum = self.momentum * (places > 0)
+            self.mean.lerp_(mean, momentum)
+            self.variance.lerp_(variance * count / (count - 1).clamp(min=1), momentum)
+        return mean, variance
+
+
+def graphs_of(levels: Levels) -> tuple[Edges, ...]:
+    """Return the edges of each graph, the joint nearer to the thorax first.
+
+    Raises:
+        ValueError: If a level is not one of skeleton.LEVELS, or there is none.
+    """
+    if levels == "released":
+        return tuple([(i, j) for i in inner for j in outer] for inner, outer in pairwise(SHELLS))
+    if not levels or not set(levels) <= set(LEVELS):
+        raise ValueError(f"levels: expected some of {', '.join(LEVELS)}, or 'released', got {levels!r}")
+    return tuple(LEVELS[level] for level in levels)
+
+
+def adjacency(edges: Edges) -> Tensor:
+    """Return the subsets of a graph as it starts to learn, (3, J, J): entry [s, u, w] is joint u's share in joint w.
+
+    Identity, centrifugal (w hears the joints further in) and centripetal (w hears those further out); the shares in a
+    joint add up to 1 where it hears any.
+    """
+    inner, outer = zip(*edges, strict=True)
+    links = torch.zeros(3, NUM_JOINTS, NUM_JOINTS)
+    links[0] = torch.diag(nodes_of(edges).float())
+    links[1, inner, outer] = 1
+    links[2, outer, inner] = 1
+    return links / links.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def nodes_of(edges: Edges) -> Tensor:
+    """Return (J,) bool, True for the joints that a graph's edges touch."""
+    nodes = torch.zeros(NUM_JOINTS, dtype=torch.bool)
+    nodes[[joint for edge in edges for joint in edge]] = True
+    return nodes
+
+
+def nearest(joints: Tensor, known: Tensor, count: int) -> Tensor:
+    """Return (V, J, J) bool: entry [v, i, j] says that known joint j is among the `count` nearest to known joint i.
+
+    Args:
+        joints: (V, C, J) features.
+        known: (V, 1, J) bool.
+    """
+    with torch.no_grad():
+        points = joints.transpose(1, 2).float()  # (V, J, C)
+        distance = (points[:, :, None] - points[:, None]).square().sum(dim=-1)  # (V, J, J)
+        ranked = distance.masked_fill(~known, torch.inf).topk(count, largest=False).indices  # (V, J, count)
+        near = torch.zeros_like(distance, dtype=torch.bool).scatter(2, ranked, True)
+        return near & known & known.transpose(1, 2)
