@@ -1,8 +1,10 @@
 """One dive as physics has it: take-off, flight with constant angular momentum, entry.
 
-The mass centre flies along a parabola. The body turns about the somersault axis with angular velocity L / I(t), where
-I(t) is the moment of inertia of the pose at that instant and L the one angular momentum with which exactly the
-half-somersaults of the dive number, and the over-rotation of its execution, are turned when the water is touched.
+The mass centre flies along a parabola. The body turns about the somersault axis with angular velocity
+(L - h(t)) / I(t), where I(t) is the moment of inertia of the pose at that instant, h(t) the angular momentum of its
+swinging limbs, and L the one angular momentum with which exactly the half-somersaults of the dive number, and the
+over-rotation of its execution, are turned when the water is touched. So trunk and legs swing against each other as a
+diver folds and opens, and `somersault`, the pelvis's angle, may go back a little where the dive turns slowly.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from finediving_pose.synthesis.body import (
     turn_about,
 )
 from finediving_pose.synthesis.execution import Execution
-from finediving_pose.synthesis.poses import entering, folded, with_legs
+from finediving_pose.synthesis.poses import entering
+from finediving_pose.synthesis.schedule import Course, schedule
 from finediving_pose.synthesis.takeoff import RATE, Fall, Jump, Start, turned_by
 
 FPS = 25.0
@@ -53,12 +56,13 @@ class Motion:
         points: (N, P, 3) m in the world: x out over the water, y up from its surface, z to the right of who looks
             out; P as :data:`finediving_pose.synthesis.body.POINTS`, N = SUBSTEPS·T.
         mass_centre: (N, 3) m.
-        somersault: (N,) degrees turned since the stand, or since the armstand, in the dive's own direction.
+        somersault: (N,) degrees that the pelvis turned since the stand, or since the armstand, in the dive's own
+            direction; negative where it leans the other way before the take-off.
         twist: (N,) degrees turned about the long axis.
         momentum: Angular momentum in flight about the somersault axis, in kg m² degrees / s.
         board: (N,) m that the springboard's tip is down.
         stages: (T,) int64 FineDiving sub-action ids.
-        takeoff: The first frame without contact to the board.
+        takeoff: The frame in whose nominal instant the body leaves the board.
         touch: The first frame in which the hands or feet have reached the water.
         gone: The first frame with no joint above the water, T if there is none.
         apparatus, number, build, execution: As asked for.
@@ -111,8 +115,7 @@ class _Plan:
     touch: float
     rise: float  # m/s upwards at the take-off
     out: float  # m/s out over the water
-    keys: tuple[tuple[float, Array], ...]
-    twist: tuple[float, float]  # from and to
+    course: Course
     bounds: tuple[float, ...]  # where each sub-action but the first begins
 
 
@@ -134,8 +137,7 @@ def perform(
         rng: Decides tempo, side of the twist, whether there is an approach, and where the clip begins and ends.
         sub_actions: The labels of the stages, from take-off to entry.
     """
-    plan = _plan(number, apparatus, build, execution, rng, sub_actions)
-    plan = _swinging(plan, build)
+    plan = _swinging(_plan(number, apparatus, build, execution, rng), build)
     before = approach(plan.takeoff, rng)
     flight, momentum = _flight(plan, build)
     lead, frames = _clip(plan, len(before.poses), rng)
@@ -174,14 +176,10 @@ def _plan(
     build: Build,
     execution: Execution,
     rng: np.random.Generator,
-    sub_actions: tuple[int, ...],
 ) -> _Plan:
     start = _start(number, apparatus, build, rng)
-    takeoff = (
-        _fall_off(number, build, start, execution, rng)
-        if start.armstand
-        else Jump.draft(build, start, number.direction)
-    )
+    direction = number.direction or 1
+    takeoff = _fall_off(build, start, direction, rng) if start.armstand else Jump.draft(build, start, direction)
     lean = start.turning * (takeoff.outward if isinstance(takeoff, Fall) else start.ahead * takeoff.pitch)
     centre, velocity = _left(takeoff)
     turned = 180.0 * number.half_somersaults + execution.over_rotation
@@ -198,7 +196,7 @@ def _plan(
         takeoff = replace(takeoff, velocity=np.array([start.ahead * out, rise]))
     else:
         out = velocity[0] + execution.takeoff_distance / touch
-    keys, twist, bounds = _schedule(number, build, execution, touch, takeoff.pose, last, sub_actions)
+    course = schedule(number, build, execution, touch, (takeoff.pose, last), np.sign(twisted))
     entry = touch - rng.uniform(0.10, 0.24)
     return _Plan(
         start=start,
@@ -210,9 +208,8 @@ def _plan(
         touch=touch,
         rise=rise,
         out=out,
-        keys=keys,
-        twist=twist,
-        bounds=(rng.uniform(-0.08, 0.06), *bounds, entry),
+        course=course,
+        bounds=(rng.uniform(-0.08, 0.06), *course.bounds, entry),
     )
 
 
@@ -226,8 +223,8 @@ def _start(number: DiveNumber, apparatus: str, build: Build, rng: np.random.Gene
     return Start(ahead, turning, armstand, running, HEIGHTS[apparatus], depth)
 
 
-def _fall_off(number: DiveNumber, build: Build, start: Start, execution: Execution, rng: np.random.Generator) -> Fall:
-    outward, speed, hips, swing = _OUT_OF_ARMSTAND[number.direction or 1]
+def _fall_off(build: Build, start: Start, direction: int, rng: np.random.Generator) -> Fall:
+    outward, speed, hips, swing = _OUT_OF_ARMSTAND[direction]
     outward, speed = outward + rng.uniform(-2.0, 2.0), speed + rng.uniform(-3.0, 3.0)
     return Fall(build, start, pose(POSES["armstand"], hip_flexion=hips), outward, speed, swing)
 
@@ -266,94 +263,7 @@ def _swinging(plan: _Plan, build: Build) -> _Plan:
     """Let the trunk swing at the take-off so that the flight's angular momentum is there as the toes leave."""
     if isinstance(plan.takeoff, Fall):
         return plan
-    still = plan.takeoff
-    for _ in range(2):  # what swings on into the flight changes its momentum a little
-        plan = replace(plan, takeoff=still.spinning(_flight(plan, build)[1]))
-    return plan
-
-
-_Keys = tuple[tuple[float, Array], ...]
-
-
-def _schedule(
-    number: DiveNumber,
-    build: Build,
-    execution: Execution,
-    touch: float,
-    leaving: Array,
-    last: Array,
-    sub_actions: tuple[int, ...],
-) -> tuple[_Keys, tuple[float, float], tuple[float, ...]]:
-    """Return the poses of the flight with their times, when the twist lasts, and the bounds of the parts of flight."""
-    shape = _shape(number, build, execution)
-    reach = entering("reach" if last[0] == entering("rip", execution)[0] else "straight", execution)
-    opened = min(touch - 0.10 + execution.opening, touch - 0.05)
-    opening = opened - _opening_time(number, touch)
-    keys: _Keys
-    if number.half_twists:
-        before, begin, parts = _before_twist(number, leaving, shape, len(sub_actions) == 5)
-        until = begin + min(_TWIST_TIME[0] + _TWIST_TIME[1] * number.half_twists, opened - 0.40 - begin)
-        opening = max(opening, until + 0.16)
-        twisting = with_legs(_twisting_pose(number), execution, knees=0.6)
-        keys = (*before, (begin + 0.08, twisting), (until - 0.05, twisting), (until + 0.15, shape))
-        twist, bounds = (begin, until), (*parts, until + 0.04)
-    else:
-        closed = (0.30 if number.half_somersaults > 1 else 0.36 * touch) + 0.22 * number.flying
-        keys = (0.0, leaving), (0.55 * closed, _folding(leaving, shape)), (closed, shape)
-        twist, bounds = (0.0, 0.0), ()
-    end = ((opening + opened) / 2, _unfolding(shape, reach)), (opened, reach), (touch, last)
-    return (*keys, (opening, shape), *end), twist, bounds
-
-
-_TWIST_TIME = 0.16, 0.125
-"""s that a twist takes, and for each half of it, where the flight has the time."""
-
-
-def _twisting_pose(number: DiveNumber) -> Array:
-    """Straight, or a little bent where many somersaults leave no time to be."""
-    straight = POSES["twist_right" if number.direction % 2 else "twist_left"]
-    return pose(straight, hip_flexion=28.0) if number.half_somersaults >= 7 else straight
-
-
-def _before_twist(
-    number: DiveNumber, leaving: Array, shape: Array, somersault_first: bool
-) -> tuple[_Keys, float, tuple[float, ...]]:
-    """Return the poses until the twist begins, when it does, and the bound of the part of flight before it, if any."""
-    if not somersault_first:
-        return ((0.0, leaving),), 0.14, ()
-    begin = (
-        0.38 if number.half_twists > 4 else 0.42 if number.half_somersaults < 7 else 0.52
-    )  # legs up, not at the board
-    keys = (
-        (0.0, leaving),
-        (0.5 * (begin - 0.18), _folding(leaving, shape)),
-        (begin - 0.18, shape),
-        (begin - 0.10, shape),
-    )
-    return keys, begin, (begin - 0.03,)
-
-
-def _folding(leaving: Array, shape: Array) -> Array:
-    """Half way into the shape: the arms come down straight."""
-    return pose((leaving + shape) / 2, elbow=14, shoulder_flexion=118)
-
-
-def _unfolding(shape: Array, reach: Array) -> Array:
-    """Half way out of the shape: the arms go up a little to the side."""
-    return pose((shape + reach) / 2, elbow=26, shoulder_flexion=118, shoulder_abduction=26)
-
-
-def _shape(number: DiveNumber, build: Build, execution: Execution) -> Array:
-    if number.position == "A":
-        return with_legs(POSES["straight"], execution)
-    return folded(build, "tuck" if number.position == "C" else "pike", execution)
-
-
-def _opening_time(number: DiveNumber, touch: float) -> float:
-    """Return how many s before the reach the body begins to open: the fewer somersaults, the earlier."""
-    least = 0.24 if number.position == "C" else 0.27
-    spare = {1: 0.26, 2: 0.30, 3: 0.30, 4: 0.16, 5: 0.10, 6: 0.06}.get(number.half_somersaults, 0.0)
-    return least + spare * touch * (0.4 if number.half_twists else 1.0)
+    return replace(plan, takeoff=plan.takeoff.spinning(_flight(plan, build)[1]))
 
 
 def _turned(build: Build, start: Start, pose: Array, somersault: float, twist: float) -> Array:
@@ -391,7 +301,7 @@ def _poses(plan: _Plan, clock: Array) -> Array:
     """Return the poses (N, A) of the flight: through its keys, and at first on as the body leaves the board."""
     from scipy.interpolate import PchipInterpolator
 
-    times, keys = zip(*plan.keys, strict=True)
+    times, keys = zip(*plan.course.keys, strict=True)
     course = PchipInterpolator(times, np.stack(keys))
     swing = plan.takeoff.rates - course.derivative()(0.0)
     room = np.where(swing < 0, keys[0] - LIMITS[:, 0], LIMITS[:, 1] - keys[0])
@@ -408,7 +318,7 @@ _EBB_ROOM = 1.4
 
 def _twisting(plan: _Plan, clock: Array) -> tuple[Array, Array]:
     """Return the twist (N,), with its side's sign, and how far the body is tilted out of the plane, in degrees."""
-    begin, until = plan.twist
+    begin, until = plan.course.twist
     if until <= begin:
         return np.zeros_like(clock), np.zeros_like(clock)
     share = np.clip((clock - begin) / (until - begin), 0.0, 1.0)
