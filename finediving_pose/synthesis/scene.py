@@ -275,9 +275,11 @@ class _Walker:
 
 
 def _entry(motion: Motion) -> FloatArray:
-    """(3,) m, where the athlete first touches the water."""
-    points = motion.points[min(SUBSTEPS * motion.touch, len(motion.points) - 1)]
-    return np.asarray(points[points[:, 1].argmin()])
+    """(3,) m on the water: the middle of where the body goes through the surface."""
+    start = min(motion.touch, motion.frames - 1)
+    sinking = motion.points[SUBSTEPS * start : SUBSTEPS * (min(motion.gone, motion.frames - 1) + 1)]
+    weights = 1.0 / (0.05**2 + sinking[..., 1] ** 2)  # m: what is near the surface counts
+    return np.asarray((weights[..., None] * sinking).sum(axis=(0, 1)) / weights.sum() * (1.0, 0.0, 1.0))
 
 
 def _between(values: FloatArray, index: float) -> FloatArray:
