@@ -39,7 +39,7 @@ class DynamicEncoder(VideoEncoder):
         checkpointing: bool = False,
     ) -> None:
         reader = I3D() if net == "i3d" else TinyDynamic()
-        super().__init__(reader, videos_at_once, checkpointing)
+        super().__init__(reader, frames, videos_at_once, checkpointing)
         self.dim = reader.dim
         self.starts = clip_starts(frames)
         self.mixing = _mixing(mixing, reading, reader.dim, frames)

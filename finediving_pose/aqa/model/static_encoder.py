@@ -38,7 +38,7 @@ class StaticEncoder(VideoEncoder):
         checkpointing: bool = False,
     ) -> None:
         reader = _reader(net, frames)
-        super().__init__(reader, videos_at_once, checkpointing)
+        super().__init__(reader, frames, videos_at_once, checkpointing)
         head = DownMul(reader.dim) if net == "resnet50_down_mul" else SpaceMean(reader.dim)
         self.head = head
         self.dim = head.dim

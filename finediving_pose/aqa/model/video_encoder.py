@@ -25,9 +25,10 @@ class VideoEncoder(nn.Module):
     without checkpointing keeps every map until the backward pass, so it runs all videos at once.
     """
 
-    def __init__(self, net: nn.Module, videos_at_once: int = 4, checkpointing: bool = False) -> None:
+    def __init__(self, net: nn.Module, frames: int, videos_at_once: int, checkpointing: bool) -> None:
         super().__init__()
         self.net = net
+        self.frames = frames
         self.videos_at_once = videos_at_once
         self.checkpointing = checkpointing
         self._frozen_norms: tuple[str, ...] = ()
@@ -63,7 +64,16 @@ class VideoEncoder(nn.Module):
         return self
 
     def few_at_a_time(self, encode: Encoding, videos: Tensor) -> Tensor:
-        """Run `encode`, which uses the net, over the videos in portions: (V, …) → (V, …)."""
+        """Run `encode`, which uses the net, over the videos in portions: (V, 3, frames, H, W) → (V, …).
+
+        Raises:
+            UsageError: If the videos have another number of frames or of channels.
+        """
+        if videos.ndim != 5 or videos.shape[1:3] != (3, self.frames):
+            raise UsageError(
+                f"videos of shape {tuple(videos.shape)}, expected (V, 3, {self.frames}, H, W): "
+                "give `frames` the number that the pictures were sampled to"
+            )
         if torch.is_grad_enabled() and not self.checkpointing:
             return encode(videos)
         portions = videos.split(self.videos_at_once)

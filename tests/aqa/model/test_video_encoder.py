@@ -31,6 +31,13 @@ def test_portions_change_nothing(kind):
     assert torch.allclose(portioned, encoder(videos), atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 17, 32, 32), (1, 3, 32, 32, 32), (1, 2, 16, 32, 32), (3, 16, 32, 32)])
+@pytest.mark.parametrize("kind", [StaticEncoder, DynamicEncoder])
+def test_other_shapes_are_refused(kind, shape):
+    with pytest.raises(UsageError, match=r"expected \(V, 3, 16, H, W\): give `frames`"):
+        kind("tiny", frames=16)(torch.zeros(shape))
+
+
 def test_portions_are_as_large_as_asked():
     encoder = StaticEncoder("tiny", frames=2, videos_at_once=2)
     seen = []
