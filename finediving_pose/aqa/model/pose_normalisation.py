@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from finediving_pose.skeleton import HIPS, INDEX
+from finediving_pose.skeleton import HIPS, INDEX, NUM_JOINTS
 
 Array = Tensor | NDArray[Any]
 
@@ -23,6 +23,9 @@ LIMB_SHARES: tuple[tuple[int, int, float], ...] = (
 )
 """Two joints and the length between them in body heights (Drillis and Contini 1966). Hips and shoulders are not
 among them: their width is gone when the athlete is seen from the side."""
+
+LEAST_HEIGHT = 1.0
+"""In px; a body that is smaller is a point, and dividing by it would only enlarge noise."""
 
 
 class NormalisedPose(NamedTuple):
@@ -41,17 +44,22 @@ def normalise(keypoints: Array, scores: Array | None = None) -> NormalisedPose:
     """Centre each frame on the pelvis and divide the sequence by the athlete's height.
 
     Where the pelvis is missing the middle of the hips stands for it, else the mean of the known joints. A sequence
-    whose height cannot be told, because it has no two ends of a limb in any frame, counts as missing.
+    whose height cannot be told, because no frame has both ends of a limb, or is below a pixel, counts as missing.
 
     Args:
         keypoints: (…, T, 16, 2) px, x then y, NaN = missing.
         scores: (…, T, 16) confidence, NaN = not observed (interpolated, say), which becomes 0; None for C = 2.
+
+    Raises:
+        ValueError: If the keypoints have another shape.
     """
     joints = torch.as_tensor(keypoints, dtype=torch.float32)
+    if joints.dim() < 3 or joints.shape[-2:] != (NUM_JOINTS, 2):
+        raise ValueError(f"keypoints: expected shape (…, T, {NUM_JOINTS}, 2), got {tuple(joints.shape)}")
     known = joints.isfinite().all(dim=-1)  # (…, T, 16)
     joints = joints.masked_fill(~known[..., None], torch.nan)
     height = body_height(joints)[..., None, None]  # (…, 1, 1)
-    mask = known & (height > 0)
+    mask = known & (height >= LEAST_HEIGHT)
     channels = (joints - _centres(joints)) / height[..., None]  # (…, T, 16, 2)
     if scores is not None:
         confidence = torch.as_tensor(scores, dtype=torch.float32, device=joints.device).nan_to_num(nan=0.0)

@@ -154,8 +154,9 @@ class WindowLayer(nn.Module):
         self.query = nn.Conv1d(dim * (1 + crossed), dim // 2, 1)
         self.key = nn.Conv1d(dim * (1 + crossed), dim // 2, 1, bias=False)  # the same for all keys changes no softmax
         self.value = nn.Conv1d(dim, dim // 2, 1)
-        self.project = nn.Conv1d(dim // 2, dim, 1)
-        self.exit = nn.Conv1d(dim, dim, 1)
+        # No bias where it would only shift the last layer's answer in all frames.
+        self.project = nn.Conv1d(dim // 2, dim, 1, bias=False)
+        self.exit = nn.Conv1d(dim, dim, 1, bias=False)
 
     def forward(self, x: Tensor, guide: Tensor | None, weight: float) -> Tensor:
         y = F.relu(self.conv(x))

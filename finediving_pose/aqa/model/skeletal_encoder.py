@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from finediving_pose.console import UsageError
 from finediving_pose.skeleton import LEVELS, NUM_JOINTS, SHELLS
 
 Levels = Sequence[str] | Literal["released"]
@@ -34,6 +35,9 @@ class SkeletalEncoder(nn.Module):
         channels_in: C, 2 for x, y and 3 with the confidence.
         edgeconv: Whether Z of eq. 5 is there; without it the mean of MLP(P) stands alone.
         dim: Width of the last block, a multiple of 8; the four before it have half of it.
+
+    Raises:
+        UsageError: If there is no such level, or `dim` is no multiple of 8.
     """
 
     def __init__(
@@ -44,6 +48,8 @@ class SkeletalEncoder(nn.Module):
         dim: int = 128,
     ) -> None:
         super().__init__()
+        if dim % 8:
+            raise UsageError(f"pose_dim={dim}: expected a multiple of 8, such as {max(dim // 8, 1) * 8}")
         graphs = graphs_of(levels)
         widths = (channels_in, *[dim // 2] * 4, dim)
         self.channels_in = channels_in
@@ -226,12 +232,12 @@ def graphs_of(levels: Levels) -> tuple[Edges, ...]:
     """Return the edges of each graph, the joint nearer to the thorax first.
 
     Raises:
-        ValueError: If a level is not one of skeleton.LEVELS, or there is none.
+        UsageError: If a level is not one of skeleton.LEVELS, or there is none.
     """
     if levels == "released":
         return tuple([(i, j) for i in inner for j in outer] for inner, outer in pairwise(SHELLS))
     if not levels or not set(levels) <= set(LEVELS):
-        raise ValueError(f"levels: expected some of {', '.join(LEVELS)}, or 'released', got {levels!r}")
+        raise UsageError(f"graph_levels={levels!r}: expected some of {', '.join(LEVELS)}, or released")
     return tuple(LEVELS[level] for level in levels)
 
 
