@@ -67,8 +67,8 @@ class SkeletalEncoder(nn.Module):
         return (x.sum(dim=3) / known.sum(dim=3).clamp(min=1)).transpose(1, 2)  # (V, T, dim)
 
     def _check(self, pose: Tensor, mask: Tensor) -> None:
-        videos, _, frames, _ = pose.shape
-        if pose.shape[1::2] != (self.channels_in, NUM_JOINTS) or mask.shape != (videos, frames, NUM_JOINTS):
+        fits = pose.dim() == 4 and pose.shape[1::2] == (self.channels_in, NUM_JOINTS)
+        if not fits or mask.shape != (len(pose), pose.shape[2], NUM_JOINTS):
             raise ValueError(
                 f"expected pose (V, {self.channels_in}, T, {NUM_JOINTS}) and mask (V, T, {NUM_JOINTS}), "
                 f"got {tuple(pose.shape)} and {tuple(mask.shape)}"

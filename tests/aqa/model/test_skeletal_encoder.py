@@ -366,7 +366,7 @@ def test_sizes():
 
 @pytest.mark.parametrize(
     ("pose", "mask"),
-    [((2, 3, 9, 16), (2, 9, 16)), ((2, 2, 9, 17), (2, 9, 17)), ((2, 2, 9, 16), (2, 16, 9))],
+    [((2, 3, 9, 16), (2, 9, 16)), ((2, 2, 9, 17), (2, 9, 17)), ((2, 2, 9, 16), (2, 16, 9)), ((2, 9, 16), (2, 9, 16))],
 )
 def test_other_shapes_are_refused(pose, mask):
     with pytest.raises(ValueError, match=r"expected pose \(V, 2, T, 16\) and mask \(V, T, 16\), got"):
