@@ -23,7 +23,7 @@ class Execution:
 
     Attributes:
         takeoff_height: How much higher (positive) or lower the mass centre rises than is usual, in m; only a low
-            take-off is a fault.
+            take-off is a fault. From the armstand: how much faster the push is, in m/s.
         takeoff_distance: How much too far out (positive) or too near the board the entry lies, in m.
         knee_bend: Bend of knees that should be straight, in degrees, at least 0. A tuck bends them by right: there
             the fault shows at the entry.

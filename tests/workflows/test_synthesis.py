@@ -135,7 +135,7 @@ def test_a_killed_run_goes_on_to_the_same_files(meet, tmp_path):
     command = [sys.executable, "-m", "finediving_pose", "synth", str(out), "--dives", "2", "--seed", "3"]
     with subprocess.Popen([*command, "--numbers", "107B,5253B"], stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
-        while not list(out.glob("truth/*/*.npz")) and process.poll() is None and time.monotonic() < deadline:
+        while not list(out.glob("truth/*/[!.]*.npz")) and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     result = synthesise(out, REQUEST)
