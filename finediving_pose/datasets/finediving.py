@@ -170,7 +170,7 @@ def read_coarse(path: Path) -> list[Dive]:
     """
     path = path / COARSE_NAME if path.is_dir() else path
     problems: list[Problem] = []
-    dives = _read_entries(path, _coarse, problems)
+    dives = read_entries(path, _coarse, problems)
     if problems:
         raise DataError(str(problems[0]).removeprefix("error: "))
     return list(dives.values())
@@ -208,12 +208,12 @@ def read_finediving(folder: Path) -> FineDiving:
     problems: list[Problem] = []
 
     def entries(name: str, parse: Callable[[Any, Key], T]) -> dict[Key, T]:
-        return _read_entries(folder / name, parse, problems) if name in there else {}
+        return read_entries(folder / name, parse, problems) if name in there else {}
 
     coarse, fine, aqa = entries(COARSE_NAME, _coarse), entries(FINE_NAME, _fine), entries(AQA_NAME, _aqa)
     keys = dict.fromkeys([*coarse, *fine, *aqa])
     dives = tuple(_merged(key, coarse.get(key), fine.get(key), aqa.get(key), problems) for key in keys)
-    splits = {name: _read_split(folder / name, problems) if name in there else () for name in (TRAIN_NAME, TEST_NAME)}
+    splits = {name: read_keys(folder / name, problems) if name in there else () for name in (TRAIN_NAME, TEST_NAME)}
     return FineDiving(
         folder=folder,
         dives=dives,
@@ -288,8 +288,14 @@ class _Entry(NamedTuple):
     names: dict[int, str]
 
 
-def _read_entries(path: Path, parse: Callable[[Any, Key], T], problems: list[Problem]) -> dict[Key, T]:
-    """Read a dict of dives; what cannot be used of it becomes a problem."""
+def read_entries(path: Path, parse: Callable[[Any, Key], T], problems: list[Problem]) -> dict[Key, T]:
+    """Read a pickled dict of dives; what cannot be used of it becomes a problem.
+
+    Args:
+        path: The file.
+        parse: Makes something of a value and its key, or raises KeyError, TypeError or ValueError.
+        problems: Are added to.
+    """
     content = _load(path, dict, "a dict of dives", problems)
     entries: dict[Key, T] = {}
     for raw, value in content.items() if content else ():
@@ -307,7 +313,8 @@ def _read_entries(path: Path, parse: Callable[[Any, Key], T], problems: list[Pro
     return entries
 
 
-def _read_split(path: Path, problems: list[Problem]) -> tuple[Key, ...]:
+def read_keys(path: Path, problems: list[Problem]) -> tuple[Key, ...]:
+    """Read a list of keys; what cannot be used of it becomes a problem."""
     keys: list[Key] = []
     for raw in _load(path, list, "a list of keys", problems) or ():
         try:
@@ -336,7 +343,7 @@ def _checked_key(raw: Any) -> Key:
 
 
 def _coarse(value: Any, key: Key) -> Dive:
-    awards = tuple(_finite(award, "judge_scores") for award in _dict(value, "the dive")["judge_scores"])
+    awards = tuple(finite(award, "judge_scores") for award in _dict(value, "the dive")["judge_scores"])
     start, end = int(value["start_frame"]), int(value["end_frame"])
     if not 0 <= start <= end:
         raise ValueError(f"frames {start} to {end}: expected a first frame from 0 and a last one not before it")
@@ -346,9 +353,9 @@ def _coarse(value: Any, key: Key) -> Dive:
         start_frame=start,
         end_frame=end,
         dive_number=str(value["action_type"]),
-        difficulty=_finite(value["difficulty"], "difficulty"),
+        difficulty=finite(value["difficulty"], "difficulty"),
         awards=awards,
-        score=_finite(value["dive_score"], "dive_score"),
+        score=finite(value["dive_score"], "dive_score"),
         synchronised=len(awards) == SYNCHRONISED_AWARDS,
     )
 
@@ -383,15 +390,20 @@ def _entry(values: Sequence[Any], names: dict[int, str]) -> _Entry:
         raise ValueError(f"frames_labels: found {unknown[0]}, expected sub-action ids from 1 to {max(SUB_ACTIONS)}")
     return _Entry(
         str(number),
-        _finite(score, "dive_score"),
-        _finite(difficulty, "difficulty"),
+        finite(score, "dive_score"),
+        finite(difficulty, "difficulty"),
         _whole_numbers(steps, "steps_transit_frames"),
         frame_labels,
         names,
     )
 
 
-def _finite(value: Any, where: str) -> float:
+def finite(value: Any, where: str) -> float:
+    """Return a value of a pickle as a number.
+
+    Raises:
+        ValueError: If it is NaN, infinite or no number.
+    """
     result = float(value)
     if not math.isfinite(result):
         raise ValueError(f"{where}: found {result}, expected a number")

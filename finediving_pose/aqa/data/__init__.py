@@ -1,0 +1,1 @@
+"""From annotations, pictures or features, and skeletons to the batches that the score model reads."""
