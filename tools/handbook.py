@@ -42,18 +42,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ANNOTATIONS, help="default: annotations/ of this checkout")
     out = parser.parse_args().out
-    pictures = write_sample(out / "sample")
-    images = {
+    write_jpeg(out / "images" / "sample.jpg", write_sample(out / "sample"), 85)
+    drawings = {
         "joints": joints_picture(),
         "sides": sides_picture(),
         "occlusion": occlusion_picture(),
         "boxes": boxes_picture(),
-        "sample": pictures,
     }
-    for name, image in images.items():
-        write_bytes(
-            out / "images" / f"{name}.png", cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
-        )
+    for name, image in drawings.items():
+        png = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
+        write_bytes(out / "images" / f"{name}.png", png.tobytes())
 
 
 def write_sample(out: Path) -> Image:
