@@ -139,7 +139,7 @@ class VideoLoader:
         if self._pictures:
             assert dive.source is not None, f"{dive.name} has no pictures and should have been left out"
             strip = self._pictures.read(dive.source)
-            seen = Seen(strip.sampled, _first_frame(dive.record, strip.sampled), shift)
+            seen = Seen(strip.sampled, _first_frame(dive, strip.sampled), shift)
             images, affine = self._cut(strip, shift, rng)
             pictures = self._normaliser(images[:, :, ::-1] if flip else images)
         pose = self._pose(dive, seen, affine, flip and self._flip == "together") if self._channels else _NO_POSE
@@ -316,15 +316,18 @@ def _seen_by_annotation(record: Dive, frames: int, shift: int) -> Seen | None:
     return Seen(record.start_frame + np.array(sample_indices(count, frames), np.int64), record.start_frame, shift)
 
 
-def _first_frame(record: Dive, sampled: Numbers) -> int:
-    """Return the number of the dive's first frame: the annotated one, unless the pictures are numbered otherwise.
+def _first_frame(dive: AqaDive, sampled: Numbers) -> int:
+    """Return the number of the dive's first frame.
 
-    The first picture may be missing, so it is not just its number.
+    It is the annotated one, whose picture may be missing, unless the pictures are numbered otherwise: a video of the
+    dive alone counts from 0, and images may have been given new numbers.
     """
-    first = int(sampled[0])
-    if record.start_frame is not None and record.end_frame is not None:
-        return record.start_frame if record.start_frame <= first <= record.end_frame else first
-    return first
+    record, source = dive.record, dive.source
+    own_video = source is not None and source.start_frame is None and not source.source.is_dir()
+    if record.start_frame is None or record.end_frame is None or own_video:
+        return int(sampled[0])
+    overlaps = sampled[0] <= record.end_frame and record.start_frame <= sampled[-1]
+    return record.start_frame if overlaps else int(sampled[0])
 
 
 def _sampled(record: Dive, seen: Seen | None) -> tuple[int, ...] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -161,28 +162,37 @@ class PictureReader:
             self._cached[clip.match, clip.dive] = path
         return _map_strip(path)
 
-    def prepare(self, clips: Iterable[Clip]) -> dict[Key, str]:
+    def prepare(self, clips: Iterable[Clip], threads: int = 1) -> dict[Key, str]:
         """Find out which dives can be read: fill the cache, or else decode one frame of each.
 
         Returns:
             For each dive that cannot be read, why. :meth:`read` succeeds for the others.
+
+        Raises:
+            OSError: If the cache cannot be written.
         """
         clips = list(clips)
         failed: dict[Key, str] = {}
-        with progress("Decode frames" if self._cache else "Look at frames", len(clips)) as ticker:
-            for clip in clips:
-                try:
-                    if self._cache:
-                        self.read(clip)
-                    else:
-                        _probe(open_frames(clip))
-                except (DataError, OSError) as error:
-                    failed[clip.match, clip.dive] = str(error)
+        title = "Decode frames" if self._cache else "Look at frames"
+        with progress(title, len(clips)) as ticker, ThreadPoolExecutor(threads) as pool:
+            for clip, fault in zip(clips, pool.map(self._fault, clips), strict=True):
                 ticker.advance()
+                if fault is not None:
+                    failed[clip.match, clip.dive] = fault
         return failed
 
+    def _fault(self, clip: Clip) -> str | None:
+        try:
+            if self._cache:
+                self.read(clip)
+            else:
+                _probe(clip)
+        except DataError as error:
+            return str(error)
+        return None
+
     def _decode(self, clip: Clip) -> Strip:
-        source = open_frames(self._widened(clip))
+        source = _open(self._widened(clip))
         images: dict[int, Images] = {}
         numbers = sampled = np.empty(0, np.int64)
         count = None
@@ -194,7 +204,7 @@ class PictureReader:
         for fault in source.faults:
             log.warning("%s: %s", clip.key, fault)
         if not images:
-            raise DataError(f"{clip.key}: no frame of {clip.source} can be decoded; check the file or remove the dive")
+            raise DataError(_nothing_decodes(clip))
         return Strip(np.stack(list(images.values())), np.array(list(images), np.int64), sampled, size)
 
     def _scaled_frames(self, source: FrameSource, wanted: set[int]) -> tuple[dict[int, Images], tuple[int, int]]:
@@ -250,9 +260,20 @@ def _count(source: FrameSource) -> int:
     return source.count
 
 
-def _probe(source: FrameSource) -> None:
-    if next(iter(source.read(to_end=False)), None) is None:
-        raise DataError(f"{source.path}: no frame can be decoded; check the file or remove the dive")
+def _open(clip: Clip) -> FrameSource:
+    try:
+        return open_frames(clip)
+    except OSError as error:
+        raise DataError(f"{clip.source}: cannot be read: {error.strerror or error}") from None
+
+
+def _probe(clip: Clip) -> None:
+    if next(iter(_open(clip).read(to_end=False)), None) is None:
+        raise DataError(_nothing_decodes(clip))
+
+
+def _nothing_decodes(clip: Clip) -> str:
+    return f"{clip.key}: no frame of {clip.source} can be decoded; write it again from its source or remove the dive"
 
 
 def _signature(clip: Clip) -> list[Any]:

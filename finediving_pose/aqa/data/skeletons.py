@@ -14,7 +14,7 @@ from finediving_pose.aqa.data.pictures import AffineMap, Numbers, nearest
 from finediving_pose.console import DataError, log
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.media import SAMPLES, sample_indices
-from finediving_pose.records import FloatArray, JointState, SkeletonSequence
+from finediving_pose.records import FloatArray, SkeletonSequence
 from finediving_pose.skeleton import NUM_JOINTS, flip_index
 
 if TYPE_CHECKING:
@@ -142,11 +142,8 @@ def _numbering(sequence: SkeletonSequence, numbers: Numbers) -> Numbers:
 
 
 def _select(sequence: SkeletonSequence, rows: Numbers) -> Skeleton:
-    skeleton = no_skeleton(len(rows))
-    there = rows >= 0
-    known = np.logical_and.reduce(np.isfinite(sequence.keypoints), axis=-1)  # (T, 16)
-    state = np.where(known, sequence.state, sequence.state & JointState.OUTLIER_REMOVED).astype(np.uint8)
-    skeleton.keypoints[there] = np.where(known[..., None], sequence.keypoints, np.float32(np.nan))[rows[there]]
+    skeleton, there = no_skeleton(len(rows)), rows >= 0
+    skeleton.keypoints[there] = sequence.keypoints[rows[there]]
     skeleton.scores[there] = sequence.scores[rows[there]]
-    skeleton.state[there] = state[rows[there]]
+    skeleton.state[there] = sequence.state[rows[there]]
     return skeleton
