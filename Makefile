@@ -1,12 +1,13 @@
 # `make demo` and `make test` set up all they need; both reuse the environment when nothing changed.
 .PHONY: demo test test-all env lint clean
 PYTEST := .venv/bin/python -m pytest
-# Processes for the tests: two are quickest on two cores, and a core left over serves torch's threads.
+# Two test processes are quickest on two cores. One thread each, for the demo as well: two threads that wait for each
+# other on cores that others use too are slower than one.
 JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 
-demo: env        ## set up, and run the whole way on a small drawn sample
-	OMP_NUM_THREADS= .venv/bin/fdpose demo --out demo
+demo: env        ## set up, and run the whole way on a synthetic meet
+	.venv/bin/fdpose demo --out demo
 
 test: env        ## set up, and run the tests that take minutes
 	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow and not gpu"

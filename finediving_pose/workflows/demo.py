@@ -54,10 +54,10 @@ SMALL = Size(
     numbers=("107b", "205b", "407c", "5253b"),
     label_every=8,
     pose=(
-        *("backbone=w8", "input_size=96", "batch_size=8", "epochs=26", "val_interval=6"),
+        *("backbone=w8", "input_size=96", "batch_size=8", "epochs=24", "val_interval=6"),
         *("rotation=30", "scale=0.15", "colour=false", "motion_blur=0"),
     ),
-    detector=("image_size=192", "epochs=16", "val_interval=4", "quarter_turns=0.0"),
+    detector=("image_size=192", "epochs=15", "val_interval=5", "quarter_turns=0.0"),
 )
 """Many dives with few labels each teach more than the reverse; what varies by itself need not be varied again."""
 
