@@ -18,7 +18,7 @@ from finediving_pose.skeleton import NUM_JOINTS
 
 WIDTH, HEIGHT = 91, 51
 START = 1000
-DOT = (62, 20)
+DOT = (40, 20)
 
 
 def picture(number: int, dot: tuple[int, int] = DOT, size: tuple[int, int] = (WIDTH, HEIGHT)) -> NDArray[np.uint8]:

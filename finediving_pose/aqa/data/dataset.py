@@ -141,7 +141,8 @@ class VideoLoader:
             strip = self._pictures.read(dive.source)
             seen = Seen(strip.sampled, _first_frame(dive, strip.sampled), shift)
             images, affine = self._cut(strip, shift, rng)
-            pictures = self._normaliser(images[:, :, ::-1] if flip else images)
+            pictures = self._normaliser(images)
+            pictures = pictures.flip(-1) if flip else pictures
         pose = self._pose(dive, seen, affine, flip and self._flip == "together") if self._channels else _NO_POSE
         transitions = _sampled(dive.record, seen)
         return Video(
@@ -175,16 +176,17 @@ class VideoLoader:
 
 
 class PictureNormaliser:
-    """Turns bytes into what a net was trained on, through a table of 256 values for each colour."""
+    """Turns bytes into what a net was trained on."""
 
     def __init__(self, how: Normalisation) -> None:
-        mean, deviation = (np.array(values, np.float32) for values in _MEAN_AND_DEVIATION[how])
-        grey = np.arange(256, dtype=np.float32) / 255
-        self._table = (grey - mean[:, None]) / deviation[:, None]  # (3, 256)
+        mean, deviation = (torch.tensor(values)[:, None, None, None] for values in _MEAN_AND_DEVIATION[how])
+        self._factor, self._offset = 1 / (255 * deviation), -mean / deviation  # (3, 1, 1, 1)
 
     def __call__(self, images: Images) -> Tensor:
         """(frames, H, W, 3) uint8 RGB → (3, frames, H, W) float32."""
-        return torch.from_numpy(np.stack([self._table[colour][images[..., colour]] for colour in range(3)]))
+        colours = torch.from_numpy(images).permute(3, 0, 1, 2)  # (3, frames, H, W)
+        values = colours.to(torch.float32, memory_format=torch.contiguous_format)
+        return values.mul_(self._factor).add_(self._offset)
 
 
 class DiveDataset(Dataset[Video]):

@@ -88,12 +88,12 @@ def test_transitions_without_frames_are_unknown_and_unknown_arrays_are_named(tmp
     path = table(tmp_path / "t.npz", features=np.ones((1, 4)), score=[1], transitions=[[2, 5]], phases=[[1, 2]])
     (dive,), problems = read_table_dives(path)
     assert dive.transitions is None
-    assert [str(problem) for problem in problems] == [
-        f"warning: {path}: phases: unknown array, ignored (known: features, match, dive, index, score, difficulty, "
-        "dive_number, transitions, frames)",
+    unknown, unusable = map(str, problems)
+    assert unknown.startswith(f"warning: {path}: phases: unknown array, ignored (known: features, match, dive, index, ")
+    assert unusable == (
         f"error: {path}: t/0 transitions: found [2 5], expected two frames, and an array 'frames' beside it; taken as "
-        "unknown",
-    ]
+        "unknown"
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_table_without_usable_scores_has_no_dives(tmp_path, arrays, message):
 
 def test_a_dive_of_another_shape_is_named(folder):
     np.savez(folder / "Fina" / "7.npz", features=np.ones((9, 5)))
-    with pytest.raises(DataError, match="7.npz: 9 vectors of 5 numbers, expected 9 of 4 as the first dive has"):
+    with pytest.raises(DataError, match=r"7.npz: 9 vectors of 5 numbers, expected 9 of 4 as the first dive has"):
         FeatureStore(folder).read(("Fina", "7"))
 
 

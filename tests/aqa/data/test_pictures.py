@@ -103,7 +103,7 @@ def test_a_damaged_frame_is_replaced_by_the_nearest(dive, caplog):
 def test_a_dive_without_any_frame_is_named(dive, tmp_path):
     for path in dive.source.iterdir():
         path.write_bytes(b"no picture")
-    with pytest.raises(DataError, match="Made/1: no frame of .* can be decoded; write it again"):
+    with pytest.raises(DataError, match=r"Made/1: no frame of .* can be decoded; write it again"):
         PictureReader().read(dive)
     good = Clip("Made", "2", write_frames(tmp_path / "2", range(5)))
     absent = Clip("Made", "3", tmp_path / "3")
@@ -131,8 +131,24 @@ def test_a_video_cut_short_is_sampled_over_what_decodes(tmp_path):
     assert strip.sampled.tolist() == [20 + index for index in sample_indices(30)]
 
 
+def test_a_video_that_declares_more_than_it_has_is_sampled_over_what_decodes(tmp_path, caplog):
+    import cv2
+
+    path = tmp_path / "1.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (WIDTH + 1, HEIGHT + 1))
+    for number in range(100):
+        writer.write(picture(number, size=(WIDTH + 1, HEIGHT + 1)))
+    writer.release()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    strip = PictureReader().read(clip(path))
+    decoded = strip.sampled[-1] + 1
+    assert 30 < decoded < 60
+    assert strip.sampled.tolist() == sample_indices(decoded)
+    assert f"{decoded} frames decode where 100 were expected" in caplog.text
+
+
 def test_the_window_moves_within_the_recording(tmp_path):
-    recording = write_frames(tmp_path / "recording", range(0, 60))
+    recording = write_frames(tmp_path / "recording", range(60))
     reader = PictureReader(frames=40, margin=3)
     strip = reader.read(clip(recording, 10, 49))
     assert strip.sampled.tolist() == list(range(10, 50))

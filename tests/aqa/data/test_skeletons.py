@@ -25,7 +25,7 @@ def path(tmp_path):
 
 
 def frames_of(skeleton: Skeleton) -> list[float]:
-    """Read the frame, from the clip's first, off the joints, which drift by a tenth of a pixel a frame; −1 = missing."""
+    """Read the frame, from the first, off the joints, which drift by a tenth of a pixel a frame; −1 = missing."""
     x = skeleton.keypoints[:, 0, 0]
     return [-1 if np.isnan(value) else round((value - x[np.isfinite(x)][0]) * 10) for value in x]
 
