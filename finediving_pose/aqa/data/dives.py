@@ -117,8 +117,12 @@ class Gathered:
             "without a skeleton: kept, all joints missing": self.no_skeleton,
             "in the split but not in the annotations": self.unknown,
         }
-        counts = f"{len(self.dives)} dives: {len(self.train)} to train, {len(self.test)} to test"
-        return [counts, *(f"{len(keys)} {what} ({_named(keys)})" for what, keys in lacking.items() if keys)]
+        lines = [f"{len(self.dives)} dives: {len(self.train)} to train, {len(self.test)} to test"]
+        lines += [f"{len(keys)} {what} ({_named(keys)})" for what, keys in lacking.items() if keys]
+        errors = [problem for problem in self.annotations.problems if problem.severity == "error"]
+        if errors:
+            lines.append(f"{len(errors)} faults in the annotations, the first: {errors[0]}")
+        return lines
 
 
 def read_annotations(path: Path, stages_from: Path | None = None) -> Annotations:

@@ -249,8 +249,10 @@ def _files(root: Path) -> dict[Key, Path]:
 
 
 def _load(path: Path) -> Arrays:
+    if not zipfile.is_zipfile(path):  # what numpy would say of it recommends unpickling
+        raise DataError(f"{path}: not readable as .npz: no archive, or cut short; write it with numpy.savez")
     try:
         with np.load(path, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
     except (OSError, ValueError, zipfile.BadZipFile, AttributeError, EOFError) as error:
-        raise DataError(f"{path}: not readable as .npz without pickle: {error}") from None
+        raise DataError(f"{path}: not readable as .npz without pickle: {str(error).partition('.')[0]}") from None

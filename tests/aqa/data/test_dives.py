@@ -106,6 +106,10 @@ def test_users_dives_cut_out_of_a_recording(tmp_path):
     assert gathered.test == ()
     assert gathered.no_score == (("Club", "2"),)
     assert gathered.no_frames == (("Club", "3"),)
+    assert gathered.summary()[1:] == [
+        "1 without a score: kept, but neither trained nor tested on (Club/2)",
+        "1 left out: no frames (Club/3)",
+    ]
     source = gathered.dives[0].source
     assert source is not None
     assert (source.source, source.start_frame, source.end_frame) == (tmp_path / "meet.mp4", 5, 14)
@@ -127,6 +131,13 @@ def test_the_dives_own_pictures_come_before_the_recording(tmp_path):
     assert found() == ("frames/Club/1.avi", None)
     write_frames(tmp_path / "frames" / "Club" / "1", range(3))
     assert found() == ("frames/Club/1", None)
+
+
+def test_faults_of_the_annotations_are_in_the_summary(tmp_path):
+    gathered = gather(csv_dives(tmp_path, Dive("Club", "1", score=1.0), Dive("Club", "2", "a.mp4", score=2.0)))
+    assert len(gathered.dives) == 1
+    assert "1 faults in the annotations, the first: error: " in gathered.summary()[-1]
+    assert "dives.csv line 2: video: found ''" in gathered.summary()[-1]
 
 
 def test_a_table_of_features_is_its_own_annotation(tmp_path):
