@@ -173,7 +173,7 @@ def numbered(panel: Image, keypoints: FloatArray, beside: bool) -> None:
         cv2.putText(
             panel,
             " ".join(map(str, joints)),
-            (x + 9, y - 5),
+            (x + 14, y - 4),
             cv2.FONT_HERSHEY_SIMPLEX,
             0.55,
             (20, 20, 20),

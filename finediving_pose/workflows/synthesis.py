@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose import console
-from finediving_pose.console import DataError, UsageError
+from finediving_pose.console import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.datasets import fdpose_json, labelme
 from finediving_pose.datasets.dives_csv import write_dives
 from finediving_pose.datasets.finediving import FineDive, write_finediving
@@ -114,6 +114,7 @@ def synthesise(out: Path, request: SynthRequest, workers: int = 1) -> SynthResul
 
     Raises:
         UsageError: If `out` holds something else, or the request asks for the impossible.
+        EnvironmentUnfit: If `out` cannot be written.
     """
     try:
         meet = meets.plan_meet(request.dives, request.seed, request.numbers, request.hard)
@@ -122,6 +123,13 @@ def synthesise(out: Path, request: SynthRequest, workers: int = 1) -> SynthResul
     if request.every < 1 or workers < 1:
         raise UsageError(f"--every {request.every}, --workers {workers}: expected at least 1")
     _check_folder(out, _identity(request))
+    try:
+        return _synthesise(out, meet, request, workers)
+    except OSError as error:
+        raise EnvironmentUnfit(f"{out}: cannot be written: {error}; the dives finished so far are kept") from error
+
+
+def _synthesise(out: Path, meet: Meet, request: SynthRequest, workers: int) -> SynthResult:
     result = SynthResult(out)
     with recording(out, synthetic=True, request=asdict(request), workers=workers, version=meets.VERSION):
         write_text(out / "README.txt", README)

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from finediving_pose.console import UsageError
+from finediving_pose.console import EnvironmentUnfit, UsageError
 from finediving_pose.datasets import fdpose_json, labelme
 from finediving_pose.datasets.dives_csv import read_dives
 from finediving_pose.datasets.finediving import read_finediving
@@ -169,6 +169,12 @@ def test_the_impossible_is_refused_before_anything_is_written(tmp_path, request_
     with pytest.raises(UsageError, match=message):
         synthesise(tmp_path / "x", request_, workers)
     assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(EnvironmentUnfit, match=r"cannot be written: .*; the dives finished so far are kept"):
+        synthesise(tmp_path / "file" / "meet", REQUEST)
 
 
 def test_as_video_every_dive_is_a_file_of_its_own(meet, tmp_path):
