@@ -29,6 +29,12 @@ class Answer:
     out: str
 
 
+def drawn_images(labels: Path) -> list[str]:
+    """The names of the drawn dives' images, dive by dive."""
+    frames = labels / "frames"
+    return sorted(path.relative_to(frames).as_posix() for path in frames.rglob("*.jpg"))
+
+
 def fdpose(*arguments: object) -> Answer:
     """Run a command in this process."""
     out = io.StringIO()

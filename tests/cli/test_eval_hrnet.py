@@ -7,6 +7,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import tiny_models
 from tiny_models import fdpose
 
 from finediving_pose.datasets.labels import read_labels
@@ -45,7 +46,7 @@ def oracle(drawn_dives, monkeypatch):
     return oracle
 
 
-def test_figures_and_pictures_of_all_frames(tiny_pose_model, data, oracle, tmp_path, capsys):
+def test_figures_and_pictures_of_all_frames(tiny_pose_model, drawn_dives, data, oracle, tmp_path, capsys):
     answer = fdpose("eval-hrnet", "--model", tiny_pose_model, *data, "--pictures", tmp_path / "sheets", "--json")
     assert answer.code == 0
     figures = json.loads(answer.out)
@@ -56,13 +57,14 @@ def test_figures_and_pictures_of_all_frames(tiny_pose_model, data, oracle, tmp_p
     assert "8 of 12 frames are of dives this model was trained on" in capsys.readouterr().err
     sheets = sorted(path.name for path in (tmp_path / "sheets").iterdir())
     assert len(sheets) == 12
-    assert sheets[0] == "SyntheticSketchA__1__00001.png"
+    first = tiny_models.drawn_images(drawn_dives)[0]
+    assert sheets[0] == first.replace("/", "__").replace(".jpg", ".png")
     picture = cv2.imread(str(tmp_path / "sheets" / sheets[0]))
     assert picture.shape[1] == 2 * 2 * 455 + 4
 
 
-def test_one_part_of_the_splits(tiny_pose_model, data, oracle, tmp_path, monkeypatch):
-    names = [f"SyntheticSketchA/{dive}/{i:05d}.jpg" for dive in (1, 2) for i in range(1, 5)]
+def test_one_part_of_the_splits(tiny_pose_model, drawn_dives, data, oracle, tmp_path, monkeypatch):
+    names = tiny_models.drawn_images(drawn_dives)[:8]
     write_json(tmp_path / "data" / "splits.json", {"train": names[4:], "val": names[:3], "test": []})
     monkeypatch.chdir(tmp_path)
     counts = {}

@@ -152,7 +152,7 @@ def test_the_projects_own_splits_are_used_unless_val_is_given(drawn_dives, tmp_p
 
     monkeypatch.setattr(finetuning, "finetune", stop)
     monkeypatch.chdir(tmp_path)
-    names = [f"SyntheticSketchA/1/{i:05d}.jpg" for i in range(1, 5)]
+    names = tiny_models.drawn_images(drawn_dives)[:4]
     write_json(tmp_path / "data" / "splits.json", {"train": names[:3], "val": []})
     data = ("--data", drawn_dives / "labels" / "final", "--images", drawn_dives / "frames")
     for more, counts in (
@@ -167,7 +167,7 @@ def test_the_projects_own_splits_are_used_unless_val_is_given(drawn_dives, tmp_p
 
 
 def test_a_single_dive_cannot_be_divided_and_the_ways_out_are_named(drawn_dives, tmp_path, capsys):
-    labels = drawn_dives / "labels" / "final" / "SyntheticSketchA__1"
+    labels = min((drawn_dives / "labels" / "final").iterdir())
     (tmp_path / "labels" / "final").mkdir(parents=True)
     shutil.copytree(labels, tmp_path / "labels" / "final" / labels.name)
     (tmp_path / "frames").symlink_to(drawn_dives / "frames")
