@@ -23,7 +23,6 @@ TINY = Size(
 )
 
 
-@pytest.mark.slow
 def test_the_short_demo_runs_the_whole_way(tmp_path: Path) -> None:
     result = run_demo(tmp_path / "demo", size=TINY, short=True)
     missing = {name for name, step in result.steps.items() if step.note == NOT_YET}
