@@ -24,26 +24,29 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 def load_settings(
-    cls: type[SettingsT], presets: Path, preset: str, overrides: Iterable[str] = (), **given: Any
+    cls: type[SettingsT], presets: Path, preset: str, overrides: Iterable[str] = (), base: str = "", **given: Any
 ) -> SettingsT:
     """Build settings from a preset, then ``key=value`` overrides, then the keyword arguments that are not None.
 
     Args:
         cls: The settings class; its defaults fill what the preset leaves out.
         presets: A folder of ``<preset>.yaml``.
-        preset: The preset's name, or a path of a YAML file.
+        preset: The preset's name, several joined by ``+`` of which the later ones win, or a path of a YAML file.
         overrides: ``key=value`` texts, the value in YAML (``lr=1e-3``, ``sizes=[192,256]``, ``group.key=1``).
+        base: The preset that fills what the others leave out, before the class does.
         given: Values of command-line options of their own.
 
     Raises:
         UsageError: If the preset, a key or a value is not usable; says which and what would be.
     """
-    path = _preset_path(presets, preset)
-    values = read_yaml(path)
+    paths = [_preset_path(presets, name) for name in [*filter(None, [base]), *_names(preset)]]
+    values: dict[str, Any] = {}
+    for path in paths:
+        values.update(read_yaml(path))
     for text in overrides:
         _override(values, text)
     values.update({key: value for key, value in given.items() if value is not None})
-    return validate_settings(cls, values, str(path.name))
+    return validate_settings(cls, values, paths[-1].name)
 
 
 def validate_settings(cls: type[SettingsT], values: Mapping[str, Any], origin: str) -> SettingsT:
@@ -92,8 +95,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" (known: {', '.join(names)})" if names else ""
 
 
+def _names(preset: str) -> list[str]:
+    return [preset] if _is_file_name(preset) else preset.split("+")
+
+
+def _is_file_name(preset: str) -> bool:
+    return preset.endswith((".yaml", ".yml"))
+
+
 def _preset_path(presets: Path, preset: str) -> Path:
-    if preset.endswith((".yaml", ".yml")):
+    if _is_file_name(preset):
         return Path(preset)
     known = [path.stem for path in presets.glob("*.yaml")]
     if preset not in known:
@@ -121,6 +132,8 @@ def _override(values: dict[str, Any], text: str) -> None:
 def _explain(cls: type[BaseModel], item: Any) -> str:
     location = [str(part) for part in item["loc"]]
     key = ".".join(location)
+    if not key:  # keys that do not go together: the message names them
+        return str(item["msg"]).removeprefix("Value error, ")
     if item["type"] != "extra_forbidden":
         return f"{key}: {item['msg']}, found {item.get('input')!r}"
     fields = cls.model_fields

@@ -52,7 +52,7 @@ class SkeletalEncoder(nn.Module):
             raise UsageError(f"pose_dim={dim}: expected a multiple of 8, such as {max(dim // 8, 1) * 8}")
         graphs = graphs_of(levels)
         widths = (channels_in, *[dim // 2] * 4, dim)
-        self.channels_in = channels_in
+        self.channels_in, self.dim = channels_in, dim
         self.blocks = nn.ModuleList(
             Block(before, after, graphs, edgeconv, attention=number > 0)
             for number, (before, after) in enumerate(pairwise(widths))

@@ -1,0 +1,138 @@
+"""Pose-guided fusion (eq. 8 to 11): among the tokens of a stage, the pose also says which ones belong together."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from finediving_pose.aqa.model.attention import FeedForward, join_heads, scaled_map, split_heads
+from finediving_pose.aqa.settings import FusionHow, FusionResidual, PoseAttention
+
+TIED_FACTOR = 0.01
+TIED_DIVISOR = 64.0
+"""The released code scales the pose by the one and divides its map by the other, in the place of √d."""
+
+
+class PoseGuidedFusion(nn.Module):
+    """F_fu of eq. 11, stage by stage.
+
+    Shape: visual (V, K, T, Dv) and pose (V, K, T, Dp) → (V, K, T, dim).
+
+    A token whose pose is 0, which is one of frames without a skeleton, is attended to and attends as if there were no
+    pose.
+
+    Args:
+        visual_dim: Dv.
+        pose_dim: Dp; None = no pose guides, and the visual tokens attend to each other by themselves.
+        dim: Width of the result, a multiple of `heads`.
+        layers: How many times eq. 8 to 11 are applied, each time to the result of the last.
+        heads: Of each attention.
+        how: How the two maps of eq. 8 come together: ``weighted`` adds the pose's times a learnable ρ, ``add`` adds
+            it, ``dot`` multiplies by it.
+        residual: ``post`` is eq. 10, Atten(F) + LN(F); ``pre`` is F + Atten(LN(F)).
+        pose_attention: ``own`` has a query and a key of the pose; ``tied`` one projection for both, and the released
+            code's scale.
+        pose_scale_init: ρ before training.
+    """
+
+    def __init__(
+        self,
+        visual_dim: int,
+        pose_dim: int | None,
+        dim: int = 256,
+        layers: int = 1,
+        heads: int = 2,
+        how: FusionHow = "weighted",
+        residual: FusionResidual = "post",
+        pose_attention: PoseAttention = "own",
+        pose_scale_init: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.entry = nn.Linear(visual_dim, dim)
+        self.layers = nn.ModuleList(
+            FusionLayer(
+                PoseGuidedAttention(
+                    dim,
+                    heads,
+                    PoseMap(pose_dim, dim, heads, pose_attention) if pose_dim is not None else None,
+                    how,
+                    pose_scale_init,
+                ),
+                dim,
+                residual,
+            )
+            for _ in range(layers)
+        )
+
+    def forward(self, visual: Tensor, pose: Tensor | None = None) -> Tensor:
+        x = self.entry(visual)  # (V, K, T, dim)
+        for layer in self.layers:
+            x = layer(x, pose)
+        return x
+
+
+class FusionLayer(nn.Module):
+    """Eq. 10 and 11: F, pose → FFN(LN(H)) + H, with H = Atten + LN(F); (V, K, T, dim) → (V, K, T, dim)."""
+
+    def __init__(self, attention: PoseGuidedAttention, dim: int, residual: FusionResidual) -> None:
+        super().__init__()
+        self.residual = residual
+        self.attention = attention
+        self.norm = nn.LayerNorm(dim)
+        self.feed_forward_norm = nn.LayerNorm(dim)
+        self.feed_forward = FeedForward(dim)
+
+    def forward(self, x: Tensor, pose: Tensor | None) -> Tensor:
+        normed = self.norm(x)
+        h = self.attention(x, pose) + normed if self.residual == "post" else x + self.attention(normed, pose)
+        return self.feed_forward(self.feed_forward_norm(h)) + h
+
+
+class PoseGuidedAttention(nn.Module):
+    """Eq. 8 and 9: α = softmax(QK/√d + ρ · pose map), Atten = Multihead(α · V); (V, K, T, dim) → (V, K, T, dim)."""
+
+    def __init__(self, dim: int, heads: int, guide: PoseMap | None, how: FusionHow, scale: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.guide = guide
+        self.how = how
+        self.query = nn.Linear(dim, dim)
+        self.key = nn.Linear(dim, dim, bias=False)  # what all keys share changes no softmax
+        self.value = nn.Linear(dim, dim)
+        self.out = nn.Linear(dim, dim)
+        if guide is not None and how == "weighted":
+            self.rho = nn.Parameter(torch.tensor(scale))
+
+    def forward(self, x: Tensor, pose: Tensor | None) -> Tensor:
+        query, key, value = (split_heads(linear(x), self.heads) for linear in (self.query, self.key, self.value))
+        scores = scaled_map(query, key)  # (V, K, heads, T, T)
+        if self.guide is not None:
+            assert pose is not None, "this fusion was made with a pose that guides"
+            scores = self._guided(scores, self.guide(pose), pose)
+        return self.out(join_heads(scores.softmax(dim=-1) @ value))
+
+    def _guided(self, scores: Tensor, pose_map: Tensor, pose: Tensor) -> Tensor:
+        if self.how == "dot":
+            known = pose.any(dim=-1)  # (V, K, T)
+            both = (known[..., :, None] & known[..., None, :])[:, :, None]  # (V, K, 1, T, T)
+            return scores * torch.where(both, pose_map, 1.0)
+        return scores + (self.rho * pose_map if self.how == "weighted" else pose_map)
+
+
+class PoseMap(nn.Module):
+    """The pose's summand in eq. 8, Q_sk·K_sk/√d: (V, K, T, Dp) → (V, K, heads, T, T).
+
+    No projection has a bias, so that a pose of 0 has a map of 0.
+    """
+
+    def __init__(self, pose_dim: int, dim: int, heads: int, kind: PoseAttention) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(pose_dim, dim, bias=False)
+        self.key = nn.Linear(pose_dim, dim, bias=False) if kind == "own" else None
+
+    def forward(self, pose: Tensor) -> Tensor:
+        if self.key is None:
+            both = split_heads(self.query(TIED_FACTOR * pose), self.heads)  # (V, K, heads, T, d)
+            return both @ both.transpose(-2, -1) / TIED_DIVISOR
+        return scaled_map(split_heads(self.query(pose), self.heads), split_heads(self.key(pose), self.heads))
