@@ -73,7 +73,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
-_STAGE_COUNTS: dict[Stages, int] = {"1": 1, "2": 2, "2*": 2, "3": 3}
+KEPT_TRANSITIONS: dict[Stages, tuple[int, ...]] = {"1": (), "2": (0,), "2*": (1,), "3": (0, 1)}
+"""Which of a dive's two transitions, into flight and into entry, part its K stages."""
 
 
 class AqaSettings(Settings):
@@ -217,7 +218,7 @@ class AqaSettings(Settings):
     @property
     def stage_count(self) -> int:
         """K."""
-        return _STAGE_COUNTS[self.stages]
+        return len(KEPT_TRANSITIONS[self.stages]) + 1
 
     @property
     def dive_numbers(self) -> bool:

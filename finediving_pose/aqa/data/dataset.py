@@ -16,20 +16,16 @@ from finediving_pose.aqa.data.features import FeatureStore
 from finediving_pose.aqa.data.pictures import AffineMap, Images, Numbers, PictureReader, Strip
 from finediving_pose.aqa.data.skeletons import read_skeleton
 from finediving_pose.aqa.model.pose_normalisation import normalise
+from finediving_pose.aqa.settings import KEPT_TRANSITIONS, Flip, Normalisation, Stages
 from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.finediving import frame_count
 from finediving_pose.media import SAMPLES, sample_indices
 from finediving_pose.records import Dive, JointState
 
-Stages = Literal["1", "2", "2*", "3"]
-Flip = Literal["together", "rgb", "off"]
-Normalisation = Literal["imagenet", "minus1to1"]
-
 _MEAN_AND_DEVIATION: dict[Normalisation, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "minus1to1": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
-_KEPT: dict[Stages, tuple[int, ...]] = {"1": (), "2": (0,), "2*": (1,), "3": (0, 1)}
 
 
 class Video(NamedTuple):
@@ -116,7 +112,7 @@ class VideoLoader:
         self._features = features
         self._channels = pose_channels
         self._frames = frames
-        self._kept = _KEPT[stages]
+        self._kept = KEPT_TRANSITIONS[stages]
         self._normaliser = PictureNormaliser(normalisation)
         self._flip = flip
         self._random_crop = random_crop

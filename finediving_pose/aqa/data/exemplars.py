@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
+from finediving_pose.aqa.settings import ExemplarChoice, ExemplarPadding
 from finediving_pose.console import UsageError
 from finediving_pose.datasets.finediving import Key
 from finediving_pose.records import Dive
-
-ExemplarChoice = Literal["number", "difficulty", "random"]
-ExemplarPadding = Literal["distinct", "repeat"]
 
 EXEMPLARS = 10
 

@@ -10,19 +10,18 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.aqa.settings import GeometryKind
 from finediving_pose.console import DataError, log, progress
 from finediving_pose.datasets.finediving import Key
 from finediving_pose.datasets.pose_files import checked_name
 from finediving_pose.manifest import atomic_path, sha256_json
 from finediving_pose.media import SAMPLES, FrameSource, is_image, open_frames, sample_indices
 from finediving_pose.records import Clip, FloatArray
-
-GeometryKind = Literal["keep_aspect", "squash_released"]
 
 SQUASHED_HEIGHT = 200 / 112
 """The released code scales frames to 112 wide and 200 high, having swapped the two."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor, nn
 
 from finediving_pose.aqa.model.clips import clip_starts, gather_clips
 from finediving_pose.aqa.model.i3d import I3D
-from finediving_pose.aqa.model.temporal_mixing import ClipReadingHow, ConvMix, NoMixing, Tsa
+from finediving_pose.aqa.model.temporal_mixing import ConvMix, NoMixing, Tsa
 from finediving_pose.aqa.model.tiny_nets import TinyDynamic
 from finediving_pose.aqa.model.video_encoder import VideoEncoder
-
-DynamicNet = Literal["i3d", "tiny"]
-Mixing = Literal["conv_mix", "none", "tsa"]
+from finediving_pose.aqa.settings import ClipReadingHow, DynamicNet, Mixing
 
 
 class DynamicEncoder(VideoEncoder):

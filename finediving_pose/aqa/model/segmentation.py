@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-SegmenterKind = Literal["bigru", "fc", "tcn", "asformer"]
+from finediving_pose.aqa.settings import SegmenterKind
 
 
 class Segmenter(nn.Module):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-StagePoolingHow = Literal["disjoint", "overlapping"]
+from finediving_pose.aqa.settings import StagePoolingHow
 
 
 def pool(features: Tensor, transitions: Tensor, tokens: int, how: StagePoolingHow = "disjoint") -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,8 +10,7 @@ from finediving_pose.aqa.model.regnety import RegNetY200
 from finediving_pose.aqa.model.resnet import ResNet50
 from finediving_pose.aqa.model.tiny_nets import TinyStatic
 from finediving_pose.aqa.model.video_encoder import VideoEncoder
-
-StaticNet = Literal["resnet50_down_mul", "resnet50", "regnety200_gsm", "tiny"]
+from finediving_pose.aqa.settings import StaticNet
 
 STRIDES = (1, 2, 4)
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from finediving_pose.aqa.model.clips import CLIP_LENGTH, CLIP_STEP, clip_starts
-
-ClipReadingHow = Literal["interpolate", "t//10"]
+from finediving_pose.aqa.settings import ClipReadingHow
 
 KERNELS = (3, 5, 7)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-TransitionChoice = Literal["increasing", "window"]
+from finediving_pose.aqa.settings import TransitionChoice
 
 
 def choose(logits: Tensor, how: TransitionChoice = "increasing") -> Tensor:
