@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 import yaml
+from pydantic import model_validator
 
 from finediving_pose.config import Settings, load_settings, nearest, read_yaml, write_settings
 from finediving_pose.console import UsageError
@@ -116,3 +117,29 @@ def test_settings_cannot_be_changed():
 
 def test_nearest_says_nothing_where_nothing_is_known():
     assert nearest("x", []) == ""
+
+
+def test_several_presets_and_the_one_that_fills_what_they_leave_out(presets):
+    (presets / "base.yaml").write_text("learning_rate: 1.0\nheatmap: udp\nsize: [8, 8]\n")
+    (presets / "small.yaml").write_text("learning_rate: 3.0\nsize: [4, 4]\n")
+    assert load_settings(Training, presets, "paper+small", base="base") == Training(
+        learning_rate=3.0, heatmap="udp", size=(4, 4), schedule=Schedule(epochs=100)
+    )
+    assert load_settings(Training, presets, "small+paper").learning_rate == 0.002
+    with pytest.raises(UsageError, match=r"no preset named 'smal' \(did you mean small\?\)"):
+        load_settings(Training, presets, "paper+smal")
+
+
+def test_a_file_name_may_hold_a_plus(presets, tmp_path):
+    (tmp_path / "mine+yours.yaml").write_text("heatmap: udp\n")
+    assert load_settings(Training, presets, str(tmp_path / "mine+yours.yaml")).heatmap == "udp"
+
+
+def test_keys_that_do_not_go_together_are_said_in_the_words_of_the_settings(presets):
+    class Crossed(Training):
+        @model_validator(mode="after")
+        def _crossed(self) -> Crossed:
+            raise ValueError("size and heatmap: expected one of them")
+
+    with pytest.raises(UsageError, match=r"^paper.yaml: size and heatmap: expected one of them$"):
+        load_settings(Crossed, presets, "paper")

@@ -89,7 +89,8 @@ class AqaSettings(Settings):
         shift: Largest number of frames by which training moves the dive's window.
         branch_dynamic, branch_static, branch_pose: Which encoders there are; any of them trains alone.
         dynamic_net, static_net: What reads clips and what reads frames.
-        temporal_mixing: Conv_mix of eq. 3, that of TSA, or none: then `clip_reading` makes frames of clips.
+        temporal_mixing: Conv_mix of eq. 3, that of TSA, or none.
+        clip_reading: How frames are made of clips where nothing mixes them, and of features of clips.
         weights_i3d, weights_static: A file of published weights for the dynamic and the static net, or ``random``.
         lr_pretrained_factor: The learning rate of a net whose weight file was loaded, as a factor of `lr`.
         freeze_pretrained_bn: Whether the batch norms of such a net keep their statistics.
@@ -105,8 +106,9 @@ class AqaSettings(Settings):
         segmenter: The network P of eq. 6.
         segmentation_input: What it reads; what remains, where that branch is off.
         transition_choice: The best increasing frames over the whole clip, or the released code's windows.
-        boundaries: What cuts training dives into stages. ``predicted`` begins after the part `predicted_after` of the
-            run; until then, and always with ``true``, the labels do, wherever a dive has some.
+        boundaries: What cuts training dives into stages: the labels, wherever a dive has some, or in the end what
+            evaluation uses too, the predicted ones.
+        predicted_after: The part of the run after which ``predicted`` begins.
         stage_pooling: Whether neighbouring stages share a frame.
         tokens: T, tokens a stage.
         dim: Width of fusion and decoder.
