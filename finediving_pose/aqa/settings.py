@@ -42,6 +42,7 @@ GeometryKind = Literal["keep_aspect", "squash_released"]
 Normalisation = Literal["imagenet", "minus1to1"]
 VisualBranch = Literal["dynamic", "static"]
 Schedule = Literal["cosine_run", "cosine_20"]
+Select = Literal["val", "last", "test-best"]
 Precision = Literal["fp32", "fp16", "bf16"]
 
 
@@ -134,7 +135,10 @@ class AqaSettings(Settings):
         lr, lr_schedule, weight_decay: Of Adam. The cosine ends with the run, or has T_max = 20 epochs.
         precision: ``fp16`` and ``bf16`` train in mixed precision.
         seed: Of python, numpy, torch, CUDA, the workers, the validation part, and the exemplars.
+        test_fraction, split_seed: The test part of a data set that has none of its own.
         val_fraction: Part of the training dives that chooses the epoch.
+        select: ``val``: the epoch with the highest ρ there; ``last``; or ``test-best``, the highest ρ on the test
+            dives, which flatters, and is only for a comparison with publications that did the same.
         patience: Epochs without a better one before the run ends; 0 = never early.
         workers: Processes that read dives; 0 = the training process itself.
     """
@@ -213,7 +217,10 @@ class AqaSettings(Settings):
     weight_decay: NotNegative
     precision: Precision
     seed: Whole
+    test_fraction: Annotated[float, Field(ge=0, lt=1)]
+    split_seed: Whole
     val_fraction: Annotated[float, Field(ge=0, lt=1)]
+    select: Select
     patience: Whole
     workers: Whole
 

@@ -22,7 +22,7 @@ from finediving_pose.console import DataError, UsageError
 from finediving_pose.manifest import sha256_file, write_json
 from finediving_pose.skeleton import JOINTS
 
-ModelKind = Literal["pose", "detector"]
+ModelKind = Literal["pose", "detector", "aqa"]
 
 CARD_NAME = "model.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -35,12 +35,12 @@ class ModelDirectory:
 
     Attributes:
         path: The folder.
-        kind: ``pose`` or ``detector``.
+        kind: ``pose``, ``detector`` or ``aqa``.
         settings: All training settings; they hold what a user of the model must repeat, such as the input size.
         trained_on: ``match/dive`` of every dive in the training part.
         weights_sha256: Hash of the weight file, checked when the directory is read.
         metrics: Validation figures of the chosen epoch.
-        joints: The joint names a pose net answers with, in order; empty for a detector.
+        joints: The joint names a pose net answers with, in order; empty for the others.
     """
 
     path: Path
@@ -102,7 +102,7 @@ def read_model_directory(path: Path, kind: ModelKind | None = None) -> ModelDire
     """
     card_path = path / CARD_NAME
     if not card_path.is_file():
-        raise UsageError(f"{path}: no model directory (it has no {CARD_NAME}); give a folder that a finetune wrote")
+        raise UsageError(f"{path}: no model directory (it has no {CARD_NAME}); give a folder that a training wrote")
     try:
         card = json.loads(card_path.read_text(encoding="utf-8"))
         if card["format"] != FORMAT:

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from finediving_pose.records import Detector, PoseEstimator
 
 
-RUN_FOLDERS: dict[ModelKind, tuple[Path, str]] = {
-    "pose": (Path("runs/hrnet"), "--model"),
-    "detector": (Path("runs/detector"), "--detector"),
+RUN_FOLDERS: dict[ModelKind, tuple[Path, str, str]] = {
+    "pose": (Path("runs/hrnet"), "finetune-hrnet", "--model"),
+    "detector": (Path("runs/detector"), "finetune-detector", "--detector"),
+    "aqa": (Path("runs/aqa"), "train-aqa", "--model"),
 }
-"""Where the finetunes write the models of each kind, below the project folder, and the option that names another."""
+"""Where, below the project folder, which command writes the models of each kind, and the option that names another."""
 
 
 def newest_model(kind: ModelKind) -> Path:
@@ -26,12 +27,12 @@ def newest_model(kind: ModelKind) -> Path:
     Raises:
         UsageError: If there is none; says where it was looked for.
     """
-    folder, option = RUN_FOLDERS[kind]
+    folder, command, option = RUN_FOLDERS[kind]
     candidates = [path for path in folder.glob("*") if is_model_directory(path)]
     if not candidates:
         raise UsageError(
             f"no {kind} model: looked for a model directory (a folder with {CARD_NAME}) in {folder.absolute()}; "
-            f"name one with {option}, or make one with fdpose finetune-{folder.name}"
+            f"name one with {option}, or make one with fdpose {command}"
         )
     newest = max(candidates, key=lambda path: ((path / CARD_NAME).stat().st_mtime_ns, path.name))
     log.info("%s model: %s, the newest of %d (%s names another)", kind, newest, len(candidates), option)
