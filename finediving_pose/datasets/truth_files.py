@@ -33,7 +33,15 @@ from numpy.typing import NDArray
 from finediving_pose.console import DataError
 from finediving_pose.datasets.pose_files import checked_name
 from finediving_pose.manifest import atomic_path
-from finediving_pose.records import FloatArray, LabelledFrame, Visibility
+from finediving_pose.records import (
+    BoxState,
+    BoxTrack,
+    FloatArray,
+    JointState,
+    LabelledFrame,
+    SkeletonSequence,
+    Visibility,
+)
 
 
 @dataclass(frozen=True)
@@ -128,6 +136,28 @@ def labelled_frames(truth: DiveTruth, match: str, dive: str, size: tuple[int, in
         )
         for t in np.flatnonzero(complete)
     ]
+
+
+def true_skeleton(truth: DiveTruth) -> SkeletonSequence:
+    """Return the true joints as an extraction without any error would find them.
+
+    What is outside the picture or under water is missing; what is seen, or hidden by something, has the score 1.
+    """
+    seen = truth.visibility != Visibility.MISSING  # (T, 16)
+    boxed = np.isfinite(truth.boxes).all(axis=1)
+    track = BoxTrack(
+        boxes=truth.boxes.astype(np.float32),
+        scores=np.where(boxed, 1.0, np.nan).astype(np.float32),
+        state=np.where(boxed, BoxState.DETECTED, BoxState.MISSING).astype(np.uint8),
+    )
+    return SkeletonSequence(
+        keypoints=np.where(seen[..., None], truth.keypoints, np.nan).astype(np.float32),
+        scores=np.where(seen, 1.0, np.nan).astype(np.float32),
+        state=np.where(seen, JointState.OBSERVED, JointState.MISSING).astype(np.uint8),
+        track=track,
+        frame_index=truth.frame_index,
+        meta={"synthetic": True, "made_by": "fdpose synth"},
+    )
 
 
 def frame_name(match: str, dive: str, number: int) -> str:

@@ -21,12 +21,14 @@ from finediving_pose.console import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.datasets import fdpose_json, labelme
 from finediving_pose.datasets.dives_csv import write_dives
 from finediving_pose.datasets.finediving import FineDive, write_finediving
+from finediving_pose.datasets.pose_files import pose_path, write_pose
 from finediving_pose.datasets.truth_files import (
     DiveTruth,
     as_stored,
     frame_name,
     labelled_frames,
     read_truth,
+    true_skeleton,
     truth_path,
     write_truth,
 )
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from finediving_pose.synthesis.scene import Scene
 
 LABELS_NAME = "finediving_pose.json"
+SKELETONS_NAME = "skeletons/truth"
 BENCHMARK_DIVES, BENCHMARK_SEED = 1000, 20250103
 """The meet that models are compared on: 1000 dives, 250 of them for testing."""
 
@@ -49,6 +52,7 @@ annotations/           FineDiving's five files; every program that reads FineDiv
 dives.csv              the same for `fdpose extract --dives`
 labels/truth/          LabelMe, of every frame in which all 16 joints are in sight above water
 finediving_pose.json   the same as FineDiving-Pose's human labels
+skeletons/truth/       the true joints in sight, laid out as `fdpose extract` does
 truth/                 joints in px and m, boxes, cameras and faults of every frame, also under water
 meet.json              seed, version, floors and ceiling
 """
@@ -237,6 +241,7 @@ def _write_dive(out: Path, dive: PlannedDive, request: SynthRequest) -> _Written
             _write_pictures(out, dive, scene, request)
         truth = as_stored(_truth(dive, scene, request, identity))
         _write_labelme(out, _chosen(truth, dive, request))
+        write_pose(pose_path(out / SKELETONS_NAME, dive.match, str(dive.dive)), true_skeleton(truth))
         write_truth(path, truth)
     records = [json.dumps(fdpose_json.record(frame)) for frame in _chosen(truth, dive, request)]
     return _Written(_annotation(dive, int(truth.frame_index[0]), truth.frame_labels, request), records, skipped)

@@ -20,9 +20,10 @@ from finediving_pose.console import EnvironmentUnfit, UsageError
 from finediving_pose.datasets import fdpose_json, labelme
 from finediving_pose.datasets.dives_csv import read_dives
 from finediving_pose.datasets.finediving import read_finediving
+from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.datasets.truth_files import DiveTruth, read_truth
-from finediving_pose.records import Visibility
-from finediving_pose.workflows.synthesis import SynthRequest, synthesise
+from finediving_pose.records import JointState, Visibility
+from finediving_pose.workflows.synthesis import SKELETONS_NAME, SynthRequest, synthesise
 
 REQUEST = SynthRequest(dives=2, seed=3, numbers=("107b", "5253b"))
 
@@ -102,6 +103,18 @@ def test_labels_in_both_formats_are_the_truth(meet):
         np.testing.assert_allclose(frame.box, truth.boxes[row], atol=1e-3)
         np.testing.assert_allclose(by_image[frame.image].keypoints, frame.keypoints, atol=1e-3)
         assert (meet / "frames" / frame.image).exists()
+
+
+def test_skeletons_are_the_true_joints_in_sight(meet):
+    for name, truth in truths(meet).items():
+        path = Path(name)
+        sequence = read_pose(meet / SKELETONS_NAME / "Pose" / path.parent / f"pred_comp_{path.name}")
+        seen = truth.visibility != Visibility.MISSING
+        assert np.array_equal(np.isfinite(sequence.keypoints).all(axis=-1), seen)
+        assert np.array_equal(sequence.state == JointState.OBSERVED, seen)
+        np.testing.assert_array_equal(sequence.keypoints[seen], truth.keypoints[seen])
+        np.testing.assert_array_equal(sequence.frame_index, truth.frame_index)
+        assert (sequence.scores[seen] == 1).all()
 
 
 def test_faults_awards_and_score_are_on_record(meet):
