@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finediving_pose.aqa.settings import AqaSettings
+from finediving_pose.aqa.settings import RANDOM_WEIGHTS, AqaSettings
 from finediving_pose.aqa.tables import Row, Table
 
 TITLES = {
@@ -106,7 +106,7 @@ class RowResult:
 def within_noise(one: RowResult, other: RowResult, figure: str) -> bool | None:
     """Return whether the runs cannot tell two rows apart.
 
-    They cannot where the means differ by less than the combined standard deviation of the seeds, √(sd₁² + sd₂²), or
+    They cannot where the means differ by no more than the combined standard deviation of the seeds, √(sd₁² + sd₂²), or
     where the bootstrap intervals over dives overlap. None where a row lacks the figure, or nothing says how far it
     scatters.
     """
@@ -117,7 +117,7 @@ def within_noise(one: RowResult, other: RowResult, figure: str) -> bool | None:
     intervals = one.interval(figure), other.interval(figure)
     answers = []
     if deviations[0] is not None and deviations[1] is not None:
-        answers.append(abs(means[0] - means[1]) < math.hypot(deviations[0], deviations[1]))
+        answers.append(abs(means[0] - means[1]) <= math.hypot(deviations[0], deviations[1]))
     if intervals[0] is not None and intervals[1] is not None:
         answers.append(max(intervals[0][0], intervals[1][0]) <= min(intervals[0][1], intervals[1][1]))
     return any(answers) if answers else None
@@ -168,7 +168,7 @@ class AblationTable:
 
     def lines(self) -> list[str]:
         """Return the table in Markdown, and below it what is to be known of it."""
-        return [*_aligned([self._header(), *map(self._cells, self.rows)]), "", *self._notes()]
+        return [*_aligned([self._header(), *map(self._cells, self.rows)]), "", *(f"- {note}" for note in self._notes())]
 
     def _header(self) -> list[str]:
         return ["method", *(text for name in self.table.columns for text in (TITLES[name], "published"))]
@@ -186,7 +186,7 @@ class AblationTable:
         text = _number(mean, figure)
         if deviation is not None:
             text += f" ± {_number(deviation, figure)}"
-        return f"{text} {WITHIN_NOISE}" if self._is_noise(row, figure) else text
+        return f"{text} {WITHIN_NOISE if self._is_noise(row, figure) else ' '}"
 
     def _is_noise(self, row: RowResult, figure: str) -> bool | None:
         reference = self.reference
@@ -215,13 +215,16 @@ class AblationTable:
             yield f"{self._reference_title} was not trained: nothing is compared with it."
         else:
             yield (
-                f"{WITHIN_NOISE} no difference to {self._reference_title} that these runs can tell: it is below the "
+                f"{WITHIN_NOISE} no difference to {self._reference_title} that these runs can tell: it is within the "
                 "combined deviation of the seeds, or the 95 % intervals over dives overlap."
             )
         yield (
             f"Published figures are of {self.table.data}, with pretrained encoders; {DASH} marks what is not printed, "
-            "and methods of others that are not built here."
+            "and methods of others that are not built here. R-ℓ2 is the squared form, AIoU that of the flight."
         )
+        random = list(self._random_nets())
+        if random:
+            yield f"Began at random here: {', '.join(random)}."
         for name, figures in self._floors().items():
             shown = ", ".join(f"{TITLES[key]} {_number(figures[key], key)}" for key in TITLES if key in figures)
             yield f"Labels alone, {name}: {shown}"
@@ -240,6 +243,14 @@ class AblationTable:
         short = [row.row.title for row in self.rows if row.reason and row.seeds]
         if short:
             yield f"Fewer seeds than asked for: {', '.join(short)}."
+
+    def _random_nets(self) -> Iterator[str]:
+        """Return the nets for which no file of pretrained weights was given."""
+        used = [row.settings for row in self.rows if row.settings is not None]
+        if any(each.branch_dynamic and not each.features and each.weights_i3d == RANDOM_WEIGHTS for each in used):
+            yield "the dynamic net (weights_i3d)"
+        if any(each.branch_static and each.weights_static == RANDOM_WEIGHTS for each in used):
+            yield "the static net (weights_static)"
 
     @property
     def _reference_title(self) -> str:
