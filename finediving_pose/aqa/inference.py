@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -101,7 +101,7 @@ def encode(
         workers: Processes that read; 0 = this one.
         batch_size: Videos at once.
         precision: As in training; half precision is for GPUs.
-        title: Of the progress bar.
+        title: Of the progress bar; empty = none, where there is one already.
 
     Returns:
         In the order of the dives, on the CPU.
@@ -116,12 +116,13 @@ def encode(
         DiveDataset(dives, loader), batch_size, num_workers=workers, collate_fn=collate, pin_memory=device != "cpu"
     )
     parts = []
-    with _evaluating(model), progress(title, len(dives)) as ticker:
+    with _evaluating(model), progress(title, len(dives)) if title else nullcontext() as ticker:
         for videos in batches:
             with autocast(device, precision):
                 encoded = model.encode(moved(videos, device))
             parts.append(encoded.map(_to_memory))
-            ticker.advance(len(videos.names))
+            if ticker:
+                ticker.advance(len(videos.names))
     return Encoded.joined(parts)
 
 

@@ -133,6 +133,7 @@ class AqaSettings(Settings):
         exemplar_padding: Whether too few stay few, or the first one is repeated.
         epochs, batch_size, accumulate: Of the run; a batch is that many pairs, and as many batches make a step.
         lr, lr_schedule, weight_decay: Of Adam. The cosine ends with the run, or has T_max = 20 epochs.
+        clip: Largest norm of a step's gradient; 0 = whatever it is.
         precision: ``fp16`` and ``bf16`` train in mixed precision.
         seed: Of python, numpy, torch, CUDA, the workers, the validation part, and the exemplars.
         test_fraction, split_seed: The test part of a data set that has none of its own.
@@ -215,6 +216,7 @@ class AqaSettings(Settings):
     lr: Positive
     lr_schedule: Schedule
     weight_decay: NotNegative
+    clip: NotNegative
     precision: Precision
     seed: Whole
     test_fraction: Annotated[float, Field(ge=0, lt=1)]

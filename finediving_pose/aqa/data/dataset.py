@@ -246,11 +246,15 @@ class PairDataset(Dataset[tuple[Video, Video]]):
 
 
 class EpochOrder(Sampler[int]):
-    """The indices of a :class:`PairDataset` in an order that follows from seed and epoch alone."""
+    """The indices of a :class:`PairDataset` in an order that follows from seed and epoch alone.
 
-    def __init__(self, length: int, seed: int = 0) -> None:
+    Of several processes each gets every `world`-th of them; the first few are repeated until all have as many.
+    """
+
+    def __init__(self, length: int, seed: int = 0, rank: int = 0, world: int = 1) -> None:
         self._length = length
         self._seed = seed
+        self._rank, self._world = rank, world
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -258,11 +262,12 @@ class EpochOrder(Sampler[int]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return self._length
+        return -(-self._length // self._world)
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng([self._seed, self._epoch]).permutation(self._length)
-        return iter((self._epoch * self._length + order).tolist())
+        own = np.resize(order, len(self) * self._world)[self._rank :: self._world]
+        return iter((self._epoch * self._length + own).tolist())
 
 
 def collate(videos: Sequence[Video]) -> Videos:

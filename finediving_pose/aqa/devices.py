@@ -1,0 +1,32 @@
+"""Which device a model of scores runs on; one that is asked for is never replaced by another."""
+
+from __future__ import annotations
+
+from finediving_pose.console import EnvironmentUnfit, UsageError
+
+AUTO = "auto"
+
+
+def choose_device(device: str = AUTO) -> str:
+    """Return ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` takes a GPU if there is one.
+
+    Raises:
+        EnvironmentUnfit: If a GPU is asked for that torch does not see.
+        UsageError: If the name is none of these.
+    """
+    import torch
+
+    there = torch.cuda.is_available()
+    if device == AUTO:
+        return "cuda" if there else "cpu"
+    name, _, number = device.partition(":")
+    if name not in ("cpu", "cuda") or (number and not number.isdecimal()) or (name == "cpu" and number):
+        raise UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:N")
+    if name == "cuda" and not there:
+        raise EnvironmentUnfit(
+            f"--device {device}: this torch ({torch.__version__}) sees no CUDA GPU; fdpose doctor says more, and "
+            "--device cpu or auto goes without"
+        )
+    if number and int(number) >= torch.cuda.device_count():
+        raise EnvironmentUnfit(f"--device {device}: there are {torch.cuda.device_count()} GPUs, numbered from 0")
+    return device

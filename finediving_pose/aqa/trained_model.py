@@ -1,0 +1,45 @@
+"""A trained score model as it lies on the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from finediving_pose.aqa.model.hpmcore import HPMCoRe
+from finediving_pose.aqa.settings import AqaSettings
+from finediving_pose.config import validate_settings
+from finediving_pose.console import DataError
+from finediving_pose.datasets.model_directory import CARD_NAME, ModelDirectory, read_model_directory
+
+
+def load_model(folder: Path, device: str = "cpu") -> HPMCoRe:
+    """Return the model of a model directory, ready to evaluate.
+
+    Raises:
+        UsageError: If the folder is no model directory of a score model.
+        DataError: If its card or its weights are damaged, or do not go together.
+    """
+    return load_weights(read_model_directory(folder, "aqa"), device)
+
+
+def load_weights(directory: ModelDirectory, device: str = "cpu") -> HPMCoRe:
+    """Return the model of a directory that has been read; see :func:`load_model`."""
+    from safetensors.torch import load_file
+
+    model = HPMCoRe(settings_of(directory))
+    try:
+        model.load_state_dict(load_file(directory.weights))
+    except RuntimeError as error:
+        faults = str(error).strip().splitlines()
+        raise DataError(
+            f"{directory.weights}: does not fit the settings beside it: {faults[-1].strip()}; was {CARD_NAME} edited?"
+        ) from None
+    return model.to(device).eval()
+
+
+def settings_of(directory: ModelDirectory) -> AqaSettings:
+    """Return what the model was made with.
+
+    Raises:
+        UsageError: If they are not settings of this version; names the keys.
+    """
+    return validate_settings(AqaSettings, directory.settings, str(directory.path / CARD_NAME))

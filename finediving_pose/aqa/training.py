@@ -1,0 +1,394 @@
+"""Training of the score model with pytorch-lightning: the loop, the choice of the epoch, and going on after a stop.
+
+Whatever is random follows from (seed, epoch, process) alone, and the learning rate from the epoch, so that a run that
+was stopped and goes on from its last checkpoint ends with the same numbers on a CPU.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.strategies import DDPStrategy
+from safetensors.torch import save_file
+from torch.utils.data import DataLoader
+
+from finediving_pose.aqa.baselines import true_transitions
+from finediving_pose.aqa.data.dataset import EpochOrder, PairDataset, VideoLoader, Videos, collate_pairs
+from finediving_pose.aqa.data.dives import AqaDive
+from finediving_pose.aqa.data.exemplars import ExemplarPool
+from finediving_pose.aqa.data.sources import Parts
+from finediving_pose.aqa.inference import predict_dives
+from finediving_pose.aqa.losses import training_losses
+from finediving_pose.aqa.model.hpmcore import HPMCoRe
+from finediving_pose.aqa.model.regression import target_of
+from finediving_pose.aqa.settings import AqaSettings, Precision, Schedule
+from finediving_pose.console import DataError, Ticker, log, progress
+from finediving_pose.datasets.model_directory import WEIGHTS_NAME
+from finediving_pose.manifest import atomic_path, write_text
+from finediving_pose.media import SAMPLES
+from finediving_pose.score_metrics import score_figures, stage_figures
+
+CHECKPOINT_NAME = "last.ckpt"
+METRICS_NAME = "metrics.csv"
+PERIOD = 20
+"""T_max of ``cosine_20``, in epochs."""
+
+PRECISIONS: dict[Precision, Any] = {"fp32": "32-true", "fp16": "16-mixed", "bf16": "bf16-mixed"}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to.
+
+    Attributes:
+        best_epoch: The one whose weights were kept, from 0.
+        epochs: How many were run.
+        stopped_early: Whether `patience` ended it.
+        figures: Of the validation dives (of the test dives with ``test-best``) in the chosen epoch.
+        seconds: All epochs together, stops left out.
+        weights: Which weight files filled what, or that a net starts random, in lines.
+        peak_memory: Of the GPU, in bytes; None on a CPU.
+    """
+
+    best_epoch: int
+    epochs: int
+    stopped_early: bool
+    figures: dict[str, float]
+    seconds: float
+    weights: list[str]
+    peak_memory: int | None = None
+
+
+def train(
+    folder: Path,
+    settings: AqaSettings,
+    parts: Parts,
+    loader: VideoLoader,
+    device: str = "cpu",
+    devices: int = 1,
+    resume: bool = False,
+) -> Trained:
+    """Train, and leave the chosen epoch's weights, the last checkpoint and the curves in a folder.
+
+    Args:
+        folder: Gets ``model.safetensors``, ``last.ckpt``, ``metrics.csv`` and ``tensorboard/``.
+        settings: Of the model and the run.
+        parts: Dives with scores. Without dives to choose by, the last epoch is kept.
+        loader: Reads them.
+        device: As choose_device gives it.
+        devices: Processes, each with its share of every batch; on GPUs one each.
+        resume: Go on from ``last.ckpt``, if that is there.
+
+    Raises:
+        DataError: If a training dive has no exemplar, or the loss is not finite.
+        UsageError, EnvironmentUnfit: If a weight file cannot be used.
+    """
+    torch.manual_seed(settings.seed)
+    model = HPMCoRe(settings)
+    weights = _weight_lines(model)  # also before a checkpoint is restored: it says which norms are frozen
+    module = AqaModule(model, parts, loader, folder)
+    checkpoint = folder / CHECKPOINT_NAME
+    with _quiet():
+        trainer = _trainer(folder, settings, device, devices)
+        with progress("Train", settings.epochs * len(parts.train)) as ticker:
+            module.ticker = ticker
+            trainer.fit(
+                module, ckpt_path=str(checkpoint) if resume and checkpoint.exists() else None, weights_only=False
+            )
+    state = module.state
+    return Trained(
+        best_epoch=state.best_epoch,
+        epochs=state.epochs,
+        stopped_early=state.epochs < settings.epochs,
+        figures=state.best_figures,
+        seconds=state.seconds,
+        weights=weights,
+        peak_memory=torch.cuda.max_memory_allocated() if device != "cpu" else None,
+    )
+
+
+@dataclass
+class State:
+    """What a run knows beside its weights; goes into the checkpoint.
+
+    Attributes:
+        best_epoch: The chosen one, −1 before there is one.
+        best: Its ρ.
+        best_figures: All its figures.
+        epochs: Finished ones.
+        seconds: They took.
+    """
+
+    best_epoch: int = -1
+    best: float = -math.inf
+    best_figures: dict[str, float] = field(default_factory=dict)
+    epochs: int = 0
+    seconds: float = 0.0
+
+
+class AqaModule(pl.LightningModule):
+    """One run of one model."""
+
+    def __init__(self, model: HPMCoRe, parts: Parts, loader: VideoLoader, folder: Path) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = model.settings
+        self.state = State()
+        self.ticker: Ticker | None = None
+        self._parts = parts
+        self._loader = loader
+        self._folder = folder
+        self._judged = parts.test if self.settings.select == "test-best" else parts.val
+        self._losses: list[torch.Tensor] = []
+        self._began = 0.0
+        if self.settings.regressor == "direct":
+            self.model.origin.fill_(_mean_target(parts.train, self.settings))
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of pairs, each process its own."""
+        s = self.settings
+        pool = ExemplarPool([dive.record for dive in self._parts.train], s.exemplar_choice, s.exemplars, s.seed)
+        pairs = PairDataset(self._parts.train, pool, self._loader, s.seed)
+        order = EpochOrder(len(pairs), s.seed, self.global_rank, self.trainer.world_size)
+        return DataLoader(
+            pairs,
+            s.batch_size,
+            sampler=order,
+            num_workers=s.workers,
+            collate_fn=collate_pairs,
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=s.workers > 0,
+        )
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam; a loaded net has its own learning rate."""
+        optimizer = torch.optim.Adam(self.model.parameter_groups(), weight_decay=self.settings.weight_decay)
+        for group in optimizer.param_groups:
+            group["full_lr"] = group["lr"]
+        return optimizer
+
+    def on_train_epoch_start(self) -> None:
+        """Seed what is random in this epoch, and set its learning rate."""
+        self._began = time.monotonic()
+        self._losses = []
+        _seed(self.settings.seed, self.current_epoch, self.global_rank)
+        factor = schedule(self.settings.lr_schedule, self.current_epoch, self.settings.epochs)
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = group["full_lr"] * factor
+
+    def training_step(self, videos: Videos, batch: int) -> torch.Tensor:
+        """L of eq. 23 for a batch of pairs."""
+        losses = training_losses(self(videos), videos, self.settings)
+        if not losses.total.isfinite():
+            raise DataError(
+                f"epoch {self.current_epoch}, batch {batch}: the loss is {losses.total.item():g}; a smaller lr, clip=1 "
+                f"or precision=fp32 may help. The epochs before it are kept in {self._folder}"
+            )
+        self._losses.append(torch.stack([value.detach() for value in losses]))
+        if self.ticker:
+            pairs = len(videos.names) // 2 * self.trainer.world_size
+            self.ticker.advance(pairs, f"epoch {self.current_epoch}, loss {losses.total.item():.3g}")
+        return losses.total
+
+    def forward(self, videos: Videos) -> Any:
+        """As DDP calls it."""
+        return self.model(videos, self.current_epoch / self.settings.epochs)
+
+    def transfer_batch_to_device(self, batch: Videos, device: torch.device, dataloader_idx: int) -> Videos:
+        """Move the tensors; the names stay."""
+        from finediving_pose.aqa.inference import moved
+
+        return moved(batch, str(device))
+
+    def on_train_epoch_end(self) -> None:
+        """Judge the epoch, keep its weights if it is the best, write the curves and then the checkpoint."""
+        figures = self._judge()
+        state = self.state
+        state.epochs = self.current_epoch + 1
+        rho = figures.get("rho", math.nan)
+        if not self._judged or self.settings.select == "last" or rho > state.best or state.best_epoch < 0:
+            state.best_epoch, state.best_figures = self.current_epoch, figures
+            state.best = rho if math.isfinite(rho) else -math.inf
+            if self.trainer.is_global_zero:
+                write_weights(self._folder / WEIGHTS_NAME, self.model)
+        seconds = time.monotonic() - self._began
+        state.seconds += seconds
+        self._log(figures, seconds)
+        patience = self.settings.patience
+        waited = self.current_epoch - state.best_epoch
+        if patience and self._judged and self.settings.select != "last" and waited >= patience:
+            self.trainer.should_stop = True
+        self._save()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the state beside the weights."""
+        checkpoint["fdpose"] = asdict(self.state)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back."""
+        self.state = State(**checkpoint["fdpose"])
+        if self.ticker:
+            self.ticker.advance(self.state.epochs * len(self._parts.train))
+
+    def _judge(self) -> dict[str, float]:
+        """The figures of the dives that choose the epoch; every process gets those of the first."""
+        figures: dict[str, float] = {}
+        if self.trainer.is_global_zero and self._judged:
+            figures = judge(self.model, self._judged, self._parts.train, self._loader, str(self.device))
+        return self.trainer.strategy.broadcast(figures)
+
+    def _log(self, figures: Mapping[str, float], seconds: float) -> None:
+        means = self.trainer.strategy.reduce(torch.stack(self._losses).mean(dim=0), reduce_op="mean").tolist()
+        names = ("loss", "loss_aqa", "loss_ce", "loss_contrastive")
+        part = "test" if self.settings.select == "test-best" else "val"
+        row = {"epoch": self.current_epoch, **dict(zip(names, means, strict=True))}
+        row |= {f"{part}_{name}": value for name, value in figures.items()}
+        row |= {"lr": self.optimizers().param_groups[0]["lr"], "seconds": round(seconds, 3)}  # type: ignore[union-attr]
+        if self.trainer.is_global_zero:
+            add_row(self._folder / METRICS_NAME, row)
+            assert self.logger is not None
+            self.logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=self.current_epoch)
+            log.info("epoch %d of %d: %s", self.current_epoch, self.settings.epochs, _line(row, figures))
+
+    def _save(self) -> None:
+        """Write the checkpoint, and put it into place only when it is whole."""
+        last = self._folder / CHECKPOINT_NAME
+        part = last.with_name(f".{last.name}.part")
+        self.trainer.save_checkpoint(part)  # every process takes part, the first one writes
+        if self.trainer.is_global_zero:
+            part.replace(last)
+
+
+def judge(
+    model: HPMCoRe, dives: tuple[AqaDive, ...], train: tuple[AqaDive, ...], loader: VideoLoader, device: str
+) -> dict[str, float]:
+    """Return the figures by which an epoch is chosen: those of score_figures, and of the flight where K = 3."""
+    s = model.settings
+    found = predict_dives(
+        model, dives, train, loader, device=device, workers=s.workers, precision=s.precision, seed=s.seed, title=""
+    )
+    records = [dive.record for dive in dives]
+    answered = np.isfinite(found.scores)
+    scores = np.array([record.score for record in records], np.float64)
+    numbers = [record.dive_number for record, there in zip(records, answered, strict=True) if there]
+    figures = score_figures(found.scores[answered], scores[answered], numbers)
+    staged = np.array([record.transitions is not None for record in records])
+    if s.stage_count == 3 and s.frames == SAMPLES and staged.any():
+        true = true_transitions(record for record in records if record.transitions is not None)
+        figures |= stage_figures(found.transitions[staged], true, s.frames)
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
+
+
+def schedule(kind: Schedule, epoch: int, epochs: int) -> float:
+    """Return the learning rate of an epoch as a factor of the first one's.
+
+    A cosine to 0 at the end of the run, or one with T_max = 20, which rises again after 20 epochs.
+    """
+    return 0.5 * (1 + math.cos(math.pi * epoch / (epochs if kind == "cosine_run" else PERIOD)))
+
+
+def write_weights(path: Path, model: HPMCoRe) -> None:
+    """Write a model's tensors atomically."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary)
+
+
+def add_row(path: Path, row: Mapping[str, float]) -> None:
+    """Add a line to a table of epochs; lines of this and of later epochs, from before a stop, are replaced."""
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [line for line in csv.DictReader(file) if int(line["epoch"]) < row["epoch"]]
+    rows.append(dict(row))
+    names = list(dict.fromkeys(name for line in rows for name in line))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+class _Place(NamedTuple):
+    accelerator: str
+    devices: int | list[int]
+
+
+def _trainer(folder: Path, settings: AqaSettings, device: str, devices: int) -> pl.Trainer:
+    place = _place(device, devices)
+    return pl.Trainer(
+        accelerator=place.accelerator,
+        devices=place.devices,
+        strategy=DDPStrategy() if devices > 1 else "auto",
+        precision=PRECISIONS[settings.precision],
+        max_epochs=settings.epochs,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip or None,
+        use_distributed_sampler=False,
+        logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+    )
+
+
+def _place(device: str, devices: int) -> _Place:
+    name, _, number = device.partition(":")
+    if name == "cpu":
+        return _Place("cpu", devices)
+    return _Place("gpu", [int(number)] if number and devices == 1 else devices)
+
+
+def _weight_lines(model: HPMCoRe) -> list[str]:
+    lines = []
+    for branch, loaded in model.load_pretrained().items():
+        lines += loaded.lines() if loaded else [f"the {branch} net starts random"]
+    return lines
+
+
+def _mean_target(dives: tuple[AqaDive, ...], settings: AqaSettings) -> float:
+    scores, difficulties = (
+        torch.tensor([getattr(dive.record, name) or math.nan for dive in dives]) for name in ("score", "difficulty")
+    )
+    return float(target_of(scores, difficulties, settings.target).nanmean())
+
+
+def _seed(*parts: int) -> None:
+    pl.seed_everything(int(np.random.SeedSequence(parts).generate_state(1)[0]), verbose=False)
+
+
+def _line(row: Mapping[str, float], figures: Mapping[str, float]) -> str:
+    judged = f", ρ {figures['rho']:.4f}, R-ℓ2 {figures['rl2_squared']:.3f}" if "rho" in figures else ""
+    return f"loss {row['loss']:.4g}{judged}, {row['seconds']:.1f} s"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's news and advice, which are not about the user's data, out of the log."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils.data")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
