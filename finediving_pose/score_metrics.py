@@ -58,14 +58,17 @@ def spearman_within(predicted: ArrayLike, true: ArrayLike, groups: Sequence[Hash
         groups: (N,) dive numbers.
     """
     predicted, true = _pair(predicted, true)
-    members: dict[Hashable, list[int]] = {}
-    for place, group in enumerate(groups):
-        members.setdefault(group, []).append(place)
-    usable = [places for places in members.values() if len(places) >= LEAST_DIVES and np.ptp(true[places]) > 0]
-    if not usable:
+    seen: dict[Hashable, int] = {}
+    codes = np.array([seen.setdefault(group, len(seen)) for group in groups], np.int64)
+    one, other = _ranks_within(predicted, codes), _ranks_within(true, codes)
+    counts, together, own, theirs = (
+        np.bincount(codes, weights) for weights in (np.ones(len(codes)), one * other, one**2, other**2)
+    )
+    usable = (counts >= LEAST_DIVES) & (theirs > 0)
+    if not usable.any():
         return float("nan")
-    each = np.nan_to_num([spearman(predicted[places], true[places]) for places in usable])
-    return float(np.average(each, weights=[len(places) for places in usable]))
+    each = together[usable] / np.sqrt(np.where(own > 0, own, 1) * theirs)[usable]
+    return float(np.average(each, weights=counts[usable]))
 
 
 def rl2(predicted: ArrayLike, true: ArrayLike, span: float | None = None) -> float:
@@ -222,6 +225,17 @@ def _pair(predicted: ArrayLike, true: ArrayLike) -> tuple[FloatArray, FloatArray
     if one.shape != other.shape or one.ndim != 1:
         raise ValueError(f"scores of shape {one.shape} and {other.shape}: expected two arrays (N,)")
     return one, other
+
+
+def _ranks_within(values: FloatArray, codes: NDArray[np.int64]) -> FloatArray:
+    """Return each value's rank among those of its group, equal ones sharing their average, less the group's mean."""
+    order = np.lexsort((values, codes))
+    new = np.ones(len(order), bool)
+    new[1:] = (np.diff(values[order]) != 0) | (np.diff(codes[order]) != 0)
+    runs = np.cumsum(new) - 1
+    ranks = np.empty(len(order))
+    ranks[order] = (np.bincount(runs, np.arange(len(order))) / np.bincount(runs))[runs]
+    return ranks - (np.bincount(codes, ranks) / np.maximum(np.bincount(codes), 1))[codes]
 
 
 def _transitions(predicted: ArrayLike, true: ArrayLike) -> tuple[FloatArray, FloatArray]:

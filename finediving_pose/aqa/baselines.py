@@ -109,24 +109,38 @@ def floors(
     """
     records = {dive.key: dive.dive if isinstance(dive, FineDive) else dive for dive in dives}
     training, testing = ([records[key] for key in map(text_key, keys) if key in records] for keys in (train, test))
-    scored = _score_floors(_having(training, _is_scored), _having(testing, _is_scored), seed)
+    scored = _score_floors(_having(training, is_scored), _having(testing, is_scored), seed)
     return {**scored, **_stage_floors(_having(training, _is_staged), _having(testing, _is_staged))}
 
 
-def _score_floors(train: Sequence[Dive], test: Sequence[Dive], seed: int) -> dict[str, dict[str, float]]:
-    if not train or not test:
-        return {}
+def score_predictions(train: Sequence[Dive], test: Sequence[Dive], seed: int = 0) -> dict[str, list[FloatArray]]:
+    """Return by baseline what it predicts, (N,) points, once or for each of several draws of exemplars.
+
+    Args:
+        train, test: Dives with a number, a score and DD, see :func:`is_scored`; one or more each.
+        seed: Of the first draw; the others take the seeds that follow.
+    """
     seeds = range(seed, seed + DRAWS)
-    predicted = {
+    return {
         NUMBER_MEAN: [number_mean(train, test)],
         SHRUNK_COMPLETENESS: [shrunk_completeness(train, test)],
         SAME_NUMBER: [same_number_exemplars(train, test, draw) for draw in seeds],
         RANDOM: [random_exemplars(train, test, draw) for draw in seeds],
     }
+
+
+def is_scored(dive: Dive) -> bool:
+    """Whether the score floors can use a dive."""
+    return dive.score is not None and bool(dive.dive_number) and bool(dive.difficulty)
+
+
+def _score_floors(train: Sequence[Dive], test: Sequence[Dive], seed: int) -> dict[str, dict[str, float]]:
+    if not train or not test:
+        return {}
     true, numbers = _scores(test), [_number(dive) for dive in test]
     return {
         name: _defined(_mean_figures([score_figures(scores, true, numbers) for scores in draws]))
-        for name, draws in predicted.items()
+        for name, draws in score_predictions(train, test, seed).items()
     }
 
 
@@ -151,10 +165,6 @@ def _defined(figures: dict[str, float]) -> dict[str, float]:
 
 def _having(dives: Iterable[Dive], condition: Callable[[Dive], bool]) -> list[Dive]:
     return [dive for dive in dives if condition(dive)]
-
-
-def _is_scored(dive: Dive) -> bool:
-    return dive.score is not None and bool(dive.dive_number) and bool(dive.difficulty)
 
 
 def _is_staged(dive: Dive) -> bool:
