@@ -250,9 +250,10 @@ def evaluate_arrays(
         of_stages = _of_stages(stages, seed)
         figures, intervals = figures | of_stages[0], intervals | of_stages[1]
         notes = list(_stage_notes(stages))
+    defined = {name for name, value in figures.items() if math.isfinite(value)}
     return Evaluation(
         figures=figures,
-        intervals=intervals,
+        intervals={name: each if name in defined else (math.nan, math.nan) for name, each in intervals.items()},
         per_number=[] if groups is None else _per_number(predicted, true, groups, stages),
         dives=len(true),
         notes=tuple(notes),
@@ -375,12 +376,10 @@ def _score_values(predicted: FloatArray, true: FloatArray, groups: Sequence[str]
 
 
 def _of_stages(stages: StageFrames, seed: int) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    figures, staged = _stage_values(stages), _staged(stages)
-    columns = stages.predicted[staged], stages.true[staged]
-    intervals = {
-        name: tuple(bootstrap(lambda p, t, name=name: stage_figures(p, t, stages.frames)[name], *columns, seed=seed))
-        for name in figures
-    }
+    """Every figure of stages is a mean over dives, so that resampling what each dive gives resamples the figure."""
+    figures, staged = _stage_values(stages), np.flatnonzero(_staged(stages))
+    each = [stage_figures(stages.predicted[[row]], stages.true[[row]], stages.frames) for row in staged]
+    intervals = {name: tuple(bootstrap(np.mean, [one[name] for one in each], seed=seed)) for name in figures}
     return figures, intervals  # type: ignore[return-value]
 
 

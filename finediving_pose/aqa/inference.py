@@ -19,7 +19,7 @@ from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
 from finediving_pose.aqa.model.hpmcore import Encoded, HPMCoRe
 from finediving_pose.aqa.model.regression import Differences
-from finediving_pose.aqa.settings import Precision
+from finediving_pose.aqa.settings import AqaSettings, Precision
 from finediving_pose.console import progress
 from finediving_pose.records import Dive, FloatArray
 
@@ -179,10 +179,7 @@ def predict_dives(
     """
     settings = model.settings
     records, bank = [dive.record for dive in queries], [dive.record for dive in train]
-    chosen: list[tuple[int, ...]] = [()] * len(records)
-    if settings.regressor == "contrastive":
-        pool = ExemplarPool(bank, settings.exemplar_choice, settings.exemplars, seed, settings.exemplar_padding)
-        chosen = [pool.of(record) for record in records]
+    chosen = choose_exemplars(settings, bank, records, seed)
     used = sorted({at for ats in chosen for at in ats})
     distinct = {dive.key: dive for dive in (*queries, *(train[at] for at in used))}
     rows = {key: row for row, key in enumerate(distinct)}
@@ -198,6 +195,42 @@ def predict_dives(
     )
     compared = [Compared(ats, each.single, each.parts) for ats, each in zip(chosen, local.compared, strict=True)]
     return Predictions(local.names, tuple(compared), local.transitions)
+
+
+def predict_with(
+    model: HPMCoRe,
+    queries: Sequence[AqaDive],
+    exemplars: Encoded,
+    bank: Sequence[Dive],
+    loader: VideoLoader,
+    *,
+    device: str = "cpu",
+    workers: int = 0,
+    precision: Precision = "fp32",
+    seed: int = 0,
+    title: str = "Encode",
+) -> Predictions:
+    """Score dives by exemplars that are encoded already: what :func:`predict_dives` gives, without their videos.
+
+    Args:
+        model, queries, loader, device, workers, precision, seed, title: See :func:`predict_dives`.
+        exemplars: The training dives, in their order; the same order gives the same choice.
+        bank: Their records.
+    """
+    records = [dive.record for dive in queries]
+    chosen = choose_exemplars(model.settings, bank, records, seed)
+    encoded = encode(model, queries, loader, device, workers, model.settings.videos_at_once, precision, title)
+    return predict(model, encoded, records, exemplars, bank, chosen)
+
+
+def choose_exemplars(
+    settings: AqaSettings, bank: Sequence[Dive], queries: Sequence[Dive], seed: int = 0
+) -> list[tuple[int, ...]]:
+    """Return for each query the positions of its exemplars in the bank; none where the regressor is ``direct``."""
+    if settings.regressor == "direct":
+        return [()] * len(queries)
+    pool = ExemplarPool(bank, settings.exemplar_choice, settings.exemplars, seed, settings.exemplar_padding)
+    return [pool.of(query) for query in queries]
 
 
 def moved(videos: Videos, device: str) -> Videos:
