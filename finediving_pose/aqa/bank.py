@@ -173,12 +173,12 @@ def _dive(values: dict[str, Any]) -> Dive:
 
 
 def _write_features(path: Path, encoded: Encoded) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {f"tokens.{name}": tensor for name, tensor in encoded.tokens.items()}
     tensors |= {f"vectors.{name}": tensor for name, tensor in encoded.vectors.items()}
     tensors |= {"logits": encoded.logits, "transitions": encoded.transitions}
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    path.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
 
 
 def _read_features(path: Path, dives: int) -> Encoded:

@@ -98,7 +98,7 @@ def glimpse(dive: AqaDive, transitions: Sequence[int], frames: int, features: Fl
     compared = np.linspace(0, frames - 1, LOOKED_AT).round().astype(int).tolist()
     numbers, images = _decoded(dive.source, frames, {*rows.ravel().tolist(), *compared}) if dive.source else (None, {})
     joints = read_skeleton(dive.skeleton, frames, numbers).keypoints  # (frames, 16, 2) px of the raw frame
-    own = [images[row] for row in rows.ravel()] if images else []
+    own = [images[row] for row in rows.ravel().tolist()] if images else []
     corners, side = _windows(joints[rows.ravel()], own[0].shape[:2] if own else None)
     poses = (joints[rows.ravel()] - corners[:, None] + 0.5) * (SIDE / side) - 0.5
     cut = [_cut(image, corner, side) for image, corner in zip(own, corners, strict=False)]
@@ -139,10 +139,10 @@ def _decoded(clip: Clip, frames: int, rows: Iterable[int]) -> tuple[Numbers, dic
         images = {frame.position: frame.image for frame in source.read({positions[row] for row in rows if positions})}
     if not images:
         raise DataError(f"{clip.key}: no frame of {clip.source} can be decoded")
-    decoded = np.array(list(images))
-    places = nearest(decoded, np.array(positions, np.int64))
+    decoded = list(images)
+    places = nearest(np.array(decoded, np.int64), np.array(positions, np.int64))
     numbers = np.array([source.number(position) for position in positions], np.int64)
-    return numbers, {int(row): images[int(decoded[places[row]])] for row in rows}
+    return numbers, {row: images[decoded[int(places[row])]] for row in rows}
 
 
 def _windows(joints: FloatArray, shape: tuple[int, int] | None) -> tuple[FloatArray, int]:

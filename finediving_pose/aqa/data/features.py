@@ -48,13 +48,14 @@ class FeatureStore:
         vectors: n, vectors a dive.
     """
 
-    def __init__(self, path: Path, clips: int = CLIPS, frames: int = SAMPLES) -> None:
+    def __init__(self, path: Path, clips: int = CLIPS, frames: int = SAMPLES, key: Key | None = None) -> None:
         """Open a table or a folder.
 
         Args:
             path: See the module.
             clips: How many clips the model cuts a dive into.
             frames: How many frames it sees.
+            key: Of the one dive that is wanted; `path` may then be its own file, which names no dive.
 
         Raises:
             UsageError: If the path does not exist.
@@ -63,11 +64,14 @@ class FeatureStore:
         if not path.exists():
             raise UsageError(f"features={path}: no such file or folder")
         self._allowed = {1: "a dive", clips: "a clip", frames: "a frame"}
-        self._table = read_table(path) if path.is_file() else {}
-        self._files = _files(path) if path.is_dir() else {}
+        own = key if key is not None and path.is_file() and _names_no_dive(path) else None
+        self._table = read_table(path) if path.is_file() and own is None else {}
+        self._files = {own: path} if own else _files(path) if path.is_dir() else {}
         first = next(iter([*self._table, *self._files]), None)
         if first is None:
             raise DataError(f"{path}: no <match>/<dive>.npz below it")
+        if key is not None and key not in self:
+            raise DataError(f"{path}: holds no features of the dive {'/'.join(key)}")
         self.path = path
         self.vectors, self.dim = self._shaped(first).shape
 
@@ -235,6 +239,10 @@ def _features(path: Path, arrays: Arrays, dimensions: tuple[int, ...]) -> NDArra
             f"{path}: '{FEATURES}' has shape {features.shape} of {features.dtype}, expected {shapes} of numbers"
         )
     return features
+
+
+def _names_no_dive(path: Path) -> bool:
+    return not {"match", "dive", "index", "score"} & _load(path).keys()
 
 
 def _own_features(path: Path) -> NDArray[Any]:
