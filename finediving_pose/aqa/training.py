@@ -1,7 +1,7 @@
 """Training of the score model with pytorch-lightning: the loop, the choice of the epoch, and going on after a stop.
 
-Whatever is random follows from (seed, epoch, process) alone, and the learning rate from the epoch, so that a run that
-was stopped and goes on from its last checkpoint ends with the same numbers on a CPU.
+Whatever is random follows from (seed, epoch, batch, process) alone, and the learning rate from the epoch, so that a
+run that was stopped and goes on from its last checkpoint ends with the same numbers on a CPU.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ CHECKPOINT_NAME = "last.ckpt"
 METRICS_NAME = "metrics.csv"
 PERIOD = 20
 """T_max of ``cosine_20``, in epochs."""
+
+SHOWN = {"ρ": "rho", "R-ℓ2": "rl2_squared"}
+"""Figures in the log line of an epoch."""
 
 PRECISIONS: dict[Precision, Any] = {"fp32": "32-true", "fp16": "16-mixed", "bf16": "bf16-mixed"}
 
@@ -159,11 +162,16 @@ class AqaModule(pl.LightningModule):
             self.model.origin.fill_(_mean_target(parts.train, self.settings))
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of pairs, each process its own."""
+        """Batches of pairs, each process its own.
+
+        Made anew for each epoch: workers read ahead, and would do so before Lightning tells the order which epoch
+        it is.
+        """
         s = self.settings
         pool = ExemplarPool([dive.record for dive in self._parts.train], s.exemplar_choice, s.exemplars, s.seed)
         pairs = PairDataset(self._parts.train, pool, self._loader, s.seed)
         order = EpochOrder(len(pairs), s.seed, self.global_rank, self.trainer.world_size)
+        order.set_epoch(self.current_epoch)
         return DataLoader(
             pairs,
             s.batch_size,
@@ -171,7 +179,6 @@ class AqaModule(pl.LightningModule):
             num_workers=s.workers,
             collate_fn=collate_pairs,
             pin_memory=self.device.type == "cuda",
-            persistent_workers=s.workers > 0,
         )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -181,14 +188,22 @@ class AqaModule(pl.LightningModule):
             group["full_lr"] = group["lr"]
         return optimizer
 
+    def on_train_start(self) -> None:
+        """Do not go on with what had stopped early."""
+        self.trainer.should_stop = self._waited_enough()
+
     def on_train_epoch_start(self) -> None:
-        """Seed what is random in this epoch, and set its learning rate."""
+        """Set the learning rate of this epoch."""
         self._began = time.monotonic()
         self._losses = []
-        _seed(self.settings.seed, self.current_epoch, self.global_rank)
         factor = schedule(self.settings.lr_schedule, self.current_epoch, self.settings.epochs)
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = group["full_lr"] * factor
+
+    def on_train_batch_start(self, batch: Videos, number: int) -> None:
+        """Seed what is random in this step: what was drawn before it differs after a stop and with other workers."""
+        key = (self.settings.seed, self.current_epoch, number, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
     def training_step(self, videos: Videos, batch: int) -> torch.Tensor:
         """L of eq. 23 for a batch of pairs."""
@@ -228,10 +243,7 @@ class AqaModule(pl.LightningModule):
         seconds = time.monotonic() - self._began
         state.seconds += seconds
         self._log(figures, seconds)
-        patience = self.settings.patience
-        waited = self.current_epoch - state.best_epoch
-        if patience and self._judged and self.settings.select != "last" and waited >= patience:
-            self.trainer.should_stop = True
+        self.trainer.should_stop = self._waited_enough()
         self._save()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -243,6 +255,11 @@ class AqaModule(pl.LightningModule):
         self.state = State(**checkpoint["fdpose"])
         if self.ticker:
             self.ticker.advance(self.state.epochs * len(self._parts.train))
+
+    def _waited_enough(self) -> bool:
+        s, state = self.settings, self.state
+        chooses = bool(self._judged) and s.select != "last"
+        return chooses and 0 < s.patience < state.epochs - state.best_epoch
 
     def _judge(self) -> dict[str, float]:
         """The figures of the dives that choose the epoch; every process gets those of the first."""
@@ -339,6 +356,7 @@ def _trainer(folder: Path, settings: AqaSettings, device: str, devices: int) -> 
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip or None,
         use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -346,6 +364,15 @@ def _trainer(folder: Path, settings: AqaSettings, device: str, devices: int) -> 
         num_sanity_val_steps=0,
         default_root_dir=folder,
     )
+
+
+def _fit(trainer: pl.Trainer, module: AqaModule, start: Path | None) -> None:
+    try:
+        trainer.fit(module, ckpt_path=start, weights_only=True)
+    except SystemExit:
+        if trainer.interrupted:  # Lightning's way to end on Ctrl+C
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _place(device: str, devices: int) -> _Place:
@@ -364,17 +391,14 @@ def _weight_lines(model: HPMCoRe) -> list[str]:
 
 def _mean_target(dives: tuple[AqaDive, ...], settings: AqaSettings) -> float:
     scores, difficulties = (
-        torch.tensor([getattr(dive.record, name) or math.nan for dive in dives]) for name in ("score", "difficulty")
+        torch.tensor([math.nan if value is None else value for value in values])
+        for values in zip(*((dive.record.score, dive.record.difficulty) for dive in dives), strict=True)
     )
     return float(target_of(scores, difficulties, settings.target).nanmean())
 
 
-def _seed(*parts: int) -> None:
-    pl.seed_everything(int(np.random.SeedSequence(parts).generate_state(1)[0]), verbose=False)
-
-
 def _line(row: Mapping[str, float], figures: Mapping[str, float]) -> str:
-    judged = f", ρ {figures['rho']:.4f}, R-ℓ2 {figures['rl2_squared']:.3f}" if "rho" in figures else ""
+    judged = "".join(f", {name} {figures[key]:.4f}" for name, key in SHOWN.items() if key in figures)
     return f"loss {row['loss']:.4g}{judged}, {row['seconds']:.1f} s"
 
 

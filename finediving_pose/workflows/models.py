@@ -51,6 +51,22 @@ def require_torch(command: str) -> None:
         raise EnvironmentUnfit(f"{command} needs the extra `pose`, which is not installed. Install: {INSTALL_HINT}")
 
 
+def require_aqa(command: str, package: str = "torch") -> None:
+    """Refuse a command of the score model where what it needs is not installed.
+
+    Args:
+        command: Its name.
+        package: ``torch``, or ``pytorch_lightning`` to train.
+
+    Raises:
+        EnvironmentUnfit: With the line that installs it.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise EnvironmentUnfit(
+            f"{command} needs {package}, which is not installed. Install the extra `aqa`: pip install 'fdpose[aqa]'"
+        )
+
+
 def load_detector(
     spec: str,
     device: str = "auto",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -137,7 +137,7 @@ def divide(gathered: Gathered, settings: AqaSettings) -> Parts:
     return parts
 
 
-def select(gathered: Gathered, names: dict[str, Sequence[str]]) -> Parts:
+def select(gathered: Gathered, names: Mapping[str, Sequence[str]]) -> Parts:
     """Return the parts that a run was made with, from the names ``match/dive`` it wrote down."""
     by_name = {dive.name: dive for dive in gathered.dives}
     return Parts(*(tuple(by_name[name] for name in names.get(part, ()) if name in by_name) for part in Parts._fields))

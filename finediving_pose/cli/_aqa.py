@@ -1,0 +1,96 @@
+"""What the commands of the score model share: options, and where a project folder has what they read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finediving_pose import console
+from finediving_pose.console import UsageError
+
+if TYPE_CHECKING:
+    from finediving_pose.aqa.data.sources import Sources
+
+OverridesArgument = Annotated[list[str] | None, typer.Argument(help="Settings as key=value.")]
+PresetOption = Annotated[
+    str,
+    typer.Option(
+        "--preset",
+        help="paper, released, tiny (for CPUs), mcore, core, regression, mtl_aqa, some joined by +, or a YAML file.",
+    ),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="FineDiving's or MTL-AQA's annotations, a dives.csv, or a table of features with scores.",
+        show_default="annotations or dives.csv",
+    ),
+]
+FramesOption = Annotated[
+    Path | None, typer.Option("--frames", help="<match>/<dive>/ of images, or videos.", show_default="frames or videos")
+]
+SkeletonsOption = Annotated[
+    Path | None,
+    typer.Option("--skeletons", help="What extract wrote.", show_default="the newest of skeletons/*"),
+]
+CacheOption = Annotated[
+    Path | None, typer.Option("--cache", help="Keep decoded frames here; about 6 MB a dive at 112 px.")
+]
+StagesFromOption = Annotated[
+    Path | None, typer.Option("--stages-from", help="FineDiving's annotations, whose stages MTL-AQA borrows.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N; never falls back.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+DEFAULT_DATA = (Path("annotations"), Path("dives.csv"))
+DEFAULT_FRAMES = (Path("frames"), Path("videos"))
+
+
+def sources(
+    data: Path | None,
+    frames: Path | None = None,
+    skeletons: Path | None = None,
+    cache: Path | None = None,
+    stages_from: Path | None = None,
+) -> Sources:
+    """Return where a data set lies: as the options say, else as a project folder has it.
+
+    Raises:
+        UsageError: If there are no annotations.
+    """
+    from finediving_pose.aqa.data.sources import Sources
+
+    annotations = data or _first(DEFAULT_DATA)
+    if annotations is None:
+        names = " nor ".join(map(str, DEFAULT_DATA))
+        raise UsageError(f"give the annotations with --data PATH (here is neither {names})")
+    return Sources(annotations, frames or _first(DEFAULT_FRAMES), skeletons or newest_skeletons(), cache, stages_from)
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Read ``0,1,2``.
+
+    Raises:
+        UsageError: If one is no whole number, is there twice, or there is none.
+    """
+    names = [name for name in text.replace(" ", "").split(",") if name]
+    if not names or not all(name.isdecimal() for name in names) or len(set(names)) < len(names):
+        raise UsageError(f"--seeds {text}: expected different whole numbers such as 0,1,2")
+    return tuple(map(int, names))
+
+
+def _first(paths: tuple[Path, ...]) -> Path | None:
+    return next((path for path in paths if path.exists()), None)
+
+
+def newest_skeletons() -> Path | None:
+    """Return the run of extract in ``skeletons/`` that was begun last, if there is one."""
+    runs = [path.parent for path in Path("skeletons").glob("*/Pose")]
+    if not runs:
+        return Path("skeletons") if Path("skeletons/Pose").is_dir() else None
+    newest = max(runs, key=lambda path: (path.stat().st_mtime_ns, path.name))
+    console.log.info("skeletons: %s, the newest of %d (--skeletons names others)", newest, len(runs))
+    return newest
