@@ -19,6 +19,9 @@ COMMANDS: dict[str, str] = {
     "finetune-detector": "Models",
     "eval-hrnet": "Models",
     "extract": "Video",
+    "train-aqa": "Scores",
+    "score": "Scores",
+    "ablate": "Scores",
     "synth": "Look at",
     "demo": "Look at",
 }
