@@ -4,7 +4,8 @@ Every part steps aside where the real thing imports. :func:`install` is called b
 imports an mm* package, and costs nothing the second time.
 
 * ``mmcv._ext``, the compiled ops that mmcv-lite does not have: ``nms`` works, any other op says what it needs.
-* ``torchvision.transforms.ToPILImage``, which ``mmpose.visualization`` imports for a function we never call.
+* ``mmpose.visualization.simcc_vis``, which imports torchvision for a drawing that we never ask for. Nothing is put in
+  torchvision's own place: others, such as pytorch-lightning, look whether it is there.
 * ``xtcocotools``, which would need a compiler: pycocotools under its name. MMPose's own CocoMetric does not run
   on it (its COCOeval takes sigmas); ours sets pycocotools' ``kpt_oks_sigmas`` instead.
 * Checkpoints: torch reads them with ``weights_only`` and the few classes that MMEngine's files hold. MMEngine
@@ -170,9 +171,9 @@ def _bridge_torchvision() -> str:
         return "torchvision"
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         del sys.modules[name]  # what a failed import left behind
-    transforms = _module("torchvision.transforms", ToPILImage=_missing_op("torchvision.transforms.ToPILImage"))
-    _module("torchvision", transforms=transforms, __version__="0.0.0")
-    return "stand-in for torchvision.transforms.ToPILImage"
+    visualizer = "mmpose.visualization.simcc_vis"
+    _module(visualizer, SimCCVisualizer=_missing_op(f"{visualizer}.SimCCVisualizer"))
+    return f"absent; {visualizer}, which needs it, refuses"
 
 
 def _bridge_xtcocotools() -> str:

@@ -95,6 +95,18 @@ def test_status_tells_of_its_four_parts():
     assert all(status.values())
 
 
+def test_no_torchvision_is_pretended_to_others():
+    """pytorch-lightning asks whether it is there, and imports its parts if so."""
+    bridge.require("mmpose")
+    if bridge.status()["torchvision"] == "torchvision":
+        pytest.skip("torchvision is installed here")
+    assert importlib.util.find_spec("torchvision") is None
+    from mmpose.visualization import local_visualizer
+
+    with pytest.raises(NotImplementedError, match="SimCCVisualizer needs the compiled package"):
+        local_visualizer.SimCCVisualizer()
+
+
 def test_another_compiled_op_says_what_it_needs():
     bridge.require("mmcv")
     if bridge.status()["mmcv._ext"] == "mmcv (compiled)":
