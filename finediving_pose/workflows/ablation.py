@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,14 +14,15 @@ from finediving_pose.aqa.data.sources import Sources
 from finediving_pose.aqa.settings import BASE, AqaSettings
 from finediving_pose.aqa.tables import Row, Table
 from finediving_pose.console import EnvironmentUnfit, FdposeError, UsageError
+from finediving_pose.datasets.checks import load_json
 from finediving_pose.datasets.model_directory import is_model_directory
 from finediving_pose.manifest import recording, sha256_file, sha256_files, sha256_json, write_json, write_text
 from finediving_pose.workflows.ablation_table import AblationTable, RowResult, SeedResult
+from finediving_pose.workflows.aqa_training import SUMMARY_NAME, resume_aqa, train_aqa
 
 TRAINED = "trained"
 """The folder beside the tables' with all that was trained for any of them: ``trained/<hash>/seed_<n>``."""
 
-TEST_NAME = "test.json"
 TABLE_NAME = "table.md"
 CONFIGURATION_NAME = "configuration.json"
 HASH_DIGITS = 16
@@ -31,7 +30,7 @@ WITHOUT_EFFECT = {"seed", "workers"}
 """Settings that do not tell configurations apart: each has several seeds, and workers change no number."""
 
 Train = Callable[[Path, AqaSettings], object]
-"""Trains into a folder, or goes on where a run in it stopped, and leaves ``test.json`` there."""
+"""Trains into a folder, or goes on where a run in it stopped, and leaves a model directory and its summary there."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ class Fingerprint:
 
 def is_finished(run: Path) -> bool:
     """Return whether a run is trained and tested."""
-    return is_model_directory(run) and (run / TEST_NAME).is_file()
+    return is_model_directory(run) and (run / SUMMARY_NAME).is_file()
 
 
 def configuration_hash(settings: AqaSettings, data: dict[str, Any]) -> str:
@@ -212,7 +211,7 @@ def _run_row(planned: Planned, seeds: Sequence[int], train: Train, failed: dict[
         if run in failed:
             reasons.append(f"seed {seed}: {failed[run]}")
         else:
-            results.append(_read(run, seed))
+            results.append(SeedResult.from_summary(run, load_json(run / SUMMARY_NAME)))
     return RowResult(planned.row, planned.settings, planned.folder, tuple(results), "; ".join(reasons))
 
 
@@ -234,15 +233,11 @@ def _train_one(run: Path, settings: AqaSettings, train: Train) -> str:
 
 
 def _trainer(sources: Sources, device: str) -> Train:
-    from finediving_pose.workflows.aqa_training import resume_aqa, train_aqa
-
     def train(run: Path, settings: AqaSettings) -> object:
-        if (run / "last.ckpt").is_file():
-            return resume_aqa(run, device=device)
-        if run.exists():  # it stopped before its first epoch was over
-            shutil.rmtree(run)
+        if (run / "config.yaml").exists():
+            return resume_aqa(run, device)
         write_json(run.parent / CONFIGURATION_NAME, _configuration(settings, sources))
-        return train_aqa(run, settings, sources, device=device)
+        return train_aqa(run, settings, sources, device)
 
     return train
 
@@ -250,10 +245,6 @@ def _trainer(sources: Sources, device: str) -> Train:
 def _configuration(settings: AqaSettings, sources: Sources) -> dict[str, Any]:
     """Say what a folder of the trained ones stands for; its name is a hash of that."""
     return {"settings": settings.model_dump(mode="json"), "sources": sources.as_dict()}
-
-
-def _read(run: Path, seed: int) -> SeedResult:
-    return SeedResult.from_evaluation(seed, run, json.loads((run / TEST_NAME).read_text(encoding="utf-8")))
 
 
 def _write(out: Path, result: AblationTable) -> None:

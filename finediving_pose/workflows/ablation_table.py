@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finediving_pose.aqa.settings import RANDOM_WEIGHTS, AqaSettings
+from finediving_pose.aqa.settings import AqaSettings
 from finediving_pose.aqa.tables import Row, Table
 
 TITLES = {
@@ -30,6 +30,7 @@ class SeedResult:
     Attributes:
         seed: Its seed.
         run: Its folder.
+        epochs, best_epoch: How many it had, and the one that was chosen.
         figures: By name; those that are not defined are left out.
         intervals: 95 % bootstrap intervals over dives.
         dives: Test dives.
@@ -39,6 +40,8 @@ class SeedResult:
 
     seed: int
     run: Path
+    epochs: int
+    best_epoch: int
     figures: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     dives: int
@@ -46,20 +49,23 @@ class SeedResult:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def from_evaluation(cls, seed: int, run: Path, content: dict[str, Any]) -> SeedResult:
-        """Read the ``test.json`` of a run."""
+    def from_summary(cls, run: Path, summary: dict[str, Any]) -> SeedResult:
+        """Read the ``summary.json`` of a run, which has no figures where there are no test dives."""
+        test = summary["test"]
         return cls(
-            seed=seed,
+            seed=summary["seed"],
             run=run,
-            figures={name: value for name, value in content["figures"].items() if value is not None},
+            epochs=summary["epochs"],
+            best_epoch=summary["best_epoch"],
+            figures={name: value for name, value in test.get("figures", {}).items() if value is not None},
             intervals={
                 name: (bounds[0], bounds[1])
-                for name, bounds in content.get("intervals", {}).items()
+                for name, bounds in test.get("intervals", {}).items()
                 if bounds is not None and None not in bounds
             },
-            dives=content["dives"],
-            floors=content.get("floors", {}),
-            notes=tuple(content.get("notes", ())),
+            dives=test.get("dives", 0),
+            floors=test.get("floors", {}),
+            notes=tuple(test.get("notes", ())),
         )
 
 
@@ -205,7 +211,7 @@ class AblationTable:
             "sd": {name: row.deviation(name) for name in columns},
             "interval": {name: row.interval(name) for name in columns},
             "within_noise": {name: self._is_noise(row, name) for name in columns},
-            "seeds": [{"seed": seed.seed, "run": str(seed.run), "figures": seed.figures} for seed in row.seeds],
+            "seeds": [_seed_dict(seed) for seed in row.seeds],
             "failed": row.reason or None,
         }
 
@@ -222,9 +228,6 @@ class AblationTable:
             f"Published figures are of {self.table.data}, with pretrained encoders; {DASH} marks what is not printed, "
             "and methods of others that are not built here. R-ℓ2 is the squared form, AIoU that of the flight."
         )
-        random = list(self._random_nets())
-        if random:
-            yield f"Began at random here: {', '.join(random)}."
         for name, figures in self._floors().items():
             shown = ", ".join(f"{TITLES[key]} {_number(figures[key], key)}" for key in TITLES if key in figures)
             yield f"Labels alone, {name}: {shown}"
@@ -234,23 +237,15 @@ class AblationTable:
 
     def _what_ran(self) -> Iterator[str]:
         dives = sorted({seed.dives for seed in self._runs()})
-        epochs = sorted({row.settings.epochs for row in self.rows if row.settings is not None})
+        epochs = sorted({seed.epochs for seed in self._runs()})
         seeds = ", ".join(map(str, self.seeds))
         spread = "mean ± standard deviation over seeds" if len(self.seeds) > 1 else "one seed, so no deviation"
-        text = f"{_listed(dives)} test dives, up to {_listed(epochs)} epochs, seed{'s' * (len(self.seeds) > 1)} {seeds}"
+        text = f"{_listed(dives)} test dives, {_listed(epochs)} epochs, seed{'s' * (len(self.seeds) > 1)} {seeds}"
         settings = " ".join((f"preset {self.preset}", *self.overrides))
         yield f"{text} ({spread}); {settings}."
         short = [row.row.title for row in self.rows if row.reason and row.seeds]
         if short:
             yield f"Fewer seeds than asked for: {', '.join(short)}."
-
-    def _random_nets(self) -> Iterator[str]:
-        """Return the nets for which no file of pretrained weights was given."""
-        used = [row.settings for row in self.rows if row.settings is not None]
-        if any(each.branch_dynamic and not each.features and each.weights_i3d == RANDOM_WEIGHTS for each in used):
-            yield "the dynamic net (weights_i3d)"
-        if any(each.branch_static and each.weights_static == RANDOM_WEIGHTS for each in used):
-            yield "the static net (weights_static)"
 
     @property
     def _reference_title(self) -> str:
@@ -270,12 +265,22 @@ class AblationTable:
         return {name: figures for name, figures in shown.items() if figures}
 
 
+def _seed_dict(seed: SeedResult) -> dict[str, Any]:
+    return {
+        "seed": seed.seed,
+        "run": str(seed.run),
+        "epochs": seed.epochs,
+        "best_epoch": seed.best_epoch,
+        "figures": seed.figures,
+    }
+
+
 def _number(value: float | None, figure: str) -> str:
     return DASH if value is None else f"{value:.{DIGITS[figure]}f}"
 
 
 def _listed(values: Sequence[int]) -> str:
-    return " or ".join(map(str, values)) or "no"
+    return " to ".join(dict.fromkeys((str(min(values)), str(max(values))))) if values else "no"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
