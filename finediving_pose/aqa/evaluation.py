@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from finediving_pose.aqa import baselines
-from finediving_pose.aqa.settings import KEPT_TRANSITIONS, AqaSettings
+from finediving_pose.aqa.settings import KEPT_TRANSITIONS, RANDOM_WEIGHTS, AqaSettings
 from finediving_pose.datasets.finediving import frame_count, sampled_transitions
 from finediving_pose.media import SAMPLES
 from finediving_pose.records import Dive, FloatArray
@@ -58,6 +58,7 @@ TITLES = {
 HEADLINES = ("rho", "rl2_squared", "aiou_flight_0.5", "aiou_flight_0.75")
 SMALLER_IS_BETTER = {"rl2_squared", "rl2_absolute", "mae", "transition_error"}
 ON_TEST_BEST = "the epoch was chosen on the test dives: these figures flatter, and are for comparisons only"
+RESAMPLES, RESAMPLES_OF_DRAWS = 1000, 200
 NAMED = 5
 """Dives named in one note."""
 
@@ -276,8 +277,8 @@ def floor_intervals(
 ) -> dict[str, dict[str, tuple[float, float]]]:
     """Return, by score floor and figure, the 95 % bootstrap interval over the test dives.
 
-    A figure that is the mean of several draws of exemplars is so in every resample. ρ within numbers is left out of
-    these.
+    A figure that is the mean of several draws of exemplars is so in every resample, of which there are fewer then; ρ
+    within numbers is left out of these.
     """
     train, test = ([dive for dive in dives if baselines.is_scored(dive)] for dives in (train, test))
     if not train or not test:
@@ -287,8 +288,11 @@ def floor_intervals(
     result = {}
     for name, draws in baselines.score_predictions(train, test, seed).items():
         figures = _score_forms(true, None if len(draws) > 1 else numbers)
+        count = RESAMPLES if len(draws) == 1 else RESAMPLES_OF_DRAWS
         result[name] = {
-            figure: tuple(bootstrap(partial(_mean_of_draws, form), np.stack(draws, axis=1), *columns, seed=seed))
+            figure: tuple(
+                bootstrap(partial(_mean_of_draws, form), np.stack(draws, axis=1), *columns, seed=seed, resamples=count)
+            )
             for figure, (form, columns) in figures.items()
         }
     return result  # type: ignore[return-value]
@@ -408,6 +412,9 @@ def _stage_notes(stages: StageFrames) -> Iterator[str]:
 def _notes(settings: AqaSettings, unanswered: Sequence[str]) -> Iterator[str]:
     if settings.select == "test-best":
         yield ON_TEST_BEST
+    files = {"dynamic": settings.weights_i3d, "static": settings.weights_static}
+    there = {"dynamic": settings.branch_dynamic and not settings.features, "static": settings.branch_static}
+    yield from (f"the {name} net starts random" for name in files if there[name] and files[name] == RANDOM_WEIGHTS)
     if settings.stage_count == 1:
         yield "K = 1: dives are not cut into stages, so the flight and every figure of stages is undefined"
     if unanswered:
@@ -421,11 +428,13 @@ def _notes(settings: AqaSettings, unanswered: Sequence[str]) -> Iterator[str]:
 
 
 def _comparable(floors: dict[str, dict[str, float]], settings: AqaSettings) -> dict[str, dict[str, float]]:
-    """Leave out the floors of stages that the model's figures cannot be set beside: they are of 3 stages, 96 frames."""
+    """Leave out what the model's figures cannot be set beside: floors of stages are of 3 stages in 96 frames."""
     of_stages = {baselines.NUMBER_TRANSITIONS, baselines.CONSTANT_TRANSITIONS}
-    if settings.stage_count == 3 and settings.frames == SAMPLES:
+    if settings.stage_count != 3:
+        return {name: figures for name, figures in floors.items() if name not in of_stages}
+    if settings.frames == SAMPLES:
         return floors
-    return {name: figures for name, figures in floors.items() if name not in of_stages}
+    return {name: {k: v for k, v in figures.items() if k != "transition_error"} for name, figures in floors.items()}
 
 
 def _per_number(

@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "eval-hrnet": "Models",
     "extract": "Video",
     "train-aqa": "Scores",
+    "eval-aqa": "Scores",
     "score": "Scores",
     "ablate": "Scores",
     "synth": "Look at",
