@@ -56,10 +56,9 @@ class Bank:
     encoded: Encoded
     glimpses: tuple[Glimpse, ...]
 
-    def same(self, fingerprint: Fingerprint) -> dict[int, tuple[str, ...]]:
-        """Return the positions of the dives that are the one of this fingerprint, and what tells so."""
-        found = {place: fingerprint.shared_with(each.fingerprint) for place, each in enumerate(self.glimpses)}
-        return {place: shared for place, shared in found.items() if shared}
+    def compared(self, fingerprint: Fingerprint) -> dict[int, dict[str, bool]]:
+        """Return of each dive, by position, whether its pictures, skeleton and features are those of a fingerprint."""
+        return {place: fingerprint.compared_with(each.fingerprint) for place, each in enumerate(self.glimpses)}
 
 
 def write_bank(

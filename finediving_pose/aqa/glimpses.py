@@ -52,17 +52,19 @@ class Fingerprint:
     skeleton: str = ""
     features: str = ""
 
-    def shared_with(self, other: Fingerprint) -> tuple[str, ...]:
-        """Return what both have in common, of ``pictures``, ``skeleton`` and ``features``.
+    def compared_with(self, other: Fingerprint) -> dict[str, bool]:
+        """Return of ``pictures``, ``skeleton`` and ``features`` those that both have, and whether they are the same.
 
         Pictures that were compressed or scaled anew are found; other cuts of a recording are not.
         """
-        found = {
-            "pictures": _alike(self.pictures, other.pictures),
-            "skeleton": bool(self.skeleton) and self.skeleton == other.skeleton,
-            "features": bool(self.features) and self.features == other.features,
-        }
-        return tuple(name for name, same in found.items() if same)
+        found = {}
+        if self.pictures is not None and other.pictures is not None:
+            found["pictures"] = _alike(self.pictures, other.pictures)
+        for name in ("skeleton", "features"):
+            own, theirs = getattr(self, name), getattr(other, name)
+            if own and theirs:
+                found[name] = own == theirs
+        return found
 
 
 @dataclass(frozen=True)
@@ -186,9 +188,7 @@ def _grey(image: Image) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(grey, GRID[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _alike(one: NDArray[np.uint8] | None, other: NDArray[np.uint8] | None) -> bool:
-    if one is None or other is None:
-        return False
+def _alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
     apart = np.abs(one.astype(np.int16) - other)
     return bool(apart.mean() <= SAME_MEAN and np.quantile(apart, 0.995) <= SAME_WORST)
 

@@ -20,7 +20,8 @@ EMPTY = 208
 """Grey of a picture that there is none of; skeletons are drawn on it."""
 _GAP = 6  # px between pictures of a stage
 _DPI = 150
-_STAGE_INCHES, _LABEL_INCHES, _BARS_INCHES = 3.6, 1.25, 0.75
+_STAGE_INCHES, _LABEL_INCHES, _BARS_INCHES = 3.6, 1.6, 0.62
+_LABEL_LETTERS = 21
 _UP, _DOWN = "#0b66a0", "#c0551a"
 
 
@@ -102,7 +103,7 @@ def write_score_page(path: Path, view: ScoreView) -> None:
     """Write the page, one file with all its pictures; every text is escaped."""
     page = Page(view.title, view.notice)
     score = page.section("Score")
-    score.table(["", ""], view.facts)
+    score.table(["what", "value"], view.facts)
     for note in view.notes:
         score.text(note)
     stages = page.section("Stages")
@@ -187,7 +188,7 @@ def _draw_stage(axes: Any, view: DiveView, stage: int, title: str) -> None:
 
 
 def _draw_bar(axes: Any, parts: Sequence[float], stage: int, title: str) -> None:
-    reach = max(1e-6, *(abs(part) for part in parts)) * 1.5
+    reach = max(1.0, *(abs(part) for part in parts)) * 1.5  # what is less than a point looks small
     value = float(parts[stage])
     axes.barh(0, value, color=_UP if value >= 0 else _DOWN, height=0.55)
     axes.axvline(0, color="0.3", linewidth=0.8)
@@ -202,15 +203,27 @@ def _draw_bar(axes: Any, parts: Sequence[float], stage: int, title: str) -> None
 
 
 def _label(figure: Any, cell: Any, lines: Sequence[str], width: float) -> None:
-    """Write lines to the left of a row; the first is bold."""
+    """Write lines to the left of a row, long ones in pieces; the first is bold."""
+    lines = [piece for line in lines for piece in _pieces(line)]
     place = cell.get_position(figure)
     middle = (place.y0 + place.y1) / 2
     step = 0.19 / figure.get_size_inches()[1]
     top = middle + step * (len(lines) - 1) / 2
     for at, line in enumerate(lines):
-        text = line if len(line) <= 20 else line[:19] + "…"
         weight = "bold" if at == 0 else "normal"
-        figure.text(0.06 / width, top - at * step, text, fontsize=8.5, va="center", fontweight=weight, parse_math=False)
+        figure.text(0.06 / width, top - at * step, line, fontsize=8.5, va="center", fontweight=weight, parse_math=False)
+
+
+def _pieces(line: str, most: int = 4) -> list[str]:
+    """Cut a line where it has a space, ``_``, ``-`` or ``/``, else anywhere; what is still too long ends in ``…``."""
+    pieces: list[str] = []
+    while line and len(pieces) < most:
+        cut = len(line)
+        if cut > _LABEL_LETTERS:
+            cut = max((line.rfind(mark, 0, _LABEL_LETTERS) + 1 for mark in " _-/"), default=0) or _LABEL_LETTERS
+        pieces.append(line[:cut].rstrip())
+        line = line[cut:]
+    return [*pieces[:-1], pieces[-1] + "…"] if line else pieces
 
 
 def _strip(view: DiveView, stage: int) -> Image:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from finediving_pose import diving
 from finediving_pose.aqa.data.dives import AqaDive
-from finediving_pose.aqa.settings import Stages
+from finediving_pose.aqa.settings import AqaSettings, Precision, Stages
+from finediving_pose.config import validate_settings
 from finediving_pose.console import DataError, UsageError, log
-from finediving_pose.datasets.model_directory import read_model_directory
+from finediving_pose.datasets.model_directory import CARD_NAME, read_model_directory
 from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
 from finediving_pose.manifest import recording, write_json
-from finediving_pose.media import open_frames, sample_indices
+from finediving_pose.media import numbered_images, open_frames, sample_indices
 from finediving_pose.records import Clip, Dive
 from finediving_pose.workflows import models
 
@@ -118,10 +119,12 @@ class Seen:
     Attributes:
         name: ``match/dive`` of the training dive.
         by: What tells so: ``name``, ``pictures``, ``skeleton``, ``features``.
+        against: Which of these differ.
     """
 
     name: str
     by: tuple[str, ...]
+    against: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -210,8 +213,8 @@ def score_clip(model: Path, request: Request, device: str = "auto", out: Path | 
             return _Scoring(model, request, device, Path(folder)).run()
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is a file, expected a folder")
+    scoring = _Scoring(model, request, device, out)
     with recording(out, model=str(model), clip=str(request.clip)) as manifest:
-        scoring = _Scoring(model, request, device, out)
         scored = scoring.run()
         manifest.add(**scoring.facts)
         manifest.warnings += scored.notes
@@ -239,18 +242,18 @@ class _Scoring:
     """One clip on its way to a score."""
 
     def __init__(self, model: Path, request: Request, device: str, work: Path) -> None:
+        self._directory = read_model_directory(model, "aqa")
+        self._settings = validate_settings(AqaSettings, self._directory.settings, str(model / CARD_NAME))
+        self._request = request
+        self._number = _number(request.dive_number)
+        self._refuse_misuse()  # before torch is loaded, which takes seconds
+
         from finediving_pose.aqa.bank import read_bank
         from finediving_pose.aqa.devices import choose_device
-        from finediving_pose.aqa.trained_model import settings_of
 
-        self._directory = read_model_directory(model, "aqa")
-        self._settings = settings_of(self._directory)
-        self._request = request
         self._asked_device = device
         self._device = choose_device(device)
         self._work = work
-        self._number = _number(request.dive_number)
-        self._refuse_misuse()
         self._bank = read_bank(model)
         self._notes: list[str] = []
         self.facts: dict[str, Any] = {"model_sha256": self._directory.weights_sha256, "device": self._device}
@@ -271,7 +274,7 @@ class _Scoring:
         known = self._joints_known(query, frames)
         model = load_weights(self._directory, self._device)
         loader = self._loader(record)
-        precision = settings.precision if self._device != "cpu" else "fp32"
+        precision: Precision = settings.precision if self._device != "cpu" else "fp32"
         encoded = encode(model, [query], loader, self._device, precision=precision, title="")
         transitions = encoded.transitions[0].tolist()
         features = loader.load(query).features if settings.features else None
@@ -313,6 +316,8 @@ class _Scoring:
         request, settings = self._request, self._settings
         if request.clip is not None and not request.clip.exists():
             raise UsageError(f"{request.clip}: no such video file or folder of images")
+        if request.clip is not None and request.clip.is_dir() and not numbered_images(request.clip):
+            raise UsageError(f"{request.clip}: holds no images; name a video file or the folder of one dive's images")
         if request.clip is None and request.features is None:
             raise UsageError("nothing to score: name a video file or a folder of images")
         if request.clip is None and settings.reads_pictures:
@@ -444,12 +449,13 @@ class _Scoring:
         request, clip = self._request, self._clip(record)
         if clip is None:
             raise UsageError("this model reads skeletons too: name the dive's with --skeletons FILE.npz")
+        looked = f" in {request.found_skeletons}" if request.found_skeletons else ""
         try:
             pose_model = request.pose_model or models.newest_model("pose")
             detector = request.detector or str(models.newest_model("detector"))
         except UsageError:
             raise UsageError(
-                f"this model reads skeletons, and there is none of {record.match}/{record.dive}. Name one with "
+                f"this model reads skeletons, and there is none of {record.match}/{record.dive}{looked}. Name one with "
                 "--skeletons (a pred_comp_*.npz, or what fdpose extract wrote, with --match and --dive), or what makes "
                 "one with --pose-model RUN --detector RUN; --no-skeleton scores without, and says so"
             ) from None
@@ -502,12 +508,14 @@ class _Scoring:
 
     def _seen(self, record: Dive, shown: Glimpse) -> tuple[Seen, ...]:
         """Return the training dives that this is, by its name or by its content."""
-        names = ["/".join(dive.key) for dive in self._bank.dives]
-        found = {names[at]: shared for at, shared in self._bank.same(shown.fingerprint).items()}
-        own = "/".join(record.key)
-        if own in self._directory.trained_on:
-            found[own] = ("name", *found.get(own, ()))
-        return tuple(Seen(name, by) for name, by in sorted(found.items()))
+        own, found = "/".join(record.key), []
+        compared = self._bank.compared(shown.fingerprint)
+        for at, dive in enumerate(self._bank.dives):
+            facts = {"name": "/".join(dive.key) == own, **compared[at]}
+            by, against = (tuple(name for name, same in facts.items() if same is which) for which in (True, False))
+            if by:
+                found.append(Seen("/".join(dive.key), by, tuple(name for name in against if name != "name")))
+        return tuple(found)
 
     def _exemplars(self, record: Dive, seen: Sequence[Seen]) -> tuple[int, ...]:
         """Choose as evaluation does; a training dive is no exemplar of itself, whatever it is called now."""
@@ -516,7 +524,7 @@ class _Scoring:
         settings = self._settings
         if settings.regressor == "direct":
             return ()
-        same = {each.name for each in seen if set(each.by) != {"name"}}
+        same = {each.name for each in seen}
         places = [at for at, dive in enumerate(self._bank.dives) if "/".join(dive.key) not in same]
         chosen = self._drawn(ExemplarPool, record, places)
         if not chosen and same:
@@ -639,15 +647,17 @@ def seen_lines(scored: Scored) -> list[str]:
     """Say which training dives this one is."""
     lines = []
     for seen in scored.seen:
-        if seen.by == ("name",):
+        by, against = " and ".join(seen.by), " and ".join(seen.against)
+        if not seen.against:
             lines.append(
-                f"A training dive is called {seen.name} too, though what is compared differs: if it is that dive, its "
-                "score says nothing about the model."
+                f"The model was trained on this dive ({seen.name}, the same {by}): its score says nothing about how "
+                "good the model is."
             )
         else:
             lines.append(
-                f"The model was trained on this dive ({seen.name}, known by its {' and '.join(seen.by)}): its score "
-                "says nothing about how good the model is."
+                f"Perhaps the model was trained on this dive: it has the {by} of the training dive {seen.name}, though "
+                f"its {against} {'differs' if against == 'skeleton' else 'differ'}. If they are one dive, its score says nothing about how good the model is"
+                + ("; if not, the skeleton is another dive's." if "skeleton" in seen.by else ".")
             )
     return lines
 
@@ -662,7 +672,7 @@ def facts(scored: Scored) -> list[tuple[str, str]]:
         lines.append(("mean award", award))
     else:
         lines.append(("mean award", f"not known, for DD is not: {scored.difficulty_from}"))
-    known = "" if scored.joints_known is None else f", {scored.joints_known:.0%} of the joints known"
+    known = "" if not scored.joints_known else f", {scored.joints_known:.0%} of the joints known"
     lines += [("skeleton", scored.skeleton + known), ("clip", scored.clip), ("model", scored.model)]
     return lines
 
@@ -678,7 +688,10 @@ def stage_rows(scored: Scored) -> list[tuple[str, str, str]]:
 
 
 def exemplar_table(scored: Scored) -> tuple[list[str], list[list[object]]]:
-    """Return header and rows: an exemplar, its score, each stage's share of the difference, and what follows."""
+    """Return header and rows: an exemplar, its score, each stage's share of the difference, and what follows.
+
+    The last row has the means; its last value is the score.
+    """
     rescaled = any(each.start != each.score for each in scored.exemplars)
     header = ["exemplar", "DD", "true score", *(["at this DD"] if rescaled else [])]
     header += [*(stage.name for stage in scored.stages), "predicted"]
@@ -693,7 +706,13 @@ def exemplar_table(scored: Scored) -> tuple[list[str], list[list[object]]]:
         ]
         for each in scored.exemplars
     ]
-    return header, rows
+    numbers = [
+        (each.score, *([each.start] if rescaled else []), *each.parts, each.predicted) for each in scored.exemplars
+    ]
+    means = [sum(column) / len(numbers) for column in zip(*numbers, strict=True)]
+    first = len(means) - len(scored.stages) - 1
+    shown = [f"{mean:+.2f}" if first <= at < len(means) - 1 else f"{mean:.2f}" for at, mean in enumerate(means)]
+    return header, [*rows, ["mean", "", *shown]] if len(rows) > 1 else rows
 
 
 def _finite(value: float) -> float | None:
