@@ -5,28 +5,35 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from finediving_pose import console
-from finediving_pose.console import UsageError
+from finediving_pose.aqa.data.sources import Sources
+from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets import fdpose_json, labelme
+from finediving_pose.datasets.checks import load_json
+from finediving_pose.datasets.finediving import read_finediving
 from finediving_pose.datasets.finediving_checks import Anomaly
 from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.pose_files import pose_path
 from finediving_pose.datasets.splits import read_splits
 from finediving_pose.manifest import recording, write_json
-from finediving_pose.records import LabelledFrame
+from finediving_pose.records import Dive, LabelledFrame
 from finediving_pose.synthesis.annotators import ANNOTATORS, Mistake, annotate
-from finediving_pose.workflows import finetuning
+from finediving_pose.workflows import aqa_training, finetuning, scoring
+from finediving_pose.workflows.aqa_training import TrainSummary
 from finediving_pose.workflows.convert import SplitRequest, convert
 from finediving_pose.workflows.extraction import extract
 from finediving_pose.workflows.extraction_check import check_extraction
 from finediving_pose.workflows.models import load_detector, load_estimator
-from finediving_pose.workflows.synthesis import LABELS_NAME, SynthRequest, SynthResult, synthesise
+from finediving_pose.workflows.scoring import Scored
+from finediving_pose.workflows.synthesis import LABELS_NAME, SKELETONS_NAME, SynthRequest, SynthResult, synthesise
 from finediving_pose.workflows.validation import validate_finediving
 
 REPORT_NAME = "report.html"
+SCORE_FOLDER = "score"
 HELD_OUT = 0.25
 NOT_YET = "not in this version"
 
@@ -39,7 +46,7 @@ class Size:
         dives: Dives of the meet; a quarter of them is held out.
         numbers: What is dived.
         label_every: Annotators label every n-th frame.
-        pose, detector: Settings of the two trainings.
+        pose, detector, score: Settings of the three trainings.
     """
 
     dives: int
@@ -47,6 +54,7 @@ class Size:
     label_every: int
     pose: tuple[str, ...]
     detector: tuple[str, ...]
+    score: tuple[str, ...]
 
 
 SMALL = Size(
@@ -58,6 +66,7 @@ SMALL = Size(
         *("rotation=30", "scale=0.15", "colour=false", "motion_blur=0"),
     ),
     detector=("image_size=192", "epochs=15", "val_interval=5", "quarter_turns=0.0"),
+    score=("size=48", "epochs=8", "batch_size=4", "workers=0", "val_fraction=0", "select=last"),
 )
 """Many dives with few labels each teach more than the reverse; what varies by itself need not be varied again."""
 
@@ -67,6 +76,7 @@ FULL = Size(
     label_every=4,
     pose=("epochs=40", "val_interval=5"),
     detector=("epochs=40", "val_interval=5"),
+    score=("batch_size=4", "workers=0", "val_fraction=0", "select=last"),
 )
 """More of everything, with the tiny presets as they are: hours on two cores, minutes on a GPU."""
 
@@ -124,7 +134,13 @@ class DemoResult:
 
 @dataclass
 class DemoTrace:
-    """What the steps left for the report."""
+    """What the steps left for the report.
+
+    Attributes:
+        learned: What the score model's training came to.
+        dive, scored: The dive that was scored, and the answer.
+        refusal: Why there was none with the skeleton that was found, so that it was left out.
+    """
 
     meet: SynthResult
     truth: Sequence[LabelledFrame] = ()
@@ -134,6 +150,10 @@ class DemoTrace:
     held_out: frozenset[str] = frozenset()
     pose_run: Path = Path()
     detector_run: Path = Path()
+    learned: TrainSummary | None = None
+    dive: Dive | None = None
+    scored: Scored | None = None
+    refusal: str = ""
 
 
 def run_demo(out: Path, seed: int = 0, size: Size = SMALL, device: str = "cpu", short: bool = False) -> DemoResult:
@@ -184,6 +204,10 @@ def _run(result: DemoResult, size: Size, seed: int, device: str, shortened: tupl
         networks = load_detector(str(trace.detector_run), device), load_estimator(str(trace.pose_run), device)
         for dive in sorted(trace.held_out):
             extract(meet / "frames" / dive, out / "skeletons", *networks, overlay=True)
+    with _step(result, "train-aqa"):
+        trace.learned = _train_scores(out, meet, seed, device, size.score + (("epochs=1",) if shortened else ()))
+    with _step(result, "score"):
+        _score_a_dive(out, meet, trace, device)
     truth = [frame for frame in trace.truth if frame.dive_key in trace.held_out]
     result.figures = check_extraction(out / "skeletons", truth).flat()
     with _step(result, "report"):
@@ -209,6 +233,41 @@ def _finetune(kind: finetuning.Kind, out: Path, meet: Path, seed: int, device: s
         coco / "annotations.json", kind, meet / "frames", coco / "splits.json", val=0.0, seed=seed
     )
     return Path(finetuning.finetune(kind, out / "runs" / kind, data, settings, device).model)
+
+
+def _train_scores(out: Path, meet: Path, seed: int, device: str, overrides: tuple[str, ...]) -> TrainSummary:
+    """Learn the scores of the meet's training dives, with their true skeletons: finding all would take minutes."""
+    settings = aqa_training.preset_settings("tiny", overrides, seed=seed)
+    sources = Sources(meet / "annotations", meet / "frames", meet / SKELETONS_NAME, cache=out / "cache")
+    return aqa_training.train_aqa(out / "runs" / "aqa", settings, sources, device)
+
+
+def _score_a_dive(out: Path, meet: Path, trace: DemoTrace, device: str) -> None:
+    """Score the dive that says most, with the skeleton that was found: one that neither model has seen, if there is."""
+    assert trace.learned is not None
+    parts = load_json(Path(trace.learned.model) / aqa_training.SOURCE_NAME)["parts"]
+    dives = {"/".join(dive.key): dive.dive for dive in read_finediving(meet / "annotations").dives}
+    numbers = {dives[name].dive_number for name in parts["train"]}
+    known = [name for name in sorted(dives) if dives[name].dive_number in numbers]
+    name = min(known, key=lambda name: (name in parts["train"], name not in trace.held_out))
+    trace.dive = dives[name]
+    found = pose_path(out / "skeletons", *trace.dive.key)
+    request = scoring.Request(
+        clip=meet / "frames" / name,
+        dive_number=trace.dive.dive_number,
+        difficulty=trace.dive.difficulty,
+        skeletons=found if found.exists() else None,
+        pose_model=None if found.exists() else trace.pose_run,
+        detector=None if found.exists() else str(trace.detector_run),
+    )
+    model, folder = Path(trace.learned.model), out / SCORE_FOLDER
+    try:
+        trace.scored = scoring.score_clip(model, request, device, folder)
+    except DataError as error:  # nobody was found, by nets that learned for minutes
+        trace.refusal = str(error)
+        console.log.warning("%s", error)
+        blind = replace(request, skeletons=None, pose_model=None, detector=None, no_skeleton=True)
+        trace.scored = scoring.score_clip(model, blind, device, folder)
 
 
 @contextmanager

@@ -21,7 +21,9 @@ from finediving_pose.reporting.page import Page, Section
 from finediving_pose.reporting.plots import curves, stages
 from finediving_pose.skeleton import JOINTS
 from finediving_pose.synthesis.annotators import Mistake
-from finediving_pose.workflows.demo import NOT_YET, DemoResult, DemoTrace
+from finediving_pose.workflows.aqa_training import TrainSummary
+from finediving_pose.workflows.demo import SCORE_FOLDER, DemoResult, DemoTrace
+from finediving_pose.workflows.scoring import PAGE_NAME, exemplar_table, facts, seen_lines, stage_rows
 
 NOTICE = "SYNTHETIC – every athlete, picture, label and score on this page is invented; nothing was filmed."
 FIGURES = {
@@ -32,6 +34,8 @@ FIGURES = {
     "frames": "frames compared",
 }
 _SHEET, _PREDICTED, _BARS = 12, 6, 8
+_TELLING = 30
+"""Test dives from which on their figures say something."""
 
 
 def write_report(result: DemoResult, trace: DemoTrace) -> None:
@@ -43,7 +47,7 @@ def write_report(result: DemoResult, trace: DemoTrace) -> None:
     _validation(page.section("Validation"), trace)
     _training(page.section("Trainings"), trace)
     _predictions(page.section("Predictions beside the truth"), result, trace)
-    _scores(page.section("Stages and scores"), trace)
+    _scores(page.section("Stages and scores"), result, trace)
     page.write(result.report)
 
 
@@ -149,23 +153,58 @@ def _predictions(section: Section, result: DemoResult, trace: DemoTrace) -> None
     section.text(f"Overlay videos: {result.out / 'skeletons' / 'overlays'}")
 
 
-def _scores(section: Section, trace: DemoTrace) -> None:
+def _scores(section: Section, result: DemoResult, trace: DemoTrace) -> None:
     dives = read_finediving(trace.meet.out / "annotations").dives[:_BARS]
     bars = {f"{dive.dive.match}/{dive.dive.dive} {dive.dive.dive_number}": dive.frame_labels.tolist() for dive in dives}
     section.plot(stages(bars, SUB_ACTIONS), "True stages: take-off, flight in one or more parts, entry.", width=900)
     section.text(
         "Scores are the degree of difficulty times the three middle awards of seven invented judges, whose awards "
-        f"follow from the faults of each dive. Training a model on them and scoring with it are {NOT_YET}. What labels "
-        "alone reach on the test dives, and the ceiling that the judges' error leaves:"
+        "follow from the faults of each dive. What labels alone reach on the test dives, and the ceiling that the "
+        "judges' error leaves, beside the model:"
     )
+    names = ("rho", "rl2_squared", "aiou_flight_0.5", "aiou_flight_0.75")
+    own = [("the model", trace.learned.test.get("figures", {}))] if trace.learned is not None else []
+    ceiling = ("scores without the judges' error", {"rho": trace.meet.ceiling})
     rows = [
-        (name, figures.get("rho"), figures.get("rl2_squared"))
-        for name, figures in trace.meet.floors.items()
-        if "rho" in figures
+        (name, *(figures.get(key) for key in names)) for name, figures in [*own, *trace.meet.floors.items(), ceiling]
     ]
-    section.table(["floor", "ρ", "R-ℓ2"], [*rows, ("scores without the judges' error", trace.meet.ceiling, None)])
-    if trace.meet.test < 30:
-        section.text(f"With {trace.meet.test} test dives these figures say nothing; fdpose synth --benchmark has 250.")
+    section.table(["", "ρ", "R-ℓ2", "AIoU@0.5 of the flight", "AIoU@0.75"], rows)
+    if trace.meet.test < _TELLING:
+        section.text(
+            f"With {trace.meet.test} test dives these figures say nothing, neither for the model nor against it; "
+            "fdpose synth --benchmark has 250."
+        )
+    if trace.learned is not None:
+        _score_training(section, trace.learned)
+    _scored_dive(section, result, trace)
+
+
+def _score_training(section: Section, scores: TrainSummary) -> None:
+    section.text(
+        f"HP-MCoRe, the tiny preset, began at random and saw {scores.dives['train']} dives {scores.epochs} times, with "
+        "their true skeletons: finding those of all would take minutes."
+    )
+    rows = _metrics(Path(scores.model))
+    parts = {"all": "loss", "score": "loss_aqa", "stages": "loss_ce", "contrastive": "loss_contrastive"}
+    epochs = [float(row["epoch"]) for row in rows]
+    lines = {name: (epochs, [_number(row.get(key, "")) for row in rows]) for name, key in parts.items()}
+    section.plot(curves(lines, "epoch", "loss"), f"Training loss of the score model and its parts, {scores.model}.")
+
+
+def _scored_dive(section: Section, result: DemoResult, trace: DemoTrace) -> None:
+    if trace.dive is None or trace.scored is None:
+        return
+    section.text(
+        f"One dive scored from its pictures and the skeleton that was found; its true score is {trace.dive.score:.2f}. "
+        f"The dives it is compared with, in pictures: {result.out / SCORE_FOLDER / PAGE_NAME}"
+    )
+    if trace.refusal:
+        section.text(f"With that skeleton there is no score ({trace.refusal}), so it was scored without.")
+    warnings = [*seen_lines(trace.scored), *trace.scored.notes]
+    section.table(["", ""], [("dive", trace.scored.name), *facts(trace.scored), *(("note", line) for line in warnings)])
+    section.table(["stage", "frames", "seconds"], stage_rows(trace.scored), "Stages as the model cut them.")
+    header, rows = exemplar_table(trace.scored)
+    section.table(header, rows, "Each exemplar's true score, what each stage adds to it, and what follows.")
 
 
 def _spread(frames: Sequence[LabelledFrame], count: int) -> list[LabelledFrame]:

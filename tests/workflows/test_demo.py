@@ -20,12 +20,14 @@ TINY = Size(
     label_every=12,
     pose=("backbone=w8", "input_size=64"),
     detector=("image_size=96", "quarter_turns=0.0", "score_threshold=0.0"),
+    score=("size=32", "dim=16", "pose_dim=16", "batch_size=2", "workers=0", "val_fraction=0", "select=last"),
 )
 
 
 def test_the_short_demo_runs_the_whole_way(tmp_path: Path) -> None:
     result = run_demo(tmp_path / "demo", size=TINY, short=True)
     missing = {name for name, step in result.steps.items() if step.note == NOT_YET}
+    assert missing == {"validate labels", "agree", "merge"}
     assert {name for name, step in result.steps.items() if step.seconds is None} == missing
     assert {"synth", "convert", "finetune-hrnet", "finetune-detector", "extract", "report"} <= set(STEPS) - missing
     summary = json.loads((result.out / "summary.json").read_text())
@@ -39,6 +41,13 @@ def test_the_short_demo_runs_the_whole_way(tmp_path: Path) -> None:
     page = result.report.read_text(encoding="utf-8")
     assert page.count("data:image/") >= 6
     assert 'class="notice" role="note">SYNTHETIC' in page
+    assert json.loads((result.out / "runs" / "aqa" / "summary.json").read_text())["epochs"] == 1
+    assert "Training loss of the score model" in page
+    assert "With 0 test dives these figures say nothing" in page
+    scored = json.loads((result.out / "score" / "score.json").read_text())
+    assert scored["name"] in page
+    assert f"{scored['score']:.2f} points" in page
+    assert (result.out / "score" / "score.html").is_file()
     for name in missing:
         assert re.search(rf"<td>{re.escape(STEPS[name])}</td><td>{NOT_YET}</td>", page)
 
