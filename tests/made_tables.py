@@ -11,7 +11,17 @@ from finediving_pose.aqa.data.sources import Prepared, Sources, prepare
 from finediving_pose.aqa.settings import AqaSettings, load_aqa
 
 NUMBERS = ("107b", "407c", "5253b")
-SMALL = ("branch_static=false", "branch_pose=false", "dim=16", "decoder_layers=1", "tokens=3", "workers=0")
+SMALL = (
+    "frames=16",
+    "target=score",
+    "clip=0",
+    "branch_static=false",
+    "branch_pose=false",
+    "dim=16",
+    "decoder_layers=1",
+    "tokens=3",
+    "workers=0",
+)
 
 
 def write_table(path: Path, dives: int = 24, vectors: int = 1, **columns: Any) -> Path:

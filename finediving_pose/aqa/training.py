@@ -10,6 +10,8 @@ import csv
 import io
 import logging
 import math
+import os
+import signal
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -26,11 +28,11 @@ from pytorch_lightning.strategies import DDPStrategy
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
-from finediving_pose.aqa.baselines import true_transitions
 from finediving_pose.aqa.data.dataset import EpochOrder, PairDataset, VideoLoader, Videos, collate_pairs
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
 from finediving_pose.aqa.data.sources import Parts
+from finediving_pose.aqa.evaluation import model_figures
 from finediving_pose.aqa.inference import predict_dives
 from finediving_pose.aqa.losses import training_losses
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
@@ -39,8 +41,6 @@ from finediving_pose.aqa.settings import AqaSettings, Precision, Schedule
 from finediving_pose.console import DataError, Ticker, log, progress
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME
 from finediving_pose.manifest import atomic_path, write_text
-from finediving_pose.media import SAMPLES
-from finediving_pose.score_metrics import score_figures, stage_figures
 
 CHECKPOINT_NAME = "last.ckpt"
 METRICS_NAME = "metrics.csv"
@@ -93,25 +93,24 @@ def train(
         parts: Dives with scores. Without dives to choose by, the last epoch is kept.
         loader: Reads them.
         device: As choose_device gives it.
-        devices: Processes, each with its share of every batch; on GPUs one each.
+        devices: Processes, each with its share of every batch; on GPUs one each. Lightning starts the others by the
+            command line of this one.
         resume: Go on from ``last.ckpt``, if that is there.
 
     Raises:
         DataError: If a training dive has no exemplar, or the loss is not finite.
         UsageError, EnvironmentUnfit: If a weight file cannot be used.
     """
-    torch.manual_seed(settings.seed)
+    pl.seed_everything(settings.seed, verbose=False)
     model = HPMCoRe(settings)
     weights = _weight_lines(model)  # also before a checkpoint is restored: it says which norms are frozen
     module = AqaModule(model, parts, loader, folder)
     checkpoint = folder / CHECKPOINT_NAME
-    with _quiet():
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats(device)
+    with _quiet(), _progress(settings.epochs * len(parts.train)) as module.ticker:
         trainer = _trainer(folder, settings, device, devices)
-        with progress("Train", settings.epochs * len(parts.train)) as ticker:
-            module.ticker = ticker
-            trainer.fit(
-                module, ckpt_path=str(checkpoint) if resume and checkpoint.exists() else None, weights_only=False
-            )
+        _fit(trainer, module, checkpoint if resume and checkpoint.exists() else None)
     state = module.state
     return Trained(
         best_epoch=state.best_epoch,
@@ -120,7 +119,7 @@ def train(
         figures=state.best_figures,
         seconds=state.seconds,
         weights=weights,
-        peak_memory=torch.cuda.max_memory_allocated() if device != "cpu" else None,
+        peak_memory=torch.cuda.max_memory_allocated(device) if device != "cpu" else None,
     )
 
 
@@ -162,23 +161,20 @@ class AqaModule(pl.LightningModule):
             self.model.origin.fill_(_mean_target(parts.train, self.settings))
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of pairs, each process its own.
-
-        Made anew for each epoch: workers read ahead, and would do so before Lightning tells the order which epoch
-        it is.
-        """
+        """Batches of pairs, each process its share of every batch."""
         s = self.settings
         pool = ExemplarPool([dive.record for dive in self._parts.train], s.exemplar_choice, s.exemplars, s.seed)
         pairs = PairDataset(self._parts.train, pool, self._loader, s.seed)
         order = EpochOrder(len(pairs), s.seed, self.global_rank, self.trainer.world_size)
-        order.set_epoch(self.current_epoch)
+        order.set_epoch(self.state.epochs)  # workers read ahead before Lightning says it
         return DataLoader(
             pairs,
-            s.batch_size,
+            s.batch_size // self.trainer.world_size,
             sampler=order,
             num_workers=s.workers,
             collate_fn=collate_pairs,
             pin_memory=self.device.type == "cuda",
+            persistent_workers=s.workers > 0,
         )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -208,10 +204,11 @@ class AqaModule(pl.LightningModule):
     def training_step(self, videos: Videos, batch: int) -> torch.Tensor:
         """L of eq. 23 for a batch of pairs."""
         losses = training_losses(self(videos), videos, self.settings)
-        if not losses.total.isfinite():
+        finite = bool(losses.total.isfinite())
+        if not self.trainer.strategy.reduce_boolean_decision(finite):  # of all processes, or one would wait for ever
             raise DataError(
-                f"epoch {self.current_epoch}, batch {batch}: the loss is {losses.total.item():g}; a smaller lr, clip=1 "
-                f"or precision=fp32 may help. The epochs before it are kept in {self._folder}"
+                f"epoch {self.current_epoch}, batch {batch}: the loss is not finite; begin anew with a smaller lr, "
+                f"clip=1 or precision=fp32. The epochs before it are kept in {self._folder}"
             )
         self._losses.append(torch.stack([value.detach() for value in losses]))
         if self.ticker:
@@ -293,21 +290,12 @@ class AqaModule(pl.LightningModule):
 def judge(
     model: HPMCoRe, dives: tuple[AqaDive, ...], train: tuple[AqaDive, ...], loader: VideoLoader, device: str
 ) -> dict[str, float]:
-    """Return the figures by which an epoch is chosen: those of score_figures, and of the flight where K = 3."""
+    """Return the figures by which an epoch is chosen; see model_figures."""
     s = model.settings
     found = predict_dives(
         model, dives, train, loader, device=device, workers=s.workers, precision=s.precision, seed=s.seed, title=""
     )
-    records = [dive.record for dive in dives]
-    answered = np.isfinite(found.scores)
-    scores = np.array([record.score for record in records], np.float64)
-    numbers = [record.dive_number for record, there in zip(records, answered, strict=True) if there]
-    figures = score_figures(found.scores[answered], scores[answered], numbers)
-    staged = np.array([record.transitions is not None for record in records])
-    if s.stage_count == 3 and s.frames == SAMPLES and staged.any():
-        true = true_transitions(record for record in records if record.transitions is not None)
-        figures |= stage_figures(found.transitions[staged], true, s.frames)
-    return {name: value for name, value in figures.items() if math.isfinite(value)}
+    return model_figures(found, [dive.record for dive in dives], s)
 
 
 def schedule(kind: Schedule, epoch: int, epochs: int) -> float:
@@ -356,7 +344,6 @@ def _trainer(folder: Path, settings: AqaSettings, device: str, devices: int) -> 
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip or None,
         use_distributed_sampler=False,
-        reload_dataloaders_every_n_epochs=1,
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -367,12 +354,27 @@ def _trainer(folder: Path, settings: AqaSettings, device: str, devices: int) -> 
 
 
 def _fit(trainer: pl.Trainer, module: AqaModule, start: Path | None) -> None:
+    handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, ckpt_path=start, weights_only=True)
     except SystemExit:
-        if trainer.interrupted:  # Lightning's way to end on Ctrl+C
+        if trainer.interrupted and not trainer.received_sigterm:  # Lightning's way to end on Ctrl+C
+            signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt from None
         raise
+    finally:
+        if torch.distributed.is_initialized():  # another run in this process has other processes beside it
+            torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Ticker | None]:
+    """Show the progress in the first process."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        yield None
+        return
+    with progress("Train", total) as ticker:
+        yield ticker
 
 
 def _place(device: str, devices: int) -> _Place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,19 +16,26 @@ import numpy as np
 from finediving_pose import console
 from finediving_pose.aqa.settings import AqaSettings, load_aqa
 from finediving_pose.config import read_yaml, validate_settings, write_settings
-from finediving_pose.console import DataError, UsageError
+from finediving_pose.console import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.datasets.checks import load_json
 from finediving_pose.datasets.model_directory import is_model_directory, write_model_card
 from finediving_pose.manifest import Manifest, recording, sha256_file, sha256_json, write_json
 from finediving_pose.workflows.models import require_aqa
 
 if TYPE_CHECKING:
+    from finediving_pose.aqa.data.dives import AqaDive
     from finediving_pose.aqa.data.sources import Parts, Prepared, Sources
     from finediving_pose.aqa.training import Trained
 
 SOURCE_NAME = "data/source.json"
 TEST_NAME = "test.json"
 SUMMARY_NAME = "summary.json"
+CONFIG_NAME = "config.yaml"
+LOG_NAME = "log.txt"
+OWN_TO_A_SEED = ("seed", "workers", "feature_dim")
+"""Settings in which runs of several seeds may differ; the width of the features is read from them."""
+
+SHOWN = 3
 HEADLINES = ("rho", "rl2_squared", "aiou_flight_0.5", "aiou_flight_0.75")
 """The figures that several seeds are summed up by."""
 
@@ -102,13 +110,12 @@ def train_aqa(
     from finediving_pose.aqa.data.sources import prepare
     from finediving_pose.aqa.devices import choose_device
 
-    if (folder / "config.yaml").exists():
+    if (folder / CONFIG_NAME).exists():
         raise UsageError(f"{folder}: holds a run already; continue it with --resume {folder}, or name another")
     device = choose_device(device)
+    _check_request(settings, device, devices)
     prepared = prepare(settings, sources)
-    parts = _parts(prepared, splits)
-    _say(prepared, parts)
-    left_out = _left_out(prepared)
+    parts, left_out = _parts(prepared, splits)
     source = {
         "kind": "aqa",
         "sources": sources.as_dict(),
@@ -116,12 +123,12 @@ def train_aqa(
         "left_out": left_out,
     }
     write_json(folder / SOURCE_NAME, source)
-    write_settings(folder / "config.yaml", prepared.settings)
+    write_settings(folder / CONFIG_NAME, prepared.settings)
     return _run(folder, prepared, parts, left_out, device, devices, resume=False)
 
 
 def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSummary:
-    """Continue the run in a folder with its own settings, data and parts.
+    """Continue the run in a folder with its own settings, data and parts; one that is finished is kept as it is.
 
     Raises:
         UsageError: If the folder holds no run of train-aqa.
@@ -131,11 +138,20 @@ def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSum
     from finediving_pose.aqa.data.sources import Sources, prepare, select
     from finediving_pose.aqa.devices import choose_device
 
-    if not (folder / "config.yaml").is_file() or not (folder / SOURCE_NAME).is_file():
+    if next(folder.glob(f"seed_*/{CONFIG_NAME}"), None):
+        raise UsageError(
+            f"--resume {folder}: holds runs of several seeds, which go on when their command is given again with "
+            f"--out {folder}; --resume takes one of them, {folder}/seed_<n>"
+        )
+    if not (folder / CONFIG_NAME).is_file() or not (folder / SOURCE_NAME).is_file():
         raise UsageError(f"--resume {folder}: holds no run of train-aqa")
+    if is_finished(folder):
+        console.log.info("%s: is finished", folder)
+        return TrainSummary(**load_json(folder / SUMMARY_NAME))
     source = load_json(folder / SOURCE_NAME)
-    settings = validate_settings(AqaSettings, read_yaml(folder / "config.yaml"), f"{folder}/config.yaml")
+    settings = validate_settings(AqaSettings, read_yaml(folder / CONFIG_NAME), str(folder / CONFIG_NAME))
     device = choose_device(device)
+    _check_request(settings, device, devices)
     prepared = prepare(settings, Sources.from_dict(source["sources"]))
     parts = select(prepared.gathered, source["parts"])
     for name, dives in parts._asdict().items():
@@ -160,20 +176,30 @@ def train_seeds(
     """Train once with each seed, in ``seed_<n>``; what is finished is kept and what was interrupted goes on.
 
     ``summary.json`` holds mean and standard deviation of the headline figures.
+
+    Raises:
+        UsageError: If a run there has other settings or data; and as :func:`train_aqa`.
     """
+    if (folder / CONFIG_NAME).exists():
+        raise UsageError(f"{folder}: holds a run of one seed; name another folder")
+    runs = {seed: folder / f"seed_{seed}" for seed in seeds}
+    for run in runs.values():
+        _refuse_others(run, settings, sources)
     summaries = []
-    for seed in seeds:
-        run = folder / f"seed_{seed}"
+    for seed, run in runs.items():
         console.log.info("seed %d: %s", seed, run)
-        if is_model_directory(run) and (run / SUMMARY_NAME).is_file():
-            summaries.append(TrainSummary(**load_json(run / SUMMARY_NAME)))
-        elif (run / "config.yaml").exists():
+        if (run / CONFIG_NAME).exists():
             summaries.append(resume_aqa(run, device, devices))
         else:
             own = settings.model_copy(update={"seed": seed})
             summaries.append(train_aqa(run, own, sources, device, devices, splits))
     write_json(folder / SUMMARY_NAME, {"seeds": list(seeds), "test": over_seeds(summaries)})
     return summaries
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether the run in a folder is trained and tested."""
+    return is_model_directory(folder) and (folder / SUMMARY_NAME).is_file()
 
 
 def over_seeds(summaries: Sequence[TrainSummary]) -> dict[str, dict[str, float | None]]:
@@ -203,16 +229,15 @@ def _run(
         "devices": devices,
         "seed": settings.seed,
     }
-    if not parts.val and settings.select == "val":
-        console.log.warning("no dives to choose the epoch by: the last one is kept")
-    with _launched_as(folder, device, devices), _saying_how_to_continue(folder):
-        if not _is_first():
-            train(folder, settings, parts, prepared.loader, device, devices, resume=resume)
-            raise SystemExit(console.EXIT_DONE)
-        with recording(folder, **facts) as manifest:
-            manifest.warnings += left_out
+    if not _is_first():
+        train(folder, settings, parts, prepared.loader, device, devices, resume=resume)
+        raise SystemExit(console.EXIT_DONE)
+    with _logged(folder), _saying_how_to_continue(folder), recording(folder, **facts) as manifest:
+        _say(prepared, parts, left_out)
+        manifest.warnings += left_out
+        with _launched_as(folder, device, devices):
             trained = train(folder, settings, parts, prepared.loader, device, devices, resume=resume)
-            return _finish(folder, prepared, parts, trained, left_out, device, manifest)
+        return _finish(folder, prepared, parts, trained, left_out, device, manifest)
 
 
 def _finish(
@@ -258,6 +283,7 @@ def _finish(
             notes=_notes(settings, trained),
         )
         test, lines = evaluation.as_dict(), evaluation.lines()
+        manifest.add(floors=test["floors"])
         write_json(folder / TEST_NAME, test)
     summary = TrainSummary(
         model=str(folder),
@@ -285,47 +311,124 @@ def _notes(settings: AqaSettings, trained: Trained) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _parts(prepared: Prepared, splits: Path | None) -> Parts:
-    from finediving_pose.aqa.data.sources import Parts, divide, select
-    from finediving_pose.aqa.data.splits import refuse_overlap
+def _check_request(settings: AqaSettings, device: str, devices: int) -> None:
+    """Refuse what this machine cannot do before anything is read or written.
 
-    if splits is None:
-        parts = divide(prepared.gathered, prepared.settings)
-    else:
-        parts = select(prepared.gathered, _read_splits(splits))
-        refuse_overlap([dive.key for dive in (*parts.train, *parts.val)], [dive.key for dive in parts.test])
-        refuse_overlap([dive.key for dive in parts.train], [dive.key for dive in parts.val])
-    parts = Parts(*(tuple(dive for dive in dives if _usable(dive.record, prepared.settings)) for dives in parts))
+    Raises:
+        UsageError, EnvironmentUnfit: Say what would be possible.
+    """
+    import torch
+
+    if settings.precision == "fp16" and device == "cpu":
+        raise UsageError("precision=fp16 needs a GPU; a CPU does fp32 and bf16")
+    if devices == 1:
+        return
+    if settings.batch_size % devices:
+        raise UsageError(f"batch_size={settings.batch_size} cannot be shared by --devices {devices}: it has to divide")
+    if ":" in device:
+        raise UsageError(f"--device {device} names one GPU, and --devices {devices} asks for several: give one of them")
+    if device == "cuda" and torch.cuda.device_count() < devices:
+        raise EnvironmentUnfit(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs")
+
+
+def _refuse_others(run: Path, settings: AqaSettings, sources: Sources) -> None:
+    """Refuse to count a run as one of several seeds that differs in more than the seed."""
+    if not (run / CONFIG_NAME).exists():
+        return
+    there, asked = read_yaml(run / CONFIG_NAME), settings.model_dump(mode="json")
+    others = [key for key in asked if key not in OWN_TO_A_SEED and there.get(key) != asked[key]]
+    if others:
+        differences = ", ".join(f"{key}={there.get(key)} instead of {asked[key]}" for key in others)
+        raise UsageError(f"{run}: holds a run with {differences}; name another folder with --out")
+    data = load_json(run / SOURCE_NAME)["sources"]
+    if data != sources.as_dict():
+        raise UsageError(f"{run}: holds a run on {data['annotations']} or other folders; name another with --out")
+
+
+def _parts(prepared: Prepared, splits: Path | None) -> tuple[Parts, list[str]]:
+    """Return the parts, and in a line each which dives are not used and why.
+
+    Raises:
+        DataError: If there is nothing to learn from or to choose by, or a dive is in two parts.
+    """
+    from finediving_pose.aqa.data.sources import divide
+
+    settings = prepared.settings
+    parts = divide(prepared.gathered, settings) if splits is None else _named_parts(prepared, splits)
+    lines = _left_out(prepared)
+    unfit = _unfit_to_learn_from(parts.train, settings)
+    parts = parts._replace(train=tuple(dive for dive in parts.train if dive.name not in unfit))
     if not parts.train:
-        raise DataError(f"{splits or 'the data set'}: no dive that can be read and has a score is in the training part")
+        reasons = lines + [f"{name}: {reason}" for name, reason in unfit.items()]
+        raise DataError(f"no dive is left to learn from: {'; '.join(reasons[:SHOWN]) or 'none is in that part'}")
+    if settings.select == "test-best" and not parts.test:
+        raise DataError("select=test-best chooses the epoch on the test dives, and there are none")
+    return parts, lines + [f"{name}: not trained on: {reason}" for name, reason in unfit.items()]
+
+
+def _unfit_to_learn_from(dives: Sequence[AqaDive], settings: AqaSettings) -> dict[str, str]:
+    """Return by name why dives cannot be trained on: no target, or no exemplar, not even themselves."""
+    from finediving_pose.aqa.data.exemplars import ExemplarPool
+
+    unfit = {}
+    if settings.target == "completeness":
+        unfit = {
+            dive.name: "no DD, by which target=completeness divides" for dive in dives if not dive.record.difficulty
+        }
+    fit = [dive for dive in dives if dive.name not in unfit]
+    if fit:
+        pool = ExemplarPool([dive.record for dive in fit], settings.exemplar_choice)
+        lack = {"number": "no dive number", "difficulty": "no DD"}.get(settings.exemplar_choice, "")
+        reason = f"{lack}, by which its exemplar is chosen (exemplar_choice=random needs none)"
+        unfit |= {dive.name: reason for dive in fit if pool.one(dive.record, 0) is None}
+    return unfit
+
+
+def _named_parts(prepared: Prepared, path: Path) -> Parts:
+    """Return the parts that a file names; without ``val`` it is held out of the training dives as usual."""
+    from finediving_pose.aqa.data.sources import Parts, select
+    from finediving_pose.aqa.data.splits import hold_out, refuse_overlap
+
+    gathered, settings = prepared.gathered, prepared.settings
+    names = _read_splits(path)
+    known = {"/".join(dive.key) for dive in gathered.annotations.dives}
+    unknown = [name for part in names.values() for name in part if name not in known]
+    if unknown:
+        raise DataError(
+            f"{path}: names {len(unknown)} dives that the annotations do not have, the first {unknown[0]}; expected "
+            f"match/dive such as {min(known)}"
+        )
+    parts = Parts(*(tuple(d for d in dives if d.record.score is not None) for dives in select(gathered, names)))
+    if "val" not in names:
+        stay, held = hold_out([dive.record for dive in parts.train], settings.val_fraction, settings.seed)
+        parts = Parts(tuple(gathered.select(stay)), tuple(gathered.select(held)), parts.test)
+    refuse_overlap([dive.key for dive in (*parts.train, *parts.val)], [dive.key for dive in parts.test])
+    refuse_overlap([dive.key for dive in parts.train], [dive.key for dive in parts.val])
     return parts
-
-
-def _usable(record: Any, settings: AqaSettings) -> bool:
-    return record.score is not None and (settings.target == "score" or bool(record.difficulty))
 
 
 def _read_splits(path: Path) -> dict[str, list[str]]:
     content = load_json(path)
-    names = ("train", "val", "test")
-    if not isinstance(content, dict) or not isinstance(content.get("train"), list):
+    named = (
+        {part: content[part] for part in ("train", "val", "test") if part in content} if type(content) is dict else {}
+    )
+    if "train" not in named or not all(
+        type(part) is list and all(type(n) is str for n in part) for part in named.values()
+    ):
         raise DataError(f'{path}: expected {{"train": ["match/dive", …], "val": […], "test": […]}}')
-    return {name: [str(each) for each in content.get(name) or ()] for name in names}
+    return {part: list(dict.fromkeys(names)) for part, names in named.items()}
 
 
 def _left_out(prepared: Prepared) -> list[str]:
-    """Return, a line each, which dives with a place in the data set are not used, and why."""
+    """Return, a line each, which dives of the data set are in no part, and why."""
     gathered = prepared.gathered
     lines = [f"{'/'.join(key)}: {prepared.unreadable.get(key, 'no frames')}" for key in gathered.no_frames]
     lines += [f"{'/'.join(key)}: no features" for key in gathered.no_features]
     lines += [f"{'/'.join(key)}: no score" for key in gathered.no_score]
-    if prepared.settings.target == "completeness":
-        no_dd = [dive.name for dive in gathered.dives if dive.record.score is not None and not dive.record.difficulty]
-        lines += [f"{name}: no DD, which target=completeness divides by" for name in no_dd]
-    return lines
+    return lines + [str(fault) for fault in gathered.annotations.problems if fault.severity == "error"]
 
 
-def _say(prepared: Prepared, parts: Parts) -> None:
+def _say(prepared: Prepared, parts: Parts, left_out: Sequence[str]) -> None:
     from finediving_pose.aqa.data.skeletons import count_skeletons
 
     for line in prepared.gathered.summary():
@@ -333,12 +436,18 @@ def _say(prepared: Prepared, parts: Parts) -> None:
     if prepared.settings.branch_pose:
         console.log.info(count_skeletons(prepared.gathered.dives).summary())
     console.log.info("parts: %s", ", ".join(f"{name} {len(dives)}" for name, dives in parts._asdict().items()))
+    if left_out:
+        console.log.warning(
+            "%d lines on dives that are left out (data/source.json), the first: %s", len(left_out), left_out[0]
+        )
+    if not parts.val and prepared.settings.select == "val":
+        console.log.warning("no dives to choose the epoch by: the last one is kept")
 
 
 @contextmanager
 def _launched_as(folder: Path, device: str, devices: int) -> Iterator[None]:
     """Let the processes that Lightning starts beside this one join the run that lies in the folder."""
-    arguments = sys.argv
+    arguments, environment = sys.argv, dict(os.environ)
     if devices > 1:
         command = ["train-aqa", "--resume", str(folder), "--device", device, "--devices", str(devices)]
         sys.argv = [str(Path(__file__).parents[1] / "__main__.py"), *command]
@@ -346,6 +455,21 @@ def _launched_as(folder: Path, device: str, devices: int) -> Iterator[None]:
         yield
     finally:
         sys.argv = arguments
+        for name in set(os.environ) - set(environment):  # Lightning's: with them the next run would start no process
+            del os.environ[name]
+
+
+@contextmanager
+def _logged(folder: Path) -> Iterator[None]:
+    """Write the log beside the run too; a run that goes on adds to it."""
+    handler = logging.FileHandler(folder / LOG_NAME, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    console.log.addHandler(handler)
+    try:
+        yield
+    finally:
+        console.log.removeHandler(handler)
+        handler.close()
 
 
 @contextmanager
