@@ -13,6 +13,7 @@ from finediving_pose.aqa.data.dives import AqaDive, Gathered, gather, read_annot
 from finediving_pose.aqa.data.features import FeatureStore
 from finediving_pose.aqa.data.pictures import Geometry, PictureReader
 from finediving_pose.aqa.data.splits import hold_out
+from finediving_pose.aqa.model.clips import clip_starts
 from finediving_pose.aqa.settings import AqaSettings
 from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.finediving import Key
@@ -80,7 +81,7 @@ def prepare(settings: AqaSettings, sources: Sources) -> Prepared:
         DataError: If no dive is left.
     """
     _refuse_lack(settings, sources)
-    features = FeatureStore(Path(settings.features), frames=settings.frames) if settings.features else None
+    features = open_features(settings)
     if features is not None:
         settings = settings.model_copy(update={"feature_dim": features.dim})
     annotations = read_annotations(sources.annotations, sources.stages_from)
@@ -100,6 +101,13 @@ def prepare(settings: AqaSettings, sources: Sources) -> Prepared:
     if not gathered.dives:
         raise DataError(f"{sources.annotations}: no dive can be read: " + "; ".join(gathered.summary()))
     return Prepared(settings, gathered, video_loader(settings, pictures, features), unreadable)
+
+
+def open_features(settings: AqaSettings) -> FeatureStore | None:
+    """Return the features that the settings name, if they name some; see FeatureStore."""
+    if not settings.features:
+        return None
+    return FeatureStore(Path(settings.features), len(clip_starts(settings.frames)), settings.frames)
 
 
 def video_loader(
