@@ -211,7 +211,11 @@ def _label(figure: Any, cell: Any, lines: Sequence[str], width: float) -> None:
     top = middle + step * (len(lines) - 1) / 2
     for at, line in enumerate(lines):
         weight = "bold" if at == 0 else "normal"
-        figure.text(0.06 / width, top - at * step, line, fontsize=8.5, va="center", fontweight=weight, parse_math=False)
+        text = figure.text(
+            0.06 / width, top - at * step, line, fontsize=8.5, va="center", fontweight=weight, parse_math=False
+        )
+        too_wide = text.get_window_extent().width / ((_LABEL_INCHES - 0.14) * _DPI)
+        text.set_fontsize(8.5 / max(1.0, too_wide))
 
 
 def _pieces(line: str, most: int = 4) -> list[str]:

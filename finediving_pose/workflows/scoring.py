@@ -648,17 +648,18 @@ def seen_lines(scored: Scored) -> list[str]:
     lines = []
     for seen in scored.seen:
         by, against = " and ".join(seen.by), " and ".join(seen.against)
-        if not seen.against:
+        if not against:
             lines.append(
                 f"The model was trained on this dive ({seen.name}, the same {by}): its score says nothing about how "
                 "good the model is."
             )
-        else:
-            lines.append(
-                f"Perhaps the model was trained on this dive: it has the {by} of the training dive {seen.name}, though "
-                f"its {against} {'differs' if against == 'skeleton' else 'differ'}. If they are one dive, its score says nothing about how good the model is"
-                + ("; if not, the skeleton is another dive's." if "skeleton" in seen.by else ".")
-            )
+            continue
+        verb = "differs" if against == "skeleton" else "differ"
+        lines.append(
+            f"Perhaps the model was trained on this dive: it has the {by} of the training dive {seen.name}, though "
+            f"its {against} {verb}. If they are one dive, its score says nothing about how good the model is"
+            + ("; if not, the skeleton is another dive's." if "skeleton" in seen.by else ".")
+        )
     return lines
 
 

@@ -10,58 +10,33 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
-from made_frames import made_dive, picture
+from made_frames import made_dive
+from made_scoring import random_model, reader, scoring_dives
 from made_videos import small_settings
-from safetensors.torch import save_file
 
 from finediving_pose.aqa.bank import BANK_NAME, Bank, read_bank, write_bank
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
-from finediving_pose.aqa.data.pictures import Geometry, PictureReader
 from finediving_pose.aqa.data.sources import video_loader
 from finediving_pose.aqa.glimpses import glimpse
 from finediving_pose.aqa.inference import encode, predict, predict_dives
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
 from finediving_pose.console import DataError, UsageError
-from finediving_pose.datasets.model_directory import WEIGHTS_NAME, write_model_card
 from finediving_pose.media import write_video
 
 SETTINGS = small_settings("exemplars=2")
 
 
-def reader():
-    return video_loader(SETTINGS, PictureReader(Geometry(SETTINGS.geometry, SETTINGS.size), SETTINGS.frames))
-
-
-def random_model(folder: Path, settings=SETTINGS, seed: int = 0) -> HPMCoRe:
-    """A model directory of random weights."""
-    torch.manual_seed(seed)
-    model = HPMCoRe(settings).eval()
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(model.state_dict(), folder / WEIGHTS_NAME)
-    write_model_card(folder, "aqa", settings.model_dump(mode="json"), ["Made/1"])
-    return model
-
-
 @pytest.fixture(scope="module")
 def dives(tmp_path_factory: pytest.TempPathFactory) -> list[AqaDive]:
-    """Three to learn from, the last without a skeleton, and one to score; the diver falls somewhere else in each."""
-    root = tmp_path_factory.mktemp("meet")
-    made = [made_dive(root, str(n), frames=40 + n, start=1000 * n, skeleton=n != 3) for n in range(1, 5)]
-    for place, dive in enumerate(made):
-        for number, path in enumerate(sorted(dive.source.source.iterdir())):
-            image = picture(int(path.stem))
-            image[number : number + 8, 16 * place + 4 : 16 * place + 12] = 255
-            cv2.imwrite(str(path), image)
-    return made
+    return scoring_dives(tmp_path_factory.mktemp("meet"))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, dives: list[AqaDive]) -> tuple[Path, HPMCoRe]:
     folder = tmp_path_factory.mktemp("runs") / "mine"
-    model = random_model(folder)
-    write_bank(folder, model, dives[:3], reader())
+    model = random_model(folder, SETTINGS)
+    write_bank(folder, model, dives[:3], reader(SETTINGS))
     return folder, model
 
 
@@ -78,8 +53,8 @@ def test_it_scores_as_the_training_set_does(made, dives):
     query = dives[3]
     pool = ExemplarPool(bank.dives, SETTINGS.exemplar_choice, SETTINGS.exemplars, 5)
     chosen = [pool.of(query.record)]
-    found = predict(model, encode(model, [query], reader()), [query.record], bank.encoded, bank.dives, chosen)
-    expected = predict_dives(model, [query], dives[:3], reader(), seed=5)
+    found = predict(model, encode(model, [query], reader(SETTINGS)), [query.record], bank.encoded, bank.dives, chosen)
+    expected = predict_dives(model, [query], dives[:3], reader(SETTINGS), seed=5)
     assert found.compared[0].exemplars == expected.compared[0].exemplars
     np.testing.assert_allclose(found.compared[0].single, expected.compared[0].single, atol=1e-4)
     np.testing.assert_allclose(found.compared[0].parts, expected.compared[0].parts, atol=1e-4)
