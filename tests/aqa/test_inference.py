@@ -20,7 +20,7 @@ from finediving_pose.aqa.inference import Compared, encode, predict, predict_div
 from finediving_pose.aqa.model.hpmcore import Encoded, HPMCoRe
 from finediving_pose.aqa.model.regression import Differences
 
-SETTINGS = small_settings("exemplars=3")
+SETTINGS = small_settings("exemplars=3", "target=score")
 POSE_ONLY = ("branch_dynamic=false", "branch_static=false")
 
 
@@ -59,10 +59,10 @@ def pairwise(model: HPMCoRe, loader: MadeLoader, query: AqaDive, exemplar: AqaDi
 @pytest.mark.parametrize(
     "overrides",
     [
-        (),
+        ("target=score",),
         ("target=completeness",),
-        ("branch_pose=false", "stages=1"),
-        ("symmetric=false", "contrastive=off", *POSE_ONLY),
+        ("target=score", "branch_pose=false", "stages=1"),
+        ("target=completeness", "symmetric=false", "contrastive=off", *POSE_ONLY),
     ],
     ids=",".join,
 )
