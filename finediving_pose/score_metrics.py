@@ -39,12 +39,11 @@ def spearman(predicted: ArrayLike, true: ArrayLike) -> float:
     Returns:
         ρ from −1 to 1; NaN for fewer than two scores and where one side is constant.
     """
-    from scipy.stats import rankdata
-
     predicted, true = _pair(predicted, true)
     if len(true) < 2 or np.ptp(predicted) == 0 or np.ptp(true) == 0:
         return float("nan")
-    return float(np.corrcoef(rankdata(predicted), rankdata(true))[0, 1])
+    one, other = _centred_ranks(predicted), _centred_ranks(true)
+    return float(np.dot(one, other) / np.sqrt(np.dot(one, one) * np.dot(other, other)))
 
 
 def spearman_within(predicted: ArrayLike, true: ArrayLike, groups: Sequence[Hashable]) -> float:
@@ -60,7 +59,7 @@ def spearman_within(predicted: ArrayLike, true: ArrayLike, groups: Sequence[Hash
     predicted, true = _pair(predicted, true)
     seen: dict[Hashable, int] = {}
     codes = np.array([seen.setdefault(group, len(seen)) for group in groups], np.int64)
-    one, other = _ranks_within(predicted, codes), _ranks_within(true, codes)
+    one, other = _centred_ranks(predicted, codes), _centred_ranks(true, codes)
     counts, together, own, theirs = (
         np.bincount(codes, weights) for weights in (np.ones(len(codes)), one * other, one**2, other**2)
     )
@@ -227,8 +226,9 @@ def _pair(predicted: ArrayLike, true: ArrayLike) -> tuple[FloatArray, FloatArray
     return one, other
 
 
-def _ranks_within(values: FloatArray, codes: NDArray[np.int64]) -> FloatArray:
+def _centred_ranks(values: FloatArray, codes: NDArray[np.int64] | None = None) -> FloatArray:
     """Return each value's rank among those of its group, equal ones sharing their average, less the group's mean."""
+    codes = np.zeros(len(values), np.int64) if codes is None else codes
     order = np.lexsort((values, codes))
     new = np.ones(len(order), bool)
     new[1:] = (np.diff(values[order]) != 0) | (np.diff(codes[order]) != 0)

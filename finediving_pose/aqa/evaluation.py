@@ -161,7 +161,8 @@ class Evaluation:
         return text + (f", {self.no_skeleton} without a skeleton" if self.no_skeleton else "")
 
     def _table(self) -> Iterator[str]:
-        yield f"{'':34s} {'':>8s}  {'95 % interval':^19s}" + (f"  {'best floor':>10s}" if self.floors else "")
+        floors = f"  {'best floor':>10s}" if self.floors else ""
+        yield f"{'':34s} {'':8s}  {'95 % interval':^19s}{floors}".rstrip()
         for name, title in TITLES.items():
             if name not in self.figures:
                 continue
@@ -285,17 +286,10 @@ def floor_intervals(
         return {}
     true = np.array([dive.score for dive in test], np.float64)
     numbers = [(dive.dive_number or "").lower() for dive in test]
-    result = {}
-    for name, draws in baselines.score_predictions(train, test, seed).items():
-        figures = _score_forms(true, None if len(draws) > 1 else numbers)
-        count = RESAMPLES if len(draws) == 1 else RESAMPLES_OF_DRAWS
-        result[name] = {
-            figure: tuple(
-                bootstrap(partial(_mean_of_draws, form), np.stack(draws, axis=1), *columns, seed=seed, resamples=count)
-            )
-            for figure, (form, columns) in figures.items()
-        }
-    return result  # type: ignore[return-value]
+    return {
+        name: _score_intervals(np.stack(draws, axis=1), true, None if len(draws) > 1 else numbers, seed)
+        for name, draws in baselines.score_predictions(train, test, seed).items()
+    }
 
 
 def floor_lines(
@@ -336,34 +330,37 @@ def true_frames(dives: Sequence[Dive], settings: AqaSettings) -> FloatArray:
 
 _NUMBER_COLUMNS = {"rho": 3, "mae": 2, "bias": 2, "miou": 1}
 
-_Form = tuple[Callable[..., float], tuple[Any, ...]]
-"""A figure as a function of predictions and these other columns."""
-
-
-def _score_forms(true: FloatArray, groups: Sequence[str] | None) -> dict[str, _Form]:
-    """Return the figures of scores for resamples of dives: what belongs to the split stays."""
-    span = float(np.ptp(true)) if len(true) else 0.0
-    forms: dict[str, _Form] = {
-        "rho": (spearman, (true,)),
-        "rl2_squared": (partial(rl2, span=span), (true,)),
-        "rl2_absolute": (partial(rl2_absolute, span=span), (true,)),
-        "mae": (mean_absolute_error, (true,)),
-    }
-    if groups is not None:
-        codes = np.unique(np.array(groups, str), return_inverse=True)[1]
-        forms["rho_within"] = (spearman_within, (true, codes))
-    return forms
-
 
 def _of_scores(
     predicted: FloatArray, true: FloatArray, groups: Sequence[str] | None, seed: int
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     judged = np.isfinite(predicted) & np.isfinite(true)
-    forms = _score_forms(true[judged], None if groups is None else _chosen(groups, judged))
-    intervals = {
-        name: tuple(bootstrap(form, predicted[judged], *columns, seed=seed)) for name, (form, columns) in forms.items()
+    own = None if groups is None else _chosen(groups, judged)
+    intervals = _score_intervals(predicted[judged, None], true[judged], own, seed)
+    return _score_values(predicted, true, groups), intervals
+
+
+def _score_intervals(
+    predicted: FloatArray, true: FloatArray, groups: Sequence[str] | None, seed: int
+) -> dict[str, tuple[float, float]]:
+    """Return the intervals of the figures of scores that were predicted (N, draws) times, each figure the mean over
+    the draws. What belongs to the split, its span, stays; errors are means over dives, and so what each dive gives is
+    resampled."""
+    span = float(np.ptp(true)) if len(true) else 0.0
+    count = RESAMPLES if predicted.shape[1] == 1 else RESAMPLES_OF_DRAWS
+    intervals = {"rho": bootstrap(_mean_rho, predicted, true, seed=seed, resamples=count)}
+    errors: dict[str, Callable[..., float]] = {
+        "rl2_squared": partial(rl2, span=span),
+        "rl2_absolute": partial(rl2_absolute, span=span),
+        "mae": mean_absolute_error,
     }
-    return _score_values(predicted, true, groups), intervals  # type: ignore[return-value]
+    for name, error in errors.items():
+        each = [np.mean([error([one], [y]) for one in row]) for row, y in zip(predicted, true, strict=True)]
+        intervals[name] = bootstrap(np.mean, each, seed=seed)
+    if groups is not None:
+        codes = np.unique(np.array(groups, str), return_inverse=True)[1]
+        intervals["rho_within"] = bootstrap(spearman_within, predicted[:, 0], true, codes, seed=seed)
+    return {name: (interval.low, interval.high) for name, interval in intervals.items()}
 
 
 def _score_values(predicted: FloatArray, true: FloatArray, groups: Sequence[str] | None) -> dict[str, float]:
@@ -383,8 +380,8 @@ def _of_stages(stages: StageFrames, seed: int) -> tuple[dict[str, float], dict[s
     """Every figure of stages is a mean over dives, so that resampling what each dive gives resamples the figure."""
     figures, staged = _stage_values(stages), np.flatnonzero(_staged(stages))
     each = [stage_figures(stages.predicted[[row]], stages.true[[row]], stages.frames) for row in staged]
-    intervals = {name: tuple(bootstrap(np.mean, [one[name] for one in each], seed=seed)) for name in figures}
-    return figures, intervals  # type: ignore[return-value]
+    found = {name: bootstrap(np.mean, [one[name] for one in each], seed=seed) for name in figures}
+    return figures, {name: (interval.low, interval.high) for name, interval in found.items()}
 
 
 def _stage_values(stages: StageFrames) -> dict[str, float]:
@@ -464,8 +461,8 @@ def _of_number(group: str, predicted: FloatArray, true: FloatArray, iou: FloatAr
     }
 
 
-def _mean_of_draws(form: Callable[..., float], draws: FloatArray, *columns: Any) -> float:
-    return float(np.mean([form(draw, *columns) for draw in draws.T]))
+def _mean_rho(predicted: FloatArray, true: FloatArray) -> float:
+    return float(np.mean([spearman(draw, true) for draw in predicted.T]))
 
 
 def _chosen(values: Sequence[str], rows: Any) -> list[str]:

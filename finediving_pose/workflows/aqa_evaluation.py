@@ -135,7 +135,8 @@ def evaluate_model(
 ) -> ModelFigures:
     """Measure a model on a part of its run's dives, or on a data set it was not trained on.
 
-    The exemplars are the run's training dives, encoded anew where they can all be read, else the model's bank.
+    The exemplars are those of the model's bank, encoded when it was trained; only of a model without one are the
+    training dives encoded anew. So the training set need not be here, and each video is encoded once.
 
     Args:
         model: A model directory.
@@ -341,17 +342,17 @@ def _predict(
     net: HPMCoRe, asked: _Asked, prepared: Prepared, model: Path, trained: Sequence[str], device: str
 ) -> tuple[Predictions, list[Dive]]:
     """Return the predictions, and the records of the training dives that the exemplars are positions in."""
-    from finediving_pose.aqa.bank import read_bank
+    from finediving_pose.aqa.bank import BANK_NAME, read_bank
     from finediving_pose.aqa.inference import predict_dives, predict_with
 
     s = net.settings
     reading: dict[str, Any] = {"device": device, "workers": s.workers, "precision": s.precision, "seed": s.seed}
     by_name = {dive.name: dive for dive in prepared.gathered.dives} if asked.own else {}
     train = [by_name[name] for name in trained if name in by_name]
-    if len(train) == len(trained):
+    if not (model / BANK_NAME).is_dir() and len(train) == len(trained):
+        console.log.info("%s has no exemplar bank: its training dives are encoded anew", model)
         found = predict_dives(net, asked.dives, train, prepared.loader, **reading)
         return found, [dive.record for dive in train]
-    console.log.info("%d of %d training dives are here: exemplars come from the bank", len(train), len(trained))
     bank = read_bank(model)
     return predict_with(net, asked.dives, bank.encoded, bank.dives, prepared.loader, **reading), list(bank.dives)
 

@@ -1,0 +1,234 @@
+"""Figures of predictions: by hand, beside the floors, and what is said where something is not defined."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_loader import made_dives
+from made_videos import small_settings
+
+from finediving_pose.aqa import baselines
+from finediving_pose.aqa.evaluation import (
+    ON_TEST_BEST,
+    TITLES,
+    Evaluation,
+    StageFrames,
+    evaluate,
+    evaluate_arrays,
+    floor_intervals,
+    floor_lines,
+    model_figures,
+    true_frames,
+)
+from finediving_pose.aqa.inference import Compared, Predictions
+from finediving_pose.records import Dive
+from finediving_pose.score_metrics import rl2, score_figures, spearman, stage_figures
+
+SETTINGS = small_settings("frames=96")
+TRAIN = [dive.record for dive in made_dives(30)]
+QUERIES = [dive.record for dive in made_dives(12, "Queries")]
+
+
+def predictions(queries: list[Dive], errors: list[float], transitions=None, stages: int = 3) -> Predictions:
+    """Scores that are off by these; NaN = no exemplar answers."""
+    compared = [
+        Compared((), np.zeros(0), np.zeros((0, stages)))
+        if math.isnan(error)
+        else Compared((0,), np.array([q.score + error]), np.zeros((1, stages)))
+        for q, error in zip(queries, errors, strict=True)
+    ]
+    cuts = np.tile([[20, 60]], (len(queries), 1)) if transitions is None else transitions
+    return Predictions(
+        tuple("/".join(q.key) for q in queries), tuple(compared), np.asarray(cuts, np.int64)[:, : stages - 1]
+    )
+
+
+def evaluated(errors: list[float] | None = None, settings=SETTINGS, **more) -> Evaluation:
+    errors = [float(place % 3) for place in range(len(QUERIES))] if errors is None else errors
+    return evaluate(predictions(QUERIES, errors, stages=settings.stage_count), QUERIES, TRAIN, settings, **more)
+
+
+def test_the_figures_are_those_of_the_metrics():
+    errors = [3.0, -1.0, 0.5] * 4
+    found = evaluated(errors)
+    true = [dive.score for dive in QUERIES]
+    scores = np.add(true, errors)
+    cuts = np.tile([[20, 60]], (12, 1))
+    expected = score_figures(scores, true, [dive.dive_number for dive in QUERIES])
+    expected |= stage_figures(cuts, baselines.true_transitions(QUERIES), 96)
+    assert found.figures == pytest.approx(expected)
+    assert set(found.figures) == set(TITLES)
+    assert found.figures["mae"] == pytest.approx(1.5)
+    assert found.dives == 12
+
+
+def test_intervals_hold_the_figures_and_follow_from_the_seed():
+    found = evaluated([3.0, -9.0, 7.0] * 4)
+    assert set(found.intervals) == set(found.figures)
+    for name, (low, high) in found.intervals.items():
+        assert low <= found.figures[name] <= high, name
+    assert found.intervals["rho"][0] < found.intervals["rho"][1] <= 1
+    assert found.intervals == evaluated([3.0, -9.0, 7.0] * 4).intervals
+    assert found.intervals["mae"] != evaluated([3.0, -9.0, 7.0] * 4, seed=1).intervals["mae"]
+
+
+def test_rl2_keeps_the_span_of_the_split_in_every_resample():
+    true = np.array([0.0, 100.0, 50.0, 50.0])
+    found = evaluate_arrays(true + 10, true)
+    assert found.figures["rl2_squared"] == pytest.approx(1.0)
+    assert found.intervals["rl2_squared"] == pytest.approx((1.0, 1.0))
+
+
+def test_a_dive_without_an_exemplar_is_counted_and_not_guessed():
+    found = evaluated([math.nan, *[1.0] * 10, math.nan])
+    assert found.unanswered == ("Queries/0", "Queries/11")
+    assert found.figures["mae"] == pytest.approx(1)
+    asked = QUERIES[1:11]
+    expected = baselines.floors([*TRAIN, *asked], [d.key for d in TRAIN], [d.key for d in asked])
+    assert found.floors == expected  # of the same dives
+    assert any("2 dives are not answered, for no dive of their number" in note for note in found.notes)
+    assert found.as_dict()["answered"] == 10
+    assert sum(row["unanswered"] for row in found.per_number) == 2
+
+
+def test_nothing_is_answered():
+    found = evaluated([math.nan] * 12)
+    assert math.isnan(found.figures["rho"])
+    assert found.as_dict()["figures"]["rho"] is None
+    assert found.as_dict()["intervals"]["rl2_squared"] is None
+    assert np.isfinite(found.figures["miou"])
+    json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_transitions_of_other_frame_counts():
+    dive = replace(QUERIES[0], start_frame=0, end_frame=100, transitions=(29, 68))
+    assert true_frames([dive], SETTINGS).tolist() == [[28, 65]]
+    assert true_frames([dive], small_settings("frames=32")).tolist() == [[9, 22]]
+    assert true_frames([dive], small_settings("stages=2")).tolist() == [[9]]
+    assert true_frames([dive], small_settings("stages=2*")).tolist() == [[22]]
+    unknown = [replace(dive, transitions=None), replace(dive, end_frame=None)]
+    assert np.isnan(true_frames(unknown, SETTINGS)).all()
+
+
+def test_dives_without_stages_are_left_out_of_their_figures():
+    queries = [replace(dive, transitions=None) if place % 2 else dive for place, dive in enumerate(QUERIES)]
+    found = evaluate(predictions(queries, [1.0] * 12), queries, TRAIN, SETTINGS)
+    own = stage_figures(np.tile([[20, 60]], (6, 1)), baselines.true_transitions(QUERIES[::2]), 96)
+    assert {name: found.figures[name] for name in own} == pytest.approx(own)
+    assert "figures of stages are of 6 dives; of 6 the true stages are not known" in found.notes
+    assert "miou" not in evaluate_arrays([1.0], [2.0], None, StageFrames(np.array([[1]]), np.array([[np.nan]]))).figures
+
+
+def test_two_stages_have_no_flight():
+    found = evaluated(settings=small_settings("frames=96", "stages=2"))
+    assert "aiou_flight_0.5" not in found.figures
+    assert "aiou_paper_0.5" in found.figures
+    assert any(note.startswith("K = 2: the flight") for note in found.notes)
+    assert baselines.NUMBER_TRANSITIONS not in found.floors
+
+
+def test_one_stage_has_no_transitions():
+    found = evaluated(settings=small_settings("frames=96", "stages=1"))
+    assert not any(name.startswith(("aiou", "miou", "transition")) for name in found.figures)
+    assert any(note.startswith("K = 1:") for note in found.notes)
+
+
+def test_floors_of_other_frame_counts_are_not_compared_in_frames():
+    floors = evaluated(settings=small_settings("frames=32")).floors
+    assert "aiou_flight_0.5" in floors[baselines.NUMBER_TRANSITIONS]
+    assert "transition_error" not in floors[baselines.NUMBER_TRANSITIONS]
+
+
+def test_what_flatters_is_said_once():
+    found = evaluated(settings=small_settings("select=test-best"), notes=[ON_TEST_BEST, "mine"])
+    assert found.notes.count(ON_TEST_BEST) == 1
+    assert "mine" in found.notes
+    assert "the dynamic net starts random" in found.notes
+
+
+def test_best_floor_and_share_of_the_way():
+    floors = {"a": {"rho": 0.5, "mae": 8.0}, "b": {"rho": 0.6, "mae": 9.0}, "c": {"miou": 70.0}}
+    found = Evaluation({"rho": 0.8}, {}, [], 9, floors=floors, ceiling=0.9)
+    assert (found.best_floor("rho"), found.best_floor("mae"), found.best_floor("miou")) == (0.6, 8, 70)
+    assert math.isnan(found.best_floor("rl2_squared"))
+    assert found.share_of_way == pytest.approx(2 / 3)
+    assert "from the best floor, 0.6000, to the ceiling, 0.9000: 66.7%" in "\n".join(found.lines())
+    assert math.isnan(replace(found, ceiling=None).share_of_way)
+    assert math.isnan(replace(found, ceiling=0.6).share_of_way)
+    assert math.isnan(replace(found, floors={}).share_of_way)
+
+
+def test_each_number_has_its_row():
+    numbers = ["407c", "407C", "407c", "107b", None]
+    found = evaluate_arrays([11, 22, 33, 40, np.nan], [10, 20, 30, 44, 7], numbers)
+    rows = {row["dive_number"]: row for row in found.per_number}
+    assert list(rows) == ["407c", "", "107b"]
+    assert rows["407c"] == pytest.approx(
+        {"dive_number": "407c", "dives": 3, "unanswered": 0, "rho": 1, "mae": 2, "bias": 2, "miou": math.nan},
+        nan_ok=True,
+    )
+    assert rows["107b"]["bias"] == -4
+    assert math.isnan(rows["107b"]["rho"])
+    assert rows[""]["unanswered"] == 1
+    text = found.lines(numbers=True)
+    assert any(line.split() == ["none", "1", "–", "–", "–", "–"] for line in text)
+
+
+def test_lines_name_every_figure_and_begin_with_the_headlines():
+    lines = evaluated(no_skeleton=3).lines()
+    assert lines[0] == "12 dives, 3 without a skeleton"
+    assert lines[2].startswith("ρ (Spearman)")
+    assert lines[3].startswith("R-ℓ2 ×100, squared")
+    assert [line[:34].strip() for line in lines[2 : 2 + len(TITLES)]] == [title.text for title in TITLES.values()]
+    assert not any("dive number  " in line for line in lines)
+    assert any(line.startswith(f"  {baselines.NUMBER_MEAN}: ρ ") for line in lines)
+
+
+def test_without_numbers_nothing_is_said_of_them():
+    found = evaluate_arrays([1, 2, 4], [1, 2, 3])
+    assert "rho_within" not in found.figures
+    assert found.per_number == []
+    assert found.lines(numbers=True)[0] == "3 dives"
+
+
+def test_model_figures_are_those_of_the_evaluation():
+    given = predictions(QUERIES, [1.0, -4.0, 2.0] * 4)
+    expected = evaluate(given, QUERIES, TRAIN, SETTINGS).figures
+    assert model_figures(given, QUERIES, SETTINGS) == pytest.approx(expected)
+    nothing = predictions(QUERIES[:2], [1.0, 1.0])
+    assert "rho_within" not in model_figures(nothing, QUERIES[:2], SETTINGS)
+
+
+def test_intervals_of_floors_hold_their_figures():
+    intervals = floor_intervals(TRAIN, QUERIES)
+    floors = baselines.floors([*TRAIN, *QUERIES], [d.key for d in TRAIN], [d.key for d in QUERIES])
+    assert set(intervals) == {
+        baselines.NUMBER_MEAN,
+        baselines.SHRUNK_COMPLETENESS,
+        baselines.SAME_NUMBER,
+        baselines.RANDOM,
+    }
+    for name, figures in intervals.items():
+        for key in ("rl2_squared", "rl2_absolute", "mae"):
+            assert figures[key][0] < floors[name][key] < figures[key][1]
+    assert "rho_within" in intervals[baselines.NUMBER_MEAN]
+    assert "rho_within" not in intervals[baselines.SAME_NUMBER]
+    assert floor_intervals([], QUERIES) == {}
+    text = "\n".join(floor_lines(floors, intervals))
+    value, (low, high) = floors[baselines.NUMBER_MEAN]["rl2_squared"], intervals[baselines.NUMBER_MEAN]["rl2_squared"]
+    assert f"{value:.4f}  {low:.4f} … {high:.4f}" in text
+
+
+def test_a_bootstrap_of_ranks_is_scipys():
+    rng = np.random.default_rng(3)
+    true = rng.uniform(30, 100, 40)
+    predicted = true + rng.normal(0, 10, 40)
+    found = evaluate_arrays(predicted, true, seed=5)
+    draws = np.random.default_rng(5)
+    rho = [spearman(predicted[at], true[at]) for at in (draws.integers(0, 40, 40) for _ in range(1000))]
+    assert found.intervals["rho"] == pytest.approx(tuple(np.quantile(rho, [0.025, 0.975])))
+    assert found.figures["rl2_squared"] == pytest.approx(rl2(predicted, true))
