@@ -39,7 +39,7 @@ def command(
     ] = None,
     dive: Annotated[str | None, typer.Option("--dive", help="The dive's name.", show_default="the clip's name")] = None,
     no_skeleton: Annotated[
-        bool, typer.Option("--no-skeleton", help="Score without one a model that reads skeletons.")
+        bool, typer.Option("--no-skeleton", help="Let a model that reads skeletons do without: all joints missing.")
     ] = False,
     pose_model: Annotated[
         Path | None, typer.Option("--pose-model", help="Extracts the skeleton.", show_default="newest in runs/hrnet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from finediving_pose.manifest import write_text
 from finediving_pose.media import encode_jpeg
 
 TEMPLATES = Path(__file__).with_name("templates")
+_SIGNED_OR_DECIMAL = re.compile(r"[+−-]\d+|[+−-]?\d+\.\d+")
 
 
 @dataclass
@@ -30,7 +32,10 @@ class Section:
         self.blocks.append({"kind": "text", "text": text})
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> None:
-        """Add a table; numbers are set to the right, floats with three digits, None as a dash."""
+        """Add a table; numbers are set to the right, floats with three digits, None as a dash.
+
+        Text that is a number with a sign or a point, such as ``+1.20``, is set to the right too, as it stands.
+        """
         cells = [[_cell(value) for value in row] for row in rows]
         self.blocks.append({"kind": "table", "header": list(header), "rows": cells, "caption": caption})
 
@@ -84,7 +89,7 @@ def _cell(value: object) -> dict[str, Any]:
     if value is None:
         return {"text": "–", "number": True}
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        return {"text": str(value), "number": False}
+        return {"text": str(value), "number": bool(_SIGNED_OR_DECIMAL.fullmatch(str(value)))}
     if isinstance(value, int | np.integer):
         return {"text": f"{value:,}", "number": True}
     return {"text": "–" if np.isnan(value) else f"{value:.3f}", "number": True}

@@ -372,8 +372,8 @@ class _Scoring:
             return found[0], f"that of all {len(same)} training dives {self._number}"
         if found:
             values = ", ".join(f"{value:g}" for value in found)
-            return None, f"the training dives {self._number} have {values}: say which with --difficulty"
-        return None, "not known: give it with --difficulty"
+            return None, f"the training dives {self._number} have {values}: say which with --difficulty, or --apparatus"
+        return None, "give it with --difficulty, or --apparatus"
 
     def _unknown_number(self) -> str:
         known = sorted({dive.dive_number.upper() for dive in self._bank.dives if dive.dive_number})
@@ -618,9 +618,7 @@ def _view(scored: Scored) -> ScoreView:
     query = DiveView(("this dive", scored.name, f"scored {scored.score:.2f}"), own.pictures, own.poses, own.numbers)
     comparisons = [
         Comparison(
-            DiveView(
-                ("exemplar", each.name, f"true score {each.score:.2f}"), shown.pictures, shown.poses, shown.numbers
-            ),
+            DiveView(_exemplar_lines(each), shown.pictures, shown.poses, shown.numbers),
             each.name,
             each.start,
             each.parts,
@@ -633,7 +631,7 @@ def _view(scored: Scored) -> ScoreView:
     return ScoreView(
         title=f"{scored.name}{number}",
         notice=" ".join(seen_lines(scored)),
-        facts=facts(scored),
+        facts=[(name.replace(" ", "\u00a0"), value) for name, value in facts(scored)],  # kept on one line
         notes=scored.notes,
         stages=stages,
         stage_rows=stage_rows(scored),
@@ -641,6 +639,11 @@ def _view(scored: Scored) -> ScoreView:
         comparisons=comparisons,
         table=exemplar_table(scored),
     )
+
+
+def _exemplar_lines(exemplar: Exemplar) -> list[str]:
+    lines = ["exemplar", exemplar.name, f"true score {exemplar.score:.2f}"]
+    return lines if exemplar.start == exemplar.score else [*lines, f"{exemplar.start:.2f} at this DD"]
 
 
 def seen_lines(scored: Scored) -> list[str]:
@@ -672,7 +675,7 @@ def facts(scored: Scored) -> list[tuple[str, str]]:
         award = f"{scored.mean_award:.2f} = score / DD / 3, with DD {scored.difficulty:g} ({scored.difficulty_from})"
         lines.append(("mean award", award))
     else:
-        lines.append(("mean award", f"not known, for DD is not: {scored.difficulty_from}"))
+        lines.append(("mean award", f"not known without DD: {scored.difficulty_from}"))
     known = "" if not scored.joints_known else f", {scored.joints_known:.0%} of the joints known"
     lines += [("skeleton", scored.skeleton + known), ("clip", scored.clip), ("model", scored.model)]
     return lines

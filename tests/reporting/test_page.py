@@ -59,3 +59,9 @@ def test_written_as_one_file(tmp_path):
 def test_what_is_no_picture_is_refused():
     with pytest.raises(ValueError, match="cannot be written as JPEG"):
         Page("x").section("y").picture(np.zeros((4, 4, 7), np.uint8), "seven colours")
+
+
+def test_text_that_is_a_number_with_sign_or_point_is_set_to_the_right():
+    page = Page("t")
+    page.section("s").table(["a"] * 5, [["+1.20", "−3", "3.2", "3", "1.2.3"]])
+    assert [cell["number"] for cell in page.sections[0].blocks[0]["rows"][0]] == [True, True, True, False, False]

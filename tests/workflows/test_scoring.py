@@ -228,8 +228,8 @@ def test_exemplars_of_several_difficulties_leave_it_unknown(dives, tmp_path):
     model_with_bank(tmp_path / "m", [dives[0], other])
     found = score(tmp_path / "m", dives[3])
     assert found.mean_award is None
-    assert found.difficulty_from == "the training dives 407C have 3.2, 3.4: say which with --difficulty"
-    assert ("mean award", f"not known, for DD is not: {found.difficulty_from}") in facts(found)
+    assert found.difficulty_from == "the training dives 407C have 3.2, 3.4: say which with --difficulty, or --apparatus"
+    assert ("mean award", f"not known without DD: {found.difficulty_from}") in facts(found)
 
 
 def test_a_model_of_completeness_rescales_and_needs_the_difficulty(dives, tmp_path):
