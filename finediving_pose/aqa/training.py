@@ -58,7 +58,7 @@ class Trained:
     """What a training came to.
 
     Attributes:
-        best_epoch: The one whose weights were kept, from 0.
+        best_epoch: The one whose weights were kept, from 1.
         epochs: How many were run.
         stopped_early: Whether `patience` ended it.
         figures: Of the validation dives (of the test dives with ``test-best``) in the chosen epoch.
@@ -128,14 +128,14 @@ class State:
     """What a run knows beside its weights; goes into the checkpoint.
 
     Attributes:
-        best_epoch: The chosen one, −1 before there is one.
+        best_epoch: The chosen one, from 1; 0 before there is one.
         best: Its ρ.
         best_figures: All its figures.
         epochs: Finished ones.
         seconds: They took.
     """
 
-    best_epoch: int = -1
+    best_epoch: int = 0
     best: float = -math.inf
     best_figures: dict[str, float] = field(default_factory=dict)
     epochs: int = 0
@@ -207,13 +207,15 @@ class AqaModule(pl.LightningModule):
         finite = bool(losses.total.isfinite())
         if not self.trainer.strategy.reduce_boolean_decision(finite):  # of all processes, or one would wait for ever
             raise DataError(
-                f"epoch {self.current_epoch}, batch {batch}: the loss is not finite; begin anew with a smaller lr, "
-                f"clip=1 or precision=fp32. The epochs before it are kept in {self._folder}"
+                f"epoch {self.current_epoch + 1}, batch {batch + 1}: the loss is not finite; begin anew with a "
+                f"smaller lr, clip=1 or precision=fp32. The epochs before it are kept in {self._folder}"
             )
-        self._losses.append(torch.stack([value.detach() for value in losses]))
+        pairs = len(videos.names) // 2
+        self._losses.append(pairs * torch.stack([*losses, torch.ones_like(losses.total)]).detach())
         if self.ticker:
-            pairs = len(videos.names) // 2 * self.trainer.world_size
-            self.ticker.advance(pairs, f"epoch {self.current_epoch}, loss {losses.total.item():.3g}")
+            self.ticker.advance(
+                pairs * self.trainer.world_size, f"epoch {self.current_epoch + 1}, loss {losses.total.item():.3g}"
+            )
         return losses.total
 
     def forward(self, videos: Videos) -> Any:
@@ -232,8 +234,8 @@ class AqaModule(pl.LightningModule):
         state = self.state
         state.epochs = self.current_epoch + 1
         rho = figures.get("rho", math.nan)
-        if not self._judged or self.settings.select == "last" or rho > state.best or state.best_epoch < 0:
-            state.best_epoch, state.best_figures = self.current_epoch, figures
+        if not self._judged or self.settings.select == "last" or rho > state.best or not state.best_epoch:
+            state.best_epoch, state.best_figures = state.epochs, figures
             state.best = rho if math.isfinite(rho) else -math.inf
             if self.trainer.is_global_zero:
                 write_weights(self._folder / WEIGHTS_NAME, self.model)
@@ -256,7 +258,7 @@ class AqaModule(pl.LightningModule):
     def _waited_enough(self) -> bool:
         s, state = self.settings, self.state
         chooses = bool(self._judged) and s.select != "last"
-        return chooses and 0 < s.patience < state.epochs - state.best_epoch
+        return chooses and 0 < s.patience <= state.epochs - state.best_epoch
 
     def _judge(self) -> dict[str, float]:
         """The figures of the dives that choose the epoch; every process gets those of the first."""
@@ -266,17 +268,17 @@ class AqaModule(pl.LightningModule):
         return self.trainer.strategy.broadcast(figures)
 
     def _log(self, figures: Mapping[str, float], seconds: float) -> None:
-        means = self.trainer.strategy.reduce(torch.stack(self._losses).mean(dim=0), reduce_op="mean").tolist()
+        *sums, pairs = self.trainer.strategy.reduce(torch.stack(self._losses).sum(dim=0), reduce_op="sum").tolist()
         names = ("loss", "loss_aqa", "loss_ce", "loss_contrastive")
         part = "test" if self.settings.select == "test-best" else "val"
-        row = {"epoch": self.current_epoch, **dict(zip(names, means, strict=True))}
+        row = {"epoch": self.state.epochs, **dict(zip(names, (value / pairs for value in sums), strict=True))}
         row |= {f"{part}_{name}": value for name, value in figures.items()}
         row |= {"lr": self.optimizers().param_groups[0]["lr"], "seconds": round(seconds, 3)}  # type: ignore[union-attr]
         if self.trainer.is_global_zero:
             add_row(self._folder / METRICS_NAME, row)
             assert self.logger is not None
-            self.logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=self.current_epoch)
-            log.info("epoch %d of %d: %s", self.current_epoch, self.settings.epochs, _line(row, figures))
+            self.logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=self.state.epochs)
+            log.info("epoch %d of %d: %s", self.state.epochs, self.settings.epochs, _line(row, figures))
 
     def _save(self) -> None:
         """Write the checkpoint, and put it into place only when it is whole."""

@@ -90,7 +90,7 @@ def answer(summaries: list[TrainSummary], as_json: bool) -> None:
 def _text(summary: TrainSummary) -> str:
     early = ", stopped early" if summary.stopped_early else ""
     dives = ", ".join(f"{count} {name}" for name, count in summary.dives.items())
-    chosen = f"epoch {summary.best_epoch} chosen by {summary.select}, {summary.epochs} run{early}"
+    chosen = f"epoch {summary.best_epoch} of {summary.epochs} chosen by {summary.select}{early}"
     lines = [
         f"{summary.model}  (seed {summary.seed}, {chosen}, {summary.seconds:.0f} s)",
         f"  dives: {dives}",

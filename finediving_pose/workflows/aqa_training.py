@@ -153,7 +153,7 @@ def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSum
     device = choose_device(device)
     _check_request(settings, device, devices)
     prepared = prepare(settings, Sources.from_dict(source["sources"]))
-    parts = select(prepared.gathered, source["parts"])
+    parts = _scored(select(prepared.gathered, source["parts"]))
     for name, dives in parts._asdict().items():
         gone = set(source["parts"][name]) - {dive.name for dive in dives}
         if gone:
@@ -234,7 +234,7 @@ def _run(
         raise SystemExit(console.EXIT_DONE)
     with _logged(folder), _saying_how_to_continue(folder), recording(folder, **facts) as manifest:
         _say(prepared, parts, left_out)
-        manifest.warnings += left_out
+        manifest.warnings += left_out + [str(fault) for fault in prepared.gathered.annotations.problems]
         with _launched_as(folder, device, devices):
             trained = train(folder, settings, parts, prepared.loader, device, devices, resume=resume)
         return _finish(folder, prepared, parts, trained, left_out, device, manifest)
@@ -398,13 +398,17 @@ def _named_parts(prepared: Prepared, path: Path) -> Parts:
             f"{path}: names {len(unknown)} dives that the annotations do not have, the first {unknown[0]}; expected "
             f"match/dive such as {min(known)}"
         )
-    parts = Parts(*(tuple(d for d in dives if d.record.score is not None) for dives in select(gathered, names)))
+    parts = _scored(select(gathered, names))
     if "val" not in names:
         stay, held = hold_out([dive.record for dive in parts.train], settings.val_fraction, settings.seed)
         parts = Parts(tuple(gathered.select(stay)), tuple(gathered.select(held)), parts.test)
     refuse_overlap([dive.key for dive in (*parts.train, *parts.val)], [dive.key for dive in parts.test])
     refuse_overlap([dive.key for dive in parts.train], [dive.key for dive in parts.val])
     return parts
+
+
+def _scored(parts: Parts) -> Parts:
+    return type(parts)(*(tuple(dive for dive in dives if dive.record.score is not None) for dives in parts))
 
 
 def _read_splits(path: Path) -> dict[str, list[str]]:
@@ -425,7 +429,7 @@ def _left_out(prepared: Prepared) -> list[str]:
     lines = [f"{'/'.join(key)}: {prepared.unreadable.get(key, 'no frames')}" for key in gathered.no_frames]
     lines += [f"{'/'.join(key)}: no features" for key in gathered.no_features]
     lines += [f"{'/'.join(key)}: no score" for key in gathered.no_score]
-    return lines + [str(fault) for fault in gathered.annotations.problems if fault.severity == "error"]
+    return lines
 
 
 def _say(prepared: Prepared, parts: Parts, left_out: Sequence[str]) -> None:

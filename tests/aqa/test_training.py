@@ -102,14 +102,14 @@ def test_it_learns(tmp_path):
 def test_the_curves_have_a_line_an_epoch(tmp_path, table):
     trained = run(tmp_path / "run", table, "loss_ce=2", "loss_contrastive=3")
     rows = curve(tmp_path / "run")
-    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     row = {name: float(value) for name, value in rows[1].items()}
     assert row["loss"] == pytest.approx(row["loss_aqa"] + 2 * row["loss_ce"] + 3 * row["loss_contrastive"], rel=1e-5)
     assert row["lr"] == pytest.approx(1e-3 * 0.75)
     assert {"val_rho", "val_rl2_squared", "val_aiou_flight_0.5", "val_aiou_flight_0.75"} <= row.keys()
     assert trained.epochs == 3
     assert not trained.stopped_early
-    assert trained.figures["rho"] == pytest.approx(float(rows[trained.best_epoch]["val_rho"]))
+    assert trained.figures["rho"] == pytest.approx(float(rows[trained.best_epoch - 1]["val_rho"]))
     assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
 
 
@@ -151,7 +151,7 @@ def test_what_is_over_is_not_continued(tmp_path, table, monkeypatch):
     first = run(tmp_path / "run", table, "epochs=5", "patience=2")
     before = weights(tmp_path / "run")
     again = run(tmp_path / "run", table, "epochs=5", "patience=2", resume=True)
-    assert (first.epochs, first.best_epoch, first.stopped_early) == (3, 0, True)
+    assert (first.epochs, first.best_epoch, first.stopped_early) == (3, 1, True)
     assert again == first
     assert weights(tmp_path / "run") == before
 
@@ -162,12 +162,9 @@ def test_the_whole_run_is_not_continued_either(tmp_path, table):
 
 
 @pytest.mark.parametrize(
-    ("rho", "best"), [((0.1, 0.7, 0.3), 1), ((0.4, 0.4, 0.4), 0), ((math.nan, -0.2, -0.5), 1), ((math.nan,) * 3, 0)]
+    ("rho", "best"), [((0.1, 0.7, 0.3), 2), ((0.4, 0.4, 0.4), 1), ((math.nan, -0.2, -0.5), 2), ((math.nan,) * 3, 1)]
 )
 def test_the_epoch_with_the_highest_rho_is_kept_the_earlier_of_two(tmp_path, table, monkeypatch, rho, best):
-    written = []
-    original = training.write_weights
-    monkeypatch.setattr(training, "write_weights", lambda *a: (written.append(1), original(*a)))
     judged_as(monkeypatch, *rho)
     assert run(tmp_path / "run", table).best_epoch == best
 
@@ -183,9 +180,9 @@ def test_the_kept_weights_are_those_of_the_chosen_epoch(tmp_path, table):
 
 def test_the_last_epoch_where_that_is_asked_for_or_nothing_can_choose(tmp_path, table, monkeypatch):
     judged_as(monkeypatch, 0.9, 0.1, 0.1)
-    assert run(tmp_path / "last", table, "select=last").best_epoch == 2
+    assert run(tmp_path / "last", table, "select=last").best_epoch == 3
     trained = run(tmp_path / "none", table, "val_fraction=0")
-    assert (trained.best_epoch, trained.figures) == (2, {})
+    assert (trained.best_epoch, trained.figures) == (3, {})
     assert "val_rho" not in curve(tmp_path / "none")[0]
 
 
@@ -208,7 +205,7 @@ def test_the_best_on_the_test_dives_says_so(tmp_path, table, monkeypatch):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_try(tmp_path, table):
     with pytest.raises(
-        DataError, match=r"epoch 0, batch \d+: the loss is not finite; .*a smaller lr, clip=1 or precision=fp32"
+        DataError, match=r"epoch 1, batch \d+: the loss is not finite; .*a smaller lr, clip=1 or precision=fp32"
     ):
         run(tmp_path / "run", table, "lr=1e30", "epochs=1")
 
@@ -265,7 +262,7 @@ def test_lightning_keeps_quiet(tmp_path, table, capfd, caplog, recwarn):
     with caplog.at_level(logging.INFO):
         run(tmp_path / "run", table, "epochs=2")
     assert [record.name for record in caplog.records] == ["fdpose"] * 2
-    assert "epoch 1 of 2: loss" in caplog.text
+    assert "epoch 2 of 2: loss" in caplog.text
     found = capfd.readouterr()
     assert (found.out, found.err) == ("", "")
     assert [str(warning.message) for warning in recwarn if "lightning" in str(warning.filename)] == []
