@@ -303,3 +303,17 @@ def test_pictures_and_features_at_once_are_refused(tmp_path):
     np.savez(tmp_path / "t.npz", features=np.ones((2, 4)))
     with pytest.raises(UsageError, match="features stand in for pictures"):
         loader(features=FeatureStore(tmp_path / "t.npz"))
+
+
+def test_several_processes_share_each_batch():
+    def order(rank: int = 0, world: int = 1, length: int = 10) -> list[int]:
+        sampler = EpochOrder(length, seed=3, rank=rank, world=world)
+        sampler.set_epoch(2)
+        return list(sampler)
+
+    one, shares = order(), [order(rank, 2) for rank in range(2)]
+    assert sorted(one) == list(range(20, 30))
+    assert [place for pair in zip(*shares, strict=True) for place in pair] == one
+    uneven = [order(rank, 4) for rank in range(4)]
+    assert [len(share) for share in uneven] == [3, 3, 3, 3]
+    assert {place for share in uneven for place in share} == set(one)
