@@ -371,7 +371,7 @@ class _Scoring:
         if len(found) == 1:
             return found[0], f"that of all {len(same)} training dives {self._number}"
         if found:
-            values = ", ".join(f"{value:g}" for value in found)
+            values = ", ".join(f"{value:.1f}" for value in found)
             return None, f"the training dives {self._number} have {values}: say which with --difficulty, or --apparatus"
         return None, "give it with --difficulty, or --apparatus"
 
@@ -672,7 +672,7 @@ def facts(scored: Scored) -> list[tuple[str, str]]:
     if scored.spread is not None:
         lines.append(("spread", f"{scored.spread:.2f} points over {len(scored.exemplars)} exemplars ({SPREAD})"))
     if scored.mean_award is not None:
-        award = f"{scored.mean_award:.2f} = score / DD / 3, with DD {scored.difficulty:g} ({scored.difficulty_from})"
+        award = f"{scored.mean_award:.2f} = score / DD / 3, with DD {scored.difficulty:.1f} ({scored.difficulty_from})"
         lines.append(("mean award", award))
     else:
         lines.append(("mean award", f"not known without DD: {scored.difficulty_from}"))
@@ -702,7 +702,7 @@ def exemplar_table(scored: Scored) -> tuple[list[str], list[list[object]]]:
     rows: list[list[object]] = [
         [
             each.name,
-            "–" if each.difficulty is None else f"{each.difficulty:g}",
+            "–" if each.difficulty is None else f"{each.difficulty:.1f}",
             f"{each.score:.2f}",
             *([f"{each.start:.2f}"] if rescaled else []),
             *(f"{part:+.2f}" for part in each.parts),
