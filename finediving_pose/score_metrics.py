@@ -54,12 +54,12 @@ def spearman_within(predicted: ArrayLike, true: ArrayLike, groups: Sequence[Hash
 
     Args:
         predicted, true: (N,) scores.
-        groups: (N,) dive numbers.
+        groups: (N,) dive numbers; a dive with None or an empty one is of no number and left out.
     """
-    predicted, true = _pair(predicted, true)
+    numbered = np.array([group not in (None, "") for group in groups], bool)
     seen: dict[Hashable, int] = {}
-    codes = np.array([seen.setdefault(group, len(seen)) for group in groups], np.int64)
-    one, other = _centred_ranks(predicted, codes), _centred_ranks(true, codes)
+    codes = np.array([seen.setdefault(group, len(seen)) for group in groups if group not in (None, "")], np.int64)
+    one, other = (_centred_ranks(values[numbered], codes) for values in _pair(predicted, true))
     counts, together, own, theirs = (
         np.bincount(codes, weights) for weights in (np.ones(len(codes)), one * other, one**2, other**2)
     )

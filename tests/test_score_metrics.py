@@ -57,6 +57,13 @@ def test_a_constant_prediction_tells_no_dives_of_a_number_apart():
     assert np.isnan(spearman_within([1, 2], [1, 2], ["a", "b"]))
 
 
+def test_dives_without_a_number_are_of_no_number():
+    predicted, true = [1, 2, 3, 9, 8, 7, 6], [1, 2, 3, 1, 2, 3, 4]
+    assert spearman_within(predicted, true, ["a", "a", "a", "", None, "", None]) == pytest.approx(1)
+    assert np.isnan(spearman_within(predicted, true, [""] * 7))
+    assert spearman_within(predicted, true, [0, 0, 0, 1, 1, 1, 1]) == pytest.approx((3 - 4) / 7)
+
+
 def test_both_forms_of_rl2():
     true, predicted = [0, 50, 100], [10, 50, 80]
     assert rl2(predicted, true) == pytest.approx(100 * (0.01 + 0.04) / 3)

@@ -94,44 +94,56 @@ def floors(
     train: Iterable[tuple[str, Any]],
     test: Iterable[tuple[str, Any]],
     seed: int = 0,
+    staged: Iterable[tuple[str, Any]] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Return what every baseline reaches on the test dives.
 
     Args:
-        dives: All dives. Those without a number, score or DD are left out of the scores, those without transitions
-            out of the stages.
+        dives: All dives. Of the test dives only those without a score are left out of the scores, and those without
+            transitions out of the stages; what is learned from must also have a number, and for the scores a DD.
         train, test: Keys (match, dive).
         seed: Of the first draw of exemplars; the others take the seeds that follow.
+        staged: Keys of the test dives of the stages, where they are others than those of the scores.
 
     Returns:
         By baseline the figures of :func:`score_metrics.score_figures` or :func:`score_metrics.stage_figures`; one
         that is not defined is left out, and so is a baseline without dives.
     """
     records = {dive.key: dive.dive if isinstance(dive, FineDive) else dive for dive in dives}
-    training, testing = ([records[key] for key in map(text_key, keys) if key in records] for keys in (train, test))
-    scored = _score_floors(_having(training, is_scored), _having(testing, is_scored), seed)
-    return {**scored, **_stage_floors(_having(training, _is_staged), _having(testing, _is_staged))}
+    test = list(test)
+    training, testing, cut = (
+        [records[key] for key in map(text_key, keys) if key in records]
+        for keys in (train, test, test if staged is None else staged)
+    )
+    scored = _score_floors(_having(training, is_scored), _having(testing, _has_score), seed)
+    learned = [dive for dive in training if dive.dive_number and _is_staged(dive)]
+    return {**scored, **_stage_floors(learned, _having(cut, _is_staged))}
 
 
 def score_predictions(train: Sequence[Dive], test: Sequence[Dive], seed: int = 0) -> dict[str, list[FloatArray]]:
     """Return by baseline what it predicts, (N,) points, once or for each of several draws of exemplars.
 
+    Each answers every test dive, so that it can be set beside figures of the same dives; the shrunk completeness is
+    left out where one of them has no DD.
+
     Args:
-        train, test: Dives with a number, a score and DD, see :func:`is_scored`; one or more each.
+        train: Dives with a number, a score and DD, see :func:`is_scored`; one or more.
+        test: One or more.
         seed: Of the first draw; the others take the seeds that follow.
     """
     seeds = range(seed, seed + DRAWS)
+    completeness = [shrunk_completeness(train, test)] if all(dive.difficulty for dive in test) else None
     return {
         NUMBER_MEAN: [number_mean(train, test)],
-        SHRUNK_COMPLETENESS: [shrunk_completeness(train, test)],
+        **({} if completeness is None else {SHRUNK_COMPLETENESS: completeness}),
         SAME_NUMBER: [same_number_exemplars(train, test, draw) for draw in seeds],
         RANDOM: [random_exemplars(train, test, draw) for draw in seeds],
     }
 
 
 def is_scored(dive: Dive) -> bool:
-    """Whether the score floors can use a dive."""
-    return dive.score is not None and bool(dive.dive_number) and bool(dive.difficulty)
+    """Whether the score floors can learn from a dive."""
+    return _has_score(dive) and bool(dive.dive_number) and bool(dive.difficulty)
 
 
 def _score_floors(train: Sequence[Dive], test: Sequence[Dive], seed: int) -> dict[str, dict[str, float]]:
@@ -167,8 +179,12 @@ def _having(dives: Iterable[Dive], condition: Callable[[Dive], bool]) -> list[Di
     return [dive for dive in dives if condition(dive)]
 
 
+def _has_score(dive: Dive) -> bool:
+    return dive.score is not None
+
+
 def _is_staged(dive: Dive) -> bool:
-    return bool(dive.dive_number) and len(dive.transitions or ()) == 2 and frame_count(dive) is not None
+    return len(dive.transitions or ()) == 2 and frame_count(dive) is not None
 
 
 def _by_number(dives: Iterable[Dive]) -> dict[str, list[Dive]]:

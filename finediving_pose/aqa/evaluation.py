@@ -91,7 +91,8 @@ class Evaluation:
         dives: How many were asked for.
         unanswered: Names of those without a prediction; no figure of scores counts them.
         no_skeleton: How many have no skeleton although the model reads one.
-        floors: What labels alone reach on the answered dives, see :func:`baselines.floors`.
+        floors: What labels alone reach on the same dives, see :func:`baselines.floors`: scores of those answered,
+            stages of all.
         notes: What is to be known of the figures.
         ceiling: ρ that no method can hope to pass; None = not known.
     """
@@ -219,11 +220,12 @@ def evaluate(
     answered = np.isfinite(predictions.scores)
     unanswered = tuple(name for name, there in zip(predictions.names, answered, strict=True) if not there)
     asked = [dive for dive, there in zip(queries, answered, strict=True) if there]
+    floors = baselines.floors([*train, *queries], _keys(train), _keys(asked), seed, staged=_keys(queries))
     return replace(
         found,
         unanswered=unanswered,
         no_skeleton=no_skeleton,
-        floors=_comparable(baselines.floors([*train, *asked], _keys(train), _keys(asked), seed), settings),
+        floors=_comparable(floors, settings),
         notes=tuple(dict.fromkeys([*notes, *_notes(settings, unanswered), *found.notes])),
         ceiling=ceiling,
     )
@@ -281,7 +283,8 @@ def floor_intervals(
     A figure that is the mean of several draws of exemplars is so in every resample, of which there are fewer then; ρ
     within numbers is left out of these.
     """
-    train, test = ([dive for dive in dives if baselines.is_scored(dive)] for dives in (train, test))
+    train = [dive for dive in train if baselines.is_scored(dive)]
+    test = [dive for dive in test if dive.score is not None]
     if not train or not test:
         return {}
     true = np.array([dive.score for dive in test], np.float64)
@@ -358,8 +361,9 @@ def _score_intervals(
         each = [np.mean([error([one], [y]) for one in row]) for row, y in zip(predicted, true, strict=True)]
         intervals[name] = bootstrap(np.mean, each, seed=seed)
     if groups is not None:
-        codes = np.unique(np.array(groups, str), return_inverse=True)[1]
-        intervals["rho_within"] = bootstrap(spearman_within, predicted[:, 0], true, codes, seed=seed)
+        numbered = np.array([bool(group) for group in groups], bool)
+        codes = np.unique(np.array(groups, str)[numbered], return_inverse=True)[1]
+        intervals["rho_within"] = bootstrap(spearman_within, predicted[numbered, 0], true[numbered], codes, seed=seed)
     return {name: (interval.low, interval.high) for name, interval in intervals.items()}
 
 

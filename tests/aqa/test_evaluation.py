@@ -88,11 +88,51 @@ def test_a_dive_without_an_exemplar_is_counted_and_not_guessed():
     assert found.unanswered == ("Queries/0", "Queries/11")
     assert found.figures["mae"] == pytest.approx(1)
     asked = QUERIES[1:11]
-    expected = baselines.floors([*TRAIN, *asked], [d.key for d in TRAIN], [d.key for d in asked])
-    assert found.floors == expected  # of the same dives
+    every = [d.key for d in QUERIES]
+    expected = baselines.floors([*TRAIN, *QUERIES], [d.key for d in TRAIN], [d.key for d in asked], staged=every)
+    assert found.floors == expected
     assert any("2 dives are not answered, for no dive of their number" in note for note in found.notes)
     assert found.as_dict()["answered"] == 10
     assert sum(row["unanswered"] for row in found.per_number) == 2
+
+
+def test_floors_are_of_the_dives_that_the_figures_are_of():
+    """The first half is not answered: it counts in the figures of stages and in no others, and in the floors so too."""
+    queries = [replace(dive, transitions=(50, 80)) if at < 6 else dive for at, dive in enumerate(QUERIES)]
+    found = evaluate(predictions(queries, [math.nan] * 6 + [1.0] * 6), queries, TRAIN, SETTINGS)
+    means, true = baselines.number_mean(TRAIN, queries[6:]), [dive.score for dive in queries[6:]]
+    assert found.floors[baselines.NUMBER_MEAN]["mae"] == pytest.approx(np.abs(means - true).mean())
+    cuts = baselines.number_transitions(TRAIN, queries)
+    expected = stage_figures(cuts, baselines.true_transitions(queries), 96)
+    assert found.floors[baselines.NUMBER_TRANSITIONS] == pytest.approx(expected)
+    assert expected["transition_error"] > 2 * np.abs(cuts - baselines.true_transitions(queries))[6:].mean()
+
+
+@pytest.mark.parametrize("lacking", ["dive_number", "difficulty"])
+def test_a_dive_that_lacks_something_is_in_the_floors_too(lacking):
+    queries = [replace(dive, **{lacking: None}) if at % 2 else dive for at, dive in enumerate(QUERIES)]
+    found = evaluate(predictions(queries, [1.0] * 12), queries, TRAIN, SETTINGS)
+    means = baselines.number_mean(TRAIN, queries)
+    expected = np.abs(means - [dive.score for dive in queries]).mean()
+    assert found.floors[baselines.NUMBER_MEAN]["mae"] == pytest.approx(expected)
+    assert (baselines.SHRUNK_COMPLETENESS in found.floors) is (lacking != "difficulty")
+    assert set(floor_intervals(TRAIN, queries)) == set(found.floors) - {
+        baselines.NUMBER_TRANSITIONS,
+        baselines.CONSTANT_TRANSITIONS,
+    }
+
+
+def test_dives_without_a_number_are_in_no_figure_within_numbers():
+    queries = [replace(dive, dive_number=None) for dive in QUERIES]
+    found = evaluate(predictions(queries, [3.0, -9.0, 7.0] * 4), queries, TRAIN, SETTINGS)
+    assert math.isnan(found.figures["rho_within"])
+    assert all(map(math.isnan, found.intervals["rho_within"]))
+    some = [dive if at < 6 else queries[at] for at, dive in enumerate(QUERIES)]
+    errors = [3.0, -9.0, 7.0] * 4
+    expected = evaluate(predictions(QUERIES[:6], errors[:6]), QUERIES[:6], TRAIN, SETTINGS)
+    found = evaluate(predictions(some, errors), some, TRAIN, SETTINGS)
+    assert found.figures["rho_within"] == pytest.approx(expected.figures["rho_within"])
+    assert found.intervals["rho_within"] == pytest.approx(expected.intervals["rho_within"])
 
 
 def test_nothing_is_answered():
