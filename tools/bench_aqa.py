@@ -242,7 +242,12 @@ def seconds_a_batch(batches: DataLoader[Any], count: int, use: Callable[[Videos]
     """Return the mean seconds of `count` batches; the first, for which workers start, does not count."""
     source = endless(batches)
     use(next(source))
-    return timed(lambda: [use(next(source)) for _ in range(count)], device)[0] / count
+
+    def some() -> None:
+        for _ in range(count):
+            use(next(source))
+
+    return timed(some, device)[0] / count
 
 
 def endless(batches: DataLoader[Any]) -> Iterator[Videos]:
@@ -298,7 +303,7 @@ def counted_passes(model: HPMCoRe) -> Iterator[Counter[str]]:
         passes.update(videos.names)
         return encode(videos, *arguments)
 
-    model.encode = counting  # type: ignore[method-assign]
+    model.encode = counting  # type: ignore[assignment,method-assign]
     try:
         yield passes
     finally:
@@ -315,7 +320,7 @@ def meet(folder: Path | None) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory() as temporary:
         target = Path(temporary) / "meet"
-        synthesise(target, SynthRequest(dives=DIVES, every=1000))
+        synthesise(target, SynthRequest(dives=DIVES, seed=0, every=1000))
         yield target
 
 
@@ -376,7 +381,7 @@ def peak_tflops(precision: Precision, options: argparse.Namespace) -> float | No
     if options.peak_tflops or is_cpu(options.device):
         return options.peak_tflops
     name = torch.cuda.get_device_name(options.device)
-    kind = "bf16" if precision == "fp16" else precision
+    kind: str = "bf16" if precision == "fp16" else precision
     kind = "tf32" if kind == "fp32" and torch.backends.cudnn.allow_tf32 else kind
     return next((peaks[kind] for card, peaks in DENSE_PEAKS.items() if card in name), None)
 
