@@ -20,8 +20,9 @@ def command(
         Path | None, typer.Option("--model", help="A model directory.", show_default="the newest of runs/aqa")
     ] = None,
     part: Annotated[
-        Literal["test", "val", "train"], typer.Option("--part", help="Of the dives the model was made with.")
-    ] = "test",
+        Literal["test", "val", "train"] | None,
+        typer.Option("--part", help="Of the dives the model was made with.", show_default="test"),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Annotations, where they are others or lie elsewhere than the run's.")
     ] = None,
@@ -74,12 +75,14 @@ def command(
 
     of_model = {
         "--model": model,
+        "--part": part,
+        "--ceiling": ceiling,
         "--frames": frames,
         "--skeletons": skeletons,
         "--cache": cache,
         "--skip-trained": skip_trained,
         "--out": out,
-        "key=value": overrides,
+        "key=value": overrides or None,
     }
     of_files = {
         "--true": true,
@@ -88,7 +91,7 @@ def command(
         "--transitions-true": transitions_true,
     }
     if floors:
-        _refuse("--floors looks at labels alone", {**of_model, **of_files, "--pred": pred, "--ceiling": ceiling})
+        _refuse("--floors looks at labels alone", {**of_model, **of_files, "--pred": pred})
         found = aqa_evaluation.label_floors(_annotations(data), stages_from, seed)
         _print(found.as_dict(), found.lines(), json)
         return
@@ -96,14 +99,12 @@ def command(
         if pred is None or true is None:
             raise UsageError("--pred and --true go together: the predicted scores and the true ones of the same dives")
         _refuse("--pred takes numbers from files", {**of_model, "--data": data, "--stages-from": stages_from})
-        evaluation = aqa_evaluation.evaluate_files(
-            pred, true, numbers, transitions_pred, transitions_true, clip_frames, ceiling
-        )
+        evaluation = aqa_evaluation.evaluate_files(pred, true, numbers, transitions_pred, transitions_true, clip_frames)
         _print(evaluation.as_dict(), evaluation.lines(numbers=True), json)
         return
     given = {"annotations": data, "frames": frames, "skeletons": skeletons, "cache": cache, "stages_from": stages_from}
     figures = aqa_evaluation.evaluate_model(
-        model or _newest(), part, given, overrides or (), device, out, skip_trained, ceiling
+        model or _newest(), part or "test", given, overrides or (), device, out, skip_trained, ceiling
     )
     _print(figures.as_dict(), [*figures.lines(), *([f"Written: {out}"] if out else [])], json)
 
@@ -124,7 +125,7 @@ def _newest() -> Path:
 
 def _refuse(what: str, options: dict[str, Any]) -> None:
     for name, value in options.items():
-        if value:
+        if value is not None and value is not False:
             raise UsageError(f"{what}; leave out {name}")
 
 

@@ -181,7 +181,6 @@ def evaluate_files(
     transitions_pred: Path | None = None,
     transitions_true: Path | None = None,
     frames: int = SAMPLES,
-    ceiling: float | None = None,
 ) -> Evaluation:
     """Measure predictions in a file by the truth in another.
 
@@ -190,7 +189,6 @@ def evaluate_files(
         numbers: Their dive numbers, one a line; None = not known.
         transitions_pred, transitions_true: K − 1 frames a line; None = not known.
         frames: How many frames stand for a dive.
-        ceiling: ρ that no method can hope to pass.
 
     Raises:
         UsageError: If a file is not there, or one of a pair is missing.
@@ -216,7 +214,7 @@ def evaluate_files(
             raise DataError(f"{transitions_pred} and {transitions_true}: {found}; expected as many in both")
         for path, values in ((transitions_pred, stages.predicted), (transitions_true, stages.true)):
             _refuse_disorder(path, values, stages.frames)
-    return replace(evaluate_arrays(predicted, scores, groups, stages), ceiling=ceiling)
+    return evaluate_arrays(predicted, scores, groups, stages)
 
 
 def label_floors(data: Path, stages_from: Path | None = None, seed: int = 0) -> Floors:
