@@ -118,11 +118,14 @@ def evaluation(settings: AqaSettings, folder: Path, options: argparse.Namespace)
     queries = parts.test[: options.queries]
     loader = InMemory(prepared, [*queries, *parts.train])
     model = made_model(prepared.settings, options.device).eval()
-    reading = {"device": options.device, "precision": settings.precision, "seed": settings.seed}
+    reading: dict[str, Any] = {"device": options.device, "precision": settings.precision, "seed": settings.seed}
+    reading |= {"loader": loader, "title": ""}
     with counted_passes(model) as ours:
-        seconds, found = timed(lambda: predict_dives(model, queries, parts.train, loader, **reading, title=""))  # type: ignore[arg-type]
+        seconds, found = timed(lambda: predict_dives(model, queries, parts.train, **reading), options.device)
     with counted_passes(model) as theirs:
-        other_seconds, expected = timed(lambda: pairwise(model, queries, parts.train, loader, options.device))
+        other_seconds, expected = timed(
+            lambda: pairwise(model, queries, parts.train, loader, options.device), options.device
+        )
     pairs = sum(len(each.exemplars) for each in found.compared)
     return {
         "queries": len(queries),
@@ -176,14 +179,14 @@ def one_step(settings: AqaSettings, options: argparse.Namespace) -> dict[str, An
     videos = moved(videos, device)
     if not is_cpu(device):
         torch.cuda.reset_peak_memory_stats(device)
-    counter = FlopCounterMode(display=False)
-    with counter:
-        train_step(model, optimizer, videos, device)
-    for _ in range(0 if is_cpu(device) else 2):
+    for _ in range(1 if is_cpu(device) else 3):
         train_step(model, optimizer, videos, device)
     seconds = statistics.median(
-        timed(lambda: train_step(model, optimizer, videos, device))[0] for _ in range(options.rounds)
+        timed(lambda: train_step(model, optimizer, videos, device), device)[0] for _ in range(options.rounds)
     )
+    memory = peak_memory(device)
+    with FlopCounterMode(display=False) as counter:  # last, for it takes memory of its own
+        train_step(model, optimizer, videos, device)
     flops = counter.get_total_flops()
     peak = peak_tflops(settings.precision, options)
     return {
@@ -191,7 +194,7 @@ def one_step(settings: AqaSettings, options: argparse.Namespace) -> dict[str, An
         "pairs": pairs,
         "parameters": sum(model.parameter_counts().values()),
         "seconds": seconds,
-        "peak_memory_mib": peak_memory(device),
+        "peak_memory_mib": memory,
         "tflop": flops / 1e12,
         "tflop_per_second": flops / 1e12 / seconds,
         "peak_tflop_per_second": peak,
@@ -219,7 +222,7 @@ def one_decoding(
     first = moved(next(iter(batches)), device)
     train_step(model, optimizer, first, device)
     step = statistics.median(
-        timed(lambda: train_step(model, optimizer, first, device))[0] for _ in range(options.rounds)
+        timed(lambda: train_step(model, optimizer, first, device), device)[0] for _ in range(options.rounds)
     )
 
     def both(videos: Videos) -> None:
@@ -359,9 +362,9 @@ def random_videos(settings: AqaSettings, count: int) -> Videos:
     )
 
 
-def timed(way: Callable[[], Any], device: str = "cuda") -> tuple[float, Any]:
+def timed(way: Callable[[], Any], device: str) -> tuple[float, Any]:
     """Return the seconds of one call and its answer, the device's queue emptied before and after."""
-    synchronise = torch.cuda.synchronize if torch.cuda.is_available() and not is_cpu(device) else lambda: None
+    synchronise = (lambda: None) if is_cpu(device) else torch.cuda.synchronize
     synchronise()
     start = time.perf_counter()
     answer = way()
