@@ -25,6 +25,12 @@ for net in "w32 256" "w48 256" "w16 128"; do
   step "pose stage, HRNet-$backbone at $size px" $python tools/bench_pose.py --device cuda --backbone "$backbone" \
     --input-size "$size" --frames 960 --batch 64 --raw-batches 16,32,64,128 --memory 10,100
 done
+for precision in fp32 bf16; do
+  step "score model: an evaluation, a training step, decoding; $precision" $python tools/bench_aqa.py --device cuda \
+    "precision=$precision"
+done
+step "scores on the benchmark meet, three seeds" tools/meet_scores.sh "$out/scores" --device cuda --seeds 0,1,2 \
+  precision=bf16 frames=96 epochs=40 batch_size=16 workers=8
 if [ -n "$sample" ]; then
   for precision in fp32 bf16 fp16; do
     step "real frames, HRNet-w48 at 256 px from random weights, $precision" $python tools/real_frames.py \

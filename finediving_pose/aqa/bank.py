@@ -111,7 +111,10 @@ def read_bank(folder: Path) -> Bank:
     directory = read_model_directory(folder, "aqa")
     root = folder / BANK_NAME
     if not root.is_dir():
-        raise DataError(f"{folder}: has no exemplar bank ({BANK_NAME}/), which train-aqa writes when it has finished")
+        raise DataError(
+            f"{folder}: has no exemplar bank ({BANK_NAME}/), which train-aqa writes when it has finished; "
+            f"fdpose train-aqa --resume {folder} finishes a run"
+        )
     listed = _read_list(root / LIST_NAME)
     if listed["weights_sha256"] != directory.weights_sha256:
         raise DataError(f"{root}: belongs to other weights than {directory.weights}; copy the whole model directory")

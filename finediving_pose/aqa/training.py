@@ -234,7 +234,7 @@ class AqaModule(pl.LightningModule):
         state = self.state
         state.epochs = self.current_epoch + 1
         rho = figures.get("rho", math.nan)
-        if not self._judged or self.settings.select == "last" or rho > state.best or not state.best_epoch:
+        if not self._judged or self.settings.select == "last" or rho > state.best or state.best == -math.inf:
             state.best_epoch, state.best_figures = state.epochs, figures
             state.best = rho if math.isfinite(rho) else -math.inf
             if self.trainer.is_global_zero:

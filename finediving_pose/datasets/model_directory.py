@@ -126,7 +126,7 @@ def _check(directory: ModelDirectory, kind: ModelKind | None) -> None:
     if directory.kind not in get_args(ModelKind):
         raise DataError(f"{directory.path / CARD_NAME}: unknown kind {directory.kind!r}")
     if kind is not None and directory.kind != kind:
-        raise UsageError(f"{directory.path}: is a {directory.kind} model, and a {kind} model is needed here")
+        raise UsageError(f"{directory.path}: is {_a(directory.kind)} model, and {_a(kind)} model is needed here")
     if directory.kind == "pose" and directory.joints != JOINTS:
         raise DataError(f"{directory.path / CARD_NAME}: its joints are not MPII's 16: {', '.join(directory.joints)}")
     if not directory.weights.is_file():
@@ -137,3 +137,7 @@ def _check(directory: ModelDirectory, kind: ModelKind | None) -> None:
             f"{directory.weights}: sha256 is {found}, the model card names {directory.weights_sha256}: the file was "
             "changed or copied in part; copy the directory again"
         )
+
+
+def _a(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from finediving_pose.aqa.training import Trained
 
 SOURCE_NAME = "data/source.json"
+LEAST_VAL = 3
+"""ρ of fewer validation dives is not defined, or ±1."""
+
 TEST_NAME = "test.json"
 SUMMARY_NAME = "summary.json"
 CONFIG_NAME = "config.yaml"
@@ -444,8 +447,12 @@ def _say(prepared: Prepared, parts: Parts, left_out: Sequence[str]) -> None:
         console.log.warning(
             "%d lines on dives that are left out (data/source.json), the first: %s", len(left_out), left_out[0]
         )
-    if not parts.val and prepared.settings.select == "val":
-        console.log.warning("no dives to choose the epoch by: the last one is kept")
+    if len(parts.val) < LEAST_VAL and prepared.settings.select == "val":
+        console.log.warning(
+            "%d dives to choose the epoch by, of which ρ says nothing: where it is not defined the last one is kept; a "
+            "larger val_fraction or select=last is clearer",
+            len(parts.val),
+        )
 
 
 @contextmanager

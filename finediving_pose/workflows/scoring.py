@@ -19,7 +19,7 @@ from finediving_pose.datasets.model_directory import CARD_NAME, read_model_direc
 from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
 from finediving_pose.manifest import recording, write_json
 from finediving_pose.media import numbered_images, open_frames, sample_indices
-from finediving_pose.records import Clip, Dive
+from finediving_pose.records import Clip, Dive, SkeletonSequence
 from finediving_pose.workflows import models
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ class _Scoring:
         if award is not None and not 0 <= award <= 10:
             self._notes.append(f"judges give no mean award of {award:.1f}: this score is not to be believed")
         if len(exemplars) == 1:
-            self._notes.append("one exemplar only: there is no spread, and its own oddities count in full")
+            self._notes.append("one exemplar only has no spread, and its own oddities count in full")
         return Scored(
             clip=str(self._request.clip or self._request.features),
             name="/".join(record.key),
@@ -472,11 +472,13 @@ class _Scoring:
 
         if not self._settings.branch_pose or query.skeleton is None:
             return 0.0 if self._settings.branch_pose else None
-        if not np.isfinite(read_pose(query.skeleton).keypoints).all(axis=-1).any():
+        sequence = read_pose(query.skeleton)
+        if not np.isfinite(sequence.keypoints).all(axis=-1).any():
             raise DataError(
                 f"{query.skeleton}: holds no joint at all: nobody was found in this clip, so there is no skeleton to "
                 "score by; look at the video, extract it anew, or score without with --no-skeleton"
             )
+        self._compare_numbers(query.skeleton, sequence, frames.sampled)
         numbers = np.array(frames.sampled, np.int64) if frames.sampled else None
         joints = read_skeleton(query.skeleton, self._settings.frames, numbers).keypoints
         known = float(np.isfinite(joints).all(axis=-1).mean())
@@ -488,6 +490,18 @@ class _Scoring:
         if known < FEW_JOINTS:
             self._notes.append(f"only {known:.0%} of the joints are known in the frames that the model sees")
         return known
+
+    def _compare_numbers(self, path: Path, sequence: SkeletonSequence, sampled: Sequence[int]) -> None:
+        """Refuse a skeleton of other frames; one of a dive as long may be of the same, numbered from elsewhere."""
+        if not sequence.meta or not len(sampled):
+            return
+        own, clip = ((int(numbers[0]), int(numbers[-1])) for numbers in (sequence.frame_index, sampled))
+        if own[0] <= clip[1] and clip[0] <= own[1]:
+            return
+        found = f"{path}: is of frames {own[0]} – {own[1]}, the clip has {clip[0]} – {clip[1]}"
+        if abs((own[1] - own[0]) - (clip[1] - clip[0])) > 1:
+            raise DataError(f"{found}: is it another dive's, or are --start and --end missing?")
+        self._notes.append(f"{found}: as long, so taken as the same dive with other numbers; make sure that it is")
 
     def _loader(self, record: Dive) -> Any:
         from finediving_pose.aqa.data.features import FeatureStore
@@ -533,7 +547,9 @@ class _Scoring:
         if not chosen:
             raise DataError("no training dive to compare with: no score")
         if len(set(chosen)) < settings.exemplars:
-            self._notes.append(f"{len(set(chosen))} exemplars, where {settings.exemplars} are usual: there are no more")
+            count = len(set(chosen))
+            some = "one exemplar" if count == 1 else f"{count} exemplars"
+            self._notes.append(f"{some}, where {settings.exemplars} are usual: there are no more")
         return chosen
 
     def _drawn(self, pool: Any, record: Dive, places: list[int]) -> tuple[int, ...]:

@@ -58,5 +58,5 @@ def test_settings_of_another_version_are_named(written):
 def test_another_kind_of_model_is_refused(written):
     card = json.loads((written[0] / "model.json").read_text(encoding="utf-8"))
     (written[0] / "model.json").write_text(json.dumps(card | {"kind": "detector"}), encoding="utf-8")
-    with pytest.raises(UsageError, match="is a detector model, and a aqa model is needed"):
+    with pytest.raises(UsageError, match="is a detector model, and an aqa model is needed"):
         load_model(written[0])

@@ -20,7 +20,7 @@ from finediving_pose.aqa.bank import write_bank
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.inference import predict_dives
 from finediving_pose.console import DataError, UsageError
-from finediving_pose.datasets.pose_files import write_pose
+from finediving_pose.datasets.pose_files import read_pose, write_pose
 from finediving_pose.media import write_video
 from finediving_pose.workflows import models
 from finediving_pose.workflows.scoring import Request, Scored, Seen, facts, score_clip, seen_lines
@@ -181,6 +181,17 @@ def test_a_skeleton_of_nobody_or_of_other_frames_is_none(model, dives, tmp_path)
     (tmp_path / "b.npz").write_bytes(b"x")
     with pytest.raises(DataError, match="not readable"):
         score(model, dives[3], skeletons=tmp_path / "b.npz")
+    write_pose(tmp_path / "c.npz", extracted(range(4000, 4070)))
+    with pytest.raises(DataError, match=r"c.npz: is of frames 4000 – 4069, the clip has .*: is it another dive's"):
+        score(model, dives[3], skeletons=tmp_path / "c.npz")
+
+
+def test_a_skeleton_of_as_many_frames_with_other_numbers_is_taken_and_said(model, dives, tmp_path):
+    own = read_pose(dives[3].skeleton)
+    write_pose(tmp_path / "d.npz", replace(own, frame_index=own.frame_index + 4000))
+    found = score(model, dives[3], skeletons=tmp_path / "d.npz")
+    assert any("taken as the same dive with other numbers; make sure that it is" in note for note in found.notes)
+    assert found.score == score(model, dives[3], skeletons=dives[3].skeleton).score
 
 
 def test_a_skeleton_is_extracted_with_the_models_that_are_named(model, tmp_path, monkeypatch):
