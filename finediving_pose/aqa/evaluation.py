@@ -95,6 +95,7 @@ class Evaluation:
             stages of all.
         notes: What is to be known of the figures.
         ceiling: ρ that no method can hope to pass; None = not known.
+        margins: For ρ and R-ℓ2, the distance to the best floor.
     """
 
     figures: dict[str, float]
@@ -106,6 +107,7 @@ class Evaluation:
     floors: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     ceiling: float | None = None
+    margins: dict[str, Margin] = field(default_factory=dict)
 
     def best_floor(self, figure: str) -> float:
         """Return the best that labels alone reach; NaN where no floor has the figure."""
@@ -135,6 +137,7 @@ class Evaluation:
                 "floors": self.floors,
                 "ceiling": self.ceiling,
                 "share_of_way": self.share_of_way,
+                "margins": {name: margin._asdict() for name, margin in self.margins.items()},
                 "per_number": self.per_number,
                 "notes": list(self.notes),
             }
@@ -149,6 +152,7 @@ class Evaluation:
         return [
             self._counts(),
             *self._table(),
+            *self._margin_lines(),
             *self._way(),
             *floor_lines(self.floors),
             *(self._numbers() if numbers else ()),
@@ -171,6 +175,12 @@ class Evaluation:
             line = f"{title.text:34s} {_number(self.figures[name], title.digits):>8s}  {low:>8s} … {high:<8s}"
             yield (line + (f"  {_number(self.best_floor(name), title.digits):>10s}" if self.floors else "")).rstrip()
 
+    def _margin_lines(self) -> Iterator[str]:
+        for name, margin in self.margins.items():
+            digits = TITLES[name].digits
+            low, high = (_number(bound, digits) for bound in (margin.low, margin.high))
+            yield f"{_short(name)} less that of {margin.floor}: {_number(margin.difference, digits)}, {low} … {high}"
+
     def _way(self) -> Iterator[str]:
         if self.ceiling is not None:
             share = f"{self.share_of_way:.1%}" if math.isfinite(self.share_of_way) else "not defined"
@@ -184,6 +194,24 @@ class Evaluation:
         for row in self.per_number:
             cells = " ".join(f"{_number(row[name], n):>7s}" for name, n in _NUMBER_COLUMNS.items())
             yield f"{row['dive_number'] or 'none':14s} {row['dives']:6d} {cells}"
+
+
+class Margin(NamedTuple):
+    """How far a model's figure is from that of the best floor that needs no draw, on the same dives.
+
+    The interval is of the difference: in each resample model and floor are measured on the same dives, so that it is
+    narrower than what their two intervals tell. One that does not hold 0 tells them apart.
+
+    Attributes:
+        floor: Which floor.
+        difference: Model less floor.
+        low, high: Its 95 % interval.
+    """
+
+    floor: str
+    difference: float
+    low: float
+    high: float
 
 
 def evaluate(
@@ -228,6 +256,7 @@ def evaluate(
         floors=_comparable(floors, settings),
         notes=tuple(dict.fromkeys([*notes, *_notes(settings, unanswered), *found.notes])),
         ceiling=ceiling,
+        margins=_margins(predictions.scores[answered], asked, train, seed),
     )
 
 
@@ -329,6 +358,36 @@ def true_frames(dives: Sequence[Dive], settings: AqaSettings) -> FloatArray:
             sampled = sampled_transitions(dive.transitions, count, settings.frames)
             row[:] = [sampled[place] for place in kept]
     return rows
+
+
+def _margins(predicted: FloatArray, asked: Sequence[Dive], train: Sequence[Dive], seed: int) -> dict[str, Margin]:
+    learned = [dive for dive in train if baselines.is_scored(dive)]
+    if len(asked) < 2 or not learned or any(dive.score is None for dive in asked):
+        return {}
+    true = np.array([dive.score for dive in asked], np.float64)
+    floors = {
+        name: draws[0] for name, draws in baselines.score_predictions(learned, asked, seed).items() if len(draws) == 1
+    }
+    figures: dict[str, Callable[..., float]] = {"rho": spearman, "rl2_squared": partial(rl2, span=float(np.ptp(true)))}
+    return {name: _margin(name, figure, predicted, floors, true, seed) for name, figure in figures.items()}
+
+
+def _margin(
+    name: str,
+    figure: Callable[..., float],
+    predicted: FloatArray,
+    floors: Mapping[str, FloatArray],
+    true: FloatArray,
+    seed: int,
+) -> Margin:
+    choose = min if name in SMALLER_IS_BETTER else max
+    best = choose(floors, key=lambda floor: np.nan_to_num(figure(floors[floor], true)))
+
+    def difference(model: FloatArray, floor: FloatArray, scores: FloatArray) -> float:
+        return figure(model, scores) - figure(floor, scores)
+
+    columns = predicted, floors[best], true
+    return Margin(best, difference(*columns), *bootstrap(difference, *columns, seed=seed))
 
 
 _NUMBER_COLUMNS = {"rho": 3, "mae": 2, "bias": 2, "miou": 1}

@@ -272,3 +272,34 @@ def test_a_bootstrap_of_ranks_is_scipys():
     rho = [spearman(predicted[at], true[at]) for at in (draws.integers(0, 40, 40) for _ in range(1000))]
     assert found.intervals["rho"] == pytest.approx(tuple(np.quantile(rho, [0.025, 0.975])))
     assert found.figures["rl2_squared"] == pytest.approx(rl2(predicted, true))
+
+
+def test_the_margin_to_the_best_floor_is_of_the_same_dives():
+    errors = [3.0, -1.0, 0.5] * 4
+    found = evaluated(errors)
+    true = np.array([dive.score for dive in QUERIES])
+    floors = {name: draws[0] for name, draws in baselines.score_predictions(TRAIN, QUERIES).items() if len(draws) == 1}
+    best = max(floors, key=lambda name: spearman(floors[name], true))
+    margin = found.margins["rho"]
+    assert margin.floor == best
+    assert margin.difference == pytest.approx(found.figures["rho"] - spearman(floors[best], true))
+    assert margin.low <= margin.difference <= margin.high
+    lowest = min(rl2(scores, true) for scores in floors.values())
+    assert found.margins["rl2_squared"].difference == pytest.approx(found.figures["rl2_squared"] - lowest)
+    assert found.as_dict()["margins"]["rho"]["floor"] == best
+    assert any(line.startswith(f"ρ less that of {best}: ") for line in found.lines())
+
+
+def test_a_floor_set_beside_itself_is_no_better():
+    floor = baselines.number_mean(TRAIN, QUERIES)
+    shrunk = baselines.shrunk_completeness(TRAIN, QUERIES)
+    true = [dive.score for dive in QUERIES]
+    best = max((floor, shrunk), key=lambda scores: spearman(scores, true))
+    found = evaluated(list(best - np.array(true)))
+    assert found.margins["rho"][1:] == (0.0, 0.0, 0.0)
+
+
+def test_without_what_floors_learn_from_there_is_no_margin():
+    bare = [replace(dive, difficulty=None) for dive in TRAIN]
+    found = evaluate(predictions(QUERIES, [0.0] * 12), QUERIES, bare, SETTINGS)
+    assert found.margins == {}
