@@ -1,0 +1,305 @@
+"""What is wrong or doubtful in labels: what reading them found, geometry, sides, images; each with what to do.
+
+Kinds of findings, in the order of this module:
+
+==================  ===========================================================================================
+``unreadable``      a file that gives no frame, or a key that cannot be used
+``double``          a joint, a box, a person or an image labelled twice
+``missing-joint``   a joint that is not labelled
+``missing-box``     no athlete box, or one that cannot be used
+``outside-image``   a joint or box beyond the image's edges
+``image-missing``   no such image, or none that can be read
+``image-size``      the image has another size than the label says
+``image-changed``   the image has another SHA-256 than when it was chosen
+``outside-box``     a joint beside the athlete's box
+``loose-box``       a box much larger than what the joints span
+``limb-length``     a limb longer than this person's, or anybody's
+``jump``            a joint far from where the neighbouring frames put it
+``swapped-sides``   some pairs of joints whose left and right contradict the neighbours or the body
+``mirrored``        the same of the whole body
+==================  ===========================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.annotation import label_geometry, label_sides
+from finediving_pose.datasets.checks import Problem, Severity, item_name
+from finediving_pose.datasets.labels import LabelSet
+from finediving_pose.manifest import sha256_file
+from finediving_pose.records import FloatArray, LabelledFrame
+from finediving_pose.skeleton import FLIP_PAIRS, INDEX, JOINTS, LIMBS
+
+Pairs = tuple[tuple[int, int], ...]
+
+SWAP_SIDES = "swap-sides"
+"""The suggestion that :func:`swap_sides` carries out."""
+
+_BESIDE_BOX = 0.05, 0.25  # of the box's longer side: from where on it is a warning, an error
+_BESIDE_ESTIMATED = 0.2  # a box that was rebuilt from centre and scale is not exact
+_LOOSE_BOX = 0.45
+_CLEAR_JUMP = 2.0  # times what is allowed: an error
+_CLEAR_SIDES = 0.15  # gain a frame from which on wrong sides are an error
+_LIMBS_TOO_LONG = 1.3  # times what is allowed: an error
+
+_BY_MESSAGE = (
+    ("not labelled", "missing-joint"),
+    ("lies outside", "outside-image"),
+    ("labelled twice", "double"),
+    ("as well", "double"),
+    ("rectangles (", "double"),
+    ("people, ", "double"),
+    ("frames have no athlete box", "missing-box"),
+    ("is missing; frame left out", "image-missing"),
+    ("images is there", "image-missing"),
+    ("not readable as an image", "image-missing"),
+    ("the label was made for", "image-size"),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong or doubtful in a label.
+
+    Attributes:
+        file: The label file, and which item of it where it holds several.
+        image: The image as the label names it; None where the file gave no frame.
+        joint: The joint's name, None where the whole frame or file is meant.
+        kind: One of this module's table.
+        severity: ``error`` for what cannot be right, ``warning`` for what may be.
+        value: What was found; a length in the unit that `expected` names.
+        expected: What would be right.
+        message: All of it in words.
+        suggestion: What to do about it; :data:`SWAP_SIDES` where :func:`swap_sides` does it.
+        pairs: Which pairs of joints it would exchange.
+    """
+
+    file: str
+    image: str | None
+    joint: str | None
+    kind: str
+    severity: Severity
+    value: float | str | None
+    expected: str | None
+    message: str
+    suggestion: str | None = None
+    pairs: Pairs = ()
+
+    def __str__(self) -> str:
+        place = f"{self.file}: {self.joint}" if self.joint else self.file
+        advice = f" ({self.suggestion})" if self.suggestion else ""
+        return f"{self.severity}: {place}: {self.message}{advice}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON types, pairs by the names of their joints."""
+        return {**vars(self), "pairs": [[JOINTS[a], JOINTS[b]] for a, b in self.pairs]}
+
+
+def check(labels: LabelSet, sha256: Mapping[str, str] | None = None) -> list[Finding]:
+    """Look for everything wrong or doubtful in labels.
+
+    Args:
+        labels: As :func:`finediving_pose.datasets.labels.read_labels` returns them, whose problems are told too.
+        sha256: What each image was when it was chosen, by its name in the labels; others are not looked at.
+
+    Returns:
+        The findings in the order of the files, errors and warnings mixed.
+    """
+    images = {name: frame.image for frame in labels.frames for name in _names(frame)}
+    findings = [_of_problem(problem, images.get(problem.file)) for problem in labels.problems]
+    said = {(finding.file, finding.joint) for finding in findings if finding.joint}
+    findings += _missing_joints(labels.frames, said)
+    findings += _changed_images(labels, sha256 or {})
+    for dive in dives(labels.frames):
+        findings += _of_dive(dive)
+    return sorted(findings, key=lambda finding: finding.file)
+
+
+def swap_sides(frame: LabelledFrame, pairs: Iterable[tuple[int, int]] | None = None) -> LabelledFrame:
+    """Return the label with the right and left joints of `pairs` exchanged, of all pairs where it is None."""
+    keypoints, visibility = frame.keypoints.copy(), frame.visibility.copy()
+    for a, b in FLIP_PAIRS if pairs is None else pairs:
+        keypoints[[a, b]], visibility[[a, b]] = keypoints[[b, a]], visibility[[b, a]]
+    return replace(frame, keypoints=keypoints, visibility=visibility)
+
+
+def dives(frames: Sequence[LabelledFrame]) -> list[list[LabelledFrame]]:
+    """Return the frames dive by dive, each in the order of time.
+
+    A frame without a number takes the last one in its image's name; one that has none stands alone.
+    """
+    groups: dict[tuple[str, str], list[tuple[int, LabelledFrame]]] = {}
+    for frame in frames:
+        number = _number(frame)
+        alone = frame.image if number is None else ""
+        groups.setdefault((frame.dive_key, alone), []).append((number or 0, frame))
+    return [[frame for _, frame in sorted(group, key=lambda item: item[0])] for group in groups.values()]
+
+
+def _number(frame: LabelledFrame) -> int | None:
+    if frame.frame is not None:
+        return frame.frame
+    digits = re.search(r"(\d+)\D*$", Path(frame.image).stem)
+    return int(digits[1]) if digits else None
+
+
+def _of_problem(problem: Problem, image: str | None) -> Finding:
+    joint = problem.where if problem.where in INDEX else None
+    kind = next((kind for text, kind in _BY_MESSAGE if text in problem.message), "unreadable")
+    if problem.where == "box" and kind in {"missing-joint", "unreadable"}:
+        kind = "missing-box"
+    found = re.search(r"found (.+?)[,;] expected|^(\(.+?\)) lies", problem.message)
+    expected = re.search(r"expected ([^;]+)", problem.message)
+    place = problem.where if problem.where and joint is None else ""
+    return Finding(
+        file=problem.file,
+        image=image,
+        joint=joint,
+        kind=kind,
+        severity=problem.severity,
+        value=next(filter(None, found.groups()), None) if found else None,
+        expected=expected[1] if expected else None,
+        message=f"{place}: {problem.message}" if place else problem.message,
+    )
+
+
+def _names(frame: LabelledFrame) -> tuple[str, ...]:
+    """What a frame's problems can be filed under, the name for its findings first."""
+    return (item_name(frame.source, frame.image), str(frame.source)) if frame.source else (frame.image,)
+
+
+def _missing_joints(frames: Iterable[LabelledFrame], said: Set[tuple[str, str | None]]) -> Iterator[Finding]:
+    """Joints left out without a word; of a frame without any joint, reading has said so."""
+    for frame in frames:
+        if frame.labelled.any():
+            for joint in np.flatnonzero(~frame.labelled).tolist():
+                if not any((name, JOINTS[joint]) in said for name in _names(frame)):
+                    message = f"not labelled; expected a point `{joint}`"
+                    yield _finding(frame, joint, "missing-joint", "error", message, expected=f"a point `{joint}`")
+
+
+def _changed_images(labels: LabelSet, sha256: Mapping[str, str]) -> Iterator[Finding]:
+    for frame in labels.frames:
+        expected, path = sha256.get(frame.image), labels.image_path(frame)
+        if expected is None or not path.is_file():
+            continue
+        found = sha256_file(path)
+        if found != expected.lower():
+            message = f"{path} has sha256 {found[:12]}…, expected {expected[:12]}…: not the image that was chosen"
+            yield _finding(frame, None, "image-changed", "error", message, found, expected)
+
+
+def _of_dive(frames: Sequence[LabelledFrame]) -> Iterator[Finding]:
+    points = np.stack([np.where(frame.labelled[:, None], frame.keypoints, np.nan) for frame in frames])
+    yield from _box_findings(frames, points)
+    numbers = [_number(frame) for frame in frames]
+    times = np.array([position if n is None else n for position, n in enumerate(numbers)], dtype=np.int64)
+    height = label_geometry.body_height(points)
+    known = np.flatnonzero(np.isfinite(height) & (height > 0)).tolist()
+    if known:
+        frames = [frames[at] for at in known]
+        points, times, height = points[known], times[known], height[known]
+        faults = label_sides.side_faults(points, times, height)
+        yield from _side_findings(frames, faults)
+        for fault in faults:  # what is said of the sides is not said once more of limbs and jumps
+            for a, b in (FLIP_PAIRS[pair] for pair in fault.pairs):
+                rows = np.array(fault.frames)[:, None]
+                points[rows, [a, b]] = points[rows, [b, a]]
+        yield from _limb_findings(frames, points, height)
+        yield from _jump_findings(frames, points, times, height)
+
+
+def _box_findings(frames: Sequence[LabelledFrame], points: FloatArray) -> Iterator[Finding]:
+    boxed = [at for at, frame in enumerate(frames) if frame.box is not None]
+    if not boxed:
+        return
+    boxes = np.stack([frames[at].box for at in boxed])  # type: ignore[misc]
+    beside = label_geometry.beside_box(points[boxed], boxes)
+    filled = label_geometry.filled_share(points[boxed], boxes)
+    for row, at in enumerate(boxed):
+        frame = frames[at]
+        least, clear = _BESIDE_BOX
+        for joint in np.flatnonzero(beside[row] > (_BESIDE_ESTIMATED if frame.box_estimated else least)).tolist():
+            share = float(beside[row, joint])
+            message = (
+                f"lies {share:.0%} of the box's longer side outside the athlete's box, expected at most {least:.0%}"
+            )
+            severity: Severity = "error" if share > clear else "warning"
+            advice = "move the joint, or draw the box around the whole athlete"
+            yield _finding(frame, joint, "outside-box", severity, message, share, f"at most {least}", advice)
+        if filled[row] < _LOOSE_BOX and frame.labelled.sum() > len(JOINTS) / 2:
+            share = float(filled[row])
+            message = f"the joints span {share:.0%} of the box's longer side, expected at least {_LOOSE_BOX:.0%}"
+            advice = "draw the box around the athlete alone"
+            yield _finding(frame, None, "loose-box", "warning", message, share, f"at least {_LOOSE_BOX}", advice)
+
+
+def _side_findings(frames: Sequence[LabelledFrame], faults: Iterable[label_sides.SideFault]) -> Iterator[Finding]:
+    for fault in faults:
+        whole = len(fault.pairs) == len(FLIP_PAIRS)
+        pairs = tuple(FLIP_PAIRS[pair] for pair in fault.pairs)
+        names = "the whole body" if whole else " and ".join(JOINTS[a].removeprefix("right_") + "s" for a, _ in pairs)
+        count = f" and {len(fault.frames) - 1} frames beside it" if len(fault.frames) > 1 else ""
+        severity: Severity = "error" if fault.gain > _CLEAR_SIDES else "warning"
+        message = (
+            f"left and right of {names} contradict the neighbouring frames or the body, here{count}; exchanged, the "
+            f"dive is smoother by {fault.gain:.2f} body heights a frame, expected no gain"
+        )
+        joint = pairs[0][0] if len(pairs) == 1 else None
+        for at in fault.frames:
+            kind = "mirrored" if whole else "swapped-sides"
+            yield _finding(
+                frames[at], joint, kind, severity, message, fault.gain, "at most 0 body heights", SWAP_SIDES, pairs
+            )
+
+
+def _limb_findings(frames: Sequence[LabelledFrame], points: FloatArray, height: FloatArray) -> Iterator[Finding]:
+    lengths = label_geometry.limb_lengths(points, height)
+    longest = label_geometry.longest_limbs(lengths)
+    for at, joint, limb in label_geometry.too_long(lengths, longest):
+        length, limit = float(lengths[at, limb]), float(longest[limb])
+        a, b = (JOINTS[end] for end in LIMBS[limb])
+        message = f"{a} to {b} measures {length:.2f} body heights, expected at most {limit:.2f} of this person"
+        severity: Severity = "error" if length > _LIMBS_TOO_LONG * limit else "warning"
+        expected = f"at most {limit:.2f} body heights"
+        yield _finding(frames[at], joint, "limb-length", severity, message, length, expected, "move the joint")
+
+
+def _jump_findings(
+    frames: Sequence[LabelledFrame], points: FloatArray, times: NDArray[np.int64], height: FloatArray
+) -> Iterator[Finding]:
+    score, allowed = label_geometry.jumps(points, times, height)
+    for at, joint in np.argwhere(score > allowed).tolist():  # NaN is not greater
+        value, limit = float(score[at, joint]), float(allowed[at, joint])
+        message = (
+            f"lies {value:.2f} body heights from where the neighbouring frames put it, expected at most {limit:.2f}"
+        )
+        severity: Severity = "error" if value > _CLEAR_JUMP * limit else "warning"
+        expected = f"at most {limit:.2f} body heights"
+        yield _finding(frames[at], joint, "jump", severity, message, value, expected, "look at the joint")
+
+
+def _finding(
+    frame: LabelledFrame,
+    joint: int | None,
+    kind: str,
+    severity: Severity,
+    message: str,
+    value: float | str | None = None,
+    expected: str | None = None,
+    suggestion: str | None = None,
+    pairs: Pairs = (),
+) -> Finding:
+    value = round(value, 4) if isinstance(value, float) else value
+    name = None if joint is None else JOINTS[joint]
+    return Finding(
+        _names(frame)[0], frame.image, name, kind, severity, value, expected, message, suggestion, tuple(pairs)
+    )
