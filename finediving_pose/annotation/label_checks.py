@@ -207,7 +207,7 @@ def _of_dive(frames: Sequence[LabelledFrame]) -> Iterator[Finding]:
     if known:
         frames = [frames[at] for at in known]
         points, times, height = points[known], times[known], height[known]
-        faults = label_sides.side_faults(points, times, height)
+        faults = label_sides.side_faults(points, times, height, np.stack([frame.visibility for frame in frames]))
         yield from _side_findings(frames, faults)
         for fault in faults:  # what is said of the sides is not said once more of limbs and jumps
             for a, b in (FLIP_PAIRS[pair] for pair in fault.pairs):

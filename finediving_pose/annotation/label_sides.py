@@ -39,6 +39,7 @@ _EVENT, _FRAME = 0.1, 0.05  # what a change of state, and a frame of it, must pa
 _FAR = 0.35  # of the body height: more than this says no more
 _CALM = 0.6  # body heights, summed over pairs
 _AROUND = 5  # frames
+_HIDDEN = 0.05  # body heights: what it counts that the one joint is hidden and the other is not
 _FASTEST_TURN = np.pi / 2  # a frame
 _LINKED = 8  # frames; those further apart say nothing of each other
 
@@ -58,15 +59,18 @@ class SideFault:
     gain: float
 
 
-def side_faults(points: FloatArray, times: NDArray[np.int64], height: FloatArray) -> list[SideFault]:
+def side_faults(
+    points: FloatArray, times: NDArray[np.int64], height: FloatArray, visibility: NDArray[np.uint8] | None = None
+) -> list[SideFault]:
     """Find frames whose sides contradict their neighbours' or the body.
 
     Args:
         points: (T, 16, 2) px, NaN = missing, of one dive in the order of time.
         times: (T,) frame numbers, ascending.
         height: (T,) px, the body height (:func:`label_geometry.body_height`).
+        visibility: (T, 16) of Visibility; seen from the side, only what is hidden tells left from right.
     """
-    costs = _Costs.of(points, times, height)
+    costs = _Costs.of(points, times, height, visibility)
     path = costs.cheapest()
     total = costs.total(path)
     faults = []
@@ -99,10 +103,18 @@ class _Costs:
     three: FloatArray
 
     @classmethod
-    def of(cls, points: FloatArray, times: NDArray[np.int64], height: FloatArray) -> _Costs:
+    def of(
+        cls,
+        points: FloatArray,
+        times: NDArray[np.int64],
+        height: FloatArray,
+        visibility: NDArray[np.uint8] | None = None,
+    ) -> _Costs:
         across = _across(points, times) / height[:, None]
-        gaps = np.diff(times)
-        return cls(_alone(points, across, height), _pairwise(across, gaps), _triple(across, gaps))
+        one, gaps = _alone(points, across, height), np.diff(times)
+        if visibility is not None:
+            across = np.concatenate([across, _HIDDEN * _hidden(visibility)], axis=1)
+        return cls(one, _pairwise(across, gaps), _triple(across, gaps))
 
     def cheapest(self) -> NDArray[np.intp]:
         """Return the (T,) states of least cost."""
@@ -142,6 +154,12 @@ def _across(points: FloatArray, times: NDArray[np.int64]) -> NDArray[np.complex1
     return vectors
 
 
+def _hidden(visibility: NDArray[np.uint8]) -> FloatArray:
+    """(T, pairs) 1 where only the right joint is hidden, -1 where only the left one is, NaN where one is missing."""
+    right, left = (visibility[:, side].astype(np.float64) for side in np.array(FLIP_PAIRS).T)
+    return np.where((right > 0) & (left > 0), left - right, np.nan)
+
+
 def _exchanged() -> NDArray[np.intp]:
     """(S, pairs) 1 where a state exchanges a pair."""
     table = np.zeros((len(STATES), PAIRS), dtype=np.intp)
@@ -152,16 +170,21 @@ def _exchanged() -> NDArray[np.intp]:
 
 _SWAPPED = _exchanged()
 _DIFFER = _SWAPPED[:, None] ^ _SWAPPED  # (S, S, pairs)
-_IN_TWO = np.eye(2)[_DIFFER].reshape(len(STATES) ** 2, -1)
-_IN_THREE = np.eye(4)[2 * _DIFFER[:, :, None] + _DIFFER[None]].reshape(len(STATES) ** 3, -1)  # first, middle, last
+_IN_TWO = np.eye(2)[_DIFFER]  # (S, S, pairs, 2)
+_IN_THREE = np.eye(4)[2 * _DIFFER[:, :, None] + _DIFFER[None]]  # (S, S, S, pairs, 4): first, middle, last
+
+
+def _summed(change: FloatArray, table: FloatArray) -> FloatArray:
+    """Sum (T, channels, exchanges) over the pairs for each combination of states; a pair may have two channels."""
+    pairs = change.reshape(len(change), change.shape[1] // PAIRS, PAIRS, change.shape[2]).sum(axis=1)
+    return np.tensordot(pairs, table, axes=([1, 2], [-2, -1]))
 
 
 def _pairwise(across: NDArray[np.complex128], gaps: NDArray[np.int64]) -> FloatArray:
     before, after = across[:-1, :, None], across[1:, :, None]
     change = np.abs(after - before * np.array([1, -1]))
-    costs = _believed(change, gaps).reshape(len(change), 2 * PAIRS) @ _IN_TWO.T
     event = _EVENT * (1 - np.eye(len(STATES)))
-    return _STAYING * costs.reshape(-1, len(STATES), len(STATES)) + event
+    return _STAYING * _summed(_believed(change, gaps), _IN_TWO) + event
 
 
 def _triple(across: NDArray[np.complex128], gaps: NDArray[np.int64]) -> FloatArray:
@@ -171,9 +194,7 @@ def _triple(across: NDArray[np.complex128], gaps: NDArray[np.int64]) -> FloatArr
     sign = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
     before, now, after = (across[at : len(across) - 2 + at, :, None] for at in range(3))
     bend = np.abs(now - share * before * sign[:, 0] - (1 - share) * after * sign[:, 1])
-    return _STEADY * (
-        _believed(bend, np.maximum(gaps[1:], gaps[:-1])).reshape(len(bend), 4 * PAIRS) @ _IN_THREE.T
-    ).reshape(-1, *[len(STATES)] * 3)
+    return _STEADY * _summed(_believed(bend, np.maximum(gaps[1:], gaps[:-1])), _IN_THREE)
 
 
 def _believed(change: FloatArray, gaps: NDArray[np.int64]) -> FloatArray:
