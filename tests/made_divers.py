@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from finediving_pose.records import LabelledFrame
+from finediving_pose.records import LabelledFrame, Visibility
 from finediving_pose.skeleton import FLIP_PAIRS
 
 SIZE = (455, 256)
@@ -41,9 +41,14 @@ def _body(bend: float) -> np.ndarray:
 
 
 def make_dive(
-    frames: int = 40, somersault: float = 20.0, twist: float = 12.0, view: float = 50.0, noise: float = 0.003
+    frames: int = 40,
+    somersault: float = 20.0,
+    twist: float = 12.0,
+    view: float = 50.0,
+    noise: float = 0.003,
+    hidden_marked: bool = False,
 ) -> list[LabelledFrame]:
-    """A dive of so many degrees a frame about each axis, seen so many degrees from the side; noise in body heights."""
+    """A dive of so many degrees a frame about each axis, seen so many degrees from the front; noise in body heights."""
     rng = np.random.default_rng(3)
     labels = []
     for number in range(frames):
@@ -56,7 +61,7 @@ def make_dive(
             LabelledFrame(
                 image=f"meet/1/{number:05d}.jpg",
                 keypoints=points,
-                visibility=np.full(16, 2, dtype=np.uint8),
+                visibility=_visibility(joints) if hidden_marked else np.full(16, 2, dtype=np.uint8),
                 box=box,
                 size=SIZE,
                 match="meet",
@@ -65,6 +70,14 @@ def make_dive(
             )
         )
     return labels
+
+
+def _visibility(joints: np.ndarray) -> np.ndarray:
+    """(16,) the farther joint of a pair is hidden; z points to the viewer."""
+    visibility = np.full(16, Visibility.VISIBLE, dtype=np.uint8)
+    for pair in FLIP_PAIRS:
+        visibility[min(pair, key=lambda joint: joints[joint, 2])] = Visibility.OCCLUDED
+    return visibility
 
 
 def _about(axis: int, degrees: float) -> np.ndarray:

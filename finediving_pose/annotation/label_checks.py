@@ -43,6 +43,7 @@ Pairs = tuple[tuple[int, int], ...]
 SWAP_SIDES = "swap-sides"
 """The suggestion that :func:`swap_sides` carries out."""
 
+_LAST_NUMBER = re.compile(r"(\d{1,18})\D*$")
 _BESIDE_BOX = 0.05, 0.25  # of the box's longer side: from where on it is a warning, an error
 _BESIDE_ESTIMATED = 0.2  # a box that was rebuilt from centre and scale is not exact
 _LOOSE_BOX = 0.45
@@ -134,21 +135,35 @@ def swap_sides(frame: LabelledFrame, pairs: Iterable[tuple[int, int]] | None = N
 def dives(frames: Sequence[LabelledFrame]) -> list[list[LabelledFrame]]:
     """Return the frames dive by dive, each in the order of time.
 
-    A frame without a number takes the last one in its image's name; one that has none stands alone.
+    Where match and dive are not known, images of one folder whose names differ in their last number alone, by a few,
+    are taken for neighbours; an image without a number stands alone.
     """
-    groups: dict[tuple[str, str], list[tuple[int, LabelledFrame]]] = {}
+    groups: dict[tuple[str, ...], list[LabelledFrame]] = {}
     for frame in frames:
-        number = _number(frame)
-        alone = frame.image if number is None else ""
-        groups.setdefault((frame.dive_key, alone), []).append((number or 0, frame))
-    return [[frame for _, frame in sorted(group, key=lambda item: item[0])] for group in groups.values()]
+        groups.setdefault(_group(frame), []).append(frame)
+    found = []
+    for group in groups.values():
+        ordered = sorted(group, key=_number)
+        known = ordered[0].match is not None and ordered[0].dive is not None
+        gaps = np.diff([_number(frame) for frame in ordered])
+        cuts = [] if known else (np.flatnonzero(gaps > label_geometry.LINKED) + 1).tolist()
+        found += [ordered[start:end] for start, end in zip([0, *cuts], [*cuts, None], strict=True)]
+    return found
 
 
-def _number(frame: LabelledFrame) -> int | None:
+def _group(frame: LabelledFrame) -> tuple[str, ...]:
+    if frame.match is not None and frame.dive is not None:
+        return frame.match, frame.dive
+    stem = Path(frame.image).stem
+    digits = _LAST_NUMBER.search(stem)
+    return frame.dive_key, "", stem[: digits.start()] if digits else stem
+
+
+def _number(frame: LabelledFrame) -> int:
     if frame.frame is not None:
         return frame.frame
-    digits = re.search(r"(\d+)\D*$", Path(frame.image).stem)
-    return int(digits[1]) if digits else None
+    digits = _LAST_NUMBER.search(Path(frame.image).stem)
+    return int(digits[1]) if digits else 0
 
 
 def _of_problem(problem: Problem, image: str | None) -> Finding:
@@ -200,8 +215,7 @@ def _changed_images(labels: LabelSet, sha256: Mapping[str, str]) -> Iterator[Fin
 def _of_dive(frames: Sequence[LabelledFrame]) -> Iterator[Finding]:
     points = np.stack([np.where(frame.labelled[:, None], frame.keypoints, np.nan) for frame in frames])
     yield from _box_findings(frames, points)
-    numbers = [_number(frame) for frame in frames]
-    times = np.array([position if n is None else n for position, n in enumerate(numbers)], dtype=np.int64)
+    times = np.array([_number(frame) for frame in frames], dtype=np.int64)
     height = label_geometry.body_height(points)
     known = np.flatnonzero(np.isfinite(height) & (height > 0)).tolist()
     if known:

@@ -20,11 +20,13 @@ _OWN_SLACK = 1.35, 0.05  # a limb may be this much longer than the person's own,
 _JUMP_BASE, _JUMP_USUAL = 0.04, 3.0  # a jump is more than so many body heights and times what is usual there
 _JUMP_APART = 1.5  # by which power of the frames between them neighbours may differ more
 _AT_THE_END = 2.0  # with one neighbour only, a jump must be so much larger
-_LINKED = 8  # frames; those further apart say nothing of each other
 _ROUNDS = 4  # of fitting one frame to the next while leaving out what does not fit
 
+LINKED = 8
+"""Frames that are further apart say nothing of each other."""
+
 LONGEST: FloatArray = np.array(
-    [0.36, 0.36, 0.12, 0.12, 0.36, 0.36, 0.42, 0.14, 0.22, 0.22, 0.25, 0.20, 0.20, 0.25, 0.22]
+    [0.36, 0.36, 0.16, 0.16, 0.36, 0.36, 0.42, 0.14, 0.22, 0.22, 0.25, 0.20, 0.20, 0.25, 0.22]
 )
 """Longest credible length of each limb of LIMBS, in body heights: about a quarter above a tall person's."""
 
@@ -93,7 +95,7 @@ def jumps(points: FloatArray, times: NDArray[np.int64], height: FloatArray) -> t
     """
     z = points[..., 0] + 1j * points[..., 1]
     gaps = np.maximum(np.diff(times), 1).astype(np.float64)
-    linked = np.where(gaps <= _LINKED, 1.0, np.nan)[:, None]
+    linked = np.where(gaps <= LINKED, 1.0, np.nan)[:, None]
     before, after = np.full_like(z, np.nan), np.full_like(z, np.nan)
     before[1:] = (z[1:] - _fitted(z[:-1], z[1:], height[1:])) * linked
     after[:-1] = (z[:-1] - _fitted(z[1:], z[:-1], height[:-1])) * linked

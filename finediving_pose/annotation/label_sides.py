@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.annotation.label_geometry import LINKED
 from finediving_pose.records import FloatArray
-from finediving_pose.skeleton import FLIP_PAIRS
+from finediving_pose.skeleton import FLIP_PAIRS, flip_index
 
 PAIRS = len(FLIP_PAIRS)
 _ANKLES, _KNEES, _HIPS, _WRISTS, _ELBOWS, _SHOULDERS = range(PAIRS)
@@ -36,12 +37,17 @@ _CHAINS = ((_HIPS, _KNEES), (_KNEES, _ANKLES), (_SHOULDERS, _ELBOWS), (_ELBOWS, 
 _MIDLINE = (6, 7, 8, 9)
 _STEADY, _STAYING, _TORSO, _LIMBS = 1.0, 0.25, 1.0, 1.0  # weights of the four kinds of evidence
 _EVENT, _FRAME = 0.1, 0.05  # what a change of state, and a frame of it, must pay for
+_MIRRORED = STATES.index(ALL)
+_MOST = 0.5  # of a dive: more mirrored frames are a mirrored dive
+_LEAST_GAIN = 0.03  # of all frames of a fault together
 _FAR = 0.35  # of the body height: more than this says no more
 _CALM = 0.6  # body heights, summed over pairs
 _AROUND = 5  # frames
 _HIDDEN = 0.05  # body heights: what it counts that the one joint is hidden and the other is not
+_BEND = 0.04  # weight of a pair that is hidden on the near side of a fully bent body
+_FULL_BEND, _LEAST_BEND = 0.03, 0.3  # square body heights; share of it that says something
+_BOTH_KNEES = (1, 4)
 _FASTEST_TURN = np.pi / 2  # a frame
-_LINKED = 8  # frames; those further apart say nothing of each other
 
 
 @dataclass(frozen=True)
@@ -72,26 +78,54 @@ def side_faults(
     """
     costs = _Costs.of(points, times, height, visibility)
     path = costs.cheapest()
+    if (path == _MIRRORED).mean() > _MOST:
+        return _of_mirrored_dive(points, times, height, visibility, costs)
+    return _faults(points, costs, path)
+
+
+def _faults(points: FloatArray, costs: _Costs, path: NDArray[np.intp]) -> list[SideFault]:
     total = costs.total(path)
     faults = []
     for frames in _blocks(path):
         without = path.copy()
         without[frames] = 0
-        pairs = STATES[path[frames[0]]]
-        seen = tuple(pair for pair in pairs if _labelled(points, pair)[frames].any())
-        if seen:
-            faults.append(SideFault(tuple(frames.tolist()), seen, (costs.total(without) - total) / len(frames)))
+        seen = _seen(points, frames, STATES[path[frames[0]]])
+        gain = costs.total(without) - total
+        if seen and gain >= _LEAST_GAIN:
+            faults.append(SideFault(tuple(frames.tolist()), seen, gain / len(frames)))
     return faults
+
+
+def _of_mirrored_dive(
+    points: FloatArray,
+    times: NDArray[np.int64],
+    height: FloatArray,
+    visibility: NDArray[np.uint8] | None,
+    costs: _Costs,
+) -> list[SideFault]:
+    """Exchange the sides of the whole dive, also where nothing tells them, but for what is then at fault."""
+    flip = flip_index()
+    exchanged = points[:, flip]
+    turned = _Costs.of(exchanged, times, height, None if visibility is None else visibility[:, flip])
+    back = _faults(exchanged, turned, turned.cheapest())
+    right = {frame: fault.pairs for fault in back for frame in fault.frames}
+    whole = np.zeros(len(points), dtype=np.intp)
+    gain = (costs.total(whole) - costs.total(whole + _MIRRORED)) / len(points)
+    pairs = [tuple(sorted(set(ALL) - set(right.get(frame, ())))) for frame in range(len(points))]
+    changes = [at for at in range(1, len(pairs)) if pairs[at] != pairs[at - 1]]
+    runs = np.split(np.arange(len(points)), changes)
+    seen = [(run, _seen(points, run, pairs[run[0]])) for run in runs]
+    return [SideFault(tuple(run.tolist()), found, gain) for run, found in seen if found]
+
+
+def _seen(points: FloatArray, frames: NDArray[np.intp], pairs: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the pairs of which both joints are labelled somewhere."""
+    return tuple(pair for pair in pairs if np.isfinite(points[frames][:, FLIP_PAIRS[pair]]).all(axis=(1, 2)).any())
 
 
 def _blocks(path: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     changes = np.flatnonzero(np.diff(path)) + 1
     return [run for run in np.split(np.arange(len(path)), changes) if path[run[0]]]
-
-
-def _labelled(points: FloatArray, pair: int) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = np.all(np.isfinite(points[:, FLIP_PAIRS[pair]]), axis=(1, 2))
-    return found
 
 
 @dataclass(frozen=True)
@@ -111,9 +145,11 @@ class _Costs:
         visibility: NDArray[np.uint8] | None = None,
     ) -> _Costs:
         across = _across(points, times) / height[:, None]
-        one, gaps = _alone(points, across, height), np.diff(times)
+        one, gaps = _alone(points, across, height), np.maximum(np.diff(times), 1)
         if visibility is not None:
-            across = np.concatenate([across, _HIDDEN * _hidden(visibility)], axis=1)
+            hidden = _hidden(visibility)
+            one = one + _against_bend(points, hidden, height)
+            across = np.concatenate([across, _HIDDEN * hidden], axis=1)
         return cls(one, _pairwise(across, gaps), _triple(across, gaps))
 
     def cheapest(self) -> NDArray[np.intp]:
@@ -160,6 +196,17 @@ def _hidden(visibility: NDArray[np.uint8]) -> FloatArray:
     return np.where((right > 0) & (left > 0), left - right, np.nan)
 
 
+def _against_bend(points: FloatArray, hidden: FloatArray, height: FloatArray) -> FloatArray:
+    """(T, S): a body whose hips bend shows which side is near, for thighs go forwards; the far side is hidden."""
+    trunk = (points[:, 7] - points[:, 6]) / height[:, None]
+    thigh = (points[:, list(_BOTH_KNEES)].mean(axis=1) - points[:, 6]) / height[:, None]
+    # y points down: positive where the diver, turned head up, looks to the right of the picture, right side near.
+    bend = np.clip((trunk[:, 0] * thigh[:, 1] - trunk[:, 1] * thigh[:, 0]) / _FULL_BEND, -1.0, 1.0)
+    against = np.nan_to_num(-hidden * np.where(np.abs(bend) > _LEAST_BEND, bend, 0.0)[:, None])  # left far: hidden < 0
+    cost: FloatArray = _BEND * np.maximum(against[:, None] * (2 * _SWAPPED - 1), 0.0).sum(axis=2)
+    return cost
+
+
 def _exchanged() -> NDArray[np.intp]:
     """(S, pairs) 1 where a state exchanges a pair."""
     table = np.zeros((len(STATES), PAIRS), dtype=np.intp)
@@ -204,7 +251,7 @@ def _believed(change: FloatArray, gaps: NDArray[np.int64]) -> FloatArray:
     """
     if not len(change):
         return change
-    change = np.nan_to_num(np.minimum(change, _FAR), nan=0.0) * (gaps <= _LINKED)[:, None, None]
+    change = np.nan_to_num(np.minimum(change, _FAR), nan=0.0) * (gaps <= LINKED)[:, None, None]
     total = change[..., 0].sum(axis=1)
     padded = np.pad(total, _AROUND, mode="reflect" if len(total) > _AROUND else "edge")
     usual = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND + 1), axis=1)

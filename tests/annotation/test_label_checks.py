@@ -128,6 +128,32 @@ def test_sides_that_coincide_say_nothing():
     assert findings_in(frames) == []
 
 
+@pytest.mark.parametrize("pairs", [None, LEGS, ARMS])
+def test_from_the_side_what_is_hidden_tells_the_sides(pairs):
+    frames = make_dive(view=80, twist=0, hidden_marked=True)
+    assert findings_in(frames) == []
+    frames[20] = swap_sides(frames[20], pairs)
+    (finding,) = findings_in(frames)
+    assert (finding.image, finding.pairs) == (frames[20].image, pairs or FLIP_PAIRS)
+
+
+@pytest.mark.parametrize("view", [80, 280])
+def test_a_dive_mirrored_from_end_to_end_shows_by_its_bent_hips(view):
+    good = make_dive(view=view, twist=0, hidden_marked=True)
+    assert findings_in(good) == []
+    mirrored = [swap_sides(frame) for frame in good]
+    mirrored[5] = swap_sides(mirrored[5], ARMS)
+    found = findings_in(mirrored)
+    assert [finding.image for finding in found] == [frame.image for frame in good]
+    put_right = [swap_sides(frame, finding.pairs) for frame, finding in zip(mirrored, found, strict=True)]
+    for frame, before in zip(put_right, good, strict=True):
+        np.testing.assert_array_equal(frame.keypoints, before.keypoints)
+
+
+def test_a_dive_mirrored_from_end_to_end_cannot_show_where_nothing_is_marked_hidden():
+    assert findings_in([swap_sides(frame) for frame in make_dive(view=80, twist=0)]) == []
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_few_frames_alone_are_checked_too(count):
     assert findings_in(make_dive(frames=40)[10 : 10 + count]) == []
@@ -142,6 +168,33 @@ def test_frames_are_told_apart_by_dive():
     one = make_dive()
     other = [replace(frame, dive="2", image=frame.image.replace("/1/", "/2/")) for frame in map(swap_sides, one)]
     assert findings_in([frame for both in zip(one, other, strict=True) for frame in both]) == []
+
+
+def unnamed(frames, name):
+    return [replace(frame, match=None, dive=None, frame=None, image=name(frame.frame)) for frame in frames]
+
+
+def test_without_match_and_dive_the_numbers_of_the_images_say_which_are_neighbours():
+    frames = make_dive()
+    frames[20] = swap_sides(frames[20])
+    found = findings_in(unnamed(frames, lambda number: f"clip/a_{number:05d}.jpg"))
+    assert [(finding.kind, finding.image) for finding in found] == [("mirrored", "clip/a_00020.jpg")]
+
+
+@pytest.mark.parametrize("name", ["all/a{}_1.jpg", "all/{}000.jpg"])
+def test_images_of_one_folder_that_are_no_neighbours_are_not_compared(name):
+    frames = make_dive()
+    frames[20] = swap_sides(frames[20])
+    assert findings_in(unnamed(frames, lambda number: name.format(number + 1))) == []
+
+
+def test_frames_that_claim_the_same_number_do_not_stop_the_check():
+    frames = [replace(frame, frame=frame.frame // 2) for frame in make_dive()]
+    assert {finding.severity for finding in findings_in(frames)} <= {"warning", "error"}
+
+
+def test_nothing_labelled_is_nothing_found():
+    assert findings_in([]) == []
 
 
 def test_joints_beside_the_box_are_graded():

@@ -1,0 +1,224 @@
+"""Put faults into good labels at known rates and print, as a Markdown table, which of them `check` finds.
+
+    python tools/label_faults.py --meet DIR [--sample DIR] [--every 1 2 4] [--rate 0.05] [--seed 0]
+
+A meet is made by ``fdpose synth DIR --dives 30 --as truth``. The sample is the published FineDiving-Pose example,
+``annotations.json`` and ``images/``, 69 frames of two dives. Its labels are taken to be right, and whatever is
+found where nothing was put counts as a false alarm. Labels of the meet scatter first as those of a careful person.
+Every row is a run of its own, with one kind of fault in the named share of frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from finediving_pose.annotation.label_checks import check, dives, swap_sides
+from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.truth_files import labelled_frames, read_truth
+from finediving_pose.keypoint_metrics import head_length
+from finediving_pose.records import LabelledFrame, Visibility
+from finediving_pose.skeleton import FLIP_PAIRS, JOINTS
+from finediving_pose.synthesis.annotators import Annotator, annotate
+
+Pairs = Sequence[tuple[int, int]]
+SIZE = (455, 256)
+CAREFUL = Annotator("careful", swap=0.0, miss=0.0, slip=0.0)
+SLIP_HEADS = 0.5, 1.5
+WHOLE_DIVES = 0.2
+"""Share of dives that are mirrored as a whole; of the sample's two, as often as they are drawn."""
+MARKS_WRONG = 0.2
+"""Share of joints of which a person in a hurry says that they are hidden where they are not, or the other way."""
+APART = 0.06
+"""Share of the body by which sides must lie apart for somebody to see that they are swapped."""
+
+
+class Fault(NamedTuple):
+    """What was put into a frame: the label, which joints are wrong, and whether an eye could see it."""
+
+    label: LabelledFrame
+    joints: frozenset[str]
+    visible: bool
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of fault: how it is put in, and the kinds of finding that mean it."""
+
+    name: str
+    put: Callable[[LabelledFrame, np.random.Generator], Fault]
+    found_as: frozenset[str]
+    frames_a_time: int = 1  # 0: whole dives
+
+
+def swapped(pairs: Pairs | None) -> Callable[[LabelledFrame, np.random.Generator], Fault]:
+    """Return what exchanges the sides of these pairs, of one drawn by lot where it is None."""
+
+    def put(frame: LabelledFrame, rng: np.random.Generator) -> Fault:
+        chosen = pairs or [FLIP_PAIRS[rng.integers(len(FLIP_PAIRS))]]
+        apart = max(float(np.linalg.norm(frame.keypoints[a] - frame.keypoints[b])) for a, b in chosen)
+        assert frame.box is not None
+        side = float((frame.box[2:] - frame.box[:2]).max())
+        return Fault(swap_sides(frame, chosen), frozenset(), apart > APART * side)
+
+    return put
+
+
+def slipped(frame: LabelledFrame, rng: np.random.Generator) -> Fault:
+    """Move one joint by more than half a head."""
+    keypoints, joint, turn = frame.keypoints.copy(), int(rng.integers(len(JOINTS))), rng.uniform(0, 2 * np.pi)
+    by = rng.uniform(*SLIP_HEADS)
+    keypoints[joint] += by * head_length(frame.keypoints[None])[0] * np.array([np.cos(turn), np.sin(turn)])
+    return Fault(replace(frame, keypoints=keypoints), frozenset({JOINTS[joint]}), by > 1)
+
+
+def missed(frame: LabelledFrame, rng: np.random.Generator) -> Fault:
+    """Forget one joint."""
+    keypoints, visibility, joint = frame.keypoints.copy(), frame.visibility.copy(), int(rng.integers(len(JOINTS)))
+    keypoints[joint], visibility[joint] = np.nan, Visibility.MISSING
+    return Fault(replace(frame, keypoints=keypoints, visibility=visibility), frozenset({JOINTS[joint]}), True)
+
+
+SIDES = frozenset({"swapped-sides", "mirrored"})
+PLACES = frozenset({"jump", "limb-length", "outside-box"})
+KINDS = (
+    Kind("mirrored, one frame", swapped(FLIP_PAIRS), SIDES),
+    Kind("mirrored, five frames running", swapped(FLIP_PAIRS), SIDES, 5),
+    Kind("mirrored, whole dives", swapped(FLIP_PAIRS), SIDES, 0),
+    Kind("legs swapped", swapped(FLIP_PAIRS[:3]), SIDES),
+    Kind("arms swapped", swapped(FLIP_PAIRS[3:]), SIDES),
+    Kind("one pair swapped", swapped(None), SIDES),
+    Kind("slip of 0.5 to 1.5 heads", slipped, PLACES),
+    Kind("missing joint", missed, frozenset({"missing-joint"})),
+)
+
+
+@dataclass
+class Counts:
+    """Frames with a fault, of these visible ones, frames found with and without one, and frames in all."""
+
+    put: int = 0
+    visible: int = 0
+    found: int = 0
+    visible_found: int = 0
+    false: int = 0
+    frames: int = 0
+
+    def row(self) -> str:
+        """Return the cells of a table."""
+        told = self.found + self.false
+        shares = (self.found, self.put), (self.visible_found, self.visible), (self.found, told)
+        cells = " | ".join(f"{part / whole:.2f}" if whole else "–" for part, whole in shares)
+        return f"{self.put} | {cells} | {self.false} of {self.frames - self.put}"
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--meet", type=Path, help="folder that `fdpose synth` made")
+    parser.add_argument("--sample", type=Path, help="folder with annotations.json and images/")
+    parser.add_argument("--boundary", type=int, default=34, help="first frame of the sample's second dive")
+    parser.add_argument("--every", type=int, nargs="+", default=[1, 2, 4], help="label every n-th frame of the meet")
+    parser.add_argument("--rate", type=float, default=0.05, help="share of frames with a fault")
+    parser.add_argument("--repeats", type=int, default=10, help="how often the sample is drawn, it is so small")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if not (options.meet or options.sample):
+        parser.error("what is to be spoilt? --meet DIR or --sample DIR")
+    print("| labels | fault | put in | recall | recall of visible ones | precision | false alarms, frames |")
+    print("|---|---|---|---|---|---|---|")
+    start, frames = time.process_time(), 0
+    for name, good in label_sets(options):
+        for number, kind in enumerate(KINDS):
+            rng = np.random.default_rng([options.seed, number])
+            counts = measure(good, kind, options.rate, rng)
+            frames += counts.frames
+            print(f"| {name} | {kind.name} | {counts.row()} |", flush=True)
+    print(f"\n{frames} labels checked at {(time.process_time() - start) / frames * 1e3:.2f} ms each, faults included")
+
+
+def label_sets(options: argparse.Namespace) -> Iterator[tuple[str, list[LabelledFrame]]]:
+    """Yield the name and the good labels of each block of rows."""
+    for every in options.every if options.meet else []:
+        good = list(meet_labels(options.meet, every, options.seed))
+        yield f"generated, every {every}.", good
+        if every == min(options.every):
+            rng = np.random.default_rng(options.seed)
+            yield f"the same, {MARKS_WRONG:.0%} of hidden marks wrong", [badly_marked(frame, rng) for frame in good]
+            yield "the same, hidden joints not marked", [unmarked(frame) for frame in good]
+    if options.sample:
+        yield f"real, drawn {options.repeats} times", list(sample_labels(options))
+
+
+def badly_marked(frame: LabelledFrame, rng: np.random.Generator) -> LabelledFrame:
+    """Return the label with some joints taken for hidden that are not, and the other way."""
+    wrong = rng.random(len(JOINTS)) < MARKS_WRONG
+    other = (Visibility.VISIBLE + Visibility.OCCLUDED - frame.visibility).astype(np.uint8)
+    return replace(frame, visibility=np.where(wrong, other, frame.visibility))
+
+
+def unmarked(frame: LabelledFrame) -> LabelledFrame:
+    """Return the label with all joints visible."""
+    return replace(frame, visibility=np.full(len(JOINTS), Visibility.VISIBLE, dtype=np.uint8))
+
+
+def meet_labels(meet: Path, every: int, seed: int) -> Iterator[LabelledFrame]:
+    """Yield every n-th complete frame of each dive, labelled as by a careful person."""
+    for number, path in enumerate(sorted((meet / "truth").rglob("*.npz"))):
+        truth = labelled_frames(read_truth(path), path.parent.name, path.stem, SIZE)[::every]
+        yield from annotate(truth, CAREFUL, seed + number)[0]
+
+
+def sample_labels(options: argparse.Namespace) -> Iterator[LabelledFrame]:
+    """Yield the real frames, two dives, as often as asked for under names of their own."""
+    for number, frame in enumerate(read_labels(options.sample).frames):
+        for repeat in range(options.repeats):
+            dive = f"{repeat}.{int(number >= options.boundary)}"
+            image = f"sample/{dive}/{number}.jpg"
+            yield replace(frame, image=image, match="sample", dive=dive, frame=number)
+
+
+def measure(good: Sequence[LabelledFrame], kind: Kind, rate: float, rng: np.random.Generator) -> Counts:
+    """Put faults of a kind into a share of the frames and count what is found."""
+    faults: dict[str, Fault] = {}
+    labels: list[LabelledFrame] = []
+    for dive in dives(good):
+        run = kind.frames_a_time or len(dive)
+        starts = rng.random(len(dive)) < rate / run
+        if run == len(dive):
+            starts = np.arange(run) < (rng.random() < WHOLE_DIVES)
+        hit = {at + step for at in np.flatnonzero(starts).tolist() for step in range(run)}
+        for at, frame in enumerate(dive):
+            if at in hit:
+                faults[frame.image] = kind.put(frame, rng)
+            labels.append(faults[frame.image].label if at in hit else frame)
+    told: dict[str, set[str | None]] = {}
+    for finding in check(LabelSet(tuple(labels))):
+        if finding.kind in kind.found_as and finding.image is not None:
+            told.setdefault(finding.image, set()).add(finding.joint)
+    counts = Counts(frames=len(labels))
+    for label in labels:
+        count(counts, faults.get(label.image), told.get(label.image, set()))
+    return counts
+
+
+def count(counts: Counts, fault: Fault | None, joints: set[str | None]) -> None:
+    """Count one frame: its fault is found where its joint is told, or any where the fault names none."""
+    if fault is None:
+        counts.false += bool(joints)
+        return
+    found = bool(fault.joints & joints) if fault.joints else bool(joints)
+    counts.put += 1
+    counts.visible += fault.visible
+    counts.found += found
+    counts.visible_found += found and fault.visible
+
+
+if __name__ == "__main__":
+    main()
