@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from finediving_pose.annotation import label_geometry, label_sides
 from finediving_pose.datasets.checks import Problem, Severity, item_name
@@ -48,7 +47,7 @@ _BESIDE_BOX = 0.05, 0.25  # of the box's longer side: from where on it is a warn
 _BESIDE_ESTIMATED = 0.2  # a box that was rebuilt from centre and scale is not exact
 _LOOSE_BOX = 0.45
 _CLEAR_JUMP = 2.0  # times what is allowed: an error
-_CLEAR_SIDES = 0.15  # gain a frame from which on wrong sides are an error
+_CLEAR_SIDES = 0.25  # gain, in body heights, from which on wrong sides are an error
 _LIMBS_TOO_LONG = 1.3  # times what is allowed: an error
 
 _BY_MESSAGE = (
@@ -64,6 +63,19 @@ _BY_MESSAGE = (
     ("not readable as an image", "image-missing"),
     ("the label was made for", "image-size"),
 )
+
+
+_OF_KIND = {
+    "unreadable": (None, "save the label anew in LabelMe"),
+    "double": (None, "remove all but one"),
+    "missing-joint": (None, "label the joint, as occluded where it is hidden"),
+    "missing-box": (None, "draw the athlete's box"),
+    "outside-image": ("inside the image", "move it into the image"),
+    "image-missing": ("the image", "put the image back, or name its folder"),
+    "image-size": ("an image of the size that was labelled", "put the labelled image back, or label this one anew"),
+    "image-changed": (None, "put the chosen image back, or label this one anew"),
+}
+"""What is expected where the message of a problem does not say so, and what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -181,8 +193,9 @@ def _of_problem(problem: Problem, image: str | None) -> Finding:
         kind=kind,
         severity=problem.severity,
         value=next(filter(None, found.groups()), None) if found else None,
-        expected=expected[1] if expected else None,
+        expected=expected[1] if expected else _OF_KIND[kind][0],
         message=f"{place}: {problem.message}" if place else problem.message,
+        suggestion=_OF_KIND[kind][1],
     )
 
 
@@ -227,8 +240,9 @@ def _of_dive(frames: Sequence[LabelledFrame]) -> Iterator[Finding]:
             for a, b in (FLIP_PAIRS[pair] for pair in fault.pairs):
                 rows = np.array(fault.frames)[:, None]
                 points[rows, [a, b]] = points[rows, [b, a]]
-        yield from _limb_findings(frames, points, height)
-        yield from _jump_findings(frames, points, times, height)
+        score, allowed = label_geometry.jumps(points, times, height)
+        yield from _limb_findings(frames, label_geometry.limb_lengths(points, height), score / allowed)
+        yield from _jump_findings(frames, score, allowed)
 
 
 def _box_findings(frames: Sequence[LabelledFrame], points: FloatArray) -> Iterator[Finding]:
@@ -261,36 +275,31 @@ def _side_findings(frames: Sequence[LabelledFrame], faults: Iterable[label_sides
         whole = len(fault.pairs) == len(FLIP_PAIRS)
         pairs = tuple(FLIP_PAIRS[pair] for pair in fault.pairs)
         names = "the whole body" if whole else " and ".join(JOINTS[a].removeprefix("right_") + "s" for a, _ in pairs)
-        count = f" and {len(fault.frames) - 1} frames beside it" if len(fault.frames) > 1 else ""
+        beside = len(fault.frames) - 1
+        where = f"here and in {beside} frames beside this one" if beside else "here"
         severity: Severity = "error" if fault.gain > _CLEAR_SIDES else "warning"
         message = (
-            f"left and right of {names} contradict the neighbouring frames or the body, here{count}; exchanged, the "
-            f"dive is smoother by {fault.gain:.2f} body heights a frame, expected no gain"
+            f"left and right of {names} contradict the neighbouring frames or the body {where}; exchanged, "
+            f"the dive fits together better by {fault.gain:.2f} body heights, expected no gain"
         )
         joint = pairs[0][0] if len(pairs) == 1 else None
         for at in fault.frames:
             kind = "mirrored" if whole else "swapped-sides"
-            yield _finding(
-                frames[at], joint, kind, severity, message, fault.gain, "at most 0 body heights", SWAP_SIDES, pairs
-            )
+            yield _finding(frames[at], joint, kind, severity, message, fault.gain, "no gain", SWAP_SIDES, pairs)
 
 
-def _limb_findings(frames: Sequence[LabelledFrame], points: FloatArray, height: FloatArray) -> Iterator[Finding]:
-    lengths = label_geometry.limb_lengths(points, height)
+def _limb_findings(frames: Sequence[LabelledFrame], lengths: FloatArray, doubt: FloatArray) -> Iterator[Finding]:
     longest = label_geometry.longest_limbs(lengths)
-    for at, joint, limb in label_geometry.too_long(lengths, longest):
+    for at, joint, limb in label_geometry.too_long(lengths, longest, doubt):
         length, limit = float(lengths[at, limb]), float(longest[limb])
         a, b = (JOINTS[end] for end in LIMBS[limb])
-        message = f"{a} to {b} measures {length:.2f} body heights, expected at most {limit:.2f} of this person"
+        message = f"{a} to {b} measures {length:.2f} body heights, expected at most {limit:.2f}"
         severity: Severity = "error" if length > _LIMBS_TOO_LONG * limit else "warning"
         expected = f"at most {limit:.2f} body heights"
         yield _finding(frames[at], joint, "limb-length", severity, message, length, expected, "move the joint")
 
 
-def _jump_findings(
-    frames: Sequence[LabelledFrame], points: FloatArray, times: NDArray[np.int64], height: FloatArray
-) -> Iterator[Finding]:
-    score, allowed = label_geometry.jumps(points, times, height)
+def _jump_findings(frames: Sequence[LabelledFrame], score: FloatArray, allowed: FloatArray) -> Iterator[Finding]:
     for at, joint in np.argwhere(score > allowed).tolist():  # NaN is not greater
         value, limit = float(score[at, joint]), float(allowed[at, joint])
         message = (
@@ -312,6 +321,7 @@ def _finding(
     suggestion: str | None = None,
     pairs: Pairs = (),
 ) -> Finding:
+    suggestion = suggestion or _OF_KIND[kind][1]
     value = round(value, 4) if isinstance(value, float) else value
     name = None if joint is None else JOINTS[joint]
     return Finding(

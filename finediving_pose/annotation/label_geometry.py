@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.records import FloatArray
-from finediving_pose.skeleton import LIMBS, NUM_JOINTS, SHELLS, flip_index
+from finediving_pose.skeleton import LIMBS, SHELLS, flip_index
 
 _WINDOW = 10  # frames on either side whose body heights count as this person's here
 _OWN_FRAMES = 8  # fewer say nothing of a person's own lengths
@@ -66,19 +66,25 @@ def longest_limbs(lengths: FloatArray) -> FloatArray:
     return np.fmin(own, LONGEST)
 
 
-def too_long(lengths: FloatArray, longest: FloatArray) -> list[tuple[int, int, int]]:
+def too_long(lengths: FloatArray, longest: FloatArray, doubt: FloatArray) -> list[tuple[int, int, int]]:
     """Return (frame, joint, limb) for each frame with a limb longer than it can be.
 
-    The joint is the one whose limbs are too long by most together, the outer one if there is but one limb.
+    The joint is the one whose limbs are too long by most together; of a limb's two ends the more doubtful one,
+    else the outer one.
+
+    Args:
+        lengths: (T, 15) and `longest`, (15,), in body heights.
+        longest: See :func:`longest_limbs`.
+        doubt: (T, 16) how odd each joint is for other reasons, such as its jump over what is allowed.
     """
     excess = np.nan_to_num(np.maximum(lengths - longest, 0.0))
-    blame = np.zeros((len(lengths), NUM_JOINTS))
-    depth = np.zeros(NUM_JOINTS)
+    doubt = np.nan_to_num(doubt)
     for shell, joints in enumerate(SHELLS):
-        depth[list(joints)] = shell
+        doubt[:, list(joints)] += 1e-3 * shell
+    blame = np.zeros_like(doubt)
     for limb, ends in enumerate(LIMBS):
         for joint in ends:
-            blame[:, joint] += excess[:, limb] * (1 + 1e-3 * depth[joint])
+            blame[:, joint] += excess[:, limb] * (1 + doubt[:, joint])
     worst = blame.argmax(axis=1)
     found = []
     for frame in np.flatnonzero(excess.any(axis=1)).tolist():

@@ -57,7 +57,8 @@ class SideFault:
     Attributes:
         frames: Their positions in the dive.
         pairs: Which pairs, as numbers into FLIP_PAIRS.
-        gain: By how much exchanging them makes the dive smoother, in body heights a frame, summed over pairs.
+        gain: How much better the dive fits together with them exchanged, in body heights, summed over all that speaks
+            for it or against it.
     """
 
     frames: tuple[int, ...]
@@ -92,7 +93,7 @@ def _faults(points: FloatArray, costs: _Costs, path: NDArray[np.intp]) -> list[S
         seen = _seen(points, frames, STATES[path[frames[0]]])
         gain = costs.total(without) - total
         if seen and gain >= _LEAST_GAIN:
-            faults.append(SideFault(tuple(frames.tolist()), seen, gain / len(frames)))
+            faults.append(SideFault(tuple(frames.tolist()), seen, gain))
     return faults
 
 
@@ -110,7 +111,7 @@ def _of_mirrored_dive(
     back = _faults(exchanged, turned, turned.cheapest())
     right = {frame: fault.pairs for fault in back for frame in fault.frames}
     whole = np.zeros(len(points), dtype=np.intp)
-    gain = (costs.total(whole) - costs.total(whole + _MIRRORED)) / len(points)
+    gain = costs.total(whole) - costs.total(whole + _MIRRORED)
     pairs = [tuple(sorted(set(ALL) - set(right.get(frame, ())))) for frame in range(len(points))]
     changes = [at for at in range(1, len(pairs)) if pairs[at] != pairs[at - 1]]
     runs = np.split(np.arange(len(points)), changes)

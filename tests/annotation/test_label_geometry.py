@@ -22,9 +22,11 @@ def jumped(frames):
 
 
 def long_limbs(frames):
-    points, _, height = arrays(frames)
+    points, times, height = arrays(frames)
     lengths = geometry.limb_lengths(points, height)
-    return [(at, JOINTS[joint]) for at, joint, _ in geometry.too_long(lengths, geometry.longest_limbs(lengths))]
+    score, allowed = geometry.jumps(points, times, height)
+    found = geometry.too_long(lengths, geometry.longest_limbs(lengths), score / allowed)
+    return [(at, JOINTS[joint]) for at, joint, _ in found]
 
 
 def test_the_body_height_does_not_depend_on_the_position():
@@ -84,7 +86,7 @@ def test_a_limb_longer_than_the_persons_own_is_found_at_the_joint_that_moved():
     frames = make_dive(twist=0)
     towards_knee = frames[4].keypoints[1] - frames[4].keypoints[2]
     frames[4] = slipped(frames[4], 1, tuple(1.5 * towards_knee))
-    assert (4, "right_knee") in long_limbs(frames)
+    assert long_limbs(frames) == [(4, "right_knee")]
 
 
 def test_a_single_frame_is_held_against_any_bodys_proportions():
