@@ -34,22 +34,23 @@ def test_faults_are_put_in_at_the_rate_and_counted(tool):
     assert counts.frames == 60
     assert 8 < counts.put < 30
     assert (counts.found, counts.false) == (counts.put, 0)
-    assert counts.row().startswith(f"{counts.put} | 1.00 | 1.00 | 1.00 | 0 of")
+    assert counts.row().startswith(f"{counts.put} | 1.00 | 1.00 | 1.00 | 1.00 | 1.00 | 0 of")
 
 
 def test_what_is_told_of_another_joint_does_not_count(tool):
     counts = tool.Counts(frames=3)
     fault = tool.slipped(make_dive(frames=1)[0], np.random.default_rng(0))
     (joint,) = fault.joints
-    tool.count(counts, fault, {"pelvis" if joint != "pelvis" else "thorax"})
-    tool.count(counts, fault, {joint})
-    tool.count(counts, None, {joint})
+    tool.count(counts, fault, {"pelvis" if joint != "pelvis" else "thorax"}, set())
+    tool.count(counts, fault, {joint}, {joint})
+    tool.count(counts, None, {joint}, set())
     assert (counts.put, counts.found, counts.false) == (2, 1, 1)
+    assert (counts.errors_found, counts.errors_false) == (1, 0)
 
 
 def test_without_faults_put_in_there_are_no_shares(tool):
     counts = tool.measure(make_dive(), tool.KINDS[0], 0.0, np.random.default_rng(0))
-    assert counts.row() == "0 | – | – | – | 0 of 40"
+    assert counts.row() == "0 | – | – | – | – | – | 0 of 40"
 
 
 def test_a_run_is_mirrored_as_one(tool):
