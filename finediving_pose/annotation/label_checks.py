@@ -44,7 +44,7 @@ SWAP_SIDES = "swap-sides"
 
 _LAST_NUMBER = re.compile(r"(\d{1,18})\D*$")
 _BESIDE_BOX = 0.05, 0.25  # of the box's longer side: from where on it is a warning, an error
-_BESIDE_ESTIMATED = 0.2  # a box that was rebuilt from centre and scale is not exact
+_BESIDE_ESTIMATED = 0.2, 0.5  # the same for a box that was rebuilt from centre and scale
 _LOOSE_BOX = 0.45
 _CLEAR_JUMP = 2.0  # times what is allowed: an error
 _CLEAR_SIDES = 0.25  # gain, in body heights, from which on wrong sides are an error
@@ -254,8 +254,8 @@ def _box_findings(frames: Sequence[LabelledFrame], points: FloatArray) -> Iterat
     filled = label_geometry.filled_share(points[boxed], boxes)
     for row, at in enumerate(boxed):
         frame = frames[at]
-        least, clear = _BESIDE_BOX
-        for joint in np.flatnonzero(beside[row] > (_BESIDE_ESTIMATED if frame.box_estimated else least)).tolist():
+        least, clear = _BESIDE_ESTIMATED if frame.box_estimated else _BESIDE_BOX
+        for joint in np.flatnonzero(beside[row] > least).tolist():
             share = float(beside[row, joint])
             message = (
                 f"lies {share:.0%} of the box's longer side outside the athlete's box, expected at most {least:.0%}"

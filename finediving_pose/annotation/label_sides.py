@@ -35,14 +35,14 @@ STATES: tuple[tuple[int, ...], ...] = (
 
 _CHAINS = ((_HIPS, _KNEES), (_KNEES, _ANKLES), (_SHOULDERS, _ELBOWS), (_ELBOWS, _WRISTS))
 _MIDLINE = (6, 7, 8, 9)
-_STEADY, _STAYING, _TORSO, _LIMBS = 1.0, 0.25, 1.0, 1.0  # weights of the four kinds of evidence
+_STEADY, _STAYING, _TORSO, _LIMBS = 1.0, 0.25, 1.0, 1.0  # weights of four kinds of evidence
 _EVENT, _FRAME = 0.1, 0.05  # what a change of state, and a frame of it, must pay for
 _MIRRORED = STATES.index(ALL)
 _MOST = 0.5  # of a dive: more mirrored frames are a mirrored dive
 _LEAST_GAIN = 0.03  # of all frames of a fault together
 _FAR = 0.35  # of the body height: more than this says no more
-_CALM = 0.6  # body heights, summed over pairs
-_AROUND = 5  # frames
+_CALM = 0.6  # body heights, summed over pairs: where changes are usually so large, they count half
+_AROUND = 5  # frames on either side that say what is usual
 _HIDDEN = 0.05  # body heights: what it counts that the one joint is hidden and the other is not
 _BEND = 0.04  # weight of a pair that is hidden on the near side of a fully bent body
 _FULL_BEND, _LEAST_BEND = 0.03, 0.3  # square body heights; share of it that says something
@@ -90,10 +90,10 @@ def _faults(points: FloatArray, costs: _Costs, path: NDArray[np.intp]) -> list[S
     for frames in _blocks(path):
         without = path.copy()
         without[frames] = 0
-        seen = _seen(points, frames, STATES[path[frames[0]]])
+        pairs = STATES[path[frames[0]]]
         gain = costs.total(without) - total
-        if seen and gain >= _LEAST_GAIN:
-            faults.append(SideFault(tuple(frames.tolist()), seen, gain))
+        if gain >= _LEAST_GAIN and _seen(points, frames, pairs):
+            faults.append(SideFault(tuple(frames.tolist()), pairs, gain))
     return faults
 
 
@@ -115,13 +115,13 @@ def _of_mirrored_dive(
     pairs = [tuple(sorted(set(ALL) - set(right.get(frame, ())))) for frame in range(len(points))]
     changes = [at for at in range(1, len(pairs)) if pairs[at] != pairs[at - 1]]
     runs = np.split(np.arange(len(points)), changes)
-    seen = [(run, _seen(points, run, pairs[run[0]])) for run in runs]
-    return [SideFault(tuple(run.tolist()), found, gain) for run, found in seen if found]
+    seen = [run for run in runs if _seen(points, run, pairs[run[0]])]
+    return [SideFault(tuple(run.tolist()), pairs[run[0]], gain) for run in seen]
 
 
-def _seen(points: FloatArray, frames: NDArray[np.intp], pairs: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the pairs of which both joints are labelled somewhere."""
-    return tuple(pair for pair in pairs if np.isfinite(points[frames][:, FLIP_PAIRS[pair]]).all(axis=(1, 2)).any())
+def _seen(points: FloatArray, frames: NDArray[np.intp], pairs: tuple[int, ...]) -> bool:
+    """Whether both joints of one of the pairs are labelled somewhere."""
+    return any(np.isfinite(points[frames][:, FLIP_PAIRS[pair]]).all(axis=(1, 2)).any() for pair in pairs)
 
 
 def _blocks(path: NDArray[np.intp]) -> list[NDArray[np.intp]]:

@@ -108,6 +108,14 @@ def test_swapped_sides_are_found_and_put_right(pairs, twist):
     np.testing.assert_array_equal(swap_sides(frames[20], finding.pairs).keypoints, good.keypoints)
 
 
+def test_a_mirrored_skeleton_with_a_joint_missing_is_exchanged_whole():
+    frames = make_dive()
+    frames[20] = swap_sides(without(frames[20], INDEX["left_wrist"]))
+    found = {finding.kind: finding for finding in findings_in(frames)}
+    assert found.keys() == {"missing-joint", "mirrored"}
+    assert found["mirrored"].pairs == FLIP_PAIRS
+
+
 def test_one_swapped_pair_names_its_joint():
     frames = make_dive(twist=0)
     frames[20] = swap_sides(frames[20], [(0, 5)])
@@ -203,6 +211,15 @@ def test_joints_beside_the_box_are_graded():
     frames[0] = replace(frames[0], box=np.array([x1, y1, x2, (y1 + y2) / 2]))
     found = [finding for finding in findings_in(frames) if finding.kind == "outside-box"]
     assert {finding.severity for finding in found} == {"warning", "error"}
+
+
+def test_a_box_that_was_estimated_is_held_less_strictly():
+    frames = make_dive()
+    box = frames[0].box.copy()
+    box[2:] -= 0.12 * (box[2:] - box[:2]).max()
+    sharp, estimated = (replace(frames[0], box=box, box_estimated=flag) for flag in (False, True))
+    assert "outside-box" in {finding.kind for finding in findings_in([sharp, *frames[1:]])}
+    assert findings_in([estimated, *frames[1:]]) == []
 
 
 def test_a_box_around_more_than_the_athlete_is_told():
