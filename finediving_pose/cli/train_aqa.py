@@ -90,7 +90,8 @@ def answer(summaries: list[TrainSummary], as_json: bool) -> None:
 def _text(summary: TrainSummary) -> str:
     early = ", stopped early" if summary.stopped_early else ""
     dives = ", ".join(f"{count} {name}" for name, count in summary.dives.items())
-    chosen = f"epoch {summary.best_epoch} of {summary.epochs} chosen by {summary.select}{early}"
+    by = f"chosen by {summary.select}" if summary.val else "the last"
+    chosen = f"epoch {summary.best_epoch} of {summary.epochs}, {by}{early}"
     lines = [
         f"{summary.model}  (seed {summary.seed}, {chosen}, {summary.seconds:.0f} s)",
         f"  dives: {dives}",

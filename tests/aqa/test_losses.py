@@ -201,7 +201,7 @@ def outcome_of(vectors: dict[str, torch.Tensor], delta: list[float]) -> Outcome:
 
 
 def test_the_whole_is_the_weighed_sum():
-    settings = small_settings("loss_aqa=0.5", "loss_ce=2", "loss_contrastive=10")
+    settings = small_settings("loss_aqa=0.5", "loss_ce=2", "loss_contrastive=10", "target=score")
     videos = made_videos(settings)._replace(score=torch.tensor([81.0, 70.0]))
     vectors = {"fused": VECTORS[:2], "static": VECTORS[2:4]}
     losses = training_losses(outcome_of(vectors, [9.0, -14.0]), videos, settings)

@@ -86,7 +86,7 @@ def test_a_project_folder_names_everything(extracted, monkeypatch):
 
 def test_the_answer_names_the_model_and_the_floors(table, tmp_path):
     answer = fdpose(*command_line(table, tmp_path / "run", "--epochs", "1"))
-    assert answer.out.startswith(f"{tmp_path / 'run'}  (seed 0, epoch 1 of 1 chosen by val, ")
+    assert answer.out.startswith(f"{tmp_path / 'run'}  (seed 0, epoch 1 of 1, ")
     assert "dives: 13 train, 5 val, 6 test, 0 left out" in answer.out
     assert "floors, reached by labels alone" in answer.out
 

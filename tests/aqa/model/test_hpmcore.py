@@ -260,7 +260,7 @@ def test_the_same_seed_gives_the_same_loss_curve():
 
 
 def test_a_few_pairs_are_learnt_by_heart():
-    settings = small_settings("lr=3e-3", *FEATURES)
+    settings = small_settings("lr=3e-3", "target=score", *FEATURES)
     model, videos = made_model(settings), made_videos(settings, videos=8)
     optimizer = torch.optim.Adam(model.parameter_groups())
     for _ in range(150):
@@ -282,7 +282,7 @@ def test_a_score_is_the_exemplars_and_the_difference(target, expected):
 
 
 def test_a_direct_head_looks_at_no_exemplar():
-    settings = small_settings(preset="tiny+regression")
+    settings = small_settings("target=score", preset="tiny+regression")
     model = made_model(settings).eval()
     model.origin.fill_(60.0)
     encoded = model.encode(made_videos(settings, videos=3))
