@@ -60,6 +60,7 @@ class LabelledFrame:
         size: (width, height) of the image in px; None where unknown.
         match, dive, frame: Which dive the image belongs to and its frame number, where known.
         source: The file the label was read from.
+        unconfirmed: True for a model's guess that nobody has confirmed.
         center: (2,) float64 px and `scale` as a FineDiving-Pose or MPII file gave them, for exact round trips.
     """
 
@@ -73,6 +74,7 @@ class LabelledFrame:
     dive: str | None = None
     frame: int | None = None
     source: Path | None = None
+    unconfirmed: bool = False
     center: FloatArray | None = None
     scale: float | None = None
 

@@ -42,6 +42,9 @@ BOX_LABEL = "athlete"
 BOX_LABELS = frozenset({BOX_LABEL, "person", "diver", "box"})
 OCCLUDED_FLAG = "occluded"
 ESTIMATED_FLAG = "estimated"
+UNCONFIRMED_FLAG = "unconfirmed"
+"""The image's flag of a label that a model made; a person who has looked at it clears it."""
+
 DIVE_SEPARATOR = "__"
 
 _NEWEST_MAJOR = 7
@@ -135,7 +138,7 @@ def to_labelme(frame: LabelledFrame, size: tuple[int, int], image_path: str) -> 
         shapes.append(_shape(str(joint), point, "point", {OCCLUDED_FLAG: True} if occluded else {}))
     return {
         "version": WRITTEN_VERSION,
-        "flags": {},
+        "flags": {UNCONFIRMED_FLAG: True} if frame.unconfirmed else {},
         "shapes": shapes,
         "imagePath": image_path,
         "imageData": None,
@@ -177,6 +180,7 @@ def _read_file(file: Path, problems: list[Problem]) -> LabelledFrame | None:
 
 def _frame(content: Mapping[str, Any], file: Path, findings: Findings) -> LabelledFrame:
     _check_version(content.get("version"), findings)
+    unconfirmed = _is_unconfirmed(content.get("flags"), findings)
     if not all(isinstance(shape, dict) for shape in content["shapes"]):
         raise _LeftOut("shapes", "expected a list of objects; left out")
     shapes = _one_person([_parsed(shape, findings) for shape in content["shapes"]])
@@ -200,7 +204,15 @@ def _frame(content: Mapping[str, Any], file: Path, findings: Findings) -> Labell
         dive=dive,
         frame=number,
         source=file,
+        unconfirmed=unconfirmed,
     )
+
+
+def _is_unconfirmed(flags: Any, findings: Findings) -> bool:
+    unconfirmed = isinstance(flags, dict) and flags.get(UNCONFIRMED_FLAG) is True
+    if unconfirmed:
+        findings.warning("flags", f"`{UNCONFIRMED_FLAG}` is set: a model's guess that nobody has confirmed")
+    return unconfirmed
 
 
 def _check_version(version: Any, findings: Findings) -> None:
