@@ -21,7 +21,18 @@ from finediving_pose.datasets.frame_manifest import (
 )
 
 FRAME = ManifestFrame("Meet/3/00012.jpg", "Meet", "3", 12, "flight", 455, 256, "v/a.mp4", "ab", "0" * 64, "protocol")
-ODD = ["../../etc/x", "<script>alert(1)</script>", "a 'quoted' \"name\"", "世界杯", "🤽", "con", "a__b", "x.", "50%", ".git"]
+ODD = [
+    "../../etc/x",
+    "<script>alert(1)</script>",
+    "a 'quoted' \"name\"",
+    "世界杯",
+    "🤽",
+    "con",
+    "a__b",
+    "x.",
+    "50%",
+    ".git",
+]
 
 
 @pytest.mark.parametrize("name", ["FINAWorldCup2021_Women10m_final_r1", "a b", "1", "世界杯", "🤽", "it's"])

@@ -1,0 +1,90 @@
+"""``labels/review.jsonl``: every decision of every reviewer, appended, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from finediving_pose import console
+from finediving_pose.annotation.locks import locked
+from finediving_pose.manifest import append_json_line, read_json_lines
+
+Action = Literal["accept", "correct", "return"]
+ACTIONS: tuple[Action, ...] = get_args(Action)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a reviewer decided on one image.
+
+    Attributes:
+        image: The image, as the manifest names it.
+        who: The reviewer.
+        when: ISO time in UTC.
+        action: ``accept`` the label as it is, ``correct`` it by a revision, or ``return`` it to its annotator.
+        comment: The reviewer's words; never empty for ``return``.
+        label: The file decided on, below ``labels/``: the accepted one, the new revision, the returned one.
+        label_sha256: Of its bytes.
+        image_sha256: Of the picture's bytes as they were.
+        revision: The number of the revision decided on; None for an annotator's file.
+        seen: Every label file the image had, name to SHA-256: a decision holds while these are what they were.
+    """
+
+    image: str
+    who: str
+    when: str
+    action: Action
+    comment: str
+    label: str
+    label_sha256: str
+    image_sha256: str
+    revision: int | None
+    seen: Mapping[str, str]
+
+    @property
+    def approves(self) -> bool:
+        """Whether the label may be used."""
+        return self.action != "return"
+
+
+_FIELDS = {field.name for field in fields(Decision)}
+
+
+def append(path: Path, decision: Decision) -> None:
+    """Append a decision; two processes never write into each other's line."""
+    with lock(path):
+        append_under_lock(path, decision)
+
+
+def lock(path: Path) -> Any:
+    """Return the lock of a log, for who must read it and append without another's decision in between."""
+    return locked(path.with_name(f".{path.name}.lock"))
+
+
+def append_under_lock(path: Path, decision: Decision) -> None:
+    """Append a decision, by who holds :func:`lock`."""
+    append_json_line(path, asdict(decision))
+
+
+def read(path: Path) -> list[Decision]:
+    """Return the decisions, oldest first; an absent log is empty. A line that is none is left out with a warning."""
+    decisions = []
+    for number, record in enumerate(read_json_lines(path), start=1):
+        decision = _decision(record)
+        if decision is None:
+            console.log.warning("%s: record %d is no decision of a review; left out", path, number)
+        else:
+            decisions.append(decision)
+    return decisions
+
+
+def _decision(record: Any) -> Decision | None:
+    if not isinstance(record, dict) or not record.keys() >= _FIELDS:
+        return None
+    values = {name: record[name] for name in _FIELDS}
+    texts = (values[name] for name in _FIELDS - {"revision", "seen"})
+    if not all(isinstance(text, str) for text in texts) or values["action"] not in ACTIONS:
+        return None
+    return Decision(**values) if isinstance(values["seen"], dict) else None

@@ -1,0 +1,417 @@
+"""Where each image of a project stands, and the decisions that move it on.
+
+A decision holds as long as all label files of its image are what the reviewer saw. What was approved and then changed
+is in conflict until somebody decides again; what was returned is open again once its label changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from finediving_pose.annotation import review_log
+from finediving_pose.annotation.label_store import (
+    REVISIONS,
+    LabelStore,
+    StoredLabel,
+    annotator_of,
+    check_person,
+    parse_name,
+    revision_number,
+)
+from finediving_pose.annotation.review_log import Action, Decision
+from finediving_pose.console import UsageError
+from finediving_pose.datasets.frame_manifest import ManifestFrame
+from finediving_pose.manifest import sha256_file
+from finediving_pose.records import LabelledFrame
+from finediving_pose.skeleton import JOINTS
+
+Kind = Literal["unlabelled", "unreadable", "unconfirmed", "labelled", "returned", "conflict", "reviewed"]
+TO_REVIEW: tuple[Kind, ...] = ("labelled", "unconfirmed", "conflict")
+"""What waits for a reviewer."""
+
+TOOL = "fdpose "
+"""How the maker of a revision begins that is one of our commands and no person."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where one image stands.
+
+    Attributes:
+        kind: ``unlabelled``; ``unreadable``, a file that is no whole label; ``unconfirmed``, a model's guess;
+            ``labelled``, waiting for its review; ``returned`` to its annotator; ``conflict``, changed since it was
+            approved; ``reviewed``.
+        annotators: Who has a label of it.
+        files: Its label files, name to SHA-256: annotators', then revisions, oldest first.
+        decision: The latest.
+        reason: What is in conflict or not readable, in words.
+    """
+
+    kind: Kind
+    annotators: tuple[str, ...]
+    files: Mapping[str, str]
+    decision: Decision | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Item:
+    """All there is to see of one image.
+
+    Attributes:
+        image: Its row of the manifest.
+        labels: Its labels: annotators', then revisions, oldest first.
+        state: Where it stands.
+        decisions: All decisions on it, oldest first.
+        picture_problem: Why the picture cannot be trusted: absent, or not the one that was chosen. Empty if it can.
+    """
+
+    image: ManifestFrame
+    labels: tuple[StoredLabel, ...]
+    state: State
+    decisions: tuple[Decision, ...]
+    picture_problem: str = ""
+
+    @property
+    def newest(self) -> StoredLabel | None:
+        """The label a reviewer starts from: the newest usable revision, else the first annotator's usable label."""
+        usable = [label for label in self.labels if label.frame is not None]
+        revised = [label for label in usable if revision_number(label.name) is not None]
+        return revised[-1] if revised else next(iter(usable), None)
+
+    @property
+    def seen(self) -> dict[str, str]:
+        """Every label file of the image, name to SHA-256: what a decision on this item refers to."""
+        return {label.name: label.sha256 for label in self.labels}
+
+
+class Conflict(UsageError):
+    """A label changed, or somebody else decided, since the reviewer looked."""
+
+
+class ReviewDesk:
+    """Reads the state of a project's images and takes decisions.
+
+    Args:
+        store: The labels.
+        manifest: The images.
+        log: ``review.jsonl``.
+        allow_own: Whether one may approve a label that nobody else has looked at.
+    """
+
+    def __init__(self, store: LabelStore, manifest: Sequence[ManifestFrame], log: Path, allow_own: bool = False):
+        self.store, self.log, self.allow_own = store, log, allow_own
+        self.images = {frame.image: frame for frame in manifest}
+        self._log_stamp: tuple[int, int] | None = None
+        self._decisions: dict[str, list[Decision]] = {}
+
+    def states(self) -> dict[str, State]:
+        """Return the state of every image, in the manifest's order."""
+        decisions, files = self._by_image(), self.store.all_files()
+        return {
+            name: self._state(files.get(image.label_name, []), decisions.get(name, []))
+            for name, image in self.images.items()
+        }
+
+    def state(self, image: str) -> State:
+        """Return the state of one image.
+
+        Raises:
+            UsageError: If the manifest has no such image.
+        """
+        frame = self.frame(image)
+        return self._state(self._files(frame), self._by_image().get(image, []))
+
+    def frame(self, image: str) -> ManifestFrame:
+        """Return the manifest's row of an image.
+
+        Raises:
+            UsageError: If it has none.
+        """
+        try:
+            return self.images[image]
+        except KeyError:
+            raise UsageError(f"{image!r} is no image of frames/manifest.csv") from None
+
+    def item(self, image: str) -> Item:
+        """Return all there is of one image.
+
+        Raises:
+            UsageError: If the manifest has no such image.
+        """
+        frame = self.frame(image)
+        labels = []
+        for path in self._files(frame):
+            try:
+                labels.append(self.store.read(path, frame))
+            except OSError:
+                continue  # gone since the folder was listed: so it is gone from the item too
+        decisions = tuple(self._by_image().get(image, []))
+        return Item(frame, tuple(labels), self.state(image), decisions, self.picture_problem(frame))
+
+    def picture_problem(self, image: ManifestFrame) -> str:
+        """Return why a picture is not the one that was chosen; empty if it is."""
+        path = self.store.frames / image.image
+        if not path.is_file():
+            return f"the picture {image.image} is missing"
+        if sha256_file(path) != image.sha256:
+            return f"the picture {image.image} is not the one that was chosen: its SHA-256 differs from the manifest's"
+        return ""
+
+    def accept(
+        self,
+        who: str,
+        image: str,
+        label: str,
+        comment: str = "",
+        seen: Mapping[str, str] | None = None,
+        decisions: int | None = None,
+        confirm: bool = False,
+    ) -> Decision:
+        """Approve a label as it is.
+
+        Args:
+            who: The reviewer.
+            image: The image.
+            label: Which of its label files, below ``labels/``.
+            comment: The reviewer's words.
+            seen: The label files as the reviewer saw them, name to SHA-256; None: as they are now.
+            decisions: How many decisions on the image the reviewer knew of; None: all.
+            confirm: Clears the mark of a model's guess, by a revision that is otherwise the same.
+
+        Raises:
+            Conflict: If a label changed or somebody decided since.
+            UsageError: If the label cannot be used, is unconfirmed and `confirm` is not given, or has been looked at
+                by nobody else.
+        """
+        with review_log.lock(self.log):
+            item = self._checked(who, image, seen, decisions)
+            chosen = self._label(item, label)
+            self._refuse_own(who, chosen, item)
+            seen_now = item.seen
+            if chosen.frame is not None and chosen.frame.unconfirmed:
+                if not confirm:
+                    raise UsageError(
+                        f"{chosen.name} is a model's guess marked `unconfirmed`; look at every joint, then confirm it"
+                    )
+                chosen = self._revise(item, replace(chosen.frame, unconfirmed=False), who, {chosen.name: chosen.sha256})
+            return self._append(item, who, "accept", comment, chosen.name, chosen.sha256, seen_now)
+
+    def correct(
+        self,
+        who: str,
+        image: str,
+        frame: LabelledFrame,
+        comment: str = "",
+        seen: Mapping[str, str] | None = None,
+        decisions: int | None = None,
+        based_on: str | None = None,
+    ) -> Decision:
+        """Write a corrected label as a new revision and approve it. Arguments and errors as of :meth:`accept`.
+
+        Args:
+            frame: The whole label; it counts as confirmed.
+            based_on: The label file it was made from; None: from all of them.
+
+        Raises:
+            UsageError: Also if a joint or the box lies outside the image.
+        """
+        with review_log.lock(self.log):
+            item = self._checked(who, image, seen, decisions)
+            if set(item.state.annotators) == {who} and not self.allow_own:
+                raise UsageError(_OWN.format(who=who, image=image))
+            check_inside(frame, item.image)
+            seen_now = item.seen
+            base = {based_on: seen_now[self._label(item, based_on).name]} if based_on else seen_now
+            label = self._revise(item, replace(frame, unconfirmed=False), who, base)
+            return self._append(item, who, "correct", comment, label.name, label.sha256, seen_now)
+
+    def give_back(
+        self,
+        who: str,
+        image: str,
+        comment: str,
+        label: str | None = None,
+        seen: Mapping[str, str] | None = None,
+        decisions: int | None = None,
+    ) -> Decision:
+        """Return a label to its annotator with a comment. Arguments and errors as of :meth:`accept`.
+
+        Raises:
+            UsageError: Also without a comment: it is all that the annotator has to go by.
+        """
+        if not comment.strip():
+            raise UsageError(f"{image}: say in a comment what is to be changed")
+        with review_log.lock(self.log):
+            item = self._checked(who, image, seen, decisions)
+            annotated = [entry for entry in item.labels if annotator_of(entry.name) is not None]
+            if not annotated:
+                raise UsageError(f"{image}: no annotator's label to give back")
+            chosen = self._label(item, label, usable=False) if label else annotated[0]
+            return self._append(item, who, "return", comment, chosen.name, chosen.sha256, item.seen)
+
+    def revise(
+        self, image: str, frame: LabelledFrame, by: str, seen: Mapping[str, str], based_on: Mapping[str, str]
+    ) -> Path:
+        """Write a revision that is no decision, such as a command's suggestion; it waits for its review.
+
+        Raises:
+            Conflict: If a label changed since it was `seen`.
+        """
+        with review_log.lock(self.log):
+            item = self.item(image)
+            self._refuse_changed(item, seen)
+            return self.store.add_revision(item.image, frame, by, now(), based_on)
+
+    def _checked(self, who: str, image: str, seen: Mapping[str, str] | None, decisions: int | None) -> Item:
+        check_person(who)
+        item = self.item(image)
+        if item.picture_problem:
+            raise Conflict(item.picture_problem)
+        if decisions is not None and len(item.decisions) != decisions:
+            latest = item.decisions[-1] if item.decisions else None
+            by = f"{latest.who} decided `{latest.action}` at {latest.when}" if latest else "the log was shortened"
+            raise Conflict(f"{image}: {by}, after you looked; look again")
+        if seen is not None:
+            self._refuse_changed(item, seen)
+        return item
+
+    def _refuse_changed(self, item: Item, seen: Mapping[str, str]) -> None:
+        changes = _changes(seen, item.seen)
+        if changes:
+            raise Conflict(f"{item.image.image}: {'; '.join(changes)}, after you looked; look again")
+
+    def _label(self, item: Item, name: str, usable: bool = True) -> StoredLabel:
+        found = next((label for label in item.labels if label.name == parse_name(name)), None)
+        if found is None:
+            there = ", ".join(label.name for label in item.labels) or "none"
+            raise UsageError(f"{item.image.image}: no label {name} (there: {there})")
+        if usable and found.frame is None:
+            raise UsageError(f"{name} is no usable label: {'; '.join(p.message for p in found.problems)}")
+        return found
+
+    def _refuse_own(self, who: str, label: StoredLabel, item: Item) -> None:
+        if not self.allow_own and _eyes(label) <= {who}:
+            raise UsageError(_OWN.format(who=who, image=item.image.image))
+
+    def _revise(self, item: Item, frame: LabelledFrame, who: str, based_on: Mapping[str, str]) -> StoredLabel:
+        path = self.store.add_revision(item.image, frame, who, now(), based_on)
+        return self.store.read(path, item.image)
+
+    def _append(
+        self, item: Item, who: str, action: Action, comment: str, label: str, sha256: str, seen: Mapping[str, str]
+    ) -> Decision:
+        decision = Decision(
+            image=item.image.image,
+            who=who,
+            when=now(),
+            action=action,
+            comment=comment,
+            label=label,
+            label_sha256=sha256,
+            image_sha256=item.image.sha256,
+            revision=revision_number(label),
+            seen={**seen, label: sha256},
+        )
+        review_log.append_under_lock(self.log, decision)
+        self.store.drop_draft(who, item.image.label_name)
+        return decision
+
+    def _files(self, image: ManifestFrame) -> list[Path]:
+        return [*self.store.annotated(image.label_name).values(), *self.store.revisions(image.label_name)]
+
+    def _by_image(self) -> dict[str, list[Decision]]:
+        try:
+            stat = self.log.stat()
+            stamp = (stat.st_mtime_ns, stat.st_size)
+        except FileNotFoundError:
+            stamp = None
+        if stamp != self._log_stamp or stamp is None:
+            self._decisions = {}
+            for decision in review_log.read(self.log):
+                self._decisions.setdefault(decision.image, []).append(decision)
+            self._log_stamp = stamp
+        return self._decisions
+
+    def _state(self, paths: Sequence[Path], decisions: Sequence[Decision]) -> State:
+        glances = {}
+        for path in paths:
+            try:
+                glances[self.store.name_of(path)] = self.store.glance(path)
+            except OSError:
+                continue  # gone since the folder was listed
+        files = {name: glance.sha256 for name, glance in glances.items()}
+        annotators = tuple(person for name in files if (person := annotator_of(name)) is not None)
+        latest = decisions[-1] if decisions else None
+
+        def state(kind: Kind, reason: str = "") -> State:
+            return State(kind, annotators, files, latest, reason)
+
+        changes = _changes(latest.seen, files) if latest else []
+        if latest and latest.approves:
+            return state("conflict", "; ".join(changes)) if changes else state("reviewed")
+        broken = [name for name, glance in glances.items() if not glance.whole]
+        if broken:
+            return state("unreadable", f"{', '.join(broken)}: no whole LabelMe file")
+        if latest and not changes:
+            return state("returned", latest.comment)
+        if not files:
+            return state("unlabelled")
+        revised = [name for name in glances if name.startswith(f"{REVISIONS}/")]
+        judged = revised[-1:] or list(glances)
+        return state("unconfirmed" if any(glances[name].unconfirmed for name in judged) else "labelled")
+
+
+_OWN = "{image}: nobody but {who} has looked at this label; somebody else reviews it (allow_own_review in fdpose.yaml)"
+
+
+def now() -> str:
+    """Return the time in UTC as ISO text, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def check_inside(frame: LabelledFrame, image: ManifestFrame) -> None:
+    """Refuse a label that does not fit its image.
+
+    Raises:
+        UsageError: If a labelled joint is no number or lies outside, or the box is absent, empty or outside.
+    """
+    size = np.array([image.width, image.height], dtype=float)
+    for joint in np.flatnonzero(frame.labelled).tolist():
+        x, y = frame.keypoints[joint]
+        if not (-0.5 <= x <= size[0] and -0.5 <= y <= size[1]):
+            raise UsageError(
+                f"{image.image}: {JOINTS[joint]} at ({x:g}, {y:g}) lies outside the {_shape(image)} picture"
+            )
+    if frame.box is None:
+        raise UsageError(f"{image.image}: the athlete's box is missing")
+    x1, y1, x2, y2 = frame.box.tolist()
+    if not (-0.5 <= x1 < x2 <= size[0] and -0.5 <= y1 < y2 <= size[1]):
+        raise UsageError(
+            f"{image.image}: the box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is empty or outside the {_shape(image)} picture"
+        )
+
+
+def _shape(image: ManifestFrame) -> str:
+    return f"{image.width}x{image.height}"
+
+
+def _eyes(label: StoredLabel) -> set[str]:
+    """Return the people who have had a part in a label."""
+    based_on: Any = label.origin.get("based_on")
+    names = [label.name, *(based_on if isinstance(based_on, dict) else [])]
+    makers = {annotator_of(name) for name in names} | {str(label.origin.get("by", TOOL))}
+    return {maker for maker in makers if maker and not maker.startswith(TOOL)}
+
+
+def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return in words how the files of an image differ from what was seen."""
+    gone = [f"{name} is gone" for name in before if name not in after]
+    new = [f"{name} is new" for name in after if name not in before]
+    return [*(f"{name} changed" for name in before if name in after and before[name] != after[name]), *new, *gone]
