@@ -26,7 +26,8 @@ COMMANDS: dict[str, str] = {
     "synth": "Look at",
     "demo": "Look at",
 }
-"""Each command and the heading it stands under; command ``a-b`` lives in ``cli/a_b.py`` as ``command``."""
+"""Each command and the heading it stands under; command ``a-b`` lives in ``cli/a_b.py`` as ``command``, one that has
+commands of its own as ``app``."""
 
 app = typer.Typer(
     name="fdpose",
@@ -59,7 +60,10 @@ def _common(
 
 for _name, _panel in COMMANDS.items():
     _module = import_module(f"finediving_pose.cli.{_name.replace('-', '_')}")
-    app.command(_name, rich_help_panel=_panel)(_module.command)
+    if hasattr(_module, "app"):
+        app.add_typer(_module.app, name=_name, rich_help_panel=_panel)
+    else:
+        app.command(_name, rich_help_panel=_panel)(_module.command)
 
 
 def run(arguments: list[str] | None = None) -> int:
