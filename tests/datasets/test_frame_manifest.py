@@ -99,11 +99,11 @@ def test_an_absent_manifest_a_column_and_half_a_line(tmp_path):
         read_frame_manifest(path)
     write_frame_manifest(path, [FRAME])
     path.write_bytes(path.read_bytes()[:-90])
-    with pytest.raises(DataError, match="half a line|expected"):
+    with pytest.raises(DataError, match=r"half a line|expected"):
         read_frame_manifest(path)
 
 
 def test_an_image_stands_once(tmp_path):
     write_frame_manifest(tmp_path / "manifest.csv", [FRAME, FRAME])
-    with pytest.raises(DataError, match="line 3: Meet/3/00012.jpg stands in an earlier line"):
+    with pytest.raises(DataError, match=r"line 3: Meet/3/00012\.jpg stands in an earlier line"):
         read_frame_manifest(tmp_path / "manifest.csv")
