@@ -268,14 +268,15 @@ def encode_jpeg(image: Image, quality: int = 92) -> bytes:
 
 
 def write_video(path: Path, images: Iterable[Image], fps: float) -> int:
-    """Write an mp4 file atomically and return how many frames it has.
+    """Write an mp4 or webm file atomically and return how many frames it has.
 
     The first image gives the size; odd sizes are padded by one pixel, images of another size are padded or cut
-    at the right and bottom. H.264 is used where this OpenCV can write it, else MPEG-4 part 2.
+    at the right and bottom. In mp4 H.264 is used where this OpenCV can write it, else MPEG-4 part 2, which browsers do
+    not play; in webm VP8, which they do.
 
     Raises:
         ValueError: If there is no image.
-        OSError: If OpenCV can write neither.
+        OSError: If OpenCV can write none of these.
     """
     stream = iter(images)
     first = next(stream, None)
@@ -296,12 +297,12 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> int:
 
 def _open_writer(path: Path, fps: float, size: tuple[int, int]) -> Any:
     cv2 = _cv2()
-    for code in ("avc1", "mp4v"):
+    for code in ("VP80",) if path.suffix == ".webm" else ("avc1", "mp4v"):
         writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*code), fps, size)
         if writer.isOpened():
             return writer
         writer.release()
-    raise OSError(f"{path}: this OpenCV writes neither H.264 nor MPEG-4 video; install opencv-python-headless")
+    raise OSError(f"{path}: this OpenCV writes no {path.suffix} video; install opencv-python-headless")
 
 
 def _fitted(image: Image, width: int, height: int) -> Image:

@@ -19,6 +19,8 @@ COMMANDS: dict[str, str] = {
     "finetune-detector": "Models",
     "eval-hrnet": "Models",
     "extract": "Video",
+    "qc": "Video",
+    "render": "Video",
     "train-aqa": "Scores",
     "eval-aqa": "Scores",
     "score": "Scores",

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.records import FloatArray
 
 
 def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> bytes:
@@ -62,14 +65,59 @@ def scatter(x: Sequence[float], y: Sequence[float], x_label: str, y_label: str) 
     return _png(figure)
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def histogram(values: Sequence[float], x_label: str, y_label: str) -> bytes:
+    """Draw how often values between 0 and 1 occur, in twenty steps, and return the PNG."""
+    figure, axes = _figure(6.4, 2.4)
+    axes.hist(values, bins=np.linspace(0, 1, 21).tolist())
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(alpha=0.3)
+    return _png(figure)
+
+
+def joint_tracks(
+    numbers: NDArray[np.int64],
+    points: FloatArray,
+    boxes: FloatArray,
+    joints: Mapping[int, tuple[str, str]],
+    marks: Mapping[str, NDArray[np.bool_]],
+) -> bytes:
+    """Draw where joints and the box are over time, x above y, and return the PNG.
+
+    Args:
+        numbers: (T,) frame numbers.
+        points: (T, 16, 2) px, NaN = missing: the line is broken there.
+        boxes: (T, 4) px, drawn as a grey band.
+        joints: Joint id to its name and colour.
+        marks: Name to (T,) True where frames get a tick of that name below, such as ``side exchanged``.
+    """
+    figure, (across, down) = _figure(8.4, 4.6, rows=2)
+    for axis, axes in enumerate((across, down)):
+        axes.fill_between(numbers, boxes[:, axis], boxes[:, axis + 2], color="0.88", linewidth=0, label="box")
+        for joint, (name, colour) in joints.items():
+            line = points[:, joint, axis]
+            axes.plot(numbers, line, color=colour, linewidth=1, marker=".", markersize=2.5, label=name)
+        axes.set_ylabel(("x, px", "y, px")[axis])
+        axes.grid(alpha=0.3)
+    down.invert_yaxis()  # as in the picture
+    down.set_xlabel("frame")
+    for place, (name, rows) in enumerate(marks.items()):
+        if rows.any():
+            heights = np.full(int(rows.sum()), 0.03 + 0.05 * place)
+            style = {"color": f"C{place + 3}", "transform": across.get_xaxis_transform(), "label": name}
+            across.plot(numbers[rows], heights, "|", **style)
+    figure.legend(*across.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize="small")
+    return _png(figure)
+
+
+def _figure(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
     """Make a figure of that many inches without touching pyplot, whose state is shared."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
+    return figure, figure.subplots(rows, sharex=rows > 1)
 
 
 def _png(figure: Any) -> bytes:

@@ -1,0 +1,146 @@
+"""How far a clip's skeletons can be trusted, from the skeletons alone, and the reason in words.
+
+Each figure is 0 for a clip in which nothing is odd. The doubt of a clip is the chance that something is wrong if every
+figure were a cause of its own: ``1 − Π(1 − w·x / (x + h))`` over the figures x, with h the value at which a figure
+counts half of its weight w.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.extraction.tracking import count_jumps
+from finediving_pose.records import BoxState, BoxTrack, FloatArray, JointState, SkeletonSequence
+from finediving_pose.skeleton import LIMBS
+
+JUMP = 0.25
+"""A joint that lies this far, in diagonals of the athlete's box, from between its neighbours in time has jumped: a
+body that turns by 36° a frame, as fast as divers do, bends a wrist's path by a tenth of it."""
+_MIN_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a clip.
+
+    Attributes:
+        reason: What is said of a clip where it is large; ``{}`` takes the value.
+        half: The value that counts half.
+        weight: The most it can count, 0 to 1.
+    """
+
+    reason: str
+    half: float
+    weight: float = 0.9
+
+
+FIGURES: dict[str, Figure] = {
+    "absent": Figure("no diver in {:.0%} of the frames", 0.6),
+    "gaps": Figure("the detector misses the diver in {:.0%} of the frames from the first to the last with one", 0.2),
+    "filled": Figure("{:.0%} of the joints interpolated", 0.3),
+    "missing": Figure("{:.0%} of the joints missing where there is a diver", 0.2),
+    "unsure": Figure("the joints' mean score is {:.0%} below 1", 0.6),
+    "box_jumps": Figure("the box jumps in {:.1%} of its steps", 0.02),
+    "box_wobble": Figure("the box changes size by {:.0%} from frame to frame", 0.15),
+    "joint_jumps": Figure("joints jump in {:.1%} of their steps", 0.05),
+    "limb_spread": Figure("limb lengths vary by {:.0%} within the clip", 0.5),
+    "swaps": Figure("{:.1%} of the joints had their sides exchanged", 0.05),
+    "outliers": Figure("{:.1%} of the joints were removed as outliers", 0.05),
+}
+"""What is measured of a clip; halves as `tools/bench_qc.py` found them useful."""
+
+
+def clip_figures(sequence: SkeletonSequence) -> dict[str, float]:
+    """Measure a clip; frames that stand in the sequence twice count once.
+
+    Returns:
+        The figures of :data:`FIGURES`. ``absent``: share of frames without a box, which are many in a good clip that
+        ends under water; ``gaps``: share of frames in which the
+        detector did not find the diver, from the first to the last in which it did. ``filled``, ``swaps``,
+        ``outliers``: share of joints in frames with a box whose state says so; ``missing``: of these without
+        coordinates. ``unsure``: 1 − mean score of observed joints, 1 where there are none. ``box_jumps``: share of
+        steps between boxes that are far for a body in flight. ``box_wobble``: median change of the box's diagonal from
+        frame to frame, as a ratio less 1. ``joint_jumps``: share of observed joints that lie more than :data:`JUMP`
+        diagonals from the line between the frames before and after. ``limb_spread``: median over limbs of the spread
+        (1.48 median absolute deviations) of their log length. A figure that needs more frames than there are is 0.
+    """
+    _, rows = np.unique(sequence.frame_index, return_index=True)
+    numbers = sequence.frame_index[rows]
+    boxes, state, points = sequence.track.boxes[rows], sequence.state[rows], sequence.keypoints[rows]
+    track = BoxTrack(boxes, sequence.track.scores[rows], sequence.track.state[rows])
+    present = track.state != BoxState.MISSING
+    observed = (state & JointState.OBSERVED) > 0
+    scores = sequence.scores[rows][observed]
+    steps = int(present.sum()) - 1
+    diagonal = np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=1).astype(np.float64)
+    return {
+        "absent": 1.0 - _mean(present),
+        "gaps": _gaps(track.state == BoxState.DETECTED),
+        "filled": _mean((state[present] & JointState.INTERPOLATED) > 0),
+        "missing": _mean(~np.isfinite(points[present]).all(axis=-1)),
+        "unsure": 1.0 - min(float(scores[np.isfinite(scores)].mean()), 1.0) if np.isfinite(scores).any() else 1.0,
+        "box_jumps": count_jumps(track, numbers) / steps if steps > 0 else 0.0,
+        "box_wobble": _wobble(diagonal),
+        "joint_jumps": _joint_jumps(np.where(observed[..., None], points, np.nan), numbers, diagonal),
+        "limb_spread": _limb_spread(points),
+        "swaps": _mean((state[present] & JointState.SIDE_SWAPPED) > 0),
+        "outliers": _mean((state[present] & JointState.OUTLIER_REMOVED) > 0),
+    }
+
+
+def contributions(figures: Mapping[str, float]) -> dict[str, float]:
+    """Return what each figure adds to the doubt, 0 to its weight, the largest first."""
+    parts = {name: figure.weight * figures[name] / (figures[name] + figure.half) for name, figure in FIGURES.items()}
+    return dict(sorted(parts.items(), key=lambda part: -part[1]))
+
+
+def doubt(figures: Mapping[str, float]) -> float:
+    """Return how doubtful a clip is, 0 to 1: it ranks clips, and is no probability of anything."""
+    return float(1.0 - np.prod([1.0 - part for part in contributions(figures).values()]))
+
+
+def reasons(figures: Mapping[str, float], least: float = 0.2) -> list[str]:
+    """Return in words what adds at least `least` to a clip's doubt, the largest first."""
+    parts = contributions(figures)
+    return [FIGURES[name].reason.format(figures[name]) for name, part in parts.items() if part >= least]
+
+
+def _mean(mask: NDArray[np.bool_]) -> float:
+    return float(mask.mean()) if mask.size else 0.0
+
+
+def _gaps(detected: NDArray[np.bool_]) -> float:
+    there = np.flatnonzero(detected)
+    return 1.0 - len(there) / int(there[-1] - there[0] + 1) if len(there) else 0.0
+
+
+def _wobble(diagonal: NDArray[np.float64]) -> float:
+    ratios = np.abs(np.diff(np.log(diagonal)))
+    ratios = ratios[np.isfinite(ratios)]
+    return float(np.expm1(np.median(ratios))) if len(ratios) >= _MIN_STEPS else 0.0
+
+
+def _joint_jumps(points: FloatArray, numbers: NDArray[np.int64], diagonal: NDArray[np.float64]) -> float:
+    """Return the share of joints off the line between their neighbours in time; NaN coordinates are not looked at."""
+    if len(points) < 3:
+        return 0.0
+    part = ((numbers[1:-1] - numbers[:-2]) / (numbers[2:] - numbers[:-2]))[:, None, None]
+    between = points[:-2] * (1 - part) + points[2:] * part
+    off = np.linalg.norm(points[1:-1] - between, axis=-1) / diagonal[1:-1, None]
+    known = np.isfinite(off)
+    return float((off[known] > JUMP).mean()) if known.sum() >= _MIN_STEPS else 0.0
+
+
+def _limb_spread(points: FloatArray) -> float:
+    ends = np.array(LIMBS)
+    lengths = np.linalg.norm(points[:, ends[:, 0]] - points[:, ends[:, 1]], axis=-1)
+    spreads = []
+    for length in np.log(np.maximum(lengths, 1e-3)).T:
+        known = length[np.isfinite(length)]
+        if len(known) >= _MIN_STEPS:
+            spreads.append(1.48 * np.median(np.abs(known - np.median(known))))
+    return float(np.median(spreads)) if spreads else 0.0

@@ -1,0 +1,120 @@
+"""Skeleton files in, a ranking with reasons, a table and a page out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+from moving_blobs import BlobDetector, BoxEstimator, falling, nowhere, write_clip
+
+from finediving_pose.cli.main import run as fdpose
+from finediving_pose.console import UsageError
+from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
+from finediving_pose.extraction.quality import FIGURES
+from finediving_pose.workflows.extraction import extract
+from finediving_pose.workflows.qc import qc
+
+
+def appearing(frame):
+    return falling(frame) if frame % 12 < 6 else None
+
+
+@pytest.fixture
+def extracted(tmp_path):
+    """Four clips: a good one, one whose diver comes and goes, an empty one, and one that does not decode."""
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    write_clip(videos / "01" / "good", 30, first=120)
+    write_clip(videos / "01" / "flicker", 48, (appearing,))
+    write_clip(videos / "pool" / "empty.avi", 20, (nowhere,))
+    (videos / "pool" / "broken.avi").write_bytes(b"RIFF" + bytes(200))
+    extract(videos, out, BlobDetector(), BoxEstimator())
+    return videos, out
+
+
+def test_the_ranking_and_its_reasons(extracted, tmp_path):
+    videos, out = extracted
+    result = qc(out, tmp_path / "qc", videos)
+    assert [clip.clip for clip in result.clips] == ["pool/broken", "pool/empty", "01/flicker", "01/good"]
+    broken, empty, flicker, good = result.clips
+    assert broken.doubt == 1
+    assert broken.reasons[0].startswith("not extracted: ")
+    assert "no diver in 100% of the frames" in empty.reasons
+    assert flicker.figures["gaps"] > 0.3
+    assert good.doubt < 0.5 < flicker.doubt < empty.doubt
+    with result.table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["clip"] for row in rows] == [clip.clip for clip in result.clips]
+    assert rows[0]["absent"] == ""
+    assert {float(rows[3][name]) for name in FIGURES} == {round(value, 4) for value in good.figures.values()}
+    assert json.loads((tmp_path / "qc" / "manifest.json").read_text())["status"] == "done"
+
+
+def test_the_page_shows_the_worst_with_pictures(extracted, tmp_path):
+    videos, out = extracted
+    page = qc(out, tmp_path / "qc", videos, worst=3).page.read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg") == 2  # film strips of two of the three: the broken one has no pictures
+    assert page.count("data:image/png") == 3  # how doubt is spread, and two plots of joints
+    assert re.search(r"<h2[^>]*>2\. 01/flicker</h2>", page)
+    assert "3. 01/good" not in page
+
+
+def test_without_pictures_it_says_so_and_shows_the_rest(extracted, tmp_path):
+    videos, out = extracted
+    videos.rename(tmp_path / "moved")
+    result = qc(out, tmp_path / "qc", tmp_path / "elsewhere")
+    assert any("no such video or folder" in note for note in result.notes)
+    assert "data:image/jpeg" not in result.page.read_text(encoding="utf-8")
+
+
+def test_a_damaged_file_is_the_first_in_the_list_and_stops_nobody(extracted, tmp_path):
+    videos, out = extracted
+    path = pose_path(out, "01", "good")
+    path.write_bytes(path.read_bytes()[:300])
+    result = qc(out, tmp_path / "qc", videos)
+    assert len(result.clips) == 4
+    damaged = next(clip for clip in result.clips if clip.clip == "01/good")
+    assert damaged.doubt == 1
+    assert "not readable as .npz" in damaged.reasons[0]
+
+
+def test_names_are_text_on_the_page(tmp_path):
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    write_clip(videos / "A & B 跳水" / "3", 20)
+    extract(videos, out, BlobDetector(), BoxEstimator())
+    sequence = read_pose(pose_path(out, "A & B 跳水", "3"))
+    sequence.meta["clip"] = "<script>alert(1)</script>"
+    write_pose(pose_path(out, "A & B 跳水", "3"), sequence)
+    page = qc(out, tmp_path / "qc", videos).page.read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_folder_without_skeletons_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="no Pose/<match>/pred_comp_<dive>"):
+        qc(tmp_path, tmp_path / "qc")
+
+
+def test_the_second_diver_is_told_from_a_dive_called_2(tmp_path):
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    write_clip(videos / "01" / "3", 20)
+    write_clip(videos / "01" / "4_2", 20)
+    extract(videos, out, BlobDetector(), BoxEstimator())
+    write_pose(pose_path(out, "01", "3", 2), read_pose(pose_path(out, "01", "3")))
+    names = {clip.name for clip in qc(out, tmp_path / "qc", videos).clips}
+    assert names == {"01/3", "01/3 (diver 2)", "01/4_2"}
+
+
+def test_the_command(extracted, tmp_path, capsys):
+    videos, out = extracted
+    arguments = ["qc", str(out), "--videos", str(videos), "--out", str(tmp_path / "qc")]
+    assert fdpose(arguments) == 0
+    text = capsys.readouterr().out
+    assert text.splitlines()[0] == "4 clips, the most doubtful first:"
+    assert "01/good" in text
+    assert fdpose([*arguments, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [clip["clip"] for clip in answer["clips"]][-1] == "01/good"
+    assert np.isfinite([clip["doubt"] for clip in answer["clips"]]).all()
