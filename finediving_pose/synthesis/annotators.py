@@ -36,6 +36,25 @@ class Annotator:
 ANNOTATORS = (Annotator("anna"), Annotator("ben", spread=0.42, swap=0.10))
 """Two invented people: a careful one, and one in more of a hurry."""
 
+
+@dataclass(frozen=True)
+class Reviewer:
+    """How carefully somebody looks at others' labels.
+
+    Attributes:
+        name: Of the person.
+        spread: Scatter of their own points, as that of an :class:`Annotator`.
+        overlook: Share of mistakes that they do not see.
+    """
+
+    name: str
+    spread: float = 0.30
+    overlook: float = 0.10
+
+
+REVIEWER = Reviewer("cleo")
+"""An invented person who looks at everything and misses one mistake in ten."""
+
 _LEGS, _ARMS = FLIP_PAIRS[:3], FLIP_PAIRS[3:]
 _BOX_SPREAD = 0.015  # of the box's longer side
 _SLIP = 0.12, 0.35  # how far a slip is off, of the box's longer side
@@ -72,14 +91,40 @@ def annotate(
     return labelled, mistakes
 
 
+def correct(
+    labelled: LabelledFrame, truth: LabelledFrame, mistakes: Iterable[Mistake], reviewer: Reviewer, seed: int
+) -> LabelledFrame | None:
+    """Look at a label as this reviewer would.
+
+    Args:
+        labelled: The label.
+        truth: The true joints and box of the same image.
+        mistakes: What is wrong with the label.
+        reviewer: Who looks.
+        seed: With the same seed the same reviewer sees the same mistakes of an image.
+
+    Returns:
+        The label with the joints of every mistake that was seen set anew; None where none was seen.
+    """
+    rng = np.random.default_rng([seed, *reviewer.name.encode(), *labelled.image.encode()])
+    seen = [mistake for mistake in mistakes if rng.random() >= reviewer.overlook]
+    if not seen:
+        return None
+    joints = sorted({joint for mistake in seen for joint in mistake.joints})
+    keypoints, visibility = labelled.keypoints.copy(), labelled.visibility.copy()
+    keypoints[joints] = _scattered(truth, reviewer.spread, rng)[joints]
+    visibility[joints] = truth.visibility[joints]
+    assert truth.size is not None, truth.image
+    return replace(labelled, keypoints=_inside(keypoints, truth.size), visibility=visibility)
+
+
 def _annotate(
     frame: LabelledFrame, annotator: Annotator, rng: np.random.Generator
 ) -> tuple[LabelledFrame, list[Mistake]]:
     assert frame.box is not None, frame.image
     assert frame.size is not None, frame.image
     long_side = float((frame.box[2:] - frame.box[:2]).max())
-    area = float(np.prod(frame.box[2:] - frame.box[:2]))
-    keypoints = frame.keypoints + rng.normal(size=(16, 2)) * (annotator.spread * OKS_SIGMAS * np.sqrt(area))[:, None]
+    keypoints = _scattered(frame, annotator.spread, rng)
     visibility = frame.visibility.copy()
     mistakes: list[Mistake] = []
     chances = rng.random(3)
@@ -99,6 +144,12 @@ def _annotate(
     box = _inside(frame.box.reshape(2, 2) + rng.normal(0.0, _BOX_SPREAD * long_side, (2, 2)), frame.size).reshape(4)
     drawn = replace(frame, keypoints=_inside(keypoints, frame.size), visibility=visibility, box=box)
     return drawn, mistakes
+
+
+def _scattered(truth: LabelledFrame, spread: float, rng: np.random.Generator) -> FloatArray:
+    assert truth.box is not None, truth.image
+    area = float(np.prod(truth.box[2:] - truth.box[:2]))
+    return np.asarray(truth.keypoints + rng.normal(size=(16, 2)) * (spread * OKS_SIGMAS * np.sqrt(area))[:, None])
 
 
 def _inside(points: FloatArray, size: tuple[int, int]) -> FloatArray:

@@ -7,7 +7,7 @@ import pytest
 
 from finediving_pose.records import LabelledFrame
 from finediving_pose.skeleton import FLIP_PAIRS, OKS_SIGMAS
-from finediving_pose.synthesis.annotators import ANNOTATORS, Annotator, annotate
+from finediving_pose.synthesis.annotators import ANNOTATORS, REVIEWER, Annotator, Reviewer, annotate, correct
 
 CAREFUL = Annotator("x", spread=0.0, swap=0.0, miss=0.0, slip=0.0)
 
@@ -82,3 +82,35 @@ def test_two_people_label_differently_and_each_always_the_same():
     again = annotate(frames, ANNOTATORS[0], seed=0)[0]
     assert all(np.array_equal(a.keypoints, b.keypoints, equal_nan=True) for a, b in zip(anna, again, strict=True))
     assert not any(np.array_equal(a.keypoints, b.keypoints, equal_nan=True) for a, b in zip(anna, ben, strict=True))
+
+
+def test_a_reviewer_sets_right_what_they_see_and_only_that():
+    frames = truth(200)
+    labelled, mistakes = annotate(frames, replace(CAREFUL, swap=0.3, miss=0.3, slip=0.3), seed=4)
+    by_image: dict[str, list] = {}
+    for mistake in mistakes:
+        by_image.setdefault(mistake.image, []).append(mistake)
+    perfect = Reviewer("x", spread=0.0, overlook=0.0)
+    for before, label in zip(frames, labelled, strict=True):
+        made = by_image.get(label.image, [])
+        corrected = correct(label, before, made, perfect, seed=1)
+        if not made:
+            assert corrected is None
+        else:
+            assert corrected.keypoints == pytest.approx(before.keypoints, abs=0.06)
+            assert (corrected.visibility == before.visibility).all()
+            assert corrected.box is label.box
+
+
+def test_a_reviewer_overlooks_as_often_as_said_and_always_the_same():
+    frames = truth(400)
+    labelled, mistakes = annotate(frames, replace(CAREFUL, slip=1.0), seed=4)
+    seen = [
+        correct(label, before, [made], replace(REVIEWER, overlook=0.25), seed=1)
+        for before, label, made in zip(frames, labelled, mistakes, strict=True)
+    ]
+    assert sum(frame is None for frame in seen) == pytest.approx(100, abs=35)
+    again = correct(labelled[0], frames[0], [mistakes[0]], replace(REVIEWER, overlook=0.25), seed=1)
+    assert (again is None) == (seen[0] is None)
+    if again is not None:
+        assert (again.keypoints == seen[0].keypoints).all()

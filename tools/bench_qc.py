@@ -1,0 +1,98 @@
+"""How well `fdpose qc` finds the clips with the largest true error, on a synthetic meet.
+
+    fdpose synth hard --dives 80 --seed 8 --hard
+    fdpose extract --videos hard/frames --out skeletons/hard
+    python tools/bench_qc.py skeletons/hard hard
+
+The true error of a clip is the mean over all true joints in sight of the distance to the extracted joint in torsos
+(mid-shoulders to mid-hips, the clip's median), at most 1; a joint that was not extracted counts 1. The clips in the
+worst quarter are to be found. For the doubt and for each of its figures: the area under the ROC curve, which is the
+chance that a clip of the worst quarter is ranked above another one, with a 95 % bootstrap interval over clips, and
+Spearman's correlation with the true error.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.datasets.pose_files import pose_path, read_pose
+from finediving_pose.extraction.quality import FIGURES
+from finediving_pose.records import SkeletonSequence
+from finediving_pose.skeleton import HIPS, SHOULDERS
+from finediving_pose.workflows.qc import ClipReport, rank
+from finediving_pose.workflows.synthesis import SKELETONS_NAME
+
+RESAMPLED = 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("skeletons", type=Path, help="what fdpose extract wrote")
+    parser.add_argument("meet", type=Path, help="what fdpose synth wrote")
+    parser.add_argument("--worst", type=float, default=0.25, help="share of clips to be found")
+    options = parser.parse_args()
+    reports = [report for report in rank(options.skeletons) if report.path]
+    errors = np.array([true_error(report, options.meet) for report in reports])
+    bad = errors >= np.quantile(errors, 1 - options.worst)
+    print(
+        f"{len(reports)} clips; true error {errors.min():.3f} to {errors.max():.3f}, median {np.median(errors):.3f}\n"
+    )
+    print("| figure | AUC (95 %) | Spearman's ρ with the true error |\n|---|---|---|")
+    columns = {"doubt": [report.doubt for report in reports]}
+    columns |= {name: [report.figures[name] for report in reports] for name in FIGURES}
+    for name, values in columns.items():
+        row = line(np.array(values), errors, bad)
+        print(f"| {name} | {row} |")
+
+
+def true_error(report: ClipReport, meet: Path) -> float:
+    assert report.path is not None
+    match, _, dive = report.clip.partition("/")
+    truth, found = read_pose(pose_path(meet / SKELETONS_NAME, match, dive)), read_pose(report.path)
+    known = in_rows_of(truth, found)
+    torso = np.nanmedian(np.linalg.norm(middle(truth, SHOULDERS) - middle(truth, HIPS), axis=-1))
+    distance = np.linalg.norm(known - truth.keypoints, axis=-1) / torso
+    in_sight = np.isfinite(truth.keypoints).all(axis=-1)
+    return float(np.where(np.isfinite(distance), np.minimum(distance, 1.0), 1.0)[in_sight].mean())
+
+
+def in_rows_of(truth: SkeletonSequence, found: SkeletonSequence) -> NDArray[np.floating]:
+    """Return the found joints in the truth's rows, NaN where a frame was not sampled."""
+    rows = {int(number): row for row, number in enumerate(found.frame_index)}
+    placed = np.full(truth.keypoints.shape, np.nan)
+    for place, number in enumerate(truth.frame_index.tolist()):
+        if number in rows:
+            placed[place] = found.keypoints[rows[number]]
+    return placed
+
+
+def middle(sequence: SkeletonSequence, joints: Sequence[int]) -> NDArray[np.floating]:
+    return np.asarray(sequence.keypoints[:, list(joints)].mean(axis=1))
+
+
+def line(values: NDArray[np.float64], errors: NDArray[np.float64], bad: NDArray[np.bool_]) -> str:
+    from scipy.stats import spearmanr
+
+    if np.ptp(values) == 0:
+        return "the same for all clips | –"
+    rng = np.random.default_rng(0)
+    drawn = [rng.integers(0, len(values), len(values)) for _ in range(RESAMPLED)]
+    areas = [auc(values[rows], bad[rows]) for rows in drawn if 0 < bad[rows].sum() < len(rows)]
+    low, high = np.quantile(areas, [0.025, 0.975])
+    return f"{auc(values, bad):.3f} ({low:.3f}–{high:.3f}) | {spearmanr(values, errors).statistic:.3f}"
+
+
+def auc(values: NDArray[np.float64], bad: NDArray[np.bool_]) -> float:
+    from scipy.stats import rankdata
+
+    ranks, positive = rankdata(values), int(bad.sum())
+    return float((ranks[bad].sum() - positive * (positive + 1) / 2) / (positive * (len(values) - positive)))
+
+
+if __name__ == "__main__":
+    main()
