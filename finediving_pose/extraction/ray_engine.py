@@ -143,7 +143,7 @@ class RayEngine:
         count = int(min(fits)) if fits else 1
         if not count:
             raise EnvironmentUnfit(
-                f"the Ray cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs, and one worker "
+                f"the Ray cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs, and "
                 f"one worker takes {self._need.cpus:g} and {self._need.gpus:g}"
             )
         return count
