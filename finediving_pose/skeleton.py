@@ -6,6 +6,7 @@ Left and right are the athlete's own. Joint ids count from 0.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +108,7 @@ def flip_index() -> NDArray[np.intp]:
     return index
 
 
+@lru_cache(maxsize=1024)
 def joint_id(label: str) -> int | None:
     """Return the id a label names, or None where it names no joint of ours.
 

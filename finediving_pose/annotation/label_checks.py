@@ -4,6 +4,9 @@ Kinds of findings, in the order of this module:
 
 ==================  ===========================================================================================
 ``unreadable``      a file that gives no frame, or a key that cannot be used
+``other-image``     a file that lies or is named unlike the image it labels
+``unconfirmed``     a model's guess that nobody has confirmed
+``other-shape``     a shape that means nothing here
 ``double``          a joint, a box, a person or an image labelled twice
 ``missing-joint``   a joint that is not labelled
 ``missing-box``     no athlete box, or one that cannot be used
@@ -51,6 +54,9 @@ _CLEAR_SIDES = 0.25  # gain, in body heights, from which on wrong sides are an e
 _LIMBS_TOO_LONG = 1.3  # times what is allowed: an error
 
 _BY_MESSAGE = (
+    ("nobody has confirmed", "unconfirmed"),
+    ("ignored: ", "other-shape"),
+    ("no joint labelled", "missing-joint"),
     ("not labelled", "missing-joint"),
     ("lies outside", "outside-image"),
     ("labelled twice", "double"),
@@ -67,6 +73,9 @@ _BY_MESSAGE = (
 
 _OF_KIND = {
     "unreadable": (None, "save the label anew in LabelMe"),
+    "other-image": (None, "open the right image in LabelMe and label it there"),
+    "unconfirmed": (None, "look at every joint, then clear the flag"),
+    "other-shape": (None, "remove it, or give it the label that was meant"),
     "double": (None, "remove all but one"),
     "missing-joint": (None, "label the joint, as occluded where it is hidden"),
     "missing-box": (None, "draw the athlete's box"),
@@ -181,6 +190,8 @@ def _number(frame: LabelledFrame) -> int:
 def _of_problem(problem: Problem, image: str | None) -> Finding:
     joint = problem.where if problem.where in INDEX else None
     kind = next((kind for text, kind in _BY_MESSAGE if text in problem.message), "unreadable")
+    if problem.where == "imagePath" and kind == "unreadable":
+        kind = "other-image"
     if problem.where == "box" and kind in {"missing-joint", "unreadable"}:
         kind = "missing-box"
     found = re.search(r"found (.+?)[,;] expected|^(\(.+?\)) lies", problem.message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,29 +18,92 @@ EXAMPLES = {"error": 20, "warning": 3}
 
 
 def command(
+    labels: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[LABELS]...",
+            help="Label files or folders, of any format.",
+            show_default="all labels of the project here",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="The folder of the images.", show_default="the project's, or beside the labels"),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every line, not just a few of each kind.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, all of it.")] = False,
+    fix: Annotated[
+        Literal["swap-sides"] | None,
+        typer.Option("--fix", help="Write the exchange of sides that findings suggest, as revisions to be reviewed."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --fix: say what would be written.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings make the exit code 3 as well.")] = False,
     finediving: Annotated[
-        Path | None, typer.Option("--finediving", help="The folder of FineDiving's annotation files.")
+        Path | None, typer.Option("--finediving", help="Instead: the folder of FineDiving's annotation files.")
     ] = None,
     frames: Annotated[
-        Path | None, typer.Option("--frames", help="Also look whether all frames are in <match>/<dive>/<number>.jpg.")
+        Path | None,
+        typer.Option(
+            "--frames", help="With --finediving: are all frames in <match>/<dive>/<number>.jpg of this folder?"
+        ),
     ] = None,
     floors: Annotated[
-        bool, typer.Option("--floors", help="Also say what labels alone reach on the test dives.")
+        bool, typer.Option("--floors", help="With --finediving: what labels alone reach on the test dives.")
     ] = False,
-    every: Annotated[bool, typer.Option("--all", help="Every line, not just a few of each kind.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
-    """Say what is in annotations and what is odd in them.
+    """Say what is wrong or doubtful in labels, or in FineDiving's annotation files.
 
-    Oddities of the published files are warnings and the exit code is 0; it is 3 if something could not be read.
+    In a project, each annotator's labels are compared with their own neighbours in time, and the pictures with those
+    that were chosen. The exit code is 3 where something is wrong or cannot be read, 0 where all is well or doubtful.
+
+    Example: fdpose validate
+
+    Example: fdpose validate labels/anna --fix swap-sides --dry-run
 
     Example: fdpose validate --finediving annotations --floors
     """
-    if finediving is None:
-        raise console.UsageError("what is to be validated? --finediving DIR names FineDiving's annotation files")
+    if finediving is not None:
+        _refuse("LABELS", labels, "without --finediving")
+        _refuse("--images", images, "without --finediving")
+        _refuse("--fix", fix, "without --finediving")
+        _finediving(finediving, frames, floors, every, as_json)
+        return
+    _refuse("--frames", frames, "with --finediving (labels' images: --images)")
+    _refuse("--floors", floors, "with --finediving")
+    if fix is None:
+        _refuse("--dry-run", dry_run, "with --fix")
+    _labels(labels or [], images, fix is not None, dry_run, strict, every, as_json)
+
+
+def _refuse(option: str, value: object, where: str) -> None:
+    if value:
+        raise console.UsageError(f"{option} means something only {where}")
+
+
+def _labels(
+    sources: list[Path], images: Path | None, fix: bool, dry_run: bool, strict: bool, every: bool, as_json: bool
+) -> None:
+    from finediving_pose.cli._findings import print_fixes, print_report
+    from finediving_pose.workflows.label_validation import validate_labels
+    from finediving_pose.workflows.side_fixes import fix_sides
+
+    report = validate_labels(sources, images)
+    fixes = fix_sides(report, dry_run) if fix else []
+    if as_json:
+        answer = {**report.as_dict(), "fixes": [fixed.as_dict() for fixed in fixes], "dry_run": dry_run}
+        print(json.dumps(answer))  # in ASCII, as names of files may be no text
+    else:
+        print_report(report, every)
+        if fix:
+            print_fixes(fixes, dry_run)
+    if report.fails(strict):
+        raise typer.Exit(console.EXIT_INVALID_DATA)
+
+
+def _finediving(folder: Path, frames: Path | None, floors: bool, every: bool, as_json: bool) -> None:
     from finediving_pose.workflows.validation import validate_finediving
 
-    report = validate_finediving(finediving, frames, floors)
+    report = validate_finediving(folder, frames, floors)
     if as_json:
         print(json.dumps(report.as_dict(), ensure_ascii=False))
     else:

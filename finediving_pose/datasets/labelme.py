@@ -95,7 +95,7 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
     frames = [frame for file in files if (frame := _read_file(file, problems)) is not None]
     root = images if images is not None else _common_folder(frames, path if path.is_dir() else path.parent)
     located = [_relative_to(frame, root, searched=images is not None) for frame in frames]
-    return LabelSet(tuple(_once_each(located, problems)), tuple(problems), root)
+    return LabelSet(tuple(once_each(located, problems)), tuple(problems), root)
 
 
 def write(path: Path, labels: LabelSet) -> list[Problem]:
@@ -145,6 +145,17 @@ def to_labelme(frame: LabelledFrame, size: tuple[int, int], image_path: str) -> 
         "imageHeight": int(size[1]),
         "imageWidth": int(size[0]),
     }
+
+
+def once_each(frames: Sequence[LabelledFrame], problems: list[Problem]) -> list[LabelledFrame]:
+    """Leave out a second label of the same image, such as another annotator's."""
+    first: dict[str, LabelledFrame] = {}
+    for frame in frames:
+        earlier = first.setdefault(frame.image, frame)
+        if earlier is not frame:
+            findings = Findings(str(frame.source), problems)
+            findings.error("imagePath", f"{frame.image} is labelled in {earlier.source} as well; left out")
+    return list(first.values())
 
 
 def _shape(label: str, points: list[list[float]], kind: str, flags: dict[str, bool]) -> dict[str, Any]:
@@ -372,17 +383,6 @@ def _relative_to(frame: LabelledFrame, root: Path, searched: bool) -> LabelledFr
         found = next((tail for tail in tails if (base / tail).is_file()), tails[0])
         return replace(frame, image=found.as_posix())
     return replace(frame, image=path.name)
-
-
-def _once_each(frames: Sequence[LabelledFrame], problems: list[Problem]) -> list[LabelledFrame]:
-    """Leave out a second label of the same image, such as another annotator's."""
-    first: dict[str, LabelledFrame] = {}
-    for frame in frames:
-        earlier = first.setdefault(frame.image, frame)
-        if earlier is not frame:
-            findings = Findings(str(frame.source), problems)
-            findings.error("imagePath", f"{frame.image} is labelled in {earlier.source} as well; left out")
-    return list(first.values())
 
 
 def _file_name(frame: LabelledFrame) -> PurePosixPath:

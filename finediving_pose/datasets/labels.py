@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,9 +17,20 @@ from finediving_pose.datasets.formats import FORMATS, Format
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import JOINTS
 
-__all__ = ["FORMATS", "Format", "LabelSet", "Problem", "default_images", "detect_format", "read_labels"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "LabelSet",
+    "Problem",
+    "checked_against_images",
+    "default_images",
+    "detect_format",
+    "read_labels",
+]
 
 Size = tuple[int, int]
+
+_ONE_AT_A_TIME = threading.Lock()
 
 TURNED_BY_90_DEGREES = {5, 6, 7, 8}
 """Exif's orientations that swap width and height."""
@@ -49,12 +62,14 @@ class LabelSet:
         The first of these that exists; where none does, the first.
         """
         root = self.images if self.images is not None else Path()
+        first = root / frame.image
+        if first.is_file():  # nearly always, and thousands of paths take time to make
+            return first
         name = PurePosixPath(frame.image).name
-        candidates = [root / frame.image]
+        candidates = [root / name]
         if frame.match is not None and frame.dive is not None:
-            candidates.append(root / frame.match / frame.dive / name)
-        candidates.append(root / name)
-        return next((path for path in candidates if path.is_file()), candidates[0])
+            candidates.insert(0, root / frame.match / frame.dive / name)
+        return next((path for path in candidates if path.is_file()), first)
 
     def image_size(self, frame: LabelledFrame) -> Size | None:
         """Return (width, height) px as the label says, else as the image's header says; None where neither does."""
@@ -84,7 +99,32 @@ def read_labels(source: Path, format: str | None = None, images: Path | None = N
         raise UsageError(f"unknown format {format!r} (known: {', '.join(FORMATS)})")
     name = format or detect_format(source)
     labels = replace(FORMATS[name].read(source, images), format=name)
-    return _checked_against_images(labels, source, images is not None)
+    return checked_against_images(labels, source, images is not None)
+
+
+def checked_against_images(labels: LabelSet, source: Path, images_given: bool) -> LabelSet:
+    """Compare labels with their images, as :func:`read_labels` does with what it has read.
+
+    Args:
+        labels: What a format's reader returned.
+        source: What it was read from, for messages.
+        images_given: Whether somebody said where the images are, so that it is an error if none is there.
+    """
+    problems = list(labels.problems)
+    paths = [labels.image_path(frame) for frame in labels.frames]
+    images_there = any(path.is_file() for path in paths)
+    if paths and not images_there:
+        _report_no_images(Findings(str(source), problems), paths, images_given)
+    frames = []
+    for frame, path in zip(labels.frames, paths, strict=True):
+        size = header_size(path) if images_there else frame.size
+        if not images_there or _image_fits(frame, path, size, problems):
+            frames.append(_inside(frame, size, problems))
+    without_box = sum(frame.box is None for frame in frames)
+    if without_box and labels.format != "labelme":  # whose files are named one by one
+        note = f"{without_box} of {len(frames)} frames have no athlete box"
+        problems.append(Problem(str(source), "box", note, "warning"))
+    return replace(labels, frames=tuple(frames), problems=tuple(problems))
 
 
 def detect_format(source: Path) -> str:
@@ -126,18 +166,31 @@ def default_images(source: Path, images: Path | None) -> Path:
 
 
 def header_size(path: Path) -> Size | None:
-    """Return (width, height) px from an image's header; None where it is absent or no image.
+    """Return (width, height) px from an image's header, however large; None where it is absent or no image.
 
     A camera that was held upright says so in the header: viewers and OpenCV turn the image, and so does this.
     """
     from PIL import ExifTags, Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with _any_size(), Image.open(path) as image:
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED_BY_90_DEGREES
             return (image.height, image.width) if turned else (image.width, image.height)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError):
+    except (OSError, UnidentifiedImageError, ValueError):
         return None
+
+
+@contextmanager
+def _any_size() -> Iterator[None]:
+    """Let PIL open what it would not decode for its size: reading a header costs the same for any."""
+    from PIL import Image
+
+    with _ONE_AT_A_TIME:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _existing(source: Path) -> Path:
@@ -152,28 +205,10 @@ def _is_mpii_name(image: Any) -> bool:
     return len(name.stem) == 9 and name.stem.isdigit() and name.suffix == ".jpg"
 
 
-def _checked_against_images(labels: LabelSet, source: Path, images_given: bool) -> LabelSet:
-    problems = list(labels.problems)
-    paths = [labels.image_path(frame) for frame in labels.frames]
-    images_there = any(path.is_file() for path in paths)
-    if paths and not images_there:
-        _report_no_images(Findings(str(source), problems), paths, images_given)
-    frames = []
-    for frame, path in zip(labels.frames, paths, strict=True):
-        size = header_size(path) if images_there else frame.size
-        if not images_there or _image_fits(frame, path, size, problems):
-            frames.append(_inside(frame, size, problems))
-    without_box = sum(frame.box is None for frame in frames)
-    if without_box and labels.format != "labelme":  # whose files are named one by one
-        note = f"{without_box} of {len(frames)} frames have no athlete box"
-        problems.append(Problem(str(source), "box", note, "warning"))
-    return replace(labels, frames=tuple(frames), problems=tuple(problems))
-
-
 def _report_no_images(findings: Findings, paths: list[Path], images_given: bool) -> None:
     found = f"none of the {len(paths)} images is there (looked for {paths[0]} first)"
     if images_given:
-        findings.error("images", f"{found}; expected them below the folder of --images")
+        findings.error("images", f"{found}; expected them below the images' folder")
     else:
         findings.warning("images", f"{found}; labels were not checked against them, --images DIR names their folder")
 

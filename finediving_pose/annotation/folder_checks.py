@@ -1,0 +1,115 @@
+"""Checks of label files that belong together: one dive by one annotator, with its own neighbours in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from finediving_pose.annotation.label_checks import Finding, check
+from finediving_pose.datasets import labelme
+from finediving_pose.datasets.checks import Findings, Problem, item_name
+from finediving_pose.datasets.frame_manifest import ManifestFrame
+from finediving_pose.datasets.labels import LabelSet, checked_against_images
+from finediving_pose.records import LabelledFrame
+
+Stamp = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class FolderJob:
+    """Label files that are checked together; small enough to be sent to another process.
+
+    Attributes:
+        who: Whose they are: an annotator, ``revisions`` or ``final``.
+        folder: Where they lie.
+        files: All that are read, by the name that findings give them.
+        images: The folder of the pictures.
+        rows: The manifest's row of each file, by the same names; a file without one is said to have none. None where
+            there is no manifest.
+        pictures_there: Whether a picture that is missing is a fault; else they are all absent.
+        told: Of which files findings are told; the others are only their neighbours in time. Empty: of all.
+    """
+
+    who: str
+    folder: Path
+    files: Mapping[str, Path]
+    images: Path
+    rows: Mapping[str, ManifestFrame] | None = None
+    pictures_there: bool = True
+    told: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True)
+class FolderResult:
+    """What was found.
+
+    Attributes:
+        who: As of the job.
+        files: How many files findings are told of.
+        frames: How many of them could be used.
+        findings: `file` is the job's name of it.
+        stamps: Time and size of each file before it was read, by the same names.
+    """
+
+    who: str
+    files: int
+    frames: int
+    findings: tuple[Finding, ...]
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Return what changes when somebody saves a file: its time in ns and its size."""
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
+def check_folder(job: FolderJob) -> FolderResult:
+    """Read the files of a job and check them with each other."""
+    problems: list[Problem] = []
+    frames: list[LabelledFrame] = []
+    names: dict[str, str] = {str(job.folder): str(job.folder)}
+    stamps: dict[str, Stamp] = {}
+    for name, path in job.files.items():
+        names[str(path)] = name
+        if not path.is_file():
+            continue  # gone since the folder was listed
+        stamps[name] = stamp_of(path)
+        for frame in _read(name, path, job, problems):
+            names[item_name(path, frame.image)] = name
+            frames.append(frame)
+    if job.rows is None:  # else a file's place says which image it labels
+        frames = labelme.once_each(frames, problems)
+    labels = checked_against_images(LabelSet(tuple(frames), tuple(problems), job.images), job.folder, True)
+    if not job.pictures_there:
+        labels = replace(labels, problems=tuple(p for p in labels.problems if p.where != "images"))
+    chosen = {row.image: row.sha256 for row in (job.rows or {}).values()}
+    told = job.told or frozenset({*job.files, str(job.folder)})
+    findings = (replace(finding, file=names[finding.file]) for finding in check(labels, chosen))
+    usable = sum(names[str(frame.source)] in told for frame in labels.frames)
+    files = len(told & job.files.keys())
+    return FolderResult(job.who, files, usable, tuple(finding for finding in findings if finding.file in told), stamps)
+
+
+def _read(name: str, path: Path, job: FolderJob, problems: list[Problem]) -> Iterable[LabelledFrame]:
+    """Read a file; where there is a manifest, the file's place says which image it labels."""
+    read = labelme.read(path, job.images)
+    problems += read.problems
+    if job.rows is None:
+        return read.frames
+    row, findings = job.rows.get(name), Findings(str(path), problems)
+    if row is None:
+        findings.warning(
+            "imagePath", "no picture of frames/manifest.csv belongs here, so nobody will review this label"
+        )
+        return read.frames
+    return [_placed(frame, row, findings) for frame in read.frames]
+
+
+def _placed(frame: LabelledFrame, row: ManifestFrame, findings: Findings) -> LabelledFrame:
+    if PurePosixPath(frame.image).name != PurePosixPath(row.image).name:
+        message = f"found {PurePosixPath(frame.image).name}, expected {PurePosixPath(row.image).name}; the file's name"
+        findings.error("imagePath", f"{message} says which picture it labels")
+    size = frame.size or (row.width, row.height)
+    return replace(frame, image=row.image, match=row.match, dive=row.dive, frame=row.frame, size=size)

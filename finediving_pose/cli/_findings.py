@@ -1,0 +1,127 @@
+"""How ``fdpose validate`` prints what it found in labels."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from finediving_pose.workflows.label_validation import LabelReport, Told
+    from finediving_pose.workflows.side_fixes import Fix
+
+SHOWN = {"error": 20, "warning": 10}
+"""How many findings of each kind are shown without --all."""
+
+_WORST_FIRST = (
+    "unreadable",
+    "image-missing",
+    "image-size",
+    "image-changed",
+    "other-image",
+    "double",
+    "missing-box",
+    "missing-joint",
+    "outside-image",
+    "mirrored",
+    "swapped-sides",
+    "limb-length",
+    "jump",
+    "outside-box",
+    "loose-box",
+    "other-shape",
+    "unconfirmed",
+)
+
+
+def print_report(report: LabelReport, every: bool) -> None:
+    """Print the findings by kind, the worst first, and how many there are of each annotator."""
+    checked = ", ".join(f"{report.frames[who]} of {who}" for who in report.files)
+    frames, told = sum(report.frames.values()), report.open
+    for note in report.notes:
+        _say(f"note: {note}")
+    if not told:
+        _say(f"nothing found in {_many(frames, 'frame')} ({checked})")
+    else:
+        _say(f"{_many(frames, 'frame')} checked: {checked}")
+    counts = report.counts()
+    for kind in sorted(counts, key=lambda kind: (not _errors(counts[kind]), _WORST_FIRST.index(kind))):
+        _say(f"\n{kind}: " + ", ".join(f"{who} {_in_words(of)}" for who, of in counts[kind].items()))
+        _print_kind(sorted((t for t in told if t.finding.kind == kind), key=_badness), every)
+    replaced = len(report.told) - len(told)
+    if replaced:
+        _say(f"\nnot shown: {_many(replaced, 'finding')} in labels that a revision has replaced (--json has them)")
+    if told:
+        _say("\nin all: " + _in_words({s: sum(t.finding.severity == s for t in told) for s in SHOWN}))
+
+
+def print_fixes(fixes: Sequence[Fix], dry_run: bool) -> None:
+    """Print which revisions were written, and what was left for which reason."""
+    done, left = [fix for fix in fixes if not fix.left], [fix for fix in fixes if fix.left]
+    if not fixes:
+        _say("\nno finding suggests to exchange sides: nothing to fix")
+    if done:
+        verb = "would be written" if dry_run else "written; each waits for its review"
+        _say(f"\nsides exchanged in {_many(len(done), 'new revision')}, {verb}; no other file changed")
+        for fix in done:
+            _say(f"  {fix.label}{'' if dry_run else f' → {fix.revision}'}: {_names(fix)}")
+    if left:
+        _say(f"\nleft as they are: {_many(len(left), 'image')}")
+        for fix in left:
+            _say(f"  {fix.label}: {fix.left}")
+
+
+def _print_kind(told: Sequence[Told], every: bool) -> None:
+    for severity, most in SHOWN.items():
+        of_it = [entry.finding for entry in told if entry.finding.severity == severity]
+        shown = of_it if every else of_it[:most]
+        for finding in shown:
+            place = f"{finding.file}: {finding.joint}" if finding.joint else finding.file
+            advice = f" → {_advice(finding.suggestion)}" if finding.suggestion else ""
+            _say(f"  {severity}: {place}: {finding.message}{advice}")
+        if len(shown) < len(of_it):
+            _say(f"  … and {_many(len(of_it) - len(shown), f'more {severity}')} (--all shows them)")
+
+
+def _advice(suggestion: str) -> str:
+    if suggestion == "swap-sides":
+        return "exchange left and right (--fix swap-sides)"
+    return suggestion
+
+
+def _badness(told: Told) -> tuple[bool, float, str]:
+    finding = told.finding
+    value = finding.value if isinstance(finding.value, float) else 0.0
+    worse = value if finding.kind == "loose-box" else -value
+    return finding.severity != "error", worse, finding.file
+
+
+def _errors(of_kind: dict[str, dict[str, int]]) -> int:
+    return sum(counts["error"] for counts in of_kind.values())
+
+
+def _in_words(counts: dict[str, int]) -> str:
+    return " and ".join(_many(count, name) for name, count in counts.items() if count)
+
+
+def _many(count: int, name: str) -> str:
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
+
+
+def _names(fix: Fix) -> str:
+    from finediving_pose.skeleton import FLIP_PAIRS, JOINTS
+
+    if len(fix.pairs) == len(FLIP_PAIRS):
+        return "the whole body"
+    return ", ".join(f"{JOINTS[a].removeprefix('right_')}s" for a, _ in fix.pairs)
+
+
+def _say(text: str) -> None:
+    """Print a line whatever names stand in it: what is no printable character, or unknown to the terminal, as \\x…"""
+    lines = ("".join(_shown(text)) + "\n").encode(sys.stdout.encoding or "utf-8", "backslashreplace")
+    sys.stdout.write(lines.decode(sys.stdout.encoding or "utf-8"))
+
+
+def _shown(text: str) -> Iterable[str]:
+    for character in text:
+        yield character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
