@@ -1,26 +1,6 @@
 """What is wrong or doubtful in labels: what reading them found, geometry, sides, images; each with what to do.
 
-Kinds of findings, in the order of this module:
-
-==================  ===========================================================================================
-``unreadable``      a file that gives no frame, or a key that cannot be used
-``other-image``     a file that lies or is named unlike the image it labels
-``unconfirmed``     a model's guess that nobody has confirmed
-``other-shape``     a shape that means nothing here
-``double``          a joint, a box, a person or an image labelled twice
-``missing-joint``   a joint that is not labelled
-``missing-box``     no athlete box, or one that cannot be used
-``outside-image``   a joint or box beyond the image's edges
-``image-missing``   no such image, or none that can be read
-``image-size``      the image has another size than the label says
-``image-changed``   the image has another SHA-256 than when it was chosen
-``outside-box``     a joint beside the athlete's box
-``loose-box``       a box much larger than what the joints span
-``limb-length``     a limb longer than this person's, or anybody's
-``jump``            a joint far from where the neighbouring frames put it
-``swapped-sides``   some pairs of joints whose left and right contradict the neighbours or the body
-``mirrored``        the same of the whole body
-==================  ===========================================================================================
+The kinds of findings and what they mean are :data:`KINDS`.
 """
 
 from __future__ import annotations
@@ -41,6 +21,27 @@ from finediving_pose.records import FloatArray, LabelledFrame
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX, JOINTS, LIMBS
 
 Pairs = tuple[tuple[int, int], ...]
+
+KINDS = {
+    "unreadable": "a file, or a key of it, that cannot be used",
+    "image-missing": "no such image, or none that can be read",
+    "image-size": "the image has another size than the label says",
+    "image-changed": "the image is not the one that was chosen",
+    "other-image": "a label that lies or is named unlike the image it is of",
+    "double": "a joint, a box, a person or an image labelled twice",
+    "missing-box": "no athlete's box, or one that cannot be used",
+    "missing-joint": "a joint that is not labelled",
+    "outside-image": "a joint or a box beyond the image's edges",
+    "mirrored": "left and right of the whole body exchanged",
+    "swapped-sides": "left and right of some pairs of joints exchanged",
+    "limb-length": "a limb longer than this athlete's, or anybody's",
+    "jump": "a joint far from where the frames before and after put it",
+    "outside-box": "a joint beside the athlete's box",
+    "loose-box": "a box much larger than what the joints span",
+    "other-shape": "a shape that means nothing here",
+    "unconfirmed": "a model's guess that nobody has confirmed",
+}
+"""Every kind of finding and what it means, the most serious first."""
 
 SWAP_SIDES = "swap-sides"
 """The suggestion that :func:`swap_sides` carries out."""
@@ -95,7 +96,7 @@ class Finding:
         file: The label file, and which item of it where it holds several.
         image: The image as the label names it; None where the file gave no frame.
         joint: The joint's name, None where the whole frame or file is meant.
-        kind: One of this module's table.
+        kind: One of :data:`KINDS`.
         severity: ``error`` for what cannot be right, ``warning`` for what may be.
         value: What was found; a length in the unit that `expected` names.
         expected: What would be right.
@@ -151,6 +152,13 @@ def swap_sides(frame: LabelledFrame, pairs: Iterable[tuple[int, int]] | None = N
     for a, b in FLIP_PAIRS if pairs is None else pairs:
         keypoints[[a, b]], visibility[[a, b]] = keypoints[[b, a]], visibility[[b, a]]
     return replace(frame, keypoints=keypoints, visibility=visibility)
+
+
+def sides_in_words(pairs: Pairs) -> str:
+    """Return what is exchanged with these pairs of joints, as one says it."""
+    parts = {FLIP_PAIRS: "the whole body", FLIP_PAIRS[:3]: "the legs", FLIP_PAIRS[3:]: "the arms"}
+    names = [JOINTS[a].removeprefix("right_") + "s" for a, _ in pairs]
+    return parts.get(tuple(pairs)) or "the " + " and ".join(names)
 
 
 def dives(frames: Sequence[LabelledFrame]) -> list[list[LabelledFrame]]:
@@ -285,18 +293,19 @@ def _side_findings(frames: Sequence[LabelledFrame], faults: Iterable[label_sides
     for fault in faults:
         whole = len(fault.pairs) == len(FLIP_PAIRS)
         pairs = tuple(FLIP_PAIRS[pair] for pair in fault.pairs)
-        names = "the whole body" if whole else " and ".join(JOINTS[a].removeprefix("right_") + "s" for a, _ in pairs)
-        beside = len(fault.frames) - 1
-        where = f"here and in {beside} frames beside this one" if beside else "here"
         severity: Severity = "error" if fault.gain > _CLEAR_SIDES else "warning"
         message = (
-            f"left and right of {names} contradict the neighbouring frames or the body {where}; exchanged, "
-            f"the dive fits together better by {fault.gain:.2f} body heights, expected no gain"
+            f"left and right of {sides_in_words(pairs)} look exchanged{_in_how_many(len(fault.frames))}; the other way "
+            f"round they fit the neighbouring frames and the body better by {fault.gain:.2f} body heights, expected 0"
         )
         joint = pairs[0][0] if len(pairs) == 1 else None
         for at in fault.frames:
             kind = "mirrored" if whole else "swapped-sides"
-            yield _finding(frames[at], joint, kind, severity, message, fault.gain, "no gain", SWAP_SIDES, pairs)
+            yield _finding(frames[at], joint, kind, severity, message, fault.gain, "0 body heights", SWAP_SIDES, pairs)
+
+
+def _in_how_many(frames: int) -> str:
+    return f" in this frame and {frames - 1} beside it" if frames > 1 else ""
 
 
 def _limb_findings(frames: Sequence[LabelledFrame], lengths: FloatArray, doubt: FloatArray) -> Iterator[Finding]:

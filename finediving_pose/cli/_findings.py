@@ -13,30 +13,12 @@ if TYPE_CHECKING:
 SHOWN = {"error": 20, "warning": 10}
 """How many findings of each kind are shown without --all."""
 
-_WORST_FIRST = (
-    "unreadable",
-    "image-missing",
-    "image-size",
-    "image-changed",
-    "other-image",
-    "double",
-    "missing-box",
-    "missing-joint",
-    "outside-image",
-    "mirrored",
-    "swapped-sides",
-    "limb-length",
-    "jump",
-    "outside-box",
-    "loose-box",
-    "other-shape",
-    "unconfirmed",
-)
-
 
 def print_report(report: LabelReport, every: bool) -> None:
     """Print the findings by kind, the worst first, and how many there are of each annotator."""
     checked = ", ".join(f"{report.frames[who]} of {who}" for who in report.files)
+    from finediving_pose.annotation.label_checks import KINDS
+
     frames, told = sum(report.frames.values()), report.open
     for note in report.notes:
         _say(f"note: {note}")
@@ -45,8 +27,8 @@ def print_report(report: LabelReport, every: bool) -> None:
     else:
         _say(f"{_many(frames, 'frame')} checked: {checked}")
     counts = report.counts()
-    for kind in sorted(counts, key=lambda kind: (not _errors(counts[kind]), _WORST_FIRST.index(kind))):
-        _say(f"\n{kind}: " + ", ".join(f"{who} {_in_words(of)}" for who, of in counts[kind].items()))
+    for kind in sorted(counts, key=lambda kind: (not _errors(counts[kind]), list(KINDS).index(kind))):
+        _say(f"\n{kind}, {KINDS[kind]}: " + ", ".join(f"{who} {_in_words(of)}" for who, of in counts[kind].items()))
         _print_kind(sorted((t for t in told if t.finding.kind == kind), key=_badness), every)
     replaced = len(report.told) - len(told)
     if replaced:
@@ -57,6 +39,8 @@ def print_report(report: LabelReport, every: bool) -> None:
 
 def print_fixes(fixes: Sequence[Fix], dry_run: bool) -> None:
     """Print which revisions were written, and what was left for which reason."""
+    from finediving_pose.annotation.label_checks import sides_in_words
+
     done, left = [fix for fix in fixes if not fix.left], [fix for fix in fixes if fix.left]
     if not fixes:
         _say("\nno finding suggests to exchange sides: nothing to fix")
@@ -64,7 +48,7 @@ def print_fixes(fixes: Sequence[Fix], dry_run: bool) -> None:
         verb = "would be written" if dry_run else "written; each waits for its review"
         _say(f"\nsides exchanged in {_many(len(done), 'new revision')}, {verb}; no other file changed")
         for fix in done:
-            _say(f"  {fix.label}{'' if dry_run else f' → {fix.revision}'}: {_names(fix)}")
+            _say(f"  {fix.label}{'' if dry_run else f' → {fix.revision}'}: {sides_in_words(fix.pairs)}")
     if left:
         _say(f"\nleft as they are: {_many(len(left), 'image')}")
         for fix in left:
@@ -106,14 +90,6 @@ def _in_words(counts: dict[str, int]) -> str:
 
 def _many(count: int, name: str) -> str:
     return f"{count} {name}" if count == 1 else f"{count} {name}s"
-
-
-def _names(fix: Fix) -> str:
-    from finediving_pose.skeleton import FLIP_PAIRS, JOINTS
-
-    if len(fix.pairs) == len(FLIP_PAIRS):
-        return "the whole body"
-    return ", ".join(f"{JOINTS[a].removeprefix('right_')}s" for a, _ in fix.pairs)
 
 
 def _say(text: str) -> None:

@@ -127,7 +127,7 @@ def test_a_run_of_mirrored_skeletons_is_found_whole():
     frames[20:27] = [swap_sides(frame) for frame in frames[20:27]]
     found = findings_in(frames)
     assert [(finding.kind, finding.image) for finding in found] == [("mirrored", f.image) for f in frames[20:27]]
-    assert "6 frames beside this one" in found[0].message
+    assert "in this frame and 6 beside it" in found[0].message
 
 
 def test_sides_that_coincide_say_nothing():

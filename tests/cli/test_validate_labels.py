@@ -67,9 +67,11 @@ def test_a_mirrored_skeleton_and_a_missing_joint(tmp_path, images, capfd):
     code, out = validated(capfd)
     assert code == 3
     assert f"25 frames checked: {FRAMES} of anna, 1 of ben\n" in out
-    assert "\nmirrored: anna 1 error\n  error: labels/anna/Meet__1/00011.json: left and right of the whole body" in out
+    assert "\nmirrored, left and right of the whole body exchanged: anna 1 error\n" in out
+    assert "\n  error: labels/anna/Meet__1/00011.json: left and right of the whole body look exchanged;" in out
     assert "→ exchange left and right (--fix swap-sides)\n" in out
-    assert "\nmissing-joint: ben 1 error\n  error: labels/ben/Meet__1/00003.json: left_knee: not labelled" in out
+    assert "\nmissing-joint, a joint that is not labelled: ben 1 error\n" in out
+    assert "\n  error: labels/ben/Meet__1/00003.json: left_knee: not labelled" in out
     assert out.index("missing-joint") < out.index("mirrored")
     assert out.endswith("\nin all: 2 errors\n")
 
@@ -91,7 +93,7 @@ def test_json_has_everything(tmp_path, images, capfd):
 def test_warnings_alone_are_no_failure_unless_strict(tmp_path, images, capfd):
     annotate(tmp_path, "anna", images[2], label_of(images[2], unconfirmed=True))
     code, out = validated(capfd)
-    assert (code, "unconfirmed: anna 1 warning" in out) == (0, True)
+    assert (code, "confirmed: anna 1 warning" in out) == (0, True)
     assert run(["validate", "--strict"]) == 3
 
 
@@ -149,7 +151,7 @@ def test_a_damaged_manifest_is_an_error_and_labels_are_checked_all_the_same(tmp_
     code, out = validated(capfd)
     assert code == 3
     assert "  error: frames/manifest.csv: lacks the columns match, dive" in out
-    assert "mirrored: anna 1 error" in out
+    assert "exchanged: anna 1 error" in out
 
 
 def test_a_label_of_another_picture_and_one_of_none(tmp_path, images, capfd):
@@ -310,4 +312,4 @@ def test_final_labels_are_checked_too(tmp_path, images, capfd):
     annotate(tmp_path, "final", images[0], made_divers.without(label_of(images[0]), 9))
     code, out = validated(capfd)
     assert code == 3
-    assert "missing-joint: final 1 error\n" in out
+    assert "labelled: final 1 error\n" in out

@@ -30,11 +30,12 @@ def tool() -> ModuleType:
 def test_faults_are_put_in_at_the_rate_and_counted(tool):
     good = make_dive(frames=60, twist=0)
     (missing,) = [kind for kind in tool.KINDS if kind.name == "missing joint"]
-    counts = tool.measure(good, missing, 0.3, np.random.default_rng(0))
+    (counts,) = of_dives = tool.measure(good, missing, 0.3, np.random.default_rng(0))
     assert counts.frames == 60
     assert 8 < counts.put < 30
     assert (counts.found, counts.false) == (counts.put, 0)
-    assert counts.row().startswith(f"{counts.put} | 1.00 | 1.00 | 1.00 | 1.00 | 1.00 | 0 of")
+    row = tool.row(of_dives, np.random.default_rng(0))
+    assert row.startswith(f"{counts.put} | 1.00 (1.00–1.00) | 1.00 | 1.00 (1.00–1.00) | 1.00 | 1.00 | 0 of")
 
 
 def test_what_is_told_of_another_joint_does_not_count(tool):
@@ -49,13 +50,13 @@ def test_what_is_told_of_another_joint_does_not_count(tool):
 
 
 def test_without_faults_put_in_there_are_no_shares(tool):
-    counts = tool.measure(make_dive(), tool.KINDS[0], 0.0, np.random.default_rng(0))
-    assert counts.row() == "0 | – | – | – | – | – | 0 of 40"
+    of_dives = tool.measure(make_dive(), tool.KINDS[0], 0.0, np.random.default_rng(0))
+    assert tool.row(of_dives, np.random.default_rng(0)) == "0 | – | – | – | – | – | 0 of 40"
 
 
 def test_a_run_is_mirrored_as_one(tool):
     (five,) = [kind for kind in tool.KINDS if kind.frames_a_time == 5]
-    counts = tool.measure(make_dive(frames=30), five, 0.5, np.random.default_rng(0))
+    (counts,) = tool.measure(make_dive(frames=30), five, 0.5, np.random.default_rng(0))
     assert 5 <= counts.put < 30
 
 
@@ -63,7 +64,15 @@ def test_a_run_is_mirrored_as_one(tool):
 def test_a_dive_is_mirrored_whole_or_not_at_all(tool, monkeypatch, share, put):
     (whole,) = [kind for kind in tool.KINDS if kind.frames_a_time == 0]
     monkeypatch.setattr(tool, "WHOLE_DIVES", share)
-    assert tool.measure(make_dive(frames=30), whole, 0.05, np.random.default_rng(0)).put == put
+    (counts,) = tool.measure(make_dive(frames=30), whole, 0.05, np.random.default_rng(0))
+    assert counts.put == put
+
+
+def test_the_interval_is_over_dives(tool):
+    found, missed = tool.Counts(put=5, found=5, frames=9), tool.Counts(put=5, frames=9)
+    alike = tool.row([tool.Counts(put=4, found=2, frames=9)] * 6, np.random.default_rng(0))
+    assert alike.startswith("24 | 0.50 (0.50–0.50) |")
+    assert tool.row([found, missed], np.random.default_rng(0)).startswith("10 | 0.50 (0.00–1.00) |")
 
 
 def test_the_table_has_a_row_a_fault(tool, tmp_path, monkeypatch, capsys):
