@@ -21,20 +21,20 @@ def print_report(report: LabelReport, every: bool) -> None:
 
     frames, told = sum(report.frames.values()), report.open
     for note in report.notes:
-        _say(f"note: {note}")
+        say(f"note: {note}")
     if not told:
-        _say(f"nothing found in {_many(frames, 'frame')} ({checked})")
+        say(f"nothing found in {_many(frames, 'frame')} ({checked})")
     else:
-        _say(f"{_many(frames, 'frame')} checked: {checked}")
+        say(f"{_many(frames, 'frame')} checked: {checked}")
     counts = report.counts()
     for kind in sorted(counts, key=lambda kind: (not _errors(counts[kind]), list(KINDS).index(kind))):
-        _say(f"\n{kind}, {KINDS[kind]}: " + ", ".join(f"{who} {_in_words(of)}" for who, of in counts[kind].items()))
+        say(f"\n{kind}, {KINDS[kind]}: " + ", ".join(f"{who} {_in_words(of)}" for who, of in counts[kind].items()))
         _print_kind(sorted((t for t in told if t.finding.kind == kind), key=_badness), every)
     replaced = len(report.told) - len(told)
     if replaced:
-        _say(f"\nnot shown: {_many(replaced, 'finding')} in labels that a revision has replaced (--json has them)")
+        say(f"\nnot shown: {_many(replaced, 'finding')} in labels that a revision has replaced (--json has them)")
     if told:
-        _say("\nin all: " + _in_words({s: sum(t.finding.severity == s for t in told) for s in SHOWN}))
+        say("\nin all: " + _in_words({s: sum(t.finding.severity == s for t in told) for s in SHOWN}))
 
 
 def print_fixes(fixes: Sequence[Fix], dry_run: bool) -> None:
@@ -43,16 +43,16 @@ def print_fixes(fixes: Sequence[Fix], dry_run: bool) -> None:
 
     done, left = [fix for fix in fixes if not fix.left], [fix for fix in fixes if fix.left]
     if not fixes:
-        _say("\nno finding suggests to exchange sides: nothing to fix")
+        say("\nno finding suggests to exchange sides: nothing to fix")
     if done:
         verb = "would be written" if dry_run else "written; each waits for its review"
-        _say(f"\nsides exchanged in {_many(len(done), 'new revision')}, {verb}; no other file changed")
+        say(f"\nsides exchanged in {_many(len(done), 'new revision')}, {verb}; no other file changed")
         for fix in done:
-            _say(f"  {fix.label}{'' if dry_run else f' → {fix.revision}'}: {sides_in_words(fix.pairs)}")
+            say(f"  {fix.label}{'' if dry_run else f' → {fix.revision}'}: {sides_in_words(fix.pairs)}")
     if left:
-        _say(f"\nleft as they are: {_many(len(left), 'image')}")
+        say(f"\nleft as they are: {_many(len(left), 'image')}")
         for fix in left:
-            _say(f"  {fix.label}: {fix.left}")
+            say(f"  {fix.label}: {fix.left}")
 
 
 def _print_kind(told: Sequence[Told], every: bool) -> None:
@@ -62,9 +62,9 @@ def _print_kind(told: Sequence[Told], every: bool) -> None:
         for finding in shown:
             place = f"{finding.file}: {finding.joint}" if finding.joint else finding.file
             advice = f" → {_advice(finding.suggestion)}" if finding.suggestion else ""
-            _say(f"  {severity}: {place}: {finding.message}{advice}")
+            say(f"  {severity}: {place}: {finding.message}{advice}")
         if len(shown) < len(of_it):
-            _say(f"  … and {_many(len(of_it) - len(shown), f'more {severity}')} (--all shows them)")
+            say(f"  … and {_many(len(of_it) - len(shown), f'more {severity}')} (--all shows them)")
 
 
 def _advice(suggestion: str) -> str:
@@ -92,7 +92,7 @@ def _many(count: int, name: str) -> str:
     return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     """Print a line whatever names stand in it: what is no printable character, or unknown to the terminal, as \\x…"""
     lines = ("".join(_shown(text)) + "\n").encode(sys.stdout.encoding or "utf-8", "backslashreplace")
     sys.stdout.write(lines.decode(sys.stdout.encoding or "utf-8"))
