@@ -1,0 +1,278 @@
+"""The review page's server: a :class:`ReviewDesk` behind HTTP on this computer alone."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+
+from finediving_pose import console
+from finediving_pose.annotation.review_guard import PICTURE_PATH, Guard, cookie_name
+from finediving_pose.annotation.review_pictures import MAX_SIDE, STRIP_SIDE, read_picture
+from finediving_pose.annotation.review_state import TO_REVIEW, Conflict, ReviewDesk, State
+from finediving_pose.annotation.review_views import (
+    CheckRequest,
+    DecisionRequest,
+    DraftRequest,
+    PresenceRequest,
+    check_view,
+    dive_view,
+    item_view,
+    labelled_frame,
+    queue_view,
+    skeleton_view,
+)
+from finediving_pose.config import nearest
+from finediving_pose.console import DataError, FdposeError, UsageError
+
+HOST = "127.0.0.1"
+
+_AWAY_SECONDS = 20.0  # after which a tab that does not say what it shows is taken for closed
+_STATES_SECONDS = 2.0  # how old the queue may be
+_MEDIA_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+@dataclass(frozen=True)
+class ReviewSetup:
+    """What a review page is made of.
+
+    Attributes:
+        desk: The review.
+        reviewers: Who may review; the page asks who it is where there are several.
+        assigned: The images that a reviewer is to look at first.
+        title: The project's name.
+        project: Tells projects apart in a browser's storage.
+        token: See :func:`review_guard.new_token`.
+    """
+
+    desk: ReviewDesk
+    reviewers: Sequence[str]
+    assigned: Callable[[str], Collection[str]]
+    title: str
+    project: str
+    token: str
+
+
+def make_app(setup: ReviewSetup) -> Any:
+    """Return the ASGI application of a review."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    _add_page(app, setup)
+    _add_reading(app, setup, _Board(setup.desk), _Presence())
+    _add_writing(app, setup)
+    _add_errors(app)
+    return Guard(app, setup.token)
+
+
+def listen(port: int) -> socket.socket:
+    """Return a socket that listens on this computer alone; port 0: any that is free.
+
+    Raises:
+        UsageError: If the port is taken or not to be had.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, *_ALONE)
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"port {port} of {HOST} is not free ({error.strerror or error}): another `fdpose review` runs, or another "
+            "program; --port N takes another one, --port 0 any"
+        ) from None
+    return listener
+
+
+# Windows lets a second program take a port unless it is said to be ours alone; elsewhere the port of a server that
+# has just ended may be taken again at once.
+_ALONE = (getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR), 1)
+
+
+def serve(app: Any, listener: socket.socket) -> None:
+    """Answer until Ctrl+C, which is raised again when everything that was under way is done."""
+    import uvicorn
+
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+class _Board:
+    """The states of all images, looked at anew when they are older than a moment."""
+
+    def __init__(self, desk: ReviewDesk) -> None:
+        self._desk, self._lock = desk, threading.Lock()
+        self._states: dict[str, State] = {}
+        self._version, self._until = 0, 0.0
+
+    def states(self) -> tuple[dict[str, State], int]:
+        """Return the states and a number that changes with them."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                states = self._desk.states()
+                if states != self._states:
+                    self._states, self._version = states, self._version + 1
+                self._until = time.monotonic() + _STATES_SECONDS
+            return self._states, self._version
+
+
+@dataclass
+class _Presence:
+    """Who looks at what, as their tabs say it every few seconds."""
+
+    tabs: dict[str, tuple[str, str | None, float]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def others(self, report: PresenceRequest) -> list[dict[str, str]]:
+        """Note one tab and return what other reviewers look at."""
+        with self.lock:
+            now = time.monotonic()
+            self.tabs[report.client] = (report.reviewer, report.image, now)
+            self.tabs = {tab: seen for tab, seen in self.tabs.items() if now - seen[2] < _AWAY_SECONDS}
+            found = {(who, image) for who, image, _ in self.tabs.values() if image and who != report.reviewer}
+        return [{"who": who, "image": image} for who, image in sorted(found)]
+
+
+def _add_page(app: FastAPI, setup: ReviewSetup) -> None:
+    web = resources.files("finediving_pose.annotation") / "web"
+    files = {entry.name: entry.read_bytes() for entry in web.iterdir() if entry.is_file()}
+
+    def served(name: str) -> Response:
+        media_type = _MEDIA_TYPES[name[name.rindex(".") :]]
+        return Response(files[name], media_type=media_type, headers={"cache-control": "no-cache"})
+
+    @app.get("/")
+    def page() -> Response:
+        response = served("index.html")
+        response.set_cookie(cookie_name(setup.token), setup.token, httponly=True, samesite="strict", path=PICTURE_PATH)
+        return response
+
+    @app.get("/web/{name}")
+    def program(name: str) -> Response:
+        return served(name) if name in files else Response("no such file", 404)
+
+
+def _add_reading(app: FastAPI, setup: ReviewSetup, board: _Board, presence: _Presence) -> None:
+    desk = setup.desk
+
+    @app.get("/api/session")
+    def session() -> dict[str, Any]:
+        return {
+            "title": setup.title,
+            "project": setup.project,
+            "reviewers": list(setup.reviewers),
+            "to_review": list(TO_REVIEW),
+            "allow_own": desk.allow_own,
+            **skeleton_view(),
+        }
+
+    @app.get("/api/queue")
+    def queue(reviewer: str) -> dict[str, Any]:
+        states, version = board.states()
+        return {"version": version, "rows": queue_view(desk, states, setup.assigned(_known(setup, reviewer)))}
+
+    @app.get("/api/item")
+    def item(image: str, reviewer: str) -> dict[str, Any]:
+        row = desk.frame(image)
+        return item_view(desk.item(image), desk.store.read_draft(_known(setup, reviewer), row.label_name))
+
+    @app.get("/api/dive")
+    def dive(image: str) -> dict[str, Any]:
+        return dive_view(desk, image)
+
+    @app.post("/api/check")
+    def check(request: CheckRequest) -> dict[str, Any]:
+        return {"findings": check_view(desk, request.image, request.label)}
+
+    @app.get(PICTURE_PATH)
+    def picture(request: Request, image: str, sha256: str = "", strip: bool = False) -> Response:
+        path = desk.store.frames / desk.frame(image).image
+        found = read_picture(path, STRIP_SIDE if strip else MAX_SIDE)
+        tag = f'"{found.sha256}{"-strip" if strip else ""}"'
+        lasting = "private, max-age=31536000, immutable" if found.sha256 == sha256 else "no-cache"
+        headers = {"etag": tag, "cache-control": lasting}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(found.content, media_type=found.media_type, headers=headers)
+
+    @app.post("/api/presence")
+    def present(request: PresenceRequest) -> dict[str, Any]:
+        _known(setup, request.reviewer)
+        here = None
+        if request.image is not None:
+            state = desk.state(request.image)
+            here = {"seen": state.files, "decisions": desk.decided(request.image)}
+        return {"others": presence.others(request), "version": board.states()[1], "here": here}
+
+
+def _add_writing(app: FastAPI, setup: ReviewSetup) -> None:
+    desk = setup.desk
+
+    @app.post("/api/draft")
+    def draft(request: DraftRequest) -> dict[str, Any]:
+        reviewer, row = _known(setup, request.reviewer), desk.frame(request.image)
+        if request.draft is None:
+            desk.store.drop_draft(reviewer, row.label_name)
+        else:
+            desk.store.write_draft(reviewer, row.label_name, request.draft.model_dump(mode="json"))
+        return {"kept": request.draft is not None}
+
+    @app.post("/api/decision")
+    def decide(request: DecisionRequest) -> dict[str, Any]:
+        reviewer = _known(setup, request.reviewer)
+        known: dict[str, Any] = {"seen": request.seen, "decisions": request.decisions}
+        about = (reviewer, request.image)
+        if request.action == "return":
+            desk.give_back(*about, request.comment, request.label, **known)
+        elif request.action == "accept":
+            if request.label is None:
+                raise UsageError("which label is accepted?")
+            desk.accept(*about, request.label, request.comment, confirm=request.confirm, **known)
+        else:
+            if request.corrected is None:
+                raise UsageError("a correction without a label")
+            frame = labelled_frame(request.corrected, desk.frame(request.image))
+            _refuse_unconfirmed(desk, request)
+            desk.correct(*about, frame, request.comment, based_on=request.label, **known)
+        return {"state": desk.state(request.image).kind}
+
+
+def _refuse_unconfirmed(desk: ReviewDesk, request: DecisionRequest) -> None:
+    """A correction of a few joints says nothing of the others that a model guessed."""
+    base = next((label for label in desk.item(request.image).labels if label.name == request.label), None)
+    if base is not None and base.frame is not None and base.frame.unconfirmed and not request.confirm:
+        raise UsageError(f"{base.name} is a model's guess marked `unconfirmed`; look at every joint, then confirm it")
+
+
+def _known(setup: ReviewSetup, reviewer: str) -> str:
+    if reviewer not in setup.reviewers:
+        raise UsageError(f"{reviewer!r} is no reviewer here{nearest(reviewer, setup.reviewers)}")
+    return reviewer
+
+
+def _add_errors(app: FastAPI) -> None:
+    def answer(status: int, message: str) -> JSONResponse:
+        return JSONResponse({"message": message}, status)
+
+    @app.exception_handler(FdposeError)
+    def refused(request: Request, error: Exception) -> JSONResponse:
+        status = 409 if isinstance(error, Conflict) else 422 if isinstance(error, DataError) else 400
+        return answer(status, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        return answer(400, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+
+    @app.exception_handler(OSError)
+    def unwritable(request: Request, error: Exception) -> JSONResponse:
+        console.log.error("%s", error)
+        return answer(500, f"the project's folder cannot be read or written: {error}")

@@ -1,0 +1,114 @@
+// Unsaved work: kept in the browser at once, sent to the project's folder a moment later, and again until it is there.
+
+import { call } from "./session.js";
+
+const PAUSE = 250, AGAIN = 2000; // ms
+
+export class Drafts {
+  // on({pending, lost, message}): how it stands
+  constructor(project, reviewer, on) {
+    this.prefix = `fdpose-draft/${project}/${reviewer}/`;
+    this.reviewer = reviewer;
+    this.on = on;
+    this.pending = new Map(); // image → draft that is not on disk yet
+    this.sending = null;
+    this.timer = null;
+    window.addEventListener("pagehide", () => this.#leave());
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "hidden") this.#leave();
+    });
+  }
+
+  keep(image, draft) {
+    this.#local(image, draft);
+    this.pending.set(image, draft);
+    this.#tell();
+    this.#later(PAUSE);
+  }
+
+  // The newer of what the server and this browser have.
+  newest(image, fromServer) {
+    const kept = this.pending.get(image) ?? this.#read(image);
+    if (!kept) return fromServer;
+    return fromServer && fromServer.when >= kept.when ? fromServer : kept;
+  }
+
+  // Images with work that never reached the server.
+  left() {
+    return Object.keys(localStorage).filter((key) => key.startsWith(this.prefix)).map((key) => key.slice(this.prefix.length));
+  }
+
+  // Wait for what is on its way, so that it does not arrive after a decision.
+  async settle(image) {
+    this.pending.delete(image);
+    await this.sending;
+    this.pending.delete(image);
+  }
+
+  decided(image) {
+    this.pending.delete(image);
+    localStorage.removeItem(this.prefix + image);
+    this.#tell();
+  }
+
+  async discard(image) {
+    await this.settle(image);
+    this.decided(image);
+    await call("/api/draft", { reviewer: this.reviewer, image, draft: null });
+  }
+
+  #later(pause) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.#send(), pause);
+  }
+
+  async #send() {
+    if (this.sending) return;
+    this.sending = this.#sendAll().catch((error) => error);
+    const error = await this.sending;
+    this.sending = null;
+    this.#tell(error);
+    if (this.pending.size) this.#later(error ? AGAIN : PAUSE);
+  }
+
+  async #sendAll() {
+    for (const [image, draft] of [...this.pending]) {
+      try {
+        await call("/api/draft", { reviewer: this.reviewer, image, draft });
+      } catch (error) {
+        if (error.status !== 400) throw error;
+        console.error(error); // never to be accepted; the browser keeps it
+      }
+      if (this.pending.get(image) === draft) {
+        this.pending.delete(image);
+        localStorage.removeItem(this.prefix + image);
+      }
+    }
+  }
+
+  #leave() {
+    for (const [image, draft] of this.pending) {
+      call("/api/draft", { reviewer: this.reviewer, image, draft }, { keepalive: true }).catch(() => {});
+    }
+  }
+
+  #local(image, draft) {
+    try {
+      localStorage.setItem(this.prefix + image, JSON.stringify(draft));
+    } catch (error) {
+      console.error(error); // no room in the browser: the server has it in a moment
+    }
+  }
+
+  #read(image) {
+    try {
+      return JSON.parse(localStorage.getItem(this.prefix + image));
+    } catch {
+      return null;
+    }
+  }
+
+  #tell(error = null) {
+    this.on({ pending: this.pending.size, error: error ?? null });
+  }
+}
