@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,8 @@ class Findings:
 
 def item_name(source: Path, image: str) -> str:
     """Name one item of a file that holds many; a label file of its own is named alone."""
-    return str(source) if source.stem == Path(image).stem else f"{source} ({image})"
+    stem = os.path.splitext(os.path.basename(image))[0]
+    return str(source) if source.stem == stem else f"{source} ({image})"
 
 
 def load_json(path: Path, limit: int = LIST_LIMIT) -> Any:

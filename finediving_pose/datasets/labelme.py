@@ -24,7 +24,7 @@ from finediving_pose.datasets.checks import (
     image_size,
     item_name,
     load_json,
-    numbers,
+    number,
     safe_name,
 )
 from finediving_pose.datasets.labels import LabelSet
@@ -234,20 +234,28 @@ def _check_version(version: Any, findings: Findings) -> None:
 
 def _parsed(shape: Mapping[str, Any], findings: Findings) -> _Shape:
     label, points = str(shape.get("label")), shape.get("points")
-    pairs = [numbers(point, 2) for point in points] if isinstance(points, list) else []
-    known = [pair for pair in pairs if pair is not None]
-    kind = shape.get("shape_type") or _kind_of_version_3(label, len(pairs))
-    if not known or len(known) != len(pairs):
+    pairs = _pairs(points)
+    kind = shape.get("shape_type") or _kind_of_version_3(label, len(points) if isinstance(points, list) else 0)
+    if pairs is None:
         joint = joint_id(label) if kind == "point" else None
         findings.error(label if joint is None else JOINTS[joint], f"found points {points!r}, expected x, y pairs")
     flags = shape.get("flags")
     return _Shape(
         label=label,
         kind=str(kind),
-        points=np.stack(known) if known and len(known) == len(pairs) else None,
+        points=pairs,
         group=shape.get("group_id"),
         flags=flags if isinstance(flags, dict) else {},
     )
+
+
+def _pairs(points: Any) -> FloatArray | None:
+    """Return a list of x, y pairs as an (n, 2) array, NaN where a coordinate is no number; None if it is no such."""
+    if not isinstance(points, list) or not points:
+        return None
+    if not all(isinstance(point, list) and len(point) == 2 for point in points):
+        return None
+    return np.array([[number(value) for value in point] for point in points], dtype=np.float64)
 
 
 def _kind_of_version_3(label: str, points: int) -> str:
@@ -333,7 +341,7 @@ def _report_missing(shapes: Sequence[_Shape], box: _Shape | None, visibility: An
 
 
 def _dive_of(file: Path) -> tuple[str | None, str | None, int | None]:
-    match, separator, dive = file.parent.absolute().name.rpartition(DIVE_SEPARATOR)
+    match, separator, dive = os.path.basename(_folder_of(file)).rpartition(DIVE_SEPARATOR)
     if not (separator and safe_name(match) and safe_name(dive)):
         return None, None, None
     number = _LAST_NUMBER.search(file.stem)
@@ -343,12 +351,17 @@ def _dive_of(file: Path) -> tuple[str | None, str | None, int | None]:
 def _image_of(image_path: Any, file: Path, findings: Findings) -> str:
     """Return the image's path, made absolute; of a path of another machine only the name is used."""
     text = image_path.replace("\\", "/") if isinstance(image_path, str) and "\0" not in image_path else ""
-    name = PurePosixPath(text).name
-    if not name:
+    name = text.rpartition("/")[2]
+    if name in {"", ".", ".."}:
         findings.warning("imagePath", f"found {image_path!r}, expected the image's path; taken as {file.stem}.jpg")
-        return (file.parent / f"{file.stem}.jpg").absolute().as_posix()
+        text = name = f"{file.stem}.jpg"
     absolute = text.startswith("/") or ":" in text.partition("/")[0]
-    return Path(os.path.normpath(file.parent.absolute() / (name if absolute else text))).as_posix()
+    return os.path.normpath(os.path.join(_folder_of(file), name if absolute else text)).replace(os.sep, "/")
+
+
+def _folder_of(file: Path) -> str:
+    """Return the absolute path of a file's folder; text, as making a Path of it takes far longer."""
+    return os.path.dirname(os.path.abspath(file))
 
 
 def _common_folder(frames: Sequence[LabelledFrame], folder: Path) -> Path:
@@ -374,8 +387,11 @@ def _root_of_dives(frame: LabelledFrame) -> Path | None:
 
 def _relative_to(frame: LabelledFrame, root: Path, searched: bool) -> LabelledFrame:
     """Name the image relative to `root`; where the user named that folder, look for it there."""
-    path, base = Path(frame.image), Path(os.path.normpath(root.absolute()))
-    if path.is_relative_to(base):
+    base, path = Path(os.path.abspath(root)), Path(frame.image)
+    below = f"{base.as_posix().rstrip('/')}/"
+    if frame.image.startswith(below):
+        return replace(frame, image=frame.image.removeprefix(below))
+    if path.is_relative_to(base):  # where upper and lower case are one
         return replace(frame, image=path.relative_to(base).as_posix())
     if searched:
         below = [frame.match, frame.dive] if frame.match is not None and frame.dive is not None else []
