@@ -64,7 +64,8 @@ def fix_sides(report: LabelReport, dry_run: bool = False) -> list[Fix]:
         )
     images = report.project.desk.images
     suggested = _suggested(report)
-    return [_fix(report, report.project, image, suggested[image], dry_run) for image in images if image in suggested]
+    fixes = [_fix(report, report.project, image, suggested[image], dry_run) for image in images if image in suggested]
+    return fixes + _of_merged(report)
 
 
 def _suggested(report: LabelReport) -> dict[str, dict[str, Pairs]]:
@@ -77,6 +78,12 @@ def _suggested(report: LabelReport) -> dict[str, dict[str, Pairs]]:
             twice_is_never = set(files.get(finding.file, ())) ^ set(finding.pairs)
             files[finding.file] = tuple(sorted(twice_is_never))
     return suggested
+
+
+def _of_merged(report: LabelReport) -> list[Fix]:
+    found = [told.finding for told in report.open if told.who == FINAL and told.finding.suggestion == SWAP_SIDES]
+    left = "a merged label: review its image again, then `fdpose merge`"
+    return [Fix(finding.image or finding.file, finding.file, finding.pairs, left=left) for finding in found]
 
 
 def _fix(report: LabelReport, project: Project, image: str, suggested: Mapping[str, Pairs], dry_run: bool) -> Fix:
