@@ -1,0 +1,130 @@
+"""How far a careful annotator is from the truth, per joint, estimated from images that two people labelled.
+
+COCO's definition: σ_i² = E[d_i² / s²], d_i the Euclidean distance in px between an annotator's joint i and the true
+place, s² the athlete's area; OKS takes k_i = 2·σ_i. The true place is unknown. Where two people label independently and
+equally well, the squared distance between them has twice the expectation, so that
+
+    σ_i² = E[d_i² / s²] / 2,   d_i now between the two, s² the mean area of the two boxes.
+
+d_i is of both axes together: it is √2 times the scatter along one. Where one annotator scatters more than the other,
+the result is the root mean square of both.
+
+Slips must not count, for a tolerance is what careful people need. For normal scatter q = d²/s² is exponentially
+distributed with mean m = E[q]. So m is found as the fixed point of: leave out q > c·m with c = ln 1000, which normal
+scatter exceeds once in a thousand; take the mean of the rest; divide by 1 − c·e^−c / (1 − e^−c), its expectation for
+m = 1. It starts from median(q) / ln 2. Exchanged sides are to be undone before (:mod:`exchanges`).
+
+The interval is the middle 95 % of 1000 bootstrap samples of whole dives, whose frames err alike, or of images where
+there are fewer than ten dives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.records import FloatArray
+from finediving_pose.skeleton import JOINTS, OKS_SIGMAS
+
+LEAST_LABELS = 10
+"""Fewer images that both labelled suggest nothing."""
+LEAST_DIVES = 10
+"""From so many dives on, dives are drawn by the bootstrap; else images."""
+
+_CUT = float(np.log(1000.0))
+_KEPT = 1 - _CUT * np.exp(-_CUT) / (1 - np.exp(-_CUT))
+_ROUNDS, _ROUNDS_OF_SAMPLE = 50, 8
+_SAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What the double labels suggest for one joint.
+
+    Attributes:
+        joint: Its id.
+        sigma: Suggested, as a share of the square root of the box's area; NaN with fewer than 10 labels.
+        low, high: Its 95 % interval.
+        labels: How many images both labelled it in.
+        slips: How many of them were left out as too far off.
+        current: What :data:`skeleton.OKS_SIGMAS` has.
+    """
+
+    joint: int
+    sigma: float
+    low: float
+    high: float
+    labels: int
+    slips: int
+
+    @property
+    def current(self) -> float:
+        return float(OKS_SIGMAS[self.joint])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON types; what is unknown is None."""
+        figures = {"sigma": self.sigma, "low": self.low, "high": self.high, "current": self.current}
+        known = {name: round(value, 5) if np.isfinite(value) else None for name, value in figures.items()}
+        return {"joint": JOINTS[self.joint], **known, "labels": self.labels, "slips": self.slips}
+
+
+def suggested_tolerances(ratio: FloatArray, dives: Sequence[str], seed: int = 0) -> list[Tolerance]:
+    """Estimate each joint's σ.
+
+    Args:
+        ratio: (N, 16) d²/s² between two annotators, exchanged sides undone; NaN = not labelled by both.
+        dives: The dive of each image.
+        seed: Of the bootstrap.
+    """
+    known = np.isfinite(ratio)
+    count = known.sum(axis=0)
+    values = np.where(known, ratio, np.inf)
+    start = np.array([_first_guess(column[np.isfinite(column)]) for column in ratio.T])
+    mean = _fixed_point(values, np.ones(len(ratio)), start, _ROUNDS)
+    rng = np.random.default_rng(seed)
+    samples = [_fixed_point(values, weight, mean, _ROUNDS_OF_SAMPLE) for weight in _weights(dives, rng)]
+    low, high = np.percentile(np.array(samples), [2.5, 97.5], axis=0)
+    slips = (known & (values > _CUT * mean)).sum(axis=0)
+    enough = count >= LEAST_LABELS
+    sigma, low, high = (np.where(enough, np.sqrt(square / 2), np.nan) for square in (mean, low, high))
+    return [
+        Tolerance(j, float(sigma[j]), float(low[j]), float(high[j]), int(count[j]), int(slips[j]))
+        for j in range(len(JOINTS))
+    ]
+
+
+def drawn_by_dive(dives: Sequence[str]) -> bool:
+    """Whether there are enough dives for a bootstrap of whole dives."""
+    return len(set(dives)) >= LEAST_DIVES
+
+
+def _weights(dives: Sequence[str], rng: np.random.Generator) -> NDArray[np.float64]:
+    """(samples, N) how often each image is in each bootstrap sample."""
+    names = list(dives) if drawn_by_dive(dives) else [str(number) for number in range(len(dives))]
+    _, group = np.unique(names, return_inverse=True)
+    groups = int(group.max()) + 1 if len(names) else 1
+    drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=_SAMPLES)
+    return np.asarray(drawn[:, group], dtype=np.float64)
+
+
+def _first_guess(values: FloatArray) -> float:
+    """The mean by the median; where more than half are equal, copies rather than labels, the mean itself."""
+    if not len(values):
+        return 0.0
+    return float(np.median(values) / np.log(2)) or float(values.mean())
+
+
+def _fixed_point(values: FloatArray, weight: FloatArray, mean: FloatArray, rounds: int) -> FloatArray:
+    """(16,) the mean of (N, 16) exponentially distributed values, without those that are too large for it."""
+    for _ in range(rounds):
+        kept = values <= _CUT * mean
+        total, count = weight @ np.where(kept, values, 0.0), weight @ kept
+        new = np.divide(total, count * _KEPT, out=np.zeros_like(mean), where=count > 0)
+        if np.allclose(new, mean, rtol=1e-6, atol=0):
+            break
+        mean = new
+    return mean
