@@ -1,6 +1,6 @@
 """How far a clip's skeletons can be trusted, from the skeletons alone, and the reason in words.
 
-Each figure x is 0 for a clip in which nothing is odd, and adds ``c = w·x³ / (x³ + h³)`` to the clip's doubt: next to
+Each figure x is 0 for a clip in which nothing is odd, and adds ``c = w·x⁴ / (x⁴ + h⁴)`` to the clip's doubt: next to
 nothing while it is small, half of its weight w at the value h. The doubt is ``1 − Π(1 − c)`` over all figures: one that
 is bad suffices, and several that are middling come to as much.
 """
@@ -39,19 +39,18 @@ class Figure:
 
 
 FIGURES: dict[str, Figure] = {
-    "absent": Figure("no diver in {:.0%} of the frames", 0.8),
+    "absent": Figure("no diver in {:.0%} of the frames", 0.8, 0.5),
     "gaps": Figure("the detector misses the diver in {:.0%} of the frames from the first to the last with one", 0.3),
     "filled": Figure("{:.0%} of the joints interpolated", 0.4),
     "missing": Figure("{:.0%} of the joints missing where there is a diver", 0.3),
-    "unsure": Figure("the joints' mean score is {:.0%} below 1", 0.5),
-    "box_jumps": Figure("the box jumps in {:.1%} of its steps", 0.03),
-    "box_wobble": Figure("the box changes size by {:.0%} from frame to frame", 0.15),
-    "joint_jumps": Figure("joints jump in {:.1%} of their steps", 0.2),
-    "limb_spread": Figure("limb lengths vary by {:.0%} within the clip", 0.5),
+    "unsure": Figure("the joints' mean score is {:.0%} below 1", 0.6, 0.98),
+    "box_jumps": Figure("the box jumps in {:.1%} of its steps", 0.05, 0.5),
+    "joint_jumps": Figure("joints jump in {:.1%} of their steps", 0.25, 0.5),
+    "limb_spread": Figure("limb lengths vary by {:.0%} within the clip", 0.6, 0.5),
     "swaps": Figure("{:.1%} of the joints had their sides exchanged", 0.1),
     "outliers": Figure("{:.1%} of the joints were removed as outliers", 0.1),
 }
-"""What is measured of a clip; halves set with `tools/bench_qc.py` on one synthetic meet and tried on another."""
+"""What is measured of a clip; halves and weights set with `tools/bench_qc.py` on two synthetic meets."""
 
 
 def clip_figures(sequence: SkeletonSequence) -> dict[str, float]:
@@ -59,14 +58,13 @@ def clip_figures(sequence: SkeletonSequence) -> dict[str, float]:
 
     Returns:
         The figures of :data:`FIGURES`. ``absent``: share of frames without a box, which are many in a good clip that
-        ends under water; ``gaps``: share of frames in which the
-        detector did not find the diver, from the first to the last in which it did. ``filled``, ``swaps``,
-        ``outliers``: share of joints in frames with a box whose state says so; ``missing``: of these without
-        coordinates. ``unsure``: 1 − mean score of observed joints, 1 where there are none. ``box_jumps``: share of
-        steps between boxes that are far for a body in flight. ``box_wobble``: median change of the box's diagonal from
-        frame to frame, as a ratio less 1. ``joint_jumps``: share of observed joints that lie more than :data:`JUMP`
-        diagonals from the line between the frames before and after. ``limb_spread``: median over limbs of the spread
-        (1.48 median absolute deviations) of their log length. A figure that needs more frames than there are is 0.
+        ends under water; ``gaps``: share of frames in which the detector did not find the diver, from the first to the
+        last in which it did. ``filled``, ``swaps``, ``outliers``: share of joints in frames with a box whose state
+        says so; ``missing``: of these without coordinates. ``unsure``: 1 − mean score of observed joints, 1 where
+        there are none. ``box_jumps``: share of steps between boxes that are far for a body in flight.
+        ``joint_jumps``: share of observed joints that lie more than :data:`JUMP` diagonals from the line between the
+        frames before and after. ``limb_spread``: median over limbs of the spread (1.48 median absolute deviations) of
+        their log length. A figure that needs more frames than there are is 0.
     """
     _, rows = np.unique(sequence.frame_index, return_index=True)
     numbers = sequence.frame_index[rows]
@@ -84,7 +82,6 @@ def clip_figures(sequence: SkeletonSequence) -> dict[str, float]:
         "missing": _mean(~np.isfinite(points[present]).all(axis=-1)),
         "unsure": 1.0 - min(float(scores[np.isfinite(scores)].mean()), 1.0) if np.isfinite(scores).any() else 1.0,
         "box_jumps": count_jumps(track, numbers) / steps if steps > 0 else 0.0,
-        "box_wobble": _wobble(diagonal),
         "joint_jumps": _joint_jumps(np.where(observed[..., None], points, np.nan), numbers, diagonal),
         "limb_spread": _limb_spread(points),
         "swaps": _mean((state[present] & JointState.SIDE_SWAPPED) > 0),
@@ -95,7 +92,7 @@ def clip_figures(sequence: SkeletonSequence) -> dict[str, float]:
 def contributions(figures: Mapping[str, float]) -> dict[str, float]:
     """Return what each figure adds to the doubt, 0 to its weight, the largest first."""
     parts = {
-        name: figure.weight * figures[name] ** 3 / (figures[name] ** 3 + figure.half**3)
+        name: figure.weight * figures[name] ** 4 / (figures[name] ** 4 + figure.half**4)
         for name, figure in FIGURES.items()
     }
     return dict(sorted(parts.items(), key=lambda part: -part[1]))
@@ -119,12 +116,6 @@ def _mean(mask: NDArray[np.bool_]) -> float:
 def _gaps(detected: NDArray[np.bool_]) -> float:
     there = np.flatnonzero(detected)
     return 1.0 - len(there) / int(there[-1] - there[0] + 1) if len(there) else 0.0
-
-
-def _wobble(diagonal: NDArray[np.float64]) -> float:
-    ratios = np.abs(np.diff(np.log(diagonal)))
-    ratios = ratios[np.isfinite(ratios)]
-    return float(np.expm1(np.median(ratios))) if len(ratios) >= _MIN_STEPS else 0.0
 
 
 def _joint_jumps(points: FloatArray, numbers: NDArray[np.int64], diagonal: NDArray[np.float64]) -> float:

@@ -65,7 +65,7 @@ def marked(flag: JointState):
 
 
 FAULTS = {
-    "absent": lambda s: lose(s, slice(40, None)),
+    "absent": lambda s: lose(s, slice(20, None)),
     "gaps": lambda s: lose(s, slice(15, 40)),
     "filled": marked(JointState.INTERPOLATED),
     "swaps": marked(JointState.SIDE_SWAPPED),
@@ -73,7 +73,6 @@ FAULTS = {
     "missing": lambda s: s.keypoints.__setitem__((slice(0, 30), slice(0, 8)), np.nan),
     "unsure": lambda s: s.scores.__setitem__(slice(None), 0.3),
     "box_jumps": teleport,
-    "box_wobble": lambda s: s.track.boxes.__setitem__((slice(0, None, 2), slice(2, None)), s.track.boxes[::2, 2:] + 60),
     "joint_jumps": jump,
     "limb_spread": stretch,
 }
