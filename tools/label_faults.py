@@ -1,5 +1,6 @@
 """Put faults into good labels at known rates and print, as a Markdown table, which of them `check` finds.
 
+    python tools/label_faults.py --sample DIR --nearest 12
     python tools/label_faults.py --meet DIR [--sample DIR] [--every 1 2 4] [--rate 0.05] [--seed 0]
 
 A meet is made by ``fdpose synth DIR --dives 30 --as truth``. The sample is the published FineDiving-Pose example,
@@ -22,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from finediving_pose.annotation import label_geometry
 from finediving_pose.annotation.label_checks import check, dives, swap_sides
 from finediving_pose.datasets.labels import LabelSet, read_labels
 from finediving_pose.datasets.truth_files import labelled_frames, read_truth
@@ -159,7 +161,11 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.05, help="share of frames with a fault")
     parser.add_argument("--repeats", type=int, default=10, help="how often the sample is drawn, it is so small")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--nearest", type=int, default=0, help="instead: joints of the sample nearest to being told")
     options = parser.parse_args()
+    if options.nearest:
+        print_nearest(options)
+        return
     if not (options.meet or options.sample):
         parser.error("what is to be spoilt? --meet DIR or --sample DIR")
     columns = "put in | recall | of visible ones | precision | recall by errors | precision of errors | false alarms"
@@ -213,6 +219,22 @@ def sample_labels(options: argparse.Namespace) -> Iterator[LabelledFrame]:
             dive = f"{repeat}.{int(number >= options.boundary)}"
             image = f"sample/{dive}/{number}.jpg"
             yield replace(frame, image=image, match="sample", dive=dive, frame=number)
+
+
+def print_nearest(options: argparse.Namespace) -> None:
+    """Print what is told of the sample as it is, and the joints that come nearest to a jump that is."""
+    labels = list(sample_labels(argparse.Namespace(**{**vars(options), "repeats": 1})))
+    findings = check(LabelSet(tuple(labels)))
+    print(*findings, f"{len(findings)} findings in {len(labels)} frames", sep="\n")
+    doubts = []
+    for dive in dives(labels):
+        points = np.stack([label.keypoints for label in dive])
+        times = np.array([label.frame for label in dive], dtype=np.int64)
+        score, allowed = label_geometry.jumps(points, times, label_geometry.body_height(points))
+        for at, joint in np.argwhere(np.isfinite(score / allowed)).tolist():
+            doubts.append((float(score[at, joint] / allowed[at, joint]), dive[at].frame, JOINTS[joint]))
+    for share, frame, joint in sorted(doubts, reverse=True)[: options.nearest]:
+        print(f"frame {frame}, {joint}: {share:.2f} of the jump that would be told")
 
 
 def measure(good: Sequence[LabelledFrame], kind: Kind, rate: float, rng: np.random.Generator) -> list[Counts]:

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from made_divers import make_dive
+from made_divers import make_dive, slipped
 
 from finediving_pose.datasets.truth_files import DiveTruth, write_truth
 
@@ -97,3 +97,15 @@ def test_the_table_has_a_row_a_fault(tool, tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert sum(line.startswith("| ") for line in out.splitlines()) == 1 + 3 * len(tool.KINDS)
     assert "ms each" in out
+
+
+def test_what_is_nearest_to_being_told(tool, tmp_path, monkeypatch, capsys):
+    frames = make_dive(frames=12, twist=0)
+    frames[6] = slipped(frames[6], 15, (0, 8))
+    monkeypatch.setattr(tool, "sample_labels", lambda options: iter(frames))
+    monkeypatch.setattr(sys, "argv", ["label_faults.py", "--sample", str(tmp_path), "--nearest", "2"])
+    tool.main()
+    said, *nearest = capsys.readouterr().out.splitlines()
+    assert said == "0 findings in 12 frames"
+    assert len(nearest) == 2
+    assert nearest[0].startswith("frame 6, left_wrist: 0.77 of")
