@@ -14,6 +14,8 @@ from finediving_pose import __version__, console
 COMMANDS: dict[str, str] = {
     "doctor": "Look at",
     "validate": "Labels",
+    "review": "Labels",
+    "merge": "Labels",
     "convert": "Labels",
     "finetune-hrnet": "Models",
     "finetune-detector": "Models",
