@@ -75,6 +75,24 @@ def histogram(values: Sequence[float], x_label: str, y_label: str) -> bytes:
     return _png(figure)
 
 
+def boxes(values: Mapping[str, FloatArray], x_label: str) -> bytes:
+    """Draw the spread of named values as boxes, whiskers from the 5th to the 95th percentile, and return the PNG.
+
+    Args:
+        values: Name to values; NaN are left out, and a name without any has no box.
+        x_label: What the values are, with units.
+    """
+    figure, axes = _figure(7.2, 0.8 + 0.28 * len(values))
+    known = [np.asarray(row)[np.isfinite(row)] for row in values.values()]
+    axes.boxplot(known, orientation="horizontal", whis=(5, 95), showfliers=False, widths=0.6)
+    axes.set_yticklabels(list(values))
+    axes.invert_yaxis()
+    axes.set_xlim(left=0)
+    axes.set_xlabel(x_label)
+    axes.grid(alpha=0.3, axis="x")
+    return _png(figure)
+
+
 def joint_tracks(
     numbers: NDArray[np.int64],
     points: FloatArray,
