@@ -14,6 +14,7 @@ from finediving_pose import __version__, console
 COMMANDS: dict[str, str] = {
     "doctor": "Look at",
     "validate": "Labels",
+    "agree": "Labels",
     "review": "Labels",
     "merge": "Labels",
     "convert": "Labels",

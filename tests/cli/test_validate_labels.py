@@ -159,7 +159,7 @@ def test_a_label_of_another_picture_and_one_of_none(tmp_path, images, capfd):
     path.write_text(path.read_text("utf-8").replace("00004.jpg", "00005.jpg"), encoding="utf-8")
     elsewhere = annotate(tmp_path, "anna", images[6])
     elsewhere.write_text(
-        elsewhere.read_text("utf-8").replace("../../../frames/Meet/1", "C:/Users/anna/Desktop"), encoding="utf-8"
+        elsewhere.read_text("utf-8").replace("../../../frames/Meet/1", "D:/pictures/anna"), encoding="utf-8"
     )
     annotate(tmp_path, "anna", replace(images[0], image="Other/9/00000.jpg"))
     _, answer = answered(capfd)
