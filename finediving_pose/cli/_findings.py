@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 SHOWN = {"error": 20, "warning": 10}
 """How many findings of each kind are shown without --all."""
+SHOWN_FIXES = 20
 
 
 def print_report(report: LabelReport, every: bool) -> None:
@@ -28,7 +29,7 @@ def print_report(report: LabelReport, every: bool) -> None:
         say(f"{_many(frames, 'frame')} checked: {checked}")
     counts = report.counts()
     for kind in sorted(counts, key=lambda kind: (not _errors(counts[kind]), list(KINDS).index(kind))):
-        say(f"\n{kind}, {KINDS[kind]}: " + ", ".join(f"{who} {_in_words(of)}" for who, of in counts[kind].items()))
+        say(f"\n{kind}, {KINDS[kind]}: " + ", ".join(f"{_in_words(of)} of {who}" for who, of in counts[kind].items()))
         _print_kind(sorted((t for t in told if t.finding.kind == kind), key=_badness), every)
     replaced = len(report.told) - len(told)
     if replaced:
@@ -37,8 +38,8 @@ def print_report(report: LabelReport, every: bool) -> None:
         say("\nin all: " + _in_words({s: sum(t.finding.severity == s for t in told) for s in SHOWN}))
 
 
-def print_fixes(fixes: Sequence[Fix], dry_run: bool) -> None:
-    """Print which revisions were written, and what was left for which reason."""
+def print_fixes(fixes: Sequence[Fix], dry_run: bool, every: bool) -> None:
+    """Print which revisions were written, and what was left for which reason; the first of them unless `every`."""
     from finediving_pose.annotation.label_checks import sides_in_words
 
     done, left = [fix for fix in fixes if not fix.left], [fix for fix in fixes if fix.left]
@@ -47,12 +48,21 @@ def print_fixes(fixes: Sequence[Fix], dry_run: bool) -> None:
     if done:
         verb = "would be written" if dry_run else "written; each waits for its review"
         say(f"\nsides exchanged in {_many(len(done), 'new revision')}, {verb}; no other file changed")
-        for fix in done:
-            say(f"  {fix.label}{'' if dry_run else f' → {fix.revision}'}: {sides_in_words(fix.pairs)}")
+        _print_some(
+            [f"{fix.label}{'' if dry_run else f' → {fix.revision}'}: {sides_in_words(fix.pairs)}" for fix in done],
+            every,
+        )
     if left:
         say(f"\nleft as they are: {_many(len(left), 'image')}")
-        for fix in left:
-            say(f"  {fix.label}: {fix.left}")
+        _print_some([f"{fix.label}: {fix.left}" for fix in left], every)
+
+
+def _print_some(lines: Sequence[str], every: bool) -> None:
+    shown = lines if every else lines[:SHOWN_FIXES]
+    for line in shown:
+        say(f"  {line}")
+    if len(shown) < len(lines):
+        say(f"  … and {len(lines) - len(shown)} more (--all shows them)")
 
 
 def _print_kind(told: Sequence[Told], every: bool) -> None:

@@ -21,7 +21,7 @@ def command(
     labels: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[LABELS]...",
+            metavar="LABELS",
             help="Label files or folders, of any format.",
             show_default="all labels of the project here",
         ),
@@ -95,7 +95,7 @@ def _labels(
     else:
         print_report(report, every)
         if fix:
-            print_fixes(fixes, dry_run)
+            print_fixes(fixes, dry_run, every)
     if report.fails(strict):
         raise typer.Exit(console.EXIT_INVALID_DATA)
 

@@ -19,6 +19,9 @@ from finediving_pose.skeleton import JOINTS
 
 Severity = Literal["error", "warning"]
 
+FARTHEST = 1e6
+"""Coordinates beyond this, in px, are no place in any image, and their squares would overflow."""
+
 LIST_LIMIT = 512 * 2**20
 """Largest JSON that is parsed, for files that hold a whole data set."""
 
@@ -155,29 +158,34 @@ def checked_key(value: Any, where: str, findings: Findings) -> str | None:
 def checked_joints(
     points: FloatArray, visibility: Sequence[int] | NDArray[np.uint8], findings: Findings
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
-    """Drop labelled joints whose coordinates are no finite numbers, with an error each.
+    """Drop labelled joints whose coordinates are no finite numbers, or far beyond any image, with an error each.
 
     Args:
         points: (16, 2) px.
         visibility: (16,) of :class:`Visibility`.
     """
     points, visible = points.astype(np.float64), np.array(visibility, dtype=np.uint8)
-    finite = np.isfinite(points).all(axis=1)
+    finite = (np.abs(points) <= FARTHEST).all(axis=1)  # NaN is not
     for joint in np.flatnonzero(~finite & (visible > 0)):
         found = ", ".join(f"{value:g}" for value in points[joint])
-        findings.error(JOINTS[joint], f"found ({found}), expected two finite numbers; joint left out")
+        if np.isfinite(points[joint]).all():
+            findings.error(JOINTS[joint], f"({found}) lies outside any image; joint left out")
+        else:
+            findings.error(JOINTS[joint], f"found ({found}), expected two finite numbers; joint left out")
     points[~finite] = np.nan
     visible[~finite] = Visibility.MISSING
     return points, visible
 
 
 def checked_box(box: FloatArray | None, findings: Findings) -> FloatArray | None:
-    """Return the (4,) px box, or None with an error where it is not finite or has no area."""
+    """Return the (4,) px box, or None with an error where it is not finite, far beyond any image, or has no area."""
     if box is None:
         return None
     text = ", ".join(f"{value:g}" for value in box)
     if not np.isfinite(box).all():
         findings.error("box", f"found ({text}), expected four finite numbers; box left out")
+    elif (np.abs(box) > FARTHEST).any():
+        findings.error("box", f"({text}) lies outside any image; box left out")
     elif not (box[2] > box[0] and box[3] > box[1]):
         findings.error("box", f"found ({text}), a box without area; expected x1 < x2 and y1 < y2; box left out")
     else:

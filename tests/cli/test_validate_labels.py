@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import made_divers
 import pytest
-from label_samples import labelme_file
+from label_samples import box_shape, labelme_file, point_shape
 from made_labels import annotate, label_of, make_desk, make_frames
 from PIL import Image
 
@@ -67,10 +67,10 @@ def test_a_mirrored_skeleton_and_a_missing_joint(tmp_path, images, capfd):
     code, out = validated(capfd)
     assert code == 3
     assert f"25 frames checked: {FRAMES} of anna, 1 of ben\n" in out
-    assert "\nmirrored, left and right of the whole body exchanged: anna 1 error\n" in out
+    assert "\nmirrored, left and right of the whole body exchanged: 1 error of anna\n" in out
     assert "\n  error: labels/anna/Meet__1/00011.json: left and right of the whole body look exchanged;" in out
     assert "→ exchange left and right (--fix swap-sides)\n" in out
-    assert "\nmissing-joint, a joint that is not labelled: ben 1 error\n" in out
+    assert "\nmissing-joint, a joint that is not labelled: 1 error of ben\n" in out
     assert "\n  error: labels/ben/Meet__1/00003.json: left_knee: not labelled" in out
     assert out.index("missing-joint") < out.index("mirrored")
     assert out.endswith("\nin all: 2 errors\n")
@@ -93,7 +93,7 @@ def test_json_has_everything(tmp_path, images, capfd):
 def test_warnings_alone_are_no_failure_unless_strict(tmp_path, images, capfd):
     annotate(tmp_path, "anna", images[2], label_of(images[2], unconfirmed=True))
     code, out = validated(capfd)
-    assert (code, "confirmed: anna 1 warning" in out) == (0, True)
+    assert (code, "confirmed: 1 warning of anna" in out) == (0, True)
     assert run(["validate", "--strict"]) == 3
 
 
@@ -151,7 +151,7 @@ def test_a_damaged_manifest_is_an_error_and_labels_are_checked_all_the_same(tmp_
     code, out = validated(capfd)
     assert code == 3
     assert "  error: frames/manifest.csv: lacks the columns match, dive" in out
-    assert "exchanged: anna 1 error" in out
+    assert "exchanged: 1 error of anna" in out
 
 
 def test_a_label_of_another_picture_and_one_of_none(tmp_path, images, capfd):
@@ -184,6 +184,18 @@ def test_folders_are_seen_one_by_one(tmp_path, images, capfd):
     annotate(tmp_path, "ben", images[0], made_divers.without(label_of(images[0]), 9))
     assert validated(capfd, "labels/anna")[0] == 0
     assert validated(capfd, "labels/ben")[0] == 3
+
+
+def test_coordinates_beyond_any_image(tmp_path, capfd, monkeypatch, recwarn):
+    monkeypatch.chdir(tmp_path)
+    points = [point_shape(str(joint), 1e308 if joint == 9 else 110 + 5 * joint, 70 + 8 * joint) for joint in range(16)]
+    labelme_file(tmp_path / "1.json", shapes=[box_shape(), *points], image=False, imageWidth=None, imageHeight=None)
+    code, answer = answered(capfd, "1.json")
+    assert code == 3
+    found = {(finding["kind"], finding["joint"]) for finding in answer["findings"]}
+    assert ("outside-image", "head_top") in found
+    assert "missing-joint" not in dict(found)
+    assert not recwarn.list
 
 
 def test_odd_names(tmp_path, capfd, monkeypatch):
@@ -312,4 +324,17 @@ def test_final_labels_are_checked_too(tmp_path, images, capfd):
     annotate(tmp_path, "final", images[0], made_divers.without(label_of(images[0]), 9))
     code, out = validated(capfd)
     assert code == 3
-    assert "labelled: final 1 error\n" in out
+    assert "labelled: 1 error of final\n" in out
+
+
+def test_many_fixes_are_shown_in_part(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    images = make_project(tmp_path, dives=[("Meet", str(dive)) for dive in range(11)])
+    for image in images:
+        if image.frame in {7, 15}:
+            spoil(tmp_path, image)
+    _, few = validated(capfd, "--fix", "swap-sides", "--dry-run")
+    assert "sides exchanged in 22 new revisions, would be written" in few
+    assert "  … and 2 more (--all shows them)\n" in few
+    _, every = validated(capfd, "--fix", "swap-sides", "--dry-run", "--all")
+    assert every.count(": the whole body\n") == 22
