@@ -65,8 +65,9 @@ def make_app(setup: ReviewSetup) -> Any:
     """Return the ASGI application of a review."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     _add_page(app, setup)
-    _add_reading(app, setup, _Board(setup.desk), _Presence())
-    _add_writing(app, setup)
+    board = _Board(setup.desk)
+    _add_reading(app, setup, board, _Presence())
+    _add_writing(app, setup, board)
     _add_errors(app)
     return Guard(app, setup.token)
 
@@ -121,6 +122,11 @@ class _Board:
                     self._states, self._version = states, self._version + 1
                 self._until = time.monotonic() + _STATES_SECONDS
             return self._states, self._version
+
+    def decided(self) -> None:
+        """Look anew at the next question."""
+        with self._lock:
+            self._until = 0.0
 
 
 @dataclass
@@ -212,7 +218,7 @@ def _add_reading(app: FastAPI, setup: ReviewSetup, board: _Board, presence: _Pre
         return {"others": presence.others(request), "version": board.states()[1], "here": here}
 
 
-def _add_writing(app: FastAPI, setup: ReviewSetup) -> None:
+def _add_writing(app: FastAPI, setup: ReviewSetup, board: _Board) -> None:
     desk = setup.desk
 
     @app.post("/api/draft")
@@ -241,6 +247,7 @@ def _add_writing(app: FastAPI, setup: ReviewSetup) -> None:
             frame = labelled_frame(request.corrected, desk.frame(request.image))
             _refuse_unconfirmed(desk, request)
             desk.correct(*about, frame, request.comment, based_on=request.label, **known)
+        board.decided()
         return {"state": desk.state(request.image).kind}
 
 

@@ -285,7 +285,9 @@ def test_accept_correct_and_send_back(tmp_path, client, desk, images):
     first = item_of(client, images[0].image)
     mine = tmp_path / "labels" / first["newest"]
     before = mine.read_bytes()
+    assert client.get("/api/queue", params={"reviewer": "ben"}).json()["rows"][0][1] == "labelled"
     assert client.post("/api/decision", json=decision(first, "accept")).json() == {"state": "reviewed"}
+    assert client.get("/api/queue", params={"reviewer": "ben"}).json()["rows"][0][1] == "reviewed"
     second = item_of(client, images[1].image)
     corrected = moved_label(second)
     corrected["joints"][5], corrected["visibility"][5], corrected["visibility"][6] = None, 0, 1

@@ -21,6 +21,7 @@ let base = null; // the name of the label that was started from
 let dive = { image: null, frames: [] };
 let findings = [], findingAt = -1;
 let hidden = new Set(); // labels that are not shown
+let opening = null; // the image that is on its way
 let busy = false, shownVersion = -1, asked = 0, checkTimer = null, beatTimer = null, alive = true;
 let digit = { text: "", at: 0 };
 
@@ -89,13 +90,18 @@ function askReviewer() {
 async function open(image, note = "") {
   const request = ++asked;
   const started = performance.now();
+  opening = image;
+  queue.select(image); // at once: the next key counts from here
+  strip.current = image;
   let answer;
   try {
     answer = await call(query("/api/item", { image, reviewer }));
   } catch (error) {
-    return say(error.message, "error");
+    if (request === asked) stay(error.message);
+    return;
   }
   if (request !== asked) return; // another image was asked for meanwhile
+  opening = null;
   hideBanner();
   part("empty").hidden = true;
   const sameDive = item?.image.startsWith(image.slice(0, image.lastIndexOf("/") + 1)) ?? false;
@@ -110,7 +116,6 @@ async function open(image, note = "") {
   const shown = picture(item);
   showItem();
   view.show(item, shown, sameDive);
-  queue.select(image);
   say(note || draftNote(draft));
   part("canvas").focus({ preventScroll: true });
   strip.show(dive.frames.some((frame) => frame.image === image) ? dive.frames : [{ ...item, kind: item.state.kind, label: history.now, findings: [] }], image);
@@ -119,6 +124,15 @@ async function open(image, note = "") {
     document.body.dataset.openMs = String(performance.now() - started);
     afterwards(image, request);
   });
+}
+
+// The image that was asked for cannot be had.
+function stay(message) {
+  opening = null;
+  say(message, "error");
+  if (!item) return;
+  queue.select(item.image);
+  strip.current = item.image;
 }
 
 function loaded(image) {
@@ -139,6 +153,7 @@ async function afterwards(image, request) {
     if (request !== asked) return;
     dive = { image, frames: found.frames };
     strip.show(dive.frames, image);
+    part("strip").dataset.image = image;
     if (history.changed) checkSoon(0);
     else showFindingsOf(dive.frames.find((frame) => frame.image === image)?.findings ?? []);
     for (const by of [1, -1]) prefetch(strip.step(by));
@@ -232,7 +247,7 @@ function empty(message) {
 // ---- editing
 
 function change(label, stroke = null) {
-  if (!item || !history.put(label, stroke)) return;
+  if (!ready() || !history.put(label, stroke)) return;
   changed();
 }
 
@@ -357,13 +372,19 @@ async function conflict(message) {
   if (news.image !== item.image) return;
   const latest = news.decisions.at(-1);
   const by = news.decisions.length > item.decisions.length && latest ? `${decisionText(latest)}${latest.comment ? `: “${latest.comment}”` : "."}` : "";
-  part("banner-text").textContent = by || `${message.replace(/; look again$/, "")}.`;
+  part("banner-text").textContent = by || changesBetween(item.seen, news.seen) || `${message.replace(/; look again$/, "")}.`;
   part("banner-buttons").replaceChildren(
     button("Show theirs, keep my draft", () => reopen(news, true)),
     button("Show theirs, drop mine", () => reopen(news, false)),
   );
   part("banner").hidden = false;
   part("banner-buttons").firstChild.focus();
+}
+
+function changesBetween(before, after) {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter((name) => before[name] !== after[name]);
+  const words = names.map((name) => `${name} ${!(name in after) ? "is gone" : name in before ? "changed" : "is new"}`);
+  return words.length ? `${words.join("; ")}, since you opened this image.` : "";
 }
 
 async function reopen(news, keepMine) {
@@ -405,7 +426,7 @@ async function beat() {
     const who = others.filter((other) => other.image === image).map((other) => other.who);
     part("others").textContent = who.length ? `${who.join(", ")} looks at this image too` : "";
     if (version !== shownVersion) await refreshQueue();
-    if (here && item?.image === image && !busy) noticed(here);
+    if (here && item?.image === image && !busy && !opening) noticed(here);
   } catch (error) {
     alive = false;
     showKept({ pending: drafts.pending.size, error });
@@ -421,7 +442,7 @@ function noticed(here) {
   const before = Object.entries(item.seen).sort(), now = Object.entries(here.seen).sort();
   if (here.decisions === item.decisions.length && same(before, now)) return;
   if (!part("banner").hidden) return;
-  if (hasDraft()) conflict(`${item.image} changed`);
+  if (hasDraft()) conflict("");
   else open(item.image, "The labels or decisions of this image changed; this is how it stands now.");
 }
 
@@ -586,15 +607,24 @@ const RUN = {
     open(item.image, "Your draft was dropped.");
   },
 };
-const WITHOUT_IMAGE = new Set(["help", "queueFocus", "next", "previous"]);
+const ANY_TIME = new Set(["help", "queueFocus", "next", "previous", "frameBefore", "frameAfter"]);
+const DECIDES = new Set(["accept", "correct", "giveBack"]);
 
 function goTo(image, otherwise) {
   if (image) open(image);
   else say(otherwise);
 }
 
+// Whether the image that the queue names is the one that is shown: nothing is done to what nobody has seen.
+function ready() {
+  if (opening) say(`${opening} is on its way.`, "muted");
+  return item !== null && !opening && !busy;
+}
+
 function run(name) {
-  if (item || WITHOUT_IMAGE.has(name)) RUN[name]();
+  if (!ANY_TIME.has(name) && !ready()) return;
+  if (DECIDES.has(name) && !view.picture.complete) return say("The picture is not there yet.", "warning");
+  RUN[name]();
 }
 
 function listen() {
@@ -609,7 +639,7 @@ function listen() {
   part("reviewer").addEventListener("click", async () => {
     if (session.reviewers.length > 1) await become(await askReviewer());
   });
-  part("comment").addEventListener("input", () => { if (item) { keepDraft(); showLabel(); } });
+  part("comment").addEventListener("input", () => { if (ready()) { keepDraft(); showLabel(); } });
   document.addEventListener("keydown", onKey);
   part("rows").addEventListener("keydown", (event) => {
     const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
@@ -650,7 +680,7 @@ function inComment(event) {
 }
 
 function number(event) {
-  if (event.ctrlKey || event.altKey || event.metaKey || !item) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || !ready()) return;
   const second = digit.text === "1" && event.timeStamp - digit.at < DIGIT_PAUSE && Number(event.key) <= 5;
   select(Number(second ? `1${event.key}` : event.key));
   digit = { text: second ? "" : event.key, at: event.timeStamp };
@@ -659,7 +689,7 @@ function number(event) {
 let arrowStroke = { key: "", at: 0, count: 0 };
 
 function arrow(event) {
-  if (!item) return;
+  if (!ready()) return;
   const [dx, dy] = ARROWS[event.key].map((way) => way * arrowStep(event));
   const what = `${item.image} ${view.joint} ${view.handle}`;
   if (what !== arrowStroke.key || event.timeStamp - arrowStroke.at > 800) arrowStroke = { key: what, count: arrowStroke.count + 1 };
