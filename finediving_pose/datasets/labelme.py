@@ -388,9 +388,9 @@ def _root_of_dives(frame: LabelledFrame) -> Path | None:
 def _relative_to(frame: LabelledFrame, root: Path, searched: bool) -> LabelledFrame:
     """Name the image relative to `root`; where the user named that folder, look for it there."""
     base, path = Path(os.path.abspath(root)), Path(frame.image)
-    below = f"{base.as_posix().rstrip('/')}/"
-    if frame.image.startswith(below):
-        return replace(frame, image=frame.image.removeprefix(below))
+    start = f"{base.as_posix().rstrip('/')}/"
+    if frame.image.startswith(start):
+        return replace(frame, image=frame.image.removeprefix(start))
     if path.is_relative_to(base):  # where upper and lower case are one
         return replace(frame, image=path.relative_to(base).as_posix())
     if searched:
