@@ -47,7 +47,8 @@ class Tolerance:
 
     Attributes:
         joint: Its id.
-        sigma: Suggested, as a share of the square root of the box's area; NaN with fewer than 10 labels.
+        sigma: Suggested, as a share of the square root of the box's area; NaN with fewer than 10 labels, or where more than
+            half of them are equal: copies are no second look.
         low, high: Its 95 % interval.
         labels: How many images both labelled it in.
         slips: How many of them were left out as too far off.
@@ -89,7 +90,7 @@ def suggested_tolerances(ratio: FloatArray, dives: Sequence[str], seed: int = 0)
     samples = [_fixed_point(values, weight, mean, _ROUNDS_OF_SAMPLE) for weight in _weights(dives, rng)]
     low, high = np.percentile(np.array(samples), [2.5, 97.5], axis=0)
     slips = (known & (values > _CUT * mean)).sum(axis=0)
-    enough = count >= LEAST_LABELS
+    enough = (count >= LEAST_LABELS) & (start > 0)
     sigma, low, high = (np.where(enough, np.sqrt(square / 2), np.nan) for square in (mean, low, high))
     return [
         Tolerance(j, float(sigma[j]), float(low[j]), float(high[j]), int(count[j]), int(slips[j]))
@@ -112,10 +113,7 @@ def _weights(dives: Sequence[str], rng: np.random.Generator) -> NDArray[np.float
 
 
 def _first_guess(values: FloatArray) -> float:
-    """The mean by the median; where more than half are equal, copies rather than labels, the mean itself."""
-    if not len(values):
-        return 0.0
-    return float(np.median(values) / np.log(2)) or float(values.mean())
+    return float(np.median(values) / np.log(2)) if len(values) else 0.0
 
 
 def _fixed_point(values: FloatArray, weight: FloatArray, mean: FloatArray, rounds: int) -> FloatArray:

@@ -223,7 +223,7 @@ def tolerance_row(tolerance: Tolerance) -> list[object]:
 
 def _compared(tolerance: Tolerance) -> str:
     if not np.isfinite(tolerance.sigma):
-        return "too few labels"
+        return "too few" if tolerance.labels < LEAST_LABELS else "copies"
     if tolerance.high < tolerance.current:
         return "tighter"
     return "wider" if tolerance.low > tolerance.current else "the same"
@@ -354,9 +354,12 @@ def _about(found: Agreement, tolerances: Sequence[Tolerance]) -> list[str]:
     notes = []
     if found.ambiguous:
         notes.append(f"{len(found.ambiguous)} images left out: several athletes are labelled there")
-    few = sum(not np.isfinite(tolerance.sigma) for tolerance in tolerances)
+    few = sum(tolerance.labels < LEAST_LABELS for tolerance in tolerances)
     if few:
         notes.append(f"{few} joints have fewer than {LEAST_LABELS} labels of both: no tolerance is suggested for them")
+    copies = sum(t.labels >= LEAST_LABELS and not np.isfinite(t.sigma) for t in tolerances)
+    if copies:
+        notes.append(f"{copies} joints are equal in most images: copies suggest no tolerance")
     return notes
 
 
