@@ -47,8 +47,8 @@ class Tolerance:
 
     Attributes:
         joint: Its id.
-        sigma: Suggested, as a share of the square root of the box's area; NaN with fewer than 10 labels, or where more than
-            half of them are equal: copies are no second look.
+        sigma: Suggested, as a share of the square root of the box's area; NaN with fewer than 10 labels, or where more
+            than half of them are equal: copies are no second look.
         low, high: Its 95 % interval.
         labels: How many images both labelled it in.
         slips: How many of them were left out as too far off.

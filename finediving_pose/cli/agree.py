@@ -58,7 +58,7 @@ def _print(result: AgreementResult) -> None:
     _print_joints(result)
     exchanges = result.found.exchanges()
     if exchanges:
-        say(f"\nleft and right exchanged in {len(exchanges)} images")
+        say(f"\nleft and right exchanged in {len(exchanges)} image{'s' * (len(exchanges) > 1)}")
     for image, sides in exchanges[:_SHOWN]:
         say(f"  {image}: {sides}")
     if len(exchanges) > _SHOWN:

@@ -65,12 +65,12 @@ def agreement_page(
     one, two = (_readable(name) for name in names)
     page = Page(f"Labels of {one} and {two}")
     for number, table in enumerate(tables):
-        section = page.section(table.title)
+        section = page.section(_readable(table.title))
         if number == 0:
             for note in notes:
                 section.text(_readable(note))
         if table.text:
-            section.text(table.text)
+            section.text(_readable(table.text))
         section.table(
             [_readable(name) for name in table.header],
             [[_readable(cell) if isinstance(cell, str) else cell for cell in row] for row in table.rows],

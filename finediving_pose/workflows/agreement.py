@@ -312,12 +312,12 @@ def _project_here() -> Project | None:
 
 def _labels(name: str, project: Project | None, images: Path | None, notes: list[str]) -> LabelSet:
     labels = read_labels(_source(name, project), images=_pictures(name, project, images))
-    if labels.errors:
-        faults = "1 fault" if len(labels.errors) == 1 else f"{len(labels.errors)} faults"
-        notes.append(f"{name}: {faults} in the labels; `fdpose validate` lists them")
-    unconfirmed = sum(frame.unconfirmed for frame in labels.frames)
-    if unconfirmed:
-        notes.append(f"{name}: {unconfirmed} labels are a model's guess that nobody has confirmed")
+    faults, guesses = len(labels.errors), sum(frame.unconfirmed for frame in labels.frames)
+    if faults:
+        notes.append(f"{name}: {faults} fault{'s' * (faults > 1)} in the labels; `fdpose validate` lists them")
+    if guesses:
+        are = "label is" if guesses == 1 else "labels are"
+        notes.append(f"{name}: {guesses} {are} a model's guess that nobody has confirmed")
     return labels
 
 

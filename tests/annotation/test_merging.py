@@ -87,11 +87,11 @@ def test_what_is_occluded_and_the_box_are_the_accepted_labels():
     one = label()
     visibility = one.frame.visibility.copy()
     visibility[ANKLE] = 1
-    hidden = candidate("ben", replace(one.frame, visibility=visibility, box=one.frame.box + (8, 8, 8, 8)))
+    hidden = candidate("ben", replace(one.frame, visibility=visibility, box=np.add(one.frame.box, (8, 8, 8, 8))))
     merged = merge_reviewed(one, [hidden])
     assert merged.frame.visibility.tolist() == [2] * 16
     assert merged.frame.box == pytest.approx(one.frame.box + 4)
-    other_box = candidate("ben", replace(one.frame, box=one.frame.box + (0, 0, 30, 0)))
+    other_box = candidate("ben", replace(one.frame, box=np.add(one.frame.box, (0, 0, 30, 0))))
     assert merge_reviewed(one, [other_box]).frame.box == pytest.approx(one.frame.box)
 
 
@@ -177,7 +177,7 @@ def test_a_joint_of_one_only_and_other_boxes_refuse_an_unreviewed_image():
     one = label()
     lacking = candidate("ben", without(one.frame, ANKLE))
     assert "whether right_ankle can be labelled" in merge_unreviewed([one, lacking], incomplete=True).reason
-    other_box = candidate("ben", replace(one.frame, box=one.frame.box + (0, 0, 30, 0)))
+    other_box = candidate("ben", replace(one.frame, box=np.add(one.frame.box, (0, 0, 30, 0))))
     assert "drew different boxes" in merge_unreviewed([one, other_box]).reason
 
 
@@ -192,6 +192,6 @@ def test_the_largest_move_is_that_of_a_joint_or_a_corner():
     one = label().frame
     assert largest_move(one, one) == 0.0
     assert largest_move(one, slipped(one, ANKLE, (3.0, 4.0))) == pytest.approx(5.0)
-    assert largest_move(one, replace(one, box=one.box + (0, 0, 6, 8))) == pytest.approx(10.0)
+    assert largest_move(one, replace(one, box=np.add(one.box, (0, 0, 6, 8)))) == pytest.approx(10.0)
     assert largest_move(one, without(one, ANKLE)) == float("inf")
     assert largest_move(one, replace(one, box=None)) == float("inf")
