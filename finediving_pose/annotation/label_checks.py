@@ -74,7 +74,7 @@ _BY_MESSAGE = (
 
 _OF_KIND = {
     "unreadable": (None, "save the label anew in LabelMe"),
-    "other-image": (None, "open the right image in LabelMe and label it there"),
+    "other-image": (None, "put the file where the label of its image belongs, or label that image anew"),
     "unconfirmed": (None, "look at every joint, then clear the flag"),
     "other-shape": (None, "remove it, or give it the label that was meant"),
     "double": (None, "remove all but one"),

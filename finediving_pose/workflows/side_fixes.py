@@ -16,6 +16,7 @@ from finediving_pose.workflows.label_validation import LabelReport
 from finediving_pose.workflows.project import Project
 
 BY = f"{TOOL}validate"
+_OF_PLACE = ("jump", "limb-length")
 _DECIDED = {
     "reviewed": "it is reviewed already",
     "conflict": "it is in conflict: a label changed after its review",
@@ -50,8 +51,9 @@ class Fix:
 def fix_sides(report: LabelReport, dry_run: bool = False) -> list[Fix]:
     """Write the exchanges that findings suggest as new revisions; no file that is there changes.
 
-    An image is left as it is where somebody has decided on it, or where another annotator's label of it is not in
-    doubt: there a reviewer chooses. A revision is no decision; it waits for its review.
+    An image is left as it is where somebody has decided on it, where another annotator's label of it has no such
+    finding, and where a joint would be out of place either way: there a reviewer chooses. A revision is no decision;
+    it waits for its review.
 
     Raises:
         UsageError: If the labels lie in no project.
@@ -115,7 +117,19 @@ def _reason(
         if label is None or label.frame is None or report.stamps.get(name) != stamp_of(project.labels / label.name):
             return f"{name} changed while it was checked; run this again"
     revised = [name for name, label in files.items() if revision_number(label.name) is not None]
-    doubted = revised[-1:] or list(files)
-    if any(suggested.get(name) != next(iter(suggested.values())) for name in doubted):
-        return f"not all of its labels say so ({', '.join(doubted)}); its reviewer chooses"
+    counted = revised[-1:] or list(files)
+    pairs = next(iter(suggested.values()))
+    others = [name for name in counted if suggested.get(name) != pairs]
+    if others:
+        return f"the same is not found in {', '.join(others)}; the reviewer chooses between them"
+    misplaced = _misplaced(report, suggested)
+    return f"exchanged, {misplaced} would still be out of place: is it a slip?" if misplaced else ""
+
+
+def _misplaced(report: LabelReport, suggested: Mapping[str, Pairs]) -> str:
+    """Return a joint of these pairs that would not fit either way round; findings of place take sides as exchanged."""
+    exchanged = {(file, JOINTS[joint]) for file, pairs in suggested.items() for pair in pairs for joint in pair}
+    for finding in (told.finding for told in report.open):
+        if finding.kind in _OF_PLACE and finding.joint and (finding.file, finding.joint) in exchanged:
+            return finding.joint
     return ""

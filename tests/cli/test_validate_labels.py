@@ -315,7 +315,7 @@ def test_of_two_labels_the_wrong_one_does_not_replace_the_right_one(tmp_path, im
     for person in ("anna", "ben"):
         spoil(tmp_path, images[15], person)
     _, out = validated(capfd, "--fix", "swap-sides")
-    assert "labels/ben/Meet__1/00005.json: not all of its labels say so" in out
+    assert "labels/ben/Meet__1/00005.json: the same is not found in labels/anna/Meet__1/00005.json; the rev" in out
     assert "labels/anna/Meet__1/00015.json → labels/revisions/Meet__1/00015.1.json" in out
     assert not (tmp_path / "labels" / "revisions" / "Meet__1" / "00005.1.json").exists()
 

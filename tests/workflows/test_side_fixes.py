@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from made_divers import slipped
 from made_labels import annotate, label_of, make_desk, make_frames
 
 from finediving_pose.annotation.label_checks import swap_sides
 from finediving_pose.annotation.review_state import Conflict, ReviewDesk
+from finediving_pose.skeleton import INDEX
 from finediving_pose.workflows.label_validation import validate_labels
 from finediving_pose.workflows.project import init_project
 from finediving_pose.workflows.side_fixes import BY, fix_sides
@@ -83,3 +85,13 @@ def test_merged_labels_are_left_and_said(tmp_path, images):
         annotate(tmp_path, "final", image, swap_sides(label) if image is images[WRONG] else label)
     (fix,) = fix_sides(validate_labels())
     assert (fix.label, fix.left.partition(":")[0]) == ("labels/final/Meet__1/00007.json", "a merged label")
+
+
+def test_a_slip_that_looks_like_an_exchange_is_left(tmp_path, images):
+    label = label_of(images[WRONG])
+    annotate(tmp_path, "anna", images[WRONG], slipped(swap_sides(label), INDEX["left_wrist"], (40, 0)))
+    report = validate_labels()
+    assert {told.finding.kind for told in report.told} >= {"mirrored", "jump"}
+    (fix,) = fix_sides(report)
+    assert fix.left == "exchanged, right_wrist would still be out of place: is it a slip?"
+    assert not (tmp_path / "labels" / "revisions").exists()
