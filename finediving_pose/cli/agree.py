@@ -12,6 +12,7 @@ import typer
 from finediving_pose.cli._findings import say
 
 if TYPE_CHECKING:
+    from finediving_pose.annotation.agreement import Figures
     from finediving_pose.workflows.agreement import AgreementResult
 
 _SHOWN = 10
@@ -56,6 +57,7 @@ def _print(result: AgreementResult) -> None:
         say(f"{_cell(value):>8}  {name}")
     say("")
     _print_joints(result)
+    _print_groups(result.found.by_stage() + result.found.by_angle())
     exchanges = result.found.exchanges()
     if exchanges:
         say(f"\nleft and right exchanged in {len(exchanges)} image{'s' * (len(exchanges) > 1)}")
@@ -86,6 +88,18 @@ def _print_joints(result: AgreementResult) -> None:
         px = [f"{figures.px.median:.1f}", f"{figures.px.p95:.1f}", f"{figures.heads.median:.2f}"]
         shares = [figures.loose, figures.oks, figures.exchanged, tolerance.sigma, interval, tolerance.current]
         rows.append([figures.name.replace("_", " "), figures.joints, *px, *shares])
+    _table(header, rows)
+
+
+def _print_groups(groups: Sequence[Figures]) -> None:
+    if not groups:
+        return
+    say("")
+    header = ["", "images", "px", "95 %", "heads", "PCKh@.5", "OKS", "box IoU", "exchanged"]
+    rows = []
+    for group in groups:
+        px = [f"{group.px.median:.1f}", f"{group.px.p95:.1f}", f"{group.heads.median:.2f}"]
+        rows.append([group.name, group.images, *px, group.loose, group.oks, group.iou, group.exchanged])
     _table(header, rows)
 
 

@@ -65,7 +65,7 @@ def _print(result: MergeResult, every: bool) -> None:
         lines = [_change(change) for change in result.changes if change.kind == kind]
         if lines:
             _some(f"{kind}: {len(lines)}", lines, every)
-    end = f"written to {result.final}" if result.written else "nothing was written (--dry-run)"
+    end = f"the final labels are in {result.final}" if result.written else "nothing was written (--dry-run)"
     say(f"\n{result.unchanged} unchanged; {end}")
 
 

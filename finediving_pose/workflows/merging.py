@@ -30,7 +30,8 @@ from finediving_pose.annotation.review_state import Kind, State
 from finediving_pose.console import UsageError, progress
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame
-from finediving_pose.manifest import MANIFEST_NAME, recording, sha256_file, sha256_json, write_bytes, write_text
+from finediving_pose.datasets.labelme import DIVE_SEPARATOR
+from finediving_pose.manifest import recording, sha256_file, sha256_json, write_bytes, write_text
 from finediving_pose.records import LabelledFrame
 from finediving_pose.workflows.project import Project, find_project
 
@@ -362,12 +363,9 @@ def _recorded(table: Path) -> dict[str, str]:
 
 
 def _label_files(final: Path) -> list[str]:
-    files = (path.relative_to(final) for path in final.rglob("*.json"))
-    return sorted(
-        path.as_posix()
-        for path in files
-        if path.name != MANIFEST_NAME and not any(part.startswith(".") for part in path.parts)
-    )
+    """Return the label files of the folder; anything of another shape is not ours and stays."""
+    files = (path.relative_to(final) for path in final.glob(f"*{DIVE_SEPARATOR}*/*.json"))
+    return sorted(path.as_posix() for path in files if not any(part.startswith(".") for part in path.parts))
 
 
 def _write(project: Project, plan: _Plan, changes: Sequence[Change]) -> None:
@@ -379,7 +377,7 @@ def _write(project: Project, plan: _Plan, changes: Sequence[Change]) -> None:
             if change.kind != "removed":
                 write_bytes(target, plan.files[change.label])
             ticker.advance()
-    for folder in sorted((path for path in project.final.rglob("*") if path.is_dir()), reverse=True):
+    for folder in {(project.final / change.label).parent for change in changes if change.kind == "removed"}:
         if not any(folder.iterdir()):
             folder.rmdir()
 

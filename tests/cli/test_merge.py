@@ -176,6 +176,8 @@ def test_files_that_somebody_put_or_edited_there_are_kept_aside(project, capsys)
     stray = root / "labels/final/Other__1/00001.json"
     stray.parent.mkdir()
     stray.write_text("{}")
+    other = root / "labels/final/export.json"
+    other.write_text("{}")
     broken = root / "labels/final" / images[ACCEPTED].label_name
     broken.write_text('{"half')
     capsys.readouterr()
@@ -185,6 +187,7 @@ def test_files_that_somebody_put_or_edited_there_are_kept_aside(project, capsys)
     assert "Meet__1/00000.json: a joint or the box came or went" in out
     assert "Other__1/00001.json: final no longer, goes to labels/.removed: no image of the manifest" in out
     assert not stray.parent.exists()
+    assert other.exists()  # no label by its place: not ours to move
     removed = root / "labels/.removed"
     assert "diver" in (removed / "Meet__1/00001.1.json").read_text()
     assert (removed / "Meet__1/00000.1.json").read_text() == '{"half'
