@@ -91,6 +91,11 @@ def missed(frame: LabelledFrame, rng: np.random.Generator) -> Fault:
     return Fault(replace(frame, keypoints=keypoints, visibility=visibility), frozenset({JOINTS[joint]}), True)
 
 
+def taken_for_sides(frame: LabelledFrame, rng: np.random.Generator) -> Fault:
+    """Move one joint; wrong sides of any joint then count as told, which they should not be."""
+    return slipped(frame, rng)._replace(joints=frozenset())
+
+
 SIDES = frozenset({"swapped-sides", "mirrored"})
 PLACES = frozenset({"jump", "limb-length", "outside-box"})
 KINDS = (
@@ -101,6 +106,7 @@ KINDS = (
     Kind("arms swapped", swapped(FLIP_PAIRS[3:]), SIDES),
     Kind("one pair swapped", swapped(None), SIDES),
     Kind("slip of 0.5 to 1.5 heads", slipped, PLACES),
+    Kind("slip taken for swapped sides", taken_for_sides, SIDES),
     Kind("missing joint", missed, frozenset({"missing-joint"})),
 )
 
