@@ -21,10 +21,10 @@ from finediving_pose.annotation.review_state import TO_REVIEW, Conflict, ReviewD
 from finediving_pose.annotation.review_views import (
     CheckRequest,
     DecisionRequest,
+    DiveViews,
     DraftRequest,
     PresenceRequest,
     check_view,
-    dive_view,
     item_view,
     labelled_frame,
     queue_view,
@@ -37,6 +37,7 @@ HOST = "127.0.0.1"
 
 _AWAY_SECONDS = 20.0  # after which a tab that does not say what it shows is taken for closed
 _STATES_SECONDS = 2.0  # how old the queue may be
+_STATES_SHARE = 20.0  # times what a look at all files takes: it may be so old where there are very many
 _MEDIA_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
@@ -106,27 +107,45 @@ def serve(app: Any, listener: socket.socket) -> None:
 
 
 class _Board:
-    """The states of all images, looked at anew when they are older than a moment."""
+    """The states of all images. Nobody waits for them: a look at thousands of files is made beside the answers."""
 
     def __init__(self, desk: ReviewDesk) -> None:
         self._desk, self._lock = desk, threading.Lock()
         self._states: dict[str, State] = {}
-        self._version, self._until = 0, 0.0
+        self._version, self._looking, self._until = 0, False, 0.0
+        self._look()
 
     def states(self) -> tuple[dict[str, State], int]:
-        """Return the states and a number that changes with them."""
+        """Return the states as they were a moment ago, and a number that changes with them."""
         with self._lock:
-            if time.monotonic() >= self._until:
-                states = self._desk.states()
-                if states != self._states:
-                    self._states, self._version = states, self._version + 1
-                self._until = time.monotonic() + _STATES_SECONDS
+            if not self._looking and time.monotonic() >= self._until:
+                self._looking = True
+                threading.Thread(target=self._look, daemon=True).start()
             return self._states, self._version
 
-    def decided(self) -> None:
-        """Look anew at the next question."""
+    def decided(self, image: str) -> State:
+        """Look at one image at once, and return its state."""
+        state = self._desk.state(image)
         with self._lock:
-            self._until = 0.0
+            self._states = {**self._states, image: state}
+            self._version += 1
+        return state
+
+    def _look(self) -> None:
+        started, version = time.monotonic(), self._version
+        try:
+            states = self._desk.states()
+        except OSError as error:  # such as a shared folder that is away for a moment
+            console.log.warning("the labels cannot be looked at: %s", error)
+            states = self._states
+        with self._lock:
+            self._looking = False
+            now = time.monotonic()
+            self._until = now + max(_STATES_SECONDS, _STATES_SHARE * (now - started))
+            if version != self._version:  # a decision came meanwhile, which this look may not have seen
+                self._until = now
+            elif version == 0 or states != self._states:
+                self._states, self._version = states, version + 1
 
 
 @dataclass
@@ -189,9 +208,11 @@ def _add_reading(app: FastAPI, setup: ReviewSetup, board: _Board, presence: _Pre
         row = desk.frame(image)
         return item_view(desk.item(image), desk.store.read_draft(_known(setup, reviewer), row.label_name))
 
+    dives = DiveViews(desk)
+
     @app.get("/api/dive")
     def dive(image: str) -> dict[str, Any]:
-        return dive_view(desk, image)
+        return dives.view(image)
 
     @app.post("/api/check")
     def check(request: CheckRequest) -> dict[str, Any]:
@@ -247,8 +268,7 @@ def _add_writing(app: FastAPI, setup: ReviewSetup, board: _Board) -> None:
             frame = labelled_frame(request.corrected, desk.frame(request.image))
             _refuse_unconfirmed(desk, request)
             desk.correct(*about, frame, request.comment, based_on=request.label, **known)
-        board.decided()
-        return {"state": desk.state(request.image).kind}
+        return {"state": board.decided(request.image).kind}
 
 
 def _refuse_unconfirmed(desk: ReviewDesk, request: DecisionRequest) -> None:

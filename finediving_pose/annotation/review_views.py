@@ -18,6 +18,7 @@ from finediving_pose.records import LabelledFrame, Visibility
 from finediving_pose.skeleton import COLOURS, FLIP_PAIRS, JOINTS, LIMBS, NUM_JOINTS
 
 MAX_COMMENT = 4000
+_KEPT_DIVES = 32
 
 Point = tuple[FiniteFloat, FiniteFloat]
 Sixteen = Field(min_length=NUM_JOINTS, max_length=NUM_JOINTS)
@@ -118,24 +119,41 @@ def item_view(item: Item, draft: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def dive_view(desk: ReviewDesk, image: str) -> dict[str, Any]:
-    """Return the frames of an image's dive in the order of time, with their newest labels and the findings of each."""
-    rows = _dive_rows(desk, image)
-    labels = {row.image: desk.newest(row.image) for row in rows}
-    findings = _findings(desk, [label for label in labels.values() if label is not None])
-    frames = []
-    for row in rows:
-        label = labels[row.image]
-        known = label.frame if label else None
-        frames.append(
-            {
-                **_image_view(row),
-                "kind": desk.state(row.image).kind,
-                "label": _frame_view(known) if known else None,
-                "findings": findings.get(row.image, []),
-            }
-        )
-    return {"frames": frames}
+class DiveViews:
+    """The frames of dives with their findings, which are looked for anew only when a label of the dive changed."""
+
+    def __init__(self, desk: ReviewDesk) -> None:
+        self._desk = desk
+        self._known: dict[str, tuple[tuple[str, ...], dict[str, list[dict[str, Any]]]]] = {}
+
+    def view(self, image: str) -> dict[str, Any]:
+        """Return the frames of an image's dive in the order of time: state, newest label and findings of each."""
+        desk, rows = self._desk, _dive_rows(self._desk, image)
+        labels = {row.image: desk.newest(row.image) for row in rows}
+        findings = self._findings(rows[0], [label for label in labels.values() if label is not None])
+        frames = []
+        for row in rows:
+            label = labels[row.image]
+            known = label.frame if label else None
+            frames.append(
+                {
+                    **_image_view(row),
+                    "kind": desk.state(row.image).kind,
+                    "label": _frame_view(known) if known else None,
+                    "findings": findings.get(row.image, []),
+                }
+            )
+        return {"frames": frames}
+
+    def _findings(self, first: ManifestFrame, labels: list[StoredLabel]) -> dict[str, list[dict[str, Any]]]:
+        stamp = tuple(label.name + label.sha256 for label in labels)
+        known = self._known.pop(first.image, None)
+        if known is None or known[0] != stamp:
+            known = (stamp, _findings(self._desk, labels))
+        self._known[first.image] = known
+        if len(self._known) > _KEPT_DIVES:
+            self._known.pop(next(iter(self._known)), None)
+        return known[1]
 
 
 def check_view(desk: ReviewDesk, image: str, body: LabelBody) -> list[dict[str, Any]]:

@@ -52,7 +52,6 @@ def review_page(
     listener = review_server.listen(port)
     with listener:
         console.log.info("looking at %d images …", len(project.images))
-        project.desk.states()  # so that the first page need not wait for it
         setup = review_server.ReviewSetup(
             desk=project.desk,
             reviewers=reviewers,
@@ -61,11 +60,12 @@ def review_page(
             project=hashlib.sha256(str(project.root).encode()).hexdigest()[:16],
             token=new_token(),
         )
+        app = review_server.make_app(setup)
         address = f"http://{review_server.HOST}:{listener.getsockname()[1]}/?token={setup.token}"
         announce(address)
         if browser and _has_screen():
             _open(address)
-        review_server.serve(review_server.make_app(setup), listener)
+        review_server.serve(app, listener)
 
 
 def assigned(project: Project, reviewer: str) -> frozenset[str]:

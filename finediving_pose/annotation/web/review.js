@@ -89,7 +89,6 @@ function askReviewer() {
 
 async function open(image, note = "") {
   const request = ++asked;
-  const started = performance.now();
   opening = image;
   queue.select(image); // at once: the next key counts from here
   strip.current = image;
@@ -121,7 +120,6 @@ async function open(image, note = "") {
   strip.show(dive.frames.some((frame) => frame.image === image) ? dive.frames : [{ ...item, kind: item.state.kind, label: history.now, findings: [] }], image);
   loaded(shown).then(() => {
     if (request !== asked) return;
-    document.body.dataset.openMs = String(performance.now() - started);
     afterwards(image, request);
   });
 }

@@ -175,7 +175,7 @@ export class View {
       context.imageSmoothingEnabled = this.scale < 12;
       context.imageSmoothingQuality = "high";
       context.drawImage(picture, this.x, this.y, width, height);
-      this.canvas.dataset.shown = this.frame.image;
+      if (this.canvas.dataset.shown !== this.frame.image) this.canvas.dataset.shown = this.frame.image;
     } else {
       context.fillStyle = "#202428";
       context.fillRect(this.x, this.y, width, height);
