@@ -15,7 +15,8 @@ scatter exceeds once in a thousand; take the mean of the rest; divide by 1 − c
 m = 1. It starts from median(q) / ln 2. Exchanged sides are to be undone before (:mod:`exchanges`).
 
 The interval is the middle 95 % of 1000 bootstrap samples of whole dives, whose frames err alike, or of images where
-there are fewer than ten dives.
+there are fewer than ten dives. On invented labels of known scatter it holds the truth in 90 % of cases with 20 images
+and in 95 % with 200; σ itself is less than 1 % too small.
 """
 
 from __future__ import annotations

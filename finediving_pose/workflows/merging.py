@@ -233,34 +233,33 @@ class _Merger:
         problem = self.project.desk.picture_problem(row) if pictures else ""
         if problem or (state.kind == "reviewed" and state.decision and state.decision.image_sha256 != row.sha256):
             return Refused("picture", problem or "the picture was replaced after the label was approved")
-        labels = {name: self._label(row, name, sha256) for name, sha256 in state.files.items()}
-        if state.kind == "reviewed":
-            return self._reviewed(state, labels)
+        labels: dict[str, StoredLabel] = {}
+        for name, sha256 in state.files.items():
+            label = self._label(row, name, sha256)
+            if isinstance(label, Refused):
+                return label
+            labels[name] = label
+        if state.kind == "reviewed" and state.decision:
+            approved = labels.get(state.decision.label)
+            if approved is None:  # the log was written by somebody else
+                return Refused("conflict", f"{state.decision.label}, which was approved, is not there; review it again")
+            return self._reviewed(approved, labels.values())
         return self._unreviewed(labels)
 
-    def _reviewed(self, state: State, labels: Mapping[str, StoredLabel | Refused]) -> Merged | Refused:
-        assert state.decision is not None
-        approved = labels.get(state.decision.label)
-        if approved is None:
-            return Refused("conflict", f"{state.decision.label}, which was approved, is gone; review it again")
-        if isinstance(approved, Refused):
-            return approved
+    def _reviewed(self, approved: StoredLabel, labels: Iterable[StoredLabel]) -> Merged | Refused:
         chosen = _candidate(approved)
         if chosen is None:
             return Refused("unreadable", _first_problem(approved))
         if chosen.frame.unconfirmed:
             return Refused("unconfirmed", f"{chosen.name}: {_NEXT['unconfirmed']}")
-        others = [] if annotator_of(approved.name) is None else _others(approved, labels.values())
+        others = [] if annotator_of(approved.name) is None else _others(approved, labels)
         return merge_reviewed(chosen, others, self.tolerance, self.incomplete)
 
-    def _unreviewed(self, labels: Mapping[str, StoredLabel | Refused]) -> Merged | Refused:
+    def _unreviewed(self, labels: Mapping[str, StoredLabel]) -> Merged | Refused:
         """The newest revision replaces what it was made from: it counts alone."""
         names = [name for name in labels if name.startswith(f"{REVISIONS}/")][-1:] or list(labels)
         candidates = []
-        for name in names:
-            label = labels[name]
-            if isinstance(label, Refused):
-                return label
+        for label in (labels[name] for name in names):
             candidate = _candidate(label)
             if candidate is None:
                 return Refused("unreadable", _first_problem(label))
@@ -302,11 +301,11 @@ def _candidate(label: StoredLabel) -> Candidate | None:
     return Candidate(label.name, who, label.frame)
 
 
-def _others(approved: StoredLabel, labels: Iterable[StoredLabel | Refused]) -> list[Candidate]:
+def _others(approved: StoredLabel, labels: Iterable[StoredLabel]) -> list[Candidate]:
     """Other annotators' usable, confirmed labels."""
     found = []
     for label in labels:
-        if isinstance(label, Refused) or label.name == approved.name or annotator_of(label.name) is None:
+        if label.name == approved.name or annotator_of(label.name) is None:
             continue
         candidate = _candidate(label)
         if candidate is not None and not candidate.frame.unconfirmed:

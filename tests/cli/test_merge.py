@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from made_labels import annotate, label_of, make_desk, make_frames
 
+from finediving_pose.annotation.review_state import ReviewDesk
 from finediving_pose.cli.main import run
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.manifest import sha256_file
@@ -225,6 +226,30 @@ def test_a_damaged_label_is_refused_and_stops_nothing(project):
     rows = table(root)
     assert rows[ALONE]["refused"] == "unreadable"
     assert rows[ACCEPTED]["rule"] == "reviewer"
+
+
+def test_a_log_that_approves_a_label_it_has_not_seen_is_no_approval(project):
+    root, _ = project
+    log = root / "labels/review.jsonl"
+    record = json.loads(log.read_text().splitlines()[0])
+    log.write_text(json.dumps(record | {"label": "../../elsewhere.json"}) + "\n")
+    assert run(["merge"]) == 1
+    assert table(root)[ACCEPTED]["refused"] == "conflict"
+
+
+def test_a_label_that_changes_during_the_merge_is_refused(project, monkeypatch):
+    root, images = project
+    states = ReviewDesk.states
+
+    def and_then_somebody_saves(desk):
+        found = states(desk)
+        annotate(root, "ben", images[ACCEPTED], made_divers.slipped(label_of(images[ACCEPTED]), 0, (3.0, 0.0)))
+        return found
+
+    monkeypatch.setattr(ReviewDesk, "states", and_then_somebody_saves)
+    run(["merge"])
+    assert table(root)[ACCEPTED]["refused"] == "conflict"
+    assert "ben/Meet__1/00000.json changed during the merge" in table(root)[ACCEPTED]["reason"]
 
 
 def test_the_manifest_says_from_what_and_how(project):
