@@ -1,0 +1,44 @@
+"""``fdpose init``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finediving_pose import console
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder; new, or with pictures already.")],
+    annotator: Annotated[list[str] | None, typer.Option("--annotator", help="Who labels; once for each.")] = None,
+    reviewer: Annotated[
+        list[str] | None,
+        typer.Option("--reviewer", help="Who reviews; once for each.", show_default="the annotators, each other"),
+    ] = None,
+    finediving: Annotated[
+        Path | None, typer.Option("--finediving", help="Folder of FineDiving's annotation files.")
+    ] = None,
+) -> None:
+    """Make a project folder with fdpose.yaml, which says who labels and where everything lies.
+
+    Edit that file at any time. A folder that is a project already is left as it is.
+
+    Example: fdpose init diving --annotator anna --annotator ben --finediving FineDiving/Annotations
+    """
+    from finediving_pose.workflows.project import SETTINGS_NAME, init_project
+    from finediving_pose.workflows.status import status
+
+    project = init_project(folder, annotator or (), reviewer or (), finediving)
+    console.log.info("made %s; look through it", project.root / SETTINGS_NAME)
+    if not project.reviewers[1:] and set(project.reviewers) == set(project.annotators):
+        console.log.warning(
+            "%s is alone, and nobody reviews their own labels: --reviewer or `reviewers` in %s names somebody else, or "
+            "set allow_own_review there",
+            project.annotators[0],
+            SETTINGS_NAME,
+        )
+    step = status(project).steps[0]
+    away = "" if project.root == Path.cwd() else f'cd "{folder}" && ' if " " in str(folder) else f"cd {folder} && "
+    print(f"next: {away}{step.command}   # {step.why}")
