@@ -67,29 +67,40 @@ def stamp_of(path: Path) -> Stamp:
 
 def check_folder(job: FolderJob) -> FolderResult:
     """Read the files of a job and check them with each other."""
-    problems: list[Problem] = []
-    frames: list[LabelledFrame] = []
-    names: dict[str, str] = {str(job.folder): str(job.folder)}
-    stamps: dict[str, Stamp] = {}
-    for name, path in job.files.items():
-        names[str(path)] = name
-        if not path.is_file():
-            continue  # gone since the folder was listed
-        stamps[name] = stamp_of(path)
-        for frame in _read(name, path, job, problems):
-            names[item_name(path, frame.image)] = name
-            frames.append(frame)
-    if job.rows is None:  # else a file's place says which image it labels
-        frames = labelme.once_each(frames, problems)
-    labels = checked_against_images(LabelSet(tuple(frames), tuple(problems), job.images), job.folder, True)
+    read = _Read(job)
+    told = (job.told or frozenset(job.files)) | {str(job.folder)}
+    mine = [frame for frame in read.frames if read.names[str(frame.source)] in told]
+    neighbours = [frame for frame in read.frames if read.names[str(frame.source)] not in told]
+    labels = checked_against_images(LabelSet(tuple(mine), tuple(read.problems), job.images), job.folder, True)
     if not job.pictures_there:
         labels = replace(labels, problems=tuple(p for p in labels.problems if p.where != "images"))
-    chosen = {row.image: row.sha256 for row in (job.rows or {}).values()}
-    told = job.told or frozenset({*job.files, str(job.folder)})
-    findings = (replace(finding, file=names[finding.file]) for finding in check(labels, chosen))
-    usable = sum(names[str(frame.source)] in told for frame in labels.frames)
-    files = len(told & job.files.keys())
-    return FolderResult(job.who, files, usable, tuple(finding for finding in findings if finding.file in told), stamps)
+    chosen = {row.image: row.sha256 for name, row in (job.rows or {}).items() if name in told}
+    findings = check(replace(labels, frames=(*labels.frames, *neighbours)), chosen)
+    named = (replace(finding, file=read.names[finding.file]) for finding in findings)
+    ours = tuple(finding for finding in named if finding.file in told)
+    return FolderResult(job.who, len(told & job.files.keys()), len(labels.frames), ours, read.stamps)
+
+
+class _Read:
+    """What the files of a job say: frames, problems, the job's name of whatever a problem is filed under, stamps."""
+
+    def __init__(self, job: FolderJob) -> None:
+        self.frames: list[LabelledFrame] = []
+        self.problems: list[Problem] = []
+        self.names = {str(job.folder): str(job.folder)}
+        self.stamps: dict[str, Stamp] = {}
+        for name, path in job.files.items():
+            if path.is_file():  # else gone since the folder was listed
+                self._add(name, path, job)
+        if job.rows is None:  # else a file's place says which image it labels
+            self.frames = labelme.once_each(self.frames, self.problems)
+
+    def _add(self, name: str, path: Path, job: FolderJob) -> None:
+        self.names[str(path)] = name
+        self.stamps[name] = stamp_of(path)
+        for frame in _read(name, path, job, self.problems):
+            self.names[item_name(path, frame.image)] = name
+            self.frames.append(frame)
 
 
 def _read(name: str, path: Path, job: FolderJob, problems: list[Problem]) -> Iterable[LabelledFrame]:
