@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.annotation.label_checks import sides_in_words
 from finediving_pose.keypoint_metrics import head_length
 from finediving_pose.records import FloatArray, LabelledFrame
 from finediving_pose.skeleton import FLIP_PAIRS, JOINTS, NUM_JOINTS
@@ -86,7 +87,7 @@ def merge_reviewed(
     stacks = [np.where(frame.labelled[:, None], frame.keypoints, np.nan)]
     boxes = [frame.box]
     for other in others:
-        limit = _limit(frame, other.frame, tolerance)
+        limit = tolerance * _head(frame, other.frame)
         near = _near(frame, other.frame, limit) & ~_other_side(frame, other.frame)
         same_box = _same_box(frame, other.frame, limit)
         stacks.append(np.where(near[:, None], other.frame.keypoints, np.nan))
@@ -160,7 +161,7 @@ def _lacking(label: Candidate, incomplete: bool) -> Refused | None:
 def _difference(one: Candidate, two: Candidate, tolerance: float) -> str:
     """Return in words on what two labels disagree; empty where they agree."""
     a, b = one.frame, two.frame
-    limit = _limit(a, b, tolerance)
+    limit = tolerance * _head(a, b)
     if not np.isfinite(limit):
         return "cannot be compared in head sizes, for head top or upper neck is missing or both coincide"
     lonely = a.labelled != b.labelled
@@ -168,21 +169,26 @@ def _difference(one: Candidate, two: Candidate, tolerance: float) -> str:
         return f"differ in whether {_names(lonely)} can be labelled"
     exchanged = _clearly_exchanged(a, b, limit)
     if exchanged.any():
-        return f"differ in the sides of {_names(exchanged)}"
+        pairs = tuple(pair for pair in FLIP_PAIRS if exchanged[pair[0]])
+        return f"have left and right the other way round: {sides_in_words(pairs)}"
     apart = a.labelled & ~_near(a, b, limit)
     if apart.any():
-        worst = int(np.argmax(np.where(apart, np.nan_to_num(_distance(a, b)), -1)))
-        head = limit / tolerance if tolerance else 1.0
-        most = f"{JOINTS[worst]} by {_distance(a, b)[worst] / head:.2f} head sizes" if tolerance else JOINTS[worst]
-        return f"differ at {_names(apart)} (most: {most}; tolerated: {tolerance:g})"
+        return _apart(np.where(apart, _distance(a, b), 0.0) / _head(a, b), tolerance)
     return "" if _same_box(a, b, limit) else "drew different boxes"
 
 
-def _limit(a: LabelledFrame, b: LabelledFrame, tolerance: float) -> float:
-    """Return the tolerance in px; NaN where no head is labelled."""
+def _apart(heads: FloatArray, tolerance: float) -> str:
+    """Say which joints are too far apart, given (16,) head sizes, 0 where they are not."""
+    worst, count = int(np.argmax(heads)), int((heads > 0).sum())
+    others = f" and {count - 1} more joint{'s' * (count > 2)}" if count > 1 else ""
+    return f"differ at {JOINTS[worst]} by {heads[worst]:.2f} head sizes{others} ({tolerance:g} is tolerated)"
+
+
+def _head(a: LabelledFrame, b: LabelledFrame) -> float:
+    """Return the head size in px; NaN where no head is labelled."""
     heads = head_length(np.stack([_points(a), _points(b)]))
     heads = heads[np.isfinite(heads) & (heads > 0)]
-    return tolerance * float(heads.mean()) if len(heads) else float("nan")
+    return float(heads.mean()) if len(heads) else float("nan")
 
 
 def _near(a: LabelledFrame, b: LabelledFrame, limit: float) -> NDArray[np.bool_]:

@@ -95,9 +95,9 @@ def compare(a: str, b: str, images: Path | None = None, worst: int = 24, out: Pa
     """
     project = _project_here()
     notes: list[str] = []
-    one, two = (_labels(name, project, images, notes) for name in (a, b))
-    if a == b:
+    if _source(a, project).resolve() == _source(b, project).resolve():
         raise UsageError(f"{a} and {b} are the same labels; name two annotators")
+    one, two = (_labels(name, project, images, notes) for name in (a, b))
     found = agree(one, two, _stages(project))
     if not len(found):
         raise DataError(_nothing_common(a, one, b, two, found))
@@ -326,8 +326,8 @@ def _source(name: str, project: Project | None) -> Path:
     if project is not None:
         if name in project.store.annotators():
             return project.labels / name
-        if name == FINAL and project.final.is_dir():
-            return project.final
+        if name == FINAL:
+            return _final(project)
         if name in project.annotators:
             raise UsageError(f"{name} has labelled nothing yet: no folder {project.shown(project.labels / name)}")
     if Path(name).exists():
@@ -335,6 +335,12 @@ def _source(name: str, project: Project | None) -> Path:
     people = ", ".join(project.store.annotators()) if project else ""
     known = f"no annotator of the project here (there are {people}) and " if people else ""
     raise UsageError(f"{name}: {known}no file or folder of labels")
+
+
+def _final(project: Project) -> Path:
+    if not project.final.is_dir():
+        raise UsageError(f"{FINAL}: no folder {project.shown(project.final)} yet; `fdpose merge` writes it")
+    return project.final
 
 
 def _pictures(name: str, project: Project | None, images: Path | None) -> Path | None:

@@ -131,6 +131,8 @@ def test_faults_and_guesses_are_told(project, capsys):
     [
         (["anna", "ben"], 2, "anna: no annotator of the project here"),
         (["ben", "ben"], 2, "name two annotators"),
+        (["ben", "labels/ben"], 2, "name two annotators"),
+        (["ben", "final"], 2, "`fdpose merge` writes it"),
         (["cleo", "ben"], 3, "no LabelMe JSON"),
         (["ben", "frames/manifest.csv"], 3, "manifest.csv"),
     ],
