@@ -220,6 +220,10 @@ class FrameFolder(FrameSource):
     def number(self, position: int) -> int:
         return self._images[position][0]
 
+    def picture(self, position: int) -> Path:
+        """Return the file of the frame at `position`."""
+        return self._images[position][1]
+
     def read(self, wanted: Collection[int] | None = None, to_end: bool = True) -> Iterator[Frame]:
         size: tuple[int, ...] | None = None
         for position, (number, path) in enumerate(self._images):

@@ -13,6 +13,10 @@ from finediving_pose import __version__, console
 
 COMMANDS: dict[str, str] = {
     "doctor": "Look at",
+    "init": "Labels",
+    "status": "Labels",
+    "frames": "Labels",
+    "annotate": "Labels",
     "validate": "Labels",
     "agree": "Labels",
     "review": "Labels",

@@ -1,0 +1,437 @@
+"""``fdpose frames``: choosing the pictures of a project, writing them, and keeping their manifest."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose import console
+from finediving_pose.annotation.frame_choice import (
+    evenly,
+    flight_frames,
+    frame_doubt,
+    largest,
+    protocol_dives,
+    stage_names,
+)
+from finediving_pose.annotation.image_features import different_ones, features, same_picture, thumbnail
+from finediving_pose.console import DataError, FdposeError, UsageError
+from finediving_pose.datasets.dives_csv import read_dives
+from finediving_pose.datasets.finediving import FineDive, Key, read_finediving
+from finediving_pose.datasets.frame_manifest import ManifestFrame, image_key, read_frame_manifest, write_frame_manifest
+from finediving_pose.datasets.pose_files import pose_path, read_pose
+from finediving_pose.extraction.clips import find_clips
+from finediving_pose.manifest import recording, sha256_file, write_bytes, write_text
+from finediving_pose.media import Frame, FrameFolder, FrameSource, encode_jpeg, open_frames, read_image
+from finediving_pose.records import Clip
+from finediving_pose.workflows.project import Project
+
+Method = Literal["protocol", "uniform", "kmeans", "doubt"]
+METHODS: tuple[str, ...] = get_args(Method)
+FAILURES_NAME = "failures.csv"
+JPEG_QUALITY = 95
+KMEANS_POOL = 8
+"""As many frames, evenly over the clip, are looked at for each that k-means is to choose."""
+APART = 4
+"""Frames of a clip that a model doubts lie at least as many frames apart: neighbours teach the same."""
+
+
+@dataclass(frozen=True)
+class FramesRequest:
+    """What to choose.
+
+    Attributes:
+        method: ``protocol``: the paper's, the flight of up to `per_number` dives of each number; ``uniform``: evenly
+            over each clip; ``kmeans``: frames of a clip that differ; ``doubt``: where extracted skeletons are doubtful.
+        videos: Frame folders or videos; None = the project's.
+        finediving: FineDiving's annotations; None = the project's. Other methods take stages from them.
+        skeletons: What extract wrote, for ``doubt``.
+        per_number: Dives of each number; None = as the project says.
+        per_clip: Frames of each clip, for the other methods.
+        total: The most doubtful frames of all clips, for ``doubt``; None = no limit beside `per_clip`.
+        seed: None = as the project says.
+        keep_duplicates: Whether to keep pictures that show the same as another of their clip. The flight of the
+            protocol loses only pictures that are the same file.
+        dry_run: Only count.
+    """
+
+    method: Method
+    videos: Path | None = None
+    finediving: Path | None = None
+    skeletons: Path | None = None
+    per_number: int | None = None
+    per_clip: int = 10
+    total: int | None = None
+    seed: int | None = None
+    keep_duplicates: bool = False
+    dry_run: bool = False
+
+
+@dataclass
+class FramesSummary:
+    """What became of a choice.
+
+    Attributes:
+        method: How it was chosen.
+        dives: How many dives or clips were chosen from.
+        chosen: Frames chosen, before anything was written.
+        added, present: Frames written now; frames that the manifest had before.
+        duplicates: Left out because they show what another one shows.
+        absent: Chosen dives of which there is no picture.
+        failed: (clip, reason).
+        changed: Pictures of the manifest that are gone or not what was chosen.
+        by_number, by_stage: Frames chosen of each dive number and stage, as far as known.
+        total: Frames in the manifest now.
+    """
+
+    method: str
+    dives: int = 0
+    chosen: int = 0
+    added: int = 0
+    present: int = 0
+    duplicates: int = 0
+    absent: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    by_number: Counter[str] = field(default_factory=Counter)
+    by_stage: Counter[str] = field(default_factory=Counter)
+    total: int = 0
+    dry_run: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 something is absent or failed, 3 nothing usable."""
+        if not self.failed and not self.absent:
+            return console.EXIT_DONE
+        return console.EXIT_SOME_FAILED if self.total or self.dry_run else console.EXIT_INVALID_DATA
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return {**vars(self), "failed": [{"clip": clip, "reason": reason} for clip, reason in self.failed]}
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One clip and what is wanted of it.
+
+    Attributes:
+        clip: Its pictures; None where there are none.
+        key: Match and dive.
+        dive: What FineDiving says of it, if it does.
+        wanted: Positions in the clip; None = to be decided when it is decoded.
+    """
+
+    clip: Clip | None
+    key: Key
+    dive: FineDive | None
+    wanted: Sequence[int] | None = None
+
+
+def choose_frames(project: Project, request: FramesRequest) -> FramesSummary:
+    """Choose frames, write what is not there yet, and add it to the project's manifest.
+
+    Nothing that the manifest has is ever taken away or written anew, because labels hang on it.
+
+    Raises:
+        UsageError: If what the method needs is not there or cannot be.
+        DataError: If annotations or the manifest cannot be read.
+    """
+    videos = request.videos or project.videos
+    dives = _annotated(project, request)
+    present = read_frame_manifest(project.frame_manifest) if project.frame_manifest.exists() else []
+    seed = project.settings.seed if request.seed is None else request.seed
+    summary = FramesSummary(request.method, present=0, total=len(present), dry_run=request.dry_run)
+    choices = _choices(project, request, videos, dives, seed)
+    summary.dives = len(choices)
+    for choice in choices:
+        _count(summary, choice)
+    summary.absent.sort()
+    if request.dry_run:
+        return summary
+    run = _Run(project, request, summary, present, seed)
+    with recording(project.frames, method=request.method, seed=seed, videos=str(videos)) as manifest:
+        run.go([choice for choice in choices if choice.clip is not None])
+        manifest.add(added=summary.added, total=summary.total)
+    return summary
+
+
+class _Run:
+    """Writes the pictures of chosen clips, one clip after the other, and their rows."""
+
+    def __init__(
+        self,
+        project: Project,
+        request: FramesRequest,
+        summary: FramesSummary,
+        present: Sequence[ManifestFrame],
+        seed: int,
+    ) -> None:
+        self._project, self._request, self._summary, self._seed = project, request, summary, seed
+        self._rows = {row.image: row for row in present}
+        self._contents = {row.sha256 for row in present}
+
+    def go(self, choices: Sequence[_Choice]) -> None:
+        """Write everything; one clip that fails stops no other, and an interrupt loses at most the clip begun."""
+        summary = self._summary
+        with console.progress("looking at pictures", len(self._rows)) as ticker:
+            for row in self._rows.values():
+                path = self._project.frames / row.image
+                if not path.is_file() or sha256_file(path) != row.sha256:
+                    summary.changed.append(row.image)
+                ticker.advance()
+        with console.progress("choosing frames", len(choices)) as ticker:
+            for choice in choices:
+                try:
+                    self._clip(choice)
+                except (FdposeError, OSError, ValueError) as error:
+                    summary.failed.append(("/".join(choice.key), str(error)))
+                    console.log.error("%s: %s", "/".join(choice.key), error)
+                ticker.advance(note="/".join(choice.key))
+        summary.total = len(self._rows)
+        if not self._rows and not self._project.frame_manifest.exists():
+            write_frame_manifest(self._project.frame_manifest, [])
+        _write_failures(self._project.frames / FAILURES_NAME, summary)
+
+    def _clip(self, choice: _Choice) -> None:
+        assert choice.clip is not None
+        source = open_frames(choice.clip)
+        wanted = choice.wanted
+        if wanted is None:
+            wanted = self._by_looks(source)
+            self._summary.chosen += len(wanted)
+        stages = _stages(choice, source, must_match=self._request.method == "protocol")
+        known = [place for place in wanted if self._name(choice, source, place) in self._rows]
+        self._summary.present += len(known)
+        seen = [thumbnail(read_image(self._path(choice, source, place))) for place in self._shown(choice, source)]
+        new: list[ManifestFrame] = []
+        missing = set(wanted) - set(known)
+        for frame in source.read(missing, to_end=False):
+            missing.discard(frame.position)
+            row = self._take(choice, source, frame, stages, seen)
+            if row is not None:
+                new.append(row)
+        if new:
+            self._rows.update((row.image, row) for row in new)
+            write_frame_manifest(self._project.frame_manifest, self._rows.values())
+            self._summary.added += len(new)
+        if missing:
+            raise DataError(f"{choice.clip.source}: {len(missing)} of {len(wanted)} frames cannot be decoded")
+
+    def _take(
+        self,
+        choice: _Choice,
+        source: FrameSource,
+        frame: Frame,
+        stages: Mapping[int, str],
+        seen: list[NDArray[np.int16]],
+    ) -> ManifestFrame | None:
+        """Write one picture and return its row; None where it shows what another one shows."""
+        origin = source.picture(frame.position) if isinstance(source, FrameFolder) else source.path
+        content = _content(frame, origin)
+        image = self._name(choice, source, frame.position)
+        written = _sha256(content)
+        if not self._request.keep_duplicates and self._is_double(frame, written, seen):
+            self._summary.duplicates += 1
+            return None
+        write_bytes(self._project.frames / image, content)
+        self._contents.add(written)
+        height, width = frame.image.shape[:2]
+        return ManifestFrame(
+            image=image,
+            match=choice.key[0],
+            dive=choice.key[1],
+            frame=frame.number,
+            stage=stages.get(frame.position, ""),
+            width=width,
+            height=height,
+            source=self._project.shown(Path(os.path.abspath(origin))),
+            source_sha256=_file_hash(origin),
+            sha256=written,
+            chosen_by=self._request.method,
+        )
+
+    def _is_double(self, frame: Frame, written: str, seen: list[NDArray[np.int16]]) -> bool:
+        if self._request.method == "protocol":
+            return written in self._contents
+        small = thumbnail(frame.image)
+        if written in self._contents or same_picture(small, seen):
+            return True
+        seen.append(small)
+        return False
+
+    def _by_looks(self, source: FrameSource) -> list[int]:
+        if source.count is None:
+            for _ in source.read(()):  # counts what decodes
+                continue
+        count = source.count or 0
+        if self._request.method == "uniform":
+            return evenly(count, self._request.per_clip)
+        pool = evenly(count, KMEANS_POOL * self._request.per_clip)
+        frames = {frame.position: features(frame.image) for frame in source.read(set(pool), to_end=False)}
+        places = sorted(frames)
+        chosen = different_ones([frames[place] for place in places], self._request.per_clip, self._seed)
+        return [places[row] for row in chosen]
+
+    def _shown(self, choice: _Choice, source: FrameSource) -> list[int]:
+        """Return the positions of this clip that the manifest has already, for telling what shows the same."""
+        if self._request.keep_duplicates or self._request.method == "protocol":
+            return []
+        names = {self._name(choice, source, place): place for place in range(source.count or 0)}
+        return [
+            place for name, place in names.items() if name in self._rows and (self._project.frames / name).is_file()
+        ]
+
+    def _name(self, choice: _Choice, source: FrameSource, place: int) -> str:
+        return image_key(*choice.key, source.number(place))
+
+    def _path(self, choice: _Choice, source: FrameSource, place: int) -> Path:
+        return self._project.frames / self._name(choice, source, place)
+
+
+def _annotated(project: Project, request: FramesRequest) -> dict[Key, FineDive]:
+    """Return what FineDiving's annotations say, by match and dive; nothing where the project has none."""
+    folder = request.finediving or project.finediving
+    if folder is None:
+        if request.method == "protocol":
+            raise UsageError(
+                "the paper's protocol needs FineDiving's annotations: name their folder with --finediving, or "
+                "choose with --method uniform"
+            )
+        return {}
+    return {dive.key: dive for dive in read_finediving(folder).dives}
+
+
+def _choices(
+    project: Project, request: FramesRequest, videos: Path, dives: Mapping[Key, FineDive], seed: int
+) -> list[_Choice]:
+    clips = _clips(videos, needed=not request.dry_run or request.method != "protocol")
+    if request.method == "protocol":
+        per_number = request.per_number or project.settings.dives_per_number
+        drawn = protocol_dives(dives.values(), per_number, seed)
+        return [_Choice(clips.get(dive.key), dive.key, dive, flight_frames(dive)) for dive in drawn]
+    if request.method == "doubt":
+        return _doubted(request, clips, dives)
+    return [_Choice(clip, key, dives.get(key)) for key, clip in clips.items()]
+
+
+def _clips(videos: Path, needed: bool) -> dict[Key, Clip]:
+    """Return the clips below a folder, as `fdpose extract` names them."""
+    if not videos.exists():
+        if needed:
+            raise UsageError(f"{videos}: no such folder of videos or frames; name it with --videos or in fdpose.yaml")
+        return {}
+    folder = videos if videos.is_dir() else videos.parent
+    listed = next((path for path in (folder / "dives.csv", folder.parent / "dives.csv") if path.is_file()), None)
+    dives, problems = read_dives(listed) if listed is not None else ([], [])
+    for problem in problems:
+        console.log.warning("%s", problem)
+    cut = [dive for dive in dives if dive.video is not None]
+    found = find_clips(videos, cut, listed.parent if listed is not None else None)
+    for refused in found.refused:
+        console.log.warning("%s: %s", refused.source, refused.reason)
+    if needed and not found.clips:
+        raise DataError(f"{videos}: no video file and no folder of images there or below")
+    return {(clip.match, clip.dive): clip for clip in found.clips}
+
+
+def _doubted(request: FramesRequest, clips: Mapping[Key, Clip], dives: Mapping[Key, FineDive]) -> list[_Choice]:
+    """Choose the frames whose skeletons are the most doubtful, of each clip and then of all."""
+    if request.skeletons is None:
+        raise UsageError("--method doubt looks at what fdpose extract wrote: name it with --skeletons")
+    found: list[tuple[float, Key, int]] = []
+    for key in clips:
+        path = pose_path(request.skeletons, *key)
+        if path.is_file():
+            sequence = read_pose(path)
+            _, rows = np.unique(sequence.frame_index, return_index=True)
+            doubt, numbers = frame_doubt(sequence)[rows], sequence.frame_index[rows]
+            chosen = largest(doubt, numbers, request.per_clip, APART)
+            found += [(float(doubt[row]), key, int(numbers[row])) for row in chosen]
+    if not found:
+        raise UsageError(f"{request.skeletons}: no skeletons of the clips in the videos' folder are there")
+    found.sort(key=lambda item: (-item[0], item[1], item[2]))
+    wanted: dict[Key, set[int]] = {}
+    for _, key, number in found[: request.total]:
+        wanted.setdefault(key, set()).add(number)
+    return [
+        _Choice(clips[key], key, dives.get(key), _positions(clips[key], numbers)) for key, numbers in wanted.items()
+    ]
+
+
+def _positions(clip: Clip, numbers: Collection[int]) -> list[int]:
+    source = open_frames(clip)
+    return [place for place in range(source.count or 0) if source.number(place) in numbers]
+
+
+def _count(summary: FramesSummary, choice: _Choice) -> None:
+    if choice.wanted is not None:
+        summary.chosen += len(choice.wanted)
+        if choice.dive is not None:
+            summary.by_number[str(choice.dive.dive.dive_number)] += len(choice.wanted)
+            names = stage_names(choice.dive)
+            summary.by_stage.update(names[place] for place in choice.wanted if place < len(names))
+    if choice.clip is None:
+        summary.absent.append("/".join(choice.key))
+
+
+def _stages(choice: _Choice, source: FrameSource, must_match: bool) -> dict[int, str]:
+    """Return the stage of each position of a clip, where FineDiving knows it.
+
+    Raises:
+        DataError: If there must be as many pictures as labelled frames and are not: nobody knows which is which then.
+    """
+    names = stage_names(choice.dive) if choice.dive is not None else []
+    if not names:
+        return {}
+    if source.count is not None and source.count != len(names):
+        if must_match:
+            raise DataError(
+                f"{source.path}: has {source.count} frames where FineDiving's annotation has {len(names)}; expected "
+                "the dive's own frames from its first to its last"
+            )
+        return {}
+    return dict(enumerate(names))
+
+
+def _content(frame: Frame, origin: Path) -> bytes:
+    """Return the picture as JPEG: the file itself where it is one that shows what was decoded."""
+    if origin.suffix.lower() in (".jpg", ".jpeg") and _is_upright(origin):
+        return origin.read_bytes()
+    return encode_jpeg(frame.image, JPEG_QUALITY)
+
+
+def _is_upright(path: Path) -> bool:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return picture.format == "JPEG" and picture.getexif().get(0x0112, 1) == 1
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _file_hash(path: Path) -> str:
+    """Hash a recording once, though many frames are taken from it."""
+    return sha256_file(path)
+
+
+def _write_failures(path: Path, summary: FramesSummary) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["clip", "reason"])
+    writer.writerows(summary.failed)
+    writer.writerows((clip, "no picture of it in the videos' folder") for clip in summary.absent)
+    write_text(path, text.getvalue())
