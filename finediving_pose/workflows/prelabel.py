@@ -1,0 +1,308 @@
+"""``fdpose prelabel``: a model's poses as LabelMe files, marked as unconfirmed, where nobody has labelled yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from finediving_pose import console
+from finediving_pose.annotation.label_store import ORIGIN_KEY
+from finediving_pose.annotation.queues import Queue
+from finediving_pose.annotation.review_state import TOOL, now
+from finediving_pose.console import DataError, UsageError, progress
+from finediving_pose.datasets import labelme
+from finediving_pose.datasets.frame_manifest import ManifestFrame
+from finediving_pose.datasets.pose_files import pose_path, read_pose
+from finediving_pose.extraction.settings import TrackingSettings
+from finediving_pose.extraction.tracking import track
+from finediving_pose.manifest import recording, sha256_file, write_json
+from finediving_pose.media import read_image
+from finediving_pose.records import Detector, FloatArray, LabelledFrame, PoseEstimator, Visibility
+from finediving_pose.workflows.handing_out import hand_out, tasks
+from finediving_pose.workflows.project import Project, find_project
+
+MIN_SCORE = 0.2
+DETECTOR_BATCH, POSE_BATCH = 8, 32
+BOX_PADDING = 0.1
+"""By which share of its sides a box around joints is wider than they are, where the skeletons have none."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A pose that was found in one picture.
+
+    Attributes:
+        box: (4,) px.
+        keypoints: (16, 2) px, NaN = not found.
+        scores: (16,) in [0, 1], NaN = unknown.
+        box_estimated: Whether the box was put around the joints.
+    """
+
+    box: FloatArray
+    keypoints: FloatArray
+    scores: FloatArray
+    box_estimated: bool = False
+
+
+class Guesser(Protocol):
+    """Finds the athlete in the pictures of one dive. `identity` names models or files, in JSON types."""
+
+    identity: dict[str, Any]
+
+    def __call__(self, images: Sequence[ManifestFrame], frames: Path) -> list[Guess | str]:
+        """Return a guess for each picture below the folder `frames`, or why there is none."""
+        ...
+
+
+class NetGuesser:
+    """Finds the athlete by a detector, followed from picture to picture, and the joints by a pose net."""
+
+    def __init__(self, detector: Detector, estimator: PoseEstimator) -> None:
+        self.detector, self.estimator = detector, estimator
+        self.identity = {"detector": dict(detector.identity), "pose": dict(estimator.identity)}
+
+    def __call__(self, images: Sequence[ManifestFrame], frames: Path) -> list[Guess | str]:
+        """Return a guess for each picture, or why there is none."""
+        found: list[Guess | str] = ["nobody found in the picture"] * len(images)
+        pictures = {}
+        for index, image in enumerate(images):
+            try:
+                pictures[index] = read_image(frames / image.image)
+            except DataError as error:
+                found[index] = str(error)
+        boxes = self._boxes(images, pictures)
+        for some in _chunks(sorted(boxes), POSE_BATCH):
+            keypoints, scores = self.estimator([self.estimator.crop(pictures[i], boxes[i]) for i in some])
+            for row, index in enumerate(some):
+                found[index] = Guess(boxes[index], keypoints[row], scores[row])
+        return found
+
+    def _boxes(self, images: Sequence[ManifestFrame], pictures: Mapping[int, Any]) -> dict[int, FloatArray]:
+        """Return the athlete's box in each picture that has one, by index.
+
+        Chosen pictures lie far apart in time: where the track is lost, the surest person is taken, for somebody looks
+        at every guess.
+        """
+        order = sorted(pictures, key=lambda index: images[index].frame)
+        if not order:
+            return {}
+        detections = [
+            one for some in _chunks(order, DETECTOR_BATCH) for one in self.detector([pictures[i] for i in some])
+        ]
+        numbers = np.array([images[index].frame for index in order], np.int64)
+        settings = TrackingSettings()
+        followed = track(detections, numbers, settings).boxes
+        boxes = {}
+        for index, box, people in zip(order, followed, detections, strict=True):
+            if np.isfinite(box).all():
+                boxes[index] = box
+            elif len(people.scores) and people.scores.max() >= settings.min_box_score:
+                boxes[index] = people.boxes[int(people.scores.argmax())]
+        return boxes
+
+
+class SkeletonGuesser:
+    """Takes poses from what ``fdpose extract`` wrote; no net is needed.
+
+    Raises:
+        UsageError: If the folder holds none.
+    """
+
+    def __init__(self, skeletons: Path) -> None:
+        if not (skeletons / "Pose").is_dir():
+            raise UsageError(f"--skeletons {skeletons}: no folder Pose in it; expected what fdpose extract wrote")
+        self.skeletons = skeletons
+        self.identity: dict[str, Any] = {"skeletons": skeletons.name, "files": {}}
+
+    def __call__(self, images: Sequence[ManifestFrame], frames: Path) -> list[Guess | str]:
+        """Return a guess for each picture, or why there is none."""
+        try:
+            path = pose_path(self.skeletons, images[0].match, images[0].dive)
+            sequence = read_pose(path)
+        except DataError as error:
+            return [str(error)] * len(images)
+        self.identity["files"][f"{images[0].match}/{images[0].dive}"] = sha256_file(path)
+        rows = {int(number): row for row, number in enumerate(sequence.frame_index)}
+        found: list[Guess | str] = []
+        for image in images:
+            row = rows.get(image.frame)
+            if row is None:
+                found.append(
+                    f"frame {image.frame} is not among the extracted ones of {path}; extract with --frames all"
+                )
+            elif not np.isfinite(sequence.keypoints[row]).all(axis=1).any():
+                found.append(f"nobody found in frame {image.frame} of {path}")
+            else:
+                found.append(_from_skeleton(sequence.keypoints[row], sequence.scores[row], sequence.track.boxes[row]))
+        return found
+
+
+@dataclass
+class Summary:
+    """What was labelled.
+
+    Attributes:
+        written: The files, or those that would be after a dry run, by annotator.
+        left_out: (annotator, image, reason).
+        labelled: How many pictures of the queues had a label already.
+        shared: How many pictures were left to two people to label unaided.
+    """
+
+    written: dict[str, list[Path]] = field(default_factory=dict)
+    left_out: list[tuple[str, str, str]] = field(default_factory=list)
+    labelled: int = 0
+    shared: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many files."""
+        return sum(len(paths) for paths in self.written.values())
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 some pictures left out, 3 all of them."""
+        if not self.left_out:
+            return console.EXIT_DONE
+        return console.EXIT_SOME_FAILED if self.count else console.EXIT_INVALID_DATA
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything in JSON types."""
+        return {
+            "written": {name: [str(path) for path in paths] for name, paths in self.written.items()},
+            "left_out": [{"annotator": name, "image": image, "reason": why} for name, image, why in self.left_out],
+            "labelled": self.labelled,
+            "shared": self.shared,
+        }
+
+
+def prelabel(
+    make_guesser: Callable[[], Guesser],
+    annotators: Sequence[str] = (),
+    min_score: float = MIN_SCORE,
+    shared: bool = False,
+    dry_run: bool = False,
+    start: Path | None = None,
+) -> Summary:
+    """Write unconfirmed labels for the pictures of queues that have none. No file that is there is touched.
+
+    Args:
+        make_guesser: Makes a :class:`NetGuesser` or :class:`SkeletonGuesser`, once it is needed.
+        annotators: Whose queues; empty: everybody's.
+        min_score: Joints that a net is less sure of are left out.
+        shared: Also pictures that two people label: the same guess before both makes them agree.
+        dry_run: Say which files would be tried; write nothing and load no model.
+        start: Where to look for the project; None: the current folder.
+
+    Raises:
+        UsageError: If there is no project, or it has no such annotator.
+        DataError: If there are no pictures yet, or the manifest or a queue is damaged.
+    """
+    project = find_project(start)
+    people = [project.annotator(name) for name in dict.fromkeys(annotators)] or list(project.annotators)
+    queues = hand_out(project, dry_run)
+    summary = Summary()
+    wanted = _wanted(project, people, queues, shared, summary)
+    if dry_run:
+        for name, images in wanted.items():
+            summary.written[name] = [project.store.label_path(name, image.label_name) for image in images]
+        return summary
+    if any(wanted.values()):
+        guesser = make_guesser()
+        for name, images in wanted.items():
+            if images:
+                _prelabel_one(project, name, images, guesser, min_score, summary)
+    return summary
+
+
+def _wanted(
+    project: Project, people: Sequence[str], queues: Mapping[str, Queue], shared: bool, summary: Summary
+) -> dict[str, list[ManifestFrame]]:
+    """Return the pictures that each person gets a guess for."""
+    states, wanted = project.desk.states(), {}
+    holders: dict[str, int] = {}
+    for queue in queues.values():
+        for image in queue.label:
+            holders[image] = holders.get(image, 0) + 1
+    for name in people:
+        found = tasks(project, name, queues.get(name, Queue()), states)
+        empty = [task.image for task in found if task.need == "unlabelled"]
+        wanted[name] = [image for image in empty if shared or holders[image.image] == 1]
+        summary.labelled += len(found) - len(empty)
+        summary.shared += len(empty) - len(wanted[name])
+    return wanted
+
+
+def _prelabel_one(
+    project: Project, name: str, images: Sequence[ManifestFrame], guesser: Guesser, min_score: float, summary: Summary
+) -> None:
+    dives: dict[str, list[ManifestFrame]] = {}
+    for image in images:
+        dives.setdefault(image.image.rpartition("/")[0], []).append(image)
+    written = summary.written.setdefault(name, [])
+    with recording(project.labels / name, min_score=min_score) as manifest, progress(name, len(images)) as ticker:
+        for dive in dives.values():
+            for image, guess in zip(dive, guesser(dive, project.frames), strict=True):
+                outcome = guess if isinstance(guess, str) else _write(project, name, image, guess, guesser, min_score)
+                if isinstance(outcome, Path):
+                    written.append(outcome)
+                else:
+                    summary.left_out.append((name, image.image, outcome))
+                ticker.advance(note=image.image)
+        manifest.warnings += [f"{image}: {why}" for who, image, why in summary.left_out if who == name]
+        manifest.add(models=guesser.identity, written=[project.shown(path) for path in written])
+
+
+def _write(
+    project: Project, name: str, image: ManifestFrame, guess: Guess, guesser: Guesser, min_score: float
+) -> Path | str:
+    """Write the label file of a guess and return it, or why there is none."""
+    frame = _label(image, guess, min_score)
+    if isinstance(frame, str):
+        return frame
+    path = project.store.label_path(name, image.label_name)
+    picture = os.path.relpath(project.frames / image.image, path.parent).replace(os.sep, "/")
+    content = labelme.to_labelme(frame, (image.width, image.height), picture)
+    content[ORIGIN_KEY] = {"by": f"{TOOL}prelabel", "when": now(), "min_score": min_score}
+    if path.exists():
+        return "somebody saved a label meanwhile; it stays"
+    write_json(path, content)
+    return path
+
+
+def _label(image: ManifestFrame, guess: Guess, min_score: float) -> LabelledFrame | str:
+    size = np.array([image.width, image.height], float)
+    points = np.asarray(guess.keypoints, np.float64)
+    known = np.isfinite(points).all(axis=1)
+    inside = known & (points >= 0).all(axis=1) & (points <= size - 1).all(axis=1)
+    sure = inside & ~(guess.scores < min_score)  # of an interpolated joint the score is NaN
+    if not sure.any():
+        return f"no joint inside the picture with a score of {min_score:g} or more"
+    box = np.clip(np.asarray(guess.box, np.float64), 0, np.tile(size, 2))
+    if not (box[:2] < box[2:]).all():
+        return "the box lies outside the picture"
+    return LabelledFrame(
+        image=image.image,
+        keypoints=np.where(sure[:, None], points, np.nan),
+        visibility=np.where(sure, Visibility.VISIBLE, Visibility.MISSING).astype(np.uint8),
+        box=box,
+        box_estimated=guess.box_estimated,
+        unconfirmed=True,
+    )
+
+
+def _from_skeleton(keypoints: FloatArray, scores: FloatArray, box: FloatArray) -> Guess:
+    if np.isfinite(box).all():
+        return Guess(box, keypoints, scores)
+    low, high = np.nanmin(keypoints, axis=0), np.nanmax(keypoints, axis=0)
+    margin = BOX_PADDING * (high - low)
+    return Guess(np.concatenate([low - margin, high + margin]), keypoints, scores, box_estimated=True)
+
+
+def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
