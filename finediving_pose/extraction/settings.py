@@ -20,6 +20,14 @@ class TrackingSettings(Settings):
         max_absence: After this many frames without a box the track ends.
         confidence_weight: What a confidence of 0 instead of 1 costs, as a distance.
         moving_speed: Speed against the camera, per frame, from which on a person counts as moving in full.
+        motion_weight: ``path``: what a frame of full motion earns.
+        still_weight: ``path``: what a frame at rest costs, on the board as in the judges' chair.
+        size_weight: ``path``: what a change of the diagonal by a factor e costs from one box to the next.
+        absence_cost: ``path``: what a frame without a box costs before the track's first box and between two; above
+            `still_weight`, so that the stand before the take-off belongs to the track.
+        gone_cost: ``path``: what a frame after the last box costs; below `still_weight`, so that who has gone under
+            water is not looked for among the spectators.
+        gap_cost: ``path``: what losing the athlete costs, for some frames or for good.
     """
 
     tracker: str = "nearest"
@@ -28,6 +36,12 @@ class TrackingSettings(Settings):
     max_absence: int = Field(default=50, ge=1)
     confidence_weight: float = Field(default=0.5, ge=0)
     moving_speed: float = Field(default=0.05, gt=0)
+    motion_weight: float = Field(default=2.0, ge=0)
+    still_weight: float = Field(default=0.6, ge=0)
+    size_weight: float = Field(default=0.5, ge=0)
+    absence_cost: float = Field(default=1.0, ge=0)
+    gone_cost: float = Field(default=0.5, ge=0)
+    gap_cost: float = Field(default=0.5, ge=0)
 
 
 class ExtractionSettings(Settings):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from finediving_pose.config import nearest
 from finediving_pose.console import UsageError
 from finediving_pose.extraction.interpolation import fill_gaps
+from finediving_pose.extraction.path_tracking import cheapest_path
 from finediving_pose.extraction.settings import TrackingSettings
 from finediving_pose.keypoint_metrics import box_iou
 from finediving_pose.records import BoxState, BoxTrack, Detections, FloatArray
@@ -96,9 +97,7 @@ def track_nearest(
     A frame without one stays empty, and the track ends where `max_absence` frames have none.
     """
     frames = len(detections)
-    boxes = np.full((frames, 4), np.nan, np.float32)
-    scores = np.full(frames, np.nan, np.float32)
-    state = np.full(frames, BoxState.MISSING, np.uint8)
+    boxes, scores, state = _nobody(frames)
     start = _given_start(detections, frame_index, seed) if seed else _moving_start(detections, frame_index, settings)
     if start is None:
         return BoxTrack(boxes, scores, state)
@@ -119,7 +118,32 @@ def track_nearest(
     return BoxTrack(boxes, scores, state)
 
 
-TRACKERS: dict[str, Tracker] = {"nearest": track_nearest}
+def track_path(
+    detections: Sequence[Detections], frame_index: NDArray[np.int64], settings: TrackingSettings, seed: Seed | None
+) -> BoxTrack:
+    """Follow the cheapest path over the whole clip, see :mod:`.path_tracking`; it goes through the seed's box.
+
+    A seed that nobody was detected at stands for itself, as in :func:`track_nearest`.
+    """
+    start = _given_start(detections, frame_index, seed) if seed else None
+    fixed = None
+    everyone = list(detections)
+    if start is not None:
+        found = everyone[start.row]
+        fixed = start.row, len(found.boxes) if start.candidate is None else start.candidate
+        if start.candidate is None:
+            boxes, sure = np.concatenate([found.boxes, start.box[None]]), np.append(found.scores, np.float32(1))
+            everyone[start.row] = Detections(boxes, sure)
+    boxes, scores, state = _nobody(len(detections))
+    for row, n in enumerate(cheapest_path(everyone, frame_index, settings, fixed)):
+        if n is not None and n < len(detections[row].boxes):
+            _choose(boxes, scores, state, row, detections[row], n)
+    if start is not None and start.candidate is None and seed is not None and frame_index[start.row] == seed.frame:
+        boxes[start.row], state[start.row] = seed.box, BoxState.FILLED
+    return BoxTrack(boxes, scores, state)
+
+
+TRACKERS: dict[str, Tracker] = {"nearest": track_nearest, "path": track_path}
 
 
 @dataclass(frozen=True)
@@ -220,6 +244,12 @@ def _links(before: FloatArray, after: FloatArray, step: int, max_jump: float) ->
     camera = np.median((change[:, :2] + change[:, 2:]) / 2, axis=0) if len(pairs) >= MIN_LINKS else np.zeros(2)
     speed = _distance(change, np.tile(camera, 2)) / np.sqrt(2) / _diagonal(before[a]) / step
     return [(i, j, float(s)) for (i, j), s in zip(pairs, speed, strict=True)]
+
+
+def _nobody(frames: int) -> tuple[FloatArray, FloatArray, NDArray[np.uint8]]:
+    """Return boxes, scores and state of a track that has no box in any frame."""
+    boxes = np.full((frames, 4), np.nan, np.float32)
+    return boxes, np.full(frames, np.nan, np.float32), np.full(frames, BoxState.MISSING, np.uint8)
 
 
 def _nearest(last: FloatArray, found: Detections, gap: int, settings: TrackingSettings) -> int | None:

@@ -1,0 +1,172 @@
+"""The cheapest path against all paths there are, and whom it follows where the nearest box leads astray."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from finediving_pose.extraction.camera_motion import camera_path
+from finediving_pose.extraction.path_tracking import motion, path_cost, solve
+from finediving_pose.extraction.settings import TrackingSettings
+from finediving_pose.extraction.tracking import Seed, track, without
+from finediving_pose.records import BoxState, BoxTrack, Detections
+
+PATH = TrackingSettings(tracker="path")
+FLIGHT = 30
+
+
+def box(x: float, y: float, width: float = 30, height: float = 40) -> tuple[float, ...]:
+    return x, y, x + width, y + height
+
+
+def found(*boxes: tuple[float, ...], scores: tuple[float, ...] | None = None) -> Detections:
+    sure = scores if scores is not None else (0.9,) * len(boxes)
+    return Detections(np.array(boxes, np.float32).reshape(-1, 4), np.array(sure, np.float32))
+
+
+def diver(t: int, start: int = 20) -> tuple[float, ...]:
+    """Stands until `start`, then falls."""
+    fallen = max(0, t - start)
+    return box(200 + 2.0 * fallen, 20 + 0.25 * fallen**2)
+
+
+def follow(detections: list[Detections], seed: Seed | None = None, **settings: object) -> BoxTrack:
+    chosen = TrackingSettings.model_validate({"tracker": "path", **settings})
+    return track(detections, np.arange(len(detections)), chosen, seed)
+
+
+def shifted(boxes: list[tuple[float, ...]], dx: float, dy: float) -> list[tuple[float, ...]]:
+    return [(a + dx, b + dy, c + dx, d + dy) for a, b, c, d in boxes]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_path_is_cheaper(seed):
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 4, 6)
+    corners = [rng.uniform(0, 60, (n, 2)) for n in counts]
+    detections = [
+        Detections(
+            np.hstack([c, c + rng.uniform(20, 60, (len(c), 2))]).astype(np.float32),
+            rng.uniform(0.2, 1, len(c)).astype(np.float32),
+        )
+        for c in corners
+    ]
+    numbers = np.cumsum(rng.integers(1, 3, 6))
+    settings = TrackingSettings(max_absence=4, max_jump=0.8)
+    camera = camera_path(detections, numbers)
+    costs = [rng.normal(0.0, 1.0, n) for n in counts]
+    rest = (detections, numbers, camera, settings)
+    every = list(product(*[[None, *range(n)] for n in counts]))
+    prices = [path_cost(path, costs, *rest) for path in every]
+    found = solve(costs, *rest)
+    assert path_cost(found, costs, *rest) == pytest.approx(min(prices))
+    assert tuple(found) == every[int(np.argmin(prices))]
+    row = int(np.argmax(counts))
+    through = [price for path, price in zip(every, prices, strict=True) if path[row] == 0]
+    found = solve(costs, *rest, fixed=(row, 0))
+    assert found[row] == 0
+    assert path_cost(found, costs, *rest) == pytest.approx(min(through))
+
+
+def test_the_camera_is_told_by_those_who_stand_still():
+    still = [box(40 * n + 3 * (n % 3), 100 + 7 * (n % 4), 20, 30) for n in range(10)]
+    detections = [found(*shifted(still, 9 * t, -4 * t), box(200, 50)) for t in range(5)]
+    path = camera_path(detections, np.arange(5))
+    np.testing.assert_allclose(path.shift, [[9 * t, -4 * t] for t in range(5)], atol=1e-3)
+    np.testing.assert_allclose(path.scale, 1, atol=1e-6)
+
+
+def test_a_zoom_is_told_from_a_shift():
+    still = np.array([box(40 * n, 100 + 9 * (n % 4), 20, 30) for n in range(10)])
+    detections = [found(*(still * 1.03**t)) for t in range(4)]
+    np.testing.assert_allclose(camera_path(detections, np.arange(4)).scale, 1.03 ** np.arange(4), rtol=1e-4)
+
+
+@pytest.mark.parametrize("followed", [False, True])
+def test_of_two_people_the_one_who_falls(followed):
+    judge = box(60, 180, 60, 90)
+    detections = []
+    for t in range(60):
+        falling = diver(t)
+        dy = 60 - falling[1] if followed else 0.0  # the camera keeps the diver where they are
+        detections.append(found(*shifted([judge, falling], 0, dy), scores=(0.95, 0.7)))
+    path = follow(detections)
+    assert path.boxes.tolist() == [each.boxes[1].tolist() for each in detections]
+
+
+def test_the_track_ends_where_the_diver_has_gone_under_water():
+    crowd = [box(35 * n, 150 + 8 * (n % 3), 22, 30) for n in range(10)]
+    detections = [found(*crowd, *([diver(t)] if t < 45 else []), scores=None) for t in range(90)]
+    path = follow(detections)
+    assert path.state.tolist() == [BoxState.DETECTED] * 45 + [BoxState.MISSING] * 45
+    assert path.boxes[:45].tolist() == [list(diver(t)) for t in range(45)]
+
+
+def test_a_diver_who_enters_late_and_is_lost_for_some_frames():
+    crowd = [box(35 * n, 150 + 8 * (n % 3), 22, 30) for n in range(10)]
+    seen = [t >= 12 and not 28 <= t < 32 for t in range(50)]
+    path = follow([found(*crowd, *([diver(t)] if seen[t] else [])) for t in range(50)])
+    assert (path.state == BoxState.DETECTED).tolist() == seen
+    assert path.boxes[40].tolist() == list(diver(40))
+
+
+def test_where_two_cross_the_path_stays_on_the_diver():
+    still = [box(35 * n, 240, 22, 30) for n in range(8)] + [box(236, 90, 34, 44)]  # the last one is in the way
+
+    def people(t: int) -> Detections:
+        return found(*still, *([] if t in (37, 38) else [diver(t)]))
+
+    detections = [people(t) for t in range(60)]
+    seen = [t for t in range(60) if t not in (37, 38)]
+    assert follow(detections).boxes[seen].tolist() == [list(diver(t)) for t in seen]
+
+
+def test_false_alarms_are_not_taken_for_motion():
+    rng = np.random.default_rng(0)
+    still = [box(35 * n, 240, 22, 30) for n in range(8)]
+    detections = [found(*still, box(*rng.uniform(0, 400, 2)), scores=(0.9,) * 8 + (0.6,)) for _ in range(40)]
+    moves = motion(detections, np.arange(40), camera_path(detections, np.arange(40)), PATH)
+    assert np.mean([each[-1] for each in moves]) < 0.15
+    assert np.max([each[:8].max() for each in moves]) < 0.05
+
+
+def test_the_path_goes_through_the_seed():
+    walker = [box(30 + 0.4 * t, 200, 40, 80) for t in range(50)]
+    detections = [found(diver(t), walker[t], box(350, 180, 50, 80)) for t in range(50)]
+    seed = Seed(10, np.array(walker[10], np.float32))
+    assert follow(detections, seed).boxes[:30].tolist() == [each.boxes[1].tolist() for each in detections[:30]]
+    assert follow(detections).boxes.tolist() == [list(diver(t)) for t in range(50)]
+
+
+def test_a_seed_nobody_was_detected_at_stands_for_itself_and_between_samples_for_none():
+    detections = [found(box(300, 100)), *[found(box(101 + t, 100), box(300, 100)) for t in range(5)]]
+    path = follow(detections, Seed(0, np.array(box(100, 100), np.float32)))
+    assert path.boxes[0].tolist() == list(box(100, 100))
+    assert path.state.tolist() == [BoxState.FILLED] + [BoxState.DETECTED] * 5
+    assert np.isnan(path.scores[0])
+    sampled = np.arange(6) * 3
+    path = track(detections, sampled, PATH, Seed(1, np.array(box(100, 100), np.float32)))
+    assert path.state.tolist() == [BoxState.MISSING] + [BoxState.DETECTED] * 5
+
+
+def test_where_nobody_moves_the_surest_is_followed():
+    detections = [found(box(0, 0), box(200, 0), scores=(0.6, 0.95))] * 6
+    assert follow(detections).boxes.tolist() == [list(box(200, 0))] * 6
+
+
+def test_nobody_anywhere_gives_nan_everywhere():
+    path = follow([found() for _ in range(5)])
+    assert np.isnan(path.boxes).all()
+    assert path.state.tolist() == [BoxState.MISSING] * 5
+    assert len(follow([]).state) == 0
+
+
+def test_the_second_person_is_found_on_what_is_left():
+    crowd = [box(35 * n, 240, 22, 30) for n in range(8)]
+    detections = [found(diver(t), *shifted([diver(t)], 60, 0), *crowd) for t in range(45)]
+    first = follow(detections)
+    second = follow(without(detections, first))
+    both = {tuple(first.boxes[30].tolist()), tuple(second.boxes[30].tolist())}
+    assert both == {diver(30), *shifted([diver(30)], 60, 0)}
