@@ -39,8 +39,8 @@ def _print(found: Status, every: bool) -> None:
         stages = ", ".join(f"{count} {kind}" for kind, count in found.stages.items() if count)
         say(f"  {stages}; {found.merged} merged")
         say(f"  {found.twice} labelled by two; {found.unassigned} handed out to nobody")
-    for row in _table(found.people):
-        say(f"  {row}")
+        for row in _table(found.people):
+            say(f"  {row}")
     for person in found.people:
         _print_returned(person, every)
     first, *rest = found.steps

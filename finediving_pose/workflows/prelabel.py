@@ -228,12 +228,14 @@ def _wanted(
     for queue in queues.values():
         for image in queue.label:
             holders[image] = holders.get(image, 0) + 1
+    left: set[str] = set()
     for name in people:
         found = tasks(project, name, queues.get(name, Queue()), states)
         empty = [task.image for task in found if task.need == "unlabelled"]
         wanted[name] = [image for image in empty if shared or holders[image.image] == 1]
         summary.labelled += len(found) - len(empty)
-        summary.shared += len(empty) - len(wanted[name])
+        left.update(image.image for image in empty if not shared and holders[image.image] > 1)
+    summary.shared = len(left)
     return wanted
 
 

@@ -213,7 +213,7 @@ def test_pictures_of_two_people_are_left_to_them(tmp_path: Path) -> None:
     settings = tmp_path / SETTINGS_NAME
     settings.write_text(settings.read_text().replace("double_share: 0", "double_share: 0.5"))
     summary = run(tmp_path)
-    assert summary.shared == 12
+    assert summary.shared == 6
     assert summary.count == 6
     assert run(tmp_path, shared=True).count == 12
 
