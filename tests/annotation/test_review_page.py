@@ -223,6 +223,13 @@ def test_a_draft_survives_a_reload_and_can_be_dropped(project, review, context):
     reviewer.page.get_by_role("button", name="Discard draft").click()
     reviewer.until("message", "Your draft was dropped")
     assert reviewer.place("left ankle") == pytest.approx((x, y), abs=0.011)
+    reviewer.kept()
+    assert drafts(project) == []
+    reviewer.press("ArrowRight")
+    reviewer.kept()
+    assert len(drafts(project)) == 1
+    reviewer.press("Control+z")  # nothing is left that could be lost
+    reviewer.kept()
     assert drafts(project) == []
     assert decisions(project) == []
 

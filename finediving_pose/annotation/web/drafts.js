@@ -10,7 +10,7 @@ export class Drafts {
     this.prefix = `fdpose-draft/${project}/${reviewer}/`;
     this.reviewer = reviewer;
     this.on = on;
-    this.pending = new Map(); // image → draft that is not on disk yet
+    this.pending = new Map(); // image → draft that is not on disk yet; null: to be forgotten
     this.sending = null;
     this.timer = null;
     window.addEventListener("pagehide", () => this.#leave());
@@ -19,6 +19,7 @@ export class Drafts {
     });
   }
 
+  // draft null: forget what was kept.
   keep(image, draft) {
     this.#local(image, draft);
     this.pending.set(image, draft);
@@ -28,7 +29,8 @@ export class Drafts {
 
   // The newer of what the server and this browser have.
   newest(image, fromServer) {
-    const kept = this.pending.get(image) ?? this.#read(image);
+    if (this.pending.has(image)) return this.pending.get(image);
+    const kept = this.#read(image);
     if (!kept) return fromServer;
     return fromServer && fromServer.when >= kept.when ? fromServer : kept;
   }
@@ -49,12 +51,6 @@ export class Drafts {
     this.pending.delete(image);
     localStorage.removeItem(this.prefix + image);
     this.#tell();
-  }
-
-  async discard(image) {
-    await this.settle(image);
-    this.decided(image);
-    await call("/api/draft", { reviewer: this.reviewer, image, draft: null });
   }
 
   #later(pause) {
@@ -94,7 +90,8 @@ export class Drafts {
 
   #local(image, draft) {
     try {
-      localStorage.setItem(this.prefix + image, JSON.stringify(draft));
+      if (draft === null) localStorage.removeItem(this.prefix + image);
+      else localStorage.setItem(this.prefix + image, JSON.stringify(draft));
     } catch (error) {
       console.error(error); // no room in the browser: the server has it in a moment
     }

@@ -12,7 +12,7 @@ export function labelTitle(entry) {
 }
 
 // on: {edit(name), show(name, whether)}
-export function showLabels(element, item, base, hidden, on) {
+export function showLabels(element, item, base, { hidden, bySide }, on) {
   element.replaceChildren(...item.labels.map((entry) => {
     const row = document.createElement("div");
     row.className = "label-row";
@@ -23,8 +23,9 @@ export function showLabels(element, item, base, hidden, on) {
     const show = input("checkbox", entry.name === base || !hidden.has(entry.name), () => on.show(entry.name, show.checked));
     show.disabled = !entry.label || entry.name === base;
     show.title = "Show it";
-    const swatch = text("span", "", "swatch");
-    swatch.style.background = entry.name === base ? EDITED_COLOUR : entry.label ? OTHER_COLOUR : "transparent";
+    const swatch = text("span", "", entry.name === base && bySide ? "swatch sides" : "swatch");
+    if (entry.name !== base) swatch.style.background = entry.label ? OTHER_COLOUR : "transparent";
+    else if (!bySide) swatch.style.background = EDITED_COLOUR;
     const name = document.createElement("label");
     name.append(edit, swatch, text("span", labelTitle(entry), "name"));
     row.append(name, show);

@@ -218,7 +218,7 @@ function showLabel() {
   view.label = item.labels.length || history.changed ? history.now : null;
   view.others = item.labels.filter((entry) => entry.label && entry.name !== base && !hidden.has(entry.name)).map((entry) => entry.label);
   view.draw();
-  showLabels(part("labels"), item, base, hidden, { edit: editFrom, show: showOther });
+  showLabels(part("labels"), item, base, { hidden, bySide: view.layers.bySide }, { edit: editFrom, show: showOther });
   showChosen();
   for (const [run, off] of [["undo", !history.past.length], ["redo", !history.future.length], ["discard", !hasDraft()]]) {
     document.querySelector(`[data-run="${run}"]`).disabled = off;
@@ -257,7 +257,7 @@ function changed() {
 }
 
 function keepDraft() {
-  drafts.keep(item.image, {
+  drafts.keep(item.image, !hasDraft() ? null : {
     label: history.now,
     comment: part("comment").value,
     based_on: base,
@@ -288,8 +288,7 @@ function editFrom(name) {
   const comment = part("comment").value;
   begin(name);
   part("comment").value = comment;
-  if (comment) keepDraft();
-  else drafts.discard(item.image).catch((error) => say(error.message, "error"));
+  keepDraft();
   showItem();
   checkSoon(0);
 }
@@ -319,10 +318,12 @@ function showFindingsOf(found) {
   view.marked = new Set(found.flatMap((finding) => (finding.joint === null ? finding.pairs.flat() : [finding.joint])));
   view.draw();
   showFindings(part("findings"), part("findings-count"), session, found, {
-    choose: (finding) => { if (finding.joint !== null) select(finding.joint); part("canvas").focus(); },
+    choose: (finding) => { select(jointOf(finding)); part("canvas").focus(); },
     swap: (finding) => { change(swapped(history.now, finding.pairs)); part("canvas").focus(); },
   });
 }
+
+const jointOf = (finding) => finding.joint ?? finding.pairs[0]?.[0] ?? null;
 
 // ---- deciding
 
@@ -388,7 +389,7 @@ function changesBetween(before, after) {
 async function reopen(news, keepMine) {
   const mine = { label: history.now, comment: part("comment").value };
   const { image } = item;
-  if (!keepMine) await drafts.discard(image).catch((error) => say(error.message, "error"));
+  if (!keepMine) drafts.keep(image, null);
   else {
     item = news; // the draft now refers to what is there now
     base = news.newest;
@@ -516,7 +517,7 @@ function editOther() {
 function toggle(layer) {
   view.layers[layer] = !view.layers[layer];
   showPressed();
-  view.draw();
+  if (item) showLabel();
 }
 
 function showPressed() {
@@ -565,7 +566,7 @@ const RUN = {
     if (!findings.length) return say("The checks found nothing here.");
     findingAt = (findingAt + 1) % findings.length;
     const finding = findings[findingAt];
-    if (finding.joint !== null) select(finding.joint);
+    select(jointOf(finding));
     say(finding.message, finding.severity);
   },
   jointAfter: () => stepJoint(1),
@@ -599,9 +600,9 @@ const RUN = {
   editOther,
   queueFocus: () => part("filter-state").focus(),
   help: () => part("help").showModal(),
-  discard: async () => {
+  discard: () => {
     if (!hasDraft() || !window.confirm("Drop your changes to this image?")) return;
-    await drafts.discard(item.image).catch((error) => say(error.message, "error"));
+    drafts.keep(item.image, null);
     open(item.image, "Your draft was dropped.");
   },
 };

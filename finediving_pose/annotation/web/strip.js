@@ -4,7 +4,7 @@ import { paintSkeleton } from "./painting.js";
 import { SIGNS, text } from "./queue.js";
 import { picture } from "./session.js";
 
-const TILE = 132; // px, as in review.css
+const TILE = 132, WIDTH = 120, HEIGHT = 68; // px, as in review.css
 
 export class Strip {
   constructor(element, body, on) {
@@ -61,18 +61,26 @@ export class Strip {
     const image = picture(frame, true);
     const paint = () => {
       const density = window.devicePixelRatio || 1;
-      const width = TILE - 12, height = 68;
-      const scale = Math.min(width / frame.width, height / frame.height);
-      canvas.width = Math.round(width * density);
-      canvas.height = Math.round(height * density);
+      canvas.width = Math.round(WIDTH * density);
+      canvas.height = Math.round(HEIGHT * density);
       const context = canvas.getContext("2d");
+      const [scale, left, top] = this.#section(frame, label);
       context.scale(density, density);
-      const [left, top] = [(width - frame.width * scale) / 2, (height - frame.height * scale) / 2];
       if (image.naturalWidth) context.drawImage(image, left, top, frame.width * scale, frame.height * scale);
       const place = ([x, y]) => [(x + 0.5) * scale + left, (y + 0.5) * scale + top];
-      if (label) paintSkeleton(context, this.body, label, place, { width: 1.3, radius: 0 });
+      if (label) paintSkeleton(context, this.body, label, place, { width: 1.5, radius: 0 });
     };
     if (image.complete) paint();
     else image.addEventListener("load", paint, { once: true });
+  }
+
+  // The part of the picture around the athlete, at one scale for the whole dive: exchanged sides stand out.
+  #section(frame, label) {
+    const whole = Math.min(WIDTH / frame.width, HEIGHT / frame.height);
+    const box = label?.box;
+    if (!box) return [whole, (WIDTH - frame.width * whole) / 2, (HEIGHT - frame.height * whole) / 2];
+    const sides = this.frames.flatMap(({ label: other }) => (other?.box ? [other.box[2] - other.box[0], other.box[3] - other.box[1]] : []));
+    const scale = Math.max(HEIGHT / (1.25 * Math.max(...sides, 1)), whole);
+    return [scale, WIDTH / 2 - ((box[0] + box[2]) / 2) * scale, HEIGHT / 2 - ((box[1] + box[3]) / 2) * scale];
   }
 }
