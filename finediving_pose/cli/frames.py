@@ -43,6 +43,12 @@ def command(
     total: Annotated[
         int | None, typer.Option("--total", min=1, help="The most doubtful frames of all clips, for doubt.")
     ] = None,
+    stages: Annotated[
+        str | None,
+        typer.Option(
+            "--stages", help="Only these, such as approach,flight, where annotations tell.", show_default="all"
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, show_default="as fdpose.yaml says")] = None,
     keep_duplicates: Annotated[
         bool, typer.Option("--keep-duplicates", help="Keep pictures that show the same as another of their clip.")
@@ -73,6 +79,7 @@ def command(
         per_number=per_number,
         per_clip=per_clip,
         total=total,
+        stages=_stages(stages),
         seed=seed,
         keep_duplicates=keep_duplicates,
         dry_run=dry_run,
@@ -80,6 +87,18 @@ def command(
     summary = choose_frames(project, request)
     print(json_module.dumps(summary.as_dict(), ensure_ascii=False, indent=1) if json else _as_text(summary))
     raise typer.Exit(summary.exit_code)
+
+
+def _stages(text: str | None) -> tuple[str, ...]:
+    from finediving_pose.config import nearest
+    from finediving_pose.console import UsageError
+    from finediving_pose.datasets.frame_manifest import STAGES
+
+    names = tuple(name.strip() for name in text.split(",")) if text else ()
+    for name in names:
+        if name not in STAGES:
+            raise UsageError(f"--stages: no stage {name!r}{nearest(name, STAGES)}")
+    return names
 
 
 def _as_text(summary: FramesSummary) -> str:

@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "status": "Labels",
     "frames": "Labels",
     "annotate": "Labels",
+    "prelabel": "Labels",
     "validate": "Labels",
     "agree": "Labels",
     "review": "Labels",

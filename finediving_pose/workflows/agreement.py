@@ -79,7 +79,14 @@ class AgreementResult:
         }
 
 
-def compare(a: str, b: str, images: Path | None = None, worst: int = 24, out: Path | None = None) -> AgreementResult:
+def compare(
+    a: str,
+    b: str,
+    images: Path | None = None,
+    worst: int = 24,
+    out: Path | None = None,
+    start: Path | None = None,
+) -> AgreementResult:
     """Compare two annotators' labels and write the page.
 
     Args:
@@ -88,12 +95,13 @@ def compare(a: str, b: str, images: Path | None = None, worst: int = 24, out: Pa
         images: The folder of the pictures; None: the project's, or beside the labels.
         worst: How many images to draw.
         out: The page; None: ``reports/agreement.html`` of the project or here.
+        start: Where to look for the project; None: the current folder.
 
     Raises:
         UsageError: If there are no such labels.
         DataError: If they have no image in common.
     """
-    project = _project_here()
+    project = _project_of(start or Path.cwd())
     notes: list[str] = []
     if _source(a, project).resolve() == _source(b, project).resolve():
         raise UsageError(f"{a} and {b} are the same labels; name two annotators")
@@ -304,8 +312,8 @@ def _group_row(figures: Figures) -> list[object]:
     return [figures.name, figures.images, figures.joints, _px(figures.px.median), *shares]
 
 
-def _project_here() -> Project | None:
-    folder = Path.cwd()
+def _project_of(folder: Path) -> Project | None:
+    folder = folder.absolute()
     there = any((root / SETTINGS_NAME).is_file() for root in (folder, *folder.parents))
     return find_project(folder) if there else None
 

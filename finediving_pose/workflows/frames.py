@@ -60,6 +60,7 @@ class FramesRequest:
         per_number: Dives of each number; None = as the project says.
         per_clip: Frames of each clip, for the other methods.
         total: The most doubtful frames of all clips, for ``doubt``; None = no limit beside `per_clip`.
+        stages: Only frames of these stages, for the methods other than the protocol; empty = all. Needs annotations.
         seed: None = as the project says.
         keep_duplicates: Whether to keep pictures that show the same as another of their clip. The flight of the
             protocol loses only pictures that are the same file.
@@ -73,6 +74,7 @@ class FramesRequest:
     per_number: int | None = None
     per_clip: int = 10
     total: int | None = None
+    stages: tuple[str, ...] = ()
     seed: int | None = None
     keep_duplicates: bool = False
     dry_run: bool = False
@@ -149,6 +151,8 @@ def choose_frames(project: Project, request: FramesRequest) -> FramesSummary:
     """
     videos = request.videos or project.videos
     dives = _annotated(project, request)
+    if request.stages and not dives:
+        raise UsageError("--stages needs FineDiving's annotations: name their folder with --finediving")
     present = read_frame_manifest(project.frame_manifest) if project.frame_manifest.exists() else []
     seed = project.settings.seed if request.seed is None else request.seed
     summary = FramesSummary(request.method, present=0, total=len(present), dry_run=request.dry_run)
@@ -206,11 +210,11 @@ class _Run:
     def _clip(self, choice: _Choice) -> None:
         assert choice.clip is not None
         source = open_frames(choice.clip)
+        stages = _stages(choice, source, must_match=self._request.method == "protocol")
         wanted = choice.wanted
         if wanted is None:
-            wanted = self._by_looks(source)
+            wanted = self._by_looks(source, self._allowed(source, stages))
             self._summary.chosen += len(wanted)
-        stages = _stages(choice, source, must_match=self._request.method == "protocol")
         known = [place for place in wanted if self._name(choice, source, place) in self._rows]
         self._summary.present += len(known)
         seen = [thumbnail(read_image(self._path(choice, source, place))) for place in self._shown(choice, source)]
@@ -270,18 +274,30 @@ class _Run:
         seen.append(small)
         return False
 
-    def _by_looks(self, source: FrameSource) -> list[int]:
+    def _allowed(self, source: FrameSource, stages: Mapping[int, str]) -> list[int]:
+        """Return the positions to choose from.
+
+        Raises:
+            DataError: If stages are asked for and not known.
+        """
         if source.count is None:
             for _ in source.read(()):  # counts what decodes
                 continue
-        count = source.count or 0
+        places = range(source.count or 0)
+        if not self._request.stages:
+            return list(places)
+        if not stages:
+            raise DataError(f"{source.path}: nobody knows its stages: no annotation of that dive with as many frames")
+        return [place for place in places if stages[place] in self._request.stages]
+
+    def _by_looks(self, source: FrameSource, places: Sequence[int]) -> list[int]:
+        wanted = self._request.per_clip
         if self._request.method == "uniform":
-            return evenly(count, self._request.per_clip)
-        pool = evenly(count, KMEANS_POOL * self._request.per_clip)
-        frames = {frame.position: features(frame.image) for frame in source.read(set(pool), to_end=False)}
-        places = sorted(frames)
-        chosen = different_ones([frames[place] for place in places], self._request.per_clip, self._seed)
-        return [places[row] for row in chosen]
+            return [places[row] for row in evenly(len(places), wanted)]
+        pool = {places[row] for row in evenly(len(places), KMEANS_POOL * wanted)}
+        looked_at = list(source.read(pool, to_end=False))
+        described = [features(frame.image) for frame in looked_at]
+        return [looked_at[row].position for row in different_ones(described, wanted, self._seed)]
 
     def _shown(self, choice: _Choice, source: FrameSource) -> list[int]:
         """Return the positions of this clip that the manifest has already, for telling what shows the same."""

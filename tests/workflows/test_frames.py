@@ -155,6 +155,20 @@ def test_uniform_takes_frames_evenly_from_videos_and_folders(plain):
     assert video.source_sha256 == sha256_file(videos / "pool" / "a.avi")
 
 
+def test_only_the_stages_that_are_asked_for(meet):
+    project, videos, _ = meet
+    choose_frames(project, FramesRequest("uniform", videos, per_clip=4, stages=("approach", "entry")))
+    assert {row.stage for row in rows(project)} == {"approach", "entry"}
+    choose_frames(project, FramesRequest("kmeans", videos, per_clip=2, stages=("flight",)))
+    assert {row.stage for row in rows(project) if row.chosen_by == "kmeans"} == {"flight"}
+
+
+def test_stages_need_annotations(plain):
+    project, videos = plain
+    with pytest.raises(UsageError, match="--stages needs FineDiving's annotations"):
+        choose_frames(project, FramesRequest("uniform", videos, stages=("flight",)))
+
+
 def test_frames_that_show_the_same_are_left_out(tmp_path):
     videos = tmp_path / "videos"
     write_clip(videos / "still" / "1", 20, (lambda frame: (80, 48),))
@@ -272,6 +286,7 @@ def test_the_command_in_a_project(meet, monkeypatch, capsys):
     assert "of 5 dive numbers" in capsys.readouterr().out
     assert not project.frame_manifest.exists()
     assert fdpose(["frames"]) == 2
+    assert fdpose(["frames", "--videos", str(videos), "--method", "uniform", "--stages", "flihgt"]) == 2
     assert fdpose(["frames", "--videos", str(videos), "--method", "uniform", "--per-clip", "1", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["added"] == answer["total"] == 10
