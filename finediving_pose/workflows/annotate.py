@@ -193,7 +193,7 @@ def labelme_command(program: Path, session: Session) -> list[str]:
 def labelme_config(session: Session) -> dict[str, Any]:
     """Return LabelMe's settings for a dive; version 6 and 7 take the same."""
     joints = [str(joint) for joint in range(NUM_JOINTS)]
-    numbers = "|".join(re.escape(Path(task.image.image).stem) for task in session.tasks)
+    pictures = "|".join(re.escape(Path(task.image.image).name) for task in session.tasks)
     return {
         "auto_save": True,
         "with_image_data": False,
@@ -207,7 +207,7 @@ def labelme_config(session: Session) -> dict[str, Any]:
             BOX_LABEL: list(BOX_COLOUR),
             **{joint: list(colour) for joint, colour in zip(joints, COLOURS, strict=True)},
         },
-        "file_search": rf"(^|[/\\])({numbers})\.jpg$",
+        "file_search": rf"(^|[/\\])({pictures})$",
     }
 
 
