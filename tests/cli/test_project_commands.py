@@ -10,7 +10,7 @@ import made_labels
 import pytest
 from tiny_models import fdpose
 
-from finediving_pose.cli import main
+from finediving_pose.workflows.project import find_project
 
 
 @pytest.fixture
@@ -58,8 +58,6 @@ def test_status_shows_what_was_returned_whatever_is_in_the_words(project: Path) 
     assert fdpose("annotate", "anna", "--no-start").code == 0
     queue = json.loads((project / "labels/queues/anna.json").read_text())["label"]
     image = next(i for i in queue if i not in json.loads((project / "labels/queues/ben.json").read_text())["label"])
-    from finediving_pose.workflows.project import find_project
-
     desk = find_project(project).desk
     made_labels.annotate(project, "anna", desk.images[image])
     desk.give_back("ben", image, "<b>膝\x1b[31m")
@@ -94,7 +92,6 @@ def test_annotate_answers_in_json(project: Path) -> None:
     assert not (project / "labels/queues").exists()
 
 
-@pytest.mark.skipif("prelabel" not in main.COMMANDS, reason="prelabel is no command of fdpose yet")
 def test_prelabel_says_what_it_would_do_and_what_it_lacks(project: Path) -> None:
     answer = fdpose("prelabel", "--dry-run", "--json")
     assert answer.code == 0
