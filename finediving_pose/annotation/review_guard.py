@@ -13,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from finediving_pose import console
+
 TOKEN_HEADER = "x-fdpose-token"
 MAX_BODY = 256 * 2**10
 """Bytes a request may have: a label with its comment takes a few thousand."""
@@ -73,7 +75,11 @@ class Guard:
         request = Request(scope)
         refusal = self._refusal(request)
         target = self.app if refusal is None else _refused(request, *refusal)
-        await target(scope, receive, send_with_headers)
+        try:
+            await target(scope, receive, send_with_headers)
+        except Exception as error:  # noqa: BLE001 - answered with 500 already; one bad request never ends the review
+            console.log.error("internal error at %s: %s: %s", request.url.path, type(error).__name__, error)
+            console.log.debug("where", exc_info=True)
 
     def _refusal(self, request: Request) -> tuple[int, str] | None:
         host = request.headers.get("host", "")

@@ -135,7 +135,7 @@ class _Board:
         started, version = time.monotonic(), self._version
         try:
             states = self._desk.states()
-        except OSError as error:  # such as a shared folder that is away for a moment
+        except (OSError, FdposeError) as error:  # such as a shared folder that is away for a moment
             console.log.warning("the labels cannot be looked at: %s", error)
             states = self._states
         with self._lock:

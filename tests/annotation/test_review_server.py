@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import socket
+import threading
 import zipfile
 
 import cv2
+import httpx
 import made_labels
 import numpy as np
 import pytest
+from made_review import make_project, running_review
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -509,6 +513,56 @@ def test_a_folder_that_cannot_be_written_is_said(client, desk, images, monkeypat
     answer = client.post("/api/draft", json={"reviewer": "ben", "image": images[0].image, "draft": draft_of(item)})
     assert answer.status_code == 500
     assert "No space left on device" in answer.json()["message"]
+
+
+def test_an_internal_error_is_one_line_and_the_next_request_is_answered(client, desk, images, monkeypatch, caplog):
+    with monkeypatch.context() as broken:
+        broken.setattr(desk, "item", lambda image: 1 / 0)
+        answer = client.get("/api/item", params={"image": images[0].image, "reviewer": "ben"})
+    assert answer.status_code == 500
+    assert caplog.messages == ["internal error at /api/item: ZeroDivisionError: division by zero"]
+    assert "default-src" in answer.headers["content-security-policy"]
+    item_of(client, images[0].image)
+
+
+def keep_saving(client, image):
+    while True:
+        item = item_of(client, image, "carl")
+        corrected = moved_label(item, x=30.0 + len(item["decisions"]) / 100)
+        sent = {"reviewer": "carl", "image": image, "draft": draft_of(item)}
+        assert client.post("/api/draft", json=sent).status_code == 200
+        body = decision(item, "correct", "carl", corrected=corrected)
+        assert client.post("/api/decision", json=body).status_code == 200
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.25, 0.4])
+def test_killed_amid_saves_every_file_is_whole(tmp_path, seconds):
+    """kill -9 while corrections follow one another: each is there whole or not at all."""
+    images = make_project(tmp_path)
+    before = {path: path.read_bytes() for path in (tmp_path / "labels").rglob("*.json")}
+    with running_review(tmp_path) as review:
+        base = f"http://127.0.0.1:{review.port}"
+        headers = {"x-fdpose-token": review.address.split("token=")[1], "origin": base}
+        with httpx.Client(base_url=base, headers=headers) as client:
+            killer = threading.Timer(seconds, review.process.kill)
+            item_of(client, images[0].image, "carl")
+            killer.start()
+            with pytest.raises(httpx.TransportError):
+                keep_saving(client, images[0].image)
+            killer.join()
+    assert {path: path.read_bytes() for path in before} == before
+    desk = made_labels.make_desk(tmp_path, images)
+    found = desk.item(images[0].image)
+    assert all(label.frame is not None for label in found.labels)
+    revised = [label for label in found.labels if label.name.startswith("revisions/")]
+    assert len(found.decisions) <= len(revised) <= len(found.decisions) + 1
+    stored = {label.name: label.sha256 for label in revised}
+    assert all(stored[entry.label] == entry.label_sha256 for entry in found.decisions)
+    draft = tmp_path / "labels/drafts/carl" / images[0].label_name
+    assert not draft.exists() or json.loads(draft.read_text())["comment"] == ODD
+    for lock in (tmp_path / "labels").rglob("*.lock"):
+        os.utime(lock, (0, 0))  # as after half a minute, when a dead one's lock is taken over
+    desk.correct("dora", images[0].image, made_labels.label_of(images[0]))
 
 
 def test_a_port_that_is_taken_is_said():

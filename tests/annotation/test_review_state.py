@@ -241,3 +241,24 @@ def test_the_log_of_another_process_is_seen(tmp_path, desk, images, image):
     assert kinds(desk)[0] == "reviewed"
     records = [json.loads(line) for line in desk.log.read_text(encoding="utf-8").splitlines()]
     assert [record["who"] for record in records] == ["carl"]
+
+
+def test_the_newest_label_is_read_again_only_when_it_changed(tmp_path, desk, images, image, monkeypatch):
+    before = desk.newest(image)
+    assert before.sha256 == desk.item(image).newest.sha256
+    monkeypatch.setattr(desk.store, "read", lambda *_: pytest.fail("it was read again"))
+    assert desk.newest(image) is before
+    monkeypatch.undo()
+    made_labels.annotate(tmp_path, "anna", images[0], moved(desk, image, 12.0))
+    assert desk.newest(image).frame.keypoints[0, 0] == 12.0
+    desk.correct("ben", image, moved(desk, image, 13.0))
+    assert desk.newest(image).name == "revisions/Meet__1/00000.1.json"
+    (tmp_path / "labels/revisions/Meet__1/00000.1.json").write_text("{")
+    assert desk.newest(image).name == ANNA
+    assert desk.newest(images[1].image) is None
+    assert desk.decided(image) == 1
+
+
+def test_dives_are_in_the_order_of_time(tmp_path, images):
+    desk = made_labels.make_desk(tmp_path, images[::-1])
+    assert desk.dives == {"Meet/1": images}

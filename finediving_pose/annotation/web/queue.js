@@ -154,7 +154,7 @@ export class Queue {
       + `${row.decider ? `, decided by ${row.decider}` : ""}${who ? `\n${who} is looking at it` : ""}`;
     element.append(
       text("span", SIGNS[row.kind], `sign ${row.kind}`),
-      text("span", `\u200e${row.dive}\u200e`, "dive"),
+      cutAtTheFront(row.dive),
       text("span", `/${row.image.slice(row.dive.length + 1).replace(/\.jpg$/, "")}`, "number"),
       text("span", who ? `${who} looks` : people, who ? "who" : "people"),
     );
@@ -171,6 +171,15 @@ export function text(tag, content, className = "") {
   const element = document.createElement(tag);
   element.textContent = content;
   if (className) element.className = className;
+  return element;
+}
+
+// The end of a dive's name tells it from others: right to left, with the name itself from left to right.
+function cutAtTheFront(name) {
+  const element = text("span", "", "dive");
+  const inner = text("bdi", name);
+  inner.dir = "ltr";
+  element.append(inner);
   return element;
 }
 

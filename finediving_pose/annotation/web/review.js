@@ -62,7 +62,7 @@ async function become(name) {
   drafts = new Drafts(session.project, reviewer, showKept);
   shownVersion = -1;
   await refreshQueue();
-  const asked = decodeURIComponent(location.hash.slice(1));
+  const asked = new URLSearchParams(location.hash.slice(1)).get("image");
   const image = queue.all.some((row) => row.image === asked) ? asked : queue.first;
   if (image) await open(image);
   else empty(queue.all.length ? "Nothing waits for a review. The filter on the left shows the other images." : "This project has no pictures yet: fdpose frames chooses them.");
@@ -108,7 +108,7 @@ async function open(image, note = "") {
   hidden = new Set();
   const draft = drafts.newest(image, item.draft);
   begin(draft?.based_on ?? item.newest, draft);
-  window.history.replaceState(null, "", `#${encodeURIComponent(image)}`);
+  window.history.replaceState(null, "", `#${new URLSearchParams({ image })}`);
   view.joint = null;
   view.marked.clear();
   showFindingsOf([]);
