@@ -1,4 +1,4 @@
-"""The whole way on an invented meet: pictures, two annotators, trainings, extraction, and a report of it all."""
+"""The whole way on an invented meet: pictures, labels and their review, trainings, extraction, and a report."""
 
 from __future__ import annotations
 
@@ -12,22 +12,27 @@ from typing import Any
 from finediving_pose import console
 from finediving_pose.aqa.data.sources import Sources
 from finediving_pose.console import DataError, UsageError
-from finediving_pose.datasets import fdpose_json, labelme
+from finediving_pose.datasets import fdpose_json
 from finediving_pose.datasets.checks import load_json
 from finediving_pose.datasets.finediving import read_finediving
 from finediving_pose.datasets.finediving_checks import Anomaly
-from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.pose_files import pose_path
 from finediving_pose.datasets.splits import read_splits
 from finediving_pose.manifest import recording, write_json
 from finediving_pose.records import Dive, LabelledFrame
-from finediving_pose.synthesis.annotators import ANNOTATORS, Mistake, annotate
-from finediving_pose.workflows import aqa_training, finetuning, scoring
+from finediving_pose.synthesis.annotators import ANNOTATORS
+from finediving_pose.workflows import aqa_training, demo_labels, finetuning, scoring
+from finediving_pose.workflows.agreement import compare
 from finediving_pose.workflows.aqa_training import TrainSummary
 from finediving_pose.workflows.convert import SplitRequest, convert
+from finediving_pose.workflows.demo_labels import Labelling
 from finediving_pose.workflows.extraction import extract
 from finediving_pose.workflows.extraction_check import check_extraction
+from finediving_pose.workflows.label_validation import validate_labels
+from finediving_pose.workflows.merging import merge_labels
 from finediving_pose.workflows.models import load_detector, load_estimator
+from finediving_pose.workflows.qc import QcResult, qc
 from finediving_pose.workflows.scoring import Scored
 from finediving_pose.workflows.synthesis import LABELS_NAME, SKELETONS_NAME, SynthRequest, SynthResult, synthesise
 from finediving_pose.workflows.validation import validate_finediving
@@ -35,7 +40,7 @@ from finediving_pose.workflows.validation import validate_finediving
 REPORT_NAME = "report.html"
 SCORE_FOLDER = "score"
 HELD_OUT = 0.25
-NOT_YET = "not in this version"
+NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,13 @@ class Size:
     Attributes:
         dives: Dives of the meet; a quarter of them is held out.
         numbers: What is dived.
-        label_every: Annotators label every n-th frame.
+        per_clip: Frames of each dive that are labelled.
         pose, detector, score: Settings of the three trainings.
     """
 
     dives: int
     numbers: tuple[str, ...]
-    label_every: int
+    per_clip: int
     pose: tuple[str, ...]
     detector: tuple[str, ...]
     score: tuple[str, ...]
@@ -60,7 +65,7 @@ class Size:
 SMALL = Size(
     dives=20,
     numbers=("107b", "205b", "407c", "5253b"),
-    label_every=8,
+    per_clip=9,
     pose=(
         *("backbone=w8", "input_size=96", "batch_size=8", "epochs=24", "val_interval=6"),
         *("rotation=30", "scale=0.15", "colour=false", "motion_blur=0"),
@@ -73,7 +78,7 @@ SMALL = Size(
 FULL = Size(
     dives=48,
     numbers=(),
-    label_every=4,
+    per_clip=18,
     pose=("epochs=40", "val_interval=5"),
     detector=("epochs=40", "val_interval=5"),
     score=("batch_size=4", "workers=0", "val_fraction=0", "select=last"),
@@ -83,25 +88,29 @@ FULL = Size(
 
 @dataclass
 class Step:
-    """One step of the way; `seconds` is None where this version has no such command."""
+    """One step of the way; `seconds` is None until it has been done."""
 
     name: str
     command: str
     seconds: float | None = None
-    note: str = NOT_YET
+    note: str = NOT_RUN
 
 
 STEPS = {
     "synth": "fdpose synth",
-    "annotate": "two invented annotators",
     "validate": "fdpose validate --finediving",
+    "init": "fdpose init",
+    "frames": "fdpose frames",
+    "annotate": "fdpose annotate, by two invented annotators",
     "validate labels": "fdpose validate",
     "agree": "fdpose agree",
+    "review": "fdpose review, by an invented reviewer",
     "merge": "fdpose merge",
     "convert": "fdpose convert",
     "finetune-hrnet": "fdpose finetune-hrnet",
     "finetune-detector": "fdpose finetune-detector",
     "extract": "fdpose extract",
+    "qc": "fdpose qc",
     "train-aqa": "fdpose train-aqa",
     "score": "fdpose score",
     "report": "the report",
@@ -137,6 +146,9 @@ class DemoTrace:
     """What the steps left for the report.
 
     Attributes:
+        truth: The true labels of every frame in which all joints are in sight.
+        labelling: The manual half.
+        doubts: How far the extracted skeletons can be trusted.
         learned: What the score model's training came to.
         dive, scored: The dive that was scored, and the answer.
         refusal: Why there was none with the skeleton that was found, so that it was left out.
@@ -144,12 +156,12 @@ class DemoTrace:
 
     meet: SynthResult
     truth: Sequence[LabelledFrame] = ()
-    labels: dict[str, LabelSet] = field(default_factory=dict)
-    mistakes: list[Mistake] = field(default_factory=list)
+    labelling: Labelling = field(default_factory=Labelling)
     findings: Sequence[Anomaly] = ()
     held_out: frozenset[str] = frozenset()
     pose_run: Path = Path()
     detector_run: Path = Path()
+    doubts: QcResult | None = None
     learned: TrainSummary | None = None
     dive: Dive | None = None
     scored: Scored | None = None
@@ -182,28 +194,28 @@ def run_demo(out: Path, seed: int = 0, size: Size = SMALL, device: str = "cpu", 
 def _run(result: DemoResult, size: Size, seed: int, device: str, shortened: tuple[str, ...]) -> None:
     out, meet = result.out, result.out / "meet"
     with _step(result, "synth"):
-        request = SynthRequest(size.dives, seed, size.numbers, every=size.label_every)
-        trace = DemoTrace(synthesise(meet, request))
+        trace = DemoTrace(synthesise(meet, SynthRequest(size.dives, seed, size.numbers)))
         trace.truth = fdpose_json.read(meet / LABELS_NAME, meet / "frames").frames
-    with _step(result, "annotate"):
-        _annotate(out, meet, trace, seed)
     with _step(result, "validate"):
         trace.findings = validate_finediving(meet / "annotations", meet / "frames").anomalies
+    _label(result, trace, size, seed)
     coco = out / "data" / "coco"
     with _step(result, "convert"):
         split = SplitRequest(by="dive", val=HELD_OUT, seed=seed)
-        convert(out / "labels" / ANNOTATORS[0].name, "coco", coco, images=meet / "frames", split=split)
-    labels = read_labels(coco / "annotations.json", "coco", meet / "frames")
+        convert(out / "labels" / "final", "coco", coco, images=out / "frames", split=split)
+    labels = read_labels(coco / "annotations.json", "coco", out / "frames")
     kept_back = read_splits(coco / "splits.json").select(labels.frames, "val")
     trace.held_out = frozenset(frame.dive_key for frame in kept_back)
     with _step(result, "finetune-hrnet"):
-        trace.pose_run = _finetune("hrnet", out, meet, seed, device, size.pose + shortened)
+        trace.pose_run = _finetune("hrnet", out, seed, device, size.pose + shortened)
     with _step(result, "finetune-detector"):
-        trace.detector_run = _finetune("detector", out, meet, seed, device, size.detector + shortened)
+        trace.detector_run = _finetune("detector", out, seed, device, size.detector + shortened)
     with _step(result, "extract"):
         networks = load_detector(str(trace.detector_run), device), load_estimator(str(trace.pose_run), device)
         for dive in sorted(trace.held_out):
             extract(meet / "frames" / dive, out / "skeletons", *networks, overlay=True)
+    with _step(result, "qc"):
+        trace.doubts = qc(out / "skeletons", out / "reports" / "qc", meet / "frames")
     with _step(result, "train-aqa"):
         trace.learned = _train_scores(out, meet, seed, device, size.score + (("epochs=1",) if shortened else ()))
     with _step(result, "score"):
@@ -216,21 +228,31 @@ def _run(result: DemoResult, size: Size, seed: int, device: str, shortened: tupl
         write_report(result, trace)
 
 
-def _annotate(out: Path, meet: Path, trace: DemoTrace, seed: int) -> None:
-    """Let two people label the same frames, each into a folder of their own."""
-    for annotator in ANNOTATORS:
-        frames, mistakes = annotate(trace.truth, annotator, seed)
-        labels = LabelSet(tuple(frames), images=meet / "frames", format="labelme")
-        labelme.write(out / "labels" / annotator.name, labels)
-        trace.labels[annotator.name] = labels
-        trace.mistakes += mistakes
+def _label(result: DemoResult, trace: DemoTrace, size: Size, seed: int) -> None:
+    """From a project folder to final labels."""
+    out, labelling = result.out, trace.labelling
+    truth = {frame.image: frame for frame in trace.truth}
+    with _step(result, "init"):
+        project = demo_labels.make_project(out, trace.meet.out, seed)
+    with _step(result, "frames"):
+        labelling.frames = demo_labels.choose(project, size.per_clip)
+    with _step(result, "annotate"):
+        demo_labels.label(project, truth, seed, labelling)
+    with _step(result, "validate labels"):
+        labelling.report = validate_labels([project.labels])
+    with _step(result, "agree"):
+        labelling.agreement = compare(ANNOTATORS[0].name, ANNOTATORS[1].name, start=out)
+    with _step(result, "review"):
+        demo_labels.review(project, truth, seed, labelling)
+    with _step(result, "merge"):
+        labelling.merged = merge_labels(start=out)
 
 
-def _finetune(kind: finetuning.Kind, out: Path, meet: Path, seed: int, device: str, overrides: tuple[str, ...]) -> Path:
+def _finetune(kind: finetuning.Kind, out: Path, seed: int, device: str, overrides: tuple[str, ...]) -> Path:
     settings = finetuning.preset_settings(kind, "tiny", overrides, seed=seed)
     coco = out / "data" / "coco"
     data = finetuning.training_data(
-        coco / "annotations.json", kind, meet / "frames", coco / "splits.json", val=0.0, seed=seed
+        coco / "annotations.json", kind, out / "frames", coco / "splits.json", val=0.0, seed=seed
     )
     return Path(finetuning.finetune(kind, out / "runs" / kind, data, settings, device).model)
 

@@ -6,10 +6,13 @@ import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from finediving_pose.annotation.label_checks import KINDS
 from finediving_pose.datasets.finediving import read_finediving
+from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.datasets.sub_actions import SUB_ACTIONS
 from finediving_pose.keypoint_metrics import box_iou
@@ -21,8 +24,10 @@ from finediving_pose.reporting.page import Page, Section
 from finediving_pose.reporting.plots import curves, stages
 from finediving_pose.skeleton import JOINTS
 from finediving_pose.synthesis.annotators import Mistake
+from finediving_pose.workflows.agreement import overview
 from finediving_pose.workflows.aqa_training import TrainSummary
 from finediving_pose.workflows.demo import SCORE_FOLDER, DemoResult, DemoTrace
+from finediving_pose.workflows.demo_labels import Labelling
 from finediving_pose.workflows.scoring import PAGE_NAME, exemplar_table, facts, seen_lines, stage_rows
 
 NOTICE = "SYNTHETIC – every athlete, picture, label and score on this page is invented; nothing was filmed."
@@ -43,8 +48,8 @@ def write_report(result: DemoResult, trace: DemoTrace) -> None:
     page = Page("fdpose demo", NOTICE)
     _steps(page.section("Steps"), result)
     _meet(page.section("The meet"), trace)
-    _labels(page.section("Labels of two annotators"), trace)
-    _validation(page.section("Validation"), trace)
+    _validation(page.section("The meet's annotation files"), trace)
+    _labels(page.section("Labels and their review"), trace)
     _training(page.section("Trainings"), trace)
     _predictions(page.section("Predictions beside the truth"), result, trace)
     _scores(page.section("Stages and scores"), result, trace)
@@ -52,10 +57,7 @@ def write_report(result: DemoResult, trace: DemoTrace) -> None:
 
 
 def _steps(section: Section, result: DemoResult) -> None:
-    section.text(
-        "Each step is a command that anybody can run alone. A step that this version lacks is listed and left out; "
-        "none is made up."
-    )
+    section.text("Each step is a command that anybody can run alone.")
     rows = [(step.command, step.note, step.seconds) for step in result.steps.values() if step.name != "report"]
     section.table(["command", "state", "seconds"], rows)
 
@@ -72,36 +74,93 @@ def _meet(section: Section, trace: DemoTrace) -> None:
 
 
 def _labels(section: Section, trace: DemoTrace) -> None:
+    work = trace.labelling
+    assert work.frames is not None
     section.text(
-        "Two invented annotators labelled the same frames. Their points scatter as people's do, and they make "
-        "mistakes, all of which are on record. Agreement and merging are commands of their own, listed above."
+        f"fdpose frames chose {work.frames.total} frames. Two invented annotators labelled them, a quarter of the "
+        "dives both. Their points scatter as people's do, and they make mistakes, all of which are on record."
     )
-    made = Counter((mistake.annotator, mistake.kind) for mistake in trace.mistakes)
+    made = Counter((mistake.annotator, mistake.kind) for mistake in work.mistakes)
     rows = [
         (name, len(labels.frames), *(made[name, kind] for kind in ("swap", "miss", "slip")))
-        for name, labels in trace.labels.items()
+        for name, labels in work.labels.items()
     ]
     section.table(["annotator", "frames", "sides swapped", "joints missed", "points slipped"], rows)
-    first, second = trace.labels.values()
-    shown = _one_of_each(trace.mistakes)
-    if shown:
-        place = {frame.image: i for i, frame in enumerate(first.frames)}
-        sheets = [
-            np.hstack(
-                [_drawn(trace, labels.frames[place[mistake.image]], name) for name, labels in trace.labels.items()]
-            )
-            for mistake in shown
-        ]
-        listed = "; ".join(f"{m.kind} by {m.annotator} of {', '.join(JOINTS[j] for j in m.joints)}" for m in shown)
-        section.picture(
-            contact_sheet(sheets, 1),
-            f"Both annotators' labels of frames with a mistake, from top to bottom: {listed}. The athlete's right is "
-            "orange, the left green.",
-        )
-    distance = np.concatenate(
-        [np.linalg.norm(a.keypoints - b.keypoints, axis=1) for a, b in zip(first.frames, second.frames, strict=True)]
+    _checks(section, work)
+    _agreement(section, work)
+    _review(section, trace)
+
+
+def _checks(section: Section, work: Labelling) -> None:
+    assert work.report is not None
+    wrong = {(mistake.annotator, mistake.image) for mistake in work.mistakes}
+    told = {(told.who, told.finding.image) for told in work.report.open}
+    section.text(
+        f"fdpose validate, which does not know them, tells {len(told)} labels, {len(told & wrong)} of the "
+        f"{len(wrong)} with a mistake among them. Frames of a dive that lie far apart say little of each other."
     )
-    section.text(f"Median distance of the two annotators' points: {np.nanmedian(distance):.1f} px.")
+    rows = [
+        (kind, KINDS[kind], who, count["error"], count["warning"])
+        for kind, people in work.report.counts().items()
+        for who, count in people.items()
+    ]
+    if rows:
+        section.table(["finding", "what it means", "annotator", "errors", "warnings"], rows)
+
+
+def _agreement(section: Section, work: Labelling) -> None:
+    assert work.agreement is not None
+    section.table(
+        ["agreement of the two", ""], overview(work.agreement), f"fdpose agree; all of it: {work.agreement.page}"
+    )
+
+
+def _review(section: Section, trace: DemoTrace) -> None:
+    work = trace.labelling
+    assert work.merged is not None
+    done = work.decisions
+    refused = ", ".join(f"{count} {kind}" for kind, count in work.merged.refused_kinds.items())
+    section.text(
+        f"An invented reviewer accepted {done['accept']} labels and corrected {done['correct']}; one mistake in ten "
+        f"she does not see. fdpose merge wrote {sum(work.merged.rules.values())} final labels"
+        f"{f' and left out {refused}' if refused else ''}. Joints lay {_in_px(trace, 'labelled')} px from the truth "
+        f"in the mean as they were labelled; in the final labels it is {_in_px(trace, 'final')} px."
+    )
+    shown = [mistake for mistake in _one_of_each(work.mistakes) if mistake.image in work.corrected]
+    if not shown:
+        return
+    final = {frame.image: frame for frame in read_labels(work.merged.final, images=trace.meet.out / "frames").frames}
+    labelled = {(name, frame.image): frame for name, labels in work.labels.items() for frame in labels.frames}
+    sheets = [
+        np.hstack(
+            [
+                _drawn(trace, labelled[mistake.annotator, mistake.image], mistake.annotator),
+                _drawn(trace, final[mistake.image], "final"),
+            ]
+        )
+        for mistake in shown
+        if mistake.image in final
+    ]
+    listed = "; ".join(f"{m.kind} by {m.annotator} of {', '.join(JOINTS[j] for j in m.joints)}" for m in shown)
+    section.picture(
+        contact_sheet(sheets, 1),
+        f"Labels with a mistake, as labelled and as they became, from top to bottom: {listed}. The athlete's right is "
+        "orange, the left green.",
+    )
+
+
+def _in_px(trace: DemoTrace, kind: Literal["labelled", "final"]) -> str:
+    """Return the mean distance of the labels to the truth, of the joints that are labelled."""
+    work = trace.labelling
+    assert work.merged is not None
+    truth = {frame.image: frame.keypoints for frame in trace.truth}
+    frames = (
+        [frame for labels in work.labels.values() for frame in labels.frames]
+        if kind == "labelled"
+        else read_labels(work.merged.final, images=trace.meet.out / "frames").frames
+    )
+    distance = [np.linalg.norm(frame.keypoints - truth[frame.image], axis=1) for frame in frames]
+    return f"{np.nanmean(np.concatenate(distance)):.1f}"
 
 
 def _one_of_each(mistakes: Sequence[Mistake]) -> list[Mistake]:
@@ -126,10 +185,7 @@ def _validation(section: Section, trace: DemoTrace) -> None:
 
 
 def _training(section: Section, trace: DemoTrace) -> None:
-    section.text(
-        "Both nets are the tiny presets; they begin at random and learn from the first annotator's labels, mistakes "
-        "included."
-    )
+    section.text("Both nets are the tiny presets; they begin at random and learn from the final labels.")
     for name, run in (("pose net", trace.pose_run), ("detector", trace.detector_run)):
         rows = _metrics(run)
         if not rows:
@@ -151,6 +207,9 @@ def _predictions(section: Section, result: DemoResult, trace: DemoTrace) -> None
         contact_sheet(pictures, 2), "Left the truth, right what the nets found. The nets learned for minutes."
     )
     section.text(f"Overlay videos: {result.out / 'skeletons' / 'overlays'}")
+    if trace.doubts is not None:
+        rows = [(clip.name, clip.doubt, "; ".join(clip.reasons) or "nothing odd") for clip in trace.doubts.clips]
+        section.table(["clip", "doubt", "why"], rows, f"fdpose qc, without the truth; all of it: {trace.doubts.page}")
 
 
 def _scores(section: Section, result: DemoResult, trace: DemoTrace) -> None:
