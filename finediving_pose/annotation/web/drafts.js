@@ -69,16 +69,22 @@ export class Drafts {
 
   async #sendAll() {
     for (const [image, draft] of [...this.pending]) {
-      try {
-        await call("/api/draft", { reviewer: this.reviewer, image, draft });
-      } catch (error) {
-        if (error.status !== 400) throw error;
-        console.error(error); // never to be accepted; the browser keeps it
-      }
-      if (this.pending.get(image) === draft) {
-        this.pending.delete(image);
-        localStorage.removeItem(this.prefix + image);
-      }
+      const accepted = await this.#accepted(image, draft);
+      if (this.pending.get(image) !== draft) continue; // changed meanwhile
+      this.pending.delete(image);
+      if (accepted) localStorage.removeItem(this.prefix + image);
+    }
+  }
+
+  // False: the server will never take it, as when the image is no longer in the project; the browser keeps it.
+  async #accepted(image, draft) {
+    try {
+      await call("/api/draft", { reviewer: this.reviewer, image, draft });
+      return true;
+    } catch (error) {
+      if (error.status !== 400) throw error;
+      console.error(error);
+      return false;
     }
   }
 

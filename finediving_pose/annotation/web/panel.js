@@ -61,6 +61,8 @@ export function showJoints(element, body, label, chosen, on) {
   }
 }
 
+export const SEVERITY_SIGNS = { error: "✖", warning: "▲" };
+
 // on: {choose(finding), swap(finding)}
 export function showFindings(element, count, body, findings, on) {
   count.textContent = findings.length ? String(findings.length) : "";
@@ -75,7 +77,7 @@ export function showFindings(element, count, body, findings, on) {
     button.className = "finding";
     const joint = finding.joint === null ? "" : `${spoken(body.joints[finding.joint])}: `;
     button.append(
-      text("span", finding.severity === "error" ? "✖" : "▲", finding.severity),
+      text("span", SEVERITY_SIGNS[finding.severity], finding.severity),
       text("span", `${joint}${finding.message}`),
     );
     button.addEventListener("click", () => on.choose(finding));

@@ -1,6 +1,7 @@
 // The frames of the dive beside the one shown, small, with their skeletons.
 
 import { paintSkeleton } from "./painting.js";
+import { SEVERITY_SIGNS } from "./panel.js";
 import { SIGNS, text } from "./queue.js";
 import { picture } from "./session.js";
 
@@ -51,7 +52,7 @@ export class Strip {
     const canvas = document.createElement("canvas");
     const worst = frame.findings.some((finding) => finding.severity === "error") ? "error" : "warning";
     const caption = text("span", `${SIGNS[frame.kind]} ${frame.frame}`, "caption");
-    if (frame.findings.length) caption.append(text("span", ` ${frame.findings.length}`, worst));
+    if (frame.findings.length) caption.append(text("span", `  ${SEVERITY_SIGNS[worst]}${frame.findings.length}`, worst));
     tile.append(canvas, caption);
     this.#paint(canvas, frame, frame.image === this.current ? this.edited ?? frame.label : frame.label);
     return tile;
