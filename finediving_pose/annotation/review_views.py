@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from finediving_pose.annotation import label_checks
 from finediving_pose.annotation.label_store import StoredLabel, annotator_of, revision_number
-from finediving_pose.annotation.review_state import TO_REVIEW, Item, ReviewDesk, State
+from finediving_pose.annotation.review_state import Item, ReviewDesk, State
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.labels import LabelSet
 from finediving_pose.records import LabelledFrame, Visibility
@@ -109,7 +109,6 @@ def item_view(item: Item, draft: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         **_image_view(item.image),
         "state": {"kind": item.state.kind, "reason": item.state.reason},
-        "waits": item.state.kind in TO_REVIEW,
         "labels": [_label_view(label) for label in item.labels],
         "newest": newest.name if newest else None,
         "seen": item.seen,

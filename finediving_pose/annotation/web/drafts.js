@@ -5,7 +5,7 @@ import { call } from "./session.js";
 const PAUSE = 250, AGAIN = 2000; // ms
 
 export class Drafts {
-  // on({pending, lost, message}): how it stands
+  // on({pending, error}): how many drafts are not on disk yet, and why
   constructor(project, reviewer, on) {
     this.prefix = `fdpose-draft/${project}/${reviewer}/`;
     this.reviewer = reviewer;

@@ -7,7 +7,7 @@ import { text } from "./queue.js";
 // Right beside left, from the head down, as the body is seen.
 const ORDER = [9, 8, 7, 6, 12, 13, 11, 14, 10, 15, 2, 3, 1, 4, 0, 5];
 
-export function labelTitle(entry) {
+function labelTitle(entry) {
   return entry.revision === null ? entry.by : `revision ${entry.revision} by ${entry.by}`;
 }
 

@@ -3,8 +3,8 @@
 import { Drafts } from "./drafts.js";
 import { ARROWS, arrowStep, runOf, showKeys } from "./keys.js";
 import { EMPTY, History, MISSING, OCCLUDED, around, boxMoved, boxed, moved, occluded, removed, same, swapped } from "./label.js";
-import { sideOf, spoken } from "./painting.js";
-import { clock, decisionText, labelTitle, showDecisions, showFindings, showJoints, showLabels } from "./panel.js";
+import { spoken } from "./painting.js";
+import { clock, decisionText, showDecisions, showFindings, showJoints, showLabels } from "./panel.js";
 import { Queue, SIGNS, text } from "./queue.js";
 import { call, forgetPicture, picture, query } from "./session.js";
 import { Strip } from "./strip.js";

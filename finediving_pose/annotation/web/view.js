@@ -1,6 +1,6 @@
 // The picture: zoom, pan, and what the pointer takes hold of.
 
-import { HANDLES, boxMoved, boxed, moved } from "./label.js";
+import { HANDLES, boxMoved, moved } from "./label.js";
 import { EDITED_COLOUR, OTHER_COLOUR, paintJoint, paintSkeleton, paintText, spoken } from "./painting.js";
 
 const JOINT_REACH = 10, HANDLE_REACH = 8, BORDER_REACH = 4; // screen px
@@ -350,4 +350,3 @@ export class View {
 }
 
 export const BOX_PARTS = ["whole", ...Object.keys(HANDLES).filter((name) => name !== "whole")];
-export { boxed };
