@@ -22,7 +22,7 @@ def command(
     numbers: Annotated[
         str, typer.Option("--numbers", help="Dive these only, such as 107B,5253B; default: all 52 of FineDiving.")
     ] = "",
-    hard: Annotated[bool, typer.Option("--hard", help="Occlusion, a second diver walking, zoom, flicker.")] = False,
+    hard: Annotated[bool, typer.Option("--hard", help="Occlusion, a crowd, others walking and diving, zoom.")] = False,
     every: Annotated[int, typer.Option("--label-every", help="LabelMe files for every n-th frame.", min=1)] = 1,
     workers: Annotated[int, typer.Option("--workers", help="Processes.", min=1)] = 1,
     benchmark: Annotated[

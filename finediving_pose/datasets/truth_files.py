@@ -15,6 +15,8 @@ Arrays of a file, over the T frames of the dive:
 ``somersault``    (T,) float32        degrees turned since the stand
 ``twist``         (T,) float32        degrees turned about the long axis
 ``cameras``       (T, 3, 4) float64   projection matrices from m to px
+``others``        (K, 6) float32      the row 0..T-1, a number for the person, and x1, y1, x2, y2 in px of somebody
+                                      else in that frame, also behind something; no rows in older files
 ``meta``          () unicode          JSON: what was dived, how well, and by which seed
 ================  ==================  =====================================================================
 """
@@ -23,7 +25,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,7 @@ class DiveTruth:
     twist: FloatArray
     cameras: FloatArray
     meta: dict[str, Any]
+    others: FloatArray = field(default_factory=lambda: np.zeros((0, 6), np.float32))
 
     def __len__(self) -> int:
         return len(self.frame_index)
@@ -75,7 +78,9 @@ _TYPES = {
     "somersault": np.float32,
     "twist": np.float32,
     "cameras": np.float64,
+    "others": np.float32,
 }
+_ADDED_LATER = {"others"}
 
 
 def truth_path(root: Path, match: str, dive: str) -> Path:
@@ -111,7 +116,8 @@ def read_truth(path: Path) -> DiveTruth:
     """
     try:
         with np.load(path, allow_pickle=False) as content:
-            arrays = {field.name: content[field.name] for field in fields(DiveTruth)}
+            names = [each.name for each in fields(DiveTruth)]
+            arrays = {name: content[name] for name in names if name in content or name not in _ADDED_LATER}
         return DiveTruth(**{**arrays, "meta": json.loads(str(arrays["meta"]))})
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not readable as the truth of a synthetic dive: {error}") from None

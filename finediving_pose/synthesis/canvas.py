@@ -131,20 +131,25 @@ class Canvas:
         cv2.fillConvexPoly(mask, np.round(place * 2**_BITS).astype(np.int32), 255, cv2.LINE_AA, _BITS)
         blend(self.picture[low[1] : high[1], low[0] : high[0]], painted, mask)
 
-    def stick(self, sprite: Image, foot: Place, height: float, anchor: float = 1.0) -> None:
-        """Put a cut-out (h, w, 4) upright: it is `height` m high, its middle `anchor` of the way down at `foot`."""
+    def stick(self, sprite: Image, foot: Place, height: float, anchor: float = 1.0) -> FloatArray:
+        """Put a cut-out (h, w, 4) upright: it is `height` m high, its middle `anchor` of the way down at `foot`.
+
+        Returns its (4,) px, also beyond the picture's edges; NaN behind the camera.
+        """
         px, depth = self.seen(foot)
         if not depth > _NEAREST:
-            return
+            return np.full(4, np.nan)
         ratio = height * float(self.view.focal) / float(depth) / sprite.shape[0]
         size = (max(1, round(sprite.shape[1] * ratio)), max(1, round(sprite.shape[0] * ratio)))
         left, top = round(float(px[0]) - size[0] / 2), round(float(px[1]) - anchor * size[1])
+        place = np.array([left, top, left + size[0], top + size[1]], np.float64)
         rows, columns = self.picture.shape[:2]
         x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + size[0], columns), min(top + size[1], rows)
         if x1 <= x0 or y1 <= y0:
-            return
+            return place
         small = cv2.resize(sprite, size, interpolation=cv2.INTER_AREA)[y0 - top : y1 - top, x0 - left : x1 - left]
         blend(self.picture[y0:y1, x0:x1], small[..., :3], small[..., 3])
+        return place
 
     def _polygon(self, places: Any) -> NDArray[np.int32] | None:
         world: FloatArray = np.array(places, np.float64)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
@@ -27,12 +27,16 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of the generator. Whoever changes what a seed gives raises it: the frozen benchmark meet names a version."""
 
+HARD_VERSION = 2
+"""Of what is hard in a hard meet."""
+
 TEST_SHARE = 0.25
 EXEMPLARS = 10
 """Training dives of its own number that a test dive should find; the protocol scores against as many."""
 
 Item = TypeVar("Item")
 
+_FULL = 0.6  # share of seats taken at least where the scenes are hard
 _MATCH_DIVES = 3, 12
 _ROUNDS = 2  # matches that share a place, once there are enough matches
 _SLOT = 600  # frames of the recording from one dive to the next
@@ -135,7 +139,7 @@ def plan_meet(dives: int, seed: int, numbers: tuple[str, ...] = (), hard: bool =
         dives: How many; at least 1.
         seed: Of everything.
         numbers: Restricts it to these dive numbers.
-        hard: Occlusion, a second diver walking, zoom and flicker.
+        hard: Occlusion, others who walk and dive, full stands, zoom and flicker.
 
     Raises:
         ValueError: If `dives` is not positive, or a number is not in the programme.
@@ -174,6 +178,8 @@ def stage(dive: PlannedDive) -> Scene:
 
     look = draw_look(np.random.default_rng([dive.athlete.seed, 1]), dive.athlete.sex)
     venue = draw_venue(dive.venue_seed, dive.choice.apparatus)
+    if dive.hard:
+        venue = replace(venue, crowd=max(venue.crowd, _FULL))
     rng = np.random.default_rng([dive.seed, 1])
     return Scene(move(dive), look, venue, rng, hard=dive.hard, camera_seed=dive.camera_seed, caption=_caption(dive))
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _CUT_SCALE = 68.0
 """Pixels per metre of a cut-out."""
+_MARGIN = 0.2
+"""m around the joints in a cut-out; the body itself fills some of it."""
+_FLESH = 0.08
 _SITTING = ("sitting", "sitting", "clapping_sitting")
 _STANDING = ("standing_relaxed", "arms_folded", "clapping")
 FANS = 3
@@ -36,13 +39,18 @@ class CutOut:
 
 
 class Crowd:
-    """The spectators of a venue: a few dozen cut-outs, set down with changed size, side and brightness."""
+    """The spectators of a venue: a few dozen cut-outs, set down with changed size, side and brightness.
+
+    Attributes:
+        boxes: (4,) px of everybody who was put on a canvas so far, also those hidden by what was painted later.
+    """
 
     def __init__(self, venue: Venue, rng: np.random.Generator) -> None:
         light = venue.light
         dim = 1.0 - 0.55 * venue.theme.dark
         self.light = replace(light, ambient=light.ambient * dim, diffuse=light.diffuse * dim)
         self.bright = light
+        self.boxes: list[FloatArray] = []
         self._sitting = {0: [self._draw(rng, _SITTING, None) for _ in range(18)]}
         self._standing = [self._draw(rng, _STANDING, None) for _ in range(7)]
         for group in range(1, FANS + 1):
@@ -74,7 +82,8 @@ class Crowd:
         rows, columns = canvas.picture.shape[:2]
         low, high = points.min(axis=0), points.max(axis=0)
         if depth > 1 and high[0] > 0 and high[1] > 0 and low[0] < columns and low[1] < rows:
-            figure.paint_figure(canvas.picture, points[None], scale, build, look, self.bright)
+            painted = figure.paint_figure(canvas.picture, points[None], scale, build, look, self.bright)
+            self.boxes.append(painted.box)
 
     def _set_down(
         self, canvas: Canvas, choice: list[CutOut], place: Place, rng: np.random.Generator, seated: bool
@@ -82,7 +91,9 @@ class Crowd:
         chosen = choice[int(rng.integers(len(choice)))]
         image = chosen.image[:, ::-1] if rng.random() < 0.5 else chosen.image
         size = chosen.height * float(rng.uniform(0.92, 1.06))
-        canvas.stick(np.ascontiguousarray(image), place, size, chosen.seat if seated else chosen.soles)
+        box = canvas.stick(np.ascontiguousarray(image), place, size, chosen.seat if seated else chosen.soles)
+        air = (_MARGIN - _FLESH) / chosen.height * (box[3] - box[1])
+        self.boxes.append(box + air * np.array([1, 1, -1, -1]))
 
     def _draw(self, rng: np.random.Generator, poses: tuple[str, ...], top: Colour | None) -> CutOut:
         look = figure.draw_clothed_look(rng)
@@ -124,8 +135,7 @@ def in_view(points: FloatArray, heading: float, elevation: float) -> FloatArray:
 
 def cut_out(points: FloatArray, build: body.Build, look: figure.Look, light: figure.Light) -> CutOut:
     """Paint a person alone. What shows through is found by painting on black and on white."""
-    margin = 0.2
-    low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
+    low, high = points.min(axis=0) - _MARGIN, points.max(axis=0) + _MARGIN
     width, height = (int(np.ceil(extent * _CUT_SCALE)) for extent in (high - low)[:2])
     placed = (points - np.array([low[0], low[1], 0.0])) * _CUT_SCALE
     black, white = np.zeros((height, width, 3), np.uint8), np.full((height, width, 3), 255, np.uint8)

@@ -34,13 +34,16 @@ _FEWEST, _MOST = 3, 7
 """Instants of the body that are painted into one frame; always odd, for one of them is the middle."""
 _STEP = 5.0
 """How far in px a joint may move from one of them to the next, as long as they are not too many."""
+_SMALLEST = 8.0
+"""Px of width and height below which nobody is taken for a person."""
 
 
 class _Seen(NamedTuple):
-    """What painting a frame tells about the athlete: box (4,) px, and which joints (16,) something hides."""
+    """A painted frame: the athlete's box (4,) px, which joints (16,) something hides, others (M, 5)."""
 
     box: FloatArray
     hidden: NDArray[np.bool_]
+    others: FloatArray
 
 
 class Scene:
@@ -51,8 +54,8 @@ class Scene:
         look: The athlete's looks.
         venue: Where.
         rng: Where chance comes from: the operator, banners, noise.
-        hard: Whether something stands in the way, somebody else walks about, the zoom is restless and the light
-            flickers.
+        hard: Whether something stands in the way, others walk about, somebody dives beside the athlete, the zoom is
+            restless and the light flickers.
         camera_seed: Where the camera stands; the same for all dives of a match.
         caption: Athlete, country code and dive number, for a banner that some dives have; None = no banner.
 
@@ -108,6 +111,13 @@ class Scene:
         """
         return np.stack([self.visible(k) for k in range(len(self))])
 
+    def others(self, k: int) -> FloatArray:
+        """Return (M, 5) for everybody but the athlete in frame `k`: who it is, and the box in px, hidden or not.
+
+        They are cut off at the picture's edges; who is smaller than 8 px there is left out.
+        """
+        return self._look_at(k).others
+
     @cached_property
     def present(self) -> NDArray[np.bool_]:
         """(T, 16) which joints are inside the picture and above the water, hidden or not; known without painting."""
@@ -147,14 +157,18 @@ class Scene:
             banner = effects.score_banner(caption, int(rng.integers(1, 19)), venue.theme.band, venue.theme.ink, rng)
             self._overlays.append((until, banner))
         self._obstacle = effects.Obstacle(self.views, rng) if self.hard and rng.random() < 0.6 else None
-        self._walker = _Walker(venue, self._station.side, rng) if self.hard and rng.random() < 0.7 else None
+        self._walkers = [_Walker(venue, self._station.side, rng)] if self.hard and rng.random() < 0.7 else []
         self._flicker = rng.normal(0.0, 0.045, len(self)) if self.hard else np.zeros(len(self))
+        if self.hard and rng.random() < 0.5:
+            self._walkers.append(_Walker(venue, self._station.side, rng))
+        self._partner = _Partner(motion, self._station.side, rng) if self.hard and rng.random() < 0.35 else None
 
     def _painted(self, k: int) -> tuple[Image, _Seen]:
         view = self.views[k]
         picture = self._background(k, view)
-        if self._walker is not None:
-            self._walker.paint(picture, view, k / FPS, self.venue)
+        moving = [walker.paint(picture, view, k / FPS, self.venue) for walker in self._walkers]
+        if self._partner is not None:
+            moving.append(self._partner.paint(picture, view, k, self.venue))
         if self.motion.apparatus != "10m":
             bent = float(self.motion.board[SUBSTEPS * k])
             paint_springboard(picture, view, self.venue.height, bent, board_colour(self.venue))
@@ -164,7 +178,18 @@ class Scene:
         since_touch = (k - self.motion.touch) / FPS
         self._splash.paint(picture, view, since_touch, self._shutter / FPS, self._foam)
         hidden |= self._finish(picture, k, view)
-        return picture, _Seen(coverage.box, hidden)
+        return picture, _Seen(coverage.box, hidden, self._others(k, moving))
+
+    def _others(self, k: int, moving: list[FloatArray]) -> FloatArray:
+        """Return who is painted into the place, carried into frame `k`, and who moves, as :meth:`others` does."""
+        people = panorama(self.venue, self._station).people
+        corners = people[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].reshape(-1, 1, 2)
+        px = cv2.perspectiveTransform(corners, self._from_place[k]).reshape(-1, 4, 2) if len(people) else corners
+        boxes = np.concatenate([px.min(axis=1), px.max(axis=1)], axis=-1).reshape(-1, 4)
+        boxes = np.concatenate([boxes, *(box[None] for box in moving)])
+        boxes = np.clip(boxes, 0, np.tile(SIZE, 2))
+        seen = np.flatnonzero((boxes[:, 2:] - boxes[:, :2] >= _SMALLEST).all(axis=1))
+        return np.column_stack([seen, boxes[seen]])
 
     def _background(self, k: int, view: View) -> Image:
         """Cut the frame out of the panorama and smear it as the camera turned during the exposure."""
@@ -247,6 +272,30 @@ class Scene:
         return View(path.position, pan, tilt, roll, focal, path.side)
 
 
+class _Partner:
+    """Somebody who dives the same beside the athlete, farther from the camera, a little too early or too late."""
+
+    def __init__(self, motion: Motion, side: int, rng: np.random.Generator) -> None:
+        sex: Sex = "women" if motion.build.sex == "women" else "men"
+        self._motion, self._look = motion, draw_look(rng, sex)
+        self._late = float(rng.uniform(-5.0, 5.0))
+        self._across = -side * (1.5 if motion.apparatus == "10m" else 2.6)
+
+    def paint(self, picture: Image, view: View, k: int, venue: Venue) -> FloatArray:
+        """Paint them, and their springboard, into frame `k`; return their box (4,) px, NaN under water."""
+        motion, instant = self._motion, SUBSTEPS * (k - self._late)
+        if motion.apparatus != "10m":
+            bent = float(_between(motion.board, instant))
+            paint_springboard(picture, view, venue.height, bent, board_colour(venue), self._across)
+        points = _between(motion.points, instant) + np.array([0.0, 0.0, self._across])
+        px, depth = view.project(points)
+        pelvis = body.POINT["pelvis"]
+        scale = float(view.focal / depth[pelvis])
+        water = float(view.project((points[pelvis] * (1.0, 0.0, 1.0))[None])[0][0, 1])
+        instants = np.concatenate([px, -scale * depth[:, None]], axis=-1)[None]
+        return paint_figure(picture, instants, scale, motion.build, self._look, venue.light, water).box
+
+
 class _Walker:
     """Somebody else in swimwear who walks to and fro behind the athlete, on the deck or on a lower platform."""
 
@@ -259,8 +308,8 @@ class _Walker:
             self._start = float(rng.uniform(-2.0, 3.0))
         self._floor, self._z = height, side * w
 
-    def paint(self, picture: Image, view: View, seconds: float, venue: Venue) -> None:
-        """Paint them as they are after some seconds; a step takes 0.55 s."""
+    def paint(self, picture: Image, view: View, seconds: float, venue: Venue) -> FloatArray:
+        """Paint them as they are after some seconds, and return their box (4,) px; a step takes 0.55 s."""
         stride = 0.5 - 0.5 * np.cos(np.pi * seconds / 0.55)
         pose = (1 - stride) * body.POSES["walking_a"] + stride * body.POSES["walking_b"]
         points = np.asarray(body.body_points(self._build, pose[None])[0])
@@ -271,7 +320,7 @@ class _Walker:
         px, depth = view.project(world)
         scale = float(view.focal / depth.mean())
         instants = np.concatenate([px, -scale * depth[:, None]], axis=-1)[None]
-        paint_figure(picture, instants, scale, self._build, self._look, venue.light)
+        return paint_figure(picture, instants, scale, self._build, self._look, venue.light).box
 
 
 def _entry(motion: Motion) -> FloatArray:

@@ -41,7 +41,9 @@ def paint(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) 
         _waiting(canvas, crowd, (-4.9, 0.22, -1.2), rng)
 
 
-def paint_springboard(picture: Image, view: View, height: float, deflection: float, colour: Colour) -> None:
+def paint_springboard(
+    picture: Image, view: View, height: float, deflection: float, colour: Colour, across: float = 0.0
+) -> None:
     """Paint the athlete's springboard into a frame.
 
     Args:
@@ -50,12 +52,13 @@ def paint_springboard(picture: Image, view: View, height: float, deflection: flo
         height: Of the unloaded board's upper side at the tip, in m.
         deflection: How far its tip is bent down, in m.
         colour: Of its upper side, BGR.
+        across: z in m of its middle line.
     """
     x = np.linspace(0.0, -_BOARD, 9)
     y = height - deflection * np.clip((x - _FULCRUM) / -_FULCRUM, 0.0, None) ** 2
     y += 0.35 * deflection * np.minimum((x - _FULCRUM) / (_BOARD + _FULCRUM), 0.0) * (x < _FULCRUM)
     near = _HALF * view.side
-    rows = [np.stack([x, y - drop, np.full_like(x, w)], axis=1) for drop, w in
+    rows = [np.stack([x, y - drop, np.full_like(x, across + w)], axis=1) for drop, w in
             ((0, -near), (0, near), (_THICK, near), (_THICK, -near))]  # fmt: skip
     (far_top, near_top, near_low, far_low), _ = view.project(np.array(rows))
     above = view.position[1] > height

@@ -101,11 +101,13 @@ class Panorama:
         view: The reference view that `picture` and `front` are seen by.
         picture: (H, W, 3) uint8 BGR.
         front: (H, W) uint8, where something stands nearer to the camera than the athlete, as of :class:`Canvas`.
+        people: (M, 4) px x1, y1, x2, y2 in `picture` of everybody who is painted into it.
     """
 
     view: View
     picture: Image
     front: Image
+    people: FloatArray
 
 
 def draw_venue(seed: int, apparatus: str) -> Venue:
@@ -159,7 +161,9 @@ def panorama(venue: Venue, station: Station) -> Panorama:
     pool.paint(canvas, venue, crowd, rng)
     tower.paint(canvas, venue, crowd, rng)
     picture = cv2.GaussianBlur(canvas.picture, (0, 0), venue.theme.haze)
-    return Panorama(view, np.ascontiguousarray(picture, np.uint8), canvas.front)
+    boxes = np.array(crowd.boxes, np.float64).reshape(-1, 4)
+    boxes = boxes[np.isfinite(boxes).all(axis=1)]
+    return Panorama(view, np.ascontiguousarray(picture, np.uint8), canvas.front, boxes)
 
 
 def _receding(picture: Image, theme: Theme) -> Image:

@@ -33,7 +33,7 @@ from finediving_pose.datasets.truth_files import (
     write_truth,
 )
 from finediving_pose.manifest import atomic_folder, atomic_path, recording, sha256_json, write_json, write_text
-from finediving_pose.records import Dive, LabelledFrame
+from finediving_pose.records import Dive, FloatArray, LabelledFrame
 from finediving_pose.synthesis import meet as meets
 from finediving_pose.synthesis.meet import Meet, PlannedDive
 
@@ -69,7 +69,7 @@ class SynthRequest:
         dives: How many.
         seed: Of everything.
         numbers: Restricts the programme to these dive numbers.
-        hard: Occlusion, a second diver walking, zoom, flicker.
+        hard: Occlusion, others who walk and dive, full stands, zoom, flicker.
         kind: What is written of a dive: numbered JPEG or an mp4, both with truth and labels; these without pictures;
             or annotations alone, for which nothing is painted and which is a hundred times as fast.
         every: Label every n-th frame in LabelMe and in the FineDiving-Pose list; the truth files have all.
@@ -147,7 +147,8 @@ def _synthesise(out: Path, meet: Meet, request: SynthRequest, workers: int) -> S
 
 def _identity(request: SynthRequest) -> dict[str, Any]:
     numbers = sorted({number.lower() for number in request.numbers})
-    return {"version": meets.VERSION, **asdict(request), "numbers": numbers}
+    hard = {"hard_version": meets.HARD_VERSION} if request.hard else {}
+    return {"version": meets.VERSION, **asdict(request), **hard, "numbers": numbers}
 
 
 def _check_folder(out: Path, identity: dict[str, Any]) -> None:
@@ -271,6 +272,7 @@ def _truth(dive: PlannedDive, scene: Scene, request: SynthRequest, identity: str
         somersault=motion.somersault[nominal],
         twist=motion.twist[nominal],
         cameras=scene.camera,
+        others=_others(scene),
         meta={
             "synthetic": True,
             "identity": identity,
@@ -288,6 +290,12 @@ def _truth(dive: PlannedDive, scene: Scene, request: SynthRequest, identity: str
             "fps": FPS,
         },
     )
+
+
+def _others(scene: Scene) -> FloatArray:
+    """(K, 6): the row in the clip, the person and the box of everybody but the athlete."""
+    boxes = [scene.others(k) for k in range(len(scene))]
+    return np.concatenate([np.column_stack([np.full(len(each), k), each]) for k, each in enumerate(boxes)])
 
 
 def _chosen(truth: DiveTruth, dive: PlannedDive, request: SynthRequest) -> list[LabelledFrame]:

@@ -78,3 +78,12 @@ def test_a_file_that_lacks_an_array_is_refused(tmp_path):
 def test_names_never_lead_out(tmp_path):
     with pytest.raises(DataError):
         truth_path(tmp_path, "..", "7")
+
+
+def test_a_file_without_others_is_read_as_of_nobody_else(tmp_path):
+    path = tmp_path / "1.npz"
+    write_truth(path, truth())
+    with np.load(path, allow_pickle=False) as content:
+        older = {name: content[name] for name in content if name != "others"}
+    np.savez(path, **older)
+    assert read_truth(path).others.shape == (0, 6)

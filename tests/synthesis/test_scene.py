@@ -237,3 +237,17 @@ def test_a_frame_is_painted_fast(made):
     for k in range(0, len(one), 8):
         one.picture(k)
     assert (time.process_time() - start) / len(range(0, len(one), 8)) < 0.060
+
+
+def test_who_else_is_in_the_picture_is_known():
+    one = hard_scene()
+    first, second = one.others(30), one.others(31)
+    assert first.shape[1] == 5
+    assert len(first) > 3
+    assert (first[:, 1:] >= 0).all()
+    assert (first[:, 3:] <= (455, 256)).all()
+    assert (first[:, 3:] - first[:, 1:3] >= 8).all()
+    assert len(np.unique(first[:, 0])) == len(first)
+    both = np.intersect1d(first[:, 0], second[:, 0])
+    moved = [np.abs(first[first[:, 0] == n] - second[second[:, 0] == n])[0, 1:].max() for n in both]
+    assert np.median(moved) < 30  # the same people, a frame later
