@@ -20,6 +20,10 @@ _AGREES = 0.12, 0.06
 """Distance in diagonals up to which a box agrees with a proposal: with the bare shift, with the similarity fitted."""
 _RISES = 1.5
 """How many agreeing votes one person outweighs who would have to rise: people fall, they do not rise."""
+_SUDDEN = 0.5
+"""Votes of full confidence that outweigh a change of the camera's pace by a diagonal a frame."""
+_SLOWS = 0.9
+"""How much of its pace a camera keeps in a frame that does not tell."""
 _REACH = 1.5
 """Longest shift in diagonals a frame that is proposed."""
 
@@ -50,17 +54,19 @@ def camera_path(detections: Sequence[Detections], frame_index: NDArray[np.int64]
     one who falls less is the background, also where the camera follows the diver and the judge seems to move.
     """
     scale, shift = np.ones(len(detections)), np.zeros((len(detections), 2))
+    pace = np.zeros(2)
     for row in range(1, len(detections)):
         step = int(frame_index[row] - frame_index[row - 1])
-        ratio, moved = _between(detections[row - 1], detections[row], step)
+        ratio, moved = _between(detections[row - 1], detections[row], step, pace * step)
+        pace = moved / step
         scale[row] = ratio * scale[row - 1]
         shift[row] = ratio * shift[row - 1] + moved
     return CameraPath(scale, shift)
 
 
-def _between(before: Detections, after: Detections, step: int) -> tuple[float, FloatArray]:
-    """Return the scale and the (2,) px shift from one frame to the next."""
-    rest = 1.0, np.zeros(2)
+def _between(before: Detections, after: Detections, step: int, expected: FloatArray) -> tuple[float, FloatArray]:
+    """Return the scale and the (2,) px shift from one frame to the next, where a shift is `expected`."""
+    rest = 1.0, _SLOWS * expected
     if min(len(before.boxes), len(after.boxes)) < 2:
         return rest
     a, b = before.boxes.astype(np.float64), after.boxes.astype(np.float64)
@@ -72,8 +78,7 @@ def _between(before: Detections, after: Detections, step: int) -> tuple[float, F
     proposing = np.zeros(len(a), bool)
     proposing[np.argsort(-before.scores, kind="stable")[:_VOTERS]] = True
     proposals = shifts[alike & near & proposing[:, None]]
-    if not len(proposals):
-        return rest
+    proposals = np.concatenate([proposals, expected[None], np.zeros((1, 2))])
     residual = moves[None] - np.tile(proposals, 2)[:, None, None]  # (P, N, M, 4)
     distance = np.sqrt((residual**2).sum(axis=-1)) / size[:, None]
     best = distance.argmin(axis=-1)  # (P, N)
@@ -81,7 +86,10 @@ def _between(before: Detections, after: Detections, step: int) -> tuple[float, F
     down = np.take_along_axis(residual[..., 1] + residual[..., 3], best[..., None], axis=-1)[..., 0] / 2 / size
     agrees = least < _AGREES[0]
     rises = ~agrees & (least < 0.6) & (down < -_AGREES[0] / 2)
-    chosen = int((agrees.sum(axis=1) - _RISES * rises.sum(axis=1) - 1e-3 * least.clip(0, 1).sum(axis=1)).argmax())
+    votes = agrees * (1 - 0.5 * least / _AGREES[0]) - _RISES * rises
+    sure = before.scores * after.scores[best]
+    sudden = np.linalg.norm(proposals - expected, axis=1) / np.median(size) / step
+    chosen = int(((sure * votes).sum(axis=1) - _SUDDEN * sudden).argmax())
     return _fitted(a, b, size, (1.0, proposals[chosen]), np.flatnonzero(agrees[chosen]), best[chosen])
 
 

@@ -81,9 +81,9 @@ def motion(
     """Return how surely each of a frame's (N,) people moves in the world, 0..1.
 
     In the frames 3 to 8 before and after a box is carried along with the camera, and the distance to the nearest
-    box there, over the time between, is the slowest speed that explains what is seen. The median of these, which
-    outlasts jitter and drop-outs, by `moving_speed`, squared and at most 1, is the motion: of those who are found
-    again close by in the neighbouring frames, for a false alarm moves fastest of all.
+    box there, over the time between, is the slowest speed that explains what is seen. The lower quartile of these,
+    which outlasts jitter and drop-outs, by `moving_speed`, squared and at most 1, is the motion: of those who are
+    found again close by in the neighbouring frames, for a false alarm moves fastest of all.
     """
     region = _region(detections)
     return [_motion_at(row, detections, frame_index, camera, region, settings) for row in range(len(detections))]
@@ -108,7 +108,7 @@ def _motion_at(
     known = np.array(speeds)
     told = np.isfinite(known).sum(axis=0) >= 2
     speed = np.zeros(len(boxes))
-    speed[told] = np.nanmedian(known[:, told], axis=0)
+    speed[told] = np.nanquantile(known[:, told], 0.25, axis=0)
     moving = np.minimum(1.0, speed / settings.moving_speed) ** 2
     return np.where(_continues(row, boxes, detections, camera), moving, 0.0)
 

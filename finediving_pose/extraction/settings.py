@@ -36,12 +36,12 @@ class TrackingSettings(Settings):
     max_absence: int = Field(default=50, ge=1)
     confidence_weight: float = Field(default=0.5, ge=0)
     moving_speed: float = Field(default=0.05, gt=0)
-    motion_weight: float = Field(default=2.0, ge=0)
-    still_weight: float = Field(default=0.6, ge=0)
-    size_weight: float = Field(default=0.5, ge=0)
-    absence_cost: float = Field(default=1.0, ge=0)
-    gone_cost: float = Field(default=0.5, ge=0)
-    gap_cost: float = Field(default=0.5, ge=0)
+    motion_weight: float = Field(default=1.0, ge=0)
+    still_weight: float = Field(default=0.2, ge=0)
+    size_weight: float = Field(default=2.0, ge=0)
+    absence_cost: float = Field(default=0.6, ge=0)
+    gone_cost: float = Field(default=0.1, ge=0)
+    gap_cost: float = Field(default=2.0, ge=0)
 
 
 class ExtractionSettings(Settings):
