@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json as json_module
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,7 +72,7 @@ def command(
     """Turn video into skeletons: detect, track, estimate joints, fill gaps; a file for each dive.
 
     A rerun skips what is done with the same input, models and settings. Exit code 1 if some clips failed
-    (failures.csv says why), 3 if none could be used.
+    (failures.csv says why), 3 if none could be used, 130 if interrupted, by Ctrl-C or SIGTERM.
 
     Example: fdpose extract --videos videos --overlay
 
@@ -95,22 +99,36 @@ def command(
     detector = detector or str(newest_model("detector"))
     out = out or Path("skeletons") / model.resolve().name
     check_request(videos, out, settings)
-    summary = extract(
-        videos,
-        out,
-        load_detector(detector, device),
-        load_estimator(model, device, flip_test),
-        settings,
-        limits=Limits(pose_batch=batch_size),
-        dives=dives or _default_dives(videos),
-        annotations=annotations,
-        seeds=seeds,
-        seed_box=seed,
-        overlay=overlay,
-        overwrite=overwrite,
-    )
+    with _sigterm_interrupts():
+        summary = extract(
+            videos,
+            out,
+            load_detector(detector, device),
+            load_estimator(model, device, flip_test),
+            settings,
+            limits=Limits(pose_batch=batch_size),
+            dives=dives or _default_dives(videos),
+            annotations=annotations,
+            seeds=seeds,
+            seed_box=seed,
+            overlay=overlay,
+            overwrite=overwrite,
+        )
     print(_as_json(summary) if json else _as_text(summary))
     raise typer.Exit(summary.exit_code)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM, by which batch systems end a job, do what Ctrl-C does: drop the current clips, keep the others."""
+    if threading.current_thread() is not threading.main_thread():  # only there can a handler be set
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _frames(text: str) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from finediving_pose.console import EnvironmentUnfit
+from finediving_pose.console import EnvironmentUnfit, log
 
 K = TypeVar("K", bound=Hashable)
 I = TypeVar("I")  # noqa: E741 - an item
@@ -28,7 +28,8 @@ class Batcher(Generic[K, I, R]):
     """Collects items until a batch is full, runs it, and hands the results back by key.
 
     At most one batch of items is held. A batch that fails is halved until the item at fault is alone, so that
-    one clip's error does not reach the clips it shares a batch with.
+    one clip's error does not reach the clips it shares a batch with. Where memory ran out the half is kept as
+    the size of all later batches.
 
     Args:
         run: From a list of items to as many results.
@@ -62,9 +63,25 @@ class Batcher(Generic[K, I, R]):
         except Exception as error:  # noqa: BLE001 - whatever an item does to a net is that item's failure
             if len(items) == 1:
                 return [Answer(keys[0], None, error, time.perf_counter() - start)]
-            half = len(items) // 2
-            return self._answers(keys[:half], items[:half]) + self._answers(keys[half:], items[half:])
-        if len(values) != len(items):
-            raise RuntimeError(f"{len(values)} results for a batch of {len(items)}")
-        share = (time.perf_counter() - start) / len(items)
-        return [Answer(key, value, None, share) for key, value in zip(keys, values, strict=True)]
+            if is_out_of_memory(error):
+                self._shrink(len(items) // 2)
+        else:
+            if len(values) != len(items):
+                raise RuntimeError(f"{len(values)} results for a batch of {len(items)}")
+            share = (time.perf_counter() - start) / len(items)
+            return [Answer(key, value, None, share) for key, value in zip(keys, values, strict=True)]
+        # Outside the handler: there the error's traceback would keep the failed batch's tensors in memory.
+        half = len(items) // 2
+        return self._answers(keys[:half], items[:half]) + self._answers(keys[half:], items[half:])
+
+    def _shrink(self, size: int) -> None:
+        if size < self._size:
+            log.warning("out of memory with a batch of %d: going on with batches of %d", self._size, size)
+            self._size = size
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, on the device or the host; torch says so by its own types and texts."""
+    text = str(error).lower()
+    texts = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, MemoryError) or any(part in text for part in texts)

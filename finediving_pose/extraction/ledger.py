@@ -83,8 +83,16 @@ class Ledger:
         )
 
     def write_failure(self, clip: str, source: str, reason: str, fingerprint: Mapping[str, str] | None = None) -> None:
-        """Write the line of a clip that failed."""
-        self._append({"clip": clip, "status": "failed", "source": source, **(fingerprint or {}), "reason": reason})
+        """Write the line of a clip that failed.
+
+        Files of an earlier run stay, since the cause may pass, such as a share that is not mounted: the line names
+        them in ``files`` and its reason says so, the tables leave them out, and a rerun redoes the clip.
+        """
+        files = self._latest.get(clip, {}).get("files", {})
+        if files:
+            reason = f"{reason}; kept from an earlier run: {', '.join(sorted(files))}"
+        line = {"clip": clip, "status": "failed", "source": source, **(fingerprint or {}), "reason": reason}
+        self._append(line | ({"files": files} if files else {}))
 
     def write_tables(self, clips: Collection[str]) -> None:
         """Write ``quality.csv`` on all clips done in this folder, ``failures.csv`` on the given ones that failed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from finediving_pose import console
 from finediving_pose.console import EnvironmentUnfit
 from finediving_pose.extraction.batching import Batcher
 
@@ -60,3 +61,44 @@ def test_time_is_shared_out():
     batcher.add("a", 1)
     first, second = batcher.add("b", 2)
     assert first.seconds == second.seconds >= 0
+
+
+class SmallMemory:
+    """Doubles numbers, at most `room` at once."""
+
+    def __init__(self, room, error):
+        self.room, self.error, self.sizes = room, error, []
+
+    def __call__(self, items):
+        self.sizes.append(len(items))
+        if len(items) > self.room:
+            raise self.error
+        return [2 * item for item in items]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_out_of_memory_halves_the_batch_for_good_and_says_so(error, caplog, monkeypatch):
+    monkeypatch.setattr(console.log, "propagate", True)
+    run = SmallMemory(2, error)
+    batcher = Batcher(run, 8)
+    answers = [answer for key in range(16) for answer in batcher.add(key, key)] + batcher.flush()
+    assert {answer.key: answer.value for answer in answers} == {key: 2 * key for key in range(16)}
+    assert run.sizes[:4] == [8, 4, 2, 2]
+    assert run.sizes.count(8) == 1
+    assert set(run.sizes[-4:]) == {2}
+    assert "out of memory with a batch of 8: going on with batches of 4" in caplog.text
+
+
+def test_another_error_leaves_the_size_as_it_is():
+    run = SmallMemory(2, ValueError("odd"))
+    batcher = Batcher(run, 4)
+    for key in range(8):
+        batcher.add(key, key)
+    assert run.sizes.count(4) == 2

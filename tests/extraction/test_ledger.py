@@ -54,6 +54,32 @@ def test_done_is_what_the_hashes_and_the_file_say(tmp_path):
     assert not ledger.is_done("m/1", PRINT)
 
 
+def test_what_fails_anew_keeps_its_earlier_files_and_says_so(tmp_path):
+    ledger = write(tmp_path)
+    path = tmp_path / "Pose/m/pred_comp_1.npz"
+    content = path.read_bytes()
+    for _ in range(2):
+        ledger.write_failure("m/1", "1", "gone")
+        ledger.write_tables(["m/1"])
+        assert path.read_bytes() == content
+        assert table(tmp_path / "quality.csv") == []
+        (row,) = table(tmp_path / "failures.csv")
+        assert row["reason"] == "gone; kept from an earlier run: Pose/m/pred_comp_1.npz"
+        ledger = Ledger(tmp_path)
+        assert not ledger.is_done("m/1", PRINT)
+
+
+def test_the_second_divers_file_goes_once_the_clip_succeeds_again(tmp_path):
+    two = outcome(tmp_path)
+    two.people.append(two.people[0])
+    ledger = Ledger(tmp_path)
+    ledger.write_result(two, PRINT, {"fdpose": "0"}, 2)
+    assert (tmp_path / "Pose/m/pred_comp_1_2.npz").exists()
+    ledger.write_failure("m/1", "1", "gone")
+    write(tmp_path)
+    assert [path.name for path in (tmp_path / "Pose/m").iterdir()] == ["pred_comp_1.npz"]
+
+
 def test_the_latest_line_counts(tmp_path):
     ledger = write(tmp_path)
     ledger.write_failure("m/1", "1", "gone")

@@ -401,7 +401,9 @@ sys.exit(main.run(["extract", "--videos", {videos!r}, "--model", "m", "--detecto
 """
 
 
-def test_ctrl_c_ends_with_130(videos, tmp_path):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")
+def test_ctrl_c_and_sigterm_end_with_130(videos, tmp_path, name):
     mark, out = tmp_path / "mark", tmp_path / "out"
     paths = {"tests": str(Path(__file__).parents[1]), "mark": str(mark), "videos": str(videos), "out": str(out)}
     process = subprocess.Popen(
@@ -410,7 +412,7 @@ def test_ctrl_c_ends_with_130(videos, tmp_path):
     end = time.monotonic() + 30
     while not mark.exists() and time.monotonic() < end:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, name))
     errors = process.communicate(timeout=30)[1].decode()
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
