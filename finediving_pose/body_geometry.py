@@ -58,12 +58,16 @@ def longest_limbs(lengths: FloatArray) -> FloatArray:
 
     Seen from the camera a limb can be short, never longer than it is. The two sides of a person are one.
     """
+    return np.fmin(own_longest(lengths), LONGEST)
+
+
+def own_longest(lengths: FloatArray) -> FloatArray:
+    """Return (15,) the most that each limb may measure by the person's own length; inf where too few frames tell."""
     mirror = _mirrored_limbs()
     both = np.sort(np.concatenate([lengths, lengths[:, mirror]]), axis=0)
     count = np.isfinite(both).sum(axis=0)
     own = both[np.maximum(np.ceil(0.9 * count).astype(int) - 1, 0), np.arange(len(LIMBS))]
-    own = np.where(count >= 2 * _OWN_FRAMES, own * _OWN_SLACK[0] + _OWN_SLACK[1], np.inf)
-    return np.fmin(own, LONGEST)
+    return np.where(count >= 2 * _OWN_FRAMES, own * _OWN_SLACK[0] + _OWN_SLACK[1], np.inf)
 
 
 def too_long(lengths: FloatArray, longest: FloatArray, doubt: FloatArray) -> list[tuple[int, int, int]]:
@@ -111,7 +115,9 @@ def jumps(points: FloatArray, times: NDArray[np.int64], height: FloatArray) -> t
     # A joint that moves steadily lies between its neighbours; one beside a slip is near its other neighbour.
     score = np.fmin(np.fmin(np.abs(before), np.abs(after)), np.abs(between)) / height[:, None]
     lone = np.isnan(between)
-    usual = np.fmax(_usual(np.where(lone, np.nan, score)), _middle(np.where(lone, np.nan, score), axis=1)[:, None])
+    usual = np.fmax(
+        running_median(np.where(lone, np.nan, score)), _middle(np.where(lone, np.nan, score), axis=1)[:, None]
+    )
     apart = np.fmax(np.append(1.0, gaps), np.append(gaps, 1.0))[:, None] ** _JUMP_APART
     allowed = _JUMP_BASE * apart + _JUMP_USUAL * np.nan_to_num(usual)
     return score, np.where(lone, _AT_THE_END * allowed, allowed)
@@ -151,8 +157,8 @@ def fitted(
     return np.where(both & (both.sum(axis=1, keepdims=True) >= 4), placed, np.nan)
 
 
-def _usual(score: FloatArray, around: int = 5) -> FloatArray:
-    """Return the (T, 16) running median over time."""
+def running_median(score: FloatArray, around: int = 5) -> FloatArray:
+    """Return the (T, N) lower median over time of the rows around, NaN left out."""
     padded = np.pad(score, ((around, around), (0, 0)), constant_values=np.nan)
     return _middle(np.lib.stride_tricks.sliding_window_view(padded, 2 * around + 1, axis=0), axis=-1)
 

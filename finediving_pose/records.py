@@ -238,6 +238,8 @@ class SkeletonSequence:
         track: The boxes the joints were estimated in.
         frame_index: (T,) int64, the frame's number in its source.
         meta: What made it; JSON types only.
+        raw: (T, 16, 2) float32 px, the joints as the net saw them, before sides were exchanged, outliers removed, gaps
+            filled and points smoothed; None where that changed no joint that was seen.
     """
 
     keypoints: FloatArray
@@ -246,6 +248,7 @@ class SkeletonSequence:
     track: BoxTrack
     frame_index: NDArray[np.int64]
     meta: dict[str, Any] = field(default_factory=dict)
+    raw: FloatArray | None = None
 
     def __post_init__(self) -> None:
         frames = len(self.frame_index)
@@ -253,6 +256,8 @@ class SkeletonSequence:
         _expect("scores", self.scores, (frames, NUM_JOINTS))
         _expect("state", self.state, (frames, NUM_JOINTS))
         _expect("track.boxes", self.track.boxes, (frames, 4))
+        if self.raw is not None:
+            _expect("raw", self.raw, (frames, NUM_JOINTS, 2))
 
     def __len__(self) -> int:
         return len(self.frame_index)

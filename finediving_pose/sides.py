@@ -106,12 +106,15 @@ class Costs:
                 yield frames, STATES[path[frames[0]]], self.total(without) - total
 
 
-def across(points: FloatArray, times: NDArray[np.int64]) -> NDArray[np.complex128]:
+def across(points: FloatArray, times: NDArray[np.int64], doubtful: float = 0.0) -> NDArray[np.complex128]:
     """Return (T, pairs) px from right to left joint as complex numbers, in axes that turn with the body.
 
     Args:
         points: (T, 16, 2) px, NaN = missing.
         times: (T,) frame numbers, ascending.
+        doubtful: Turns that are less than so many radians from a quarter of a circle are not believed, be it in one
+            frame or several: a body seen end-on has hardly a direction, and half a circle too much would exchange the
+            sides of all that follows.
     """
     z = points[..., 0] + 1j * points[..., 1]
     right, left = np.array(FLIP_PAIRS).T
@@ -120,8 +123,10 @@ def across(points: FloatArray, times: NDArray[np.int64]) -> NDArray[np.complex12
     middle = middle - np.nansum(middle, axis=1, keepdims=True) / count
     turn = np.angle(np.nansum(middle[1:] * middle[:-1].conj(), axis=1))
     # Nobody turns so fast: head over heels at once is a body that fell through the line of sight.
-    through = np.abs(turn) > _FASTEST_TURN * np.maximum(np.diff(times), 1)
-    angle = np.concatenate([[0.0], np.cumsum(np.where(through, turn - np.pi * np.sign(turn), turn))])
+    fastest = _FASTEST_TURN * (np.maximum(np.diff(times), 1) if doubtful == 0 else 1)
+    turn = np.where(np.abs(turn) > fastest, turn - np.pi * np.sign(turn), turn)
+    turn = np.where(np.abs(np.abs(turn) - _FASTEST_TURN) < doubtful, 0.0, turn)
+    angle = np.concatenate([[0.0], np.cumsum(turn)])
     vectors: NDArray[np.complex128] = (z[:, left] - z[:, right]) * np.exp(-1j * angle)[:, None]
     return vectors
 

@@ -60,6 +60,10 @@ def command(
     tracker: Annotated[str, typer.Option("--tracker", help="How the athlete is followed.")] = "nearest",
     max_gap: Annotated[int, typer.Option("--max-gap", min=0, help="Longest gap to fill, in source frames.")] = 10,
     extend_ends: Annotated[bool, typer.Option(help="Fill up to --max-gap beyond the first and last joint.")] = False,
+    repair: Annotated[
+        bool, typer.Option(help="Exchange sides, remove outliers, fill gaps; else joints as the net saw them.")
+    ] = True,
+    smooth: Annotated[int, typer.Option("--smooth", min=0, help="Savitzky-Golay window in frames, odd; 0 = off.")] = 0,
     min_score: Annotated[float, typer.Option("--min-score", min=0, max=1, help="Joints below count as missing.")] = 0.0,
     channels: Annotated[int, typer.Option("--channels", min=2, max=3, help="3 = x, y, score in pred.")] = 2,
     flip_test: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = True,
@@ -69,7 +73,7 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo what is done.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Turn video into skeletons: detect, track, estimate joints, fill gaps; a file for each dive.
+    """Turn video into skeletons: detect, track, estimate joints, repair them; a file for each dive.
 
     A rerun skips what is done with the same input, models and settings. Exit code 1 if some clips failed
     (failures.csv says why), 3 if none could be used, 130 if interrupted, by Ctrl-C or SIGTERM.
@@ -92,6 +96,7 @@ def command(
         "extend_ends": extend_ends,
         "channels": channels,
         "tracking": {"tracker": tracker},
+        "repair": {"enabled": repair, "smooth": smooth},
     }
     seed = _seed(seed_box) if seed_box is not None else None
     settings = validate_settings(ExtractionSettings, values, "extract")

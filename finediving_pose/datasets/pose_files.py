@@ -2,7 +2,7 @@
 
 Arrays of a file (T = 96 unless all frames were asked for; px of the raw frame; NaN = missing):
 
-==============  ==================  =======================================================================
+==============  ==================  ================================================================================
 ``pred``        (T, 16, 2) float32  x, y of the MPII joints; (T, 16, 3) with the score beside them on request
 ``score``       (T, 16) float32     confidence of the pose net, NaN where the joint was not observed
 ``bbox``        (T, 4) float32      x1, y1, x2, y2 of the athlete
@@ -10,8 +10,10 @@ Arrays of a file (T = 96 unless all frames were asked for; px of the raw frame; 
 ``frame_index`` (T,) int64          the frame's number in its source
 ``state``       (T, 16) uint8       flags of :class:`finediving_pose.records.JointState`
 ``bbox_state``  (T,) uint8          :class:`finediving_pose.records.BoxState`
+``raw``         (T, 16, 2) float32  the joints as the net saw them; only where sides were exchanged, outliers removed
+                                    or points smoothed: else ``pred`` where ``state`` says observed
 ``meta``        () unicode          what made it, as JSON text
-==============  ==================  =======================================================================
+==============  ==================  ================================================================================
 """
 
 from __future__ import annotations
@@ -73,6 +75,7 @@ def write_pose(path: Path, sequence: SkeletonSequence, channels: int = 2) -> Non
     pred = sequence.keypoints
     if channels == 3:
         pred = np.concatenate([pred, sequence.scores[..., None]], axis=-1)
+    raw: dict[str, Any] = {} if sequence.raw is None else {"raw": sequence.raw.astype(np.float32)}
     with atomic_path(path) as temporary:
         np.savez(
             temporary,
@@ -83,6 +86,7 @@ def write_pose(path: Path, sequence: SkeletonSequence, channels: int = 2) -> Non
             frame_index=sequence.frame_index.astype(np.int64),
             state=sequence.state.astype(np.uint8),
             bbox_state=sequence.track.state.astype(np.uint8),
+            **raw,
             meta=np.array(json.dumps(sequence.meta, sort_keys=True, ensure_ascii=False, allow_nan=False)),
         )
 
@@ -126,6 +130,7 @@ def read_pose(path: Path) -> SkeletonSequence:
         ),
         frame_index=get("frame_index", np.arange(frames), np.int64),
         meta=_meta(path, arrays),
+        raw=get("raw", keypoints, np.float32) if "raw" in arrays else None,
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.extraction.interpolation import complete, fill_gaps
+from finediving_pose.extraction.interpolation import complete
+from finediving_pose.extraction.repair import count, repair
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.tracking import count_jumps
 from finediving_pose.records import BoxState, BoxTrack, FloatArray, JointState, SkeletonSequence
@@ -21,6 +22,10 @@ QUALITY_COLUMNS = (
     "nan_share",
     "longest_gap",
     "track_jumps",
+    "swapped_joints",
+    "swapped_frames",
+    "outliers",
+    "interpolated",
 )
 
 
@@ -31,30 +36,29 @@ def assemble(
     frame_index: NDArray[np.int64],
     settings: ExtractionSettings,
 ) -> SkeletonSequence:
-    """Drop weak joints, fill gaps between known ones, and mark what is observed and what is filled.
+    """Put a clip's joints right, and mark what is observed, exchanged, removed and filled.
 
     Args:
         track: The athlete's boxes in T frames.
         keypoints: (T, 16, 2) px, NaN = not estimated.
         scores: (T, 16), NaN = not estimated.
         frame_index: (T,) strictly increasing frame numbers.
-        settings: `min_score`, `max_gap` and `extend_ends` are used.
+        settings: See :func:`repair`.
     """
-    observed = complete(keypoints) & (scores >= settings.min_score)
-    known = np.where(observed[..., None], keypoints, np.nan)
-    filled, interpolated = fill_gaps(known, frame_index, settings.max_gap, settings.extend_ends)
-    state = np.where(observed, JointState.OBSERVED, np.where(interpolated, JointState.INTERPOLATED, JointState.MISSING))
+    right = repair(keypoints, scores, frame_index, settings)
     return SkeletonSequence(
-        keypoints=filled.astype(np.float32),
-        scores=np.where(observed, scores, np.nan).astype(np.float32),
-        state=state.astype(np.uint8),
+        keypoints=right.keypoints.astype(np.float32),
+        scores=right.scores.astype(np.float32),
+        state=right.state,
         track=track,
         frame_index=frame_index,
+        meta={"repair": right.counts},
+        raw=None if right.raw is None else right.raw.astype(np.float32),
     )
 
 
 def take(sequence: SkeletonSequence, rows: Sequence[int], meta: dict[str, Any]) -> SkeletonSequence:
-    """Return the given rows of a sequence, which may repeat, with what made it."""
+    """Return the given rows of a sequence, which may repeat; `meta` adds to what it says of what made it."""
     chosen = list(rows)
     track = sequence.track
     return SkeletonSequence(
@@ -63,14 +67,16 @@ def take(sequence: SkeletonSequence, rows: Sequence[int], meta: dict[str, Any]) 
         state=sequence.state[chosen],
         track=BoxTrack(track.boxes[chosen], track.scores[chosen], track.state[chosen]),
         frame_index=sequence.frame_index[chosen],
-        meta=meta,
+        meta={**sequence.meta, **meta},
+        raw=None if sequence.raw is None else sequence.raw[chosen],
     )
 
 
 def measure(sequence: SkeletonSequence) -> dict[str, float | int | None]:
     """Return the figures of :data:`QUALITY_COLUMNS`; shares are of frames or of joints, None = nothing observed.
 
-    The longest gap counts samples in a row in which no joint was observed.
+    The longest gap counts samples in a row in which no joint was observed. What the repair did is counted in frames
+    of the source, of which a sample can be a repetition.
     """
     observed = (sequence.state & JointState.OBSERVED) > 0
     interpolated = (sequence.state & JointState.INTERPOLATED) > 0
@@ -84,6 +90,7 @@ def measure(sequence: SkeletonSequence) -> dict[str, float | int | None]:
         "nan_share": _share(~complete(sequence.keypoints)),
         "longest_gap": _longest_run(np.asarray(~observed.any(axis=1))),
         "track_jumps": count_jumps(once, sequence.frame_index[rows]),
+        **count(sequence.state[rows]),
     }
 
 

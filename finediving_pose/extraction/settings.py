@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from finediving_pose.config import Settings
 from finediving_pose.media import SAMPLES
@@ -44,6 +44,51 @@ class TrackingSettings(Settings):
     gap_cost: float = Field(default=2.0, ge=0)
 
 
+class SideSettings(Settings):
+    """What each kind of evidence counts on exchanged sides, as in :class:`finediving_pose.sides.Weights`."""
+
+    steady: float = Field(default=1.0, ge=0)
+    staying: float = Field(default=0.25, ge=0)
+    torso: float = Field(default=1.0, ge=0)
+    limbs: float = Field(default=1.0, ge=0)
+    event: float = Field(default=0.1, ge=0)
+    frame: float = Field(default=0.02, ge=0)
+    far: float = Field(default=0.35, gt=0)
+    calm: float = Field(default=0.6, gt=0)
+
+
+class RepairSettings(Settings):
+    """How joints are put right; lengths are in body heights, along the limbs from head top to ankles.
+
+    Attributes:
+        enabled: Otherwise the joints stay as the net saw them: no sides exchanged, nothing removed, filled or smoothed.
+        sides: What counts how much on exchanged sides.
+        least_gain: Sides are exchanged where at least so much speaks for it, net of what the weights ask.
+        spike: A joint that goes at least so far out and back, beyond the body's own motion, was seen astray.
+        longest_spike: In at most so many frames in a row.
+        limb_slack: A limb that is longer than it can be by more than this factor has an end that was seen astray.
+        smooth: Frames of the Savitzky–Golay window, odd; 0 = no smoothing.
+        smooth_order: Degree of its polynomials.
+    """
+
+    enabled: bool = True
+    sides: SideSettings = SideSettings()
+    least_gain: float = Field(default=0.1, ge=0)
+    spike: float = Field(default=0.12, gt=0)
+    longest_spike: int = Field(default=2, ge=0, le=7)
+    limb_slack: float = Field(default=1.0, gt=0)
+    smooth: int = Field(default=0, ge=0)
+    smooth_order: int = Field(default=2, ge=0)
+
+    @model_validator(mode="after")
+    def _window_fits(self) -> RepairSettings:
+        if self.smooth and (self.smooth % 2 == 0 or self.smooth <= self.smooth_order):
+            raise ValueError(
+                f"smooth={self.smooth}: expected 0 or an odd number above smooth_order={self.smooth_order}"
+            )
+        return self
+
+
 class ExtractionSettings(Settings):
     """From frames to skeletons.
 
@@ -54,6 +99,7 @@ class ExtractionSettings(Settings):
         max_gap: Longest run of source frames without a box or joint that is filled between two known ones.
         extend_ends: Whether the first and the last known joint also stand for up to `max_gap` frames beyond.
         channels: 2 for x, y in ``pred``; 3 for x, y, score.
+        tracking, repair: Settings of their own.
     """
 
     frames: int | None = Field(default=SAMPLES, ge=1)
@@ -63,3 +109,4 @@ class ExtractionSettings(Settings):
     extend_ends: bool = False
     channels: Literal[2, 3] = 2
     tracking: TrackingSettings = TrackingSettings()
+    repair: RepairSettings = RepairSettings()

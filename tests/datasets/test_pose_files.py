@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,17 @@ def test_what_is_written_is_read(sequence, tmp_path):
     for name in ("boxes", "scores", "state"):
         np.testing.assert_array_equal(getattr(read.track, name), getattr(sequence.track, name))
     assert read.meta == sequence.meta
+
+
+def test_the_nets_own_joints_are_kept_where_they_were_changed(sequence, tmp_path):
+    raw = sequence.keypoints + 1
+    write_pose(tmp_path / "a.npz", replace(sequence, raw=raw))
+    np.testing.assert_array_equal(read_pose(tmp_path / "a.npz").raw, raw)
+    write_pose(tmp_path / "b.npz", sequence)
+    assert read_pose(tmp_path / "b.npz").raw is None
+    short = save(tmp_path / "c.npz", pred=sequence.keypoints, raw=raw[:95])
+    with pytest.raises(DataError, match=r"'raw' has shape \(95, 16, 2\), expected \(96, 16, 2\)"):
+        read_pose(short)
 
 
 def test_the_same_sequence_gives_the_same_bytes(sequence, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from made_divers import make_dive
 
 from finediving_pose.extraction.sequences import assemble, measure, take
 from finediving_pose.extraction.settings import ExtractionSettings
@@ -62,7 +63,19 @@ def test_rows_may_repeat():
     assert sequence.frame_index.tolist() == [0, 0, 2, 7]
     assert sequence.keypoints[:, 0, 0].tolist() == [0, 0, 2, 7]
     assert sequence.track.state.tolist() == [1, 1, 0, 1]
-    assert sequence.meta == {"a": 1}
+    assert sequence.meta["a"] == 1
+    assert sequence.meta["repair"]["interpolated"] == 16
+
+
+def test_what_the_repair_did_is_counted_once_and_its_raw_joints_go_along():
+    keypoints = np.stack([frame.keypoints for frame in make_dive(FRAMES)])
+    scores = np.full((FRAMES, 16), 0.5)
+    keypoints[4, 9] += 60
+    sequence = assemble(track(), keypoints, scores, np.arange(FRAMES), ExtractionSettings())
+    assert sequence.state[4, 9] == JointState.OUTLIER_REMOVED | JointState.INTERPOLATED
+    taken = take(sequence, [0, 4, 4], {})
+    assert measure(taken)["outliers"] == taken.meta["repair"]["outliers"] == 1
+    np.testing.assert_allclose(taken.raw, keypoints[[0, 4, 4]], rtol=1e-6)
 
 
 def test_quality_of_a_clip_with_gaps():
@@ -75,6 +88,10 @@ def test_quality_of_a_clip_with_gaps():
         "nan_share": 0.5,
         "longest_gap": 3,
         "track_jumps": 0,
+        "swapped_joints": 0,
+        "swapped_frames": 0,
+        "outliers": 0,
+        "interpolated": 16,
     }
 
 

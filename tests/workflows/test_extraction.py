@@ -526,6 +526,10 @@ def test_figures_of_quality_by_hand(tmp_path):
         "nan_share": "0.25",  # 0 and 14 to 17
         "longest_gap": "4",
         "track_jumps": "0",
+        "swapped_joints": "0",
+        "swapped_frames": "0",
+        "outliers": "0",
+        "interpolated": "0",
         "warnings": "",
     }
 
