@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -94,4 +95,4 @@ def _print(summary: Summary, dry_run: bool) -> None:
     if len(summary.left_out) > _SHOWN:
         say(f"  … and {len(summary.left_out) - _SHOWN} more (--json lists all)")
     if summary.count and not dry_run:
-        say(f"next: fdpose annotate {next(name for name, paths in summary.written.items() if paths)}")
+        say(f"next: fdpose annotate {quote(next(name for name, paths in summary.written.items() if paths))}")

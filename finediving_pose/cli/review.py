@@ -24,7 +24,7 @@ Reviewer = Annotated[
 Comment = Annotated[str, typer.Option("--comment", help="Words for the annotator and the log.")]
 LabelName = Annotated[
     str | None,
-    typer.Option("--label", help="Which label, as `<annotator>/<match>__<dive>/<number>.json`, where there are two."),
+    typer.Option("--label", help="Whose label, or which file of `labels/`, where there are two."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
@@ -96,14 +96,19 @@ def accept(
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Clear the mark of a model's guess: every joint was looked at.")
     ] = False,
+    faults: Annotated[
+        bool, typer.Option("--with-faults", help="Accept a label that lacks a joint or cannot be right otherwise.")
+    ] = False,
 ) -> None:
     """Accept labels as they are.
+
+    Example: fdpose review accept Meet/3/00061.jpg --label anna
 
     Example: fdpose review accept Meet/3/00061.jpg Meet/3/00064.jpg --reviewer anna
     """
     from finediving_pose.workflows.review import accept_images
 
-    decisions, refused = accept_images(images, reviewer, comment, label, confirm)
+    decisions, refused = accept_images(images, reviewer, comment, label, confirm, faults)
     for decision in decisions:
         print(_line(decision))
     for message in refused.values():

@@ -70,7 +70,7 @@ SMALL = Size(
         *("backbone=w8", "input_size=96", "batch_size=8", "epochs=24", "val_interval=6"),
         *("rotation=30", "scale=0.15", "colour=false", "motion_blur=0"),
     ),
-    detector=("image_size=192", "epochs=15", "val_interval=5", "quarter_turns=0.0"),
+    detector=("image_size=192", "epochs=12", "val_interval=6", "quarter_turns=0.0"),
     score=("size=48", "epochs=8", "batch_size=4", "workers=0", "val_fraction=0", "select=last"),
 )
 """Many dives with few labels each teach more than the reverse; what varies by itself need not be varied again."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+
 from finediving_pose import console
 from finediving_pose.annotation import review_log
 from finediving_pose.annotation.label_store import annotator_of, check_person
@@ -18,6 +20,7 @@ from finediving_pose.annotation.review_log import Decision
 from finediving_pose.annotation.review_state import TO_REVIEW, Kind, ReviewDesk, State
 from finediving_pose.config import nearest
 from finediving_pose.console import FdposeError, UsageError
+from finediving_pose.skeleton import JOINTS
 from finediving_pose.workflows.project import SETTINGS_NAME, Project, find_project
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -105,16 +108,19 @@ def accept_images(
     comment: str = "",
     label: str | None = None,
     confirm: bool = False,
+    faults: bool = False,
     start: Path | None = None,
 ) -> tuple[list[Decision], dict[str, str]]:
-    """Accept the newest label of each image as it is.
+    """Accept the newest label of each image as it is. Nobody sees what is wrong with it here, as the page shows it.
 
     Args:
         images: As the manifest names them.
         reviewer: Who decides; None: the project's only reviewer.
         comment: For the log.
-        label: Which label, below ``labels/``; needed where two people have labelled the image. For one image.
+        label: Which label, an annotator's name or a file below ``labels/``; needed where two people have labelled the
+            image. For one image.
         confirm: Clears the mark of a model's guess.
+        faults: Accept a label that lacks a joint or the box, or has another fault that cannot be right.
 
     Returns:
         The decisions, and why an image could not be accepted.
@@ -130,7 +136,9 @@ def accept_images(
     for image in images:
         name = _image_name(project, image)
         try:
-            chosen = label or _only_label(project.desk, name)
+            chosen = _label_name(project, name, label) or _only_label(project.desk, name)
+            if not faults:
+                _refuse_faults(project.desk, name, chosen)
             decisions.append(project.desk.accept(who, name, chosen, comment, confirm=confirm))
         except FdposeError as error:
             refused[name] = str(error)
@@ -146,7 +154,8 @@ def return_image(
         UsageError: Without a comment, or where there is nothing to give back.
     """
     project = find_project(start)
-    return project.desk.give_back(_reviewer(project, reviewer), _image_name(project, image), comment, label)
+    name = _image_name(project, image)
+    return project.desk.give_back(_reviewer(project, reviewer), name, comment, _label_name(project, name, label))
 
 
 def read_log(image: str | None = None, start: Path | None = None) -> list[Decision]:
@@ -171,6 +180,8 @@ def _image_name(project: Project, text: str) -> str:
     """Return an image's name; a path to it, as the shell completes it, names it as well."""
     if text in project.desk.images:
         return text
+    if f"{text}.jpg" in project.desk.images:
+        return f"{text}.jpg"
     path = Path(os.path.abspath(text))
     return path.relative_to(project.frames).as_posix() if path.is_relative_to(project.frames) else text
 
@@ -194,3 +205,30 @@ def _open(address: str) -> None:
     import webbrowser
 
     threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+
+def _label_name(project: Project, image: str, label: str | None) -> str | None:
+    """Return a label's file below ``labels/``; an annotator's name alone names theirs."""
+    if label is None or "/" in label or image not in project.desk.images:
+        return label
+    return f"{label}/{project.desk.frame(image).label_name}"
+
+
+def _refuse_faults(desk: ReviewDesk, image: str, label: str) -> None:
+    """Refuse a label that cannot be right, whoever approves it.
+
+    Raises:
+        UsageError: Says what is wrong, and what can be done.
+    """
+    found = next((each for each in desk.item(image).labels if each.name == label), None)
+    if found is None or found.frame is None:
+        return  # the desk says so
+    wrong = [str(problem.message) for problem in found.problems if problem.severity == "error"]
+    wrong += [f"{JOINTS[joint]} is not labelled" for joint in np.flatnonzero(~found.frame.labelled).tolist()]
+    if found.frame.box is None:
+        wrong.append("the athlete's box is missing")
+    if wrong:
+        raise UsageError(
+            f"{label}: {'; '.join(dict.fromkeys(wrong))}. Correct it on the page, send it back, or accept it as it is "
+            "with --with-faults"
+        )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from shlex import quote
 from typing import Any, get_args
 
 from finediving_pose.annotation.label_store import ORIGIN_KEY
@@ -14,6 +17,7 @@ from finediving_pose.console import DataError
 from finediving_pose.datasets.checks import load_json
 from finediving_pose.datasets.model_directory import is_model_directory
 from finediving_pose.workflows.handing_out import NEEDS, Task, tasks
+from finediving_pose.workflows.merging import MERGE_CSV
 from finediving_pose.workflows.models import RUN_FOLDERS
 from finediving_pose.workflows.project import SETTINGS_NAME, Project
 
@@ -65,7 +69,7 @@ class Status:
         frames: How many pictures were chosen.
         stages: How many of them are in each state.
         unassigned: Pictures that nobody labels yet.
-        twice: Pictures that two people label.
+        twice: Pictures that two people label or have labelled.
         merged: Pictures whose label in ``labels/final`` is the one that was approved.
         people: Everybody with a queue or a name in ``fdpose.yaml``.
         steps: What can be done now, the next step first; never empty.
@@ -125,7 +129,7 @@ def status(project: Project) -> Status:
         len(states),
         {kind: stages[kind] for kind in KINDS},
         unassigned,
-        sum(given[image] > 1 for image in states),
+        sum(max(given[image], len(state.annotators)) > 1 for image, state in states.items()),
         merged,
         everybody,
         tuple(_steps(project, everybody, stages, unassigned, merged)),
@@ -164,10 +168,16 @@ def _steps(
         steps.append(Step(f"edit {SETTINGS_NAME}", "nobody labels: name them under `annotators`"))
     elif unassigned:
         why = f"hands out {_pictures(unassigned)} that nobody labels yet"
-        steps.append(Step(f"fdpose annotate {project.annotators[0]}", why))
+        steps.append(Step(f"fdpose annotate {quote(project.annotators[0])}", why))
     steps += _label_steps(project, people) + _review_steps(project, people, stages)
-    if merged < stages["reviewed"]:
-        steps.append(Step("fdpose merge", f"{_pictures(stages['reviewed'] - merged)} reviewed and not merged"))
+    left_out = _left_out(project)
+    if merged + left_out < stages["reviewed"]:
+        steps.append(
+            Step("fdpose merge", f"{_pictures(stages['reviewed'] - merged - left_out)} reviewed and not merged")
+        )
+    if left_out:
+        why = f"{_pictures(left_out)} approved and still left out by merge: correct them; {MERGE_CSV} says why"
+        steps.append(Step("fdpose review", why))
     left = sum(stages.values()) - stages["reviewed"]
     if not steps and left:
         steps.append(Step("fdpose review", f"{_pictures(left)} of somebody who labels no longer: correct them"))
@@ -177,7 +187,7 @@ def _steps(
 def _label_steps(project: Project, people: Sequence[Person]) -> list[Step]:
     busy = sorted((person for person in people if person.to_label), key=lambda person: -person.to_label)
     return [
-        Step(f"fdpose annotate {person.name}", _in_words(person))
+        Step(f"fdpose annotate {quote(person.name)}", _in_words(person))
         for person in busy
         if person.name in project.annotators
     ]
@@ -189,7 +199,7 @@ def _review_steps(project: Project, people: Sequence[Person], stages: Mapping[st
         return []
     busy = sorted((person for person in people if person.to_review), key=lambda person: -person.to_review)
     steps = [
-        Step(f"fdpose review --reviewer {person.name}", f"{_pictures(person.to_review)} to review")
+        Step(f"fdpose review --reviewer {quote(person.name)}", f"{_pictures(person.to_review)} to review")
         for person in busy
         if person.name in project.reviewers
     ]
@@ -237,6 +247,21 @@ def _is_merged(project: Project, image: str, state: State) -> bool:
         return False  # not what merge wrote: it writes it anew
     based_on = origin.get("based_on") if isinstance(origin, dict) else None
     return isinstance(based_on, dict) and based_on.get(state.decision.label) == state.decision.label_sha256
+
+
+def _left_out(project: Project) -> int:
+    """Return how many images merge left out though they are approved, as long as that decision is the latest."""
+    table = project.final / MERGE_CSV
+    if not table.is_file():
+        return 0
+    written = table.stat().st_mtime
+    states = project.desk.states()
+    with table.open(newline="", encoding="utf-8") as file:
+        refused = [row["image"] for row in csv.DictReader(file) if row["refused"]]
+    approved = [states[image].decision for image in refused if image in states and states[image].kind == "reviewed"]
+    return sum(
+        decision is not None and datetime.fromisoformat(decision.when).timestamp() < written for decision in approved
+    )
 
 
 def _in_words(person: Person) -> str:

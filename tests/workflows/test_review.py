@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 import webbrowser
+from dataclasses import replace
 
 import httpx
+import made_labels
+import numpy as np
 import pytest
 from made_review import make_project
 
 from finediving_pose.annotation import review_server
 from finediving_pose.console import UsageError
-from finediving_pose.workflows.project import SETTINGS_NAME
-from finediving_pose.workflows.review import review_page
+from finediving_pose.workflows.merging import merge_labels
+from finediving_pose.workflows.project import SETTINGS_NAME, find_project, init_project
+from finediving_pose.workflows.review import accept_images, review_page
+from finediving_pose.workflows.status import status
 
 
 @pytest.mark.parametrize("screen", [True, False])
@@ -62,3 +67,24 @@ def test_nobody_to_review(tmp_path):
     path.write_text("name: x\n")
     with pytest.raises(UsageError, match=r"who reviews\? --reviewer NAME, or name the people in .*fdpose.yaml"):
         review_page(None, 0, False, print, tmp_path)
+
+
+def test_the_shell_does_not_accept_what_cannot_be_right(tmp_path):
+    init_project(tmp_path, ["anna", "ben"])
+    (image,) = made_labels.make_frames(tmp_path, count=1)
+    whole = made_labels.label_of(image)
+    points, visibility = whole.keypoints.copy(), whole.visibility.copy()
+    points[2], visibility[2] = np.nan, 0
+    made_labels.annotate(tmp_path, "anna", image, replace(whole, keypoints=points, visibility=visibility))
+    decisions, refused = accept_images([image.image], "ben", start=tmp_path)
+    assert decisions == []
+    assert "right_hip is not labelled" in refused[image.image]
+    assert "--with-faults" in refused[image.image]
+    decisions, refused = accept_images(
+        [image.image.removesuffix(".jpg")], "ben", label="anna", faults=True, start=tmp_path
+    )
+    assert (len(decisions), refused) == (1, {})
+    merged = merge_labels(start=tmp_path)
+    assert set(merged.refused) == {image.image}
+    steps = [step.command for step in status(find_project(tmp_path)).steps]
+    assert steps == ["fdpose review"]  # not merge again, which would leave it out again
