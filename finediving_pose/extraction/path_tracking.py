@@ -1,24 +1,23 @@
-"""The cheapest way through all detections of a clip, by dynamic programming.
+"""The best way of one person through all detections of a clip, by dynamic programming over short tracks.
 
-A path chooses a box in some of the frames, or none at all. It costs, summed up:
+Boxes that follow each other without doubt are linked into short tracks, and these cut into pieces of a few frames. A
+path is a chain of pieces in time, in two phases: the athlete stands, then flies. Summed up over its frames it gains
 
-* for a chosen box ``confidence_weight·(1 − confidence) + still_weight·(1 − m) − motion_weight·m``, where
-  m in [0, 1] says how surely the person moves against the camera's own motion (:func:`motion`);
-* from a chosen box to the next one ``dis / diagonal + size_weight·|ln(diagonal ratio)|``, dis as in eq. 25 of the
-  paper, the smaller one of that in the picture and that with the camera's motion subtracted; not further than
-  ``max_jump·√(frames between)`` and `max_absence` frames apart;
-* for a frame without a box `absence_cost` until the last box and `gone_cost` after it, and `gap_cost` whenever the
-  person is lost, for some frames or for good.
+* standing: ``stand_gain − stay_weight·s``, where s in [0, 1] says how surely somebody is still there later on: whoever
+  sits in the stands stays, whoever dives does not;
+* in flight: ``m − still_weight·(1 − m)``, where m in [0, 1] says how surely the person moves against the camera's own
+  motion (:func:`motion`), so that a path ends where the athlete has gone under water;
+* in both ``confidence_weight·(confidence − ½)``, and a share of m while standing: people swing their arms;
 
-The path of a diver is a stand, a flight that pays for all of it, and a cheap end under water; a judge who sits
-still for a whole clip costs more than no path at all.
+and it costs ``switch_cost + dis / diagonal·1.5 + size_weight·|ln(diagonal ratio)| + gap_cost·frames`` to go on with
+another short track, dis as in eq. 25 of the paper, the smaller one of that in the picture and that with the camera's
+motion subtracted, and `switch_cost` to take off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +26,61 @@ from finediving_pose.extraction.camera_motion import CameraPath, camera_path
 from finediving_pose.extraction.settings import TrackingSettings
 from finediving_pose.records import Detections, FloatArray
 
-_OFFSETS = (3, 8)
-"""Frames, before and after, over which motion is measured: longer than a detector's jitter, shorter than a flight."""
-_CONTINUES = 0.6
-"""Distance in diagonals within which a person is found again a frame later; a false alarm is not."""
-_MOVED = 3.0
-"""Frames of full motion below which nobody dives on a path; then it also costs to leave one who stays."""
-
 Fixed = tuple[int, int]
 """The row and the number of a detection that the path must go through."""
+
+_LINK = 0.45
+"""Distance in diagonals up to which a box a frame later is the same person's; over n frames √n times as much."""
+_LINK_ABSENCE = 2  # frames that a short track outlasts
+_LEAST = 3  # boxes of a short track; fewer are false alarms
+_PIECE = 5  # boxes of a piece
+_WINDOW = 4  # frames before and after over which a speed is measured
+_DISTANCE = 1.5
+_SWINGS = 0.3  # what motion counts of a person who stands
+_LATER = 10  # frames after which a person who stays is looked for
+_STAYS = 0.35  # distance in diagonals within which they are found again
+_TOLD = 4  # frames in which their place must be in the picture to say anything; else:
+_UNTOLD = 0.25
+_SURE = 1e4  # what a box is worth that the path must go through
+
+
+@dataclass
+class Tracklet:
+    """Boxes that are one person's without doubt.
+
+    Attributes:
+        rows: In which frames, ascending.
+        picks: Which detection of each.
+        boxes: (4,) px each.
+        velocity: (2,) px a frame against the camera, of late.
+    """
+
+    rows: list[int]
+    picks: list[int]
+    boxes: list[FloatArray]
+    velocity: FloatArray = field(default_factory=lambda: np.zeros(2))
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """N pieces of short tracks, by their first row.
+
+    Attributes:
+        tracklet: (N,) which short track each is of.
+        nodes: The rows and picks of each.
+        first, last: (N,) rows.
+        start, end: (N, 4) px, the first and the last box.
+        standing, flying: (N,) what each gains in either phase.
+    """
+
+    tracklet: NDArray[np.int64]
+    nodes: Sequence[Sequence[Fixed]]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    start: FloatArray
+    end: FloatArray
+    standing: FloatArray
+    flying: FloatArray
 
 
 def cheapest_path(
@@ -44,239 +89,227 @@ def cheapest_path(
     settings: TrackingSettings,
     fixed: Fixed | None = None,
 ) -> list[int | None]:
-    """Return which detection of each of T frames the cheapest path chooses, None where it has none.
+    """Return which detection of each of T frames the best path chooses, None where it has none.
+
+    Where nobody takes off, the one who is surest to stand there is followed.
 
     Args:
         detections: Who was found in each frame, boxes with area.
         frame_index: (T,) strictly increasing frame numbers.
-        settings: The costs.
+        settings: The gains and costs.
         fixed: What the path must go through.
     """
     camera = camera_path(detections, frame_index)
-    moving = motion(detections, frame_index, camera, settings)
-    costs = node_costs(detections, moving, settings)
-    path = solve(costs, detections, frame_index, camera, settings, fixed)
-    if sum(float(moving[row][n]) for row, n in enumerate(path) if n is not None) >= _MOVED:
-        return path
-    patient = settings.model_copy(update={"gone_cost": settings.absence_cost})
-    return solve(costs, detections, frame_index, camera, patient, fixed)
+    tracklets = link(detections, frame_index, camera)
+    if fixed is not None and not any(fixed in zip(each.rows, each.picks, strict=True) for each in tracklets):
+        tracklets.append(Tracklet([fixed[0]], [fixed[1]], [detections[fixed[0]].boxes[fixed[1]].astype(np.float64)]))
+    path: list[int | None] = [None] * len(detections)
+    if tracklets:
+        pieces = cut(tracklets, detections, frame_index, camera, settings, fixed)
+        for n in best_chain(pieces, frame_index, camera, settings):
+            for row, pick in pieces.nodes[n]:
+                path[row] = pick
+    return path
 
 
-def node_costs(
-    detections: Sequence[Detections], moving: Sequence[FloatArray], settings: TrackingSettings
-) -> list[FloatArray]:
-    """Return what choosing each of a frame's (N,) boxes costs; less than 0 where it pays."""
-    return [
-        settings.confidence_weight * (1 - found.scores) + settings.still_weight * (1 - m) - settings.motion_weight * m
-        for found, m in zip(detections, moving, strict=True)
-    ]
+def link(detections: Sequence[Detections], frame_index: NDArray[np.int64], camera: CameraPath) -> list[Tracklet]:
+    """Link boxes into short tracks, frame by frame, by the assignment of least total distance.
+
+    The distance of a box to a short track is the least of that to where its person would be at the same velocity, at
+    rest in the world, and, at 1.3 times its length, at rest in the picture.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    live: list[Tracklet] = []
+    done: list[Tracklet] = []
+    for row, found in enumerate(detections):
+        boxes = found.boxes.astype(np.float64)
+        taken = np.zeros(len(boxes), bool)
+        if live and len(boxes):
+            rested = np.array([camera.carried(each.boxes[-1][None], each.rows[-1], row)[0] for each in live])
+            apart = np.array([frame_index[row] - frame_index[each.rows[-1]] for each in live])
+            distance = _to_tracklets(live, rested, apart, boxes)
+            allowed = distance < _LINK * np.sqrt(apart)[:, None]
+            for n, pick in zip(*linear_sum_assignment(np.where(allowed, distance, _SURE)), strict=True):
+                if allowed[n, pick]:
+                    taken[pick] = True
+                    _extend(live[n], row, int(pick), boxes[pick], rested[n], int(apart[n]))
+        done += [each for each in live if row - each.rows[-1] > _LINK_ABSENCE]
+        live = [each for each in live if row - each.rows[-1] <= _LINK_ABSENCE]
+        live += [Tracklet([row], [int(pick)], [boxes[pick]]) for pick in np.flatnonzero(~taken)]
+    return [each for each in done + live if len(each.rows) >= _LEAST]
 
 
 def motion(
-    detections: Sequence[Detections],
-    frame_index: NDArray[np.int64],
-    camera: CameraPath,
-    settings: TrackingSettings,
-) -> list[FloatArray]:
-    """Return how surely each of a frame's (N,) people moves in the world, 0..1.
-
-    In the frames 3 to 8 before and after a box is carried along with the camera, and the distance to the nearest
-    box there, over the time between, is the slowest speed that explains what is seen. The lower quartile of these,
-    which outlasts jitter and drop-outs, by `moving_speed`, squared and at most 1, is the motion: of those who are
-    found again close by in the neighbouring frames, for a false alarm moves fastest of all.
-    """
-    region = _region(detections)
-    return [_motion_at(row, detections, frame_index, camera, region, settings) for row in range(len(detections))]
-
-
-def _motion_at(
-    row: int,
-    detections: Sequence[Detections],
-    frame_index: NDArray[np.int64],
-    camera: CameraPath,
-    region: FloatArray,
-    settings: TrackingSettings,
+    tracklet: Tracklet, frame_index: NDArray[np.int64], camera: CameraPath, settings: TrackingSettings
 ) -> FloatArray:
-    boxes = detections[row].boxes.astype(np.float64)
-    apart = np.abs(frame_index - frame_index[row])
-    speeds = [
-        _slowest(boxes, camera.carried(boxes, row, other), detections[other].boxes, region) / apart[other]
-        for other in np.flatnonzero((apart >= _OFFSETS[0]) & (apart <= _OFFSETS[1])).tolist()
-    ]
-    if not speeds or not len(boxes):
-        return np.zeros(len(boxes))
-    known = np.array(speeds)
-    told = np.isfinite(known).sum(axis=0) >= 2
-    speed = np.zeros(len(boxes))
-    speed[told] = np.nanquantile(known[:, told], 0.25, axis=0)
-    moving = np.minimum(1.0, speed / settings.moving_speed) ** 2
-    return np.where(_continues(row, boxes, detections, camera), moving, 0.0)
+    """Return how surely a person moves in the world in each box of a short track, 0..1.
+
+    The speed of the box's middle against the camera, by a straight line through the frames around, in diagonals a
+    frame, by `moving_speed`, squared and at most 1.
+    """
+    rows = np.array(tracklet.rows)
+    boxes = np.array(tracklet.boxes)
+    time = frame_index[rows].astype(np.float64)
+    still = (_middles(boxes) - camera.shift[rows]) / camera.scale[rows][:, None]
+    diagonal = float(np.median(_diagonals(boxes) / camera.scale[rows]))
+    moving = np.zeros(len(rows))
+    for place in range(len(rows)):
+        near = np.abs(time - time[place]) <= _WINDOW
+        if near.sum() >= _LEAST:
+            offset = time[near] - time[near].mean()
+            speed = np.linalg.norm((offset[:, None] * still[near]).sum(axis=0)) / (offset**2).sum()
+            moving[place] = min(1.0, float(speed) / diagonal / settings.moving_speed) ** 2
+    return moving
 
 
-def _slowest(boxes: FloatArray, carried: FloatArray, others: FloatArray, region: FloatArray) -> FloatArray:
-    """Return the (N,) distances in diagonals to whoever is nearest, NaN where the place was not in the picture."""
-    middle = (carried[:, :2] + carried[:, 2:]) / 2
-    seen = ((middle >= region[:2]) & (middle <= region[2:])).all(axis=1)
-    if not len(others):
-        return np.full(len(boxes), np.nan)
-    distance = (_eq25(carried[:, None], others[None]) / np.sqrt(2)).min(axis=1) / _diagonals(boxes)
-    return np.where(seen, distance, np.nan)
-
-
-def _continues(row: int, boxes: FloatArray, detections: Sequence[Detections], camera: CameraPath) -> NDArray[np.bool_]:
-    """(N,) whether a person is found close by in at least two of the two frames before and the two after."""
-    found = np.zeros(len(boxes), int)
-    for other in (row - 2, row - 1, row + 1, row + 2):
-        if 0 <= other < len(detections) and len(detections[other].boxes):
-            moved = _moved(boxes, detections[other].boxes, camera, row, other)
-            found += (moved.min(axis=1) < _CONTINUES * abs(other - row)).astype(int)
-    return found >= 2
-
-
-def _region(detections: Sequence[Detections]) -> FloatArray:
-    """(4,) px in which people are ever found: what of the picture's size the boxes tell."""
-    boxes = np.concatenate([found.boxes for found in detections]) if detections else np.zeros((0, 4))
-    if not len(boxes):
-        return np.zeros(4)
-    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
-
-
-@dataclass(frozen=True)
-class _Trail:
-    """What the cheapest path to each box of a row costs, and the (N,) rows and boxes it comes from, -1 = starts."""
-
-    cost: FloatArray
-    row: NDArray[np.int64]
-    box: NDArray[np.int64]
-
-
-def solve(
-    costs: Sequence[FloatArray],
+def cut(
+    tracklets: Sequence[Tracklet],
     detections: Sequence[Detections],
     frame_index: NDArray[np.int64],
     camera: CameraPath,
     settings: TrackingSettings,
     fixed: Fixed | None = None,
-) -> list[int | None]:
-    """Return the path that :func:`path_cost` finds cheapest, exactly: O(T·G·N²) for gaps of up to G frames."""
-    frames = len(costs)
-    trails: list[_Trail] = []
-    for row in range(frames):
-        cost = np.full(len(costs[row]), np.inf if fixed and row > fixed[0] else row * settings.absence_cost)
-        came = _Trail(cost, np.full(len(cost), -1), np.full(len(cost), -1))
-        for before in range(row - 1, -1, -1):
-            if frame_index[row] - frame_index[before] > settings.max_absence:
-                break
-            sources, targets = _hopeful(came, trails[before], _gap(row - before - 1, settings))
-            if len(sources):
-                pair = detections[before].boxes[sources], detections[row].boxes[targets]
-                links = _links(pair, (before, row), frame_index, camera, settings)
-                _improve(came, trails[before], links, before, sources, targets)
-            if fixed and before == fixed[0]:
-                break
-        total = came.cost + costs[row]
-        if fixed and row == fixed[0]:
-            total[np.arange(len(total)) != fixed[1]] = np.inf
-        trails.append(_Trail(total, came.row, came.box))
-    return _backwards(trails, settings, fixed)
+) -> Pieces:
+    """Cut short tracks into pieces and say what each gains; the one of the `fixed` box outweighs everything."""
+    parts = [(n, part) for n, each in enumerate(tracklets) for part in _parts(len(each.rows))]
+    parts.sort(key=lambda each: tracklets[each[0]].rows[each[1].start])
+    moving = [motion(each, frame_index, camera, settings) for each in tracklets]
+    nodes = [list(zip(tracklets[n].rows[part], tracklets[n].picks[part], strict=True)) for n, part in parts]
+    middles = [
+        (tracklets[n].rows[part][len(nodes[k]) // 2], tracklets[n].boxes[part][len(nodes[k]) // 2])
+        for k, (n, part) in enumerate(parts)
+    ]
+    size = np.array([len(each) for each in nodes], np.float64)
+    moved = np.array([moving[n][part].sum() for n, part in parts])
+    sure = np.array([sum(float(detections[row].scores[pick]) - 0.5 for row, pick in each) for each in nodes])
+    sure *= settings.confidence_weight
+    stays = _stays(middles, detections, camera)
+    forced = np.array([_SURE if fixed in each else 0.0 for each in nodes])
+    of_seed = [n for (n, _), each in zip(parts, nodes, strict=True) if fixed in each]
+    stays[[n in of_seed for n, _ in parts]] = 0.0  # whoever was named may sit still
+    return Pieces(
+        tracklet=np.array([n for n, _ in parts], np.int64),
+        nodes=nodes,
+        first=np.array([each[0][0] for each in nodes], np.int64),
+        last=np.array([each[-1][0] for each in nodes], np.int64),
+        start=np.array([tracklets[n].boxes[part][0] for n, part in parts]),
+        end=np.array([tracklets[n].boxes[part][-1] for n, part in parts]),
+        standing=size * (settings.stand_gain - settings.stay_weight * stays) + _SWINGS * moved + sure + forced,
+        flying=moved - settings.still_weight * (size - moved) + sure + forced,
+    )
 
 
-def path_cost(
-    path: Sequence[int | None],
-    costs: Sequence[FloatArray],
-    detections: Sequence[Detections],
-    frame_index: NDArray[np.int64],
-    camera: CameraPath,
-    settings: TrackingSettings,
-) -> float:
-    """Return what a path costs, infinite where it goes too far; :func:`solve` finds the cheapest."""
-    chosen = [(row, n) for row, n in enumerate(path) if n is not None]
-    if not chosen:
-        return len(path) * settings.gone_cost
-    total = chosen[0][0] * settings.absence_cost + _ending(len(path) - 1 - chosen[-1][0], settings)
-    total += sum(float(costs[row][n]) for row, n in chosen)
-    for (before, a), (row, b) in pairwise(chosen):
-        if frame_index[row] - frame_index[before] > settings.max_absence:
-            return np.inf
-        pair = detections[before].boxes[a, None], detections[row].boxes[b, None]
-        total += float(_links(pair, (before, row), frame_index, camera, settings)[0, 0])
-    return total
+def best_chain(
+    pieces: Pieces, frame_index: NDArray[np.int64], camera: CameraPath, settings: TrackingSettings
+) -> list[int]:
+    """Return the pieces of the path that gains most, in time: one with a flight that pays, else one that stands."""
+    count = len(pieces.first)
+    gain = np.full((2, count), -np.inf)
+    came = np.full((2, count, 2), -1, np.int64)
+    for n in range(count):
+        gain[:, n] = pieces.standing[n], pieces.flying[n] - settings.switch_cost
+        before = np.flatnonzero(pieces.last < pieces.first[n])
+        if not len(before):
+            continue
+        cost = link_costs(pieces, before, n, frame_index, camera, settings)
+        for phase, sources in ((0, (0,)), (1, (0, 1))):
+            own = (pieces.standing, pieces.flying)[phase][n]
+            for source in sources:
+                values = gain[source, before] - cost - settings.switch_cost * (source != phase) + own
+                best = int(values.argmax())
+                if values[best] > gain[phase, n]:
+                    gain[phase, n], came[phase, n] = values[best], (source, before[best])
+    stands, flies = gain.max(axis=1)
+    phase = int(flies >= (stands if stands > _SURE / 2 else 0.0))  # a seed may be somebody who only stands
+    chain, n = [], int(gain[phase].argmax())
+    while n >= 0:
+        chain.append(n)
+        phase, n = came[phase, n]
+    return chain[::-1]
 
 
-def _hopeful(came: _Trail, trail: _Trail, gap: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the boxes of an earlier row from which, and those of a row to which, a path might yet be cheaper."""
-    if not len(trail.cost) or not len(came.cost):
-        return np.zeros(0, np.intp), np.zeros(0, np.intp)
-    sources = np.flatnonzero(trail.cost + gap < came.cost.max())
-    targets = np.flatnonzero(came.cost > trail.cost.min() + gap)
-    return sources, targets
-
-
-def _gap(lost: int, settings: TrackingSettings) -> float:
-    """Return what it costs to find nobody in so many frames between two boxes."""
-    return lost * settings.absence_cost + (settings.gap_cost if lost else 0.0)
-
-
-def _links(
-    pair: tuple[FloatArray, FloatArray],
-    rows: tuple[int, int],
+def link_costs(
+    pieces: Pieces,
+    before: NDArray[np.intp],
+    n: int,
     frame_index: NDArray[np.int64],
     camera: CameraPath,
     settings: TrackingSettings,
 ) -> FloatArray:
-    """(N, M): what going from each box (N, 4) of a row to each (M, 4) of a later one costs, those between included."""
-    a, b = pair
-    distance = _moved(a, b, camera, *rows)
-    change = np.abs(np.log(_diagonals(b) / _diagonals(a)[:, None]))
-    reach = settings.max_jump * np.sqrt(frame_index[rows[1]] - frame_index[rows[0]])
-    gap = _gap(rows[1] - rows[0] - 1, settings)
-    return np.where(distance <= reach, distance + settings.size_weight * change + gap, np.inf)
+    """Return what it costs to go on from each piece of `before` with piece `n`, infinite where it is too far."""
+    row, start = int(pieces.first[n]), pieces.start[n]
+    ends, rows = pieces.end[before], pieces.last[before]
+    apart = (frame_index[row] - frame_index[rows]).astype(np.float64)
+    ratio = (camera.scale[row] / camera.scale[rows])[:, None]
+    rested = ratio * (ends - np.tile(camera.shift[rows], 2)) + np.tile(camera.shift[row], 2)
+    sizes = _diagonals(ends)
+    size = float(_diagonals(start[None])[0])
+    distance = np.minimum(_eq25(rested, start), _eq25(ends, start)) / np.minimum(sizes, size)
+    far = (distance > settings.max_jump * np.sqrt(apart)) | (apart > settings.max_absence)
+    cost = settings.switch_cost + _DISTANCE * distance + settings.size_weight * np.abs(np.log(size / sizes))
+    cost = np.where(far, np.inf, cost + settings.gap_cost * apart)
+    return np.where(pieces.tracklet[before] == pieces.tracklet[n], 0.0, cost)
 
 
-def _moved(a: FloatArray, b: FloatArray, camera: CameraPath, row: int, other: int) -> FloatArray:
-    """(N, M) diagonals of the smaller box by eq. 25, in the picture or against the camera, whichever is less."""
-    seen = _eq25(a[:, None], b[None])
-    rested = _eq25(camera.carried(a, row, other)[:, None], b[None])
-    return np.asarray(np.minimum(seen, rested) / np.minimum(_diagonals(a)[:, None], _diagonals(b)))
+def _to_tracklets(live: Sequence[Tracklet], rested: FloatArray, apart: FloatArray, boxes: FloatArray) -> FloatArray:
+    """Return the (tracks, boxes) distances in diagonals of the smaller one, with a third of the change of size."""
+    last = np.array([each.boxes[-1] for each in live])
+    ahead = rested + np.tile(np.array([each.velocity for each in live]) * apart[:, None], 2)
+    places = np.stack([_eq25(place[:, None], boxes[None]) for place in (ahead, rested, last)])
+    places[2] *= 1.3
+    sizes, size = _diagonals(last)[:, None], _diagonals(boxes)[None]
+    return np.asarray(places.min(axis=0) / np.minimum(sizes, size) + 0.3 * np.abs(np.log(size / sizes)))
 
 
-def _improve(
-    came: _Trail,
-    trail: _Trail,
-    links: FloatArray,
-    before: int,
-    sources: NDArray[np.intp],
-    targets: NDArray[np.intp],
-) -> None:
-    cost = trail.cost[sources, None] + links
-    best = cost.argmin(axis=0)
-    least = cost[best, np.arange(len(targets))]
-    better = least < came.cost[targets]
-    chosen = targets[better]
-    came.cost[chosen], came.row[chosen], came.box[chosen] = least[better], before, sources[best[better]]
+def _extend(tracklet: Tracklet, row: int, pick: int, box: FloatArray, rested: FloatArray, apart: int) -> None:
+    step = (_middles(box[None]) - _middles(rested[None]))[0] / apart
+    tracklet.velocity = 0.6 * tracklet.velocity + 0.4 * step
+    tracklet.rows.append(row)
+    tracklet.picks.append(pick)
+    tracklet.boxes.append(box)
 
 
-def _ending(left: int, settings: TrackingSettings) -> float:
-    """Return what the end of a path costs when so many frames are left."""
-    return left * settings.gone_cost + (settings.gap_cost if left else 0.0)
+def _parts(length: int) -> list[slice]:
+    """Cut a length into parts of :data:`_PIECE`, with no single box left over."""
+    starts = list(range(0, length, _PIECE))
+    if len(starts) > 1 and length - starts[-1] < 2:
+        starts.pop()
+    return [slice(a, b) for a, b in zip(starts, [*starts[1:], length], strict=True)]
 
 
-def _backwards(trails: Sequence[_Trail], settings: TrackingSettings, fixed: Fixed | None) -> list[int | None]:
-    """Walk from the cheapest end to the start; no path at all where even that costs more than nobody."""
-    path: list[int | None] = [None] * len(trails)
-    least, end = np.inf if fixed else len(trails) * settings.gone_cost, -1
-    for row, trail in enumerate(trails):
-        if len(trail.cost) and not (fixed and row < fixed[0]):
-            cost = float(trail.cost.min()) + _ending(len(trails) - 1 - row, settings)
-            if cost < least:
-                least, end = cost, row
-    if end < 0:
-        return path
-    row, n = end, int(trails[end].cost.argmin())
-    while row >= 0:
-        path[row] = n
-        row, n = int(trails[row].row[n]), int(trails[row].box[n])
-    return path
+def _stays(
+    middles: Sequence[tuple[int, FloatArray]], detections: Sequence[Detections], camera: CameraPath
+) -> FloatArray:
+    """Return how surely somebody is found later on where each of N (row, box) would be at rest, 0..1."""
+    stays = np.full(len(middles), _UNTOLD)
+    region = _region(detections)
+    rows = np.array([row for row, _ in middles])
+    for row in np.unique(rows):
+        which = np.flatnonzero(rows == row)
+        boxes = np.array([middles[int(n)][1] for n in which])
+        hits, seen = np.zeros(len(which)), np.zeros(len(which))
+        for later in range(row + _LATER, len(detections), 2):
+            carried = camera.carried(boxes, row, later)
+            middle = _middles(carried)
+            inside = ((middle >= region[:2]) & (middle <= region[2:])).all(axis=1)
+            seen += inside
+            if len(detections[later].boxes):
+                distance = _eq25(carried[:, None], detections[later].boxes[None]) / _diagonals(carried)[:, None]
+                hits += inside & (distance.min(axis=1) < _STAYS)
+        told = seen >= _TOLD
+        stays[which[told]] = hits[told] / seen[told]
+    return stays
+
+
+def _region(detections: Sequence[Detections]) -> FloatArray:
+    """(4,) px in which people are ever found: what of the picture's size the boxes tell."""
+    boxes = np.concatenate([found.boxes for found in detections])
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+
+
+def _middles(boxes: FloatArray) -> FloatArray:
+    return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2)
 
 
 def _eq25(a: FloatArray, b: FloatArray) -> FloatArray:

@@ -20,14 +20,12 @@ class TrackingSettings(Settings):
         max_absence: After this many frames without a box the track ends.
         confidence_weight: What a confidence of 0 instead of 1 costs, as a distance.
         moving_speed: Speed against the camera, per frame, from which on a person counts as moving in full.
-        motion_weight: ``path``: what a frame of full motion earns.
-        still_weight: ``path``: what a frame at rest costs, on the board as in the judges' chair.
-        size_weight: ``path``: what a change of the diagonal by a factor e costs from one box to the next.
-        absence_cost: ``path``: what a frame without a box costs before the track's first box and between two; above
-            `still_weight`, so that the stand before the take-off belongs to the track.
-        gone_cost: ``path``: what a frame after the last box costs; below `still_weight`, so that who has gone under
-            water is not looked for among the spectators.
-        gap_cost: ``path``: what losing the athlete costs, for some frames or for good.
+        stand_gain: ``path``: what a frame of standing gains.
+        stay_weight: ``path``: what it costs of that to be still there later on, as spectators are.
+        still_weight: ``path``: what a frame at rest costs in flight, where a frame of full motion gains 1.
+        size_weight: ``path``: what a change of the diagonal by a factor e costs from one short track to the next.
+        gap_cost: ``path``: what each frame costs that lies between two short tracks.
+        switch_cost: ``path``: what another short track costs, and a take-off.
     """
 
     tracker: str = "nearest"
@@ -36,12 +34,12 @@ class TrackingSettings(Settings):
     max_absence: int = Field(default=50, ge=1)
     confidence_weight: float = Field(default=0.5, ge=0)
     moving_speed: float = Field(default=0.05, gt=0)
-    motion_weight: float = Field(default=1.0, ge=0)
-    still_weight: float = Field(default=0.2, ge=0)
-    size_weight: float = Field(default=2.0, ge=0)
-    absence_cost: float = Field(default=0.6, ge=0)
-    gone_cost: float = Field(default=0.1, ge=0)
-    gap_cost: float = Field(default=2.0, ge=0)
+    stand_gain: float = Field(default=0.15, ge=0)
+    stay_weight: float = Field(default=0.4, ge=0)
+    still_weight: float = Field(default=0.6, ge=0)
+    size_weight: float = Field(default=0.8, ge=0)
+    gap_cost: float = Field(default=0.15, ge=0)
+    switch_cost: float = Field(default=0.6, ge=0)
 
 
 class SideSettings(Settings):
@@ -64,6 +62,8 @@ class RepairSettings(Settings):
         enabled: Otherwise the joints stay as the net saw them: no sides exchanged, nothing removed, filled or smoothed.
         sides: What counts how much on exchanged sides.
         least_gain: Sides are exchanged where at least so much speaks for it, net of what the weights ask.
+        most_unrest: And where the sides usually move more steadily: of a twist in which a frame shows a third of a
+            turn, nothing can be told.
         spike: A joint that goes at least so far out and back, beyond the body's own motion, was seen astray.
         longest_spike: In at most so many frames in a row.
         limb_slack: A limb that is longer than it can be by more than this factor has an end that was seen astray.
@@ -74,6 +74,7 @@ class RepairSettings(Settings):
     enabled: bool = True
     sides: SideSettings = SideSettings()
     least_gain: float = Field(default=0.1, ge=0)
+    most_unrest: float = Field(default=0.23, ge=0)
     spike: float = Field(default=0.12, gt=0)
     longest_spike: int = Field(default=2, ge=0, le=7)
     limb_slack: float = Field(default=1.0, gt=0)

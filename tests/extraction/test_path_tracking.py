@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
-from finediving_pose.extraction.camera_motion import camera_path
-from finediving_pose.extraction.path_tracking import motion, path_cost, solve
+from finediving_pose.extraction.camera_motion import CameraPath, camera_path
+from finediving_pose.extraction.path_tracking import Pieces, best_chain, link, link_costs, motion
 from finediving_pose.extraction.settings import TrackingSettings
 from finediving_pose.extraction.tracking import Seed, track, without
 from finediving_pose.records import BoxState, BoxTrack, Detections
@@ -41,33 +42,50 @@ def shifted(boxes: list[tuple[float, ...]], dx: float, dy: float) -> list[tuple[
     return [(a + dx, b + dy, c + dx, d + dy) for a, b, c, d in boxes]
 
 
+def chain_gain(chain: tuple[int, ...], taking_off: int | None, pieces: Pieces, *rest: Any) -> float:
+    """What a chain gains that flies from its piece number `taking_off` on; None = it only stands."""
+    numbers, camera, settings = rest
+    total = 0.0
+    for place, n in enumerate(chain):
+        flies = taking_off is not None and place >= taking_off
+        total += float((pieces.flying if flies else pieces.standing)[n])
+        total -= settings.switch_cost * (place == taking_off)
+        if place:
+            total -= float(link_costs(pieces, np.array([chain[place - 1]]), n, numbers, camera, settings)[0])
+    return total
+
+
 @pytest.mark.parametrize("seed", range(12))
-def test_no_path_is_cheaper(seed):
+def test_no_chain_gains_more(seed):
     rng = np.random.default_rng(seed)
-    counts = rng.integers(0, 4, 6)
-    corners = [rng.uniform(0, 60, (n, 2)) for n in counts]
-    detections = [
-        Detections(
-            np.hstack([c, c + rng.uniform(20, 60, (len(c), 2))]).astype(np.float32),
-            rng.uniform(0.2, 1, len(c)).astype(np.float32),
-        )
-        for c in corners
+    first = np.sort(rng.integers(0, 12, 7))
+    corners = rng.uniform(0, 60, (2, 7, 2))
+    start, end = (np.hstack([c, c + rng.uniform(20, 60, (7, 2))]) for c in corners)
+    pieces = Pieces(
+        tracklet=rng.integers(0, 5, 7),
+        nodes=[[(int(row), 0)] for row in first],
+        first=first,
+        last=first + rng.integers(0, 3, 7),
+        start=start,
+        end=end,
+        standing=rng.normal(0.0, 1.0, 7),
+        flying=rng.normal(0.5, 1.0, 7),
+    )
+    settings = TrackingSettings(max_absence=6)
+    rest = np.arange(20), CameraPath(np.ones(20), np.zeros((20, 2))), settings
+    every = [
+        chain
+        for length in range(1, 8)
+        for chain in combinations(range(7), length)
+        if all(pieces.last[a] < pieces.first[b] for a, b in pairwise(chain))
     ]
-    numbers = np.cumsum(rng.integers(1, 3, 6))
-    settings = TrackingSettings(max_absence=4, max_jump=0.8)
-    camera = camera_path(detections, numbers)
-    costs = [rng.normal(0.0, 1.0, n) for n in counts]
-    rest = (detections, numbers, camera, settings)
-    every = list(product(*[[None, *range(n)] for n in counts]))
-    prices = [path_cost(path, costs, *rest) for path in every]
-    found = solve(costs, *rest)
-    assert path_cost(found, costs, *rest) == pytest.approx(min(prices))
-    assert tuple(found) == every[int(np.argmin(prices))]
-    row = int(np.argmax(counts))
-    through = [price for path, price in zip(every, prices, strict=True) if path[row] == 0]
-    found = solve(costs, *rest, fixed=(row, 0))
-    assert found[row] == 0
-    assert path_cost(found, costs, *rest) == pytest.approx(min(through))
+    gains = {chain: max(chain_gain(chain, k, pieces, *rest) for k in range(len(chain))) for chain in every}
+    found = tuple(best_chain(pieces, *rest))
+    if max(gains.values()) >= 0:
+        assert gains[found] == pytest.approx(max(gains.values()))
+    else:
+        stood = {chain: chain_gain(chain, None, pieces, *rest) for chain in every}
+        assert stood[found] == pytest.approx(max(stood.values()))
 
 
 def test_the_camera_is_told_by_those_who_stand_still():
@@ -127,9 +145,12 @@ def test_false_alarms_are_not_taken_for_motion():
     rng = np.random.default_rng(0)
     still = [box(35 * n, 240, 22, 30) for n in range(8)]
     detections = [found(*still, box(*rng.uniform(0, 400, 2)), scores=(0.9,) * 8 + (0.6,)) for _ in range(40)]
-    moves = motion(detections, np.arange(40), camera_path(detections, np.arange(40)), PATH)
-    assert np.mean([each[-1] for each in moves]) < 0.15
-    assert np.max([each[:8].max() for each in moves]) < 0.05
+    camera = camera_path(detections, np.arange(40))
+    tracklets = link(detections, np.arange(40), camera)
+    assert sorted(len(each.rows) for each in tracklets)[-8:] == [40] * 8
+    moves = np.concatenate([motion(each, np.arange(40), camera, PATH) for each in tracklets if len(each.rows) == 40])
+    assert moves.max() < 0.05
+    assert sum(len(each.rows) for each in tracklets) < 8 * 40 + 15  # few false alarms follow each other
 
 
 def test_the_path_goes_through_the_seed():
