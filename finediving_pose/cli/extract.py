@@ -5,10 +5,11 @@ from __future__ import annotations
 import json as json_module
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,8 +17,9 @@ from finediving_pose import console
 from finediving_pose.console import UsageError
 
 if TYPE_CHECKING:
+    from finediving_pose.extraction.ray_engine import Equipment
     from finediving_pose.extraction.tracking import Seed
-    from finediving_pose.workflows.extraction import Summary
+    from finediving_pose.workflows.extraction import Engine, Summary
 
 
 def command(
@@ -71,6 +73,16 @@ def command(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     overlay: Annotated[bool, typer.Option("--overlay", help="Write overlays/<match>/<dive>.mp4.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo what is done.")] = False,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option("--engine", help="This machine, or those of a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Of the Ray cluster, such as auto.", show_default="one on this machine"),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Of the Ray cluster; 0 = one for each GPU, else for each core.")
+    ] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Turn video into skeletons: detect, track, estimate joints, repair them; a file for each dive.
@@ -85,8 +97,8 @@ def command(
     from finediving_pose.config import validate_settings
     from finediving_pose.extraction.local_engine import Limits
     from finediving_pose.extraction.settings import ExtractionSettings
-    from finediving_pose.workflows.extraction import check_request, extract
-    from finediving_pose.workflows.models import load_detector, load_estimator, newest_model
+    from finediving_pose.workflows.extraction import check_request, equip, extract_with
+    from finediving_pose.workflows.models import newest_model
 
     values = {
         "frames": _frames(frames),
@@ -104,14 +116,19 @@ def command(
     detector = detector or str(newest_model("detector"))
     out = out or Path("skeletons") / model.resolve().name
     check_request(videos, out, settings)
+    if engine == "local" and (address or workers):
+        raise UsageError("--address and --workers are of a Ray cluster; add --engine ray")
+    if engine == "ray":  # workers have another current folder
+        detector, model = _absolute(detector), model.resolve()
+    make = partial(equip, detector, model, device, flip_test, settings, Limits(pose_batch=batch_size))
     with _sigterm_interrupts():
-        summary = extract(
+        run, identity = _engine(engine, make, address, workers, device)
+        summary = extract_with(
+            run,
+            identity,
             videos,
             out,
-            load_detector(detector, device),
-            load_estimator(model, device, flip_test),
             settings,
-            limits=Limits(pose_batch=batch_size),
             dives=dives or _default_dives(videos),
             annotations=annotations,
             seeds=seeds,
@@ -121,6 +138,25 @@ def command(
         )
     print(_as_json(summary) if json else _as_text(summary))
     raise typer.Exit(summary.exit_code)
+
+
+def _engine(
+    kind: str, make: Callable[[], Equipment], address: str | None, workers: int, device: str
+) -> tuple[Engine, Mapping[str, Any]]:
+    """Return an engine and what identifies its networks."""
+    if kind == "local":
+        made = make()
+        return made.engine.run, made.identity
+    from finediving_pose.extraction.ray_engine import Need, RayEngine
+
+    cluster = RayEngine(make, address, workers, Need() if device == "cpu" else None)
+    return cluster.run, cluster.identity
+
+
+def _absolute(detector: str) -> str:
+    """Return a detector's name as it is read from any folder: one that is a path here becomes absolute."""
+    parts = [Path(part) for part in detector.split(",")]
+    return ",".join(str(part.resolve()) if part.exists() else str(part) for part in parts)
 
 
 @contextmanager

@@ -76,7 +76,7 @@ class RayEngine:
         equip: Makes a worker's equipment, on the worker; must be picklable.
         address: Of a running cluster, such as ``auto`` or ``ray://head:10001``; None starts one on this machine.
         workers: How many; 0 = as many as fit, by `need`, on the nodes there are at the start.
-        need: What each takes.
+        need: What each takes; None: a processor core, and a GPU where the cluster has any.
         patience: Seconds to wait where there is no worker.
 
     Raises:
@@ -88,11 +88,12 @@ class RayEngine:
         equip: Callable[[], Equipment],
         address: str | None = None,
         workers: int = 0,
-        need: Need = Need(),
+        need: Need | None = None,
         patience: float = PATIENCE,
     ) -> None:
         self._ray = _connect(address)
-        self._equip, self._need, self._patience = equip, need, patience
+        self._equip, self._patience = equip, patience
+        self._need = need or Need(gpus=1.0 if self._ray.cluster_resources().get("GPU", 0) else 0.0)
         self._workers: list[_Worker] = []
         self._waiting: deque[list[Task]] = deque()
         self._attempts: dict[str, int] = {}

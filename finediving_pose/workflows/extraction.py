@@ -21,15 +21,17 @@ from finediving_pose.extraction.clips import Found, find_clips
 from finediving_pose.extraction.ledger import Ledger
 from finediving_pose.extraction.loading import Task
 from finediving_pose.extraction.local_engine import Limits, LocalEngine
+from finediving_pose.extraction.ray_engine import Equipment
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.tracking import TRACKERS, Seed
 from finediving_pose.manifest import Manifest, recording, sha256_file, sha256_files, sha256_json
-from finediving_pose.media import numbered_images, open_frames, write_video
+from finediving_pose.media import numbered_images
 from finediving_pose.records import Clip, Detector, Dive, PoseEstimator, SkeletonSequence
+from finediving_pose.workflows import models
+from finediving_pose.workflows.rendering import write_overlay
 
 PIPELINE_VERSION = 1
 """Raised when the same settings come to give other results, so that reruns redo what an older version made."""
-DEFAULT_FPS = 25.0
 
 Engine = Callable[[Iterable[Task]], Generator[Outcome, None, None]]
 
@@ -100,17 +102,66 @@ def extract(
         DataError: If there is no clip, or an annotation file is not readable.
         EnvironmentUnfit: If `out` cannot be written.
     """
+    identity = {"detector": dict(detector.identity), "pose": dict(estimator.identity)}
+    engine = LocalEngine(detector, estimator, settings, limits)
+    return extract_with(
+        engine.run,
+        identity,
+        videos,
+        out,
+        settings,
+        dives=dives,
+        annotations=annotations,
+        seeds=seeds,
+        seed_box=seed_box,
+        overlay=overlay,
+        overwrite=overwrite,
+    )
+
+
+def extract_with(
+    engine: Engine,
+    identity: Mapping[str, Any],
+    videos: Path,
+    out: Path,
+    settings: ExtractionSettings = ExtractionSettings(),
+    *,
+    dives: Path | None = None,
+    annotations: Path | None = None,
+    seeds: Path | None = None,
+    seed_box: Seed | None = None,
+    overlay: bool = False,
+    overwrite: bool = False,
+) -> Summary:
+    """Do what :func:`extract` does with any engine; only this process writes. Arguments and errors as there.
+
+    Args:
+        engine: Gives the outcome of each task, with `settings`.
+        identity: What identifies its networks, under ``detector`` and ``pose``.
+    """
     check_request(videos, out, settings)
     found = _find(videos, dives, annotations, settings.persons)
     given = _seeds(found.clips, seeds, seed_box)
-    run = _Run(videos, out, detector, estimator, settings, given, overwrite, overlay)
-    engine = LocalEngine(detector, estimator, settings, limits)
+    run = _Run(videos, out, identity, settings, given, overwrite, overlay)
     try:
         with recording(out, **run.facts()) as manifest:
             manifest.warnings += found.notes
-            return run.go(found, engine.run, manifest)
+            return run.go(found, engine, manifest)
     except OSError as error:
         raise EnvironmentUnfit(f"{out}: cannot be written: {error}; the clips finished so far are kept") from error
+
+
+def equip(
+    detector: str, model: Path, device: str, flip_test: bool, settings: ExtractionSettings, limits: Limits
+) -> Equipment:
+    """Load the networks and make a local engine of them: what a worker of a cluster does when it starts.
+
+    Raises:
+        EnvironmentUnfit, UsageError, DataError: If device, packages, weights or the models cannot be had there.
+    """
+    found, estimator = models.load_detector(detector, device), models.load_estimator(model, device, flip_test)
+    identity = {"detector": dict(found.identity), "pose": dict(estimator.identity)}
+    return Equipment(LocalEngine(found, estimator, settings, limits), identity)
 
 
 def check_request(videos: Path, out: Path, settings: ExtractionSettings) -> None:
@@ -137,8 +188,7 @@ class _Run:
         self,
         videos: Path,
         out: Path,
-        detector: Detector,
-        estimator: PoseEstimator,
+        identity: Mapping[str, Any],
         settings: ExtractionSettings,
         seeds: Mapping[str, Seed],
         overwrite: bool,
@@ -147,7 +197,8 @@ class _Run:
         self.summary = Summary(out)
         root = Path(os.path.abspath(videos))  # as the sources are named, without `..`
         self._root = root if root.is_dir() else root.parent
-        self._identity = {"detector": dict(detector.identity), "pose": dict(estimator.identity)}
+        self._videos = os.path.abspath(videos)
+        self._identity = dict(identity)
         self._settings = settings
         self._seeds = seeds
         self._overwrite = overwrite
@@ -156,7 +207,7 @@ class _Run:
 
     def facts(self) -> dict[str, Any]:
         """Return what the run's manifest says from the start."""
-        return {"models": self._identity, "settings": self._settings.model_dump(mode="json")}
+        return {"videos": self._videos, "models": self._identity, "settings": self._settings.model_dump(mode="json")}
 
     def go(self, found: Found, engine: Engine, manifest: Manifest) -> Summary:
         """Extract what is not done; the tables are written however it ends."""
@@ -222,7 +273,7 @@ class _Run:
 
     def _draw(self, clip: Clip, people: Sequence[SkeletonSequence]) -> None:
         try:
-            _write_overlay(clip, people, _overlay_path(self.summary.out, clip))
+            write_overlay(clip, people, _overlay_path(self.summary.out, clip))
         except (DataError, OSError, ValueError) as error:
             console.log.warning("%s: no overlay: %s", clip.key, error)
 
@@ -329,15 +380,3 @@ def _file_hash(path: Path, size: int, mtime: int) -> str:
 
 def _overlay_path(out: Path, clip: Clip) -> Path:
     return out / "overlays" / clip.match / f"{clip.dive}.mp4"
-
-
-def _write_overlay(clip: Clip, people: Sequence[SkeletonSequence], path: Path) -> None:
-    from finediving_pose.reporting.overlays import clip_overlays
-
-    source = open_frames(clip)
-    shown = set(people[0].frame_index.tolist())
-    count = int(people[0].meta["frames_in_clip"])
-    positions = {position for position in range(count) if source.number(position) in shown}
-    frames = ((frame.number, frame.image) for frame in source.read(positions, to_end=False))
-    fps = (source.fps or DEFAULT_FPS) * len(positions) / count
-    write_video(path, clip_overlays(frames, people, clip.key), max(fps, 1.0))

@@ -18,6 +18,7 @@ from finediving_pose.extraction.local_engine import LocalEngine
 from finediving_pose.extraction.ray_engine import Equipment, Need, RayEngine
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.records import Clip
+from finediving_pose.workflows.extraction import extract, extract_with
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
@@ -50,6 +51,12 @@ def equip(detector) -> Equipment:
     return Equipment(engine, {"detector": dict(detector.identity)})
 
 
+def equip_blobs() -> Equipment:
+    estimator = BoxEstimator()
+    identity = {"detector": dict(BlobDetector.identity), "pose": dict(estimator.identity)}
+    return Equipment(LocalEngine(BlobDetector(), estimator, SETTINGS), identity)
+
+
 def broken() -> Equipment:
     raise FileNotFoundError("runs/hrnet/first/model.safetensors")
 
@@ -59,6 +66,7 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     before = os.environ.get("PYTHONPATH", "")
+    os.environ["RAY_raylet_start_wait_time_s"] = "180"  # busy machines start slowly
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).resolve().parents[1]), before])
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 << 20})
     made.add_node(num_cpus=1, object_store_memory=100 << 20)
@@ -97,6 +105,22 @@ def test_two_nodes_give_what_one_machine_gives(cluster, tasks):
     outcomes = list(engine.run(iter(tasks)))
     assert len(outcomes) == len(tasks)
     assert_same(by_clip(outcomes), expected)
+
+
+def test_the_files_are_those_of_the_local_engine(cluster, tmp_path):
+    videos = tmp_path / "videos"
+    for name in ("a", "b", "c"):
+        write_clip(videos / "m" / name, 15)
+    extract(videos, tmp_path / "local", BlobDetector(), BoxEstimator(), SETTINGS)
+    engine = RayEngine(equip_blobs)
+    summary = extract_with(engine.run, engine.identity, videos, tmp_path / "ray", SETTINGS)
+    assert sorted(summary.done) == ["m/a", "m/b", "m/c"]
+    for path in (tmp_path / "local" / "Pose").rglob("*.npz"):
+        assert path.read_bytes() == (tmp_path / "ray" / path.relative_to(tmp_path / "local")).read_bytes()
+    local, cluster_table = ((tmp_path / name / "quality.csv").read_text() for name in ("local", "ray"))
+    assert local == cluster_table
+    again = RayEngine(equip_blobs)
+    assert len(extract_with(again.run, again.identity, videos, tmp_path / "ray", SETTINGS).skipped) == 3
 
 
 def test_a_clip_that_takes_its_worker_with_it_is_given_up_alone(cluster, tasks, tmp_path):

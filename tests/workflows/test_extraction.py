@@ -477,7 +477,7 @@ def test_a_clip_that_cannot_be_drawn_is_extracted_nevertheless(videos, tmp_path,
     def refuse(path, images, fps):
         raise OSError("this OpenCV writes no video")
 
-    monkeypatch.setattr("finediving_pose.workflows.extraction.write_video", refuse)
+    monkeypatch.setattr("finediving_pose.workflows.rendering.write_video", refuse)
     summary = run(videos, tmp_path / "out", overlay=True)
     assert (len(summary.done), summary.failed, summary.exit_code) == (2, [], 0)
     assert "01/3: no overlay: this OpenCV writes no video" in caplog.text
