@@ -132,8 +132,11 @@ def _override(values: dict[str, Any], text: str) -> None:
 def _explain(cls: type[BaseModel], item: Any) -> str:
     location = [str(part) for part in item["loc"]]
     key = ".".join(location)
+    message = str(item["msg"]).removeprefix("Value error, ")
     if not key:  # keys that do not go together: the message names them
-        return str(item["msg"]).removeprefix("Value error, ")
+        return message
+    if item["type"] == "value_error" and isinstance(item.get("input"), dict):  # the same in a group of keys
+        return f"{key}: {message}"
     if item["type"] != "extra_forbidden":
         return f"{key}: {item['msg']}, found {item.get('input')!r}"
     fields = cls.model_fields

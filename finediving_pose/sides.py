@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,22 @@ class Weights:
     calm: float = 0.6
 
 
+class Run(NamedTuple):
+    """Frames in a row with the same sides exchanged.
+
+    Attributes:
+        frames: (n,) their places on the path.
+        pairs: Which pairs, as numbers into FLIP_PAIRS.
+        gain: What the exchange saves along the path, in body heights.
+        unrest: How unsteady the pairs usually are around these frames, as they are: summed, in body heights.
+    """
+
+    frames: NDArray[np.intp]
+    pairs: tuple[int, ...]
+    gain: float
+    unrest: float
+
+
 @dataclass(frozen=True)
 class Costs:
     """Costs of states: (T, S) of one frame, (T - 1, S, S) of two, (T - 2, S, S, S) of three neighbours."""
@@ -96,14 +113,19 @@ class Costs:
         cost = self.one[frames, path].sum() + self.two[frames[:-1], path[:-1], path[1:]].sum()
         return float(cost + self.three[frames[:-2], path[:-2], path[1:-1], path[2:]].sum())
 
-    def runs(self, path: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], tuple[int, ...], float]]:
-        """Give each run of frames in one state: the frames, the exchanged pairs, and what it saves along the path."""
+    def runs(self, path: NDArray[np.intp]) -> Iterator[Run]:
+        """Give each run of frames in one state other than that nothing is exchanged."""
         total = self.total(path)
         for frames in np.split(np.arange(len(path)), np.flatnonzero(np.diff(path)) + 1):
             if path[frames[0]]:
                 without = path.copy()
                 without[frames] = 0
-                yield frames, STATES[path[frames[0]]], self.total(without) - total
+                yield Run(frames, STATES[path[frames[0]]], self.total(without) - total, self._unrest(frames))
+
+    def _unrest(self, frames: NDArray[np.intp]) -> float:
+        """How unsteady the vectors usually are around a run, as they are, in body heights summed over the pairs."""
+        bends = self.three[max(frames[0] - _AROUND - 1, 0) : frames[-1] + _AROUND, 0, 0, 0]
+        return float(np.median(bends)) if len(bends) else 0.0
 
 
 def across(points: FloatArray, times: NDArray[np.int64], doubtful: float = 0.0) -> NDArray[np.complex128]:

@@ -105,7 +105,7 @@ def main() -> None:
     for name, net in (("true", exact), ("noisy", noisy)):
         print(f"| {name}, without faults | {harm(tracks, net, settings, options.seed)} |")
     print()
-    report(tracks * options.times, settings, options.seed)
+    report(tracks, options.times, settings, options.seed)
 
 
 def changed(changes: Sequence[str]) -> ExtractionSettings:
@@ -209,12 +209,12 @@ def harm(
     return " | ".join(f"{share:.2%}" for share in shares)
 
 
-def report(tracks: Sequence[Track], settings: ExtractionSettings, seed: int) -> None:
+def report(tracks: Sequence[Track], times: int, settings: ExtractionSettings, seed: int) -> None:
     """Print what is found of the faults, and the joints' error before and after."""
     rng, tally, rows, spent = np.random.default_rng(seed), Counter[str](), [], 0.0
     raw = settings.model_copy(update={"repair": settings.repair.model_copy(update={"enabled": False})})
     filled = changed(UNTOUCHED)
-    for track in tracks:
+    for track in [*tracks] * times:
         seen = broken(track, rng)
         begun = time.perf_counter()
         found = run(track, seen, settings)
@@ -229,9 +229,10 @@ def report(tracks: Sequence[Track], settings: ExtractionSettings, seed: int) -> 
     print(f"outliers removed: {share(tally, 'strayed')}; removed though right: {tally['false removed']}", end=" ")
     print(f"of {tally['in place']} joints, their error in torsos {mean_of(tally, 'false removed'):.2f}\n")
     print("| joints | PCK@0.2 | error in px |\n|---|---|---|")
-    for name, (pck, px) in zip(("as seen", "gaps filled", "repaired"), np.array(rows).transpose(1, 2, 0), strict=True):
+    of_clips = np.array(rows).reshape(times, len(tracks), 3, 2).mean(axis=0).transpose(1, 2, 0)
+    for name, (pck, px) in zip(("as seen", "gaps filled", "repaired"), of_clips, strict=True):
         print(f"| {name} | {interval(pck)} | {interval(px)} |")
-    print(f"\n{1000 * spent / sum(len(track.frames) for track in tracks):.2f} s for 1,000 frames")
+    print(f"\n{1000 * spent / times / sum(len(track.frames) for track in tracks):.2f} s for 1,000 frames")
 
 
 def tallied(track: Track, seen: Faulty, found: Repaired) -> Counter[str]:

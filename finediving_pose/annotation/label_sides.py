@@ -64,7 +64,7 @@ def side_faults(
 def _faults(points: FloatArray, costs: _Costs, path: NDArray[np.intp]) -> list[SideFault]:
     return [
         SideFault(tuple(frames.tolist()), pairs, gain)
-        for frames, pairs, gain in costs.runs(path)
+        for frames, pairs, gain, _ in costs.runs(path)
         if gain >= _LEAST_GAIN and _seen(points, frames, pairs)
     ]
 

@@ -47,9 +47,9 @@ def exchanged(
         right = put_right(points, _of_joints(turned))[rows]
         costs = _costs(right, trust[rows], frame_index[rows], height[rows], settings)
         found = np.zeros_like(turned)
-        for frames, pairs, gain in costs.runs(costs.cheapest()):
-            if gain >= settings.least_gain:
-                found[np.ix_(rows[frames], np.array(pairs))] = True
+        for run in costs.runs(costs.cheapest()):
+            if run.gain >= settings.least_gain and run.unrest <= settings.most_unrest:
+                found[np.ix_(rows[run.frames], np.array(run.pairs))] = True
         if not found.any():
             break
         turned ^= found

@@ -43,13 +43,16 @@ class TrackingSettings(Settings):
 
 
 class SideSettings(Settings):
-    """What each kind of evidence counts on exchanged sides, as in :class:`finediving_pose.sides.Weights`."""
+    """What each kind of evidence counts on exchanged sides, as in :class:`finediving_pose.sides.Weights`.
+
+    Set with ``tools/bench_repair.py`` on a synthetic meet, as were the figures of :class:`RepairSettings`.
+    """
 
     steady: float = Field(default=1.0, ge=0)
-    staying: float = Field(default=0.25, ge=0)
-    torso: float = Field(default=1.0, ge=0)
-    limbs: float = Field(default=1.0, ge=0)
-    event: float = Field(default=0.1, ge=0)
+    staying: float = Field(default=0.5, ge=0)
+    torso: float = Field(default=0.5, ge=0)
+    limbs: float = Field(default=0.5, ge=0)
+    event: float = Field(default=0.03, ge=0)
     frame: float = Field(default=0.02, ge=0)
     far: float = Field(default=0.35, gt=0)
     calm: float = Field(default=0.6, gt=0)
@@ -74,10 +77,10 @@ class RepairSettings(Settings):
     enabled: bool = True
     sides: SideSettings = SideSettings()
     least_gain: float = Field(default=0.1, ge=0)
-    most_unrest: float = Field(default=0.23, ge=0)
-    spike: float = Field(default=0.12, gt=0)
+    most_unrest: float = Field(default=0.2, ge=0)
+    spike: float = Field(default=0.1, gt=0)
     longest_spike: int = Field(default=2, ge=0, le=7)
-    limb_slack: float = Field(default=1.0, gt=0)
+    limb_slack: float = Field(default=0.9, gt=0)
     smooth: int = Field(default=0, ge=0)
     smooth_order: int = Field(default=2, ge=0)
 

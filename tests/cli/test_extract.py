@@ -97,6 +97,22 @@ def test_options_reach_the_nets_and_the_settings(project, loads):
         assert content["pred"].shape == (96, 16, 3)
         settings = json.loads(str(content["meta"]))["settings"]
     assert (settings["max_gap"], settings["extend_ends"], settings["channels"]) == (4, True, 3)
+    assert (settings["repair"]["enabled"], settings["repair"]["smooth"]) == (True, 0)
+
+
+def test_the_repair_can_be_left_out_or_smooth(project):
+    def repair_settings():
+        return read_pose(project / "skeletons/net/Pose/01/pred_comp_3.npz").meta["settings"]["repair"]
+
+    extract("--no-repair")
+    assert not repair_settings()["enabled"]
+    assert extract("--smooth", 5).out.startswith("2 clips extracted")  # other settings: nothing is taken as done
+    assert (repair_settings()["enabled"], repair_settings()["smooth"]) == (True, 5)
+
+
+def test_a_window_that_cannot_be(project, logged):
+    assert extract("--smooth", 4).code == 2
+    assert "repair: smooth=4: expected 0 or an odd number above smooth_order=2" in messages(logged)
 
 
 def test_the_answer_as_json(project):
