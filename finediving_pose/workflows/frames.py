@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -153,10 +153,12 @@ def choose_frames(project: Project, request: FramesRequest) -> FramesSummary:
     dives = _annotated(project, request)
     if request.stages and not dives:
         raise UsageError("--stages needs FineDiving's annotations: name their folder with --finediving")
+    if request.stages and request.method == "protocol":
+        raise UsageError("--stages goes with the other methods: the protocol is the flight alone")
     present = read_frame_manifest(project.frame_manifest) if project.frame_manifest.exists() else []
     seed = project.settings.seed if request.seed is None else request.seed
     summary = FramesSummary(request.method, present=0, total=len(present), dry_run=request.dry_run)
-    choices = _choices(project, request, videos, dives, seed)
+    choices = _choices(project, request, videos, dives, seed, summary)
     summary.dives = len(choices)
     for choice in choices:
         _count(summary, choice)
@@ -199,8 +201,7 @@ class _Run:
                 try:
                     self._clip(choice)
                 except (FdposeError, OSError, ValueError) as error:
-                    summary.failed.append(("/".join(choice.key), str(error)))
-                    console.log.error("%s: %s", "/".join(choice.key), error)
+                    _fail(summary, choice.key, error)
                 ticker.advance(note="/".join(choice.key))
         summary.total = len(self._rows)
         if not self._rows and not self._project.frame_manifest.exists():
@@ -213,8 +214,8 @@ class _Run:
         stages = _stages(choice, source, must_match=self._request.method == "protocol")
         wanted = choice.wanted
         if wanted is None:
-            wanted = self._by_looks(source, self._allowed(source, stages))
-            self._summary.chosen += len(wanted)
+            wanted = self._by_looks(source, _allowed(self._request, source, stages))
+            _count_frames(self._summary, choice, wanted, stages)
         known = [place for place in wanted if self._name(choice, source, place) in self._rows]
         self._summary.present += len(known)
         seen = [thumbnail(read_image(self._path(choice, source, place))) for place in self._shown(choice, source)]
@@ -248,7 +249,10 @@ class _Run:
         if not self._request.keep_duplicates and self._is_double(frame, written, seen):
             self._summary.duplicates += 1
             return None
-        write_bytes(self._project.frames / image, content)
+        path = self._project.frames / image
+        if path.exists() and sha256_file(path) != written:
+            raise DataError(f"{path}: another picture lies there that the manifest does not have; move it away")
+        write_bytes(path, content)
         self._contents.add(written)
         height, width = frame.image.shape[:2]
         return ManifestFrame(
@@ -273,22 +277,6 @@ class _Run:
             return True
         seen.append(small)
         return False
-
-    def _allowed(self, source: FrameSource, stages: Mapping[int, str]) -> list[int]:
-        """Return the positions to choose from.
-
-        Raises:
-            DataError: If stages are asked for and not known.
-        """
-        if source.count is None:
-            for _ in source.read(()):  # counts what decodes
-                continue
-        places = range(source.count or 0)
-        if not self._request.stages:
-            return list(places)
-        if not stages:
-            raise DataError(f"{source.path}: nobody knows its stages: no annotation of that dive with as many frames")
-        return [place for place in places if stages[place] in self._request.stages]
 
     def _by_looks(self, source: FrameSource, places: Sequence[int]) -> list[int]:
         wanted = self._request.per_clip
@@ -315,6 +303,23 @@ class _Run:
         return self._project.frames / self._name(choice, source, place)
 
 
+def _allowed(request: FramesRequest, source: FrameSource, stages: Mapping[int, str]) -> list[int]:
+    """Return the positions to choose from.
+
+    Raises:
+        DataError: If stages are asked for and not known.
+    """
+    if source.count is None:
+        for _ in source.read(()):  # counts what decodes
+            continue
+    places = range(source.count or 0)
+    if not request.stages:
+        return list(places)
+    if not stages:
+        raise DataError(f"{source.path}: nobody knows its stages: no annotation of that dive with as many frames")
+    return [place for place in places if stages[place] in request.stages]
+
+
 def _annotated(project: Project, request: FramesRequest) -> dict[Key, FineDive]:
     """Return what FineDiving's annotations say, by match and dive; nothing where the project has none."""
     folder = request.finediving or project.finediving
@@ -329,7 +334,12 @@ def _annotated(project: Project, request: FramesRequest) -> dict[Key, FineDive]:
 
 
 def _choices(
-    project: Project, request: FramesRequest, videos: Path, dives: Mapping[Key, FineDive], seed: int
+    project: Project,
+    request: FramesRequest,
+    videos: Path,
+    dives: Mapping[Key, FineDive],
+    seed: int,
+    summary: FramesSummary,
 ) -> list[_Choice]:
     clips = _clips(videos, needed=not request.dry_run or request.method != "protocol")
     if request.method == "protocol":
@@ -337,7 +347,7 @@ def _choices(
         drawn = protocol_dives(dives.values(), per_number, seed)
         return [_Choice(clips.get(dive.key), dive.key, dive, flight_frames(dive)) for dive in drawn]
     if request.method == "doubt":
-        return _doubted(request, clips, dives)
+        return _doubted(request, clips, dives, summary)
     return [_Choice(clip, key, dives.get(key)) for key, clip in clips.items()]
 
 
@@ -361,44 +371,63 @@ def _clips(videos: Path, needed: bool) -> dict[Key, Clip]:
     return {(clip.match, clip.dive): clip for clip in found.clips}
 
 
-def _doubted(request: FramesRequest, clips: Mapping[Key, Clip], dives: Mapping[Key, FineDive]) -> list[_Choice]:
+def _doubted(
+    request: FramesRequest, clips: Mapping[Key, Clip], dives: Mapping[Key, FineDive], summary: FramesSummary
+) -> list[_Choice]:
     """Choose the frames whose skeletons are the most doubtful, of each clip and then of all."""
     if request.skeletons is None:
         raise UsageError("--method doubt looks at what fdpose extract wrote: name it with --skeletons")
     found: list[tuple[float, Key, int]] = []
-    for key in clips:
-        path = pose_path(request.skeletons, *key)
-        if path.is_file():
-            sequence = read_pose(path)
-            _, rows = np.unique(sequence.frame_index, return_index=True)
-            doubt, numbers = frame_doubt(sequence)[rows], sequence.frame_index[rows]
-            chosen = largest(doubt, numbers, request.per_clip, APART)
-            found += [(float(doubt[row]), key, int(numbers[row])) for row in chosen]
-    if not found:
+    for key, clip in clips.items():
+        try:
+            path = pose_path(request.skeletons, *key)
+            if path.is_file():
+                doubtful = _doubtful(request, path, _Choice(clip, key, dives.get(key)))
+                found += [(doubt, key, place) for doubt, place in doubtful]
+        except (FdposeError, OSError, ValueError) as error:
+            _fail(summary, key, error)
+    if not found and not summary.failed:
         raise UsageError(f"{request.skeletons}: no skeletons of the clips in the videos' folder are there")
     found.sort(key=lambda item: (-item[0], item[1], item[2]))
-    wanted: dict[Key, set[int]] = {}
-    for _, key, number in found[: request.total]:
-        wanted.setdefault(key, set()).add(number)
-    return [
-        _Choice(clips[key], key, dives.get(key), _positions(clips[key], numbers)) for key, numbers in wanted.items()
-    ]
+    wanted: dict[Key, list[int]] = {}
+    for _, key, place in found[: request.total]:
+        wanted.setdefault(key, []).append(place)
+    return [_Choice(clips[key], key, dives.get(key), sorted(places)) for key, places in wanted.items()]
 
 
-def _positions(clip: Clip, numbers: Collection[int]) -> list[int]:
-    source = open_frames(clip)
-    return [place for place in range(source.count or 0) if source.number(place) in numbers]
+def _doubtful(request: FramesRequest, path: Path, choice: _Choice) -> list[tuple[float, int]]:
+    """Return how doubtful the most doubtful frames of one clip are, and their positions in it."""
+    assert choice.clip is not None
+    sequence = read_pose(path)
+    source = open_frames(choice.clip)
+    places = _allowed(request, source, _stages(choice, source, must_match=False))
+    place_of = {source.number(place): place for place in places}
+    numbers, rows = np.unique(sequence.frame_index, return_index=True)
+    inside = np.isin(numbers, list(place_of))
+    doubt, numbers = frame_doubt(sequence)[rows][inside], numbers[inside]
+    chosen = largest(doubt, numbers, request.per_clip, APART)
+    return [(float(doubt[row]), place_of[int(numbers[row])]) for row in chosen]
+
+
+def _fail(summary: FramesSummary, key: Key, error: Exception) -> None:
+    name = "/".join(key)
+    summary.failed.append((name, str(error)))
+    console.log.error("%s: %s", name, error)
 
 
 def _count(summary: FramesSummary, choice: _Choice) -> None:
     if choice.wanted is not None:
-        summary.chosen += len(choice.wanted)
-        if choice.dive is not None:
-            summary.by_number[str(choice.dive.dive.dive_number)] += len(choice.wanted)
-            names = stage_names(choice.dive)
-            summary.by_stage.update(names[place] for place in choice.wanted if place < len(names))
+        names = stage_names(choice.dive) if choice.dive is not None else []
+        _count_frames(summary, choice, choice.wanted, dict(enumerate(names)))
     if choice.clip is None:
         summary.absent.append("/".join(choice.key))
+
+
+def _count_frames(summary: FramesSummary, choice: _Choice, wanted: Sequence[int], stages: Mapping[int, str]) -> None:
+    summary.chosen += len(wanted)
+    summary.by_stage.update(stages[place] for place in wanted if place in stages)
+    if choice.dive is not None:
+        summary.by_number[str(choice.dive.dive.dive_number)] += len(wanted)
 
 
 def _stages(choice: _Choice, source: FrameSource, must_match: bool) -> dict[int, str]:

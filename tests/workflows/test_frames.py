@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import cv2
@@ -157,8 +158,10 @@ def test_uniform_takes_frames_evenly_from_videos_and_folders(plain):
 
 def test_only_the_stages_that_are_asked_for(meet):
     project, videos, _ = meet
-    choose_frames(project, FramesRequest("uniform", videos, per_clip=4, stages=("approach", "entry")))
-    assert {row.stage for row in rows(project)} == {"approach", "entry"}
+    summary = choose_frames(project, FramesRequest("uniform", videos, per_clip=4, stages=("approach", "entry")))
+    assert summary.by_stage == Counter(row.stage for row in rows(project))
+    assert set(summary.by_stage) == {"approach", "entry"}
+    assert sum(summary.by_number.values()) == summary.chosen == summary.added
     choose_frames(project, FramesRequest("kmeans", videos, per_clip=2, stages=("flight",)))
     assert {row.stage for row in rows(project) if row.chosen_by == "kmeans"} == {"flight"}
 
@@ -206,6 +209,45 @@ def test_doubt_takes_the_frames_that_a_model_is_least_sure_of(plain, tmp_path):
         choose_frames(project, replace(request, skeletons=tmp_path / "nothing"))
     with pytest.raises(UsageError, match="name it with --skeletons"):
         choose_frames(project, replace(request, skeletons=None))
+
+
+def test_a_damaged_clip_or_skeleton_leaves_the_other_doubts(plain, tmp_path):
+    project, videos = plain
+    skeletons = tmp_path / "skeletons"
+    write_pose(pose_path(skeletons, "01", "3"), extracted(range(1000, 1030)))
+    pose_path(skeletons, "pool", "a").parent.mkdir()
+    pose_path(skeletons, "pool", "a").write_bytes(b"PK half")
+    (videos / "pool" / "b.avi").write_bytes(b"RIFF" + bytes(100))
+    write_pose(pose_path(skeletons, "pool", "b"), extracted(range(30)))
+    summary = choose_frames(project, FramesRequest("doubt", videos, skeletons=skeletons, per_clip=2))
+    assert {(row.match, row.dive) for row in rows(project)} == {("01", "3")}
+    assert sorted(clip for clip, _ in summary.failed) == ["pool/a", "pool/b"]
+    assert summary.exit_code == 1
+    assert "pool/b," in (project.frames / "failures.csv").read_text(encoding="utf-8")
+
+
+def test_doubt_looks_only_at_the_stages_that_are_asked_for(meet, tmp_path):
+    project, videos, dives = meet
+    for dive in dives[:3]:
+        numbers = range(dive.dive.start_frame, dive.dive.start_frame + len(dive.frame_labels))
+        write_pose(pose_path(tmp_path / "skeletons", *dive.key), extracted(numbers))
+    request = FramesRequest("doubt", videos, skeletons=tmp_path / "skeletons", per_clip=3, stages=("flight",))
+    choose_frames(project, request)
+    assert {row.stage for row in rows(project)} == {"flight"}
+    with pytest.raises(UsageError, match="the protocol is the flight alone"):
+        choose_frames(project, replace(request, method="protocol"))
+
+
+def test_a_picture_that_somebody_put_there_is_kept(plain):
+    project, videos = plain
+    own = project.frames / "pool" / "a" / "00020.jpg"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    summary = choose_frames(project, FramesRequest("uniform", videos, per_clip=1))
+    assert own.read_bytes() == b"mine"
+    assert [clip for clip, _ in summary.failed] == ["pool/a"]
+    assert "another picture lies there" in summary.failed[0][1]
+    assert {(row.match, row.dive) for row in rows(project)} == {("01", "3")}
 
 
 def test_a_video_that_does_not_decode_is_one_line_in_the_report(plain):
