@@ -66,7 +66,7 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     before = os.environ.get("PYTHONPATH", "")
-    os.environ["RAY_raylet_start_wait_time_s"] = "180"  # busy machines start slowly
+    os.environ["RAY_raylet_start_wait_time_s"] = "180"  # noqa: SIM112 - its name; busy machines start slowly
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).resolve().parents[1]), before])
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 << 20})
     made.add_node(num_cpus=1, object_store_memory=100 << 20)
