@@ -61,16 +61,29 @@ def broken() -> Equipment:
     raise FileNotFoundError("runs/hrnet/first/model.safetensors")
 
 
-@pytest.fixture(scope="module")
-def cluster():
+def started(attempts: int = 4):
+    """A cluster of two nodes, connected; on a busy machine a node may take longer than Ray waits for it."""
     from ray.cluster_utils import Cluster
 
+    made = Cluster()
+    try:
+        for _ in range(2):
+            made.add_node(num_cpus=1, object_store_memory=100 << 20)
+        ray.init(address=made.address, log_to_driver=False)
+    except Exception:
+        ray.shutdown()
+        made.shutdown()
+        if attempts == 1:
+            raise
+        return started(attempts - 1)
+    return made
+
+
+@pytest.fixture(scope="module")
+def cluster():
     before = os.environ.get("PYTHONPATH", "")
-    os.environ["RAY_raylet_start_wait_time_s"] = "180"  # noqa: SIM112 - its name; busy machines start slowly
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).resolve().parents[1]), before])
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 << 20})
-    made.add_node(num_cpus=1, object_store_memory=100 << 20)
-    ray.init(address=made.address, log_to_driver=False)
+    made = started()
     yield made
     ray.shutdown()
     made.shutdown()
