@@ -7,13 +7,13 @@ or doubly labelled dives only add to it.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from finediving_pose.annotation.frame_choice import lot
 from finediving_pose.annotation.label_store import check_person
 from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.checks import load_json
@@ -172,7 +172,7 @@ class _Desk:
 
     def lot(self, text: str) -> str:
         """Return what decides between equals: it depends on the seed and this text alone."""
-        return hashlib.sha256(f"{self.seed}\0{text}".encode()).hexdigest()
+        return lot(self.seed, text)
 
     def take_over(self, fixed: Mapping[str, tuple[str, ...]]) -> None:
         """Count what is handed out already."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.extraction.box_geometry import diagonals, middles
 from finediving_pose.records import Detections, FloatArray
 
 _VOTERS = 8
@@ -70,10 +71,10 @@ def _between(before: Detections, after: Detections, step: int, expected: FloatAr
     if min(len(before.boxes), len(after.boxes)) < 2:
         return rest
     a, b = before.boxes.astype(np.float64), after.boxes.astype(np.float64)
-    size = _diagonals(a)
+    size = diagonals(a)
     moves = b[None] - a[:, None]
     shifts = (moves[..., :2] + moves[..., 2:]) / 2
-    alike = np.abs(np.log(_diagonals(b)[None] / size[:, None])) < 0.25
+    alike = np.abs(np.log(diagonals(b)[None] / size[:, None])) < 0.25
     near = np.linalg.norm(shifts, axis=-1) < _REACH * np.sqrt(step) * size[:, None]
     proposing = np.zeros(len(a), bool)
     proposing[np.argsort(-before.scores, kind="stable")[:_VOTERS]] = True
@@ -108,8 +109,8 @@ def _fitted(
     scale, shift = guess
     for _ in range(3):
         if len(rows) < 3:
-            return (scale, (_middles(b[best[rows]]) - scale * _middles(a[rows])).mean(axis=0)) if len(rows) else guess
-        p, q = _middles(a[rows]), _middles(b[best[rows]])
+            return (scale, (middles(b[best[rows]]) - scale * middles(a[rows])).mean(axis=0)) if len(rows) else guess
+        p, q = middles(a[rows]), middles(b[best[rows]])
         centred = p - p.mean(axis=0)
         spread = float((centred**2).sum())
         told = float((centred * (q - q.mean(axis=0))).sum()) / spread if spread > 1e-6 else 1.0
@@ -121,11 +122,3 @@ def _fitted(
         close = distance[np.arange(len(a)), best]
         rows = np.flatnonzero(close < max(_AGREES[1], 1.5 * float(np.median(close[rows]))))
     return scale, shift
-
-
-def _middles(boxes: FloatArray) -> FloatArray:
-    return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2)
-
-
-def _diagonals(boxes: FloatArray) -> FloatArray:
-    return np.asarray(np.hypot(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]))

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.extraction.box_geometry import diagonals, eq25, middles
 from finediving_pose.extraction.camera_motion import CameraPath, camera_path
 from finediving_pose.extraction.settings import TrackingSettings
 from finediving_pose.records import Detections, FloatArray
@@ -151,8 +152,8 @@ def motion(
     rows = np.array(tracklet.rows)
     boxes = np.array(tracklet.boxes)
     time = frame_index[rows].astype(np.float64)
-    still = (_middles(boxes) - camera.shift[rows]) / camera.scale[rows][:, None]
-    diagonal = float(np.median(_diagonals(boxes) / camera.scale[rows]))
+    still = (middles(boxes) - camera.shift[rows]) / camera.scale[rows][:, None]
+    diagonal = float(np.median(diagonals(boxes) / camera.scale[rows]))
     moving = np.zeros(len(rows))
     for place in range(len(rows)):
         near = np.abs(time - time[place]) <= _WINDOW
@@ -176,7 +177,7 @@ def cut(
     parts.sort(key=lambda each: tracklets[each[0]].rows[each[1].start])
     moving = [motion(each, frame_index, camera, settings) for each in tracklets]
     nodes = [list(zip(tracklets[n].rows[part], tracklets[n].picks[part], strict=True)) for n, part in parts]
-    middles = [
+    centres = [
         (tracklets[n].rows[part][len(nodes[k]) // 2], tracklets[n].boxes[part][len(nodes[k]) // 2])
         for k, (n, part) in enumerate(parts)
     ]
@@ -184,7 +185,7 @@ def cut(
     moved = np.array([moving[n][part].sum() for n, part in parts])
     sure = np.array([sum(float(detections[row].scores[pick]) - 0.5 for row, pick in each) for each in nodes])
     sure *= settings.confidence_weight
-    stays = _stays(middles, detections, camera)
+    stays = _stays(centres, detections, camera)
     forced = np.array([_SURE if fixed in each else 0.0 for each in nodes])
     of_seed = [n for (n, _), each in zip(parts, nodes, strict=True) if fixed in each]
     stays[[n in of_seed for n, _ in parts]] = 0.0  # whoever was named may sit still
@@ -243,9 +244,9 @@ def link_costs(
     apart = (frame_index[row] - frame_index[rows]).astype(np.float64)
     ratio = (camera.scale[row] / camera.scale[rows])[:, None]
     rested = ratio * (ends - np.tile(camera.shift[rows], 2)) + np.tile(camera.shift[row], 2)
-    sizes = _diagonals(ends)
-    size = float(_diagonals(start[None])[0])
-    distance = np.minimum(_eq25(rested, start), _eq25(ends, start)) / np.minimum(sizes, size)
+    sizes = diagonals(ends)
+    size = float(diagonals(start[None])[0])
+    distance = np.minimum(eq25(rested, start), eq25(ends, start)) / np.minimum(sizes, size)
     far = (distance > settings.max_jump * np.sqrt(apart)) | (apart > settings.max_absence)
     cost = settings.switch_cost + _DISTANCE * distance + settings.size_weight * np.abs(np.log(size / sizes))
     cost = np.where(far, np.inf, cost + settings.gap_cost * apart)
@@ -256,14 +257,14 @@ def _to_tracklets(live: Sequence[Tracklet], rested: FloatArray, apart: FloatArra
     """Return the (tracks, boxes) distances in diagonals of the smaller one, with a third of the change of size."""
     last = np.array([each.boxes[-1] for each in live])
     ahead = rested + np.tile(np.array([each.velocity for each in live]) * apart[:, None], 2)
-    places = np.stack([_eq25(place[:, None], boxes[None]) for place in (ahead, rested, last)])
+    places = np.stack([eq25(place[:, None], boxes[None]) for place in (ahead, rested, last)])
     places[2] *= 1.3
-    sizes, size = _diagonals(last)[:, None], _diagonals(boxes)[None]
+    sizes, size = diagonals(last)[:, None], diagonals(boxes)[None]
     return np.asarray(places.min(axis=0) / np.minimum(sizes, size) + 0.3 * np.abs(np.log(size / sizes)))
 
 
 def _extend(tracklet: Tracklet, row: int, pick: int, box: FloatArray, rested: FloatArray, apart: int) -> None:
-    step = (_middles(box[None]) - _middles(rested[None]))[0] / apart
+    step = (middles(box[None]) - middles(rested[None]))[0] / apart
     tracklet.velocity = 0.6 * tracklet.velocity + 0.4 * step
     tracklet.rows.append(row)
     tracklet.picks.append(pick)
@@ -279,23 +280,23 @@ def _parts(length: int) -> list[slice]:
 
 
 def _stays(
-    middles: Sequence[tuple[int, FloatArray]], detections: Sequence[Detections], camera: CameraPath
+    centres: Sequence[tuple[int, FloatArray]], detections: Sequence[Detections], camera: CameraPath
 ) -> FloatArray:
     """Return how surely somebody is found later on where each of N (row, box) would be at rest, 0..1."""
-    stays = np.full(len(middles), _UNTOLD)
+    stays = np.full(len(centres), _UNTOLD)
     region = _region(detections)
-    rows = np.array([row for row, _ in middles])
+    rows = np.array([row for row, _ in centres])
     for row in np.unique(rows):
         which = np.flatnonzero(rows == row)
-        boxes = np.array([middles[int(n)][1] for n in which])
+        boxes = np.array([centres[int(n)][1] for n in which])
         hits, seen = np.zeros(len(which)), np.zeros(len(which))
         for later in range(row + _LATER, len(detections), 2):
             carried = camera.carried(boxes, row, later)
-            middle = _middles(carried)
+            middle = middles(carried)
             inside = ((middle >= region[:2]) & (middle <= region[2:])).all(axis=1)
             seen += inside
             if len(detections[later].boxes):
-                distance = _eq25(carried[:, None], detections[later].boxes[None]) / _diagonals(carried)[:, None]
+                distance = eq25(carried[:, None], detections[later].boxes[None]) / diagonals(carried)[:, None]
                 hits += inside & (distance.min(axis=1) < _STAYS)
         told = seen >= _TOLD
         stays[which[told]] = hits[told] / seen[told]
@@ -306,15 +307,3 @@ def _region(detections: Sequence[Detections]) -> FloatArray:
     """(4,) px in which people are ever found: what of the picture's size the boxes tell."""
     boxes = np.concatenate([found.boxes for found in detections])
     return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
-
-
-def _middles(boxes: FloatArray) -> FloatArray:
-    return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2)
-
-
-def _eq25(a: FloatArray, b: FloatArray) -> FloatArray:
-    return np.asarray(np.sqrt(((a - b) ** 2).sum(axis=-1)))
-
-
-def _diagonals(boxes: FloatArray) -> FloatArray:
-    return np.asarray(np.hypot(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]))

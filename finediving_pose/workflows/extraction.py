@@ -102,11 +102,10 @@ def extract(
         DataError: If there is no clip, or an annotation file is not readable.
         EnvironmentUnfit: If `out` cannot be written.
     """
-    identity = {"detector": dict(detector.identity), "pose": dict(estimator.identity)}
-    engine = LocalEngine(detector, estimator, settings, limits)
+    local = _equipment(detector, estimator, settings, limits)
     return extract_with(
-        engine.run,
-        identity,
+        local.engine.run,
+        local.identity,
         videos,
         out,
         settings,
@@ -159,9 +158,13 @@ def equip(
     Raises:
         EnvironmentUnfit, UsageError, DataError: If device, packages, weights or the models cannot be had there.
     """
-    found, estimator = models.load_detector(detector, device), models.load_estimator(model, device, flip_test)
-    identity = {"detector": dict(found.identity), "pose": dict(estimator.identity)}
-    return Equipment(LocalEngine(found, estimator, settings, limits), identity)
+    networks = models.load_detector(detector, device), models.load_estimator(model, device, flip_test)
+    return _equipment(*networks, settings, limits)
+
+
+def _equipment(detector: Detector, estimator: PoseEstimator, settings: ExtractionSettings, limits: Limits) -> Equipment:
+    identity = {"detector": dict(detector.identity), "pose": dict(estimator.identity)}
+    return Equipment(LocalEngine(detector, estimator, settings, limits), identity)
 
 
 def check_request(videos: Path, out: Path, settings: ExtractionSettings) -> None:
