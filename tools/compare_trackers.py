@@ -1,13 +1,13 @@
-"""Whom the trackers follow, on synthetic meets and without any net: detections are simulated from true boxes.
+"""Whom the trackers follow, on synthetic meets: on simulated detections, without any net, or end to end.
 
     fdpose synth easy --dives 40 --seed 2 --as truth
     fdpose synth hard --dives 40 --seed 2 --as truth --hard
     python tools/compare_trackers.py easy hard
 
-A simulated detector finds the athlete in 93 % of the frames and others in 75 %, both in runs: who is lost stays lost
-for some frames. Boxes are off by 3 % of their size, confidences are a person's own and waver by 0.1, half a false
-alarm stands in a frame, boxes that overlap by IoU 0.6 become the surer one, and the surest 50 are kept. `--lost`
-raises the misses of the athlete.
+Without `--extracted` detections are simulated from true boxes. A simulated detector finds the athlete in 93 % of the
+frames and others in 75 %, both in runs: who is lost stays lost for some frames. Boxes are off by 3 % of their size,
+confidences are a person's own and waver by 0.1, half a false alarm stands in a frame, boxes that overlap by IoU 0.6
+become the surer one, and the surest 50 are kept. `--lost` raises the misses of the athlete.
 
 For each tracker, with the automatic seed and with the athlete's true box in one random frame as the seed:
 
@@ -17,6 +17,15 @@ For each tracker, with the automatic seed and with the athlete's true box in one
 * right: the share of clips with nothing elsewhere and at least 95 % on the diver.
 
 In brackets 95 % bootstrap intervals over clips.
+
+    fdpose extract --videos hard/frames --out near --tracker nearest …
+    fdpose extract --videos hard/frames --out path --tracker path …
+    python tools/compare_trackers.py hard --extracted near path
+
+judges what was extracted with a real detector. Whose box it is counts there, not how well it fits: the track is on the
+diver where it overlaps the true box by an IoU of 0.1 and nobody else's by more. Shares are of the frames in which the
+diver is to be seen, and the end-to-end PCK@0.2 of the joints in sight stands beside them. Further rows give each
+folder's difference to the first one, clip by clip.
 """
 
 from __future__ import annotations
@@ -30,14 +39,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.datasets.truth_files import DiveTruth, read_truth
 from finediving_pose.extraction.settings import TrackingSettings
 from finediving_pose.extraction.tracking import TRACKERS, Seed, track
-from finediving_pose.keypoint_metrics import box_iou
-from finediving_pose.records import Detections, FloatArray
+from finediving_pose.keypoint_metrics import box_iou, pck_torso
+from finediving_pose.records import Detections, FloatArray, Visibility
 
 RESAMPLED = 1000
-KEPT, MERGED, SAME = 50, 0.6, 0.5
+KEPT, MERGED, SAME, TOUCHED = 50, 0.6, 0.5, 0.1
 COLUMNS = ("on the diver", "elsewhere", "switches", "right")
 
 
@@ -56,7 +66,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the simulated detections")
     parser.add_argument("--lost", type=float, default=0.07, help="share of frames in which the athlete is not found")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="tracking settings")
+    parser.add_argument("--extracted", type=Path, nargs="+", help="what fdpose extract wrote from the one meet named")
     options = parser.parse_args()
+    if options.extracted:
+        if len(options.meets) != 1:
+            parser.error(f"--extracted goes with one meet, not {len(options.meets)}")
+        print(extracted_table(options.meets[0], options.extracted))
+        return
     changes = dict(item.split("=", 1) for item in options.set)
     print("| meet | tracker | seed | " + " | ".join(COLUMNS) + " | s a clip |\n|" + "---|" * (len(COLUMNS) + 4))
     for meet in options.meets:
@@ -81,14 +97,20 @@ def compared(truth: DiveTruth, settings: TrackingSettings, given: bool, seed: in
         row = int(rng.choice(np.flatnonzero(np.isfinite(truth.boxes).all(axis=1))))
         start = Seed(row, truth.boxes[row])
     followed = track(detections, frames, settings, start)
-    return judged(followed.boxes, truth.boxes, detections)
+    on = np.array([_same(b[None], t) for b, t in zip(followed.boxes, truth.boxes, strict=True)])
+    found = np.array([_same(d.boxes, t) for d, t in zip(detections, truth.boxes, strict=True)])
+    return judged(followed.boxes, on, found)
 
 
-def judged(boxes: FloatArray, true: FloatArray, detections: Sequence[Detections]) -> Outcome:
-    """Compare a track's boxes (T, 4) with the athlete's true ones (T, 4), NaN where nobody is to be seen."""
-    found = np.array([_same(d.boxes, t) for d, t in zip(detections, true, strict=True)])
+def judged(boxes: FloatArray, on: NDArray[np.bool_], found: NDArray[np.bool_]) -> Outcome:
+    """Judge a track by its boxes (T, 4), NaN where it has none.
+
+    Args:
+        boxes: The track.
+        on: (T,) where its box is the athlete's.
+        found: (T,) where it could be.
+    """
     tracked = np.isfinite(boxes).all(axis=1)
-    on = np.array([_same(b[None], t) for b, t in zip(boxes, true, strict=True)]) & tracked
     elsewhere = tracked & ~on
     changes = np.diff(on[tracked].astype(int))
     share = float((on & found).sum() / max(found.sum(), 1))
@@ -98,6 +120,43 @@ def judged(boxes: FloatArray, true: FloatArray, detections: Sequence[Detections]
 
 def _same(boxes: FloatArray, true: FloatArray) -> bool:
     return bool(np.isfinite(true).all() and len(boxes) and box_iou(boxes, true[None]).max() >= SAME)
+
+
+def extracted_table(meet: Path, folders: Sequence[Path]) -> str:
+    """Return what the extractions of a meet are worth as a Markdown table, and how they differ from the first."""
+    truths = {path: read_truth(path) for path in sorted(meet.glob("truth/*/*.npz"))}
+    worth = [
+        np.array([against_truth(folder, path.parent.name, path.stem, truth) for path, truth in truths.items()])
+        for folder in folders
+    ]
+    columns = (*COLUMNS, "PCK@0.2")
+    lines = [f"| {len(truths)} clips | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1)]
+    named = [(folder.name, values) for folder, values in zip(folders, worth, strict=True)]
+    named += [(f"{name} less {folders[0].name}", values - worth[0]) for name, values in named[1:]]
+    lines += [f"| {name} | " + " | ".join(interval(list(each)) for each in values.T) + " |" for name, values in named]
+    return "\n".join(lines)
+
+
+def against_truth(folder: Path, match: str, dive: str, truth: DiveTruth) -> tuple[float, ...]:
+    """Judge one extracted clip: :class:`Outcome` and the PCK@0.2, over the frames that were extracted."""
+    sequence = read_pose(pose_path(folder, match, dive))
+    numbers, rows = np.unique(sequence.frame_index, return_index=True)
+    of_truth = np.searchsorted(truth.frame_index, numbers)
+    boxes = sequence.track.boxes[rows]
+    on = np.array([_is_athletes(box, truth, row) for box, row in zip(boxes, of_truth.tolist(), strict=True)])
+    outcome = judged(boxes, on, np.isfinite(truth.boxes[of_truth][:, 0]))
+    in_sight = truth.visibility[of_truth] != Visibility.MISSING
+    joints = truth.keypoints[of_truth].astype(np.float64)
+    return (*outcome, float(pck_torso(sequence.keypoints[rows], joints, in_sight).mean))
+
+
+def _is_athletes(box: FloatArray, truth: DiveTruth, row: int) -> bool:
+    """Say whether a track's box (4,), NaN = none, is the athlete's rather than anybody else's in that row."""
+    if not np.isfinite(np.append(box, truth.boxes[row])).all():
+        return False
+    others = truth.others[truth.others[:, 0] == row, 2:]
+    overlaps = box_iou(box[None], np.concatenate([truth.boxes[row][None], others]))[0]
+    return bool(overlaps[0] >= TOUCHED and overlaps[0] == overlaps.max())
 
 
 def detected(truth: DiveTruth, rng: np.random.Generator, lost: float) -> list[Detections]:
