@@ -2,8 +2,8 @@
 
 Images are (H, W, 3) uint8, BGR. A frame has a *position* in its clip, counted from 0 over what decodes, and a
 *number* in its source: the count of decoded frames from the start of a video file, the number in the name of an
-image. Videos are decoded from the start, one frame after the other, and never sought by time: with a variable
-frame rate, or a wrong index, seeking gives other frames than counting does.
+image. A part of a video is sought only where the container's time stamps say which frame a jump came to (see
+:mod:`finediving_pose.video_index`); otherwise frames are counted from the start.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from finediving_pose.console import DataError
 from finediving_pose.manifest import atomic_path, write_bytes
 from finediving_pose.records import Clip
+from finediving_pose.video_index import read_index, seek
 
 Image = NDArray[np.uint8]
 
@@ -162,9 +163,13 @@ class VideoFile(FrameSource):
 
     def read(self, wanted: Collection[int] | None = None, to_end: bool = True) -> Iterator[Frame]:
         last = None if to_end or wanted is None else max(wanted, default=-1)
-        position = -self._start
-        with self._capture() as capture:
-            while (last is None or position <= last) and self._start + position < self._stop() and capture.grab():
+        first = self._start if wanted is None else self._start + min(wanted, default=0)
+        with ExitStack() as opened:
+            capture, position, grabbed = self._from(first, opened)
+            while (last is None or position <= last) and self._start + position < self._stop():
+                if not (grabbed or capture.grab()):
+                    break
+                grabbed = False
                 if position >= 0 and (wanted is None or position in wanted):
                     ok, image = capture.retrieve()
                     if ok:
@@ -174,6 +179,21 @@ class VideoFile(FrameSource):
                 position += 1
         if last is None:
             self._settle(max(position, 0))
+
+    def _from(self, first: int, opened: ExitStack) -> tuple[Any, int, bool]:
+        """Open the file and go to frame `first` of it, or before.
+
+        Returns:
+            The capture, the position in the clip of the frame it stands at, and whether that one is grabbed already.
+        """
+        capture = opened.enter_context(self._capture())
+        index = read_index(self.path) if first > 0 else None
+        if index is None or not index.worth_seeking(first):
+            return capture, -self._start, False
+        number = seek(capture, index, first)
+        if number is None:
+            return opened.enter_context(self._capture()), -self._start, False
+        return capture, number - self._start, True
 
     def _stop(self, unlimited: int = MAX_FRAMES) -> int:
         return unlimited if self._end is None else self._end + 1
