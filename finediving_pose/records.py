@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,6 +191,24 @@ class Detector(Protocol):
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Return the people in each (H, W, 3) uint8 BGR image; the images may differ in size."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A detector whose work on one image, before the net's, can be done ahead in another thread."""
+
+    def prepare(self, image: NDArray[np.uint8]) -> Any:
+        """Make of an (H, W, 3) uint8 BGR image what the detector takes in its place; its `nbytes` say what it holds."""
+        ...
+
+
+@runtime_checkable
+class Launching(Protocol):
+    """A network that can begin a batch and be asked for the results later, while a device computes them."""
+
+    def launch(self, items: Sequence[Any]) -> Any:
+        """Begin a batch; return what calling the network gives, or a call that waits for that and returns it."""
         ...
 
 

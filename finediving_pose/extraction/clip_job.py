@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from finediving_pose.console import DataError
 from finediving_pose.extraction.loading import ClipEnd, LoadedFrame, Task
-from finediving_pose.extraction.sequences import assemble, take
+from finediving_pose.extraction.people import Followed, Poses, Sightings
 from finediving_pose.extraction.settings import ExtractionSettings
-from finediving_pose.extraction.tracking import fill_track, track, without
 from finediving_pose.media import Image, open_frames
 from finediving_pose.records import BoxTrack, Detections, FloatArray, SkeletonSequence
 from finediving_pose.skeleton import NUM_JOINTS
@@ -29,7 +28,7 @@ class Outcome:
         people: The athlete's skeletons, and the second diver's where asked for and found; empty if the clip failed.
         reason: Why it failed, else None.
         warnings: What the user should know about the result.
-        seconds: Time by stage: decode, detect, pose.
+        seconds: Time by stage, see :mod:`finediving_pose.extraction.profile`.
         facts: count of frames, size, fps: JSON types.
     """
 
@@ -46,20 +45,24 @@ class ClipJob:
 
     Attributes:
         waiting: Items of this clip that a network has not answered yet.
+        begun: Whether it is being tracked, or is already.
         error: Why the clip fails, else None; nothing more is computed for it then.
         seconds: Time spent by stage.
+        held_bytes: What the frames take that are held.
     """
 
     def __init__(self, task: Task, settings: ExtractionSettings, max_held_bytes: int) -> None:
         self.task = task
         self.waiting = 0
+        self.begun = False
         self.error: str | None = None
         self.seconds: dict[str, float] = defaultdict(float)
+        self.held_bytes = 0
         self._settings = settings
         self._budget = max_held_bytes
         self._frames: dict[int, Image] | None = {}
-        self._held_bytes = 0
         self._decoded: set[int] = set()
+        self._unseen: set[int] = set()
         self._detections: dict[int, Detections] = {}
         self._poses: dict[tuple[int, int], tuple[FloatArray, FloatArray]] = {}
         self._end: ClipEnd | None = None
@@ -69,11 +72,14 @@ class ClipJob:
     def hold(self, frame: LoadedFrame) -> None:
         """Keep a frame for the crops; once the clip exceeds its budget it keeps none and is decoded again."""
         self._decoded.add(frame.position)
-        self._held_bytes += frame.image.nbytes
-        if self._held_bytes > self._budget:
-            self._frames = None
-        if self._frames is not None:
-            self._frames[frame.position] = frame.image
+        if frame.prepared is None:
+            self._unseen.add(frame.position)
+        if self._frames is None:
+            return
+        self._frames[frame.position] = frame.image
+        self.held_bytes += frame.image.nbytes
+        if self.held_bytes > self._budget:
+            self._frames, self.held_bytes = None, 0
 
     def end(self, end: ClipEnd) -> None:
         """Note that all frames were given."""
@@ -87,11 +93,6 @@ class ClipJob:
         """Whether every frame was given and every item answered: time for the next stage."""
         return self._end is not None and self.waiting == 0
 
-    @property
-    def tracked(self) -> bool:
-        """Whether :meth:`follow` was called."""
-        return bool(self._tracks)
-
     def detected(self, position: int, found: Detections) -> None:
         """Note who was found in a frame."""
         self._detections[position] = found
@@ -100,26 +101,18 @@ class ClipJob:
         """Note the joints, (16, 2) px and (16,), of a person in a frame."""
         self._poses[person, position] = keypoints, scores
 
-    def follow(self) -> None:
-        """Track the athlete, and the second diver where asked for, through the detections."""
+    def sightings(self) -> Sightings:
+        """Return who was found in the frames that the detector saw; one that does not decode shows nobody."""
         nobody = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
-        left = [self._detections.get(position, nobody) for position in self._positions]
-        if not any(len(found.boxes) for found in left):
-            self._warnings.append("nobody was detected in any frame")
-        numbers = self._frame_index
-        if self.task.seed is not None and not numbers[0] <= self.task.seed.frame <= numbers[-1]:
-            self._warnings.append(
-                f"the seed box is of frame {self.task.seed.frame}, and the clip has {numbers[0]} to {numbers[-1]}"
-            )
-        for person in range(self._settings.persons):
-            seed = self.task.seed if person == 0 else None
-            path = track(left, self._frame_index, self._settings.tracking, seed)
-            if person and not np.isfinite(path.boxes).any():
-                self._warnings.append("no second person was found")
-                break
-            self._tracks.append(fill_track(path, self._frame_index, self._settings.max_gap))
-            left = without(left, path)
+        rows = [row for row, position in enumerate(self._positions) if position not in self._unseen]
+        found = [self._detections.get(self._positions[row], nobody) for row in rows]
         self._detections.clear()
+        return Sightings(found, np.array(rows, np.int64), self._frame_index, self._settings, self.task.seed)
+
+    def follow(self, followed: Followed) -> None:
+        """Note whom the clip is about."""
+        self._tracks = followed.tracks
+        self._warnings += followed.warnings
 
     def boxed_frames(self) -> Iterator[tuple[int, int, Image, FloatArray]]:
         """Give (person, position, image, (4,) box) for each box of each track; the frames are let go.
@@ -135,15 +128,26 @@ class ClipJob:
             for person, box in enumerate(boxes[:, rows[position]]):
                 if np.isfinite(box).all():
                     yield person, position, image, box
-        self._frames = {}
+        self._frames, self.held_bytes = {}, 0
 
-    def outcome(self) -> Outcome:
+    def poses(self) -> Poses:
+        """Return what the pose net saw."""
+        positions = self._positions
+        shape = (len(self._tracks), len(positions), NUM_JOINTS)
+        keypoints, scores = np.full((*shape, 2), np.nan, np.float32), np.full(shape, np.nan, np.float32)
+        rows = {position: row for row, position in enumerate(positions)}
+        for (person, position), (points, confidence) in self._poses.items():
+            keypoints[person, rows[position]], scores[person, rows[position]] = points, confidence
+        samples = [rows[position] for position in self._end.positions] if self._end else []
+        meta = {**self._facts, "warnings": list(self._warnings)}
+        return Poses(self._tracks, keypoints, scores, self._frame_index, samples, self._settings, meta)
+
+    def outcome(self, people: list[SkeletonSequence]) -> Outcome:
         """Return what became of the clip."""
+        seconds = dict(self.seconds)
         if self.error is not None or self._end is None:
-            return Outcome(self.task, reason=self.error, warnings=self._warnings, seconds=dict(self.seconds))
-        facts = {"frames_in_clip": self._end.count, "size": list(self._end.size), "fps": self._end.fps}
-        people = [self._sequence(person, facts) for person in range(len(self._tracks))]
-        return Outcome(self.task, people, None, self._warnings, dict(self.seconds), facts)
+            return Outcome(self.task, reason=self.error, warnings=self._warnings, seconds=seconds)
+        return Outcome(self.task, people, None, self._warnings, seconds, self._facts)
 
     def _images(self, wanted: set[int]) -> Iterator[tuple[int, Image]]:
         if self._frames is not None:
@@ -160,17 +164,11 @@ class ClipJob:
         if count < len(wanted):
             raise DataError(f"{self.task.clip.source}: {len(wanted) - count} frames are gone that were there before")
 
-    def _sequence(self, person: int, facts: dict[str, Any]) -> SkeletonSequence:
-        positions = self._positions
-        keypoints = np.full((len(positions), NUM_JOINTS, 2), np.nan, np.float32)
-        scores = np.full((len(positions), NUM_JOINTS), np.nan, np.float32)
-        for row, position in enumerate(positions):
-            if (person, position) in self._poses:
-                keypoints[row], scores[row] = self._poses[person, position]
-        sequence = assemble(self._tracks[person], keypoints, scores, self._frame_index, self._settings)
-        rows = {position: row for row, position in enumerate(positions)}
-        samples = [rows[position] for position in self._end.positions] if self._end else []
-        return take(sequence, samples, {**facts, "person": person + 1, "warnings": list(self._warnings)})
+    @property
+    def _facts(self) -> dict[str, Any]:
+        if self._end is None:
+            return {}
+        return {"frames_in_clip": self._end.count, "size": list(self._end.size), "fps": self._end.fps}
 
     @property
     def _positions(self) -> list[int]:

@@ -1,15 +1,15 @@
-"""From clips to a stream of decoded frames, which runs ahead of the networks in a thread of its own."""
+"""From clips to streams of decoded frames, one a clip, which run ahead of the networks in threads of their own."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from finediving_pose.console import DataError
 from finediving_pose.extraction.tracking import Seed
-from finediving_pose.media import FrameSource, Image, open_frames, sample_indices
+from finediving_pose.media import Frame, FrameSource, Image, open_frames, sample_indices
 from finediving_pose.records import Clip
 
 
@@ -32,12 +32,13 @@ class Task:
 
 @dataclass(frozen=True)
 class LoadedFrame:
-    """One picture of clip number `serial` of this run."""
+    """One picture of clip number `serial` of this run, and what the detector takes of it; None where it sees it not."""
 
     serial: int
     task: Task
     position: int
     image: Image
+    prepared: Any
 
 
 @dataclass(frozen=True)
@@ -70,40 +71,74 @@ class ClipEnd:
 
 T = TypeVar("T")
 Event = LoadedFrame | ClipEnd
+Prepare = Callable[[Image], Any]
 
 
 def event_bytes(event: Event) -> int:
     """Return what an event holds in memory, near enough."""
-    return event.image.nbytes if isinstance(event, LoadedFrame) else 1000
+    if not isinstance(event, LoadedFrame):
+        return 1000
+    return event.image.nbytes + (0 if event.prepared is event.image else getattr(event.prepared, "nbytes", 0))
 
 
-def load(tasks: Iterable[Task], samples: int | None) -> Iterator[Event]:
-    """Decode clip after clip: the frames that the samples need, each once, then a :class:`ClipEnd`.
+def load(
+    tasks: Iterable[Task], samples: int | None, detect_every: int = 1, prepare: Prepare | None = None
+) -> Iterator[Iterator[Event]]:
+    """Give for each clip the frames that its samples need, each decoded once, then a :class:`ClipEnd`.
 
     A clip is decoded once, by the number of frames its container declares. Where another number decodes, the
     samples move, and a second pass brings those that the first left out.
+
+    Args:
+        tasks: The clips.
+        samples: How many frames of each; None = all.
+        detect_every: The detector sees every so many of them, and the last one.
+        prepare: Makes of a picture what the detector takes; None = the picture itself.
     """
     for serial, task in enumerate(tasks):
-        start = time.perf_counter()
-        try:
-            yield from _load_clip(serial, task, samples)
-        except (DataError, OSError, MemoryError) as error:
-            yield ClipEnd(serial, task, seconds=time.perf_counter() - start, error=str(error))
+        yield _events(serial, task, _Sampling(samples, detect_every), prepare or _as_it_is)
 
 
-def _load_clip(serial: int, task: Task, samples: int | None) -> Iterator[Event]:
+@dataclass(frozen=True)
+class _Sampling:
+    """Which frames are needed, and which of them the detector sees."""
+
+    samples: int | None
+    detect_every: int
+
+    def wanted(self, count: int | None) -> set[int] | None:
+        return None if self.samples is None else set(sample_indices(count or 0, self.samples))
+
+    def detected(self, count: int | None) -> set[int] | None:
+        """Positions that the detector sees; None = all."""
+        if self.detect_every == 1 or not count:
+            return None
+        positions = sorted(set(sample_indices(count, self.samples)))
+        return {*positions[:: self.detect_every], positions[-1]}
+
+
+def _events(serial: int, task: Task, sampling: _Sampling, prepare: Prepare) -> Iterator[Event]:
+    start = time.perf_counter()
+    try:
+        yield from _load_clip(serial, task, sampling, prepare)
+    except (DataError, OSError, MemoryError) as error:
+        yield ClipEnd(serial, task, seconds=time.perf_counter() - start, error=str(error) or type(error).__name__)
+
+
+def _load_clip(serial: int, task: Task, sampling: _Sampling, prepare: Prepare) -> Iterator[Event]:
     clock = _Clock()
     source = open_frames(task.clip)
     size = (0, 0)
     given: set[int] = set()
-    for wanted in _passes(source, samples, given):
-        for frame in clock.around(source.read(wanted)):
+    for wanted in _passes(source, sampling, given):
+        detected = None if given else sampling.detected(source.count)
+        for frame, prepared in clock.around(_prepared(source.read(wanted), detected, prepare)):
             size = size if given else (frame.image.shape[1], frame.image.shape[0])
             given.add(frame.position)
-            yield LoadedFrame(serial, task, frame.position, frame.image)
+            yield LoadedFrame(serial, task, frame.position, frame.image, prepared)
     if not given:
         raise DataError(f"{task.clip.source}: no frame can be decoded; " + ("; ".join(source.faults) or "it is empty"))
-    positions = sample_indices(source.count or 0, samples)
+    positions = sample_indices(source.count or 0, sampling.samples)
     warnings = list(source.faults)
     if len(set(positions)) == 1 < len(positions):
         warnings.append(f"the clip has one frame: all {len(positions)} samples show it")
@@ -120,14 +155,34 @@ def _load_clip(serial: int, task: Task, samples: int | None) -> Iterator[Event]:
     )
 
 
-def _passes(source: FrameSource, samples: int | None, given: set[int]) -> Iterator[set[int] | None]:
+def _passes(source: FrameSource, sampling: _Sampling, given: set[int]) -> Iterator[set[int] | None]:
     """Give what each pass over the source shall read; between passes the caller fills `given`."""
     declared = source.count
-    yield None if samples is None else set(sample_indices(declared or 0, samples))
-    if source.count != declared and samples is not None:
-        missing = set(sample_indices(source.count or 0, samples)) - given
+    yield sampling.wanted(declared)
+    if source.count != declared and sampling.samples is not None:
+        missing = (sampling.wanted(source.count) or set()) - given
         if missing:
             yield missing
+
+
+def _prepared(frames: Iterator[Frame], detected: set[int] | None, prepare: Prepare) -> Iterator[tuple[Frame, Any]]:
+    """Give each frame with what the detector takes of it, None where it does not see it.
+
+    Raises:
+        DataError: If a picture cannot be prepared.
+    """
+    for frame in frames:
+        if detected is not None and frame.position not in detected:
+            yield frame, None
+            continue
+        try:
+            yield frame, prepare(frame.image)
+        except Exception as error:
+            raise DataError(f"frame {frame.number} cannot be prepared: {type(error).__name__}: {error}") from error
+
+
+def _as_it_is(image: Image) -> Image:
+    return image
 
 
 class _Clock:

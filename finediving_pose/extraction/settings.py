@@ -98,6 +98,7 @@ class ExtractionSettings(Settings):
 
     Attributes:
         frames: How many frames to sample as FineDiving does; None = all of them.
+        detect_every: The detector sees every so many of these, and the last; in between boxes are filled in.
         persons: How many divers to follow, the second on what the first leaves.
         min_score: Joints below this confidence are missing.
         max_gap: Longest run of source frames without a box or joint that is filled between two known ones.
@@ -107,6 +108,7 @@ class ExtractionSettings(Settings):
     """
 
     frames: int | None = Field(default=SAMPLES, ge=1)
+    detect_every: int = Field(default=1, ge=1)
     persons: int = Field(default=1, ge=1, le=2)
     min_score: float = Field(default=0.0, ge=0, le=1)
     max_gap: int = Field(default=10, ge=0)

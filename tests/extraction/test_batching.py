@@ -102,3 +102,62 @@ def test_another_error_leaves_the_size_as_it_is():
     for key in range(8):
         batcher.add(key, key)
     assert run.sizes.count(4) == 2
+
+
+class Device:
+    """Doubles numbers, later: notes when batches are begun and when they are asked for."""
+
+    def __init__(self, error=None):
+        self.error, self.log = error, []
+
+    def __call__(self, items):
+        self.log.append(("begun", list(items)))
+
+        def result():
+            self.log.append(("asked", list(items)))
+            if self.error and len(items) > 1 and 5 in items:
+                raise self.error
+            return [2 * item for item in items]
+
+        return result
+
+
+def test_the_next_batch_is_begun_before_the_results_of_the_one_before_are_asked_for():
+    device = Device()
+    batcher = Batcher(device, 2)
+    answers = [batcher.add(key, key) for key in range(5)]
+    assert [[answer.key for answer in each] for each in answers] == [[], [], [], [0, 1], []]
+    assert [(answer.key, answer.value) for answer in batcher.flush()] == [(2, 4), (3, 6), (4, 8)]
+    assert [what for what, _ in device.log] == ["begun", "begun", "asked", "begun", "asked", "asked"]
+    assert batcher.flush() == []
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), RuntimeError("CUDA out of memory")])
+def test_a_batch_that_fails_on_the_device_is_halved_too(error, caplog, monkeypatch):
+    monkeypatch.setattr(console.log, "propagate", True)
+    batcher = Batcher(Device(error), 4)
+    answers = [answer for key in range(12) for answer in batcher.add(key, key)] + batcher.flush()
+    assert [(answer.key, answer.value) for answer in answers] == [(key, 2 * key) for key in range(12)]
+    assert all(answer.error is None for answer in answers)
+    assert ("going on with batches of" in caplog.text) == isinstance(error, RuntimeError)
+
+
+def test_a_failed_batch_lets_its_memory_go_before_its_halves_are_run():
+    class Tensor:
+        alive = 0
+
+        def __init__(self):
+            Tensor.alive += 1
+
+        def __del__(self):
+            Tensor.alive -= 1
+
+    def run(items):
+        assert Tensor.alive == 0
+        activations = Tensor()
+        if len(items) > 1:
+            raise MemoryError
+        return items if activations else []
+
+    batcher = Batcher(run, 4)
+    assert [answer.value for key in range(4) for answer in batcher.add(key, key)] == [0, 1, 2, 3]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 from moving_blobs import write_clip
 
@@ -11,7 +13,7 @@ from finediving_pose.records import Clip
 
 
 def events(task, samples):
-    found = list(load([task], samples))
+    found = list(chain.from_iterable(load([task], samples)))
     (end,) = (event for event in found if isinstance(event, ClipEnd))
     assert found[-1] is end
     return [event.position for event in found if isinstance(event, LoadedFrame)], end
@@ -70,7 +72,7 @@ def test_an_image_that_cannot_be_read_leaves_its_place_empty(tmp_path):
 def test_clips_follow_one_another_and_a_bad_one_is_only_itself(tmp_path):
     good = Clip("m", "d", write_clip(tmp_path / "d", 2))
     gone = Clip("m", "gone", tmp_path / "gone.avi")
-    found = list(load([Task(gone, "gone"), Task(good, "d")], None))
+    found = list(chain.from_iterable(load([Task(gone, "gone"), Task(good, "d")], None)))
     assert [event.serial for event in found] == [0, 1, 1, 1]
     assert isinstance(found[0], ClipEnd)
     assert "no such file" in (found[0].error or "")
@@ -85,7 +87,35 @@ def test_clips_are_opened_when_their_turn_comes(tmp_path):
             yield Task(Clip("m", name, write_clip(tmp_path / name, 2)), name)
 
     stream = load(tasks(), None)
-    first = next(stream)
+    first = next(next(stream))
     assert asked == ["a"]
     assert event_bytes(first) == 160 * 96 * 3
-    assert [event.serial for event in stream] == [0, 0, 1, 1, 1]
+    assert [event.serial for event in next(stream)] == [1, 1, 1]
+
+
+def detected(source, samples, every):
+    found = chain.from_iterable(load([Task(Clip("m", "d", source), "d")], samples, every, lambda image: "seen"))
+    return [event.position for event in found if isinstance(event, LoadedFrame) and event.prepared == "seen"]
+
+
+def test_the_detector_sees_every_nth_sample_and_the_last(tmp_path):
+    source = write_clip(tmp_path / "v.avi", 31)
+    assert detected(source, None, 1) == list(range(31))
+    assert detected(source, None, 4) == [0, 4, 8, 12, 16, 20, 24, 28, 30]
+    assert detected(source, 11, 4) == [0, 12, 24, 30]
+    assert detected(source, 11, 99) == [0, 30]
+
+
+def test_what_the_detector_takes_is_made_ahead_and_counts_as_memory(tmp_path):
+    task = Task(Clip("m", "d", write_clip(tmp_path / "d", 2)), "d")
+    (first, *_) = next(load([task], None, prepare=lambda image: image[::2, ::2].copy()))
+    assert first.prepared.shape == (48, 80, 3)
+    assert event_bytes(first) == 160 * 96 * 3 + 80 * 48 * 3
+
+
+def test_a_picture_that_cannot_be_prepared_fails_its_clip(tmp_path):
+    def prepare(image):
+        raise ValueError("too small")
+
+    (end,) = next(load([Task(Clip("m", "d", write_clip(tmp_path / "d", 2)), "d")], None, prepare=prepare))
+    assert end.error == "frame 0 cannot be prepared: ValueError: too small"
