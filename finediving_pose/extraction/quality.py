@@ -31,26 +31,35 @@ class Figure:
         reason: What is said of a clip where it is large; ``{}`` takes the value.
         half: The value that counts half.
         weight: The most it can count, 0 to 1.
+        of_one: The value is what is short of 1, and the reason takes what there is instead.
     """
 
     reason: str
     half: float
     weight: float = 0.9
+    of_one: bool = False
+
+    def said(self, value: float) -> str:
+        """Return the reason with a clip's value in it."""
+        return self.reason.format(1.0 - value if self.of_one else value)
 
 
 FIGURES: dict[str, Figure] = {
     "absent": Figure("no diver in {:.0%} of the frames", 0.8, 0.5),
-    "gaps": Figure("the detector misses the diver in {:.0%} of the frames from the first to the last with one", 0.3),
+    "gaps": Figure("the detector misses the diver in {:.0%} of the frames from the first to the last with one", 0.4),
     "filled": Figure("{:.0%} of the joints interpolated", 0.4),
     "missing": Figure("{:.0%} of the joints missing where there is a diver", 0.3),
-    "unsure": Figure("the joints' mean score is {:.0%} below 1", 0.6, 0.98),
+    "unsure": Figure("the joints' mean score is {:.2f}", 0.6, 0.98, of_one=True),
+    "unsure_boxes": Figure("the mean confidence of the detector's boxes is {:.2f}", 0.6, 0.98, of_one=True),
     "box_jumps": Figure("the box jumps in {:.1%} of its steps", 0.05, 0.5),
     "joint_jumps": Figure("joints jump in {:.1%} of their steps", 0.25, 0.5),
-    "limb_spread": Figure("limb lengths vary by {:.0%} within the clip", 0.6, 0.5),
+    "limb_spread": Figure("limb lengths vary by {:.0%} within the clip", 1.0, 0.5),
     "swaps": Figure("{:.1%} of the joints had their sides exchanged", 0.1),
-    "outliers": Figure("{:.1%} of the joints were removed as outliers", 0.1),
+    "outliers": Figure("{:.1%} of the joints were removed as outliers", 0.3),
 }
-"""What is measured of a clip; halves and weights set with `tools/bench_qc.py` on two synthetic meets."""
+"""What is measured of a clip. Halves and weights were set with `tools/bench_qc.py` on synthetic meets: what the two
+nets think of themselves says most of how wrong a clip is, and so the others count for little where they are no larger
+than weak nets have them anyway."""
 
 
 def clip_figures(sequence: SkeletonSequence) -> dict[str, float]:
@@ -60,11 +69,11 @@ def clip_figures(sequence: SkeletonSequence) -> dict[str, float]:
         The figures of :data:`FIGURES`. ``absent``: share of frames without a box, which are many in a good clip that
         ends under water; ``gaps``: share of frames in which the detector did not find the diver, from the first to the
         last in which it did. ``filled``, ``swaps``, ``outliers``: share of joints in frames with a box whose state
-        says so; ``missing``: of these without coordinates. ``unsure``: 1 − mean score of observed joints, 1 where
-        there are none. ``box_jumps``: share of steps between boxes that are far for a body in flight.
-        ``joint_jumps``: share of observed joints that lie more than :data:`JUMP` diagonals from the line between the
-        frames before and after. ``limb_spread``: median over limbs of the spread (1.48 median absolute deviations) of
-        their log length. A figure that needs more frames than there are is 0.
+        says so; ``missing``: of these without coordinates. ``unsure``: 1 − mean score of observed joints, and
+        ``unsure_boxes``: of detected boxes, 1 where there are none. ``box_jumps``: share of steps between boxes that
+        are far for a body in flight. ``joint_jumps``: share of observed joints that lie more than :data:`JUMP`
+        diagonals from the line between the frames before and after. ``limb_spread``: median over limbs of the spread
+        (1.48 median absolute deviations) of their log length. A figure that needs more frames than there are is 0.
     """
     _, rows = np.unique(sequence.frame_index, return_index=True)
     numbers = sequence.frame_index[rows]
@@ -72,7 +81,6 @@ def clip_figures(sequence: SkeletonSequence) -> dict[str, float]:
     track = BoxTrack(boxes, sequence.track.scores[rows], sequence.track.state[rows])
     present = track.state != BoxState.MISSING
     observed = (state & JointState.OBSERVED) > 0
-    scores = sequence.scores[rows][observed]
     steps = int(present.sum()) - 1
     diagonal = np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=1).astype(np.float64)
     return {
@@ -80,7 +88,8 @@ def clip_figures(sequence: SkeletonSequence) -> dict[str, float]:
         "gaps": _gaps(track.state == BoxState.DETECTED),
         "filled": _mean((state[present] & JointState.INTERPOLATED) > 0),
         "missing": _mean(~np.isfinite(points[present]).all(axis=-1)),
-        "unsure": 1.0 - min(float(scores[np.isfinite(scores)].mean()), 1.0) if np.isfinite(scores).any() else 1.0,
+        "unsure": _short_of_one(sequence.scores[rows][observed]),
+        "unsure_boxes": _short_of_one(track.scores[track.state == BoxState.DETECTED]),
         "box_jumps": count_jumps(track, numbers) / steps if steps > 0 else 0.0,
         "joint_jumps": _joint_jumps(np.where(observed[..., None], points, np.nan), numbers, diagonal),
         "limb_spread": _limb_spread(points),
@@ -106,11 +115,16 @@ def doubt(figures: Mapping[str, float]) -> float:
 def reasons(figures: Mapping[str, float], least: float = 0.2) -> list[str]:
     """Return in words what adds at least `least` to a clip's doubt, the largest first."""
     parts = contributions(figures)
-    return [FIGURES[name].reason.format(figures[name]) for name, part in parts.items() if part >= least]
+    return [FIGURES[name].said(figures[name]) for name, part in parts.items() if part >= least]
 
 
 def _mean(mask: NDArray[np.bool_]) -> float:
     return float(mask.mean()) if mask.size else 0.0
+
+
+def _short_of_one(scores: FloatArray) -> float:
+    known = scores[np.isfinite(scores)]
+    return 1.0 - min(float(known.mean()), 1.0) if known.size else 1.0
 
 
 def _gaps(detected: NDArray[np.bool_]) -> float:

@@ -147,7 +147,7 @@ def _shown(report: ClipReport, videos: Path | None, notes: list[str]) -> ShownCl
     assert report.path is not None
     sequence = read_pose(report.path)
     parts = contributions(report.figures)
-    figures = [(FIGURES[name].reason.format(report.figures[name]), part) for name, part in parts.items()]
+    figures = [(FIGURES[name].said(report.figures[name]), part) for name, part in parts.items()]
     return ShownClip(report.name, report.doubt, figures, sequence, _strip(report, sequence, videos, notes))
 
 

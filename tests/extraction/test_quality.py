@@ -48,7 +48,7 @@ def jump(sequence: SkeletonSequence) -> None:
 def stretch(sequence: SkeletonSequence) -> None:
     rng = np.random.default_rng(0)
     middle = sequence.keypoints.mean(axis=1, keepdims=True)
-    sequence.keypoints[:] = middle + (sequence.keypoints - middle) * np.exp(rng.normal(0, 0.5, (FRAMES, 16, 1)))
+    sequence.keypoints[:] = middle + (sequence.keypoints - middle) * np.exp(rng.normal(0, 0.8, (FRAMES, 16, 1)))
 
 
 def teleport(sequence: SkeletonSequence) -> None:
@@ -72,6 +72,7 @@ FAULTS = {
     "outliers": marked(JointState.OUTLIER_REMOVED),
     "missing": lambda s: s.keypoints.__setitem__((slice(0, 30), slice(0, 8)), np.nan),
     "unsure": lambda s: s.scores.__setitem__(slice(None), 0.3),
+    "unsure_boxes": lambda s: s.track.scores.__setitem__(slice(None), 0.3),
     "box_jumps": teleport,
     "joint_jumps": jump,
     "limb_spread": stretch,
@@ -115,6 +116,17 @@ def test_known_shares():
     assert figures["gaps"] == 0
     assert figures["filled"] == pytest.approx(9 / (45 * 16))
     assert figures["unsure"] == pytest.approx(0.05, abs=1e-6)
+    assert figures["unsure_boxes"] == 0
+
+
+def test_what_the_nets_think_of_themselves_is_said_as_they_say_it():
+    sequence = turning()
+    sequence.scores[:] = 0.25
+    sequence.track.scores[:] = 0.33
+    assert set(reasons(clip_figures(sequence))) == {
+        "the joints' mean score is 0.25",
+        "the mean confidence of the detector's boxes is 0.33",
+    }
 
 
 def test_frames_that_stand_there_twice_count_once():
@@ -136,7 +148,7 @@ def test_a_clip_without_anybody_is_as_doubtful_as_clips_get():
     sequence = turning()
     lose(sequence, slice(None))
     figures = clip_figures(sequence)
-    assert figures["absent"] == figures["unsure"] == 1
+    assert figures["absent"] == figures["unsure"] == figures["unsure_boxes"] == 1
     assert "no diver in 100% of the frames" in reasons(figures)
     one = turning(1)
     assert np.isfinite(list(clip_figures(one).values())).all()
