@@ -71,6 +71,7 @@ def histogram(values: Sequence[float], x_label: str, y_label: str) -> bytes:
     axes.hist(values, bins=np.linspace(0, 1, 21).tolist())
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     return _png(figure)
 
@@ -106,15 +107,16 @@ def joint_tracks(
         numbers: (T,) frame numbers.
         points: (T, 16, 2) px, NaN = missing: the line is broken there.
         boxes: (T, 4) px, drawn as a grey band.
-        joints: Joint id to its name and colour.
+        joints: Joint id to its name and colour; those whose name begins with ``left`` are dashed, so that they hide
+            none of the right side where a net does not tell the sides apart.
         marks: Name to (T,) True where frames get a tick of that name below, such as ``side exchanged``.
     """
     figure, (across, down) = _figure(8.4, 4.6, rows=2)
     for axis, axes in enumerate((across, down)):
         axes.fill_between(numbers, boxes[:, axis], boxes[:, axis + 2], color="0.88", linewidth=0, label="box")
         for joint, (name, colour) in joints.items():
-            line = points[:, joint, axis]
-            axes.plot(numbers, line, color=colour, linewidth=1, marker=".", markersize=2.5, label=name)
+            line, dash = points[:, joint, axis], "--" if name.startswith("left") else "-"
+            axes.plot(numbers, line, dash, color=colour, linewidth=1.2, marker=".", markersize=2.5, label=name)
         axes.set_ylabel(("x, px", "y, px")[axis])
         axes.grid(alpha=0.3)
     down.invert_yaxis()  # as in the picture
