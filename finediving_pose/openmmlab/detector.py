@@ -26,8 +26,9 @@ from mmengine.dataset import Compose, pseudo_collate  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 
 from finediving_pose.openmmlab import detector_parts  # noqa: E402, F401 - registers our parts
-from finediving_pose.openmmlab.detector_config import detector_model, inference_pipeline  # noqa: E402
-from finediving_pose.openmmlab.pose_estimator import DTYPES  # noqa: E402
+from finediving_pose.openmmlab.athlete_detector import AthleteDetector  # noqa: E402
+from finediving_pose.openmmlab.detector_config import detector_model  # noqa: E402
+from finediving_pose.openmmlab.devices import DTYPES  # noqa: E402
 
 PEOPLE = {"athlete", "person", "diver"}
 """Class names that count as people in a foreign detector."""
@@ -37,7 +38,7 @@ FOREIGN_THRESHOLD = 0.05
 
 
 class MMDetector:
-    """Any MMDetection model as a finder of people; fulfils :class:`finediving_pose.records.Detector`.
+    """Any MMDetection model, one of others, as a finder of people; fulfils :class:`finediving_pose.records.Detector`.
 
     Args:
         net: The model, its weights loaded.
@@ -100,7 +101,8 @@ def load_detector(
     score_threshold: float | None = None,
     precision: str = "fp32",
     trust: bool = False,
-) -> MMDetector:
+    compile: bool = False,
+) -> AthleteDetector | MMDetector:
     """Load a detector.
 
     Args:
@@ -111,6 +113,7 @@ def load_detector(
             `FOREIGN_THRESHOLD`.
         precision: ``fp32``, ``fp16`` or ``bf16``.
         trust: Whether a foreign checkpoint may hold more than weights.
+        compile: Whether ``torch.compile`` makes the net faster, after minutes; for model directories.
 
     Raises:
         UsageError, DataError: If there is no such detector, or its files do not fit.
@@ -118,7 +121,7 @@ def load_detector(
     """
     path = Path(spec)
     if is_model_directory(path):
-        return _own(path, device, score_threshold, precision)
+        return _own(path, device, score_threshold, precision, compile)
     config_name, comma, checkpoint = spec.partition(",")
     if comma:
         config_path = Path(config_name)
@@ -133,7 +136,7 @@ def load_detector(
     return _foreign(config_path, located, device, score_threshold, precision, trust)
 
 
-def _own(path: Path, device: str, score_threshold: float | None, precision: str) -> MMDetector:
+def _own(path: Path, device: str, score_threshold: float | None, precision: str, compile: bool) -> AthleteDetector:
     directory = read_model_directory(path, "detector")
     settings = validate_settings(DetectorSettings, directory.settings, f"{path}/model.json")
     with _scope():
@@ -142,8 +145,7 @@ def _own(path: Path, device: str, score_threshold: float | None, precision: str)
     if report.missing or report.mismatched:
         raise UsageError("the weights do not fill the net: " + "\n".join(report.lines()))
     identity = {"kind": "detector", "weights_sha256": directory.weights_sha256, "settings": settings.model_dump()}
-    threshold = settings.score_threshold if score_threshold is None else score_threshold
-    return MMDetector(net, inference_pipeline(settings), identity, None, threshold, device, precision)
+    return AthleteDetector(net, settings, identity, score_threshold, device, precision, compile)
 
 
 def _foreign(

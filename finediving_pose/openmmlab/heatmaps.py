@@ -6,10 +6,9 @@ arithmetic here is the same and a test holds it to MMPose's codecs.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,10 +19,8 @@ LONGEST_STEP = 2.0
 """How far in heatmap px a refined point may lie from the heatmap's maximum."""
 
 
-def decode(
-    heatmaps: Tensor, method: Literal["msra", "dark", "udp"], input_size: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return points (N, 16, 2) float64 in px of the crop, and the heatmaps' maxima (N, 16) float64.
+def decode(heatmaps: Tensor, method: Literal["msra", "dark", "udp"], input_size: int) -> tuple[Tensor, Tensor]:
+    """Return points (N, 16, 2) float64 in px of the crop, and the heatmaps' maxima (N, 16) float64, on their device.
 
     Args:
         heatmaps: (N, 16, h, w) float.
@@ -39,7 +36,7 @@ def decode(
     points = coarse.double() + offset.double()
     last = 1 if method == "udp" else 0
     grid = points.new_tensor([width - last, height - last])
-    return (points / grid * input_size).cpu().numpy(), maxima.double().cpu().numpy()
+    return points / grid * input_size, maxima.double()
 
 
 def _msra_offset(heatmaps: Tensor, coarse: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,13 @@ import pytest
 import torch
 
 from finediving_pose import console
+from finediving_pose.config import validate_settings
 from finediving_pose.openmmlab import bridge
-from finediving_pose.openmmlab.detector import load_detector
+from finediving_pose.openmmlab.athlete_detector import AthleteDetector
+from finediving_pose.openmmlab.detector import MMDetector, load_detector
+from finediving_pose.openmmlab.detector_config import detector_model, inference_pipeline
+from finediving_pose.openmmlab.settings import DetectorSettings
+from finediving_pose.records import Launching, Preparing
 from finediving_pose.synthesis.sample import draw_dive
 
 ZOO_NAME = "rtmdet_tiny_8xb32-300e_coco"
@@ -47,6 +53,52 @@ def test_an_images_boxes_do_not_depend_on_the_others(detector, images):
         (alone,) = detector([image])
         np.testing.assert_allclose(alone.boxes[:5], people.boxes[:5], atol=0.05)
         np.testing.assert_allclose(alone.scores[:5], people.scores[:5], atol=1e-4)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3])
+def test_it_equals_mmdetections_inference(images, threshold):
+    settings, net = decided_net(threshold)
+    theirs = MMDetector(copy.deepcopy(net), inference_pipeline(settings), {}, None, threshold)(images)
+    ours = AthleteDetector(net, settings, {}, threshold)(images)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a.scores, b.scores, atol=1e-4)
+        np.testing.assert_allclose(a.boxes, b.boxes, atol=0.02)
+        assert 0.2 < a.scores.max() < 1
+        assert a.scores.min() > threshold
+    assert min(len(found.scores) for found in ours) > 1
+
+
+def decided_net(threshold):
+    """The model as MMDetection builds it, nothing fused, its head such that scores differ widely."""
+    from mmdet.registry import MODELS
+    from mmengine.config import ConfigDict
+    from mmengine.registry import DefaultScope
+
+    settings = validate_settings(DetectorSettings, {"image_size": 96, "variant": "nano"}, "test")
+    config = ConfigDict(detector_model(settings))
+    config.test_cfg.score_thr = threshold
+    torch.manual_seed(1)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        net = MODELS.build(config).eval()
+    with torch.no_grad():
+        for layer in net.bbox_head.rtm_cls:
+            layer.weight.mul_(400)
+            layer.bias.zero_()
+        for layer in net.bbox_head.rtm_reg:
+            layer.weight.mul_(100)
+            layer.bias.fill_(2)
+    return settings, net
+
+
+def test_prepared_ahead_and_asked_later_it_finds_the_same(detector, images):
+    ask = detector.launch([detector.prepare(image) for image in images])
+    detector.launch([detector.prepare(images[2])])()
+    for a, b in zip(ask(), detector(images), strict=True):
+        assert np.array_equal(a.boxes, b.boxes)
+        assert np.array_equal(a.scores, b.scores)
+    assert detector.prepare(images[0]).nbytes == 96 * 96 * 3
+    assert isinstance(detector, Preparing)
+    assert isinstance(detector, Launching)
 
 
 def test_nothing_found_is_an_empty_answer_of_the_right_shape(tiny_detector_model, images):

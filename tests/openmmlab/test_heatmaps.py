@@ -34,7 +34,7 @@ def noisy_heatmaps(method: str, noise: float, low: float = 2) -> tuple[np.ndarra
 @pytest.mark.parametrize(("noise", "low"), [(0.003, 2), (0.0, 0), (0.02, 12)])
 def test_decoding_equals_mmposes(method, noise, low):
     points, heatmaps = noisy_heatmaps(method, noise, low)
-    found, scores = decode(torch.from_numpy(heatmaps), method, SIDE)
+    found, scores = (tensor.numpy() for tensor in decode(torch.from_numpy(heatmaps), method, SIDE))
     theirs = [mmpose_codec(method).decode(person.copy()) for person in heatmaps]
     np.testing.assert_allclose(found, np.concatenate([keypoints for keypoints, _ in theirs]), rtol=0, atol=1e-4)
     np.testing.assert_allclose(scores, np.concatenate([score for _, score in theirs]), rtol=1e-6)
@@ -45,7 +45,7 @@ def test_refined_decoding_is_more_exact_than_a_quarter_pixel():
     errors = {}
     for method in ("msra", "dark", "udp"):
         points, heatmaps = noisy_heatmaps(method, 0.0, low=24)
-        found, _ = decode(torch.from_numpy(heatmaps), method, SIDE)
+        found = decode(torch.from_numpy(heatmaps), method, SIDE)[0].numpy()
         # UDP's crop has its last pixel at the box's edge, and its decoder stretches the answer to the full side.
         stretch = SIDE / (SIDE - 1) if method == "udp" else 1.0
         errors[method] = np.linalg.norm(found / stretch - points, axis=-1).max()

@@ -87,7 +87,7 @@ def pair(heatmap: str, loss: str, flip_test: bool):
 
 def within_the_longest_step(estimator, crops, expected: np.ndarray) -> np.ndarray:
     """(N, 16) where MMPose's refined point lies so near to the maximum that ours is not held back."""
-    heatmaps = estimator.heatmaps(torch.from_numpy(np.stack([crop.pixels for crop in crops])))
+    heatmaps = estimator.heatmaps([crop.pixels for crop in crops])
     last = 1 if estimator.settings.heatmap == "udp" else 0
     index = heatmaps.flatten(2).argmax(-1).numpy()
     cell = SIDE / (SIDE // 4 - last)

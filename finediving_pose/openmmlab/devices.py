@@ -1,0 +1,50 @@
+"""Batches to a device and results back, so that neither waits for the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def stacked(pictures: Sequence[NDArray[np.uint8]], device: torch.device, count: int | None = None) -> Tensor:
+    """Return (N, 3, H, W) float32 BGR of N pictures (H, W, 3) uint8, on the device.
+
+    Args:
+        pictures: All of one size.
+        device: A GPU gets them from pinned memory, while the processor goes on.
+        count: Black pictures are added up to this number: a compiled net is compiled for one size of batch.
+    """
+    size = max(count or 0, len(pictures))
+    on_host = torch.empty((size, *pictures[0].shape), dtype=torch.uint8, pin_memory=device.type == "cuda")
+    np.stack(pictures, out=on_host.numpy()[: len(pictures)])
+    on_host[len(pictures) :] = 0
+    return on_host.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
+
+
+def fetched(*tensors: Tensor) -> Callable[[], list[NDArray[Any]]]:
+    """Begin to copy tensors to the host; return a call that waits for them."""
+    if tensors[0].device.type != "cuda":
+        return lambda: [tensor.cpu().numpy() for tensor in tensors]
+    copies = [torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True) for tensor in tensors]
+    for copy, tensor in zip(copies, tensors, strict=True):
+        copy.copy_(tensor, non_blocking=True)
+    done = torch.cuda.Event()
+    done.record()
+
+    def wait() -> list[NDArray[Any]]:
+        done.synchronize()
+        return [copy.numpy() for copy in copies]
+
+    return wait
+
+
+def compiled(forward: Callable[[Tensor], Any], wanted: bool) -> Callable[[Tensor], Any]:
+    """Return a net's forward pass, through ``torch.compile`` if wanted: for batches of one size."""
+    return torch.compile(forward, dynamic=False) if wanted else forward
