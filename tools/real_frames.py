@@ -4,8 +4,9 @@
 
 DIR holds the published FineDiving-Pose example: ``annotations.json`` and ``images/``, 69 frames of two dives whose
 boundary is frame 34. Nothing is chosen on the tested dive: there is no validation part, and the last epoch is kept.
-Beside the end-to-end figures stands a mean-pose predictor, the mean layout of the training dive's joints in their
-boxes, laid into the tested frames' true boxes and into the boxes the track found.
+A second run into the same folder takes the models of the first, whatever it is told about training. The end-to-end
+figures stand there for each tracker, and beside them those of a mean-pose predictor, the mean layout of the training
+dive's joints in their boxes, laid into the tested frames' true boxes and into the boxes the default tracker found.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from finediving_pose import console
 from finediving_pose.datasets import coco
 from finediving_pose.datasets.labels import LabelSet, read_labels
 from finediving_pose.datasets.pose_files import pose_path, read_pose
+from finediving_pose.extraction.settings import ExtractionSettings, TrackingSettings
+from finediving_pose.extraction.tracking import TRACKERS
 from finediving_pose.manifest import package_versions, write_json
 from finediving_pose.media import read_image
 from finediving_pose.openmmlab.pose_evaluation import evaluate_keypoints
@@ -36,6 +39,7 @@ from finediving_pose.workflows.models import load_detector, load_estimator
 
 MATCH = "sample"
 DIVES = ("first", "second")
+OTHER_TRACKERS = {name: f"end_to_end_{name}" for name in TRACKERS if name != TrackingSettings().tracker}
 COLUMNS = {
     "PCK": "PCK@0.2",
     "PCK_limbs": "PCK@0.2 limbs",
@@ -50,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sample", type=Path, required=True, help="folder with annotations.json and images/")
     parser.add_argument("--boundary", type=int, default=34, help="first frame of the second dive")
-    parser.add_argument("--out", type=Path, default=Path("runs/real_frames"), help="a new folder")
+    parser.add_argument("--out", type=Path, default=Path("runs/real_frames"), help="a new folder, or an earlier run's")
     parser.add_argument("--pose-preset", default="tiny")
     parser.add_argument("--detector-preset", default="tiny")
     parser.add_argument("--pose-epochs", type=int)
@@ -98,13 +102,19 @@ def one_way(
         settings = finetuning.preset_settings(kind, preset, overrides, epochs=epochs, seed=options.seed)
         labels = options.out / "labels" / f"{train}.json"
         data = finetuning.training_data(labels, kind, options.out / "frames", None, 0.0, options.seed)
-        trained[kind] = finetuning.finetune(kind, out / kind, data, settings, options.device).model
+        done = (out / kind / "model.json").is_file()
+        trained[kind] = (
+            out / kind if done else finetuning.finetune(kind, out / kind, data, settings, options.device).model
+        )
         seconds[kind] = round(time.monotonic() - start, 1)
     start = time.monotonic()
     detector = load_detector(trained["detector"], options.device)
     estimator = load_estimator(trained["hrnet"], options.device)
     extract(options.out / "frames" / MATCH, out / "skeletons", detector, estimator, overlay=True)
     seconds["extract"] = round(time.monotonic() - start, 1)
+    for name in OTHER_TRACKERS:
+        followed = ExtractionSettings(tracking=TrackingSettings(tracker=name))
+        extract(options.out / "frames" / MATCH, out / f"skeletons_{name}", detector, estimator, followed)
     frames = dives[test]
     pictures = [read_image(options.out / "frames" / frame.image) for frame in frames]
     return {
@@ -112,6 +122,7 @@ def one_way(
         "test": test,
         "seconds": seconds,
         "end_to_end": check_extraction(out / "skeletons", frames).flat(),
+        **{key: check_extraction(out / f"skeletons_{name}", frames).flat() for name, key in OTHER_TRACKERS.items()},
         "true_box": finetuning.evaluate(estimator, frames, options.out / "frames").flat(),
         "detector": dict(check_detector(detector, pictures, frames)),
         "mean_pose_true_box": mean_pose(dives[train], frames, [frame.box for frame in frames]),
@@ -139,15 +150,17 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     lines = ["| train → test | what | " + " | ".join(COLUMNS.values()) + " |", "|---|---|" + "---|" * len(COLUMNS)]
     for result in results:
         way = f"{result['train']} → {result['test']}"
-        for key in ("end_to_end", "true_box", "mean_pose_true_box", "mean_pose_tracked_box"):
+        for key in ("end_to_end", *OTHER_TRACKERS.values(), "true_box", "mean_pose_true_box", "mean_pose_tracked_box"):
             cells = " | ".join(f"{result[key].get(name, float('nan')):.3f}" for name in COLUMNS)
             lines.append(f"| {way} | {key.replace('_', ' ')} | {cells} |")
-    lines += ["", "| train → test | any box IoU ≥ 0.5 | best box | tracked box | tracked centre inside | seconds |"]
-    lines.append("|---|---|---|---|---|---|")
+    followed = [tracked for name in ("", *OTHER_TRACKERS) for tracked in (f"{name} tracked box", "its centre inside")]
+    heads = ["train → test", "any box IoU ≥ 0.5", "best box", *(head.strip() for head in followed), "seconds"]
+    lines += ["", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for result in results:
-        found, track = result["detector"], result["end_to_end"]
-        cells = [found["recall"], found["best_recall"], track["box_recall@0.5"], track["centre_inside"]]
-        figures = " | ".join(f"{value:.3f}" for value in cells)
+        shares = [result["detector"]["recall"], result["detector"]["best_recall"]]
+        for key in ("end_to_end", *OTHER_TRACKERS.values()):
+            shares += [result[key]["box_recall@0.5"], result[key]["centre_inside"]]
+        figures = " | ".join(f"{value:.3f}" for value in shares)
         lines.append(f"| {result['train']} → {result['test']} | {figures} | {json.dumps(result['seconds'])} |")
     return "\n".join(lines)
 

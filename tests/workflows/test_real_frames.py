@@ -26,6 +26,7 @@ def test_labels_in_skeleton_files_out_both_ways_round(shared_data: Path, tmp_pat
     for result in figures:
         assert 0.02 < result["mean_pose_true_box"]["PCK"] < 0.2  # no training in it: the same on every machine
         assert 0 <= result["end_to_end"]["PCK"] <= 1
+        assert result["end_to_end_path"]["frames"] == result["end_to_end"]["frames"]
         assert 0 <= result["detector"]["recall"] <= 1
     with np.load(tmp_path / "out/first_to_second/skeletons/Pose/sample/pred_comp_second.npz") as skeletons:
         assert skeletons["pred"].shape == (96, 16, 2)
