@@ -5,11 +5,11 @@ from __future__ import annotations
 import json as json_module
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,7 +19,7 @@ from finediving_pose.console import UsageError
 if TYPE_CHECKING:
     from finediving_pose.extraction.ray_engine import Equipment
     from finediving_pose.extraction.tracking import Seed
-    from finediving_pose.workflows.extraction import Engine, Summary
+    from finediving_pose.workflows.extraction import Summary
 
 
 def command(
@@ -69,8 +69,33 @@ def command(
     min_score: Annotated[float, typer.Option("--min-score", min=0, max=1, help="Joints below count as missing.")] = 0.0,
     channels: Annotated[int, typer.Option("--channels", min=2, max=3, help="3 = x, y, score in pred.")] = 2,
     flip_test: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = True,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Crops of a pose batch.")] = 32,
+    detect_every: Annotated[
+        int, typer.Option("--detect-every", min=1, help="Detect in every n-th sampled frame, fill boxes in between.")
+    ] = 1,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Crops of a pose batch.", show_default="32, on a GPU 64")
+    ] = None,
+    detector_batch: Annotated[
+        int | None,
+        typer.Option("--detector-batch", min=1, help="Frames of a detector batch.", show_default="8, on a GPU 32"),
+    ] = None,
+    decoders: Annotated[
+        int | None,
+        typer.Option("--decoders", min=1, help="Threads that decode clips.", show_default="by the cores"),
+    ] = None,
+    helpers: Annotated[
+        int | None,
+        typer.Option(
+            "--helpers", min=0, help="Processes that track and repair.", show_default="by the cores, on a GPU"
+        ),
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[
+        Literal["fp32", "bf16", "fp16"], typer.Option("--precision", help="Of the networks; bf16 is faster on GPUs.")
+    ] = "fp32",
+    compile: Annotated[
+        bool, typer.Option("--compile", help="torch.compile the networks: minutes at the start, faster from then on.")
+    ] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Write overlays/<match>/<dive>.mp4.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo what is done.")] = False,
     engine: Annotated[
@@ -95,13 +120,13 @@ def command(
     Example: fdpose extract --videos videos --model runs/hrnet/mine --detector runs/detector/mine --out skeletons/mine
     """
     from finediving_pose.config import validate_settings
-    from finediving_pose.extraction.local_engine import Limits
     from finediving_pose.extraction.settings import ExtractionSettings
-    from finediving_pose.workflows.extraction import check_request, equip, extract_with
+    from finediving_pose.workflows.extraction import Networks, check_request, equip, extract_with
     from finediving_pose.workflows.models import newest_model
 
     values = {
         "frames": _frames(frames),
+        "detect_every": detect_every,
         "persons": persons,
         "min_score": min_score,
         "max_gap": max_gap,
@@ -118,14 +143,15 @@ def command(
     check_request(videos, out, settings)
     if engine == "local" and (address or workers):
         raise UsageError("--address and --workers are of a Ray cluster; add --engine ray")
-    if engine == "ray":  # workers have another current folder
+    wished = {"pose_batch": batch_size, "detector_batch": detector_batch, "decoders": decoders, "helpers": helpers}
+    if engine == "ray":  # workers have another current folder, and share the cores
         detector, model = _absolute(detector), model.resolve()
-    make = partial(equip, detector, model, device, flip_test, settings, Limits(pose_batch=batch_size))
+        wished |= {"decoders": decoders or 1, "helpers": helpers or 0}
+    networks = Networks(detector, model, device, flip_test, precision, compile)
+    make = partial(equip, networks, settings, wished)
     with _sigterm_interrupts():
-        run, identity = _engine(engine, make, address, workers, device)
         summary = extract_with(
-            run,
-            identity,
+            make if engine == "local" else partial(_cluster, make, address, workers, device),
             videos,
             out,
             settings,
@@ -140,17 +166,12 @@ def command(
     raise typer.Exit(summary.exit_code)
 
 
-def _engine(
-    kind: str, make: Callable[[], Equipment], address: str | None, workers: int, device: str
-) -> tuple[Engine, Mapping[str, Any]]:
-    """Return an engine and what identifies its networks."""
-    if kind == "local":
-        made = make()
-        return made.engine.run, made.identity
-    from finediving_pose.extraction.ray_engine import Need, RayEngine
+def _cluster(make: Callable[[], Equipment], address: str | None, workers: int, device: str) -> Equipment:
+    """Return the workers of a Ray cluster as one engine."""
+    from finediving_pose.extraction.ray_engine import Equipment, Need, RayEngine
 
-    cluster = RayEngine(make, address, workers, Need() if device == "cpu" else None)
-    return cluster.run, cluster.identity
+    engine = RayEngine(make, address, workers, Need() if device == "cpu" else None)
+    return Equipment(engine, engine.identity)
 
 
 def _absolute(detector: str) -> str:
@@ -206,7 +227,11 @@ def _default_dives(videos: Path) -> Path | None:
 
 
 def _as_text(summary: Summary) -> str:
+    from finediving_pose.extraction.profile import describe
+
     lines = [f"{len(summary.done)} clips extracted, {len(summary.skipped)} already done, {len(summary.failed)} failed"]
+    if summary.done:
+        lines.append(describe(summary.seconds, summary.wall, summary.frames))
     if summary.empty:
         lines.append(f"nobody was found in {len(summary.empty)} of them (NaN throughout): {_some(summary.empty)}")
     if summary.failed:
@@ -226,7 +251,7 @@ def _as_json(summary: Summary) -> str:
             "skipped": summary.skipped,
             "failed": [{"clip": clip, "reason": reason} for clip, reason in summary.failed],
             "empty": summary.empty,
-            "seconds": {stage: round(spent, 3) for stage, spent in summary.seconds.items()},
+            "profile": summary.profile(),
         },
         ensure_ascii=False,
     )

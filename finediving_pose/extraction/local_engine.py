@@ -65,6 +65,18 @@ class Limits:
     prefetch_bytes: int = 256 << 20
     clip_bytes: int = 384 << 20
 
+    @classmethod
+    def suited(cls, on_gpu: bool, cores: int, **wished: int | None) -> Limits:
+        """Return what suits a machine with so many processor cores, but for what is wished (None = no wish).
+
+        A GPU is fast enough for its main thread to have nothing else to do; on a processor the networks take the
+        cores, and tracking and repair are little beside them.
+        """
+        suited = {"decoders": min(8, max(1, cores // 2))}
+        if on_gpu:
+            suited |= {"detector_batch": 32, "pose_batch": 64, "helpers": min(8, cores // 3)}
+        return cls(**suited | {name: value for name, value in wished.items() if value is not None})
+
 
 @dataclass(frozen=True)
 class _Cut:

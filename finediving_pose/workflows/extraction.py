@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,7 +22,7 @@ from finediving_pose.extraction.clips import Found, find_clips
 from finediving_pose.extraction.ledger import Ledger
 from finediving_pose.extraction.loading import Task
 from finediving_pose.extraction.local_engine import Limits, LocalEngine
-from finediving_pose.extraction.ray_engine import Equipment
+from finediving_pose.extraction.ray_engine import Equipment, Local
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.tracking import TRACKERS, Seed
 from finediving_pose.manifest import Manifest, recording, sha256_file, sha256_files, sha256_json
@@ -30,10 +31,24 @@ from finediving_pose.records import Clip, Detector, Dive, PoseEstimator, Skeleto
 from finediving_pose.workflows import models
 from finediving_pose.workflows.rendering import write_overlay
 
-PIPELINE_VERSION = 1
+PIPELINE_VERSION = 2
 """Raised when the same settings come to give other results, so that reruns redo what an older version made."""
 
-Engine = Callable[[Iterable[Task]], Generator[Outcome, None, None]]
+
+@dataclass(frozen=True)
+class Networks:
+    """Which networks to load, and how.
+
+    Attributes:
+        detector, model: See :func:`models.load_detector` and :func:`models.load_estimator`, as is the rest.
+    """
+
+    detector: str
+    model: Path
+    device: str = "auto"
+    flip_test: bool = True
+    precision: str = "fp32"
+    compile: bool = False
 
 
 @dataclass
@@ -45,7 +60,9 @@ class Summary:
         done, skipped: Keys of the clips extracted now, and of those that were done before.
         failed: (clip or source, reason).
         empty: Keys of clips extracted now in which nobody was found: their skeletons are NaN throughout.
-        seconds: Time by stage, over all clips extracted now.
+        frames: How many samples these have.
+        seconds: Time by stage, over all clips extracted now; see :mod:`finediving_pose.extraction.profile`.
+        wall: Seconds from the first clip to the last.
     """
 
     out: Path
@@ -53,7 +70,14 @@ class Summary:
     skipped: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
+    frames: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    wall: float = 0.0
+
+    def profile(self) -> dict[str, float]:
+        """Return the seconds of each stage and from begin to end, and the frames in them: JSON types."""
+        stages = {stage: round(spent, 3) for stage, spent in self.seconds.items()}
+        return {**stages, "wall": round(self.wall, 3), "frames": self.frames}
 
     @property
     def exit_code(self) -> int:
@@ -102,10 +126,8 @@ def extract(
         DataError: If there is no clip, or an annotation file is not readable.
         EnvironmentUnfit: If `out` cannot be written.
     """
-    local = _equipment(detector, estimator, settings, limits)
     return extract_with(
-        local.engine.run,
-        local.identity,
+        lambda: _equipment(detector, estimator, settings, limits),
         videos,
         out,
         settings,
@@ -119,8 +141,7 @@ def extract(
 
 
 def extract_with(
-    engine: Engine,
-    identity: Mapping[str, Any],
+    equip: Callable[[], Equipment],
     videos: Path,
     out: Path,
     settings: ExtractionSettings = ExtractionSettings(),
@@ -135,31 +156,38 @@ def extract_with(
     """Do what :func:`extract` does with any engine; only this process writes. Arguments and errors as there.
 
     Args:
-        engine: Gives the outcome of each task, with `settings`.
-        identity: What identifies its networks, under ``detector`` and ``pose``.
+        equip: Makes an engine, with `settings`, and what identifies its networks under ``detector`` and ``pose``;
+            called when clips are found.
     """
     check_request(videos, out, settings)
     found = _find(videos, dives, annotations, settings.persons)
     given = _seeds(found.clips, seeds, seed_box)
-    run = _Run(videos, out, identity, settings, given, overwrite, overlay)
+    equipment = equip()
+    run = _Run(videos, out, equipment.identity, settings, given, overwrite, overlay)
     try:
         with recording(out, **run.facts()) as manifest:
             manifest.warnings += found.notes
-            return run.go(found, engine, manifest)
+            return run.go(found, equipment.engine, manifest)
     except OSError as error:
         raise EnvironmentUnfit(f"{out}: cannot be written: {error}; the clips finished so far are kept") from error
 
 
-def equip(
-    detector: str, model: Path, device: str, flip_test: bool, settings: ExtractionSettings, limits: Limits
-) -> Equipment:
+def equip(networks: Networks, settings: ExtractionSettings, wished: Mapping[str, int | None]) -> Equipment:
     """Load the networks and make a local engine of them: what a worker of a cluster does when it starts.
+
+    Args:
+        networks: Which.
+        settings: What decides the result.
+        wished: Limits by name; None, or a name that is left out, is what suits this machine.
 
     Raises:
         EnvironmentUnfit, UsageError, DataError: If device, packages, weights or the models cannot be had there.
     """
-    networks = models.load_detector(detector, device), models.load_estimator(model, device, flip_test)
-    return _equipment(*networks, settings, limits)
+    device, precision, compile = networks.device, networks.precision, networks.compile
+    found = models.load_detector(networks.detector, device, precision=precision, compile=compile)
+    estimator = models.load_estimator(networks.model, device, networks.flip_test, precision, compile)
+    limits = Limits.suited(models.on_gpu(device), os.cpu_count() or 1, **wished)
+    return _equipment(found, estimator, settings, limits)
 
 
 def _equipment(detector: Detector, estimator: PoseEstimator, settings: ExtractionSettings, limits: Limits) -> Equipment:
@@ -212,16 +240,17 @@ class _Run:
         """Return what the run's manifest says from the start."""
         return {"videos": self._videos, "models": self._identity, "settings": self._settings.model_dump(mode="json")}
 
-    def go(self, found: Found, engine: Engine, manifest: Manifest) -> Summary:
+    def go(self, found: Found, engine: Local, manifest: Manifest) -> Summary:
         """Extract what is not done; the tables are written however it ends."""
         for note in found.notes:
             console.log.warning("%s", note)
+        start = time.perf_counter()
         try:
             for refused in found.refused:
                 self._fail(refused.source, refused.source, refused.reason)
             with (
                 console.progress("extracting", len(found.clips)) as ticker,
-                closing(engine(self._tasks(found.clips, ticker))) as outcomes,
+                closing(engine.run(self._tasks(found.clips, ticker))) as outcomes,
             ):
                 for outcome in outcomes:
                     self._take(outcome)
@@ -230,10 +259,11 @@ class _Run:
                 self._draw_skipped(found.clips)
         finally:
             summary = self.summary
+            summary.wall = time.perf_counter() - start
             self._ledger.write_tables([clip.key for clip in found.clips] + [r.source for r in found.refused])
             manifest.add(
                 clips={"done": len(summary.done), "skipped": len(summary.skipped), "failed": len(summary.failed)},
-                stage_seconds={stage: round(spent, 3) for stage, spent in summary.seconds.items()},
+                profile=summary.profile(),
             )
         return self.summary
 
@@ -254,8 +284,11 @@ class _Run:
         if outcome.reason is not None:
             self._fail(task.clip.key, task.name, outcome.reason, self._fingerprint(task))
             return
+        start = time.perf_counter()
         self._ledger.write_result(outcome, self._fingerprint(task), self._meta(task), self._settings.channels)
+        self.summary.seconds["write"] = self.summary.seconds.get("write", 0.0) + time.perf_counter() - start
         self.summary.done.append(task.clip.key)
+        self.summary.frames += len(outcome.people[0])
         if not np.isfinite(outcome.people[0].keypoints).any():
             self.summary.empty.append(task.clip.key)
         for warning in outcome.warnings:

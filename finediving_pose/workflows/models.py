@@ -73,12 +73,16 @@ def load_detector(
     score_threshold: float | None = None,
     precision: str = "fp32",
     trust: bool = False,
+    compile: bool = False,
 ) -> Detector:
     """Load a detector from a model directory, ``CONFIG.py,CHECKPOINT`` or the name of a model-zoo config.
 
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; a GPU that is asked for must be there.
         score_threshold: Boxes below are dropped; None = the model's own.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        trust: Whether a foreign checkpoint may hold more than weights.
+        compile: Whether ``torch.compile`` makes the net faster, after minutes; last digits may differ.
 
     Raises:
         EnvironmentUnfit, UsageError, DataError: If device, packages, weights or the model cannot be had.
@@ -87,15 +91,23 @@ def load_detector(
     from finediving_pose.openmmlab.detector import load_detector as load
     from finediving_pose.openmmlab.training import choose_device
 
-    return load(spec, choose_device(device), score_threshold, precision, trust)
+    return load(spec, choose_device(device), score_threshold, precision, trust, compile)
 
 
 def load_estimator(
-    spec: str | Path, device: str = "auto", flip_test: bool = True, precision: str = "fp32"
+    spec: str | Path, device: str = "auto", flip_test: bool = True, precision: str = "fp32", compile: bool = False
 ) -> PoseEstimator:
     """Load a pose net from a model directory; errors as for :func:`load_detector`."""
     require_torch("pose estimation")
     from finediving_pose.openmmlab.pose_estimator import load_estimator as load
     from finediving_pose.openmmlab.training import choose_device
 
-    return load(Path(spec), choose_device(device), flip_test, precision)
+    return load(Path(spec), choose_device(device), flip_test, precision, compile)
+
+
+def on_gpu(device: str) -> bool:
+    """Whether the device of that name is a GPU; errors as for :func:`load_detector`."""
+    require_torch("a network")
+    from finediving_pose.openmmlab.training import choose_device
+
+    return choose_device(device).startswith("cuda")

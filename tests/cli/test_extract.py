@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,12 @@ class Loads:
         self.detector, self.estimator = BlobDetector(), BoxEstimator()
         self.asked: list[tuple[object, ...]] = []
 
-    def load_detector(self, *arguments: object) -> BlobDetector:
-        self.asked.append(("detector", *arguments))
+    def load_detector(self, spec: str, device: str, **how: object) -> BlobDetector:
+        self.asked.append(("detector", spec, device, how))
         return self.detector
 
-    def load_estimator(self, *arguments: object) -> BoxEstimator:
-        self.asked.append(("pose", *arguments))
+    def load_estimator(self, path: Path, device: str, *how: object) -> BoxEstimator:
+        self.asked.append(("pose", path, device, *how))
         return self.estimator
 
 
@@ -41,6 +42,8 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     loads = Loads()
     monkeypatch.setattr(models, "load_detector", loads.load_detector)
     monkeypatch.setattr(models, "load_estimator", loads.load_estimator)
+    monkeypatch.setattr(models, "on_gpu", lambda device: device.startswith("cuda"))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     return loads
 
 
@@ -77,11 +80,12 @@ def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) ->
 def test_from_videos_to_skeletons(project):
     answer = extract("--overlay", "--frames", "all", "--device", "cpu")
     assert answer.code == 0
-    assert answer.out.splitlines() == [
-        "2 clips extracted, 0 already done, 0 failed",
-        "skeletons: skeletons/net/Pose",
-        "quality: skeletons/net/quality.csv",
-    ]
+    first, profile, *paths = answer.out.splitlines()
+    assert first == "2 clips extracted, 0 already done, 0 failed"
+    assert paths == ["skeletons: skeletons/net/Pose", "quality: skeletons/net/quality.csv"]
+    stages = r"detect [\d.]+, pose [\d.]+, track [\d.]+, repair [\d.]+, write [\d.]+, idle [\d.]+"
+    expected = rf"profile: [\d.]+ s, [\d.]+ frames/s: {stages}; beside it decode [\d.]+, crop [\d.]+"
+    assert re.fullmatch(expected, profile)
     sequence = read_pose(project / "skeletons/net/Pose/01/pred_comp_3.npz")
     np.testing.assert_allclose(sequence.keypoints[5], joints_in(blob_box(5)), atol=1e-4)
     assert sequence.keypoints.shape == (12, 16, 2)
@@ -91,13 +95,41 @@ def test_from_videos_to_skeletons(project):
 
 def test_options_reach_the_nets_and_the_settings(project, loads):
     extract("--device", "cuda:1", "--no-flip-test", "--batch-size", 5, "--channels", 3, "--max-gap", 4, "--extend-ends")
-    assert loads.asked == [("detector", "d", "cuda:1"), ("pose", Path("m/net"), "cuda:1", False)]
+    assert loads.asked == [
+        ("detector", "d", "cuda:1", {"precision": "fp32", "compile": False}),
+        ("pose", Path("m/net"), "cuda:1", False, "fp32", False),
+    ]
     assert loads.estimator.batches == [5] * 4 + [4]
     with np.load(project / "skeletons/net/Pose/01/pred_comp_3.npz") as content:
         assert content["pred"].shape == (96, 16, 3)
         settings = json.loads(str(content["meta"]))["settings"]
     assert (settings["max_gap"], settings["extend_ends"], settings["channels"]) == (4, True, 3)
     assert (settings["repair"]["enabled"], settings["repair"]["smooth"]) == (True, 0)
+
+
+def test_options_of_speed_reach_the_nets_and_the_engine(project, loads):
+    more = ("--precision", "bf16", "--compile", "--detector-batch", 3, "--decoders", 2, "--helpers", 1)
+    assert extract("--device", "cpu", "--detect-every", 4, "--frames", "all", *more).code == 0
+    assert loads.asked == [
+        ("detector", "d", "cpu", {"precision": "bf16", "compile": True}),
+        ("pose", Path("m/net"), "cpu", True, "bf16", True),
+    ]
+    assert loads.detector.batches == [3, 3, 2]  # frames 0, 4, 8 and 11 of two clips
+    assert loads.estimator.batches == [24]
+
+
+def test_batches_suit_the_device(project, loads):
+    extract("--device", "cpu")
+    assert (max(loads.detector.batches), max(loads.estimator.batches)) == (8, 24)
+    loads.detector.batches.clear()
+    extract("--device", "cuda", "--overwrite", "--helpers", 0)
+    assert max(loads.detector.batches) == 24  # all there are
+
+
+def test_no_net_is_loaded_where_there_is_no_clip(project, loads):
+    (project / "empty").mkdir()
+    assert fdpose("extract", "--videos", "empty", "--model", "m", "--detector", "d").code == 3
+    assert loads.asked == []
 
 
 def test_the_repair_can_be_left_out_or_smooth(project):
@@ -125,6 +157,9 @@ def test_the_answer_as_json(project):
     assert summary["empty"] == ["pool/empty"]
     assert [failed["clip"] for failed in summary["failed"]] == ["pool/bad"]
     assert summary["out"] == "out"
+    assert summary["profile"]["frames"] == 96 * 3
+    assert 0 < summary["profile"]["detect"] < summary["profile"]["wall"]
+    assert json.loads((project / "out/manifest.json").read_text())["profile"] == summary["profile"]
     with (project / "out/failures.csv").open(newline="", encoding="utf-8") as file:
         assert [(row["clip"], row["source"]) for row in csv.DictReader(file)] == [("pool/bad", "pool/bad.mp4")]
 

@@ -126,14 +126,14 @@ def test_the_files_are_those_of_the_local_engine(cluster, tmp_path):
         write_clip(videos / "m" / name, 15)
     extract(videos, tmp_path / "local", BlobDetector(), BoxEstimator(), SETTINGS)
     engine = RayEngine(equip_blobs)
-    summary = extract_with(engine.run, engine.identity, videos, tmp_path / "ray", SETTINGS)
+    summary = extract_with(lambda: Equipment(engine, engine.identity), videos, tmp_path / "ray", SETTINGS)
     assert sorted(summary.done) == ["m/a", "m/b", "m/c"]
     for path in (tmp_path / "local" / "Pose").rglob("*.npz"):
         assert path.read_bytes() == (tmp_path / "ray" / path.relative_to(tmp_path / "local")).read_bytes()
     local, cluster_table = ((tmp_path / name / "quality.csv").read_text() for name in ("local", "ray"))
     assert local == cluster_table
     again = RayEngine(equip_blobs)
-    assert len(extract_with(again.run, again.identity, videos, tmp_path / "ray", SETTINGS).skipped) == 3
+    assert len(extract_with(lambda: Equipment(again, again.identity), videos, tmp_path / "ray", SETTINGS).skipped) == 3
 
 
 def test_a_clip_that_takes_its_worker_with_it_is_given_up_alone(cluster, tasks, tmp_path):
