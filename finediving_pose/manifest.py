@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,6 +38,9 @@ PACKAGES = (
     "ray",
 )
 MANIFEST_NAME = "manifest.json"
+ORPHANED_AFTER = 24 * 3600.0
+"""Seconds after which a temporary file of another machine, whose processes we cannot see, has surely no owner."""
+_TEMPORARY = re.compile(r"\..*-([0-9a-f]{8})-(\d+)-[a-z0-9_]{8}(\.[^.]*)?")
 
 log = logging.getLogger("fdpose")
 
@@ -48,7 +53,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     before the rename, so that a power cut leaves the old file or the new one.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=_temporary_prefix(target.stem), suffix=target.suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -59,6 +64,22 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep_temporaries(folder: Path) -> list[Path]:
+    """Remove, in `folder` and below, the temporary files of :func:`atomic_path` whose process was killed.
+
+    Those of a process that may still write stay: one that runs on this machine, or one of another machine (of another
+    container, or before this machine's last start) as long as the file is younger than :data:`ORPHANED_AFTER`.
+
+    Returns:
+        What was removed.
+    """
+    paths = [Path(place) / name for place, _, names in os.walk(folder) for name in names if _TEMPORARY.fullmatch(name)]
+    orphans = [path for path in paths if _is_orphan(path)]
+    for path in orphans:
+        path.unlink(missing_ok=True)  # a process beside this one may sweep too
+    return orphans
 
 
 @contextmanager
@@ -155,8 +176,8 @@ class Manifest:
     Use :func:`recording` around the work; it writes the manifest also when the work fails.
     """
 
-    def __init__(self, folder: Path, **facts: Any) -> None:
-        self.path = folder / MANIFEST_NAME
+    def __init__(self, path: Path, **facts: Any) -> None:
+        self.path = path
         self.warnings: list[str] = []
         self._facts = facts
         self._start = time.monotonic()
@@ -185,9 +206,9 @@ class Manifest:
 
 
 @contextmanager
-def recording(folder: Path, **facts: Any) -> Iterator[Manifest]:
-    """Write ``manifest.json`` into `folder` when the block ends, however it ends."""
-    manifest = Manifest(folder, **facts)
+def recording(folder: Path, file_name: str = MANIFEST_NAME, **facts: Any) -> Iterator[Manifest]:
+    """Write ``manifest.json``, or a file of another name, into `folder` when the block ends, however it ends."""
+    manifest = Manifest(folder / file_name, **facts)
     status = "interrupted"
     try:
         yield manifest
@@ -225,6 +246,45 @@ def git_commit() -> str | None:
 def _git(root: Path, *arguments: str) -> str:
     run = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10)
     return run.stdout.strip()
+
+
+def _temporary_prefix(stem: str) -> str:
+    """Return how a temporary file's name begins: hidden, whose it is, and short enough to get a suffix."""
+    return f".{stem[:50]}-{_machine()}-{os.getpid()}-"
+
+
+@cache
+def _machine() -> str:
+    """Return 8 hex digits that machines and containers share only if they see the same processes."""
+    try:
+        seen = [Path("/proc/sys/kernel/random/boot_id").read_text(), os.readlink("/proc/self/ns/pid")]
+    except OSError:  # not Linux: the name has to do
+        seen = []
+    return hashlib.sha256("\n".join([platform.node(), *seen]).encode()).hexdigest()[:8]
+
+
+def _is_orphan(path: Path) -> bool:
+    match = _TEMPORARY.fullmatch(path.name)
+    try:
+        return match is not None and (
+            time.time() - path.stat().st_mtime > ORPHANED_AFTER
+            or (match[1] == _machine() and not _may_run(int(match[2])))
+        )
+    except FileNotFoundError:  # renamed or swept meanwhile
+        return False
+
+
+def _may_run(process: int) -> bool:
+    """Whether a process of this machine may exist; True where the system cannot be asked without harm."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _ends_within_a_line(file: BinaryIO) -> bool:

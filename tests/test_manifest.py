@@ -58,6 +58,48 @@ def test_a_kill_between_writing_and_renaming_leaves_the_old_file(tmp_path):
     assert target.read_text() == "new"
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_temporaries_of_killed_processes_are_swept_and_no_others(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from finediving_pose.manifest import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])): print('begun', flush=True); time.sleep(60)"
+    )
+    target = tmp_path / "m" / "pred_comp_1.npz"
+    with subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (temporary,) = target.parent.iterdir()
+        assert manifest.sweep_temporaries(tmp_path) == []  # its process runs
+        process.kill()
+    (tmp_path / ".own-20240101.npz").touch()  # hidden, yet nothing of ours
+    with manifest.atomic_path(tmp_path / "mine.npz"):
+        assert manifest.sweep_temporaries(tmp_path) == [temporary]
+    assert names(target.parent) == set()
+    assert names(tmp_path) == {"m", "mine.npz", ".own-20240101.npz"}
+
+
+def test_a_temporary_of_another_machine_is_swept_after_a_day(tmp_path):
+    elsewhere = tmp_path / ".pred_comp_1-00000000-999999999-abcdefgh.npz"
+    elsewhere.touch()
+    assert manifest.sweep_temporaries(tmp_path) == []
+    long_ago = time.time() - manifest.ORPHANED_AFTER - 60
+    os.utime(elsewhere, (long_ago, long_ago))
+    assert manifest.sweep_temporaries(tmp_path) == [elsewhere]
+
+
+def test_a_temporary_of_this_machine_before_its_last_start_is_not_told_by_its_process(tmp_path, monkeypatch):
+    with manifest.atomic_path(tmp_path / "x.npz") as temporary:
+        monkeypatch.setattr(manifest, "_machine", lambda: "ffffffff")
+        monkeypatch.setattr(manifest, "_may_run", lambda process: False)
+        assert manifest.sweep_temporaries(tmp_path) == []
+        assert temporary.exists()
+
+
+def test_long_names_leave_room_for_the_temporarys(tmp_path):
+    manifest.write_text(tmp_path / ("x" * 240 + ".txt"), "")
+    assert names(tmp_path) == {"x" * 240 + ".txt"}
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664)])
 def test_files_get_the_permissions_that_the_umask_grants(tmp_path, mask, mode):
