@@ -206,7 +206,7 @@ class Manifest:
 
 
 @contextmanager
-def recording(folder: Path, file_name: str = MANIFEST_NAME, **facts: Any) -> Iterator[Manifest]:
+def recording(folder: Path, file_name: str = MANIFEST_NAME, /, **facts: Any) -> Iterator[Manifest]:
     """Write ``manifest.json``, or a file of another name, into `folder` when the block ends, however it ends."""
     manifest = Manifest(folder / file_name, **facts)
     status = "interrupted"

@@ -59,7 +59,7 @@ def command(
         Path | None, typer.Option("--seeds", help="Labels whose boxes say whom to follow in each clip.")
     ] = None,
     persons: Annotated[int, typer.Option("--persons", min=1, max=2, help="2 = a second diver as …_2.npz.")] = 1,
-    tracker: Annotated[str, typer.Option("--tracker", help="How the athlete is followed.")] = "nearest",
+    tracker: Annotated[str, typer.Option("--tracker", help="nearest box, or the cheapest path over the clip.")] = "nearest",
     max_gap: Annotated[int, typer.Option("--max-gap", min=0, help="Longest gap to fill, in source frames.")] = 10,
     extend_ends: Annotated[bool, typer.Option(help="Fill up to --max-gap beyond the first and last joint.")] = False,
     repair: Annotated[
@@ -108,6 +108,10 @@ def command(
     workers: Annotated[
         int, typer.Option("--workers", min=0, help="Of the Ray cluster; 0 = one for each GPU, else for each core.")
     ] = 0,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", help="I/N: only part I of N of the clips, for job arrays; all write to one --out."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Turn video into skeletons: detect, track, estimate joints, repair them; a file for each dive.
@@ -121,6 +125,7 @@ def command(
     """
     from finediving_pose.config import validate_settings
     from finediving_pose.extraction.settings import ExtractionSettings
+    from finediving_pose.extraction.shards import WHOLE, Shard
     from finediving_pose.workflows.extraction import Networks, check_request, equip, extract_with
     from finediving_pose.workflows.models import newest_model
 
@@ -136,6 +141,7 @@ def command(
         "repair": {"enabled": repair, "smooth": smooth},
     }
     seed = _seed(seed_box) if seed_box is not None else None
+    part = Shard.parse(shard) if shard is not None else WHOLE
     settings = validate_settings(ExtractionSettings, values, "extract")
     model = model or newest_model("pose")
     detector = detector or str(newest_model("detector"))
@@ -143,6 +149,8 @@ def command(
     check_request(videos, out, settings)
     if engine == "local" and (address or workers):
         raise UsageError("--address and --workers are of a Ray cluster; add --engine ray")
+    if engine == "ray" and shard is not None:
+        raise UsageError("--shard is for processes that know nothing of each other; Ray shares out the clips itself")
     wished = {"pose_batch": batch_size, "detector_batch": detector_batch, "decoders": decoders, "helpers": helpers}
     if engine == "ray":  # workers have another current folder, and share the cores
         detector, model = _absolute(detector), model.resolve()
@@ -161,6 +169,7 @@ def command(
             seed_box=seed,
             overlay=overlay,
             overwrite=overwrite,
+            shard=part,
         )
     print(_as_json(summary) if json else _as_text(summary))
     raise typer.Exit(summary.exit_code)

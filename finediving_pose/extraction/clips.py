@@ -10,6 +10,7 @@ from pathlib import Path
 
 from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.pose_files import pose_path
+from finediving_pose.extraction.shards import is_ledger
 from finediving_pose.media import is_image, is_video
 from finediving_pose.records import Clip, Dive
 
@@ -45,7 +46,7 @@ def find_clips(
     `root` and the sources are joined into the match (``01/a.mp4`` and ``02/x/a.mp4`` never collide, ``u/01/a.mp4``
     and ``v/01/a.mp4`` become ``u__01/a`` and ``v__01/a``; ``a.mp4`` beside ``a.avi`` becomes ``a.mp4`` and
     ``a.avi``), for all of them, so that a name does not depend on which was found first. What then still collides
-    is refused. Hidden folders and folders with results of an extraction (``manifest.jsonl``) are left out, and so
+    is refused. Hidden folders and folders with results of an extraction (``manifest*.jsonl``) are left out, and so
     are images beside video files.
 
     Args:
@@ -81,7 +82,7 @@ def _sources(root: Path, found: Found) -> Iterator[Path]:
     seen: set[str] = set()
     for name, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(name)
-        if real in seen or "manifest.jsonl" in files:
+        if real in seen or any(map(is_ledger, files)):
             folders.clear()
             continue
         seen.add(real)

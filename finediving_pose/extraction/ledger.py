@@ -1,10 +1,15 @@
-"""What an extraction has done so far: one line for each clip in ``manifest.jsonl``, and the tables made of them."""
+"""What an extraction has done so far: one line for each clip in ``manifest.jsonl``, and the tables made of them.
+
+Shards of one extraction append to a ledger each, ``manifest.<I>-of-<N>.jsonl``, so that no two machines write to one
+file; whoever asks what is done reads all of them.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +17,28 @@ from finediving_pose.console import DataError
 from finediving_pose.datasets.pose_files import pose_path, write_pose
 from finediving_pose.extraction.clip_job import Outcome
 from finediving_pose.extraction.sequences import QUALITY_COLUMNS, measure
+from finediving_pose.extraction.shards import WHOLE, Shard, ledger_paths
 from finediving_pose.manifest import append_json_line, read_json_lines, sha256_file, write_text
 
 FAILURE_COLUMNS = ("clip", "source", "reason")
 _REQUIRED = {"done": {"clip", "files", "quality", "warnings"}, "failed": set(FAILURE_COLUMNS)}
+
+
+_TRIES = 10
+"""How often tables are written anew because other shards went on meanwhile; what they do after it, they write."""
+
+
+def latest_lines(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the line that counts of each clip, from all ledgers of an output folder.
+
+    That is the latest by its time stamp; one without a stamp, as older versions wrote it, is older than any; of equal
+    ones, the last in the order of the files' names and of the lines.
+
+    Raises:
+        DataError: If a ledger is not one of ours.
+    """
+    lines = [line for path in ledger_paths(folder) for line in _read(path)]
+    return {line["clip"]: line for line in sorted(lines, key=_time)}
 
 
 class Ledger:
@@ -26,19 +49,16 @@ class Ledger:
 
     Args:
         folder: The output folder, ``skeletons/<run>``.
+        shard: Whose ledger to append to; all are read.
 
     Raises:
-        DataError: If ``manifest.jsonl`` is not one of ours.
+        DataError: If a ledger there is not one of ours.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shard: Shard = WHOLE) -> None:
         self.folder = folder
-        self._path = folder / "manifest.jsonl"
-        self._latest: dict[str, dict[str, Any]] = {}
-        for line in read_json_lines(self._path):
-            if not _is_ours(line):
-                raise DataError(f"{self._path}: not written by fdpose extract; give another --out, or move it away")
-            self._latest[line["clip"]] = line
+        self._path = folder / shard.ledger_name
+        self._latest = latest_lines(folder)
 
     def is_done(self, clip: str, fingerprint: Mapping[str, str]) -> bool:
         """Whether a clip was extracted from the same input by the same models and settings, and is still there."""
@@ -95,8 +115,19 @@ class Ledger:
         self._append(line | ({"files": files} if files else {}))
 
     def write_tables(self, clips: Collection[str]) -> None:
-        """Write ``quality.csv`` on all clips done in this folder, ``failures.csv`` on the given ones that failed."""
-        lines = [self._latest[clip] for clip in sorted(self._latest)]
+        """Write ``quality.csv`` on all clips done in this folder, ``failures.csv`` on the given ones that failed.
+
+        They are on all ledgers as they are by then. Whichever shard writes last, its tables are complete: should others
+        have gone on between reading and writing, they are read again.
+        """
+        for _ in range(_TRIES):
+            read = latest_lines(self.folder)
+            self._write_tables([read[clip] for clip in sorted(read)], clips)
+            if latest_lines(self.folder) == read:
+                break
+        self._latest = read
+
+    def _write_tables(self, lines: Collection[Mapping[str, Any]], clips: Collection[str]) -> None:
         done = [line for line in lines if line["status"] == "done"]
         rows = [
             (line["clip"], person, *(figures[column] for column in QUALITY_COLUMNS), "; ".join(line["warnings"]))
@@ -115,12 +146,33 @@ class Ledger:
                 (self.folder / name).unlink()
 
     def _append(self, line: dict[str, Any]) -> None:
+        line["time"] = _later_than(_time(self._latest.get(line["clip"], {})))
         append_json_line(self._path, line)
         self._latest[line["clip"]] = line
 
 
+def _read(path: Path) -> list[dict[str, Any]]:
+    lines = read_json_lines(path)
+    if not all(map(_is_ours, lines)):
+        raise DataError(f"{path}: not written by fdpose extract; give another --out, or move it away")
+    return lines
+
+
 def _is_ours(line: Any) -> bool:
     return isinstance(line, dict) and line.get("status") in _REQUIRED and _REQUIRED[line["status"]] <= line.keys()
+
+
+def _time(line: Mapping[str, Any]) -> str:
+    """Return a line's time stamp: ISO 8601 in UTC with microseconds, so that text sorts by time; empty where none."""
+    return str(line.get("time", ""))
+
+
+def _later_than(stamp: str) -> str:
+    """Return the time now, or just after `stamp` where the machine that wrote it has a clock ahead of ours."""
+    now = datetime.now(UTC)
+    if stamp:
+        now = max(now, datetime.fromisoformat(stamp) + timedelta(microseconds=1))
+    return now.isoformat(timespec="microseconds")
 
 
 def _has_content(path: Path, digest: str) -> bool:

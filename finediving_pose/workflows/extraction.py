@@ -24,8 +24,16 @@ from finediving_pose.extraction.loading import Task
 from finediving_pose.extraction.local_engine import Limits, LocalEngine
 from finediving_pose.extraction.ray_engine import Equipment, Local
 from finediving_pose.extraction.settings import ExtractionSettings
+from finediving_pose.extraction.shards import WHOLE, Shard
 from finediving_pose.extraction.tracking import TRACKERS, Seed
-from finediving_pose.manifest import Manifest, recording, sha256_file, sha256_files, sha256_json
+from finediving_pose.manifest import (
+    Manifest,
+    recording,
+    sha256_file,
+    sha256_files,
+    sha256_json,
+    sweep_temporaries,
+)
 from finediving_pose.media import numbered_images
 from finediving_pose.records import Clip, Detector, Dive, PoseEstimator, SkeletonSequence
 from finediving_pose.workflows import models
@@ -101,6 +109,7 @@ def extract(
     seed_box: Seed | None = None,
     overlay: bool = False,
     overwrite: bool = False,
+    shard: Shard = WHOLE,
 ) -> Summary:
     """Extract skeletons from every clip at or below `videos` into `out`.
 
@@ -120,6 +129,8 @@ def extract(
         seed_box: Whom to follow, where there is one clip.
         overlay: Whether to draw videos.
         overwrite: Whether to redo what is done.
+        shard: Which of the clips to extract. Shards may run at the same time, on any machines, into the same `out`;
+            each has a ledger and a manifest of its own, and the last to finish leaves complete tables.
 
     Raises:
         UsageError: If a path, a tracker or a seed is not usable.
@@ -137,6 +148,7 @@ def extract(
         seed_box=seed_box,
         overlay=overlay,
         overwrite=overwrite,
+        shard=shard,
     )
 
 
@@ -152,6 +164,7 @@ def extract_with(
     seed_box: Seed | None = None,
     overlay: bool = False,
     overwrite: bool = False,
+    shard: Shard = WHOLE,
 ) -> Summary:
     """Do what :func:`extract` does with any engine; only this process writes. Arguments and errors as there.
 
@@ -163,9 +176,11 @@ def extract_with(
     found = _find(videos, dives, annotations, settings.persons)
     given = _seeds(found.clips, seeds, seed_box)
     equipment = equip()
-    run = _Run(videos, out, equipment.identity, settings, given, overwrite, overlay)
+    run = _Run(videos, out, equipment.identity, settings, given, overwrite, overlay, shard)
     try:
-        with recording(out, **run.facts()) as manifest:
+        for orphan in sweep_temporaries(out):
+            console.log.info("%s: left behind by a run that was killed; removed", orphan)
+        with recording(out, shard.manifest_name, **run.facts()) as manifest:
             manifest.warnings += found.notes
             return run.go(found, equipment.engine, manifest)
     except OSError as error:
@@ -224,6 +239,7 @@ class _Run:
         seeds: Mapping[str, Seed],
         overwrite: bool,
         overlay: bool,
+        shard: Shard,
     ) -> None:
         self.summary = Summary(out)
         root = Path(os.path.abspath(videos))  # as the sources are named, without `..`
@@ -234,7 +250,8 @@ class _Run:
         self._seeds = seeds
         self._overwrite = overwrite
         self._overlay = overlay
-        self._ledger = Ledger(out)
+        self._shard = shard
+        self._ledger = Ledger(out, shard)
 
     def facts(self) -> dict[str, Any]:
         """Return what the run's manifest says from the start."""
@@ -245,18 +262,20 @@ class _Run:
         for note in found.notes:
             console.log.warning("%s", note)
         start = time.perf_counter()
+        clips = [clip for clip in found.clips if self._shard.holds(clip.key)]
         try:
-            for refused in found.refused:
-                self._fail(refused.source, refused.source, refused.reason)
+            if self._shard.index == 1:  # once is enough: each shard finds the same
+                for refused in found.refused:
+                    self._fail(refused.source, refused.source, refused.reason)
             with (
-                console.progress("extracting", len(found.clips)) as ticker,
-                closing(engine.run(self._tasks(found.clips, ticker))) as outcomes,
+                console.progress("extracting", len(clips)) as ticker,
+                closing(engine.run(self._tasks(clips, ticker))) as outcomes,
             ):
                 for outcome in outcomes:
                     self._take(outcome)
                     ticker.advance(note=outcome.task.clip.key)
             if self._overlay:
-                self._draw_skipped(found.clips)
+                self._draw_skipped(clips)
         finally:
             summary = self.summary
             summary.wall = time.perf_counter() - start

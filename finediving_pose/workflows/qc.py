@@ -12,8 +12,9 @@ from typing import Any
 from finediving_pose import console
 from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.pose_files import read_pose
+from finediving_pose.extraction.ledger import latest_lines
 from finediving_pose.extraction.quality import FIGURES, clip_figures, contributions, doubt, reasons
-from finediving_pose.manifest import read_json_lines, recording, write_text
+from finediving_pose.manifest import recording, write_text
 from finediving_pose.media import Image
 from finediving_pose.records import SkeletonSequence
 from finediving_pose.reporting.film_strip import film_strip, strip_rows
@@ -165,15 +166,11 @@ def _strip(report: ClipReport, sequence: SkeletonSequence, videos: Path | None, 
 
 
 def _failures(folder: Path) -> list[ClipReport]:
-    """Return a report on every clip whose latest line in ``manifest.jsonl`` says that it failed."""
-    latest: dict[str, Mapping[str, Any]] = {}
-    for line in read_json_lines(folder / "manifest.jsonl"):
-        if isinstance(line, dict) and "clip" in line:
-            latest[str(line["clip"])] = line
+    """Return a report on every clip whose latest line in the folder's ledgers says that it failed."""
     return [
-        ClipReport(clip, 1, None, 1.0, {}, (f"not extracted: {line.get('reason', 'no reason given')}",))
-        for clip, line in latest.items()
-        if line.get("status") == "failed"
+        ClipReport(clip, 1, None, 1.0, {}, (f"not extracted: {line['reason']}",))
+        for clip, line in latest_lines(folder).items()
+        if line["status"] == "failed"
     ]
 
 

@@ -10,6 +10,7 @@ from finediving_pose.config import nearest
 from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.checks import load_json
 from finediving_pose.datasets.pose_files import read_pose
+from finediving_pose.extraction.shards import manifest_paths
 from finediving_pose.media import Frame, Image, open_frames, write_jpeg, write_video
 from finediving_pose.records import Clip, SkeletonSequence
 from finediving_pose.reporting.film_strip import film_strip, strip_rows
@@ -106,10 +107,9 @@ def name_of_file(path: Path) -> tuple[str, int]:
 
 
 def recorded_videos(folder: Path) -> Path | None:
-    """Return the folder of the pictures that an extraction's manifest names, if it is there."""
-    path = folder / "manifest.json"
-    videos = load_json(path).get("videos") if path.is_file() else None
-    return Path(videos) if isinstance(videos, str) and Path(videos).exists() else None
+    """Return the folder of the pictures that a manifest of the extraction names, if it is there."""
+    named = (load_json(path).get("videos") for path in manifest_paths(folder))
+    return next((Path(videos) for videos in named if isinstance(videos, str) and Path(videos).exists()), None)
 
 
 def clip_of(sequence: SkeletonSequence, videos: Path) -> Clip:
