@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.extraction.box_geometry import diagonals, middles
+from finediving_pose.extraction.box_geometry import diagonals, eq25, middles
+from finediving_pose.keypoint_metrics import box_iou
 from finediving_pose.records import Detections, FloatArray
 
 _VOTERS = 8
@@ -27,6 +28,12 @@ _SLOWS = 0.9
 """How much of its pace a camera keeps in a frame that does not tell."""
 _REACH = 1.5
 """Longest shift in diagonals a frame that is proposed."""
+_ONE_PERSON = 0.3
+"""IoU from which on two boxes are one person's, who has one vote: weak detectors find a person many times over."""
+_ENOUGH = 3
+"""People at rest from whom on the camera's motion is certain."""
+_AROUND = 4
+"""Frames before and after over which that is averaged."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +43,12 @@ class CameraPath:
     Attributes:
         scale: (T,) px of this frame per px of the first.
         shift: (T, 2) px, so that a resting point p of the first frame is seen at ``scale·p + shift``.
+        told: (T,) how far people at rest bear that out around each frame: 0 where one at most does, 1 from three on.
     """
 
     scale: FloatArray
     shift: FloatArray
+    told: FloatArray
 
     def carried(self, boxes: FloatArray, row: int, to: int) -> FloatArray:
         """Return where boxes (N, 4) of frame `row` would be seen in frame `to` if they rested."""
@@ -54,15 +63,47 @@ def camera_path(detections: Sequence[Detections], frame_index: NDArray[np.int64]
     of people who agree with it, less 1.5 for each other person who would rise: with a judge and a diver alone the
     one who falls less is the background, also where the camera follows the diver and the judge seems to move.
     """
-    scale, shift = np.ones(len(detections)), np.zeros((len(detections), 2))
+    people = [_one_box_each(found) for found in detections]
+    scale, shift = np.ones(len(people)), np.zeros((len(people), 2))
+    resting = np.zeros(len(people))
     pace = np.zeros(2)
-    for row in range(1, len(detections)):
+    for row in range(1, len(people)):
         step = int(frame_index[row] - frame_index[row - 1])
-        ratio, moved = _between(detections[row - 1], detections[row], step, pace * step)
+        ratio, moved = _between(people[row - 1], people[row], step, pace * step)
         pace = moved / step
         scale[row] = ratio * scale[row - 1]
         shift[row] = ratio * shift[row - 1] + moved
-    return CameraPath(scale, shift)
+        resting[row] = _resting(people[row - 1], people[row], ratio, moved)
+    return CameraPath(scale, shift, _told(resting))
+
+
+def _one_box_each(found: Detections) -> Detections:
+    """Leave out boxes that overlap a surer one so much that they are the same person's."""
+    overlaps = box_iou(found.boxes, found.boxes) if len(found.boxes) else np.zeros((0, 0))
+    kept: list[int] = []
+    for n in np.argsort(-found.scores, kind="stable").tolist():
+        if not (overlaps[n, kept] > _ONE_PERSON).any():
+            kept.append(n)
+    return Detections(found.boxes[kept], found.scores[kept])
+
+
+def _resting(before: Detections, after: Detections, scale: float, shift: FloatArray) -> int:
+    """Count the people who are found again where the camera's motion alone would have them."""
+    if min(len(before.boxes), len(after.boxes)) < 2:
+        return 0
+    carried = scale * before.boxes.astype(np.float64) + np.tile(shift, 2)
+    distance = eq25(carried[:, None], after.boxes[None]).min(axis=1) / diagonals(before.boxes)
+    return int((distance < _AGREES[0]).sum())
+
+
+def _told(resting: FloatArray) -> FloatArray:
+    """Turn the (T,) people at rest since the frame before into how far they bear the camera's motion out."""
+    if len(resting) < 2:
+        return np.zeros(len(resting))
+    sure = np.clip((resting - 1) / (_ENOUGH - 1), 0, 1)
+    sure[0] = sure[1]
+    window = 2 * _AROUND + 1
+    return np.convolve(np.pad(sure, _AROUND, mode="edge"), np.full(window, 1 / window), "valid")
 
 
 def _between(before: Detections, after: Detections, step: int, expected: FloatArray) -> tuple[float, FloatArray]:

@@ -7,7 +7,8 @@ path is a chain of pieces in time, in two phases: the athlete stands, then flies
   sits in the stands stays, whoever dives does not;
 * in flight: ``m − still_weight·(1 − m)``, where m in [0, 1] says how surely the person moves against the camera's own
   motion (:func:`motion`), so that a path ends where the athlete has gone under water;
-* in both ``confidence_weight·(confidence − ½)``, and a share of m while standing: people swing their arms;
+* in both ``confidence_weight·(confidence − ½)``, the confidence in terms of what the clip's surest boxes have, and a
+  share of m while standing: people swing their arms;
 
 and it costs ``switch_cost + dis / diagonal·1.5 + size_weight·|ln(diagonal ratio)| + gap_cost·frames`` to go on with
 another short track, dis as in eq. 25 of the paper, the smaller one of that in the picture and that with the camera's
@@ -42,6 +43,8 @@ _LATER = 10  # frames after which a person who stays is looked for
 _STAYS = 0.35  # distance in diagonals within which they are found again
 _TOLD = 4  # frames in which their place must be in the picture to say anything; else:
 _UNTOLD = 0.25
+_UNTOLD_MOTION = 0.9  # m at least, where nobody at rest tells how the camera moves: it may follow the athlete
+_SUREST = 0.9  # quantile of the frames' best confidences that counts as a confidence of 1
 _SURE = 1e4  # what a box is worth that the path must go through
 
 
@@ -100,6 +103,7 @@ def cheapest_path(
         settings: The gains and costs.
         fixed: What the path must go through.
     """
+    detections = _in_terms_of_the_surest(detections)
     camera = camera_path(detections, frame_index)
     tracklets = link(detections, frame_index, camera)
     if fixed is not None and not any(fixed in zip(each.rows, each.picks, strict=True) for each in tracklets):
@@ -147,7 +151,7 @@ def motion(
     """Return how surely a person moves in the world in each box of a short track, 0..1.
 
     The speed of the box's middle against the camera, by a straight line through the frames around, in diagonals a
-    frame, by `moving_speed`, squared and at most 1.
+    frame, by `moving_speed`, squared and at most 1; as far as nobody tells how the camera moves, at least 0.9.
     """
     rows = np.array(tracklet.rows)
     boxes = np.array(tracklet.boxes)
@@ -161,7 +165,7 @@ def motion(
             offset = time[near] - time[near].mean()
             speed = np.linalg.norm((offset[:, None] * still[near]).sum(axis=0)) / (offset**2).sum()
             moving[place] = min(1.0, float(speed) / diagonal / settings.moving_speed) ** 2
-    return moving
+    return np.asarray(moving + (1 - camera.told[rows]) * np.maximum(_UNTOLD_MOTION - moving, 0.0))
 
 
 def cut(
@@ -251,6 +255,13 @@ def link_costs(
     cost = settings.switch_cost + _DISTANCE * distance + settings.size_weight * np.abs(np.log(size / sizes))
     cost = np.where(far, np.inf, cost + settings.gap_cost * apart)
     return np.where(pieces.tracklet[before] == pieces.tracklet[n], 0.0, cost)
+
+
+def _in_terms_of_the_surest(detections: Sequence[Detections]) -> list[Detections]:
+    """Divide confidences by what the clip's surest boxes have: a weak net is as good a guide within its own range."""
+    best = [float(found.scores.max()) for found in detections if len(found.scores)]
+    surest = max(float(np.quantile(best, _SUREST)), 1e-6) if best else 1.0
+    return [Detections(found.boxes, np.minimum(found.scores / surest, 1).astype(np.float32)) for found in detections]
 
 
 def _to_tracklets(live: Sequence[Tracklet], rested: FloatArray, apart: FloatArray, boxes: FloatArray) -> FloatArray:

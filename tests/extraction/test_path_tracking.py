@@ -72,7 +72,7 @@ def test_no_chain_gains_more(seed):
         flying=rng.normal(0.5, 1.0, 7),
     )
     settings = TrackingSettings(max_absence=6)
-    rest = np.arange(20), CameraPath(np.ones(20), np.zeros((20, 2))), settings
+    rest = np.arange(20), CameraPath(np.ones(20), np.zeros((20, 2)), np.ones(20)), settings
     every = [
         chain
         for length in range(1, 8)
@@ -191,3 +191,29 @@ def test_the_second_person_is_found_on_what_is_left():
     second = follow(without(detections, first))
     both = {tuple(first.boxes[30].tolist()), tuple(second.boxes[30].tolist())}
     assert both == {diver(30), *shifted([diver(30)], 60, 0)}
+
+
+def test_a_weak_detector_that_finds_the_diver_alone_and_many_times_over():
+    """The camera follows the diver, so that false alarms on the background are all that moves in the picture."""
+    rng = np.random.default_rng(0)
+    diver_at = np.array(box(200, 80, 60, 80))
+    detections = []
+    for t in range(50):
+        boxes = diver_at + rng.normal(0, [[2.0], [8.0], [12.0], [14.0]], (4, 4))
+        alarm = box(20 + 5 * (t % 25), 200, 40, 50)
+        scores = (0.32, 0.22, 0.2, 0.14) + ((0.2,) if t % 25 < 12 else ())
+        detections.append(found(*boxes, *([alarm] if t % 25 < 12 else []), scores=scores))
+    path = follow(detections)
+    apart = np.abs(path.boxes - diver_at).max(axis=1)
+    assert (apart < 60).mean() > 0.9
+
+
+def test_how_far_people_at_rest_bear_the_camera_out():
+    still = [box(60 * n, 150, 22, 30) for n in range(4)]
+    assert camera_path([found(*still)] * 12, np.arange(12)).told.tolist() == pytest.approx([1] * 12)
+    alone = camera_path([found(diver(t)) for t in range(12)], np.arange(12))
+    assert alone.told.tolist() == [0] * 12
+    many_times_over = [box(200 + n, 20 + n) for n in range(4)]
+    assert camera_path([found(*many_times_over)] * 12, np.arange(12)).told.tolist() == [0] * 12
+    assert camera_path([found(*still)], np.arange(1)).told.tolist() == [0]
+    assert camera_path([], np.arange(0)).told.tolist() == []
