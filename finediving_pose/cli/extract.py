@@ -59,7 +59,7 @@ def command(
         Path | None, typer.Option("--seeds", help="Labels whose boxes say whom to follow in each clip.")
     ] = None,
     persons: Annotated[int, typer.Option("--persons", min=1, max=2, help="2 = a second diver as …_2.npz.")] = 1,
-    tracker: Annotated[str, typer.Option("--tracker", help="nearest box, or the cheapest path over the clip.")] = "nearest",
+    tracker: Annotated[str, typer.Option("--tracker", help="nearest box, or cheapest path.")] = "nearest",
     max_gap: Annotated[int, typer.Option("--max-gap", min=0, help="Longest gap to fill, in source frames.")] = 10,
     extend_ends: Annotated[bool, typer.Option(help="Fill up to --max-gap beyond the first and last joint.")] = False,
     repair: Annotated[
