@@ -150,7 +150,7 @@ def command(
     if engine == "local" and (address or workers):
         raise UsageError("--address and --workers are of a Ray cluster; add --engine ray")
     if engine == "ray" and shard is not None:
-        raise UsageError("--shard is for processes that know nothing of each other; Ray shares out the clips itself")
+        raise UsageError("--shard, --engine ray: Ray shares out the clips itself; give one of the two")
     wished = {"pose_batch": batch_size, "detector_batch": detector_batch, "decoders": decoders, "helpers": helpers}
     if engine == "ray":  # workers have another current folder, and share the cores
         detector, model = _absolute(detector), model.resolve()

@@ -66,6 +66,12 @@ def model_directory(path: Path, age: int) -> Path:
     return path
 
 
+def listed(project: Path, name: str) -> list[str]:
+    """The clips in a table of the results."""
+    with (project / "skeletons/net" / name).open(encoding="utf-8", newline="") as file:
+        return [row["clip"] for row in csv.DictReader(file)]
+
+
 def messages(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(record.getMessage() for record in caplog.records)
 
@@ -208,6 +214,21 @@ def test_dives_csv_at_the_videos_is_taken(project, logged):
     assert read_pose(project / "skeletons/net/Pose/01/pred_comp_3.npz").meta["synchronised"] is False
 
 
+def test_shards_extract_each_clip_once_and_the_last_lists_all(project):
+    broken = project / "videos/pool/broken.avi"
+    broken.write_bytes(b"no video")
+    counts = []
+    for index in (1, 2):
+        answer = extract("--shard", f"{index}/2", "--json")
+        counts.append([len(json.loads(answer.out)[key]) for key in ("done", "skipped", "failed")])
+    assert np.sum(counts, axis=0).tolist() == [2, 0, 1]
+    assert listed(project, "quality.csv") == ["01/3", "pool/a"]
+    assert listed(project, "failures.csv") == ["pool/broken"]
+    broken.unlink()
+    assert json.loads(extract("--json").out)["skipped"] == ["01/3", "pool/a"]
+    assert listed(project, "failures.csv") == []
+
+
 # --- wrong use ---
 
 
@@ -226,6 +247,9 @@ def test_dives_csv_at_the_videos_is_taken(project, logged):
         (("--seed-box", "1.5,10,10,50,50"), "frame from 0"),
         (("--seed-box", "1,10,10,inf,50"), "--seed-box '1,10,10,inf,50'"),
         (("--seed-box", "1,nan,10,60,50"), "--seed-box"),
+        (("--shard", "0/4"), "--shard 0/4: expected I from 1 to N"),
+        (("--shard", "x"), "--shard 'x': expected I/N, such as 2/8"),
+        (("--shard", "1/2", "--engine", "ray"), "Ray shares out the clips itself; give one of the two"),
         (("--out", "videos"), "--out videos: is the folder of the videos"),
         (("--out", "videos/pool/a.avi"), "--out videos/pool/a.avi: is a file, expected a folder"),
     ],

@@ -94,6 +94,8 @@ def test_hidden_files_results_and_images_beside_videos_are_left_out(tmp_path):
         "01/._a.mp4",
         "out/manifest.jsonl",
         "out/overlays/01/a.mp4",
+        "shards/manifest.2-of-3.jsonl",
+        "shards/overlays/01/a.mp4",
     )
     found = find_clips(tmp_path)
     assert keys(found) == ["01/a"]

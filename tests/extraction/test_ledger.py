@@ -10,8 +10,10 @@ import pytest
 
 from finediving_pose.console import DataError
 from finediving_pose.extraction.clip_job import Outcome
-from finediving_pose.extraction.ledger import Ledger
+from finediving_pose.extraction.ledger import Ledger, latest_lines
 from finediving_pose.extraction.loading import Task
+from finediving_pose.extraction.shards import WHOLE, Shard
+from finediving_pose.manifest import append_json_line, read_json_lines
 from finediving_pose.records import BoxTrack, Clip, SkeletonSequence
 
 PRINT = {"input_sha256": "a", "model_sha256": "b", "settings_sha256": "c"}
@@ -26,8 +28,8 @@ def outcome(tmp_path, dive="1", warnings=()):
     return Outcome(Task(Clip("m", dive, tmp_path), dive), [sequence], warnings=list(warnings))
 
 
-def write(folder, dive="1", **options):
-    ledger = Ledger(folder)
+def write(folder, dive="1", shard=WHOLE, **options):
+    ledger = Ledger(folder, shard)
     ledger.write_result(outcome(folder, dive, **options), PRINT, {"fdpose": "0"}, 2)
     return ledger
 
@@ -116,4 +118,91 @@ def test_tables_list_what_is_done_and_what_failed_now(tmp_path):
 def test_foreign_files_are_refused(tmp_path, line):
     (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
     with pytest.raises(DataError, match=r"manifest\.jsonl: not written by fdpose extract; give another --out"):
+        Ledger(tmp_path)
+
+
+# --- several ledgers ---
+
+
+def failed(reason, **more):
+    return {"clip": "m/1", "status": "failed", "source": "1", "reason": reason, **more}
+
+
+def test_each_shard_appends_to_its_own_and_reads_all(tmp_path):
+    write(tmp_path, "1", Shard(1, 2))
+    write(tmp_path, "2", Shard(2, 2))
+    write(tmp_path, "3")
+    names = ["manifest.1-of-2.jsonl", "manifest.2-of-2.jsonl", "manifest.jsonl"]
+    assert [[line["clip"] for line in read_json_lines(tmp_path / name)] for name in names] == [
+        ["m/1"],
+        ["m/2"],
+        ["m/3"],
+    ]
+    for shard in (WHOLE, Shard(1, 2), Shard(5, 7)):
+        assert all(Ledger(tmp_path, shard).is_done(f"m/{dive}", PRINT) for dive in (1, 2, 3))
+
+
+def test_the_latest_line_counts_whichever_file_it_is_in(tmp_path):
+    write(tmp_path, "1", Shard(2, 2))
+    Ledger(tmp_path, Shard(1, 3)).write_failure("m/1", "1", "gone")
+    assert not Ledger(tmp_path).is_done("m/1", PRINT)
+    write(tmp_path, "1", Shard(2, 2))
+    assert Ledger(tmp_path).is_done("m/1", PRINT)
+
+
+@pytest.mark.parametrize(
+    ("lines", "counts"),
+    [
+        (
+            {"manifest.jsonl": [failed("old")], "manifest.1-of-2.jsonl": [failed("new", time="2026-01-01T00:00:00")]},
+            "new",
+        ),
+        ({"manifest.jsonl": [failed("first"), failed("second")]}, "second"),
+        ({"manifest.jsonl": [failed("last file")], "manifest.2-of-2.jsonl": [failed("first file")]}, "last file"),
+        ({"manifest.jsonl": [failed("late", time="2026-01-02"), failed("early", time="2026-01-01")]}, "late"),
+        ({"manifest.jsonl": [failed("a", time="2026-01-02"), failed("b", time="2026-01-02")]}, "b"),
+    ],
+)
+def test_lines_are_ordered_by_stamp_then_file_then_place(tmp_path, lines, counts):
+    for name, records in lines.items():
+        for record in records:
+            append_json_line(tmp_path / name, record)
+    assert latest_lines(tmp_path)["m/1"]["reason"] == counts
+
+
+def test_a_machine_whose_clock_is_behind_has_the_last_word_nevertheless(tmp_path):
+    ahead = "2099-01-01T00:00:00.000000+00:00"
+    append_json_line(tmp_path / "manifest.2-of-2.jsonl", failed("gone", time=ahead))
+    write(tmp_path, "1", Shard(1, 2))
+    assert latest_lines(tmp_path)["m/1"]["time"] == "2099-01-01T00:00:00.000001+00:00"
+    assert Ledger(tmp_path).is_done("m/1", PRINT)
+
+
+def test_tables_hold_what_other_shards_did_after_this_one_began(tmp_path):
+    first = Ledger(tmp_path, Shard(1, 2))
+    write(tmp_path, "2", Shard(2, 2)).write_failure("m/3", "3", "broken")
+    first.write_result(outcome(tmp_path, "1"), PRINT, {}, 2)
+    first.write_tables(["m/1", "m/2", "m/3"])
+    assert [row["clip"] for row in table(tmp_path / "quality.csv")] == ["m/1", "m/2"]
+    assert [row["clip"] for row in table(tmp_path / "failures.csv")] == ["m/3"]
+
+
+def test_tables_hold_what_another_shard_did_while_they_were_written(tmp_path, monkeypatch):
+    """The other one reads, writes and ends between this one's reading and writing: this one writes last."""
+    first = write(tmp_path, "1", Shard(1, 2))
+    ours = first._write_tables
+
+    def interrupted(*arguments):
+        monkeypatch.setattr(first, "_write_tables", ours)
+        write(tmp_path, "2", Shard(2, 2)).write_tables(["m/1", "m/2"])
+        ours(*arguments)
+
+    monkeypatch.setattr(first, "_write_tables", interrupted)
+    first.write_tables(["m/1", "m/2"])
+    assert [row["clip"] for row in table(tmp_path / "quality.csv")] == ["m/1", "m/2"]
+
+
+def test_a_foreign_ledger_of_a_shard_is_refused(tmp_path):
+    append_json_line(tmp_path / "manifest.1-of-2.jsonl", {"epoch": 1})
+    with pytest.raises(DataError, match=r"manifest\.1-of-2\.jsonl: not written by fdpose extract"):
         Ledger(tmp_path)
