@@ -113,7 +113,7 @@ class AthleteDetector:
             return list
         self._largest = max(self._largest, len(images))
         batch = stacked([image.pixels for image in images], self.device, self._largest if self._compiled else None)
-        batch = ((batch - self._mean) / self._std).to(self.dtype, memory_format=torch.channels_last)
+        batch = batch.sub_(self._mean).div_(self._std).to(self.dtype, memory_format=torch.channels_last)
         scores, distances = self._forward(batch)
         boxes, confidences = best_boxes(scores, distances, self._strides, self.settings.image_size)
         results = fetched(boxes[: len(images)], confidences[: len(images)])
@@ -128,9 +128,10 @@ class AthleteDetector:
         return [stride[0] for stride in self.net.bbox_head.prior_generator.strides]
 
     def _people(self, boxes: FloatArray, scores: FloatArray, image: Fitted) -> Detections:
-        """Take the boxes (K, 4) in px of the square back to the image and leave one for each person."""
-        keep = (scores > self.settings.score_threshold) & (scores >= self.score_threshold)
-        keep &= (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        """Take boxes (K, 4) in px of the square, best first, back to the image and leave one for each person."""
+        sure = int(((scores > self.settings.score_threshold) & (scores >= self.score_threshold)).sum())
+        boxes, scores = boxes[:sure], scores[:sure]
+        keep = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         zoom = np.tile(np.array(image.inner, np.float32) / np.array(image.size, np.float32), 2)
         boxes, scores = np.divide(boxes[keep], zoom, dtype=np.float32), scores[keep]
         best = bridge.nms(torch.from_numpy(boxes), torch.from_numpy(scores), self.settings.nms_iou)

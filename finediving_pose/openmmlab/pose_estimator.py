@@ -119,7 +119,7 @@ class HrnetEstimator:
         """Return heatmaps (N, 16, h, w) float32 of N crops (S, S, 3) uint8 BGR."""
         self._largest = max(self._largest, len(pixels))
         images = stacked(pixels, self.device, self._largest if self._compiled else None).flip(1)
-        images = ((images - self._mean) / self._std).to(self.dtype, memory_format=torch.channels_last)
+        images = images.sub_(self._mean).div_(self._std).to(self.dtype, memory_format=torch.channels_last)
         if not self.flip_test:
             return self._forward(images)[: len(pixels)].float()
         straight, mirrored = self._forward(torch.cat((images, images.flip(-1)))).float().chunk(2)
