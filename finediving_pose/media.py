@@ -300,7 +300,7 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> int:
 
     Raises:
         ValueError: If there is no image.
-        OSError: If OpenCV can write none of these.
+        OSError: If OpenCV can write none of these, or the file is not whole, as on a full disk.
     """
     stream = iter(images)
     first = next(stream, None)
@@ -316,6 +316,8 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> int:
                 count += 1
         finally:
             writer.release()
+        if not _is_whole_video(temporary):
+            raise OSError(f"{path}: the video could not be written to its end; is the disk full?")
     return count
 
 
@@ -327,6 +329,16 @@ def _open_writer(path: Path, fps: float, size: tuple[int, int]) -> Any:
             return writer
         writer.release()
     raise OSError(f"{path}: this OpenCV writes no {path.suffix} video; install opencv-python-headless")
+
+
+def _is_whole_video(path: Path) -> bool:
+    """Whether a video has the index that is written last: OpenCV does not say what it could not write."""
+    cv2 = _cv2()
+    reader = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    try:
+        return bool(reader.isOpened() and reader.get(cv2.CAP_PROP_FRAME_COUNT) > 0)
+    finally:
+        reader.release()
 
 
 def _fitted(image: Image, width: int, height: int) -> Image:

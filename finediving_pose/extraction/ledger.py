@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -121,11 +122,11 @@ class Ledger:
         have gone on between reading and writing, they are read again.
         """
         for _ in range(_TRIES):
-            read = latest_lines(self.folder)
-            self._write_tables([read[clip] for clip in sorted(read)], clips)
-            if latest_lines(self.folder) == read:
+            extent = _extent(self.folder)
+            self._latest = latest_lines(self.folder)
+            self._write_tables([self._latest[clip] for clip in sorted(self._latest)], clips)
+            if _extent(self.folder) == extent:
                 break
-        self._latest = read
 
     def _write_tables(self, lines: Collection[Mapping[str, Any]], clips: Collection[str]) -> None:
         done = [line for line in lines if line["status"] == "done"]
@@ -156,6 +157,15 @@ def _read(path: Path) -> list[dict[str, Any]]:
     if not all(map(_is_ours, lines)):
         raise DataError(f"{path}: not written by fdpose extract; give another --out, or move it away")
     return lines
+
+
+def _extent(folder: Path) -> dict[str, int]:
+    """Return how long each ledger is; a file is opened for it, since a network share may remember an older length."""
+    extent = {}
+    for path in ledger_paths(folder):
+        with path.open("rb") as file:
+            extent[path.name] = file.seek(0, os.SEEK_END)
+    return extent
 
 
 def _is_ours(line: Any) -> bool:
