@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_detectors import decided_net
 
 from finediving_pose import console
-from finediving_pose.config import validate_settings
 from finediving_pose.openmmlab import bridge
 from finediving_pose.openmmlab.athlete_detector import AthleteDetector
 from finediving_pose.openmmlab.detector import MMDetector, load_detector
-from finediving_pose.openmmlab.detector_config import detector_model, inference_pipeline
-from finediving_pose.openmmlab.settings import DetectorSettings
+from finediving_pose.openmmlab.detector_config import inference_pipeline
 from finediving_pose.records import Launching, Preparing
 from finediving_pose.synthesis.sample import draw_dive
 
@@ -68,28 +67,6 @@ def test_it_equals_mmdetections_inference(images, threshold):
     assert min(len(found.scores) for found in ours) > 1
 
 
-def decided_net(threshold):
-    """The model as MMDetection builds it, nothing fused, its head such that scores differ widely."""
-    from mmdet.registry import MODELS
-    from mmengine.config import ConfigDict
-    from mmengine.registry import DefaultScope
-
-    settings = validate_settings(DetectorSettings, {"image_size": 96, "variant": "nano"}, "test")
-    config = ConfigDict(detector_model(settings))
-    config.test_cfg.score_thr = threshold
-    torch.manual_seed(1)
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        net = MODELS.build(config).eval()
-    with torch.no_grad():
-        for layer in net.bbox_head.rtm_cls:
-            layer.weight.mul_(400)
-            layer.bias.zero_()
-        for layer in net.bbox_head.rtm_reg:
-            layer.weight.mul_(100)
-            layer.bias.fill_(2)
-    return settings, net
-
-
 def test_prepared_ahead_and_asked_later_it_finds_the_same(detector, images):
     ask = detector.launch([detector.prepare(image) for image in images])
     detector.launch([detector.prepare(images[2])])()
@@ -99,6 +76,29 @@ def test_prepared_ahead_and_asked_later_it_finds_the_same(detector, images):
     assert detector.prepare(images[0]).nbytes == 96 * 96 * 3
     assert isinstance(detector, Preparing)
     assert isinstance(detector, Launching)
+
+
+def test_compiled_it_finds_the_same_in_batches_of_any_size(images, monkeypatch):
+    seen = []
+
+    def compiled(forward, **how):
+        assert how == {"dynamic": False}
+
+        def run(batch):
+            seen.append(len(batch))
+            return forward(batch)
+
+        return run
+
+    (settings, net), (_, same) = decided_net(0.3), decided_net(0.3)
+    plain = AthleteDetector(net, settings, {}, 0.3)
+    monkeypatch.setattr(torch, "compile", compiled)
+    detector = AthleteDetector(same, settings, {}, 0.3, compile=True)
+    assert detector.identity == plain.identity
+    for some in (images, images[:1], images[1:]):
+        for a, b in zip(plain(some), detector(some), strict=True):
+            np.testing.assert_allclose(a.boxes[:5], b.boxes[:5], atol=0.05)
+    assert seen == [3, 3, 3]  # always one size: smaller batches are filled up
 
 
 def test_nothing_found_is_an_empty_answer_of_the_right_shape(tiny_detector_model, images):

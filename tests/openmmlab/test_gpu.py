@@ -7,8 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_detectors import decided_net
 from tiny_models import finetune_hrnet
 
+from finediving_pose.extraction.loading import Task
+from finediving_pose.extraction.local_engine import Limits, LocalEngine
+from finediving_pose.extraction.settings import ExtractionSettings
+from finediving_pose.media import write_video
+from finediving_pose.openmmlab.athlete_detector import AthleteDetector
+from finediving_pose.records import Clip
 from finediving_pose.synthesis.sample import draw_dive
 from finediving_pose.workflows.models import load_estimator
 
@@ -28,6 +35,32 @@ def test_the_gpu_finds_what_the_cpu_finds(tiny_pose_model: Path, precision: str,
         answers.append(estimator(crops)[0])
     distance = np.linalg.norm(answers[0] - answers[1], axis=-1)
     assert np.median(distance) < tolerance
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 0.5), ("bf16", 8.0)])
+def test_the_gpu_detects_what_the_cpu_detects(precision: str, tolerance: float) -> None:
+    images = draw_dive(3, frames=8).images
+    (exact, there) = (
+        AthleteDetector(net, settings, {}, 0.3, device, kind)
+        for device, kind, (settings, net) in (("cpu", "fp32", decided_net(0.3)), ("cuda", precision, decided_net(0.3)))
+    )
+    ask = [there.launch([there.prepare(image)]) for image in images]  # all begun before one is asked for
+    for a, b in zip(exact(images), [found for answer in ask for found in answer()], strict=True):
+        assert np.abs(a.boxes[0] - b.boxes[0]).max() < tolerance or abs(a.scores[0] - b.scores[0]) < 0.02
+
+
+def test_the_engine_gives_the_same_however_batches_overlap(tiny_pose_model: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "m/d.mp4", draw_dive(3, frames=24).images, 25)
+    results = []
+    for batch in (1, 7, 64):
+        detector = AthleteDetector(*reversed(decided_net(0.3)), {}, 0.3, "cuda")
+        limits = Limits(batch, batch, helpers=batch % 2)
+        engine = LocalEngine(detector, load_estimator(tiny_pose_model, "cuda"), ExtractionSettings(frames=None), limits)
+        (outcome,) = engine.run([Task(Clip("m", "d", tmp_path / "m/d.mp4"), "d")])
+        assert outcome.reason is None
+        results.append(outcome.people[0].keypoints)
+    assert np.nanmedian(np.abs(results[0] - results[1])) < 0.1
+    assert np.nanmedian(np.abs(results[0] - results[2])) < 0.1
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -192,6 +192,25 @@ def test_bf16_answers_nearly_the_same(frames):
     assert np.median(np.linalg.norm(half - exact, axis=-1)) < 5
 
 
+def test_compiled_it_answers_the_same_in_batches_of_any_size(frames, monkeypatch):
+    from finediving_pose.openmmlab.pose_estimator import CPU_CROPS, HrnetEstimator
+
+    estimator, net = pair("dark", "softmax", True)
+    seen = []
+
+    def compiled(forward, **how):
+        assert how == {"dynamic": False}
+        return lambda batch: (seen.append(len(batch)), forward(batch))[1]
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    fast = HrnetEstimator(net, estimator.settings, {}, "cpu", True, compile=True)
+    image, boxes = frames[0]
+    crops = [estimator.crop(image, boxes[0])] * (CPU_CROPS + 1)
+    for a, b in zip(estimator(crops), fast(crops), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3)
+    assert seen == [2 * CPU_CROPS] * 2
+
+
 def test_weights_of_another_net_are_refused(tiny_pose_model, tmp_path):
     import json
     import shutil
