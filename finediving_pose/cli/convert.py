@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from finediving_pose import console
-from finediving_pose.datasets.formats import FormatName
+from finediving_pose.datasets.formats import FormatName, SourceName
 
 SHOWN_PROBLEMS = 20
 
@@ -21,7 +21,7 @@ def command(
         Path | None, typer.Option("--out", help="File or folder to write; default: data/FORMAT here.")
     ] = None,
     from_: Annotated[
-        FormatName | None, typer.Option("--from", help="The format of SRC; default: told from its content.")
+        SourceName | None, typer.Option("--from", help="The format of SRC; default: told from its content.")
     ] = None,
     images: Annotated[
         Path | None, typer.Option("--images", help="The folder of the images; default: beside the labels.")

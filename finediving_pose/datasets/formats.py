@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from finediving_pose.datasets.labels import LabelSet
 
 FormatName = Literal["labelme", "fdpose-json", "mpii", "coco", "csv", "pyskl"]
+SourceName = Literal["labelme", "fdpose-json", "mpii", "coco", "csv", "pyskl", "lsp"]
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,6 @@ FORMATS: dict[str, Format] = {
         Format("pyskl", "pyskl", ".pkl"),
     )
 }
+
+SOURCES: dict[str, Format] = FORMATS | {"lsp": Format("lsp", "lsp", ".json")}
+"""What can be read: the formats above, and those of other people's data, which are never written."""

@@ -37,24 +37,32 @@ from finediving_pose.skeleton import JOINTS, NUM_JOINTS
 PLACEHOLDERS = ((0.0, 0.0), (-1.0, -1.0))
 """What files write where a joint has no coordinates, beside null."""
 
-Boxed = Callable[[LabelledFrame, dict[str, Any], Findings], dict[str, Any]]
-"""Returns the fields of a frame that follow from a record's center and scale."""
+Completed = Callable[[LabelledFrame, dict[str, Any], Findings], dict[str, Any]]
+"""Returns the fields of a frame that follow from the others, such as the box from a record's center and scale."""
 
 
-def read(path: Path, images: Path | None, offset: float, boxed: Boxed) -> LabelSet:
-    """Read a list of records whose coordinates lie `offset` px beyond ours.
+def read(path: Path, images: Path | None, offset: float, boxed: Completed) -> LabelSet:
+    """Read a file that holds a list of records whose coordinates lie `offset` px beyond ours.
 
     Raises:
         DataError: If the file is no list.
     """
-    content = load_json(path)
+    return from_list(path, load_json(path), images, offset, boxed)
+
+
+def from_list(path: Path, content: Any, images: Path | None, offset: float, completed: Completed) -> LabelSet:
+    """Take the records of a file, already parsed, as :func:`read` does.
+
+    Raises:
+        DataError: If `content` is no list.
+    """
     if not isinstance(content, list):
         raise DataError(f"{path}: expected a list of items with image, joints, joints_vis, center and scale")
     problems: list[Problem] = []
     frames = [
         frame
         for position, item in enumerate(content)
-        if (frame := _frame(path, position, item, offset, boxed, problems)) is not None
+        if (frame := _frame(path, position, item, offset, completed, problems)) is not None
     ]
     return LabelSet(tuple(frames), tuple(problems), default_images(path, images))
 
@@ -94,7 +102,7 @@ def box_keys(frame: LabelledFrame) -> dict[str, Any]:
 
 
 def _frame(
-    path: Path, position: int, item: Any, offset: float, boxed: Boxed, problems: list[Problem]
+    path: Path, position: int, item: Any, offset: float, completed: Completed, problems: list[Problem]
 ) -> LabelledFrame | None:
     findings = Findings(f"{path} item {position}", problems)
     if not isinstance(item, dict):
@@ -120,7 +128,7 @@ def _frame(
         frame=whole_number(item.get("frame")),
         source=path,
     )
-    return replace(frame, **boxed(frame, item, findings))
+    return replace(frame, **completed(frame, item, findings))
 
 
 def _joints(item: dict[str, Any], offset: float, findings: Findings) -> tuple[FloatArray, NDArray[np.uint8]] | None:

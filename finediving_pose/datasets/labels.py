@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,13 @@ import numpy as np
 
 from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.checks import Findings, Problem, item_name, load_json
-from finediving_pose.datasets.formats import FORMATS, Format
+from finediving_pose.datasets.formats import FORMATS, SOURCES, Format
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import JOINTS
 
 __all__ = [
     "FORMATS",
+    "SOURCES",
     "Format",
     "LabelSet",
     "Problem",
@@ -77,11 +79,11 @@ class LabelSet:
 
 
 def read_labels(source: Path, format: str | None = None, images: Path | None = None) -> LabelSet:
-    """Read labels of any of :data:`FORMATS` and check them against their images.
+    """Read labels of any of :data:`SOURCES` and check them against their images.
 
     Args:
         source: A file, or a folder of LabelMe JSON, or a folder with one ``annotations.json``.
-        format: One of :data:`FORMATS`; None looks into the source.
+        format: One of :data:`SOURCES`; None looks into the source.
         images: The folder of the images; None looks beside the labels.
 
     Returns:
@@ -95,10 +97,10 @@ def read_labels(source: Path, format: str | None = None, images: Path | None = N
     source = _existing(source)
     if images is not None and not images.is_dir():
         raise UsageError(f"{images}: no such folder (--images is the folder that the image names are relative to)")
-    if format is not None and format not in FORMATS:
-        raise UsageError(f"unknown format {format!r} (known: {', '.join(FORMATS)})")
+    if format is not None and format not in SOURCES:
+        raise UsageError(f"unknown format {format!r} (known: {', '.join(SOURCES)})")
     name = format or detect_format(source)
-    labels = replace(FORMATS[name].read(source, images), format=name)
+    labels = replace(SOURCES[name].read(source, images), format=name)
     return checked_against_images(labels, source, images is not None)
 
 
@@ -130,7 +132,8 @@ def checked_against_images(labels: LabelSet, source: Path, images_given: bool) -
 def detect_format(source: Path) -> str:
     """Tell a source's format from its kind, suffix and content.
 
-    FineDiving-Pose and MPII JSON have the same keys; MPII's images are named by nine digits.
+    FineDiving-Pose and MPII JSON have the same keys; MPII's images are named by nine digits. LSP's items have no
+    center, and their images are named ``im`` and five digits.
 
     Raises:
         DataError: If it is none of ours.
@@ -140,6 +143,8 @@ def detect_format(source: Path) -> str:
     suffix = source.suffix.lower()
     if suffix == ".csv":
         return "csv"
+    if suffix == ".mat":
+        return "lsp"
     if suffix in {".pkl", ".pickle"}:
         return "pyskl"
     content = load_json(source)
@@ -150,7 +155,7 @@ def detect_format(source: Path) -> str:
     if isinstance(content, list):
         first = next((item for item in content if isinstance(item, dict)), {})
         if {"image", "joints"} <= first.keys():
-            return "mpii" if _is_mpii_name(first["image"]) else "fdpose-json"
+            return _kind_of_list(first)
     raise DataError(
         f"{source}: none of the known label formats. Expected LabelMe (`shapes`), COCO (`images`, `annotations`), "
         "or a list of items with `image` and `joints`; --from names the format"
@@ -200,9 +205,12 @@ def _existing(source: Path) -> Path:
     return published if source.is_dir() and published.is_file() else source
 
 
-def _is_mpii_name(image: Any) -> bool:
-    name = PurePosixPath(image) if isinstance(image, str) else PurePosixPath()
-    return len(name.stem) == 9 and name.stem.isdigit() and name.suffix == ".jpg"
+def _kind_of_list(item: dict[str, Any]) -> str:
+    """Tell FineDiving-Pose's, MPII's and LSP's lists apart by the image name of their first item."""
+    name = item["image"].rpartition("/")[2] if isinstance(item["image"], str) else ""
+    if re.fullmatch(r"[0-9]{9}\.jpg", name):
+        return "mpii"
+    return "lsp" if "center" not in item and re.fullmatch(r"im[0-9]{5}\.jpg", name) else "fdpose-json"
 
 
 def _report_no_images(findings: Findings, paths: list[Path], images_given: bool) -> None:

@@ -160,7 +160,7 @@ def test_the_published_sample_through_other_formats(shared_data, tmp_path, name)
 
 def test_lsp_extended_has_no_boxes(shared_data, tmp_path):
     source = shared_data / "lsp_extended/annotations.json"
-    labels = read_labels(source)
+    labels = read_labels(source, "fdpose-json")
     assert len(labels.frames) == 2999
     assert [problem.where for problem in labels.problems] == ["right_wrist", "box"]
     fdpose_json.write(tmp_path / "a.json", labels)
