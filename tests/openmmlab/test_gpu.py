@@ -25,16 +25,16 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 0.1), ("bf16", 4.0)])
-def test_the_gpu_finds_what_the_cpu_finds(tiny_pose_model: Path, precision: str, tolerance: float) -> None:
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 0.1)])
+def test_the_gpu_sees_what_the_cpu_sees(tiny_pose_model: Path, precision: str, tolerance: float) -> None:
     dive = draw_dive(3, frames=8)
     answers = []
     for device, kind in (("cpu", "fp32"), ("cuda", precision)):
         estimator = load_estimator(tiny_pose_model, device, precision=kind)
         crops = [estimator.crop(image, box) for image, box in zip(dive.images, dive.boxes, strict=True)]
-        answers.append(estimator(crops)[0])
-    distance = np.linalg.norm(answers[0] - answers[1], axis=-1)
-    assert np.median(distance) < tolerance
+        answers.append(estimator.heatmaps([crop.pixels for crop in crops]).cpu())
+        assert np.isfinite(estimator(crops)[0]).all()
+    assert (answers[0] - answers[1]).abs().median() < tolerance * answers[0].abs().max()
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 0.5), ("bf16", 8.0)])
