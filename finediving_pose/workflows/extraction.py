@@ -184,7 +184,9 @@ def extract_with(
             manifest.warnings += found.notes
             return run.go(found, equipment.engine, manifest)
     except OSError as error:
-        raise EnvironmentUnfit(f"{out}: cannot be written: {error}; the clips finished so far are kept") from error
+        reason = error.strerror or str(error)
+        kept = "the clips finished so far are kept, and skipped when the same command runs again"
+        raise EnvironmentUnfit(f"{out}: cannot be written: {reason}; {kept}") from error
 
 
 def equip(networks: Networks, settings: ExtractionSettings, wished: Mapping[str, int | None]) -> Equipment:

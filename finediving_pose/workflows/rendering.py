@@ -139,7 +139,8 @@ def read_pictures(clip: Clip, sequence: SkeletonSequence, rows: Sequence[int] | 
     source = open_frames(clip)
     numbers = sequence.frame_index if rows is None else sequence.frame_index[list(rows)]
     wanted = set(numbers.tolist())
-    count = int(sequence.meta.get("frames_in_clip") or source.count or 0)
+    declared = None if clip.source.is_dir() else sequence.meta.get("frames_in_clip")  # a folder may have lost pictures
+    count = int(declared or source.count or 0)
     yield from source.read({place for place in range(count) if source.number(place) in wanted}, to_end=False)
 
 
