@@ -36,15 +36,18 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from extraction_ways import (
+    LIMITS,
     NETWORKS,
+    Forward,
+    Spent,
+    Way,
     extraction,
     forwards,
     load_ours,
@@ -58,6 +61,8 @@ from extraction_ways import (
 )
 
 from finediving_pose import console
+
+Ratios = dict[str, float]
 
 WAYS = ("limit", "loop", "inferencer", "ours")
 
@@ -96,8 +101,9 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--frames", type=int, default=96, help="frames of each, at most 96")
     add("--rounds", type=int, default=5, help="how often every way is timed")
     add("--raw-batches", default="1,2,4,8,16,32", help="frames of the batches that the limit is sought among")
-    add("--detector-batch", type=int, help="frames of a detector batch of ours, another than extraction's")
-    add("--pose-batch", type=int, help="crops of a pose batch of ours")
+    for name, what in LIMITS.items():
+        add(f"--{name.replace('_', '-')}", type=int, help=f"{what}, in ours; not given: what suits the machine")
+    add("--compile", action="store_true", help="torch.compile, in ours and the limit; the other ways do not offer it")
     add("--growth", default="", metavar="N,N", help="numbers of clips, each extracted by a process of its own")
     add("--project", type=int, default=288_000, metavar="N", help="frames that the hours are projected for")
     add("--markdown", action="store_true", help="print tables in the place of JSON")
@@ -136,47 +142,54 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return result
 
 
-@dataclass
 class Timings:
     """Seconds a frame of each way, a figure a round; of the limit, of each network too."""
 
-    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    def __init__(self) -> None:
+        self.spent: dict[str, list[Spent]] = defaultdict(list)
 
     def rate(self, way: str) -> float:
         """Return frames per second, the median."""
-        return round(1 / statistics.median(self.seconds[way]), 2)
+        return round(1 / statistics.median(spent.wall for spent in self.spent[way]), 2)
 
-    def ours_over(self, way: str) -> dict[str, float]:
-        """Return how many times as fast as `way` ours is, paired by round."""
-        ratios = [other / ours for other, ours in zip(self.seconds[way], self.seconds["ours"], strict=True)]
-        figures = {"min": min(ratios), "median": statistics.median(ratios), "max": max(ratios)}
-        return {name: round(figure, 3) for name, figure in figures.items()}
+    def processor_ms(self, way: str) -> float:
+        """Return milliseconds of the processor a frame, the median."""
+        return round(1000 * statistics.median(spent.processor for spent in self.spent[way]), 2)
+
+    def ours_over(self, way: str) -> dict[str, Ratios]:
+        """Return how many times as fast as `way` ours is: by the clock and in processor time, paired by round."""
+        pairs = list(zip(self.spent[way], self.spent["ours"], strict=True))
+        return {
+            "wall": ratios([other.wall / ours.wall for other, ours in pairs]),
+            "processor": ratios([other.processor / ours.processor for other, ours in pairs]),
+        }
+
+
+def ratios(paired: Sequence[float]) -> Ratios:
+    """Return the smallest, the median and the largest."""
+    figures = {"min": min(paired), "median": statistics.median(paired), "max": max(paired)}
+    return {name: round(figure, 3) for name, figure in figures.items()}
 
 
 def compared(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Time the chosen ways in turn."""
-    videos = folder / "videos"
-    frames, stages = options.clips * options.frames, dict[str, float]()
-    ways, refused = prepared(options, folder, stages)
+    profile: dict[str, float] = {}
+    ways, refused = prepared(options, folder, profile)
     limit = forwards(options) if "limit" in options.chosen else {}
+    frames = options.clips * options.frames
     poses = {name: posed(way()) for name, way in ways.items()}  # a warm-up, too
     if options.one_box and set(poses.values()) - {frames}:
-        raise SystemExit(f"{videos}: expected a pose in each of {frames} frames, found {poses}")
+        raise SystemExit(f"expected a pose in each of {frames} frames, found {poses}")
     timings = Timings()
     for _ in range(options.rounds):
-        if limit:
-            parts = {name: forward.seconds(frames, options) for name, forward in limit.items()}
-            for name, seconds in parts.items():
-                timings.seconds[name].append(seconds)
-            timings.seconds["limit"].append(sum(parts.values()))
-        for name, way in ways.items():
-            timings.seconds[name].append(timed(way, options)[0] / frames)
-    names = [way for way in WAYS if way in timings.seconds]
+        time_once(timings, limit, ways, frames, options)
+    names = [way for way in WAYS if way in timings.spent]
     others = [way for way in names if way != "ours"] if "ours" in names else []
     return {
         "frames": frames,
         "rounds": options.rounds,
         "frames_per_second": {way: timings.rate(way) for way in names},
+        "processor_ms_a_frame": {way: timings.processor_ms(way) for way in names},
         "ours_over": {way: timings.ours_over(way) for way in others},
         "limit_is": {
             name: {"frames_per_second": timings.rate(name), "batch": forward.frames, "layout": forward.layout}
@@ -184,15 +197,29 @@ def compared(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         },
         "poses": poses,
         "cannot_run": refused,
-        "stage_seconds": stages,
+        "profile_of_ours": profile,
     }
+
+
+def time_once(
+    timings: Timings, limit: Mapping[str, Forward], ways: Mapping[str, Way], frames: int, options: argparse.Namespace
+) -> None:
+    """Time everything once, one after the other."""
+    if limit:
+        parts = {name: forward.spent(frames, options) for name, forward in limit.items()}
+        for name, spent in parts.items():
+            timings.spent[name].append(spent)
+        timings.spent["limit"].append(Spent(*map(sum, zip(*parts.values(), strict=True))))
+    for name, way in ways.items():
+        spent, _ = timed(way, options)
+        timings.spent[name].append(Spent(*(seconds / frames for seconds in spent)))
 
 
 def grown(options: argparse.Namespace, folder: Path, clips: int) -> dict[str, Any]:
     """Extract so many clips in a process of its own; return its memory and rate."""
     videos = folder / f"growth{clips}"
     write_links(folder / "videos", videos, clips)
-    given = {
+    given: dict[str, Any] = {
         "--growth-run": videos,
         "--pose-model": options.pose_model,
         "--detector-model": options.detector_model,
@@ -200,12 +227,13 @@ def grown(options: argparse.Namespace, folder: Path, clips: int) -> dict[str, An
         "--device": options.device,
         "--frames": options.frames,
         "--threads": options.threads,
-        "--detector-batch": options.detector_batch,
-        "--pose-batch": options.pose_batch,
+        **{f"--{name.replace('_', '-')}": getattr(options, name) for name in LIMITS},
     }
     command = [sys.executable, "-W", "ignore", __file__]
     command += [str(part) for name, value in given.items() if value is not None for part in (name, value)]
-    command += ["--no-flip-test"] * options.no_flip_test + ["--one-box"] * options.one_box
+    command += (
+        ["--no-flip-test"] * options.no_flip_test + ["--one-box"] * options.one_box + ["--compile"] * options.compile
+    )
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"extracting {clips} clips failed:\n{done.stderr}")
@@ -224,10 +252,10 @@ def write_links(source: Path, folder: Path, clips: int) -> None:
 def extracted(options: argparse.Namespace, videos: Path) -> dict[str, Any]:
     """Extract a folder of clips and return memory and rate: the work of the growth's processes."""
     nets = load_ours(options)
-    seconds, summary = timed(lambda: extraction(options, nets, videos, videos.with_suffix(".out")), options)
+    spent, summary = timed(lambda: extraction(options, nets, videos, videos.with_suffix(".out")), options)
     figures = {
         "clips": len(summary.done),
-        "frames_per_second": round(len(summary.done) * options.frames / seconds, 2),
+        "frames_per_second": round(summary.frames / spent.wall, 2),
         "peak_mib": round(peak_memory()),
     }
     if options.device != "cpu":
@@ -287,20 +315,30 @@ def as_markdown(result: dict[str, Any]) -> str:
     lines = ["; ".join(f"{name} {value}" for name, value in {**result["machine"], **result["networks"]}.items())]
     if "frames_per_second" in result:
         lines += ["", f"{result['frames']} frames, {result['rounds']} rounds", ""]
-        lines += ["| way | frames/s | poses | ours is … times as fast: min, median, max |", "|---|---|---|---|"]
-        for way, rate in result["frames_per_second"].items():
-            ratio = result["ours_over"].get(way)
-            times = "{min}, **{median}**, {max}".format(**ratio) if ratio else ""
-            lines.append(f"| {way} | {rate} | {result['poses'].get(way, '')} | {times} |")
-        lines += [f"| {way} | | | cannot run: {reason} |" for way, reason in result["cannot_run"].items()]
+        columns = ["way", "frames/s", "processor ms a frame", "poses", "ours is … times as fast", "in processor time"]
+        lines += table_lines(columns, [table_row(result, way) for way in result["frames_per_second"]])
+        lines += [f"| {way} | cannot run: {reason} | | | | |" for way, reason in result["cannot_run"].items()]
         lines += ["", *(f"limit, {name}: {shown(facts)}" for name, facts in result["limit_is"].items())]
-        lines.append(f"seconds of the last extraction's stages: {shown(result['stage_seconds'])}")
+        lines.append(f"profile of the last extraction, in seconds: {shown(result['profile_of_ours'])}")
     if rows := result.get("growth"):
-        lines += ["", f"| {' | '.join(name.replace('_', ' ') for name in rows[0])} |", "|---" * len(rows[0]) + "|"]
-        lines += [f"| {' | '.join(map(str, row.values()))} |" for row in rows]
+        lines += ["", *table_lines([name.replace("_", " ") for name in rows[0]], [list(row.values()) for row in rows])]
     if projected := result["projection"]:
         lines += ["", "{frames} frames: {hours} hours, at the rate of {at_the_rate_of}".format(**projected)]
     return "\n".join(lines)
+
+
+def table_row(result: dict[str, Any], way: str) -> list[Any]:
+    """Return a way's cells; ratios as smallest, median, largest."""
+    ratio = result["ours_over"].get(way, {})
+    times = ["{min}, **{median}**, {max}".format(**ratio[kind]) if ratio else "" for kind in ("wall", "processor")]
+    figures = [result[name][way] for name in ("frames_per_second", "processor_ms_a_frame")]
+    return [way, *figures, result["poses"].get(way, ""), *times]
+
+
+def table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Return a table."""
+    head = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    return head + [f"| {' | '.join(map(str, row))} |" for row in rows]
 
 
 def shown(facts: dict[str, Any]) -> str:

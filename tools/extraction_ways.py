@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,13 +39,21 @@ from mmengine.registry import DefaultScope  # noqa: E402
 
 from finediving_pose.openmmlab import detector_parts  # noqa: E402, F401 - registers our parts
 from finediving_pose.openmmlab.detector_config import CLASS_NAME, detector_model, inference_pipeline  # noqa: E402
+from finediving_pose.openmmlab.devices import DTYPES, compiled  # noqa: E402
 from finediving_pose.openmmlab.pose_config import pose_model, pose_training  # noqa: E402
-from finediving_pose.openmmlab.pose_estimator import DTYPES  # noqa: E402
 from finediving_pose.openmmlab.pose_parts import DiverDataset  # noqa: E402
 from finediving_pose.openmmlab.weights import load_into, save_tensors  # noqa: E402
 
 NETWORKS = {"tiny": ("tiny", "tiny"), "w32": ("w32", "s"), "paper": ("paper", "m")}
 """The presets of the pose net and of the detector that go together."""
+
+LIMITS = {
+    "detector_batch": "frames of a detector batch",
+    "pose_batch": "crops of a pose batch",
+    "decoders": "threads that decode",
+    "helpers": "processes that track and repair",
+}
+"""What can be wished of ours' speed and memory; the rest is what suits the machine."""
 
 SEARCHED = 3  # timings of each batch size
 BOX = (0.5, 0.25, 0.08, 0.13)  # centre, half width and half height, in sides of the detector's input
@@ -123,10 +132,9 @@ def only_one_box(head: Any) -> None:
 
 def load_ours(options: argparse.Namespace) -> tuple[Any, Any]:
     """Return detector and pose estimator as `fdpose extract` loads them."""
-    detector: Any = models.load_detector(options.detector_model, options.device, precision=options.precision)
-    estimator = models.load_estimator(
-        options.pose_model, options.device, not options.no_flip_test, precision=options.precision
-    )
+    how = {"precision": options.precision, "compile": options.compile}
+    detector: Any = models.load_detector(options.detector_model, options.device, **how)
+    estimator = models.load_estimator(options.pose_model, options.device, not options.no_flip_test, **how)
     if options.one_box:
         only_one_box(detector.net.bbox_head)
     return detector, estimator
@@ -259,15 +267,14 @@ def inferencer_way(options: argparse.Namespace, files: MmFiles, videos: Sequence
     return run
 
 
-def our_way(options: argparse.Namespace, videos: Path, folder: Path, stages: dict[str, float]) -> Way:
-    """The extraction into a new folder each time; `stages` takes the last one's seconds."""
+def our_way(options: argparse.Namespace, videos: Path, folder: Path, profile: dict[str, float]) -> Way:
+    """The extraction into a new folder each time; `profile` takes the last one's."""
     nets = load_ours(options)
     numbers = itertools.count()
 
     def run() -> Path:
         out = folder / f"out{next(numbers)}"
-        summary = extraction(options, nets, videos, out)
-        stages.update({stage: round(spent, 3) for stage, spent in summary.seconds.items()})
+        profile.update(extraction(options, nets, videos, out).profile())
         return out
 
     return run
@@ -275,8 +282,8 @@ def our_way(options: argparse.Namespace, videos: Path, folder: Path, stages: dic
 
 def extraction(options: argparse.Namespace, nets: tuple[Any, Any], videos: Path, out: Path) -> Summary:
     """Run `extract`, in which no clip may fail."""
-    given = {"detector_batch": options.detector_batch, "pose_batch": options.pose_batch}
-    limits = Limits(**{name: value for name, value in given.items() if value})
+    wished = {name: getattr(options, name) for name in LIMITS}
+    limits = Limits.suited(models.on_gpu(options.device), os.cpu_count() or 1, **wished)
     summary = extract(videos, out, *nets, ExtractionSettings(frames=options.frames), limits=limits)
     if summary.failed:
         raise SystemExit(f"extraction failed: {summary.failed[0]}")
@@ -298,58 +305,68 @@ class Forward:
     Attributes:
         run: Does it once.
         frames: How many at once.
-        layout: Of the tensors and weights.
+        layout: Of the tensors and weights in memory.
     """
 
     run: Callable[[], Any]
     frames: int
     layout: str
 
-    def seconds(self, frames: int, options: argparse.Namespace) -> float:
-        """Return the seconds a frame, timed over about so many frames."""
+    def spent(self, frames: int, options: argparse.Namespace) -> Spent:
+        """Return the seconds a frame, timed over at least so many frames."""
         times = -(-frames // self.frames)
 
         def repeated() -> None:
             for _ in range(times):
                 self.run()
 
-        return timed(repeated, options)[0] / (times * self.frames)
+        spent, _ = timed(repeated, options)
+        return Spent(*(seconds / (times * self.frames) for seconds in spent))
 
 
 def forwards(options: argparse.Namespace) -> dict[str, Forward]:
     """Return each network's fastest forward pass."""
     pose, detector = settings_of(options)
-    images = 1 if options.no_flip_test else 2
+    boxes = built("detector", detector_model(detector)).eval()
+    # Not its head: the convolutions there are shared by levels that are normed each in its own way.
+    boxes.backbone, boxes.neck = fuse_conv_bn(boxes.backbone), fuse_conv_bn(boxes.neck)
+    joints = fuse_conv_bn(built("pose", pose_model(pose)).eval())
     return {
-        "detector": fastest(built("detector", detector_model(detector)), "bbox_head", detector.image_size, 1, options),
-        "pose": fastest(built("pose", pose_model(pose)), "head", pose.input_size, images, options),
+        "detector": fastest(boxes, "bbox_head", detector.image_size, 1, options),
+        "pose": fastest(joints, "head", pose.input_size, 1 if options.no_flip_test else 2, options),
     }
 
 
 def fastest(net: Any, head: str, side: int, images: int, options: argparse.Namespace) -> Forward:
     """Try every batch size in both memory layouts, with `images` squares of `side` px for a frame."""
     dtype = DTYPES[options.precision]
-    net = fuse_conv_bn(net.eval()).to(options.device, dtype)
-    tried: list[tuple[float, Forward]] = []
+    net = net.to(options.device, dtype)
+    tried: list[tuple[Spent, Forward]] = []
     for layout in (torch.contiguous_format, torch.channels_last):
-        laid = copy.deepcopy(net).to(memory_format=layout)
+        forward = to_head(copy.deepcopy(net).to(memory_format=layout), head)
         for batch in map(int, options.raw_batches.split(",")):
             pixels = torch.randn(batch * images, 3, side, side, device=options.device, dtype=dtype)
-            run = partial(forward, laid, head, pixels.contiguous(memory_format=layout))
+            step = compiled(forward, options.compile)
+            run = partial(in_inference_mode, step, pixels.contiguous(memory_format=layout))
             one = Forward(run, batch, str(layout).removeprefix("torch."))
             run()
-            tried.append((min(one.seconds(batch, options) for _ in range(SEARCHED)), one))
+            tried.append((min(one.spent(batch, options) for _ in range(SEARCHED)), one))
     return min(tried, key=lambda pair: pair[0])[1]
 
 
+def to_head(net: Any, head: str) -> Callable[[torch.Tensor], Any]:
+    """Return a net's forward pass up to its head's answer."""
+    return lambda pixels: getattr(net, head)(net.extract_feat(pixels))
+
+
 @torch.inference_mode()
-def forward(net: Any, head: str, pixels: Any) -> Any:
-    """Run a net up to its head's answer."""
-    return getattr(net, head)(net.extract_feat(pixels))
+def in_inference_mode(step: Callable[[torch.Tensor], Any], pixels: torch.Tensor) -> Any:
+    """Run a forward pass without what a backward pass would need."""
+    return step(pixels)
 
 
 def prepared(
-    options: argparse.Namespace, folder: Path, stages: dict[str, float]
+    options: argparse.Namespace, folder: Path, profile: dict[str, float]
 ) -> tuple[dict[str, Way], dict[str, str]]:
     """Return the chosen ways but the limit, and why MMPose's inferencer cannot run where it cannot."""
     videos = sorted((folder / "videos").rglob("*.mp4"))
@@ -364,15 +381,22 @@ def prepared(
         except Exception as error:  # noqa: BLE001 - whatever keeps it from running is what the table says
             refused["inferencer"] = f"{type(error).__name__}: {error}"
     if "ours" in options.chosen:
-        ways["ours"] = our_way(options, folder / "videos", folder, stages)
+        ways["ours"] = our_way(options, folder / "videos", folder, profile)
     return ways, refused
 
 
-def timed(way: Callable[[], Any], options: argparse.Namespace) -> tuple[float, Any]:
-    """Return the seconds of one call, the device's queue emptied before and after, and what it returned."""
+class Spent(NamedTuple):
+    """Seconds by the clock and of the processor, over all threads of this process."""
+
+    wall: float
+    processor: float
+
+
+def timed(way: Callable[[], Any], options: argparse.Namespace) -> tuple[Spent, Any]:
+    """Return what one call took, the device's queue emptied before and after, and what it returned."""
     synchronise = torch.cuda.synchronize if options.device != "cpu" else lambda: None
     synchronise()
-    start = time.perf_counter()
+    start, spent = time.perf_counter(), time.process_time()
     answer = way()
     synchronise()
-    return time.perf_counter() - start, answer
+    return Spent(time.perf_counter() - start, time.process_time() - spent), answer
