@@ -23,6 +23,12 @@ DataOption = Annotated[
         show_default="data/coco/annotations.json or labels/final",
     ),
 ]
+AlsoOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--also", help="Further labels to train on, never to validate on, their images beside them; may be repeated."
+    ),
+]
 ImagesOption = Annotated[Path | None, typer.Option("--images", help="Folder the image names are relative to.")]
 SplitsOption = Annotated[
     Path | None,
@@ -73,6 +79,7 @@ def finetune_command(kind: Kind, preset: str, presets: str, shown: tuple[str, ..
         overrides: OverridesArgument = None,
         preset: str = typer.Option(preset, "--preset", help=f"{presets}, or a YAML file."),
         data: DataOption = None,
+        also: AlsoOption = None,
         images: ImagesOption = None,
         splits: SplitsOption = None,
         val: ValOption = None,
@@ -88,7 +95,7 @@ def finetune_command(kind: Kind, preset: str, presets: str, shown: tuple[str, ..
         from finediving_pose.workflows import finetuning
 
         if resume is not None:
-            if overrides or data or splits or init_from or epochs or seed is not None or out:
+            if overrides or data or also or splits or init_from or epochs or seed is not None or out:
                 raise UsageError(
                     "--resume continues a run with its own data and settings; give only --device beside it"
                 )
@@ -99,7 +106,7 @@ def finetune_command(kind: Kind, preset: str, presets: str, shown: tuple[str, ..
         given = {"init_from": init_from, "epochs": epochs, "seed": seed}
         settings = finetuning.preset_settings(kind, preset, overrides or [], **given)
         folder = out or finetuning.new_run_folder(Path("runs") / kind, preset)
-        labels = _labels(kind, data or default_data(), images, splits, val, settings.seed)
+        labels = _labels(kind, data or default_data(), also or [], images, splits, val, settings.seed)
         counts = len(labels.train), len(labels.val)
         console.log.info("%s: training on %d frames, validating on %d", folder, *counts)
         answer(finetuning.finetune(kind, folder, labels, settings, device, trust_checkpoint), as_json, shown)
@@ -109,14 +116,22 @@ def finetune_command(kind: Kind, preset: str, presets: str, shown: tuple[str, ..
 
 
 def _labels(
-    kind: Kind, source: Path, images: Path | None, splits: Path | None, val: float | None, seed: int
+    kind: Kind,
+    source: Path,
+    also: list[Path],
+    images: Path | None,
+    splits: Path | None,
+    val: float | None,
+    seed: int,
 ) -> TrainingData:
-    """Read and divide the labels as the options or the project folder say."""
-    from finediving_pose.workflows.finetuning import training_data
+    """Read and divide the labels as the options or the project folder say, and add what is only trained on."""
+    from finediving_pose.workflows.finetuning import together, training_data
 
     division = default_splits(source) if splits is None and val is None else splits
     share = DEFAULT_VAL if val is None else val
     labels = training_data(source, kind, images or default_images(source), division, share, seed)
+    if also:
+        labels = together(labels, *(training_data(path, kind, None, None, 0.0, seed) for path in also))
     if labels.left_out:
         lost = len(labels.left_out)
         console.log.warning("%d frames, boxes or joints are left out, the first: %s", lost, labels.left_out[0])

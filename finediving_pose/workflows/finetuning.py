@@ -99,6 +99,28 @@ def training_data(
     return TrainingData(_located(train, labels), _located(held_out, labels), root, tuple(left_out))
 
 
+def together(first: TrainingData, *others: TrainingData) -> TrainingData:
+    """Add the frames of further labels to the training part; what is validated on stays that of the first.
+
+    Labels may lie anywhere and lack different joints: what a frame lacks is not trained on.
+
+    Raises:
+        UsageError: If there is no folder that holds all images.
+    """
+    parts = (first, *others)
+    try:
+        root = Path(os.path.commonpath([part.images for part in parts]))
+    except ValueError as error:
+        folders = ", ".join(str(part.images) for part in parts)
+        raise UsageError(f"no folder holds all images of {folders} ({error}); put them on one drive") from None
+    return TrainingData(
+        train=tuple(frame for part in parts for frame in _moved(part.train, part.images, root)),
+        val=_moved(first.val, first.images, root),
+        images=root,
+        left_out=tuple(reason for part in parts for reason in part.left_out),
+    )
+
+
 def finetune(
     kind: Kind,
     folder: Path,
@@ -319,6 +341,12 @@ def _located(frames: list[LabelledFrame], labels: LabelSet) -> tuple[LabelledFra
         replace(frame, image=labels.image_path(frame).relative_to(root).as_posix(), size=labels.image_size(frame))
         for frame in frames
     )
+
+
+def _moved(frames: Iterable[LabelledFrame], images: Path, root: Path) -> tuple[LabelledFrame, ...]:
+    """Return the frames with image names relative to `root`, a folder above `images`."""
+    folder = images.relative_to(root)
+    return tuple(replace(frame, image=(folder / frame.image).as_posix()) for frame in frames)
 
 
 def _lack(labels: LabelSet, frame: LabelledFrame, kind: Kind) -> str | None:

@@ -102,3 +102,15 @@ def test_several_people_in_one_image_are_told_apart():
     second = LabelledFrame(first.image, second.keypoints + 40, second.visibility, second.box + 40, size=first.size)
     frames = [first, second]
     assert evaluate_keypoints(frames, stacked(frames), np.ones((2, 16))).flat()["AP"] == 1
+
+
+def test_joints_without_a_label_count_nothing_wherever_they_are_predicted():
+    frames = labelled()
+    predicted = stacked(frames)
+    missing = [7, 15]
+    for frame in frames:
+        frame.visibility[missing], frame.keypoints[missing] = 0, np.nan
+    predicted[:, missing] = 0.0
+    values = evaluate_keypoints(frames, predicted, np.ones((4, 16))).flat()
+    assert len(values) == 6 + 3 * 14
+    assert set(values.values()) == {1.0}

@@ -130,6 +130,27 @@ def test_a_run_without_validation_starts_from_a_model_and_keeps_its_last_epoch(
     assert [row["PCK"] for row in metrics(tmp_path / "run") if "PCK" in row] == []
 
 
+def test_labels_that_lack_joints_train_together_with_others(drawn_dives, tmp_path):
+    images = tmp_path / "lsp" / "images"
+    images.mkdir(parents=True)
+    shutil.copy(next((drawn_dives / "frames").rglob("*.jpg")), images / "im00001.jpg")
+    joints = [[100.0 + 5 * joint, 60.0 + 3 * joint] for joint in range(16)]
+    for missing in (0, 7):
+        joints[missing] = [None, None]
+    item = {"image": "im00001.jpg", "joints": joints, "joints_vis": [joint[0] is not None for joint in joints]}
+    item["joints_vis"] = [int(seen) for seen in item["joints_vis"]]
+    (tmp_path / "lsp" / "annotations.json").write_text(json.dumps([item]))
+    run = tmp_path / "run"
+    answer = finetune_hrnet(drawn_dives, run, "--also", tmp_path / "lsp", "--epochs", 1, "--json")
+    summary = json.loads(answer.out)
+    assert (summary["train_frames"], summary["val_frames"]) == (9, 4)
+    assert np.isfinite([float(row["loss"]) for row in metrics(run)]).all()
+    assert "lsp/im00001" in read_model_directory(run, "pose").trained_on
+    data = json.loads((run / "data" / "train.json").read_text())
+    (added,) = [label for label in data["annotations"] if label.get("match") == "lsp"]
+    assert [added["keypoints"][3 * joint + 2] for joint in (0, 7, 8)] == [0, 0, 2]
+
+
 def test_a_model_names_the_dives_it_was_trained_on(tiny_pose_model):
     directory = read_model_directory(tiny_pose_model, "pose")
     held_out = {f["dive"] for f in json.loads((tiny_pose_model / "data" / "val.json").read_text())["annotations"]}
