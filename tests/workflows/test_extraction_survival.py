@@ -12,12 +12,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from moving_blobs import BlobDetector, BoxEstimator, write_clip
 
 from finediving_pose import media
 from finediving_pose.console import EXIT_ENVIRONMENT, EnvironmentUnfit
 from finediving_pose.datasets.pose_files import read_pose
+from finediving_pose.extraction.local_engine import LocalEngine
+from finediving_pose.extraction.ray_engine import Equipment
+from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.shards import Shard
 from finediving_pose.manifest import read_json_lines
 from finediving_pose.records import JointState
@@ -125,7 +129,7 @@ def test_each_broken_video_is_extracted_or_listed(tmp_path, mutations):
 
 @pytest.fixture
 def meet(tmp_path):
-    """Twelve clips, a broken one, and two that would write one file; what a single run makes of them."""
+    """Twelve clips and a broken one; what a single run makes of them."""
     videos, undisturbed = tmp_path / "videos", tmp_path / "undisturbed"
     for i in range(12):
         write_clip(videos / f"m/{i}", 10)
@@ -238,7 +242,7 @@ def test_no_overlay_is_cut_off_by_a_full_disk(disk):
     place, remount = disk
     (place / "ballast").write_bytes(b"0" * (108 << 10))
     frames = [random.Random(i).randbytes(320 * 240 * 3) for i in range(5)]
-    images = [media.np.frombuffer(frame, "uint8").reshape(240, 320, 3) for frame in frames]
+    images = [np.frombuffer(frame, np.uint8).reshape(240, 320, 3) for frame in frames]
     with pytest.raises(OSError, match="could not be written to its end; is the disk full"):
         media.write_video(place / "a.mp4", images, 25)
     assert [path.name for path in place.iterdir()] == ["ballast"]
@@ -273,9 +277,7 @@ def test_a_video_that_disappears_before_its_turn_is_listed(tmp_path):
 
     def equip():  # called between the search and the first clip
         (videos / "m/b.avi").unlink()
-        return extraction._equipment(
-            BlobDetector(), BoxEstimator(), extraction.ExtractionSettings(), extraction.Limits()
-        )
+        return Equipment(LocalEngine(BlobDetector(), BoxEstimator(), ExtractionSettings()), {})
 
     summary = extraction.extract_with(equip, videos, out)
     assert summary.done == ["m/a", "m/c"]
@@ -294,13 +296,13 @@ def test_a_frame_that_disappears_while_its_folder_is_read_is_missing(tmp_path, m
         return before(path)
 
     monkeypatch.setattr(media, "read_image", read)
-    summary = run(videos, out, settings=extraction.ExtractionSettings(frames=None, repair={"enabled": False}))
+    summary = run(videos, out, settings=ExtractionSettings(frames=None, repair={"enabled": False}))
     assert sorted(summary.done) == ["m/1", "m/2"]
     sequence = read_pose(out / "Pose/m/pred_comp_1.npz")
     seen = (sequence.state == JointState.OBSERVED).all(axis=1)
     assert sequence.frame_index[~seen].tolist() == [7]
     assert any("7.png" in warning for warning in sequence.meta["warnings"])
-    assert run(videos, out, settings=extraction.ExtractionSettings(frames=None)).done
+    assert run(videos, out, settings=ExtractionSettings(frames=None)).done
 
 
 def test_a_frame_that_disappears_between_extraction_and_drawing_stops_nobody(tmp_path, monkeypatch):

@@ -14,8 +14,10 @@ from finediving_pose.cli.main import run as fdpose
 from finediving_pose.console import UsageError
 from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
 from finediving_pose.extraction.quality import FIGURES
+from finediving_pose.extraction.shards import Shard
 from finediving_pose.workflows.extraction import extract
 from finediving_pose.workflows.qc import qc
+from finediving_pose.workflows.rendering import recorded_videos
 
 
 def appearing(frame):
@@ -50,6 +52,18 @@ def test_the_ranking_and_its_reasons(extracted, tmp_path):
     assert rows[0]["absent"] == ""
     assert {float(rows[3][name]) for name in FIGURES} == {round(value, 4) for value in good.figures.values()}
     assert json.loads((tmp_path / "qc" / "manifest.json").read_text())["status"] == "done"
+
+
+def test_what_shards_extracted_is_looked_at_as_one(extracted, tmp_path):
+    videos, out = extracted
+    for index in (1, 2, 3):
+        extract(videos, tmp_path / "shards", BlobDetector(), BoxEstimator(), shard=Shard(index, 3))
+    assert recorded_videos(tmp_path / "shards") == videos
+    whole, shards = (
+        qc(folder, tmp_path / name, videos) for folder, name in ((out, "qc1"), (tmp_path / "shards", "qc2"))
+    )
+    assert shards.table.read_bytes() == whole.table.read_bytes()
+    assert shards.clips[0].reasons == whole.clips[0].reasons
 
 
 def test_the_page_shows_the_worst_with_pictures(extracted, tmp_path):

@@ -38,6 +38,13 @@ def test_the_video_has_every_frame_once_and_lasts_as_long(extracted, tmp_path, s
     assert (red - blue > 60).sum() > 50  # the yellow box on a grey picture, after lossy compression
 
 
+def test_a_folder_that_lost_its_last_frames_is_drawn_without_them(extracted, tmp_path):
+    videos, out = extracted
+    for number in (1028, 1029):
+        (videos / "01" / "3" / f"{number}.png").unlink()
+    assert render(out, "01/3", tmp_path / "drawn", videos).frames == 28
+
+
 def test_the_film_strip_shows_the_athlete_in_the_middle(extracted):
     videos, out = extracted
     sequence = read_pose(pose_path(out, "01", "3"))
