@@ -120,8 +120,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     if bool(options.pose_model) != bool(options.detector_model):
         parser.error("expected --pose-model and --detector-model together, or neither")
     if options.quick:
-        quick = {"backbone": "w8", "input_size": 64, "variant": "nano", "image_size": 64, "raw_batches": "1,2"}
-        vars(options).update(quick, clips=2, frames=4, rounds=2)
+        quick = {"backbone": "w8", "input_size": 64, "variant": "nano", "image_size": 64, "raw_batches": "2"}
+        vars(options).update(quick, clips=1, frames=4, rounds=2)
     return options
 
 

@@ -308,7 +308,7 @@ class Forward:
         layout: Of the tensors and weights in memory.
     """
 
-    run: Callable[[], Any]
+    run: partial[Any]
     frames: int
     layout: str
 
@@ -338,20 +338,25 @@ def forwards(options: argparse.Namespace) -> dict[str, Forward]:
 
 
 def fastest(net: Any, head: str, side: int, images: int, options: argparse.Namespace) -> Forward:
-    """Try every batch size in both memory layouts, with `images` squares of `side` px for a frame."""
+    """Try every batch size in both memory layouts, with `images` squares of `side` px for a frame.
+
+    Only the fastest is compiled where that is asked for: each takes its minutes.
+    """
     dtype = DTYPES[options.precision]
     net = net.to(options.device, dtype)
-    tried: list[tuple[Spent, Forward]] = []
+    tried: list[tuple[Spent, Callable[[torch.Tensor], Any], Forward]] = []
     for layout in (torch.contiguous_format, torch.channels_last):
-        forward = to_head(copy.deepcopy(net).to(memory_format=layout), head)
+        step = to_head(copy.deepcopy(net).to(memory_format=layout), head)
         for batch in map(int, options.raw_batches.split(",")):
             pixels = torch.randn(batch * images, 3, side, side, device=options.device, dtype=dtype)
-            step = compiled(forward, options.compile)
             run = partial(in_inference_mode, step, pixels.contiguous(memory_format=layout))
             one = Forward(run, batch, str(layout).removeprefix("torch."))
             run()
-            tried.append((min(one.spent(batch, options) for _ in range(SEARCHED)), one))
-    return min(tried, key=lambda pair: pair[0])[1]
+            tried.append((min(one.spent(batch, options) for _ in range(SEARCHED)), step, one))
+    _, step, best = min(tried, key=lambda trial: trial[0])
+    run = partial(in_inference_mode, compiled(step, options.compile), *best.run.args[1:])
+    run()
+    return Forward(run, best.frames, best.layout)
 
 
 def to_head(net: Any, head: str) -> Callable[[torch.Tensor], Any]:
