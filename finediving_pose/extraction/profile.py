@@ -17,7 +17,7 @@ def describe(seconds: Mapping[str, float], wall: float, frames: int) -> str:
     Args:
         seconds: By stage.
         wall: Seconds from begin to end.
-        frames: How many samples were extracted.
+        frames: How many frames were extracted.
     """
     rate = f"{frames / wall:.1f} frames/s" if wall > 0 and frames else "no frames"
     busy, beside = (

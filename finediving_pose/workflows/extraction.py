@@ -68,7 +68,7 @@ class Summary:
         done, skipped: Keys of the clips extracted now, and of those that were done before.
         failed: (clip or source, reason).
         empty: Keys of clips extracted now in which nobody was found: their skeletons are NaN throughout.
-        frames: How many samples these have.
+        frames: How many different frames these have samples of.
         seconds: Time by stage, over all clips extracted now; see :mod:`finediving_pose.extraction.profile`.
         wall: Seconds from the first clip to the last.
     """
@@ -309,7 +309,7 @@ class _Run:
         self._ledger.write_result(outcome, self._fingerprint(task), self._meta(task), self._settings.channels)
         self.summary.seconds["write"] = self.summary.seconds.get("write", 0.0) + time.perf_counter() - start
         self.summary.done.append(task.clip.key)
-        self.summary.frames += len(outcome.people[0])
+        self.summary.frames += len(np.unique(outcome.people[0].frame_index))
         if not np.isfinite(outcome.people[0].keypoints).any():
             self.summary.empty.append(task.clip.key)
         for warning in outcome.warnings:
