@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -29,34 +29,50 @@ def bench() -> ModuleType:
     return module
 
 
-def test_all_ways_take_the_same_frames(bench, tmp_path, capsys):
-    written = tmp_path / "figures.json"
-    bench.main(["--quick", "--markdown", "--project", "7200", "--json", str(written)])
-    text = capsys.readouterr().out
-    found = json.loads(written.read_text())
-    assert found["poses"] == {"loop": 4, "inferencer": 4, "ours": 4}
-    assert not found["cannot_run"]
-    rates = found["frames_per_second"]
+@pytest.fixture(scope="module")
+def figures(bench, tmp_path_factory) -> dict[str, Any]:
+    """What a short run finds."""
+    options = bench.parsed(["--quick", "--growth", "2", "--project", "7200"])
+    return bench.measured(options, tmp_path_factory.mktemp("bench"))
+
+
+def test_all_ways_take_the_same_frames(figures):
+    assert figures["poses"] == {"loop": 4, "inferencer": 4, "ours": 4}
+    assert not figures["cannot_run"]
+    rates = figures["frames_per_second"]
     assert list(rates) == ["limit", "loop", "inferencer", "ours"]
     assert all(rate > 0 for rate in rates.values())
     for way in ("limit", "loop", "inferencer"):
-        ratio = found["ours_over"][way]["wall"]
+        ratio = figures["ours_over"][way]["wall"]
         assert ratio["min"] <= ratio["median"] <= ratio["max"]
-    assert found["profile_of_ours"]["frames"] == 4
-    assert found["projection"] == {"frames": 7200, "hours": round(2 / rates["ours"], 2), "at_the_rate_of": "ours"}
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({row.count("|") for row in rows}) == 1
-    assert [row.split("|")[1].strip() for row in rows[2:]] == list(rates)
+    assert figures["profile_of_ours"]["frames"] == 4
+    assert figures["projection"] == {"frames": 7200, "hours": round(2 / rates["ours"], 2), "at_the_rate_of": "ours"}
 
 
-def test_growth_is_measured_in_processes_of_their_own(bench, tmp_path):
-    options = bench.parsed(["--quick", "--ways", "", "--growth", "3"])
-    found = bench.measured(options, tmp_path)
-    (row,) = found["growth"]
-    assert row["clips"] == 3
+def test_growth_is_measured_in_processes_of_their_own(figures):
+    (row,) = figures["growth"]
+    assert row["clips"] == 2
     assert row["peak_mib"] > 100
     assert row["frames_per_second"] > 0
-    assert found["projection"]["at_the_rate_of"] == "3 clips"
+
+
+def test_tables(bench, figures):
+    rows = [line for line in bench.as_markdown(figures).splitlines() if line.startswith("|")]
+    ways, growth = rows[:6], rows[6:]
+    assert [row.split("|")[1].strip() for row in ways[2:]] == ["limit", "loop", "inferencer", "ours"]
+    assert len({row.count("|") for row in ways}) == len({row.count("|") for row in growth}) == 1
+    assert growth[2].startswith("| 2 |")
+
+
+def test_what_cannot_run_says_why(bench, figures):
+    refused = figures | {"cannot_run": {"inferencer": "KeyError: no such config"}}
+    assert "| inferencer | cannot run: KeyError: no such config |" in bench.as_markdown(refused)
+
+
+def test_without_ours_the_largest_growth_run_gives_the_projection(bench):
+    rows = [{"clips": 10, "frames_per_second": 5.0}, {"clips": 100, "frames_per_second": 10.0}]
+    assert bench.projection({"growth": rows}, 36000) == {"frames": 36000, "hours": 1.0, "at_the_rate_of": "100 clips"}
+    assert bench.projection({}, 36000) == {}
 
 
 def test_ratios_are_paired_by_round(bench):
