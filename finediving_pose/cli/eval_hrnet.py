@@ -27,6 +27,9 @@ def command(
         Path | None, typer.Option("--pictures", help="Draw labels beside predictions into this new folder.")
     ] = None,
     flip_test: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = True,
+    tta: Annotated[
+        Literal["none", "rotate4"], typer.Option("--tta", help="rotate4: average over the crop's quarter turns too.")
+    ] = "none",
     device: shared.DeviceOption = "auto",
     json: shared.JsonOption = False,
 ) -> None:
@@ -44,7 +47,7 @@ def command(
     images = images or shared.default_images(source)
     frames, root = evaluation_data(source, images, division, part, read_model_directory(model, "pose"))
     sheet = LabelSheet(pictures) if pictures else None
-    figures = evaluate(load_estimator(model, device, flip_test), frames, root, sheet)
+    figures = evaluate(load_estimator(model, device, flip_test, tta=tta), frames, root, sheet)
     print(json_module.dumps({"frames": figures.frames, **figures.flat()}) if json else table(figures))
 
 

@@ -69,6 +69,9 @@ def command(
     min_score: Annotated[float, typer.Option("--min-score", min=0, max=1, help="Joints below count as missing.")] = 0.0,
     channels: Annotated[int, typer.Option("--channels", min=2, max=3, help="3 = x, y, score in pred.")] = 2,
     flip_test: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = True,
+    tta: Annotated[
+        Literal["none", "rotate4"], typer.Option("--tta", help="rotate4: average over the crop's quarter turns too.")
+    ] = "none",
     detect_every: Annotated[
         int, typer.Option("--detect-every", min=1, help="Detect in every n-th sampled frame, fill boxes in between.")
     ] = 1,
@@ -155,7 +158,7 @@ def command(
     if engine == "ray":  # workers have another current folder, and share the cores
         detector, model = _absolute(detector), model.resolve()
         wished |= {"decoders": decoders or 1, "helpers": helpers or 0}
-    networks = Networks(detector, model, device, flip_test, precision, compile)
+    networks = Networks(detector, model, device, flip_test, precision, compile, tta)
     make = partial(equip, networks, settings, wished)
     with _sigterm_interrupts():
         summary = extract_with(

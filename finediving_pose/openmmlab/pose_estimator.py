@@ -14,7 +14,7 @@ from finediving_pose.config import validate_settings
 from finediving_pose.console import UsageError
 from finediving_pose.datasets.model_directory import read_model_directory
 from finediving_pose.openmmlab import bridge, weights
-from finediving_pose.openmmlab.settings import HrnetSettings
+from finediving_pose.openmmlab.settings import HrnetSettings, Views
 from finediving_pose.records import Crop, FloatArray
 
 bridge.require("mmpose")
@@ -31,6 +31,7 @@ from finediving_pose.openmmlab import pose_parts  # noqa: E402, F401 - registers
 from finediving_pose.openmmlab.devices import DTYPES, compiled, fetched, stacked  # noqa: E402
 from finediving_pose.openmmlab.heatmaps import decode  # noqa: E402
 from finediving_pose.openmmlab.pose_config import IMAGENET_MEAN, IMAGENET_STD, pose_model  # noqa: E402
+from finediving_pose.openmmlab.rotated_views import TURNS, averaged_over_turns  # noqa: E402
 
 CPU_CROPS = 4
 """Crops of one forward pass on a CPU: larger batches fall out of its cache and are slower."""
@@ -47,6 +48,7 @@ class HrnetEstimator:
         flip_test: Average the heatmaps of the crop and its mirror image, as one doubled batch.
         precision: ``fp32``, ``fp16`` or ``bf16``.
         compile: Whether ``torch.compile`` makes the net faster, after minutes.
+        tta: ``rotate4`` averages over the crop's quarter turns too, with the mirrored ones eight views in one batch.
     """
 
     def __init__(
@@ -58,9 +60,12 @@ class HrnetEstimator:
         flip_test: bool = True,
         precision: str = "fp32",
         compile: bool = False,
+        tta: Views = "none",
     ) -> None:
         self.settings = settings
         self.identity = identity | {"flip_test": flip_test, "precision": precision}
+        if tta != "none":  # so that what was extracted without is not extracted anew
+            self.identity["tta"] = tta
         self.device = torch.device(device)
         self.flip_test = flip_test
         self.dtype = DTYPES[precision]
@@ -68,6 +73,10 @@ class HrnetEstimator:
         self.net = net.to(self.device, self.dtype).eval()
         self.net.to(memory_format=torch.channels_last)
         self._forward = compiled(lambda images: self.net.head(self.net.extract_feat(images)), compile)
+        self._cpu_crops = CPU_CROPS
+        if tta == "rotate4":
+            self._forward = averaged_over_turns(self._forward, shift=settings.heatmap != "udp")
+            self._cpu_crops = CPU_CROPS // TURNS
         self._compiled, self._largest = compile, 0
         self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1)
@@ -100,7 +109,7 @@ class HrnetEstimator:
             joints = skeleton.NUM_JOINTS
             empty = np.zeros((0, joints, 2), dtype=np.float32), np.zeros((0, joints), dtype=np.float32)
             return lambda: empty
-        step = CPU_CROPS if self.device.type == "cpu" else len(crops)
+        step = self._cpu_crops if self.device.type == "cpu" else len(crops)
         pixels = [crop.pixels for crop in crops]
         heatmaps = torch.cat([self.heatmaps(pixels[i : i + step]) for i in range(0, len(crops), step)])
         results = fetched(*decode(heatmaps, self.settings.heatmap, self.settings.input_size))
@@ -129,7 +138,12 @@ class HrnetEstimator:
 
 
 def load_estimator(
-    path: Path, device: str = "cpu", flip_test: bool = True, precision: str = "fp32", compile: bool = False
+    path: Path,
+    device: str = "cpu",
+    flip_test: bool = True,
+    precision: str = "fp32",
+    compile: bool = False,
+    tta: Views = "none",
 ) -> HrnetEstimator:
     """Load a pose model directory.
 
@@ -144,4 +158,4 @@ def load_estimator(
     if report.missing or report.mismatched:
         raise UsageError("the weights do not fill the net: " + "\n".join(report.lines()))
     identity = {"kind": "pose", "weights_sha256": directory.weights_sha256, "settings": settings.model_dump()}
-    return HrnetEstimator(fuse_conv_bn(net), settings, identity, device, flip_test, precision, compile)
+    return HrnetEstimator(fuse_conv_bn(net), settings, identity, device, flip_test, precision, compile, tta)

@@ -35,6 +35,7 @@ from finediving_pose.manifest import (
     sweep_temporaries,
 )
 from finediving_pose.media import numbered_images
+from finediving_pose.openmmlab.settings import Views
 from finediving_pose.records import Clip, Detector, Dive, PoseEstimator, SkeletonSequence
 from finediving_pose.workflows import models
 from finediving_pose.workflows.rendering import write_overlay
@@ -57,6 +58,7 @@ class Networks:
     flip_test: bool = True
     precision: str = "fp32"
     compile: bool = False
+    tta: Views = "none"
 
 
 @dataclass
@@ -202,7 +204,7 @@ def equip(networks: Networks, settings: ExtractionSettings, wished: Mapping[str,
     """
     device, precision, compile = networks.device, networks.precision, networks.compile
     found = models.load_detector(networks.detector, device, precision=precision, compile=compile)
-    estimator = models.load_estimator(networks.model, device, networks.flip_test, precision, compile)
+    estimator = models.load_estimator(networks.model, device, networks.flip_test, precision, compile, networks.tta)
     limits = Limits.suited(models.on_gpu(device), os.cpu_count() or 1, **wished)
     return _equipment(found, estimator, settings, limits)
 

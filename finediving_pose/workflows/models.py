@@ -10,6 +10,7 @@ from finediving_pose.console import EnvironmentUnfit, UsageError, log
 from finediving_pose.datasets.model_directory import CARD_NAME, ModelKind, is_model_directory
 
 if TYPE_CHECKING:
+    from finediving_pose.openmmlab.settings import Views
     from finediving_pose.records import Detector, PoseEstimator
 
 
@@ -95,14 +96,24 @@ def load_detector(
 
 
 def load_estimator(
-    spec: str | Path, device: str = "auto", flip_test: bool = True, precision: str = "fp32", compile: bool = False
+    spec: str | Path,
+    device: str = "auto",
+    flip_test: bool = True,
+    precision: str = "fp32",
+    compile: bool = False,
+    tta: Views = "none",
 ) -> PoseEstimator:
-    """Load a pose net from a model directory; errors as for :func:`load_detector`."""
+    """Load a pose net from a model directory; errors as for :func:`load_detector`.
+
+    Args:
+        flip_test: Whether the mirrored crop is looked at too.
+        tta: ``rotate4``: the crop's quarter turns too.
+    """
     require_torch("pose estimation")
     from finediving_pose.openmmlab.pose_estimator import load_estimator as load
     from finediving_pose.openmmlab.training import choose_device
 
-    return load(Path(spec), choose_device(device), flip_test, precision, compile)
+    return load(Path(spec), choose_device(device), flip_test, precision, compile, tta)
 
 
 def on_gpu(device: str) -> bool:

@@ -42,7 +42,7 @@ def data(drawn_dives):
 @pytest.fixture
 def oracle(drawn_dives, monkeypatch):
     oracle = Oracle(read_labels(drawn_dives / "labels" / "final", images=drawn_dives / "frames"))
-    monkeypatch.setattr(models, "load_estimator", lambda *_: oracle)
+    monkeypatch.setattr(models, "load_estimator", lambda *_, **__: oracle)
     return oracle
 
 
