@@ -103,7 +103,7 @@ def test_options_reach_the_nets_and_the_settings(project, loads):
     extract("--device", "cuda:1", "--no-flip-test", "--batch-size", 5, "--channels", 3, "--max-gap", 4, "--extend-ends")
     assert loads.asked == [
         ("detector", "d", "cuda:1", {"precision": "fp32", "compile": False}),
-        ("pose", Path("m/net"), "cuda:1", False, "fp32", False),
+        ("pose", Path("m/net"), "cuda:1", False, "fp32", False, "none"),
     ]
     assert loads.estimator.batches == [5] * 4 + [4]
     with np.load(project / "skeletons/net/Pose/01/pred_comp_3.npz") as content:
@@ -114,11 +114,23 @@ def test_options_reach_the_nets_and_the_settings(project, loads):
 
 
 def test_options_of_speed_reach_the_nets_and_the_engine(project, loads):
-    more = ("--precision", "bf16", "--compile", "--detector-batch", 3, "--decoders", 2, "--helpers", 1)
+    more = (
+        "--precision",
+        "bf16",
+        "--compile",
+        "--detector-batch",
+        3,
+        "--decoders",
+        2,
+        "--helpers",
+        1,
+        "--tta",
+        "rotate4",
+    )
     assert extract("--device", "cpu", "--detect-every", 4, "--frames", "all", *more).code == 0
     assert loads.asked == [
         ("detector", "d", "cpu", {"precision": "bf16", "compile": True}),
-        ("pose", Path("m/net"), "cpu", True, "bf16", True),
+        ("pose", Path("m/net"), "cpu", True, "bf16", True, "rotate4"),
     ]
     assert loads.detector.batches == [3, 3, 2]  # frames 0, 4, 8 and 11 of two clips
     assert loads.estimator.batches == [24]
