@@ -58,6 +58,7 @@ from extraction_ways import (
     settings_of,
     timed,
     write_clips,
+    write_links,
 )
 
 from finediving_pose import console
@@ -218,7 +219,7 @@ def time_once(
 def grown(options: argparse.Namespace, folder: Path, clips: int) -> dict[str, Any]:
     """Extract so many clips in a process of its own; return its memory and rate."""
     videos = folder / f"growth{clips}"
-    write_links(folder / "videos", videos, clips)
+    write_links(folder / "drawn", videos / "bench", clips)
     given: dict[str, Any] = {
         "--growth-run": videos,
         "--pose-model": options.pose_model,
@@ -239,14 +240,6 @@ def grown(options: argparse.Namespace, folder: Path, clips: int) -> dict[str, An
         raise SystemExit(f"extracting {clips} clips failed:\n{done.stderr}")
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
-
-
-def write_links(source: Path, folder: Path, clips: int) -> None:
-    """Give `clips` names to the clips of another folder."""
-    drawn = sorted(source.rglob("*.mp4"))
-    (folder / "bench").mkdir(parents=True)
-    for number in range(clips):
-        os.link(drawn[number % len(drawn)], folder / "bench" / f"{number}.mp4")
 
 
 def extracted(options: argparse.Namespace, videos: Path) -> dict[str, Any]:

@@ -55,6 +55,7 @@ LIMITS = {
 }
 """What can be wished of ours' speed and memory; the rest is what suits the machine."""
 
+DRAWN = 8
 SEARCHED = 3  # timings of each batch size
 BOX = (0.5, 0.25, 0.08, 0.13)  # centre, half width and half height, in sides of the detector's input
 SURE, UNSURE = 4.0, -12.0  # logits
@@ -73,10 +74,20 @@ def prepare(options: argparse.Namespace) -> None:
 
 
 def write_clips(folder: Path, clips: int, frames: int) -> None:
-    """Write ``bench/<n>.mp4``, each a drawn dive."""
-    for number in range(clips):
+    """Write ``bench/<n>.mp4``: the first `DRAWN` of them drawn dives, the others further names of these."""
+    drawn = folder.parent / "drawn"
+    for number in range(min(clips, DRAWN)):
         scene = stage(plan_meet(1, number).dives[0])
-        write_video(folder / "bench" / f"{number}.mp4", (scene.picture(k) for k in range(frames)), 25.0)
+        write_video(drawn / f"{number}.mp4", (scene.picture(k) for k in range(frames)), 25.0)
+    write_links(drawn, folder / "bench", clips)
+
+
+def write_links(source: Path, folder: Path, clips: int) -> None:
+    """Give the clips of a folder `clips` names in another: ``<n>.mp4``."""
+    files = sorted(source.glob("*.mp4"))
+    folder.mkdir(parents=True)
+    for number in range(clips):
+        os.link(files[number % len(files)], folder / f"{number}.mp4")
 
 
 def random_models(options: argparse.Namespace, folder: Path) -> tuple[str, str]:

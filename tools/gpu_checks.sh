@@ -20,11 +20,17 @@ nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
 step "doctor" $fdpose doctor --device cuda
 step "tests marked gpu" $python -m pytest -q -m gpu
 step "the whole way on drawn dives, on the GPU" $fdpose demo --device cuda --out "$out/demo"
-for net in "w32 256" "w48 256" "w16 128"; do
-  read -r backbone size <<<"$net"
-  step "pose stage, HRNet-$backbone at $size px" $python tools/bench_pose.py --device cuda --backbone "$backbone" \
-    --input-size "$size" --frames 960 --batch 64 --raw-batches 16,32,64,128 --memory 10,100
+for preset in w32 paper; do
+  for precision in fp32 bf16; do
+    bench="$python tools/bench_extract.py --device cuda --preset $preset --precision $precision --markdown"
+    step "extraction, $preset, $precision" $bench --clips 8 --rounds 3 --raw-batches 16,32,64,128,256
+    step "extraction of more clips against its networks alone, $preset, $precision" $bench --clips 64 \
+      --ways limit,ours --raw-batches 16,32,64,128,256
+  done
+  step "the same compiled, $preset, bf16" $bench --clips 64 --ways limit,ours --raw-batches 32,64,128 --compile
 done
+step "memory and rate over 10, 100 and 1,000 clips" $python tools/bench_extract.py --device cuda --preset w32 \
+  --precision bf16 --ways "" --growth 10,100,1000 --markdown
 for precision in fp32 bf16; do
   step "score model: an evaluation, a training step, decoding; $precision" $python tools/bench_aqa.py --device cuda \
     "precision=$precision"
