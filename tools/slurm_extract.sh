@@ -53,6 +53,9 @@ done
 code=0
 wait "$worker" || code=$?
 
+if [[ " $* " == *" --overwrite "* ]]; then
+  out_of_time= # it would begin again each time, and never end
+fi
 if [ -n "$out_of_time" ] && [ "$code" -eq 130 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt "$MOST_RESTARTS" ]; then
   echo "$(date +%FT%T) the time is up: queued again, to go on with what is left"
   scontrol requeue "$SLURM_JOB_ID"

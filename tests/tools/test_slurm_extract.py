@@ -43,7 +43,7 @@ def job(tmp_path):
     commands = tmp_path / "bin"
     commands.mkdir()
 
-    def start(pause=0.0, **variables):
+    def start(*more, pause=0.0, **variables):
         scripts = {
             "fdpose": FDPOSE.format(python=sys.executable, tests=str(Path(__file__).parents[1]), pause=pause),
             "scontrol": f'#!/bin/sh\necho "$@" >> {tmp_path}/scontrol.txt\n',
@@ -54,7 +54,7 @@ def job(tmp_path):
         path = {"PATH": f"{commands}:{os.environ['PATH']}"}
         arguments = ["--videos", "videos", "--model", "m/net", "--detector", "d", "--out", "out", "--device", "cpu"]
         return subprocess.Popen(
-            ["bash", str(SCRIPT), *arguments],
+            ["bash", str(SCRIPT), *arguments, *more],
             cwd=tmp_path,
             env={**os.environ, **path, **variables},
             stdout=subprocess.PIPE,
@@ -101,13 +101,19 @@ def test_when_the_time_is_up_it_is_queued_again(job, tmp_path):
     assert 0 < len(read_json_lines(tmp_path / "out/manifest.jsonl")) < 8
 
 
-def test_a_job_that_is_cancelled_or_was_restarted_too_often_is_not(job, tmp_path):
-    for sent, variables in ((signal.SIGTERM, {}), (signal.SIGUSR1, {"SLURM_RESTART_COUNT": "20"})):
-        process = job(pause=0.2, **array(1, 1), **variables)
-        wait_for(tmp_path / "out/manifest.jsonl", process)
-        process.send_signal(sent)
-        assert answer(process)[0] == 130
-        shutil.rmtree(tmp_path / "out")
+@pytest.mark.parametrize(
+    ("sent", "more", "variables"),
+    [
+        ("SIGTERM", (), {}),  # somebody cancelled it
+        ("SIGUSR1", (), {"SLURM_RESTART_COUNT": "20"}),
+        ("SIGUSR1", ("--overwrite",), {}),  # it would begin again each time
+    ],
+)
+def test_a_job_that_must_not_begin_again_does_not(job, tmp_path, sent, more, variables):
+    process = job(*more, pause=0.2, **array(1, 1), **variables)
+    wait_for(tmp_path / "out/manifest.jsonl", process)
+    process.send_signal(getattr(signal, sent))
+    assert answer(process)[0] == 130
     assert not (tmp_path / "scontrol.txt").exists()
 
 
