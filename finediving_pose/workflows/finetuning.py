@@ -19,7 +19,12 @@ from finediving_pose.config import load_settings, read_yaml, validate_settings, 
 from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.coco import to_coco
 from finediving_pose.datasets.labels import LabelSet, read_labels
-from finediving_pose.datasets.model_directory import ModelDirectory, write_model_card
+from finediving_pose.datasets.model_directory import (
+    ModelDirectory,
+    is_model_directory,
+    read_model_directory,
+    write_model_card,
+)
 from finediving_pose.datasets.splits import Part, Splits, make_splits, read_splits
 from finediving_pose.manifest import recording, sha256_file, sha256_json, write_json
 from finediving_pose.openmmlab.pose_evaluation import KeypointFigures, evaluate_keypoints
@@ -148,7 +153,7 @@ def finetune(
         source = {
             "kind": kind,
             "images": str(data.images),
-            "trained_on": sorted({frame.dive_key for frame in data.train}),
+            "trained_on": sorted({frame.dive_key for frame in data.train} | _known_before(settings.init_from)),
             "left_out": list(data.left_out),
         }
         write_json(folder / "data" / SOURCE_NAME, source)
@@ -372,6 +377,12 @@ def _division(frames: list[LabelledFrame], splits: Path | None, val: float, seed
 
 def _is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
+
+
+def _known_before(init_from: str) -> set[str]:
+    """Return the dives that the initial weights were trained on, where a model directory says so."""
+    start = Path(init_from)
+    return set(read_model_directory(start).trained_on) if is_model_directory(start) else set()
 
 
 def _wait_for(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,6 +150,20 @@ def test_labels_that_lack_joints_train_together_with_others(drawn_dives, tmp_pat
     data = json.loads((run / "data" / "train.json").read_text())
     (added,) = [label for label in data["annotations"] if label.get("match") == "lsp"]
     assert [added["keypoints"][3 * joint + 2] for joint in (0, 7, 8)] == [0, 0, 2]
+
+
+def test_a_model_names_the_dives_its_initial_weights_knew(drawn_dives, tiny_pose_model, tmp_path):
+    from finediving_pose.workflows import finetuning
+
+    known = set(read_model_directory(tiny_pose_model).trained_on)
+    data = finetuning.training_data(drawn_dives / "labels" / "final", "hrnet", drawn_dives / "frames", None, 0.0, 0)
+    other = next(frame for frame in data.train if frame.dive_key not in known)
+    data = replace(data, train=(other,))
+    settings = finetuning.preset_settings(
+        "hrnet", "tiny", [*tiny_models.HRNET, "batch_size=1"], epochs=1, init_from=str(tiny_pose_model)
+    )
+    finetuning.finetune("hrnet", tmp_path / "run", data, settings, "cpu")
+    assert set(read_model_directory(tmp_path / "run").trained_on) == known | {other.dive_key}
 
 
 def test_a_model_names_the_dives_it_was_trained_on(tiny_pose_model):
