@@ -1,0 +1,145 @@
+"""The experiment on few labels: its stages, what it keeps apart, and one run of it on nets that learn nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_models
+
+from finediving_pose.console import DataError, UsageError
+from finediving_pose.datasets import fdpose_json
+from finediving_pose.datasets.labels import LabelSet
+from finediving_pose.datasets.model_directory import read_model_directory
+from finediving_pose.media import write_jpeg
+from finediving_pose.synthesis.sample import draw_dive
+
+PATH = Path(__file__).parents[2] / "tools" / "few_labels.py"
+SPEC = importlib.util.spec_from_file_location("few_labels", PATH)
+assert SPEC is not None
+assert SPEC.loader is not None
+tool = importlib.util.module_from_spec(SPEC)
+sys.modules["few_labels"] = tool  # processes that generate look for it there
+SPEC.loader.exec_module(tool)
+
+
+def write_frames(folder: Path, seed: int, names: list[str]) -> list:
+    """Draw a dive, write its pictures below `folder`/images, and return its labels."""
+    drawn = draw_dive(seed, len(names))
+    for name, picture in zip(names, drawn.images, strict=True):
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        write_jpeg(folder / "images" / name, picture, 90)
+    return [
+        replace(label, image=name, match=None, dive=None, frame=None)
+        for label, name in zip(drawn.labels, names, strict=True)
+    ]
+
+
+@pytest.fixture
+def experiment(tmp_path, monkeypatch):
+    """Three frames of each of two dives, and six images in the place of LSP's."""
+    for name, value in (("BOUNDARY", 3), ("HELD_OUT", 2), ("CHOICE_IMAGES", 1)):
+        monkeypatch.setattr(tool, name, value)
+    sample = tmp_path / "sample"
+    frames = [
+        *write_frames(sample, 1, ["0.jpg", "1.jpg", "2.jpg"]),
+        *write_frames(sample, 2, ["3.jpg", "4.jpg", "5.jpg"]),
+    ]
+    fdpose_json.write(sample / "annotations.json", LabelSet(tuple(frames)))
+    names = [f"im{number:05d}.jpg" for number in range(6)]
+    records = [fdpose_json.record(frame) for frame in write_frames(tmp_path / "lsp", 3, names)]
+    items = [{key: record[key] for key in ("image", "joints", "joints_vis")} for record in records]
+    (tmp_path / "lsp" / "annotations.json").write_text(json.dumps(items))
+    return tool.Experiment(
+        sample,
+        tmp_path / "lsp",
+        tmp_path / "out",
+        overrides=(*tiny_models.HRNET, "batch_size=2"),
+        pretrain_images=3,
+        finetune_images=3,
+        device="cpu",
+    )
+
+
+def test_a_job_trains_on_one_dive_and_is_tested_on_the_other(experiment):
+    result = tool.run(experiment, tool.Job("lsp", "first", 0))
+    assert (result["train"], result["test"], result["frames"]) == ("first", "second", 3)
+    assert set(result["figures"]) == {"real_none", "real_rotate4", "lsp_none", "lsp_rotate4"}
+    assert all(0 <= figures["PCK"] <= 1 for figures in result["figures"].values())
+    parts = json.loads((experiment.out / "lsp_parts.json").read_text())
+    model = read_model_directory(experiment.out / "models" / "lsp_first_seed0", "pose")
+    assert model.trained_on == tuple(sorted(["sample/first", *(f"lsp/{Path(name).stem}" for name in parts["train"])]))
+    assert json.loads((model.path / "manifest.json").read_text())["initial_weights"][0].startswith(
+        str(experiment.out / "pretraining" / "lsp_seed0")
+    )
+    before = model.weights.stat().st_mtime_ns
+    assert tool.run(experiment, tool.Job("lsp", "first", 0)) == result  # all its stages are done
+    assert model.weights.stat().st_mtime_ns == before
+    text = tool.table(experiment.out / "results")
+    assert text.count("| lsp | first → second | 3 | 0 |") == 2
+    with pytest.raises(UsageError, match="was trained on 1 of the tested"):
+        tool.refuse_known(model.path, experiment.dives["first"].train)
+
+
+def test_a_stage_is_done_once_and_one_that_failed_again(experiment):
+    calls = []
+    for _ in range(2):
+        assert experiment.stage("one", lambda: calls.append(1) or {"value": 3}) == {"value": 3}
+    assert calls == [1]
+    with pytest.raises(ZeroDivisionError):
+        experiment.stage("two", lambda: {"value": 1 // 0})
+    assert experiment.stage("two", lambda: {"value": 1}) == {"value": 1}
+
+
+def test_time_is_up():
+    with pytest.raises(KeyboardInterrupt), tool.at_most(0.001):
+        time.sleep(10)
+    with tool.at_most(0.001):
+        pass
+    time.sleep(0.1)  # the alarm was taken back
+
+
+def test_lsp_is_divided_the_same_whatever_the_order():
+    names = [f"im{number:05d}.jpg" for number in range(1000)]
+    parts = tool.lsp_division(names)
+    assert {part: len(images) for part, images in parts.items()} == {"test": 300, "choice": 100, "train": 600}
+    assert set.union(*parts.values()) == set(names)
+    assert tool.lsp_division(names[::-1]) == parts
+
+
+def test_choosing_never_looks_at_the_other_dive(experiment):
+    train, test = tool.training_frames(experiment, tool.Job("lsp", "second", 0, choosing=True))
+    assert [frame.frame for frame in (*train.train, *test.train)] == [3, 4, 5]
+    assert len(test.train) == 1
+    assert tool.Job("lsp", "second", 0, choosing=True).name != tool.Job("lsp", "second", 0).name
+
+
+def test_frames_of_the_curve_are_spread():
+    assert tool.evenly(34, 34) == list(range(34))
+    assert tool.evenly(34, 5) == [3, 10, 17, 23, 30]
+    with pytest.raises(DataError, match="expected 1 to 34"):
+        tool.evenly(34, 35)
+
+
+def test_jobs_of_the_curve_choice_and_seeds():
+    jobs = tool.jobs(["plain", "mixed"], [0, 1], "mixed", choose=True)
+    assert len({job.name for job in jobs}) == len(jobs) == 4 + 8 + 12
+    assert all(job.seed == 0 for job in jobs if job.choosing)
+    assert tool.Job("plain", "first", 0).test == "second"
+
+
+def test_frames_are_generated_in_easy_and_hard_scenes(tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "FRAMES_A_DIVE", 2)
+    assert tool.generate(tmp_path, 4, workers=1)["frames"] == 4
+    from finediving_pose.datasets.labels import read_labels
+
+    labels = read_labels(tmp_path / "labels.json", images=tmp_path / "frames")
+    assert labels.errors == ()
+    assert {frame.match.partition("_")[0] for frame in labels.frames} == {"easy", "hard"}
+    assert all(frame.labelled.all() and np.isfinite(frame.box).all() for frame in labels.frames)

@@ -1,0 +1,533 @@
+"""How accurate joints become from few real labels: named variants, both ways between two dives, and a second real test.
+
+    python tools/few_labels.py --sample SAMPLE --lsp LSP --out runs/few [--variants mixed,plain] [--seeds 0,1,2]
+    python tools/few_labels.py … --curve mixed --end-to-end
+
+SAMPLE is the published FineDiving-Pose example, 69 frames of two dives; LSP is Leeds Sports Pose Extended. A run trains
+on one of the dives and is tested on the other, and on 300 LSP images that no training sees; nothing is chosen on
+either. What a variant may be chosen by is its score with --choose: trained on the first three quarters of the training
+dive, tested on the last quarter, and on 100 further LSP images.
+
+Every stage leaves a file below OUT/results and is skipped where that is there; --minutes ends a stage that takes
+longer, and the same command goes on with it. The table of all tests so far is printed and written to OUT/table.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finediving_pose import console
+from finediving_pose.console import DataError, UsageError
+from finediving_pose.datasets import coco
+from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.model_directory import is_model_directory, read_model_directory
+from finediving_pose.manifest import write_json, write_text
+from finediving_pose.media import write_jpeg
+from finediving_pose.records import LabelledFrame
+from finediving_pose.synthesis.meet import PlannedDive, plan_meet
+from finediving_pose.synthesis.sample import sample_dive
+from finediving_pose.workflows import finetuning
+from finediving_pose.workflows.finetuning import TrainingData
+
+DIVES = ("first", "second")
+BOUNDARY = 34
+"""First frame of the sample's second dive."""
+
+CURVE = (5, 10, 20, 34)
+HELD_OUT, CHOICE_IMAGES = 300, 100
+FRAMES_A_DIVE = 12
+VIEWS = ("none", "rotate4")
+FINETUNING = ("lr=5e-4",)
+PRETRAINING = ("scale=0.35", "motion_blur=0.3")
+SHOWN = {"PCK_limbs": "limbs", "PCK": "all 16", "PCK_swap_tolerant": "swap-tolerant", "PCKh": "PCKh@0.5"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to train.
+
+    Attributes:
+        sources: What the net is pretrained on, ``lsp`` and ``synth``; none = it starts from random weights.
+        replay: Whether a tenth of the sources goes on being trained on beside the real frames.
+        settings: Of pretraining and fine-tuning, over the preset.
+        finetuned: Whether it is trained on the real frames at all.
+    """
+
+    sources: tuple[str, ...] = ()
+    replay: bool = False
+    settings: tuple[str, ...] = ()
+    finetuned: bool = True
+
+    @property
+    def pretraining(self) -> str:
+        """Name the pretraining, which variants may share."""
+        return "_".join(("+".join(self.sources), *(text.replace("=", "") for text in self.settings)))
+
+
+BOTH = ("lsp", "synth")
+VARIANTS = {
+    "plain": Variant(),
+    "lsp": Variant(("lsp",)),
+    "synth": Variant(("synth",)),
+    "mixed": Variant(BOTH),
+    "mixed-alone": Variant(BOTH, finetuned=False),
+    "mixed-replay": Variant(BOTH, replay=True),
+    "mixed-192": Variant(BOTH, settings=("input_size=192",)),
+    "mixed-udp": Variant(BOTH, settings=("heatmap=udp",)),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training on real frames and its test.
+
+    Attributes:
+        variant: A name of :data:`VARIANTS`.
+        train: The dive trained on; the other one is tested on.
+        seed: Of everything.
+        count: How many frames of the dive, evenly spread; None = all.
+        choosing: Whether it is tested on what variants are chosen by, in place of the other dive.
+    """
+
+    variant: str
+    train: str
+    seed: int
+    count: int | None = None
+    choosing: bool = False
+
+    @property
+    def test(self) -> str:
+        return DIVES[1 - DIVES.index(self.train)]
+
+    @property
+    def name(self) -> str:
+        frames = f"_{self.count}" if self.count else ""
+        return f"{'choice_' if self.choosing else ''}{self.variant}_{self.train}{frames}_seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Where everything lies, and how long it trains.
+
+    Attributes:
+        sample, lsp, out: Folders.
+        preset: Of the pose net.
+        overrides: Further settings of all trainings.
+        pretrain_images, finetune_images: How many images a training sees, however many there are.
+        generated: How many frames are generated.
+        pretrained: A model directory that takes the place of the pretraining of all variants that have one.
+        device: Where it trains.
+        minutes: The longest that one stage may take; 0 = as long as it takes.
+        workers: Processes that generate.
+    """
+
+    sample: Path
+    lsp: Path
+    out: Path
+    preset: str = "tiny"
+    overrides: tuple[str, ...] = ()
+    pretrain_images: int = 200_000
+    finetune_images: int = 2_000
+    generated: int = 5_000
+    pretrained: Path | None = None
+    device: str = "auto"
+    minutes: float = 0.0
+    workers: int = 1
+    end_to_end: bool = False
+
+    def stage(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return what the stage of that name came to, now or earlier."""
+        path = self.out / "results" / f"{name}.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+        console.log.info("stage %s", name)
+        with at_most(self.minutes):
+            result = work()
+        write_json(path, result)
+        return result
+
+    @cached_property
+    def dives(self) -> dict[str, TrainingData]:
+        """The sample's two dives."""
+        labels = read_labels(self.sample / "annotations.json", "fdpose-json", self.sample / "images")
+        frames = [
+            replace(
+                frame,
+                match="sample",
+                dive=DIVES[number >= BOUNDARY],
+                frame=number,
+                size=labels.image_size(frame),
+            )
+            for number, frame in enumerate(labels.frames)
+        ]
+        parts = (frames[:BOUNDARY], frames[BOUNDARY:])
+        return {dive: _data(part, self.sample / "images") for dive, part in zip(DIVES, parts, strict=True)}
+
+    @cached_property
+    def lsp_parts(self) -> dict[str, TrainingData]:
+        """LSP's ``train``, ``choice`` and ``test``; their names stand in OUT/lsp_parts.json."""
+        data = finetuning.training_data(self.lsp, "hrnet", None, None, 0.0, 0)
+        names = lsp_division([frame.image for frame in data.train])
+        write_json(self.out / "lsp_parts.json", {part: sorted(images) for part, images in names.items()})
+        return {
+            part: replace(data, train=tuple(frame for frame in data.train if frame.image in images))
+            for part, images in names.items()
+        }
+
+    def source(self, name: str) -> TrainingData:
+        """Return what is pretrained on: ``lsp`` or ``synth``."""
+        if name == "lsp":
+            return self.lsp_parts["train"]
+        folder = self.out / "synth"
+        self.stage("generate", lambda: generate(folder, self.generated, self.workers))
+        return finetuning.training_data(folder / "labels.json", "hrnet", folder / "frames", None, 0.0, 0)
+
+
+def main() -> int:
+    """Parse the command line and run; 130 where time was up before all was done."""
+    options = _options()
+    console.setup_logging()
+    experiment = Experiment(
+        **{name: value for name, value in vars(options).items() if name in Experiment.__dataclass_fields__}
+    )
+    try:
+        for job in jobs(options.variants, options.seeds, options.curve, options.choose):
+            run(experiment, job)
+    except KeyboardInterrupt:
+        console.log.warning("stopped; the same command goes on")
+        return console.EXIT_INTERRUPTED
+    finally:
+        text = table(experiment.out / "results")
+        write_text(experiment.out / "table.md", text)
+        print(text, end="")
+    return console.EXIT_DONE
+
+
+def jobs(variants: Sequence[str], seeds: Sequence[int], curve: str | None, choose: bool) -> list[Job]:
+    """Return what there is to do, in an order that gives a row of every variant early."""
+    counts = [count for count in CURVE if count != BOUNDARY] if curve else []
+    return [
+        *(Job(name, dive, 0, choosing=True) for name in variants if choose for dive in DIVES),
+        *(Job(name, dive, seed) for seed in seeds for name in variants for dive in DIVES),
+        *(Job(str(curve), dive, seed, count) for seed in seeds for count in counts for dive in DIVES),
+    ]
+
+
+def run(experiment: Experiment, job: Job) -> dict[str, Any]:
+    """Do the stages of a job that are not done yet: pretraining, fine-tuning, test."""
+    start = pretrained(experiment, VARIANTS[job.variant], job.seed)
+    model = finetuned(experiment, job, start)
+    return experiment.stage(job.name, lambda: tested(experiment, job, model))
+
+
+def pretrained(experiment: Experiment, variant: Variant, seed: int) -> Path | None:
+    """Return the model directory that a variant starts from; None = random weights."""
+    if not variant.sources:
+        return None
+    if experiment.pretrained is not None:
+        return experiment.pretrained
+    folder = experiment.out / "pretraining" / f"{variant.pretraining}_seed{seed}"
+    data = finetuning.together(*(experiment.source(name) for name in variant.sources))
+    settings = (*PRETRAINING, *variant.settings)
+    work = _training(experiment, folder, data, settings, "none", experiment.pretrain_images, seed)
+    experiment.stage(f"pretraining_{folder.name}", work)
+    return folder
+
+
+def finetuned(experiment: Experiment, job: Job, start: Path | None) -> Path:
+    """Return the model directory to test.
+
+    Raises:
+        UsageError: If nothing was trained at all.
+    """
+    variant = VARIANTS[job.variant]
+    if not variant.finetuned:
+        if start is None:
+            raise UsageError(f"{job.variant}: is trained on nothing")
+        return start
+    folder = experiment.out / "models" / job.name
+    data, _ = training_frames(experiment, job)
+    if variant.replay:
+        data = finetuning.together(data, *(_tenth(experiment.source(name), job.seed) for name in variant.sources))
+    settings = (*(FINETUNING if start else ()), *variant.settings)
+    work = _training(experiment, folder, data, settings, str(start or "none"), experiment.finetune_images, job.seed)
+    experiment.stage(f"training_{job.name}", work)
+    return folder
+
+
+def training_frames(experiment: Experiment, job: Job) -> tuple[TrainingData, TrainingData]:
+    """Return the real frames that a job trains on, and those it is tested on."""
+    data = experiment.dives[job.train]
+    frames = data.train
+    if job.choosing:
+        cut = len(frames) * 3 // 4
+        return replace(data, train=frames[:cut]), replace(data, train=frames[cut:])
+    chosen = evenly(len(frames), job.count) if job.count else range(len(frames))
+    return replace(data, train=tuple(frames[i] for i in chosen)), experiment.dives[job.test]
+
+
+def tested(experiment: Experiment, job: Job, model: Path) -> dict[str, Any]:
+    """Return the figures of a model on frames that it has not seen, with and without turned views."""
+    from finediving_pose.workflows.models import load_estimator
+
+    parts = {"real": training_frames(experiment, job)[1], "lsp": experiment.lsp_parts["test"]}
+    if job.choosing:
+        parts["lsp"] = experiment.lsp_parts["choice"]
+    else:
+        refuse_known(model, [*parts["real"].train, *parts["lsp"].train])
+    figures: dict[str, Any] = {}
+    begin = time.monotonic()
+    for views in VIEWS:
+        estimator = load_estimator(model, experiment.device, tta=views)  # type: ignore[arg-type]
+        for part, data in parts.items():
+            figures[f"{part}_{views}"] = finetuning.evaluate(estimator, data.train, data.images).flat()
+    if experiment.end_to_end and not job.choosing:
+        figures |= end_to_end(experiment, job, model)
+    return {
+        "variant": job.variant,
+        "train": job.train,
+        "test": f"{job.train}, last quarter" if job.choosing else job.test,
+        "seed": job.seed,
+        "frames": len(training_frames(experiment, job)[0].train) if VARIANTS[job.variant].finetuned else 0,
+        "choosing": job.choosing,
+        "train_seconds": training_seconds(model),
+        "test_seconds": round(time.monotonic() - begin, 1),
+        "weights_sha256": read_model_directory(model, "pose").weights_sha256,
+        "figures": figures,
+    }
+
+
+def end_to_end(experiment: Experiment, job: Job, model: Path) -> dict[str, dict[str, float]]:
+    """Return the figures of the tested dive extracted as a folder of frames, its diver found and tracked."""
+    from finediving_pose.workflows.extraction import extract
+    from finediving_pose.workflows.extraction_check import check_extraction
+    from finediving_pose.workflows.models import load_detector, load_estimator
+
+    test = experiment.dives[job.test]
+    clip = experiment.out / "clips" / job.test
+    for frame in test.train:
+        target = clip / job.test / f"{frame.frame}.jpg"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((test.images / frame.image).read_bytes())
+    detector = load_detector(str(_detector(experiment, job)), experiment.device)
+    figures = {}
+    for views in VIEWS:
+        estimator = load_estimator(model, experiment.device, tta=views)  # type: ignore[arg-type]
+        out = experiment.out / "skeletons" / f"{job.name}_{views}"
+        extract(clip, out, detector, estimator)
+        frames = [replace(frame, match=job.test, dive=job.test) for frame in test.train]
+        figures[f"end_to_end_{views}"] = check_extraction(out, frames).flat()
+    return figures
+
+
+def refuse_known(model: Path, frames: Sequence[LabelledFrame]) -> None:
+    """Refuse to test a model on what it was trained on.
+
+    Raises:
+        UsageError: If it, or what it started from, was trained on one of the frames' dives.
+    """
+    known = set(read_model_directory(model, "pose").trained_on) & {frame.dive_key for frame in frames}
+    if known:
+        raise UsageError(f"{model}: was trained on {len(known)} of the tested dives or images, such as {min(known)}")
+
+
+def generate(folder: Path, count: int, workers: int) -> dict[str, Any]:
+    """Draw frames of invented dives, half of them in hard scenes, and write them with their labels."""
+    begin = time.monotonic()
+    halves = [plan_meet(max(count // FRAMES_A_DIVE // 2, 1), seed=70 + hard, hard=hard).dives for hard in (False, True)]
+    work = [(dive, folder / "frames") for dives in halves for dive in dives]
+    with _mapped(workers) as mapped:
+        labels = [label for drawn in mapped(_draw, work) for label in drawn]
+    coco.write(folder / "labels.json", LabelSet(tuple(labels), images=folder / "frames"))
+    return {"frames": len(labels), "seconds": round(time.monotonic() - begin, 1)}
+
+
+def lsp_division(names: Sequence[str]) -> dict[str, set[str]]:
+    """Return the image names of LSP's parts: the same whatever the order, 300 of them for the test."""
+    order = np.random.default_rng(0).permutation(sorted(names)).tolist()
+    rest = np.random.default_rng(1).permutation(sorted(order[HELD_OUT:])).tolist()
+    return {"test": set(order[:HELD_OUT]), "choice": set(rest[:CHOICE_IMAGES]), "train": set(rest[CHOICE_IMAGES:])}
+
+
+def evenly(total: int, count: int) -> list[int]:
+    """Return `count` different numbers below `total`, evenly spread."""
+    if not 0 < count <= total:
+        raise DataError(f"{count} frames: expected 1 to {total}")
+    return np.floor((np.arange(count) + 0.5) * total / count).astype(int).tolist()
+
+
+def epochs_for(images: int, frames: int) -> int:
+    """Return how many epochs of `frames` see at least `images`."""
+    return max(1, math.ceil(images / frames))
+
+
+def training_seconds(model: Path) -> float:
+    """Return the seconds of all epochs of a model's training, over all its interruptions."""
+    with (model / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return round(sum(float(row["seconds"]) for row in csv.DictReader(file)), 1)
+
+
+@contextmanager
+def at_most(minutes: float) -> Iterator[None]:
+    """Interrupt what runs longer, as Ctrl-C would; 0 = never."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if not minutes:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, minutes * 60)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def table(results: Path) -> str:
+    """Return the figures of all tests so far as Markdown: a row a model and way of looking."""
+    head = ["variant", "train → test", "frames", "seed", "views", "box", *SHOWN.values()]
+    head += [f"LSP {name}" for name in ("limbs", "all 16")] + ["last training, s"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    tests = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))]
+    order = {name: place for place, name in enumerate(VARIANTS)}
+    rows = [test for test in tests if "figures" in test]
+    for row in sorted(rows, key=lambda r: (r["choosing"], order[r["variant"]], r["frames"], r["train"], r["seed"])):
+        lines += [_line(row, views, box) for box in ("real", "end_to_end") for views in VIEWS if _has(row, box, views)]
+    return "\n".join(lines) + "\n"
+
+
+def _has(row: Mapping[str, Any], box: str, views: str) -> bool:
+    return f"{box}_{views}" in row["figures"]
+
+
+def _line(row: Mapping[str, Any], views: str, box: str) -> str:
+    figures = row["figures"][f"{box}_{views}"]
+    lsp = row["figures"][f"lsp_{views}"]
+    way = f"{row['train']} → {row['test']}"
+    cells = [row["variant"], way, row["frames"], row["seed"], views, "true" if box == "real" else "found"]
+    numbers = [figures.get(name, math.nan) for name in SHOWN] + [lsp[name] for name in ("PCK_limbs", "PCK")]
+    return "| " + " | ".join([*map(str, cells), *(f"{x:.3f}" for x in numbers), f"{row['train_seconds']:.0f}"]) + " |"
+
+
+def _training(
+    experiment: Experiment,
+    folder: Path,
+    data: TrainingData,
+    settings: Sequence[str],
+    init_from: str,
+    images: int,
+    seed: int,
+) -> Callable[[], dict[str, Any]]:
+    def work() -> dict[str, Any]:
+        if (folder / "config.yaml").is_file():
+            summary = finetuning.resume("hrnet", folder, experiment.device)
+        else:
+            epochs = epochs_for(images, len(data.train))
+            given = {"init_from": init_from, "epochs": epochs, "seed": seed}
+            chosen = finetuning.preset_settings("hrnet", experiment.preset, [*settings, *experiment.overrides], **given)
+            summary = finetuning.finetune("hrnet", folder, data, chosen, experiment.device)
+        return summary.as_dict() | {"seconds": training_seconds(folder)}
+
+    return work
+
+
+def _detector(experiment: Experiment, job: Job) -> Path:
+    """Return the detector of the dive trained on, from a random start, one for all variants and seeds."""
+    folder = experiment.out / "detectors" / job.train
+    if not is_model_directory(folder):
+        settings = finetuning.preset_settings("detector", "tiny", [], seed=0)
+        data = experiment.dives[job.train]
+        if (folder / "config.yaml").is_file():
+            finetuning.resume("detector", folder, experiment.device)
+        else:
+            finetuning.finetune("detector", folder, data, settings, experiment.device)
+    return folder
+
+
+def _data(frames: Sequence[LabelledFrame], images: Path) -> TrainingData:
+    return TrainingData(tuple(frames), (), images.resolve(), ())
+
+
+def _tenth(data: TrainingData, seed: int) -> TrainingData:
+    chosen = np.random.default_rng(seed).permutation(len(data.train))[: max(1, len(data.train) // 10)]
+    return replace(data, train=tuple(data.train[i] for i in sorted(chosen)))
+
+
+def _draw(work: tuple[PlannedDive, Path]) -> list[LabelledFrame]:
+    """Draw a dive's frames below a folder; a dive of a hard scene has a match of its own name."""
+    dive, folder = work
+    match = f"{'hard' if dive.hard else 'easy'}_{dive.match}"
+    sample = sample_dive(dive, FRAMES_A_DIVE)
+    labels = []
+    for label, picture in zip(sample.labels, sample.images, strict=True):
+        image = f"{match}/{label.dive}/{Path(label.image).name}"
+        (folder / image).parent.mkdir(parents=True, exist_ok=True)
+        write_jpeg(folder / image, picture, dive.jpeg_quality)
+        labels.append(replace(label, image=image, match=match))
+    return labels
+
+
+@contextmanager
+def _mapped(workers: int) -> Iterator[Callable[..., Any]]:
+    """Yield a ``map`` over so many processes; one process needs no pool."""
+    if workers == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield lambda work, items: pool.map(work, items, chunksize=FRAMES_A_DIVE)
+
+
+def _names(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    unknown = [name for name in names if name not in VARIANTS]
+    if unknown or not names:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected names of {', '.join(VARIANTS)}")
+    return names
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sample", type=Path, required=True, help="folder with annotations.json and images/")
+    parser.add_argument("--lsp", type=Path, required=True, help="LSP extended: its folder, or joints.mat")
+    parser.add_argument("--out", type=Path, default=Path("runs/few_labels"), help="a new folder, or one to go on with")
+    parser.add_argument("--variants", type=_names, default=list(VARIANTS), help="default: all")
+    parser.add_argument("--seeds", type=_numbers, default=[0], help="such as 0,1,2")
+    parser.add_argument("--curve", choices=VARIANTS, help="also train this one on 5, 10 and 20 frames")
+    parser.add_argument("--choose", action="store_true", help="also what variants may be chosen by, with seed 0")
+    parser.add_argument("--end-to-end", action="store_true", help="also with the diver found and tracked")
+    parser.add_argument("--preset", default=Experiment.preset)
+    parser.add_argument("--pretrained", type=Path, help="model directory in place of every pretraining")
+    parser.add_argument("--pretrain-images", type=int, default=Experiment.pretrain_images)
+    parser.add_argument("--finetune-images", type=int, default=Experiment.finetune_images)
+    parser.add_argument("--generated", type=int, default=Experiment.generated, help="frames to generate")
+    parser.add_argument("--workers", type=int, default=Experiment.workers, help="processes that generate")
+    parser.add_argument("--device", default=Experiment.device)
+    parser.add_argument("--minutes", type=float, default=Experiment.minutes, help="longest that a stage may take")
+    parser.add_argument("overrides", nargs="*", default=(), help="key=value for all trainings of the pose net")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
