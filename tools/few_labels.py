@@ -211,6 +211,9 @@ def main() -> int:
     except KeyboardInterrupt:
         console.log.warning("stopped; the same command goes on")
         return console.EXIT_INTERRUPTED
+    except console.FdposeError as error:
+        console.log.error("%s", error)
+        return error.exit_code
     finally:
         text = table(experiment.out / "results")
         write_text(experiment.out / "table.md", text)
