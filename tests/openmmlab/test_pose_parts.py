@@ -187,3 +187,17 @@ def test_a_flip_in_training_swaps_sides(dataset, tmp_path):
     mirrored = 15 - x[1][torch.from_numpy(skeleton.flip_index())]
     assert (x[0] - mirrored).abs().max() <= 1
     assert (x[0] - (15 - x[1])).abs().max() > 1  # unswapped it would not fit
+
+
+def test_a_random_start_has_convolutions_that_a_step_of_the_optimizer_does_not_drown():
+    from mmengine.registry import DefaultScope
+    from mmpose.registry import MODELS
+
+    settings = HrnetSettings(backbone="w8", input_size=64, loss="softmax")
+    with DefaultScope.overwrite_default_scope("mmpose"):
+        net = MODELS.build(pose_model(settings))
+    net.init_weights()
+    weights = [m.weight for m in net.backbone.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert min(weight.std().item() for weight in weights) > 0.02
+    norms = [m for m in net.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert all((norm.weight == 1).all() for norm in norms)
