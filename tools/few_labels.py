@@ -8,8 +8,16 @@ on one of the dives and is tested on the other, and on 300 LSP images that no tr
 either. What a variant may be chosen by is its score with --choose: trained on the first three quarters of the training
 dive, tested on the last quarter, and on 100 further LSP images.
 
-Every stage leaves a file below OUT/results and is skipped where that is there; --minutes ends a stage that takes
-longer, and the same command goes on with it. The table of all tests so far is printed and written to OUT/table.md.
+Every stage leaves a file below OUT/results and is skipped where that is there. --minutes ends the whole after so long,
+with exit code 130, and the same command goes on from the last epoch. The table of all tests so far is printed and
+written to OUT/table.md.
+
+    python tools/few_labels.py --sample SAMPLE --lsp LSP --pack DIR
+
+writes LSP to DIR, the pictures that are trained on compressed further, 30 MB in all, to carry it to a GPU:
+
+    python tools/few_labels.py --sample SAMPLE --lsp DIR --minutes 8 --device cuda --workers 12 \
+        batch_size=64 workers=12 precision=bf16
 """
 
 from __future__ import annotations
@@ -36,8 +44,8 @@ from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets import coco
 from finediving_pose.datasets.labels import LabelSet, read_labels
 from finediving_pose.datasets.model_directory import is_model_directory, read_model_directory
-from finediving_pose.manifest import write_json, write_text
-from finediving_pose.media import write_jpeg
+from finediving_pose.manifest import write_bytes, write_json, write_text
+from finediving_pose.media import read_image, write_jpeg
 from finediving_pose.records import LabelledFrame
 from finediving_pose.synthesis.meet import PlannedDive, plan_meet
 from finediving_pose.synthesis.sample import sample_dive
@@ -51,6 +59,7 @@ BOUNDARY = 34
 CURVE = (5, 10, 20, 34)
 HELD_OUT, CHOICE_IMAGES = 300, 100
 FRAMES_A_DIVE = 12
+PACKED_QUALITY = 30
 VIEWS = ("none", "rotate4")
 FINETUNING = ("lr=5e-4",)
 PRETRAINING = ("scale=0.35", "motion_blur=0.3")
@@ -132,7 +141,6 @@ class Experiment:
         generated: How many frames are generated.
         pretrained: A model directory that takes the place of the pretraining of all variants that have one.
         device: Where it trains.
-        minutes: The longest that one stage may take; 0 = as long as it takes.
         workers: Processes that generate.
     """
 
@@ -146,7 +154,6 @@ class Experiment:
     generated: int = 5_000
     pretrained: Path | None = None
     device: str = "auto"
-    minutes: float = 0.0
     workers: int = 1
     end_to_end: bool = False
 
@@ -156,8 +163,7 @@ class Experiment:
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
         console.log.info("stage %s", name)
-        with at_most(self.minutes):
-            result = work()
+        result = work()
         write_json(path, result)
         return result
 
@@ -202,12 +208,16 @@ def main() -> int:
     """Parse the command line and run; 130 where time was up before all was done."""
     options = _options()
     console.setup_logging()
+    if options.pack:
+        pack(options.lsp, options.pack)
+        return console.EXIT_DONE
     experiment = Experiment(
         **{name: value for name, value in vars(options).items() if name in Experiment.__dataclass_fields__}
     )
     try:
-        for job in jobs(options.variants, options.seeds, options.curve, options.choose):
-            run(experiment, job)
+        with at_most(options.minutes):
+            for job in jobs(options.variants, options.seeds, options.curve, options.choose):
+                run(experiment, job)
     except KeyboardInterrupt:
         console.log.warning("stopped; the same command goes on")
         return console.EXIT_INTERRUPTED
@@ -358,6 +368,20 @@ def generate(folder: Path, count: int, workers: int) -> dict[str, Any]:
         labels = [label for drawn in mapped(_draw, work) for label in drawn]
     coco.write(folder / "labels.json", LabelSet(tuple(labels), images=folder / "frames"))
     return {"frames": len(labels), "seconds": round(time.monotonic() - begin, 1)}
+
+
+def pack(lsp: Path, target: Path) -> None:
+    """Write LSP's folder anew, the pictures that are trained on at a lower JPEG quality, the others as they are."""
+    pictures = {path.name: path for path in sorted((lsp / "images").iterdir())}
+    compressed = lsp_division(list(pictures))["train"]
+    (target / "images").mkdir(parents=True, exist_ok=True)
+    for name, path in pictures.items():
+        if name in compressed:
+            write_jpeg(target / "images" / name, read_image(path), PACKED_QUALITY)
+        else:
+            write_bytes(target / "images" / name, path.read_bytes())
+    for labels in (path for path in lsp.iterdir() if path.suffix in {".json", ".mat"}):
+        write_bytes(target / labels.name, labels.read_bytes())
 
 
 def lsp_division(names: Sequence[str]) -> dict[str, set[str]]:
@@ -527,7 +551,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--generated", type=int, default=Experiment.generated, help="frames to generate")
     parser.add_argument("--workers", type=int, default=Experiment.workers, help="processes that generate")
     parser.add_argument("--device", default=Experiment.device)
-    parser.add_argument("--minutes", type=float, default=Experiment.minutes, help="longest that a stage may take")
+    parser.add_argument("--minutes", type=float, default=0.0, help="end after so many; 0 = when all is done")
+    parser.add_argument("--pack", type=Path, metavar="DIR", help="only write LSP anew, smaller")
     parser.add_argument("overrides", nargs="*", default=(), help="key=value for all trainings of the pose net")
     return parser.parse_args()
 

@@ -143,3 +143,28 @@ def test_frames_are_generated_in_easy_and_hard_scenes(tmp_path, monkeypatch):
     assert labels.errors == ()
     assert {frame.match.partition("_")[0] for frame in labels.frames} == {"easy", "hard"}
     assert all(frame.labelled.all() and np.isfinite(frame.box).all() for frame in labels.frames)
+
+
+def test_packed_data_is_smaller_and_reads_the_same(experiment, tmp_path):
+    from finediving_pose.datasets.labels import read_labels
+
+    tool.pack(experiment.lsp, tmp_path / "packed")
+    before, after = read_labels(experiment.lsp), read_labels(tmp_path / "packed")
+    assert [frame.image for frame in after.frames] == [frame.image for frame in before.frames]
+    np.testing.assert_array_equal(after.frames[0].keypoints, before.frames[0].keypoints)
+    sizes = [
+        [path.stat().st_size for path in (folder / "images").iterdir()]
+        for folder in (experiment.lsp, tmp_path / "packed")
+    ]
+    assert sum(sizes[1]) < 0.7 * sum(sizes[0])
+
+
+def test_a_command_that_runs_out_of_time_goes_on(experiment, monkeypatch, capsys):
+    def slow(_, job):
+        time.sleep(10)
+
+    monkeypatch.setattr(tool, "run", slow)
+    arguments = ["--sample", experiment.sample, "--lsp", experiment.lsp, "--out", experiment.out, "--minutes", 0.001]
+    monkeypatch.setattr(sys, "argv", ["few_labels.py", *map(str, arguments)])
+    assert tool.main() == 130
+    assert (experiment.out / "table.md").read_text() == capsys.readouterr().out
