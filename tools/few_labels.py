@@ -14,7 +14,7 @@ written to OUT/table.md.
 
     python tools/few_labels.py --sample SAMPLE --lsp LSP --pack DIR
 
-writes LSP to DIR, the pictures that are trained on compressed further, 30 MB in all, to carry it to a GPU:
+writes LSP to DIR, the pictures that are not tested on compressed further, 30 MB in all, to carry it to a GPU:
 
     python tools/few_labels.py --sample SAMPLE --lsp DIR --minutes 8 --device cuda --workers 12 \
         batch_size=64 workers=12 precision=bf16
@@ -59,7 +59,7 @@ BOUNDARY = 34
 CURVE = (5, 10, 20, 34)
 HELD_OUT, CHOICE_IMAGES = 300, 100
 FRAMES_A_DIVE = 12
-PACKED_QUALITY = 30
+PACKED_QUALITY = 28
 VIEWS = ("none", "rotate4")
 FINETUNING = ("lr=5e-4",)
 PRETRAINING = ("scale=0.35", "motion_blur=0.3")
@@ -371,15 +371,15 @@ def generate(folder: Path, count: int, workers: int) -> dict[str, Any]:
 
 
 def pack(lsp: Path, target: Path) -> None:
-    """Write LSP's folder anew, the pictures that are trained on at a lower JPEG quality, the others as they are."""
+    """Write LSP's folder anew, its pictures at a lower JPEG quality, but for those of the test."""
     pictures = {path.name: path for path in sorted((lsp / "images").iterdir())}
-    compressed = lsp_division(list(pictures))["train"]
+    tested_on = lsp_division(list(pictures))["test"]
     (target / "images").mkdir(parents=True, exist_ok=True)
     for name, path in pictures.items():
-        if name in compressed:
-            write_jpeg(target / "images" / name, read_image(path), PACKED_QUALITY)
-        else:
+        if name in tested_on:
             write_bytes(target / "images" / name, path.read_bytes())
+        else:
+            write_jpeg(target / "images" / name, read_image(path), PACKED_QUALITY)
     for labels in (path for path in lsp.iterdir() if path.suffix in {".json", ".mat"}):
         write_bytes(target / labels.name, labels.read_bytes())
 
