@@ -216,7 +216,7 @@ def main() -> int:
     )
     try:
         with at_most(options.minutes):
-            for job in jobs(options.variants, options.seeds, options.curve, options.choose):
+            for job in jobs(options.variants, options.seeds, options.curve, options.choose, options.train_on):
                 run(experiment, job)
     except KeyboardInterrupt:
         console.log.warning("stopped; the same command goes on")
@@ -231,13 +231,15 @@ def main() -> int:
     return console.EXIT_DONE
 
 
-def jobs(variants: Sequence[str], seeds: Sequence[int], curve: str | None, choose: bool) -> list[Job]:
+def jobs(
+    variants: Sequence[str], seeds: Sequence[int], curve: str | None, choose: bool, dives: Sequence[str] = DIVES
+) -> list[Job]:
     """Return what there is to do, in an order that gives a row of every variant early."""
     counts = [count for count in CURVE if count != BOUNDARY] if curve else []
     return [
-        *(Job(name, dive, 0, choosing=True) for name in variants if choose for dive in DIVES),
-        *(Job(name, dive, seed) for seed in seeds for name in variants for dive in DIVES),
-        *(Job(str(curve), dive, seed, count) for seed in seeds for count in counts for dive in DIVES),
+        *(Job(name, dive, 0, choosing=True) for name in variants if choose for dive in dives),
+        *(Job(name, dive, seed) for seed in seeds for name in variants for dive in dives),
+        *(Job(str(curve), dive, seed, count) for seed in seeds for count in counts for dive in dives),
     ]
 
 
@@ -541,6 +543,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/few_labels"), help="a new folder, or one to go on with")
     parser.add_argument("--variants", type=_names, default=list(VARIANTS), help="default: all")
     parser.add_argument("--seeds", type=_numbers, default=[0], help="such as 0,1,2")
+    parser.add_argument("--train-on", nargs="+", choices=DIVES, default=DIVES, help="default: each in turn")
     parser.add_argument("--curve", choices=VARIANTS, help="also train this one on 5, 10 and 20 frames")
     parser.add_argument("--choose", action="store_true", help="also what variants may be chosen by, with seed 0")
     parser.add_argument("--end-to-end", action="store_true", help="also with the diver found and tracked")

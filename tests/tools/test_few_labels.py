@@ -132,6 +132,7 @@ def test_jobs_of_the_curve_choice_and_seeds():
     assert len({job.name for job in jobs}) == len(jobs) == 4 + 8 + 12
     assert all(job.seed == 0 for job in jobs if job.choosing)
     assert tool.Job("plain", "first", 0).test == "second"
+    assert [job.train for job in tool.jobs(["plain"], [0, 1], None, choose=False, dives=["second"])] == ["second"] * 2
 
 
 def test_frames_are_generated_in_easy_and_hard_scenes(tmp_path, monkeypatch):
@@ -168,3 +169,11 @@ def test_a_command_that_runs_out_of_time_goes_on(experiment, monkeypatch, capsys
     monkeypatch.setattr(sys, "argv", ["few_labels.py", *map(str, arguments)])
     assert tool.main() == 130
     assert (experiment.out / "table.md").read_text() == capsys.readouterr().out
+
+
+def test_end_to_end_the_tested_dive_is_extracted(experiment, tiny_pose_model, tiny_detector_model, monkeypatch):
+    monkeypatch.setattr(tool, "_detector", lambda *_: tiny_detector_model)
+    figures = tool.end_to_end(experiment, tool.Job("plain", "first", 0), tiny_pose_model)
+    assert set(figures) == {"end_to_end_none", "end_to_end_rotate4"}
+    assert [found["frames"] for found in figures.values()] == [3, 3]
+    assert all(0 <= found["PCK"] <= 1 for found in figures.values())
