@@ -20,7 +20,7 @@ SourceName = Literal["labelme", "fdpose-json", "mpii", "coco", "csv", "pyskl", "
 class Format:
     """A label format. `suffix` is that of its file; empty where it is a folder."""
 
-    name: FormatName
+    name: SourceName
     module: str
     suffix: str
 

@@ -205,13 +205,20 @@ def equip(networks: Networks, settings: ExtractionSettings, wished: Mapping[str,
     device, precision, compile = networks.device, networks.precision, networks.compile
     found = models.load_detector(networks.detector, device, precision=precision, compile=compile)
     estimator = models.load_estimator(networks.model, device, networks.flip_test, precision, compile, networks.tta)
-    limits = Limits.suited(models.on_gpu(device), os.cpu_count() or 1, **wished)
+    limits = Limits.suited(models.on_gpu(device), _usable_cores(), **wished)
     return _equipment(found, estimator, settings, limits)
 
 
 def _equipment(detector: Detector, estimator: PoseEstimator, settings: ExtractionSettings, limits: Limits) -> Equipment:
     identity = {"detector": dict(detector.identity), "pose": dict(estimator.identity)}
     return Equipment(LocalEngine(detector, estimator, settings, limits), identity)
+
+
+def _usable_cores() -> int:
+    """The processor cores that this process may use: a batch system often gives a job some of the machine's only."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def check_request(videos: Path, out: Path, settings: ExtractionSettings) -> None:

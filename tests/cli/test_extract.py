@@ -43,7 +43,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     monkeypatch.setattr(models, "load_detector", loads.load_detector)
     monkeypatch.setattr(models, "load_estimator", loads.load_estimator)
     monkeypatch.setattr(models, "on_gpu", lambda device: device.startswith("cuda"))
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
     return loads
 
 
