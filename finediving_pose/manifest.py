@@ -57,7 +57,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with _interrupt_first():
+            yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
@@ -92,7 +93,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        yield temporary
+        with _interrupt_first():
+            yield temporary
         temporary.chmod(0o777 & ~_umask())
         if target.exists():
             shutil.rmtree(target)
@@ -246,6 +248,20 @@ def git_commit() -> str | None:
 def _git(root: Path, *arguments: str) -> str:
     run = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10)
     return run.stdout.strip()
+
+
+@contextmanager
+def _interrupt_first() -> Iterator[None]:
+    """Raise an interrupt that fell into a write, where a library's cleaning up put an error of its own before it.
+
+    :mod:`zipfile` refuses to close an archive amid a member: Ctrl-C would come out as a ValueError, a failure.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
 
 
 def _temporary_prefix(stem: str) -> str:

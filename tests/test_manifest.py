@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,28 @@ def test_an_exception_leaves_the_old_file_and_no_other(tmp_path):
         temporary.write_text(str(1 / len(temporary.read_bytes())))
     assert target.read_text() == "old"
     assert names(tmp_path) == {"x.json"}
+
+
+@pytest.mark.parametrize("writing", [manifest.atomic_path, manifest.atomic_folder])
+def test_an_interrupt_amid_a_member_of_an_archive_stays_an_interrupt(tmp_path, writing):
+    opened = []
+
+    def write_half():
+        with writing(tmp_path / "clip.npz") as temporary:
+            path = temporary / "inner" if temporary.is_dir() else temporary
+            with zipfile.ZipFile(path, "w") as archive:
+                opened.append(archive.open("pred.npy", "w"))
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert names(tmp_path) == set()
+    opened[0].close()  # or the collector would, in the middle of whatever test
+
+
+def test_a_value_error_stays_one(tmp_path):
+    with pytest.raises(ValueError, match="no such"), manifest.atomic_path(tmp_path / "x.json"):
+        raise ValueError("no such thing")
 
 
 def test_the_temporary_file_keeps_the_suffix_and_lies_in_the_same_folder(tmp_path):

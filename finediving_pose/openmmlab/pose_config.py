@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finediving_pose.openmmlab.settings import HrnetSettings
 from finediving_pose.skeleton import NUM_JOINTS
 
-WIDTHS = {"w48": 48, "w32": 32, "w16": 16, "w8": 8}
+
+@dataclass(frozen=True)
+class Shape:
+    """How wide and how deep an HRNet is.
+
+    Attributes:
+        width: Channels of its branch of full resolution; every further branch has twice those of the last one.
+        modules: Of the stages two, three and four.
+        blocks: Residual blocks of each branch in a module, and bottlenecks of the first stage.
+    """
+
+    width: int
+    modules: tuple[int, int, int] = (1, 4, 3)
+    blocks: int = 4
+
+
+SHAPES = {
+    "w48": Shape(48),
+    "w32": Shape(32),
+    "w16": Shape(16),
+    "w16-small": Shape(16, (1, 3, 2), 2),
+    "w8": Shape(8),
+}
 RELEASED_WIDTH = 32
 HEATMAP_STRIDE = 4
 RANDOM_START = [
@@ -36,7 +60,7 @@ def codec(settings: HrnetSettings) -> dict[str, Any]:
 
 def pose_model(settings: HrnetSettings) -> dict[str, Any]:
     """Return the net: HRNet of the chosen width with a 1×1 convolution to 16 heatmaps, started at random."""
-    width = WIDTHS[settings.backbone]
+    shape = SHAPES[settings.backbone]
     softmax = settings.loss == "softmax"
     loss = {"type": "SpatialSoftmaxLoss"} if softmax else {"type": "KeypointMSELoss", "use_target_weight": True}
     return {
@@ -47,10 +71,10 @@ def pose_model(settings: HrnetSettings) -> dict[str, Any]:
             "std": list(IMAGENET_STD),
             "bgr_to_rgb": True,
         },
-        "backbone": {"type": "HRNet", "in_channels": 3, "extra": _stages(width), "init_cfg": RANDOM_START},
+        "backbone": {"type": "HRNet", "in_channels": 3, "extra": _stages(shape), "init_cfg": RANDOM_START},
         "head": {
             "type": "SpatialSoftmaxHead" if softmax else "HeatmapHead",
-            "in_channels": width,
+            "in_channels": shape.width,
             "out_channels": NUM_JOINTS,
             "deconv_out_channels": None,
             "loss": loss,
@@ -77,20 +101,21 @@ def pose_training(settings: HrnetSettings, train: Path, val: Path | None, images
     return config
 
 
-def _stages(width: int) -> dict[str, Any]:
-    def stage(modules: int, branches: int) -> dict[str, Any]:
+def _stages(shape: Shape) -> dict[str, Any]:
+    def stage(block: str, modules: int, channels: Sequence[int]) -> dict[str, Any]:
         return {
             "num_modules": modules,
-            "num_branches": branches,
-            "block": "BASIC",
-            "num_blocks": (4,) * branches,
-            "num_channels": tuple(width * 2**i for i in range(branches)),
+            "num_branches": len(channels),
+            "block": block,
+            "num_blocks": (shape.blocks,) * len(channels),
+            "num_channels": tuple(channels),
         }
 
     # The released nets have 64 channels here; a narrow net would spend three quarters of its time on them.
-    first = 64 if width >= RELEASED_WIDTH else 2 * width
-    stage1 = {"num_modules": 1, "num_branches": 1, "block": "BOTTLENECK", "num_blocks": (4,), "num_channels": (first,)}
-    return {"stage1": stage1, "stage2": stage(1, 2), "stage3": stage(4, 3), "stage4": stage(3, 4)}
+    first = 64 if shape.width >= RELEASED_WIDTH else 2 * shape.width
+    channels = [shape.width * 2**i for i in range(4)]
+    later = {f"stage{k}": stage("BASIC", modules, channels[:k]) for k, modules in enumerate(shape.modules, start=2)}
+    return {"stage1": stage("BOTTLENECK", 1, [first]), **later}
 
 
 def _affine(settings: HrnetSettings) -> dict[str, Any]:
@@ -118,7 +143,7 @@ def _train_pipeline(settings: HrnetSettings) -> list[dict[str, Any]]:
         _affine(settings),
     ]
     if settings.colour:
-        pipeline.append({"type": "PhotometricDistortion"})
+        pipeline.append({"type": "RandomColour"})
     if settings.motion_blur:
         pipeline.append({"type": "RandomMotionBlur", "chance": settings.motion_blur})
     return [*pipeline, {"type": "GenerateTarget", "encoder": codec(settings)}, {"type": "PackPoseInputs"}]

@@ -59,7 +59,8 @@ class HrnetSettings(TrainingSettings):
     """Training of the pose net.
 
     Attributes:
-        backbone: ``w48``, ``w32``, or narrower for CPUs: ``w16`` (widths 16–128) and ``w8`` (8–64).
+        backbone: ``w48``, ``w32``, or narrower for CPUs: ``w16`` (widths 16–128), ``w16-small`` with half the blocks
+            and two modules less, and ``w8`` (8–64).
         heatmap: ``msra`` (Gaussian, shifted a quarter pixel towards the second maximum), ``dark``
             (unbiased encoding and Taylor decoding) or ``udp`` (unbiased data processing).
         loss: ``mse`` on heatmaps as in the paper, or ``softmax``: cross-entropy over a spatial softmax. From a
@@ -72,13 +73,13 @@ class HrnetSettings(TrainingSettings):
         rotation_chance: Chance of a rotation at all.
         scale: The crop grows or shrinks by up to this fraction; `shift` moves it, as a fraction of its side.
         half_body: Chance that the crop shows the upper or the lower half only.
-        colour: Random brightness, contrast, saturation and hue.
+        colour: Random brightness, contrast, saturation and hue; skin stays the colour of skin.
         motion_blur: Chance of a linear blur in a random direction of up to an eighth of the crop.
         flip_test: Validate with the mean of the heatmaps of the crop and its mirror image.
         select: The validation figure that chooses the epoch.
     """
 
-    backbone: Literal["w48", "w32", "w16", "w8"] = "w48"
+    backbone: Literal["w48", "w32", "w16", "w16-small", "w8"] = "w48"
     heatmap: Literal["msra", "dark", "udp"] = "dark"
     loss: Literal["mse", "softmax"] = "mse"
     input_size: Annotated[int, Field(ge=64, le=1024, multiple_of=32)] = 256

@@ -113,6 +113,29 @@ def test_motion_blur_keeps_the_light_and_can_be_left_out():
     assert np.array_equal(pose_parts.RandomMotionBlur(0.0).transform({"img": image.copy()})["img"], image)
 
 
+def test_colours_change_but_skin_stays_skin():
+    image = np.full((8, 8, 3), (140, 170, 210), np.uint8)  # BGR of fair skin: hue 13 of 180
+    np.random.seed(1)  # noqa: NPY002 - what the transform draws from
+    drawn = np.stack([pose_parts.RandomColour().transform({"img": image.copy()})["img"] for _ in range(200)])
+    assert (drawn.dtype, drawn.shape) == (np.uint8, (200, 8, 8, 3))
+    blue, _, red = np.moveaxis(drawn[:, 0, 0].astype(int), -1, 0)
+    lit = red.max() - red.min(), (red - blue).max() - (red - blue).min()
+    assert min(lit) > 30, "brightness and saturation vary"
+    assert (red > blue).all()
+
+
+def test_colours_are_drawn_anew_and_repeatable():
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+
+    def two():
+        np.random.seed(7)  # noqa: NPY002
+        return [pose_parts.RandomColour().transform({"img": image.copy()})["img"] for _ in range(2)]
+
+    first, again = two(), two()
+    assert not np.array_equal(*first)
+    assert np.array_equal(first, again)
+
+
 @pytest.fixture
 def dataset(tmp_path):
     """Three frames: complete, without box, and with two joints missing."""

@@ -61,6 +61,7 @@ def experiment(tmp_path, monkeypatch):
         tmp_path / "lsp",
         tmp_path / "out",
         overrides=(*tiny_models.HRNET, "batch_size=2"),
+        coarse_images=3,
         pretrain_images=3,
         finetune_images=3,
         device="cpu",
@@ -85,6 +86,15 @@ def test_a_job_trains_on_one_dive_and_is_tested_on_the_other(experiment):
     assert text.count("| lsp | first → second | 3 | 0 |") == 2
     with pytest.raises(UsageError, match="was trained on 1 of the tested"):
         tool.refuse_known(model.path, experiment.dives["first"].train)
+
+
+def test_a_pretraining_sees_its_images_small_first(experiment):
+    larger = replace(experiment, overrides=(*experiment.overrides, "input_size=128"), coarse_images=3)
+    start = tool.pretrained(larger, tool.VARIANTS["lsp"], 0)
+    models = [read_model_directory(start.with_name(start.name + end), "pose") for end in ("_coarse", "")]
+    assert [(model.settings["input_size"], model.settings["sigma"]) for model in models] == [(64, 1.0), (128, 1.5)]
+    (line,) = json.loads((start / "manifest.json").read_text())["initial_weights"]
+    assert line.startswith(str(models[0].path))
 
 
 def test_a_stage_is_done_once_and_one_that_failed_again(experiment):

@@ -113,7 +113,8 @@ def test_a_job_that_must_not_begin_again_does_not(job, tmp_path, sent, more, var
     process = job(*more, pause=0.2, **array(1, 1), **variables)
     wait_for(tmp_path / "out/manifest.jsonl", process)
     process.send_signal(getattr(signal, sent))
-    assert answer(process)[0] == 130
+    code, text = answer(process)
+    assert code == 130, text
     assert not (tmp_path / "scontrol.txt").exists()
 
 
