@@ -1,12 +1,12 @@
 """How accurate joints become from few real labels: named variants, both ways between two dives, and a second real test.
 
     python tools/few_labels.py --sample SAMPLE --lsp LSP --out runs/few [--variants mixed,plain] [--seeds 0,1,2]
-    python tools/few_labels.py … --curve mixed --end-to-end
+    python tools/few_labels.py … --curve mixed --detectors runs/few/detectors/generated
 
 SAMPLE is the published FineDiving-Pose example, 69 frames of two dives; LSP is Leeds Sports Pose Extended. A run trains
 on one of the dives and is tested on the other, and on 300 LSP images that no training sees; nothing is chosen on
 either. What a variant may be chosen by is its score with --choose: trained on the first three quarters of the training
-dive, tested on the last quarter, and on 100 further LSP images.
+dive, tested on the last quarter, and on 100 further LSP images. The detectors of --detectors are few_boxes.py's.
 
 Every stage leaves a file below OUT/results and is skipped where that is there. --minutes ends the whole after so long,
 with exit code 130, and the same command goes on from the last epoch. The table of all tests so far is printed and
@@ -23,45 +23,30 @@ writes LSP to DIR, the pictures that are not tested on compressed further, 30 MB
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from few_experiment import BOUNDARY, DIVES, Experiment, add_options, pack, training_seconds, until_stopped
 
 from finediving_pose import console
 from finediving_pose.console import DataError, UsageError
-from finediving_pose.datasets import coco
-from finediving_pose.datasets.labels import LabelSet, read_labels
-from finediving_pose.datasets.model_directory import is_model_directory, read_model_directory
-from finediving_pose.manifest import write_bytes, write_json, write_text
-from finediving_pose.media import read_image, write_jpeg
+from finediving_pose.datasets.model_directory import read_model_directory
+from finediving_pose.manifest import write_text
 from finediving_pose.records import LabelledFrame
-from finediving_pose.synthesis.meet import PlannedDive, plan_meet
-from finediving_pose.synthesis.sample import sample_dive
 from finediving_pose.workflows import finetuning
 from finediving_pose.workflows.finetuning import TrainingData
 
-DIVES = ("first", "second")
-BOUNDARY = 34
-"""First frame of the sample's second dive."""
-
 CURVE = (5, 10, 20, 34)
-HELD_OUT, CHOICE_IMAGES = 300, 100
-FRAMES_A_DIVE = 12
 SMALLEST_INPUT = 64
-PACKED_QUALITY = 28
 VIEWS = ("none", "rotate4")
+TESTED = {("real", "none"), ("real", "rotate4"), ("lsp", "none")}
 FINETUNING = ("lr=5e-4",)
 PRETRAINING = ("scale=0.35", "motion_blur=0.1", "batch_size=32")
 SHOWN = {"PCK_limbs": "limbs", "PCK": "all 16", "PCK_swap_tolerant": "swap-tolerant", "PCKh": "PCKh@0.5"}
@@ -94,11 +79,11 @@ VARIANTS = {
     "plain": Variant(),
     "lsp": Variant(("lsp",)),
     "synth": Variant(("synth",)),
+    "synth-alone": Variant(("synth",), finetuned=False),
     "mixed": Variant(BOTH),
     "mixed-alone": Variant(BOTH, finetuned=False),
     "mixed-replay": Variant(BOTH, replay=True),
     "mixed-192": Variant(BOTH, settings=("input_size=192",)),
-    "mixed-udp": Variant(BOTH, settings=("heatmap=udp",)),
 }
 
 
@@ -131,80 +116,25 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """Where everything lies, and how long it trains.
+class PoseExperiment(Experiment):
+    """How long the pose net trains, and on what it starts.
 
     Attributes:
-        sample, lsp, out: Folders.
         preset: Of the pose net.
-        overrides: Further settings of all trainings.
         coarse_images: How many images a pretraining sees in half the size first, at a quarter of the cost.
         pretrain_images, finetune_images: How many images a training sees, however many there are.
-        generated: How many frames are generated.
         pretrained: A model directory that takes the place of the pretraining of all variants that have one.
-        device: Where it trains.
-        workers: Processes that generate.
+        share_pretraining: Whether all seeds start from the pretraining of seed 0.
+        detectors: A folder with a detector for each dive trained on; with them dives are tested end to end too.
     """
 
-    sample: Path
-    lsp: Path
-    out: Path
     preset: str = "tiny"
-    overrides: tuple[str, ...] = ()
     coarse_images: int = 200_000
     pretrain_images: int = 200_000
     finetune_images: int = 2_000
-    generated: int = 5_000
     pretrained: Path | None = None
-    device: str = "auto"
-    workers: int = 1
-    end_to_end: bool = False
-
-    def stage(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return what the stage of that name came to, now or earlier."""
-        path = self.out / "results" / f"{name}.json"
-        if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
-        console.log.info("stage %s", name)
-        result = work()
-        write_json(path, result)
-        return result
-
-    @cached_property
-    def dives(self) -> dict[str, TrainingData]:
-        """The sample's two dives."""
-        labels = read_labels(self.sample / "annotations.json", "fdpose-json", self.sample / "images")
-        frames = [
-            replace(
-                frame,
-                match="sample",
-                dive=DIVES[number >= BOUNDARY],
-                frame=number,
-                size=labels.image_size(frame),
-            )
-            for number, frame in enumerate(labels.frames)
-        ]
-        parts = (frames[:BOUNDARY], frames[BOUNDARY:])
-        return {dive: _data(part, self.sample / "images") for dive, part in zip(DIVES, parts, strict=True)}
-
-    @cached_property
-    def lsp_parts(self) -> dict[str, TrainingData]:
-        """LSP's ``train``, ``choice`` and ``test``; their names stand in OUT/lsp_parts.json."""
-        data = finetuning.training_data(self.lsp, "hrnet", None, None, 0.0, 0)
-        names = lsp_division([frame.image for frame in data.train])
-        write_json(self.out / "lsp_parts.json", {part: sorted(images) for part, images in names.items()})
-        return {
-            part: replace(data, train=tuple(frame for frame in data.train if frame.image in images))
-            for part, images in names.items()
-        }
-
-    def source(self, name: str) -> TrainingData:
-        """Return what is pretrained on: ``lsp`` or ``synth``."""
-        if name == "lsp":
-            return self.lsp_parts["train"]
-        folder = self.out / "synth"
-        self.stage("generate", lambda: generate(folder, self.generated, self.workers))
-        return finetuning.training_data(folder / "labels.json", "hrnet", folder / "frames", None, 0.0, 0)
+    share_pretraining: bool = False
+    detectors: Path | None = None
 
 
 def main() -> int:
@@ -214,19 +144,12 @@ def main() -> int:
     if options.pack:
         pack(options.lsp, options.pack)
         return console.EXIT_DONE
-    experiment = Experiment(
-        **{name: value for name, value in vars(options).items() if name in Experiment.__dataclass_fields__}
-    )
+    fields = PoseExperiment.__dataclass_fields__
+    experiment = PoseExperiment(**{name: value for name, value in vars(options).items() if name in fields})
     try:
-        with at_most(options.minutes):
+        with until_stopped(options.minutes):
             for job in jobs(options.variants, options.seeds, options.curve, options.choose, options.train_on):
                 run(experiment, job)
-    except KeyboardInterrupt:
-        console.log.warning("stopped; the same command goes on")
-        return console.EXIT_INTERRUPTED
-    except console.FdposeError as error:
-        console.log.error("%s", error)
-        return error.exit_code
     finally:
         text = table(experiment.out / "results")
         write_text(experiment.out / "table.md", text)
@@ -246,36 +169,35 @@ def jobs(
     ]
 
 
-def run(experiment: Experiment, job: Job) -> dict[str, Any]:
+def run(experiment: PoseExperiment, job: Job) -> dict[str, Any]:
     """Do the stages of a job that are not done yet: pretraining, fine-tuning, test."""
     start = pretrained(experiment, VARIANTS[job.variant], job.seed)
     model = finetuned(experiment, job, start)
     return experiment.stage(job.name, lambda: tested(experiment, job, model))
 
 
-def pretrained(experiment: Experiment, variant: Variant, seed: int) -> Path | None:
+def pretrained(experiment: PoseExperiment, variant: Variant, seed: int) -> Path | None:
     """Return the model directory that a variant starts from; None = random weights."""
     if not variant.sources:
         return None
     if experiment.pretrained is not None:
         return experiment.pretrained
+    seed = 0 if experiment.share_pretraining else seed
     folder = experiment.out / "pretraining" / f"{variant.pretraining}_seed{seed}"
     data = finetuning.together(*(experiment.source(name) for name in variant.sources))
     settings = (*PRETRAINING, *variant.settings)
     start = "none"
     half = halved(experiment, settings)
     if half and experiment.coarse_images:
-        coarse = folder.with_name(f"{folder.name}_coarse")
         smaller = replace(experiment, overrides=(*experiment.overrides, *half))
-        work = _training(smaller, coarse, data, settings, start, experiment.coarse_images, seed)
-        experiment.stage(f"pretraining_{coarse.name}", work)
+        coarse = folder.with_name(f"{folder.name}_coarse")
+        _train(smaller, coarse, data, settings, start, experiment.coarse_images, seed)
         start = str(coarse)
-    work = _training(experiment, folder, data, settings, start, experiment.pretrain_images, seed)
-    experiment.stage(f"pretraining_{folder.name}", work)
+    _train(experiment, folder, data, settings, start, experiment.pretrain_images, seed)
     return folder
 
 
-def halved(experiment: Experiment, settings: Sequence[str]) -> tuple[str, ...]:
+def halved(experiment: PoseExperiment, settings: Sequence[str]) -> tuple[str, ...]:
     """Return the settings of a net that sees crops of half the size, none where that is below what HRNet takes."""
     given = {"epochs": 1, "seed": 0, "init_from": None}
     full = finetuning.preset_settings("hrnet", experiment.preset, [*settings, *experiment.overrides], **given)
@@ -283,7 +205,7 @@ def halved(experiment: Experiment, settings: Sequence[str]) -> tuple[str, ...]:
     return (f"input_size={side}", f"sigma={max(1.0, full.sigma / 2)}") if side >= SMALLEST_INPUT else ()
 
 
-def finetuned(experiment: Experiment, job: Job, start: Path | None) -> Path:
+def finetuned(experiment: PoseExperiment, job: Job, start: Path | None) -> Path:
     """Return the model directory to test.
 
     Raises:
@@ -299,12 +221,23 @@ def finetuned(experiment: Experiment, job: Job, start: Path | None) -> Path:
     if variant.replay:
         data = finetuning.together(data, *(_tenth(experiment.source(name), job.seed) for name in variant.sources))
     settings = (*(FINETUNING if start else ()), *variant.settings)
-    work = _training(experiment, folder, data, settings, str(start or "none"), experiment.finetune_images, job.seed)
-    experiment.stage(f"training_{job.name}", work)
+    _train(experiment, folder, data, settings, str(start or "none"), experiment.finetune_images, job.seed)
     return folder
 
 
-def training_frames(experiment: Experiment, job: Job) -> tuple[TrainingData, TrainingData]:
+def _train(
+    experiment: PoseExperiment,
+    folder: Path,
+    data: TrainingData,
+    settings: Sequence[str],
+    start: str,
+    images: int,
+    seed: int,
+) -> None:
+    experiment.train("hrnet", folder, data, experiment.preset, settings, images, init_from=start, seed=seed)
+
+
+def training_frames(experiment: PoseExperiment, job: Job) -> tuple[TrainingData, TrainingData]:
     """Return the real frames that a job trains on, and those it is tested on."""
     data = experiment.dives[job.train]
     frames = data.train
@@ -315,7 +248,7 @@ def training_frames(experiment: Experiment, job: Job) -> tuple[TrainingData, Tra
     return replace(data, train=tuple(frames[i] for i in chosen)), experiment.dives[job.test]
 
 
-def tested(experiment: Experiment, job: Job, model: Path) -> dict[str, Any]:
+def tested(experiment: PoseExperiment, job: Job, model: Path) -> dict[str, Any]:
     """Return the figures of a model on frames that it has not seen, with and without turned views."""
     from finediving_pose.workflows.models import load_estimator
 
@@ -329,8 +262,9 @@ def tested(experiment: Experiment, job: Job, model: Path) -> dict[str, Any]:
     for views in VIEWS:
         estimator = load_estimator(model, experiment.device, tta=views)  # type: ignore[arg-type]
         for part, data in parts.items():
-            figures[f"{part}_{views}"] = finetuning.evaluate(estimator, data.train, data.images).flat()
-    if experiment.end_to_end and not job.choosing:
+            if (part, views) in TESTED:
+                figures[f"{part}_{views}"] = finetuning.evaluate(estimator, data.train, data.images).flat()
+    if experiment.detectors and not job.choosing:
         figures |= end_to_end(experiment, job, model)
     return {
         "variant": job.variant,
@@ -346,7 +280,7 @@ def tested(experiment: Experiment, job: Job, model: Path) -> dict[str, Any]:
     }
 
 
-def end_to_end(experiment: Experiment, job: Job, model: Path) -> dict[str, dict[str, float]]:
+def end_to_end(experiment: PoseExperiment, job: Job, model: Path) -> dict[str, dict[str, float]]:
     """Return the figures of the tested dive extracted as a folder of frames, its diver found and tracked."""
     from finediving_pose.workflows.extraction import extract
     from finediving_pose.workflows.extraction_check import check_extraction
@@ -358,7 +292,8 @@ def end_to_end(experiment: Experiment, job: Job, model: Path) -> dict[str, dict[
         target = clip / job.test / f"{frame.frame}.jpg"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((test.images / frame.image).read_bytes())
-    detector = load_detector(str(_detector(experiment, job)), experiment.device)
+    assert experiment.detectors is not None
+    detector = load_detector(str(experiment.detectors / job.train), experiment.device)
     figures = {}
     for views in VIEWS:
         estimator = load_estimator(model, experiment.device, tta=views)  # type: ignore[arg-type]
@@ -380,73 +315,11 @@ def refuse_known(model: Path, frames: Sequence[LabelledFrame]) -> None:
         raise UsageError(f"{model}: was trained on {len(known)} of the tested dives or images, such as {min(known)}")
 
 
-def generate(folder: Path, count: int, workers: int) -> dict[str, Any]:
-    """Draw frames of invented dives, half of them in hard scenes, and write them with their labels."""
-    begin = time.monotonic()
-    halves = [plan_meet(max(count // FRAMES_A_DIVE // 2, 1), seed=70 + hard, hard=hard).dives for hard in (False, True)]
-    work = [(dive, folder / "frames") for dives in halves for dive in dives]
-    with _mapped(workers) as mapped:
-        labels = [label for drawn in mapped(_draw, work) for label in drawn]
-    coco.write(folder / "labels.json", LabelSet(tuple(labels), images=folder / "frames"))
-    return {"frames": len(labels), "seconds": round(time.monotonic() - begin, 1)}
-
-
-def pack(lsp: Path, target: Path) -> None:
-    """Write LSP's folder anew, its pictures at a lower JPEG quality, but for those of the test."""
-    pictures = {path.name: path for path in sorted((lsp / "images").iterdir())}
-    tested_on = lsp_division(list(pictures))["test"]
-    (target / "images").mkdir(parents=True, exist_ok=True)
-    for name, path in pictures.items():
-        if name in tested_on:
-            write_bytes(target / "images" / name, path.read_bytes())
-        else:
-            write_jpeg(target / "images" / name, read_image(path), PACKED_QUALITY)
-    for labels in (path for path in lsp.iterdir() if path.suffix in {".json", ".mat"}):
-        write_bytes(target / labels.name, labels.read_bytes())
-
-
-def lsp_division(names: Sequence[str]) -> dict[str, set[str]]:
-    """Return the image names of LSP's parts: the same whatever the order, 300 of them for the test."""
-    order = np.random.default_rng(0).permutation(sorted(names)).tolist()
-    rest = np.random.default_rng(1).permutation(sorted(order[HELD_OUT:])).tolist()
-    return {"test": set(order[:HELD_OUT]), "choice": set(rest[:CHOICE_IMAGES]), "train": set(rest[CHOICE_IMAGES:])}
-
-
 def evenly(total: int, count: int) -> list[int]:
     """Return `count` different numbers below `total`, evenly spread."""
     if not 0 < count <= total:
         raise DataError(f"{count} frames: expected 1 to {total}")
     return np.floor((np.arange(count) + 0.5) * total / count).astype(int).tolist()
-
-
-def epochs_for(images: int, frames: int) -> int:
-    """Return how many epochs of `frames` see at least `images`."""
-    return max(1, math.ceil(images / frames))
-
-
-def training_seconds(model: Path) -> float:
-    """Return the seconds of all epochs of a model's training, over all its interruptions."""
-    with (model / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        return round(sum(float(row["seconds"]) for row in csv.DictReader(file)), 1)
-
-
-@contextmanager
-def at_most(minutes: float) -> Iterator[None]:
-    """Interrupt what runs longer, as Ctrl-C would; 0 = never."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if not minutes:
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, minutes * 60)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def table(results: Path) -> str:
@@ -468,79 +341,18 @@ def _has(row: Mapping[str, Any], box: str, views: str) -> bool:
 
 def _line(row: Mapping[str, Any], views: str, box: str) -> str:
     figures = row["figures"][f"{box}_{views}"]
-    lsp = row["figures"][f"lsp_{views}"]
+    lsp = row["figures"].get(f"lsp_{views}", {})
     way = f"{row['train']} → {row['test']}"
     cells = [row["variant"], way, row["frames"], row["seed"], views, "true" if box == "real" else "found"]
-    numbers = [figures.get(name, math.nan) for name in SHOWN] + [lsp[name] for name in ("PCK_limbs", "PCK")]
+    numbers = [figures.get(name, math.nan) for name in SHOWN] + [
+        lsp.get(name, math.nan) for name in ("PCK_limbs", "PCK")
+    ]
     return "| " + " | ".join([*map(str, cells), *(f"{x:.3f}" for x in numbers), f"{row['train_seconds']:.0f}"]) + " |"
-
-
-def _training(
-    experiment: Experiment,
-    folder: Path,
-    data: TrainingData,
-    settings: Sequence[str],
-    init_from: str,
-    images: int,
-    seed: int,
-) -> Callable[[], dict[str, Any]]:
-    def work() -> dict[str, Any]:
-        if (folder / "config.yaml").is_file():
-            summary = finetuning.resume("hrnet", folder, experiment.device)
-        else:
-            epochs = epochs_for(images, len(data.train))
-            given = {"init_from": init_from, "epochs": epochs, "seed": seed}
-            chosen = finetuning.preset_settings("hrnet", experiment.preset, [*settings, *experiment.overrides], **given)
-            summary = finetuning.finetune("hrnet", folder, data, chosen, experiment.device)
-        return summary.as_dict() | {"seconds": training_seconds(folder)}
-
-    return work
-
-
-def _detector(experiment: Experiment, job: Job) -> Path:
-    """Return the detector of the dive trained on, from a random start, one for all variants and seeds."""
-    folder = experiment.out / "detectors" / job.train
-    if not is_model_directory(folder):
-        settings = finetuning.preset_settings("detector", "tiny", [], seed=0)
-        data = experiment.dives[job.train]
-        if (folder / "config.yaml").is_file():
-            finetuning.resume("detector", folder, experiment.device)
-        else:
-            finetuning.finetune("detector", folder, data, settings, experiment.device)
-    return folder
-
-
-def _data(frames: Sequence[LabelledFrame], images: Path) -> TrainingData:
-    return TrainingData(tuple(frames), (), images.resolve(), ())
 
 
 def _tenth(data: TrainingData, seed: int) -> TrainingData:
     chosen = np.random.default_rng(seed).permutation(len(data.train))[: max(1, len(data.train) // 10)]
     return replace(data, train=tuple(data.train[i] for i in sorted(chosen)))
-
-
-def _draw(work: tuple[PlannedDive, Path]) -> list[LabelledFrame]:
-    """Draw a dive's frames below a folder; a dive of a hard scene has a match of its own name."""
-    dive, folder = work
-    match = f"{'hard' if dive.hard else 'easy'}_{dive.match}"
-    sample = sample_dive(dive, FRAMES_A_DIVE)
-    labels = []
-    for label, picture in zip(sample.labels, sample.images, strict=True):
-        image = f"{match}/{label.dive}/{Path(label.image).name}"
-        (folder / image).parent.mkdir(parents=True, exist_ok=True)
-        write_jpeg(folder / image, picture, dive.jpeg_quality)
-        labels.append(replace(label, image=image, match=match))
-    return labels
-
-
-@contextmanager
-def _mapped(workers: int) -> Iterator[Callable[..., Any]]:
-    """Yield a ``map`` over so many processes; one process needs no pool."""
-    if workers == 1:
-        yield map
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield lambda work, items: pool.map(work, items, chunksize=FRAMES_A_DIVE)
 
 
 def _names(text: str) -> list[str]:
@@ -557,26 +369,19 @@ def _numbers(text: str) -> list[int]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sample", type=Path, required=True, help="folder with annotations.json and images/")
-    parser.add_argument("--lsp", type=Path, required=True, help="LSP extended: its folder, or joints.mat")
-    parser.add_argument("--out", type=Path, default=Path("runs/few_labels"), help="a new folder, or one to go on with")
+    add_options(parser)
     parser.add_argument("--variants", type=_names, default=list(VARIANTS), help="default: all")
     parser.add_argument("--seeds", type=_numbers, default=[0], help="such as 0,1,2")
-    parser.add_argument("--train-on", nargs="+", choices=DIVES, default=DIVES, help="default: each in turn")
     parser.add_argument("--curve", choices=VARIANTS, help="also train this one on 5, 10 and 20 frames")
     parser.add_argument("--choose", action="store_true", help="also what variants may be chosen by, with seed 0")
-    parser.add_argument("--end-to-end", action="store_true", help="also with the diver found and tracked")
-    parser.add_argument("--preset", default=Experiment.preset)
+    parser.add_argument("--detectors", type=Path, help="OUT/detectors/generated of few_boxes.py: also end to end")
+    parser.add_argument("--preset", default=PoseExperiment.preset)
     parser.add_argument("--pretrained", type=Path, help="model directory in place of every pretraining")
-    parser.add_argument("--coarse-images", type=int, default=Experiment.coarse_images, help="0 = full size only")
-    parser.add_argument("--pretrain-images", type=int, default=Experiment.pretrain_images)
-    parser.add_argument("--finetune-images", type=int, default=Experiment.finetune_images)
-    parser.add_argument("--generated", type=int, default=Experiment.generated, help="frames to generate")
-    parser.add_argument("--workers", type=int, default=Experiment.workers, help="processes that generate")
-    parser.add_argument("--device", default=Experiment.device)
-    parser.add_argument("--minutes", type=float, default=0.0, help="end after so many; 0 = when all is done")
+    parser.add_argument("--share-pretraining", action="store_true", help="seeds are of the fine-tuning alone")
+    parser.add_argument("--coarse-images", type=int, default=PoseExperiment.coarse_images, help="0 = full size only")
+    parser.add_argument("--pretrain-images", type=int, default=PoseExperiment.pretrain_images)
+    parser.add_argument("--finetune-images", type=int, default=PoseExperiment.finetune_images)
     parser.add_argument("--pack", type=Path, metavar="DIR", help="only write LSP anew, smaller")
-    parser.add_argument("overrides", nargs="*", default=(), help="key=value for all trainings of the pose net")
     return parser.parse_args()
 
 

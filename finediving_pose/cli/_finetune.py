@@ -46,7 +46,7 @@ OutOption = Annotated[
     Path | None, typer.Option("--out", help="The run's folder.", show_default="runs/<kind>/<date>_<preset>")
 ]
 InitOption = Annotated[
-    str | None, typer.Option("--init-from", help="FILE, model directory, URL, or none for a random start.")
+    str | None, typer.Option("--init-from", help="FILE, model directory, URL, synthetic (the packaged one), or none.")
 ]
 ResumeOption = Annotated[
     Path | None, typer.Option("--resume", help="Continue the run in this folder with its own settings and data.")

@@ -28,13 +28,17 @@ def command(
     ],
     model: Annotated[
         Path | None,
-        typer.Option("--model", help="Model directory of fdpose finetune-hrnet.", show_default="newest in runs/hrnet"),
+        typer.Option(
+            "--model",
+            help="Model directory of fdpose finetune-hrnet; synthetic: the packaged one.",
+            show_default="newest in runs/hrnet",
+        ),
     ] = None,
     detector: Annotated[
         str | None,
         typer.Option(
             "--detector",
-            help="Model directory, CONFIG.py,CHECKPOINT or a model-zoo config's name.",
+            help="Model directory, synthetic, CONFIG.py,CHECKPOINT or a model-zoo config's name.",
             show_default="newest in runs/detector",
         ),
     ] = None,

@@ -24,6 +24,10 @@ from finediving_pose.skeleton import JOINTS
 
 ModelKind = Literal["pose", "detector", "aqa"]
 
+SYNTHETIC = "synthetic"
+PACKAGED = Path(__file__).parents[1] / "synthetic_models"
+"""A model directory a kind that comes with the package: trained on generated divers, and on nothing else."""
+
 CARD_NAME = "model.json"
 WEIGHTS_NAME = "model.safetensors"
 FORMAT = 1
@@ -89,17 +93,24 @@ def is_model_directory(path: Path) -> bool:
     return (path / CARD_NAME).is_file()
 
 
+def model_path(spec: str | Path, kind: ModelKind) -> Path:
+    """Turn what a user wrote into a path; ``synthetic`` is the packaged model, unless a folder is called so here."""
+    path = Path(spec)
+    return PACKAGED / kind if path == Path(SYNTHETIC) and not path.exists() else path
+
+
 def read_model_directory(path: Path, kind: ModelKind | None = None) -> ModelDirectory:
     """Read and check a model directory.
 
     Args:
-        path: The folder.
+        path: The folder; with a kind also ``synthetic``, see :func:`model_path`.
         kind: The kind that is needed; None = any.
 
     Raises:
         UsageError: If the folder is no model directory, or one of another kind.
         DataError: If its card cannot be read, its joints are not ours, or its weights are not those it names.
     """
+    path = model_path(path, kind) if kind else path
     card_path = path / CARD_NAME
     if not card_path.is_file():
         raise UsageError(f"{path}: no model directory (it has no {CARD_NAME}); give a folder that a training wrote")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from finediving_pose.config import nearest, validate_settings
 from finediving_pose.console import EnvironmentUnfit, UsageError
-from finediving_pose.datasets.model_directory import is_model_directory, read_model_directory
+from finediving_pose.datasets.model_directory import is_model_directory, model_path, read_model_directory
 from finediving_pose.manifest import sha256_file
 from finediving_pose.openmmlab import bridge, weights
 from finediving_pose.openmmlab.settings import DetectorSettings
@@ -106,8 +106,8 @@ def load_detector(
     """Load a detector.
 
     Args:
-        spec: A model directory; ``CONFIG.py,CHECKPOINT``; or the name of a model-zoo config such as
-            ``rtmdet_m_8xb32-300e_coco``, whose weights MMEngine's cache keeps.
+        spec: A model directory; ``synthetic``, the packaged one; ``CONFIG.py,CHECKPOINT``; or the name of a
+            model-zoo config such as ``rtmdet_m_8xb32-300e_coco``, whose weights MMEngine's cache keeps.
         device: Where it runs.
         score_threshold: Boxes below are dropped; None = what the model was trained with, or
             `FOREIGN_THRESHOLD`.
@@ -119,7 +119,7 @@ def load_detector(
         UsageError, DataError: If there is no such detector, or its files do not fit.
         EnvironmentUnfit: If weights must be fetched and cannot be, or the detector needs compiled ops.
     """
-    path = Path(spec)
+    path = model_path(spec, "detector")
     if is_model_directory(path):
         return _own(path, device, score_threshold, precision, compile)
     config_name, comma, checkpoint = spec.partition(",")
@@ -127,10 +127,10 @@ def load_detector(
         config_path = Path(config_name)
         if not config_path.is_file():
             raise UsageError(f"--detector {spec}: no config file {config_path}")
-        located = weights.locate(checkpoint)
+        located = weights.locate(checkpoint, "detector")
     else:
         config_path, url = _zoo(spec)
-        located = weights.locate(url)
+        located = weights.locate(url, "detector")
     if located is None:
         raise UsageError(f"--detector {spec}: a detector without weights finds nothing; name a checkpoint")
     return _foreign(config_path, located, device, score_threshold, precision, trust)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from finediving_pose.config import Settings
+from finediving_pose.datasets.model_directory import ModelKind
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -22,7 +23,8 @@ class TrainingSettings(Settings):
     """What both trainings share.
 
     Attributes:
-        init_from: Weights to start from: a file, a URL, a model directory, or ``none`` for a random start.
+        init_from: Weights to start from: a file, a URL, a model directory, ``synthetic`` for the packaged
+            model, which was trained on generated divers, or ``none`` for a random start.
         epochs, batch_size: Of the whole run; the batch is that of one process.
         lr: Peak learning rate for one process.
         optimizer: ``adam`` as HRNet's authors, or ``adamw`` with `weight_decay`.
@@ -37,6 +39,8 @@ class TrainingSettings(Settings):
         seed: Of python, numpy, torch and the workers.
         deterministic: Same bytes on CUDA too, slower. On a CPU they are the same anyway.
     """
+
+    kind: ClassVar[ModelKind]
 
     init_from: str = "none"
     epochs: Count = 210
@@ -79,6 +83,8 @@ class HrnetSettings(TrainingSettings):
         select: The validation figure that chooses the epoch.
     """
 
+    kind: ClassVar[ModelKind] = "pose"
+
     backbone: Literal["w48", "w32", "w16", "w16-small", "w8"] = "w48"
     heatmap: Literal["msra", "dark", "udp"] = "dark"
     loss: Literal["mse", "softmax"] = "mse"
@@ -113,6 +119,8 @@ class DetectorSettings(TrainingSettings):
         ema: Keep an exponential moving average of the weights and validate on it.
         select: The validation figure that chooses the epoch.
     """
+
+    kind: ClassVar[ModelKind] = "detector"
 
     variant: Literal["m", "s", "tiny", "nano"] = "s"
     image_size: Annotated[int, Field(ge=64, le=2048, multiple_of=32)] = 640

@@ -95,7 +95,7 @@ def check_request(settings: TrainingSettings, device: str, trust: bool = False) 
         UsageError, EnvironmentUnfit: If initial weights cannot be had or read, or device or precision not be had.
     """
     _fit_device(settings, device)
-    initial = weights.locate(settings.init_from)
+    initial = weights.locate(settings.init_from, settings.kind)
     if initial is not None:
         bridge.load_checkpoint(initial, trust)
 
@@ -261,7 +261,7 @@ class InitialWeights(Hook):
         """Load ``init_from`` and list what it did not fill; MMEngine would start the net anew after ``before_run``."""
         if runner._resume:
             return
-        path = weights.locate(self.settings.init_from)
+        path = weights.locate(self.settings.init_from, self.settings.kind)
         if path is None:
             self.recorder.load_report = ["init_from=none: the net starts from random weights"]
         else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 from finediving_pose.console import EnvironmentUnfit, UsageError
-from finediving_pose.datasets.model_directory import is_model_directory, read_model_directory
+from finediving_pose.datasets.model_directory import ModelKind, is_model_directory, model_path, read_model_directory
 from finediving_pose.manifest import atomic_path
 from finediving_pose.openmmlab import bridge
 
@@ -50,11 +50,12 @@ class LoadReport:
         return lines
 
 
-def locate(spec: str) -> Path | None:
+def locate(spec: str, kind: ModelKind) -> Path | None:
     """Turn ``init_from`` into a local file; None for ``none``.
 
     Args:
-        spec: ``none``, a checkpoint file, a model directory, or a URL, which MMEngine's cache keeps.
+        spec: ``none``, a checkpoint file, a model directory, ``synthetic``, or a URL, which MMEngine's cache keeps.
+        kind: Of the packaged model that ``synthetic`` stands for.
 
     Raises:
         UsageError: If there is no such file.
@@ -64,7 +65,7 @@ def locate(spec: str) -> Path | None:
         return None
     if urlparse(spec).scheme in {"http", "https"}:
         return _fetch(spec)
-    path = Path(spec)
+    path = model_path(spec, kind)
     if is_model_directory(path):
         return read_model_directory(path).weights
     if not path.is_file():

@@ -22,6 +22,7 @@ from finediving_pose.datasets.labels import LabelSet, read_labels
 from finediving_pose.datasets.model_directory import (
     ModelDirectory,
     is_model_directory,
+    model_path,
     read_model_directory,
     write_model_card,
 )
@@ -153,7 +154,7 @@ def finetune(
         source = {
             "kind": kind,
             "images": str(data.images),
-            "trained_on": sorted({frame.dive_key for frame in data.train} | _known_before(settings.init_from)),
+            "trained_on": sorted({frame.dive_key for frame in data.train} | _known_before(settings)),
             "left_out": list(data.left_out),
         }
         write_json(folder / "data" / SOURCE_NAME, source)
@@ -379,9 +380,9 @@ def _is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _known_before(init_from: str) -> set[str]:
+def _known_before(settings: TrainingSettings) -> set[str]:
     """Return the dives that the initial weights were trained on, where a model directory says so."""
-    start = Path(init_from)
+    start = model_path(settings.init_from, settings.kind)
     return set(read_model_directory(start).trained_on) if is_model_directory(start) else set()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finediving_pose.console import EnvironmentUnfit, UsageError, log
-from finediving_pose.datasets.model_directory import CARD_NAME, ModelKind, is_model_directory
+from finediving_pose.datasets.model_directory import CARD_NAME, SYNTHETIC, ModelKind, is_model_directory
 
 if TYPE_CHECKING:
     from finediving_pose.openmmlab.settings import Views
@@ -33,11 +33,15 @@ def newest_model(kind: ModelKind) -> Path:
     if not candidates:
         raise UsageError(
             f"no {kind} model: looked for a model directory (a folder with {CARD_NAME}) in {folder.absolute()}; "
-            f"name one with {option}, or make one with fdpose {command}"
+            f"name one with {option}{_packaged(kind)}, or make one with fdpose {command}"
         )
     newest = max(candidates, key=lambda path: ((path / CARD_NAME).stat().st_mtime_ns, path.name))
     log.info("%s model: %s, the newest of %d (%s names another)", kind, newest, len(candidates), option)
     return newest
+
+
+def _packaged(kind: ModelKind) -> str:
+    return f" ({SYNTHETIC}: the one that comes with fdpose, trained on generated divers)" if kind != "aqa" else ""
 
 
 def require_torch(command: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 import time
 from dataclasses import replace
@@ -20,13 +21,21 @@ from finediving_pose.datasets.model_directory import read_model_directory
 from finediving_pose.media import write_jpeg
 from finediving_pose.synthesis.sample import draw_dive
 
-PATH = Path(__file__).parents[2] / "tools" / "few_labels.py"
-SPEC = importlib.util.spec_from_file_location("few_labels", PATH)
-assert SPEC is not None
-assert SPEC.loader is not None
-tool = importlib.util.module_from_spec(SPEC)
-sys.modules["few_labels"] = tool  # processes that generate look for it there
-SPEC.loader.exec_module(tool)
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+def load(name: str):
+    """Import a tool by its name, under which processes that generate look for it too."""
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+shared, tool, boxes = map(load, ("few_experiment", "few_labels", "few_boxes"))
 
 
 def write_frames(folder: Path, seed: int, names: list[str]) -> list:
@@ -44,8 +53,8 @@ def write_frames(folder: Path, seed: int, names: list[str]) -> list:
 @pytest.fixture
 def experiment(tmp_path, monkeypatch):
     """Three frames of each of two dives, and six images in the place of LSP's."""
-    for name, value in (("BOUNDARY", 3), ("HELD_OUT", 2), ("CHOICE_IMAGES", 1)):
-        monkeypatch.setattr(tool, name, value)
+    for name, value in (("BOUNDARY", 3), ("HELD_OUT", 2), ("CHOICE_IMAGES", 1), ("FRAMES_A_DIVE", 2)):
+        monkeypatch.setattr(shared, name, value)
     sample = tmp_path / "sample"
     frames = [
         *write_frames(sample, 1, ["0.jpg", "1.jpg", "2.jpg"]),
@@ -56,7 +65,7 @@ def experiment(tmp_path, monkeypatch):
     records = [fdpose_json.record(frame) for frame in write_frames(tmp_path / "lsp", 3, names)]
     items = [{key: record[key] for key in ("image", "joints", "joints_vis")} for record in records]
     (tmp_path / "lsp" / "annotations.json").write_text(json.dumps(items))
-    return tool.Experiment(
+    return tool.PoseExperiment(
         sample,
         tmp_path / "lsp",
         tmp_path / "out",
@@ -71,7 +80,7 @@ def experiment(tmp_path, monkeypatch):
 def test_a_job_trains_on_one_dive_and_is_tested_on_the_other(experiment):
     result = tool.run(experiment, tool.Job("lsp", "first", 0))
     assert (result["train"], result["test"], result["frames"]) == ("first", "second", 3)
-    assert set(result["figures"]) == {"real_none", "real_rotate4", "lsp_none", "lsp_rotate4"}
+    assert set(result["figures"]) == {"real_none", "real_rotate4", "lsp_none"}
     assert all(0 <= figures["PCK"] <= 1 for figures in result["figures"].values())
     parts = json.loads((experiment.out / "lsp_parts.json").read_text())
     model = read_model_directory(experiment.out / "models" / "lsp_first_seed0", "pose")
@@ -108,19 +117,19 @@ def test_a_stage_is_done_once_and_one_that_failed_again(experiment):
 
 
 def test_time_is_up():
-    with pytest.raises(KeyboardInterrupt), tool.at_most(0.001):
+    with pytest.raises(KeyboardInterrupt), shared.at_most(0.001):
         time.sleep(10)
-    with tool.at_most(0.001):
+    with shared.at_most(0.001):
         pass
     time.sleep(0.1)  # the alarm was taken back
 
 
 def test_lsp_is_divided_the_same_whatever_the_order():
     names = [f"im{number:05d}.jpg" for number in range(1000)]
-    parts = tool.lsp_division(names)
+    parts = shared.lsp_division(names)
     assert {part: len(images) for part, images in parts.items()} == {"test": 300, "choice": 100, "train": 600}
     assert set.union(*parts.values()) == set(names)
-    assert tool.lsp_division(names[::-1]) == parts
+    assert shared.lsp_division(names[::-1]) == parts
 
 
 def test_choosing_never_looks_at_the_other_dive(experiment):
@@ -146,8 +155,8 @@ def test_jobs_of_the_curve_choice_and_seeds():
 
 
 def test_frames_are_generated_in_easy_and_hard_scenes(tmp_path, monkeypatch):
-    monkeypatch.setattr(tool, "FRAMES_A_DIVE", 2)
-    assert tool.generate(tmp_path, 4, workers=1)["frames"] == 4
+    monkeypatch.setattr(shared, "FRAMES_A_DIVE", 2)
+    assert shared.generate(tmp_path, 4, workers=1)["frames"] == 4
     from finediving_pose.datasets.labels import read_labels
 
     labels = read_labels(tmp_path / "labels.json", images=tmp_path / "frames")
@@ -159,7 +168,7 @@ def test_frames_are_generated_in_easy_and_hard_scenes(tmp_path, monkeypatch):
 def test_packed_data_is_smaller_and_reads_the_same(experiment, tmp_path):
     from finediving_pose.datasets.labels import read_labels
 
-    tool.pack(experiment.lsp, tmp_path / "packed")
+    shared.pack(experiment.lsp, tmp_path / "packed")
     before, after = read_labels(experiment.lsp), read_labels(tmp_path / "packed")
     assert [frame.image for frame in after.frames] == [frame.image for frame in before.frames]
     np.testing.assert_array_equal(after.frames[0].keypoints, before.frames[0].keypoints)
@@ -170,20 +179,37 @@ def test_packed_data_is_smaller_and_reads_the_same(experiment, tmp_path):
     assert sum(sizes[1]) < 0.7 * sum(sizes[0])
 
 
-def test_a_command_that_runs_out_of_time_goes_on(experiment, monkeypatch, capsys):
-    def slow(_, job):
-        time.sleep(10)
-
-    monkeypatch.setattr(tool, "run", slow)
+@pytest.mark.parametrize(("module", "written"), [(tool, "table.md"), (boxes, "boxes.md")])
+def test_a_command_that_runs_out_of_time_goes_on(experiment, monkeypatch, capsys, module, written):
+    monkeypatch.setattr(module, "run", lambda *_: time.sleep(10))
     arguments = ["--sample", experiment.sample, "--lsp", experiment.lsp, "--out", experiment.out, "--minutes", 0.001]
-    monkeypatch.setattr(sys, "argv", ["few_labels.py", *map(str, arguments)])
-    assert tool.main() == 130
-    assert (experiment.out / "table.md").read_text() == capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["the tool", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        module.main()
+    assert end.value.code == 130
+    assert (experiment.out / written).read_text() == capsys.readouterr().out
 
 
-def test_end_to_end_the_tested_dive_is_extracted(experiment, tiny_pose_model, tiny_detector_model, monkeypatch):
-    monkeypatch.setattr(tool, "_detector", lambda *_: tiny_detector_model)
-    figures = tool.end_to_end(experiment, tool.Job("plain", "first", 0), tiny_pose_model)
+def test_end_to_end_the_tested_dive_is_extracted(experiment, tiny_pose_model, tiny_detector_model, tmp_path):
+    shutil.copytree(tiny_detector_model, tmp_path / "detectors" / "first")
+    found = replace(experiment, detectors=tmp_path / "detectors")
+    figures = tool.end_to_end(found, tool.Job("plain", "first", 0), tiny_pose_model)
     assert set(figures) == {"end_to_end_none", "end_to_end_rotate4"}
     assert [found["frames"] for found in figures.values()] == [3, 3]
     assert all(0 <= found["PCK"] <= 1 for found in figures.values())
+
+
+def test_a_detector_starts_from_generated_boxes_and_is_tested_on_the_other_dive(experiment):
+    given = {name: getattr(experiment, name) for name in ("sample", "lsp", "out", "device")}
+    settings = (*tiny_models.DETECTOR, "batch_size=2")
+    small = boxes.BoxExperiment(**given, overrides=settings, generated=4, pretrain_images=4, finetune_images=3)
+    found = boxes.run(small, "generated", "second", 0)
+    assert (found["train"], found["test"]) == ("second", "first")
+    assert 0 <= found["boxes"]["best_recall"] <= found["boxes"]["recall"] <= 1
+    model = read_model_directory(experiment.out / "detectors" / "generated" / "second", "detector")
+    assert "sample/second" in model.trained_on
+    assert sum(name.startswith(("easy_", "hard_")) for name in model.trained_on) == 2
+    assert boxes.run(small, "generated-alone", "second", 0)["train"] == "none"  # from the same pretraining
+    text = boxes.table(experiment.out / "results")
+    assert text.count("| generated | second → first | 0 |") == 1
+    assert text.splitlines()[2].startswith("| generated-alone | none → first |")

@@ -1,0 +1,258 @@
+"""What the experiments on few labels share: the two real dives, LSP, generated frames, and stages that go on.
+
+The sample is the published FineDiving-Pose example, 69 frames of two dives; LSP is Leeds Sports Pose Extended, 300 of
+whose images no training sees. Every stage leaves a file below OUT/results and is skipped where that is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finediving_pose import console
+from finediving_pose.datasets import coco
+from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.manifest import write_bytes, write_json
+from finediving_pose.media import read_image, write_jpeg
+from finediving_pose.records import LabelledFrame
+from finediving_pose.synthesis.meet import PlannedDive, plan_meet
+from finediving_pose.synthesis.sample import sample_dive
+from finediving_pose.workflows import finetuning
+from finediving_pose.workflows.finetuning import Kind, TrainingData
+
+DIVES = ("first", "second")
+BOUNDARY = 34
+"""First frame of the sample's second dive."""
+
+HELD_OUT, CHOICE_IMAGES = 300, 100
+FRAMES_A_DIVE = 12
+PACKED_QUALITY = 28
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Where everything lies, and what is drawn.
+
+    Attributes:
+        sample, lsp, out: Folders.
+        overrides: Settings of all trainings.
+        generated: How many frames are generated.
+        device: Where it trains.
+        workers: Processes that generate.
+    """
+
+    sample: Path
+    lsp: Path
+    out: Path
+    overrides: tuple[str, ...] = ()
+    generated: int = 5_040
+    device: str = "auto"
+    workers: int = 1
+
+    def stage(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return what the stage of that name came to, now or earlier."""
+        path = self.out / "results" / f"{name}.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+        console.log.info("stage %s", name)
+        result = work()
+        write_json(path, result)
+        return result
+
+    @cached_property
+    def dives(self) -> dict[str, TrainingData]:
+        """The sample's two dives."""
+        labels = read_labels(self.sample / "annotations.json", "fdpose-json", self.sample / "images")
+        frames = [
+            replace(
+                frame,
+                match="sample",
+                dive=DIVES[number >= BOUNDARY],
+                frame=number,
+                size=labels.image_size(frame),
+            )
+            for number, frame in enumerate(labels.frames)
+        ]
+        parts = (frames[:BOUNDARY], frames[BOUNDARY:])
+        return {dive: _data(part, self.sample / "images") for dive, part in zip(DIVES, parts, strict=True)}
+
+    @cached_property
+    def lsp_parts(self) -> dict[str, TrainingData]:
+        """LSP's ``train``, ``choice`` and ``test``; their names stand in OUT/lsp_parts.json."""
+        data = finetuning.training_data(self.lsp, "hrnet", None, None, 0.0, 0)
+        names = lsp_division([frame.image for frame in data.train])
+        write_json(self.out / "lsp_parts.json", {part: sorted(images) for part, images in names.items()})
+        return {
+            part: replace(data, train=tuple(frame for frame in data.train if frame.image in images))
+            for part, images in names.items()
+        }
+
+    def source(self, name: str) -> TrainingData:
+        """Return what is pretrained on: ``lsp`` or ``synth``."""
+        if name == "lsp":
+            return self.lsp_parts["train"]
+        folder = self.out / "synth"
+        self.stage("generate", lambda: generate(folder, self.generated, self.workers))
+        return finetuning.training_data(folder / "labels.json", "hrnet", folder / "frames", None, 0.0, 0)
+
+    def train(
+        self,
+        kind: Kind,
+        folder: Path,
+        data: TrainingData,
+        preset: str,
+        settings: Sequence[str],
+        images: int,
+        **given: Any,
+    ) -> None:
+        """Train a net until it has seen so many images, as a stage of the folder's name; one that was stopped goes on.
+
+        Args:
+            kind: Of net.
+            folder: Its model directory, below :attr:`out`.
+            data: What it trains on.
+            preset, settings: Of the training; :attr:`overrides` win.
+            images: How many images it sees, however many there are.
+            given: ``init_from`` and ``seed``.
+        """
+
+        def work() -> dict[str, Any]:
+            if (folder / "config.yaml").is_file():
+                summary = finetuning.resume(kind, folder, self.device)
+            else:
+                epochs = epochs_for(images, len(data.train))
+                chosen = finetuning.preset_settings(kind, preset, [*settings, *self.overrides], epochs=epochs, **given)
+                summary = finetuning.finetune(kind, folder, data, chosen, self.device)
+            return summary.as_dict() | {"seconds": training_seconds(folder)}
+
+        self.stage("_".join(folder.relative_to(self.out).parts), work)
+
+
+def generate(folder: Path, count: int, workers: int) -> dict[str, Any]:
+    """Draw frames of invented dives, half of them in hard scenes, and write them with their labels."""
+    begin = time.monotonic()
+    halves = [plan_meet(max(count // FRAMES_A_DIVE // 2, 1), seed=70 + hard, hard=hard).dives for hard in (False, True)]
+    work = [(dive, folder / "frames") for dives in halves for dive in dives]
+    with _mapped(workers) as mapped:
+        labels = [label for drawn in mapped(_draw, work) for label in drawn]
+    coco.write(folder / "labels.json", LabelSet(tuple(labels), images=folder / "frames"))
+    return {"frames": len(labels), "seconds": round(time.monotonic() - begin, 1)}
+
+
+def pack(lsp: Path, target: Path) -> None:
+    """Write LSP's folder anew, its pictures at a lower JPEG quality, but for those of the test."""
+    pictures = {path.name: path for path in sorted((lsp / "images").iterdir())}
+    tested_on = lsp_division(list(pictures))["test"]
+    (target / "images").mkdir(parents=True, exist_ok=True)
+    for name, path in pictures.items():
+        if name in tested_on:
+            write_bytes(target / "images" / name, path.read_bytes())
+        else:
+            write_jpeg(target / "images" / name, read_image(path), PACKED_QUALITY)
+    for labels in (path for path in lsp.iterdir() if path.suffix in {".json", ".mat"}):
+        write_bytes(target / labels.name, labels.read_bytes())
+
+
+def lsp_division(names: Sequence[str]) -> dict[str, set[str]]:
+    """Return the image names of LSP's parts: the same whatever the order, 300 of them for the test."""
+    order = np.random.default_rng(0).permutation(sorted(names)).tolist()
+    rest = np.random.default_rng(1).permutation(sorted(order[HELD_OUT:])).tolist()
+    return {"test": set(order[:HELD_OUT]), "choice": set(rest[:CHOICE_IMAGES]), "train": set(rest[CHOICE_IMAGES:])}
+
+
+def epochs_for(images: int, frames: int) -> int:
+    """Return how many epochs of `frames` see at least `images`."""
+    return max(1, math.ceil(images / frames))
+
+
+def training_seconds(model: Path) -> float:
+    """Return the seconds of all epochs of a model's training, over all its interruptions."""
+    with (model / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return round(sum(float(row["seconds"]) for row in csv.DictReader(file)), 1)
+
+
+@contextmanager
+def at_most(minutes: float) -> Iterator[None]:
+    """Interrupt what runs longer, as Ctrl-C would; 0 = never."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if not minutes:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, minutes * 60)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def until_stopped(minutes: float) -> Iterator[None]:
+    """End the command after so many minutes (0 = never) with exit code 130, and after an error of a user's with its."""
+    try:
+        with at_most(minutes):
+            yield
+    except KeyboardInterrupt:
+        console.log.warning("stopped; the same command goes on")
+        raise SystemExit(console.EXIT_INTERRUPTED) from None
+    except console.FdposeError as error:
+        console.log.error("%s", error)
+        raise SystemExit(error.exit_code) from None
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the experiments' commands share."""
+    parser.add_argument("--sample", type=Path, required=True, help="folder with annotations.json and images/")
+    parser.add_argument("--lsp", type=Path, required=True, help="LSP extended: its folder, or joints.mat")
+    parser.add_argument("--out", type=Path, default=Path("runs/few_labels"), help="a new folder, or one to go on with")
+    parser.add_argument("--train-on", nargs="+", choices=DIVES, default=DIVES, help="default: each in turn")
+    parser.add_argument("--generated", type=int, default=Experiment.generated, help="frames to generate")
+    parser.add_argument("--workers", type=int, default=Experiment.workers, help="processes that generate")
+    parser.add_argument("--device", default=Experiment.device)
+    parser.add_argument("--minutes", type=float, default=0.0, help="end after so many; 0 = when all is done")
+    parser.add_argument("overrides", nargs="*", default=(), help="key=value for all trainings of this command")
+
+
+def _data(frames: Sequence[LabelledFrame], images: Path) -> TrainingData:
+    return TrainingData(tuple(frames), (), images.resolve(), ())
+
+
+def _draw(work: tuple[PlannedDive, Path]) -> list[LabelledFrame]:
+    """Draw a dive's frames below a folder; a dive of a hard scene has a match of its own name."""
+    dive, folder = work
+    match = f"{'hard' if dive.hard else 'easy'}_{dive.match}"
+    sample = sample_dive(dive, FRAMES_A_DIVE)
+    labels = []
+    for label, picture in zip(sample.labels, sample.images, strict=True):
+        image = f"{match}/{label.dive}/{Path(label.image).name}"
+        (folder / image).parent.mkdir(parents=True, exist_ok=True)
+        write_jpeg(folder / image, picture, dive.jpeg_quality)
+        labels.append(replace(label, image=image, match=match))
+    return labels
+
+
+@contextmanager
+def _mapped(workers: int) -> Iterator[Callable[..., Any]]:
+    """Yield a ``map`` over so many processes; one process needs no pool."""
+    if workers == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield lambda work, items: pool.map(work, items, chunksize=FRAMES_A_DIVE)
