@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +26,9 @@ def command(
     pictures: Annotated[
         Path | None, typer.Option("--pictures", help="Draw labels beside predictions into this new folder.")
     ] = None,
+    worst: Annotated[
+        Path | None, typer.Option("--worst", help="Draw the frames with the fewest joints found into this PNG.")
+    ] = None,
     flip_test: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = True,
     tta: Annotated[
         Literal["none", "rotate4"], typer.Option("--tta", help="rotate4: average over the crop's quarter turns too.")
@@ -39,6 +42,7 @@ def command(
     """
     from finediving_pose.datasets.model_directory import read_model_directory
     from finediving_pose.reporting.label_sheet import LabelSheet
+    from finediving_pose.reporting.worst_frames import WorstFrames
     from finediving_pose.workflows.finetuning import evaluate, evaluation_data
     from finediving_pose.workflows.models import load_estimator
 
@@ -46,8 +50,16 @@ def command(
     division = None if part == "all" else splits or shared.default_splits(source)
     images = images or shared.default_images(source)
     frames, root = evaluation_data(source, images, division, part, read_model_directory(model, "pose"))
-    sheet = LabelSheet(pictures) if pictures else None
-    figures = evaluate(load_estimator(model, device, flip_test, tta=tta), frames, root, sheet)
+    hardest = WorstFrames() if worst else None
+    sheets = [sheet for sheet in (LabelSheet(pictures) if pictures else None, hardest) if sheet]
+
+    def draw(*item: Any) -> None:
+        for sheet in sheets:
+            sheet(*item)
+
+    figures = evaluate(load_estimator(model, device, flip_test, tta=tta), frames, root, draw)
+    if hardest and worst:
+        hardest.write(worst)
     print(json_module.dumps({"frames": figures.frames, **figures.flat()}) if json else table(figures))
 
 

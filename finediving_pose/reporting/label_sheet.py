@@ -54,11 +54,18 @@ def sheet_name(image: str) -> str:
     return "__".join(parts) + ".png"
 
 
-def _verdict(frame: LabelledFrame, keypoints: FloatArray, scores: FloatArray) -> str:
+def joints_found(frame: LabelledFrame, keypoints: FloatArray) -> tuple[int, int] | None:
+    """Return how many joints are within the PCK's distance of the label's, of how many; None without a torso."""
     result = pck_torso(keypoints[None], frame.keypoints[None], frame.labelled[None])
+    if not result.frames:
+        return None
+    return round(float(np.nansum(result.per_joint * result.count))), int(result.count.sum())
+
+
+def _verdict(frame: LabelledFrame, keypoints: FloatArray, scores: FloatArray) -> str:
     known = scores[np.isfinite(scores)]
     confidence = f"mean score {known.mean():.2f}" if len(known) else "no score"
-    if not result.frames:
+    found = joints_found(frame, keypoints)
+    if found is None:
         return f"{confidence}   PCK: the label has no torso"
-    hits = round(float(np.nansum(result.per_joint * result.count)))
-    return f"{confidence}   PCK@{TORSO_THRESHOLD}: {hits} of {result.count.sum()} joints"
+    return f"{confidence}   PCK@{TORSO_THRESHOLD}: {found[0]} of {found[1]} joints"

@@ -47,7 +47,8 @@ def oracle(drawn_dives, monkeypatch):
 
 
 def test_figures_and_pictures_of_all_frames(tiny_pose_model, drawn_dives, data, oracle, tmp_path, capsys):
-    answer = fdpose("eval-hrnet", "--model", tiny_pose_model, *data, "--pictures", tmp_path / "sheets", "--json")
+    drawn = ("--pictures", tmp_path / "sheets", "--worst", tmp_path / "worst.png")
+    answer = fdpose("eval-hrnet", "--model", tiny_pose_model, *data, *drawn, "--json")
     assert answer.code == 0
     figures = json.loads(answer.out)
     assert figures["frames"] == 12
@@ -61,6 +62,8 @@ def test_figures_and_pictures_of_all_frames(tiny_pose_model, drawn_dives, data, 
     assert sheets[0] == first.replace("/", "__").replace(".jpg", ".png")
     picture = cv2.imread(str(tmp_path / "sheets" / sheets[0]))
     assert picture.shape[1] == 2 * 2 * 455 + 4
+    height, width = cv2.imread(str(tmp_path / "worst.png")).shape[:2]
+    assert width / 4 > height / 3 > width / 16, "twelve wide tiles in three rows"
 
 
 def test_one_part_of_the_splits(tiny_pose_model, drawn_dives, data, oracle, tmp_path, monkeypatch):

@@ -1,0 +1,79 @@
+"""The frames on which a pose net does worst, on one picture."""
+
+from __future__ import annotations
+
+import heapq
+from pathlib import Path
+
+import numpy as np
+
+from finediving_pose.manifest import write_bytes
+from finediving_pose.media import Image
+from finediving_pose.records import FloatArray, LabelledFrame
+from finediving_pose.reporting.contact_sheet import contact_sheet
+from finediving_pose.reporting.label_sheet import joints_found
+from finediving_pose.reporting.overlays import draw_skeleton
+
+TILE = 240  # px
+_PADDING = 1.4  # of the body's longer side
+_COLUMNS = 4
+
+
+class WorstFrames:
+    """Collects the frames with the smallest share of joints found, whatever the number of frames it is shown.
+
+    Args:
+        count: How many it keeps. Frames whose label has no torso cannot be measured and are left out.
+    """
+
+    def __init__(self, count: int = 24) -> None:
+        self.count = count
+        self._worst: list[tuple[float, int, Image, str]] = []
+        self._shown = 0
+
+    def __call__(self, frame: LabelledFrame, picture: Image, keypoints: FloatArray, scores: FloatArray) -> None:
+        """Consider a frame; arguments as for :class:`~finediving_pose.reporting.label_sheet.LabelSheet`."""
+        found = joints_found(frame, keypoints)
+        if found is None:
+            return
+        self._shown += 1
+        misses = 1 - found[0] / found[1]
+        if len(self._worst) == self.count and misses <= self._worst[0][0]:
+            return
+        # Of equally bad ones the first stays; the numbers are unique, so that pictures are never compared.
+        caption = f"{found[0]} of {found[1]}   {frame.image}"
+        entry = (misses, -self._shown, _tile(frame, picture, keypoints), caption)
+        (heapq.heappushpop if len(self._worst) == self.count else heapq.heappush)(self._worst, entry)
+
+    def write(self, path: Path) -> int:
+        """Write the picture, worst first, label left and prediction right in each tile.
+
+        Returns:
+            How many frames are on it; with none, nothing is written.
+        """
+        import cv2
+
+        worst = sorted(self._worst, key=lambda entry: entry[:2], reverse=True)
+        if worst:
+            sheet = contact_sheet([tile for *_, tile, _ in worst], _COLUMNS, [caption for *_, caption in worst])
+            write_bytes(path, cv2.imencode(path.suffix or ".png", sheet)[1].tobytes())
+        return len(worst)
+
+
+def _tile(frame: LabelledFrame, picture: Image, keypoints: FloatArray) -> Image:
+    """Return the body's surroundings with the label's joints, beside them the same with the predicted ones."""
+    import cv2
+
+    labelled = np.where(frame.labelled[:, None], frame.keypoints, np.nan)
+    if frame.box is not None and np.isfinite(frame.box).all():
+        low, high = np.asarray(frame.box[:2], float), np.asarray(frame.box[2:], float)
+    else:
+        low, high = np.nanmin(labelled, axis=0), np.nanmax(labelled, axis=0)
+    side = max(float((high - low).max()) * _PADDING, 1.0)
+    corner, scale = (low + high - side) / 2, TILE / side
+    # As for all pictures here, a pixel's centre is at whole numbers.
+    shift = -corner * scale + (scale - 1) / 2
+    placed = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    cut: Image = cv2.warpAffine(picture, placed, (TILE, TILE), flags=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    halves = [draw_skeleton(cut, points * scale + shift, scale=1) for points in (labelled, keypoints)]
+    return np.hstack(halves)
