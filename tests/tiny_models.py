@@ -16,8 +16,15 @@ from finediving_pose.cli import main
 FRAMES = 4
 """Frames of each of the three dives; one dive is held out."""
 
-HRNET = ("backbone=w8", "input_size=64", "batch_size=4", "val_interval=1", "warmup_iterations=0")
-DETECTOR = ("image_size=96", "batch_size=4", "val_interval=1", "warmup_iterations=0", "score_threshold=0.0")
+HRNET = ("init_from=none", "backbone=w8", "input_size=64", "batch_size=4", "val_interval=1", "warmup_iterations=0")
+DETECTOR = (
+    "init_from=none",
+    "image_size=96",
+    "batch_size=4",
+    "val_interval=1",
+    "warmup_iterations=0",
+    "score_threshold=0.0",
+)
 EPOCHS = 3
 
 

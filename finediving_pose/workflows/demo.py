@@ -66,14 +66,11 @@ SMALL = Size(
     dives=20,
     numbers=("107b", "205b", "407c", "5253b"),
     per_clip=9,
-    pose=(
-        *("backbone=w8", "input_size=96", "batch_size=8", "epochs=24", "val_interval=6"),
-        *("rotation=30", "scale=0.15", "colour=false", "motion_blur=0"),
-    ),
-    detector=("image_size=192", "epochs=12", "val_interval=6", "quarter_turns=0.0"),
+    pose=("epochs=8", "val_interval=4"),
+    detector=("epochs=6", "val_interval=3"),
     score=("size=48", "epochs=8", "batch_size=4", "workers=0", "val_fraction=0", "select=last"),
 )
-"""Many dives with few labels each teach more than the reverse; what varies by itself need not be varied again."""
+"""Many dives with few labels each teach more than the reverse."""
 
 FULL = Size(
     dives=48,
@@ -83,7 +80,7 @@ FULL = Size(
     detector=("epochs=40", "val_interval=5"),
     score=("batch_size=4", "workers=0", "val_fraction=0", "select=last"),
 )
-"""More of everything, with the tiny presets as they are: hours on two cores, minutes on a GPU."""
+"""More of everything, with the presets nearly as they are: hours on two cores, minutes on a GPU."""
 
 
 @dataclass
@@ -249,7 +246,7 @@ def _label(result: DemoResult, trace: DemoTrace, size: Size, seed: int) -> None:
 
 
 def _finetune(kind: finetuning.Kind, out: Path, seed: int, device: str, overrides: tuple[str, ...]) -> Path:
-    settings = finetuning.preset_settings(kind, "tiny", overrides, seed=seed)
+    settings = finetuning.preset_settings(kind, "few-labels", overrides, seed=seed)
     coco = out / "data" / "coco"
     data = finetuning.training_data(
         coco / "annotations.json", kind, out / "frames", coco / "splits.json", val=0.0, seed=seed

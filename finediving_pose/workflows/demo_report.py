@@ -185,7 +185,10 @@ def _validation(section: Section, trace: DemoTrace) -> None:
 
 
 def _training(section: Section, trace: DemoTrace) -> None:
-    section.text("Both nets are the tiny presets; they begin at random and learn from the final labels.")
+    section.text(
+        "Both nets are the few-labels presets: they have learnt divers from other generated frames, and go on with the "
+        "final labels."
+    )
     for name, run in (("pose net", trace.pose_run), ("detector", trace.detector_run)):
         rows = _metrics(run)
         if not rows:

@@ -75,24 +75,24 @@ def test_a_file_of_which_nothing_fits_is_refused(saved, content):
 
 def test_locate(tmp_path, saved, monkeypatch):
     path = saved({})
-    assert weights.locate("none") is None
-    assert weights.locate("None") is None
-    assert weights.locate(str(path)) == path
+    assert weights.locate("none", "pose") is None
+    assert weights.locate("None", "pose") is None
+    assert weights.locate(str(path), "pose") == path
     with pytest.raises(console.UsageError, match=r"init_from=nowhere\.pth: no such file or model directory .*`none`"):
-        weights.locate("nowhere.pth")
+        weights.locate("nowhere.pth", "pose")
 
 
 def test_a_url_that_cannot_be_fetched_names_the_place_for_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     place = tmp_path / "checkpoints" / "net.pth"
     with pytest.raises(console.EnvironmentUnfit) as caught:
-        weights.locate("http://127.0.0.1:9/models/net.pth")
+        weights.locate("http://127.0.0.1:9/models/net.pth", "pose")
     assert str(place) in str(caught.value)
     assert "--init-from FILE (or none" in str(caught.value)
     assert list(place.parent.iterdir()) == []  # not half a file
 
     place.write_bytes(b"put here by hand")
-    assert weights.locate("http://127.0.0.1:9/models/net.pth") == place
+    assert weights.locate("http://127.0.0.1:9/models/net.pth", "pose") == place
 
 
 def test_saved_tensors_come_back_even_when_they_share_memory(tmp_path):

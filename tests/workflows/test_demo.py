@@ -21,7 +21,7 @@ TINY = Size(
     dives=4,
     numbers=SMALL.numbers,
     per_clip=5,
-    pose=("backbone=w8", "input_size=64"),
+    pose=("input_size=64",),
     detector=("image_size=96", "quarter_turns=0.0", "score_threshold=0.0"),
     score=("size=32", "dim=16", "pose_dim=16", "batch_size=2", "workers=0", "val_fraction=0", "select=last"),
 )
