@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=lambda text: [int(n) for n in text.split(",")], default=[0])
     parser.add_argument("--pretrain-images", type=int, default=BoxExperiment.pretrain_images)
     parser.add_argument("--finetune-images", type=int, default=BoxExperiment.finetune_images)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     if unknown := set(options.variants) - set(VARIANTS):
         parser.error(f"--variants: no {', '.join(sorted(unknown))}; expected names of {', '.join(VARIANTS)}")
     console.setup_logging()

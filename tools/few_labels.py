@@ -382,7 +382,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pretrain-images", type=int, default=PoseExperiment.pretrain_images)
     parser.add_argument("--finetune-images", type=int, default=PoseExperiment.finetune_images)
     parser.add_argument("--pack", type=Path, metavar="DIR", help="only write LSP anew, smaller")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from finediving_pose.cli._finetune import finetune_command
 command = finetune_command(
     "detector",
     preset="s",
-    presets="s, m, rtmdet-tiny, tiny (for CPUs)",
+    presets="s, m, rtmdet-tiny, few-labels, tiny (for CPUs)",
     shown=("best_recall", "AP50", "AP"),
     text="""Fine-tune RTMDet on the drawn athlete boxes, so that spectators are not detected at all.
 

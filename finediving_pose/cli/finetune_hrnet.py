@@ -5,7 +5,7 @@ from finediving_pose.cli._finetune import finetune_command
 command = finetune_command(
     "hrnet",
     preset="paper",
-    presets="paper, w32, tiny (for CPUs)",
+    presets="paper, w32, few-labels, tiny (for CPUs)",
     shown=("PCK", "PCK_limbs", "PCKh", "AP", "AP50"),
     text="""Fine-tune HRNet on labelled frames; the result is a model directory.
 
