@@ -58,7 +58,7 @@ class Variant:
 
     Attributes:
         sources: What the net is pretrained on, ``lsp`` and ``synth``; none = it starts from random weights.
-        replay: Whether a tenth of the sources goes on being trained on beside the real frames.
+        replay: Whether as many frames of each source go on being trained on beside the real ones.
         settings: Of pretraining and fine-tuning, over the preset.
         finetuned: Whether it is trained on the real frames at all.
     """
@@ -82,7 +82,7 @@ VARIANTS = {
     "synth-alone": Variant(("synth",), finetuned=False),
     "mixed": Variant(BOTH),
     "mixed-alone": Variant(BOTH, finetuned=False),
-    "mixed-replay": Variant(BOTH, replay=True),
+    "synth-replay": Variant(("synth",), replay=True),
     "mixed-192": Variant(BOTH, settings=("input_size=192",)),
 }
 
@@ -219,7 +219,9 @@ def finetuned(experiment: PoseExperiment, job: Job, start: Path | None) -> Path:
     folder = experiment.out / "models" / job.name
     data, _ = training_frames(experiment, job)
     if variant.replay:
-        data = finetuning.together(data, *(_tenth(experiment.source(name), job.seed) for name in variant.sources))
+        data = finetuning.together(
+            data, *(_some(experiment.source(name), len(data.train), job.seed) for name in variant.sources)
+        )
     settings = (*(FINETUNING if start else ()), *variant.settings)
     _train(experiment, folder, data, settings, str(start or "none"), experiment.finetune_images, job.seed)
     return folder
@@ -350,8 +352,8 @@ def _line(row: Mapping[str, Any], views: str, box: str) -> str:
     return "| " + " | ".join([*map(str, cells), *(f"{x:.3f}" for x in numbers), f"{row['train_seconds']:.0f}"]) + " |"
 
 
-def _tenth(data: TrainingData, seed: int) -> TrainingData:
-    chosen = np.random.default_rng(seed).permutation(len(data.train))[: max(1, len(data.train) // 10)]
+def _some(data: TrainingData, count: int, seed: int) -> TrainingData:
+    chosen = np.random.default_rng(seed).permutation(len(data.train))[:count]
     return replace(data, train=tuple(data.train[i] for i in sorted(chosen)))
 
 

@@ -41,6 +41,6 @@ if [ -n "$sample" ]; then
   for precision in fp32 bf16 fp16; do
     step "real frames, HRNet-w48 at 256 px from random weights, $precision" $python tools/real_frames.py \
       --sample "$sample" --out "$out/real_$precision" --device cuda --pose-preset tiny --pose-epochs 300 \
-      --detector-preset tiny --detector-epochs 200 backbone=w48 input_size=256 sigma=2.0 "precision=$precision"
+      --detector-preset tiny --detector-epochs 200 init_from=none backbone=w48 input_size=256 sigma=2.0 "precision=$precision"
   done
 fi

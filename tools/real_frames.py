@@ -1,6 +1,6 @@
 """The main job on real frames: fine-tune on one dive, extract the other, both ways round, and print the figures.
 
-    python tools/real_frames.py --sample DIR [--out DIR] [--pose-preset tiny] [key=value …]
+    python tools/real_frames.py --sample DIR [--out DIR] [--pose-preset few-labels] [key=value …]
 
 DIR holds the published FineDiving-Pose example: ``annotations.json`` and ``images/``, 69 frames of two dives whose
 boundary is frame 34. Nothing is chosen on the tested dive: there is no validation part, and the last epoch is kept.
