@@ -33,7 +33,7 @@ from finediving_pose.manifest import MANIFEST_NAME, atomic_folder, write_json
 SOURCES: dict[ModelKind, str] = {"pose": "synth_seed0", "detector": "boxes"}
 GENERATED = ("easy_Synthetic", "hard_Synthetic")
 MOST_BYTES = 15_000_000
-KEPT = ("seed", "seconds", "device", "packages", "git_commit", "inputs", "config_sha256", "model_sha256")
+KEPT = ("seed", "seconds", "device", "packages", "git_commit", "config_sha256", "model_sha256")
 PLACES = ("--sample", "--lsp", "--out")
 
 
