@@ -40,6 +40,7 @@ from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.model_directory import read_model_directory
 from finediving_pose.manifest import write_text
 from finediving_pose.records import LabelledFrame
+from finediving_pose.skeleton import JOINTS
 from finediving_pose.workflows import finetuning
 from finediving_pose.workflows.finetuning import TrainingData
 
@@ -151,7 +152,7 @@ def main() -> int:
             for job in jobs(options.variants, options.seeds, options.curve, options.choose, options.train_on):
                 run(experiment, job)
     finally:
-        text = table(experiment.out / "results")
+        text = table(experiment.out / "results") + "\n" + joint_table(experiment.out / "results")
         write_text(experiment.out / "table.md", text)
         print(text, end="")
     return console.EXIT_DONE
@@ -329,12 +330,30 @@ def table(results: Path) -> str:
     head = ["variant", "train → test", "frames", "seed", "views", "box", *SHOWN.values()]
     head += [f"LSP {name}" for name in ("limbs", "all 16")] + ["last training, s"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    tests = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))]
-    order = {name: place for place, name in enumerate(VARIANTS)}
-    rows = [test for test in tests if "figures" in test]
-    for row in sorted(rows, key=lambda r: (r["choosing"], order[r["variant"]], r["frames"], r["train"], r["seed"])):
+    for row in _tests(results):
         lines += [_line(row, views, box) for box in ("real", "end_to_end") for views in VIEWS if _has(row, box, views)]
     return "\n".join(lines) + "\n"
+
+
+def joint_table(results: Path) -> str:
+    """Return PCK@0.2 of each joint in true boxes, right and left together, as Markdown: a row a test."""
+    names = list(dict.fromkeys(joint.removeprefix("right_").removeprefix("left_") for joint in JOINTS))
+    lines = ["| " + " | ".join(["variant", "train → test", "frames", "seed", *names]) + " |"]
+    lines.append("|" + "---|" * (len(names) + 4))
+    for row in _tests(results):
+        figures = row["figures"]["real_none"]
+        sides = [[figures.get(f"PCK/{joint}", math.nan) for joint in JOINTS if joint.endswith(name)] for name in names]
+        cells = [row["variant"], f"{row['train']} → {row['test']}", row["frames"], row["seed"]]
+        lines.append("| " + " | ".join([*map(str, cells), *(f"{np.mean(side):.2f}" for side in sides)]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _tests(results: Path) -> list[dict[str, Any]]:
+    """Return all tests so far, in the order of the tables."""
+    stages = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))]
+    order = {name: place for place, name in enumerate(VARIANTS)}
+    tests = [stage for stage in stages if "figures" in stage]
+    return sorted(tests, key=lambda r: (r["choosing"], order[r["variant"]], r["frames"], r["train"], r["seed"]))
 
 
 def _has(row: Mapping[str, Any], box: str, views: str) -> bool:
