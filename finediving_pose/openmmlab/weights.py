@@ -67,7 +67,7 @@ def locate(spec: str, kind: ModelKind) -> Path | None:
         return _fetch(spec)
     path = model_path(spec, kind)
     if is_model_directory(path):
-        return read_model_directory(path).weights
+        return read_model_directory(path, kind).weights
     if not path.is_file():
         raise UsageError(f"init_from={spec}: no such file or model directory (a random start is `none`)")
     return path

@@ -62,7 +62,8 @@ def test_generated_frames_first_then_the_real_ones(drawn_dives, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert fdpose("synth", "meet", "--dives", 1, "--seed", 4).code == 0
     settings = (*tiny_models.HRNET, "--preset", "tiny", "--val", "0", "--epochs", 1, "--device", "cpu", "--json")
-    synthetic = fdpose("finetune-hrnet", "--data", "meet/finediving_pose.json", "--out", "synthetic", *settings)
+    drawn = ("--images", "meet/frames", "--out", "synthetic")
+    synthetic = fdpose("finetune-hrnet", "--data", "meet/finediving_pose.json", *drawn, *settings)
     assert synthetic.code == 0
     (line,) = filled(finetune_hrnet(drawn_dives, Path("real"), "--init-from", "synthetic", *ONCE))
     assert all_of(Path("synthetic")) in line
