@@ -140,7 +140,7 @@ class PoseExperiment(Experiment):
 
 def main() -> int:
     """Parse the command line and run; 130 where time was up before all was done."""
-    options = _options()
+    options = parsed()
     console.setup_logging()
     if options.pack:
         pack(options.lsp, options.pack)
@@ -388,7 +388,8 @@ def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
 
-def _options() -> argparse.Namespace:
+def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse a command line; None = the program's own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
     parser.add_argument("--variants", type=_names, default=list(VARIANTS), help="default: all")
@@ -403,7 +404,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pretrain-images", type=int, default=PoseExperiment.pretrain_images)
     parser.add_argument("--finetune-images", type=int, default=PoseExperiment.finetune_images)
     parser.add_argument("--pack", type=Path, metavar="DIR", help="only write LSP anew, smaller")
-    return parser.parse_intermixed_args()
+    return parser.parse_intermixed_args(words)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -213,3 +215,42 @@ def test_a_detector_starts_from_generated_boxes_and_is_tested_on_the_other_dive(
     text = boxes.table(experiment.out / "results")
     assert text.count("| generated | second → first | 0 |") == 1
     assert text.splitlines()[2].startswith("| generated-alone | none → first |")
+
+
+@pytest.mark.parametrize(
+    ("codes", "ended", "calls"), [("0 0 0", 0, 3), ("0 130", 130, 2), ("130", 130, 1), ("0 3", 3, 2)]
+)
+def test_the_gpu_script_goes_on_until_a_part_is_stopped(tmp_path, codes, ended, calls):
+    stub = tmp_path / "python"
+    stub.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'
+        f'set -- {codes}\nshift $(($(wc -l < {tmp_path}/calls) - 1))\nexit "$1"\n'
+    )
+    stub.chmod(0o755)
+    given = {"PYTHON": str(stub), "WINNER": "synth", "WORKERS": "3", "MINUTES": "0.5"}
+    command = [
+        "bash",
+        str(TOOLS / "few_labels_gpu.sh"),
+        "out",
+        "sample",
+        "lsp",
+        "--pretrain-images",
+        "7",
+        "batch_size=8",
+    ]
+    run = subprocess.run(command, env={**os.environ, **given}, check=False, timeout=60)
+    assert run.returncode == ended
+    lines = (tmp_path / "calls").read_text().splitlines()
+    assert len(lines) == calls
+    assert all("--minutes 0.5 " in line or "--minutes 0.48" in line for line in lines)
+    given = [tool.parsed(line.split("few_labels.py ")[1].split()) for line in lines if "few_labels.py" in line]
+    ends = [(options.pretrain_images, options.overrides[-1], options.device) for options in given]
+    assert ends == [(7, "batch_size=8", "cuda")] * len(given)
+    if calls == 3:
+        assert (given[1].variants, given[1].seeds, given[1].curve) == (["plain", "synth"], [0, 1, 2], "synth")
+
+
+def test_the_gpu_script_says_what_it_needs():
+    run = subprocess.run(["bash", str(TOOLS / "few_labels_gpu.sh")], capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert "OUT SAMPLE LSP" in run.stderr
