@@ -350,7 +350,8 @@ def test_no_model_says_what_was_looked_for(project, loads, logged, given, missin
     assert fdpose("extract", "--videos", "videos", given, "x").code == 2
     text = messages(logged)
     assert f"looked for a model directory (a folder with model.json) in {project / 'runs' / missing}" in text
-    assert f"name one with {option}, or make one with fdpose finetune-{missing}" in text
+    assert f"name one with {option} (synthetic: the one that comes with fdpose" in text
+    assert f"or make one with fdpose finetune-{missing}" in text
     assert loads.asked == []
 
 
