@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from few_experiment import DIVES, Experiment, add_options, until_stopped
+from few_experiment import Experiment, add_options, other, until_stopped
 
 from finediving_pose import console
 from finediving_pose.datasets.model_directory import read_model_directory
@@ -41,14 +41,10 @@ class BoxExperiment(Experiment):
 def main() -> int:
     """Parse the command line and run; 130 where time was up before all was done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser)
-    parser.add_argument("--variants", type=lambda text: text.split(","), default=list(VARIANTS), help="default: all")
-    parser.add_argument("--seeds", type=lambda text: [int(n) for n in text.split(",")], default=[0])
+    add_options(parser, VARIANTS)
     parser.add_argument("--pretrain-images", type=int, default=BoxExperiment.pretrain_images)
     parser.add_argument("--finetune-images", type=int, default=BoxExperiment.finetune_images)
     options = parser.parse_intermixed_args()
-    if unknown := set(options.variants) - set(VARIANTS):
-        parser.error(f"--variants: no {', '.join(sorted(unknown))}; expected names of {', '.join(VARIANTS)}")
     console.setup_logging()
     fields = BoxExperiment.__dataclass_fields__
     experiment = BoxExperiment(**{name: value for name, value in vars(options).items() if name in fields})
@@ -95,7 +91,7 @@ def tested(experiment: BoxExperiment, variant: str, train: str, seed: int, model
     from finediving_pose.workflows.extraction_check import check_detector
     from finediving_pose.workflows.models import load_detector
 
-    test = DIVES[1 - DIVES.index(train)]
+    test = other(train)
     data = experiment.dives[test]
     pictures = [read_image(data.images / frame.image) for frame in data.train]
     return {

@@ -12,7 +12,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -217,17 +217,35 @@ def until_stopped(minutes: float) -> Iterator[None]:
         raise SystemExit(error.exit_code) from None
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what the experiments' commands share."""
+def other(dive: str) -> str:
+    """Return the dive that a model trained on `dive` is tested on."""
+    return DIVES[1 - DIVES.index(dive)]
+
+
+def add_options(parser: argparse.ArgumentParser, variants: Collection[str]) -> None:
+    """Add what the experiments' commands share; `variants` are the names of the command's own."""
+
+    def names(text: str) -> list[str]:
+        given = [name for name in text.split(",") if name]
+        if not given or not set(given) <= set(variants):
+            raise argparse.ArgumentTypeError(f"{text!r}: expected names of {', '.join(variants)}")
+        return given
+
     parser.add_argument("--sample", type=Path, required=True, help="folder with annotations.json and images/")
     parser.add_argument("--lsp", type=Path, required=True, help="LSP extended: its folder, or joints.mat")
     parser.add_argument("--out", type=Path, default=Path("runs/few_labels"), help="a new folder, or one to go on with")
+    parser.add_argument("--variants", type=names, default=list(variants), help="default: all")
+    parser.add_argument("--seeds", type=_numbers, default=[0], help="such as 0,1,2")
     parser.add_argument("--train-on", nargs="+", choices=DIVES, default=DIVES, help="default: each in turn")
     parser.add_argument("--generated", type=int, default=Experiment.generated, help="frames to generate")
     parser.add_argument("--workers", type=int, default=Experiment.workers, help="processes that generate")
     parser.add_argument("--device", default=Experiment.device)
     parser.add_argument("--minutes", type=float, default=0.0, help="end after so many; 0 = when all is done")
     parser.add_argument("overrides", nargs="*", default=(), help="key=value for all trainings of this command")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
 
 
 def _data(frames: Sequence[LabelledFrame], images: Path) -> TrainingData:

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from few_experiment import BOUNDARY, DIVES, Experiment, add_options, pack, training_seconds, until_stopped
+from few_experiment import BOUNDARY, DIVES, Experiment, add_options, other, pack, training_seconds, until_stopped
 
 from finediving_pose import console
 from finediving_pose.console import DataError, UsageError
@@ -108,7 +108,7 @@ class Job:
 
     @property
     def test(self) -> str:
-        return DIVES[1 - DIVES.index(self.train)]
+        return other(self.train)
 
     @property
     def name(self) -> str:
@@ -376,24 +376,10 @@ def _some(data: TrainingData, count: int, seed: int) -> TrainingData:
     return replace(data, train=tuple(data.train[i] for i in sorted(chosen)))
 
 
-def _names(text: str) -> list[str]:
-    names = [name for name in text.split(",") if name]
-    unknown = [name for name in names if name not in VARIANTS]
-    if unknown or not names:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected names of {', '.join(VARIANTS)}")
-    return names
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(number) for number in text.split(",")]
-
-
 def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse a command line; None = the program's own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser)
-    parser.add_argument("--variants", type=_names, default=list(VARIANTS), help="default: all")
-    parser.add_argument("--seeds", type=_numbers, default=[0], help="such as 0,1,2")
+    add_options(parser, VARIANTS)
     parser.add_argument("--curve", choices=VARIANTS, help="also train this one on 5, 10 and 20 frames")
     parser.add_argument("--choose", action="store_true", help="also what variants may be chosen by, with seed 0")
     parser.add_argument("--detectors", type=Path, help="OUT/detectors/generated of few_boxes.py: also end to end")

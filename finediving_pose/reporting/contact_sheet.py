@@ -7,9 +7,32 @@ from collections.abc import Sequence
 import numpy as np
 
 from finediving_pose.media import Image
+from finediving_pose.records import FloatArray
 from finediving_pose.reporting.overlays import with_caption
 
 _GAP = 4  # px between pictures
+
+
+def close_up(picture: Image, box: FloatArray, side: int, room: float, empty: int) -> tuple[Image, FloatArray]:
+    """Cut a square around a box out of a picture.
+
+    Args:
+        picture: (H, W, 3) uint8 BGR.
+        box: (4,) px, finite.
+        side: Of the square that is returned, px.
+        room: The square's side over the box's longer side.
+        empty: Grey of what lies outside the picture.
+
+    Returns:
+        (side, side, 3), and the (2, 3) matrix that takes the picture's points there.
+    """
+    import cv2
+
+    middle, reach = (box[:2] + box[2:]) / 2, max(*(box[2:] - box[:2]), 8.0) * room / 2
+    scale = side / (2 * reach)
+    turn = np.array([[scale, 0, side / 2 - middle[0] * scale], [0, scale, side / 2 - middle[1] * scale]])
+    cell = cv2.warpAffine(picture, turn, (side, side), flags=cv2.INTER_LINEAR, borderValue=(empty,) * 3)
+    return np.asarray(cell, np.uint8), turn
 
 
 def contact_sheet(images: Sequence[Image], columns: int, captions: Sequence[str] = ()) -> Image:

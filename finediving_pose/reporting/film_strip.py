@@ -8,7 +8,7 @@ import numpy as np
 
 from finediving_pose.media import Image
 from finediving_pose.records import BoxState, FloatArray, SkeletonSequence
-from finediving_pose.reporting.contact_sheet import contact_sheet
+from finediving_pose.reporting.contact_sheet import close_up, contact_sheet
 from finediving_pose.reporting.overlays import draw_skeleton
 
 _ROOM = 1.5
@@ -51,20 +51,13 @@ def film_strip(
 
 
 def _cell(picture: Image, sequence: SkeletonSequence, row: int, side: int) -> Image:
-    import cv2
-
     box = sequence.track.boxes[row].astype(float)
     if not np.isfinite(box).all():
         height, width = picture.shape[:2]
         box = (
             np.array([0.0, 0.0, width - 1.0, height - 1.0]) / _ROOM + np.tile([width, height], 2) * (1 - 1 / _ROOM) / 2
         )
-    middle, reach = (box[:2] + box[2:]) / 2, max(*(box[2:] - box[:2]), 8.0) * _ROOM / 2
-    scale = side / (2 * reach)
-    turn = np.array([[scale, 0, side / 2 - middle[0] * scale], [0, scale, side / 2 - middle[1] * scale]])
-    cell = cv2.warpAffine(picture, turn, (side, side), flags=cv2.INTER_LINEAR, borderValue=(_EMPTY,) * 3)
+    cell, turn = close_up(picture, box, side, _ROOM, _EMPTY)
     points: FloatArray = sequence.keypoints[row] @ turn[:, :2].T + turn[:, 2]
     corners = (sequence.track.boxes[row].reshape(2, 2) @ turn[:, :2].T + turn[:, 2]).reshape(4)
-    return draw_skeleton(
-        np.asarray(cell, np.uint8), points, sequence.state[row], corners, int(sequence.track.state[row]), scale=1
-    )
+    return draw_skeleton(cell, points, sequence.state[row], corners, int(sequence.track.state[row]), scale=1)

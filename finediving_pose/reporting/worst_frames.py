@@ -10,7 +10,7 @@ import numpy as np
 from finediving_pose.manifest import write_bytes
 from finediving_pose.media import Image
 from finediving_pose.records import FloatArray, LabelledFrame
-from finediving_pose.reporting.contact_sheet import contact_sheet
+from finediving_pose.reporting.contact_sheet import close_up, contact_sheet
 from finediving_pose.reporting.label_sheet import joints_found
 from finediving_pose.reporting.overlays import draw_skeleton
 
@@ -62,18 +62,10 @@ class WorstFrames:
 
 def _tile(frame: LabelledFrame, picture: Image, keypoints: FloatArray) -> Image:
     """Return the body's surroundings with the label's joints, beside them the same with the predicted ones."""
-    import cv2
-
     labelled = np.where(frame.labelled[:, None], frame.keypoints, np.nan)
-    if frame.box is not None and np.isfinite(frame.box).all():
-        low, high = np.asarray(frame.box[:2], float), np.asarray(frame.box[2:], float)
-    else:
-        low, high = np.nanmin(labelled, axis=0), np.nanmax(labelled, axis=0)
-    side = max(float((high - low).max()) * _PADDING, 1.0)
-    corner, scale = (low + high - side) / 2, TILE / side
-    # As for all pictures here, a pixel's centre is at whole numbers.
-    shift = -corner * scale + (scale - 1) / 2
-    placed = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    cut: Image = cv2.warpAffine(picture, placed, (TILE, TILE), flags=cv2.INTER_LINEAR)  # type: ignore[assignment]
-    halves = [draw_skeleton(cut, points * scale + shift, scale=1) for points in (labelled, keypoints)]
+    box = frame.box
+    if box is None or not np.isfinite(box).all():
+        box = np.concatenate((np.nanmin(labelled, axis=0), np.nanmax(labelled, axis=0)))
+    cut, turn = close_up(picture, np.asarray(box, float), TILE, _PADDING, 0)
+    halves = [draw_skeleton(cut, points @ turn[:, :2].T + turn[:, 2], scale=1) for points in (labelled, keypoints)]
     return np.hstack(halves)
