@@ -20,15 +20,17 @@ pytestmark = pytest.mark.skipif(shutil.which("bash") is None or sys.platform == 
 SCRIPT = Path(__file__).parents[2] / "tools" / "slurm_extract.sh"
 FDPOSE = """#!{python}
 import sys, time
+from pathlib import Path
 sys.path.insert(0, {tests!r})
 from moving_blobs import BlobDetector, BoxEstimator
 from finediving_pose.cli.main import run
 from finediving_pose.workflows import models
-class Slow(BlobDetector):
+class Stuck(BlobDetector):
     def __call__(self, images):
-        time.sleep({pause})
+        if {stuck} and Path("out/manifest.jsonl").exists():
+            time.sleep(50)
         return super().__call__(images)
-models.load_detector = lambda *_, **__: Slow()
+models.load_detector = lambda *_, **__: Stuck()
 models.load_estimator = lambda *_, **__: BoxEstimator()
 models.on_gpu = lambda device: False
 sys.exit(run(sys.argv[1:]))
@@ -37,15 +39,19 @@ sys.exit(run(sys.argv[1:]))
 
 @pytest.fixture
 def job(tmp_path):
-    """A folder with eight clips, and a function that starts the script there as SLURM would."""
+    """A folder with eight clips, and a function that starts the script there as SLURM would.
+
+    With ``stuck`` the detector stops after the first finished clip, so that a signal always comes amid the work; small
+    batches let that clip finish early.
+    """
     for i in range(8):
         write_clip(tmp_path / f"videos/m/{i}", 10)
     commands = tmp_path / "bin"
     commands.mkdir()
 
-    def start(*more, pause=0.0, **variables):
+    def start(*more, stuck=False, **variables):
         scripts = {
-            "fdpose": FDPOSE.format(python=sys.executable, tests=str(Path(__file__).parents[1]), pause=pause),
+            "fdpose": FDPOSE.format(python=sys.executable, tests=str(Path(__file__).parents[1]), stuck=stuck),
             "scontrol": f'#!/bin/sh\necho "$@" >> {tmp_path}/scontrol.txt\n',
         }
         for name, text in scripts.items():
@@ -53,6 +59,7 @@ def job(tmp_path):
             (commands / name).chmod(0o755)
         path = {"PATH": f"{commands}:{os.environ['PATH']}"}
         arguments = ["--videos", "videos", "--model", "m/net", "--detector", "d", "--out", "out", "--device", "cpu"]
+        arguments += ["--detector-batch", "4", "--batch-size", "4"]
         return subprocess.Popen(
             ["bash", str(SCRIPT), *arguments, *more],
             cwd=tmp_path,
@@ -92,7 +99,7 @@ def test_an_array_and_a_last_call(job, tmp_path):
 
 
 def test_when_the_time_is_up_it_is_queued_again(job, tmp_path):
-    process = job(pause=0.2, **array(1, 1))
+    process = job(stuck=True, **array(1, 1))
     wait_for(tmp_path / "out/manifest.jsonl", process)
     process.send_signal(signal.SIGUSR1)
     code, text = answer(process)
@@ -110,7 +117,7 @@ def test_when_the_time_is_up_it_is_queued_again(job, tmp_path):
     ],
 )
 def test_a_job_that_must_not_begin_again_does_not(job, tmp_path, sent, more, variables):
-    process = job(*more, pause=0.2, **array(1, 1), **variables)
+    process = job(*more, stuck=True, **array(1, 1), **variables)
     wait_for(tmp_path / "out/manifest.jsonl", process)
     process.send_signal(getattr(signal, sent))
     code, text = answer(process)
