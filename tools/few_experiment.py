@@ -39,6 +39,7 @@ BOUNDARY = 34
 
 HELD_OUT, CHOICE_IMAGES = 300, 100
 FRAMES_A_DIVE = 12
+MEET_DIVES, FIRST_SEED = 48, 7000
 PACKED_QUALITY = 28
 
 
@@ -58,7 +59,7 @@ class Experiment:
     lsp: Path
     out: Path
     overrides: tuple[str, ...] = ()
-    generated: int = 5_040
+    generated: int = 24_000
     device: str = "auto"
     workers: int = 1
 
@@ -142,14 +143,27 @@ class Experiment:
 
 
 def generate(folder: Path, count: int, workers: int) -> dict[str, Any]:
-    """Draw frames of invented dives, half of them in hard scenes, and write them with their labels."""
+    """Draw frames of invented dives and write them with their labels."""
     begin = time.monotonic()
-    halves = [plan_meet(max(count // FRAMES_A_DIVE // 2, 1), seed=70 + hard, hard=hard).dives for hard in (False, True)]
-    work = [(dive, folder / "frames") for dives in halves for dive in dives]
     with _mapped(workers) as mapped:
+        work = [(match, dive, folder / "frames") for match, dive in training_dives(max(count // FRAMES_A_DIVE, 1))]
         labels = [label for drawn in mapped(_draw, work) for label in drawn]
     coco.write(folder / "labels.json", LabelSet(tuple(labels), images=folder / "frames"))
     return {"frames": len(labels), "seconds": round(time.monotonic() - begin, 1)}
+
+
+def training_dives(count: int) -> list[tuple[str, PlannedDive]]:
+    """Return dives and the names of their matches, from small meets, so that they come from many places.
+
+    Every second meet is a hard one, and in every second dive arms and legs go their own ways.
+    """
+    dives: list[tuple[str, PlannedDive]] = []
+    for meet in range(math.ceil(count / MEET_DIVES)):
+        hard = meet % 2 == 1
+        for dive in plan_meet(min(MEET_DIVES, count - len(dives)), seed=FIRST_SEED + meet, hard=hard).dives:
+            match = f"{'hard' if hard else 'easy'}_{dive.match}_{meet:03d}"
+            dives.append((match, replace(dive, free_limbs=len(dives) % 2 == 1)))
+    return dives
 
 
 def pack(lsp: Path, target: Path) -> None:
@@ -252,10 +266,9 @@ def _data(frames: Sequence[LabelledFrame], images: Path) -> TrainingData:
     return TrainingData(tuple(frames), (), images.resolve(), ())
 
 
-def _draw(work: tuple[PlannedDive, Path]) -> list[LabelledFrame]:
-    """Draw a dive's frames below a folder; a dive of a hard scene has a match of its own name."""
-    dive, folder = work
-    match = f"{'hard' if dive.hard else 'easy'}_{dive.match}"
+def _draw(work: tuple[str, PlannedDive, Path]) -> list[LabelledFrame]:
+    """Draw a dive's frames below a folder, under the name of its match."""
+    match, dive, folder = work
     sample = sample_dive(dive, FRAMES_A_DIVE)
     labels = []
     for label, picture in zip(sample.labels, sample.images, strict=True):

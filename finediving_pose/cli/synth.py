@@ -23,6 +23,9 @@ def command(
         str, typer.Option("--numbers", help="Dive these only, such as 107B,5253B; default: all 52 of FineDiving.")
     ] = "",
     hard: Annotated[bool, typer.Option("--hard", help="Occlusion, a crowd, others walking and diving, zoom.")] = False,
+    free_limbs: Annotated[
+        bool, typer.Option("--free-limbs", help="Arms and legs go their own ways: for training pose nets, not scores.")
+    ] = False,
     every: Annotated[int, typer.Option("--label-every", help="LabelMe files for every n-th frame.", min=1)] = 1,
     workers: Annotated[int, typer.Option("--workers", help="Processes.", min=1)] = 1,
     benchmark: Annotated[
@@ -38,8 +41,8 @@ def command(
     """
     from finediving_pose.workflows import synthesis
 
-    if benchmark and (dives is not None or seed or numbers or hard):
-        raise UsageError("--benchmark fixes dives, seed and programme; leave out --dives, --seed, --numbers and --hard")
+    if benchmark and (dives is not None or seed or numbers or hard or free_limbs):
+        raise UsageError("--benchmark fixes dives, seed and programme; leave out what chooses others")
     if dives is None and not benchmark:
         raise UsageError("how many dives? --dives N, or --benchmark for the frozen meet")
     request = synthesis.SynthRequest(
@@ -49,6 +52,7 @@ def command(
         hard=hard,
         kind=as_,
         every=every,
+        free_limbs=free_limbs,
     )
     result = synthesis.synthesise(out, request, workers)
     if json:

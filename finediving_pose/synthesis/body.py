@@ -258,7 +258,7 @@ given build and fault :func:`finediving_pose.synthesis.poses.folded` finds them.
 
 _CLAVICLE_LIFT = 24.0
 """Degrees by which the shoulder has risen about the thorax when the arm is overhead."""
-_LOWER_SPINE = 0.45
+LOWER_SPINE = 0.45
 """Share of the torso below the waist, and of the spine's flexion that happens there."""
 
 
@@ -277,8 +277,8 @@ def body_points(build: Build, poses: Array) -> Array:
     points = np.zeros((len(poses), len(POINTS), 3))
     chest = _trunk(build, angle, points)
     for side, sign in SIDES:
-        _leg(build, angle, points, side, sign)
-        _arm(build, angle, points, side, sign, chest)
+        place_leg(build, angle, points, side, sign)
+        place_arm(build, angle, points, side, sign, chest)
     return points
 
 
@@ -332,11 +332,11 @@ def _trunk(build: Build, angle: dict[str, Array], points: Array) -> Array:
     """Place spine and head; return the chest's frame (T, 3, 3)."""
     length = build.lengths
     chest = turn_about("z", -angle["spine_flexion"])
-    lower = turn_about("z", -_LOWER_SPINE * angle["spine_flexion"])
+    lower = turn_about("z", -LOWER_SPINE * angle["spine_flexion"])
     neck = turn_about("z", -angle["spine_flexion"] - 0.5 * angle["head_pitch"])
     head = turn_about("z", -angle["spine_flexion"] - angle["head_pitch"]) @ turn_about("y", -angle["head_turn"])
-    waist = _LOWER_SPINE * length["torso"] * lower[:, :, 1]
-    thorax = waist + (1 - _LOWER_SPINE) * length["torso"] * chest[:, :, 1]
+    waist = LOWER_SPINE * length["torso"] * lower[:, :, 1]
+    thorax = waist + (1 - LOWER_SPINE) * length["torso"] * chest[:, :, 1]
     upper_neck = thorax + length["neck"] * neck[:, :, 1]
     points[:, POINT["waist"]], points[:, POINT["thorax"]], points[:, POINT["upper_neck"]] = waist, thorax, upper_neck
     points[:, POINT["head_top"]] = upper_neck + length["head"] * head[:, :, 1]
@@ -344,7 +344,8 @@ def _trunk(build: Build, angle: dict[str, Array], points: Array) -> Array:
     return chest
 
 
-def _leg(build: Build, angle: dict[str, Array], points: Array, side: str, sign: int) -> None:
+def place_leg(build: Build, angle: dict[str, Array], points: Array, side: str, sign: int) -> None:
+    """Place a leg of bodies in their own frame, as :func:`place_arm` does an arm."""
     length = build.lengths
     hip = np.array([0.0, 0.0, sign * length["hip_width"] / 2])
     thigh = turn_about("z", angle[f"{side}_hip_flexion"]) @ turn_about("x", -sign * angle[f"{side}_hip_abduction"])
@@ -357,7 +358,16 @@ def _leg(build: Build, angle: dict[str, Array], points: Array, side: str, sign: 
     points[:, POINT[f"{side}_toe"]] = ankle - length["foot"] * foot[:, :, 1]
 
 
-def _arm(build: Build, angle: dict[str, Array], points: Array, side: str, sign: int, chest: Array) -> None:
+def place_arm(build: Build, angle: dict[str, Array], points: Array, side: str, sign: int, chest: Array) -> None:
+    """Place an arm of bodies whose thorax is placed.
+
+    Args:
+        build: Whose body.
+        angle: (T,) degrees of each of the arm's angles.
+        points: (T, P, 3) m, in which shoulder, elbow, wrist and finger are written.
+        side, sign: As in :data:`SIDES`.
+        chest: (T, 3, 3) the chest's frame in which `points` are.
+    """
     length = build.lengths
     upper = (
         chest

@@ -68,6 +68,7 @@ class PlannedDive:
         venue_seed: Of the place, shared by the matches that are held there.
         camera_seed: Of where the camera stands, shared by the dives of a match.
         hard: Whether the scene is a hard one.
+        free_limbs: Whether arms and legs go their own ways, as no dive's do.
     """
 
     match: str
@@ -81,6 +82,7 @@ class PlannedDive:
     venue_seed: int
     camera_seed: int
     hard: bool = False
+    free_limbs: bool = False
 
     @property
     def key(self) -> tuple[str, int]:
@@ -132,7 +134,9 @@ class Meet:
         return spearman(np.array([dive.true_score for dive in dives]), np.array([dive.score for dive in dives]))
 
 
-def plan_meet(dives: int, seed: int, numbers: tuple[str, ...] = (), hard: bool = False) -> Meet:
+def plan_meet(
+    dives: int, seed: int, numbers: tuple[str, ...] = (), hard: bool = False, free_limbs: bool = False
+) -> Meet:
     """Plan a meet.
 
     Args:
@@ -140,6 +144,7 @@ def plan_meet(dives: int, seed: int, numbers: tuple[str, ...] = (), hard: bool =
         seed: Of everything.
         numbers: Restricts it to these dive numbers.
         hard: Occlusion, others who walk and dive, full stands, zoom and flicker.
+        free_limbs: Arms and legs go their own ways.
 
     Raises:
         ValueError: If `dives` is not positive, or a number is not in the programme.
@@ -156,6 +161,8 @@ def plan_meet(dives: int, seed: int, numbers: tuple[str, ...] = (), hard: bool =
     matches = [match for pair in zip_longest(*events) for match in pair if match]
     rounds = _ROUNDS if len(matches) > 4 * _ROUNDS else 1
     planned = [dive for place in _places(matches, rounds) for dive in _place(rng, *place, hard)]
+    if free_limbs:
+        planned = [replace(dive, free_limbs=True) for dive in planned]
     return Meet(tuple(planned), _test_keys(rng, planned), seed, hard)
 
 
@@ -163,11 +170,13 @@ def move(dive: PlannedDive) -> Motion:
     """Let the athlete perform one planned dive."""
     from finediving_pose.synthesis.body import draw_build
     from finediving_pose.synthesis.dive import perform
+    from finediving_pose.synthesis.free_limbs import with_free_limbs
 
     build = draw_build(np.random.default_rng([dive.athlete.seed, 0]), dive.athlete.sex)
     rng = np.random.default_rng([dive.seed, 0])
     number = dive.choice.number
-    return perform(number, dive.choice.apparatus, build, dive.execution, rng, expected_sequence(number))
+    motion = perform(number, dive.choice.apparatus, build, dive.execution, rng, expected_sequence(number))
+    return with_free_limbs(motion, np.random.default_rng([dive.seed, 2])) if dive.free_limbs else motion
 
 
 def stage(dive: PlannedDive) -> Scene:

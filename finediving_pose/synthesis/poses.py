@@ -63,19 +63,20 @@ def _holding(build: Build, folded_pose: Array, hold: tuple[float, float]) -> Arr
     made, upper = folded_pose, chest[:, :, 1]
     for _ in range(_CLAVICLE_ITERATIONS):
         shoulder = thorax + clavicle(build, chest, upper, 1)[0]
-        elbow, wrist = _two_links(build, shoulder, places, chest[0] @ _ELBOWS_OUT)
+        elbow, wrist = two_links(build, shoulder, places, chest[0] @ ELBOWS_OUT)
         upper = (shoulder - elbow)[None] / build.lengths["upper_arm"]
-        made = pose(made, **_arm_angles(chest[0].T @ (elbow - shoulder), chest[0].T @ (wrist - elbow)))
+        made = pose(made, **arm_angles(chest[0].T @ (elbow - shoulder), chest[0].T @ (wrist - elbow)))
     return clamp(made)
 
 
 _BESIDE = np.array([0.0, 0.0, 0.045])  # m from the middle of a shin to the hand beside it
-_ELBOWS_OUT = np.array([-0.3, -0.8, 0.8])  # where the elbows point, in the chest's frame
+ELBOWS_OUT = np.array([-0.3, -0.8, 0.8])
+"""Where the right elbow points, in the chest's frame."""
 _EASY = 0.86  # of the arm's length is the distance at which it likes to hold
 _CLAVICLE_ITERATIONS = 4  # the shoulder rises with the arm, which moves the arm
 
 
-def _two_links(build: Build, shoulder: Array, places: Array, out: Array) -> tuple[Array, Array]:
+def two_links(build: Build, shoulder: Array, places: Array, out: Array) -> tuple[Array, Array]:
     """Return elbow and wrist (3,) for the place of (N, 3) that is held most easily, the elbow pointing `out` (3,)."""
     upper, fore = build.lengths["upper_arm"], build.lengths["forearm"]
     far = np.linalg.norm(places - shoulder, axis=1)
@@ -91,7 +92,7 @@ def _two_links(build: Build, shoulder: Array, places: Array, out: Array) -> tupl
 _STRETCHED = 0.998
 
 
-def _arm_angles(upper: Array, fore: Array) -> dict[str, float]:
+def arm_angles(upper: Array, fore: Array) -> dict[str, float]:
     """Return the angles of a right arm from its two links (3,) in the chest's frame."""
     ahead, up, outward = upper / np.linalg.norm(upper)
     flexion, abduction = np.degrees(np.arctan2(ahead, -up)), np.degrees(np.arcsin(outward))

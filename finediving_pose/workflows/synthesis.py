@@ -73,6 +73,8 @@ class SynthRequest:
         kind: What is written of a dive: numbered JPEG or an mp4, both with truth and labels; these without pictures;
             or annotations alone, for which nothing is painted and which is a hundred times as fast.
         every: Label every n-th frame in LabelMe and in the FineDiving-Pose list; the truth files have all.
+        free_limbs: Arms and legs go their own ways, as no dive's do: for training pose nets. Mass centre, faults and
+            scores remain those of the dives as they were.
     """
 
     dives: int
@@ -81,6 +83,7 @@ class SynthRequest:
     hard: bool = False
     kind: Kind = "frames"
     every: int = 1
+    free_limbs: bool = False
 
 
 @dataclass
@@ -121,7 +124,7 @@ def synthesise(out: Path, request: SynthRequest, workers: int = 1) -> SynthResul
         EnvironmentUnfit: If `out` cannot be written.
     """
     try:
-        meet = meets.plan_meet(request.dives, request.seed, request.numbers, request.hard)
+        meet = meets.plan_meet(request.dives, request.seed, request.numbers, request.hard, request.free_limbs)
     except ValueError as error:
         raise UsageError(str(error)) from None
     if request.every < 1 or workers < 1:
@@ -159,6 +162,7 @@ def _check_folder(out: Path, identity: dict[str, Any]) -> None:
         there = json.loads((out / "meet.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise UsageError(f"{out}: exists and is no meet of fdpose synth; name another folder") from None
+    there.setdefault("free_limbs", False)  # folders from before there were any go on
     differing = [key for key, value in identity.items() if there.get(key) != value]
     if differing:
         found = ", ".join(f"{key} {there.get(key)!r} (asked for: {identity[key]!r})" for key in differing)

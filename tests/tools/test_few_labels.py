@@ -156,8 +156,9 @@ def test_jobs_of_the_curve_choice_and_seeds():
     assert [job.train for job in tool.jobs(["plain"], [0, 1], None, choose=False, dives=["second"])] == ["second"] * 2
 
 
-def test_frames_are_generated_in_easy_and_hard_scenes(tmp_path, monkeypatch):
+def test_frames_are_generated_at_many_places_in_easy_and_hard_scenes(tmp_path, monkeypatch):
     monkeypatch.setattr(shared, "FRAMES_A_DIVE", 2)
+    monkeypatch.setattr(shared, "MEET_DIVES", 1)
     assert shared.generate(tmp_path, 4, workers=1)["frames"] == 4
     from finediving_pose.datasets.labels import read_labels
 
@@ -165,6 +166,16 @@ def test_frames_are_generated_in_easy_and_hard_scenes(tmp_path, monkeypatch):
     assert labels.errors == ()
     assert {frame.match.partition("_")[0] for frame in labels.frames} == {"easy", "hard"}
     assert all(frame.labelled.all() and np.isfinite(frame.box).all() for frame in labels.frames)
+
+
+def test_dives_to_learn_from_come_from_many_meets_and_half_of_them_are_none_that_judges_know():
+    dives = shared.training_dives(100)
+    assert len(dives) == 100
+    assert len({(match, dive.dive) for match, dive in dives}) == 100
+    assert len({dive.venue_seed for _, dive in dives}) > 15
+    assert sum(dive.free_limbs for _, dive in dives) == 50
+    assert sum(dive.hard for _, dive in dives) == 48
+    assert all(match.startswith("hard" if dive.hard else "easy") for match, dive in dives)
 
 
 def test_packed_data_is_smaller_and_reads_the_same(experiment, tmp_path):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -228,3 +229,20 @@ def test_annotations_alone_are_those_of_the_whole_meet(meet, tmp_path):
         "manifest.json",
         "meet.json",
     ]
+
+
+def test_limbs_of_their_own_are_asked_for_and_a_meet_without_goes_on(tmp_path):
+    plain = SynthRequest(dives=1, seed=3, numbers=("107b",), kind="truth")
+    free = replace(plain, free_limbs=True)
+    synthesise(tmp_path / "plain", plain)
+    synthesise(tmp_path / "free", free)
+    joints = [next(iter(truths(tmp_path / name).values())).keypoints for name in ("plain", "free")]
+    assert np.nanmax(np.abs(joints[0] - joints[1])) > 10
+    for there, asked in (("plain", free), ("free", plain)):
+        with pytest.raises(UsageError, match="holds another meet: free_limbs"):
+            synthesise(tmp_path / there, asked)
+    card = tmp_path / "plain" / "meet.json"
+    before = json.loads(card.read_text())
+    del before["free_limbs"]  # as written before there were any
+    card.write_text(json.dumps(before))
+    assert synthesise(tmp_path / "plain", plain).skipped == 1
