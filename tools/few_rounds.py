@@ -1,0 +1,197 @@
+"""What a net gains on a dive by learning from its own joints there: self-training in rounds, after few_labels.py.
+
+    python tools/few_rounds.py --sample SAMPLE --lsp LSP --out runs/few --variant synth \
+        --detectors runs/few/detectors/generated --rounds 2
+
+OUT is few_labels.py's, with VARIANT trained there. In a round the tested dive is extracted twice, as it is and with
+turned views. Joints that the net observed both times, that survived the repair and that lie together become labels,
+and a new net learns from them and from the other dive's real labels, from the same start as before. So it has seen
+the tested dive's pictures, though none of its labels: these figures are transductive, and never stand among the others.
+OUT/rounds.md has the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import few_labels
+import numpy as np
+from few_experiment import add_options, training_seconds, until_stopped
+from few_labels import FINETUNING, VARIANTS, VIEWS, Job, PoseExperiment, end_to_end, training_frames
+
+from finediving_pose import console
+from finediving_pose.console import UsageError
+from finediving_pose.datasets.pose_files import pose_path, read_pose
+from finediving_pose.manifest import write_text
+from finediving_pose.records import JointState, LabelledFrame, SkeletonSequence, Visibility
+from finediving_pose.workflows import finetuning
+
+TOGETHER = 0.04
+"""Of the box's longer side: how far apart a joint may lie in the two extractions to become a label."""
+FEWEST = 8
+"""Joints of a frame that become labels; with fewer it is left out."""
+SHOWN = {"PCK_limbs": "limbs", "PCK": "all 16", "PCKh": "PCKh@0.5"}
+
+
+@dataclass(frozen=True)
+class Round(Job):
+    """A training on one dive's labels and on what the last round's net found in the other dive; 0 = without that."""
+
+    number: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{super().name}_round{self.number}" if self.number else super().name
+
+
+def main() -> int:
+    """Parse the command line and run; 130 where time was up before all was done."""
+    options = parsed()
+    console.setup_logging()
+    fields = PoseExperiment.__dataclass_fields__
+    experiment = PoseExperiment(**{name: value for name, value in vars(options).items() if name in fields})
+    try:
+        with until_stopped(options.minutes):
+            for seed in options.seeds:
+                for dive in options.train_on:
+                    for number in range(1, options.rounds + 1):
+                        run(experiment, Round(options.variant, dive, seed, number=number))
+    finally:
+        text = table(experiment.out / "results")
+        write_text(experiment.out / "rounds.md", text)
+        print(text, end="")
+    return console.EXIT_DONE
+
+
+def run(experiment: PoseExperiment, job: Round) -> dict[str, Any]:
+    """Do a round that is not done yet: labels from the net before, training, test.
+
+    Raises:
+        UsageError: If there is no net of the round before.
+    """
+    before = replace(job, number=job.number - 1)
+    if not (experiment.out / "models" / before.name).is_dir():
+        raise UsageError(f"{experiment.out}/models/{before.name}: absent; few_labels.py --variants {job.variant} first")
+    return experiment.stage(f"rounds_{job.name}", lambda: _round(experiment, job, before))
+
+
+def _round(experiment: PoseExperiment, job: Round, before: Round) -> dict[str, Any]:
+    found = experiment.stage(
+        f"rounds_{before.name}_extraction",
+        lambda: end_to_end(experiment, before, experiment.out / "models" / before.name),
+    )
+    data, test = training_frames(experiment, job)
+    labels = self_labelled(test.train, *(_extracted(experiment, before, views) for views in reversed(VIEWS)))
+    model = experiment.out / "models" / job.name
+    experiment.train(
+        "hrnet",
+        model,
+        finetuning.together(data, replace(test, train=labels)) if labels else data,
+        experiment.preset,
+        FINETUNING,
+        2 * experiment.finetune_images,
+        init_from=str(few_labels.pretrained(experiment, VARIANTS[job.variant], job.seed) or "none"),
+        seed=job.seed,
+    )
+    return {
+        "train": job.train,
+        "test": job.test,
+        "seed": job.seed,
+        "round": job.number,
+        "labelled_frames": len(labels),
+        "labelled_joints": sum(int(label.labelled.sum()) for label in labels),
+        "train_seconds": training_seconds(model),
+        "before": _true_boxes(experiment, before) | found,
+        "figures": _true_boxes(experiment, job) | end_to_end(experiment, job, model),
+    }
+
+
+def self_labelled(
+    frames: Sequence[LabelledFrame], first: SkeletonSequence, second: SkeletonSequence
+) -> tuple[LabelledFrame, ...]:
+    """Return labels of frames from two extractions of their dive; what is in the frames' own labels is not used.
+
+    Args:
+        frames: Of one dive.
+        first: The extraction whose joints and boxes are taken.
+        second: The one that they are compared with.
+    """
+    labels = []
+    rows = {int(number): row for row, number in enumerate(first.frame_index)}
+    for frame in frames:
+        row = rows.get(int(frame.frame or 0))
+        box = np.full(4, np.nan) if row is None else np.asarray(first.track.boxes[row], np.float64)
+        if row is None or not np.isfinite(box).all():
+            continue
+        observed = first.state[row] & second.state[row] & JointState.OBSERVED > 0
+        apart = np.linalg.norm(first.keypoints[row] - second.keypoints[row], axis=-1)
+        kept = observed & (apart <= TOGETHER * (box[2:] - box[:2]).max())
+        if kept.sum() >= FEWEST:
+            points = np.where(kept[:, None], first.keypoints[row], np.nan).astype(np.float64)
+            visibility = np.where(kept, Visibility.VISIBLE, Visibility.MISSING).astype(np.uint8)
+            labels.append(replace(frame, keypoints=points, visibility=visibility, box=box, unconfirmed=True))
+    return tuple(labels)
+
+
+def table(results: Path) -> str:
+    """Return the rounds so far as Markdown, each net in true boxes and end to end."""
+    head = ["train → test", "seed", "round", "own labels: frames, joints", "views", "box", *SHOWN.values()]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    paths = [path for path in sorted(results.glob("rounds_*.json")) if not path.stem.endswith("_extraction")]
+    for row in (json.loads(path.read_text(encoding="utf-8")) for path in paths):
+        if row["round"] == 1:
+            lines += _lines(row | {"round": 0, "figures": row["before"]}, "none")
+        lines += _lines(row, f"{row['labelled_frames']}, {row['labelled_joints']}")
+    return "\n".join(lines) + "\n"
+
+
+def _lines(row: Mapping[str, Any], labels: str) -> list[str]:
+    start = [f"{row['train']} → {row['test']}", str(row["seed"]), str(row["round"]), labels]
+    lines = []
+    for box, name in (("real", "true"), ("end_to_end", "found")):
+        for views in VIEWS:
+            figures = row["figures"][f"{box}_{views}"]
+            cells = [*start, views, name, *(f"{figures[figure]:.3f}" for figure in SHOWN)]
+            lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _extracted(experiment: PoseExperiment, job: Job, views: str) -> SkeletonSequence:
+    return read_pose(pose_path(experiment.out / "skeletons" / f"{job.name}_{views}", job.test, job.test))
+
+
+def _true_boxes(experiment: PoseExperiment, job: Job) -> dict[str, dict[str, float]]:
+    from finediving_pose.workflows.models import load_estimator
+
+    test = training_frames(experiment, job)[1]
+    figures = {}
+    for views in VIEWS:
+        estimator = load_estimator(experiment.out / "models" / job.name, experiment.device, tta=views)  # type: ignore[arg-type]
+        figures[f"real_{views}"] = finetuning.evaluate(estimator, test.train, test.images).flat()
+    return figures
+
+
+def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse a command line; None = the program's own."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, VARIANTS)
+    parser.add_argument("--variant", choices=VARIANTS, default="synth")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--detectors", type=Path, required=True, help="OUT/detectors/generated of few_boxes.py")
+    parser.add_argument("--preset", default=PoseExperiment.preset)
+    parser.add_argument("--pretrained", type=Path, help="model directory that few_labels.py started from")
+    parser.add_argument("--share-pretraining", action="store_true", help="as few_labels.py")
+    parser.add_argument("--finetune-images", type=int, default=PoseExperiment.finetune_images)
+    parser.add_argument("--coarse-images", type=int, default=PoseExperiment.coarse_images)
+    parser.add_argument("--pretrain-images", type=int, default=PoseExperiment.pretrain_images)
+    return parser.parse_intermixed_args(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
