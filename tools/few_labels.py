@@ -352,7 +352,7 @@ def _tests(results: Path) -> list[dict[str, Any]]:
     """Return all tests so far, in the order of the tables."""
     stages = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))]
     order = {name: place for place, name in enumerate(VARIANTS)}
-    tests = [stage for stage in stages if "figures" in stage]
+    tests = [stage for stage in stages if "choosing" in stage]
     return sorted(tests, key=lambda r: (r["choosing"], order[r["variant"]], r["frames"], r["train"], r["seed"]))
 
 

@@ -21,6 +21,7 @@ from finediving_pose.datasets import fdpose_json
 from finediving_pose.datasets.labels import LabelSet
 from finediving_pose.datasets.model_directory import read_model_directory
 from finediving_pose.media import write_jpeg
+from finediving_pose.records import BoxTrack, JointState, SkeletonSequence
 from finediving_pose.synthesis.sample import draw_dive
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -37,7 +38,7 @@ def load(name: str):
     return module
 
 
-shared, tool, boxes = map(load, ("few_experiment", "few_labels", "few_boxes"))
+shared, tool, boxes, rounds = map(load, ("few_experiment", "few_labels", "few_boxes", "few_rounds"))
 
 
 def write_frames(folder: Path, seed: int, names: list[str]) -> list:
@@ -212,6 +213,59 @@ def test_end_to_end_the_tested_dive_is_extracted(experiment, tiny_pose_model, ti
     assert all(0 <= found["PCK"] <= 1 for found in figures.values())
 
 
+def sequence(keypoints, state, boxes):
+    """Return an extraction of frames 3, 4, …"""
+    frames = len(keypoints)
+    track = BoxTrack(boxes=boxes, scores=np.ones(frames), state=np.ones(frames, np.uint8))
+    return SkeletonSequence(keypoints, np.ones((frames, 16)), state, track, np.arange(3, 3 + frames))
+
+
+def test_what_two_extractions_agree_on_becomes_labels(experiment):
+    frames = experiment.dives["second"].train
+    points = np.tile(np.arange(16.0)[:, None] * 5, (3, 1, 2))
+    other = points.copy()
+    other[0, 0] += 3.9  # of a box of 100 px
+    other[0, 1, 0] += 4.1
+    state = np.ones((3, 16), np.uint8)
+    state[0, 2] = JointState.INTERPOLATED
+    state[0, 3] |= JointState.SIDE_SWAPPED
+    state[1, :9] = JointState.OUTLIER_REMOVED
+    boxes = np.array([[0.0, 0.0, 100.0, 60.0]] * 2 + [[np.nan] * 4])
+    other[0, 0] -= (3.9, 0.0)
+    (label,) = rounds.self_labelled(frames, sequence(points, state, boxes), sequence(other, state, boxes))
+    assert label.image == frames[0].image
+    assert label.labelled.tolist() == [True, False, False, *[True] * 13]
+    np.testing.assert_array_equal(label.keypoints[3:], points[0, 3:])
+    assert np.isnan(label.keypoints[1:3]).all()
+    assert label.unconfirmed
+    np.testing.assert_array_equal(label.box, boxes[0])
+
+
+def test_a_round_needs_the_net_before_it(experiment):
+    with pytest.raises(UsageError, match=r"few_labels\.py --variants plain first"):
+        rounds.run(experiment, rounds.Round("plain", "first", 0, number=1))
+
+
+def test_a_round_learns_from_the_tested_dive_and_says_so(
+    experiment, tiny_pose_model, tiny_detector_model, tmp_path, monkeypatch
+):
+    shutil.copytree(tiny_detector_model, tmp_path / "detectors" / "first")
+    shutil.copytree(tiny_pose_model, experiment.out / "models" / "plain_first_seed0")
+    points, boxes = np.tile(np.arange(16.0)[:, None] * 5, (3, 1, 2)), np.tile([0.0, 0.0, 100.0, 60.0], (3, 1))
+    extracted = sequence(points, np.ones((3, 16), np.uint8), boxes)  # nets as small as these find nobody
+    monkeypatch.setattr(rounds, "_extracted", lambda *_: extracted)
+    found = replace(experiment, detectors=tmp_path / "detectors")
+    row = rounds.run(found, rounds.Round("plain", "first", 0, number=1))
+    assert (row["labelled_frames"], row["labelled_joints"]) == (3, 48)
+    model = read_model_directory(experiment.out / "models" / "plain_first_seed0_round1", "pose")
+    assert model.trained_on == ("sample/first", "sample/second")
+    with pytest.raises(UsageError, match="was trained on 1 of the tested"):
+        tool.refuse_known(model.path, experiment.dives["second"].train)
+    text = rounds.table(experiment.out / "results")
+    assert text.count("| first → second | 0 | 0 | none |") == text.count("| first → second | 0 | 1 | ") == 4
+    assert len(tool.table(experiment.out / "results").splitlines()) == 2  # not among the others
+
+
 def test_a_detector_starts_from_generated_boxes_and_is_tested_on_the_other_dive(experiment):
     given = {name: getattr(experiment, name) for name in ("sample", "lsp", "out", "device")}
     settings = (*tiny_models.DETECTOR, "batch_size=2")
@@ -253,7 +307,10 @@ def test_the_gpu_script_goes_on_until_a_part_is_stopped(tmp_path, codes, ended, 
     assert run.returncode == ended
     lines = (tmp_path / "calls").read_text().splitlines()
     assert len(lines) == calls
-    assert all("--minutes 0.5 " in line or "--minutes 0.48" in line for line in lines)
+    minutes = [float(line.split("--minutes ")[1].split()[0]) for line in lines]
+    assert minutes[0] == pytest.approx(0.5, abs=0.1)
+    assert minutes == sorted(minutes, reverse=True)
+    assert minutes[-1] > 0
     given = [tool.parsed(line.split("few_labels.py ")[1].split()) for line in lines if "few_labels.py" in line]
     ends = [(options.pretrain_images, options.overrides[-1], options.device) for options in given]
     assert ends == [(7, "batch_size=8", "cuda")] * len(given)
