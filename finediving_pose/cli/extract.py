@@ -147,6 +147,10 @@ def command(
         "tracking": {"tracker": tracker},
         "repair": {"enabled": repair, "smooth": smooth},
     }
+    if not repair and (smooth or extend_ends):
+        raise UsageError("--no-repair leaves the joints as the net saw them; leave out --smooth and --extend-ends")
+    if seed_box is not None and seeds is not None:
+        raise UsageError("--seed-box, --seeds: both say whom to follow; give one of the two")
     seed = _seed(seed_box) if seed_box is not None else None
     part = Shard.parse(shard) if shard is not None else WHOLE
     settings = validate_settings(ExtractionSettings, values, "extract")
@@ -160,11 +164,11 @@ def command(
         raise UsageError("--shard, --engine ray: Ray shares out the clips itself; give one of the two")
     wished = {"pose_batch": batch_size, "detector_batch": detector_batch, "decoders": decoders, "helpers": helpers}
     if engine == "ray":  # workers have another current folder, and share the cores
-        detector, model = _absolute(detector), model.resolve()
+        detector, model = _absolute(detector), Path(_absolute(str(model)))
         wished |= {"decoders": decoders or 1, "helpers": helpers or 0}
     networks = Networks(detector, model, device, flip_test, precision, compile, tta)
     make = partial(equip, networks, settings, wished)
-    with _sigterm_interrupts():
+    with _sigterm_interrupts(), _told():
         summary = extract_with(
             make if engine == "local" else partial(_cluster, make, address, workers, device),
             videos,
@@ -190,9 +194,9 @@ def _cluster(make: Callable[[], Equipment], address: str | None, workers: int, d
     return Equipment(engine, engine.identity)
 
 
-def _absolute(detector: str) -> str:
-    """Return a detector's name as it is read from any folder: one that is a path here becomes absolute."""
-    parts = [Path(part) for part in detector.split(",")]
+def _absolute(model: str) -> str:
+    """Return a model's name as it is read from any folder: what is a path here becomes absolute."""
+    parts = [Path(part) for part in model.split(",")]
     return ",".join(str(part.resolve()) if part.exists() else str(part) for part in parts)
 
 
@@ -207,6 +211,16 @@ def _sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say what an interrupt leaves."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.log.warning("interrupted; finished clips are kept, and the same command goes on with the rest")
+        raise
 
 
 def _frames(text: str) -> int | None:

@@ -89,6 +89,10 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return console.EXIT_INTERRUPTED
+    except OSError as error:  # full or read-only disks, files where folders should be
+        console.log.error("%s: %s", error.filename or "a file", error.strerror or error)
+        _traceback_if_wanted()
+        return console.EXIT_ENVIRONMENT
     except Exception as error:  # noqa: BLE001 - the border to the user: a traceback only when asked for
         console.log.error("internal error: %s: %s (fdpose -vv … shows where)", type(error).__name__, error)
         _traceback_if_wanted()

@@ -89,7 +89,7 @@ def _sources(root: Path, found: Found) -> Iterator[Path]:
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         here = Path(name)
         paths = [here / file for file in sorted(files) if not file.startswith(".")]
-        videos = [path for path in paths if is_video(path)]
+        videos = [path for path in paths if is_video(path) and not path.is_fifo()]  # a pipe would never end
         images = sum(map(is_image, paths))
         yield from videos
         if images and videos:

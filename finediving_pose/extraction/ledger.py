@@ -51,13 +51,15 @@ class Ledger:
     Args:
         folder: The output folder, ``skeletons/<run>``.
         shard: Whose ledger to append to; all are read.
+        videos: Where the clips' pictures are looked for, noted in each line.
 
     Raises:
         DataError: If a ledger there is not one of ours.
     """
 
-    def __init__(self, folder: Path, shard: Shard = WHOLE) -> None:
+    def __init__(self, folder: Path, shard: Shard = WHOLE, videos: str | None = None) -> None:
         self.folder = folder
+        self._videos = {"videos": videos} if videos else {}
         self._path = folder / shard.ledger_name
         self._latest = latest_lines(folder)
 
@@ -93,6 +95,7 @@ class Ledger:
                 "clip": clip.key,
                 "status": "done",
                 "source": outcome.task.name,
+                **self._videos,
                 **fingerprint,
                 "files": files,
                 "seconds": {stage: round(spent, 4) for stage, spent in outcome.seconds.items()},

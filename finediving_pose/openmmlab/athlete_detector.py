@@ -25,7 +25,7 @@ import torch  # noqa: E402
 from mmcv.cnn import fuse_conv_bn  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from finediving_pose.openmmlab.devices import DTYPES, compiled, fetched, stacked  # noqa: E402
+from finediving_pose.openmmlab.devices import DTYPES, BatchSize, compiled, fetched, stacked  # noqa: E402
 
 MOST_CANDIDATES = 1000
 """Boxes of an image, best first, that non-maximum suppression looks at."""
@@ -88,7 +88,7 @@ class AthleteDetector:
         self.net = net.to(self.device, self.dtype).eval()
         self.net.to(memory_format=torch.channels_last)
         self._forward = compiled(lambda images: self.net.bbox_head(self.net.extract_feat(images)), compile)
-        self._compiled, self._largest = compile, 0
+        self._batch_size = BatchSize(self.device, compile)
         self._mean = torch.tensor(IMAGENET_MEAN_BGR, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD_BGR, device=self.device).view(1, 3, 1, 1)
 
@@ -111,10 +111,10 @@ class AthleteDetector:
         """Begin to look for people in prepared images; return a call that gives what :meth:`__call__` gives."""
         if not images:
             return list
-        self._largest = max(self._largest, len(images))
-        batch = stacked([image.pixels for image in images], self.device, self._largest if self._compiled else None)
-        batch = batch.sub_(self._mean).div_(self._std).to(self.dtype, memory_format=torch.channels_last)
-        scores, distances = self._forward(batch)
+        with self._batch_size.of(len(images)) as size:
+            batch = stacked([image.pixels for image in images], self.device, size)
+            batch = batch.sub_(self._mean).div_(self._std).to(self.dtype, memory_format=torch.channels_last)
+            scores, distances = self._forward(batch)
         boxes, confidences = best_boxes(scores, distances, self._strides, self.settings.image_size)
         results = fetched(boxes[: len(images)], confidences[: len(images)])
 
@@ -156,7 +156,9 @@ def best_boxes(
     corners = torch.cat([_corners(level, stride) for level, stride in zip(scores, strides, strict=True)])
     logits = torch.cat([level.flatten(1) for level in scores], dim=1).float()
     reach = torch.cat([level.flatten(2) for level in distances], dim=2).float().transpose(1, 2)
-    confidences, index = logits.sigmoid().topk(min(MOST_CANDIDATES, logits.shape[1]), dim=1)
+    best, index = logits.topk(min(MOST_CANDIDATES, logits.shape[1]), dim=1)
+    # Image by image: over a whole batch the last digit depends on where in memory a value lies.
+    confidences = torch.stack([image.sigmoid() for image in best])
     reach = reach.gather(1, index.unsqueeze(-1).expand(-1, -1, 4))
     points = corners[index]
     boxes = torch.cat((points - reach[..., :2], points + reach[..., 2:]), dim=-1)

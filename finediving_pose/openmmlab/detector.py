@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.config import nearest, validate_settings
-from finediving_pose.console import EnvironmentUnfit, UsageError
-from finediving_pose.datasets.model_directory import is_model_directory, model_path, read_model_directory
+from finediving_pose.console import EnvironmentUnfit, UsageError, log
+from finediving_pose.datasets.model_directory import SYNTHETIC, is_model_directory, model_path, read_model_directory
 from finediving_pose.manifest import sha256_file
 from finediving_pose.openmmlab import bridge, weights
 from finediving_pose.openmmlab.settings import DetectorSettings
@@ -122,6 +122,8 @@ def load_detector(
     path = model_path(spec, "detector")
     if is_model_directory(path):
         return _own(path, device, score_threshold, precision, compile)
+    if compile:
+        log.warning("--detector %s: is not compiled, as a model directory would be; the pose net is", spec)
     config_name, comma, checkpoint = spec.partition(",")
     if comma:
         config_path = Path(config_name)
@@ -200,7 +202,7 @@ def _zoo(name: str) -> tuple[Path, str]:
     configs = {path.stem: path for path in root.rglob("*.py")}
     if name not in configs:
         raise UsageError(
-            f"--detector {name}: no model directory, no CONFIG.py,CHECKPOINT, and no model-zoo config"
+            f"--detector {name}: no model directory, not {SYNTHETIC!r}, no CONFIG.py,CHECKPOINT, no model-zoo config"
             + nearest(name, [stem for stem in configs if stem.startswith(("rtmdet", "yolox"))])
         )
     for path in [configs[name].parent / "metafile.yml", *configs[name].parent.glob("*.yml")]:

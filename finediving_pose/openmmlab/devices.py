@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,39 @@ from torch import Tensor
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def stacked(pictures: Sequence[NDArray[np.uint8]], device: torch.device, count: int | None = None) -> Tensor:
+LEAST_ON_CPU = 2
+"""Pictures of a forward pass on a CPU: one alone is computed in another way, and its last digits differ."""
+
+
+class BatchSize:
+    """How many pictures a forward pass gets, black ones added, for results that do not depend on a batch's fill.
+
+    Args:
+        device: On a CPU at least :data:`LEAST_ON_CPU`.
+        compiled: Whether the net is compiled, for one size of batch: always as many as were ever asked for.
+    """
+
+    def __init__(self, device: torch.device, compiled: bool) -> None:
+        self._least = LEAST_ON_CPU if device.type == "cpu" else 1
+        self._compiled, self._largest = compiled, 0
+
+    @contextmanager
+    def of(self, count: int) -> Iterator[int]:
+        """Give the size for `count` pictures; one that fails, as where memory runs out, is not come back to."""
+        size = max(count, self._least, self._largest)
+        self._largest = 0
+        yield size
+        self._largest = size if self._compiled else 0
+
+
+def stacked(pictures: Sequence[NDArray[np.uint8]], device: torch.device, size: int) -> Tensor:
     """Return (N, 3, H, W) float32 BGR of N pictures (H, W, 3) uint8, on the device.
 
     Args:
         pictures: All of one size.
         device: A GPU gets them from pinned memory, while the processor goes on.
-        count: Black pictures are added up to this number: a compiled net is compiled for one size of batch.
+        size: Black pictures are added up to this number.
     """
-    size = max(count or 0, len(pictures))
     on_host = torch.empty((size, *pictures[0].shape), dtype=torch.uint8, pin_memory=device.type == "cuda")
     np.stack(pictures, out=on_host.numpy()[: len(pictures)])
     on_host[len(pictures) :] = 0

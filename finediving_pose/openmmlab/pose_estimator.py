@@ -28,7 +28,7 @@ from mmpose.registry import MODELS  # noqa: E402
 from mmpose.structures.bbox import get_udp_warp_matrix, get_warp_matrix  # noqa: E402
 
 from finediving_pose.openmmlab import pose_parts  # noqa: E402, F401 - registers our parts
-from finediving_pose.openmmlab.devices import DTYPES, compiled, fetched, stacked  # noqa: E402
+from finediving_pose.openmmlab.devices import DTYPES, BatchSize, compiled, fetched, stacked  # noqa: E402
 from finediving_pose.openmmlab.heatmaps import decode  # noqa: E402
 from finediving_pose.openmmlab.pose_config import IMAGENET_MEAN, IMAGENET_STD, pose_model  # noqa: E402
 from finediving_pose.openmmlab.rotated_views import TURNS, averaged_over_turns  # noqa: E402
@@ -77,7 +77,7 @@ class HrnetEstimator:
         if tta == "rotate4":
             self._forward = averaged_over_turns(self._forward, shift=settings.heatmap != "udp")
             self._cpu_crops = CPU_CROPS // TURNS
-        self._compiled, self._largest = compile, 0
+        self._batch_size = BatchSize(self.device, compile)
         self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1)
         self._flip = skeleton.flip_index().tolist()
@@ -126,12 +126,12 @@ class HrnetEstimator:
     @torch.inference_mode()
     def heatmaps(self, pixels: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         """Return heatmaps (N, 16, h, w) float32 of N crops (S, S, 3) uint8 BGR."""
-        self._largest = max(self._largest, len(pixels))
-        images = stacked(pixels, self.device, self._largest if self._compiled else None).flip(1)
-        images = images.sub_(self._mean).div_(self._std).to(self.dtype, memory_format=torch.channels_last)
-        if not self.flip_test:
-            return self._forward(images)[: len(pixels)].float()
-        straight, mirrored = self._forward(torch.cat((images, images.flip(-1)))).float().chunk(2)
+        with self._batch_size.of(len(pixels)) as size:
+            images = stacked(pixels, self.device, size).flip(1)
+            images = images.sub_(self._mean).div_(self._std).to(self.dtype, memory_format=torch.channels_last)
+            if not self.flip_test:
+                return self._forward(images)[: len(pixels)].float()
+            straight, mirrored = self._forward(torch.cat((images, images.flip(-1)))).float().chunk(2)
         shift = self.settings.heatmap != "udp"
         mirrored = flip_heatmaps(mirrored, flip_indices=self._flip, flip_mode="heatmap", shift_heatmap=shift)
         return ((straight + mirrored) * 0.5)[: len(pixels)]

@@ -262,7 +262,7 @@ class _Run:
         self._overwrite = overwrite
         self._overlay = overlay
         self._shard = shard
-        self._ledger = Ledger(out, shard)
+        self._ledger = Ledger(out, shard, self._videos)
 
     def facts(self) -> dict[str, Any]:
         """Return what the run's manifest says from the start."""

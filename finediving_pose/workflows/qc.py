@@ -96,7 +96,7 @@ def qc(folder: Path, out: Path, videos: Path | None = None, worst: int = 12) -> 
     Args:
         folder: What ``fdpose extract`` wrote, or any folder with ``Pose/<match>/pred_comp_<dive>.npz``.
         out: A folder.
-        videos: The pictures, as extract was given them; None: where its manifest says they were.
+        videos: The pictures, as extract was given them; None: where its ledger says they were.
         worst: How many clips the page shows in pictures.
 
     Raises:
@@ -108,11 +108,9 @@ def qc(folder: Path, out: Path, videos: Path | None = None, worst: int = 12) -> 
     result = QcResult(folder, reports, out / PAGE_NAME, out / TABLE_NAME)
     with recording(out, skeletons=str(folder), clips=len(reports)) as manifest:
         write_text(result.table, _table(reports))
-        root = videos or recorded_videos(folder)
-        if root is None:
-            result.notes.append("no film strips: say with --videos where the pictures are")
+        recorded = recorded_videos(folder)
         rows = [(clip.name, clip.doubt, "; ".join(clip.reasons) or "nothing odd") for clip in reports]
-        shown = [_shown(clip, root, result.notes) for clip in reports[:worst] if clip.path]
+        shown = [_shown(clip, videos or recorded(clip.clip), result.notes) for clip in reports[:worst] if clip.path]
         qc_page(str(folder), rows, shown, result.notes).write(result.page)
         manifest.warnings += result.notes
     return result
@@ -126,9 +124,9 @@ def rank(folder: Path) -> list[ClipReport]:
         for path in paths:
             reports.append(report_on(path))
             ticker.advance()
-    there = {report.clip for report in reports}
-    failed = [failure for failure in _failures(folder) if failure.clip not in there]
-    return sorted([*reports, *failed], key=lambda report: (-report.doubt, report.clip, report.person))
+    failed = {failure.clip: failure for failure in _failures(folder)}
+    reports = [report for report in reports if report.clip not in failed]  # files that an earlier run left
+    return sorted([*reports, *failed.values()], key=lambda report: (-report.doubt, report.clip, report.person))
 
 
 def report_on(path: Path) -> ClipReport:
@@ -155,6 +153,7 @@ def _shown(report: ClipReport, videos: Path | None, notes: list[str]) -> ShownCl
 def _strip(report: ClipReport, sequence: SkeletonSequence, videos: Path | None, notes: list[str]) -> Image | None:
     """Return a clip's film strip, or leave a note on why there is none."""
     if videos is None:
+        notes.append(f"{report.name}: no film strip: say with --videos where the pictures are")
         return None
     rows = strip_rows(sequence, STRIP)
     try:

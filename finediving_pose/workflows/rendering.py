@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from finediving_pose.config import nearest
 from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.checks import load_json
 from finediving_pose.datasets.pose_files import read_pose
+from finediving_pose.extraction.ledger import latest_lines
 from finediving_pose.extraction.shards import manifest_paths
 from finediving_pose.media import Frame, Image, open_frames, write_jpeg, write_video
 from finediving_pose.records import Clip, SkeletonSequence
@@ -38,7 +39,7 @@ def render(
         skeletons: What ``fdpose extract`` wrote.
         clip: ``match/dive``; a dive's name alone where only one match has it.
         out: A folder, for ``<match>__<dive>.<suffix>`` and ``<match>__<dive>.jpg``.
-        videos: The pictures, as extract was given them; None: where its manifest says they were.
+        videos: The pictures, as extract was given them; None: where its ledger says they were.
         suffix: ``mp4``, or ``webm``, which every browser plays.
         pictures: How many the film strip has.
 
@@ -46,9 +47,10 @@ def render(
         UsageError: If there is no such clip, or nothing says where the pictures are.
         DataError: If the skeleton file or the pictures cannot be read.
     """
-    people = [read_pose(path) for path in find_pose_files(skeletons, clip)]
+    files = find_pose_files(skeletons, clip)
+    people = [read_pose(path) for path in files]
     athlete = people[0]
-    root = videos or recorded_videos(skeletons)
+    root = videos or recorded_videos(skeletons)(name_of_file(files[0])[0])
     if root is None:
         raise UsageError(f"{skeletons}: nothing there says where the pictures are; name them with --videos")
     source = clip_of(athlete, root)
@@ -106,10 +108,19 @@ def name_of_file(path: Path) -> tuple[str, int]:
     return f"{path.parent.name}/{dive}", 1
 
 
-def recorded_videos(folder: Path) -> Path | None:
-    """Return the folder of the pictures that a manifest of the extraction names, if it is there."""
-    named = (load_json(path).get("videos") for path in manifest_paths(folder))
-    return next((Path(videos) for videos in named if isinstance(videos, str) and Path(videos).exists()), None)
+def recorded_videos(folder: Path) -> Callable[[str], Path | None]:
+    """Return what says for a clip, ``match/dive``, where extract was given its pictures; None where that is gone.
+
+    A clip's own line in the ledger counts, then what the last runs' manifests name.
+    """
+    lines = latest_lines(folder)
+    manifests = [load_json(path).get("videos") for path in manifest_paths(folder)]
+
+    def of(clip: str) -> Path | None:
+        named = (lines.get(clip, {}).get("videos"), *manifests)
+        return next((Path(videos) for videos in named if isinstance(videos, str) and Path(videos).exists()), None)
+
+    return of
 
 
 def clip_of(sequence: SkeletonSequence, videos: Path) -> Clip:

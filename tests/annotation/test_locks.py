@@ -65,10 +65,10 @@ def test_a_dead_holders_lock_is_taken_over(tmp_path):
 
 
 def test_a_living_holder_renews_its_lock(tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "STALE_SECONDS", 0.4)
+    monkeypatch.setattr(locks, "STALE_SECONDS", 1.5)
     path = tmp_path / "a.lock"
     with locked(path):
-        time.sleep(1.0)
+        time.sleep(2.5)
         with pytest.raises(UsageError), locked(path, seconds=0.2):
             pass
 

@@ -543,7 +543,7 @@ def test_killed_amid_saves_every_file_is_whole(tmp_path, seconds):
     with running_review(tmp_path) as review:
         base = f"http://127.0.0.1:{review.port}"
         headers = {"x-fdpose-token": review.address.split("token=")[1], "origin": base}
-        with httpx.Client(base_url=base, headers=headers) as client:
+        with httpx.Client(base_url=base, headers=headers, timeout=60) as client:
             killer = threading.Timer(seconds, review.process.kill)
             item_of(client, images[0].image, "carl")
             killer.start()

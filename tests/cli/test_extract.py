@@ -262,6 +262,8 @@ def test_shards_extract_each_clip_once_and_the_last_lists_all(project):
         (("--shard", "0/4"), "--shard 0/4: expected I from 1 to N"),
         (("--shard", "x"), "--shard 'x': expected I/N, such as 2/8"),
         (("--shard", "1/2", "--engine", "ray"), "Ray shares out the clips itself; give one of the two"),
+        (("--no-repair", "--smooth", 7), "--no-repair leaves the joints as the net saw them; leave out --smooth"),
+        (("--seed-box", "0,1,1,9,9", "--seeds", "labels"), "--seed-box, --seeds: both say whom to follow"),
         (("--out", "videos"), "--out videos: is the folder of the videos"),
         (("--out", "videos/pool/a.avi"), "--out videos/pool/a.avi: is a file, expected a folder"),
     ],
@@ -277,6 +279,12 @@ def test_wrong_use_is_said_before_a_net_is_loaded(project, loads, logged, argume
 def test_values_out_of_range(project, loads, arguments):
     assert extract(*arguments).code == 2
     assert loads.asked == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_no_video(project):
+    os.mkfifo(project / "videos" / "pool" / "b.mp4")
+    assert json.loads(extract("--json").out)["done"] == ["01/3", "pool/a"]
 
 
 def test_a_seed_box_for_two_clips(project, logged):

@@ -8,9 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import killed_at
 import pytest
 import tiny_models
 from tiny_models import HRNET, fdpose, finetune_hrnet
@@ -213,14 +213,9 @@ def test_a_killed_run_resumes_to_the_same_bytes(drawn_dives, tmp_path, workers):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     assert finetune_hrnet(drawn_dives, undisturbed, *settings).code == 0
 
-    process = subprocess.Popen([sys.executable, *command_line(drawn_dives, killed, *settings)], start_new_session=True)
-    try:
-        deadline = time.monotonic() + 300
-        while not (killed / "last.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    command = [killed_at.__file__, str(killed / "last.ckpt"), *command_line(drawn_dives, killed, *settings)[2:]]
+    process = subprocess.run([sys.executable, *command], start_new_session=True, timeout=300, check=False)
+    assert process.returncode == -signal.SIGKILL
     assert (killed / "last.ckpt").exists()
     assert not (killed / "model.json").exists()
 

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import killed_at
 import numpy as np
 import pytest
 from made_frames import made_dive
@@ -132,14 +133,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(table, tmp_path):
     """SIGKILL, as a machine that goes down; the dropout of the segmenter is drawn anew in each epoch."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert fdpose(*command_line(table, whole, "epochs=12")).code == 0
-    process = subprocess.Popen(started(*command_line(table, killed, "epochs=12")), start_new_session=True)
-    try:
-        deadline = time.monotonic() + 120
-        while not (killed / "last.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    command = [sys.executable, killed_at.__file__, str(killed / "last.ckpt"), *command_line(table, killed, "epochs=12")]
+    assert subprocess.run(command, start_new_session=True, timeout=200, check=False).returncode == -signal.SIGKILL
     assert (killed / "last.ckpt").exists()
     assert not (killed / "model.json").exists()
     assert fdpose("train-aqa", "--resume", killed, "--device", "cpu").code == 0

@@ -10,7 +10,7 @@ import pytest
 from finediving_pose.extraction.prefetch import Prefetch
 
 
-def wait_until(condition, seconds=5.0):
+def wait_until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.002)
@@ -57,10 +57,10 @@ def test_errors_come_after_what_was_made_before():
 
 def test_leaving_early_ends_the_thread():
     made: list[int] = []
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with Prefetch([counting(made, 10**9)], 5, lambda item: 1) as items:
         assert next(iter(items)) == 0
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     assert len(made) < 100
 
 
@@ -76,7 +76,7 @@ def test_streams_keep_their_order_however_long_each_takes(threads):
 
 
 def test_as_many_streams_run_at_once_as_there_are_threads():
-    together = threading.Barrier(3, timeout=5)
+    together = threading.Barrier(3, timeout=60)
 
     def meeting(stream):
         together.wait()
@@ -91,7 +91,7 @@ def test_later_streams_leave_half_the_budget_to_the_one_whose_turn_it_is():
     first_may = threading.Event()
 
     def first():
-        first_may.wait(5)
+        first_may.wait(60)
         yield from range(-8, 0)
 
     with Prefetch([first(), counting(made)], 80, lambda item: 10, 2) as items:
@@ -133,7 +133,7 @@ def test_it_says_whether_the_next_item_is_there():
 
     def streams():
         yield []
-        go_on.wait(5)
+        go_on.wait(60)
         yield [7]
 
     with Prefetch(streams(), 10, lambda item: 1) as items:
@@ -147,9 +147,10 @@ def test_it_says_whether_the_next_item_is_there():
 
 def test_the_time_of_waiting_is_counted():
     def slow():
-        time.sleep(0.1)
+        time.sleep(0.5)
         yield 1
 
+    start = time.perf_counter()
     with Prefetch([slow()], 10, lambda item: 1) as items:
         assert list(items) == [1]
-    assert 0.08 < items.waited < 2
+    assert 0.1 < items.waited < time.perf_counter() - start

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from moving_blobs import BlobDetector, BoxEstimator, write_clip
 
+from finediving_pose.cli.main import run as fdpose
 from finediving_pose.console import EnvironmentUnfit
 from finediving_pose.extraction import ray_engine
 from finediving_pose.extraction.loading import Task
@@ -26,13 +27,17 @@ SETTINGS = ExtractionSettings(frames=12)
 
 
 class SlowDetector(BlobDetector):
-    def __init__(self, seconds: float, marker: Path | None = None) -> None:
+    """Says on which nodes it works beside `marker`, and waits for the second one to begin."""
+
+    def __init__(self, seconds: float, marker: Path) -> None:
         super().__init__()
         self.seconds, self.marker = seconds, marker
 
     def __call__(self, images):
-        if self.marker is not None:
-            self.marker.with_name(f"{ray.get_runtime_context().get_node_id()}").touch()
+        self.marker.with_name(f"{ray.get_runtime_context().get_node_id()}").touch()
+        end = time.monotonic() + 60
+        while len(list(self.marker.parent.iterdir())) < 2 and time.monotonic() < end:
+            time.sleep(0.02)
         time.sleep(self.seconds)
         return super().__call__(images)
 
@@ -145,6 +150,16 @@ def test_a_clip_that_takes_its_worker_with_it_is_given_up_alone(cluster, tasks, 
     assert outcomes["m/deadly"].reason.startswith("3 workers were lost while they worked on it")
 
 
+def test_the_command_finds_the_packaged_models_on_workers(cluster, tmp_path, monkeypatch):
+    write_clip(tmp_path / "videos" / "m" / "a", 4)
+    monkeypatch.chdir(tmp_path)
+    models = ["--model", "synthetic", "--detector", "synthetic", "--device", "cpu"]
+    for engine in ("local", "ray"):
+        assert fdpose(["extract", "--videos", "videos", *models, "--out", engine, "--engine", engine]) == 0
+    local, ray_made = (tmp_path / engine / "Pose/m/pred_comp_a.npz" for engine in ("local", "ray"))
+    assert local.read_bytes() == ray_made.read_bytes()
+
+
 def test_networks_that_do_not_load_end_the_run_with_the_reason(cluster, tasks):
     with pytest.raises(EnvironmentUnfit, match=r"cannot load the networks: .*model\.safetensors"):
         list(RayEngine(broken).run(tasks))
@@ -162,7 +177,7 @@ def test_leaving_early_frees_the_workers(cluster, tasks):
     running = engine.run(tasks)
     next(running)
     running.close()
-    again = RayEngine(partial(equip, BlobDetector()), patience=30)  # starts only if there is room again
+    again = RayEngine(partial(equip, BlobDetector()), patience=120)  # starts only if there is room again
     assert len(list(again.run(tasks[:2]))) == 2
 
 

@@ -46,12 +46,12 @@ def test_boxes_are_sorted_and_inside_images_of_any_size(detector, images):
         assert (people.boxes[:, 2:] >= people.boxes[:, :2]).all()
 
 
-def test_an_images_boxes_do_not_depend_on_the_others(detector, images):
+def test_on_a_cpu_an_images_boxes_do_not_depend_on_the_others_by_a_bit(detector, images):
     together = detector(images)
     for image, people in zip(images, together, strict=True):
         (alone,) = detector([image])
-        np.testing.assert_allclose(alone.boxes[:5], people.boxes[:5], atol=0.05)
-        np.testing.assert_allclose(alone.scores[:5], people.scores[:5], atol=1e-4)
+        np.testing.assert_array_equal(alone.boxes, people.boxes)
+        np.testing.assert_array_equal(alone.scores, people.scores)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3])

@@ -37,17 +37,17 @@ from finediving_pose.extraction.shards import Shard
 from finediving_pose.workflows.extraction import extract
 class Slow(BlobDetector):
     def __call__(self, images):
-        time.sleep(0.04)
+        time.sleep(60 if {stuck} and Path({out!r}, "manifest.jsonl").exists() else 0.04)
         return super().__call__(images)
 Path({mark!r}).touch()
 extract(Path({videos!r}), Path({out!r}), Slow(), BoxEstimator(), shard=Shard{shard})
 """
 
 
-def start(videos, out, mark, shard=(1, 1)):
-    """Start a process that extracts slowly and makes `mark` when it begins."""
+def start(videos, out, mark, shard=(1, 1), stuck=False):
+    """Start a process that extracts slowly and makes `mark` when it begins; with `stuck` it stops after a clip."""
     tests = str(Path(__file__).parents[1])
-    code = KILLED.format(tests=tests, mark=str(mark), videos=str(videos), out=str(out), shard=shard)
+    code = KILLED.format(tests=tests, mark=str(mark), videos=str(videos), out=str(out), shard=shard, stuck=stuck)
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
 
 
@@ -76,7 +76,7 @@ def test_killed_at_random_moments_it_ends_as_if_undisturbed(tmp_path, kills):
     moments, counts = random.Random(0), []
     for kill in range(kills):
         mark.unlink(missing_ok=True)
-        process = start(videos, out, mark)
+        process = start(videos, out, mark, stuck=not kill)
         begun = mark if kill else out / "manifest.jsonl"  # the first kill comes after a clip is done
         while not begun.exists() and process.poll() is None:
             time.sleep(0.005)

@@ -58,12 +58,48 @@ def test_what_shards_extracted_is_looked_at_as_one(extracted, tmp_path):
     videos, out = extracted
     for index in (1, 2, 3):
         extract(videos, tmp_path / "shards", BlobDetector(), BoxEstimator(), shard=Shard(index, 3))
-    assert recorded_videos(tmp_path / "shards") == videos
+    assert recorded_videos(tmp_path / "shards")("01/good") == videos
     whole, shards = (
         qc(folder, tmp_path / name, videos) for folder, name in ((out, "qc1"), (tmp_path / "shards", "qc2"))
     )
     assert shards.table.read_bytes() == whole.table.read_bytes()
     assert shards.clips[0].reasons == whole.clips[0].reasons
+
+
+def test_each_clip_is_shown_from_the_folder_that_it_was_extracted_from(extracted, tmp_path):
+    videos, _ = extracted
+    for part in ("01", "pool"):
+        extract(videos / part, tmp_path / "two", BlobDetector(), BoxEstimator())
+    assert [recorded_videos(tmp_path / "two")(clip) for clip in ("01/good", "pool/empty")] == [
+        videos / "01",
+        videos / "pool",
+    ]
+    assert qc(tmp_path / "two", tmp_path / "qc").notes == []
+    (videos / "01").rename(videos / "02")
+    assert recorded_videos(tmp_path / "two")("01/good") == videos / "pool"  # better than nothing: the last run's
+
+
+def test_files_of_a_clip_that_failed_since_are_not_taken_for_its_skeletons(extracted, tmp_path):
+    videos, out = extracted
+    for picture in (videos / "01" / "good").iterdir():
+        picture.write_text("no picture")
+    extract(videos, out, BlobDetector(), BoxEstimator())
+    (good,) = [clip for clip in qc(out, tmp_path / "qc", videos).clips if clip.clip == "01/good"]
+    assert (good.doubt, good.path) == (1.0, None)
+    assert good.reasons[0].startswith("not extracted: ")
+    assert "kept from an earlier run: Pose/01/pred_comp_good.npz" in good.reasons[0]
+
+
+@pytest.mark.parametrize("command", ["qc", "render"])
+def test_an_output_that_cannot_be_written_is_no_internal_error(extracted, tmp_path, capsys, command):
+    videos, out = extracted
+    (tmp_path / "file").write_text("")
+    where = ["--out", str(tmp_path / "file"), "--videos", str(videos)]
+    arguments = ["qc", str(out), *where] if command == "qc" else ["render", "01/good", "--skeletons", str(out), *where]
+    assert fdpose(arguments) == 4
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'file'}" in said
+    assert "internal error" not in said
 
 
 def test_the_page_shows_the_worst_with_pictures(extracted, tmp_path):
