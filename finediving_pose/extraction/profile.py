@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-BUSY = ("detect", "pose", "track", "repair", "write", "idle")
-"""Stages of the main thread; with helper processes `track` and `repair` are theirs. ``idle``: it waits for frames,
-crops or helpers."""
+BUSY = ("detect", "pose", "track", "repair", "write", "draw", "idle")
+"""Stages of the main thread, ``draw`` where overlays are; with helper processes `track` and `repair` are theirs.
+``idle``: it waits for frames, crops or helpers."""
 BESIDE = ("decode", "crop")
 """Stages of threads beside it; ``decode`` is reading, decoding and fitting frames, ``crop`` cutting people out."""
 

@@ -310,13 +310,13 @@ class _Run:
     def _take(self, outcome: Outcome) -> None:
         task = outcome.task
         for stage, spent in outcome.seconds.items():
-            self.summary.seconds[stage] = self.summary.seconds.get(stage, 0.0) + spent
+            self._spent(stage, spent)
         if outcome.reason is not None:
             self._fail(task.clip.key, task.name, outcome.reason, self._fingerprint(task))
             return
         start = time.perf_counter()
         self._ledger.write_result(outcome, self._fingerprint(task), self._meta(task), self._settings.channels)
-        self.summary.seconds["write"] = self.summary.seconds.get("write", 0.0) + time.perf_counter() - start
+        self._spent("write", time.perf_counter() - start)
         self.summary.done.append(task.clip.key)
         self.summary.frames += len(np.unique(outcome.people[0].frame_index))
         if not np.isfinite(outcome.people[0].keypoints).any():
@@ -338,10 +338,15 @@ class _Run:
                 self._draw(clip, [read_pose(path) for path in paths if path.exists()])
 
     def _draw(self, clip: Clip, people: Sequence[SkeletonSequence]) -> None:
+        start = time.perf_counter()
         try:
             write_overlay(clip, people, _overlay_path(self.summary.out, clip))
         except (DataError, OSError, ValueError) as error:
             console.log.warning("%s: no overlay: %s", clip.key, error)
+        self._spent("draw", time.perf_counter() - start)
+
+    def _spent(self, stage: str, seconds: float) -> None:
+        self.summary.seconds[stage] = self.summary.seconds.get(stage, 0.0) + seconds
 
     def _fail(self, clip: str, source: str, reason: str, fingerprint: Mapping[str, str] | None = None) -> None:
         self.summary.failed.append((clip, reason))

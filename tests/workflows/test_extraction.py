@@ -334,7 +334,7 @@ def test_own_overlays_are_no_clips(videos, tmp_path):
 
 
 def test_overlay_shows_each_frame_once(videos, tmp_path):
-    run(videos, tmp_path / "out", overlay=True)
+    assert run(videos, tmp_path / "out", overlay=True).seconds["draw"] > 0
     source = VideoFile(tmp_path / "out/overlays/01/3.mp4")
     frames = list(source.read())
     assert len(frames) == 30
