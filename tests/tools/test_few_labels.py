@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +43,12 @@ def load(name: str):
 shared, tool, boxes, rounds = map(load, ("few_experiment", "few_labels", "few_boxes", "few_rounds"))
 
 
+draw = cache(draw_dive)  # a place takes a while to be drawn
+
+
 def write_frames(folder: Path, seed: int, names: list[str]) -> list:
     """Draw a dive, write its pictures below `folder`/images, and return its labels."""
-    drawn = draw_dive(seed, len(names))
+    drawn = draw(seed, len(names))
     for name, picture in zip(names, drawn.images, strict=True):
         (folder / "images").mkdir(parents=True, exist_ok=True)
         write_jpeg(folder / "images" / name, picture, 90)
