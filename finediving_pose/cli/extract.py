@@ -76,6 +76,9 @@ def command(
     tta: Annotated[
         Literal["none", "rotate4"], typer.Option("--tta", help="rotate4: average over the crop's quarter turns too.")
     ] = "none",
+    second_look: Annotated[
+        bool, typer.Option("--second-look", help="Estimate again in a box around the joints found first.")
+    ] = False,
     detect_every: Annotated[
         int, typer.Option("--detect-every", min=1, help="Detect in every n-th sampled frame, fill boxes in between.")
     ] = 1,
@@ -166,7 +169,7 @@ def command(
     if engine == "ray":  # workers have another current folder, and share the cores
         detector, model = _absolute(detector), Path(_absolute(str(model)))
         wished |= {"decoders": decoders or 1, "helpers": helpers or 0}
-    networks = Networks(detector, model, device, flip_test, precision, compile, tta)
+    networks = Networks(detector, model, device, flip_test, precision, compile, tta, second_look)
     make = partial(equip, networks, settings, wished)
     with _sigterm_interrupts(), _told():
         summary = extract_with(

@@ -59,6 +59,7 @@ class Networks:
     precision: str = "fp32"
     compile: bool = False
     tta: Views = "none"
+    second_look: bool = False
 
 
 @dataclass
@@ -204,7 +205,9 @@ def equip(networks: Networks, settings: ExtractionSettings, wished: Mapping[str,
     """
     device, precision, compile = networks.device, networks.precision, networks.compile
     found = models.load_detector(networks.detector, device, precision=precision, compile=compile)
-    estimator = models.load_estimator(networks.model, device, networks.flip_test, precision, compile, networks.tta)
+    estimator = models.load_estimator(
+        networks.model, device, networks.flip_test, precision, compile, networks.tta, networks.second_look
+    )
     limits = Limits.suited(models.on_gpu(device), _usable_cores(), **wished)
     return _equipment(found, estimator, settings, limits)
 

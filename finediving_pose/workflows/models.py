@@ -106,18 +106,25 @@ def load_estimator(
     precision: str = "fp32",
     compile: bool = False,
     tta: Views = "none",
+    second_look: bool = False,
 ) -> PoseEstimator:
     """Load a pose net from a model directory; errors as for :func:`load_detector`.
 
     Args:
         flip_test: Whether the mirrored crop is looked at too.
         tta: ``rotate4``: the crop's quarter turns too.
+        second_look: Whether everybody is looked at again in a box made of the joints of the first look.
     """
     require_torch("pose estimation")
     from finediving_pose.openmmlab.pose_estimator import load_estimator as load
     from finediving_pose.openmmlab.training import choose_device
 
-    return load(Path(spec), choose_device(device), flip_test, precision, compile, tta)
+    estimator = load(Path(spec), choose_device(device), flip_test, precision, compile, tta)
+    if not second_look:
+        return estimator
+    from finediving_pose.openmmlab.second_look import SecondLook
+
+    return SecondLook(estimator)
 
 
 def on_gpu(device: str) -> bool:

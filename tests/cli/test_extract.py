@@ -89,7 +89,7 @@ def test_from_videos_to_skeletons(project):
     first, profile, *paths = answer.out.splitlines()
     assert first == "2 clips extracted, 0 already done, 0 failed"
     assert paths == ["skeletons: skeletons/net/Pose", "quality: skeletons/net/quality.csv"]
-    stages = r"detect [\d.]+, pose [\d.]+, track [\d.]+, repair [\d.]+, write [\d.]+, idle [\d.]+"
+    stages = r"detect [\d.]+, pose [\d.]+, track [\d.]+, repair [\d.]+, write [\d.]+, draw [\d.]+, idle [\d.]+"
     expected = rf"profile: [\d.]+ s, [\d.]+ frames/s: {stages}; beside it decode [\d.]+, crop [\d.]+"
     assert re.fullmatch(expected, profile)
     sequence = read_pose(project / "skeletons/net/Pose/01/pred_comp_3.npz")
@@ -103,7 +103,7 @@ def test_options_reach_the_nets_and_the_settings(project, loads):
     extract("--device", "cuda:1", "--no-flip-test", "--batch-size", 5, "--channels", 3, "--max-gap", 4, "--extend-ends")
     assert loads.asked == [
         ("detector", "d", "cuda:1", {"precision": "fp32", "compile": False}),
-        ("pose", Path("m/net"), "cuda:1", False, "fp32", False, "none"),
+        ("pose", Path("m/net"), "cuda:1", False, "fp32", False, "none", False),
     ]
     assert loads.estimator.batches == [5] * 4 + [4]
     with np.load(project / "skeletons/net/Pose/01/pred_comp_3.npz") as content:
@@ -126,11 +126,12 @@ def test_options_of_speed_reach_the_nets_and_the_engine(project, loads):
         1,
         "--tta",
         "rotate4",
+        "--second-look",
     )
     assert extract("--device", "cpu", "--detect-every", 4, "--frames", "all", *more).code == 0
     assert loads.asked == [
         ("detector", "d", "cpu", {"precision": "bf16", "compile": True}),
-        ("pose", Path("m/net"), "cpu", True, "bf16", True, "rotate4"),
+        ("pose", Path("m/net"), "cpu", True, "bf16", True, "rotate4", True),
     ]
     assert loads.detector.batches == [3, 3, 2]  # frames 0, 4, 8 and 11 of two clips
     assert loads.estimator.batches == [24]
