@@ -47,6 +47,8 @@ from finediving_pose.workflows.finetuning import TrainingData
 CURVE = (5, 10, 20, 34)
 SMALLEST_INPUT = 64
 VIEWS = ("none", "rotate4")
+BOXES = {"real": "true", "end_to_end": "found", "second_look": "second look"}
+"""What joints are estimated in: labelled boxes, those of detector and tracker, and those of a second look."""
 TESTED = {("real", "none"), ("real", "rotate4"), ("lsp", "none")}
 FINETUNING = ("lr=5e-4",)
 PRETRAINING = ("scale=0.35", "motion_blur=0.1", "batch_size=32")
@@ -284,7 +286,10 @@ def tested(experiment: PoseExperiment, job: Job, model: Path) -> dict[str, Any]:
 
 
 def end_to_end(experiment: PoseExperiment, job: Job, model: Path) -> dict[str, dict[str, float]]:
-    """Return the figures of the tested dive extracted as a folder of frames, its diver found and tracked."""
+    """Return the figures of the tested dive extracted as a folder of frames, its diver found and tracked.
+
+    ``end_to_end_VIEWS``, and ``second_look_VIEWS`` with ``--second-look``.
+    """
     from finediving_pose.workflows.extraction import extract
     from finediving_pose.workflows.extraction_check import check_extraction
     from finediving_pose.workflows.models import load_detector, load_estimator
@@ -298,12 +303,13 @@ def end_to_end(experiment: PoseExperiment, job: Job, model: Path) -> dict[str, d
     assert experiment.detectors is not None
     detector = load_detector(str(experiment.detectors / job.train), experiment.device)
     figures = {}
-    for views in VIEWS:
-        estimator = load_estimator(model, experiment.device, tta=views)  # type: ignore[arg-type]
-        out = experiment.out / "skeletons" / f"{job.name}_{views}"
-        extract(clip, out, detector, estimator)
-        frames = [replace(frame, match=job.test, dive=job.test) for frame in test.train]
-        figures[f"end_to_end_{views}"] = check_extraction(out, frames).flat()
+    for name, again in (("end_to_end", False), ("second_look", True)):
+        for views in VIEWS:
+            estimator = load_estimator(model, experiment.device, tta=views, second_look=again)  # type: ignore[arg-type]
+            out = experiment.out / "skeletons" / f"{job.name}_{views}{'_second_look' if again else ''}"
+            extract(clip, out, detector, estimator)
+            frames = [replace(frame, match=job.test, dive=job.test) for frame in test.train]
+            figures[f"{name}_{views}"] = check_extraction(out, frames).flat()
     return figures
 
 
@@ -331,7 +337,7 @@ def table(results: Path) -> str:
     head += [f"LSP {name}" for name in ("limbs", "all 16")] + ["last training, s"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in _tests(results):
-        lines += [_line(row, views, box) for box in ("real", "end_to_end") for views in VIEWS if _has(row, box, views)]
+        lines += [_line(row, views, box) for box in BOXES for views in VIEWS if _has(row, box, views)]
     return "\n".join(lines) + "\n"
 
 
@@ -364,7 +370,7 @@ def _line(row: Mapping[str, Any], views: str, box: str) -> str:
     figures = row["figures"][f"{box}_{views}"]
     lsp = row["figures"].get(f"lsp_{views}", {})
     way = f"{row['train']} → {row['test']}"
-    cells = [row["variant"], way, row["frames"], row["seed"], views, "true" if box == "real" else "found"]
+    cells = [row["variant"], way, row["frames"], row["seed"], views, BOXES[box]]
     numbers = [figures.get(name, math.nan) for name in SHOWN] + [
         lsp.get(name, math.nan) for name in ("PCK_limbs", "PCK")
     ]

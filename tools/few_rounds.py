@@ -23,7 +23,7 @@ from typing import Any
 import few_labels
 import numpy as np
 from few_experiment import add_options, training_seconds, until_stopped
-from few_labels import FINETUNING, VARIANTS, VIEWS, Job, PoseExperiment, end_to_end, training_frames
+from few_labels import BOXES, FINETUNING, VARIANTS, VIEWS, Job, PoseExperiment, end_to_end, training_frames
 
 from finediving_pose import console
 from finediving_pose.console import UsageError
@@ -154,7 +154,7 @@ def table(results: Path) -> str:
 def _lines(row: Mapping[str, Any], labels: str) -> list[str]:
     start = [f"{row['train']} → {row['test']}", str(row["seed"]), str(row["round"]), labels]
     lines = []
-    for box, name in (("real", "true"), ("end_to_end", "found")):
+    for box, name in BOXES.items():
         for views in VIEWS:
             figures = row["figures"][f"{box}_{views}"]
             cells = [*start, views, name, *(f"{figures[figure]:.3f}" for figure in SHOWN)]
