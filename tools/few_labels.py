@@ -46,13 +46,13 @@ from finediving_pose.workflows.finetuning import TrainingData
 
 CURVE = (5, 10, 20, 34)
 SMALLEST_INPUT = 64
-VIEWS = ("none", "rotate4")
+VIEWS = {"none": 2, "rotate4": 8}
+"""How many views of a crop are averaged: the mirrored one, and both in quarter turns."""
 BOXES = {"real": "true", "end_to_end": "found", "second_look": "second look"}
 """What joints are estimated in: labelled boxes, those of detector and tracker, and those of a second look."""
 TESTED = {("real", "none"), ("real", "rotate4"), ("lsp", "none")}
 FINETUNING = ("lr=5e-4",)
 PRETRAINING = ("scale=0.35", "motion_blur=0.1", "batch_size=32")
-SHOWN = {"PCK_limbs": "limbs", "PCK": "all 16", "PCK_swap_tolerant": "swap-tolerant", "PCKh": "PCKh@0.5"}
 
 
 @dataclass(frozen=True)
@@ -332,13 +332,32 @@ def evenly(total: int, count: int) -> list[int]:
 
 
 def table(results: Path) -> str:
-    """Return the figures of all tests so far as Markdown: a row a model and way of looking."""
-    head = ["variant", "train → test", "frames", "seed", "views", "box", *SHOWN.values()]
-    head += [f"LSP {name}" for name in ("limbs", "all 16")] + ["last training, s"]
+    """Return the figures of all tests so far as Markdown, a row a test: PCK@0.2 of limbs / of all 16 joints for each
+    kind of box and number of views; swap-tolerant PCK and PCKh of all joints with two views, true boxes / found ones.
+    """
+    looks = [(box, views) for box in BOXES for views in VIEWS]
+    head = [
+        "variant",
+        "train → test",
+        "frames",
+        "seed",
+        *(f"{BOXES[box]}, {VIEWS[views]} views" for box, views in looks),
+    ]
+    head += ["swap-tolerant", "PCKh@0.5", "LSP", "last training, s"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in _tests(results):
-        lines += [_line(row, views, box) for box in BOXES for views in VIEWS if _has(row, box, views)]
+        figures = row["figures"]
+        cells = [row["variant"], f"{row['train']} → {row['test']}", str(row["frames"]), str(row["seed"])]
+        cells += [_pair(figures, f"{box}_{views}", ("PCK_limbs", "PCK")) for box, views in looks]
+        for name in ("PCK_swap_tolerant", "PCKh"):
+            cells.append(" / ".join(_pair(figures, f"{box}_none", (name,)) for box in ("real", "end_to_end")))
+        cells += [_pair(figures, "lsp_none", ("PCK_limbs", "PCK")), f"{row['train_seconds']:.0f}"]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _pair(figures: Mapping[str, Any], look: str, names: Sequence[str]) -> str:
+    return " / ".join(f"{figures[look][name]:.3f}" for name in names) if look in figures else "–"
 
 
 def joint_table(results: Path) -> str:
@@ -360,21 +379,6 @@ def _tests(results: Path) -> list[dict[str, Any]]:
     order = {name: place for place, name in enumerate(VARIANTS)}
     tests = [stage for stage in stages if "choosing" in stage]
     return sorted(tests, key=lambda r: (r["choosing"], order[r["variant"]], r["frames"], r["train"], r["seed"]))
-
-
-def _has(row: Mapping[str, Any], box: str, views: str) -> bool:
-    return f"{box}_{views}" in row["figures"]
-
-
-def _line(row: Mapping[str, Any], views: str, box: str) -> str:
-    figures = row["figures"][f"{box}_{views}"]
-    lsp = row["figures"].get(f"lsp_{views}", {})
-    way = f"{row['train']} → {row['test']}"
-    cells = [row["variant"], way, row["frames"], row["seed"], views, BOXES[box]]
-    numbers = [figures.get(name, math.nan) for name in SHOWN] + [
-        lsp.get(name, math.nan) for name in ("PCK_limbs", "PCK")
-    ]
-    return "| " + " | ".join([*map(str, cells), *(f"{x:.3f}" for x in numbers), f"{row['train_seconds']:.0f}"]) + " |"
 
 
 def _some(data: TrainingData, count: int, seed: int) -> TrainingData:

@@ -100,7 +100,12 @@ def test_a_job_trains_on_one_dive_and_is_tested_on_the_other(experiment):
     assert tool.run(experiment, tool.Job("lsp", "first", 0)) == result  # all its stages are done
     assert model.weights.stat().st_mtime_ns == before
     text = tool.table(experiment.out / "results")
-    assert text.count("| lsp | first → second | 3 | 0 |") == 2
+    figures = result["figures"]
+    limbs, joints = figures["real_rotate4"]["PCK_limbs"], figures["real_rotate4"]["PCK"]
+    cells = text.splitlines()[2].split(" | ")
+    assert cells[:4] == ["| lsp", "first → second", "3", "0"]
+    assert cells[5:8] == [f"{limbs:.3f} / {joints:.3f}", "–", "–"]  # no detector, nothing end to end
+    assert cells[10] == f"{figures['real_none']['PCK_swap_tolerant']:.3f} / –"
     with pytest.raises(UsageError, match="was trained on 1 of the tested"):
         tool.refuse_known(model.path, experiment.dives["first"].train)
 
