@@ -32,14 +32,18 @@ AlsoOption = Annotated[
 ImagesOption = Annotated[Path | None, typer.Option("--images", help="Folder the image names are relative to.")]
 SplitsOption = Annotated[
     Path | None,
-    typer.Option("--splits", help="A splits.json that divides the labels.", show_default="data/splits.json, if any"),
+    typer.Option(
+        "--splits",
+        help="A splits.json that divides the labels.",
+        show_default="splits.json beside them or in data/, if any",
+    ),
 ]
 ValOption = Annotated[
     float | None,
     typer.Option(
         "--val",
         help="Share of the dives held out for validation; 0 = none.",
-        show_default="as data/splits.json says, else 0.2",
+        show_default="as splits.json says, else 0.2",
     ),
 ]
 OutOption = Annotated[
