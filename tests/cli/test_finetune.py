@@ -180,8 +180,8 @@ def test_a_single_dive_cannot_be_divided_and_the_ways_out_are_named(drawn_dives,
 def test_the_help_says_where_things_are_looked_for():
     answer = " ".join(fdpose("finetune-hrnet", "--help").out.replace("│", " ").split())
     assert "[default: (data/coco/annotations.json or labels/final)]" in answer
-    assert "[default: (data/splits.json, if any)]" in answer
-    assert "[default: (as data/splits.json says, else 0.2)]" in answer
+    assert "[default: (splits.json beside them or in data/, if any)]" in answer
+    assert "[default: (as splits.json says, else 0.2)]" in answer
 
 
 def test_text_answers_name_the_model_and_its_figures(capsys):
