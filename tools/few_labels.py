@@ -61,12 +61,14 @@ class Variant:
 
     Attributes:
         sources: What the net is pretrained on, ``lsp`` and ``synth``; none = it starts from random weights.
+        then: What it goes on with after that, together with as many frames of the sources.
         replay: Whether as many frames of each source go on being trained on beside the real ones.
         settings: Of pretraining and fine-tuning, over the preset.
         finetuned: Whether it is trained on the real frames at all.
     """
 
     sources: tuple[str, ...] = ()
+    then: tuple[str, ...] = ()
     replay: bool = False
     settings: tuple[str, ...] = ()
     finetuned: bool = True
@@ -86,7 +88,7 @@ VARIANTS = {
     "mixed": Variant(BOTH),
     "mixed-alone": Variant(BOTH, finetuned=False),
     "synth-replay": Variant(("synth",), replay=True),
-    "mixed-192": Variant(BOTH, settings=("input_size=192",)),
+    "synth-lsp": Variant(("synth",), then=("lsp",)),
 }
 
 
@@ -126,6 +128,7 @@ class PoseExperiment(Experiment):
         preset: Of the pose net.
         coarse_images: How many images a pretraining sees in half the size first, at a quarter of the cost.
         pretrain_images, finetune_images: How many images a training sees, however many there are.
+        then_images: How many a net sees of what a pretraining goes on with.
         pretrained: A model directory that takes the place of the pretraining of all variants that have one.
         share_pretraining: Whether all seeds start from the pretraining of seed 0.
         detectors: A folder with a detector for each dive trained on; with them dives are tested end to end too.
@@ -135,6 +138,7 @@ class PoseExperiment(Experiment):
     coarse_images: int = 200_000
     pretrain_images: int = 200_000
     finetune_images: int = 2_000
+    then_images: int = 16_000
     pretrained: Path | None = None
     share_pretraining: bool = False
     detectors: Path | None = None
@@ -197,7 +201,15 @@ def pretrained(experiment: PoseExperiment, variant: Variant, seed: int) -> Path 
         _train(smaller, coarse, data, settings, start, experiment.coarse_images, seed)
         start = str(coarse)
     _train(experiment, folder, data, settings, start, experiment.pretrain_images, seed)
-    return folder
+    if not variant.then:
+        return folder
+    further = finetuning.together(*(experiment.source(name) for name in variant.then))
+    known = (_some(experiment.source(name), len(further.train), seed) for name in variant.sources)
+    gone_on = folder.with_name(f"{folder.name}_then_{'+'.join(variant.then)}")
+    settings = (*settings, *FINETUNING)
+    data = finetuning.together(further, *known)
+    _train(experiment, gone_on, data, settings, str(folder), experiment.then_images, seed)
+    return gone_on
 
 
 def halved(experiment: PoseExperiment, settings: Sequence[str]) -> tuple[str, ...]:
@@ -399,6 +411,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--coarse-images", type=int, default=PoseExperiment.coarse_images, help="0 = full size only")
     parser.add_argument("--pretrain-images", type=int, default=PoseExperiment.pretrain_images)
     parser.add_argument("--finetune-images", type=int, default=PoseExperiment.finetune_images)
+    parser.add_argument("--then-images", type=int, default=PoseExperiment.then_images)
     parser.add_argument("--pack", type=Path, metavar="DIR", help="only write LSP anew, smaller")
     return parser.parse_intermixed_args(words)
 

@@ -119,6 +119,22 @@ def test_a_pretraining_sees_its_images_small_first(experiment):
     assert line.startswith(str(models[0].path))
 
 
+def test_a_pretraining_goes_on_with_other_images_and_some_of_its_own(experiment, monkeypatch):
+    trained = []
+
+    def train(_, folder, data, settings, start, images, seed):
+        trained.append((folder.name, len(data.train), images, Path(start).name, settings[-1]))
+
+    monkeypatch.setattr(tool, "_train", train)
+    monkeypatch.setattr(shared.Experiment, "source", lambda self, name: self.dives["first"])
+    found = tool.pretrained(replace(experiment, coarse_images=0, then_images=7), tool.VARIANTS["synth-lsp"], 0)
+    assert found.name == "synth_seed0_then_lsp"
+    assert trained == [
+        ("synth_seed0", 3, 3, "none", "batch_size=32"),
+        ("synth_seed0_then_lsp", 6, 7, "synth_seed0", "lr=5e-4"),
+    ]
+
+
 def test_a_stage_is_done_once_and_one_that_failed_again(experiment):
     calls = []
     for _ in range(2):
