@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from few_experiment import Experiment, add_options, other, until_stopped
+from few_experiment import Experiment, add_options, other, tabulated
 
 from finediving_pose import console
 from finediving_pose.datasets.model_directory import read_model_directory
-from finediving_pose.manifest import write_text
 from finediving_pose.media import read_image
 
 PRESET = "tiny"
@@ -46,18 +45,12 @@ def main() -> int:
     parser.add_argument("--finetune-images", type=int, default=BoxExperiment.finetune_images)
     options = parser.parse_intermixed_args()
     console.setup_logging()
-    fields = BoxExperiment.__dataclass_fields__
-    experiment = BoxExperiment(**{name: value for name, value in vars(options).items() if name in fields})
-    try:
-        with until_stopped(options.minutes):
-            for seed in options.seeds:
-                for variant in options.variants:
-                    for dive in options.train_on:
-                        run(experiment, variant, dive, seed)
-    finally:
-        text = table(experiment.out / "results")
-        write_text(experiment.out / "boxes.md", text)
-        print(text, end="")
+    experiment = BoxExperiment.of(options)
+    with tabulated(options.minutes, experiment.out / "boxes.md", lambda: table(experiment.out / "results")):
+        for seed in options.seeds:
+            for variant in options.variants:
+                for dive in options.train_on:
+                    run(experiment, variant, dive, seed)
     return console.EXIT_DONE
 
 

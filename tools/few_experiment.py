@@ -18,14 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from finediving_pose import console
 from finediving_pose.datasets import coco
 from finediving_pose.datasets.labels import LabelSet, read_labels
-from finediving_pose.manifest import write_bytes, write_json
+from finediving_pose.manifest import write_bytes, write_json, write_text
 from finediving_pose.media import read_image, write_jpeg
 from finediving_pose.records import LabelledFrame
 from finediving_pose.synthesis.meet import PlannedDive, plan_meet
@@ -62,6 +62,11 @@ class Experiment:
     generated: int = 24_000
     device: str = "auto"
     workers: int = 1
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Self:
+        """Return what a command line asks for."""
+        return cls(**{name: value for name, value in vars(options).items() if name in cls.__dataclass_fields__})
 
     def stage(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return what the stage of that name came to, now or earlier."""
@@ -215,6 +220,18 @@ def at_most(minutes: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def tabulated(minutes: float, path: Path, table: Callable[[], str]) -> Iterator[None]:
+    """Do what :func:`until_stopped` does, and however it ends, print the table of all that is done and write it."""
+    try:
+        with until_stopped(minutes):
+            yield
+    finally:
+        text = table()
+        write_text(path, text)
+        print(text, end="")
 
 
 @contextmanager

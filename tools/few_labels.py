@@ -33,12 +33,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from few_experiment import BOUNDARY, DIVES, Experiment, add_options, other, pack, training_seconds, until_stopped
+from few_experiment import BOUNDARY, DIVES, Experiment, add_options, other, pack, tabulated, training_seconds
 
 from finediving_pose import console
 from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.model_directory import read_model_directory
-from finediving_pose.manifest import write_text
 from finediving_pose.records import LabelledFrame
 from finediving_pose.skeleton import JOINTS
 from finediving_pose.workflows import finetuning
@@ -151,16 +150,11 @@ def main() -> int:
     if options.pack:
         pack(options.lsp, options.pack)
         return console.EXIT_DONE
-    fields = PoseExperiment.__dataclass_fields__
-    experiment = PoseExperiment(**{name: value for name, value in vars(options).items() if name in fields})
-    try:
-        with until_stopped(options.minutes):
-            for job in jobs(options.variants, options.seeds, options.curve, options.choose, options.train_on):
-                run(experiment, job)
-    finally:
-        text = table(experiment.out / "results") + "\n" + joint_table(experiment.out / "results")
-        write_text(experiment.out / "table.md", text)
-        print(text, end="")
+    experiment = PoseExperiment.of(options)
+    results = experiment.out / "results"
+    with tabulated(options.minutes, experiment.out / "table.md", lambda: f"{table(results)}\n{joint_table(results)}"):
+        for job in jobs(options.variants, options.seeds, options.curve, options.choose, options.train_on):
+            run(experiment, job)
     return console.EXIT_DONE
 
 
@@ -267,20 +261,13 @@ def training_frames(experiment: PoseExperiment, job: Job) -> tuple[TrainingData,
 
 def tested(experiment: PoseExperiment, job: Job, model: Path) -> dict[str, Any]:
     """Return the figures of a model on frames that it has not seen, with and without turned views."""
-    from finediving_pose.workflows.models import load_estimator
-
     parts = {"real": training_frames(experiment, job)[1], "lsp": experiment.lsp_parts["test"]}
     if job.choosing:
         parts["lsp"] = experiment.lsp_parts["choice"]
     else:
         refuse_known(model, [*parts["real"].train, *parts["lsp"].train])
-    figures: dict[str, Any] = {}
     begin = time.monotonic()
-    for views in VIEWS:
-        estimator = load_estimator(model, experiment.device, tta=views)  # type: ignore[arg-type]
-        for part, data in parts.items():
-            if (part, views) in TESTED:
-                figures[f"{part}_{views}"] = finetuning.evaluate(estimator, data.train, data.images).flat()
+    figures = in_true_boxes(experiment, parts, model)
     if experiment.detectors and not job.choosing:
         figures |= end_to_end(experiment, job, model)
     return {
@@ -295,6 +282,19 @@ def tested(experiment: PoseExperiment, job: Job, model: Path) -> dict[str, Any]:
         "weights_sha256": read_model_directory(model, "pose").weights_sha256,
         "figures": figures,
     }
+
+
+def in_true_boxes(experiment: PoseExperiment, parts: Mapping[str, TrainingData], model: Path) -> dict[str, Any]:
+    """Return the figures of a model in labelled boxes, ``PART_VIEWS`` for each part and its :data:`TESTED` views."""
+    from finediving_pose.workflows.models import load_estimator
+
+    figures = {}
+    for views in VIEWS:
+        estimator = load_estimator(model, experiment.device, tta=views)  # type: ignore[arg-type]
+        for part, data in parts.items():
+            if (part, views) in TESTED:
+                figures[f"{part}_{views}"] = finetuning.evaluate(estimator, data.train, data.images).flat()
+    return figures
 
 
 def end_to_end(experiment: PoseExperiment, job: Job, model: Path) -> dict[str, dict[str, float]]:
@@ -314,13 +314,13 @@ def end_to_end(experiment: PoseExperiment, job: Job, model: Path) -> dict[str, d
         target.write_bytes((test.images / frame.image).read_bytes())
     assert experiment.detectors is not None
     detector = load_detector(str(experiment.detectors / job.train), experiment.device)
+    frames = [replace(frame, match=job.test, dive=job.test) for frame in test.train]
     figures = {}
     for name, again in (("end_to_end", False), ("second_look", True)):
         for views in VIEWS:
             estimator = load_estimator(model, experiment.device, tta=views, second_look=again)  # type: ignore[arg-type]
             out = experiment.out / "skeletons" / f"{job.name}_{views}{'_second_look' if again else ''}"
             extract(clip, out, detector, estimator)
-            frames = [replace(frame, match=job.test, dive=job.test) for frame in test.train]
             figures[f"{name}_{views}"] = check_extraction(out, frames).flat()
     return figures
 
@@ -404,6 +404,13 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     add_options(parser, VARIANTS)
     parser.add_argument("--curve", choices=VARIANTS, help="also train this one on 5, 10 and 20 frames")
     parser.add_argument("--choose", action="store_true", help="also what variants may be chosen by, with seed 0")
+    add_training_options(parser)
+    parser.add_argument("--pack", type=Path, metavar="DIR", help="only write LSP anew, smaller")
+    return parser.parse_intermixed_args(words)
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add what decides how nets are trained and tested, which whoever goes on from their stages has to say again."""
     parser.add_argument("--detectors", type=Path, help="OUT/detectors/generated of few_boxes.py: also end to end")
     parser.add_argument("--preset", default=PoseExperiment.preset)
     parser.add_argument("--pretrained", type=Path, help="model directory in place of every pretraining")
@@ -412,8 +419,6 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pretrain-images", type=int, default=PoseExperiment.pretrain_images)
     parser.add_argument("--finetune-images", type=int, default=PoseExperiment.finetune_images)
     parser.add_argument("--then-images", type=int, default=PoseExperiment.then_images)
-    parser.add_argument("--pack", type=Path, metavar="DIR", help="only write LSP anew, smaller")
-    return parser.parse_intermixed_args(words)
 
 
 if __name__ == "__main__":

@@ -20,15 +20,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import few_labels
 import numpy as np
-from few_experiment import add_options, training_seconds, until_stopped
-from few_labels import BOXES, FINETUNING, VARIANTS, VIEWS, Job, PoseExperiment, end_to_end, training_frames
+from few_experiment import add_options, tabulated, training_seconds
+from few_labels import (
+    BOXES,
+    FINETUNING,
+    VARIANTS,
+    VIEWS,
+    Job,
+    PoseExperiment,
+    add_training_options,
+    end_to_end,
+    in_true_boxes,
+    pretrained,
+    training_frames,
+)
 
 from finediving_pose import console
 from finediving_pose.console import UsageError
 from finediving_pose.datasets.pose_files import pose_path, read_pose
-from finediving_pose.manifest import write_text
 from finediving_pose.records import JointState, LabelledFrame, SkeletonSequence, Visibility
 from finediving_pose.workflows import finetuning
 
@@ -49,56 +59,47 @@ class Round(Job):
     def name(self) -> str:
         return f"{super().name}_round{self.number}" if self.number else super().name
 
+    @property
+    def before(self) -> Round:
+        return replace(self, number=self.number - 1)
+
 
 def main() -> int:
     """Parse the command line and run; 130 where time was up before all was done."""
     options = parsed()
     console.setup_logging()
-    fields = PoseExperiment.__dataclass_fields__
-    experiment = PoseExperiment(**{name: value for name, value in vars(options).items() if name in fields})
-    try:
-        with until_stopped(options.minutes):
-            for seed in options.seeds:
-                for dive in options.train_on:
-                    for number in range(1, options.rounds + 1):
-                        run(experiment, Round(options.variant, dive, seed, number=number))
-    finally:
-        text = table(experiment.out / "results")
-        write_text(experiment.out / "rounds.md", text)
-        print(text, end="")
+    experiment = PoseExperiment.of(options)
+    with tabulated(options.minutes, experiment.out / "rounds.md", lambda: table(experiment.out / "results")):
+        for seed in options.seeds:
+            for dive in options.train_on:
+                run(experiment, Round(options.variant, dive, seed, number=options.rounds))
     return console.EXIT_DONE
 
 
 def run(experiment: PoseExperiment, job: Round) -> dict[str, Any]:
-    """Do a round that is not done yet: labels from the net before, training, test.
+    """Do a round and those before it, as far as they are not done yet: labels from the net before, training, test.
 
     Raises:
-        UsageError: If there is no net of the round before.
+        UsageError: If there is no net of round 0.
     """
-    before = replace(job, number=job.number - 1)
-    if not (experiment.out / "models" / before.name).is_dir():
-        raise UsageError(f"{experiment.out}/models/{before.name}: absent; few_labels.py --variants {job.variant} first")
-    return experiment.stage(f"rounds_{job.name}", lambda: _round(experiment, job, before))
-
-
-def _round(experiment: PoseExperiment, job: Round, before: Round) -> dict[str, Any]:
-    found = experiment.stage(
-        f"rounds_{before.name}_extraction",
-        lambda: end_to_end(experiment, before, experiment.out / "models" / before.name),
-    )
-    data, test = training_frames(experiment, job)
-    labels = self_labelled(test.train, *(_extracted(experiment, before, views) for views in reversed(VIEWS)))
     model = experiment.out / "models" / job.name
-    experiment.train(
-        "hrnet",
-        model,
-        finetuning.together(data, replace(test, train=labels)) if labels else data,
-        experiment.preset,
-        FINETUNING,
-        2 * experiment.finetune_images,
-        init_from=str(few_labels.pretrained(experiment, VARIANTS[job.variant], job.seed) or "none"),
-        seed=job.seed,
-    )
+    if job.number:
+        run(experiment, job.before)
+    elif not model.is_dir():
+        raise UsageError(f"{model}: absent; few_labels.py --variants {job.variant} first")
+    return experiment.stage(f"rounds_{job.name}", lambda: _round(experiment, job, model))
+
+
+def _round(experiment: PoseExperiment, job: Round, model: Path) -> dict[str, Any]:
+    data, test = training_frames(experiment, job)
+    labels: tuple[LabelledFrame, ...] = ()
+    if job.number:
+        labels = self_labelled(test.train, *(_extracted(experiment, job.before, views) for views in reversed(VIEWS)))
+        data = finetuning.together(data, replace(test, train=labels)) if labels else data
+        start = str(pretrained(experiment, VARIANTS[job.variant], job.seed) or "none")
+        images = 2 * experiment.finetune_images
+        given = {"init_from": start, "seed": job.seed}
+        experiment.train("hrnet", model, data, experiment.preset, FINETUNING, images, **given)
     return {
         "train": job.train,
         "test": job.test,
@@ -107,8 +108,7 @@ def _round(experiment: PoseExperiment, job: Round, before: Round) -> dict[str, A
         "labelled_frames": len(labels),
         "labelled_joints": sum(int(label.labelled.sum()) for label in labels),
         "train_seconds": training_seconds(model),
-        "before": _true_boxes(experiment, before) | found,
-        "figures": _true_boxes(experiment, job) | end_to_end(experiment, job, model),
+        "figures": in_true_boxes(experiment, {"real": test}, model) | end_to_end(experiment, job, model),
     }
 
 
@@ -143,11 +143,9 @@ def table(results: Path) -> str:
     """Return the rounds so far as Markdown, each net in true boxes and end to end."""
     head = ["train → test", "seed", "round", "own labels: frames, joints", "views", "box", *SHOWN.values()]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    paths = [path for path in sorted(results.glob("rounds_*.json")) if not path.stem.endswith("_extraction")]
-    for row in (json.loads(path.read_text(encoding="utf-8")) for path in paths):
-        if row["round"] == 1:
-            lines += _lines(row | {"round": 0, "figures": row["before"]}, "none")
-        lines += _lines(row, f"{row['labelled_frames']}, {row['labelled_joints']}")
+    for path in sorted(results.glob("rounds_*.json")):
+        row = json.loads(path.read_text(encoding="utf-8"))
+        lines += _lines(row, f"{row['labelled_frames']}, {row['labelled_joints']}" if row["round"] else "none")
     return "\n".join(lines) + "\n"
 
 
@@ -166,31 +164,17 @@ def _extracted(experiment: PoseExperiment, job: Job, views: str) -> SkeletonSequ
     return read_pose(pose_path(experiment.out / "skeletons" / f"{job.name}_{views}", job.test, job.test))
 
 
-def _true_boxes(experiment: PoseExperiment, job: Job) -> dict[str, dict[str, float]]:
-    from finediving_pose.workflows.models import load_estimator
-
-    test = training_frames(experiment, job)[1]
-    figures = {}
-    for views in VIEWS:
-        estimator = load_estimator(experiment.out / "models" / job.name, experiment.device, tta=views)  # type: ignore[arg-type]
-        figures[f"real_{views}"] = finetuning.evaluate(estimator, test.train, test.images).flat()
-    return figures
-
-
 def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse a command line; None = the program's own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, VARIANTS)
     parser.add_argument("--variant", choices=VARIANTS, default="synth")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--detectors", type=Path, required=True, help="OUT/detectors/generated of few_boxes.py")
-    parser.add_argument("--preset", default=PoseExperiment.preset)
-    parser.add_argument("--pretrained", type=Path, help="model directory that few_labels.py started from")
-    parser.add_argument("--share-pretraining", action="store_true", help="as few_labels.py")
-    parser.add_argument("--finetune-images", type=int, default=PoseExperiment.finetune_images)
-    parser.add_argument("--coarse-images", type=int, default=PoseExperiment.coarse_images)
-    parser.add_argument("--pretrain-images", type=int, default=PoseExperiment.pretrain_images)
-    return parser.parse_intermixed_args(words)
+    add_training_options(parser)
+    options = parser.parse_intermixed_args(words)
+    if options.detectors is None:
+        parser.error("the following arguments are required: --detectors")
+    return options
 
 
 if __name__ == "__main__":

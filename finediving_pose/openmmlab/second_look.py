@@ -52,8 +52,7 @@ class SecondLook:
         left, top = np.clip(np.floor(centre - reach), 0, size - 1).astype(int).tolist()
         right, bottom = np.clip(np.ceil(centre + reach) + 1, 1, size).astype(int).tolist()
         to_frame = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
-        pixels = image[top : max(bottom, top + 1), left : max(right, left + 1)].copy()
-        return Surroundings(pixels, to_frame, corners - (left, top, left, top))
+        return Surroundings(image[top:bottom, left:right].copy(), to_frame, corners - (left, top, left, top))
 
     def __call__(self, crops: Sequence[Crop]) -> tuple[FloatArray, FloatArray]:
         """Return keypoints (N, 16, 2) float32 px of the raw frames, NaN where the heatmap is empty, and scores

@@ -26,7 +26,7 @@ from finediving_pose.synthesis.body import (
     turn_about,
 )
 from finediving_pose.synthesis.dive import SUBSTEPS, Motion
-from finediving_pose.synthesis.poses import ELBOWS_OUT, arm_angles, two_links
+from finediving_pose.synthesis.poses import ELBOWS_OUT, arm_angles, swing, two_links
 from finediving_pose.synthesis.takeoff import RATE
 
 Drawn = TypeVar("Drawn")
@@ -178,10 +178,10 @@ def _held(build: Build, points: Array, chest: Array, side: str, sign: int, where
 def _leg_angles(body: Array, side: str, sign: int) -> Angles:
     """Return the angles of a leg of a body (P, 3) in its own frame."""
     hip, knee, ankle, toe = (body[POINT[f"{side}_{name}"]] for name in ("hip", "knee", "ankle", "toe"))
-    ahead, up, outward = (knee - hip) / np.linalg.norm(knee - hip) * (1.0, 1.0, sign)
+    flexion, abduction = swing((knee - hip) * (1.0, 1.0, sign))  # a left leg as a right one
     return {
-        "hip_flexion": float(np.degrees(np.arctan2(ahead, -up))),
-        "hip_abduction": float(np.degrees(np.arcsin(np.clip(outward, -1.0, 1.0)))),
+        "hip_flexion": flexion,
+        "hip_abduction": abduction,
         "knee": _bend(knee - hip, ankle - knee),
         "ankle": _bend(ankle - knee, toe - ankle),
     }

@@ -92,10 +92,15 @@ def two_links(build: Build, shoulder: Array, places: Array, out: Array) -> tuple
 _STRETCHED = 0.998
 
 
+def swing(link: Array) -> tuple[float, float]:
+    """Return flexion and abduction of the upper link (3,) of a right arm or leg, in the frame it hangs from."""
+    ahead, up, outward = link / np.linalg.norm(link)
+    return np.degrees(np.arctan2(ahead, -up)), np.degrees(np.arcsin(outward))
+
+
 def arm_angles(upper: Array, fore: Array) -> dict[str, float]:
     """Return the angles of a right arm from its two links (3,) in the chest's frame."""
-    ahead, up, outward = upper / np.linalg.norm(upper)
-    flexion, abduction = np.degrees(np.arctan2(ahead, -up)), np.degrees(np.arcsin(outward))
+    flexion, abduction = swing(upper)
     turned = turn_about("z", np.array([flexion])) @ turn_about("x", np.array([-abduction]))
     inner, along, across = turned[0].T @ fore / np.linalg.norm(fore)
     return {

@@ -108,9 +108,12 @@ def qc(folder: Path, out: Path, videos: Path | None = None, worst: int = 12) -> 
     result = QcResult(folder, reports, out / PAGE_NAME, out / TABLE_NAME)
     with recording(out, skeletons=str(folder), clips=len(reports)) as manifest:
         write_text(result.table, _table(reports))
-        recorded = recorded_videos(folder)
+        recorded = recorded_videos(folder) if videos is None else lambda _: videos
         rows = [(clip.name, clip.doubt, "; ".join(clip.reasons) or "nothing odd") for clip in reports]
-        shown = [_shown(clip, videos or recorded(clip.clip), result.notes) for clip in reports[:worst] if clip.path]
+        placed = [(clip, recorded(clip.clip)) for clip in reports[:worst] if clip.path]
+        if lost := sum(root is None for _, root in placed):
+            result.notes.append(f"no film strips of {lost} clips: say with --videos where the pictures are")
+        shown = [_shown(clip, root, result.notes) for clip, root in placed]
         qc_page(str(folder), rows, shown, result.notes).write(result.page)
         manifest.warnings += result.notes
     return result
@@ -153,7 +156,6 @@ def _shown(report: ClipReport, videos: Path | None, notes: list[str]) -> ShownCl
 def _strip(report: ClipReport, sequence: SkeletonSequence, videos: Path | None, notes: list[str]) -> Image | None:
     """Return a clip's film strip, or leave a note on why there is none."""
     if videos is None:
-        notes.append(f"{report.name}: no film strip: say with --videos where the pictures are")
         return None
     rows = strip_rows(sequence, STRIP)
     try:

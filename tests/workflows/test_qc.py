@@ -79,6 +79,12 @@ def test_each_clip_is_shown_from_the_folder_that_it_was_extracted_from(extracted
     assert recorded_videos(tmp_path / "two")("01/good") == videos / "pool"  # better than nothing: the last run's
 
 
+def test_where_no_pictures_are_known_it_is_said_once(extracted, tmp_path):
+    videos, out = extracted
+    videos.rename(tmp_path / "elsewhere")
+    assert qc(out, tmp_path / "qc").notes == ["no film strips of 3 clips: say with --videos where the pictures are"]
+
+
 def test_files_of_a_clip_that_failed_since_are_not_taken_for_its_skeletons(extracted, tmp_path):
     videos, out = extracted
     for picture in (videos / "01" / "good").iterdir():
