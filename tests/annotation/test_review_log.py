@@ -39,7 +39,7 @@ def test_what_is_appended_is_read_back(tmp_path):
 
 
 def test_two_processes_append_whole_lines(tmp_path):
-    path, each = tmp_path / "review.jsonl", 25
+    path, each = tmp_path / "review.jsonl", 60
     code = (
         "import sys, pathlib\nfrom dataclasses import replace\nfrom finediving_pose.annotation import review_log\n"
         f"decision = review_log.Decision(**{asdict(DECISION)!r})\n"
