@@ -21,6 +21,7 @@ from typing import Any
 
 from finediving_pose import console
 from finediving_pose.console import EnvironmentUnfit, UsageError
+from finediving_pose.devices import choose_device
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME
 from finediving_pose.manifest import atomic_path
 from finediving_pose.openmmlab import bridge, weights
@@ -61,31 +62,6 @@ class TrainingResult:
     epochs: int
     stopped_early: bool
     load_report: list[str] = field(default_factory=list)
-
-
-def choose_device(name: str) -> str:
-    """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into a device that is there; never falls back from a request.
-
-    Raises:
-        EnvironmentUnfit: If a GPU is asked for and torch sees none.
-        UsageError: If the name is none of these.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
-        return name
-    kind, _, index = name.partition(":")
-    if kind != "cuda" or (index and not index.isdigit()):
-        raise UsageError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
-    if not torch.cuda.is_available():
-        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a build without CUDA"
-        raise EnvironmentUnfit(
-            f"--device {name}: torch {torch.__version__} ({built}) sees no GPU. `fdpose doctor` shows more; "
-            "--device cpu runs without."
-        )
-    if index and int(index) >= torch.cuda.device_count():
-        raise EnvironmentUnfit(f"--device {name}: there are {torch.cuda.device_count()} GPUs, counted from 0")
-    return name
 
 
 def check_request(settings: TrainingSettings, device: str, trust: bool = False) -> None:

@@ -293,7 +293,7 @@ def _evaluate(
     request: _Request, source: dict[str, Any] | None, sources: Sources, manifest: Manifest | None = None
 ) -> ModelFigures:
     from finediving_pose.aqa.data.sources import prepare
-    from finediving_pose.aqa.devices import choose_device
+    from finediving_pose.devices import choose_device
     from finediving_pose.aqa.evaluation import evaluate
     from finediving_pose.aqa.trained_model import load_weights
 

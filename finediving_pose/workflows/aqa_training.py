@@ -111,7 +111,7 @@ def train_aqa(
     """
     require_aqa("train-aqa", "pytorch_lightning")
     from finediving_pose.aqa.data.sources import prepare
-    from finediving_pose.aqa.devices import choose_device
+    from finediving_pose.devices import choose_device
 
     if (folder / CONFIG_NAME).exists():
         raise UsageError(f"{folder}: holds a run already; continue it with --resume {folder}, or name another")
@@ -139,7 +139,7 @@ def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSum
     """
     require_aqa("train-aqa", "pytorch_lightning")
     from finediving_pose.aqa.data.sources import Sources, prepare, select
-    from finediving_pose.aqa.devices import choose_device
+    from finediving_pose.devices import choose_device
 
     if next(folder.glob(f"seed_*/{CONFIG_NAME}"), None):
         raise UsageError(

@@ -267,7 +267,7 @@ def evaluate(
 
 def _train(kind: Kind, folder: Path, settings: TrainingSettings, device: str, trust: bool) -> FinetuneSummary:
     from finediving_pose.openmmlab.finetuning import train_model
-    from finediving_pose.openmmlab.training import choose_device
+    from finediving_pose.devices import choose_device
 
     device = choose_device(device)
     source = _source(folder)

@@ -94,7 +94,7 @@ def load_detector(
     """
     require_torch("detection")
     from finediving_pose.openmmlab.detector import load_detector as load
-    from finediving_pose.openmmlab.training import choose_device
+    from finediving_pose.devices import choose_device
 
     return load(spec, choose_device(device), score_threshold, precision, trust, compile)
 
@@ -117,7 +117,7 @@ def load_estimator(
     """
     require_torch("pose estimation")
     from finediving_pose.openmmlab.pose_estimator import load_estimator as load
-    from finediving_pose.openmmlab.training import choose_device
+    from finediving_pose.devices import choose_device
 
     estimator = load(Path(spec), choose_device(device), flip_test, precision, compile, tta)
     if not second_look:
@@ -130,6 +130,6 @@ def load_estimator(
 def on_gpu(device: str) -> bool:
     """Whether the device of that name is a GPU; errors as for :func:`load_detector`."""
     require_torch("a network")
-    from finediving_pose.openmmlab.training import choose_device
+    from finediving_pose.devices import choose_device
 
     return choose_device(device).startswith("cuda")

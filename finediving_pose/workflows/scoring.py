@@ -249,7 +249,7 @@ class _Scoring:
         self._refuse_misuse()  # before torch is loaded, which takes seconds
 
         from finediving_pose.aqa.bank import read_bank
-        from finediving_pose.aqa.devices import choose_device
+        from finediving_pose.devices import choose_device
 
         self._asked_device = device
         self._device = choose_device(device)

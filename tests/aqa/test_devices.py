@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from finediving_pose.aqa.devices import choose_device
+from finediving_pose.devices import choose_device
 from finediving_pose.console import EnvironmentUnfit, UsageError
 
 
