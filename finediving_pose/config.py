@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from finediving_pose.console import UsageError
-from finediving_pose.manifest import write_text
+from finediving_pose.errors import UsageError
+from finediving_pose.files import write_text
 
 
 class Settings(BaseModel):

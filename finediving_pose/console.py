@@ -12,41 +12,12 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-EXIT_DONE = 0
-EXIT_SOME_FAILED = 1
-EXIT_USAGE = 2
-EXIT_INVALID_DATA = 3
-EXIT_ENVIRONMENT = 4
-EXIT_INTERRUPTED = 130
-
 PLAIN_PROGRESS_SECONDS = 30.0
 """How often progress is logged where stderr is no terminal."""
 
 log = logging.getLogger("fdpose")
 stderr = Console(stderr=True)
 stdout = Console()
-
-
-class FdposeError(Exception):
-    """An error whose message is meant for the user: what was found, what was expected, what to do."""
-
-    exit_code = EXIT_USAGE
-
-
-class UsageError(FdposeError):
-    """Wrong use or configuration."""
-
-
-class DataError(FdposeError):
-    """Input that cannot be used."""
-
-    exit_code = EXIT_INVALID_DATA
-
-
-class EnvironmentUnfit(FdposeError):
-    """A package, weight file or device that is missing or unfit."""
-
-    exit_code = EXIT_ENVIRONMENT
 
 
 def setup_logging(verbosity: int = 0) -> None:

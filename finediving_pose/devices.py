@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finediving_pose.console import EnvironmentUnfit, UsageError
+from finediving_pose.errors import EnvironmentUnfit, UsageError
 
 AUTO = "auto"
 

@@ -125,19 +125,6 @@ def oks(pred: FloatArray, true: FloatArray, valid: BoolArray, area: FloatArray) 
     return np.where(area > 0, _share(total, valid.sum(axis=1)), np.nan)
 
 
-def box_iou(a: FloatArray, b: FloatArray) -> NDArray[np.float64]:
-    """Return the (N, M) intersection over union of (N, 4) and (M, 4) boxes, ``x1, y1, x2, y2`` px.
-
-    A pair with a NaN box, or with two boxes without area, has 0: it does not overlap.
-    """
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    overlap = np.clip(high - low, 0, None).prod(axis=-1)
-    union = _box_area(a)[:, None] + _box_area(b)[None] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
-
-
 def _hits(pred: FloatArray, true: FloatArray, valid: BoolArray, limit: FloatArray) -> BoolArray:
     distance = np.linalg.norm(pred.astype(np.float64) - true, axis=-1)
     return valid & (distance <= limit[:, None])  # NaN compares as False: a missing prediction is a miss
@@ -149,10 +136,6 @@ def _labelled(true: FloatArray, valid: BoolArray) -> FloatArray:
 
 def _length(start: FloatArray, end: FloatArray) -> NDArray[np.float64]:
     return np.linalg.norm(start.astype(np.float64) - end, axis=-1)
-
-
-def _box_area(boxes: FloatArray) -> FloatArray:
-    return np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=-1)
 
 
 def _share(part: Any, whole: Any) -> NDArray[np.float64]:

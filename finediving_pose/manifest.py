@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-import os
 import platform
-import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from finediving_pose import __version__
+from finediving_pose.files import write_json
 
 PACKAGES = (
     "fdpose",
@@ -38,138 +31,6 @@ PACKAGES = (
     "ray",
 )
 MANIFEST_NAME = "manifest.json"
-ORPHANED_AFTER = 24 * 3600.0
-"""Seconds after which a temporary file of another machine, whose processes we cannot see, has surely no owner."""
-_TEMPORARY = re.compile(r"\..*-([0-9a-f]{8})-(\d+)-[a-z0-9_]{8}(\.[^.]*)?")
-
-log = logging.getLogger("fdpose")
-
-
-@contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path in `target`'s folder; rename it to `target` when the block ends well.
-
-    After an error the temporary file is removed and `target` is as it was. The data is flushed to the disk
-    before the rename, so that a power cut leaves the old file or the new one.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=_temporary_prefix(target.stem), suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        with _interrupt_first():
-            yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def sweep_temporaries(folder: Path) -> list[Path]:
-    """Remove, in `folder` and below, the temporary files of :func:`atomic_path` whose process was killed.
-
-    Those of a process that may still write stay: one that runs on this machine, or one of another machine (of another
-    container, or before this machine's last start) as long as the file is younger than :data:`ORPHANED_AFTER`.
-
-    Returns:
-        What was removed.
-    """
-    paths = [Path(place) / name for place, _, names in os.walk(folder) for name in names if _TEMPORARY.fullmatch(name)]
-    orphans = [path for path in paths if _is_orphan(path)]
-    for path in orphans:
-        path.unlink(missing_ok=True)  # a process beside this one may sweep too
-    return orphans
-
-
-@contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `target`; it takes `target`'s place, with all its files, when the block ends well.
-
-    After an error it is removed and `target` is as it was. For many small files that make sense together only: the
-    files are not flushed one by one.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        with _interrupt_first():
-            yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def write_text(target: Path, text: str) -> None:
-    """Write UTF-8 text atomically, with ``\\n`` line ends on every system."""
-    write_bytes(target, text.encode("utf-8"))
-
-
-def write_bytes(target: Path, content: bytes) -> None:
-    """Write bytes atomically."""
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(content)
-
-
-def write_json(target: Path, value: Any, indent: int | None = 2) -> None:
-    """Write strict JSON atomically.
-
-    Raises:
-        ValueError: If `value` holds NaN or infinity, which JSON does not have.
-    """
-    write_text(target, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def append_json_line(target: Path, value: Any) -> None:
-    """Append one line of JSON and flush it to the disk; a reader sees all of the line or none.
-
-    A line that a crash cut off is ended first, so that it does not swallow this one.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
-    with target.open("ab+") as file:
-        file.write((b"\n" if _ends_within_a_line(file) else b"") + line.encode("utf-8"))
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a JSON-lines file; a line that a crash cut off is left out, with a warning if others follow it.
-
-    What comes after the last newline was never finished. An absent file is empty.
-    """
-    if not path.exists():
-        return []
-    records = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            if line.strip():
-                records.append(json.loads(line))
-        except ValueError:
-            log.warning("%s: line %d is no JSON, as if cut off while it was written; left out", path, number)
-    return records
-
-
-def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file's content as 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sha256_files(paths: Iterable[Path], root: Path) -> str:
-    """Return one SHA-256 over several files: their paths below `root` and their contents, in sorted order."""
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(f"{path.relative_to(root).as_posix()}\0{sha256_file(path)}\n".encode())
-    return digest.hexdigest()
-
-
-def sha256_json(value: Any) -> str:
-    """Return the SHA-256 of a value of JSON types, independent of the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
 class Manifest:
@@ -248,69 +109,3 @@ def git_commit() -> str | None:
 def _git(root: Path, *arguments: str) -> str:
     run = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10)
     return run.stdout.strip()
-
-
-@contextmanager
-def _interrupt_first() -> Iterator[None]:
-    """Raise an interrupt that fell into a write, where a library's cleaning up put an error of its own before it.
-
-    :mod:`zipfile` refuses to close an archive amid a member: Ctrl-C would come out as a ValueError, a failure.
-    """
-    try:
-        yield
-    except ValueError as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise error.__context__ from None
-        raise
-
-
-def _temporary_prefix(stem: str) -> str:
-    """Return how a temporary file's name begins: hidden, whose it is, and short enough to get a suffix."""
-    return f".{stem[:50]}-{_machine()}-{os.getpid()}-"
-
-
-@cache
-def _machine() -> str:
-    """Return 8 hex digits that machines and containers share only if they see the same processes."""
-    try:
-        seen = [Path("/proc/sys/kernel/random/boot_id").read_text(), os.readlink("/proc/self/ns/pid")]
-    except OSError:  # not Linux: the name has to do
-        seen = []
-    return hashlib.sha256("\n".join([platform.node(), *seen]).encode()).hexdigest()[:8]
-
-
-def _is_orphan(path: Path) -> bool:
-    match = _TEMPORARY.fullmatch(path.name)
-    try:
-        return match is not None and (
-            time.time() - path.stat().st_mtime > ORPHANED_AFTER
-            or (match[1] == _machine() and not _may_run(int(match[2])))
-        )
-    except FileNotFoundError:  # renamed or swept meanwhile
-        return False
-
-
-def _may_run(process: int) -> bool:
-    """Whether a process of this machine may exist; True where the system cannot be asked without harm."""
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _ends_within_a_line(file: BinaryIO) -> bool:
-    if file.seek(0, os.SEEK_END) == 0:
-        return False
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) != b"\n"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

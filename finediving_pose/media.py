@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.console import DataError
-from finediving_pose.manifest import atomic_path, write_bytes
+from finediving_pose.errors import DataError
+from finediving_pose.files import atomic_path, write_bytes
 from finediving_pose.records import Clip
 from finediving_pose.video_index import read_index, seek
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny_models
+from helpers import tiny_models
 
 from finediving_pose import console
 

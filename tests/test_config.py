@@ -8,7 +8,7 @@ import yaml
 from pydantic import model_validator
 
 from finediving_pose.config import Settings, load_settings, nearest, read_yaml, write_settings
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 
 class Schedule(Settings):

@@ -6,7 +6,7 @@ import logging
 import pytest
 from rich.console import Console
 
-from finediving_pose import console
+from finediving_pose import console, errors
 
 
 @pytest.fixture
@@ -17,9 +17,9 @@ def plain_stderr(monkeypatch, capsys):
 
 
 def test_each_error_has_its_exit_code():
-    codes = [error("x").exit_code for error in (console.UsageError, console.DataError, console.EnvironmentUnfit)]
+    codes = [error("x").exit_code for error in (errors.UsageError, errors.DataError, errors.EnvironmentUnfit)]
     assert codes == [2, 3, 4]
-    assert issubclass(console.DataError, console.FdposeError)
+    assert issubclass(errors.DataError, errors.FdposeError)
 
 
 @pytest.mark.parametrize(("verbosity", "seen"), [(0, False), (1, True), (2, True)])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from finediving_pose.openmmlab.bridge import PACKAGES
+from finediving_pose.openmmlab.compat import PACKAGES
 
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGE = PROJECT / "finediving_pose"

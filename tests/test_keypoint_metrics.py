@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from finediving_pose import boxes
 from finediving_pose import keypoint_metrics as km
 from finediving_pose.skeleton import INDEX, LIMB_JOINTS, OKS_SIGMAS, flip_index
 
@@ -197,8 +198,8 @@ def test_box_iou():
     a = np.array([[0, 0, 10, 10], [np.nan] * 4, [5, 5, 5, 5]], np.float32)
     b = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [5, 5, 5, 5]], np.float32)
     expected = [[1, 50 / 150, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
-    assert km.box_iou(a, b) == pytest.approx(np.array(expected))
+    assert boxes.box_iou(a, b) == pytest.approx(np.array(expected))
 
 
 def test_box_iou_with_no_boxes():
-    assert km.box_iou(np.zeros((0, 4)), np.zeros((2, 4))).shape == (0, 2)
+    assert boxes.box_iou(np.zeros((0, 4)), np.zeros((2, 4))).shape == (0, 2)

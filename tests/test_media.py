@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from moving_blobs import SIZE, draw, write_clip
+from helpers.moving_blobs import SIZE, draw, write_clip
 from PIL import Image
 
-from finediving_pose.console import DataError
+from finediving_pose.errors import DataError
 from finediving_pose.media import (
     FrameFolder,
     VideoFile,

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from moving_blobs import draw
+from helpers.moving_blobs import draw
 
 from finediving_pose import media, video_index
 from finediving_pose.media import VideoFile, write_video

@@ -35,7 +35,8 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from finediving_pose import console
-from finediving_pose.aqa.data.dataset import EpochOrder, PairDataset, Video, Videos, collate_pairs
+from finediving_pose.aqa.batch import Video, Videos, collate_pairs
+from finediving_pose.aqa.data.dataset import EpochOrder, PairDataset
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
 from finediving_pose.aqa.data.sources import Parts, Prepared, Sources, divide, prepare

@@ -35,9 +35,9 @@ from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.extraction.repair import Repaired, repair
 from finediving_pose.extraction.settings import ExtractionSettings, RepairSettings, SideSettings
+from finediving_pose.left_right import ALL, ARMS, LEGS
 from finediving_pose.media import sample_indices
 from finediving_pose.records import FloatArray, JointState
-from finediving_pose.sides import ALL, ARMS, LEGS
 from finediving_pose.skeleton import FLIP_PAIRS, NUM_JOINTS
 from finediving_pose.workflows.synthesis import SKELETONS_NAME
 

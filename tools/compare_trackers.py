@@ -39,11 +39,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.boxes import box_iou
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.datasets.truth_files import DiveTruth, read_truth
 from finediving_pose.extraction.settings import TrackingSettings
-from finediving_pose.extraction.tracking import TRACKERS, Seed, track
-from finediving_pose.keypoint_metrics import box_iou, pck_torso
+from finediving_pose.extraction.trackers import TRACKERS, track
+from finediving_pose.extraction.tracking import Seed
+from finediving_pose.keypoint_metrics import pck_torso
 from finediving_pose.records import Detections, FloatArray, Visibility
 
 RESAMPLED = 1000

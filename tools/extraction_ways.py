@@ -21,13 +21,13 @@ from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.extraction.local_engine import Limits
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.media import write_video
-from finediving_pose.openmmlab import bridge
+from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.settings import PRESETS, DetectorSettings, HrnetSettings
 from finediving_pose.synthesis.meet import plan_meet, stage
-from finediving_pose.workflows import models
+from finediving_pose.workflows import model_loading
 from finediving_pose.workflows.extraction import Summary, extract
 
-bridge.require("mmdet", "mmpose")
+compat.require("mmdet", "mmpose")
 
 import cv2  # noqa: E402
 import mmdet.registry  # noqa: E402
@@ -39,7 +39,7 @@ from mmengine.registry import DefaultScope  # noqa: E402
 
 from finediving_pose.openmmlab import detector_parts  # noqa: E402, F401 - registers our parts
 from finediving_pose.openmmlab.detector_config import CLASS_NAME, detector_model, inference_pipeline  # noqa: E402
-from finediving_pose.openmmlab.devices import DTYPES, compiled  # noqa: E402
+from finediving_pose.openmmlab.device_batches import DTYPES, compiled  # noqa: E402
 from finediving_pose.openmmlab.pose_config import pose_model, pose_training  # noqa: E402
 from finediving_pose.openmmlab.pose_parts import DiverDataset  # noqa: E402
 from finediving_pose.openmmlab.weights import load_into, save_tensors  # noqa: E402
@@ -144,8 +144,8 @@ def only_one_box(head: Any) -> None:
 def load_ours(options: argparse.Namespace) -> tuple[Any, Any]:
     """Return detector and pose estimator as `fdpose extract` loads them."""
     how = {"precision": options.precision, "compile": options.compile}
-    detector: Any = models.load_detector(options.detector_model, options.device, **how)
-    estimator = models.load_estimator(options.pose_model, options.device, not options.no_flip_test, **how)
+    detector: Any = model_loading.load_detector(options.detector_model, options.device, **how)
+    estimator = model_loading.load_estimator(options.pose_model, options.device, not options.no_flip_test, **how)
     if options.one_box:
         only_one_box(detector.net.bbox_head)
     return detector, estimator
@@ -294,7 +294,7 @@ def our_way(options: argparse.Namespace, videos: Path, folder: Path, profile: di
 def extraction(options: argparse.Namespace, nets: tuple[Any, Any], videos: Path, out: Path) -> Summary:
     """Run `extract`, in which no clip may fail."""
     wished = {name: getattr(options, name) for name in LIMITS}
-    limits = Limits.suited(models.on_gpu(options.device), os.cpu_count() or 1, **wished)
+    limits = Limits.suited(model_loading.on_gpu(options.device), os.cpu_count() or 1, **wished)
     summary = extract(videos, out, *nets, ExtractionSettings(frames=options.frames), limits=limits)
     if summary.failed:
         raise SystemExit(f"extraction failed: {summary.failed[0]}")

@@ -19,7 +19,7 @@ from typing import Any
 
 from few_experiment import Experiment, add_options, other, tabulated
 
-from finediving_pose import console
+from finediving_pose import console, errors
 from finediving_pose.datasets.model_directory import read_model_directory
 from finediving_pose.media import read_image
 
@@ -51,7 +51,7 @@ def main() -> int:
             for variant in options.variants:
                 for dive in options.train_on:
                     run(experiment, variant, dive, seed)
-    return console.EXIT_DONE
+    return errors.EXIT_DONE
 
 
 def run(experiment: BoxExperiment, variant: str, train: str, seed: int) -> dict[str, Any]:
@@ -81,8 +81,8 @@ def detector(experiment: BoxExperiment, variant: str, train: str, seed: int) -> 
 
 def tested(experiment: BoxExperiment, variant: str, train: str, seed: int, model: Path) -> dict[str, Any]:
     """Return how often a detector finds the diver of the dive that it was not trained on."""
-    from finediving_pose.workflows.extraction_check import check_detector
-    from finediving_pose.workflows.models import load_detector
+    from finediving_pose.workflows.extraction_evaluation import check_detector
+    from finediving_pose.workflows.model_loading import load_detector
 
     test = other(train)
     data = experiment.dives[test]

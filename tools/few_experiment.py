@@ -22,10 +22,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from finediving_pose import console
+from finediving_pose import console, errors
 from finediving_pose.datasets import coco
-from finediving_pose.datasets.labels import LabelSet, read_labels
-from finediving_pose.manifest import write_bytes, write_json, write_text
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import read_labels
+from finediving_pose.files import write_bytes, write_json, write_text
 from finediving_pose.media import read_image, write_jpeg
 from finediving_pose.records import LabelledFrame
 from finediving_pose.synthesis.meet import PlannedDive, plan_meet
@@ -242,8 +243,8 @@ def until_stopped(minutes: float) -> Iterator[None]:
             yield
     except KeyboardInterrupt:
         console.log.warning("stopped; the same command goes on")
-        raise SystemExit(console.EXIT_INTERRUPTED) from None
-    except console.FdposeError as error:
+        raise SystemExit(errors.EXIT_INTERRUPTED) from None
+    except errors.FdposeError as error:
         console.log.error("%s", error)
         raise SystemExit(error.exit_code) from None
 

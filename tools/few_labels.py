@@ -35,9 +35,9 @@ from typing import Any
 import numpy as np
 from few_experiment import BOUNDARY, DIVES, Experiment, add_options, other, pack, tabulated, training_seconds
 
-from finediving_pose import console
-from finediving_pose.console import DataError, UsageError
+from finediving_pose import console, errors
 from finediving_pose.datasets.model_directory import read_model_directory
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.records import LabelledFrame
 from finediving_pose.skeleton import JOINTS
 from finediving_pose.workflows import finetuning
@@ -149,13 +149,13 @@ def main() -> int:
     console.setup_logging()
     if options.pack:
         pack(options.lsp, options.pack)
-        return console.EXIT_DONE
+        return errors.EXIT_DONE
     experiment = PoseExperiment.of(options)
     results = experiment.out / "results"
     with tabulated(options.minutes, experiment.out / "table.md", lambda: f"{table(results)}\n{joint_table(results)}"):
         for job in jobs(options.variants, options.seeds, options.curve, options.choose, options.train_on):
             run(experiment, job)
-    return console.EXIT_DONE
+    return errors.EXIT_DONE
 
 
 def jobs(
@@ -286,7 +286,7 @@ def tested(experiment: PoseExperiment, job: Job, model: Path) -> dict[str, Any]:
 
 def in_true_boxes(experiment: PoseExperiment, parts: Mapping[str, TrainingData], model: Path) -> dict[str, Any]:
     """Return the figures of a model in labelled boxes, ``PART_VIEWS`` for each part and its :data:`TESTED` views."""
-    from finediving_pose.workflows.models import load_estimator
+    from finediving_pose.workflows.model_loading import load_estimator
 
     figures = {}
     for views in VIEWS:
@@ -303,8 +303,8 @@ def end_to_end(experiment: PoseExperiment, job: Job, model: Path) -> dict[str, d
     ``end_to_end_VIEWS``, and ``second_look_VIEWS`` with ``--second-look``.
     """
     from finediving_pose.workflows.extraction import extract
-    from finediving_pose.workflows.extraction_check import check_extraction
-    from finediving_pose.workflows.models import load_detector, load_estimator
+    from finediving_pose.workflows.extraction_evaluation import check_extraction
+    from finediving_pose.workflows.model_loading import load_detector, load_estimator
 
     test = experiment.dives[job.test]
     clip = experiment.out / "clips" / job.test

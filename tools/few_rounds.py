@@ -36,9 +36,9 @@ from few_labels import (
     training_frames,
 )
 
-from finediving_pose import console
-from finediving_pose.console import UsageError
+from finediving_pose import console, errors
 from finediving_pose.datasets.pose_files import pose_path, read_pose
+from finediving_pose.errors import UsageError
 from finediving_pose.records import JointState, LabelledFrame, SkeletonSequence, Visibility
 from finediving_pose.workflows import finetuning
 
@@ -73,7 +73,7 @@ def main() -> int:
         for seed in options.seeds:
             for dive in options.train_on:
                 run(experiment, Round(options.variant, dive, seed, number=options.rounds))
-    return console.EXIT_DONE
+    return errors.EXIT_DONE
 
 
 def run(experiment: PoseExperiment, job: Round) -> dict[str, Any]:

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from finediving_pose.datasets import labelme
-from finediving_pose.datasets.labels import LabelSet
-from finediving_pose.manifest import write_bytes, write_text
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.files import write_bytes, write_text
 from finediving_pose.media import Image, write_jpeg
 from finediving_pose.records import FloatArray, JointState, LabelledFrame, Visibility
 from finediving_pose.reporting.contact_sheet import contact_sheet

@@ -23,9 +23,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from finediving_pose.annotation import label_geometry
+from finediving_pose.annotation import label_checks
 from finediving_pose.annotation.label_checks import check, dives, swap_sides
-from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.truth_files import labelled_frames, read_truth
 from finediving_pose.keypoint_metrics import head_length
 from finediving_pose.records import LabelledFrame, Visibility
@@ -236,7 +237,7 @@ def print_nearest(options: argparse.Namespace) -> None:
     for dive in dives(labels):
         points = np.stack([label.keypoints for label in dive])
         times = np.array([label.frame for label in dive], dtype=np.int64)
-        score, allowed = label_geometry.jumps(points, times, label_geometry.body_height(points))
+        score, allowed = label_checks.jumps(points, times, label_checks.body_height(points))
         for at, joint in np.argwhere(np.isfinite(score / allowed)).tolist():
             doubts.append((float(score[at, joint] / allowed[at, joint]), dive[at].frame, JOINTS[joint]))
     for share, frame, joint in sorted(doubts, reverse=True)[: options.nearest]:

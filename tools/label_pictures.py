@@ -19,8 +19,8 @@ from bench_validate import true_labels
 from label_faults import CAREFUL
 
 from finediving_pose.annotation.label_checks import Finding, check, swap_sides
-from finediving_pose.datasets.labels import LabelSet
-from finediving_pose.manifest import atomic_path
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.files import atomic_path
 from finediving_pose.media import Image
 from finediving_pose.records import LabelledFrame
 from finediving_pose.reporting.contact_sheet import contact_sheet

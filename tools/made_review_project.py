@@ -9,7 +9,7 @@ from pathlib import Path
 
 from finediving_pose.datasets.frame_manifest import ManifestFrame, image_key, write_frame_manifest
 from finediving_pose.datasets.labelme import to_labelme
-from finediving_pose.manifest import sha256_file, write_json
+from finediving_pose.files import sha256_file, write_json
 from finediving_pose.records import LabelledFrame
 from finediving_pose.synthesis.annotators import ANNOTATORS, annotate
 from finediving_pose.synthesis.sample import write_sample

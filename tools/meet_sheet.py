@@ -17,7 +17,7 @@ import numpy as np
 
 from finediving_pose import console
 from finediving_pose.datasets.sub_actions import ENTRY, SUB_ACTIONS
-from finediving_pose.manifest import write_text
+from finediving_pose.files import write_text
 from finediving_pose.media import Image, write_jpeg
 from finediving_pose.records import Visibility
 from finediving_pose.reporting.contact_sheet import contact_sheet

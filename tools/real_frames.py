@@ -24,18 +24,20 @@ import numpy as np
 
 from finediving_pose import console
 from finediving_pose.datasets import coco
-from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.extraction.settings import ExtractionSettings, TrackingSettings
-from finediving_pose.extraction.tracking import TRACKERS
-from finediving_pose.manifest import package_versions, write_json
+from finediving_pose.extraction.trackers import TRACKERS
+from finediving_pose.files import write_json
+from finediving_pose.manifest import package_versions
 from finediving_pose.media import read_image
 from finediving_pose.openmmlab.pose_evaluation import evaluate_keypoints
 from finediving_pose.records import LabelledFrame
 from finediving_pose.workflows import finetuning
 from finediving_pose.workflows.extraction import extract
-from finediving_pose.workflows.extraction_check import check_detector, check_extraction
-from finediving_pose.workflows.models import load_detector, load_estimator
+from finediving_pose.workflows.extraction_evaluation import check_detector, check_extraction
+from finediving_pose.workflows.model_loading import load_detector, load_estimator
 
 MATCH = "sample"
 DIVES = ("first", "second")

@@ -18,8 +18,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from finediving_pose import console
-from finediving_pose.console import UsageError
+from finediving_pose import console, errors
 from finediving_pose.datasets.model_directory import (
     PACKAGED,
     WEIGHTS_NAME,
@@ -28,7 +27,9 @@ from finediving_pose.datasets.model_directory import (
     read_model_directory,
     write_model_card,
 )
-from finediving_pose.manifest import MANIFEST_NAME, atomic_folder, write_json
+from finediving_pose.errors import UsageError
+from finediving_pose.files import atomic_folder, write_json
+from finediving_pose.manifest import MANIFEST_NAME
 
 SOURCES: dict[ModelKind, str] = {"pose": "synth_seed0", "detector": "boxes"}
 GENERATED = ("easy_Synthetic", "hard_Synthetic")
@@ -48,10 +49,10 @@ def main() -> int:
         for kind, name in SOURCES.items():
             shipped = ship(read_model_directory(options.run / "pretraining" / name, kind), options.to / kind)
             print(f"{shipped.path}: {shipped.weights.stat().st_size / 1e6:.1f} MB, sha256 {shipped.weights_sha256}")
-    except console.FdposeError as error:
+    except errors.FdposeError as error:
         console.log.error("%s", error)
         return error.exit_code
-    return console.EXIT_DONE
+    return errors.EXIT_DONE
 
 
 def ship(model: ModelDirectory, target: Path) -> ModelDirectory:

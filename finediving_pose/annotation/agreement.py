@@ -25,12 +25,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.annotation.exchanges import exchanged_pairs, squares, with_exchanges
+from finediving_pose.annotation.annotator_swaps import exchanged_pairs, squares, with_exchanges
+from finediving_pose.annotation.joint_sigmas import Tolerance, suggested_tolerances
 from finediving_pose.annotation.label_checks import sides_in_words
-from finediving_pose.annotation.label_sides import ARMS, LEGS
-from finediving_pose.annotation.tolerances import Tolerance, suggested_tolerances
-from finediving_pose.datasets.labels import LabelSet
-from finediving_pose.keypoint_metrics import box_iou, head_length, oks, pck
+from finediving_pose.annotation.label_swaps import ARMS, LEGS
+from finediving_pose.boxes import box_iou
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.keypoint_metrics import head_length, oks, pck
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX, JOINTS, NUM_JOINTS
 

@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from finediving_pose.annotation.label_checks import Finding, check
 from finediving_pose.datasets import labelme
-from finediving_pose.datasets.checks import Findings, Problem, item_name
 from finediving_pose.datasets.frame_manifest import ManifestFrame
-from finediving_pose.datasets.labels import LabelSet, checked_against_images
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import checked_against_images
+from finediving_pose.datasets.problems import Findings, Problem, item_name
 from finediving_pose.records import LabelledFrame
 
 Stamp = tuple[int, int]

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from finediving_pose.annotation import label_geometry, label_sides
-from finediving_pose.datasets.checks import Problem, Severity, item_name
-from finediving_pose.datasets.labels import LabelSet
-from finediving_pose.manifest import sha256_file
+from finediving_pose.annotation import label_checks, label_swaps
+from finediving_pose.body_geometry import LINKED, LONGEST, body_height, jumps, limb_lengths, longest_limbs, too_long
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.problems import Problem, Severity, item_name
+from finediving_pose.files import sha256_file
 from finediving_pose.records import FloatArray, LabelledFrame
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX, JOINTS, LIMBS
 
@@ -175,7 +176,7 @@ def dives(frames: Sequence[LabelledFrame]) -> list[list[LabelledFrame]]:
         ordered = sorted(group, key=_number)
         known = ordered[0].match is not None and ordered[0].dive is not None
         gaps = np.diff([_number(frame) for frame in ordered])
-        cuts = [] if known else (np.flatnonzero(gaps > label_geometry.LINKED) + 1).tolist()
+        cuts = [] if known else (np.flatnonzero(gaps > label_checks.LINKED) + 1).tolist()
         found += [ordered[start:end] for start, end in zip([0, *cuts], [*cuts, None], strict=True)]
     return found
 
@@ -248,19 +249,19 @@ def _of_dive(frames: Sequence[LabelledFrame]) -> Iterator[Finding]:
     points = np.stack([np.where(frame.labelled[:, None], frame.keypoints, np.nan) for frame in frames])
     yield from _box_findings(frames, points)
     times = np.array([_number(frame) for frame in frames], dtype=np.int64)
-    height = label_geometry.body_height(points)
+    height = label_checks.body_height(points)
     known = np.flatnonzero(np.isfinite(height) & (height > 0)).tolist()
     if known:
         frames = [frames[at] for at in known]
         points, times, height = points[known], times[known], height[known]
-        faults = label_sides.side_faults(points, times, height, np.stack([frame.visibility for frame in frames]))
+        faults = label_swaps.side_faults(points, times, height, np.stack([frame.visibility for frame in frames]))
         yield from _side_findings(frames, faults)
         for fault in faults:  # what is said of the sides is not said once more of limbs and jumps
             for a, b in (FLIP_PAIRS[pair] for pair in fault.pairs):
                 rows = np.array(fault.frames)[:, None]
                 points[rows, [a, b]] = points[rows, [b, a]]
-        score, allowed = label_geometry.jumps(points, times, height)
-        yield from _limb_findings(frames, label_geometry.limb_lengths(points, height), score / allowed)
+        score, allowed = label_checks.jumps(points, times, height)
+        yield from _limb_findings(frames, label_checks.limb_lengths(points, height), score / allowed)
         yield from _jump_findings(frames, score, allowed)
 
 
@@ -269,8 +270,8 @@ def _box_findings(frames: Sequence[LabelledFrame], points: FloatArray) -> Iterat
     if not boxed:
         return
     boxes = np.stack([frames[at].box for at in boxed])  # type: ignore[misc]
-    beside = label_geometry.beside_box(points[boxed], boxes)
-    filled = label_geometry.filled_share(points[boxed], boxes)
+    beside = label_checks.beside_box(points[boxed], boxes)
+    filled = label_checks.filled_share(points[boxed], boxes)
     for row, at in enumerate(boxed):
         frame = frames[at]
         least, clear = _BESIDE_ESTIMATED if frame.box_estimated else _BESIDE_BOX
@@ -289,7 +290,7 @@ def _box_findings(frames: Sequence[LabelledFrame], points: FloatArray) -> Iterat
             yield _finding(frame, None, "loose-box", "warning", message, share, f"at least {_LOOSE_BOX}", advice)
 
 
-def _side_findings(frames: Sequence[LabelledFrame], faults: Iterable[label_sides.SideFault]) -> Iterator[Finding]:
+def _side_findings(frames: Sequence[LabelledFrame], faults: Iterable[label_swaps.SideFault]) -> Iterator[Finding]:
     for fault in faults:
         whole = len(fault.pairs) == len(FLIP_PAIRS)
         pairs = tuple(FLIP_PAIRS[pair] for pair in fault.pairs)
@@ -309,8 +310,8 @@ def _in_how_many(frames: int) -> str:
 
 
 def _limb_findings(frames: Sequence[LabelledFrame], lengths: FloatArray, doubt: FloatArray) -> Iterator[Finding]:
-    longest = label_geometry.longest_limbs(lengths)
-    for at, joint, limb in label_geometry.too_long(lengths, longest, doubt):
+    longest = label_checks.longest_limbs(lengths)
+    for at, joint, limb in label_checks.too_long(lengths, longest, doubt):
         length, limit = float(lengths[at, limb]), float(longest[limb])
         a, b = (JOINTS[end] for end in LIMBS[limb])
         message = f"{a} to {b} measures {length:.2f} body heights, expected at most {limit:.2f}"
@@ -347,3 +348,31 @@ def _finding(
     return Finding(
         _names(frame)[0], frame.image, name, kind, severity, value, expected, message, suggestion, tuple(pairs)
     )
+
+
+__all__ = [
+    "LINKED",
+    "LONGEST",
+    "beside_box",
+    "body_height",
+    "filled_share",
+    "jumps",
+    "limb_lengths",
+    "longest_limbs",
+    "too_long",
+]
+
+
+def beside_box(points: FloatArray, boxes: FloatArray) -> FloatArray:
+    """Return (T, 16) by how much joints lie outside (T, 4) px boxes, as a share of the box's longer side; inside 0."""
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    beyond = np.maximum(np.maximum(low - points, points - high), 0.0).max(axis=-1)
+    share: FloatArray = beyond / (boxes[:, 2:] - boxes[:, :2]).max(axis=1)[:, None]
+    return share
+
+
+def filled_share(points: FloatArray, boxes: FloatArray) -> FloatArray:
+    """Return (T,) the longer side of what the joints span, as a share of the box's longer side; NaN without joints."""
+    span = (np.fmax.reduce(points, axis=1) - np.fmin.reduce(points, axis=1)).max(axis=1)
+    share: FloatArray = span / (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+    return share

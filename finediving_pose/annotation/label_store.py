@@ -16,11 +16,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from finediving_pose.annotation.locks import locked
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets import labelme
-from finediving_pose.datasets.checks import Findings, Problem, load_json, safe_name
 from finediving_pose.datasets.frame_manifest import ManifestFrame
-from finediving_pose.manifest import write_json
+from finediving_pose.datasets.problems import Findings, Problem, load_json, safe_name
+from finediving_pose.errors import DataError, UsageError
+from finediving_pose.files import write_json
 from finediving_pose.records import LabelledFrame
 
 REVISIONS, DRAFTS, QUEUES, FINAL, LOCKS = "revisions", "drafts", "queues", "final", ".locks"

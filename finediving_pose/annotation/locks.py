@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 STALE_SECONDS = 30.0
 """A holder renews its lock five times as often; clocks of computers that share a folder differ by seconds."""

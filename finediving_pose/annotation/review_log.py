@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from finediving_pose import console
 from finediving_pose.annotation.locks import locked
-from finediving_pose.manifest import append_json_line, read_json_lines
+from finediving_pose.files import append_json_line, read_json_lines
 
 Action = Literal["accept", "correct", "return"]
 ACTIONS: tuple[Action, ...] = get_args(Action)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from finediving_pose.console import DataError
+from finediving_pose.errors import DataError
 
 MAX_SIDE = 4096
 """Pixels of the longer side of what a browser gets; more it neither shows nor decodes quickly."""

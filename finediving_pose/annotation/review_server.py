@@ -31,7 +31,7 @@ from finediving_pose.annotation.review_views import (
     skeleton_view,
 )
 from finediving_pose.config import nearest
-from finediving_pose.console import DataError, FdposeError, UsageError
+from finediving_pose.errors import DataError, FdposeError, UsageError
 
 HOST = "127.0.0.1"
 

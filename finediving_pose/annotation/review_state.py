@@ -25,9 +25,9 @@ from finediving_pose.annotation.label_store import (
     revision_number,
 )
 from finediving_pose.annotation.review_log import Action, Decision
-from finediving_pose.console import UsageError
 from finediving_pose.datasets.frame_manifest import ManifestFrame
-from finediving_pose.manifest import sha256_file
+from finediving_pose.errors import UsageError
+from finediving_pose.files import sha256_file
 from finediving_pose.records import LabelledFrame
 from finediving_pose.skeleton import JOINTS
 

@@ -13,7 +13,7 @@ from finediving_pose.annotation import label_checks
 from finediving_pose.annotation.label_store import StoredLabel, annotator_of, revision_number
 from finediving_pose.annotation.review_state import Item, ReviewDesk, State
 from finediving_pose.datasets.frame_manifest import ManifestFrame
-from finediving_pose.datasets.labels import LabelSet
+from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.records import LabelledFrame, Visibility
 from finediving_pose.skeleton import COLOURS, FLIP_PAIRS, JOINTS, LIMBS, NUM_JOINTS
 

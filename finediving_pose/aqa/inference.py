@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from finediving_pose.aqa.data.dataset import DiveDataset, VideoLoader, Videos, collate
+from finediving_pose.aqa.batch import Videos, collate
+from finediving_pose.aqa.data.dataset import DiveDataset, VideoLoader
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
+from finediving_pose.aqa.model.comparison import Differences
 from finediving_pose.aqa.model.hpmcore import Encoded, HPMCoRe
-from finediving_pose.aqa.model.regression import Differences
 from finediving_pose.aqa.settings import AqaSettings, Precision
 from finediving_pose.console import progress
 from finediving_pose.records import Dive, FloatArray

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from finediving_pose.aqa.model.regression import target_of
+from finediving_pose.aqa.model.comparison import target_of
 
 if TYPE_CHECKING:
-    from finediving_pose.aqa.data.dataset import Videos
+    from finediving_pose.aqa.batch import Videos
     from finediving_pose.aqa.model.hpmcore import Outcome
     from finediving_pose.aqa.settings import AqaSettings
 

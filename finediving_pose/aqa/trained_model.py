@@ -7,8 +7,8 @@ from pathlib import Path
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
 from finediving_pose.aqa.settings import AqaSettings
 from finediving_pose.config import validate_settings
-from finediving_pose.console import DataError
 from finediving_pose.datasets.model_directory import CARD_NAME, ModelDirectory, read_model_directory
+from finediving_pose.errors import DataError
 
 
 def load_model(folder: Path, device: str = "cpu") -> HPMCoRe:

@@ -6,8 +6,6 @@ run that was stopped and goes on from its last checkpoint ends with the same num
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import math
 import os
@@ -25,22 +23,23 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
-from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
-from finediving_pose.aqa.data.dataset import EpochOrder, PairDataset, VideoLoader, Videos, collate_pairs
+from finediving_pose.aqa.batch import Videos, collate_pairs
+from finediving_pose.aqa.data.dataset import EpochOrder, PairDataset, VideoLoader
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
 from finediving_pose.aqa.data.sources import Parts
 from finediving_pose.aqa.evaluation import model_figures
 from finediving_pose.aqa.inference import predict_dives
 from finediving_pose.aqa.losses import training_losses
+from finediving_pose.aqa.model.comparison import target_of
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
-from finediving_pose.aqa.model.regression import target_of
 from finediving_pose.aqa.settings import AqaSettings, Precision, Schedule
-from finediving_pose.console import DataError, Ticker, log, progress
+from finediving_pose.console import Ticker, log, progress
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME
-from finediving_pose.manifest import atomic_path, write_text
+from finediving_pose.errors import DataError
+from finediving_pose.training_files import add_row, write_weights
 
 CHECKPOINT_NAME = "last.ckpt"
 METRICS_NAME = "metrics.csv"
@@ -306,28 +305,6 @@ def schedule(kind: Schedule, epoch: int, epochs: int) -> float:
     A cosine to 0 at the end of the run, or one with T_max = 20, which rises again after 20 epochs.
     """
     return 0.5 * (1 + math.cos(math.pi * epoch / (epochs if kind == "cosine_run" else PERIOD)))
-
-
-def write_weights(path: Path, model: HPMCoRe) -> None:
-    """Write a model's tensors atomically."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary)
-
-
-def add_row(path: Path, row: Mapping[str, float]) -> None:
-    """Add a line to a table of epochs; lines of this and of later epochs, from before a stop, are replaced."""
-    rows: list[dict[str, Any]] = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [line for line in csv.DictReader(file) if int(line["epoch"]) < row["epoch"]]
-    rows.append(dict(row))
-    names = list(dict.fromkeys(name for line in rows for name in line))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
 
 
 class _Place(NamedTuple):

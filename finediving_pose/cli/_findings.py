@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from finediving_pose.workflows.label_validation import LabelReport, Told
-    from finediving_pose.workflows.side_fixes import Fix
+    from finediving_pose.workflows.swap_fixes import Fix
 
 SHOWN = {"error": 20, "warning": 10}
 """How many findings of each kind are shown without --all."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finediving_pose import console
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 if TYPE_CHECKING:
     from finediving_pose.workflows.finetuning import FinetuneSummary, Kind, TrainingData

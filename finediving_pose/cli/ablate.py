@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finediving_pose import console
+from finediving_pose import errors
 from finediving_pose.cli import _aqa as shared
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 if TYPE_CHECKING:
     from finediving_pose.workflows.ablation import Planned
@@ -44,7 +44,7 @@ def command(
 
     Example: fdpose ablate III --preset tiny --seeds 0,1,2 --rows dve,hse,full
     """
-    from finediving_pose.aqa.tables import read_table
+    from finediving_pose.aqa.paper_tables import read_table
     from finediving_pose.workflows import ablation
 
     if without_numbers and table.upper() != "I":
@@ -63,7 +63,7 @@ def command(
     else:
         print("\n".join([chosen.title, "", *result.lines(), f"Written: {folder / ablation.TABLE_NAME}"]))
     if result.failed:
-        raise typer.Exit(console.EXIT_SOME_FAILED)
+        raise typer.Exit(errors.EXIT_SOME_FAILED)
 
 
 def _names(text: str) -> tuple[str, ...]:

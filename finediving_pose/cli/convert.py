@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from finediving_pose import console
+from finediving_pose import console, errors
 from finediving_pose.datasets.formats import FormatName, SourceName
 
 SHOWN_PROBLEMS = 20
@@ -63,6 +63,6 @@ def command(
         if result.parts:
             print("split by " + f"{split}: " + ", ".join(f"{part} {count}" for part, count in result.parts.items()))
     if not result.written:
-        raise console.DataError(f"{source}: nothing usable in it")
+        raise errors.DataError(f"{source}: nothing usable in it")
     if result.errors:
-        raise typer.Exit(console.EXIT_SOME_FAILED)
+        raise typer.Exit(errors.EXIT_SOME_FAILED)

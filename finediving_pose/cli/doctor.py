@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from finediving_pose import console
+from finediving_pose import console, errors
 
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 SYMBOLS = {"ok": "[green]ok   [/]", "note": "[yellow]note [/]", "fault": "[bold red]fault[/]"}
@@ -27,7 +27,7 @@ def command(
     Example: fdpose doctor --device cuda
     """
     if device is not None and not DEVICE.fullmatch(device):
-        raise console.UsageError(f"--device {device}: expected cpu, cuda or cuda:0, cuda:1, …")
+        raise errors.UsageError(f"--device {device}: expected cpu, cuda or cuda:0, cuda:1, …")
     from rich.markup import escape
 
     from finediving_pose.workflows import doctor
@@ -46,4 +46,4 @@ def command(
                     f"      {'':{width}} [bold]{escape(finding.fix)}[/]", highlight=False, soft_wrap=True
                 )
     if doctor.exit_worthy(findings):
-        raise typer.Exit(console.EXIT_ENVIRONMENT)
+        raise typer.Exit(errors.EXIT_ENVIRONMENT)

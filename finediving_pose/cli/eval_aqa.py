@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from finediving_pose.cli import _aqa as shared
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 
 def command(
@@ -118,7 +118,7 @@ def _annotations(data: Path | None) -> Path:
 
 
 def _newest() -> Path:
-    from finediving_pose.workflows.models import newest_model
+    from finediving_pose.workflows.model_loading import newest_model
 
     return newest_model("aqa")
 

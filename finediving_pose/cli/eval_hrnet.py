@@ -44,7 +44,7 @@ def command(
     from finediving_pose.reporting.label_sheet import LabelSheet
     from finediving_pose.reporting.worst_frames import WorstFrames
     from finediving_pose.workflows.finetuning import evaluate, evaluation_data
-    from finediving_pose.workflows.models import load_estimator
+    from finediving_pose.workflows.model_loading import load_estimator
 
     source = data or shared.default_data()
     division = None if part == "all" else splits or shared.default_splits(source)

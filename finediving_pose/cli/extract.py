@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from finediving_pose import console
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 if TYPE_CHECKING:
-    from finediving_pose.extraction.ray_engine import Equipment
+    from finediving_pose.extraction.engine import Equipment
     from finediving_pose.extraction.tracking import Seed
     from finediving_pose.workflows.extraction import Summary
 
@@ -137,7 +137,7 @@ def command(
     from finediving_pose.extraction.settings import ExtractionSettings
     from finediving_pose.extraction.shards import WHOLE, Shard
     from finediving_pose.workflows.extraction import Networks, check_request, equip, extract_with
-    from finediving_pose.workflows.models import newest_model
+    from finediving_pose.workflows.model_loading import newest_model
 
     values = {
         "frames": _frames(frames),
@@ -191,7 +191,8 @@ def command(
 
 def _cluster(make: Callable[[], Equipment], address: str | None, workers: int, device: str) -> Equipment:
     """Return the workers of a Ray cluster as one engine."""
-    from finediving_pose.extraction.ray_engine import Equipment, Need, RayEngine
+    from finediving_pose.extraction.engine import Equipment
+    from finediving_pose.extraction.ray_engine import Need, RayEngine
 
     engine = RayEngine(make, address, workers, Need() if device == "cpu" else None)
     return Equipment(engine, engine.identity)
@@ -260,7 +261,7 @@ def _default_dives(videos: Path) -> Path | None:
 
 
 def _as_text(summary: Summary) -> str:
-    from finediving_pose.extraction.profile import describe
+    from finediving_pose.workflows.extraction import describe
 
     lines = [f"{len(summary.done)} clips extracted, {len(summary.skipped)} already done, {len(summary.failed)} failed"]
     if summary.done:

@@ -91,8 +91,8 @@ def command(
 
 def _stages(text: str | None) -> tuple[str, ...]:
     from finediving_pose.config import nearest
-    from finediving_pose.console import UsageError
     from finediving_pose.datasets.frame_manifest import STAGES
+    from finediving_pose.errors import UsageError
 
     names = tuple(name.strip() for name in text.split(",")) if text else ()
     for name in names:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from finediving_pose import __version__, console
+from finediving_pose import __version__, console, errors
 
 COMMANDS: dict[str, str] = {
     "doctor": "Look at",
@@ -82,22 +82,22 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         app(arguments)
     except SystemExit as end:  # how typer ends, after --help and after an unknown option alike
-        return end.code if isinstance(end.code, int) else console.EXIT_DONE
-    except console.FdposeError as error:
+        return end.code if isinstance(end.code, int) else errors.EXIT_DONE
+    except errors.FdposeError as error:
         console.log.error("%s", error)
         _traceback_if_wanted()
         return error.exit_code
     except KeyboardInterrupt:
-        return console.EXIT_INTERRUPTED
+        return errors.EXIT_INTERRUPTED
     except OSError as error:  # full or read-only disks, files where folders should be
         console.log.error("%s: %s", error.filename or "a file", error.strerror or error)
         _traceback_if_wanted()
-        return console.EXIT_ENVIRONMENT
+        return errors.EXIT_ENVIRONMENT
     except Exception as error:  # noqa: BLE001 - the border to the user: a traceback only when asked for
         console.log.error("internal error: %s: %s (fdpose -vv … shows where)", type(error).__name__, error)
         _traceback_if_wanted()
-        return console.EXIT_SOME_FAILED
-    return console.EXIT_DONE
+        return errors.EXIT_SOME_FAILED
+    return errors.EXIT_DONE
 
 
 def _traceback_if_wanted() -> None:

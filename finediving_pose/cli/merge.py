@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finediving_pose import console
+from finediving_pose import errors
 from finediving_pose.cli._findings import say
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def command(
     else:
         _print(result, every)
     if result.refused:
-        raise typer.Exit(console.EXIT_SOME_FAILED)
+        raise typer.Exit(errors.EXIT_SOME_FAILED)
 
 
 def _print(result: MergeResult, every: bool) -> None:

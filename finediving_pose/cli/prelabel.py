@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finediving_pose.cli._findings import say
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 if TYPE_CHECKING:
     from finediving_pose.workflows.prelabel import Guesser, Summary
@@ -80,7 +80,7 @@ def _guesser(model: Path | None, detector: str | None, skeletons: Path | None, d
 
     if skeletons is not None:
         return SkeletonGuesser(skeletons)
-    from finediving_pose.workflows.models import load_detector, load_estimator, newest_model
+    from finediving_pose.workflows.model_loading import load_detector, load_estimator, newest_model
 
     model = model or newest_model("pose")
     detector = detector or str(newest_model("detector"))

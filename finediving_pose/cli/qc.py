@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finediving_pose.cli._aqa import newest_skeletons
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 if TYPE_CHECKING:
     from finediving_pose.workflows.qc import QcResult

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from finediving_pose.cli._aqa import newest_skeletons
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 
 def command(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finediving_pose import console
+from finediving_pose import console, errors
 
 if TYPE_CHECKING:
     from finediving_pose.annotation.review_log import Decision
@@ -114,7 +114,7 @@ def accept(
     for message in refused.values():
         console.log.error("%s", message)
     if refused:
-        raise typer.Exit(console.EXIT_SOME_FAILED)
+        raise typer.Exit(errors.EXIT_SOME_FAILED)
 
 
 @app.command("return")

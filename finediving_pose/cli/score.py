@@ -11,7 +11,7 @@ import typer
 from finediving_pose.cli import _aqa as shared
 
 if TYPE_CHECKING:
-    from finediving_pose.workflows.scoring import Scored
+    from finediving_pose.datasets.score_files import Scored
 
 
 def command(
@@ -65,8 +65,8 @@ def command(
 
     Example: fdpose score match.mp4 --start 1200 --end 1310 --dive-number 5253b --difficulty 3.2 --skeletons s.npz
     """
-    from finediving_pose.console import UsageError
-    from finediving_pose.workflows.models import newest_model
+    from finediving_pose.errors import UsageError
+    from finediving_pose.workflows.model_loading import newest_model
     from finediving_pose.workflows.scoring import Request, score_clip
 
     if (start is None) != (end is None) or (start is not None and end is not None and start > end):
@@ -93,7 +93,7 @@ def command(
 
 def table(scored: Scored) -> str:
     """Return the answer as text."""
-    from finediving_pose.workflows.scoring import exemplar_table, facts, seen_lines, stage_rows
+    from finediving_pose.reporting.score_text import exemplar_table, facts, seen_lines, stage_rows
 
     number = f"  {scored.dive_number}  {scored.description}" if scored.dive_number else ""
     lines = [scored.name + number]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 
 def command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finediving_pose.cli import _aqa as shared
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 if TYPE_CHECKING:
     from finediving_pose.workflows.aqa_training import TrainSummary

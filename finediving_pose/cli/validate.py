@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from finediving_pose import console
+from finediving_pose import errors
 
 if TYPE_CHECKING:
-    from finediving_pose.workflows.validation import FineDivingReport
+    from finediving_pose.workflows.finediving_validation import FineDivingReport
 
 EXAMPLES = {"error": 20, "warning": 3}
 """How many of each kind are shown without --all."""
@@ -77,7 +77,7 @@ def command(
 
 def _refuse(option: str, value: object, where: str) -> None:
     if value:
-        raise console.UsageError(f"{option} means something only {where}")
+        raise errors.UsageError(f"{option} means something only {where}")
 
 
 def _labels(
@@ -85,7 +85,7 @@ def _labels(
 ) -> None:
     from finediving_pose.cli._findings import print_fixes, print_report
     from finediving_pose.workflows.label_validation import validate_labels
-    from finediving_pose.workflows.side_fixes import fix_sides
+    from finediving_pose.workflows.swap_fixes import fix_sides
 
     report = validate_labels(sources, images)
     fixes = fix_sides(report, dry_run) if fix else []
@@ -97,11 +97,11 @@ def _labels(
         if fix:
             print_fixes(fixes, dry_run, every)
     if report.fails(strict):
-        raise typer.Exit(console.EXIT_INVALID_DATA)
+        raise typer.Exit(errors.EXIT_INVALID_DATA)
 
 
 def _finediving(folder: Path, frames: Path | None, floors: bool, every: bool, as_json: bool) -> None:
-    from finediving_pose.workflows.validation import validate_finediving
+    from finediving_pose.workflows.finediving_validation import validate_finediving
 
     report = validate_finediving(folder, frames, floors)
     if as_json:
@@ -112,7 +112,7 @@ def _finediving(folder: Path, frames: Path | None, floors: bool, every: bool, as
         _print_anomalies(report, every)
         _print_floors(report.floors)
     if report.unreadable:
-        raise typer.Exit(console.EXIT_INVALID_DATA)
+        raise typer.Exit(errors.EXIT_INVALID_DATA)
 
 
 def _print_files(report: FineDivingReport) -> None:

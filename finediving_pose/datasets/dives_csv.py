@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from finediving_pose import diving
-from finediving_pose.console import DataError
-from finediving_pose.datasets.checks import Findings, Problem, safe_name, safe_relative
-from finediving_pose.manifest import write_text
+from finediving_pose.datasets.problems import Findings, Problem, safe_name, safe_relative
+from finediving_pose.errors import DataError
+from finediving_pose.files import write_text
 from finediving_pose.records import Dive
 
 REQUIRED = ("video", "start_frame", "end_frame", "match", "dive")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from finediving_pose.datasets import joint_records
-from finediving_pose.datasets.checks import Findings, Problem, number, numbers
-from finediving_pose.datasets.labels import LabelSet
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.problems import Findings, Problem, number, numbers
 from finediving_pose.records import FloatArray, LabelledFrame
 
 PIXELS_PER_SCALE = 200.0

@@ -19,11 +19,11 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.console import DataError
 from finediving_pose.datasets import restricted_pickle
-from finediving_pose.datasets.checks import Problem, safe_name
+from finediving_pose.datasets.problems import Problem, safe_name
 from finediving_pose.datasets.sub_actions import SUB_ACTIONS
-from finediving_pose.manifest import sha256_file, write_bytes
+from finediving_pose.errors import DataError
+from finediving_pose.files import sha256_file, write_bytes
 from finediving_pose.media import SAMPLES, sample_indices
 from finediving_pose.records import Dive
 

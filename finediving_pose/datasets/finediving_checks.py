@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from finediving_pose import diving
-from finediving_pose.datasets.checks import Problem, Severity
 from finediving_pose.datasets.finediving import FineDive, FineDiving, Key, frame_count
+from finediving_pose.datasets.problems import Problem, Severity
 from finediving_pose.datasets.sub_actions import ENTRY, SUB_ACTIONS, expected_sequence
 from finediving_pose.media import numbered_images
 

@@ -16,10 +16,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from finediving_pose.console import DataError
-from finediving_pose.datasets.checks import safe_name, safe_relative
 from finediving_pose.datasets.labelme import DIVE_SEPARATOR
-from finediving_pose.manifest import write_text
+from finediving_pose.datasets.problems import safe_name, safe_relative
+from finediving_pose.errors import DataError
+from finediving_pose.files import write_text
 
 MANIFEST_CSV = "manifest.csv"
 STAGES = ("approach", "flight", "entry")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.console import DataError
-from finediving_pose.datasets.checks import (
+from finediving_pose.datasets.label_set import LabelSet, default_images
+from finediving_pose.datasets.problems import (
     Findings,
     Problem,
     checked_box,
@@ -29,8 +29,8 @@ from finediving_pose.datasets.checks import (
     numbers,
     whole_number,
 )
-from finediving_pose.datasets.labels import LabelSet, default_images
-from finediving_pose.manifest import write_text
+from finediving_pose.errors import DataError
+from finediving_pose.files import write_text
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import JOINTS, NUM_JOINTS
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from finediving_pose.console import DataError
-from finediving_pose.datasets.checks import (
+from finediving_pose.datasets.label_set import LabelSet, default_images
+from finediving_pose.datasets.problems import (
     Findings,
     Problem,
     checked_box,
@@ -21,8 +21,8 @@ from finediving_pose.datasets.checks import (
     item_name,
     whole_number,
 )
-from finediving_pose.datasets.labels import LabelSet, default_images
-from finediving_pose.manifest import write_bytes
+from finediving_pose.errors import DataError
+from finediving_pose.files import write_bytes
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import JOINTS, NUM_JOINTS
 

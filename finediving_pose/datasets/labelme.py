@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from finediving_pose.console import DataError
-from finediving_pose.datasets.checks import (
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.problems import (
     Findings,
     Problem,
     checked_box,
@@ -27,8 +27,9 @@ from finediving_pose.datasets.checks import (
     number,
     safe_name,
 )
-from finediving_pose.datasets.labels import LabelSet
-from finediving_pose.manifest import MANIFEST_NAME, write_json
+from finediving_pose.errors import DataError
+from finediving_pose.files import write_json
+from finediving_pose.manifest import MANIFEST_NAME
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import JOINTS, NUM_JOINTS, joint_id
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from finediving_pose.console import DataError, UsageError
-from finediving_pose.datasets.checks import Findings, Problem, item_name, load_json
-from finediving_pose.datasets.formats import FORMATS, SOURCES, Format
+from finediving_pose.datasets.formats import FORMATS, SOURCES, Format, detect_format
+from finediving_pose.datasets.label_set import LabelSet, Size, default_images, header_size
+from finediving_pose.datasets.problems import Findings, Problem, item_name
+from finediving_pose.errors import UsageError
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import JOINTS
 
@@ -29,53 +26,6 @@ __all__ = [
     "detect_format",
     "read_labels",
 ]
-
-Size = tuple[int, int]
-
-_ONE_AT_A_TIME = threading.Lock()
-
-TURNED_BY_90_DEGREES = {5, 6, 7, 8}
-"""Exif's orientations that swap width and height."""
-
-
-@dataclass(frozen=True)
-class LabelSet:
-    """Labelled frames and what could not be read.
-
-    Attributes:
-        frames: The usable ones, in the order of the file, of the sorted paths for LabelMe.
-        problems: Everything found wrong, used or not.
-        images: The folder that each frame's `image` is relative to; None where nobody knows.
-        format: The format it was read as.
-    """
-
-    frames: tuple[LabelledFrame, ...]
-    problems: tuple[Problem, ...] = ()
-    images: Path | None = None
-    format: str = ""
-
-    @property
-    def errors(self) -> tuple[Problem, ...]:
-        return tuple(problem for problem in self.problems if problem.severity == "error")
-
-    def image_path(self, frame: LabelledFrame) -> Path:
-        """Return where the image lies: its name below `images`, else ``<match>/<dive>/<name>``, else the bare name.
-
-        The first of these that exists; where none does, the first.
-        """
-        root = self.images if self.images is not None else Path()
-        first = root / frame.image
-        if first.is_file():  # nearly always, and thousands of paths take time to make
-            return first
-        name = PurePosixPath(frame.image).name
-        candidates = [root / name]
-        if frame.match is not None and frame.dive is not None:
-            candidates.insert(0, root / frame.match / frame.dive / name)
-        return next((path for path in candidates if path.is_file()), first)
-
-    def image_size(self, frame: LabelledFrame) -> Size | None:
-        """Return (width, height) px as the label says, else as the image's header says; None where neither does."""
-        return frame.size or header_size(self.image_path(frame))
 
 
 def read_labels(source: Path, format: str | None = None, images: Path | None = None) -> LabelSet:
@@ -129,88 +79,11 @@ def checked_against_images(labels: LabelSet, source: Path, images_given: bool) -
     return replace(labels, frames=tuple(frames), problems=tuple(problems))
 
 
-def detect_format(source: Path) -> str:
-    """Tell a source's format from its kind, suffix and content.
-
-    FineDiving-Pose and MPII JSON have the same keys; MPII's images are named by nine digits. LSP's items have no
-    center, and their images are named ``im`` and five digits.
-
-    Raises:
-        DataError: If it is none of ours.
-    """
-    if source.is_dir():
-        return "labelme"
-    suffix = source.suffix.lower()
-    if suffix == ".csv":
-        return "csv"
-    if suffix == ".mat":
-        return "lsp"
-    if suffix in {".pkl", ".pickle"}:
-        return "pyskl"
-    content = load_json(source)
-    if isinstance(content, dict) and "shapes" in content:
-        return "labelme"
-    if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
-        return "coco"
-    if isinstance(content, list):
-        first = next((item for item in content if isinstance(item, dict)), {})
-        if {"image", "joints"} <= first.keys():
-            return _kind_of_list(first)
-    raise DataError(
-        f"{source}: none of the known label formats. Expected LabelMe (`shapes`), COCO (`images`, `annotations`), "
-        "or a list of items with `image` and `joints`; --from names the format"
-    )
-
-
-def default_images(source: Path, images: Path | None) -> Path:
-    """Return `images`, else the folder ``images`` beside the label file where there is one, else the file's folder."""
-    if images is not None:
-        return images
-    beside = source.parent / "images"
-    return beside if beside.is_dir() else source.parent
-
-
-def header_size(path: Path) -> Size | None:
-    """Return (width, height) px from an image's header, however large; None where it is absent or no image.
-
-    A camera that was held upright says so in the header: viewers and OpenCV turn the image, and so does this.
-    """
-    from PIL import ExifTags, Image, UnidentifiedImageError
-
-    try:
-        with _any_size(), Image.open(path) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED_BY_90_DEGREES
-            return (image.height, image.width) if turned else (image.width, image.height)
-    except (OSError, UnidentifiedImageError, ValueError):
-        return None
-
-
-@contextmanager
-def _any_size() -> Iterator[None]:
-    """Let PIL open what it would not decode for its size: reading a header costs the same for any."""
-    from PIL import Image
-
-    with _ONE_AT_A_TIME:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
 def _existing(source: Path) -> Path:
     if not source.exists():
         raise UsageError(f"{source}: no such file or folder")
     published = source / "annotations.json"
     return published if source.is_dir() and published.is_file() else source
-
-
-def _kind_of_list(item: dict[str, Any]) -> str:
-    """Tell FineDiving-Pose's, MPII's and LSP's lists apart by the image name of their first item."""
-    name = item["image"].rpartition("/")[2] if isinstance(item["image"], str) else ""
-    if re.fullmatch(r"[0-9]{9}\.jpg", name):
-        return "mpii"
-    return "lsp" if "center" not in item and re.fullmatch(r"im[0-9]{5}\.jpg", name) else "fdpose-json"
 
 
 def _report_no_images(findings: Findings, paths: list[Path], images_given: bool) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.console import DataError
 from finediving_pose.datasets import joint_records
-from finediving_pose.datasets.checks import Findings, load_json
-from finediving_pose.datasets.labels import LabelSet
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.problems import Findings, load_json
+from finediving_pose.errors import DataError
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import HIPS, INDEX, JOINTS, NUM_JOINTS
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from finediving_pose.console import DataError, UsageError
-from finediving_pose.manifest import sha256_file, write_json
+from finediving_pose.errors import DataError, UsageError
+from finediving_pose.files import sha256_file, write_json
 from finediving_pose.skeleton import JOINTS
 
 ModelKind = Literal["pose", "detector", "aqa"]

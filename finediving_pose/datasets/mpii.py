@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from finediving_pose.datasets import joint_records
-from finediving_pose.datasets.checks import Findings, Problem, item_name, number, numbers
-from finediving_pose.datasets.labels import LabelSet
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.problems import Findings, Problem, item_name, number, numbers
 from finediving_pose.records import FloatArray, LabelledFrame
 
 FIRST_PIXEL = 1.0

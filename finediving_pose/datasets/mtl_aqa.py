@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from finediving_pose import diving
-from finediving_pose.console import DataError
-from finediving_pose.datasets.checks import Problem
 from finediving_pose.datasets.finediving import Key, finite, read_entries, read_keys
-from finediving_pose.manifest import sha256_file
+from finediving_pose.datasets.problems import Problem
+from finediving_pose.errors import DataError
+from finediving_pose.files import sha256_file
 from finediving_pose.records import Dive
 
 ANNOTATIONS = "*annotations_dict*.pkl"

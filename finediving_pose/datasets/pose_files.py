@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.console import DataError
-from finediving_pose.datasets.checks import safe_name
-from finediving_pose.manifest import atomic_path
+from finediving_pose.datasets.problems import safe_name
+from finediving_pose.errors import DataError
+from finediving_pose.files import atomic_path
 from finediving_pose.records import BoxState, BoxTrack, FloatArray, JointState, SkeletonSequence
 from finediving_pose.skeleton import NUM_JOINTS
 

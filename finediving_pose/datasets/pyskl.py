@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from finediving_pose.console import DataError
 from finediving_pose.datasets import restricted_pickle
-from finediving_pose.datasets.checks import (
+from finediving_pose.datasets.label_set import LabelSet, default_images
+from finediving_pose.datasets.problems import (
     Findings,
     Problem,
     checked_box,
@@ -28,9 +28,9 @@ from finediving_pose.datasets.checks import (
     image_size,
     safe_relative,
 )
-from finediving_pose.datasets.labels import LabelSet, default_images
 from finediving_pose.datasets.splits import PARTS, Splits
-from finediving_pose.manifest import write_bytes
+from finediving_pose.errors import DataError
+from finediving_pose.files import write_bytes
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import JOINTS, NUM_JOINTS
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from finediving_pose.console import DataError
+from finediving_pose.errors import DataError
 
 MAX_BYTES = 2 * 2**30
 

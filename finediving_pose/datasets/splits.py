@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from finediving_pose.console import DataError, UsageError
-from finediving_pose.datasets.checks import load_json
-from finediving_pose.manifest import write_json
+from finediving_pose.datasets.problems import load_json
+from finediving_pose.errors import DataError, UsageError
+from finediving_pose.files import write_json
 from finediving_pose.records import LabelledFrame
 
 GroupBy = Literal["dive", "match"]

@@ -32,9 +32,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.console import DataError
 from finediving_pose.datasets.pose_files import checked_name
-from finediving_pose.manifest import atomic_path
+from finediving_pose.errors import DataError
+from finediving_pose.files import atomic_path
 from finediving_pose.records import (
     BoxState,
     BoxTrack,

@@ -7,7 +7,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from finediving_pose.console import EnvironmentUnfit, log
+from finediving_pose.console import log
+from finediving_pose.errors import EnvironmentUnfit
 
 K = TypeVar("K", bound=Hashable)
 I = TypeVar("I")  # noqa: E741 - an item

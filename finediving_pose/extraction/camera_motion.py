@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.extraction.box_geometry import diagonals, eq25, middles
-from finediving_pose.keypoint_metrics import box_iou
+from finediving_pose.boxes import box_iou, diagonals, eq25, middles
 from finediving_pose.records import Detections, FloatArray
 
 _VOTERS = 8

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.console import DataError
+from finediving_pose.errors import DataError
 from finediving_pose.extraction.loading import ClipEnd, LoadedFrame, Task
-from finediving_pose.extraction.people import Followed, Poses, Sightings
 from finediving_pose.extraction.settings import ExtractionSettings
+from finediving_pose.extraction.skeleton_assembly import Followed, Poses, Sightings
 from finediving_pose.media import Image, open_frames
 from finediving_pose.records import BoxTrack, Detections, FloatArray, SkeletonSequence
 from finediving_pose.skeleton import NUM_JOINTS
@@ -28,7 +28,7 @@ class Outcome:
         people: The athlete's skeletons, and the second diver's where asked for and found; empty if the clip failed.
         reason: Why it failed, else None.
         warnings: What the user should know about the result.
-        seconds: Time by stage, see :mod:`finediving_pose.extraction.profile`.
+        seconds: Time by stage, see :mod:`finediving_pose.workflows.extraction`.
         facts: count of frames, size, fps: JSON types.
     """
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.pose_files import pose_path
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.extraction.shards import is_ledger
 from finediving_pose.media import is_image, is_video
 from finediving_pose.records import Clip, Dive

@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from finediving_pose.console import DataError
 from finediving_pose.datasets.pose_files import pose_path, write_pose
+from finediving_pose.errors import DataError
 from finediving_pose.extraction.clip_job import Outcome
-from finediving_pose.extraction.sequences import QUALITY_COLUMNS, measure
+from finediving_pose.extraction.quality import QUALITY_COLUMNS, measure
 from finediving_pose.extraction.shards import WHOLE, Shard, ledger_paths
-from finediving_pose.manifest import append_json_line, read_json_lines, sha256_file, write_text
+from finediving_pose.files import append_json_line, read_json_lines, sha256_file, write_text
 
 FAILURE_COLUMNS = ("clip", "source", "reason")
 _REQUIRED = {"done": {"clip", "files", "quality", "warnings"}, "failed": set(FAILURE_COLUMNS)}

@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
-from finediving_pose.console import DataError, EnvironmentUnfit
+from finediving_pose.errors import DataError, EnvironmentUnfit
 from finediving_pose.extraction.batching import Answer, Batcher
 from finediving_pose.extraction.clip_job import ClipJob, Outcome
-from finediving_pose.extraction.helpers import Helpers, Pending
 from finediving_pose.extraction.loading import ClipEnd, Event, Task, event_bytes, load
-from finediving_pose.extraction.people import Followed, assemble_people, follow
 from finediving_pose.extraction.prefetch import Prefetch
 from finediving_pose.extraction.settings import ExtractionSettings
+from finediving_pose.extraction.skeleton_assembly import Followed, assemble_people, follow
+from finediving_pose.extraction.worker_pool import Helpers, Pending
 from finediving_pose.records import (
     Crop,
     Detections,

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.extraction.interpolation import complete
+from finediving_pose.extraction.repair import count
 from finediving_pose.extraction.tracking import count_jumps
 from finediving_pose.records import BoxState, BoxTrack, FloatArray, JointState, SkeletonSequence
 from finediving_pose.skeleton import LIMBS
@@ -152,3 +154,49 @@ def _limb_spread(points: FloatArray) -> float:
         if len(known) >= _MIN_STEPS:
             spreads.append(1.48 * np.median(np.abs(known - np.median(known))))
     return float(np.median(spreads)) if spreads else 0.0
+
+
+QUALITY_COLUMNS = (
+    "frames",
+    "detected_share",
+    "mean_score",
+    "interpolated_share",
+    "nan_share",
+    "longest_gap",
+    "track_jumps",
+    "swapped_joints",
+    "swapped_frames",
+    "outliers",
+    "interpolated",
+)
+
+
+def measure(sequence: SkeletonSequence) -> dict[str, float | int | None]:
+    """Return the figures of :data:`QUALITY_COLUMNS`; shares are of frames or of joints, None = nothing observed.
+
+    The longest gap counts samples in a row in which no joint was observed. What the repair did is counted in frames
+    of the source, of which a sample can be a repetition.
+    """
+    observed = (sequence.state & JointState.OBSERVED) > 0
+    interpolated = (sequence.state & JointState.INTERPOLATED) > 0
+    _, rows = np.unique(sequence.frame_index, return_index=True)
+    once = BoxTrack(sequence.track.boxes[rows], sequence.track.scores[rows], sequence.track.state[rows])
+    return {
+        "frames": len(sequence),
+        "detected_share": _share(sequence.track.state == BoxState.DETECTED),
+        "mean_score": round(float(sequence.scores[observed].mean()), 4) if observed.any() else None,
+        "interpolated_share": _share(interpolated),
+        "nan_share": _share(~complete(sequence.keypoints)),
+        "longest_gap": _longest_run(np.asarray(~observed.any(axis=1))),
+        "track_jumps": count_jumps(once, sequence.frame_index[rows]),
+        **count(sequence.state[rows]),
+    }
+
+
+def _share(mask: NDArray[np.bool_]) -> float:
+    return round(float(mask.mean()), 4)
+
+
+def _longest_run(mask: NDArray[np.bool_]) -> int:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return int((edges[1::2] - edges[::2]).max(initial=0))

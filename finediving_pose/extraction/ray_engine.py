@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from finediving_pose.console import EnvironmentUnfit, log
+from finediving_pose.console import log
+from finediving_pose.errors import EnvironmentUnfit
 from finediving_pose.extraction.clip_job import Outcome
+from finediving_pose.extraction.engine import Equipment
 from finediving_pose.extraction.loading import Task
 
 ATTEMPTS = 3
@@ -26,20 +28,6 @@ CLIPS_AT_ONCE = 8
 PATIENCE = 120.0
 """Seconds to wait for a worker where there is none, such as while a node starts."""
 INSTALL_HINT = "pip install 'fdpose[ray]'"
-
-
-class Local(Protocol):
-    """What a worker runs: :class:`finediving_pose.extraction.local_engine.LocalEngine`."""
-
-    def run(self, tasks: Iterable[Task]) -> Generator[Outcome, None, None]: ...
-
-
-@dataclass(frozen=True)
-class Equipment:
-    """What a worker makes for itself when it starts: its engine, and what identifies the engine's networks."""
-
-    engine: Local
-    identity: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

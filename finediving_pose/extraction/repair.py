@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.extraction.exchanged_sides import exchanged, put_right
-from finediving_pose.extraction.interpolation import complete, fill_gaps
+from finediving_pose.extraction.interpolation import complete, fill_gaps, smooth
+from finediving_pose.extraction.left_right_swaps import exchanged, put_right
 from finediving_pose.extraction.outliers import outliers
 from finediving_pose.extraction.settings import ExtractionSettings
-from finediving_pose.extraction.smoothing import smooth
 from finediving_pose.records import FloatArray, JointState
 
 

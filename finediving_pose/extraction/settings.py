@@ -43,7 +43,7 @@ class TrackingSettings(Settings):
 
 
 class SideSettings(Settings):
-    """What each kind of evidence counts on exchanged sides, as in :class:`finediving_pose.sides.Weights`.
+    """What each kind of evidence counts on exchanged sides, as in :class:`finediving_pose.left_right.Weights`.
 
     Set with ``tools/bench_repair.py`` on a synthetic meet, as were the figures of :class:`RepairSettings`.
     """

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 from finediving_pose.manifest import MANIFEST_NAME
 
 LEDGER_NAME = "manifest.jsonl"

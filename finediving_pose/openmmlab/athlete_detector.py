@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.openmmlab import bridge
+from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.detector_config import IMAGENET_MEAN_BGR, IMAGENET_STD_BGR, PADDING_GREY
 from finediving_pose.openmmlab.settings import DetectorSettings
 from finediving_pose.records import Detections, FloatArray
 
-bridge.require("mmdet")
+compat.require("mmdet")
 
 import cv2  # noqa: E402
 import torch  # noqa: E402
 from mmcv.cnn import fuse_conv_bn  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from finediving_pose.openmmlab.devices import DTYPES, BatchSize, compiled, fetched, stacked  # noqa: E402
+from finediving_pose.openmmlab.device_batches import DTYPES, BatchSize, compiled, fetched, stacked  # noqa: E402
 
 MOST_CANDIDATES = 1000
 """Boxes of an image, best first, that non-maximum suppression looks at."""
@@ -134,7 +134,7 @@ class AthleteDetector:
         keep = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         zoom = np.tile(np.array(image.inner, np.float32) / np.array(image.size, np.float32), 2)
         boxes, scores = np.divide(boxes[keep], zoom, dtype=np.float32), scores[keep]
-        best = bridge.nms(torch.from_numpy(boxes), torch.from_numpy(scores), self.settings.nms_iou)
+        best = compat.nms(torch.from_numpy(boxes), torch.from_numpy(scores), self.settings.nms_iou)
         chosen = best.numpy()[:MOST_PEOPLE]
         # Only now: MMDetection compares boxes as they reach into the grey.
         boxes, scores = np.minimum(boxes[chosen], np.tile(np.array(image.size, np.float32), 2)), scores[chosen]

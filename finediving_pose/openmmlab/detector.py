@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.config import nearest, validate_settings
-from finediving_pose.console import EnvironmentUnfit, UsageError, log
+from finediving_pose.console import log
 from finediving_pose.datasets.model_directory import SYNTHETIC, is_model_directory, model_path, read_model_directory
-from finediving_pose.manifest import sha256_file
-from finediving_pose.openmmlab import bridge, weights
+from finediving_pose.errors import EnvironmentUnfit, UsageError
+from finediving_pose.files import sha256_file
+from finediving_pose.openmmlab import compat, weights
 from finediving_pose.openmmlab.settings import DetectorSettings
 from finediving_pose.records import Detections
 
-bridge.require("mmdet")
+compat.require("mmdet")
 
 import torch  # noqa: E402
 from mmdet.registry import MODELS, TRANSFORMS  # noqa: E402
@@ -28,7 +29,7 @@ from mmengine.registry import DefaultScope  # noqa: E402
 from finediving_pose.openmmlab import detector_parts  # noqa: E402, F401 - registers our parts
 from finediving_pose.openmmlab.athlete_detector import AthleteDetector  # noqa: E402
 from finediving_pose.openmmlab.detector_config import detector_model  # noqa: E402
-from finediving_pose.openmmlab.devices import DTYPES  # noqa: E402
+from finediving_pose.openmmlab.device_batches import DTYPES  # noqa: E402
 
 PEOPLE = {"athlete", "person", "diver"}
 """Class names that count as people in a foreign detector."""
@@ -170,7 +171,7 @@ def _foreign(
     report = weights.load_into(net, checkpoint, trust)
     if report.missing or report.mismatched:
         raise UsageError(f"{config_path.stem}: the checkpoint does not fill the net: " + "\n".join(report.lines()))
-    meta = bridge.load_checkpoint(checkpoint, trust).get("meta", {})
+    meta = compat.load_checkpoint(checkpoint, trust).get("meta", {})
     classes = (meta.get("dataset_meta") or {}).get("classes") or meta.get("CLASSES") or _config_classes(config)
     people = tuple(i for i, name in enumerate(classes) if str(name).lower() in PEOPLE)
     if not people:
@@ -185,7 +186,7 @@ def _use_torchvision(net: torch.nn.Module) -> None:
     from mmcv.ops import RoIAlign
 
     for module in net.modules():
-        if isinstance(module, RoIAlign) and bridge.status()["torchvision"] == "torchvision":
+        if isinstance(module, RoIAlign) and compat.status()["torchvision"] == "torchvision":
             module.use_torchvision = True
 
 

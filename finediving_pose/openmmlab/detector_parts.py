@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from finediving_pose.keypoint_metrics import box_iou
-from finediving_pose.openmmlab import bridge
+from finediving_pose.boxes import box_iou
+from finediving_pose.openmmlab import compat
 
-bridge.require("mmdet")
+compat.require("mmdet")
 
 from mmcv.transforms import BaseTransform  # noqa: E402
 from mmdet.registry import METRICS, TRANSFORMS  # noqa: E402

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from finediving_pose import skeleton
 from finediving_pose.config import validate_settings
-from finediving_pose.console import UsageError
 from finediving_pose.datasets.model_directory import read_model_directory
-from finediving_pose.openmmlab import bridge, weights
+from finediving_pose.errors import UsageError
+from finediving_pose.openmmlab import compat, weights
 from finediving_pose.openmmlab.settings import HrnetSettings, Views
 from finediving_pose.records import Crop, FloatArray
 
-bridge.require("mmpose")
+compat.require("mmpose")
 
 import cv2  # noqa: E402
 import torch  # noqa: E402
@@ -28,7 +28,7 @@ from mmpose.registry import MODELS  # noqa: E402
 from mmpose.structures.bbox import get_udp_warp_matrix, get_warp_matrix  # noqa: E402
 
 from finediving_pose.openmmlab import pose_parts  # noqa: E402, F401 - registers our parts
-from finediving_pose.openmmlab.devices import DTYPES, BatchSize, compiled, fetched, stacked  # noqa: E402
+from finediving_pose.openmmlab.device_batches import DTYPES, BatchSize, compiled, fetched, stacked  # noqa: E402
 from finediving_pose.openmmlab.heatmaps import decode  # noqa: E402
 from finediving_pose.openmmlab.pose_config import IMAGENET_MEAN, IMAGENET_STD, pose_model  # noqa: E402
 from finediving_pose.openmmlab.rotated_views import TURNS, averaged_over_turns  # noqa: E402

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.datasets.labels import read_labels
-from finediving_pose.openmmlab import bridge
+from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.pose_evaluation import KeypointFigures, evaluate_keypoints
 from finediving_pose.records import LabelledFrame
 from finediving_pose.skeleton import (
@@ -26,7 +26,7 @@ from finediving_pose.skeleton import (
     UPPER_BODY,
 )
 
-bridge.require("mmpose")
+compat.require("mmpose")
 
 import cv2  # noqa: E402 - the bridge must be in place before mm* packages are imported
 import torch  # noqa: E402

@@ -8,7 +8,6 @@ numbers as one that was never stopped: every epoch draws from a seed of its own.
 from __future__ import annotations
 
 import contextlib
-import csv
 import logging
 import os
 import random
@@ -20,14 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from finediving_pose import console
-from finediving_pose.console import EnvironmentUnfit, UsageError
-from finediving_pose.devices import choose_device
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME
-from finediving_pose.manifest import atomic_path
-from finediving_pose.openmmlab import bridge, weights
-from finediving_pose.openmmlab.settings import TrainingSettings
+from finediving_pose.devices import choose_device
+from finediving_pose.errors import UsageError
+from finediving_pose.openmmlab import compat, weights
+from finediving_pose.openmmlab.detector_config import detector_model, detector_training, ema_hooks
+from finediving_pose.openmmlab.pose_config import pose_model, pose_training
+from finediving_pose.openmmlab.settings import DetectorSettings, HrnetSettings, TrainingSettings
+from finediving_pose.training_files import _append_row, _drop_rows
 
-bridge.require("mmengine")
+compat.require("mmengine")
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
@@ -73,7 +74,7 @@ def check_request(settings: TrainingSettings, device: str, trust: bool = False) 
     _fit_device(settings, device)
     initial = weights.locate(settings.init_from, settings.kind)
     if initial is not None:
-        bridge.load_checkpoint(initial, trust)
+        compat.load_checkpoint(initial, trust)
 
 
 def train(
@@ -422,35 +423,6 @@ def _save_checkpoint(runner: Runner, folder: Path, epoch: int) -> None:
         (folder / temporary).replace(folder / CHECKPOINT_NAME)
 
 
-def _append_row(path: Path, row: dict[str, Any]) -> None:
-    """Add a row to a CSV file, widening its header when a row brings new columns."""
-    rows = _read_rows(path)
-    columns = list(dict.fromkeys([*(rows[0] if rows else ()), *row]))
-    _write_rows(path, columns, [*rows, {key: str(value) for key, value in row.items()}])
-
-
-def _drop_rows(path: Path, last_epoch: int) -> None:
-    """Take out epochs after `last_epoch`: a resumed run does them again."""
-    rows = _read_rows(path)
-    kept = [row for row in rows if int(row["epoch"]) <= last_epoch]
-    if len(kept) != len(rows):
-        _write_rows(path, list(rows[0]), kept)
-
-
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _write_rows(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 @contextmanager
 def _device(device: str) -> Iterator[None]:
     """Make MMEngine use the chosen device: it takes whatever it saw when it was imported."""
@@ -476,3 +448,26 @@ def _distributed(config: dict[str, Any]) -> Iterator[None]:
     finally:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def train_model(
+    folder: Path,
+    train_labels: Path,
+    val_labels: Path | None,
+    images: Path,
+    settings: TrainingSettings,
+    device: str = "auto",
+    trust: bool = False,
+) -> TrainingResult:
+    """Train what the settings are for, HRNet or RTMDet, on COCO label files whose image names are below `images`.
+
+    See :func:`.training.train` for the rest and the errors.
+    """
+    labels = (train_labels, val_labels, images)
+    if isinstance(settings, HrnetSettings):
+        model, data, scope = pose_model(settings), pose_training(settings, *labels), "mmpose"
+        return train(folder, model, data, settings, settings.select, scope, device, trust)
+    if not isinstance(settings, DetectorSettings):
+        raise TypeError(f"expected settings of HRNet or of the detector, got {type(settings).__name__}")
+    model, data, hooks = detector_model(settings), detector_training(settings, *labels), ema_hooks(settings)
+    return train(folder, model, data, settings, settings.select, "mmdet", device, trust, hooks)

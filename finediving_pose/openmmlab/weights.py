@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from finediving_pose.console import EnvironmentUnfit, UsageError
 from finediving_pose.datasets.model_directory import ModelKind, is_model_directory, model_path, read_model_directory
-from finediving_pose.manifest import atomic_path
-from finediving_pose.openmmlab import bridge
+from finediving_pose.errors import EnvironmentUnfit, UsageError
+from finediving_pose.files import atomic_path
+from finediving_pose.openmmlab import compat
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -81,7 +81,7 @@ def load_into(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
     """
     import torch
 
-    tensors = state_dict(bridge.load_checkpoint(path, trust))
+    tensors = state_dict(compat.load_checkpoint(path, trust))
     own = net.state_dict()
     fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
     if not fitting:

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from finediving_pose.files import write_bytes
 from finediving_pose.keypoint_metrics import TORSO_THRESHOLD, pck_torso
-from finediving_pose.manifest import write_bytes
 from finediving_pose.media import Image
 from finediving_pose.records import FloatArray, JointState, LabelledFrame, Visibility
 from finediving_pose.reporting.overlays import draw_skeleton, with_caption

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose import __version__
-from finediving_pose.manifest import write_text
+from finediving_pose.files import write_text
 from finediving_pose.media import encode_jpeg
 
 TEMPLATES = Path(__file__).with_name("templates")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from finediving_pose.manifest import write_bytes
+from finediving_pose.files import write_bytes
 from finediving_pose.media import Image
 from finediving_pose.records import FloatArray, LabelledFrame
 from finediving_pose.reporting.contact_sheet import close_up, contact_sheet

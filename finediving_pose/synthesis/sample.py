@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from finediving_pose.datasets import labelme
-from finediving_pose.datasets.labels import LabelSet
+from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.truth_files import frame_name
 from finediving_pose.media import Image, write_jpeg
 from finediving_pose.records import FloatArray, LabelledFrame

@@ -21,8 +21,9 @@ from finediving_pose.synthesis.canvas import Image, blend, shade
 from finediving_pose.synthesis.dive import FPS, SUBSTEPS
 from finediving_pose.synthesis.figure import Coverage, Look, draw_look, paint_figure
 from finediving_pose.synthesis.look import Sex
+from finediving_pose.synthesis.panorama import panorama
 from finediving_pose.synthesis.tower import board_colour, paint_springboard
-from finediving_pose.synthesis.venue import Venue, draw_station, panorama
+from finediving_pose.synthesis.venue import Venue, draw_station
 
 if TYPE_CHECKING:
     from finediving_pose.synthesis.dive import Motion

@@ -10,6 +10,7 @@ import numpy as np
 from finediving_pose.records import FloatArray
 from finediving_pose.synthesis.canvas import Canvas, Colour, Image, mix, shade
 from finediving_pose.synthesis.people import FANS
+from finediving_pose.synthesis.venue import Tier
 
 if TYPE_CHECKING:
     from finediving_pose.synthesis.people import Crowd
@@ -19,41 +20,6 @@ _WIDTH = 34.0
 """Half the length of the stands in m."""
 _PITCH = 0.54
 _AISLE = 1.3
-
-
-class Tier(NamedTuple):
-    """Rows of seats behind a wall. Lengths in m; `near` is w of the wall, `foot` its lower edge, `floor` its upper."""
-
-    near: float
-    foot: float
-    floor: float
-    rows: int
-    rise: float
-    tread: float
-
-    @property
-    def top(self) -> float:
-        """Height of the last row's floor."""
-        return self.floor + self.rows * self.rise
-
-    @property
-    def far(self) -> float:
-        """w behind the last row."""
-        return self.near - self.rows * self.tread - 0.8
-
-
-def draw_tiers(rng: np.random.Generator, near: float, roofed: bool) -> tuple[Tier, ...]:
-    """Draw none to three tiers, the first at w = `near`, each next one behind and above the last."""
-    tiers: list[Tier] = []
-    foot = 0.0
-    for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.08, 0.27, 0.4, 0.25]))):
-        floor = foot + float(rng.uniform(1.4, 2.6))
-        rise = float(rng.uniform(0.38, 0.5)) + 0.06 * len(tiers)
-        tier = Tier(near, foot, floor, int(rng.integers(6, 13)), rise, float(rng.uniform(0.78, 0.9)))
-        tiers.append(tier)
-        foot = tier.top + float(rng.uniform(1.0, 2.4) if roofed else rng.uniform(0.3, 1.2))
-        near = tier.far
-    return tuple(tiers)
 
 
 def paint(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) -> None:

@@ -9,24 +9,16 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
-from finediving_pose.records import FloatArray
-from finediving_pose.synthesis import backdrop, people, pool, stands, tower
-from finediving_pose.synthesis.camera import SIZE, Station, View, look_at
-from finediving_pose.synthesis.canvas import Canvas, Colour, Image
+from finediving_pose.synthesis import venue
+from finediving_pose.synthesis.camera import Station
+from finediving_pose.synthesis.canvas import Colour
 from finediving_pose.synthesis.dive import HEIGHTS
 from finediving_pose.synthesis.figure import Light
 from finediving_pose.synthesis.themes import THEMES, VARIED, Theme, draw_word
-
-_REACH = (-1.8, 3.0), 2.6
-"""Where a camera looks at most: x in m, and how far above the board."""
-_FINEST = 1.12
-"""Focal length of the panorama, as a multiple of the camera's usual one."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ class Venue:
     apparatus: str
     name: str
     theme: Theme
-    tiers: tuple[stands.Tier, ...]
+    tiers: tuple[venue.Tier, ...]
     crowd: float
     pool_far: float
     deck: float
@@ -93,23 +85,6 @@ class Venue:
         return HEIGHTS[self.apparatus]
 
 
-@dataclass(frozen=True)
-class Panorama:
-    """The place without the dive.
-
-    Attributes:
-        view: The reference view that `picture` and `front` are seen by.
-        picture: (H, W, 3) uint8 BGR.
-        front: (H, W) uint8, where something stands nearer to the camera than the athlete, as of :class:`Canvas`.
-        people: (M, 4) px x1, y1, x2, y2 in `picture` of everybody who is painted into it.
-    """
-
-    view: View
-    picture: Image
-    front: Image
-    people: FloatArray
-
-
 def draw_venue(seed: int, apparatus: str) -> Venue:
     """Draw a place for one apparatus. Venues of different seeds differ in everything that can be seen."""
     rng = np.random.default_rng((seed, 0))
@@ -120,7 +95,7 @@ def draw_venue(seed: int, apparatus: str) -> Venue:
         apparatus=apparatus,
         name=f"{draw_word(rng).title()} {rng.choice(['Aquatics Centre', 'Pool', 'Natatorium', 'Arena', 'Baths'])}",
         theme=theme,
-        tiers=stands.draw_tiers(rng, pool_far - deck, theme.roofed),
+        tiers=venue.draw_tiers(rng, pool_far - deck, theme.roofed),
         crowd=float(np.clip(rng.beta(1.1, 1.2), 0.04, 0.97)),
         pool_far=pool_far,
         deck=deck,
@@ -146,50 +121,6 @@ def draw_station(venue: Venue, seed: int) -> Station:
         wobble=float(rng.uniform(0.4, 2.2)),
         rest=float(rng.uniform(0.45, 0.8)),
     )
-
-
-@lru_cache(maxsize=2)
-def panorama(venue: Venue, station: Station) -> Panorama:
-    """Paint the place as a camera sees it; the last two are kept for the dives of a match."""
-    view, size = _reference(station, venue.height)
-    canvas = Canvas(view, size, venue.theme.wall)
-    rng = np.random.default_rng((venue.seed, 2))
-    crowd = people.Crowd(venue, rng)
-    backdrop.paint(canvas, venue, rng)
-    stands.paint(canvas, venue, crowd, rng)
-    canvas.picture = _receding(canvas.picture, venue.theme)
-    pool.paint(canvas, venue, crowd, rng)
-    tower.paint(canvas, venue, crowd, rng)
-    picture = cv2.GaussianBlur(canvas.picture, (0, 0), venue.theme.haze)
-    boxes = np.array(crowd.boxes, np.float64).reshape(-1, 4)
-    boxes = boxes[np.isfinite(boxes).all(axis=1)]
-    return Panorama(view, np.ascontiguousarray(picture, np.uint8), canvas.front, boxes)
-
-
-def _receding(picture: Image, theme: Theme) -> Image:
-    """Make what is far away paler, in a hall darker too, and less sharp than what the lens is set to."""
-    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-    light = 0.8 if theme.roofed else 0.93
-    pale = cv2.addWeighted(picture, 0.82 * light, grey, 0.18 * light, 0)
-    return np.asarray(cv2.GaussianBlur(pale, (0, 0), 0.9 * theme.haze))
-
-
-def _reference(station: Station, height: float) -> tuple[View, tuple[int, int]]:
-    """The view in the middle of the camera's way, and how large its picture must be to hold all of the way."""
-    ends = np.array([[x, y, 0.0] for x in _REACH[0] for y in (station.rest - 0.3, height + _REACH[1])])
-    wide = _scaled(look_at(station, ends), 0.72)
-    middle = _scaled(look_at(station, ends.mean(axis=0)), _FINEST)
-    corners = np.array([[x, y, 1.0] for x in (0, SIZE[0] - 1) for y in (0, SIZE[1] - 1)])
-    mapped = corners @ np.swapaxes(wide.homography_to(middle), -1, -2)
-    px: FloatArray = mapped[..., :2] / mapped[..., 2:]
-    low, high = np.floor(px.min(axis=(0, 1))), np.ceil(px.max(axis=(0, 1)))
-    centre = (middle.centre[0] - float(low[0]), middle.centre[1] - float(low[1]))
-    size = (int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1)
-    return View(middle.position, middle.pan, middle.tilt, middle.roll, middle.focal, middle.side, centre), size
-
-
-def _scaled(view: View, factor: float) -> View:
-    return View(view.position, view.pan, view.tilt, view.roll, view.focal * factor, view.side)
 
 
 def _vary(theme: Theme, rng: np.random.Generator) -> Theme:
@@ -226,3 +157,38 @@ def _draw_grade(rng: np.random.Generator) -> Grade:
         shutter=float(rng.choice([0.25, 0.4, 0.5, 0.6])),
         logo=bool(rng.random() < 0.5),
     )
+
+
+class Tier(NamedTuple):
+    """Rows of seats behind a wall. Lengths in m; `near` is w of the wall, `foot` its lower edge, `floor` its upper."""
+
+    near: float
+    foot: float
+    floor: float
+    rows: int
+    rise: float
+    tread: float
+
+    @property
+    def top(self) -> float:
+        """Height of the last row's floor."""
+        return self.floor + self.rows * self.rise
+
+    @property
+    def far(self) -> float:
+        """w behind the last row."""
+        return self.near - self.rows * self.tread - 0.8
+
+
+def draw_tiers(rng: np.random.Generator, near: float, roofed: bool) -> tuple[Tier, ...]:
+    """Draw none to three tiers, the first at w = `near`, each next one behind and above the last."""
+    tiers: list[Tier] = []
+    foot = 0.0
+    for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.08, 0.27, 0.4, 0.25]))):
+        floor = foot + float(rng.uniform(1.4, 2.6))
+        rise = float(rng.uniform(0.38, 0.5)) + 0.06 * len(tiers)
+        tier = Tier(near, foot, floor, int(rng.integers(6, 13)), rise, float(rng.uniform(0.78, 0.9)))
+        tiers.append(tier)
+        foot = tier.top + float(rng.uniform(1.0, 2.4) if roofed else rng.uniform(0.3, 1.2))
+        near = tier.far
+    return tuple(tiers)

@@ -11,12 +11,13 @@ from typing import Any
 from finediving_pose import __version__, console
 from finediving_pose.aqa.data.dives import read_annotations
 from finediving_pose.aqa.data.sources import Sources
+from finediving_pose.aqa.paper_tables import Row, Table
 from finediving_pose.aqa.settings import BASE, AqaSettings
-from finediving_pose.aqa.tables import Row, Table
-from finediving_pose.console import EnvironmentUnfit, FdposeError, UsageError
-from finediving_pose.datasets.checks import load_json
 from finediving_pose.datasets.model_directory import is_model_directory
-from finediving_pose.manifest import recording, sha256_file, sha256_files, sha256_json, write_json, write_text
+from finediving_pose.datasets.problems import load_json
+from finediving_pose.errors import EnvironmentUnfit, FdposeError, UsageError
+from finediving_pose.files import sha256_file, sha256_files, sha256_json, write_json, write_text
+from finediving_pose.manifest import recording
 from finediving_pose.workflows.ablation_table import AblationTable, RowResult, SeedResult
 from finediving_pose.workflows.aqa_training import SUMMARY_NAME, resume_aqa, train_aqa
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from finediving_pose.aqa.paper_tables import Row, Table
 from finediving_pose.aqa.settings import AqaSettings
-from finediving_pose.aqa.tables import Row, Table
 
 TITLES = {
     "rho": "ρ",

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finediving_pose.annotation.agreement import Agreement, Figures, agree
+from finediving_pose.annotation.joint_sigmas import LEAST_LABELS, Tolerance, drawn_by_dive
 from finediving_pose.annotation.label_store import FINAL
-from finediving_pose.annotation.tolerances import LEAST_LABELS, Tolerance, drawn_by_dive
-from finediving_pose.console import DataError, UsageError, progress
-from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.console import progress
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import read_labels
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import read_image
 from finediving_pose.skeleton import JOINTS
 from finediving_pose.workflows.project import SETTINGS_NAME, Project, find_project

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from finediving_pose import console
-from finediving_pose.console import EnvironmentUnfit
 from finediving_pose.datasets.labelme import BOX_LABEL, OCCLUDED_FLAG, UNCONFIRMED_FLAG
+from finediving_pose.errors import EnvironmentUnfit
 from finediving_pose.skeleton import COLOURS, NUM_JOINTS
-from finediving_pose.workflows.handing_out import NEEDS, Task, by_dive, hand_out, tasks
+from finediving_pose.workflows.assignment import NEEDS, Task, by_dive, hand_out, tasks
 from finediving_pose.workflows.project import Project, find_project
 
 OLDEST_LABELME = 6

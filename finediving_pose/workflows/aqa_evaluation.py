@@ -16,13 +16,14 @@ import yaml
 from finediving_pose import console
 from finediving_pose.aqa.settings import AqaSettings, load_aqa
 from finediving_pose.config import validate_settings
-from finediving_pose.console import DataError, UsageError
-from finediving_pose.datasets.checks import load_json
 from finediving_pose.datasets.model_directory import ModelDirectory, is_model_directory, read_model_directory
-from finediving_pose.manifest import Manifest, recording, write_json, write_text
+from finediving_pose.datasets.problems import load_json
+from finediving_pose.errors import DataError, UsageError
+from finediving_pose.files import write_json, write_text
+from finediving_pose.manifest import Manifest, recording
 from finediving_pose.media import SAMPLES
 from finediving_pose.workflows.aqa_training import SOURCE_NAME
-from finediving_pose.workflows.models import require_aqa
+from finediving_pose.workflows.model_loading import require_aqa
 
 if TYPE_CHECKING:
     from finediving_pose.aqa.data.dives import AqaDive
@@ -195,7 +196,7 @@ def evaluate_files(
         DataError: If a file holds something else, or they do not go together.
     """
     from finediving_pose.aqa.evaluation import StageFrames, evaluate_arrays
-    from finediving_pose.datasets.number_files import read_names, read_number_rows, read_numbers
+    from finediving_pose.datasets.score_tables import read_names, read_number_rows, read_numbers
 
     predicted, scores = read_numbers(pred), read_numbers(true)
     _same_length(pred, len(predicted), true, len(scores))
@@ -293,9 +294,9 @@ def _evaluate(
     request: _Request, source: dict[str, Any] | None, sources: Sources, manifest: Manifest | None = None
 ) -> ModelFigures:
     from finediving_pose.aqa.data.sources import prepare
-    from finediving_pose.devices import choose_device
     from finediving_pose.aqa.evaluation import evaluate
     from finediving_pose.aqa.trained_model import load_weights
+    from finediving_pose.devices import choose_device
 
     card, settings = request.card, request.settings
     device = choose_device(request.device)
@@ -340,7 +341,7 @@ def _predict(
     net: HPMCoRe, asked: _Asked, prepared: Prepared, model: Path, trained: Sequence[str], device: str
 ) -> tuple[Predictions, list[Dive]]:
     """Return the predictions, and the records of the training dives that the exemplars are positions in."""
-    from finediving_pose.aqa.bank import BANK_NAME, read_bank
+    from finediving_pose.aqa.exemplar_bank import BANK_NAME, read_bank
     from finediving_pose.aqa.inference import predict_dives, predict_with
 
     s = net.settings

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from finediving_pose import console
+from finediving_pose import console, errors
 from finediving_pose.aqa.settings import AqaSettings, load_aqa
 from finediving_pose.config import read_yaml, validate_settings, write_settings
-from finediving_pose.console import DataError, EnvironmentUnfit, UsageError
-from finediving_pose.datasets.checks import load_json
 from finediving_pose.datasets.model_directory import is_model_directory, write_model_card
-from finediving_pose.manifest import Manifest, recording, sha256_file, sha256_json, write_json
-from finediving_pose.workflows.models import require_aqa
+from finediving_pose.datasets.problems import load_json
+from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
+from finediving_pose.files import sha256_file, sha256_json, write_json
+from finediving_pose.manifest import Manifest, recording
+from finediving_pose.workflows.model_loading import require_aqa
 
 if TYPE_CHECKING:
     from finediving_pose.aqa.data.dives import AqaDive
@@ -234,7 +235,7 @@ def _run(
     }
     if not _is_first():
         train(folder, settings, parts, prepared.loader, device, devices, resume=resume)
-        raise SystemExit(console.EXIT_DONE)
+        raise SystemExit(errors.EXIT_DONE)
     with _logged(folder), _saying_how_to_continue(folder), recording(folder, **facts) as manifest:
         _say(prepared, parts, left_out)
         manifest.warnings += left_out + [str(fault) for fault in prepared.gathered.annotations.problems]
@@ -253,8 +254,8 @@ def _finish(
     manifest: Manifest,
 ) -> TrainSummary:
     """Make a model directory of a trained run, with its bank and its figures."""
-    from finediving_pose.aqa.bank import write_bank
     from finediving_pose.aqa.evaluation import evaluate
+    from finediving_pose.aqa.exemplar_bank import write_bank
     from finediving_pose.aqa.inference import predict_dives
     from finediving_pose.aqa.trained_model import load_weights
 

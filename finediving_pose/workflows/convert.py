@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from finediving_pose.console import UsageError
 from finediving_pose.datasets import pyskl
-from finediving_pose.datasets.checks import Problem
 from finediving_pose.datasets.formats import FORMATS, Format
-from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import read_labels
+from finediving_pose.datasets.problems import Problem
 from finediving_pose.datasets.splits import PARTS, GroupBy, Splits, make_splits, write_splits
-from finediving_pose.manifest import recording, sha256_file, write_text
+from finediving_pose.errors import UsageError
+from finediving_pose.files import sha256_file, write_text
+from finediving_pose.manifest import recording
 
 FILE_STEM = "annotations"
 PROBLEMS_NAME = "problems.csv"

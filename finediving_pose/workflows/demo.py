@@ -3,63 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from finediving_pose import console
 from finediving_pose.aqa.data.sources import Sources
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets import fdpose_json
-from finediving_pose.datasets.checks import load_json
 from finediving_pose.datasets.finediving import read_finediving
-from finediving_pose.datasets.finediving_checks import Anomaly
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.pose_files import pose_path
+from finediving_pose.datasets.problems import load_json
 from finediving_pose.datasets.splits import read_splits
-from finediving_pose.manifest import recording, write_json
-from finediving_pose.records import Dive, LabelledFrame
+from finediving_pose.errors import DataError, UsageError
+from finediving_pose.files import write_json
+from finediving_pose.manifest import recording
 from finediving_pose.synthesis.annotators import ANNOTATORS
 from finediving_pose.workflows import aqa_training, demo_labels, finetuning, scoring
 from finediving_pose.workflows.agreement import compare
 from finediving_pose.workflows.aqa_training import TrainSummary
 from finediving_pose.workflows.convert import SplitRequest, convert
-from finediving_pose.workflows.demo_labels import Labelling
+from finediving_pose.workflows.demo_result import DemoResult, DemoTrace, Size
 from finediving_pose.workflows.extraction import extract
-from finediving_pose.workflows.extraction_check import check_extraction
+from finediving_pose.workflows.extraction_evaluation import check_extraction
+from finediving_pose.workflows.finediving_validation import validate_finediving
 from finediving_pose.workflows.label_validation import validate_labels
 from finediving_pose.workflows.merging import merge_labels
-from finediving_pose.workflows.models import load_detector, load_estimator
-from finediving_pose.workflows.qc import QcResult, qc
-from finediving_pose.workflows.scoring import Scored
-from finediving_pose.workflows.synthesis import LABELS_NAME, SKELETONS_NAME, SynthRequest, SynthResult, synthesise
-from finediving_pose.workflows.validation import validate_finediving
+from finediving_pose.workflows.model_loading import load_detector, load_estimator
+from finediving_pose.workflows.qc import qc
+from finediving_pose.workflows.synthesis import LABELS_NAME, SKELETONS_NAME, SynthRequest, synthesise
 
-REPORT_NAME = "report.html"
 SCORE_FOLDER = "score"
 HELD_OUT = 0.25
-NOT_RUN = "not run"
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much the demo does.
-
-    Attributes:
-        dives: Dives of the meet; a quarter of them is held out.
-        numbers: What is dived.
-        per_clip: Frames of each dive that are labelled.
-        pose, detector, score: Settings of the three trainings.
-    """
-
-    dives: int
-    numbers: tuple[str, ...]
-    per_clip: int
-    pose: tuple[str, ...]
-    detector: tuple[str, ...]
-    score: tuple[str, ...]
 
 
 SMALL = Size(
@@ -81,88 +57,6 @@ FULL = Size(
     score=("batch_size=4", "workers=0", "val_fraction=0", "select=last"),
 )
 """More of everything, with the presets nearly as they are: hours on two cores, minutes on a GPU."""
-
-
-@dataclass
-class Step:
-    """One step of the way; `seconds` is None until it has been done."""
-
-    name: str
-    command: str
-    seconds: float | None = None
-    note: str = NOT_RUN
-
-
-STEPS = {
-    "synth": "fdpose synth",
-    "validate": "fdpose validate --finediving",
-    "init": "fdpose init",
-    "frames": "fdpose frames",
-    "annotate": "fdpose annotate, by two invented annotators",
-    "validate labels": "fdpose validate",
-    "agree": "fdpose agree",
-    "review": "fdpose review, by an invented reviewer",
-    "merge": "fdpose merge",
-    "convert": "fdpose convert",
-    "finetune-hrnet": "fdpose finetune-hrnet",
-    "finetune-detector": "fdpose finetune-detector",
-    "extract": "fdpose extract",
-    "qc": "fdpose qc",
-    "train-aqa": "fdpose train-aqa",
-    "score": "fdpose score",
-    "report": "the report",
-}
-
-
-@dataclass
-class DemoResult:
-    """What the demo left: where, its figures on dives that no training saw, and what each step took."""
-
-    out: Path
-    figures: dict[str, float] = field(default_factory=dict)
-    steps: dict[str, Step] = field(default_factory=lambda: {name: Step(name, text) for name, text in STEPS.items()})
-
-    @property
-    def report(self) -> Path:
-        """The page that shows it all."""
-        return self.out / REPORT_NAME
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return JSON types."""
-        return {
-            "out": str(self.out),
-            "report": str(self.report),
-            "synthetic": True,
-            "figures": self.figures,
-            "steps": [asdict(step) for step in self.steps.values()],
-        }
-
-
-@dataclass
-class DemoTrace:
-    """What the steps left for the report.
-
-    Attributes:
-        truth: The true labels of every frame in which all joints are in sight.
-        labelling: The manual half.
-        doubts: How far the extracted skeletons can be trusted.
-        learned: What the score model's training came to.
-        dive, scored: The dive that was scored, and the answer.
-        refusal: Why there was none with the skeleton that was found, so that it was left out.
-    """
-
-    meet: SynthResult
-    truth: Sequence[LabelledFrame] = ()
-    labelling: Labelling = field(default_factory=Labelling)
-    findings: Sequence[Anomaly] = ()
-    held_out: frozenset[str] = frozenset()
-    pose_run: Path = Path()
-    detector_run: Path = Path()
-    doubts: QcResult | None = None
-    learned: TrainSummary | None = None
-    dive: Dive | None = None
-    scored: Scored | None = None
-    refusal: str = ""
 
 
 def run_demo(out: Path, seed: int = 0, size: Size = SMALL, device: str = "cpu", short: bool = False) -> DemoResult:

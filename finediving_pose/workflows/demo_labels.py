@@ -9,13 +9,13 @@ from pathlib import Path
 from finediving_pose.annotation.label_store import annotator_of
 from finediving_pose.annotation.review_state import Item
 from finediving_pose.datasets import labelme
-from finediving_pose.datasets.labels import LabelSet
-from finediving_pose.manifest import write_text
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.files import write_text
 from finediving_pose.records import LabelledFrame
 from finediving_pose.synthesis.annotators import ANNOTATORS, REVIEWER, Mistake, annotate, correct
 from finediving_pose.workflows.agreement import AgreementResult
+from finediving_pose.workflows.assignment import hand_out
 from finediving_pose.workflows.frames import FramesRequest, FramesSummary, choose_frames
-from finediving_pose.workflows.handing_out import hand_out
 from finediving_pose.workflows.label_validation import LabelReport
 from finediving_pose.workflows.merging import MergeResult
 from finediving_pose.workflows.project import SETTINGS_NAME, Project, find_project, init_project, settings_text

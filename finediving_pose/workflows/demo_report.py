@@ -11,24 +11,26 @@ from typing import Literal
 import numpy as np
 
 from finediving_pose.annotation.label_checks import KINDS
+from finediving_pose.boxes import box_iou
 from finediving_pose.datasets.finediving import read_finediving
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.datasets.sub_actions import SUB_ACTIONS
-from finediving_pose.keypoint_metrics import box_iou
 from finediving_pose.media import Image, read_image
 from finediving_pose.records import LabelledFrame
 from finediving_pose.reporting.contact_sheet import contact_sheet
 from finediving_pose.reporting.overlays import draw_skeleton, with_caption
 from finediving_pose.reporting.page import Page, Section
 from finediving_pose.reporting.plots import curves, stages
+from finediving_pose.reporting.score_text import exemplar_table, facts, seen_lines, stage_rows
 from finediving_pose.skeleton import JOINTS
 from finediving_pose.synthesis.annotators import Mistake
 from finediving_pose.workflows.agreement import overview
 from finediving_pose.workflows.aqa_training import TrainSummary
-from finediving_pose.workflows.demo import SCORE_FOLDER, DemoResult, DemoTrace
+from finediving_pose.workflows.demo import SCORE_FOLDER
 from finediving_pose.workflows.demo_labels import Labelling
-from finediving_pose.workflows.scoring import PAGE_NAME, exemplar_table, facts, seen_lines, stage_rows
+from finediving_pose.workflows.demo_result import DemoResult, DemoTrace
+from finediving_pose.workflows.scoring import PAGE_NAME
 
 NOTICE = "SYNTHETIC – every athlete, picture, label and score on this page is invented; nothing was filmed."
 FIGURES = {

@@ -24,7 +24,7 @@ from urllib.parse import unquote, urlparse
 
 from finediving_pose import __version__, manifest
 from finediving_pose.datasets.model_directory import CARD_NAME
-from finediving_pose.openmmlab import bridge
+from finediving_pose.openmmlab import compat
 
 Status = Literal["ok", "note", "fault"]
 
@@ -159,16 +159,16 @@ def extras() -> list[Finding]:
 
 def openmmlab_packages() -> list[Finding]:
     """The mm* packages: whether they are there, are the versions the bridge was made for, and import."""
-    missing = [name for name in bridge.PACKAGES if not _openmmlab_version(name)]
+    missing = [name for name in compat.PACKAGES if not _openmmlab_version(name)]
     if missing:
         detail = f"{', '.join(missing)} not installed; fine-tuning and extraction need them"
-        return [Finding("OpenMMLab", "note", detail, bridge.INSTALL_HINT)]
+        return [Finding("OpenMMLab", "note", detail, compat.INSTALL_HINT)]
     findings = [_openmmlab_versions()]
     try:
-        parts = bridge.status()
-        bridge.require("mmengine", "mmcv", "mmdet", "mmpose")
+        parts = compat.status()
+        compat.require("mmengine", "mmcv", "mmdet", "mmpose")
     except (Exception, SystemExit) as error:  # noqa: BLE001 - an import may raise anything, asserts among it
-        return [*findings, Finding("OpenMMLab import", "fault", _short(error), bridge.INSTALL_HINT)]
+        return [*findings, Finding("OpenMMLab import", "fault", _short(error), compat.INSTALL_HINT)]
     return [*findings, *(Finding(f"bridge: {name}", "ok", text) for name, text in parts.items())]
 
 
@@ -177,7 +177,7 @@ def devices(wanted: str | None = None) -> list[Finding]:
     missing: Status = "fault" if wanted and wanted.startswith("cuda") else "note"
     if not _version("torch"):
         detail = "unknown, torch is not installed (labels and conversion do not need it)"
-        return [Finding("device", missing, detail, bridge.INSTALL_HINT)]
+        return [Finding("device", missing, detail, compat.INSTALL_HINT)]
     try:
         import torch
 
@@ -335,11 +335,11 @@ def _openmmlab_version(name: str) -> str | None:
 
 
 def _openmmlab_versions() -> Finding:
-    found = {name: _openmmlab_version(name) for name in bridge.PACKAGES}
+    found = {name: _openmmlab_version(name) for name in compat.PACKAGES}
     text = ", ".join(f"{name} {version}" for name, version in found.items())
-    other = [f"{name} {bridge.PACKAGES[name]}" for name, version in found.items() if version != bridge.PACKAGES[name]]
+    other = [f"{name} {compat.PACKAGES[name]}" for name, version in found.items() if version != compat.PACKAGES[name]]
     if other:
-        return Finding("OpenMMLab", "note", f"{text}; tested with {', '.join(other)}", bridge.INSTALL_HINT)
+        return Finding("OpenMMLab", "note", f"{text}; tested with {', '.join(other)}", compat.INSTALL_HINT)
     return Finding("OpenMMLab", "ok", text)
 
 

@@ -13,31 +13,26 @@ from typing import Any
 
 import numpy as np
 
-from finediving_pose import __version__, console
+from finediving_pose import __version__, console, errors
 from finediving_pose.config import nearest
-from finediving_pose.console import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.datasets.pose_files import pose_path, read_pose
+from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.extraction.clip_job import Outcome
 from finediving_pose.extraction.clips import Found, find_clips
+from finediving_pose.extraction.engine import Equipment, Local
 from finediving_pose.extraction.ledger import Ledger
 from finediving_pose.extraction.loading import Task
 from finediving_pose.extraction.local_engine import Limits, LocalEngine
-from finediving_pose.extraction.ray_engine import Equipment, Local
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.shards import WHOLE, Shard
-from finediving_pose.extraction.tracking import TRACKERS, Seed
-from finediving_pose.manifest import (
-    Manifest,
-    recording,
-    sha256_file,
-    sha256_files,
-    sha256_json,
-    sweep_temporaries,
-)
+from finediving_pose.extraction.trackers import TRACKERS
+from finediving_pose.extraction.tracking import Seed
+from finediving_pose.files import sha256_file, sha256_files, sha256_json, sweep_temporaries
+from finediving_pose.manifest import Manifest, recording
 from finediving_pose.media import numbered_images
 from finediving_pose.openmmlab.settings import Views
 from finediving_pose.records import Clip, Detector, Dive, PoseEstimator, SkeletonSequence
-from finediving_pose.workflows import models
+from finediving_pose.workflows import model_loading
 from finediving_pose.workflows.rendering import write_overlay
 
 PIPELINE_VERSION = 2
@@ -72,7 +67,7 @@ class Summary:
         failed: (clip or source, reason).
         empty: Keys of clips extracted now in which nobody was found: their skeletons are NaN throughout.
         frames: How many different frames these have samples of.
-        seconds: Time by stage, over all clips extracted now; see :mod:`finediving_pose.extraction.profile`.
+        seconds: Time by stage, over all clips extracted now; see :mod:`finediving_pose.workflows.extraction`.
         wall: Seconds from the first clip to the last.
     """
 
@@ -94,8 +89,8 @@ class Summary:
     def exit_code(self) -> int:
         """0 done, 1 some clips failed, 3 nothing usable."""
         if not self.failed:
-            return console.EXIT_DONE
-        return console.EXIT_SOME_FAILED if self.done or self.skipped else console.EXIT_INVALID_DATA
+            return errors.EXIT_DONE
+        return errors.EXIT_SOME_FAILED if self.done or self.skipped else errors.EXIT_INVALID_DATA
 
 
 def extract(
@@ -204,11 +199,11 @@ def equip(networks: Networks, settings: ExtractionSettings, wished: Mapping[str,
         EnvironmentUnfit, UsageError, DataError: If device, packages, weights or the models cannot be had there.
     """
     device, precision, compile = networks.device, networks.precision, networks.compile
-    found = models.load_detector(networks.detector, device, precision=precision, compile=compile)
-    estimator = models.load_estimator(
+    found = model_loading.load_detector(networks.detector, device, precision=precision, compile=compile)
+    estimator = model_loading.load_estimator(
         networks.model, device, networks.flip_test, precision, compile, networks.tta, networks.second_look
     )
-    limits = Limits.suited(models.on_gpu(device), _usable_cores(), **wished)
+    limits = Limits.suited(model_loading.on_gpu(device), _usable_cores(), **wished)
     return _equipment(found, estimator, settings, limits)
 
 
@@ -454,3 +449,27 @@ def _file_hash(path: Path, size: int, mtime: int) -> str:
 
 def _overlay_path(out: Path, clip: Clip) -> Path:
     return out / "overlays" / clip.match / f"{clip.dive}.mp4"
+
+
+BUSY = ("detect", "pose", "track", "repair", "write", "draw", "idle")
+"""Stages of the main thread, ``draw`` where overlays are; with helper processes `track` and `repair` are theirs.
+``idle``: it waits for frames, crops or helpers."""
+
+
+BESIDE = ("decode", "crop")
+"""Stages of threads beside it; ``decode`` is reading, decoding and fitting frames, ``crop`` cutting people out."""
+
+
+def describe(seconds: Mapping[str, float], wall: float, frames: int) -> str:
+    """Return a line that says where the time went.
+
+    Args:
+        seconds: By stage.
+        wall: Seconds from begin to end.
+        frames: How many frames were extracted.
+    """
+    rate = f"{frames / wall:.1f} frames/s" if wall > 0 and frames else "no frames"
+    busy, beside = (
+        ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in stages if stage in seconds) for stages in (BUSY, BESIDE)
+    )
+    return f"profile: {wall:.1f} s, {rate}: {busy or 'nothing done'}" + (f"; beside it {beside}" if beside else "")

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from finediving_pose import console
+from finediving_pose import console, errors
 from finediving_pose.config import load_settings, read_yaml, validate_settings, write_settings
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.coco import to_coco
-from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.model_directory import (
     ModelDirectory,
     is_model_directory,
@@ -27,11 +27,13 @@ from finediving_pose.datasets.model_directory import (
     write_model_card,
 )
 from finediving_pose.datasets.splits import Part, Splits, make_splits, read_splits
-from finediving_pose.manifest import recording, sha256_file, sha256_json, write_json
+from finediving_pose.errors import DataError, UsageError
+from finediving_pose.files import sha256_file, sha256_json, write_json
+from finediving_pose.manifest import recording
 from finediving_pose.openmmlab.pose_evaluation import KeypointFigures, evaluate_keypoints
 from finediving_pose.openmmlab.settings import PRESETS, DetectorSettings, HrnetSettings, TrainingSettings
 from finediving_pose.records import LabelledFrame, PoseEstimator
-from finediving_pose.workflows.models import require_torch
+from finediving_pose.workflows.model_loading import require_torch
 
 Kind = Literal["hrnet", "detector"]
 SETTINGS: dict[Kind, type[TrainingSettings]] = {"hrnet": HrnetSettings, "detector": DetectorSettings}
@@ -266,8 +268,8 @@ def evaluate(
 
 
 def _train(kind: Kind, folder: Path, settings: TrainingSettings, device: str, trust: bool) -> FinetuneSummary:
-    from finediving_pose.openmmlab.finetuning import train_model
     from finediving_pose.devices import choose_device
+    from finediving_pose.openmmlab.training import train_model
 
     device = choose_device(device)
     source = _source(folder)
@@ -281,7 +283,7 @@ def _train(kind: Kind, folder: Path, settings: TrainingSettings, device: str, tr
     arguments = (folder, train_labels, held_out, Path(source["images"]), settings, device, trust)
     if not _is_main_process():
         train_model(*arguments)
-        raise SystemExit(console.EXIT_DONE)
+        raise SystemExit(errors.EXIT_DONE)
     with recording(folder, **facts) as manifest, _saying_how_to_continue(kind, folder):
         result = train_model(*arguments)
         card = write_model_card(folder, MODEL_KIND[kind], config, source["trained_on"], result.metrics)

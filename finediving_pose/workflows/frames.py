@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose import console
+from finediving_pose import console, errors
 from finediving_pose.annotation.frame_choice import (
     evenly,
     flight_frames,
@@ -26,13 +26,14 @@ from finediving_pose.annotation.frame_choice import (
     stage_names,
 )
 from finediving_pose.annotation.image_features import different_ones, features, same_picture, thumbnail
-from finediving_pose.console import DataError, FdposeError, UsageError
 from finediving_pose.datasets.dives_csv import read_dives
 from finediving_pose.datasets.finediving import FineDive, Key, read_finediving
 from finediving_pose.datasets.frame_manifest import ManifestFrame, image_key, read_frame_manifest, write_frame_manifest
 from finediving_pose.datasets.pose_files import pose_path, read_pose
+from finediving_pose.errors import DataError, FdposeError, UsageError
 from finediving_pose.extraction.clips import find_clips
-from finediving_pose.manifest import recording, sha256_file, write_bytes, write_text
+from finediving_pose.files import sha256_file, write_bytes, write_text
+from finediving_pose.manifest import recording
 from finediving_pose.media import Frame, FrameFolder, FrameSource, encode_jpeg, open_frames, read_image
 from finediving_pose.records import Clip
 from finediving_pose.workflows.project import Project
@@ -115,8 +116,8 @@ class FramesSummary:
     def exit_code(self) -> int:
         """0 done, 1 something is absent or failed, 3 nothing usable."""
         if not self.failed and not self.absent:
-            return console.EXIT_DONE
-        return console.EXIT_SOME_FAILED if self.total or self.dry_run else console.EXIT_INVALID_DATA
+            return errors.EXIT_DONE
+        return errors.EXIT_SOME_FAILED if self.total or self.dry_run else errors.EXIT_INVALID_DATA
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types."""

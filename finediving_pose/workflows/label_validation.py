@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from finediving_pose.annotation.folder_checks import FolderJob, FolderResult, Stamp, check_folder
 from finediving_pose.annotation.label_checks import Finding, check
 from finediving_pose.annotation.label_store import FINAL, REVISIONS
-from finediving_pose.console import DataError, UsageError, progress
+from finediving_pose.console import progress
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.labels import read_labels
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.manifest import MANIFEST_NAME
 from finediving_pose.workflows.project import SETTINGS_NAME, Project, find_project
 

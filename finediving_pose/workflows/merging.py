@@ -27,11 +27,13 @@ from finediving_pose.annotation.merging import (
     merge_unreviewed,
 )
 from finediving_pose.annotation.review_state import Kind, State
-from finediving_pose.console import UsageError, progress
+from finediving_pose.console import progress
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.labelme import DIVE_SEPARATOR
-from finediving_pose.manifest import recording, sha256_file, sha256_json, write_bytes, write_text
+from finediving_pose.errors import UsageError
+from finediving_pose.files import sha256_file, sha256_json, write_bytes, write_text
+from finediving_pose.manifest import recording
 from finediving_pose.records import LabelledFrame
 from finediving_pose.workflows.project import Project, find_project
 

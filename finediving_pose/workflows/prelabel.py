@@ -10,20 +10,22 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from finediving_pose import console
+from finediving_pose import errors
+from finediving_pose.annotation.assignment import Queue
 from finediving_pose.annotation.label_store import ORIGIN_KEY
-from finediving_pose.annotation.queues import Queue
 from finediving_pose.annotation.review_state import TOOL, now
-from finediving_pose.console import DataError, UsageError, progress
+from finediving_pose.console import progress
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.pose_files import pose_path, read_pose
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.extraction.settings import TrackingSettings
-from finediving_pose.extraction.tracking import track
-from finediving_pose.manifest import recording, sha256_file, write_json
+from finediving_pose.extraction.trackers import track
+from finediving_pose.files import sha256_file, write_json
+from finediving_pose.manifest import recording
 from finediving_pose.media import read_image
 from finediving_pose.records import Detector, FloatArray, LabelledFrame, PoseEstimator, Visibility
-from finediving_pose.workflows.handing_out import hand_out, tasks
+from finediving_pose.workflows.assignment import hand_out, tasks
 from finediving_pose.workflows.project import Project, find_project
 
 MIN_SCORE = 0.2
@@ -167,8 +169,8 @@ class Summary:
     def exit_code(self) -> int:
         """0 done, 1 some pictures left out, 3 all of them."""
         if not self.left_out:
-            return console.EXIT_DONE
-        return console.EXIT_SOME_FAILED if self.count else console.EXIT_INVALID_DATA
+            return errors.EXIT_DONE
+        return errors.EXIT_SOME_FAILED if self.count else errors.EXIT_INVALID_DATA
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything in JSON types."""

@@ -15,10 +15,10 @@ from pydantic import Field, field_validator, model_validator
 from finediving_pose.annotation.label_store import FINAL, LabelStore, check_person
 from finediving_pose.annotation.review_state import ReviewDesk
 from finediving_pose.config import Settings, nearest, read_yaml, validate_settings
-from finediving_pose.console import UsageError
-from finediving_pose.datasets.checks import safe_relative
 from finediving_pose.datasets.frame_manifest import MANIFEST_CSV, ManifestFrame, read_frame_manifest
-from finediving_pose.manifest import write_text
+from finediving_pose.datasets.problems import safe_relative
+from finediving_pose.errors import UsageError
+from finediving_pose.files import write_text
 
 SETTINGS_NAME = "fdpose.yaml"
 QUEUES_FOLDER = "queues"

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from finediving_pose import console
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.pose_files import read_pose
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.extraction.ledger import latest_lines
 from finediving_pose.extraction.quality import FIGURES, clip_figures, contributions, doubt, reasons
-from finediving_pose.manifest import recording, write_text
+from finediving_pose.files import write_text
+from finediving_pose.manifest import recording
 from finediving_pose.media import Image
 from finediving_pose.records import SkeletonSequence
 from finediving_pose.reporting.film_strip import film_strip, strip_rows

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finediving_pose.config import nearest
-from finediving_pose.console import DataError, UsageError
-from finediving_pose.datasets.checks import load_json
 from finediving_pose.datasets.pose_files import read_pose
+from finediving_pose.datasets.problems import load_json
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.extraction.ledger import latest_lines
 from finediving_pose.extraction.shards import manifest_paths
 from finediving_pose.media import Frame, Image, open_frames, write_jpeg, write_video

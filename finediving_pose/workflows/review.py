@@ -14,12 +14,12 @@ import numpy as np
 
 from finediving_pose import console
 from finediving_pose.annotation import review_log
+from finediving_pose.annotation.assignment import Queue, read_queues
 from finediving_pose.annotation.label_store import annotator_of, check_person
-from finediving_pose.annotation.queues import Queue, read_queues
 from finediving_pose.annotation.review_log import Decision
 from finediving_pose.annotation.review_state import TO_REVIEW, Kind, ReviewDesk, State
 from finediving_pose.config import nearest
-from finediving_pose.console import FdposeError, UsageError
+from finediving_pose.errors import FdposeError, UsageError
 from finediving_pose.skeleton import JOINTS
 from finediving_pose.workflows.project import SETTINGS_NAME, Project, find_project
 

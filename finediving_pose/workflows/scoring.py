@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, get_args
@@ -14,16 +14,20 @@ from finediving_pose import diving
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.settings import AqaSettings, Precision, Stages
 from finediving_pose.config import validate_settings
-from finediving_pose.console import DataError, UsageError, log
+from finediving_pose.console import log
 from finediving_pose.datasets.model_directory import CARD_NAME, read_model_directory
 from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
-from finediving_pose.manifest import recording, write_json
+from finediving_pose.datasets.score_files import Exemplar, Scored, Seen, Stage
+from finediving_pose.errors import DataError, UsageError
+from finediving_pose.files import write_json
+from finediving_pose.manifest import recording
 from finediving_pose.media import numbered_images, open_frames, sample_indices
 from finediving_pose.records import Clip, Dive, SkeletonSequence
-from finediving_pose.workflows import models
+from finediving_pose.reporting.score_text import _exemplar_lines, exemplar_table, facts, seen_lines, stage_rows
+from finediving_pose.workflows import model_loading
 
 if TYPE_CHECKING:
-    from finediving_pose.aqa.glimpses import Glimpse
+    from finediving_pose.aqa.dive_fingerprints import Glimpse
     from finediving_pose.aqa.inference import Compared
     from finediving_pose.reporting.score_page import ScoreView
 
@@ -38,7 +42,6 @@ STAGE_NAMES: dict[Stages, tuple[str, ...]] = {
     "3": ("take-off", "flight", "entry"),
 }
 PAGE_NAME, ANSWER_NAME = "score.html", "score.json"
-SPREAD = "standard deviation of the answers of the exemplars; a spread, not a calibrated interval"
 
 
 @dataclass(frozen=True)
@@ -75,122 +78,6 @@ class Request:
     features: Path | None = None
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A stage as the model cut it.
-
-    Attributes:
-        name: For example ``flight``.
-        first, last: Frames, in the clip's own numbers; None where they are not known.
-        seconds: From and to, in the clip's source; None without a frame rate.
-    """
-
-    name: str
-    first: int | None
-    last: int | None
-    seconds: tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class Exemplar:
-    """What the dive was compared with, and what came of it.
-
-    Attributes:
-        name: ``match/dive``.
-        score: True, in points.
-        difficulty: DD; None where not known.
-        start: Points that `parts` are added to: `score`, or, of a model of completeness, that at the query's DD.
-        parts: Points, each stage's share of the difference (eq. 20).
-        predicted: The query's score by this exemplar (eq. 19).
-    """
-
-    name: str
-    score: float
-    difficulty: float | None
-    start: float
-    parts: tuple[float, ...]
-    predicted: float
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A training dive that this one is.
-
-    Attributes:
-        name: ``match/dive`` of the training dive.
-        by: What tells so: ``name``, ``pictures``, ``skeleton``, ``features``.
-        against: Which of these differ.
-    """
-
-    name: str
-    by: tuple[str, ...]
-    against: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Scored:
-    """The answer.
-
-    Attributes:
-        clip, name, model: What was scored by what; `name` is ``match/dive``.
-        dive_number, description: In the number's own letters, and in words; None where not given.
-        score: Points (eq. 24).
-        spread: Standard deviation over the exemplars; None for fewer than two.
-        difficulty, difficulty_from: DD and where it is from; None where not known, and then why.
-        mean_award: score / DD / 3.
-        stages: In order.
-        exemplars: In the order drawn; none of a model that compares with none.
-        seen: The training dives that this one is.
-        skeleton: Which, in words.
-        joints_known: Part of the joints in the sampled frames; None where no skeleton is read.
-        fps: Of the clip, where it declares one.
-        notes: What else has to be known.
-    """
-
-    clip: str
-    name: str
-    model: str
-    dive_number: str | None
-    description: str | None
-    score: float
-    spread: float | None
-    difficulty: float | None
-    difficulty_from: str
-    mean_award: float | None
-    stages: tuple[Stage, ...]
-    exemplars: tuple[Exemplar, ...]
-    seen: tuple[Seen, ...]
-    skeleton: str
-    joints_known: float | None
-    fps: float | None
-    notes: tuple[str, ...] = ()
-    shown: tuple[Glimpse, tuple[Glimpse, ...]] | None = field(default=None, repr=False, compare=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return JSON types."""
-        return {
-            "clip": self.clip,
-            "name": self.name,
-            "model": self.model,
-            "dive_number": self.dive_number,
-            "description": self.description,
-            "score": self.score,
-            "spread": self.spread,
-            "spread_is": SPREAD,
-            "difficulty": self.difficulty,
-            "difficulty_from": self.difficulty_from,
-            "mean_award": self.mean_award,
-            "stages": [vars(stage) for stage in self.stages],
-            "exemplars": [vars(exemplar) for exemplar in self.exemplars],
-            "trained_on": bool(self.seen),
-            "seen": [vars(seen) for seen in self.seen],
-            "skeleton": self.skeleton,
-            "joints_known": self.joints_known,
-            "fps": self.fps,
-            "notes": list(self.notes),
-        }
-
-
 def score_clip(model: Path, request: Request, device: str = "auto", out: Path | None = None) -> Scored:
     """Score a clip.
 
@@ -207,7 +94,7 @@ def score_clip(model: Path, request: Request, device: str = "auto", out: Path | 
             model, bank or clip are not readable.
         EnvironmentUnfit: If a package or device is missing.
     """
-    models.require_aqa("score")
+    model_loading.require_aqa("score")
     if out is None:
         with TemporaryDirectory() as folder:
             return _Scoring(model, request, device, Path(folder)).run()
@@ -248,7 +135,7 @@ class _Scoring:
         self._number = _number(request.dive_number)
         self._refuse_misuse()  # before torch is loaded, which takes seconds
 
-        from finediving_pose.aqa.bank import read_bank
+        from finediving_pose.aqa.exemplar_bank import read_bank
         from finediving_pose.devices import choose_device
 
         self._asked_device = device
@@ -260,7 +147,7 @@ class _Scoring:
 
     def run(self) -> Scored:
         """Do all of it."""
-        from finediving_pose.aqa.glimpses import glimpse
+        from finediving_pose.aqa.dive_fingerprints import glimpse
         from finediving_pose.aqa.inference import encode, predict
         from finediving_pose.aqa.trained_model import load_weights
 
@@ -451,8 +338,8 @@ class _Scoring:
             raise UsageError("this model reads skeletons too: name the dive's with --skeletons FILE.npz")
         looked = f" in {request.found_skeletons}" if request.found_skeletons else ""
         try:
-            pose_model = request.pose_model or models.newest_model("pose")
-            detector = request.detector or str(models.newest_model("detector"))
+            pose_model = request.pose_model or model_loading.newest_model("pose")
+            detector = request.detector or str(model_loading.newest_model("detector"))
         except UsageError:
             raise UsageError(
                 f"this model reads skeletons, and there is none of {record.match}/{record.dive}{looked}. Name one with "
@@ -609,7 +496,9 @@ def _extract(clip: Clip, path: Path, pose_model: Path, detector: str, device: st
     from finediving_pose.extraction.settings import ExtractionSettings
 
     settings = ExtractionSettings(frames=frames)
-    engine = LocalEngine(models.load_detector(detector, device), models.load_estimator(pose_model, device), settings)
+    engine = LocalEngine(
+        model_loading.load_detector(detector, device), model_loading.load_estimator(pose_model, device), settings
+    )
     log.info("extracting the skeleton of %s with %s and %s", clip.source, pose_model, detector)
     with closing(engine.run([Task(clip, clip.source.name)])) as outcomes:
         outcome = next(outcomes)
@@ -655,84 +544,6 @@ def _view(scored: Scored) -> ScoreView:
         comparisons=comparisons,
         table=exemplar_table(scored),
     )
-
-
-def _exemplar_lines(exemplar: Exemplar) -> list[str]:
-    lines = ["exemplar", exemplar.name, f"true score {exemplar.score:.2f}"]
-    return lines if exemplar.start == exemplar.score else [*lines, f"{exemplar.start:.2f} at this DD"]
-
-
-def seen_lines(scored: Scored) -> list[str]:
-    """Say which training dives this one is."""
-    lines = []
-    for seen in scored.seen:
-        by, against = " and ".join(seen.by), " and ".join(seen.against)
-        if not against:
-            lines.append(
-                f"The model was trained on this dive ({seen.name}, the same {by}): its score says nothing about how "
-                "good the model is."
-            )
-            continue
-        verb = "differs" if against == "skeleton" else "differ"
-        lines.append(
-            f"Perhaps the model was trained on this dive: it has the {by} of the training dive {seen.name}, though "
-            f"its {against} {verb}. If they are one dive, its score says nothing about how good the model is"
-            + ("; if not, the skeleton is another dive's." if "skeleton" in seen.by else ".")
-        )
-    return lines
-
-
-def facts(scored: Scored) -> list[tuple[str, str]]:
-    """Return the answer's main lines, what and its value."""
-    lines = [("score", f"{scored.score:.2f} points")]
-    if scored.spread is not None:
-        lines.append(("spread", f"{scored.spread:.2f} points over {len(scored.exemplars)} exemplars ({SPREAD})"))
-    if scored.mean_award is not None:
-        award = f"{scored.mean_award:.2f} = score / DD / 3, with DD {scored.difficulty:.1f} ({scored.difficulty_from})"
-        lines.append(("mean award", award))
-    else:
-        lines.append(("mean award", f"not known without DD: {scored.difficulty_from}"))
-    known = "" if not scored.joints_known else f", {scored.joints_known:.0%} of the joints known"
-    lines += [("skeleton", scored.skeleton + known), ("clip", scored.clip), ("model", scored.model)]
-    return lines
-
-
-def stage_rows(scored: Scored) -> list[tuple[str, str, str]]:
-    """Return name, frames and seconds of each stage as text."""
-    rows = []
-    for stage in scored.stages:
-        frames = "–" if stage.first is None else f"{stage.first} – {stage.last}"
-        seconds = "–" if stage.seconds is None else f"{stage.seconds[0]:.2f} – {stage.seconds[1]:.2f}"
-        rows.append((stage.name, frames, seconds))
-    return rows
-
-
-def exemplar_table(scored: Scored) -> tuple[list[str], list[list[object]]]:
-    """Return header and rows: an exemplar, its score, each stage's share of the difference, and what follows.
-
-    The last row has the means; its last value is the score.
-    """
-    rescaled = any(each.start != each.score for each in scored.exemplars)
-    header = ["exemplar", "DD", "true score", *(["at this DD"] if rescaled else [])]
-    header += [*(stage.name for stage in scored.stages), "predicted"]
-    rows: list[list[object]] = [
-        [
-            each.name,
-            "–" if each.difficulty is None else f"{each.difficulty:.1f}",
-            f"{each.score:.2f}",
-            *([f"{each.start:.2f}"] if rescaled else []),
-            *(f"{part:+.2f}" for part in each.parts),
-            f"{each.predicted:.2f}",
-        ]
-        for each in scored.exemplars
-    ]
-    numbers = [
-        (each.score, *([each.start] if rescaled else []), *each.parts, each.predicted) for each in scored.exemplars
-    ]
-    means = [sum(column) / len(numbers) for column in zip(*numbers, strict=True)]
-    first = len(means) - len(scored.stages) - 1
-    shown = [f"{mean:+.2f}" if first <= at < len(means) - 1 else f"{mean:.2f}" for at, mean in enumerate(means)]
-    return header, [*rows, ["mean", "", *shown]] if len(rows) > 1 else rows
 
 
 def _finite(value: float) -> float | None:

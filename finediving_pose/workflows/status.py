@@ -10,15 +10,15 @@ from datetime import datetime
 from shlex import quote
 from typing import Any, get_args
 
+from finediving_pose.annotation.assignment import Queue, read_queues
 from finediving_pose.annotation.label_store import ORIGIN_KEY
-from finediving_pose.annotation.queues import Queue, read_queues
 from finediving_pose.annotation.review_state import TO_REVIEW, Kind, State
-from finediving_pose.console import DataError
-from finediving_pose.datasets.checks import load_json
 from finediving_pose.datasets.model_directory import is_model_directory
-from finediving_pose.workflows.handing_out import NEEDS, Task, tasks
+from finediving_pose.datasets.problems import load_json
+from finediving_pose.errors import DataError
+from finediving_pose.workflows.assignment import NEEDS, Task, tasks
 from finediving_pose.workflows.merging import MERGE_CSV
-from finediving_pose.workflows.models import RUN_FOLDERS
+from finediving_pose.workflows.model_loading import RUN_FOLDERS
 from finediving_pose.workflows.project import SETTINGS_NAME, Project
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose import console
-from finediving_pose.console import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.datasets import fdpose_json, labelme
 from finediving_pose.datasets.dives_csv import write_dives
 from finediving_pose.datasets.finediving import FineDive, write_finediving
@@ -32,7 +31,9 @@ from finediving_pose.datasets.truth_files import (
     truth_path,
     write_truth,
 )
-from finediving_pose.manifest import atomic_folder, atomic_path, recording, sha256_json, write_json, write_text
+from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
+from finediving_pose.files import atomic_folder, atomic_path, sha256_json, write_json, write_text
+from finediving_pose.manifest import recording
 from finediving_pose.records import Dive, FloatArray, LabelledFrame
 from finediving_pose.synthesis import meet as meets
 from finediving_pose.synthesis.meet import Meet, PlannedDive

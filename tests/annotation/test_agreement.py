@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import made_divers
 import numpy as np
 import pytest
-from label_samples import make_frame
+from helpers import made_divers
+from helpers.label_samples import make_frame
 
 from finediving_pose.annotation.agreement import Spread, agree
-from finediving_pose.datasets.labels import LabelSet
+from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX, JOINTS, OKS_SIGMAS
 from finediving_pose.synthesis.annotators import Annotator, annotate
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import made_divers
 import pytest
-from made_labels import annotate, label_of, make_frames
+from helpers import made_divers
+from helpers.made_labels import annotate, label_of, make_frames
 
 from finediving_pose.annotation.folder_checks import FolderJob, check_folder, stamp_of
 from finediving_pose.annotation.label_checks import swap_sides

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_meets import made_dive, made_meet
+from helpers.made_meets import made_dive, made_meet
 
 from finediving_pose.annotation.frame_choice import (
     evenly,

@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from label_samples import box_shape, labelme_file, make_frame, point_shape
-from made_divers import make_dive, slipped, without
+from helpers.label_samples import box_shape, labelme_file, make_frame, point_shape
+from helpers.made_divers import make_dive, slipped, without
 
-from finediving_pose.annotation import label_sides
+from finediving_pose.annotation import label_swaps
 from finediving_pose.annotation.label_checks import SWAP_SIDES, check, swap_sides
-from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import read_labels
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX
 
 LEGS, ARMS = FLIP_PAIRS[:3], FLIP_PAIRS[3:]
@@ -270,10 +271,10 @@ def test_a_frame_with_hardly_a_joint_does_not_stop_the_others():
 def test_the_cheapest_path_is_no_dearer_than_any_single_change():
     points = np.stack([frame.keypoints for frame in make_dive(frames=12)])
     points[6, [10, 15]] = points[6, [15, 10]]
-    costs = label_sides._Costs.of(points, np.arange(12), np.full(12, 130.0))
+    costs = label_swaps._Costs.of(points, np.arange(12), np.full(12, 130.0))
     best = costs.total(costs.cheapest())
     for frame in range(12):
-        for state in range(len(label_sides.STATES)):
+        for state in range(len(label_swaps.STATES)):
             path = np.zeros(12, dtype=np.intp)
             path[frame] = state
             assert best <= costs.total(path) + 1e-9

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_divers import make_dive, slipped
+from helpers.made_divers import make_dive, slipped
 
-from finediving_pose.annotation import label_geometry as geometry
+from finediving_pose.annotation import label_checks as geometry
 from finediving_pose.skeleton import INDEX, JOINTS, LIMBS
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-import made_labels
 import numpy as np
 import pytest
+from helpers import made_labels
 
 from finediving_pose.annotation.label_store import LabelStore, check_person, parse_name
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 ODD_NAMES = ["../../etc/x", "a/b", "", " ", "..", ".hidden", "x.", "con\x00", "<script>", "Revisions", "final", "a\\b"]
 

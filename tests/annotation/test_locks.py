@@ -12,7 +12,7 @@ import pytest
 
 from finediving_pose.annotation import locks
 from finediving_pose.annotation.locks import locked
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 
 def test_a_held_lock_is_waited_for_and_its_holder_named(tmp_path):

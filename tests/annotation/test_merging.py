@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from label_samples import make_frame
-from made_divers import slipped, without
+from helpers.label_samples import make_frame
+from helpers.made_divers import slipped, without
 
 from finediving_pose.annotation.merging import (
     Candidate,

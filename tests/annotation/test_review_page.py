@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import made_labels
 import pytest
-from made_review import RunningReview, make_project, running_review
+from helpers import made_labels
+from helpers.made_review import RunningReview, make_project, running_review
 
 from finediving_pose.annotation import review_log
 from finediving_pose.annotation.label_checks import swap_sides

@@ -11,19 +11,19 @@ import zipfile
 
 import cv2
 import httpx
-import made_labels
 import numpy as np
 import pytest
-from made_review import make_project, running_review
+from helpers import made_labels
+from helpers.made_review import make_project, running_review
 from PIL import Image
 from starlette.testclient import TestClient
 
 from finediving_pose.annotation import review_log, review_server
 from finediving_pose.annotation.review_guard import MAX_BODY, cookie_name
 from finediving_pose.annotation.review_pictures import MAX_SIDE, STRIP_SIDE, read_picture
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.frame_manifest import write_frame_manifest
-from finediving_pose.manifest import sha256_file
+from finediving_pose.errors import DataError, UsageError
+from finediving_pose.files import sha256_file
 
 TOKEN = "the-token-of-this-start"
 HOST = "http://127.0.0.1:8765"

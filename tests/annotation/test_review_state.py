@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import made_labels
 import numpy as np
 import pytest
+from helpers import made_labels
 
 from finediving_pose.annotation import review_log
 from finediving_pose.annotation.review_state import Conflict
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 from finediving_pose.records import Visibility
 
 ANNA = "anna/Meet__1/00000.json"

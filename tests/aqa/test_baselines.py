@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from made_meets import made_dive, made_meet, made_split
+from helpers.made_meets import made_dive, made_meet, made_split
 
 from finediving_pose.aqa import baselines
 from finediving_pose.aqa.baselines import floors

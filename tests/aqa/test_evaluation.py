@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_loader import made_dives
-from made_videos import small_settings
+from helpers.made_loader import made_dives
+from helpers.made_videos import small_settings
 
 from finediving_pose.aqa import baselines
 from finediving_pose.aqa.evaluation import (

@@ -9,16 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_loader import MadeLoader, made_dives, made_model
-from made_videos import small_settings
+from helpers.made_loader import MadeLoader, made_dives, made_model
+from helpers.made_videos import small_settings
 from numpy.testing import assert_allclose
 
 from finediving_pose.aqa import inference
-from finediving_pose.aqa.data.dataset import collate_pairs
+from finediving_pose.aqa.batch import collate_pairs
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.inference import Compared, encode, predict, predict_dives, predict_with
+from finediving_pose.aqa.model.comparison import Differences
 from finediving_pose.aqa.model.hpmcore import Encoded, HPMCoRe
-from finediving_pose.aqa.model.regression import Differences
 
 SETTINGS = small_settings("exemplars=3", "target=score")
 POSE_ONLY = ("branch_dynamic=false", "branch_static=false")

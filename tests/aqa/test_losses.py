@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from made_videos import made_videos, small_settings
+from helpers.made_videos import made_videos, small_settings
 
 from finediving_pose.aqa.losses import (
     aqa_loss,
@@ -19,8 +19,8 @@ from finediving_pose.aqa.losses import (
     triplet,
     wanted,
 )
+from finediving_pose.aqa.model.comparison import Differences
 from finediving_pose.aqa.model.hpmcore import Encoded, Outcome
-from finediving_pose.aqa.model.regression import Differences
 
 VECTORS = torch.randn(6, 3, 8, generator=torch.Generator().manual_seed(1))  # three pairs, K = 3
 

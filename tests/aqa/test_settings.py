@@ -9,7 +9,7 @@ import pytest
 
 from finediving_pose.aqa.settings import PRESETS, AqaSettings, load_aqa
 from finediving_pose.config import read_yaml, write_settings
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 NAMES = sorted(path.stem for path in PRESETS.glob("*.yaml"))
 

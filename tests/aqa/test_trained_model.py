@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_videos import made_videos, small_settings
+from helpers.made_videos import made_videos, small_settings
 from safetensors.torch import save_file
 
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
 from finediving_pose.aqa.trained_model import load_model
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.model_directory import write_model_card
+from finediving_pose.errors import DataError, UsageError
 
 SETTINGS = small_settings("branch_dynamic=false", "branch_static=false", "frames=16")
 

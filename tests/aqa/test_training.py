@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_tables import prepared_table, write_table
+from helpers.made_tables import prepared_table, write_table
 from safetensors.torch import load_file
 
 from finediving_pose.aqa import training
 from finediving_pose.aqa.data.sources import Parts, divide
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
-from finediving_pose.aqa.training import Trained, add_row, judge, schedule, train
-from finediving_pose.console import DataError
+from finediving_pose.aqa.training import Trained, judge, schedule, train
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME
+from finediving_pose.errors import DataError
+from finediving_pose.training_files import add_row
 
 
 @pytest.fixture

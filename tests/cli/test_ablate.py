@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from made_meets import made_meet, write_meet
-from tiny_models import fdpose
+from helpers.made_meets import made_meet, write_meet
+from helpers.tiny_models import fdpose
 
-from finediving_pose import console
+from finediving_pose import errors
 from finediving_pose.aqa.data.sources import Sources
-from finediving_pose.manifest import write_json
+from finediving_pose.files import write_json
 from finediving_pose.workflows import ablation
 from finediving_pose.workflows.aqa_training import SUMMARY_NAME
 
@@ -23,7 +23,7 @@ def asked(monkeypatch):
     def train(run, settings, sources, device):
         asked.append((settings.tokens, settings.seed, sources, device))
         if settings.tokens == 8:
-            raise console.DataError("no dive can be read")
+            raise errors.DataError("no dive can be read")
         test = {"figures": {"rho": settings.tokens / 10, "rl2_squared": 1.0}, "intervals": {}, "dives": 4}
         write_json(run / "model.json", {})
         write_json(run / SUMMARY_NAME, {"seed": settings.seed, "epochs": 5, "best_epoch": 2, "test": test})
@@ -66,7 +66,7 @@ def test_a_table_is_trained_printed_and_written(project, asked):
 
 def test_a_failed_row_is_listed_and_the_exit_code_says_so(project, asked):
     answer = fdpose("ablate", "vii", "--preset", "tiny", "--json")
-    assert answer.code == console.EXIT_SOME_FAILED
+    assert answer.code == errors.EXIT_SOME_FAILED
     rows = {row["name"]: row for row in json.loads(answer.out)["rows"]}
     assert rows["t8"]["failed"] == "seed 0: no dive can be read"
     assert (rows["t8"]["mean"]["rho"], rows["t10"]["mean"]["rho"], rows["t10"]["failed"]) == (None, 1.0, None)
@@ -126,6 +126,6 @@ def test_sources_are_those_of_the_options(project, asked):
 )
 def test_wrong_use_is_explained(project, asked, arguments, message, capsys):
     answer = fdpose("ablate", *arguments)
-    assert answer.code == console.EXIT_USAGE
+    assert answer.code == errors.EXIT_USAGE
     assert message in capsys.readouterr().err
     assert asked == []

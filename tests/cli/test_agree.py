@@ -6,10 +6,10 @@ import json
 import shutil
 from dataclasses import replace
 
-import made_divers
 import numpy as np
 import pytest
-from made_labels import annotate, label_of, make_frames
+from helpers import made_divers
+from helpers.made_labels import annotate, label_of, make_frames
 
 from finediving_pose.cli.main import run
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX

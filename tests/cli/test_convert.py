@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from label_samples import labelme_file, make_frame
+from helpers.label_samples import labelme_file, make_frame
 
 from finediving_pose.cli.main import run
 from finediving_pose.datasets.formats import FORMATS
-from finediving_pose.datasets.labels import LabelSet
+from finediving_pose.datasets.label_set import LabelSet
 
 
 def test_done(tmp_path, capfd):

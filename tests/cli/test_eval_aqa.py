@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from made_score_model import write_data, write_model
-from tiny_models import fdpose
+from helpers.made_score_model import write_data, write_model
+from helpers.tiny_models import fdpose
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ import json
 import cv2
 import numpy as np
 import pytest
-import tiny_models
-from tiny_models import fdpose
+from helpers import tiny_models
+from helpers.tiny_models import fdpose
 
 from finediving_pose.datasets.labels import read_labels
-from finediving_pose.manifest import write_json
+from finediving_pose.files import write_json
 from finediving_pose.records import Crop
-from finediving_pose.workflows import models
+from finediving_pose.workflows import model_loading
 
 
 class Oracle:
@@ -42,7 +42,7 @@ def data(drawn_dives):
 @pytest.fixture
 def oracle(drawn_dives, monkeypatch):
     oracle = Oracle(read_labels(drawn_dives / "labels" / "final", images=drawn_dives / "frames"))
-    monkeypatch.setattr(models, "load_estimator", lambda *_, **__: oracle)
+    monkeypatch.setattr(model_loading, "load_estimator", lambda *_, **__: oracle)
     return oracle
 
 

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from moving_blobs import BlobDetector, BoxEstimator, blob_box, joints_in, nowhere, write_clip
-from tiny_models import Answer, fdpose
+from helpers.moving_blobs import BlobDetector, BoxEstimator, blob_box, joints_in, nowhere, write_clip
+from helpers.tiny_models import Answer, fdpose
 
-from finediving_pose.console import UsageError, log
+from finediving_pose.console import log
 from finediving_pose.datasets.model_directory import CARD_NAME
 from finediving_pose.datasets.pose_files import read_pose
-from finediving_pose.manifest import write_json
-from finediving_pose.workflows import models
+from finediving_pose.errors import UsageError
+from finediving_pose.files import write_json
+from finediving_pose.workflows import model_loading
 
 
 class Loads:
@@ -40,9 +41,9 @@ class Loads:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     loads = Loads()
-    monkeypatch.setattr(models, "load_detector", loads.load_detector)
-    monkeypatch.setattr(models, "load_estimator", loads.load_estimator)
-    monkeypatch.setattr(models, "on_gpu", lambda device: device.startswith("cuda"))
+    monkeypatch.setattr(model_loading, "load_detector", loads.load_detector)
+    monkeypatch.setattr(model_loading, "load_estimator", loads.load_estimator)
+    monkeypatch.setattr(model_loading, "on_gpu", lambda device: device.startswith("cuda"))
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
     return loads
 
@@ -367,9 +368,9 @@ def test_no_model_says_what_was_looked_for(project, loads, logged, given, missin
 def test_newest_model_asks_for_a_model_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="no pose model"):
-        models.newest_model("pose")
+        model_loading.newest_model("pose")
     model_directory(tmp_path / "runs/hrnet/one", age=1)
-    assert models.newest_model("pose") == Path("runs/hrnet/one")
+    assert model_loading.newest_model("pose") == Path("runs/hrnet/one")
 
 
 def test_help_names_the_defaults(monkeypatch):

@@ -10,15 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import killed_at
 import pytest
-import tiny_models
-from tiny_models import HRNET, fdpose, finetune_hrnet
+from helpers import killed_at, tiny_models
+from helpers.tiny_models import HRNET, fdpose, finetune_hrnet
 
 from finediving_pose.cli import _finetune
 from finediving_pose.config import load_settings
-from finediving_pose.console import UsageError
-from finediving_pose.manifest import write_json
+from finediving_pose.errors import UsageError
+from finediving_pose.files import write_json
 from finediving_pose.openmmlab.settings import PRESETS, DetectorSettings, HrnetSettings
 from finediving_pose.workflows.finetuning import FinetuneSummary
 

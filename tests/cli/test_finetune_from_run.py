@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-import tiny_models
+from helpers import tiny_models
+from helpers.tiny_models import fdpose, finetune_detector, finetune_hrnet
 from safetensors.numpy import load_file
-from tiny_models import fdpose, finetune_detector, finetune_hrnet
 
 from finediving_pose.datasets.model_directory import read_model_directory
 

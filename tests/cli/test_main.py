@@ -6,7 +6,7 @@ import sys
 import pytest
 import typer
 
-from finediving_pose import __version__, console
+from finediving_pose import __version__, errors
 from finediving_pose.cli import main
 
 
@@ -37,9 +37,9 @@ def raising(monkeypatch):
     ("error", "code"),
     [
         (None, 0),
-        (console.UsageError("which file"), 2),
-        (console.DataError("which file"), 3),
-        (console.EnvironmentUnfit("which package"), 4),
+        (errors.UsageError("which file"), 2),
+        (errors.DataError("which file"), 3),
+        (errors.EnvironmentUnfit("which package"), 4),
         (KeyboardInterrupt(), 130),
         (typer.Exit(1), 1),
         (RuntimeError("oops"), 1),
@@ -51,7 +51,7 @@ def test_exit_codes(raising, error, code):
 
 
 def test_a_message_for_the_user_comes_without_traceback(raising, capsys):
-    raising(console.DataError("labels.json: joint 3: found NaN, expected a number"))
+    raising(errors.DataError("labels.json: joint 3: found NaN, expected a number"))
     main.run(["go"])
     captured = capsys.readouterr()
     assert "labels.json: joint 3: found NaN, expected a number" in captured.err
@@ -68,7 +68,7 @@ def test_an_internal_error_says_where_to_look_further(raising, capsys):
     assert "Traceback" not in error
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), console.DataError("bad file")])
+@pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), errors.DataError("bad file")])
 def test_a_traceback_is_shown_when_asked_for(raising, capsys, error):
     raising(error)
     main.run(["-vv", "go"])

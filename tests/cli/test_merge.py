@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import json
 
-import made_divers
 import numpy as np
 import pytest
-from made_labels import annotate, label_of, make_desk, make_frames
+from helpers import made_divers
+from helpers.made_labels import annotate, label_of, make_desk, make_frames
 
 from finediving_pose.annotation.review_state import ReviewDesk
 from finediving_pose.cli.main import run
 from finediving_pose.datasets.labels import read_labels
-from finediving_pose.manifest import sha256_file
+from finediving_pose.files import sha256_file
 from finediving_pose.workflows.project import init_project
 
 ACCEPTED, CORRECTED, RETURNED, WAITING, ALONE, GUESSED, CHANGED, EMPTY = range(8)

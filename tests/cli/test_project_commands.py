@@ -6,9 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-import made_labels
 import pytest
-from tiny_models import fdpose
+from helpers import made_labels
+from helpers.tiny_models import fdpose
 
 from finediving_pose.workflows.project import find_project
 

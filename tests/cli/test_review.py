@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-import made_labels
 import pytest
-from made_review import make_project
+from helpers import made_labels
+from helpers.made_review import make_project
 
 from finediving_pose.annotation import review_log, review_server
 from finediving_pose.cli.main import run

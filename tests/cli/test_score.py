@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_scoring import model_with_bank, scoring_dives
-from tiny_models import fdpose
+from helpers.made_scoring import model_with_bank, scoring_dives
+from helpers.tiny_models import fdpose
 
 from finediving_pose.aqa.data.dives import AqaDive
 

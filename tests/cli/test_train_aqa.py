@@ -11,16 +11,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import killed_at
 import numpy as np
 import pytest
-from made_frames import made_dive
-from made_tables import SMALL, write_table
-from tiny_models import fdpose, metrics
+from helpers import killed_at
+from helpers.made_frames import made_dive
+from helpers.made_tables import SMALL, write_table
+from helpers.tiny_models import fdpose, metrics
 
 from finediving_pose.datasets.dives_csv import write_dives
 from finediving_pose.datasets.pose_files import pose_path, read_pose
-from finediving_pose.manifest import write_json
+from finediving_pose.files import write_json
 
 PICTURES = ("frames=16", "size=32", "dim=16", "pose_dim=16", "decoder_layers=1", "epochs=2", "workers=0")
 

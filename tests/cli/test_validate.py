@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from made_meets import made_meet, write_meet
+from helpers.made_meets import made_meet, write_meet
 
 from finediving_pose.cli.main import run
 from finediving_pose.datasets.finediving import AQA_NAME, TRAIN_NAME

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import made_divers
 import pytest
-from label_samples import box_shape, labelme_file, point_shape
-from made_labels import annotate, label_of, make_desk, make_frames
+from helpers import made_divers
+from helpers.label_samples import box_shape, labelme_file, point_shape
+from helpers.made_labels import annotate, label_of, make_desk, make_frames
 from PIL import Image
 
 from finediving_pose.annotation.label_checks import swap_sides

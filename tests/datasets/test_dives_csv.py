@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from finediving_pose.console import DataError
 from finediving_pose.datasets.dives_csv import COLUMNS, read_dives, write_dives
 from finediving_pose.datasets.finediving import read_coarse
+from finediving_pose.errors import DataError
 from finediving_pose.records import Dive
 
 FULL = Dive("Zürich", "1", "videos/a.mp4", 10, 110, "407c", 3.2, (7.5, 8.0, 8.5), 76.8, (31, 80), True)

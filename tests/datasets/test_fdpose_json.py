@@ -6,11 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from label_samples import assert_same_labels, make_frame, problem_about
+from helpers.label_samples import assert_same_labels, make_frame, problem_about
 
-from finediving_pose.console import DataError
 from finediving_pose.datasets import fdpose_json
-from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import read_labels
+from finediving_pose.errors import DataError
 
 PUBLISHED_KEYS = {"image", "joints", "joints_vis", "center", "scale"}
 

@@ -9,9 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_meets import made_dive, made_meet, made_split, write_meet
+from helpers.made_meets import made_dive, made_meet, made_split, write_meet
 
-from finediving_pose.console import DataError
 from finediving_pose.datasets import restricted_pickle
 from finediving_pose.datasets.finediving import (
     AQA_NAME,
@@ -28,6 +27,7 @@ from finediving_pose.datasets.finediving import (
     sampled_transitions,
     write_finediving,
 )
+from finediving_pose.errors import DataError
 from finediving_pose.media import sample_indices
 from finediving_pose.records import Dive
 

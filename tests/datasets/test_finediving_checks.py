@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_meets import made_meet, made_split
+from helpers.made_meets import made_meet, made_split
 
-from finediving_pose.datasets.checks import Problem
 from finediving_pose.datasets.finediving import FineDive, FineDiving, read_finediving
 from finediving_pose.datasets.finediving_checks import find_anomalies, usual_sequences
+from finediving_pose.datasets.problems import Problem
 
 ALWAYS = {"matches"}
 """In a meet of a few matches, test matches occur in training too."""

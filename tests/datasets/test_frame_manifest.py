@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finediving_pose.console import DataError
-from finediving_pose.datasets.checks import safe_name
 from finediving_pose.datasets.frame_manifest import (
     ManifestFrame,
     folder_name,
@@ -19,6 +17,8 @@ from finediving_pose.datasets.frame_manifest import (
     read_frame_manifest,
     write_frame_manifest,
 )
+from finediving_pose.datasets.problems import safe_name
+from finediving_pose.errors import DataError
 
 FRAME = ManifestFrame("Meet/3/00012.jpg", "Meet", "3", 12, "flight", 455, 256, "v/a.mp4", "ab", "0" * 64, "protocol")
 ODD = [

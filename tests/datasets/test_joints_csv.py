@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas
 import pytest
-from label_samples import assert_same_labels, make_frame
+from helpers.label_samples import assert_same_labels, make_frame
 
 from finediving_pose.datasets import joints_csv
-from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import read_labels
 
 
 def table(tmp_path, *frames):

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from label_samples import SIZE, box_shape, labelme_file, make_frame, point_shape, problem_about, shape
+from helpers.label_samples import SIZE, box_shape, labelme_file, make_frame, point_shape, problem_about, shape
 from PIL import Image
 
-from finediving_pose.console import DataError
 from finediving_pose.datasets import labelme
-from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import read_labels
+from finediving_pose.errors import DataError
 from finediving_pose.skeleton import JOINTS
 
 

@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.label_samples import assert_same_labels, frame_sets, labelme_file, make_frame, problem_about
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from label_samples import assert_same_labels, frame_sets, labelme_file, make_frame, problem_about
 from PIL import Image
 
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.formats import FORMATS
-from finediving_pose.datasets.labels import LabelSet, Problem, read_labels
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import Problem, read_labels
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.records import LabelledFrame
 
 KEEPS_INVALID_COORDINATES = sorted(FORMATS.keys() - {"labelme"})

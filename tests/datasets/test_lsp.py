@@ -6,13 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from label_samples import problem_about
+from helpers.label_samples import problem_about
 from PIL import Image
 from scipy.io import savemat
 
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets import lsp
-from finediving_pose.datasets.labels import detect_format, read_labels
+from finediving_pose.datasets.formats import detect_format
+from finediving_pose.datasets.labels import read_labels
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.skeleton import INDEX, NUM_JOINTS
 from finediving_pose.workflows.convert import convert
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.model_directory import is_model_directory, read_model_directory, write_model_card
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.skeleton import JOINTS
 
 

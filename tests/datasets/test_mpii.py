@@ -6,10 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from label_samples import make_frame, problem_about
+from helpers.label_samples import make_frame, problem_about
 
 from finediving_pose.datasets import mpii
-from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import read_labels
 
 WIDENED = 1.25
 

@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from finediving_pose.console import DataError
 from finediving_pose.datasets.finediving import read_finediving
 from finediving_pose.datasets.mtl_aqa import FRAMES, dive_number, read_mtl_aqa
+from finediving_pose.errors import DataError
 from finediving_pose.records import Dive
 
 FORWARD, BACK, INWARD, REVERSE = 1, 0, 2, 3

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finediving_pose.console import DataError
 from finediving_pose.datasets import pose_files
 from finediving_pose.datasets.pose_files import checked_name, pose_path, read_pose, write_pose
+from finediving_pose.errors import DataError
 from finediving_pose.records import BoxState, BoxTrack, JointState, SkeletonSequence
 
 LAYOUT = {

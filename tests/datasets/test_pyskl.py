@@ -6,12 +6,13 @@ import pickle
 
 import numpy as np
 import pytest
-from label_samples import make_frame, problem_about
+from helpers.label_samples import make_frame, problem_about
 
-from finediving_pose.console import DataError
 from finediving_pose.datasets import pyskl
-from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.splits import make_splits
+from finediving_pose.errors import DataError
 
 
 def dive(name, *numbers):

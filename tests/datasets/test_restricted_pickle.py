@@ -9,8 +9,8 @@ import struct
 import numpy as np
 import pytest
 
-from finediving_pose.console import DataError
 from finediving_pose.datasets import restricted_pickle
+from finediving_pose.errors import DataError
 
 VALUE = {
     ("match", 3): {

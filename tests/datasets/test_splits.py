@@ -6,12 +6,12 @@ import json
 from dataclasses import replace
 
 import pytest
+from helpers.label_samples import make_frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_samples import make_frame
 
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.splits import PARTS, Splits, group_of, make_splits, read_splits, write_splits
+from finediving_pose.errors import DataError, UsageError
 
 
 def meet(matches=3, dives=4, frames=5):

@@ -5,7 +5,6 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from finediving_pose.console import DataError
 from finediving_pose.datasets.truth_files import (
     DiveTruth,
     as_stored,
@@ -15,6 +14,7 @@ from finediving_pose.datasets.truth_files import (
     truth_path,
     write_truth,
 )
+from finediving_pose.errors import DataError
 
 
 def truth(frames: int = 3) -> DiveTruth:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from finediving_pose import console
-from finediving_pose.console import EnvironmentUnfit
+from finediving_pose.errors import EnvironmentUnfit
 from finediving_pose.extraction.batching import Batcher
 
 

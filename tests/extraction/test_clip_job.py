@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from moving_blobs import BlobDetector, BoxEstimator, draw, write_clip
+from helpers.moving_blobs import BlobDetector, BoxEstimator, draw, write_clip
 
 from finediving_pose.extraction.loading import Task
 from finediving_pose.extraction.local_engine import Limits, LocalEngine

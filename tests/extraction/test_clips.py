@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 from finediving_pose.extraction.clips import Found, find_clips
 from finediving_pose.records import Dive
 

@@ -8,12 +8,12 @@ import json
 import numpy as np
 import pytest
 
-from finediving_pose.console import DataError
+from finediving_pose.errors import DataError
 from finediving_pose.extraction.clip_job import Outcome
 from finediving_pose.extraction.ledger import Ledger, latest_lines
 from finediving_pose.extraction.loading import Task
 from finediving_pose.extraction.shards import WHOLE, Shard
-from finediving_pose.manifest import append_json_line, read_json_lines
+from finediving_pose.files import append_json_line, read_json_lines
 from finediving_pose.records import BoxTrack, Clip, SkeletonSequence
 
 PRINT = {"input_sha256": "a", "model_sha256": "b", "settings_sha256": "c"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 
 import pytest
-from moving_blobs import write_clip
+from helpers.moving_blobs import write_clip
 
 from finediving_pose.extraction.loading import ClipEnd, LoadedFrame, Task, event_bytes, load
 from finediving_pose.media import VideoFile

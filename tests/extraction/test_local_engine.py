@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from moving_blobs import BlobDetector, BoxEstimator, blob_box, draw, falling, joints_in, nowhere, write_clip
+from helpers.moving_blobs import BlobDetector, BoxEstimator, blob_box, draw, falling, joints_in, nowhere, write_clip
 
-from finediving_pose.console import EnvironmentUnfit
+from finediving_pose.errors import EnvironmentUnfit
 from finediving_pose.extraction.clip_job import Outcome
 from finediving_pose.extraction.loading import Task
 from finediving_pose.extraction.local_engine import Limits, LocalEngine
-from finediving_pose.extraction.people import Sightings
-from finediving_pose.extraction.profile import BESIDE, BUSY
 from finediving_pose.extraction.settings import ExtractionSettings
+from finediving_pose.extraction.skeleton_assembly import Sightings
 from finediving_pose.records import BoxState, Clip, Detections, JointState
+from finediving_pose.workflows.extraction import BESIDE, BUSY
 
 ALL = ExtractionSettings(frames=None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_divers import make_dive
+from helpers.made_divers import make_dive
 
 from finediving_pose.extraction.outliers import _on_the_way, outliers
 from finediving_pose.extraction.settings import RepairSettings

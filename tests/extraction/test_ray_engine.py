@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from moving_blobs import BlobDetector, BoxEstimator, write_clip
+from helpers.moving_blobs import BlobDetector, BoxEstimator, write_clip
 
 from finediving_pose.cli.main import run as fdpose
-from finediving_pose.console import EnvironmentUnfit
+from finediving_pose.errors import EnvironmentUnfit
 from finediving_pose.extraction import ray_engine
+from finediving_pose.extraction.engine import Equipment
 from finediving_pose.extraction.loading import Task
 from finediving_pose.extraction.local_engine import LocalEngine
-from finediving_pose.extraction.ray_engine import Equipment, Need, RayEngine
+from finediving_pose.extraction.ray_engine import Need, RayEngine
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.records import Clip
 from finediving_pose.workflows.extraction import extract, extract_with

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_divers import make_dive
+from helpers.made_divers import make_dive
 
 from finediving_pose.config import validate_settings
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 from finediving_pose.extraction.repair import count, repair
 from finediving_pose.extraction.settings import ExtractionSettings, RepairSettings
 from finediving_pose.records import JointState

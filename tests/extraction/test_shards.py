@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 from finediving_pose.extraction.shards import WHOLE, Shard, is_ledger, ledger_paths, manifest_paths
 
 KEYS = [f"match{i % 7}/{i}" for i in range(2000)]

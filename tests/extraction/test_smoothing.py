@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import savgol_filter
 
-from finediving_pose.extraction.smoothing import smooth
+from finediving_pose.extraction.interpolation import smooth
 
 RNG = np.random.default_rng(0)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 from finediving_pose.extraction.settings import TrackingSettings
-from finediving_pose.extraction.tracking import Seed, count_jumps, fill_track, track, without
+from finediving_pose.extraction.trackers import track
+from finediving_pose.extraction.tracking import Seed, count_jumps, fill_track, without
 from finediving_pose.records import BoxState, BoxTrack, Detections
 
 DEFAULT = TrackingSettings()

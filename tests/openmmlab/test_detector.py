@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_detectors import decided_net
+from helpers.made_detectors import decided_net
 
-from finediving_pose import console
-from finediving_pose.openmmlab import bridge
+from finediving_pose import errors
+from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.athlete_detector import AthleteDetector
 from finediving_pose.openmmlab.detector import MMDetector, load_detector
 from finediving_pose.openmmlab.detector_config import inference_pipeline
@@ -119,7 +119,7 @@ def test_the_threshold_is_the_models_own_unless_another_is_given(detector, tiny_
 
 
 def test_a_pose_model_is_no_detector(tiny_pose_model):
-    with pytest.raises(console.UsageError, match="is a pose model, and a detector model is needed"):
+    with pytest.raises(errors.UsageError, match="is a pose model, and a detector model is needed"):
         load_detector(str(tiny_pose_model))
 
 
@@ -133,7 +133,7 @@ def zoo_config(name: str) -> Path:
 @pytest.fixture(scope="module")
 def foreign_checkpoint(tmp_path_factory):
     """A checkpoint as MMDetection leaves it: 80 classes, random weights."""
-    bridge.require("mmdet")
+    compat.require("mmdet")
     from mmdet.datasets import CocoDataset
     from mmdet.registry import MODELS
     from mmengine.config import Config
@@ -174,26 +174,26 @@ def test_classes_without_a_person_are_refused(foreign_checkpoint, tmp_path):
     content = torch.load(foreign_checkpoint)
     content["meta"]["dataset_meta"]["classes"] = ("cat", "dog")
     torch.save(content, tmp_path / "x.pth")
-    with pytest.raises(console.UsageError, match=r"none of its classes is a person \(cat, dog"):
+    with pytest.raises(errors.UsageError, match=r"none of its classes is a person \(cat, dog"):
         load_detector(f"{zoo_config(ZOO_NAME)},{tmp_path / 'x.pth'}")
 
 
 def test_a_checkpoint_of_another_config_is_refused(foreign_checkpoint):
-    with pytest.raises(console.UsageError, match=r"does not fill the net|not one of its"):
+    with pytest.raises(errors.UsageError, match=r"does not fill the net|not one of its"):
         load_detector(f"{zoo_config('rtmdet_s_8xb32-300e_coco')},{foreign_checkpoint}")
 
 
 def test_a_config_without_its_file(tmp_path):
-    with pytest.raises(console.UsageError, match=r"no config file .*absent\.py"):
+    with pytest.raises(errors.UsageError, match=r"no config file .*absent\.py"):
         load_detector(f"{tmp_path / 'absent.py'},{tmp_path / 'x.pth'}")
-    with pytest.raises(console.UsageError, match=r"x\.pth: no such file"):
+    with pytest.raises(errors.UsageError, match=r"x\.pth: no such file"):
         load_detector(f"{zoo_config(ZOO_NAME)},{tmp_path / 'x.pth'}")
-    with pytest.raises(console.UsageError, match="a detector without weights finds nothing"):
+    with pytest.raises(errors.UsageError, match="a detector without weights finds nothing"):
         load_detector(f"{zoo_config(ZOO_NAME)},none")
 
 
 def test_a_misspelt_name_suggests_the_nearest():
-    with pytest.raises(console.UsageError, match=r"did you mean rtmdet_tiny_8xb32-300e_coco\?"):
+    with pytest.raises(errors.UsageError, match=r"did you mean rtmdet_tiny_8xb32-300e_coco\?"):
         load_detector("rtmdet_tiny_8xb32-300e_cocoo")
 
 
@@ -203,7 +203,7 @@ def test_zoo_weights_that_cannot_be_fetched_name_the_place_for_the_file(tmp_path
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
-    with pytest.raises(console.EnvironmentUnfit) as caught:
+    with pytest.raises(errors.EnvironmentUnfit) as caught:
         load_detector(ZOO_NAME)
     place = tmp_path / "checkpoints" / "rtmdet_tiny_8xb32-300e_coco_20220902_112414-78e30dcc.pth"
     assert str(place) in str(caught.value)
@@ -221,7 +221,7 @@ def test_zoo_weights_put_there_by_hand_are_used(tmp_path, monkeypatch, foreign_c
 
 
 def test_a_detector_with_roi_align_says_what_it_needs(tmp_path):
-    if "compiled" in bridge.status()["mmcv._ext"] or bridge.status()["torchvision"] == "torchvision":
+    if "compiled" in compat.status()["mmcv._ext"] or compat.status()["torchvision"] == "torchvision":
         pytest.skip("RoIAlign is available here")
     torch.save({"state_dict": {"x": torch.ones(1)}}, tmp_path / "x.pth")
     config = tmp_path / "faster-rcnn.py"
@@ -232,7 +232,7 @@ def test_a_detector_with_roi_align_says_what_it_needs(tmp_path):
         f"steps = [{resize}, {{'type': 'PackDetInputs', 'meta_keys': {meta}}}]\n"
         "test_dataloader = dict(dataset=dict(pipeline=steps))\n"
     )
-    with pytest.raises(console.EnvironmentUnfit, match=r"faster-rcnn: .*roi_align.* needs the compiled package"):
+    with pytest.raises(errors.EnvironmentUnfit, match=r"faster-rcnn: .*roi_align.* needs the compiled package"):
         load_detector(f"{config},{tmp_path / 'x.pth'}")
 
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-import tiny_models
+from helpers import tiny_models
 
 from finediving_pose.datasets.model_directory import read_model_directory
 from finediving_pose.openmmlab import detector_parts
@@ -76,7 +76,7 @@ def test_a_quarter_turn_can_be_left_out():
 def metric(tmp_path):
     """The metric over two pictures with an athlete each."""
     from finediving_pose.datasets.coco import to_coco
-    from finediving_pose.manifest import write_json
+    from finediving_pose.files import write_json
     from finediving_pose.records import LabelledFrame
 
     frames = [

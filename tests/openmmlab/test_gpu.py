@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_detectors import decided_net
-from tiny_models import finetune_hrnet
+from helpers.made_detectors import decided_net
+from helpers.tiny_models import finetune_hrnet
 
 from finediving_pose.extraction.loading import Task
 from finediving_pose.extraction.local_engine import Limits, LocalEngine
@@ -17,7 +17,7 @@ from finediving_pose.media import write_video
 from finediving_pose.openmmlab.athlete_detector import AthleteDetector
 from finediving_pose.records import Clip
 from finediving_pose.synthesis.sample import draw_dive
-from finediving_pose.workflows.models import load_estimator
+from finediving_pose.workflows.model_loading import load_estimator
 
 pytestmark = [
     pytest.mark.gpu,

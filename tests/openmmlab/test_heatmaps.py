@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from finediving_pose.openmmlab import bridge
+from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.heatmaps import LONGEST_STEP, decode
 
 SIDE, STRIDE = 128, 4
 
 
 def mmpose_codec(method: str):
-    bridge.require("mmpose")
+    compat.require("mmpose")
     from mmpose.codecs import MSRAHeatmap, UDPHeatmap
 
     size = (SIDE, SIDE), (SIDE // STRIDE, SIDE // STRIDE)

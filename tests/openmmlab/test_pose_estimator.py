@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from finediving_pose import console
+from finediving_pose import errors
 from finediving_pose.datasets.model_directory import read_model_directory
-from finediving_pose.openmmlab import bridge
+from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.heatmaps import LONGEST_STEP
 from finediving_pose.openmmlab.settings import HrnetSettings
 from finediving_pose.skeleton import NUM_JOINTS
@@ -59,7 +59,7 @@ def smooth(net: torch.nn.Module, width: int, softmax: bool) -> torch.nn.Module:
 
 
 def build(model: dict) -> torch.nn.Module:
-    bridge.require("mmpose")
+    compat.require("mmpose")
     from mmengine.registry import DefaultScope
     from mmpose.registry import MODELS
 
@@ -250,5 +250,5 @@ def test_weights_of_another_net_are_refused(tiny_pose_model, tmp_path):
     card = json.loads((tmp_path / "model.json").read_text())
     card["settings"]["backbone"] = "w16"
     (tmp_path / "model.json").write_text(json.dumps(card))
-    with pytest.raises(console.UsageError, match="the weights do not fill the net"):
+    with pytest.raises(errors.UsageError, match="the weights do not fill the net"):
         load_estimator(tmp_path)

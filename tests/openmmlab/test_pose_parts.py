@@ -8,7 +8,7 @@ import torch
 
 from finediving_pose import skeleton
 from finediving_pose.datasets.coco import to_coco
-from finediving_pose.manifest import write_json
+from finediving_pose.files import write_json
 from finediving_pose.openmmlab import pose_parts
 from finediving_pose.openmmlab.pose_config import pose_model
 from finediving_pose.openmmlab.settings import HrnetSettings

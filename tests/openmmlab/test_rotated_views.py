@@ -84,7 +84,7 @@ class LooksUp(torch.nn.Module):
 @pytest.mark.parametrize("flip_test", [True, False])
 def test_the_option_reaches_the_estimator(tiny_pose_model, flip_test):
     from finediving_pose.openmmlab.pose_estimator import CPU_CROPS
-    from finediving_pose.workflows.models import load_estimator
+    from finediving_pose.workflows.model_loading import load_estimator
 
     plain = load_estimator(tiny_pose_model, "cpu", flip_test)
     turning = load_estimator(tiny_pose_model, "cpu", flip_test, tta="rotate4")

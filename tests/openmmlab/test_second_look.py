@@ -7,7 +7,7 @@ import pytest
 
 from finediving_pose.openmmlab.second_look import MARGIN, box_around
 from finediving_pose.synthesis.sample import draw_dive
-from finediving_pose.workflows.models import load_estimator
+from finediving_pose.workflows.model_loading import load_estimator
 
 NOT_FOUND = np.full((16, 2), np.nan)
 

@@ -6,15 +6,15 @@ import json
 import shutil
 
 import pytest
+from helpers.tiny_models import fdpose
 from safetensors.numpy import load_file
-from tiny_models import fdpose
 
-from finediving_pose.console import UsageError
 from finediving_pose.datasets.model_directory import PACKAGED, model_path, read_model_directory
-from finediving_pose.manifest import read_json_lines
+from finediving_pose.errors import UsageError
+from finediving_pose.files import read_json_lines
 from finediving_pose.workflows import finetuning
-from finediving_pose.workflows.extraction_check import check_detector
-from finediving_pose.workflows.models import load_detector, load_estimator
+from finediving_pose.workflows.extraction_evaluation import check_detector
+from finediving_pose.workflows.model_loading import load_detector, load_estimator
 
 KINDS = ("pose", "detector")
 SMALLEST_PCK = 0.5

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from finediving_pose import console
+from finediving_pose import errors
 from finediving_pose.openmmlab import weights
 
 
@@ -69,7 +69,7 @@ def test_missing_and_unused_tensors_are_listed(saved):
 
 @pytest.mark.parametrize("content", [{"state_dict": {"other": torch.ones(3)}}, {"state_dict": {}}, {"meta": 1}])
 def test_a_file_of_which_nothing_fits_is_refused(saved, content):
-    with pytest.raises(console.UsageError, match=r"not one of its [01] tensors fits the net .*backbone\.weight"):
+    with pytest.raises(errors.UsageError, match=r"not one of its [01] tensors fits the net .*backbone\.weight"):
         weights.load_into(Net(), saved(content))
 
 
@@ -78,14 +78,14 @@ def test_locate(tmp_path, saved, monkeypatch):
     assert weights.locate("none", "pose") is None
     assert weights.locate("None", "pose") is None
     assert weights.locate(str(path), "pose") == path
-    with pytest.raises(console.UsageError, match=r"init_from=nowhere\.pth: no such file or model directory .*`none`"):
+    with pytest.raises(errors.UsageError, match=r"init_from=nowhere\.pth: no such file or model directory .*`none`"):
         weights.locate("nowhere.pth", "pose")
 
 
 def test_a_url_that_cannot_be_fetched_names_the_place_for_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     place = tmp_path / "checkpoints" / "net.pth"
-    with pytest.raises(console.EnvironmentUnfit) as caught:
+    with pytest.raises(errors.EnvironmentUnfit) as caught:
         weights.locate("http://127.0.0.1:9/models/net.pth", "pose")
     assert str(place) in str(caught.value)
     assert "--init-from FILE (or none" in str(caught.value)

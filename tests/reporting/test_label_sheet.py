@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from label_samples import SIZE, make_frame
+from helpers.label_samples import SIZE, make_frame
 
 from finediving_pose.reporting import label_sheet
 from finediving_pose.reporting.label_sheet import LabelSheet, sheet_name

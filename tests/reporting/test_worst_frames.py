@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from label_samples import SIZE, make_frame
+from helpers.label_samples import SIZE, make_frame
 
 from finediving_pose.reporting import contact_sheet
 from finediving_pose.reporting.worst_frames import TILE, WorstFrames

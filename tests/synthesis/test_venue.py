@@ -12,8 +12,9 @@ import pytest
 from finediving_pose.synthesis import pool, tower
 from finediving_pose.synthesis.camera import SIZE, look_at
 from finediving_pose.synthesis.dive import HEIGHTS
+from finediving_pose.synthesis.panorama import panorama
 from finediving_pose.synthesis.themes import THEMES, draw_word
-from finediving_pose.synthesis.venue import draw_station, draw_venue, panorama
+from finediving_pose.synthesis.venue import draw_station, draw_venue
 
 
 @pytest.fixture(scope="module")

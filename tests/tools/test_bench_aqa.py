@@ -8,8 +8,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from made_loader import MadeLoader, made_dives
-from made_videos import SMALL
+from helpers.made_loader import MadeLoader, made_dives
+from helpers.made_videos import SMALL
 
 from finediving_pose.aqa.data.sources import Parts, Prepared
 from finediving_pose.aqa.settings import AqaSettings

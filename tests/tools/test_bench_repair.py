@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from made_divers import make_dive
+from helpers.made_divers import make_dive
 
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.skeleton import FLIP_PAIRS

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from finediving_pose.datasets.frame_manifest import read_frame_manifest
-from finediving_pose.manifest import sha256_file
+from finediving_pose.files import sha256_file
 from finediving_pose.workflows.label_validation import validate_labels
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"

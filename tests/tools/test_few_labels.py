@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
+from helpers import tiny_models
 
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets import fdpose_json
-from finediving_pose.datasets.labels import LabelSet
+from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.model_directory import read_model_directory
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import write_jpeg
 from finediving_pose.records import BoxTrack, JointState, SkeletonSequence
 from finediving_pose.synthesis.sample import draw_dive

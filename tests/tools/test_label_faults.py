@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from made_divers import make_dive, slipped
+from helpers.made_divers import make_dive, slipped
 
 from finediving_pose.datasets.truth_files import DiveTruth, write_truth
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from finediving_pose.console import UsageError
 from finediving_pose.datasets.model_directory import read_model_directory, write_model_card
+from finediving_pose.errors import UsageError
 
 pytest.importorskip("torch")
 SPEC = importlib.util.spec_from_file_location("ship", Path(__file__).parents[2] / "tools" / "ship_synthetic.py")

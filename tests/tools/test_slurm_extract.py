@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from moving_blobs import write_clip
+from helpers.moving_blobs import write_clip
 
-from finediving_pose.manifest import read_json_lines
+from finediving_pose.files import read_json_lines
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None or sys.platform == "win32", reason="needs bash")
 
@@ -22,7 +22,7 @@ FDPOSE = """#!{python}
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from moving_blobs import BlobDetector, BoxEstimator
+from helpers.moving_blobs import BlobDetector, BoxEstimator
 from finediving_pose.cli.main import run
 from finediving_pose.workflows import models
 class Stuck(BlobDetector):

@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_meets import made_meet, write_meet
+from helpers.made_meets import made_meet, write_meet
 
 from finediving_pose.aqa.data.sources import Sources
+from finediving_pose.aqa.paper_tables import read_table
 from finediving_pose.aqa.settings import AqaSettings
-from finediving_pose.aqa.tables import read_table
-from finediving_pose.console import EnvironmentUnfit, UsageError
-from finediving_pose.manifest import write_json
+from finediving_pose.errors import EnvironmentUnfit, UsageError
+from finediving_pose.files import write_json
 from finediving_pose.workflows.ablation import TRAINED, Request, plan, run_table
 from finediving_pose.workflows.ablation_table import AblationTable, RowResult, SeedResult, within_noise
 from finediving_pose.workflows.aqa_training import SUMMARY_NAME

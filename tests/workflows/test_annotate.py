@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import made_labels
 import numpy as np
 import pytest
+from helpers import made_labels
 
-from finediving_pose.console import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame
+from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.skeleton import COLOURS, NUM_JOINTS
 from finediving_pose.workflows.annotate import annotate, find_labelme, labelme_command, labelme_config, work_of
 from finediving_pose.workflows.project import init_project

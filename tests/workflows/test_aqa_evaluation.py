@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_meets import made_dive
-from made_score_model import write_data, write_model
+from helpers.made_meets import made_dive
+from helpers.made_score_model import write_data, write_model
 from numpy.testing import assert_allclose
 
 from finediving_pose.aqa import baselines
@@ -20,8 +20,8 @@ from finediving_pose.aqa.evaluation import evaluate
 from finediving_pose.aqa.inference import predict_dives
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
 from finediving_pose.aqa.trained_model import load_model
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.dives_csv import write_dives
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.workflows.aqa_evaluation import changed, evaluate_files, evaluate_model, label_floors
 
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_tables import table_settings, write_table
+from helpers.made_tables import table_settings, write_table
 
 from finediving_pose import console
 from finediving_pose.aqa import training
-from finediving_pose.aqa.bank import read_bank
 from finediving_pose.aqa.data.sources import Sources
+from finediving_pose.aqa.exemplar_bank import read_bank
 from finediving_pose.aqa.inference import predict_dives
 from finediving_pose.aqa.trained_model import load_model
 from finediving_pose.config import read_yaml
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.model_directory import read_model_directory
-from finediving_pose.manifest import write_json
+from finediving_pose.errors import DataError, UsageError
+from finediving_pose.files import write_json
 from finediving_pose.workflows.aqa_training import TrainSummary, resume_aqa, train_aqa, train_seeds
 
 

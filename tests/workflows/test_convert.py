@@ -6,13 +6,14 @@ import csv
 import json
 
 import pytest
-from label_samples import labelme_file, make_frame
+from helpers.label_samples import labelme_file, make_frame
 
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.formats import FORMATS
-from finediving_pose.datasets.labels import LabelSet, read_labels
+from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.splits import read_splits
-from finediving_pose.manifest import sha256_file
+from finediving_pose.errors import DataError, UsageError
+from finediving_pose.files import sha256_file
 from finediving_pose.workflows.convert import SplitRequest, convert
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finediving_pose.console import UsageError
 from finediving_pose.datasets.labels import read_labels
+from finediving_pose.errors import UsageError
 from finediving_pose.synthesis.annotators import Mistake
-from finediving_pose.workflows.demo import SMALL, STEPS, Size, run_demo
+from finediving_pose.workflows.demo import SMALL, run_demo
 from finediving_pose.workflows.demo_report import _one_of_each
+from finediving_pose.workflows.demo_result import STEPS, Size
 from finediving_pose.workflows.project import find_project
 from finediving_pose.workflows.status import status
 

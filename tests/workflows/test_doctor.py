@@ -10,7 +10,7 @@ from collections import namedtuple
 import pytest
 
 from finediving_pose import manifest, media
-from finediving_pose.openmmlab import bridge
+from finediving_pose.openmmlab import compat
 from finediving_pose.workflows import doctor
 from finediving_pose.workflows.doctor import Finding
 
@@ -137,24 +137,24 @@ def test_missing_mm_packages_are_a_note_with_the_bridges_own_line(installed):
     finding = only(doctor.openmmlab_packages())
     assert finding.status == "note"
     assert "onedl-mmengine, mmpose not installed" in finding.detail
-    assert finding.fix == bridge.INSTALL_HINT
+    assert finding.fix == compat.INSTALL_HINT
 
 
 def test_parts_of_the_bridge_are_listed(installed, monkeypatch):
-    installed.update(bridge.PACKAGES)
-    monkeypatch.setattr(bridge, "status", lambda: {"mmcv._ext": "nms by OpenCV"})
-    monkeypatch.setattr(bridge, "require", lambda *_: None)
+    installed.update(compat.PACKAGES)
+    monkeypatch.setattr(compat, "status", lambda: {"mmcv._ext": "nms by OpenCV"})
+    monkeypatch.setattr(compat, "require", lambda *_: None)
     assert doctor.openmmlab_packages()[1:] == [Finding("bridge: mmcv._ext", "ok", "nms by OpenCV")]
 
 
 def test_other_versions_of_mm_packages_are_noted(installed, monkeypatch):
-    installed.update({**bridge.PACKAGES, "mmcv-lite": None, "mmcv": "2.2.0"})
-    monkeypatch.setattr(bridge, "status", dict)
-    monkeypatch.setattr(bridge, "require", lambda *_: None)
+    installed.update({**compat.PACKAGES, "mmcv-lite": None, "mmcv": "2.2.0"})
+    monkeypatch.setattr(compat, "status", dict)
+    monkeypatch.setattr(compat, "require", lambda *_: None)
     finding = only(doctor.openmmlab_packages())
     assert finding.status == "note"
     assert "mmcv-lite 2.2.0" in finding.detail
-    assert f"tested with mmcv-lite {bridge.PACKAGES['mmcv-lite']}" in finding.detail
+    assert f"tested with mmcv-lite {compat.PACKAGES['mmcv-lite']}" in finding.detail
 
 
 @pytest.mark.parametrize("error", [AssertionError("MMCV==2.2.0 is incompatible\nmore"), SystemExit("no"), OSError()])
@@ -162,13 +162,13 @@ def test_mm_packages_that_do_not_import_are_a_fault(installed, monkeypatch, erro
     def status():
         raise error
 
-    installed.update(bridge.PACKAGES)
-    monkeypatch.setattr(bridge, "status", status)
+    installed.update(compat.PACKAGES)
+    monkeypatch.setattr(compat, "status", status)
     _, finding = doctor.openmmlab_packages()
     assert finding.status == "fault"
     assert finding.detail.startswith(type(error).__name__)
     assert "\n" not in finding.detail
-    assert finding.fix == bridge.INSTALL_HINT
+    assert finding.fix == compat.INSTALL_HINT
 
 
 class FakeCuda:

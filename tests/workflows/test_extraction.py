@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from moving_blobs import BlobDetector, BoxEstimator, blob_box, draw, falling, joints_in, nowhere, write_clip
+from helpers.moving_blobs import BlobDetector, BoxEstimator, blob_box, draw, falling, joints_in, nowhere, write_clip
 
-from finediving_pose.console import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.datasets.pose_files import read_pose
+from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.tracking import Seed
-from finediving_pose.manifest import read_json_lines, sha256_file
+from finediving_pose.files import read_json_lines, sha256_file
 from finediving_pose.media import VideoFile
 from finediving_pose.records import BoxState, Detections, JointState
 from finediving_pose.workflows.extraction import extract
@@ -388,7 +388,7 @@ import sys, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from finediving_pose.cli import main
-from moving_blobs import BlobDetector, BoxEstimator
+from helpers.moving_blobs import BlobDetector, BoxEstimator
 from finediving_pose.workflows import models
 class Stuck(BlobDetector):
     def __call__(self, images):

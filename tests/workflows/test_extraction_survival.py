@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from moving_blobs import BlobDetector, BoxEstimator, write_clip
+from helpers.moving_blobs import BlobDetector, BoxEstimator, write_clip
 
 from finediving_pose import media
-from finediving_pose.console import EXIT_ENVIRONMENT, EnvironmentUnfit
 from finediving_pose.datasets.pose_files import read_pose
+from finediving_pose.errors import EXIT_ENVIRONMENT, EnvironmentUnfit
+from finediving_pose.extraction.engine import Equipment
 from finediving_pose.extraction.local_engine import LocalEngine
-from finediving_pose.extraction.ray_engine import Equipment
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.shards import Shard
-from finediving_pose.manifest import read_json_lines
+from finediving_pose.files import read_json_lines
 from finediving_pose.records import JointState
 from finediving_pose.workflows import extraction
 from finediving_pose.workflows.extraction import extract
@@ -32,7 +32,7 @@ KILLED = """
 import sys, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from moving_blobs import BlobDetector, BoxEstimator
+from helpers.moving_blobs import BlobDetector, BoxEstimator
 from finediving_pose.extraction.shards import Shard
 from finediving_pose.workflows.extraction import extract
 class Slow(BlobDetector):

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tiny_models
+from helpers import tiny_models
+from helpers.tiny_models import finetune_hrnet, metrics, stop_before_epoch
 from safetensors.numpy import load_file
-from tiny_models import finetune_hrnet, metrics, stop_before_epoch
 
 from finediving_pose import console
 from finediving_pose.datasets.model_directory import read_model_directory
-from finediving_pose.manifest import sha256_file
+from finediving_pose.files import sha256_file
 
 
 def test_a_run_leaves_everything_in_its_folder(tiny_pose_run):

@@ -9,15 +9,15 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from made_frames import extracted
-from made_meets import made_dive, write_meet
-from moving_blobs import write_clip
+from helpers.made_frames import extracted
+from helpers.made_meets import made_dive, write_meet
+from helpers.moving_blobs import write_clip
 
 from finediving_pose.cli.main import run as fdpose
-from finediving_pose.console import UsageError
 from finediving_pose.datasets.frame_manifest import read_frame_manifest
 from finediving_pose.datasets.pose_files import pose_path, write_pose
-from finediving_pose.manifest import sha256_file
+from finediving_pose.errors import UsageError
+from finediving_pose.files import sha256_file
 from finediving_pose.media import encode_jpeg
 from finediving_pose.workflows.frames import FramesRequest, choose_frames
 from finediving_pose.workflows.project import find_project, init_project

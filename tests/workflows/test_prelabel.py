@@ -11,20 +11,20 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from moving_blobs import SIZE, BlobDetector, BoxEstimator, blob_box, draw, joints_in
-from tiny_models import drawn_images
+from helpers.moving_blobs import SIZE, BlobDetector, BoxEstimator, blob_box, draw, joints_in
+from helpers.tiny_models import drawn_images
 
 from finediving_pose.annotation.label_store import LabelStore
 from finediving_pose.cli import prelabel as prelabel_cli
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame, image_key, write_frame_manifest
 from finediving_pose.datasets.pose_files import pose_path, write_pose
-from finediving_pose.manifest import sha256_file
+from finediving_pose.errors import DataError, UsageError
+from finediving_pose.files import sha256_file
 from finediving_pose.media import write_jpeg
 from finediving_pose.records import BoxState, BoxTrack, Detections, SkeletonSequence
-from finediving_pose.workflows.handing_out import hand_out
-from finediving_pose.workflows.models import load_detector, load_estimator
+from finediving_pose.workflows.assignment import hand_out
+from finediving_pose.workflows.model_loading import load_detector, load_estimator
 from finediving_pose.workflows.prelabel import NetGuesser, SkeletonGuesser, Summary, prelabel
 from finediving_pose.workflows.project import SETTINGS_NAME, find_project, init_project
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 from finediving_pose.workflows.project import (
     SETTINGS_NAME,
     ProjectSettings,

@@ -8,11 +8,11 @@ import re
 
 import numpy as np
 import pytest
-from moving_blobs import BlobDetector, BoxEstimator, falling, nowhere, write_clip
+from helpers.moving_blobs import BlobDetector, BoxEstimator, falling, nowhere, write_clip
 
 from finediving_pose.cli.main import run as fdpose
-from finediving_pose.console import UsageError
 from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
+from finediving_pose.errors import UsageError
 from finediving_pose.extraction.quality import FIGURES
 from finediving_pose.extraction.shards import Shard
 from finediving_pose.workflows.extraction import extract

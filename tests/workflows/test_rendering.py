@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from moving_blobs import BlobDetector, BoxEstimator, blob_box, write_clip
+from helpers.moving_blobs import BlobDetector, BoxEstimator, blob_box, write_clip
 
 from finediving_pose.cli.main import run as fdpose
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.media import VideoFile
 from finediving_pose.reporting.film_strip import film_strip, strip_rows

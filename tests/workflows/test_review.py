@@ -8,13 +8,13 @@ import webbrowser
 from dataclasses import replace
 
 import httpx
-import made_labels
 import numpy as np
 import pytest
-from made_review import make_project
+from helpers import made_labels
+from helpers.made_review import make_project
 
 from finediving_pose.annotation import review_server
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 from finediving_pose.workflows.merging import merge_labels
 from finediving_pose.workflows.project import SETTINGS_NAME, find_project, init_project
 from finediving_pose.workflows.review import accept_images, review_page

@@ -11,19 +11,21 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from made_frames import extracted, write_frames
-from made_scoring import model_with_bank, reader, scoring_dives
-from made_videos import small_settings
-from moving_blobs import BlobDetector, BoxEstimator, write_clip
+from helpers.made_frames import extracted, write_frames
+from helpers.made_scoring import model_with_bank, reader, scoring_dives
+from helpers.made_videos import small_settings
+from helpers.moving_blobs import BlobDetector, BoxEstimator, write_clip
 
-from finediving_pose.aqa.bank import write_bank
 from finediving_pose.aqa.data.dives import AqaDive
+from finediving_pose.aqa.exemplar_bank import write_bank
 from finediving_pose.aqa.inference import predict_dives
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.pose_files import read_pose, write_pose
+from finediving_pose.datasets.score_files import Scored, Seen
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import write_video
-from finediving_pose.workflows import models
-from finediving_pose.workflows.scoring import Request, Scored, Seen, facts, score_clip, seen_lines
+from finediving_pose.reporting.score_text import facts, seen_lines
+from finediving_pose.workflows import model_loading
+from finediving_pose.workflows.scoring import Request, score_clip
 
 
 @pytest.fixture(scope="module")
@@ -198,8 +200,8 @@ def test_a_skeleton_of_as_many_frames_with_other_numbers_is_taken_and_said(model
 
 def test_a_skeleton_is_extracted_with_the_models_that_are_named(model, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(models, "load_detector", lambda *given: asked.append(given) or BlobDetector())
-    monkeypatch.setattr(models, "load_estimator", lambda *given: asked.append(given) or BoxEstimator())
+    monkeypatch.setattr(model_loading, "load_detector", lambda *given: asked.append(given) or BlobDetector())
+    monkeypatch.setattr(model_loading, "load_estimator", lambda *given: asked.append(given) or BoxEstimator())
     clip = write_clip(tmp_path / "pool" / "7", 40)
     given = Request(clip, "407c", pose_model=Path("net"), detector="finder")
     found = score_clip(model, given, "cpu", tmp_path / "out")
@@ -287,7 +289,7 @@ def test_the_only_exemplar_may_be_the_dive_itself_and_that_is_said(dives, tmp_pa
 
 
 def test_features_stand_in_for_pictures(dives, tmp_path):
-    from made_scoring import random_model
+    from helpers.made_scoring import random_model
 
     from finediving_pose.aqa.data.features import FeatureStore
     from finediving_pose.aqa.data.sources import video_loader

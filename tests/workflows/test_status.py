@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import made_labels
 import pytest
+from helpers import made_labels
 
 from finediving_pose.cli import init as init_cli
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.workflows.annotate import work_of
-from finediving_pose.workflows.handing_out import hand_out
+from finediving_pose.workflows.assignment import hand_out
 from finediving_pose.workflows.merging import merge_labels
 from finediving_pose.workflows.project import SETTINGS_NAME, find_project, init_project
 from finediving_pose.workflows.status import Status, status

@@ -17,12 +17,12 @@ import cv2
 import numpy as np
 import pytest
 
-from finediving_pose.console import EnvironmentUnfit, UsageError
 from finediving_pose.datasets import fdpose_json, labelme
 from finediving_pose.datasets.dives_csv import read_dives
 from finediving_pose.datasets.finediving import read_finediving
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.datasets.truth_files import DiveTruth, read_truth
+from finediving_pose.errors import EnvironmentUnfit, UsageError
 from finediving_pose.records import JointState, Visibility
 from finediving_pose.workflows.synthesis import SKELETONS_NAME, SynthRequest, synthesise
 

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from finediving_pose.aqa.batch import Video
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool, crc
 from finediving_pose.aqa.data.features import FeatureStore
 from finediving_pose.aqa.data.pictures import AffineMap, Images, Numbers, PictureReader, Strip
+from finediving_pose.aqa.data.pose_normalisation import normalise
 from finediving_pose.aqa.data.skeletons import read_skeleton
-from finediving_pose.aqa.model.pose_normalisation import normalise
 from finediving_pose.aqa.settings import KEPT_TRANSITIONS, Flip, Normalisation, Stages
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.finediving import frame_count
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import SAMPLES, sample_indices
 from finediving_pose.records import Dive, JointState
 
@@ -26,50 +27,6 @@ _MEAN_AND_DEVIATION: dict[Normalisation, tuple[tuple[float, ...], tuple[float, .
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "minus1to1": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
-
-
-class Video(NamedTuple):
-    """One dive.
-
-    Attributes:
-        pictures: (3, frames, size, size) float32, RGB, normalised; None where none are read.
-        features: (n, D) float32, in place of pictures; None where none are read.
-        pose: (C, frames, 16) float32, normalised, 0 = missing; None where none is read.
-        pose_mask: (frames, 16) bool, True = known; None with `pose`.
-        observed: (frames, 16) bool, True = seen in this frame, not interpolated; None with `pose`.
-        transitions: (K − 1,) int64, first frame of each stage but the first; 0 where unlabelled.
-        labelled: () bool, whether the transitions are known.
-        score: () float32; NaN = unknown.
-        difficulty: () float32, DD; NaN = unknown.
-        name: ``match/dive``.
-    """
-
-    pictures: Tensor | None
-    features: Tensor | None
-    pose: Tensor | None
-    pose_mask: Tensor | None
-    observed: Tensor | None
-    transitions: Tensor
-    labelled: Tensor
-    score: Tensor
-    difficulty: Tensor
-    name: str
-
-
-class Videos(NamedTuple):
-    """V dives: the tensors of :class:`Video` with V in front. Of B pairs, V = 2B, first the queries, then the
-    exemplars in the same order."""
-
-    pictures: Tensor | None
-    features: Tensor | None
-    pose: Tensor | None
-    pose_mask: Tensor | None
-    observed: Tensor | None
-    transitions: Tensor
-    labelled: Tensor
-    score: Tensor
-    difficulty: Tensor
-    names: tuple[str, ...]
 
 
 class VideoLoader:
@@ -270,18 +227,6 @@ class EpochOrder(Sampler[int]):
         return iter((self._epoch * self._length + own).tolist())
 
 
-def collate(videos: Sequence[Video]) -> Videos:
-    """Put dives into one batch."""
-    *columns, names = zip(*videos, strict=True)
-    return Videos(*[_stacked(column) for column in columns], names)  # type: ignore[call-arg,arg-type]
-
-
-def collate_pairs(pairs: Sequence[tuple[Video, Video]]) -> Videos:
-    """Put pairs into one batch: first the queries, then the exemplars."""
-    queries, exemplars = zip(*pairs, strict=True)
-    return collate([*queries, *exemplars])
-
-
 class Seen(NamedTuple):
     """Which frames stand for a dive.
 
@@ -305,11 +250,6 @@ class _Pose(NamedTuple):
 _UNCHANGED = AffineMap((1.0, 1.0), (0.0, 0.0))
 _NO_POSE = _Pose(None, None, None)
 _UNLABELLED = (0, 0)
-
-
-def _stacked(column: Sequence[Tensor | None]) -> Tensor | None:
-    there = [tensor for tensor in column if tensor is not None]
-    return torch.stack(there) if there else None
 
 
 def _seen_by_annotation(record: Dive, frames: int, shift: int) -> Seen | None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from finediving_pose.aqa.data.features import FeatureStore, read_table_dives
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets import finediving, mtl_aqa
-from finediving_pose.datasets.checks import Problem, safe_relative
 from finediving_pose.datasets.dives_csv import read_dives
 from finediving_pose.datasets.finediving import Key, read_finediving
 from finediving_pose.datasets.pose_files import pose_path
-from finediving_pose.manifest import sha256_file
+from finediving_pose.datasets.problems import Problem, safe_relative
+from finediving_pose.errors import DataError, UsageError
+from finediving_pose.files import sha256_file
 from finediving_pose.media import VIDEO_SUFFIXES, is_image
 from finediving_pose.records import Clip, Dive
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from finediving_pose.aqa.settings import ExemplarChoice, ExemplarPadding
-from finediving_pose.console import UsageError
 from finediving_pose.datasets.finediving import Key
+from finediving_pose.errors import UsageError
 from finediving_pose.records import Dive
 
 EXEMPLARS = 10

@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose import diving
-from finediving_pose.console import DataError, UsageError
-from finediving_pose.datasets.checks import Problem, safe_name
 from finediving_pose.datasets.finediving import Key
+from finediving_pose.datasets.problems import Problem, safe_name
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import SAMPLES
 from finediving_pose.records import Dive, FloatArray
 

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.aqa.settings import GeometryKind
-from finediving_pose.console import DataError, log, progress
+from finediving_pose.console import log, progress
 from finediving_pose.datasets.finediving import Key
 from finediving_pose.datasets.pose_files import checked_name
-from finediving_pose.manifest import atomic_path, sha256_json
+from finediving_pose.errors import DataError
+from finediving_pose.files import atomic_path, sha256_json
 from finediving_pose.media import SAMPLES, FrameSource, is_image, open_frames, sample_indices
 from finediving_pose.records import Clip, FloatArray
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.aqa.data.pictures import AffineMap, Numbers, nearest
-from finediving_pose.console import DataError, log
+from finediving_pose.console import log
 from finediving_pose.datasets.pose_files import read_pose
+from finediving_pose.errors import DataError
 from finediving_pose.media import SAMPLES, sample_indices
 from finediving_pose.records import FloatArray, SkeletonSequence
 from finediving_pose.skeleton import NUM_JOINTS, flip_index

@@ -13,10 +13,10 @@ from finediving_pose.aqa.data.dives import AqaDive, Gathered, gather, read_annot
 from finediving_pose.aqa.data.features import FeatureStore
 from finediving_pose.aqa.data.pictures import Geometry, PictureReader
 from finediving_pose.aqa.data.splits import hold_out
-from finediving_pose.aqa.model.clips import clip_starts
+from finediving_pose.aqa.model.visual_encoders import clip_starts
 from finediving_pose.aqa.settings import AqaSettings
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.finediving import Key
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.records import Dive
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.finediving import Key
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.records import Dive
 
 RARE = 5

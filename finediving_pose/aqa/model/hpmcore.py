@@ -9,21 +9,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from finediving_pose.aqa.data.dataset import Videos
-from finediving_pose.aqa.model.decoder import CrossDecoder
-from finediving_pose.aqa.model.dynamic_encoder import DynamicEncoder
+from finediving_pose.aqa.batch import Videos
+from finediving_pose.aqa.model.comparison import CrossDecoder, Differences, StageRegressor, score_of, target_of
 from finediving_pose.aqa.model.fusion import PoseGuidedFusion
-from finediving_pose.aqa.model.precomputed import PrecomputedFeatures
-from finediving_pose.aqa.model.regression import Differences, StageRegressor, score_of, target_of
-from finediving_pose.aqa.model.segmentation import Segmenter
+from finediving_pose.aqa.model.segmentation import Segmenter, choose, pool
 from finediving_pose.aqa.model.skeletal_encoder import SkeletalEncoder
-from finediving_pose.aqa.model.stage_pooling import pool
-from finediving_pose.aqa.model.static_encoder import StaticEncoder
-from finediving_pose.aqa.model.transitions import choose
-from finediving_pose.aqa.model.video_encoder import VideoEncoder
+from finediving_pose.aqa.model.visual_encoders import DynamicEncoder, PrecomputedFeatures, StaticEncoder, VideoEncoder
+from finediving_pose.aqa.pretrained_weights import Loaded
 from finediving_pose.aqa.settings import RANDOM_WEIGHTS, AqaSettings, Boundaries, VisualBranch
-from finediving_pose.aqa.weights import Loaded
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 Encoder = DynamicEncoder | PrecomputedFeatures | StaticEncoder | SkeletalEncoder
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from finediving_pose.aqa.settings import SegmenterKind
+from finediving_pose.aqa.settings import SegmenterKind, StagePoolingHow, TransitionChoice
 
 
 class Segmenter(nn.Module):
@@ -169,3 +169,87 @@ class WindowLayer(nn.Module):
         too_far = (frames[:, None] - frames).abs() > self.reach
         attention = scores.masked_fill(too_far, -torch.inf).softmax(dim=2)
         return self.project(F.relu(value @ attention.transpose(1, 2)))
+
+
+def choose(logits: Tensor, how: TransitionChoice = "increasing") -> Tensor:
+    """Return the first frame of each stage but the first: (V, T, K−1) logits → (V, K−1) int64 frames.
+
+    With P_k the softmax of column k over time, ``increasing`` takes the frames 0 < t_1 < … < t_{K−1} whose product
+    Π P_k(t_k) is highest, exactly, over the whole clip. ``window`` is the released code's: t_k is the best frame of
+    the k-th of K−1 equal parts of the clip, which cannot find a transition that lies in another part.
+    """
+    videos, _, transitions = logits.shape
+    if transitions == 0:
+        return torch.zeros(videos, 0, dtype=torch.int64, device=logits.device)
+    # The softmax over time only adds a constant to a column, so the best logits are the best probabilities.
+    gains = logits.detach().float().transpose(1, 2)  # (V, K−1, T)
+    return _best_increasing(gains) if how == "increasing" else _best_in_windows(gains)
+
+
+def _best_increasing(gains: Tensor) -> Tensor:
+    """Dynamic programming: the best way that ends in frame t comes from the best way that ended before t."""
+    first, *later = gains.unbind(dim=1)
+    best = F.pad(first[:, 1:], (1, 0), value=-torch.inf)  # (V, T); no flight begins with the clip
+    origins = []
+    for gain in later:
+        so_far, place = best.cummax(dim=1)
+        origins.append(F.pad(place[:, :-1], (1, 0)))
+        best = gain + F.pad(so_far[:, :-1], (1, 0), value=-torch.inf)
+    chosen = [best.argmax(dim=1, keepdim=True)]  # (V, 1), the last transition
+    for origin in reversed(origins):
+        chosen.insert(0, origin.gather(1, chosen[0]))
+    return torch.cat(chosen, dim=1)
+
+
+def _best_in_windows(gains: Tensor) -> Tensor:
+    count, frames = gains.shape[1:]
+    bounds = [frames * k // count for k in range(count + 1)]
+    best = [gains[:, k, bounds[k] : bounds[k + 1]].argmax(dim=1) + bounds[k] for k in range(count)]
+    return torch.stack(best, dim=1)
+
+
+def pool(features: Tensor, transitions: Tensor, tokens: int, how: StagePoolingHow = "disjoint") -> Tensor:
+    """Resample each stage to as many tokens, linearly and ends on ends: (V, frames, D) → (V, K, T, D).
+
+    A single token is read in the middle of its stage.
+
+    Args:
+        features: (V, frames, D), of any modality.
+        transitions: (V, K−1) int64, first frame of each stage but the first; see :func:`separated` for those that
+            leave a stage empty.
+        tokens: T.
+        how: ``disjoint``: stage k is [t_{k−1}, t_k), t_0 = 0 and t_K = frames. ``overlapping``, as in the released
+            code: it is [t_{k−1}, t_k], two neighbours share a frame.
+    """
+    weights = stage_weights(transitions, features.shape[1], tokens, how).to(features.dtype)
+    return weights @ features[:, None]  # (V, K, T, frames) @ (V, 1, frames, D)
+
+
+def stage_weights(transitions: Tensor, frames: int, tokens: int, how: StagePoolingHow = "disjoint") -> Tensor:
+    """Return the share of each frame in each token, (V, K, T, frames) float32; a token's shares add up to 1.
+
+    As a matrix product, because torch's own interpolation has no deterministic gradient on CUDA.
+    """
+    inner = separated(transitions, frames)  # (V, K−1)
+    starts = F.pad(inner, (1, 0), value=0)  # (V, K)
+    ends = F.pad(inner if how == "overlapping" else inner - 1, (0, 1), value=frames - 1)  # (V, K), inclusive
+    steps = (
+        torch.linspace(0, 1, tokens, device=inner.device) if tokens > 1 else torch.full((1,), 0.5, device=inner.device)
+    )
+    at = starts[..., None] + (ends - starts)[..., None] * steps  # (V, K, T)
+    distance = (at[..., None] - torch.arange(frames, device=at.device)).abs()  # (V, K, T, frames)
+    return F.relu(1 - distance)
+
+
+def separated(transitions: Tensor, frames: int) -> Tensor:
+    """Move (V, K−1) transitions just as far that they increase and each of the K stages has a frame.
+
+    A transition that is not after the one before it moves behind it, and all stay within the clip; transitions that
+    are in order stay as they are.
+    """
+    # t increases strictly where t_k − k does not decrease.
+    order = torch.arange(1, transitions.shape[1] + 1, device=transitions.device)
+    if len(order) == 0:
+        return transitions
+    slack = (transitions - order).cummax(dim=1).values.clamp(0, frames - len(order) - 1)
+    return slack + order

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 from finediving_pose.skeleton import LEVELS, NUM_JOINTS, SHELLS
 
 Levels = Sequence[str] | Literal["released"]

@@ -7,27 +7,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_frames import DOT, extracted, made_dive, where_white
+from helpers.made_frames import DOT, extracted, made_dive, where_white
 from torch.utils.data import DataLoader
 
+from finediving_pose.aqa import batch
+from finediving_pose.aqa.batch import collate, collate_pairs
 from finediving_pose.aqa.data import dataset
-from finediving_pose.aqa.data.dataset import (
-    DiveDataset,
-    EpochOrder,
-    PairDataset,
-    PictureNormaliser,
-    VideoLoader,
-    collate,
-    collate_pairs,
-)
+from finediving_pose.aqa.data.dataset import DiveDataset, EpochOrder, PairDataset, PictureNormaliser, VideoLoader
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
 from finediving_pose.aqa.data.features import FeatureStore
 from finediving_pose.aqa.data.pictures import Geometry, PictureReader
+from finediving_pose.aqa.data.pose_normalisation import NormalisedPose, normalise
 from finediving_pose.aqa.data.skeletons import no_skeleton
-from finediving_pose.aqa.model.pose_normalisation import NormalisedPose, normalise
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.pose_files import write_pose
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.records import Clip, Dive, FloatArray
 from finediving_pose.skeleton import INDEX
 
@@ -220,14 +214,14 @@ def test_a_batch_of_pairs_has_queries_first(dives):
     assert batch.features is None
 
 
-def epoch_of(pairs: PairDataset, epoch: int, seed: int = 0, workers: int = 0) -> list[dataset.Videos]:
+def epoch_of(pairs: PairDataset, epoch: int, seed: int = 0, workers: int = 0) -> list[batch.Videos]:
     order = EpochOrder(len(pairs), seed)
     order.set_epoch(epoch)
     batches = DataLoader(pairs, batch_size=2, sampler=order, num_workers=workers, collate_fn=collate_pairs)
     return list(batches)
 
 
-def assert_same(one: list[dataset.Videos], other: list[dataset.Videos]) -> None:
+def assert_same(one: list[batch.Videos], other: list[batch.Videos]) -> None:
     for first, second in zip(one, other, strict=True):
         for value, expected in zip(first, second, strict=True):
             assert torch.equal(value, expected) if isinstance(value, torch.Tensor) else value == expected

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_frames import picture, write_frames
-from made_meets import made_dive, made_meet, write_meet
+from helpers.made_frames import picture, write_frames
+from helpers.made_meets import made_dive, made_meet, write_meet
 
 from finediving_pose.aqa.data.dives import gather, read_annotations
 from finediving_pose.aqa.data.features import FeatureStore
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.dives_csv import write_dives
 from finediving_pose.datasets.pose_files import pose_path
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import write_video
 from finediving_pose.records import Dive
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from finediving_pose.aqa.data.exemplars import ExemplarPool
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 from finediving_pose.records import Dive
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from finediving_pose.aqa.data.features import FeatureStore, read_table_dives
-from finediving_pose.console import DataError, UsageError
+from finediving_pose.errors import DataError, UsageError
 
 
 def table(path: Path, **arrays: object) -> Path:

@@ -6,11 +6,11 @@ import os
 
 import numpy as np
 import pytest
-from made_frames import DOT, HEIGHT, START, WIDTH, numbers_seen, picture, where_white, write_frames
+from helpers.made_frames import DOT, HEIGHT, START, WIDTH, numbers_seen, picture, where_white, write_frames
 
 from finediving_pose.aqa.data import pictures
 from finediving_pose.aqa.data.pictures import Geometry, PictureReader, nearest
-from finediving_pose.console import DataError
+from finediving_pose.errors import DataError
 from finediving_pose.media import sample_indices, write_video
 from finediving_pose.records import Clip
 

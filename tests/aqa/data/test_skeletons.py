@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_frames import START, extracted, made_dive
+from helpers.made_frames import START, extracted, made_dive
 
 from finediving_pose.aqa.data.pictures import AffineMap
 from finediving_pose.aqa.data.skeletons import Skeleton, count_skeletons, no_skeleton, read_skeleton

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from made_frames import made_dive, write_frames
-from made_meets import made_meet, made_split, write_meet
-from made_tables import prepared_table, write_table
-from made_videos import small_settings
+from helpers.made_frames import made_dive, write_frames
+from helpers.made_meets import made_meet, made_split, write_meet
+from helpers.made_tables import prepared_table, write_table
+from helpers.made_videos import small_settings
 
 from finediving_pose.aqa.data.dives import gather, read_annotations
 from finediving_pose.aqa.data.sources import Sources, divide, prepare, select
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.dives_csv import write_dives
+from finediving_pose.errors import DataError, UsageError
 
 POSE = ("branch_dynamic=false", "branch_static=false")
 

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from finediving_pose.aqa.data.splits import hold_out, refuse_overlap
-from finediving_pose.console import DataError, UsageError
 from finediving_pose.datasets.finediving import read_finediving
+from finediving_pose.errors import DataError, UsageError
 from finediving_pose.records import Dive
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from finediving_pose.aqa.model.clips import clip_starts, gather_clips
-from finediving_pose.console import UsageError
+from finediving_pose.aqa.model.visual_encoders import clip_starts, gather_clips
+from finediving_pose.errors import UsageError
 
 
 def test_starts_of_finediving_and_mtl_aqa():

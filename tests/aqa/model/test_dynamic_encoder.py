@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from model_checks import assert_gradients_everywhere
+from helpers.model_checks import assert_gradients_everywhere
 
-from finediving_pose.aqa.model.dynamic_encoder import DynamicEncoder
+from finediving_pose.aqa.model.visual_encoders import DynamicEncoder
 
 
 @pytest.mark.parametrize("mixing", ["conv_mix", "none", "tsa"])

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from model_checks import assert_gradients_everywhere
+from helpers.model_checks import assert_gradients_everywhere
 from torch import nn
 
 from finediving_pose.aqa.model.fusion import PoseGuidedFusion, PoseMap

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from finediving_pose.aqa.model.gate_shift import GateShift
+from finediving_pose.aqa.model.backbones import GateShift
 
 
 def shift_with_gates(opening: float, x: torch.Tensor, frames: int) -> torch.Tensor:

@@ -8,17 +8,18 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from made_frames import made_dive
-from made_videos import made_videos, small_settings
-from model_checks import parameters
+from helpers.made_frames import made_dive
+from helpers.made_videos import made_videos, small_settings
+from helpers.model_checks import parameters
 
-from finediving_pose.aqa.data.dataset import PairDataset, VideoLoader, Videos, collate_pairs
+from finediving_pose.aqa.batch import Videos, collate_pairs
+from finediving_pose.aqa.data.dataset import PairDataset, VideoLoader
 from finediving_pose.aqa.data.exemplars import ExemplarPool
 from finediving_pose.aqa.losses import training_losses
+from finediving_pose.aqa.model.backbones import RegNetY200
 from finediving_pose.aqa.model.hpmcore import Encoded, HPMCoRe
-from finediving_pose.aqa.model.regnety import RegNetY200
 from finediving_pose.aqa.settings import AqaSettings, load_aqa
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 
 VISUAL_OFF = ("branch_dynamic=false", "branch_static=false")
 FEATURES = ("features=some.npz", "feature_dim=7", "branch_static=false")

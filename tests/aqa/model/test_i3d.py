@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from model_checks import assert_gradients_everywhere, parameters
+from helpers.model_checks import assert_gradients_everywhere, parameters
 
-from finediving_pose.aqa.model.i3d import I3D, ConvNorm3d, Mixed, same_max_pool, same_padding
+from finediving_pose.aqa.model.backbones import I3D, ConvNorm3d, Mixed, same_max_pool, same_padding
 
 
 @pytest.mark.parametrize(

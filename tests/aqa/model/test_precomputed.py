@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from finediving_pose.aqa.model.precomputed import PrecomputedFeatures
+from finediving_pose.aqa.model.visual_encoders import PrecomputedFeatures
 
 
 def test_one_vector_stands_for_every_frame():

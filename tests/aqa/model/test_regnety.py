@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-from model_checks import assert_gradients_everywhere, parameters
+from helpers.model_checks import assert_gradients_everywhere, parameters
 from torch import nn
 
-from finediving_pose.aqa.model.gate_shift import GateShift
-from finediving_pose.aqa.model.regnety import RegNetY200, SqueezeExcitation
+from finediving_pose.aqa.model.backbones import GateShift, RegNetY200, SqueezeExcitation
 
 
 def open_gates(net: nn.Module) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from model_checks import assert_gradients_everywhere, parameters
+from helpers.model_checks import assert_gradients_everywhere, parameters
 
-from finediving_pose.aqa.model.resnet import Bottleneck, ResNet50
+from finediving_pose.aqa.model.backbones import Bottleneck, ResNet50
 
 
 def test_size_and_shape_of_four_frames():

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from finediving_pose.aqa.model.segmentation import Segmenter, WindowLayer
-from finediving_pose.aqa.model.transitions import choose
+from finediving_pose.aqa.model.segmentation import Segmenter, WindowLayer, choose
 
 KINDS = ["bigru", "fc", "tcn", "asformer"]
 

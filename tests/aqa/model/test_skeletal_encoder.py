@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from model_checks import assert_gradients_everywhere, parameters
+from helpers.model_checks import assert_gradients_everywhere, parameters
 
 from finediving_pose.aqa.model.skeletal_encoder import (
     Block,
@@ -21,7 +21,7 @@ from finediving_pose.aqa.model.skeletal_encoder import (
     nearest,
     nodes_of,
 )
-from finediving_pose.console import UsageError
+from finediving_pose.errors import UsageError
 from finediving_pose.skeleton import INDEX, LEVELS
 
 NORM = (1 + 1e-5) ** -0.5

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from finediving_pose.aqa.model.stage_pooling import pool, separated, stage_weights
+from finediving_pose.aqa.model.segmentation import pool, separated, stage_weights
 
 
 def ramp(frames: int = 96) -> torch.Tensor:

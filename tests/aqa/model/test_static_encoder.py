@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from model_checks import assert_gradients_everywhere
+from helpers.model_checks import assert_gradients_everywhere
 
-from finediving_pose.aqa.model.static_encoder import DownMul, StaticEncoder
+from finediving_pose.aqa.model.visual_encoders import DownMul, StaticEncoder
 
 
 def test_down_mul_by_hand():

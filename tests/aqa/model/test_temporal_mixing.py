@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from model_checks import assert_gradients_everywhere, parameters
+from helpers.model_checks import assert_gradients_everywhere, parameters
 
-from finediving_pose.aqa.model.temporal_mixing import (
+from finediving_pose.aqa.model.visual_encoders import (
     ClipReading,
     ConvMix,
     MixedTemporalConv,

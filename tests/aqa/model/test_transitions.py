@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from finediving_pose.aqa.model.transitions import choose
+from finediving_pose.aqa.model.segmentation import choose
 
 
 def peaks(frames: int, *columns: dict[int, float]) -> torch.Tensor:

@@ -1,0 +1,256 @@
+"""The exemplar bank of a score model: its training dives, encoded, so that it scores without the training set.
+
+::
+
+    <model directory>/exemplars/
+      exemplars.json        format, hash of the weights, and of each dive its record and what tells it apart
+      features.safetensors  all that comparing needs of the dives (float32)
+      pictures.npz          some frames of each stage as JPEG, the joints in them, and the grey values of fingerprints
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.aqa.data.dives import AqaDive
+from finediving_pose.aqa.dive_fingerprints import GRID, LOOKED_AT, SHOWN, Fingerprint, Glimpse, glimpse
+from finediving_pose.console import log, progress
+from finediving_pose.datasets.model_directory import WEIGHTS_NAME, read_model_directory
+from finediving_pose.errors import DataError
+from finediving_pose.files import atomic_folder, sha256_file, write_json
+from finediving_pose.records import Dive
+from finediving_pose.skeleton import NUM_JOINTS
+
+if TYPE_CHECKING:
+    from finediving_pose.aqa.data.dataset import VideoLoader
+    from finediving_pose.aqa.model.hpmcore import Encoded, HPMCoRe
+    from finediving_pose.aqa.settings import Precision
+
+BANK_NAME = "exemplars"
+LIST_NAME = "exemplars.json"
+FEATURES_NAME = "features.safetensors"
+PICTURES_NAME = "pictures.npz"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The training dives of a model.
+
+    Attributes:
+        dives: N records.
+        encoded: What the model made of them, on the CPU.
+        glimpses: Some frames of each, with its skeleton and fingerprint.
+    """
+
+    dives: tuple[Dive, ...]
+    encoded: Encoded
+    glimpses: tuple[Glimpse, ...]
+
+    def compared(self, fingerprint: Fingerprint) -> dict[int, dict[str, bool]]:
+        """Return of each dive, by position, whether its pictures, skeleton and features are those of a fingerprint."""
+        return {place: fingerprint.compared_with(each.fingerprint) for place, each in enumerate(self.glimpses)}
+
+
+def write_bank(
+    folder: Path,
+    model: HPMCoRe,
+    dives: Sequence[AqaDive],
+    loader: VideoLoader,
+    device: str = "cpu",
+    workers: int = 0,
+    precision: Precision = "fp32",
+) -> Path:
+    """Encode the training dives and write them beside the weights.
+
+    Args:
+        folder: The model directory; the weights are in it.
+        model: The same weights, on `device`.
+        dives: One or more.
+        loader: Reads them.
+        device, workers, precision: See :func:`inference.encode`.
+
+    Returns:
+        The folder of the bank.
+
+    Raises:
+        DataError: If there are no weights, or a dive cannot be read.
+    """
+    from finediving_pose.aqa.inference import encode
+
+    weights = folder / WEIGHTS_NAME
+    if not weights.is_file():
+        raise DataError(f"{folder}: has no {WEIGHTS_NAME}, which an exemplar bank belongs to")
+    size = model.settings.videos_at_once
+    encoded = encode(model, dives, loader, device, workers, size, precision, title="Encode exemplars")
+    glimpses = _glimpses(model, dives, encoded, loader)
+    target = folder / BANK_NAME
+    with atomic_folder(target) as temporary:
+        _write_features(temporary / FEATURES_NAME, encoded)
+        _write_pictures(temporary / PICTURES_NAME, glimpses)
+        write_json(temporary / LIST_NAME, _listed(sha256_file(weights), dives, glimpses), indent=None)
+    return target
+
+
+def read_bank(folder: Path) -> Bank:
+    """Read the exemplar bank of a model directory.
+
+    Raises:
+        UsageError: If the folder is no model directory of a score model.
+        DataError: If it has no bank, the bank is damaged, or belongs to other weights.
+    """
+    directory = read_model_directory(folder, "aqa")
+    root = folder / BANK_NAME
+    if not root.is_dir():
+        raise DataError(
+            f"{folder}: has no exemplar bank ({BANK_NAME}/), which train-aqa writes when it has finished; "
+            f"fdpose train-aqa --resume {folder} finishes a run"
+        )
+    listed = _read_list(root / LIST_NAME)
+    if listed["weights_sha256"] != directory.weights_sha256:
+        raise DataError(f"{root}: belongs to other weights than {directory.weights}; copy the whole model directory")
+    try:
+        dives = tuple(_dive(each["dive"]) for each in listed["dives"])
+        hashes = [(str(each["skeleton"]), str(each["features"])) for each in listed["dives"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(root / LIST_NAME, error) from None
+    encoded = _read_features(root / FEATURES_NAME, len(dives))
+    return Bank(dives, encoded, _read_pictures(root / PICTURES_NAME, hashes, encoded.transitions.shape[1] + 1))
+
+
+def _glimpses(model: HPMCoRe, dives: Sequence[AqaDive], encoded: Encoded, loader: VideoLoader) -> list[Glimpse]:
+    frames, features = model.settings.frames, bool(model.settings.features)
+
+    def look(dive: AqaDive, transitions: list[int]) -> Glimpse:
+        own = loader.load(dive).features if features else None
+        try:
+            return glimpse(dive, transitions, frames, None if own is None else own.numpy())
+        except DataError as error:  # it was encoded: its pictures came from the cache
+            log.warning("%s; the exemplar bank has no pictures of this dive", error)
+            return glimpse(AqaDive(dive.record, None, dive.skeleton), transitions, frames)
+
+    with progress("Pictures of exemplars", len(dives)) as ticker, ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = []
+        for each in pool.map(look, dives, encoded.transitions.tolist()):
+            found.append(each)
+            ticker.advance()
+    return found
+
+
+def _listed(weights_sha256: str, dives: Sequence[AqaDive], glimpses: Sequence[Glimpse]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "weights_sha256": weights_sha256,
+        "dives": [
+            {"dive": asdict(dive.record), "skeleton": each.fingerprint.skeleton, "features": each.fingerprint.features}
+            for dive, each in zip(dives, glimpses, strict=True)
+        ],
+    }
+
+
+def _read_list(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise DataError(f"{path}: found format {content['format']!r}, this fdpose reads format {FORMAT}")
+        return {"weights_sha256": content["weights_sha256"], "dives": list(content["dives"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from None
+
+
+def _dive(values: dict[str, Any]) -> Dive:
+    known = {field.name: values[field.name] for field in fields(Dive)}
+    for name in ("awards", "transitions"):
+        known[name] = None if known[name] is None else tuple(known[name])
+    return Dive(**known)
+
+
+def _write_features(path: Path, encoded: Encoded) -> None:
+    from safetensors.torch import save
+
+    tensors = {f"tokens.{name}": tensor for name, tensor in encoded.tokens.items()}
+    tensors |= {f"vectors.{name}": tensor for name, tensor in encoded.vectors.items()}
+    tensors |= {"logits": encoded.logits, "transitions": encoded.transitions}
+    path.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+
+
+def _read_features(path: Path, dives: int) -> Encoded:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from finediving_pose.aqa.model.hpmcore import Encoded
+
+    try:
+        tensors = load_file(path)
+        tokens, vectors = (
+            {name.removeprefix(kind): tensor for name, tensor in tensors.items() if name.startswith(kind)}
+            for kind in ("tokens.", "vectors.")
+        )
+        encoded = Encoded(tokens, vectors, tensors["logits"], tensors["transitions"])
+    except (OSError, SafetensorError, KeyError) as error:
+        raise _damaged(path, error) from None
+    counts = {len(tensor) for tensor in tensors.values()}
+    if counts != {dives}:
+        raise DataError(f"{path}: holds {sorted(counts)} dives, {LIST_NAME} beside it {dives}; copy the folder again")
+    return encoded
+
+
+def _write_pictures(path: Path, glimpses: Sequence[Glimpse]) -> None:
+    pictures = [picture for each in glimpses for picture in each.pictures]
+    empty = np.zeros((LOOKED_AT, *GRID), np.uint8)
+    prints = [each.fingerprint.pictures for each in glimpses]
+    np.savez(
+        path,
+        jpeg=np.frombuffer(b"".join(pictures), np.uint8),
+        ends=np.cumsum([len(picture) for picture in pictures], dtype=np.int64),
+        numbers=np.stack([each.numbers for each in glimpses]),
+        poses=np.stack([each.poses for each in glimpses]),
+        grey=np.stack([empty if each is None else each for each in prints]),
+        looked_at=np.array([each is not None for each in prints]),
+    )
+
+
+def _read_pictures(path: Path, hashes: Sequence[tuple[str, str]], stages: int) -> tuple[Glimpse, ...]:
+    count = len(hashes)
+    shapes = {
+        "ends": (count * stages * SHOWN,),
+        "numbers": (count, stages, SHOWN),
+        "poses": (count, stages, SHOWN, NUM_JOINTS, 2),
+        "grey": (count, LOOKED_AT, *GRID),
+        "looked_at": (count,),
+    }
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays: dict[str, NDArray[Any]] = {name: content[name] for name in ("jpeg", *shapes)}
+    except Exception as error:  # noqa: BLE001 - what zipfile, zlib and numpy raise on damage is of many kinds
+        raise _damaged(path, error) from None
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise DataError(f"{path}: '{name}' has shape {arrays[name].shape}, expected {shape}; copy the folder again")
+    content_bytes = arrays["jpeg"].tobytes()
+    pictures = [content_bytes[start:end] for start, end in pairwise([0, *arrays["ends"].tolist()])]
+    shown = stages * SHOWN
+    return tuple(
+        Glimpse(
+            arrays["numbers"][place],
+            tuple(pictures[place * shown : (place + 1) * shown]),
+            arrays["poses"][place],
+            Fingerprint(arrays["grey"][place] if arrays["looked_at"][place] else None, skeleton, features),
+        )
+        for place, (skeleton, features) in enumerate(hashes)
+    )
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    what = f"{type(error).__name__}: {error}".partition("\n")[0]
+    return DataError(f"{path}: not readable as an exemplar bank ({what}); copy the model directory again")

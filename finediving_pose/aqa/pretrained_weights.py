@@ -1,0 +1,220 @@
+"""Published weights into the visual nets: whose names mean what, what did not fit, and when a file is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any, Literal
+
+from finediving_pose.errors import EnvironmentUnfit, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+LayoutName = Literal["i3d", "resnet50", "regnety200"]
+
+FITTING_SHARE = 0.99
+"""A file is refused of which less fits, or which fills less of the net."""
+
+SHOWN = 6
+"""Names of misfits in one line of a message."""
+
+NOTHING = r"(?!)"
+"""The pattern that finds nothing."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a net's weights are published.
+
+    Attributes:
+        title: What to look for, in messages.
+        rename: A published tensor's name → the net's name for it.
+        head: Pattern of the file's classifier, which the net does without.
+        unpublished: Pattern of the net's tensors that no file holds.
+    """
+
+    title: str
+    rename: Callable[[str], str]
+    head: str
+    unpublished: str = NOTHING
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """How a file and a net fit each other; all names are the net's, as far as it has them.
+
+    Attributes:
+        path: The file.
+        filled: Tensors of the net that the file fills.
+        missing: Tensors of the net that the file lacks; they stay random.
+        misshapen: ``name: shape found, expected shape``.
+        unused: Tensors of the file that the net does not have, its classifier apart.
+    """
+
+    path: Path
+    filled: tuple[str, ...]
+    missing: tuple[str, ...]
+    misshapen: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    @property
+    def share(self) -> float:
+        """The part of all tensors, of the file and of the net, that found each other: 0 … 1."""
+        wanted = len(self.filled) + len(self.misshapen)
+        return len(self.filled) / max(wanted + len(self.missing), wanted + len(self.unused), 1)
+
+    def lines(self) -> list[str]:
+        """Return what a user must know, a line each."""
+        wanted = len(self.filled) + len(self.misshapen) + len(self.missing)
+        misfits = {
+            "not in the file": self.missing,
+            "of another shape": self.misshapen,
+            "in the file but not in the net": self.unused,
+        }
+        return [f"{self.path}: fills {len(self.filled)} of the net's {wanted} tensors"] + [
+            f"  {len(names)} {title}: {_some(names)}" for title, names in misfits.items() if names
+        ]
+
+
+def load_pretrained(module: nn.Module, path: Path, layout: LayoutName) -> Loaded:
+    """Fill a visual net from a file of published weights, or leave it as it is and say why.
+
+    Args:
+        module: :class:`~finediving_pose.aqa.model.backbones.I3D`,
+            :class:`~finediving_pose.aqa.model.backbones.ResNet50` or
+            :class:`~finediving_pose.aqa.model.backbones.RegNetY200`.
+        path: A PyTorch file of tensors, read with ``weights_only``, or safetensors. I3D may come in either of its two
+            published layouts, ResNet-50 in torchvision's, RegNetY-200MF in timm's.
+        layout: Whose names the file's are.
+
+    Raises:
+        UsageError: If there is no such file.
+        EnvironmentUnfit: If it cannot be read, if less than 99 % of its tensors or of the net's find each other, or if
+            one has another shape, for so few tell a flow net from an RGB net.
+    """
+    known = LAYOUTS[layout]
+    published = _without(_renamed(_read(path, known), known), known.head)
+    own = _without(module.state_dict(), known.unpublished)
+    fitting = {name: value for name, value in published.items() if name in own and own[name].shape == value.shape}
+    loaded = _compare(path, own, published, fitting)
+    _refuse_misfit(loaded, known)
+    module.load_state_dict(fitting, strict=False)
+    return loaded
+
+
+def _renamed(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+    return {layout.rename(name): value for name, value in tensors.items()}
+
+
+def _without(tensors: Mapping[str, Tensor], pattern: str) -> dict[str, Tensor]:
+    """Leave out what the pattern finds, and the counters of batch norms, which old files lack."""
+    left_out = re.compile(rf"{pattern}|num_batches_tracked$")
+    return {name: value for name, value in tensors.items() if not left_out.search(name)}
+
+
+def _compare(
+    path: Path, own: Mapping[str, Tensor], published: Mapping[str, Tensor], fitting: Mapping[str, Tensor]
+) -> Loaded:
+    return Loaded(
+        path=path,
+        filled=tuple(fitting),
+        missing=tuple(name for name in own if name not in published),
+        misshapen=tuple(
+            f"{name}: {tuple(value.shape)}, expected {tuple(own[name].shape)}"
+            for name, value in published.items()
+            if name in own and name not in fitting
+        ),
+        unused=tuple(name for name in published if name not in own),
+    )
+
+
+def _refuse_misfit(loaded: Loaded, layout: Layout) -> None:
+    if loaded.share >= FITTING_SHARE and not loaded.misshapen:
+        return
+    needed = f"Needed are the weights of {layout.title}: {FITTING_SHARE:.0%} of the names, and every shape"
+    lines = [*loaded.lines(), f"{needed}; {loaded.share:.1%} fit. Name the right file, or `random` to start without."]
+    raise EnvironmentUnfit("\n".join(lines))
+
+
+def _read(path: Path, layout: Layout) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file. Expected {layout.title}, or `random` to start without weights.")
+    try:
+        checkpoint = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    except Exception as error:
+        raise EnvironmentUnfit(
+            f"{path}: cannot be read as weights ({_reason(error)}). "
+            f"Expected {layout.title}: a PyTorch file of tensors only, or safetensors. "
+            "Is the download whole, and is it the state dict and not a pickled net?"
+        ) from error
+    tensors = _state_dict(checkpoint)
+    if not tensors:
+        raise EnvironmentUnfit(f"{path}: holds no named tensors. Expected {layout.title}.")
+    return tensors
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnpicklingError):
+        # PyTorch's own words end in the advice to run whatever code the file holds.
+        return "it is no file of tensors"
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+
+
+def _read_torch(path: Path) -> Any:
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _read_safetensors(path: Path) -> Any:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _state_dict(checkpoint: Any) -> dict[str, Tensor]:
+    """Return the named tensors of a checkpoint, out of its ``state_dict`` and without DDP's prefix."""
+    import torch
+
+    for key in ("state_dict", "model"):
+        if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(key), Mapping):
+            checkpoint = checkpoint[key]
+    if not isinstance(checkpoint, Mapping):
+        return {}
+    return {str(name).removeprefix("module."): value for name, value in checkpoint.items() if torch.is_tensor(value)}
+
+
+def _i3d_name(name: str) -> str:
+    name = name.lower()
+    for pattern, replacement in I3D_NAMES:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+I3D_NAMES = (
+    (r"\.conv3d\.", ".conv."),
+    (r"\.(batch3d|bn)\.", ".norm."),
+    (r"\.branch_0\.", ".b0."),
+    (r"\.branch_([12])\.0\.", r".b\1a."),
+    (r"\.branch_([12])\.1\.", r".b\1b."),
+    (r"\.branch_3\.1\.", ".b3b."),
+)
+"""Both published layouts, in lower case, to the names of :class:`~finediving_pose.aqa.model.backbones.I3D`."""
+
+LAYOUTS: dict[LayoutName, Layout] = {
+    "i3d": Layout(
+        "I3D (Kinetics, RGB: model_rgb.pth or rgb_imagenet.pt)", _i3d_name, head=r"^(logits|conv3d_0c_1x1)\."
+    ),
+    "resnet50": Layout("ResNet-50 (ImageNet, torchvision's)", str, head=r"^fc\."),
+    "regnety200": Layout(
+        "RegNetY-200MF (ImageNet, timm's regnety_002)", str, head=r"^head\.", unpublished=r"\.shift\."
+    ),
+}

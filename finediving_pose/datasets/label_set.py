@@ -1,0 +1,97 @@
+"""Label sets: the labelled frames of a source, its images, and the problems found in it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from finediving_pose.datasets.problems import Problem
+from finediving_pose.records import LabelledFrame
+
+Size = tuple[int, int]
+
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+TURNED_BY_90_DEGREES = {5, 6, 7, 8}
+"""Exif's orientations that swap width and height."""
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Labelled frames and what could not be read.
+
+    Attributes:
+        frames: The usable ones, in the order of the file, of the sorted paths for LabelMe.
+        problems: Everything found wrong, used or not.
+        images: The folder that each frame's `image` is relative to; None where nobody knows.
+        format: The format it was read as.
+    """
+
+    frames: tuple[LabelledFrame, ...]
+    problems: tuple[Problem, ...] = ()
+    images: Path | None = None
+    format: str = ""
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    def image_path(self, frame: LabelledFrame) -> Path:
+        """Return where the image lies: its name below `images`, else ``<match>/<dive>/<name>``, else the bare name.
+
+        The first of these that exists; where none does, the first.
+        """
+        root = self.images if self.images is not None else Path()
+        first = root / frame.image
+        if first.is_file():  # nearly always, and thousands of paths take time to make
+            return first
+        name = PurePosixPath(frame.image).name
+        candidates = [root / name]
+        if frame.match is not None and frame.dive is not None:
+            candidates.insert(0, root / frame.match / frame.dive / name)
+        return next((path for path in candidates if path.is_file()), first)
+
+    def image_size(self, frame: LabelledFrame) -> Size | None:
+        """Return (width, height) px as the label says, else as the image's header says; None where neither does."""
+        return frame.size or header_size(self.image_path(frame))
+
+
+def default_images(source: Path, images: Path | None) -> Path:
+    """Return `images`, else the folder ``images`` beside the label file where there is one, else the file's folder."""
+    if images is not None:
+        return images
+    beside = source.parent / "images"
+    return beside if beside.is_dir() else source.parent
+
+
+def header_size(path: Path) -> Size | None:
+    """Return (width, height) px from an image's header, however large; None where it is absent or no image.
+
+    A camera that was held upright says so in the header: viewers and OpenCV turn the image, and so does this.
+    """
+    from PIL import ExifTags, Image, UnidentifiedImageError
+
+    try:
+        with _any_size(), Image.open(path) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED_BY_90_DEGREES
+            return (image.height, image.width) if turned else (image.width, image.height)
+    except (OSError, UnidentifiedImageError, ValueError):
+        return None
+
+
+@contextmanager
+def _any_size() -> Iterator[None]:
+    """Let PIL open what it would not decode for its size: reading a header costs the same for any."""
+    from PIL import Image
+
+    with _ONE_AT_A_TIME:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit

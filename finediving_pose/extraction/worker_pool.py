@@ -1,0 +1,98 @@
+"""Processes beside the main one, for steps in Python that would keep it from feeding the networks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from finediving_pose.errors import EnvironmentUnfit
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class Pending(Generic[R]):
+    """A result that may still be computed."""
+
+    def __init__(self, future: Future[tuple[R, float]]) -> None:
+        self._future = future
+
+    @property
+    def ready(self) -> bool:
+        """Whether :meth:`result` will not wait."""
+        return self._future.done()
+
+    def result(self) -> tuple[R, float]:
+        """Return the result, and the seconds that it took.
+
+        Raises:
+            EnvironmentUnfit: If the process that computed it was ended from outside.
+            Exception: Whatever the computation raised.
+        """
+        try:
+            return self._future.result()
+        except BrokenProcessPool as error:
+            raise EnvironmentUnfit(
+                "a helper process was ended from outside, such as for lack of memory; "
+                "go on with fewer of them (--helpers)"
+            ) from error
+
+
+class Helpers:
+    """Runs functions in `count` processes, or at once in this one where there are none; use it in a ``with`` block.
+
+    Processes are started with the first function. They ignore Ctrl-C, which is the main process's to handle, and end
+    with it, however it ends.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        if count:
+            context = multiprocessing.get_context("spawn")  # a fork of a process with threads or CUDA may hang
+            self._pool = ProcessPoolExecutor(count, context, initializer=_start)
+
+    def __enter__(self) -> Helpers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=error is None, cancel_futures=True)
+
+    def submit(self, function: Callable[[A], R], argument: A) -> Pending[R]:
+        """Begin ``function(argument)``; both must be picklable where there are processes."""
+        if self._pool is not None:
+            return Pending(self._pool.submit(_timed, function, argument))
+        future: Future[tuple[Any, float]] = Future()
+        try:
+            future.set_result(_timed(function, argument))
+        except Exception as error:  # noqa: BLE001 - raised where the result is asked for, as from another process
+            future.set_exception(error)
+        return Pending(future)
+
+
+def _timed(function: Callable[[A], R], argument: A) -> tuple[R, float]:
+    start = time.perf_counter()
+    result = function(argument)
+    return result, time.perf_counter() - start
+
+
+def _start() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,268 @@
+"""What today's torch, numpy and pip lack for the last MMDetection and MMPose, put in place before either is imported.
+
+Every part steps aside where the real thing imports. :func:`install` is called by each module of this room that
+imports an mm* package, and costs nothing the second time.
+
+* ``mmcv._ext``, the compiled ops that mmcv-lite does not have: ``nms`` works, any other op says what it needs.
+* ``mmpose.visualization.simcc_vis``, which imports torchvision for a drawing that we never ask for. Nothing is put in
+  torchvision's own place: others, such as pytorch-lightning, look whether it is there.
+* ``xtcocotools``, which would need a compiler: pycocotools under its name. MMPose's own CocoMetric does not run
+  on it (its COCOeval takes sigmas); ours sets pycocotools' ``kpt_oks_sigmas`` instead.
+* Checkpoints: torch reads them with ``weights_only`` and the few classes that MMEngine's files hold. MMEngine
+  would otherwise fall back to running whatever code a file brings.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from finediving_pose.errors import EnvironmentUnfit, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PACKAGES: dict[str, str] = {
+    "onedl-mmengine": "0.10.12",
+    "mmcv-lite": "2.1.0",
+    "mmdet": "3.3.0",
+    "mmpose": "1.3.2",
+}
+"""The packages installed without their declared dependencies, and the versions this bridge was made for."""
+
+INSTALL_HINT = "pip install 'fdpose[pose]' && pip install --no-deps " + " ".join(
+    f"{name}=={version}" for name, version in PACKAGES.items()
+)
+
+TRUST_HINT = "If you trust where the file comes from, load it once with --trust-checkpoint."
+
+_FOREIGN = re.compile(r"(?:GLOBAL|unrecognized function|but got) (\S.*?)(?: was not| whose|$)", re.MULTILINE)
+"""How torch names what a file holds beside weights."""
+
+_status: dict[str, str] = {}
+
+
+def install() -> None:
+    """Put the missing parts in place, once a process.
+
+    Raises:
+        EnvironmentUnfit: If torch or an mm* package is not installed; the message has the line that installs it.
+    """
+    if _status:
+        return
+    for module, package in (("torch", "torch"), ("mmengine", "onedl-mmengine"), ("mmcv", "mmcv-lite")):
+        if importlib.util.find_spec(module) is None:
+            raise EnvironmentUnfit(f"{package} is not installed, and this command needs it. Install: {INSTALL_HINT}")
+    for module in ("mmengine", "mmcv", "mmdet", "mmpose"):  # they will not be mended, and their users cannot
+        warnings.filterwarnings("ignore", category=FutureWarning, module=rf"{module}\b")
+    warnings.filterwarnings("ignore", message="torch.meshgrid: in an upcoming release")
+    _status["torchvision"] = _bridge_torchvision()
+    _status["xtcocotools"] = _bridge_xtcocotools()
+    _status["mmcv._ext"] = _bridge_mmcv_ext()
+    _status["checkpoints"] = _bridge_checkpoints()
+
+
+def status() -> dict[str, str]:
+    """Return for each part whether the real thing is used or what stands in for it; installs the bridge."""
+    install()
+    return dict(_status)
+
+
+def require(*packages: str) -> None:
+    """Install the bridge and make sure that mm* packages import.
+
+    Raises:
+        EnvironmentUnfit: Naming the package, what its import said, and the line that installs it.
+    """
+    install()
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except Exception as error:
+            raise EnvironmentUnfit(
+                f"{package} does not import ({type(error).__name__}: {error}). Install: {INSTALL_HINT}"
+            ) from error
+
+
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
+    """Greedy non-maximum suppression, as ``mmcv.ops.nms`` defines it.
+
+    Args:
+        boxes: (N, 4) px.
+        scores: (N,).
+        iou_threshold: A box goes when its IoU with a better kept one is above this.
+        offset: 1 where a box's last pixel belongs to it (width = x2 − x1 + 1), else 0.
+
+    Returns:
+        (M,) int64 indices of the boxes kept, best first.
+    """
+    import torch
+
+    real = _torchvision_nms()
+    if real is not None:
+        shifted = torch.cat((boxes[:, :2], boxes[:, 2:] + offset), dim=1)
+        return real(shifted, scores, iou_threshold)
+    import cv2
+    import numpy as np
+
+    corners = boxes.detach().cpu().double().numpy()
+    rectangles = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2] + offset), axis=1)
+    # OpenCV wants scores above a threshold that must not be negative: give it ranks, N for the best down to 1.
+    order = torch.argsort(scores.detach().cpu(), descending=True, stable=True).numpy()
+    ranks = np.empty(len(order))
+    ranks[order] = np.arange(len(order), 0, -1)
+    kept = cv2.dnn.NMSBoxes(rectangles.tolist(), ranks.tolist(), 0.0, float(iou_threshold))
+    return torch.as_tensor(np.asarray(kept, dtype=np.int64).reshape(-1), device=boxes.device)
+
+
+def load_checkpoint(path: Path | str, trust: bool = False) -> dict[str, Any]:
+    """Read a checkpoint file onto the CPU without running code from it.
+
+    Args:
+        path: A ``.safetensors`` file, or one of torch's.
+        trust: Allow classes and functions outside torch's and MMEngine's own, which can run code.
+
+    Returns:
+        The mapping the file holds; of a ``.safetensors`` file ``{"state_dict": …}``.
+
+    Raises:
+        UsageError: If the file is no checkpoint, or holds more than weights and `trust` is not given.
+    """
+    import torch
+
+    if str(path).endswith(".safetensors"):
+        from safetensors.torch import load_file
+
+        try:
+            return {"state_dict": load_file(path)}
+        except Exception as error:
+            raise UsageError(f"{path}: not a readable safetensors file: {error}") from error
+    try:
+        with _safe_globals():
+            content = torch.load(path, map_location="cpu", weights_only=not trust)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except Exception as error:
+        if foreign := _FOREIGN.search(str(error)):
+            raise UsageError(f"{path}: holds more than weights: {foreign[1]}. {TRUST_HINT}") from error
+        raise UsageError(f"{path}: not a checkpoint that torch can read ({_reason(error)})") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: expected a mapping of weights, found a {type(content).__name__}")
+    return content
+
+
+def _reason(error: Exception) -> str:
+    """The line of torch's message that says something about the file."""
+    lines = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error).strip() or type(error).__name__
+    return lines.splitlines()[0]
+
+
+def _bridge_torchvision() -> str:
+    if _imports("torchvision.transforms"):
+        return "torchvision"
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[name]  # what a failed import left behind
+    visualizer = "mmpose.visualization.simcc_vis"
+    _module(visualizer, SimCCVisualizer=_missing_op(f"{visualizer}.SimCCVisualizer"))
+    return f"absent; {visualizer}, which needs it, refuses"
+
+
+def _bridge_xtcocotools() -> str:
+    if _imports("xtcocotools.coco"):
+        return "xtcocotools"
+    parts = {part: importlib.import_module(f"pycocotools.{part}") for part in ("coco", "cocoeval", "mask")}
+    _module("xtcocotools", **parts)
+    for part, module in parts.items():
+        sys.modules[f"xtcocotools.{part}"] = module
+    return "pycocotools under its name"
+
+
+def _bridge_mmcv_ext() -> str:
+    if _imports("mmcv._ext"):
+        return "mmcv (compiled)"
+    ext = _module("mmcv._ext", nms=nms)
+
+    def op(name: str) -> Callable[..., Any]:
+        if name.startswith("__"):  # Python's own questions, such as `__file__`
+            raise AttributeError(name)
+        return _missing_op(f"mmcv.ops.{name}")
+
+    ext.__getattr__ = op  # type: ignore[method-assign]
+    return f"nms by {'torchvision' if _torchvision_nms() else 'OpenCV'}, other ops refuse"
+
+
+def _bridge_checkpoints() -> str:
+    from mmengine.runner import checkpoint
+
+    def load(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
+        import torch
+
+        with _safe_globals():
+            return torch.load(file, map_location=map_location, weights_only=True)
+
+    if not hasattr(checkpoint, "_safe_torch_load"):
+        return "upstream MMEngine's loader"
+    checkpoint._safe_torch_load = load
+    return "weights_only with MMEngine's classes allowed"
+
+
+@contextmanager
+def _safe_globals() -> Iterator[None]:
+    import torch
+    from mmengine.runner import checkpoint
+
+    allowed = checkpoint.get_torch_safe_globals() if hasattr(checkpoint, "get_torch_safe_globals") else []
+    with torch.serialization.safe_globals([*allowed, *_numpy_globals()]):
+        yield
+
+
+def _numpy_globals() -> list[Any]:
+    """What numpy arrays and scalars are pickled with: every number's dtype, and numpy 1's names for numpy 2's parts."""
+    import numpy as np
+
+    multiarray = importlib.import_module("numpy._core.multiarray")
+    renamed = [(getattr(multiarray, name), f"numpy.core.multiarray.{name}") for name in ("_reconstruct", "scalar")]
+    return [*renamed, *{type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"}]
+
+
+def _torchvision_nms() -> Callable[..., Tensor] | None:
+    try:
+        return importlib.import_module("torchvision.ops").nms
+    except Exception:  # noqa: BLE001 - a torchvision that does not fit its torch raises RuntimeError
+        return None
+
+
+def _imports(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except Exception:  # noqa: BLE001 - as above
+        return False
+    return True
+
+
+def _module(name: str, **members: Any) -> ModuleType:
+    module = ModuleType(name)
+    module.__spec__ = ModuleSpec(name, loader=None)
+    module.__dict__.update(members)
+    sys.modules[name] = module
+    return module
+
+
+def _missing_op(op: str) -> Callable[..., Any]:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise NotImplementedError(
+            f"{op} needs the compiled package and is not available here. RTMDet and YOLOX run without it; "
+            "Faster R-CNN and others with RoIAlign need mmcv 2.1.0 with its compiled ops, or a torchvision that "
+            "fits this torch."
+        )
+
+    return refuse

@@ -1,0 +1,1 @@
+"""Inputs that tests make, and checks that several of them share."""
