@@ -9,7 +9,8 @@ from finediving_pose.records import FloatArray
 
 
 def box_iou(a: FloatArray, b: FloatArray) -> NDArray[np.float64]:
-    """Return the (N, M) intersection over union of (N, 4) and (M, 4) boxes, ``x1, y1, x2, y2`` px.
+    """Return the (N, M) intersection over union of (N, 4) and (M, 4) boxes, ``x1, y1,
+    x2, y2`` px.
 
     A pair with a NaN box, or with two boxes without area, has 0: it does not overlap.
     """
@@ -44,5 +45,6 @@ def diagonals(boxes: FloatArray) -> FloatArray:
 
 
 def eq25(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return the paper's eq. 25: the Euclidean distance of four coordinates, in px, of boxes (…, 4) that broadcast."""
+    """Return the paper's eq. 25: the Euclidean distance of four coordinates, in px, of
+    boxes (…, 4) that broadcast."""
     return np.asarray(np.sqrt(((a - b) ** 2).sum(axis=-1)))

@@ -1,4 +1,5 @@
-"""Typed settings: presets in YAML, overridden by ``key=value``; an unknown key is refused with its nearest name."""
+"""Typed settings: presets in YAML, overridden by ``key=value``; an unknown key is
+refused with its nearest name."""
 
 from __future__ import annotations
 
@@ -24,22 +25,33 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 def load_settings(
-    cls: type[SettingsT], presets: Path, preset: str, overrides: Iterable[str] = (), base: str = "", **given: Any
+    cls: type[SettingsT],
+    presets: Path,
+    preset: str,
+    overrides: Iterable[str] = (),
+    base: str = "",
+    **given: Any,
 ) -> SettingsT:
-    """Build settings from a preset, then ``key=value`` overrides, then the keyword arguments that are not None.
+    """Build settings from a preset, then ``key=value`` overrides, then the keyword
+    arguments that are not None.
 
     Args:
         cls: The settings class; its defaults fill what the preset leaves out.
         presets: A folder of ``<preset>.yaml``.
-        preset: The preset's name, several joined by ``+`` of which the later ones win, or a path of a YAML file.
-        overrides: ``key=value`` texts, the value in YAML (``lr=1e-3``, ``sizes=[192,256]``, ``group.key=1``).
+        preset: The preset's name, several joined by ``+`` of which the later ones win,
+            or a path of a YAML file.
+        overrides: ``key=value`` texts, the value in YAML (``lr=1e-3``,
+            ``sizes=[192,256]``, ``group.key=1``).
         base: The preset that fills what the others leave out, before the class does.
         given: Values of command-line options of their own.
 
     Raises:
-        UsageError: If the preset, a key or a value is not usable; says which and what would be.
+        UsageError: If the preset, a key or a value is not usable; says which and what
+            would be.
     """
-    paths = [_preset_path(presets, name) for name in [*filter(None, [base]), *_names(preset)]]
+    paths = [
+        _preset_path(presets, name) for name in [*filter(None, [base]), *_names(preset)]
+    ]
     values: dict[str, Any] = {}
     for path in paths:
         values.update(read_yaml(path))
@@ -49,7 +61,9 @@ def load_settings(
     return validate_settings(cls, values, paths[-1].name)
 
 
-def validate_settings(cls: type[SettingsT], values: Mapping[str, Any], origin: str) -> SettingsT:
+def validate_settings(
+    cls: type[SettingsT], values: Mapping[str, Any], origin: str
+) -> SettingsT:
     """Check values against a settings class.
 
     Raises:
@@ -77,17 +91,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UsageError(f"{path}: expected `key: value` lines, found a {type(content).__name__}")
+        raise UsageError(
+            f"{path}: expected `key: value` lines, found a {type(content).__name__}"
+        )
     return content
 
 
 def write_settings(path: Path, settings: Settings) -> None:
     """Write settings as YAML, all values by name, in the order they are declared."""
-    write_text(path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    write_text(
+        path,
+        yaml.safe_dump(
+            settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True
+        ),
+    )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean …?)`` for the known word most like `word`, or the known ones, or nothing."""
+    """Return `` (did you mean …?)`` for the known word most like `word`, or the known
+    ones, or nothing."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     if close:
@@ -125,7 +147,9 @@ def _override(values: dict[str, Any], text: str) -> None:
     for group in groups:
         target = target.setdefault(group, {})
         if not isinstance(target, dict):
-            raise UsageError(f"{text!r}: {group} is a single value, it has no key {last}")
+            raise UsageError(
+                f"{text!r}: {group} is a single value, it has no key {last}"
+            )
     target[last] = value
 
 
@@ -135,7 +159,9 @@ def _explain(cls: type[BaseModel], item: Any) -> str:
     message = str(item["msg"]).removeprefix("Value error, ")
     if not key:  # keys that do not go together: the message names them
         return message
-    if item["type"] == "value_error" and isinstance(item.get("input"), dict):  # the same in a group of keys
+    if item["type"] == "value_error" and isinstance(
+        item.get("input"), dict
+    ):  # the same in a group of keys
         return f"{key}: {message}"
     if item["type"] != "extra_forbidden":
         return f"{key}: {item['msg']}, found {item.get('input')!r}"

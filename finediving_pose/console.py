@@ -10,7 +10,14 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 PLAIN_PROGRESS_SECONDS = 30.0
 """How often progress is logged where stderr is no terminal."""
@@ -21,13 +28,18 @@ stdout = Console()
 
 
 def setup_logging(verbosity: int = 0) -> None:
-    """Send the log to stderr: warnings and news by default, details from ``-v``, tracebacks from ``-vv``."""
+    """Send the log to stderr: warnings and news by default, details from ``-v``,
+    tracebacks from ``-vv``."""
     if stderr.is_terminal:
-        handler: logging.Handler = RichHandler(console=stderr, show_path=False, show_time=False)
+        handler: logging.Handler = RichHandler(
+            console=stderr, show_path=False, show_time=False
+        )
         handler.setFormatter(logging.Formatter("%(message)s"))
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+        handler.setFormatter(
+            logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+        )
     log.handlers[:] = [handler]
     log.setLevel(logging.DEBUG if verbosity else logging.INFO)
     log.propagate = False
@@ -36,7 +48,9 @@ def setup_logging(verbosity: int = 0) -> None:
 class Ticker:
     """Counts finished items; shown by :func:`progress`."""
 
-    def __init__(self, description: str, total: int | None, bar: Progress | None) -> None:
+    def __init__(
+        self, description: str, total: int | None, bar: Progress | None
+    ) -> None:
         self.done = 0
         self.note = ""
         self._description = description

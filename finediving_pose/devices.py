@@ -1,4 +1,5 @@
-"""Which device a model of scores runs on; one that is asked for is never replaced by another."""
+"""Which device a model of scores runs on; one that is asked for is never replaced by
+another."""
 
 from __future__ import annotations
 
@@ -20,7 +21,11 @@ def choose_device(device: str = AUTO) -> str:
     if device == AUTO:
         return "cuda" if there else "cpu"
     name, _, number = device.partition(":")
-    if name not in ("cpu", "cuda") or (number and not number.isdecimal()) or (name == "cpu" and number):
+    if (
+        name not in ("cpu", "cuda")
+        or (number and not number.isdecimal())
+        or (name == "cpu" and number)
+    ):
         raise UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:N")
     if name == "cuda" and not there:
         raise EnvironmentUnfit(
@@ -28,5 +33,7 @@ def choose_device(device: str = AUTO) -> str:
             "--device cpu or auto goes without"
         )
     if number and int(number) >= torch.cuda.device_count():
-        raise EnvironmentUnfit(f"--device {device}: there are {torch.cuda.device_count()} GPUs, numbered from 0")
+        raise EnvironmentUnfit(
+            f"--device {device}: there are {torch.cuda.device_count()} GPUs, numbered from 0"
+        )
     return device

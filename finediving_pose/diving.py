@@ -1,7 +1,8 @@
 """Dive numbers, the degree of difficulty and the judging rule of World Aquatics.
 
-A dive number such as ``407C`` says what is dived, an award how well. ``407C`` does not fix the degree of
-difficulty (DD): that also depends on the height and on whether it is a springboard or a platform.
+A dive number such as ``407C`` says what is dived, an award how well. ``407C`` does not
+fix the degree of difficulty (DD): that also depends on the height and on whether it is
+a springboard or a platform.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-GROUPS = {1: "Forward", 2: "Back", 3: "Reverse", 4: "Inward", 5: "Twisting", 6: "Armstand"}
+GROUPS = {
+    1: "Forward",
+    2: "Back",
+    3: "Reverse",
+    4: "Inward",
+    5: "Twisting",
+    6: "Armstand",
+}
 POSITIONS = {"A": "straight", "B": "pike", "C": "tuck", "D": "free"}
 Apparatus = Literal["1m", "3m", "10m"]
 """Springboards of 1 and 3 m, the platform of 10 m."""
@@ -29,12 +37,14 @@ _MOST_HALF_SOMERSAULTS = 11
 
 @dataclass(frozen=True)
 class DiveNumber:
-    """A dive number taken apart; ``str()`` puts it together again, with a capital letter.
+    """A dive number taken apart; ``str()`` puts it together again, with a capital
+    letter.
 
     Attributes:
         group: 1 forward, 2 back, 3 reverse, 4 inward, 5 twisting, 6 armstand.
-        direction: 1 forward, 2 back, 3 reverse, 4 inward: the group itself, or in groups 5 and 6 the second
-            digit; 0 for an armstand dive that does not turn over.
+        direction: 1 forward, 2 back, 3 reverse, 4 inward: the group itself, or in
+            groups 5 and 6 the second digit; 0 for an armstand dive that does not turn
+            over.
         half_somersaults, half_twists: Counted in halves, as the number does.
         position: ``A`` straight, ``B`` pike, ``C`` tuck, ``D`` free.
         flying: Whether the first half somersault is flown straight (groups 1 to 4).
@@ -49,7 +59,9 @@ class DiveNumber:
 
     def __str__(self) -> str:
         if self.group < 5:
-            return f"{self.group}{int(self.flying)}{self.half_somersaults}{self.position}"
+            return (
+                f"{self.group}{int(self.flying)}{self.half_somersaults}{self.position}"
+            )
         twists = self.half_twists or ""
         return f"{self.group}{self.direction}{self.half_somersaults}{twists}{self.position}"
 
@@ -76,15 +88,23 @@ class DiveNumber:
 
 
 def parse(text: str) -> DiveNumber:
-    """Read a dive number in capital or small letters: ``407c``, ``113B``, ``5253B``, ``6243D``, ``1011C``.
+    """Read a dive number in capital or small letters: ``407c``, ``113B``, ``5253B``,
+    ``6243D``, ``1011C``.
 
     Raises:
         ValueError: If the text is no dive number; says why.
     """
     match = _NUMBER.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"{text!r} is no dive number: expected three or four digits and a letter A to D, such as 407C")
-    group, second, rest, position = int(match[1]), int(match[2]), match[3], match[4].upper()
+        raise ValueError(
+            f"{text!r} is no dive number: expected three or four digits and a letter A to D, such as 407C"
+        )
+    group, second, rest, position = (
+        int(match[1]),
+        int(match[2]),
+        match[3],
+        match[4].upper(),
+    )
     if group < 5:
         half_somersaults, half_twists = int(rest), 0
     else:
@@ -105,16 +125,17 @@ def parse(text: str) -> DiveNumber:
 def difficulty(number: DiveNumber, apparatus: Apparatus) -> float | None:
     """Return the degree of difficulty by the rule's formula DD = A + B + C + D + E.
 
-    A counts somersaults at this height, B the flight position, C the twists, D the approach and E an entry
-    that the diver cannot see coming. Springboards have the components of the competition regulations of 2025;
-    the platform shares most of them, and what is its own is here only where dives of FineDiving and MTL-AQA
-    confirm it. Compared with the 3000 dives of FineDiving, the formula gives the stored DD of all but twelve
-    (older rules), armstand dives and :data:`COMPULSORY_DIFFICULTY` apart.
+    A counts somersaults at this height, B the flight position, C the twists, D the
+    approach and E an entry that the diver cannot see coming. Springboards have the
+    components of the competition regulations of 2025; the platform shares most of them,
+    and what is its own is here only where dives of FineDiving and MTL-AQA confirm it.
+    Compared with the 3000 dives of FineDiving, the formula gives the stored DD of all
+    but twelve (older rules), armstand dives and :data:`COMPULSORY_DIFFICULTY` apart.
 
     Returns:
-        DD in tenths; None where the rule has no value (a dive counted as impossible) or where its component
-        is not in here: all armstand dives, reverse and inward twisting dives from the platform, and heights
-        of 5 and 7.5 m.
+        DD in tenths; None where the rule has no value (a dive counted as impossible) or
+        where its component is not in here: all armstand dives, reverse and inward
+        twisting dives from the platform, and heights of 5 and 7.5 m.
     """
     if number.group == 6:
         return None
@@ -127,13 +148,17 @@ def difficulty(number: DiveNumber, apparatus: Apparatus) -> float | None:
     return round(height + position + twists + _approach(number, apparatus) + entry, 1)
 
 
-def score(awards: Sequence[float], difficulty: float, synchronised: bool = False) -> float:
+def score(
+    awards: Sequence[float], difficulty: float, synchronised: bool = False
+) -> float:
     """Return the score of a dive: DD times the sum of the awards that count.
 
-    One diver: of seven awards the two highest and the two lowest do not count, of five the highest and the
-    lowest; three are taken as those that were kept. A synchronised pair: DD × 0.6 × five awards. Five are
-    taken as those that were kept; eleven come in the order execution of the first diver (3), execution of the
-    second (3), synchronisation (5), and the middle one of each three and the middle three of the five count.
+    One diver: of seven awards the two highest and the two lowest do not count, of five
+    the highest and the lowest; three are taken as those that were kept. A synchronised
+    pair: DD × 0.6 × five awards. Five are taken as those that were kept; eleven come in
+    the order execution of the first diver (3), execution of the second (3),
+    synchronisation (5), and the middle one of each three and the middle three of the
+    five count.
 
     Args:
         awards: In points, halves from 0 to 10.
@@ -144,21 +169,25 @@ def score(awards: Sequence[float], difficulty: float, synchronised: bool = False
         The score in points, in hundredths.
 
     Raises:
-        ValueError: If an award is no half point from 0 to 10, or their number is none of those above.
+        ValueError: If an award is no half point from 0 to 10, or their number is none
+            of those above.
     """
     check_awards(awards)
     return round(difficulty * counted_sum(awards, synchronised), 2)
 
 
 def counted_sum(awards: Sequence[float], synchronised: bool = False) -> float:
-    """Return what DD is multiplied with: the sum of the awards that count, of a pair 0.6 times theirs.
+    """Return what DD is multiplied with: the sum of the awards that count, of a pair
+    0.6 times theirs.
 
     Takes awards as :func:`score` does, whatever their values.
 
     Raises:
         ValueError: If their number is none that :func:`score` knows.
     """
-    counted = _counted_pair(list(awards)) if synchronised else _counted_single(list(awards))
+    counted = (
+        _counted_pair(list(awards)) if synchronised else _counted_single(list(awards))
+    )
     return sum(counted) * (SYNCHRONISED_FACTOR if synchronised else 1.0)
 
 
@@ -170,14 +199,22 @@ def check_awards(awards: Sequence[float]) -> None:
     """
     for place, award in enumerate(awards, start=1):
         if not (math.isfinite(award) and 0 <= award <= 10 and (2 * award).is_integer()):
-            raise ValueError(f"award {place} is {award:g}: expected half points from 0 to 10")
+            raise ValueError(
+                f"award {place} is {award:g}: expected half points from 0 to 10"
+            )
 
 
 def _fault(number: DiveNumber, second: int, rest: str) -> str | None:
-    group, somersaults, twists = number.group, number.half_somersaults, number.half_twists
+    group, somersaults, twists = (
+        number.group,
+        number.half_somersaults,
+        number.half_twists,
+    )
     if group < 5 and second > 1:
         return f"the second digit of group {group} is 0, or 1 for a flying dive; found {second}"
-    if group < 5 and ((len(rest) > 1 and rest[0] == "0") or somersaults > _MOST_HALF_SOMERSAULTS):
+    if group < 5 and (
+        (len(rest) > 1 and rest[0] == "0") or somersaults > _MOST_HALF_SOMERSAULTS
+    ):
         return f"expected at most {_MOST_HALF_SOMERSAULTS} half somersaults after the first two digits; found {rest}"
     if group == 5 and (second == 0 or somersaults == 0 or twists == 0):
         return "a twisting dive has four digits: 5, direction 1 to 4, half somersaults, half twists"
@@ -197,7 +234,9 @@ def _count(halves: int, noun: str) -> str:
 
 def _counted_single(awards: list[float]) -> list[float]:
     if len(awards) not in (3, 5, 7):
-        raise ValueError(f"{len(awards)} awards: expected 7 or 5 judges, or the 3 awards that were kept")
+        raise ValueError(
+            f"{len(awards)} awards: expected 7 or 5 judges, or the 3 awards that were kept"
+        )
     return _middle(awards, 3)
 
 
@@ -206,7 +245,9 @@ def _counted_pair(awards: list[float]) -> list[float]:
         return awards
     if len(awards) == 11:
         return _middle(awards[:3], 1) + _middle(awards[3:6], 1) + _middle(awards[6:], 3)
-    raise ValueError(f"{len(awards)} awards of a synchronised dive: expected 11 judges, or the 5 awards that were kept")
+    raise ValueError(
+        f"{len(awards)} awards of a synchronised dive: expected 11 judges, or the 5 awards that were kept"
+    )
 
 
 def _middle(awards: list[float], kept: int) -> list[float]:
@@ -214,11 +255,34 @@ def _middle(awards: list[float], kept: int) -> list[float]:
     return sorted(awards)[dropped : dropped + kept]
 
 
-# The components of the formula, by half somersaults and by direction (forward, back, reverse, inward).
+# The components of the formula, by half somersaults and by direction (forward, back,
+# reverse, inward).
 
 _SOMERSAULTS: dict[str, dict[int, float]] = {
-    "1m": {0: 0.9, 1: 1.1, 2: 1.2, 3: 1.6, 4: 2.0, 5: 2.4, 6: 2.7, 7: 3.0, 8: 3.3, 9: 3.8},
-    "3m": {0: 1.0, 1: 1.3, 2: 1.3, 3: 1.5, 4: 1.8, 5: 2.2, 6: 2.3, 7: 2.8, 8: 2.9, 9: 3.5},
+    "1m": {
+        0: 0.9,
+        1: 1.1,
+        2: 1.2,
+        3: 1.6,
+        4: 2.0,
+        5: 2.4,
+        6: 2.7,
+        7: 3.0,
+        8: 3.3,
+        9: 3.8,
+    },
+    "3m": {
+        0: 1.0,
+        1: 1.3,
+        2: 1.3,
+        3: 1.5,
+        4: 1.8,
+        5: 2.2,
+        6: 2.3,
+        7: 2.8,
+        8: 2.9,
+        9: 3.5,
+    },
     "10m": {0: 1.0, 1: 1.3, 2: 1.4, 3: 1.5, 4: 1.9, 5: 2.1, 6: 2.5, 7: 2.7, 9: 3.5},
 }
 
@@ -254,11 +318,18 @@ _POSITION: dict[tuple[int, int], dict[str, _Row]] = {
     },
     (8, 9): {"C": (0.0, 0.1, 0.2, 0.4), "B": (0.4, 0.4, 0.5, 0.8)},
 }
-_PLATFORM_POSITION = {(5, "C", 3): 0.1}  # by half somersaults, position and direction: what differs there
+_PLATFORM_POSITION = {
+    (5, "C", 3): 0.1
+}  # by half somersaults, position and direction: what differs there
 
 # By half twists; a second entry holds from the given number of half somersaults on.
 _TWISTS: dict[int, dict[int, _Row]] = {
-    1: {1: (0.4, 0.2, 0.2, 0.2), 3: (0.4, 0.4, 0.4, 0.4), 5: (0.4, 0.0, 0.0, 0.2), 6: (0.4, 0.0, 0.0, 0.4)},
+    1: {
+        1: (0.4, 0.2, 0.2, 0.2),
+        3: (0.4, 0.4, 0.4, 0.4),
+        5: (0.4, 0.0, 0.0, 0.2),
+        6: (0.4, 0.0, 0.0, 0.4),
+    },
     2: {1: (0.6, 0.4, 0.4, 0.4)},
     3: {1: (0.8, 0.8, 0.8, 0.8), 5: (0.8, 0.7, 0.6, 0.8)},
     4: {1: (1.0, 0.8, 0.8, 0.8)},
@@ -279,24 +350,41 @@ _PLATFORM_TWISTS: dict[int, dict[int, _Row]] = {
 
 # From the given number of half somersaults on.
 _APPROACH: dict[str, dict[int, _Row]] = {
-    "1m": {0: (0.0, 0.2, 0.3, 0.6), 3: (0.0, 0.2, 0.3, 0.5), 7: (0.0, 0.6, 0.5, 0.5), 8: (0.5, 0.6, 0.5, 0.5)},
+    "1m": {
+        0: (0.0, 0.2, 0.3, 0.6),
+        3: (0.0, 0.2, 0.3, 0.5),
+        7: (0.0, 0.6, 0.5, 0.5),
+        8: (0.5, 0.6, 0.5, 0.5),
+    },
     "3m": {0: (0.0, 0.2, 0.3, 0.3), 7: (0.0, 0.4, 0.3, 0.3), 8: (0.3, 0.4, 0.3, 0.3)},
     "10m": {0: (0.0, 0.2, 0.3, 0.3), 3: (0.0, 0.2, 0.3, 0.2), 8: (0.2, 0.2, 0.3, 0.2)},
 }
 
-# Facing the water at the end of a half or of a whole turn decides which dives are meant.
+# Facing the water at the end of a half or of a whole turn decides which dives are
+# meant.
 _UNSEEN_AFTER_WHOLE_TURNS = {2: 0.1, 4: 0.2, 6: 0.2, 8: 0.2}
 _UNSEEN_AFTER_HALF_TURNS = {1: 0.1, 3: 0.2, 5: 0.3, 7: 0.4, 9: 0.4}
 
 
 def _position_component(number: DiveNumber, apparatus: Apparatus) -> float | None:
     if apparatus == "10m" and not number.flying:
-        different = _PLATFORM_POSITION.get((number.half_somersaults, number.position, number.direction))
+        different = _PLATFORM_POSITION.get(
+            (number.half_somersaults, number.position, number.direction)
+        )
         if different is not None:
             return different
-    rows = next((rows for (low, high), rows in _POSITION.items() if low <= number.half_somersaults <= high), {})
+    rows = next(
+        (
+            rows
+            for (low, high), rows in _POSITION.items()
+            if low <= number.half_somersaults <= high
+        ),
+        {},
+    )
     wanted = [number.position, _FLY] if number.flying else [number.position]
-    values = [rows[name][number.direction - 1] if name in rows else None for name in wanted]
+    values = [
+        rows[name][number.direction - 1] if name in rows else None for name in wanted
+    ]
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(wanted) else None
 
@@ -316,7 +404,9 @@ def _approach(number: DiveNumber, apparatus: Apparatus) -> float:
 
 def _unseen_entry(number: DiveNumber) -> float:
     turns_forward = number.direction in (1, 4)
-    return (_UNSEEN_AFTER_WHOLE_TURNS if turns_forward else _UNSEEN_AFTER_HALF_TURNS).get(number.half_somersaults, 0.0)
+    return (
+        _UNSEEN_AFTER_WHOLE_TURNS if turns_forward else _UNSEEN_AFTER_HALF_TURNS
+    ).get(number.half_somersaults, 0.0)
 
 
 def _row_from(rows: dict[int, _Row], half_somersaults: int) -> _Row | None:

@@ -21,7 +21,8 @@ EXIT_INTERRUPTED = 130
 
 
 class FdposeError(Exception):
-    """An error whose message is meant for the user: what was found, what was expected, what to do."""
+    """An error whose message is meant for the user: what was found, what was expected,
+    what to do."""
 
     exit_code = EXIT_USAGE
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 ORPHANED_AFTER = 24 * 3600.0
-"""Seconds after which a temporary file of another machine, whose processes we cannot see, has surely no owner."""
+"""Seconds after which a temporary file of another machine, whose processes we cannot
+see, has surely no owner."""
 
 
 _TEMPORARY = re.compile(r"\..*-([0-9a-f]{8})-(\d+)-[a-z0-9_]{8}(\.[^.]*)?")
@@ -29,13 +30,17 @@ log = logging.getLogger("fdpose")
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path in `target`'s folder; rename it to `target` when the block ends well.
+    """Yield a temporary path in `target`'s folder; rename it to `target` when the block
+    ends well.
 
-    After an error the temporary file is removed and `target` is as it was. The data is flushed to the disk
-    before the rename, so that a power cut leaves the old file or the new one.
+    After an error the temporary file is removed and `target` is as it was. The data is
+    flushed to the disk before the rename, so that a power cut leaves the old file or
+    the new one.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=_temporary_prefix(target.stem), suffix=target.suffix, dir=target.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=_temporary_prefix(target.stem), suffix=target.suffix, dir=target.parent
+    )
     os.close(handle)
     temporary = Path(name)
     try:
@@ -50,15 +55,22 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 
 def sweep_temporaries(folder: Path) -> list[Path]:
-    """Remove, in `folder` and below, the temporary files of :func:`atomic_path` whose process was killed.
+    """Remove, in `folder` and below, the temporary files of :func:`atomic_path` whose
+    process was killed.
 
-    Those of a process that may still write stay: one that runs on this machine, or one of another machine (of another
-    container, or before this machine's last start) as long as the file is younger than :data:`ORPHANED_AFTER`.
+    Those of a process that may still write stay: one that runs on this machine, or one
+    of another machine (of another container, or before this machine's last start) as
+    long as the file is younger than :data:`ORPHANED_AFTER`.
 
     Returns:
         What was removed.
     """
-    paths = [Path(place) / name for place, _, names in os.walk(folder) for name in names if _TEMPORARY.fullmatch(name)]
+    paths = [
+        Path(place) / name
+        for place, _, names in os.walk(folder)
+        for name in names
+        if _TEMPORARY.fullmatch(name)
+    ]
     orphans = [path for path in paths if _is_orphan(path)]
     for path in orphans:
         path.unlink(missing_ok=True)  # a process beside this one may sweep too
@@ -67,10 +79,11 @@ def sweep_temporaries(folder: Path) -> list[Path]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `target`; it takes `target`'s place, with all its files, when the block ends well.
+    """Yield an empty folder beside `target`; it takes `target`'s place, with all its
+    files, when the block ends well.
 
-    After an error it is removed and `target` is as it was. For many small files that make sense together only: the
-    files are not flushed one by one.
+    After an error it is removed and `target` is as it was. For many small files that
+    make sense together only: the files are not flushed one by one.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -102,11 +115,15 @@ def write_json(target: Path, value: Any, indent: int | None = 2) -> None:
     Raises:
         ValueError: If `value` holds NaN or infinity, which JSON does not have.
     """
-    write_text(target, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(
+        target,
+        json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n",
+    )
 
 
 def append_json_line(target: Path, value: Any) -> None:
-    """Append one line of JSON and flush it to the disk; a reader sees all of the line or none.
+    """Append one line of JSON and flush it to the disk; a reader sees all of the line
+    or none.
 
     A line that a crash cut off is ended first, so that it does not swallow this one.
     """
@@ -119,7 +136,8 @@ def append_json_line(target: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a JSON-lines file; a line that a crash cut off is left out, with a warning if others follow it.
+    """Read a JSON-lines file; a line that a crash cut off is left out, with a warning
+    if others follow it.
 
     What comes after the last newline was never finished. An absent file is empty.
     """
@@ -131,7 +149,11 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
             if line.strip():
                 records.append(json.loads(line))
         except ValueError:
-            log.warning("%s: line %d is no JSON, as if cut off while it was written; left out", path, number)
+            log.warning(
+                "%s: line %d is no JSON, as if cut off while it was written; left out",
+                path,
+                number,
+            )
     return records
 
 
@@ -142,23 +164,31 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_files(paths: Iterable[Path], root: Path) -> str:
-    """Return one SHA-256 over several files: their paths below `root` and their contents, in sorted order."""
+    """Return one SHA-256 over several files: their paths below `root` and their
+    contents, in sorted order."""
     digest = hashlib.sha256()
     for path in sorted(paths):
-        digest.update(f"{path.relative_to(root).as_posix()}\0{sha256_file(path)}\n".encode())
+        digest.update(
+            f"{path.relative_to(root).as_posix()}\0{sha256_file(path)}\n".encode()
+        )
     return digest.hexdigest()
 
 
 def sha256_json(value: Any) -> str:
-    """Return the SHA-256 of a value of JSON types, independent of the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+    """Return the SHA-256 of a value of JSON types, independent of the order of its
+    keys."""
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, ensure_ascii=True).encode()
+    ).hexdigest()
 
 
 @contextmanager
 def _interrupt_first() -> Iterator[None]:
-    """Raise an interrupt that fell into a write, where a library's cleaning up put an error of its own before it.
+    """Raise an interrupt that fell into a write, where a library's cleaning up put an
+    error of its own before it.
 
-    :mod:`zipfile` refuses to close an archive amid a member: Ctrl-C would come out as a ValueError, a failure.
+    :mod:`zipfile` refuses to close an archive amid a member: Ctrl-C would come out as a
+    ValueError, a failure.
     """
     try:
         yield
@@ -169,15 +199,20 @@ def _interrupt_first() -> Iterator[None]:
 
 
 def _temporary_prefix(stem: str) -> str:
-    """Return how a temporary file's name begins: hidden, whose it is, and short enough to get a suffix."""
+    """Return how a temporary file's name begins: hidden, whose it is, and short enough
+    to get a suffix."""
     return f".{stem[:50]}-{_machine()}-{os.getpid()}-"
 
 
 @cache
 def _machine() -> str:
-    """Return 8 hex digits that machines and containers share only if they see the same processes."""
+    """Return 8 hex digits that machines and containers share only if they see the same
+    processes."""
     try:
-        seen = [Path("/proc/sys/kernel/random/boot_id").read_text(), os.readlink("/proc/self/ns/pid")]
+        seen = [
+            Path("/proc/sys/kernel/random/boot_id").read_text(),
+            os.readlink("/proc/self/ns/pid"),
+        ]
     except OSError:  # not Linux: the name has to do
         seen = []
     return hashlib.sha256("\n".join([platform.node(), *seen]).encode()).hexdigest()[:8]
@@ -195,7 +230,8 @@ def _is_orphan(path: Path) -> bool:
 
 
 def _may_run(process: int) -> bool:
-    """Whether a process of this machine may exist; True where the system cannot be asked without harm."""
+    """Whether a process of this machine may exist; True where the system cannot be
+    asked without harm."""
     if os.name != "posix":
         return True
     try:

@@ -1,7 +1,8 @@
 """How far predicted keypoints and boxes are from labelled ones: PCK, PCKh, OKS and IoU.
 
-Keypoints are (N, 16, 2) px, one athlete a frame. `valid` is (N, 16) bool, True where the joint was labelled
-(visible or occluded); what the label holds elsewhere is not looked at.
+Keypoints are (N, 16, 2) px, one athlete a frame. `valid` is (N, 16) bool, True where
+the joint was labelled (visible or occluded); what the label holds elsewhere is not
+looked at.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.skeleton import HEAD_SEGMENT, HIPS, LIMB_JOINTS, OKS_SIGMAS, SHOULDERS, flip_index
+from finediving_pose.skeleton import (
+    HEAD_SEGMENT,
+    HIPS,
+    LIMB_JOINTS,
+    OKS_SIGMAS,
+    SHOULDERS,
+    flip_index,
+)
 
 FloatArray = NDArray[np.floating[Any]]
 BoolArray = NDArray[np.bool_]
@@ -26,12 +34,15 @@ class PckResult:
     """Which share of the labelled joints was found.
 
     Attributes:
-        per_joint: (16,) float64 in [0, 1], NaN for a joint that no counted frame has labelled.
-        mean: The share over all joints of all counted frames, each label weighing the same; NaN without any.
+        per_joint: (16,) float64 in [0, 1], NaN for a joint that no counted frame has
+            labelled.
+        mean: The share over all joints of all counted frames, each label weighing the
+            same; NaN without any.
         limb_mean: The same over the twelve joints of arms and legs.
         count: (16,) int64, how many labels each share rests on.
         frames: How many frames were counted.
-        frames_left_out: How many were not, because their reference length is zero or unknown.
+        frames_left_out: How many were not, because their reference length is zero or
+            unknown.
     """
 
     per_joint: NDArray[np.float64]
@@ -50,16 +61,19 @@ def pck(
     threshold: float,
     swap_tolerant: bool = False,
 ) -> PckResult:
-    """Percentage of correct keypoints: found at a distance of at most `threshold` × reference length.
+    """Percentage of correct keypoints: found at a distance of at most `threshold` ×
+    reference length.
 
     Args:
         pred: (N, 16, 2) px; a NaN is a miss.
         true: (N, 16, 2) px.
         valid: (N, 16), which joints were labelled; the others are not counted.
-        reference: (N,) px; a frame where it is zero, negative or NaN is left out and reported as such.
+        reference: (N,) px; a frame where it is zero, negative or NaN is left out and
+            reported as such.
         threshold: Share of the reference length.
-        swap_tolerant: Take, frame by frame, the better of the prediction and the prediction with left and right
-            exchanged: how good the body is when the sides do not matter.
+        swap_tolerant: Take, frame by frame, the better of the prediction and the
+            prediction with left and right exchanged: how good the body is when the
+            sides do not matter.
     """
     usable = np.isfinite(reference) & (np.nan_to_num(reference) > 0)
     true, valid, limit = true[usable], valid[usable], threshold * reference[usable]
@@ -80,32 +94,57 @@ def pck(
     )
 
 
-def pck_torso(pred: FloatArray, true: FloatArray, valid: BoolArray, swap_tolerant: bool = False) -> PckResult:
+def pck_torso(
+    pred: FloatArray, true: FloatArray, valid: BoolArray, swap_tolerant: bool = False
+) -> PckResult:
     """PCK@0.2 of the label's torso length, mid-shoulders to mid-hips."""
-    return pck(pred, true, valid, torso_length(_labelled(true, valid)), TORSO_THRESHOLD, swap_tolerant)
+    return pck(
+        pred,
+        true,
+        valid,
+        torso_length(_labelled(true, valid)),
+        TORSO_THRESHOLD,
+        swap_tolerant,
+    )
 
 
-def pckh(pred: FloatArray, true: FloatArray, valid: BoolArray, swap_tolerant: bool = False) -> PckResult:
+def pckh(
+    pred: FloatArray, true: FloatArray, valid: BoolArray, swap_tolerant: bool = False
+) -> PckResult:
     """PCKh@0.5 of the label's segment from head top to upper neck.
 
-    This is NOT the official MPII PCKh, whose head size is 0.6 times the diagonal of a head rectangle that
-    labels of 16 joints do not have; the two are not comparable.
+    This is NOT the official MPII PCKh, whose head size is 0.6 times the diagonal of a
+    head rectangle that labels of 16 joints do not have; the two are not comparable.
     """
-    return pck(pred, true, valid, head_length(_labelled(true, valid)), HEAD_THRESHOLD, swap_tolerant)
+    return pck(
+        pred,
+        true,
+        valid,
+        head_length(_labelled(true, valid)),
+        HEAD_THRESHOLD,
+        swap_tolerant,
+    )
 
 
 def torso_length(true: FloatArray) -> NDArray[np.float64]:
-    """Return (N,) px from mid-shoulders to mid-hips of (N, 16, 2); NaN where one of the four joints is missing."""
-    return _length(true[:, list(SHOULDERS)].mean(axis=1), true[:, list(HIPS)].mean(axis=1))
+    """Return (N,) px from mid-shoulders to mid-hips of (N, 16, 2); NaN where one of the
+    four joints is missing."""
+    return _length(
+        true[:, list(SHOULDERS)].mean(axis=1), true[:, list(HIPS)].mean(axis=1)
+    )
 
 
 def head_length(true: FloatArray) -> NDArray[np.float64]:
-    """Return (N,) px from head top to upper neck of (N, 16, 2); NaN where one of them is missing."""
+    """Return (N,) px from head top to upper neck of (N, 16, 2); NaN where one of them
+    is missing."""
     return _length(true[:, HEAD_SEGMENT[0]], true[:, HEAD_SEGMENT[1]])
 
 
-def oks(pred: FloatArray, true: FloatArray, valid: BoolArray, area: FloatArray) -> NDArray[np.float64]:
-    """Object keypoint similarity as COCO defines it: the mean over labelled joints of exp(−d² / (2·area·k²)).
+def oks(
+    pred: FloatArray, true: FloatArray, valid: BoolArray, area: FloatArray
+) -> NDArray[np.float64]:
+    """Object keypoint similarity as COCO defines it: the mean over labelled joints of
+    exp(−d² / (2·area·k²)).
 
     k is twice :data:`skeleton.OKS_SIGMAS`.
 
@@ -125,9 +164,13 @@ def oks(pred: FloatArray, true: FloatArray, valid: BoolArray, area: FloatArray) 
     return np.where(area > 0, _share(total, valid.sum(axis=1)), np.nan)
 
 
-def _hits(pred: FloatArray, true: FloatArray, valid: BoolArray, limit: FloatArray) -> BoolArray:
+def _hits(
+    pred: FloatArray, true: FloatArray, valid: BoolArray, limit: FloatArray
+) -> BoolArray:
     distance = np.linalg.norm(pred.astype(np.float64) - true, axis=-1)
-    return valid & (distance <= limit[:, None])  # NaN compares as False: a missing prediction is a miss
+    return valid & (
+        distance <= limit[:, None]
+    )  # NaN compares as False: a missing prediction is a miss
 
 
 def _labelled(true: FloatArray, valid: BoolArray) -> FloatArray:

@@ -1,4 +1,5 @@
-"""Who wrote this, from what: hashes, versions, seed, device, time; and writing that never leaves half a file."""
+"""Who wrote this, from what: hashes, versions, seed, device, time; and writing that
+never leaves half a file."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ MANIFEST_NAME = "manifest.json"
 class Manifest:
     """The record beside an output: what ran, on what, from what, and how long.
 
-    Use :func:`recording` around the work; it writes the manifest also when the work fails.
+    Use :func:`recording` around the work; it writes the manifest also when the work
+    fails.
     """
 
     def __init__(self, path: Path, **facts: Any) -> None:
@@ -47,11 +49,13 @@ class Manifest:
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
 
     def add(self, **facts: Any) -> None:
-        """Add facts of JSON types; a later value replaces an earlier one of the same name."""
+        """Add facts of JSON types; a later value replaces an earlier one of the same
+        name."""
         self._facts.update(facts)
 
     def write(self, status: str) -> None:
-        """Write the manifest with how the work ended: ``done``, ``failed: …`` or ``interrupted``."""
+        """Write the manifest with how the work ended: ``done``, ``failed: …`` or
+        ``interrupted``."""
         content = {
             "status": status,
             "started": self._started,
@@ -69,8 +73,11 @@ class Manifest:
 
 
 @contextmanager
-def recording(folder: Path, file_name: str = MANIFEST_NAME, /, **facts: Any) -> Iterator[Manifest]:
-    """Write ``manifest.json``, or a file of another name, into `folder` when the block ends, however it ends."""
+def recording(
+    folder: Path, file_name: str = MANIFEST_NAME, /, **facts: Any
+) -> Iterator[Manifest]:
+    """Write ``manifest.json``, or a file of another name, into `folder` when the block
+    ends, however it ends."""
     manifest = Manifest(folder / file_name, **facts)
     status = "interrupted"
     try:
@@ -84,7 +91,8 @@ def recording(folder: Path, file_name: str = MANIFEST_NAME, /, **facts: Any) -> 
 
 
 def package_versions(names: Iterable[str] = PACKAGES) -> Mapping[str, str]:
-    """Return the installed version of each package of `names` that is installed, without importing any."""
+    """Return the installed version of each package of `names` that is installed,
+    without importing any."""
     versions = {}
     for name in names:
         try:
@@ -95,17 +103,26 @@ def package_versions(names: Iterable[str] = PACKAGES) -> Mapping[str, str]:
 
 
 def git_commit() -> str | None:
-    """Return the commit of the source tree this code runs from, with ``+`` for local changes; None if installed."""
+    """Return the commit of the source tree this code runs from, with ``+`` for local
+    changes; None if installed."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
     try:
         commit = _git(root, "rev-parse", "HEAD")
-        return commit + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+        return commit + (
+            "+" if _git(root, "status", "--porcelain", "--untracked-files=no") else ""
+        )
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def _git(root: Path, *arguments: str) -> str:
-    run = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10)
+    run = subprocess.run(
+        ["git", "-C", str(root), *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    )
     return run.stdout.strip()

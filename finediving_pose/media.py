@@ -1,8 +1,10 @@
-"""Frames in and out: video files, folders of numbered images; JPEG and video files written whole or not at all.
+"""Frames in and out: video files, folders of numbered images; JPEG and video files
+written whole or not at all.
 
-Images are (H, W, 3) uint8, BGR. A frame has a *position* in its clip, counted from 0 over what decodes, and a
-*number* in its source: the count of decoded frames from the start of a video file, the number in the name of an
-image. A part of a video is sought only where the container's time stamps say which frame a jump came to (see
+Images are (H, W, 3) uint8, BGR. A frame has a *position* in its clip, counted from 0
+over what decodes, and a *number* in its source: the count of decoded frames from the
+start of a video file, the number in the name of an image. A part of a video is sought
+only where the container's time stamps say which frame a jump came to (see
 :mod:`finediving_pose.video_index`); otherwise frames are counted from the start.
 """
 
@@ -41,7 +43,8 @@ MAX_FRAMES = 10**9
 
 @dataclass(frozen=True)
 class Frame:
-    """One decoded frame: its position in the clip, its number in the source, its picture."""
+    """One decoded frame: its position in the clip, its number in the source, its
+    picture."""
 
     position: int
     number: int
@@ -49,9 +52,11 @@ class Frame:
 
 
 def sample_indices(count: int, samples: int | None = SAMPLES) -> list[int]:
-    """Return which of `count` frames stand for the clip: ``i·(count−1)//(samples−1)``, as FineDiving samples.
+    """Return which of `count` frames stand for the clip: ``i·(count−1)//(samples−1)``,
+    as FineDiving samples.
 
-    Fewer frames than samples are repeated, one frame is repeated throughout. ``samples=None`` takes every frame.
+    Fewer frames than samples are repeated, one frame is repeated throughout.
+    ``samples=None`` takes every frame.
     """
     if samples is None:
         return list(range(count))
@@ -71,22 +76,32 @@ def is_image(path: Path) -> bool:
 
 
 def numbered_images(folder: Path) -> list[tuple[int, Path]]:
-    """Return the images of a folder with their frame numbers, in the order of the numbers.
+    """Return the images of a folder with their frame numbers, in the order of the
+    numbers.
 
-    The number is the last run of digits in the name (``dive3_00012.jpg`` is 12), so that 10 comes after 9
-    however the names are padded. Where a name has no digits, two names give the same number, or a number is too
-    large to count frames (a time stamp, a hash), the images are numbered from 0 in natural order instead.
+    The number is the last run of digits in the name (``dive3_00012.jpg`` is 12), so
+    that 10 comes after 9 however the names are padded. Where a name has no digits, two
+    names give the same number, or a number is too large to count frames (a time stamp,
+    a hash), the images are numbered from 0 in natural order instead.
     """
-    images = sorted((path for path in folder.iterdir() if _counts_as_image(path)), key=lambda path: _natural(path.name))
+    images = sorted(
+        (path for path in folder.iterdir() if _counts_as_image(path)),
+        key=lambda path: _natural(path.name),
+    )
     digits = [re.findall(r"\d+", path.stem, flags=re.ASCII) for path in images]
     numbers = [int(found[-1]) if found else -1 for found in digits]
-    if -1 in numbers or len(set(numbers)) < len(numbers) or max(numbers, default=0) >= MAX_FRAMES:
+    if (
+        -1 in numbers
+        or len(set(numbers)) < len(numbers)
+        or max(numbers, default=0) >= MAX_FRAMES
+    ):
         return list(enumerate(images))
     return sorted(zip(numbers, images, strict=True))
 
 
 def read_image(path: Path) -> Image:
-    """Read an image as 8-bit BGR, turned upright as its EXIF data says; any file name will do.
+    """Read an image as 8-bit BGR, turned upright as its EXIF data says; any file name
+    will do.
 
     Raises:
         DataError: If the file is absent, empty or no image.
@@ -103,17 +118,21 @@ def read_image(path: Path) -> Image:
         except cv2.error:
             image = None
     if image is None:
-        raise DataError(f"{path}: not readable as an image ({len(content)} bytes); write it again from its source")
+        raise DataError(
+            f"{path}: not readable as an image ({len(content)} bytes); write it again from its source"
+        )
     return image
 
 
 class FrameSource:
-    """The frames of one clip, as often as they are needed; base of :class:`VideoFile` and :class:`FrameFolder`.
+    """The frames of one clip, as often as they are needed; base of :class:`VideoFile`
+    and :class:`FrameFolder`.
 
     Attributes:
         path: The file or folder.
-        count: How many frames the clip has. Of a video file it is what the container declares, or None, until
-            :meth:`read` has come to the end: what decodes is the truth.
+        count: How many frames the clip has. Of a video file it is what the container
+            declares, or None, until :meth:`read` has come to the end: what decodes is
+            the truth.
         fps: Frames per second as declared, None where unknown.
         faults: What was wrong with the source, in words, found so far.
     """
@@ -128,12 +147,16 @@ class FrameSource:
         """Return the number in the source of the frame at `position`."""
         raise NotImplementedError
 
-    def read(self, wanted: Collection[int] | None = None, to_end: bool = True) -> Iterator[Frame]:
-        """Decode the clip and give the frames at the wanted positions (None = all) that can be decoded, in order.
+    def read(
+        self, wanted: Collection[int] | None = None, to_end: bool = True
+    ) -> Iterator[Frame]:
+        """Decode the clip and give the frames at the wanted positions (None = all) that
+        can be decoded, in order.
 
         Args:
             wanted: Positions; those beyond the end are left out.
-            to_end: Count the frames behind the last wanted one too, which settles `count`.
+            to_end: Count the frames behind the last wanted one too, which settles
+                `count`.
         """
         raise NotImplementedError
 
@@ -145,7 +168,9 @@ class FrameSource:
 class VideoFile(FrameSource):
     """The frames `start` to `end` (both included, None = first, last) of a video file."""
 
-    def __init__(self, path: Path, start: int | None = None, end: int | None = None) -> None:
+    def __init__(
+        self, path: Path, start: int | None = None, end: int | None = None
+    ) -> None:
         super().__init__(path)
         self._start = start or 0
         self._end = end
@@ -156,24 +181,34 @@ class VideoFile(FrameSource):
         self.fps = fps if 0 < fps < 1000 else None
         self._declared = declared if 0 < declared < 10**8 else None
         if self._declared is not None:
-            self.count = max(0, min(self._declared, self._stop(self._declared)) - self._start)
+            self.count = max(
+                0, min(self._declared, self._stop(self._declared)) - self._start
+            )
 
     def number(self, position: int) -> int:
         return self._start + position
 
-    def read(self, wanted: Collection[int] | None = None, to_end: bool = True) -> Iterator[Frame]:
+    def read(
+        self, wanted: Collection[int] | None = None, to_end: bool = True
+    ) -> Iterator[Frame]:
         last = None if to_end or wanted is None else max(wanted, default=-1)
         first = self._start if wanted is None else self._start + min(wanted, default=0)
         with ExitStack() as opened:
             capture, position, grabbed = self._from(first, opened)
-            while (last is None or position <= last) and self._start + position < self._stop():
+            while (
+                last is None or position <= last
+            ) and self._start + position < self._stop():
                 if not (grabbed or capture.grab()):
                     break
                 grabbed = False
                 if position >= 0 and (wanted is None or position in wanted):
                     ok, image = capture.retrieve()
                     if ok:
-                        yield Frame(position, self._start + position, np.ascontiguousarray(image))
+                        yield Frame(
+                            position,
+                            self._start + position,
+                            np.ascontiguousarray(image),
+                        )
                     else:
                         self._fault(f"frame {self._start + position} cannot be decoded")
                 position += 1
@@ -184,7 +219,8 @@ class VideoFile(FrameSource):
         """Open the file and go to frame `first` of it, or before.
 
         Returns:
-            The capture, the position in the clip of the frame it stands at, and whether that one is grabbed already.
+            The capture, the position in the clip of the frame it stands at, and whether
+            that one is grabbed already.
         """
         capture = opened.enter_context(self._capture())
         index = read_index(self.path) if first > 0 else None
@@ -216,23 +252,30 @@ class VideoFile(FrameSource):
         try:
             if not capture.isOpened():
                 size = self.path.stat().st_size
-                raise DataError(f"{self.path}: not readable as a video ({size} bytes): cut short or of another kind")
+                raise DataError(
+                    f"{self.path}: not readable as a video ({size} bytes): cut short or of another kind"
+                )
             yield capture
         finally:
             capture.release()
 
 
 class FrameFolder(FrameSource):
-    """The numbered images of a folder whose numbers lie in `start` to `end` (both included, None = all)."""
+    """The numbered images of a folder whose numbers lie in `start` to `end` (both
+    included, None = all)."""
 
-    def __init__(self, path: Path, start: int | None = None, end: int | None = None) -> None:
+    def __init__(
+        self, path: Path, start: int | None = None, end: int | None = None
+    ) -> None:
         super().__init__(path)
         if not path.is_dir():
             raise DataError(f"{path}: no such folder")
         images = numbered_images(path)
         low = images[0][0] if images and start is None else start or 0
         high = images[-1][0] if images and end is None else end or 0
-        self._images = [(number, image) for number, image in images if low <= number <= high]
+        self._images = [
+            (number, image) for number, image in images if low <= number <= high
+        ]
         if not self._images:
             raise DataError(f"{path}: no image has a number from {low} to {high}")
         self.count = len(self._images)
@@ -244,7 +287,9 @@ class FrameFolder(FrameSource):
         """Return the file of the frame at `position`."""
         return self._images[position][1]
 
-    def read(self, wanted: Collection[int] | None = None, to_end: bool = True) -> Iterator[Frame]:
+    def read(
+        self, wanted: Collection[int] | None = None, to_end: bool = True
+    ) -> Iterator[Frame]:
         size: tuple[int, ...] | None = None
         for position, (number, path) in enumerate(self._images):
             if wanted is not None and position not in wanted:
@@ -256,7 +301,9 @@ class FrameFolder(FrameSource):
                 continue
             size = size or image.shape
             if image.shape != size:
-                self._fault(f"{path.name}: {_wxh(image.shape)} px where the first image has {_wxh(size)}")
+                self._fault(
+                    f"{path.name}: {_wxh(image.shape)} px where the first image has {_wxh(size)}"
+                )
             yield Frame(position, number, image)
 
 
@@ -264,7 +311,8 @@ def open_frames(clip: Clip) -> FrameSource:
     """Open a clip's pictures, a folder of numbered images or a video file.
 
     Raises:
-        DataError: If the source is absent, not readable, or has no frame in the clip's part.
+        DataError: If the source is absent, not readable, or has no frame in the clip's
+            part.
     """
     kind = FrameFolder if clip.source.is_dir() else VideoFile
     return kind(clip.source, clip.start_frame, clip.end_frame)
@@ -294,13 +342,15 @@ def encode_jpeg(image: Image, quality: int = 92) -> bytes:
 def write_video(path: Path, images: Iterable[Image], fps: float) -> int:
     """Write an mp4 or webm file atomically and return how many frames it has.
 
-    The first image gives the size; odd sizes are padded by one pixel, images of another size are padded or cut
-    at the right and bottom. In mp4 H.264 is used where this OpenCV can write it, else MPEG-4 part 2, which browsers do
-    not play; in webm VP8, which they do.
+    The first image gives the size; odd sizes are padded by one pixel, images of another
+    size are padded or cut at the right and bottom. In mp4 H.264 is used where this
+    OpenCV can write it, else MPEG-4 part 2, which browsers do not play; in webm VP8,
+    which they do.
 
     Raises:
         ValueError: If there is no image.
-        OSError: If OpenCV can write none of these, or the file is not whole, as on a full disk.
+        OSError: If OpenCV can write none of these, or the file is not whole, as on a
+            full disk.
     """
     stream = iter(images)
     first = next(stream, None)
@@ -317,22 +367,29 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> int:
         finally:
             writer.release()
         if not _is_whole_video(temporary):
-            raise OSError(f"{path}: the video could not be written to its end; is the disk full?")
+            raise OSError(
+                f"{path}: the video could not be written to its end; is the disk full?"
+            )
     return count
 
 
 def _open_writer(path: Path, fps: float, size: tuple[int, int]) -> Any:
     cv2 = _cv2()
     for code in ("VP80",) if path.suffix == ".webm" else ("avc1", "mp4v"):
-        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*code), fps, size)
+        writer = cv2.VideoWriter(
+            str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*code), fps, size
+        )
         if writer.isOpened():
             return writer
         writer.release()
-    raise OSError(f"{path}: this OpenCV writes no {path.suffix} video; install opencv-python-headless")
+    raise OSError(
+        f"{path}: this OpenCV writes no {path.suffix} video; install opencv-python-headless"
+    )
 
 
 def _is_whole_video(path: Path) -> bool:
-    """Whether a video has the index that is written last: OpenCV does not say what it could not write."""
+    """Whether a video has the index that is written last: OpenCV does not say what it
+    could not write."""
     cv2 = _cv2()
     reader = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
@@ -344,7 +401,9 @@ def _is_whole_video(path: Path) -> bool:
 def _fitted(image: Image, width: int, height: int) -> Image:
     cut = image[:height, :width]
     missing = ((0, height - cut.shape[0]), (0, width - cut.shape[1]), (0, 0))
-    return np.ascontiguousarray(np.pad(cut, missing, mode="edge") if any(map(any, missing)) else cut)
+    return np.ascontiguousarray(
+        np.pad(cut, missing, mode="edge") if any(map(any, missing)) else cut
+    )
 
 
 def _counts_as_image(path: Path) -> bool:
@@ -353,7 +412,11 @@ def _counts_as_image(path: Path) -> bool:
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
     parts = re.split(r"([0-9]+)", name)
-    return [(0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part) for part in parts if part]
+    return [
+        (0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part)
+        for part in parts
+        if part
+    ]
 
 
 def _wxh(shape: tuple[int, ...]) -> str:
@@ -361,7 +424,8 @@ def _wxh(shape: tuple[int, ...]) -> str:
 
 
 def _cv2() -> ModuleType:
-    """Import OpenCV, silent about damage that is reported in words here, and with no way to the network."""
+    """Import OpenCV, silent about damage that is reported in words here, and with no
+    way to the network."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")
     import cv2

@@ -1,7 +1,8 @@
 """What travels between the rooms: frozen dataclasses over arrays.
 
-Boxes are ``x1, y1, x2, y2`` and points ``x, y``, in pixels of the raw frame, the centre of the top-left pixel
-at (0, 0). Frames and joints count from 0. A missing coordinate is NaN.
+Boxes are ``x1, y1, x2, y2`` and points ``x, y``, in pixels of the raw frame, the centre
+of the top-left pixel at (0, 0). Frames and joints count from 0. A missing coordinate is
+NaN.
 """
 
 from __future__ import annotations
@@ -51,17 +52,22 @@ class LabelledFrame:
     """One athlete in one image, as a person labelled it.
 
     Attributes:
-        image: Path or name of the image as its label file gives it, with forward slashes.
+        image: Path or name of the image as its label file gives it, with forward
+            slashes.
         keypoints: (16, 2) float64 px, NaN = not labelled.
-        visibility: (16,) uint8 of :class:`Visibility`. 0 goes with NaN, except where a foreign file gives
-            coordinates that it declares invalid: they are kept for round trips and used by nobody.
+        visibility: (16,) uint8 of :class:`Visibility`. 0 goes with NaN, except where a
+            foreign file gives coordinates that it declares invalid: they are kept for
+            round trips and used by nobody.
         box: (4,) float64 px, the athlete's box; None where the file gives none.
-        box_estimated: True where the drawn box is lost and `box` was rebuilt from centre, scale and joints.
+        box_estimated: True where the drawn box is lost and `box` was rebuilt from
+            centre, scale and joints.
         size: (width, height) of the image in px; None where unknown.
-        match, dive, frame: Which dive the image belongs to and its frame number, where known.
+        match, dive, frame: Which dive the image belongs to and its frame number, where
+            known.
         source: The file the label was read from.
         unconfirmed: True for a model's guess that nobody has confirmed.
-        center: (2,) float64 px and `scale` as a FineDiving-Pose or MPII file gave them, for exact round trips.
+        center: (2,) float64 px and `scale` as a FineDiving-Pose or MPII file gave them,
+            for exact round trips.
     """
 
     image: str
@@ -91,7 +97,8 @@ class LabelledFrame:
 
     @property
     def dive_key(self) -> str:
-        """``match/dive`` where known, else the image's folder: what must not be torn apart by a split."""
+        """``match/dive`` where known, else the image's folder: what must not be torn
+        apart by a split."""
         if self.match is not None and self.dive is not None:
             return f"{self.match}/{self.dive}"
         return self.image.rpartition("/")[0]
@@ -99,17 +106,20 @@ class LabelledFrame:
 
 @dataclass(frozen=True)
 class Dive:
-    """One dive of an annotation file or of a user's ``dives.csv``; what is not known is None.
+    """One dive of an annotation file or of a user's ``dives.csv``; what is not known is
+    None.
 
     Attributes:
-        match, dive: The key. Match names and dive numbers repeat on their own, never together.
+        match, dive: The key. Match names and dive numbers repeat on their own, never
+            together.
         video: The recording, relative to the file that lists it.
         start_frame, end_frame: First and last frame in that recording, both included.
         dive_number: For example ``407c``.
         difficulty: The degree of difficulty DD.
         awards: The judges' awards in points, in the file's order.
         score: The final score.
-        transitions: First frame of flight and of entry, counted from the dive's own first frame.
+        transitions: First frame of flight and of entry, counted from the dive's own
+            first frame.
         synchronised: Whether two divers take part.
     """
 
@@ -137,8 +147,8 @@ class Clip:
     Attributes:
         match, dive: What the result is named by.
         source: A video file, or a folder of numbered images.
-        start_frame, end_frame: Part of the source to use, both included; None = from the start, to the end.
-            In a folder these are the numbers in the file names.
+        start_frame, end_frame: Part of the source to use, both included; None = from
+            the start, to the end. In a folder these are the numbers in the file names.
         synchronised: Whether the annotation says that two divers take part.
     """
 
@@ -173,7 +183,8 @@ class Detections:
 
 @dataclass(frozen=True)
 class Crop:
-    """One person cut out of a frame, as the pose net wants it; all that is kept of the frame until the net runs.
+    """One person cut out of a frame, as the pose net wants it; all that is kept of the
+    frame until the net runs.
 
     Attributes:
         pixels: (h, w, 3) uint8, BGR.
@@ -185,30 +196,36 @@ class Crop:
 
 
 class Detector(Protocol):
-    """Finds people. `identity` names weights and settings in JSON types: it decides what a rerun redoes."""
+    """Finds people. `identity` names weights and settings in JSON types: it decides
+    what a rerun redoes."""
 
     identity: dict[str, Any]
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """Return the people in each (H, W, 3) uint8 BGR image; the images may differ in size."""
+        """Return the people in each (H, W, 3) uint8 BGR image; the images may differ in
+        size."""
         ...
 
 
 @runtime_checkable
 class Preparing(Protocol):
-    """A detector whose work on one image, before the net's, can be done ahead in another thread."""
+    """A detector whose work on one image, before the net's, can be done ahead in
+    another thread."""
 
     def prepare(self, image: NDArray[np.uint8]) -> Any:
-        """Make of an (H, W, 3) uint8 BGR image what the detector takes in its place; its `nbytes` say what it holds."""
+        """Make of an (H, W, 3) uint8 BGR image what the detector takes in its place;
+        its `nbytes` say what it holds."""
         ...
 
 
 @runtime_checkable
 class Launching(Protocol):
-    """A network that can begin a batch and be asked for the results later, while a device computes them."""
+    """A network that can begin a batch and be asked for the results later, while a
+    device computes them."""
 
     def launch(self, items: Sequence[Any]) -> Any:
-        """Begin a batch; return what calling the network gives, or a call that waits for that and returns it."""
+        """Begin a batch; return what calling the network gives, or a call that waits
+        for that and returns it."""
         ...
 
 
@@ -218,11 +235,13 @@ class PoseEstimator(Protocol):
     identity: dict[str, Any]
 
     def crop(self, image: NDArray[np.uint8], box: FloatArray) -> Crop:
-        """Cut the (4,) px box, widened to the net's shape, out of an (H, W, 3) uint8 BGR image."""
+        """Cut the (4,) px box, widened to the net's shape, out of an (H, W, 3) uint8
+        BGR image."""
         ...
 
     def __call__(self, crops: Sequence[Crop]) -> tuple[FloatArray, FloatArray]:
-        """Return keypoints (N, 16, 2) float32 px of the raw frames and scores (N, 16) float32 in [0, 1]."""
+        """Return keypoints (N, 16, 2) float32 px of the raw frames and scores (N, 16)
+        float32 in [0, 1]."""
         ...
 
 
@@ -251,13 +270,15 @@ class SkeletonSequence:
 
     Attributes:
         keypoints: (T, 16, 2) float32 px of the raw frame, NaN = missing.
-        scores: (T, 16) float32, the pose net's confidence; NaN where the joint was not observed.
+        scores: (T, 16) float32, the pose net's confidence; NaN where the joint was not
+            observed.
         state: (T, 16) uint8 of :class:`JointState` flags.
         track: The boxes the joints were estimated in.
         frame_index: (T,) int64, the frame's number in its source.
         meta: What made it; JSON types only.
-        raw: (T, 16, 2) float32 px, the joints as the net saw them, before sides were exchanged, outliers removed, gaps
-            filled and points smoothed; None where that changed no joint that was seen.
+        raw: (T, 16, 2) float32 px, the joints as the net saw them, before sides were
+            exchanged, outliers removed, gaps filled and points smoothed; None where
+            that changed no joint that was seen.
     """
 
     keypoints: FloatArray

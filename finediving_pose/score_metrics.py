@@ -1,7 +1,8 @@
-"""How good scores and stage boundaries are: ρ, R-ℓ2, AIoU and their relatives, with bootstrap intervals.
+"""How good scores and stage boundaries are: ρ, R-ℓ2, AIoU and their relatives, with
+bootstrap intervals.
 
-Scores are (N,) in points. Transitions are (N, K−1) frames, in a row the first frame of each stage but the first.
-A figure that is not defined, as ρ of a constant, is NaN.
+Scores are (N,) in points. Transitions are (N, K−1) frames, in a row the first frame of
+each stage but the first. A figure that is not defined, as ρ of a constant, is NaN.
 """
 
 from __future__ import annotations
@@ -46,22 +47,36 @@ def spearman(predicted: ArrayLike, true: ArrayLike) -> float:
     return float(np.dot(one, other) / np.sqrt(np.dot(one, one) * np.dot(other, other)))
 
 
-def spearman_within(predicted: ArrayLike, true: ArrayLike, groups: Sequence[Hashable]) -> float:
+def spearman_within(
+    predicted: ArrayLike, true: ArrayLike, groups: Sequence[Hashable]
+) -> float:
     """Return ρ within dive numbers: the mean of each number's ρ, weighted by its dives.
 
-    Numbers with fewer than three dives or with one true score are left out; where all predictions of a number are the
-    same its ρ counts as 0, because they do not tell its dives apart.
+    Numbers with fewer than three dives or with one true score are left out; where all
+    predictions of a number are the same its ρ counts as 0, because they do not tell its
+    dives apart.
 
     Args:
         predicted, true: (N,) scores.
-        groups: (N,) dive numbers; a dive with None or an empty one is of no number and left out.
+        groups: (N,) dive numbers; a dive with None or an empty one is of no number and
+            left out.
     """
     numbered = np.array([group not in (None, "") for group in groups], bool)
     seen: dict[Hashable, int] = {}
-    codes = np.array([seen.setdefault(group, len(seen)) for group in groups if group not in (None, "")], np.int64)
-    one, other = (_centred_ranks(values[numbered], codes) for values in _pair(predicted, true))
+    codes = np.array(
+        [
+            seen.setdefault(group, len(seen))
+            for group in groups
+            if group not in (None, "")
+        ],
+        np.int64,
+    )
+    one, other = (
+        _centred_ranks(values[numbered], codes) for values in _pair(predicted, true)
+    )
     counts, together, own, theirs = (
-        np.bincount(codes, weights) for weights in (np.ones(len(codes)), one * other, one**2, other**2)
+        np.bincount(codes, weights)
+        for weights in (np.ones(len(codes)), one * other, one**2, other**2)
     )
     usable = (counts >= LEAST_DIVES) & (theirs > 0)
     if not usable.any():
@@ -71,7 +86,8 @@ def spearman_within(predicted: ArrayLike, true: ArrayLike, groups: Sequence[Hash
 
 
 def rl2(predicted: ArrayLike, true: ArrayLike, span: float | None = None) -> float:
-    """Return R-ℓ2 × 100 in the squared form, ``100·mean(((p − y) / span)²)``, in which published figures are.
+    """Return R-ℓ2 × 100 in the squared form, ``100·mean(((p − y) / span)²)``, in which
+    published figures are.
 
     Args:
         predicted, true: (N,) scores.
@@ -80,8 +96,11 @@ def rl2(predicted: ArrayLike, true: ArrayLike, span: float | None = None) -> flo
     return float(100 * np.mean(_relative(predicted, true, span) ** 2))
 
 
-def rl2_absolute(predicted: ArrayLike, true: ArrayLike, span: float | None = None) -> float:
-    """Return R-ℓ2 × 100 in the absolute form that eq. 29 prints, ``100·mean(|p − y| / span)``; as :func:`rl2`."""
+def rl2_absolute(
+    predicted: ArrayLike, true: ArrayLike, span: float | None = None
+) -> float:
+    """Return R-ℓ2 × 100 in the absolute form that eq. 29 prints, ``100·mean(|p − y| /
+    span)``; as :func:`rl2`."""
     return float(100 * np.mean(np.abs(_relative(predicted, true, span))))
 
 
@@ -91,7 +110,9 @@ def mean_absolute_error(predicted: ArrayLike, true: ArrayLike) -> float:
     return float(np.mean(np.abs(predicted - true))) if len(true) else float("nan")
 
 
-def score_figures(predicted: ArrayLike, true: ArrayLike, groups: Sequence[Hashable]) -> dict[str, float]:
+def score_figures(
+    predicted: ArrayLike, true: ArrayLike, groups: Sequence[Hashable]
+) -> dict[str, float]:
     """Return every figure of (N,) predicted scores, `groups` being the dive numbers.
 
     Returns:
@@ -116,30 +137,40 @@ def interval_iou(one: ArrayLike, other: ArrayLike) -> FloatArray:
         (...) from 0 to 1; two empty intervals at one place are 1, elsewhere 0.
     """
     one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    start, end = np.maximum(one[..., 0], other[..., 0]), np.minimum(one[..., 1], other[..., 1])
+    start, end = (
+        np.maximum(one[..., 0], other[..., 0]),
+        np.minimum(one[..., 1], other[..., 1]),
+    )
     shared = np.maximum(end - start, 0.0)
     union = (one[..., 1] - one[..., 0]) + (other[..., 1] - other[..., 0]) - shared
     same = np.all(one == other, axis=-1)
-    return np.where(union > 0, shared / np.where(union > 0, union, 1.0), same.astype(np.float64))
+    return np.where(
+        union > 0, shared / np.where(union > 0, union, 1.0), same.astype(np.float64)
+    )
 
 
 def flight_iou(predicted: ArrayLike, true: ArrayLike) -> FloatArray:
-    """Return the (N,) IoU of the flight [t1, t2), which the released code measures and published figures are of.
+    """Return the (N,) IoU of the flight [t1, t2), which the released code measures and
+    published figures are of.
 
     Args:
         predicted, true: (N, 2) transitions.
 
     Raises:
-        ValueError: If there are not three stages; without flight the figure is not defined.
+        ValueError: If there are not three stages; without flight the figure is not
+            defined.
     """
     predicted, true = _transitions(predicted, true)
     if true.shape[1] != 2:
-        raise ValueError(f"{true.shape[1] + 1} stages: the IoU of the flight is defined for 3 only")
+        raise ValueError(
+            f"{true.shape[1] + 1} stages: the IoU of the flight is defined for 3 only"
+        )
     return interval_iou(predicted, true)
 
 
 def paper_iou(predicted: ArrayLike, true: ArrayLike) -> FloatArray:
-    """Return the (N,) mean IoU over the boxes [t_{k−1}, t_k), k = 1…K−1, t_0 = 0, that stand before eq. 30.
+    """Return the (N,) mean IoU over the boxes [t_{k−1}, t_k), k = 1…K−1, t_0 = 0, that
+    stand before eq. 30.
 
     The last stage has no box there: all but the last stage count.
 
@@ -151,7 +182,8 @@ def paper_iou(predicted: ArrayLike, true: ArrayLike) -> FloatArray:
 
 
 def stage_iou(predicted: ArrayLike, true: ArrayLike, frames: int) -> FloatArray:
-    """Return the (N,) mean IoU over all K stages, the last one ending with the clip of `frames` frames.
+    """Return the (N,) mean IoU over all K stages, the last one ending with the clip of
+    `frames` frames.
 
     Args:
         predicted, true: (N, K−1) transitions.
@@ -162,20 +194,29 @@ def stage_iou(predicted: ArrayLike, true: ArrayLike, frames: int) -> FloatArray:
 
 
 def share_found(iou: ArrayLike, threshold: float) -> float:
-    """Return AIoU@threshold (eq. 30): the percentage of the (N,) IoU that reach the threshold."""
+    """Return AIoU@threshold (eq. 30): the percentage of the (N,) IoU that reach the
+    threshold."""
     iou = np.asarray(iou, np.float64)
     return float(100 * np.mean(iou >= threshold)) if iou.size else float("nan")
 
 
-def stage_figures(predicted: ArrayLike, true: ArrayLike, frames: int) -> dict[str, float]:
-    """Return every figure of (N, K−1) predicted transitions of clips of `frames` frames.
+def stage_figures(
+    predicted: ArrayLike, true: ArrayLike, frames: int
+) -> dict[str, float]:
+    """Return every figure of (N, K−1) predicted transitions of clips of `frames`
+    frames.
 
     Returns:
-        aiou_flight_0.5 and _0.75 (for K = 3 only), aiou_paper_0.5 and _0.75, all in percent of the dives; miou in
-        percent; transition_error, the mean distance in frames.
+        aiou_flight_0.5 and _0.75 (for K = 3 only), aiou_paper_0.5 and _0.75, all in
+        percent of the dives; miou in percent; transition_error, the mean distance in
+        frames.
     """
     predicted, true = _transitions(predicted, true)
-    kinds = {"paper": paper_iou} if true.shape[1] != 2 else {"flight": flight_iou, "paper": paper_iou}
+    kinds = (
+        {"paper": paper_iou}
+        if true.shape[1] != 2
+        else {"flight": flight_iou, "paper": paper_iou}
+    )
     figures = {
         f"aiou_{kind}_{threshold:g}": share_found(iou(predicted, true), threshold)
         for kind, iou in kinds.items()
@@ -198,11 +239,12 @@ def bootstrap(
     """Return the percentile bootstrap interval of a figure over dives.
 
     Args:
-        figure: Takes the columns, such as :func:`spearman`. Fix what belongs to the split and not to its dives, such
-            as the span of :func:`rl2`.
+        figure: Takes the columns, such as :func:`spearman`. Fix what belongs to the
+            split and not to its dives, such as the span of :func:`rl2`.
         columns: Arrays of N rows, drawn together.
         seed: The same seed gives the same interval.
-        resamples: How often N dives are drawn; draws in which the figure is not defined do not count.
+        resamples: How often N dives are drawn; draws in which the figure is not defined
+            do not count.
         confidence: The share of the draws between the bounds.
     """
     arrays = [np.asarray(column) for column in columns]
@@ -210,7 +252,9 @@ def bootstrap(
     if not count:
         return Interval(float("nan"), float("nan"))
     draws = (rng.integers(0, count, count) for _ in range(resamples))
-    values = np.array([figure(*(array[chosen] for array in arrays)) for chosen in draws])
+    values = np.array(
+        [figure(*(array[chosen] for array in arrays)) for chosen in draws]
+    )
     values = values[np.isfinite(values)]
     if not values.size:
         return Interval(float("nan"), float("nan"))
@@ -222,12 +266,17 @@ def bootstrap(
 def _pair(predicted: ArrayLike, true: ArrayLike) -> tuple[FloatArray, FloatArray]:
     one, other = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
     if one.shape != other.shape or one.ndim != 1:
-        raise ValueError(f"scores of shape {one.shape} and {other.shape}: expected two arrays (N,)")
+        raise ValueError(
+            f"scores of shape {one.shape} and {other.shape}: expected two arrays (N,)"
+        )
     return one, other
 
 
-def _centred_ranks(values: FloatArray, codes: NDArray[np.int64] | None = None) -> FloatArray:
-    """Return each value's rank among those of its group, equal ones sharing their average, less the group's mean."""
+def _centred_ranks(
+    values: FloatArray, codes: NDArray[np.int64] | None = None
+) -> FloatArray:
+    """Return each value's rank among those of its group, equal ones sharing their
+    average, less the group's mean."""
     codes = np.zeros(len(values), np.int64) if codes is None else codes
     order = np.lexsort((values, codes))
     new = np.ones(len(order), bool)
@@ -235,13 +284,19 @@ def _centred_ranks(values: FloatArray, codes: NDArray[np.int64] | None = None) -
     runs = np.cumsum(new) - 1
     ranks = np.empty(len(order))
     ranks[order] = (np.bincount(runs, np.arange(len(order))) / np.bincount(runs))[runs]
-    return ranks - (np.bincount(codes, ranks) / np.maximum(np.bincount(codes), 1))[codes]
+    return (
+        ranks - (np.bincount(codes, ranks) / np.maximum(np.bincount(codes), 1))[codes]
+    )
 
 
-def _transitions(predicted: ArrayLike, true: ArrayLike) -> tuple[FloatArray, FloatArray]:
+def _transitions(
+    predicted: ArrayLike, true: ArrayLike
+) -> tuple[FloatArray, FloatArray]:
     one, other = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
     if one.shape != other.shape or one.ndim != 2 or not one.shape[1]:
-        raise ValueError(f"transitions of shape {one.shape} and {other.shape}: expected two arrays (N, K-1), K > 1")
+        raise ValueError(
+            f"transitions of shape {one.shape} and {other.shape}: expected two arrays (N, K-1), K > 1"
+        )
     return one, other
 
 
@@ -254,7 +309,8 @@ def _relative(predicted: ArrayLike, true: ArrayLike, span: float | None) -> Floa
 
 
 def _boxes(transitions: FloatArray, frames: int | None = None) -> FloatArray:
-    """Return (N, stages, 2): from 0 to the last transition, or to the end of the clip where `frames` is given."""
+    """Return (N, stages, 2): from 0 to the last transition, or to the end of the clip
+    where `frames` is given."""
     count = len(transitions)
     last = [] if frames is None else [np.full((count, 1), float(frames))]
     edges = np.concatenate([np.zeros((count, 1)), transitions, *last], axis=1)

@@ -1,4 +1,5 @@
-"""The one place that knows the joints: MPII's 16, in MPII's order, and everything that follows from them.
+"""The one place that knows the joints: MPII's 16, in MPII's order, and everything that
+follows from them.
 
 Left and right are the athlete's own. Joint ids count from 0.
 """
@@ -32,7 +33,14 @@ JOINTS: tuple[str, ...] = (
 NUM_JOINTS = len(JOINTS)
 INDEX: dict[str, int] = {name: i for i, name in enumerate(JOINTS)}
 
-FLIP_PAIRS: tuple[tuple[int, int], ...] = ((0, 5), (1, 4), (2, 3), (10, 15), (11, 14), (12, 13))
+FLIP_PAIRS: tuple[tuple[int, int], ...] = (
+    (0, 5),
+    (1, 4),
+    (2, 3),
+    (10, 15),
+    (11, 14),
+    (12, 13),
+)
 
 LIMBS: tuple[tuple[int, int], ...] = (
     (0, 1),
@@ -53,8 +61,8 @@ LIMBS: tuple[tuple[int, int], ...] = (
 )
 
 HEAD_SEGMENT: tuple[int, int] = (9, 8)
-"""Head top and upper neck. Its length is the head size of our PCKh; MPII's official one takes the diagonal
-of a head rectangle that our labels do not have."""
+"""Head top and upper neck. Its length is the head size of our PCKh; MPII's official one
+takes the diagonal of a head rectangle that our labels do not have."""
 
 SHOULDERS: tuple[int, int] = (12, 13)
 HIPS: tuple[int, int] = (2, 3)
@@ -70,19 +78,48 @@ LEVELS: dict[str, tuple[tuple[int, int], ...]] = {
     "H1": tuple((i, j) for i in (12, 13, 2, 3) for j in (11, 14, 1, 4)),
     "H2": tuple((i, j) for i in (11, 14, 1, 4, 8) for j in (10, 15, 0, 5, 9)),
 }
-"""Edges of the paper's three semantic levels (Fig. 3): torso, inner limbs, outer limbs; inner joint first."""
+"""Edges of the paper's three semantic levels (Fig. 3): torso, inner limbs, outer limbs;
+inner joint first."""
 
-SHELLS: tuple[tuple[int, ...], ...] = ((7,), (6, 8, 12, 13), (9, 14, 2, 3, 11), (10, 15, 1, 4), (0, 5))
+SHELLS: tuple[tuple[int, ...], ...] = (
+    (7,),
+    (6, 8, 12, 13),
+    (9, 14, 2, 3, 11),
+    (10, 15, 1, 4),
+    (0, 5),
+)
 """The joints by how many limbs they are from the thorax, from the inside out."""
 
 OKS_SIGMAS: NDArray[np.float64] = np.array(
-    [0.089, 0.087, 0.107, 0.107, 0.087, 0.089, 0.107, 0.079, 0.079, 0.079, 0.062, 0.072, 0.079, 0.079, 0.072, 0.062]
+    [
+        0.089,
+        0.087,
+        0.107,
+        0.107,
+        0.087,
+        0.089,
+        0.107,
+        0.079,
+        0.079,
+        0.079,
+        0.062,
+        0.072,
+        0.079,
+        0.079,
+        0.072,
+        0.062,
+    ]
 )
-"""Standard deviation of each joint relative to the square root of the box area, in COCO's convention
-(k_i = 2·sigma_i). Limb joints have COCO's values; pelvis takes the hips', thorax, neck and head the shoulders'."""
+"""Standard deviation of each joint relative to the square root of the box area, in
+COCO's convention (k_i = 2·sigma_i). Limb joints have COCO's values; pelvis takes the
+hips', thorax, neck and head the shoulders'."""
 
 COLOURS: tuple[tuple[int, int, int], ...] = tuple(
-    (255, 128, 0) if name.startswith("right") else (0, 200, 80) if name.startswith("left") else (60, 150, 255)
+    (255, 128, 0)
+    if name.startswith("right")
+    else (0, 200, 80)
+    if name.startswith("left")
+    else (60, 150, 255)
     for name in JOINTS
 )
 """RGB per joint: right orange, left green, middle blue."""
@@ -101,7 +138,8 @@ _SYNONYMS = {
 
 
 def flip_index() -> NDArray[np.intp]:
-    """Return the permutation (16,) that swaps the athlete's sides: ``mirrored = joints[flip_index()]``."""
+    """Return the permutation (16,) that swaps the athlete's sides: ``mirrored =
+    joints[flip_index()]``."""
     index = np.arange(NUM_JOINTS)
     for a, b in FLIP_PAIRS:
         index[a], index[b] = b, a
@@ -112,8 +150,8 @@ def flip_index() -> NDArray[np.intp]:
 def joint_id(label: str) -> int | None:
     """Return the id a label names, or None where it names no joint of ours.
 
-    Accepts the number ``"0"`` to ``"15"`` and names in any usual spelling: ``right_ankle``, ``r-ankle``,
-    ``RAnkle``, ``ankle_r``, ``Head top``.
+    Accepts the number ``"0"`` to ``"15"`` and names in any usual spelling:
+    ``right_ankle``, ``r-ankle``, ``RAnkle``, ``ankle_r``, ``Head top``.
     """
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", label.strip())
     if text.isascii() and text.isdigit():
@@ -121,7 +159,11 @@ def joint_id(label: str) -> int | None:
         return number if number < NUM_JOINTS and str(number) == text else None
     parts = [part for part in re.split(r"[\s_\-.]+", text.lower()) if part]
     joined = "".join(parts)
-    if len(parts) == 1 and joined[:1] in "rl" and joined[1:] in {"ankle", "knee", "hip", "wrist", "elbow", "shoulder"}:
+    if (
+        len(parts) == 1
+        and joined[:1] in "rl"
+        and joined[1:] in {"ankle", "knee", "hip", "wrist", "elbow", "shoulder"}
+    ):
         parts = [joined[0], joined[1:]]
     side = next((_SIDES[part] for part in parts if part in _SIDES), None)
     rest = "_".join(part for part in parts if part not in _SIDES)

@@ -37,7 +37,10 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _write_rows(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
@@ -45,17 +48,25 @@ def _write_rows(path: Path, columns: list[str], rows: list[dict[str, str]]) -> N
 
 def write_weights(path: Path, model: HPMCoRe) -> None:
     """Write a model's tensors atomically."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+    }
     with atomic_path(path) as temporary:
         save_file(tensors, temporary)
 
 
 def add_row(path: Path, row: Mapping[str, float]) -> None:
-    """Add a line to a table of epochs; lines of this and of later epochs, from before a stop, are replaced."""
+    """Add a line to a table of epochs; lines of this and of later epochs, from before a
+    stop, are replaced."""
     rows: list[dict[str, Any]] = []
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
-            rows = [line for line in csv.DictReader(file) if int(line["epoch"]) < row["epoch"]]
+            rows = [
+                line
+                for line in csv.DictReader(file)
+                if int(line["epoch"]) < row["epoch"]
+            ]
     rows.append(dict(row))
     names = list(dict.fromkeys(name for line in rows for name in line))
     text = io.StringIO()

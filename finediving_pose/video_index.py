@@ -1,8 +1,10 @@
-"""Which frame of a video file comes at which time: what makes seeking as exact as counting.
+"""Which frame of a video file comes at which time: what makes seeking as exact as
+counting.
 
-Containers say when each packet is shown. Sorted, these times number the frames without decoding them, and after a
-jump the time of the first frame that decodes tells which one it is. Where two packets have one time, or one has none,
-frames can only be counted from the start.
+Containers say when each packet is shown. Sorted, these times number the frames without
+decoding them, and after a jump the time of the first frame that decodes tells which one
+it is. Where two packets have one time, or one has none, frames can only be counted from
+the start.
 """
 
 from __future__ import annotations
@@ -27,12 +29,14 @@ class VideoIndex:
     keys: Sequence[int]
 
     def worth_seeking(self, number: int) -> bool:
-        """Whether decoding can begin later than at the first frame in order to reach frame `number`."""
+        """Whether decoding can begin later than at the first frame in order to reach
+        frame `number`."""
         return any(0 < key <= number for key in self.keys)
 
 
 def read_index(path: Path) -> VideoIndex | None:
-    """Read the packets' times of a video file, without decoding; None where frames must be counted instead.
+    """Read the packets' times of a video file, without decoding; None where frames must
+    be counted instead.
 
     What was read is kept until the file changes.
     """
@@ -44,10 +48,12 @@ def read_index(path: Path) -> VideoIndex | None:
 
 
 def seek(capture: Any, index: VideoIndex, number: int) -> int | None:
-    """Make an open ``cv2.VideoCapture`` give frame `number`, or one shortly before it, next and grab that frame.
+    """Make an open ``cv2.VideoCapture`` give frame `number`, or one shortly before it,
+    next and grab that frame.
 
     Returns:
-        The number of the frame that was grabbed; None where the jump went astray, and `capture` must be opened anew.
+        The number of the frame that was grabbed; None where the jump went astray, and
+        `capture` must be opened anew.
     """
     import cv2
 
@@ -65,7 +71,9 @@ def _read(path: Path, _changed: int, _size: int) -> VideoIndex | None:
     keys: list[float] = []
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
-        if not capture.isOpened() or not capture.set(cv2.CAP_PROP_FORMAT, -1):  # packets as they are
+        if not capture.isOpened() or not capture.set(
+            cv2.CAP_PROP_FORMAT, -1
+        ):  # packets as they are
             return None
         declared = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         while capture.grab():

@@ -14,23 +14,35 @@ from finediving_pose import console
 
 
 def pytest_configure() -> None:
-    """A shell ignores Ctrl+C for what it starts in the background, and children inherit that: some tests send it."""
+    """A shell ignores Ctrl+C for what it starts in the background, and children inherit
+    that: some tests send it."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data that is not part of the project; its tests are skipped where it is absent."""
-    root = Path(os.environ.get("FDPOSE_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
+    """The folder of real data that is not part of the project; its tests are skipped
+    where it is absent."""
+    root = (
+        Path(
+            os.environ.get(
+                "FDPOSE_SHARED", Path(__file__).resolve().parents[2] / "shared"
+            )
+        )
+        / "data"
+    )
     if not root.is_dir():
-        pytest.skip(f"the real data is absent: no folder {root} (set FDPOSE_SHARED to the folder that holds data/)")
+        pytest.skip(
+            f"the real data is absent: no folder {root} (set FDPOSE_SHARED to the folder that holds data/)"
+        )
     return root
 
 
 @pytest.fixture(autouse=True)
 def log_as_it_was() -> Iterator[None]:
-    """Undo what a command did to the log, which is one for the whole process: caplog needs it to propagate."""
+    """Undo what a command did to the log, which is one for the whole process: caplog
+    needs it to propagate."""
     before = console.log.handlers[:], console.log.level, console.log.propagate
     yield
     console.log.handlers[:], console.log.level, console.log.propagate = before
@@ -38,7 +50,8 @@ def log_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def drawn_dives(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three short drawn dives: pictures in ``frames``, LabelMe files in ``labels/final``."""
+    """Three short drawn dives: pictures in ``frames``, LabelMe files in
+    ``labels/final``."""
     from finediving_pose.synthesis.sample import write_sample
 
     folder = tmp_path_factory.mktemp("drawn_dives")
@@ -47,10 +60,15 @@ def drawn_dives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_pose_run(drawn_dives: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tiny_models.Answer]:
-    """A pose net trained for seconds through the command line, which knows nothing yet; and the command's answer."""
+def tiny_pose_run(
+    drawn_dives: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, tiny_models.Answer]:
+    """A pose net trained for seconds through the command line, which knows nothing yet;
+    and the command's answer."""
     run = tmp_path_factory.mktemp("pose") / "run"
-    return run, tiny_models.finetune_hrnet(drawn_dives, run, "--json", "--epochs", tiny_models.EPOCHS)
+    return run, tiny_models.finetune_hrnet(
+        drawn_dives, run, "--json", "--epochs", tiny_models.EPOCHS
+    )
 
 
 @pytest.fixture(scope="session")
@@ -60,13 +78,17 @@ def tiny_pose_model(tiny_pose_run: tuple[Path, tiny_models.Answer]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_detector_run(drawn_dives: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tiny_models.Answer]:
-    """A detector trained for seconds through the command line, and the command's answer."""
+def tiny_detector_run(
+    drawn_dives: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, tiny_models.Answer]:
+    """A detector trained for seconds through the command line, and the command's
+    answer."""
     run = tmp_path_factory.mktemp("detector") / "run"
     return run, tiny_models.finetune_detector(drawn_dives, run, "--json", "--epochs", 2)
 
 
 @pytest.fixture(scope="session")
 def tiny_detector_model(tiny_detector_run: tuple[Path, tiny_models.Answer]) -> Path:
-    """The model directory of :func:`tiny_detector_run`; it answers with boxes anywhere, for its threshold is 0."""
+    """The model directory of :func:`tiny_detector_run`; it answers with boxes anywhere,
+    for its threshold is 0."""
     return tiny_detector_run[0]

@@ -21,7 +21,12 @@ NAMES = ("anna", "ben")
 @pytest.fixture(scope="module")
 def labels() -> dict[str, dict[str, LabelledFrame]]:
     return {
-        name: {frame.image: frame for frame in labelme.read(SAMPLE / "labels" / name, SAMPLE / "frames").frames}
+        name: {
+            frame.image: frame
+            for frame in labelme.read(
+                SAMPLE / "labels" / name, SAMPLE / "frames"
+            ).frames
+        }
         for name in NAMES
     }
 
@@ -33,17 +38,27 @@ def mistakes() -> list[dict[str, str]]:
 
 
 def test_the_sample_is_small_and_complete(labels):
-    pictures = {str(path.relative_to(SAMPLE / "frames")) for path in (SAMPLE / "frames").rglob("*.jpg")}
+    pictures = {
+        str(path.relative_to(SAMPLE / "frames"))
+        for path in (SAMPLE / "frames").rglob("*.jpg")
+    }
     assert len(pictures) == 24
     assert set(labels["anna"]) == set(labels["ben"]) == pictures
-    assert sum(path.stat().st_size for path in SAMPLE.rglob("*") if path.is_file()) < 2_000_000
+    assert (
+        sum(path.stat().st_size for path in SAMPLE.rglob("*") if path.is_file())
+        < 2_000_000
+    )
 
 
 def test_only_the_mistakes_on_record_are_formal_ones(mistakes):
-    missed = {(row["annotator"], row["image"]) for row in mistakes if row["mistake"] == "miss"}
+    missed = {
+        (row["annotator"], row["image"]) for row in mistakes if row["mistake"] == "miss"
+    }
     found = set()
     for name in NAMES:
-        for problem in labelme.read(SAMPLE / "labels" / name, SAMPLE / "frames").problems:
+        for problem in labelme.read(
+            SAMPLE / "labels" / name, SAMPLE / "frames"
+        ).problems:
             match, _, dive = Path(problem.file).parent.name.rpartition("__")
             found.add((name, f"{match}/{dive}/{Path(problem.file).stem}.jpg"))
     assert found == missed
@@ -72,15 +87,24 @@ def test_every_kind_of_mistake_occurs_and_shows(labels, mistakes):
             assert np.isnan(own.keypoints[joints]).all()
         if row["mistake"] == "swap":
             pairs = [pair for pair in FLIP_PAIRS if pair[0] in joints]
-            straight = sum(np.linalg.norm(own.keypoints[j] - other.keypoints[j]) for pair in pairs for j in pair)
-            crossed = sum(np.linalg.norm(own.keypoints[[a, b]] - other.keypoints[[b, a]]) for a, b in pairs)
+            straight = sum(
+                np.linalg.norm(own.keypoints[j] - other.keypoints[j])
+                for pair in pairs
+                for j in pair
+            )
+            crossed = sum(
+                np.linalg.norm(own.keypoints[[a, b]] - other.keypoints[[b, a]])
+                for a, b in pairs
+            )
             assert crossed < straight
 
 
 def test_labelme_is_given_the_box_and_the_sixteen_joints():
     names = (ANNOTATIONS / "labels.txt").read_text(encoding="utf-8").split()
     assert names == ["athlete", *map(str, range(16))]
-    assert json.loads((ANNOTATIONS / "label_flags.json").read_text(encoding="utf-8")) == {".*": ["occluded"]}
+    assert json.loads(
+        (ANNOTATIONS / "label_flags.json").read_text(encoding="utf-8")
+    ) == {".*": ["occluded"]}
 
 
 def test_the_handbook_shows_pictures_that_are_there():

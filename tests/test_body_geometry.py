@@ -1,4 +1,5 @@
-"""What tells a body's own lengths, and how one frame is laid on the next. The rest is tested with the label checks."""
+"""What tells a body's own lengths, and how one frame is laid on the next. The rest is
+tested with the label checks."""
 
 from __future__ import annotations
 

@@ -7,7 +7,13 @@ import pytest
 import yaml
 from pydantic import model_validator
 
-from finediving_pose.config import Settings, load_settings, nearest, read_yaml, write_settings
+from finediving_pose.config import (
+    Settings,
+    load_settings,
+    nearest,
+    read_yaml,
+    write_settings,
+)
 from finediving_pose.errors import UsageError
 
 
@@ -25,7 +31,9 @@ class Training(Settings):
 
 @pytest.fixture
 def presets(tmp_path: Path) -> Path:
-    (tmp_path / "paper.yaml").write_text("learning_rate: 0.002\nschedule:\n  epochs: 100\n")
+    (tmp_path / "paper.yaml").write_text(
+        "learning_rate: 0.002\nschedule:\n  epochs: 100\n"
+    )
     (tmp_path / "tiny.yaml").write_text("")
     return tmp_path
 
@@ -33,13 +41,22 @@ def presets(tmp_path: Path) -> Path:
 def test_defaults_then_preset_then_overrides_then_options(presets):
     assert load_settings(Training, presets, "tiny") == Training()
     settings = load_settings(
-        Training, presets, "paper", ["schedule.warmup=0.1", "size=[192, 64]", "learning_rate=5"], learning_rate=1e-5
+        Training,
+        presets,
+        "paper",
+        ["schedule.warmup=0.1", "size=[192, 64]", "learning_rate=5"],
+        learning_rate=1e-5,
     )
-    assert settings == Training(learning_rate=1e-5, size=(192, 64), schedule=Schedule(epochs=100, warmup=0.1))
+    assert settings == Training(
+        learning_rate=1e-5, size=(192, 64), schedule=Schedule(epochs=100, warmup=0.1)
+    )
 
 
 def test_an_option_that_was_not_given_changes_nothing(presets):
-    assert load_settings(Training, presets, "paper", learning_rate=None).learning_rate == 0.002
+    assert (
+        load_settings(Training, presets, "paper", learning_rate=None).learning_rate
+        == 0.002
+    )
 
 
 def test_a_preset_may_be_a_file_of_ones_own(presets, tmp_path):
@@ -52,7 +69,10 @@ def test_a_preset_may_be_a_file_of_ones_own(presets, tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("learning_rat=1", r"unknown key learning_rat \(did you mean learning_rate\?\)"),
+        (
+            "learning_rat=1",
+            r"unknown key learning_rat \(did you mean learning_rate\?\)",
+        ),
         ("schedule.epoch=1", r"unknown key schedule\.epoch \(did you mean epochs\?\)"),
         ("zzz=1", r"unknown key zzz \(known: heatmap, learning_rate, schedule, size\)"),
         ("learning_rate=fast", r"learning_rate: .*number.*found 'fast'"),
@@ -77,7 +97,9 @@ def test_all_faults_are_named_at_once(presets):
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest(presets):
-    with pytest.raises(UsageError, match=r"no preset named 'papr' \(did you mean paper\?\)"):
+    with pytest.raises(
+        UsageError, match=r"no preset named 'papr' \(did you mean paper\?\)"
+    ):
         load_settings(Training, presets, "papr")
 
 
@@ -106,8 +128,12 @@ def test_an_absent_file_is_named(tmp_path):
 def test_settings_are_written_and_read_back(presets, tmp_path):
     settings = Training(size=(64, 96), schedule=Schedule(epochs=2))
     write_settings(tmp_path / "out" / "config.yaml", settings)
-    assert Training.model_validate(read_yaml(tmp_path / "out" / "config.yaml")) == settings
-    assert list(yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())) == list(Training.model_fields)
+    assert (
+        Training.model_validate(read_yaml(tmp_path / "out" / "config.yaml")) == settings
+    )
+    assert list(yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())) == list(
+        Training.model_fields
+    )
 
 
 def test_settings_cannot_be_changed():
@@ -120,19 +146,26 @@ def test_nearest_says_nothing_where_nothing_is_known():
 
 
 def test_several_presets_and_the_one_that_fills_what_they_leave_out(presets):
-    (presets / "base.yaml").write_text("learning_rate: 1.0\nheatmap: udp\nsize: [8, 8]\n")
+    (presets / "base.yaml").write_text(
+        "learning_rate: 1.0\nheatmap: udp\nsize: [8, 8]\n"
+    )
     (presets / "small.yaml").write_text("learning_rate: 3.0\nsize: [4, 4]\n")
     assert load_settings(Training, presets, "paper+small", base="base") == Training(
         learning_rate=3.0, heatmap="udp", size=(4, 4), schedule=Schedule(epochs=100)
     )
     assert load_settings(Training, presets, "small+paper").learning_rate == 0.002
-    with pytest.raises(UsageError, match=r"no preset named 'smal' \(did you mean small\?\)"):
+    with pytest.raises(
+        UsageError, match=r"no preset named 'smal' \(did you mean small\?\)"
+    ):
         load_settings(Training, presets, "paper+smal")
 
 
 def test_a_file_name_may_hold_a_plus(presets, tmp_path):
     (tmp_path / "mine+yours.yaml").write_text("heatmap: udp\n")
-    assert load_settings(Training, presets, str(tmp_path / "mine+yours.yaml")).heatmap == "udp"
+    assert (
+        load_settings(Training, presets, str(tmp_path / "mine+yours.yaml")).heatmap
+        == "udp"
+    )
 
 
 def test_keys_that_do_not_go_together_are_said_in_the_words_of_the_settings(presets):
@@ -141,5 +174,7 @@ def test_keys_that_do_not_go_together_are_said_in_the_words_of_the_settings(pres
         def _crossed(self) -> Crossed:
             raise ValueError("size and heatmap: expected one of them")
 
-    with pytest.raises(UsageError, match=r"^paper.yaml: size and heatmap: expected one of them$"):
+    with pytest.raises(
+        UsageError, match=r"^paper.yaml: size and heatmap: expected one of them$"
+    ):
         load_settings(Crossed, presets, "paper")

@@ -12,18 +12,25 @@ from finediving_pose import console, errors
 @pytest.fixture
 def plain_stderr(monkeypatch, capsys):
     """A stderr that is no terminal, whatever the tests run in."""
-    monkeypatch.setattr(console, "stderr", Console(file=io.StringIO(), force_terminal=False))
+    monkeypatch.setattr(
+        console, "stderr", Console(file=io.StringIO(), force_terminal=False)
+    )
     return capsys
 
 
 def test_each_error_has_its_exit_code():
-    codes = [error("x").exit_code for error in (errors.UsageError, errors.DataError, errors.EnvironmentUnfit)]
+    codes = [
+        error("x").exit_code
+        for error in (errors.UsageError, errors.DataError, errors.EnvironmentUnfit)
+    ]
     assert codes == [2, 3, 4]
     assert issubclass(errors.DataError, errors.FdposeError)
 
 
 @pytest.mark.parametrize(("verbosity", "seen"), [(0, False), (1, True), (2, True)])
-def test_details_are_logged_from_one_v_on_and_to_stderr_only(plain_stderr, verbosity, seen):
+def test_details_are_logged_from_one_v_on_and_to_stderr_only(
+    plain_stderr, verbosity, seen
+):
     console.setup_logging(verbosity)
     console.log.debug("a detail")
     console.log.info("some news")
@@ -72,7 +79,9 @@ def test_a_line_of_progress(monkeypatch, total, done, expected):
 
 def test_progress_on_a_terminal_draws_a_bar(monkeypatch):
     screen = io.StringIO()
-    monkeypatch.setattr(console, "stderr", Console(file=screen, force_terminal=True, width=100))
+    monkeypatch.setattr(
+        console, "stderr", Console(file=screen, force_terminal=True, width=100)
+    )
     with console.progress("clips", total=2) as ticker:
         ticker.advance(2, note="fine")
     assert ticker.done == 2

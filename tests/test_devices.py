@@ -29,7 +29,11 @@ def test_auto_takes_a_gpu_if_there_is_one(gpus):
 
 def test_what_is_asked_for_is_taken(gpus):
     gpus(2)
-    assert [choose_device(name) for name in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda", "cuda:1"]
+    assert [choose_device(name) for name in ("cpu", "cuda", "cuda:1")] == [
+        "cpu",
+        "cuda",
+        "cuda:1",
+    ]
 
 
 @pytest.mark.parametrize("name", ["gpu", "cpu:0", "cuda:x", "", "0"])
@@ -44,5 +48,7 @@ def test_a_gpu_that_is_not_there_is_not_replaced(gpus):
     with pytest.raises(EnvironmentUnfit, match="sees no CUDA GPU"):
         choose_device("cuda")
     gpus(2)
-    with pytest.raises(EnvironmentUnfit, match="--device cuda:2: there are 2 GPUs, numbered from 0"):
+    with pytest.raises(
+        EnvironmentUnfit, match="--device cuda:2: there are 2 GPUs, numbered from 0"
+    ):
         choose_device("cuda:2")

@@ -94,18 +94,28 @@ def test_difficulty_depends_on_the_apparatus(text, springboard, platform):
     assert difficulty(parse(text), "10m") == platform
 
 
-@pytest.mark.parametrize(("text", "expected"), [("101A", 1.4), ("103B", 1.7), ("203C", 2.0), ("403B", 2.4)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("101A", 1.4), ("103B", 1.7), ("203C", 2.0), ("403B", 2.4)]
+)
 def test_difficulty_from_one_metre(text, expected):
     assert difficulty(parse(text), "1m") == expected
 
 
 def test_flying_is_added_to_the_position():
-    assert difficulty(parse("113B"), "3m") == pytest.approx(difficulty(parse("103B"), "3m") + 0.2)
+    assert difficulty(parse("113B"), "3m") == pytest.approx(
+        difficulty(parse("103B"), "3m") + 0.2
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "apparatus"),
-    [("626C", "10m"), ("5353B", "10m"), ("107A", "3m"), ("1011C", "3m"), ("108C", "10m")],
+    [
+        ("626C", "10m"),
+        ("5353B", "10m"),
+        ("107A", "3m"),
+        ("1011C", "3m"),
+        ("108C", "10m"),
+    ],
 )
 def test_what_the_components_do_not_cover_is_none_and_not_a_guess(text, apparatus):
     assert difficulty(parse(text), apparatus) is None
@@ -128,17 +138,28 @@ def test_score_of_a_pair_from_the_five_kept_awards():
 
 
 def test_score_of_a_pair_from_eleven_judges():
-    first, second, together = [7.0, 9.0, 7.5], [8.0, 8.0, 5.0], [8.5, 6.0, 8.0, 10.0, 9.0]
+    first, second, together = (
+        [7.0, 9.0, 7.5],
+        [8.0, 8.0, 5.0],
+        [8.5, 6.0, 8.0, 10.0, 9.0],
+    )
     kept = 7.5 + 8.0 + 8.0 + 8.5 + 9.0
-    assert score([*first, *second, *together], 3.0, synchronised=True) == pytest.approx(3.0 * 0.6 * kept)
+    assert score([*first, *second, *together], 3.0, synchronised=True) == pytest.approx(
+        3.0 * 0.6 * kept
+    )
 
 
 def test_the_sum_that_counts_is_known_of_impossible_awards_too():
     assert counted_sum([2.5, 4, 4, 45, 3.5, 5, 4]) == 12
-    assert counted_sum([7.5, 8, 8.9, 8.5, 8.5], synchronised=True) == pytest.approx(0.6 * 41.4)
+    assert counted_sum([7.5, 8, 8.9, 8.5, 8.5], synchronised=True) == pytest.approx(
+        0.6 * 41.4
+    )
 
 
-@pytest.mark.parametrize(("count", "synchronised"), [(0, False), (4, False), (11, False), (3, True), (9, True)])
+@pytest.mark.parametrize(
+    ("count", "synchronised"),
+    [(0, False), (4, False), (11, False), (3, True), (9, True)],
+)
 def test_a_number_of_awards_without_a_rule_is_refused(count, synchronised):
     with pytest.raises(ValueError, match=f"^{count} awards.*expected"):
         score([7.0] * count, 2.0, synchronised)
@@ -146,13 +167,17 @@ def test_a_number_of_awards_without_a_rule_is_refused(count, synchronised):
 
 @pytest.mark.parametrize("award", [55.5, -0.5, 8.9, float("nan"), float("inf")])
 def test_an_impossible_award_is_named(award):
-    with pytest.raises(ValueError, match=f"award 2 is {award:g}: expected half points from 0 to 10"):
+    with pytest.raises(
+        ValueError, match=f"award 2 is {award:g}: expected half points from 0 to 10"
+    ):
         score([7.0, award, 7.0], 2.0)
 
 
 @pytest.fixture(scope="module")
 def finediving(shared_data: Path) -> dict[tuple[str, int], dict[str, Any]]:
-    return restricted_pickle.load(shared_data / "finediving" / "FineDiving_coarse_annotation.pkl")
+    return restricted_pickle.load(
+        shared_data / "finediving" / "FineDiving_coarse_annotation.pkl"
+    )
 
 
 def test_every_dive_number_of_finediving_is_read_back(finediving):
@@ -162,12 +187,15 @@ def test_every_dive_number_of_finediving_is_read_back(finediving):
 
 
 def test_the_judging_rule_explains_the_scores_of_finediving(finediving):
-    """2880 of 3000 hold to 0.05; one of them has an award of 45.0 that does not count, and is refused here."""
+    """2880 of 3000 hold to 0.05; one of them has an award of 45.0 that does not count,
+    and is refused here."""
     errors, refused = [], set()
     for key, dive in finediving.items():
         awards = [float(award) for award in dive["judge_scores"]]
         try:
-            value = score(awards, float(dive["difficulty"]), synchronised=len(awards) == 5)
+            value = score(
+                awards, float(dive["difficulty"]), synchronised=len(awards) == 5
+            )
         except ValueError:
             refused.add(key)
         else:
@@ -182,11 +210,18 @@ def test_the_judging_rule_explains_the_scores_of_finediving(finediving):
 
 
 def test_the_formula_explains_the_difficulties_of_finediving(finediving):
-    """All but those of armstand dives, which it leaves out, and twelve that follow the rules of another year."""
+    """All but those of armstand dives, which it leaves out, and twelve that follow the
+    rules of another year."""
     unexplained: Counter[tuple[str, float]] = Counter()
     for dive in finediving.values():
         number, stored = parse(dive["action_type"]), round(float(dive["difficulty"]), 1)
-        compulsory = len(dive["judge_scores"]) == 5 and stored == diving.COMPULSORY_DIFFICULTY
-        if number.group != 6 and not compulsory and stored not in (difficulty(number, "3m"), difficulty(number, "10m")):
+        compulsory = (
+            len(dive["judge_scores"]) == 5 and stored == diving.COMPULSORY_DIFFICULTY
+        )
+        if (
+            number.group != 6
+            and not compulsory
+            and stored not in (difficulty(number, "3m"), difficulty(number, "10m"))
+        ):
             unexplained[str(number), stored] += 1
     assert unexplained == {("5337D", 3.4): 3, ("305B", 2.8): 1, ("305C", 2.7): 8}

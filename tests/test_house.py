@@ -1,4 +1,5 @@
-"""The rules of the house that can be read off the source: import order, start-up time, docstrings, paths."""
+"""The rules of the house that can be read off the source: import order, start-up time,
+docstrings, paths."""
 
 from __future__ import annotations
 
@@ -22,12 +23,22 @@ ROOMS = {"annotation", "openmmlab", "extraction", "aqa", "synthesis", "reporting
 FLOORS = {"leaf": 0, "datasets": 1, "room": 2, "workflows": 3, "cli": 4, "__main__": 5}
 OPENMMLAB = {"mmengine", "mmcv", "mmdet", "mmpose"}
 HELP_SECONDS = 0.5
-NEVER_AT_START = {"torch", "torchvision", "cv2", "pandas", "scipy", "matplotlib", "ray", "pycocotools"} | OPENMMLAB
+NEVER_AT_START = {
+    "torch",
+    "torchvision",
+    "cv2",
+    "pandas",
+    "scipy",
+    "matplotlib",
+    "ray",
+    "pycocotools",
+} | OPENMMLAB
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 def room_of(module: str) -> str:
-    """The part of the house a dotted module name of ours stands in; a leaf is called by its own name."""
+    """The part of the house a dotted module name of ours stands in; a leaf is called by
+    its own name."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else "finediving_pose"
 
@@ -46,18 +57,35 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
-def imports(tree: ast.AST, module: str, package: bool = False) -> Iterator[tuple[str, int]]:
-    """Every module that a tree imports, at the top or inside a function, by its absolute dotted name."""
+def imports(
+    tree: ast.AST, module: str, package: bool = False
+) -> Iterator[tuple[str, int]]:
+    """Every module that a tree imports, at the top or inside a function, by its
+    absolute dotted name."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = module.split(".")[: len(module.split(".")) - node.level + int(package)] if node.level else []
+            base = (
+                module.split(".")[: len(module.split(".")) - node.level + int(package)]
+                if node.level
+                else []
+            )
             source = ".".join([*base, *([node.module] if node.module else [])])
             yield from ((f"{source}.{alias.name}", node.lineno) for alias in node.names)
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if name in {"import_module", "__import__"} and isinstance(node.args[0].value, str):
+        elif (
+            isinstance(node, ast.Call)
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            name = (
+                node.func.attr
+                if isinstance(node.func, ast.Attribute)
+                else getattr(node.func, "id", "")
+            )
+            if name in {"import_module", "__import__"} and isinstance(
+                node.args[0].value, str
+            ):
                 yield node.args[0].value, node.lineno
 
 
@@ -79,20 +107,50 @@ def violations(tree: ast.AST, module: str, package: bool = False) -> list[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_imports_go_downwards(path):
-    assert violations(tree_of(path), module_name(path), path.name == "__init__.py") == []
+    assert (
+        violations(tree_of(path), module_name(path), path.name == "__init__.py") == []
+    )
 
 
 @pytest.mark.parametrize(
     ("module", "source", "fault"),
     [
-        ("finediving_pose.extraction.engine", "from finediving_pose.openmmlab import detector", "beside"),
-        ("finediving_pose.extraction.engine", "def f():\n    import finediving_pose.workflows.demo", "upwards"),
-        ("finediving_pose.datasets.coco", "from finediving_pose import workflows", "upwards"),
-        ("finediving_pose.config", "from finediving_pose.datasets import coco", "upwards"),
-        ("finediving_pose.workflows.demo", "from finediving_pose.cli.main import run", "upwards"),
-        ("finediving_pose.extraction.engine", "from ..reporting import overlay", "beside"),
+        (
+            "finediving_pose.extraction.engine",
+            "from finediving_pose.openmmlab import detector",
+            "beside",
+        ),
+        (
+            "finediving_pose.extraction.engine",
+            "def f():\n    import finediving_pose.workflows.demo",
+            "upwards",
+        ),
+        (
+            "finediving_pose.datasets.coco",
+            "from finediving_pose import workflows",
+            "upwards",
+        ),
+        (
+            "finediving_pose.config",
+            "from finediving_pose.datasets import coco",
+            "upwards",
+        ),
+        (
+            "finediving_pose.workflows.demo",
+            "from finediving_pose.cli.main import run",
+            "upwards",
+        ),
+        (
+            "finediving_pose.extraction.engine",
+            "from ..reporting import overlay",
+            "beside",
+        ),
         ("finediving_pose.reporting.overlay", "import mmpose.apis", "only openmmlab"),
-        ("finediving_pose.workflows.x", "importlib.import_module('mmengine')", "only openmmlab"),
+        (
+            "finediving_pose.workflows.x",
+            "importlib.import_module('mmengine')",
+            "only openmmlab",
+        ),
     ],
 )
 def test_an_import_against_the_order_is_noticed(module, source, fault):
@@ -103,9 +161,18 @@ def test_an_import_against_the_order_is_noticed(module, source, fault):
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("finediving_pose.workflows.x", "from finediving_pose.extraction import engine\nimport finediving_pose.media"),
-        ("finediving_pose.extraction.engine", "from finediving_pose.extraction.track import Track"),
-        ("finediving_pose.extraction.engine", "from .track import Track\nfrom ..skeleton import JOINTS"),
+        (
+            "finediving_pose.workflows.x",
+            "from finediving_pose.extraction import engine\nimport finediving_pose.media",
+        ),
+        (
+            "finediving_pose.extraction.engine",
+            "from finediving_pose.extraction.track import Track",
+        ),
+        (
+            "finediving_pose.extraction.engine",
+            "from .track import Track\nfrom ..skeleton import JOINTS",
+        ),
         (
             "finediving_pose.config",
             "from finediving_pose.console import UsageError\nfrom finediving_pose import manifest",
@@ -120,18 +187,33 @@ def test_imports_downwards_or_within_a_room_are_fine(module, source):
 def run_help(environment: dict[str, str]) -> float:
     """Run ``fdpose --help`` in a process of its own and return the seconds it took.
 
-    On a busy machine the time on the processor says what the clock would say on an idle one.
+    On a busy machine the time on the processor says what the clock would say on an idle
+    one.
     """
     code = "import sys; from finediving_pose.cli.main import run; sys.exit(run(['--help']))"
     before, start = os.times(), time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60, check=True)
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
     wall, after = time.perf_counter() - start, os.times()
-    busy = after.children_user + after.children_system - before.children_user - before.children_system
-    return min(wall, busy) if busy > 0 else wall  # Windows does not count the time of children
+    busy = (
+        after.children_user
+        + after.children_system
+        - before.children_user
+        - before.children_system
+    )
+    return (
+        min(wall, busy) if busy > 0 else wall
+    )  # Windows does not count the time of children
 
 
 def test_help_answers_at_once(tmp_path):
-    """The best of several runs, for other programs only ever add time; with bytecode, as after any first run."""
+    """The best of several runs, for other programs only ever add time; with bytecode,
+    as after any first run."""
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     run_help(environment)
@@ -148,7 +230,13 @@ def loaded_by_help() -> set[str]:
         "import sys\nfrom finediving_pose.cli.main import run\n"
         "run(['--help'])\nprint('LOADED', *{name.partition('.')[0] for name in sys.modules})"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     return set(run.stdout.rpartition("LOADED")[2].split())
 
 
@@ -158,9 +246,13 @@ def test_help_loads_nothing_heavy():
     assert loaded & NEVER_AT_START == set()
 
 
-def public_definitions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+def public_definitions(
+    tree: ast.Module,
+) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+        if isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        ) and not node.name.startswith("_"):
             yield node
 
 
@@ -168,7 +260,9 @@ def public_definitions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.Async
 def test_everything_public_has_a_docstring(path):
     tree = tree_of(path)
     missing = [
-        f"{path.name}:{node.lineno} {node.name}" for node in public_definitions(tree) if not ast.get_docstring(node)
+        f"{path.name}:{node.lineno} {node.name}"
+        for node in public_definitions(tree)
+        if not ast.get_docstring(node)
     ]
     if tree.body and not ast.get_docstring(tree):
         missing.insert(0, f"{path.name}: the module itself")
@@ -176,22 +270,42 @@ def test_everything_public_has_a_docstring(path):
 
 
 def project_files() -> list[Path]:
-    """Every text file that belongs to the project: what git tracks, else what a source archive holds."""
+    """Every text file that belongs to the project: what git tracks, else what a source
+    archive holds."""
     if (PROJECT / ".git").exists():
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True)
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         paths = [PROJECT / name for name in listed.stdout.split("\0") if name]
     else:
-        paths = [path for folder in (PACKAGE, PROJECT / "tests") for path in folder.rglob("*.py")]
-    return [path for path in paths if path.is_file() and path.suffix not in {".png", ".jpg", ".gif", ".mp4", ".npz"}]
+        paths = [
+            path
+            for folder in (PACKAGE, PROJECT / "tests")
+            for path in folder.rglob("*.py")
+        ]
+    return [
+        path
+        for path in paths
+        if path.is_file()
+        and path.suffix not in {".png", ".jpg", ".gif", ".mp4", ".npz"}
+    ]
 
 
-SOMEONES_PATH = re.compile(r"""(?<![\w.~}])/(?:home|Users|root|work|workspace|mnt|scratch)/[\w.-]+""")
+SOMEONES_PATH = re.compile(
+    r"""(?<![\w.~}])/(?:home|Users|root|work|workspace|mnt|scratch)/[\w.-]+"""
+)
 
 
 def test_no_file_names_a_path_of_somebodys_machine():
     found = []
     for path in project_files():
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        for number, line in enumerate(
+            path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1
+        ):
             if match := SOMEONES_PATH.search(line):
                 found.append(f"{path.relative_to(PROJECT)}:{number}: {match[0]}")
     assert found == []
@@ -199,11 +313,17 @@ def test_no_file_names_a_path_of_somebodys_machine():
 
 def test_a_path_of_somebodys_machine_would_be_noticed():
     assert SOMEONES_PATH.search("open('" + "/" + "home/anna/x.json')")
-    assert not SOMEONES_PATH.search("https://example.org/home/anna and frames/work/1.jpg")
+    assert not SOMEONES_PATH.search(
+        "https://example.org/home/anna and frames/work/1.jpg"
+    )
 
 
-@pytest.mark.parametrize("name", ["constraints.txt", "tools/refresh_constraints.sh", "pyproject.toml"])
+@pytest.mark.parametrize(
+    "name", ["constraints.txt", "tools/refresh_constraints.sh", "pyproject.toml"]
+)
 def test_the_openmmlab_packages_have_one_version_everywhere(name):
     text = (PROJECT / name).read_text(encoding="utf-8")
-    found = dict(re.findall(r"(onedl-mmengine|mmcv-lite|mmdet|mmpose)==([\d.]*\d)", text))
+    found = dict(
+        re.findall(r"(onedl-mmengine|mmcv-lite|mmdet|mmpose)==([\d.]*\d)", text)
+    )
     assert found == PACKAGES

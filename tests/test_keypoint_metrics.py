@@ -13,7 +13,8 @@ from finediving_pose.skeleton import INDEX, LIMB_JOINTS, OKS_SIGMAS, flip_index
 
 
 def body() -> np.ndarray:
-    """(1, 16, 2): an upright figure, torso 50 px, head 10 px, every joint more than 10 px from its twin."""
+    """(1, 16, 2): an upright figure, torso 50 px, head 10 px, every joint more than 10
+    px from its twin."""
     joints = np.zeros((1, 16, 2))
     for name, point in {
         "head_top": (50, 0),
@@ -67,7 +68,9 @@ def test_pck_counts_joints_at_the_limit_and_not_beyond():
 
 def test_pckh_uses_half_the_head_segment():
     pred = body()
-    pred[0, 8, 1] += 5.0  # exactly 0.5 × 10; the label's head counts, not the prediction's
+    pred[0, 8, 1] += (
+        5.0  # exactly 0.5 × 10; the label's head counts, not the prediction's
+    )
     pred[0, 9, 1] -= 5.01
     result = km.pckh(pred, body(), ALL)
     assert result.per_joint[[8, 9]].tolist() == [1.0, 0.0]
@@ -107,7 +110,9 @@ def test_mean_weighs_labels_not_joints():
 @pytest.mark.parametrize("reference", [0.0, np.nan, -1.0])
 def test_a_frame_without_reference_length_is_left_out(reference):
     two = np.concatenate([body()] * 2)
-    result = km.pck(two + 5.0, two, np.ones((2, 16), bool), np.array([reference, 50.0]), 0.2)
+    result = km.pck(
+        two + 5.0, two, np.ones((2, 16), bool), np.array([reference, 50.0]), 0.2
+    )
     assert (result.frames, result.frames_left_out) == (1, 1)
     assert result.mean == 1.0
     assert result.count.tolist() == [1] * 16
@@ -131,9 +136,12 @@ def test_no_frames_at_all():
 
 def test_exchanged_sides_count_only_when_tolerated():
     pred = body()[:, flip_index()]
-    strict, tolerant = (km.pck_torso(pred, body(), ALL, swap_tolerant=t) for t in (False, True))
+    strict, tolerant = (
+        km.pck_torso(pred, body(), ALL, swap_tolerant=t) for t in (False, True)
+    )
     assert tolerant.mean == 1.0
-    # of the twelve limb joints none is within 10 px of its twin; the four middle joints do not change
+    # of the twelve limb joints none is within 10 px of its twin; the four middle joints
+    # do not change
     assert strict.limb_mean == 0.0
     assert strict.mean == pytest.approx(4 / 16)
 
@@ -141,7 +149,9 @@ def test_exchanged_sides_count_only_when_tolerated():
 def test_sides_are_exchanged_frame_by_frame_and_only_where_it_helps():
     true = np.concatenate([body()] * 2)
     pred = np.concatenate([body()[:, flip_index()], body()])
-    assert km.pck_torso(pred, true, np.ones((2, 16), bool), swap_tolerant=True).mean == 1.0
+    assert (
+        km.pck_torso(pred, true, np.ones((2, 16), bool), swap_tolerant=True).mean == 1.0
+    )
 
 
 def test_oks_of_one_displaced_joint():
@@ -175,28 +185,44 @@ def test_oks_agrees_with_pycocotools():
     pred = true + rng.normal(0, 4, true.shape)
     flat = np.concatenate([true[0], np.full((16, 1), 2)], axis=1).ravel().tolist()
     found = np.concatenate([pred[0], np.ones((16, 1))], axis=1).ravel().tolist()
-    common = {"image_id": 1, "category_id": 1, "id": 1, "bbox": [10, 0, 80, 130], "area": 80.0 * 130}
+    common = {
+        "image_id": 1,
+        "category_id": 1,
+        "id": 1,
+        "bbox": [10, 0, 80, 130],
+        "area": 80.0 * 130,
+    }
     coco.dataset = {
         "info": {},
         "images": [{"id": 1}],
         "categories": [{"id": 1}],
-        "annotations": [{**common, "keypoints": flat, "num_keypoints": 16, "iscrowd": 0}],
+        "annotations": [
+            {**common, "keypoints": flat, "num_keypoints": 16, "iscrowd": 0}
+        ],
     }
     coco.createIndex()
-    results = coco.loadRes([{"image_id": 1, "category_id": 1, "keypoints": found, "score": 1.0}])
+    results = coco.loadRes(
+        [{"image_id": 1, "category_id": 1, "keypoints": found, "score": 1.0}]
+    )
     judge = cocoeval.COCOeval(coco, results, "keypoints")
     judge.params.kpt_oks_sigmas = OKS_SIGMAS
     judge._prepare()
-    assert km.oks(pred, true, ALL, np.array([80.0 * 130])) == pytest.approx(judge.computeOks(1, 1)[0])
+    assert km.oks(pred, true, ALL, np.array([80.0 * 130])) == pytest.approx(
+        judge.computeOks(1, 1)[0]
+    )
 
 
 def test_limb_joints_leave_out_the_middle():
-    assert set(range(16)) - set(LIMB_JOINTS) == {INDEX[n] for n in ("pelvis", "thorax", "upper_neck", "head_top")}
+    assert set(range(16)) - set(LIMB_JOINTS) == {
+        INDEX[n] for n in ("pelvis", "thorax", "upper_neck", "head_top")
+    }
 
 
 def test_box_iou():
     a = np.array([[0, 0, 10, 10], [np.nan] * 4, [5, 5, 5, 5]], np.float32)
-    b = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [5, 5, 5, 5]], np.float32)
+    b = np.array(
+        [[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [5, 5, 5, 5]], np.float32
+    )
     expected = [[1, 50 / 150, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
     assert boxes.box_iou(a, b) == pytest.approx(np.array(expected))
 

@@ -52,7 +52,10 @@ def test_an_interrupt_amid_a_member_of_an_archive_stays_an_interrupt(tmp_path, w
 
 
 def test_a_value_error_stays_one(tmp_path):
-    with pytest.raises(ValueError, match="no such"), files.atomic_path(tmp_path / "x.json"):
+    with (
+        pytest.raises(ValueError, match="no such"),
+        files.atomic_path(tmp_path / "x.json"),
+    ):
         raise ValueError("no such thing")
 
 
@@ -72,12 +75,16 @@ def test_a_kill_between_writing_and_renaming_leaves_the_old_file(tmp_path):
         "with atomic_path(Path(sys.argv[1])) as t:\n"
         "    t.write_text('half'); print('written', flush=True); time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "written"
         process.kill()
     assert target.read_text() == "old"
-    files.write_text(target, "new")  # what the killed one left behind is in nobody's way
+    files.write_text(
+        target, "new"
+    )  # what the killed one left behind is in nobody's way
     assert target.read_text() == "new"
 
 
@@ -88,7 +95,9 @@ def test_temporaries_of_killed_processes_are_swept_and_no_others(tmp_path):
         "with atomic_path(Path(sys.argv[1])): print('begun', flush=True); time.sleep(60)"
     )
     target = tmp_path / "m" / "pred_comp_1.npz"
-    with subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         (temporary,) = target.parent.iterdir()
@@ -110,7 +119,9 @@ def test_a_temporary_of_another_machine_is_swept_after_a_day(tmp_path):
     assert files.sweep_temporaries(tmp_path) == [elsewhere]
 
 
-def test_a_temporary_of_this_machine_before_its_last_start_is_not_told_by_its_process(tmp_path, monkeypatch):
+def test_a_temporary_of_this_machine_before_its_last_start_is_not_told_by_its_process(
+    tmp_path, monkeypatch
+):
     with files.atomic_path(tmp_path / "x.npz") as temporary:
         monkeypatch.setattr(files, "_machine", lambda: "ffffffff")
         monkeypatch.setattr(files, "_may_run", lambda process: False)
@@ -124,7 +135,9 @@ def test_long_names_leave_room_for_the_temporarys(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
-@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664)])
+@pytest.mark.parametrize(
+    ("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664)]
+)
 def test_files_get_the_permissions_that_the_umask_grants(tmp_path, mask, mode):
     before = os.umask(mask)
     try:
@@ -142,7 +155,9 @@ def test_json_is_strict_and_readable(tmp_path):
     assert text.endswith("}\n")
     with pytest.raises(ValueError, match="JSON"):
         files.write_json(tmp_path / "x.json", {"value": float("nan")})
-    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["name"] == "Käse"
+    assert (
+        json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["name"] == "Käse"
+    )
 
 
 def test_json_lines_come_back_in_order(tmp_path):
@@ -180,11 +195,16 @@ def test_hashes_tell_content_and_names_apart(tmp_path):
     assert both == files.sha256_files([tmp_path / "a", tmp_path / "b"], tmp_path)
     (tmp_path / "b").rename(tmp_path / "c")
     assert both != files.sha256_files([tmp_path / "a", tmp_path / "c"], tmp_path)
-    assert files.sha256_file(tmp_path / "a") == "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
+    assert (
+        files.sha256_file(tmp_path / "a")
+        == "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
+    )
 
 
 def test_the_hash_of_a_value_does_not_depend_on_the_order_of_keys():
-    assert files.sha256_json({"a": 1, "b": [1]}) == files.sha256_json({"b": [1], "a": 1})
+    assert files.sha256_json({"a": 1, "b": [1]}) == files.sha256_json(
+        {"b": [1], "a": 1}
+    )
     assert files.sha256_json({"a": 1}) != files.sha256_json({"a": 1.5})
 
 
@@ -199,7 +219,11 @@ def test_a_recording_says_what_ran_on_what(tmp_path):
         time.sleep(0.01)
     content = read(tmp_path / "run")
     assert content["status"] == "done"
-    assert (content["seed"], content["device"], content["warnings"]) == (4, "cpu", ["low"])
+    assert (content["seed"], content["device"], content["warnings"]) == (
+        4,
+        "cpu",
+        ["low"],
+    )
     assert content["seconds"] >= 0.01
     assert "numpy" in content["packages"]
     assert content["command"]

@@ -1,4 +1,5 @@
-"""Frames in and out: what decodes is the truth, numbers come from names, nothing half is written."""
+"""Frames in and out: what decodes is the truth, numbers come from names, nothing half
+is written."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def test_video_frames_are_counted_and_numbered(tmp_path, name):
     source = VideoFile(write_clip(tmp_path / name, 12))
     assert source.count == 12
     frames = list(source.read())
-    assert [(frame.position, frame.number) for frame in frames] == [(i, i) for i in range(12)]
+    assert [(frame.position, frame.number) for frame in frames] == [
+        (i, i) for i in range(12)
+    ]
     assert all(np.abs(f.image.astype(int) - draw(f.number)).mean() < 6 for f in frames)
     assert source.faults == []
 
@@ -86,7 +89,9 @@ def test_truncated_video_gives_what_decodes_and_says_so(tmp_path):
 def test_unreadable_video_is_refused(tmp_path, content):
     path = tmp_path / "bad.mp4"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=rf"bad\.mp4: not readable as a video \({len(content)} bytes\)"):
+    with pytest.raises(
+        DataError, match=rf"bad\.mp4: not readable as a video \({len(content)} bytes\)"
+    ):
         VideoFile(path)
 
 
@@ -99,7 +104,9 @@ def test_variable_frame_rate_counts_frames_not_time(tmp_path):
     path = tmp_path / "vfr.gif"
     pictures = [Image.fromarray(draw(i)[..., ::-1]) for i in range(12)]
     durations = [20, 20, 500, 20, 20, 700, 20, 20, 20, 300, 20, 20]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    pictures[0].save(
+        path, save_all=True, append_images=pictures[1:], duration=durations, loop=0
+    )
     source = VideoFile(path)
     frames = list(source.read())
     assert [frame.number for frame in frames] == list(range(12))
@@ -109,8 +116,12 @@ def test_variable_frame_rate_counts_frames_not_time(tmp_path):
 
 
 def test_folders_are_sorted_by_number(tmp_path):
-    folder = write_clip(tmp_path / "7", 12, first=99995)  # FineDiving has 5 and 6 digits in one dive
-    assert [number for number, _ in numbered_images(folder)] == list(range(99995, 100007))
+    folder = write_clip(
+        tmp_path / "7", 12, first=99995
+    )  # FineDiving has 5 and 6 digits in one dive
+    assert [number for number, _ in numbered_images(folder)] == list(
+        range(99995, 100007)
+    )
     source = FrameFolder(folder, 99998, 100001)
     assert (source.count, numbers(source)) == (4, [99998, 99999, 100000, 100001])
     assert source.number(3) == 100001
@@ -129,7 +140,9 @@ def test_folders_are_sorted_by_number(tmp_path):
 )
 def test_numbers_come_from_names_where_they_can(tmp_path, names, order):
     for name in names:
-        write_jpeg(tmp_path / name, draw(0)) if name.endswith("jpg") else cv2.imwrite(str(tmp_path / name), draw(0))
+        write_jpeg(tmp_path / name, draw(0)) if name.endswith("jpg") else cv2.imwrite(
+            str(tmp_path / name), draw(0)
+        )
     (tmp_path / ".hidden9.png").write_bytes(b"")
     (tmp_path / "5.txt").write_bytes(b"")
     assert [number for number, _ in numbered_images(tmp_path)] == order
@@ -138,7 +151,11 @@ def test_numbers_come_from_names_where_they_can(tmp_path, names, order):
 def test_natural_order_where_names_have_no_numbers(tmp_path):
     for name in ("x10.png", "x9.png", "cover.png"):
         cv2.imwrite(str(tmp_path / name), draw(0))
-    assert [path.name for _, path in numbered_images(tmp_path)] == ["cover.png", "x9.png", "x10.png"]
+    assert [path.name for _, path in numbered_images(tmp_path)] == [
+        "cover.png",
+        "x9.png",
+        "x10.png",
+    ]
 
 
 def test_a_bad_image_costs_its_own_frame(tmp_path):
@@ -149,7 +166,10 @@ def test_a_bad_image_costs_its_own_frame(tmp_path):
     assert numbers(source) == [0, 1, 3, 4, 5]
     assert source.count == 6
     assert source.faults[0].startswith("2.png: not readable as an image (11 bytes)")
-    assert source.faults[1] == f"4.png: 50×40 px where the first image has {SIZE[0]}×{SIZE[1]}"
+    assert (
+        source.faults[1]
+        == f"4.png: 50×40 px where the first image has {SIZE[0]}×{SIZE[1]}"
+    )
 
 
 def test_an_empty_folder_or_part_is_refused(tmp_path):
@@ -194,7 +214,9 @@ def test_jpeg_round_trip(tmp_path):
     assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - draw(3)).mean() < 3
 
 
-@pytest.mark.parametrize("name", ["vtest.avi", "v_BreastStroke_g01_c01.avi", "demo.mp4"])
+@pytest.mark.parametrize(
+    "name", ["vtest.avi", "v_BreastStroke_g01_c01.avi", "demo.mp4"]
+)
 def test_real_videos(shared_data, name):
     source = VideoFile(shared_data / "videos" / name)
     declared = source.count
@@ -207,7 +229,10 @@ def test_an_mp4_whose_index_is_cut_off_is_refused(tmp_path):
     whole = write_clip(tmp_path / "whole.mp4", 40).read_bytes()
     assert numbers(VideoFile(tmp_path / "whole.mp4")) == list(range(40))
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
-    with pytest.raises(DataError, match=r"cut\.mp4: not readable as a video .*cut short or of another kind"):
+    with pytest.raises(
+        DataError,
+        match=r"cut\.mp4: not readable as a video .*cut short or of another kind",
+    ):
         VideoFile(tmp_path / "cut.mp4")
 
 

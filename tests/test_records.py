@@ -18,7 +18,11 @@ from finediving_pose.records import (
 
 
 def frame(**given):
-    fields = {"image": "m/3/00012.jpg", "keypoints": np.zeros((16, 2)), "visibility": np.full(16, 2, np.uint8)}
+    fields = {
+        "image": "m/3/00012.jpg",
+        "keypoints": np.zeros((16, 2)),
+        "visibility": np.full(16, 2, np.uint8),
+    }
     return LabelledFrame(**{**fields, **given})
 
 
@@ -51,7 +55,11 @@ def test_the_dive_key_is_match_and_dive_where_known_and_else_the_folder():
 
 @pytest.mark.parametrize(
     ("name", "shape", "wanted"),
-    [("keypoints", (17, 2), "(16, 2)"), ("visibility", (15,), "(16,)"), ("box", (2, 2), "(4,)")],
+    [
+        ("keypoints", (17, 2), "(16, 2)"),
+        ("visibility", (15,), "(16,)"),
+        ("box", (2, 2), "(4,)"),
+    ],
 )
 def test_a_labelled_frame_of_a_wrong_shape_is_refused(name, shape, wanted):
     with pytest.raises(ValueError, match=name) as caught:
@@ -79,7 +87,9 @@ def test_the_length_of_a_sequence_is_its_frames():
     assert len(sequence(0)) == 0
 
 
-@pytest.mark.parametrize(("boxes", "scores"), [((2, 4), (3,)), ((2, 5), (2,)), ((0,), (0,))])
+@pytest.mark.parametrize(
+    ("boxes", "scores"), [((2, 4), (3,)), ((2, 5), (2,)), ((0,), (0,))]
+)
 def test_detections_that_do_not_fit_are_refused(boxes, scores):
     with pytest.raises(ValueError, match=r"boxes|scores"):
         Detections(np.zeros(boxes), np.zeros(scores))

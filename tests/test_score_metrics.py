@@ -34,7 +34,10 @@ def test_spearman_looks_at_ranks_only():
     assert spearman([4, 3, 2, 1], [1, 10, 100, 1000]) == pytest.approx(-1)
 
 
-@pytest.mark.parametrize(("one", "other"), [([], []), ([1], [2]), ([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [5, 5, 5])])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [([], []), ([1], [2]), ([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [5, 5, 5])],
+)
 def test_spearman_is_nan_where_it_is_not_defined(one, other):
     assert np.isnan(spearman(one, other))
 
@@ -49,19 +52,27 @@ def test_spearman_within():
     true = [1, 2, 3, 10, 20, 30, 40, 7, 7, 7, 1, 2]
     predicted = [1, 2, 3, 4, 3, 2, 1, 1, 2, 3, 5, 5]
     groups = ["a"] * 3 + ["b"] * 4 + ["same"] * 3 + ["few"] * 2
-    assert spearman_within(predicted, true, groups) == pytest.approx((3 * 1 + 4 * -1) / 7)
+    assert spearman_within(predicted, true, groups) == pytest.approx(
+        (3 * 1 + 4 * -1) / 7
+    )
 
 
 def test_a_constant_prediction_tells_no_dives_of_a_number_apart():
-    assert spearman_within([5, 5, 5, 1, 2, 3], [1, 2, 3, 1, 2, 3], list("aaabbb")) == pytest.approx(0.5)
+    assert spearman_within(
+        [5, 5, 5, 1, 2, 3], [1, 2, 3, 1, 2, 3], list("aaabbb")
+    ) == pytest.approx(0.5)
     assert np.isnan(spearman_within([1, 2], [1, 2], ["a", "b"]))
 
 
 def test_dives_without_a_number_are_of_no_number():
     predicted, true = [1, 2, 3, 9, 8, 7, 6], [1, 2, 3, 1, 2, 3, 4]
-    assert spearman_within(predicted, true, ["a", "a", "a", "", None, "", None]) == pytest.approx(1)
+    assert spearman_within(
+        predicted, true, ["a", "a", "a", "", None, "", None]
+    ) == pytest.approx(1)
     assert np.isnan(spearman_within(predicted, true, [""] * 7))
-    assert spearman_within(predicted, true, [0, 0, 0, 1, 1, 1, 1]) == pytest.approx((3 - 4) / 7)
+    assert spearman_within(predicted, true, [0, 0, 0, 1, 1, 1, 1]) == pytest.approx(
+        (3 - 4) / 7
+    )
 
 
 def test_both_forms_of_rl2():
@@ -107,22 +118,35 @@ def test_the_three_forms_of_iou_by_hand():
     predicted, true = np.array([[20, 60]]), np.array([[30, 60]])
     assert flight_iou(predicted, true) == pytest.approx([30 / 40])
     assert paper_iou(predicted, true) == pytest.approx([(20 / 30 + 30 / 40) / 2])
-    assert stage_iou(predicted, true, 96) == pytest.approx([(20 / 30 + 30 / 40 + 1) / 3])
+    assert stage_iou(predicted, true, 96) == pytest.approx(
+        [(20 / 30 + 30 / 40 + 1) / 3]
+    )
 
 
 def test_stage_figures():
     figures = stage_figures([[20, 60], [30, 60]], [[30, 60], [60, 90]], 96)
-    assert figures["aiou_flight_0.5"] == figures["aiou_flight_0.75"] == 50  # 0.75 is reached, 0 is not
+    assert (
+        figures["aiou_flight_0.5"] == figures["aiou_flight_0.75"] == 50
+    )  # 0.75 is reached, 0 is not
     assert figures["aiou_paper_0.5"] == 50
     assert figures["aiou_paper_0.75"] == 0
     assert figures["transition_error"] == pytest.approx((10 + 0 + 30 + 30) / 4)
-    assert figures["miou"] == pytest.approx(100 * ((20 / 30 + 0.75 + 1) / 3 + (0.5 + 0 + 6 / 36) / 3) / 2)
+    assert figures["miou"] == pytest.approx(
+        100 * ((20 / 30 + 0.75 + 1) / 3 + (0.5 + 0 + 6 / 36) / 3) / 2
+    )
 
 
 def test_two_stages_have_no_flight():
     figures = stage_figures([[20], [30]], [[30], [30]], 96)
-    assert set(figures) == {"aiou_paper_0.5", "aiou_paper_0.75", "miou", "transition_error"}
-    with pytest.raises(ValueError, match="2 stages: the IoU of the flight is defined for 3 only"):
+    assert set(figures) == {
+        "aiou_paper_0.5",
+        "aiou_paper_0.75",
+        "miou",
+        "transition_error",
+    }
+    with pytest.raises(
+        ValueError, match="2 stages: the IoU of the flight is defined for 3 only"
+    ):
         flight_iou([[20]], [[30]])
     with pytest.raises(ValueError, match="expected two arrays"):
         stage_figures([20, 30], [20, 30], 96)
@@ -151,7 +175,9 @@ def test_bootstrap_of_a_mean_is_the_known_interval():
     values = np.random.default_rng(0).normal(size=400)
     low, high = bootstrap(lambda drawn: float(drawn.mean()), values, resamples=4000)
     error = 1.96 * values.std() / 20
-    assert (low, high) == pytest.approx((values.mean() - error, values.mean() + error), abs=0.01)
+    assert (low, high) == pytest.approx(
+        (values.mean() - error, values.mean() + error), abs=0.01
+    )
 
 
 def test_bootstrap_of_nothing():

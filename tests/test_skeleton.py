@@ -10,7 +10,9 @@ from finediving_pose.skeleton import INDEX, JOINTS, joint_id
 
 
 def test_the_joints_stand_in_mpii_order():
-    short = "r-ankle r-knee r-hip l-hip l-knee l-ankle pelvis thorax upper-neck head-top"
+    short = (
+        "r-ankle r-knee r-hip l-hip l-knee l-ankle pelvis thorax upper-neck head-top"
+    )
     short += " r-wrist r-elbow r-shoulder l-shoulder l-elbow l-wrist"
     assert [joint_id(name) for name in short.split()] == list(range(16))
 
@@ -19,17 +21,25 @@ def test_flipping_twice_changes_nothing_and_exchanges_the_sides():
     index = skeleton.flip_index()
     assert index[index].tolist() == list(range(16))
     for joint, twin in enumerate(index):
-        left, right = JOINTS[joint].replace("left", "right"), JOINTS[joint].replace("right", "left")
+        left, right = (
+            JOINTS[joint].replace("left", "right"),
+            JOINTS[joint].replace("right", "left"),
+        )
         assert JOINTS[twin] in {left, right}
         assert (joint == twin) == (not JOINTS[joint].startswith(("left", "right")))
 
 
 def test_flip_pairs_name_the_right_side_first():
-    assert all(JOINTS[a].startswith("right") and JOINTS[b].startswith("left") for a, b in skeleton.FLIP_PAIRS)
+    assert all(
+        JOINTS[a].startswith("right") and JOINTS[b].startswith("left")
+        for a, b in skeleton.FLIP_PAIRS
+    )
 
 
 @pytest.mark.parametrize("joint", range(16))
-@pytest.mark.parametrize("spell", [str, lambda j: JOINTS[j], lambda j: JOINTS[j].replace("_", "-").upper()])
+@pytest.mark.parametrize(
+    "spell", [str, lambda j: JOINTS[j], lambda j: JOINTS[j].replace("_", "-").upper()]
+)
 def test_numbers_and_names_are_understood(joint, spell):
     assert joint_id(spell(joint)) == joint
 
@@ -53,7 +63,20 @@ def test_usual_spellings(label, name):
 
 
 @pytest.mark.parametrize(
-    "label", ["16", "-1", "007", "00", "²", "ankle", "nose", "right", "", "person", "left_pelvis_x"]
+    "label",
+    [
+        "16",
+        "-1",
+        "007",
+        "00",
+        "²",
+        "ankle",
+        "nose",
+        "right",
+        "",
+        "person",
+        "left_pelvis_x",
+    ],
 )
 def test_what_names_no_joint_of_ours(label):
     assert joint_id(label) is None
@@ -61,7 +84,10 @@ def test_what_names_no_joint_of_ours(label):
 
 def test_limbs_connect_all_joints_to_one_tree():
     reached = {6}
-    while grown := {j for limb in skeleton.LIMBS if reached & set(limb) for j in limb} - reached:
+    while (
+        grown := {j for limb in skeleton.LIMBS if reached & set(limb) for j in limb}
+        - reached
+    ):
         reached |= grown
     assert reached == set(range(16))
     assert len(skeleton.LIMBS) == 15
@@ -78,7 +104,9 @@ def test_body_parts():
     assert not set(skeleton.UPPER_BODY) & set(skeleton.LOWER_BODY)
     assert all(JOINTS[j].startswith(("left", "right")) for j in skeleton.LIMB_JOINTS)
     assert len(skeleton.LIMB_JOINTS) == 12
-    assert [JOINTS[j] for j in skeleton.SHOULDERS + skeleton.HIPS + skeleton.HEAD_SEGMENT] == [
+    assert [
+        JOINTS[j] for j in skeleton.SHOULDERS + skeleton.HIPS + skeleton.HEAD_SEGMENT
+    ] == [
         "right_shoulder",
         "left_shoulder",
         "right_hip",
@@ -93,4 +121,7 @@ def test_sigmas_and_colours_agree_on_both_sides():
     assert np.array_equal(skeleton.OKS_SIGMAS, skeleton.OKS_SIGMAS[flip])
     assert (skeleton.OKS_SIGMAS > 0).all()
     assert len(skeleton.COLOURS) == 16
-    assert all((skeleton.COLOURS[j] == skeleton.COLOURS[flip[j]]) == (j == flip[j]) for j in range(16))
+    assert all(
+        (skeleton.COLOURS[j] == skeleton.COLOURS[flip[j]]) == (j == flip[j])
+        for j in range(16)
+    )

@@ -47,17 +47,25 @@ def grabs(monkeypatch, source, *read):
 def test_the_index_numbers_all_frames_in_order_of_showing(recording):
     index = read_index(recording)
     assert sorted(index.numbers.values()) == list(range(FRAMES))
-    assert [index.numbers[time] for time in sorted(index.numbers)] == list(range(FRAMES))
+    assert [index.numbers[time] for time in sorted(index.numbers)] == list(
+        range(FRAMES)
+    )
     assert index.keys[0] == 0
     assert len(index.keys) > 1
 
 
 @pytest.mark.parametrize("start", [1, 11, 12, 13, 47, 80, 89])
-def test_a_part_that_is_sought_has_the_frames_that_counting_gives(monkeypatch, recording, start):
+def test_a_part_that_is_sought_has_the_frames_that_counting_gives(
+    monkeypatch, recording, start
+):
     end = min(start + 5, FRAMES - 1)
     source = VideoFile(recording, start, end)
     sought, one_by_one = list(source.read()), counted(monkeypatch, source)
-    assert [frame.number for frame in sought] == [frame.number for frame in one_by_one] == list(range(start, end + 1))
+    assert (
+        [frame.number for frame in sought]
+        == [frame.number for frame in one_by_one]
+        == list(range(start, end + 1))
+    )
     for a, b in zip(sought, one_by_one, strict=True):
         assert np.array_equal(a.image, b.image)
     assert source.count == end - start + 1
@@ -71,11 +79,18 @@ def test_what_comes_before_the_part_is_not_decoded_one_by_one(monkeypatch, recor
 
 
 def test_where_a_jump_goes_astray_frames_are_counted(monkeypatch, recording):
-    shifted = {time: number + 30 for time, number in read_index(recording).numbers.items()}
+    shifted = {
+        time: number + 30 for time, number in read_index(recording).numbers.items()
+    }
     monkeypatch.setattr(media, "read_index", lambda path: VideoIndex(shifted, [0, 60]))
-    assert [frame.number for frame in VideoFile(recording, 70, 72).read()] == [70, 71, 72]
+    assert [frame.number for frame in VideoFile(recording, 70, 72).read()] == [
+        70,
+        71,
+        72,
+    ]
     assert np.array_equal(
-        next(VideoFile(recording, 70, 72).read()).image, counted(monkeypatch, VideoFile(recording, 70, 72))[0].image
+        next(VideoFile(recording, 70, 72).read()).image,
+        counted(monkeypatch, VideoFile(recording, 70, 72))[0].image,
     )
 
 

@@ -27,16 +27,37 @@ def commands() -> list[list[str]]:
 
 
 def review(root: Path) -> None:
-    """What a reviewer does on the page in the walk, from the shell: one accepted, one sent back."""
+    """What a reviewer does on the page in the walk, from the shell: one accepted, one
+    sent back."""
     dive, label = "SyntheticMeet01_Men3m_r1/1", "anna/SyntheticMeet01_Men3m_r1__1"
-    assert fdpose(["review", "accept", f"{dive}/01471.jpg", "--label", f"{label}/01471.json"]) == 0
     assert (
-        fdpose(["review", "return", f"{dive}/01482.jpg", "--label", f"{label}/01482.json", "--comment", "sides?"]) == 0
+        fdpose(
+            ["review", "accept", f"{dive}/01471.jpg", "--label", f"{label}/01471.json"]
+        )
+        == 0
+    )
+    assert (
+        fdpose(
+            [
+                "review",
+                "return",
+                f"{dive}/01482.jpg",
+                "--label",
+                f"{label}/01482.json",
+                "--comment",
+                "sides?",
+            ]
+        )
+        == 0
     )
 
 
-def test_from_init_to_final_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(ROOT / "annotations" / "sample", tmp_path / "annotations" / "sample")
+def test_from_init_to_final_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(
+        ROOT / "annotations" / "sample", tmp_path / "annotations" / "sample"
+    )
     monkeypatch.chdir(tmp_path)
     done = []
     for program, *arguments in commands():
@@ -44,7 +65,9 @@ def test_from_init_to_final_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             monkeypatch.chdir(arguments[0])
         elif program == "cp":
             for source in arguments[1:-1]:
-                shutil.copytree(source, Path(arguments[-1]) / Path(source).name, dirs_exist_ok=True)
+                shutil.copytree(
+                    source, Path(arguments[-1]) / Path(source).name, dirs_exist_ok=True
+                )
         elif arguments[0] == "review":
             review(Path.cwd())
         else:
@@ -58,9 +81,15 @@ def test_from_init_to_final_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     final = read_labels(project.final, images=project.frames)
     assert len(final.frames) >= 9
     assert not final.errors
-    assert "SyntheticMeet01_Men3m_r1/1/01471.jpg" in {frame.image for frame in final.frames}
+    assert "SyntheticMeet01_Men3m_r1/1/01471.jpg" in {
+        frame.image for frame in final.frames
+    }
     assert status(project).stages["reviewed"] == 1
-    assert len(read_labels(tmp_path / "walk" / "data" / "coco" / "annotations.json").frames) == len(final.frames)
+    assert len(
+        read_labels(tmp_path / "walk" / "data" / "coco" / "annotations.json").frames
+    ) == len(final.frames)
     sample = tmp_path / "annotations" / "sample" / "labels"
     for path in sample.rglob("*.json"):  # nobody's labels have changed
-        assert (project.labels / path.relative_to(sample)).read_bytes() == path.read_bytes()
+        assert (
+            project.labels / path.relative_to(sample)
+        ).read_bytes() == path.read_bytes()

@@ -1,16 +1,21 @@
-"""What the score model costs: encoder passes of an evaluation, training steps, and decoding against device time.
+"""What the score model costs: encoder passes of an evaluation, training steps, and
+decoding against device time.
 
-    python tools/bench_aqa.py [--what evaluation,step,decoding] [--preset paper] [--device cpu] [--meet DIR] [key=value]
+    python tools/bench_aqa.py [--what evaluation,step,decoding] [--preset paper]
+    [--device cpu] [--meet DIR] [key=value]
 
-evaluation  Scores of the test dives by their exemplars: each video encoded once, against the pairwise way, which
-            encodes query and exemplar for every pair. Both read from memory, on the same device, batch and precision.
+evaluation  Scores of the test dives by their exemplars: each video encoded once,
+against the pairwise way, which
+            encodes query and exemplar for every pair. Both read from memory, on the
+            same device, batch and precision.
 step        Forward, backward and Adam on random videos: time, peak memory, and the arithmetic bound, which is the
             step's FLOPs (matrix products and convolutions) over the card's dense peak.
 decoding    Batches of pairs from the disk: the loader alone, the step alone, and both, with decoded frames cached and
             not.
 
-A meet is what `fdpose synth` writes; without --meet one of 24 dives is made. Exemplars are random training dives here,
-so that few dives give each query its ten; which they are makes no difference to time.
+A meet is what `fdpose synth` writes; without --meet one of 24 dives is made. Exemplars
+are random training dives here, so that few dives give each query its ten; which they
+are makes no difference to time.
 """
 
 from __future__ import annotations
@@ -40,7 +45,12 @@ from finediving_pose.aqa.data.dataset import EpochOrder, PairDataset
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
 from finediving_pose.aqa.data.sources import Parts, Prepared, Sources, divide, prepare
-from finediving_pose.aqa.inference import autocast, choose_exemplars, moved, predict_dives
+from finediving_pose.aqa.inference import (
+    autocast,
+    choose_exemplars,
+    moved,
+    predict_dives,
+)
 from finediving_pose.aqa.losses import training_losses
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
 from finediving_pose.aqa.settings import AqaSettings, Precision, load_aqa
@@ -59,29 +69,49 @@ DENSE_PEAKS: dict[str, dict[str, float]] = {
     "L4": {"fp32": 30.3, "tf32": 60, "bf16": 121},
     "RTX 4090": {"fp32": 82.6, "tf32": 82.6, "bf16": 165},
 }
-"""TFLOP/s without sparsity, from the makers' data sheets, by a part of the card's name; the first that fits counts."""
+"""TFLOP/s without sparsity, from the makers' data sheets, by a part of the card's name;
+the first that fits counts."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("overrides", nargs="*", help="settings as key=value")
     parser.add_argument("--what", default=",".join(KINDS))
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--meet", type=Path, help="a folder that fdpose synth wrote")
-    parser.add_argument("--queries", type=int, help="at most so many test dives in the evaluation")
-    parser.add_argument("--pairs", type=int, help="of a training batch; default: the preset's")
-    parser.add_argument("--rounds", type=int, default=3, help="timed steps, after one or on a GPU three to warm up")
+    parser.add_argument(
+        "--queries", type=int, help="at most so many test dives in the evaluation"
+    )
+    parser.add_argument(
+        "--pairs", type=int, help="of a training batch; default: the preset's"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        help="timed steps, after one or on a GPU three to warm up",
+    )
     parser.add_argument("--batches", type=int, default=4, help="in decoding")
-    parser.add_argument("--precisions", help="of the steps; default: fp32, on a GPU fp32,bf16")
-    parser.add_argument("--peak-tflops", type=float, help="of the device, where the table does not know it")
+    parser.add_argument(
+        "--precisions", help="of the steps; default: fp32, on a GPU fp32,bf16"
+    )
+    parser.add_argument(
+        "--peak-tflops",
+        type=float,
+        help="of the device, where the table does not know it",
+    )
     parser.add_argument("--threads", type=int, help="torch's threads")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     kinds = options.what.split(",")
     if unknown := set(kinds) - set(KINDS):
-        parser.error(f"--what {','.join(sorted(unknown))}: expected some of {','.join(KINDS)}")
+        parser.error(
+            f"--what {','.join(sorted(unknown))}: expected some of {','.join(KINDS)}"
+        )
     console.setup_logging()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -90,8 +120,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def measure(kinds: list[str], options: argparse.Namespace) -> dict[str, Any]:
-    """Return the figures of each kind; steps first, so that the process's peak memory is theirs."""
-    settings = load_aqa(options.preset, [RANDOM_EXEMPLARS, *options.overrides], batch_size=options.pairs)
+    """Return the figures of each kind; steps first, so that the process's peak memory
+    is theirs."""
+    settings = load_aqa(
+        options.preset, [RANDOM_EXEMPLARS, *options.overrides], batch_size=options.pairs
+    )
     result: dict[str, Any] = {
         "device": device_name(options.device),
         "torch": torch.__version__,
@@ -111,21 +144,33 @@ def measure(kinds: list[str], options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def evaluation(settings: AqaSettings, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def evaluation(
+    settings: AqaSettings, folder: Path, options: argparse.Namespace
+) -> dict[str, Any]:
     """Time both ways of scoring the test dives, and compare their scores."""
     # As in evaluation, the pairwise way cuts stages where the model says.
-    settings = settings.model_copy(update={"boundaries": "predicted", "predicted_after": 0.0})
+    settings = settings.model_copy(
+        update={"boundaries": "predicted", "predicted_after": 0.0}
+    )
     prepared, parts = read_meet(settings, folder, None)
     queries = parts.test[: options.queries]
     loader = InMemory(prepared, [*queries, *parts.train])
     model = made_model(prepared.settings, options.device).eval()
-    reading: dict[str, Any] = {"device": options.device, "precision": settings.precision, "seed": settings.seed}
+    reading: dict[str, Any] = {
+        "device": options.device,
+        "precision": settings.precision,
+        "seed": settings.seed,
+    }
     reading |= {"loader": loader, "title": ""}
     with counted_passes(model) as ours:
-        seconds, found = timed(lambda: predict_dives(model, queries, parts.train, **reading), options.device)
+        seconds, found = timed(
+            lambda: predict_dives(model, queries, parts.train, **reading),
+            options.device,
+        )
     with counted_passes(model) as theirs:
         other_seconds, expected = timed(
-            lambda: pairwise(model, queries, parts.train, loader, options.device), options.device
+            lambda: pairwise(model, queries, parts.train, loader, options.device),
+            options.device,
         )
     pairs = sum(len(each.exemplars) for each in found.compared)
     return {
@@ -143,23 +188,43 @@ def evaluation(settings: AqaSettings, folder: Path, options: argparse.Namespace)
     }
 
 
-def pairwise(model: HPMCoRe, queries: tuple[AqaDive, ...], train: tuple[AqaDive, ...], loader: Any, device: str) -> Any:
-    """Return the queries' scores with both videos of every pair encoded for it, in batches as large as ours."""
+def pairwise(
+    model: HPMCoRe,
+    queries: tuple[AqaDive, ...],
+    train: tuple[AqaDive, ...],
+    loader: Any,
+    device: str,
+) -> Any:
+    """Return the queries' scores with both videos of every pair encoded for it, in
+    batches as large as ours."""
     s = model.settings
     records = [dive.record for dive in queries]
     chosen = choose_exemplars(s, [dive.record for dive in train], records, s.seed)
-    pairs = [(query, train[at]) for query, ats in zip(queries, chosen, strict=True) for at in ats]
+    pairs = [
+        (query, train[at])
+        for query, ats in zip(queries, chosen, strict=True)
+        for at in ats
+    ]
     size = max(s.videos_at_once // 2, 1)
     scores: dict[str, list[float]] = {}
     for start in range(0, len(pairs), size):
         portion = pairs[start : start + size]
-        videos = moved(collate_pairs([(loader.load(one), loader.load(other)) for one, other in portion]), device)
+        videos = moved(
+            collate_pairs(
+                [(loader.load(one), loader.load(other)) for one, other in portion]
+            ),
+            device,
+        )
         with torch.no_grad(), autocast(device, s.precision):
             differences = model(videos).differences
         count = len(portion)
-        first = type(differences)(differences.delta[:count], differences.delta_k[:count], differences.weights)
+        first = type(differences)(
+            differences.delta[:count], differences.delta_k[:count], differences.weights
+        )
         score, difficulty = videos.score, videos.difficulty
-        single = model.scores(first, difficulty[:count], score[count:], difficulty[count:])
+        single = model.scores(
+            first, difficulty[:count], score[count:], difficulty[count:]
+        )
         for (query, _), value in zip(portion, single.tolist(), strict=True):
             scores.setdefault(query.name, []).append(value)
     return np.array([np.mean(scores[query.name]) for query in queries])
@@ -167,8 +232,13 @@ def pairwise(model: HPMCoRe, queries: tuple[AqaDive, ...], train: tuple[AqaDive,
 
 def steps(settings: AqaSettings, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Time training steps in each precision."""
-    precisions = (options.precisions or ("fp32" if is_cpu(options.device) else "fp32,bf16")).split(",")
-    return [one_step(settings.model_copy(update={"precision": name}), options) for name in precisions]
+    precisions = (
+        options.precisions or ("fp32" if is_cpu(options.device) else "fp32,bf16")
+    ).split(",")
+    return [
+        one_step(settings.model_copy(update={"precision": name}), options)
+        for name in precisions
+    ]
 
 
 def one_step(settings: AqaSettings, options: argparse.Namespace) -> dict[str, Any]:
@@ -183,10 +253,13 @@ def one_step(settings: AqaSettings, options: argparse.Namespace) -> dict[str, An
     for _ in range(1 if is_cpu(device) else 3):
         train_step(model, optimizer, videos, device)
     seconds = statistics.median(
-        timed(lambda: train_step(model, optimizer, videos, device), device)[0] for _ in range(options.rounds)
+        timed(lambda: train_step(model, optimizer, videos, device), device)[0]
+        for _ in range(options.rounds)
     )
     memory = peak_memory(device)
-    with FlopCounterMode(display=False) as counter:  # last, for it takes memory of its own
+    with FlopCounterMode(
+        display=False
+    ) as counter:  # last, for it takes memory of its own
         train_step(model, optimizer, videos, device)
     flops = counter.get_total_flops()
     peak = peak_tflops(settings.precision, options)
@@ -204,10 +277,15 @@ def one_step(settings: AqaSettings, options: argparse.Namespace) -> dict[str, An
     }
 
 
-def decoding(settings: AqaSettings, folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+def decoding(
+    settings: AqaSettings, folder: Path, options: argparse.Namespace
+) -> list[dict[str, Any]]:
     """Time the loader alone, the step alone and both, with and without a cache."""
     with tempfile.TemporaryDirectory() as cache:
-        return [one_decoding(settings, folder, path, options) for path in (None, Path(cache))]
+        return [
+            one_decoding(settings, folder, path, options)
+            for path in (None, Path(cache))
+        ]
 
 
 def one_decoding(
@@ -223,7 +301,8 @@ def one_decoding(
     first = moved(next(iter(batches)), device)
     train_step(model, optimizer, first, device)
     step = statistics.median(
-        timed(lambda: train_step(model, optimizer, first, device), device)[0] for _ in range(options.rounds)
+        timed(lambda: train_step(model, optimizer, first, device), device)[0]
+        for _ in range(options.rounds)
     )
 
     def both(videos: Videos) -> None:
@@ -242,8 +321,11 @@ def one_decoding(
     }
 
 
-def seconds_a_batch(batches: DataLoader[Any], count: int, use: Callable[[Videos], None], device: str) -> float:
-    """Return the mean seconds of `count` batches; the first, for which workers start, does not count."""
+def seconds_a_batch(
+    batches: DataLoader[Any], count: int, use: Callable[[Videos], None], device: str
+) -> float:
+    """Return the mean seconds of `count` batches; the first, for which workers start,
+    does not count."""
     source = endless(batches)
     use(next(source))
 
@@ -263,7 +345,9 @@ def endless(batches: DataLoader[Any]) -> Iterator[Videos]:
 def batches_of_pairs(prepared: Prepared, parts: Parts, device: str) -> DataLoader[Any]:
     """Return batches as training reads them."""
     s = prepared.settings
-    pool = ExemplarPool([dive.record for dive in parts.train], s.exemplar_choice, s.exemplars, s.seed)
+    pool = ExemplarPool(
+        [dive.record for dive in parts.train], s.exemplar_choice, s.exemplars, s.seed
+    )
     pairs = PairDataset(parts.train, pool, prepared.loader, s.seed)
     return DataLoader(
         pairs,
@@ -277,7 +361,9 @@ def batches_of_pairs(prepared: Prepared, parts: Parts, device: str) -> DataLoade
     )
 
 
-def train_step(model: HPMCoRe, optimizer: torch.optim.Optimizer, videos: Videos, device: str) -> None:
+def train_step(
+    model: HPMCoRe, optimizer: torch.optim.Optimizer, videos: Videos, device: str
+) -> None:
     """Forward, backward, Adam."""
     optimizer.zero_grad(set_to_none=True)
     with autocast(device, model.settings.precision):
@@ -287,7 +373,8 @@ def train_step(model: HPMCoRe, optimizer: torch.optim.Optimizer, videos: Videos,
 
 
 class InMemory:
-    """A loader whose dives are read before the clock starts, so that the encoders are what is timed."""
+    """A loader whose dives are read before the clock starts, so that the encoders are
+    what is timed."""
 
     def __init__(self, prepared: Prepared, dives: list[AqaDive]) -> None:
         self._videos = {dive.name: prepared.loader.load(dive) for dive in dives}
@@ -328,10 +415,14 @@ def meet(folder: Path | None) -> Iterator[Path]:
         yield target
 
 
-def read_meet(settings: AqaSettings, folder: Path, cache: Path | None) -> tuple[Prepared, Parts]:
+def read_meet(
+    settings: AqaSettings, folder: Path, cache: Path | None
+) -> tuple[Prepared, Parts]:
     """Return the dives of a meet; all that are no test dives are training dives."""
     settings = settings.model_copy(update={"val_fraction": 0.0})
-    sources = Sources(folder / "annotations", folder / "frames", folder / "skeletons" / "truth", cache)
+    sources = Sources(
+        folder / "annotations", folder / "frames", folder / "skeletons" / "truth", cache
+    )
     prepared = prepare(settings, sources)
     return prepared, divide(prepared.gathered, prepared.settings)
 
@@ -348,10 +439,19 @@ def random_videos(settings: AqaSettings, count: int) -> Videos:
     frames, size = settings.frames, settings.size
     mask = torch.ones(count, frames, 16, dtype=torch.bool)
     pose = torch.randn(count, settings.pose_channels, frames, 16, generator=draw)
-    cuts = torch.tensor([frames * (place + 1) // settings.stage_count for place in range(settings.stage_count - 1)])
+    cuts = torch.tensor(
+        [
+            frames * (place + 1) // settings.stage_count
+            for place in range(settings.stage_count - 1)
+        ]
+    )
     return Videos(
-        pictures=torch.randn(count, 3, frames, size, size, generator=draw) if settings.reads_pictures else None,
-        features=torch.randn(count, 1, settings.feature_dim, generator=draw) if settings.features else None,
+        pictures=torch.randn(count, 3, frames, size, size, generator=draw)
+        if settings.reads_pictures
+        else None,
+        features=torch.randn(count, 1, settings.feature_dim, generator=draw)
+        if settings.features
+        else None,
         pose=pose if settings.branch_pose else None,
         pose_mask=mask if settings.branch_pose else None,
         observed=mask if settings.branch_pose else None,
@@ -364,7 +464,8 @@ def random_videos(settings: AqaSettings, count: int) -> Videos:
 
 
 def timed(way: Callable[[], Any], device: str) -> tuple[float, Any]:
-    """Return the seconds of one call and its answer, the device's queue emptied before and after."""
+    """Return the seconds of one call and its answer, the device's queue emptied before
+    and after."""
     synchronise = (lambda: None) if is_cpu(device) else torch.cuda.synchronize
     synchronise()
     start = time.perf_counter()
@@ -374,20 +475,26 @@ def timed(way: Callable[[], Any], device: str) -> tuple[float, Any]:
 
 
 def peak_memory(device: str) -> float:
-    """Return MiB: of the GPU what tensors took, of a CPU the process's largest resident memory."""
+    """Return MiB: of the GPU what tensors took, of a CPU the process's largest resident
+    memory."""
     if not is_cpu(device):
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
 
 
 def peak_tflops(precision: Precision, options: argparse.Namespace) -> float | None:
-    """Return the device's peak; in fp32 that of TF32 where convolutions may use it, as torch lets them."""
+    """Return the device's peak; in fp32 that of TF32 where convolutions may use it, as
+    torch lets them."""
     if options.peak_tflops or is_cpu(options.device):
         return options.peak_tflops
     name = torch.cuda.get_device_name(options.device)
     kind: str = "bf16" if precision == "fp16" else precision
     kind = "tf32" if kind == "fp32" and torch.backends.cudnn.allow_tf32 else kind
-    return next((peaks[kind] for card, peaks in DENSE_PEAKS.items() if card in name), None)
+    return next(
+        (peaks[kind] for card, peaks in DENSE_PEAKS.items() if card in name), None
+    )
 
 
 def device_name(device: str) -> str:
@@ -396,7 +503,11 @@ def device_name(device: str) -> str:
         return torch.cuda.get_device_name(device)
     cpu = Path("/proc/cpuinfo")
     names = (
-        [line.partition(":")[2].strip() for line in cpu.read_text().splitlines() if "model name" in line]
+        [
+            line.partition(":")[2].strip()
+            for line in cpu.read_text().splitlines()
+            if "model name" in line
+        ]
         if cpu.exists()
         else []
     )
@@ -416,7 +527,13 @@ def as_markdown(result: dict[str, Any]) -> str:
         if kind in result:
             rows = result[kind] if isinstance(result[kind], list) else [result[kind]]
             names = [name.replace("_", " ") for name in rows[0]]
-            lines += ["", f"**{kind}**", "", f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+            lines += [
+                "",
+                f"**{kind}**",
+                "",
+                f"| {' | '.join(names)} |",
+                "|---" * len(names) + "|",
+            ]
             lines += [f"| {' | '.join(map(shown, row.values()))} |" for row in rows]
     return "\n".join(lines)
 
@@ -425,7 +542,13 @@ def shown(value: Any) -> str:
     """Return a figure with four digits."""
     if value is None:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)
+    return (
+        f"{value:.4g}"
+        if isinstance(value, float)
+        else f"{value:,}"
+        if type(value) is int
+        else str(value)
+    )
 
 
 if __name__ == "__main__":

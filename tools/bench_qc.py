@@ -1,16 +1,18 @@
-"""How well `fdpose qc` finds the clips with the largest true error, on a synthetic meet.
+"""How well `fdpose qc` finds the clips with the largest true error, on a synthetic
+meet.
 
     fdpose synth hard --dives 80 --seed 8 --hard
     fdpose extract --videos hard/frames --out skeletons/hard
     python tools/bench_qc.py skeletons/hard hard
 
-The true error of a clip is the mean over the true joints in sight, in the frames that were sampled, of the distance to
-the extracted joint in torsos (mid-shoulders to mid-hips, the clip's median), at most 1; a joint that was not extracted
-counts 1. The clips in the
-worst quarter are to be found. For the doubt and for each of its figures: the area under the ROC curve, which is the
-chance that a clip of the worst quarter is ranked above another one, with a 95 % bootstrap interval over clips, and
-Spearman's correlation with the true error. Last, how much larger the doubt's area is than that of the joints' mean
-score alone, on the same draws of clips.
+The true error of a clip is the mean over the true joints in sight, in the frames that
+were sampled, of the distance to the extracted joint in torsos (mid-shoulders to
+mid-hips, the clip's median), at most 1; a joint that was not extracted counts 1. The
+clips in the worst quarter are to be found. For the doubt and for each of its figures:
+the area under the ROC curve, which is the chance that a clip of the worst quarter is
+ranked above another one, with a 95 % bootstrap interval over clips, and Spearman's
+correlation with the true error. Last, how much larger the doubt's area is than that of
+the joints' mean score alone, on the same draws of clips.
 """
 
 from __future__ import annotations
@@ -33,10 +35,14 @@ RESAMPLED = 1000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("skeletons", type=Path, help="what fdpose extract wrote")
     parser.add_argument("meet", type=Path, help="what fdpose synth wrote")
-    parser.add_argument("--worst", type=float, default=0.25, help="share of clips to be found")
+    parser.add_argument(
+        "--worst", type=float, default=0.25, help="share of clips to be found"
+    )
     options = parser.parse_args()
     reports = [report for report in rank(options.skeletons) if report.path]
     errors = np.array([true_error(report, options.meet) for report in reports])
@@ -50,41 +56,58 @@ def main() -> None:
     for name, values in columns.items():
         row = line(np.array(values), errors, bad)
         print(f"| {name} | {row} |")
-    gain, low, high = more_than(np.array(columns["doubt"]), np.array(columns["unsure"]), bad)
+    gain, low, high = more_than(
+        np.array(columns["doubt"]), np.array(columns["unsure"]), bad
+    )
     print(f"| doubt less unsure | {gain:.3f} ({low:.3f}–{high:.3f}) | |")
 
 
 def true_error(report: ClipReport, meet: Path) -> float:
     assert report.path is not None
     match, _, dive = report.clip.partition("/")
-    truth, found = read_pose(pose_path(meet / SKELETONS_NAME, match, dive)), read_pose(report.path)
+    truth, found = (
+        read_pose(pose_path(meet / SKELETONS_NAME, match, dive)),
+        read_pose(report.path),
+    )
     numbers, rows = np.unique(found.frame_index, return_index=True)
     of_truth = np.searchsorted(truth.frame_index, numbers)
     joints = truth.keypoints[of_truth]
-    torso = np.nanmedian(np.linalg.norm(middle(truth, SHOULDERS) - middle(truth, HIPS), axis=-1))
+    torso = np.nanmedian(
+        np.linalg.norm(middle(truth, SHOULDERS) - middle(truth, HIPS), axis=-1)
+    )
     distance = np.linalg.norm(found.keypoints[rows] - joints, axis=-1) / torso
     in_sight = np.isfinite(joints).all(axis=-1)
-    return float(np.where(np.isfinite(distance), np.minimum(distance, 1.0), 1.0)[in_sight].mean())
+    return float(
+        np.where(np.isfinite(distance), np.minimum(distance, 1.0), 1.0)[in_sight].mean()
+    )
 
 
 def middle(sequence: SkeletonSequence, joints: Sequence[int]) -> NDArray[np.floating]:
     return np.asarray(sequence.keypoints[:, list(joints)].mean(axis=1))
 
 
-def line(values: NDArray[np.float64], errors: NDArray[np.float64], bad: NDArray[np.bool_]) -> str:
+def line(
+    values: NDArray[np.float64], errors: NDArray[np.float64], bad: NDArray[np.bool_]
+) -> str:
     from scipy.stats import spearmanr
 
     if np.ptp(values) == 0:
         return "the same for all clips | –"
-    low, high = np.quantile([auc(values[rows], bad[rows]) for rows in draws(bad)], [0.025, 0.975])
+    low, high = np.quantile(
+        [auc(values[rows], bad[rows]) for rows in draws(bad)], [0.025, 0.975]
+    )
     return f"{auc(values, bad):.3f} ({low:.3f}–{high:.3f}) | {spearmanr(values, errors).statistic:.3f}"
 
 
 def more_than(
     values: NDArray[np.float64], others: NDArray[np.float64], bad: NDArray[np.bool_]
 ) -> tuple[float, float, float]:
-    """Return how much larger one figure's area is than another's, and the 95 % interval of that."""
-    gains = [auc(values[rows], bad[rows]) - auc(others[rows], bad[rows]) for rows in draws(bad)]
+    """Return how much larger one figure's area is than another's, and the 95 % interval
+    of that."""
+    gains = [
+        auc(values[rows], bad[rows]) - auc(others[rows], bad[rows])
+        for rows in draws(bad)
+    ]
     low, high = np.quantile(gains, [0.025, 0.975])
     return auc(values, bad) - auc(others, bad), float(low), float(high)
 
@@ -100,7 +123,10 @@ def auc(values: NDArray[np.float64], bad: NDArray[np.bool_]) -> float:
     from scipy.stats import rankdata
 
     ranks, positive = rankdata(values), int(bad.sum())
-    return float((ranks[bad].sum() - positive * (positive + 1) / 2) / (positive * (len(values) - positive)))
+    return float(
+        (ranks[bad].sum() - positive * (positive + 1) / 2)
+        / (positive * (len(values) - positive))
+    )
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
-"""What the repair of joints finds, misses and breaks, with faults put into true skeletons at known rates.
+"""What the repair of joints finds, misses and breaks, with faults put into true
+skeletons at known rates.
 
-    fdpose synth meet --dives 24 --seed 32 --as truth
-    python tools/bench_repair.py meet
-    python tools/bench_repair.py --sample DIR     # the published FineDiving-Pose example: annotations.json, images/
+    fdpose synth meet --dives 24 --seed 32 --as truth python tools/bench_repair.py meet
+    python tools/bench_repair.py --sample DIR     # the published FineDiving-Pose
+    example: annotations.json, images/
 
-A clip is sampled to 96 frames as `fdpose extract` does. Then a pose net is simulated: each joint is off by 3 % of the
-torso, 8 % where it moves fast (as motion blurs it), half of it carried over from frame to frame; its score falls with
-the error. Into that go, each kind into its own runs of frames:
+A clip is sampled to 96 frames as `fdpose extract` does. Then a pose net is simulated:
+each joint is off by 3 % of the torso, 8 % where it moves fast (as motion blurs it),
+half of it carried over from frame to frame; its score falls with the error. Into that
+go, each kind into its own runs of frames:
 
 * exchanged sides of one pair, of knees and ankles, of elbows and wrists, of legs, arms or the body, for one frame or
   for 2 to 20,
 * drop-outs: joints missing for 1 to 4 frames,
 * outliers: joints moved by 0.4 to 2 torsos for one frame, every fifth for two.
 
-An exchange is plain where the sides are at least 0.2 torsos apart. PCK is the share of true joints with a joint within
-0.2 torsos; the error in px is over joints that all have. In brackets 95 % bootstrap intervals over clips.
+An exchange is plain where the sides are at least 0.2 torsos apart. PCK is the share of
+true joints with a joint within 0.2 torsos; the error in px is over joints that all
+have. In brackets 95 % bootstrap intervals over clips.
 """
 
 from __future__ import annotations
@@ -34,7 +37,11 @@ from finediving_pose.config import validate_settings
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.extraction.repair import Repaired, repair
-from finediving_pose.extraction.settings import ExtractionSettings, RepairSettings, SideSettings
+from finediving_pose.extraction.settings import (
+    ExtractionSettings,
+    RepairSettings,
+    SideSettings,
+)
 from finediving_pose.left_right import ALL, ARMS, LEGS
 from finediving_pose.media import sample_indices
 from finediving_pose.records import FloatArray, JointState
@@ -71,7 +78,9 @@ class Track:
     def torso(self) -> FloatArray:
         """(T, 1) px."""
         height = body_height(self.points)
-        return TORSO * np.where(np.isfinite(height), height, np.nanmedian(height))[:, None]
+        return (
+            TORSO * np.where(np.isfinite(height), height, np.nanmedian(height))[:, None]
+        )
 
 
 @dataclass
@@ -80,20 +89,44 @@ class Faulty:
 
     points: FloatArray
     scores: FloatArray
-    kind: NDArray[np.object_] = field(default_factory=lambda: np.zeros(0, object))  # (T, pairs) names or ""
-    long: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))  # (T, pairs) of a run of 2 and more
-    strayed: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))  # (T, 16)
+    kind: NDArray[np.object_] = field(
+        default_factory=lambda: np.zeros(0, object)
+    )  # (T, pairs) names or ""
+    long: NDArray[np.bool_] = field(
+        default_factory=lambda: np.zeros(0, bool)
+    )  # (T, pairs) of a run of 2 and more
+    strayed: NDArray[np.bool_] = field(
+        default_factory=lambda: np.zeros(0, bool)
+    )  # (T, 16)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("meets", type=Path, nargs="*", help="what fdpose synth wrote")
-    parser.add_argument("--sample", type=Path, help="folder with annotations.json and images/")
-    parser.add_argument("--boundary", type=int, default=34, help="first frame of the sample's second dive")
-    parser.add_argument("--seed", type=int, default=0, help="of the faults")
-    parser.add_argument("--times", type=int, default=1, help="how often each clip is used, with other faults")
     parser.add_argument(
-        "--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the repair, sides.… among them"
+        "--sample", type=Path, help="folder with annotations.json and images/"
+    )
+    parser.add_argument(
+        "--boundary",
+        type=int,
+        default=34,
+        help="first frame of the sample's second dive",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the faults")
+    parser.add_argument(
+        "--times",
+        type=int,
+        default=1,
+        help="how often each clip is used, with other faults",
+    )
+    parser.add_argument(
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="settings of the repair, sides.… among them",
     )
     options = parser.parse_args()
     tracks = [track for meet in options.meets for track in true_tracks(meet)]
@@ -103,34 +136,57 @@ def main() -> None:
     print(f"{len(tracks)} clips, {sum(len(track.frames) for track in tracks)} frames\n")
     print("| joints | exchanged | of these plain | removed |\n|---|---|---|---|")
     for name, net in (("true", exact), ("noisy", noisy)):
-        print(f"| {name}, without faults | {harm(tracks, net, settings, options.seed)} |")
+        print(
+            f"| {name}, without faults | {harm(tracks, net, settings, options.seed)} |"
+        )
     print()
     report(tracks, options.times, settings, options.seed)
 
 
 def changed(changes: Sequence[str]) -> ExtractionSettings:
     values = dict(item.split("=", 1) for item in changes)
-    sides = {key.removeprefix("sides."): values.pop(key) for key in list(values) if key.startswith("sides.")}
+    sides = {
+        key.removeprefix("sides."): values.pop(key)
+        for key in list(values)
+        if key.startswith("sides.")
+    }
     side_settings = validate_settings(SideSettings, sides, "--set")
-    return ExtractionSettings(repair=validate_settings(RepairSettings, {**values, "sides": side_settings}, "--set"))
+    return ExtractionSettings(
+        repair=validate_settings(
+            RepairSettings, {**values, "sides": side_settings}, "--set"
+        )
+    )
 
 
 def true_tracks(meet: Path) -> Iterator[Track]:
     for path in sorted((meet / SKELETONS_NAME).rglob("pred_comp_*.npz")):
         sequence = read_pose(path)
         rows = sorted(set(sample_indices(len(sequence))))
-        yield Track(str(path), sequence.keypoints[rows].astype(np.float64), sequence.frame_index[rows])
+        yield Track(
+            str(path),
+            sequence.keypoints[rows].astype(np.float64),
+            sequence.frame_index[rows],
+        )
 
 
 def sample_tracks(folder: Path, boundary: int) -> list[Track]:
     points = np.stack([frame.keypoints for frame in read_labels(folder).frames])
     cut = slice(None, boundary), slice(boundary, None)
-    return [Track(f"{folder}[{part}]", points[part], np.arange(len(points[part]), dtype=np.int64)) for part in cut]
+    return [
+        Track(
+            f"{folder}[{part}]",
+            points[part],
+            np.arange(len(points[part]), dtype=np.int64),
+        )
+        for part in cut
+    ]
 
 
 def exact(track: Track, rng: np.random.Generator) -> Faulty:
     """The truth itself, sure of everything."""
-    return Faulty(track.points.copy(), np.where(np.isfinite(track.points[..., 0]), 0.9, np.nan))
+    return Faulty(
+        track.points.copy(), np.where(np.isfinite(track.points[..., 0]), 0.9, np.nan)
+    )
 
 
 def noisy(track: Track, rng: np.random.Generator) -> Faulty:
@@ -141,14 +197,17 @@ def noisy(track: Track, rng: np.random.Generator) -> Faulty:
     drawn = rng.normal(0, 1, track.points.shape)
     for row in range(1, len(drawn)):
         drawn[row] = CARRIED * drawn[row - 1] + np.sqrt(1 - CARRIED**2) * drawn[row]
-    error = drawn * size[..., None] / np.sqrt(2)  # `size` is the usual distance, over both axes
+    error = (
+        drawn * size[..., None] / np.sqrt(2)
+    )  # `size` is the usual distance, over both axes
     off = np.linalg.norm(error, axis=-1) / track.torso
     scores = np.clip(0.95 - 2 * off + rng.normal(0, 0.08, off.shape), 0.05, 1.0)
     return Faulty(track.points + error, np.where(np.isfinite(off), scores, np.nan))
 
 
 def broken(track: Track, rng: np.random.Generator) -> Faulty:
-    """A noisy net that also takes sides for each other, misses joints and sees some astray."""
+    """A noisy net that also takes sides for each other, misses joints and sees some
+    astray."""
     seen = noisy(track, rng)
     seen.strayed = np.zeros(seen.scores.shape, bool)
     count = len(track.frames)
@@ -156,8 +215,12 @@ def broken(track: Track, rng: np.random.Generator) -> Faulty:
         for row in np.flatnonzero(rng.random(count) < STRAYED):
             rows = slice(row, row + 1 + int(rng.random() < 0.2))
             turn, by = rng.uniform(0, 2 * np.pi), rng.uniform(*STRAY)
-            seen.points[rows, joint] += by * track.torso[rows] * np.array([np.cos(turn), np.sin(turn)])
-            seen.strayed[rows, joint] = np.isfinite(seen.points[rows, joint]).all(axis=-1)
+            seen.points[rows, joint] += (
+                by * track.torso[rows] * np.array([np.cos(turn), np.sin(turn)])
+            )
+            seen.strayed[rows, joint] = np.isfinite(seen.points[rows, joint]).all(
+                axis=-1
+            )
             seen.scores[rows, joint] *= rng.uniform(0.3, 1.0)
         for row in np.flatnonzero(rng.random(count) < DROPPED / 2.5):
             rows = slice(row, row + 1 + int(rng.integers(4)))
@@ -168,10 +231,16 @@ def broken(track: Track, rng: np.random.Generator) -> Faulty:
 
 
 def exchange_some(seen: Faulty, rng: np.random.Generator) -> None:
-    """Exchange sides in runs that do not touch: of each kind, one frame and one run a clip, as far as there is room."""
+    """Exchange sides in runs that do not touch: of each kind, one frame and one run a
+    clip, as far as there is room."""
     count = len(seen.points)
-    seen.kind, seen.long = np.full((count, len(FLIP_PAIRS)), "", object), np.zeros((count, len(FLIP_PAIRS)), bool)
-    there = np.flatnonzero(np.isfinite(seen.points).all(axis=-1).sum(axis=1) >= NUM_JOINTS // 2)
+    seen.kind, seen.long = (
+        np.full((count, len(FLIP_PAIRS)), "", object),
+        np.zeros((count, len(FLIP_PAIRS)), bool),
+    )
+    there = np.flatnonzero(
+        np.isfinite(seen.points).all(axis=-1).sum(axis=1) >= NUM_JOINTS // 2
+    )
     if len(there) < 3:
         return
     taken = np.zeros(count + 2, bool)
@@ -197,22 +266,38 @@ def harm(
     settings: ExtractionSettings,
     seed: int,
 ) -> str:
-    """What the repair does where nothing is wrong, per 10,000 joints of limbs and of all."""
+    """What the repair does where nothing is wrong, per 10,000 joints of limbs and of
+    all."""
     rng, made = np.random.default_rng(seed), Counter[str]()
     for track in tracks:
         seen = net(track, rng)
         found = run(track, seen, settings)
         swapped, plain = pairs_in(found), apart(track)
-        made.update(swapped=int(swapped.sum()), plain=int((swapped & plain).sum()), pairs=int(known_pairs(seen).sum()))
-        made.update(removed=int(removed(found).sum()), joints=int(np.isfinite(seen.points[..., 0]).sum()))
-    shares = [made["swapped"] / made["pairs"], made["plain"] / made["pairs"], made["removed"] / made["joints"]]
+        made.update(
+            swapped=int(swapped.sum()),
+            plain=int((swapped & plain).sum()),
+            pairs=int(known_pairs(seen).sum()),
+        )
+        made.update(
+            removed=int(removed(found).sum()),
+            joints=int(np.isfinite(seen.points[..., 0]).sum()),
+        )
+    shares = [
+        made["swapped"] / made["pairs"],
+        made["plain"] / made["pairs"],
+        made["removed"] / made["joints"],
+    ]
     return " | ".join(f"{share:.2%}" for share in shares)
 
 
-def report(tracks: Sequence[Track], times: int, settings: ExtractionSettings, seed: int) -> None:
+def report(
+    tracks: Sequence[Track], times: int, settings: ExtractionSettings, seed: int
+) -> None:
     """Print what is found of the faults, and the joints' error before and after."""
     rng, tally, rows, spent = np.random.default_rng(seed), Counter[str](), [], 0.0
-    raw = settings.model_copy(update={"repair": settings.repair.model_copy(update={"enabled": False})})
+    raw = settings.model_copy(
+        update={"repair": settings.repair.model_copy(update={"enabled": False})}
+    )
     filled = changed(UNTOUCHED)
     for track in [*tracks] * times:
         seen = broken(track, rng)
@@ -222,33 +307,70 @@ def report(tracks: Sequence[Track], times: int, settings: ExtractionSettings, se
         tally += tallied(track, seen, found)
         results = [run(track, seen, raw), run(track, seen, filled), found]
         rows.append(errors(track, [result.keypoints for result in results]))
-    print("| sides exchanged | pairs | found | of plain ones | found |\n|---|---|---|---|---|")
-    for name in (f"{kind}, {length}" for kind in KINDS for length in ("one frame", "2 to 20")):
+    print(
+        "| sides exchanged | pairs | found | of plain ones | found |\n|---|---|---|---|---|"
+    )
+    for name in (
+        f"{kind}, {length}" for kind in KINDS for length in ("one frame", "2 to 20")
+    ):
         print(f"| {name} | {share(tally, name)} | {share(tally, name + ' plain')} |")
-    print(f"\nexchanged though right: {tally['false']} of {tally['right']} pairs, plain ones {tally['false plain']}")
-    print(f"outliers removed: {share(tally, 'strayed')}; removed though right: {tally['false removed']}", end=" ")
-    print(f"of {tally['in place']} joints, their error in torsos {mean_of(tally, 'false removed'):.2f}\n")
+    print(
+        f"\nexchanged though right: {tally['false']} of {tally['right']} pairs, plain ones {tally['false plain']}"
+    )
+    print(
+        f"outliers removed: {share(tally, 'strayed')}; removed though right: {tally['false removed']}",
+        end=" ",
+    )
+    print(
+        f"of {tally['in place']} joints, their error in torsos {mean_of(tally, 'false removed'):.2f}\n"
+    )
     print("| joints | PCK@0.2 | error in px |\n|---|---|---|")
-    of_clips = np.array(rows).reshape(times, len(tracks), 3, 2).mean(axis=0).transpose(1, 2, 0)
-    for name, (pck, px) in zip(("as seen", "gaps filled", "repaired"), of_clips, strict=True):
+    of_clips = (
+        np.array(rows).reshape(times, len(tracks), 3, 2).mean(axis=0).transpose(1, 2, 0)
+    )
+    for name, (pck, px) in zip(
+        ("as seen", "gaps filled", "repaired"), of_clips, strict=True
+    ):
         print(f"| {name} | {interval(pck)} | {interval(px)} |")
-    print(f"\n{1000 * spent / times / sum(len(track.frames) for track in tracks):.2f} s for 1,000 frames")
+    print(
+        f"\n{1000 * spent / times / sum(len(track.frames) for track in tracks):.2f} s for 1,000 frames"
+    )
 
 
 def tallied(track: Track, seen: Faulty, found: Repaired) -> Counter[str]:
-    swapped, plain, known, tally = pairs_in(found), apart(track), known_pairs(seen), Counter[str]()
+    swapped, plain, known, tally = (
+        pairs_in(found),
+        apart(track),
+        known_pairs(seen),
+        Counter[str](),
+    )
     for kind in KINDS:
         for lasting, length in ((False, "one frame"), (True, "2 to 20")):
-            put, name = known & (seen.kind == kind) & (seen.long == lasting), f"{kind}, {length}"
+            put, name = (
+                known & (seen.kind == kind) & (seen.long == lasting),
+                f"{kind}, {length}",
+            )
             for suffix, which in ((name, put), (f"{name} plain", put & plain)):
-                tally.update({suffix: int(which.sum()), f"{suffix} found": int((which & swapped).sum())})
+                tally.update(
+                    {
+                        suffix: int(which.sum()),
+                        f"{suffix} found": int((which & swapped).sum()),
+                    }
+                )
     right = known & (seen.kind == "")
     tally.update({"right": int(right.sum()), "false": int((right & swapped).sum())})
     tally["false plain"] = int((right & swapped & plain).sum())
     strayed, gone = in_their_place(seen, swapped), removed(found)
     wrongly = gone & ~strayed & np.isfinite(track.points[..., 0])
-    tally.update({"strayed": int(strayed.sum()), "strayed found": int((strayed & gone).sum())})
-    tally.update({"false removed": int(wrongly.sum()), "in place": int((~strayed & np.isfinite(seen.scores)).sum())})
+    tally.update(
+        {"strayed": int(strayed.sum()), "strayed found": int((strayed & gone).sum())}
+    )
+    tally.update(
+        {
+            "false removed": int(wrongly.sum()),
+            "in place": int((~strayed & np.isfinite(seen.scores)).sum()),
+        }
+    )
     raw = found.raw if found.raw is not None else found.keypoints
     off = np.linalg.norm(raw - track.points, axis=-1) / track.torso
     tally["false removed sum"] = int(np.nansum(off[wrongly]) * 1000)
@@ -260,7 +382,10 @@ def in_their_place(seen: Faulty, swapped: NDArray[np.bool_]) -> NDArray[np.bool_
     strayed = seen.strayed.copy()
     for pair, (a, b) in enumerate(FLIP_PAIRS):
         rows = swapped[:, pair]
-        strayed[rows, a], strayed[rows, b] = seen.strayed[rows, b], seen.strayed[rows, a]
+        strayed[rows, a], strayed[rows, b] = (
+            seen.strayed[rows, b],
+            seen.strayed[rows, a],
+        )
     return strayed
 
 
@@ -301,15 +426,23 @@ def apart(track: Track) -> NDArray[np.bool_]:
 def errors(track: Track, results: Sequence[FloatArray]) -> list[tuple[float, float]]:
     """(PCK, px) of each result."""
     there = np.isfinite(track.points).all(axis=-1)
-    off = np.stack([np.linalg.norm(result - track.points, axis=-1) for result in results])
+    off = np.stack(
+        [np.linalg.norm(result - track.points, axis=-1) for result in results]
+    )
     by_all = np.isfinite(off).all(axis=0)
     near = np.nan_to_num(off, nan=np.inf) < NEAR * track.torso
-    return [(float(near[k][there].mean()), float(off[k][by_all].mean())) for k in range(len(results))]
+    return [
+        (float(near[k][there].mean()), float(off[k][by_all].mean()))
+        for k in range(len(results))
+    ]
 
 
 def interval(values: NDArray[np.float64]) -> str:
     rng = np.random.default_rng(0)
-    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLED)]
+    means = [
+        values[rng.integers(0, len(values), len(values))].mean()
+        for _ in range(RESAMPLED)
+    ]
     low, high = np.quantile(means, [0.025, 0.975])
     return f"{values.mean():.3f} ({low:.3f}–{high:.3f})"
 

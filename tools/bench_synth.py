@@ -2,9 +2,10 @@
 
     python tools/bench_synth.py [--dives 12,24,48] [--hard]
 
-Each meet is written as `fdpose synth` does, in a process of its own with one thread: frames per second of processor
-time, which other programs disturb less than the clock, over everything (venues, pictures, JPEG, labels, truth; without
-the start of Python), and the largest resident memory of the process.
+Each meet is written as `fdpose synth` does, in a process of its own with one thread:
+frames per second of processor time, which other programs disturb less than the clock,
+over everything (venues, pictures, JPEG, labels, truth; without the start of Python),
+and the largest resident memory of the process.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from pathlib import Path
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dives", default="12,24,48")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--hard", action="store_true")
@@ -30,7 +33,9 @@ def main() -> None:
     if options.one:
         print(json.dumps(one_meet(options.one, options.seed, options.hard)))
         return
-    print("| dives | frames | frames/s | of which pictures, ms a frame | peak MiB |\n|---|---|---|---|---|")
+    print(
+        "| dives | frames | frames/s | of which pictures, ms a frame | peak MiB |\n|---|---|---|---|---|"
+    )
     for dives in map(int, options.dives.split(",")):
         found = in_a_process_of_its_own(dives, options)
         print(
@@ -39,11 +44,22 @@ def main() -> None:
         )
 
 
-def in_a_process_of_its_own(dives: int, options: argparse.Namespace) -> dict[str, float]:
-    command = [sys.executable, __file__, "--one", str(dives), "--seed", str(options.seed)]
+def in_a_process_of_its_own(
+    dives: int, options: argparse.Namespace
+) -> dict[str, float]:
+    command = [
+        sys.executable,
+        __file__,
+        "--one",
+        str(dives),
+        "--seed",
+        str(options.seed),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     arguments = command + (["--hard"] if options.hard else [])
-    run = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment)
+    run = subprocess.run(
+        arguments, capture_output=True, text=True, check=True, env=environment
+    )
     answer: dict[str, float] = json.loads(run.stdout)
     return answer
 

@@ -1,11 +1,14 @@
 """How long `fdpose validate` takes on a project of many labels, as a user runs it.
 
-    python tools/bench_validate.py [--frames 12722] [--dives 367] [--rounds 3] [--folder DIR] [--seed 0]
+    python tools/bench_validate.py [--frames 12722] [--dives 367] [--rounds 3] [--folder
+    DIR] [--seed 0]
 
-Makes a project of synthetic dives: neighbouring airborne frames labelled by two invented annotators with their usual
-mistakes, a dive each in turn. Then `fdpose validate` runs in it as a process of its own, start of Python included, with
-the pictures in place and without them. A picture is drawn for each dive and its frames get bytes of their own behind
-it, so that they differ in their hash. A folder that was made before is used again.
+Makes a project of synthetic dives: neighbouring airborne frames labelled by two
+invented annotators with their usual mistakes, a dive each in turn. Then `fdpose
+validate` runs in it as a process of its own, start of Python included, with the
+pictures in place and without them. A picture is drawn for each dive and its frames get
+bytes of their own behind it, so that they differ in their hash. A folder that was made
+before is used again.
 """
 
 from __future__ import annotations
@@ -22,7 +25,12 @@ from pathlib import Path
 
 import numpy as np
 
-from finediving_pose.datasets.frame_manifest import MANIFEST_CSV, ManifestFrame, image_key, write_frame_manifest
+from finediving_pose.datasets.frame_manifest import (
+    MANIFEST_CSV,
+    ManifestFrame,
+    image_key,
+    write_frame_manifest,
+)
 from finediving_pose.datasets.labelme import to_labelme
 from finediving_pose.records import LabelledFrame
 from finediving_pose.synthesis.annotators import ANNOTATORS, annotate
@@ -33,7 +41,9 @@ from finediving_pose.workflows.project import find_project, init_project
 
 def main() -> None:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--frames", type=int, default=12_722)
     parser.add_argument("--dives", type=int, default=367)
     parser.add_argument("--rounds", type=int, default=3)
@@ -45,9 +55,15 @@ def main() -> None:
         if not (root / "fdpose.yaml").exists():
             make_project(root, options.dives, options.frames, options.seed)
         pictures = find_project(root).frames
-        print("| pictures | seconds, each round | labels | findings |\n|---|---|---|---|")
+        print(
+            "| pictures | seconds, each round | labels | findings |\n|---|---|---|---|"
+        )
         print(f"| there | {timed(root, options.rounds)} |", flush=True)
-        aside = [(path, path.with_name(f"{path.name} aside")) for path in pictures.iterdir() if path.is_dir()]
+        aside = [
+            (path, path.with_name(f"{path.name} aside"))
+            for path in pictures.iterdir()
+            if path.is_dir()
+        ]
         for path, other in aside:
             path.rename(other)
         try:
@@ -62,12 +78,19 @@ def make_project(root: Path, dives: int, frames: int, seed: int) -> None:
     project = init_project(root, [annotator.name for annotator in ANNOTATORS])
     shares = np.diff(np.linspace(0, frames, dives + 1).astype(int))
     rows: list[ManifestFrame] = []
-    for number, (dive, share) in enumerate(zip(plan_meet(dives, seed).dives, shares.tolist(), strict=True)):
+    for number, (dive, share) in enumerate(
+        zip(plan_meet(dives, seed).dives, shares.tolist(), strict=True)
+    ):
         scene, annotator = stage(dive), ANNOTATORS[number % len(ANNOTATORS)]
         truth = list(true_labels(dive, scene, share))
         rows += write_pictures(project.frames, scene, truth)
         for label in annotate(truth, annotator, seed + number)[0]:
-            path = project.labels / annotator.name / f"{dive.match}__{dive.dive}" / f"{label.frame:05d}.json"
+            path = (
+                project.labels
+                / annotator.name
+                / f"{dive.match}__{dive.dive}"
+                / f"{label.frame:05d}.json"
+            )
             path.parent.mkdir(parents=True, exist_ok=True)
             content = to_labelme(label, SIZE, f"../../../frames/{label.image}")
             path.write_text(json.dumps(content, indent=2), encoding="utf-8")
@@ -75,8 +98,13 @@ def make_project(root: Path, dives: int, frames: int, seed: int) -> None:
 
 
 def true_labels(dive: PlannedDive, scene: Scene, count: int) -> Iterator[LabelledFrame]:
-    """Yield what is true of neighbouring frames from the take-off on in which the whole athlete is in sight."""
-    whole = [k for k in range(scene.motion.takeoff, len(scene.keypoints)) if scene.present[k].all()]
+    """Yield what is true of neighbouring frames from the take-off on in which the whole
+    athlete is in sight."""
+    whole = [
+        k
+        for k in range(scene.motion.takeoff, len(scene.keypoints))
+        if scene.present[k].all()
+    ]
     if len(whole) < count:
         whole = np.flatnonzero(scene.present.all(axis=1)).tolist()[-count:]
     for k in whole[:count]:
@@ -92,7 +120,9 @@ def true_labels(dive: PlannedDive, scene: Scene, count: int) -> Iterator[Labelle
         )
 
 
-def write_pictures(folder: Path, scene: Scene, labels: list[LabelledFrame]) -> Iterator[ManifestFrame]:
+def write_pictures(
+    folder: Path, scene: Scene, labels: list[LabelledFrame]
+) -> Iterator[ManifestFrame]:
     """Write a picture for each label and yield its row of the manifest."""
     import cv2
 
@@ -106,16 +136,27 @@ def write_pictures(folder: Path, scene: Scene, labels: list[LabelledFrame]) -> I
         path.write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
         made = (*SIZE, f"videos/{label.match}.mp4", "0" * 64, digest, "bench")
-        yield ManifestFrame(label.image, label.match, label.dive, label.frame, "flight", *made)
+        yield ManifestFrame(
+            label.image, label.match, label.dive, label.frame, "flight", *made
+        )
 
 
 def timed(root: Path, rounds: int) -> str:
-    """Run the command so often; return its seconds, how many labels it checked, and what it found."""
+    """Run the command so often; return its seconds, how many labels it checked, and
+    what it found."""
     seconds, answer = [], {}
-    command = [sys.executable, "-c", "from finediving_pose.cli.main import main; main()", "validate", "--json"]
+    command = [
+        sys.executable,
+        "-c",
+        "from finediving_pose.cli.main import main; main()",
+        "validate",
+        "--json",
+    ]
     for _ in range(rounds):
         start = time.perf_counter()
-        run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            command, cwd=root, capture_output=True, text=True, check=False
+        )
         seconds.append(time.perf_counter() - start)
         if run.returncode not in {0, 3}:
             sys.exit(run.stderr)

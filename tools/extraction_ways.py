@@ -1,4 +1,5 @@
-"""The ways of :mod:`bench_extract` to get from video files to poses, and the networks all of them run."""
+"""The ways of :mod:`bench_extract` to get from video files to poses, and the networks
+all of them run."""
 
 from __future__ import annotations
 
@@ -16,7 +17,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from finediving_pose.config import Settings, load_settings, validate_settings
-from finediving_pose.datasets.model_directory import WEIGHTS_NAME, read_model_directory, write_model_card
+from finediving_pose.datasets.model_directory import (
+    WEIGHTS_NAME,
+    read_model_directory,
+    write_model_card,
+)
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.extraction.local_engine import Limits
 from finediving_pose.extraction.settings import ExtractionSettings
@@ -38,7 +43,11 @@ from mmengine.config import Config, ConfigDict  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 
 from finediving_pose.openmmlab import detector_parts  # noqa: E402, F401 - registers our parts
-from finediving_pose.openmmlab.detector_config import CLASS_NAME, detector_model, inference_pipeline  # noqa: E402
+from finediving_pose.openmmlab.detector_config import (  # noqa: E402
+    CLASS_NAME,
+    detector_model,
+    inference_pipeline,
+)
 from finediving_pose.openmmlab.device_batches import DTYPES, compiled  # noqa: E402
 from finediving_pose.openmmlab.pose_config import pose_model, pose_training  # noqa: E402
 from finediving_pose.openmmlab.pose_parts import DiverDataset  # noqa: E402
@@ -57,7 +66,12 @@ LIMITS = {
 
 DRAWN = 8
 SEARCHED = 3  # timings of each batch size
-BOX = (0.5, 0.25, 0.08, 0.13)  # centre, half width and half height, in sides of the detector's input
+BOX = (
+    0.5,
+    0.25,
+    0.08,
+    0.13,
+)  # centre, half width and half height, in sides of the detector's input
 SURE, UNSURE = 4.0, -12.0  # logits
 
 Kind = Literal["pose", "detector"]
@@ -67,18 +81,23 @@ Way = Callable[[], int | Path]
 def prepare(options: argparse.Namespace) -> None:
     """Set threads, and refuse a device that is not there."""
     if options.device != "cpu" and not torch.cuda.is_available():
-        raise SystemExit(f"--device {options.device}: this torch ({torch.__version__}) sees no CUDA GPU")
+        raise SystemExit(
+            f"--device {options.device}: this torch ({torch.__version__}) sees no CUDA GPU"
+        )
     if options.threads:
         torch.set_num_threads(options.threads)
         cv2.setNumThreads(options.threads)
 
 
 def write_clips(folder: Path, clips: int, frames: int) -> None:
-    """Write ``bench/<n>.mp4``: the first `DRAWN` of them drawn dives, the others further names of these."""
+    """Write ``bench/<n>.mp4``: the first `DRAWN` of them drawn dives, the others
+    further names of these."""
     drawn = folder.parent / "drawn"
     for number in range(min(clips, DRAWN)):
         scene = stage(plan_meet(1, number).dives[0])
-        write_video(drawn / f"{number}.mp4", (scene.picture(k) for k in range(frames)), 25.0)
+        write_video(
+            drawn / f"{number}.mp4", (scene.picture(k) for k in range(frames)), 25.0
+        )
     write_links(drawn, folder / "bench", clips)
 
 
@@ -91,20 +110,30 @@ def write_links(source: Path, folder: Path, clips: int) -> None:
 
 
 def random_models(options: argparse.Namespace, folder: Path) -> tuple[str, str]:
-    """Write model directories of random weights; return the pose net's and the detector's."""
+    """Write model directories of random weights; return the pose net's and the
+    detector's."""
     torch.manual_seed(0)
     pose, detector = NETWORKS[options.preset]
     sizes = {"backbone": options.backbone, "input_size": options.input_size}
     pose_settings = load_settings(HrnetSettings, PRESETS / "hrnet", pose, **sizes)
     sizes = {"variant": options.variant, "image_size": options.image_size}
-    detector_settings = load_settings(DetectorSettings, PRESETS / "detector", detector, **sizes)
+    detector_settings = load_settings(
+        DetectorSettings, PRESETS / "detector", detector, **sizes
+    )
     return (
         write_model(folder / "pose", "pose", pose_model(pose_settings), pose_settings),
-        write_model(folder / "detector", "detector", detector_model(detector_settings), detector_settings),
+        write_model(
+            folder / "detector",
+            "detector",
+            detector_model(detector_settings),
+            detector_settings,
+        ),
     )
 
 
-def write_model(folder: Path, kind: Kind, config: dict[str, Any], settings: Settings) -> str:
+def write_model(
+    folder: Path, kind: Kind, config: dict[str, Any], settings: Settings
+) -> str:
     """Write a model directory of random weights; return its path."""
     folder.mkdir()
     save_tensors(folder / WEIGHTS_NAME, built(kind, config))
@@ -116,16 +145,22 @@ def built(kind: Kind, config: dict[str, Any]) -> Any:
     """Return MMPose's or MMDetection's net of a config, its weights random."""
     scope = "mmpose" if kind == "pose" else "mmdet"
     with DefaultScope.overwrite_default_scope(scope):
-        return (mmpose if kind == "pose" else mmdet).registry.MODELS.build(ConfigDict(config))
+        return (mmpose if kind == "pose" else mmdet).registry.MODELS.build(
+            ConfigDict(config)
+        )
 
 
 def only_one_box(head: Any) -> None:
-    """Let an RTMDet head answer, after it ran, with logits and distances that hold one sure box.
+    """Let an RTMDet head answer, after it ran, with logits and distances that hold one
+    sure box.
 
-    It stands in the middle level, so that all of the decoding and the suppression has its usual shapes.
+    It stands in the middle level, so that all of the decoding and the suppression has
+    its usual shapes.
     """
 
-    def replace(_: Any, __: Any, answer: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any]]:
+    def replace(
+        _: Any, __: Any, answer: tuple[list[Any], list[Any]]
+    ) -> tuple[list[Any], list[Any]]:
         scores = [level.new_full(level.shape, UNSURE) for level in answer[0]]
         distances = [level.new_zeros(level.shape) for level in answer[1]]
         stride = head.prior_generator.strides[1][0]
@@ -144,15 +179,20 @@ def only_one_box(head: Any) -> None:
 def load_ours(options: argparse.Namespace) -> tuple[Any, Any]:
     """Return detector and pose estimator as `fdpose extract` loads them."""
     how = {"precision": options.precision, "compile": options.compile}
-    detector: Any = model_loading.load_detector(options.detector_model, options.device, **how)
-    estimator = model_loading.load_estimator(options.pose_model, options.device, not options.no_flip_test, **how)
+    detector: Any = model_loading.load_detector(
+        options.detector_model, options.device, **how
+    )
+    estimator = model_loading.load_estimator(
+        options.pose_model, options.device, not options.no_flip_test, **how
+    )
     if options.one_box:
         only_one_box(detector.net.bbox_head)
     return detector, estimator
 
 
 class MmFiles(NamedTuple):
-    """The same networks as MMDetection's and MMPose's functions want them: a config and a checkpoint of each."""
+    """The same networks as MMDetection's and MMPose's functions want them: a config and
+    a checkpoint of each."""
 
     pose: tuple[str, str]
     detector: tuple[str, str]
@@ -167,13 +207,20 @@ def mm_files(options: argparse.Namespace, folder: Path) -> MmFiles:
     pose_config = {
         "default_scope": "mmpose",
         "model": net,
-        "test_dataloader": pose_training(pose, never_read, never_read, Path())["val_dataloader"],
+        "test_dataloader": pose_training(pose, never_read, never_read, Path())[
+            "val_dataloader"
+        ],
         "dataset_type": "DiverDataset",
         "data_mode": "topdown",
         "visualizer": {"type": "PoseLocalVisualizer", "name": "bench_pose"},
     }
     steps = [{"type": "LoadImageFromFile"}, *inference_pipeline(detector)]
-    boxes = {"type": "CocoDataset", "metainfo": {"classes": (CLASS_NAME,)}, "pipeline": steps, "test_mode": True}
+    boxes = {
+        "type": "CocoDataset",
+        "metainfo": {"classes": (CLASS_NAME,)},
+        "pipeline": steps,
+        "test_mode": True,
+    }
     detector_config = {
         "default_scope": "mmdet",
         "model": detector_model(detector),
@@ -183,16 +230,28 @@ def mm_files(options: argparse.Namespace, folder: Path) -> MmFiles:
     joints = DiverDataset._load_metainfo(DiverDataset.METAINFO)
     return MmFiles(
         write_mm(folder / "pose", "pose", pose_config, joints, options.pose_model),
-        write_mm(folder / "detector", "detector", detector_config, boxes["metainfo"], options.detector_model),
+        write_mm(
+            folder / "detector",
+            "detector",
+            detector_config,
+            boxes["metainfo"],
+            options.detector_model,
+        ),
     )
 
 
-def write_mm(path: Path, kind: Kind, config: dict[str, Any], meta: Any, model: str) -> tuple[str, str]:
-    """Write ``<path>.py`` and, with a model directory's weights, ``<path>.pth``; return their names."""
+def write_mm(
+    path: Path, kind: Kind, config: dict[str, Any], meta: Any, model: str
+) -> tuple[str, str]:
+    """Write ``<path>.py`` and, with a model directory's weights, ``<path>.pth``; return
+    their names."""
     Config(config).dump(path.with_suffix(".py"))
     net = built(kind, config["model"])
     load_into(net, read_model_directory(Path(model)).weights)
-    torch.save({"state_dict": net.state_dict(), "meta": {"dataset_meta": meta}}, path.with_suffix(".pth"))
+    torch.save(
+        {"state_dict": net.state_dict(), "meta": {"dataset_meta": meta}},
+        path.with_suffix(".pth"),
+    )
     return str(path.with_suffix(".py")), str(path.with_suffix(".pth"))
 
 
@@ -207,7 +266,8 @@ def settings_of(options: argparse.Namespace) -> tuple[HrnetSettings, DetectorSet
 
 
 def like_ours(options: argparse.Namespace, pose: Any, detector: Any) -> None:
-    """Let nets that MMPose and MMDetection built find one box and give heatmaps that can be decoded."""
+    """Let nets that MMPose and MMDetection built find one box and give heatmaps that
+    can be decoded."""
     if options.one_box:
         only_one_box(detector.bbox_head)
     if options.precision != "fp32":
@@ -217,10 +277,14 @@ def like_ours(options: argparse.Namespace, pose: Any, detector: Any) -> None:
 def autocast(options: argparse.Namespace) -> Any:
     """Return the context of mixed precision, which does nothing in fp32."""
     kind = options.device.partition(":")[0]
-    return torch.autocast(kind, dtype=DTYPES[options.precision], enabled=options.precision != "fp32")
+    return torch.autocast(
+        kind, dtype=DTYPES[options.precision], enabled=options.precision != "fp32"
+    )
 
 
-def loop_way(options: argparse.Namespace, files: MmFiles, videos: Sequence[Path]) -> Way:
+def loop_way(
+    options: argparse.Namespace, files: MmFiles, videos: Sequence[Path]
+) -> Way:
     """MMDetection's and MMPose's functions, frame by frame."""
     from mmdet.apis import inference_detector, init_detector
     from mmpose.apis import inference_topdown, init_model
@@ -256,7 +320,9 @@ def decoded(path: Path) -> Iterator[Any]:
     capture.release()
 
 
-def inferencer_way(options: argparse.Namespace, files: MmFiles, videos: Sequence[Path]) -> Way:
+def inferencer_way(
+    options: argparse.Namespace, files: MmFiles, videos: Sequence[Path]
+) -> Way:
     """MMPose's own way through a video."""
     from mmpose.apis import MMPoseInferencer
 
@@ -268,17 +334,23 @@ def inferencer_way(options: argparse.Namespace, files: MmFiles, videos: Sequence
         det_cat_ids=[0],
         device=options.device,
     )
-    like_ours(options, inferencer.inferencer.model, inferencer.inferencer.detector.model)
+    like_ours(
+        options, inferencer.inferencer.model, inferencer.inferencer.detector.model
+    )
 
     def run() -> int:
         with autocast(options):
             answers = [answer for path in videos for answer in inferencer(str(path))]
-        return sum(len(people) for answer in answers for people in answer["predictions"])
+        return sum(
+            len(people) for answer in answers for people in answer["predictions"]
+        )
 
     return run
 
 
-def our_way(options: argparse.Namespace, videos: Path, folder: Path, profile: dict[str, float]) -> Way:
+def our_way(
+    options: argparse.Namespace, videos: Path, folder: Path, profile: dict[str, float]
+) -> Way:
     """The extraction into a new folder each time; `profile` takes the last one's."""
     nets = load_ours(options)
     numbers = itertools.count()
@@ -291,27 +363,38 @@ def our_way(options: argparse.Namespace, videos: Path, folder: Path, profile: di
     return run
 
 
-def extraction(options: argparse.Namespace, nets: tuple[Any, Any], videos: Path, out: Path) -> Summary:
+def extraction(
+    options: argparse.Namespace, nets: tuple[Any, Any], videos: Path, out: Path
+) -> Summary:
     """Run `extract`, in which no clip may fail."""
     wished = {name: getattr(options, name) for name in LIMITS}
-    limits = Limits.suited(model_loading.on_gpu(options.device), os.cpu_count() or 1, **wished)
-    summary = extract(videos, out, *nets, ExtractionSettings(frames=options.frames), limits=limits)
+    limits = Limits.suited(
+        model_loading.on_gpu(options.device), os.cpu_count() or 1, **wished
+    )
+    summary = extract(
+        videos, out, *nets, ExtractionSettings(frames=options.frames), limits=limits
+    )
     if summary.failed:
         raise SystemExit(f"extraction failed: {summary.failed[0]}")
     return summary
 
 
 def posed(answer: int | Path) -> int:
-    """Return how many poses a way estimated; of an extraction, how many of its frames have a box."""
+    """Return how many poses a way estimated; of an extraction, how many of its frames
+    have a box."""
     if isinstance(answer, int):
         return answer
     sequences = [read_pose(path) for path in answer.rglob("pred_comp_*.npz")]
-    return sum(int(np.isfinite(sequence.track.boxes).all(axis=-1).sum()) for sequence in sequences)
+    return sum(
+        int(np.isfinite(sequence.track.boxes).all(axis=-1).sum())
+        for sequence in sequences
+    )
 
 
 @dataclass
 class Forward:
-    """A network's forward pass on ready tensors, at its fastest batch size and memory layout.
+    """A network's forward pass on ready tensors, at its fastest batch size and memory
+    layout.
 
     Attributes:
         run: Does it once.
@@ -339,17 +422,23 @@ def forwards(options: argparse.Namespace) -> dict[str, Forward]:
     """Return each network's fastest forward pass."""
     pose, detector = settings_of(options)
     boxes = built("detector", detector_model(detector)).eval()
-    # Not its head: the convolutions there are shared by levels that are normed each in its own way.
+    # Not its head: the convolutions there are shared by levels that are normed each in
+    # its own way.
     boxes.backbone, boxes.neck = fuse_conv_bn(boxes.backbone), fuse_conv_bn(boxes.neck)
     joints = fuse_conv_bn(built("pose", pose_model(pose)).eval())
     return {
         "detector": fastest(boxes, "bbox_head", detector.image_size, 1, options),
-        "pose": fastest(joints, "head", pose.input_size, 1 if options.no_flip_test else 2, options),
+        "pose": fastest(
+            joints, "head", pose.input_size, 1 if options.no_flip_test else 2, options
+        ),
     }
 
 
-def fastest(net: Any, head: str, side: int, images: int, options: argparse.Namespace) -> Forward:
-    """Try every batch size in both memory layouts, with `images` squares of `side` px for a frame.
+def fastest(
+    net: Any, head: str, side: int, images: int, options: argparse.Namespace
+) -> Forward:
+    """Try every batch size in both memory layouts, with `images` squares of `side` px
+    for a frame.
 
     Only the fastest is compiled where that is asked for: each takes its minutes.
     """
@@ -359,13 +448,21 @@ def fastest(net: Any, head: str, side: int, images: int, options: argparse.Names
     for layout in (torch.contiguous_format, torch.channels_last):
         step = to_head(copy.deepcopy(net).to(memory_format=layout), head)
         for batch in map(int, options.raw_batches.split(",")):
-            pixels = torch.randn(batch * images, 3, side, side, device=options.device, dtype=dtype)
-            run = partial(in_inference_mode, step, pixels.contiguous(memory_format=layout))
+            pixels = torch.randn(
+                batch * images, 3, side, side, device=options.device, dtype=dtype
+            )
+            run = partial(
+                in_inference_mode, step, pixels.contiguous(memory_format=layout)
+            )
             one = Forward(run, batch, str(layout).removeprefix("torch."))
             run()
-            tried.append((min(one.spent(batch, options) for _ in range(SEARCHED)), step, one))
+            tried.append(
+                (min(one.spent(batch, options) for _ in range(SEARCHED)), step, one)
+            )
     _, step, best = min(tried, key=lambda trial: trial[0])
-    run = partial(in_inference_mode, compiled(step, options.compile), *best.run.args[1:])
+    run = partial(
+        in_inference_mode, compiled(step, options.compile), *best.run.args[1:]
+    )
     run()
     return Forward(run, best.frames, best.layout)
 
@@ -384,7 +481,8 @@ def in_inference_mode(step: Callable[[torch.Tensor], Any], pixels: torch.Tensor)
 def prepared(
     options: argparse.Namespace, folder: Path, profile: dict[str, float]
 ) -> tuple[dict[str, Way], dict[str, str]]:
-    """Return the chosen ways but the limit, and why MMPose's inferencer cannot run where it cannot."""
+    """Return the chosen ways but the limit, and why MMPose's inferencer cannot run
+    where it cannot."""
     videos = sorted((folder / "videos").rglob("*.mp4"))
     files = mm_files(options, folder)
     ways: dict[str, Way] = {}
@@ -409,7 +507,8 @@ class Spent(NamedTuple):
 
 
 def timed(way: Callable[[], Any], options: argparse.Namespace) -> tuple[Spent, Any]:
-    """Return what one call took, the device's queue emptied before and after, and what it returned."""
+    """Return what one call took, the device's queue emptied before and after, and what
+    it returned."""
     synchronise = torch.cuda.synchronize if options.device != "cpu" else lambda: None
     synchronise()
     start, spent = time.perf_counter(), time.process_time()

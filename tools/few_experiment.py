@@ -1,7 +1,9 @@
-"""What the experiments on few labels share: the two real dives, LSP, generated frames, and stages that go on.
+"""What the experiments on few labels share: the two real dives, LSP, generated frames,
+and stages that go on.
 
-The sample is the published FineDiving-Pose example, 69 frames of two dives; LSP is Leeds Sports Pose Extended, 300 of
-whose images no training sees. Every stage leaves a file below OUT/results and is skipped where that is there.
+The sample is the published FineDiving-Pose example, 69 frames of two dives; LSP is
+Leeds Sports Pose Extended, 300 of whose images no training sees. Every stage leaves a
+file below OUT/results and is skipped where that is there.
 """
 
 from __future__ import annotations
@@ -67,7 +69,13 @@ class Experiment:
     @classmethod
     def of(cls, options: argparse.Namespace) -> Self:
         """Return what a command line asks for."""
-        return cls(**{name: value for name, value in vars(options).items() if name in cls.__dataclass_fields__})
+        return cls(
+            **{
+                name: value
+                for name, value in vars(options).items()
+                if name in cls.__dataclass_fields__
+            }
+        )
 
     def stage(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return what the stage of that name came to, now or earlier."""
@@ -82,7 +90,9 @@ class Experiment:
     @cached_property
     def dives(self) -> dict[str, TrainingData]:
         """The sample's two dives."""
-        labels = read_labels(self.sample / "annotations.json", "fdpose-json", self.sample / "images")
+        labels = read_labels(
+            self.sample / "annotations.json", "fdpose-json", self.sample / "images"
+        )
         frames = [
             replace(
                 frame,
@@ -94,16 +104,26 @@ class Experiment:
             for number, frame in enumerate(labels.frames)
         ]
         parts = (frames[:BOUNDARY], frames[BOUNDARY:])
-        return {dive: _data(part, self.sample / "images") for dive, part in zip(DIVES, parts, strict=True)}
+        return {
+            dive: _data(part, self.sample / "images")
+            for dive, part in zip(DIVES, parts, strict=True)
+        }
 
     @cached_property
     def lsp_parts(self) -> dict[str, TrainingData]:
-        """LSP's ``train``, ``choice`` and ``test``; their names stand in OUT/lsp_parts.json."""
+        """LSP's ``train``, ``choice`` and ``test``; their names stand in
+        OUT/lsp_parts.json."""
         data = finetuning.training_data(self.lsp, "hrnet", None, None, 0.0, 0)
         names = lsp_division([frame.image for frame in data.train])
-        write_json(self.out / "lsp_parts.json", {part: sorted(images) for part, images in names.items()})
+        write_json(
+            self.out / "lsp_parts.json",
+            {part: sorted(images) for part, images in names.items()},
+        )
         return {
-            part: replace(data, train=tuple(frame for frame in data.train if frame.image in images))
+            part: replace(
+                data,
+                train=tuple(frame for frame in data.train if frame.image in images),
+            )
             for part, images in names.items()
         }
 
@@ -113,7 +133,9 @@ class Experiment:
             return self.lsp_parts["train"]
         folder = self.out / "synth"
         self.stage("generate", lambda: generate(folder, self.generated, self.workers))
-        return finetuning.training_data(folder / "labels.json", "hrnet", folder / "frames", None, 0.0, 0)
+        return finetuning.training_data(
+            folder / "labels.json", "hrnet", folder / "frames", None, 0.0, 0
+        )
 
     def train(
         self,
@@ -125,7 +147,8 @@ class Experiment:
         images: int,
         **given: Any,
     ) -> None:
-        """Train a net until it has seen so many images, as a stage of the folder's name; one that was stopped goes on.
+        """Train a net until it has seen so many images, as a stage of the folder's
+        name; one that was stopped goes on.
 
         Args:
             kind: Of net.
@@ -141,7 +164,9 @@ class Experiment:
                 summary = finetuning.resume(kind, folder, self.device)
             else:
                 epochs = epochs_for(images, len(data.train))
-                chosen = finetuning.preset_settings(kind, preset, [*settings, *self.overrides], epochs=epochs, **given)
+                chosen = finetuning.preset_settings(
+                    kind, preset, [*settings, *self.overrides], epochs=epochs, **given
+                )
                 summary = finetuning.finetune(kind, folder, data, chosen, self.device)
             return summary.as_dict() | {"seconds": training_seconds(folder)}
 
@@ -152,28 +177,38 @@ def generate(folder: Path, count: int, workers: int) -> dict[str, Any]:
     """Draw frames of invented dives and write them with their labels."""
     begin = time.monotonic()
     with _mapped(workers) as mapped:
-        work = [(match, dive, folder / "frames") for match, dive in training_dives(max(count // FRAMES_A_DIVE, 1))]
+        work = [
+            (match, dive, folder / "frames")
+            for match, dive in training_dives(max(count // FRAMES_A_DIVE, 1))
+        ]
         labels = [label for drawn in mapped(_draw, work) for label in drawn]
-    coco.write(folder / "labels.json", LabelSet(tuple(labels), images=folder / "frames"))
+    coco.write(
+        folder / "labels.json", LabelSet(tuple(labels), images=folder / "frames")
+    )
     return {"frames": len(labels), "seconds": round(time.monotonic() - begin, 1)}
 
 
 def training_dives(count: int) -> list[tuple[str, PlannedDive]]:
-    """Return dives and the names of their matches, from small meets, so that they come from many places.
+    """Return dives and the names of their matches, from small meets, so that they come
+    from many places.
 
-    Every second meet is a hard one, and in every second dive arms and legs go their own ways.
+    Every second meet is a hard one, and in every second dive arms and legs go their own
+    ways.
     """
     dives: list[tuple[str, PlannedDive]] = []
     for meet in range(math.ceil(count / MEET_DIVES)):
         hard = meet % 2 == 1
-        for dive in plan_meet(min(MEET_DIVES, count - len(dives)), seed=FIRST_SEED + meet, hard=hard).dives:
+        for dive in plan_meet(
+            min(MEET_DIVES, count - len(dives)), seed=FIRST_SEED + meet, hard=hard
+        ).dives:
             match = f"{'hard' if hard else 'easy'}_{dive.match}_{meet:03d}"
             dives.append((match, replace(dive, free_limbs=len(dives) % 2 == 1)))
     return dives
 
 
 def pack(lsp: Path, target: Path) -> None:
-    """Write LSP's folder anew, its pictures at a lower JPEG quality, but for those of the test."""
+    """Write LSP's folder anew, its pictures at a lower JPEG quality, but for those of
+    the test."""
     pictures = {path.name: path for path in sorted((lsp / "images").iterdir())}
     tested_on = lsp_division(list(pictures))["test"]
     (target / "images").mkdir(parents=True, exist_ok=True)
@@ -187,10 +222,15 @@ def pack(lsp: Path, target: Path) -> None:
 
 
 def lsp_division(names: Sequence[str]) -> dict[str, set[str]]:
-    """Return the image names of LSP's parts: the same whatever the order, 300 of them for the test."""
+    """Return the image names of LSP's parts: the same whatever the order, 300 of them
+    for the test."""
     order = np.random.default_rng(0).permutation(sorted(names)).tolist()
     rest = np.random.default_rng(1).permutation(sorted(order[HELD_OUT:])).tolist()
-    return {"test": set(order[:HELD_OUT]), "choice": set(rest[:CHOICE_IMAGES]), "train": set(rest[CHOICE_IMAGES:])}
+    return {
+        "test": set(order[:HELD_OUT]),
+        "choice": set(rest[:CHOICE_IMAGES]),
+        "train": set(rest[CHOICE_IMAGES:]),
+    }
 
 
 def epochs_for(images: int, frames: int) -> int:
@@ -199,7 +239,8 @@ def epochs_for(images: int, frames: int) -> int:
 
 
 def training_seconds(model: Path) -> float:
-    """Return the seconds of all epochs of a model's training, over all its interruptions."""
+    """Return the seconds of all epochs of a model's training, over all its
+    interruptions."""
     with (model / "metrics.csv").open(newline="", encoding="utf-8") as file:
         return round(sum(float(row["seconds"]) for row in csv.DictReader(file)), 1)
 
@@ -225,7 +266,8 @@ def at_most(minutes: float) -> Iterator[None]:
 
 @contextmanager
 def tabulated(minutes: float, path: Path, table: Callable[[], str]) -> Iterator[None]:
-    """Do what :func:`until_stopped` does, and however it ends, print the table of all that is done and write it."""
+    """Do what :func:`until_stopped` does, and however it ends, print the table of all
+    that is done and write it."""
     try:
         with until_stopped(minutes):
             yield
@@ -237,7 +279,8 @@ def tabulated(minutes: float, path: Path, table: Callable[[], str]) -> Iterator[
 
 @contextmanager
 def until_stopped(minutes: float) -> Iterator[None]:
-    """End the command after so many minutes (0 = never) with exit code 130, and after an error of a user's with its."""
+    """End the command after so many minutes (0 = never) with exit code 130, and after
+    an error of a user's with its."""
     try:
         with at_most(minutes):
             yield
@@ -255,25 +298,68 @@ def other(dive: str) -> str:
 
 
 def add_options(parser: argparse.ArgumentParser, variants: Collection[str]) -> None:
-    """Add what the experiments' commands share; `variants` are the names of the command's own."""
+    """Add what the experiments' commands share; `variants` are the names of the
+    command's own."""
 
     def names(text: str) -> list[str]:
         given = [name for name in text.split(",") if name]
         if not given or not set(given) <= set(variants):
-            raise argparse.ArgumentTypeError(f"{text!r}: expected names of {', '.join(variants)}")
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: expected names of {', '.join(variants)}"
+            )
         return given
 
-    parser.add_argument("--sample", type=Path, required=True, help="folder with annotations.json and images/")
-    parser.add_argument("--lsp", type=Path, required=True, help="LSP extended: its folder, or joints.mat")
-    parser.add_argument("--out", type=Path, default=Path("runs/few_labels"), help="a new folder, or one to go on with")
-    parser.add_argument("--variants", type=names, default=list(variants), help="default: all")
+    parser.add_argument(
+        "--sample",
+        type=Path,
+        required=True,
+        help="folder with annotations.json and images/",
+    )
+    parser.add_argument(
+        "--lsp",
+        type=Path,
+        required=True,
+        help="LSP extended: its folder, or joints.mat",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/few_labels"),
+        help="a new folder, or one to go on with",
+    )
+    parser.add_argument(
+        "--variants", type=names, default=list(variants), help="default: all"
+    )
     parser.add_argument("--seeds", type=_numbers, default=[0], help="such as 0,1,2")
-    parser.add_argument("--train-on", nargs="+", choices=DIVES, default=DIVES, help="default: each in turn")
-    parser.add_argument("--generated", type=int, default=Experiment.generated, help="frames to generate")
-    parser.add_argument("--workers", type=int, default=Experiment.workers, help="processes that generate")
+    parser.add_argument(
+        "--train-on",
+        nargs="+",
+        choices=DIVES,
+        default=DIVES,
+        help="default: each in turn",
+    )
+    parser.add_argument(
+        "--generated", type=int, default=Experiment.generated, help="frames to generate"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=Experiment.workers,
+        help="processes that generate",
+    )
     parser.add_argument("--device", default=Experiment.device)
-    parser.add_argument("--minutes", type=float, default=0.0, help="end after so many; 0 = when all is done")
-    parser.add_argument("overrides", nargs="*", default=(), help="key=value for all trainings of this command")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=0.0,
+        help="end after so many; 0 = when all is done",
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        default=(),
+        help="key=value for all trainings of this command",
+    )
 
 
 def _numbers(text: str) -> list[int]:

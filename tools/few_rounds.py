@@ -39,11 +39,17 @@ from few_labels import (
 from finediving_pose import console, errors
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.errors import UsageError
-from finediving_pose.records import JointState, LabelledFrame, SkeletonSequence, Visibility
+from finediving_pose.records import (
+    JointState,
+    LabelledFrame,
+    SkeletonSequence,
+    Visibility,
+)
 from finediving_pose.workflows import finetuning
 
 TOGETHER = 0.04
-"""Of the box's longer side: how far apart a joint may lie in the two extractions to become a label."""
+"""Of the box's longer side: how far apart a joint may lie in the two extractions to
+become a label."""
 FEWEST = 8
 """Joints of a frame that become labels; with fewer it is left out."""
 SHOWN = {"PCK_limbs": "limbs", "PCK": "all 16", "PCKh": "PCKh@0.5"}
@@ -51,7 +57,8 @@ SHOWN = {"PCK_limbs": "limbs", "PCK": "all 16", "PCKh": "PCKh@0.5"}
 
 @dataclass(frozen=True)
 class Round(Job):
-    """A training on one dive's labels and on what the last round's net found in the other dive; 0 = without that."""
+    """A training on one dive's labels and on what the last round's net found in the
+    other dive; 0 = without that."""
 
     number: int = 0
 
@@ -69,15 +76,23 @@ def main() -> int:
     options = parsed()
     console.setup_logging()
     experiment = PoseExperiment.of(options)
-    with tabulated(options.minutes, experiment.out / "rounds.md", lambda: table(experiment.out / "results")):
+    with tabulated(
+        options.minutes,
+        experiment.out / "rounds.md",
+        lambda: table(experiment.out / "results"),
+    ):
         for seed in options.seeds:
             for dive in options.train_on:
-                run(experiment, Round(options.variant, dive, seed, number=options.rounds))
+                run(
+                    experiment,
+                    Round(options.variant, dive, seed, number=options.rounds),
+                )
     return errors.EXIT_DONE
 
 
 def run(experiment: PoseExperiment, job: Round) -> dict[str, Any]:
-    """Do a round and those before it, as far as they are not done yet: labels from the net before, training, test.
+    """Do a round and those before it, as far as they are not done yet: labels from the
+    net before, training, test.
 
     Raises:
         UsageError: If there is no net of round 0.
@@ -86,20 +101,31 @@ def run(experiment: PoseExperiment, job: Round) -> dict[str, Any]:
     if job.number:
         run(experiment, job.before)
     elif not model.is_dir():
-        raise UsageError(f"{model}: absent; few_labels.py --variants {job.variant} first")
-    return experiment.stage(f"rounds_{job.name}", lambda: _round(experiment, job, model))
+        raise UsageError(
+            f"{model}: absent; few_labels.py --variants {job.variant} first"
+        )
+    return experiment.stage(
+        f"rounds_{job.name}", lambda: _round(experiment, job, model)
+    )
 
 
 def _round(experiment: PoseExperiment, job: Round, model: Path) -> dict[str, Any]:
     data, test = training_frames(experiment, job)
     labels: tuple[LabelledFrame, ...] = ()
     if job.number:
-        labels = self_labelled(test.train, *(_extracted(experiment, job.before, views) for views in reversed(VIEWS)))
-        data = finetuning.together(data, replace(test, train=labels)) if labels else data
+        labels = self_labelled(
+            test.train,
+            *(_extracted(experiment, job.before, views) for views in reversed(VIEWS)),
+        )
+        data = (
+            finetuning.together(data, replace(test, train=labels)) if labels else data
+        )
         start = str(pretrained(experiment, VARIANTS[job.variant], job.seed) or "none")
         images = 2 * experiment.finetune_images
         given = {"init_from": start, "seed": job.seed}
-        experiment.train("hrnet", model, data, experiment.preset, FINETUNING, images, **given)
+        experiment.train(
+            "hrnet", model, data, experiment.preset, FINETUNING, images, **given
+        )
     return {
         "train": job.train,
         "test": job.test,
@@ -108,14 +134,16 @@ def _round(experiment: PoseExperiment, job: Round, model: Path) -> dict[str, Any
         "labelled_frames": len(labels),
         "labelled_joints": sum(int(label.labelled.sum()) for label in labels),
         "train_seconds": training_seconds(model),
-        "figures": in_true_boxes(experiment, {"real": test}, model) | end_to_end(experiment, job, model),
+        "figures": in_true_boxes(experiment, {"real": test}, model)
+        | end_to_end(experiment, job, model),
     }
 
 
 def self_labelled(
     frames: Sequence[LabelledFrame], first: SkeletonSequence, second: SkeletonSequence
 ) -> tuple[LabelledFrame, ...]:
-    """Return labels of frames from two extractions of their dive; what is in the frames' own labels is not used.
+    """Return labels of frames from two extractions of their dive; what is in the
+    frames' own labels is not used.
 
     Args:
         frames: Of one dive.
@@ -126,47 +154,92 @@ def self_labelled(
     rows = {int(number): row for row, number in enumerate(first.frame_index)}
     for frame in frames:
         row = rows.get(int(frame.frame or 0))
-        box = np.full(4, np.nan) if row is None else np.asarray(first.track.boxes[row], np.float64)
+        box = (
+            np.full(4, np.nan)
+            if row is None
+            else np.asarray(first.track.boxes[row], np.float64)
+        )
         if row is None or not np.isfinite(box).all():
             continue
         observed = first.state[row] & second.state[row] & JointState.OBSERVED > 0
         apart = np.linalg.norm(first.keypoints[row] - second.keypoints[row], axis=-1)
         kept = observed & (apart <= TOGETHER * (box[2:] - box[:2]).max())
         if kept.sum() >= FEWEST:
-            points = np.where(kept[:, None], first.keypoints[row], np.nan).astype(np.float64)
-            visibility = np.where(kept, Visibility.VISIBLE, Visibility.MISSING).astype(np.uint8)
-            labels.append(replace(frame, keypoints=points, visibility=visibility, box=box, unconfirmed=True))
+            points = np.where(kept[:, None], first.keypoints[row], np.nan).astype(
+                np.float64
+            )
+            visibility = np.where(kept, Visibility.VISIBLE, Visibility.MISSING).astype(
+                np.uint8
+            )
+            labels.append(
+                replace(
+                    frame,
+                    keypoints=points,
+                    visibility=visibility,
+                    box=box,
+                    unconfirmed=True,
+                )
+            )
     return tuple(labels)
 
 
 def table(results: Path) -> str:
     """Return the rounds so far as Markdown, each net in true boxes and end to end."""
-    head = ["train → test", "seed", "round", "own labels: frames, joints", "views", "box", *SHOWN.values()]
+    head = [
+        "train → test",
+        "seed",
+        "round",
+        "own labels: frames, joints",
+        "views",
+        "box",
+        *SHOWN.values(),
+    ]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for path in sorted(results.glob("rounds_*.json")):
         row = json.loads(path.read_text(encoding="utf-8"))
-        lines += _lines(row, f"{row['labelled_frames']}, {row['labelled_joints']}" if row["round"] else "none")
+        lines += _lines(
+            row,
+            f"{row['labelled_frames']}, {row['labelled_joints']}"
+            if row["round"]
+            else "none",
+        )
     return "\n".join(lines) + "\n"
 
 
 def _lines(row: Mapping[str, Any], labels: str) -> list[str]:
-    start = [f"{row['train']} → {row['test']}", str(row["seed"]), str(row["round"]), labels]
+    start = [
+        f"{row['train']} → {row['test']}",
+        str(row["seed"]),
+        str(row["round"]),
+        labels,
+    ]
     lines = []
     for box, name in BOXES.items():
         for views in VIEWS:
             figures = row["figures"][f"{box}_{views}"]
-            cells = [*start, views, name, *(f"{figures[figure]:.3f}" for figure in SHOWN)]
+            cells = [
+                *start,
+                views,
+                name,
+                *(f"{figures[figure]:.3f}" for figure in SHOWN),
+            ]
             lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
 def _extracted(experiment: PoseExperiment, job: Job, views: str) -> SkeletonSequence:
-    return read_pose(pose_path(experiment.out / "skeletons" / f"{job.name}_{views}", job.test, job.test))
+    return read_pose(
+        pose_path(
+            experiment.out / "skeletons" / f"{job.name}_{views}", job.test, job.test
+        )
+    )
 
 
 def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse a command line; None = the program's own."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_options(parser, VARIANTS)
     parser.add_argument("--variant", choices=VARIANTS, default="synth")
     parser.add_argument("--rounds", type=int, default=1)

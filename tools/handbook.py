@@ -1,4 +1,5 @@
-"""Make the sample and the pictures of the annotators' handbook, `annotations/`, from the generator.
+"""Make the sample and the pictures of the annotators' handbook, `annotations/`, from
+the generator.
 
     python tools/handbook.py
 
@@ -40,7 +41,12 @@ SCALE = 250.0  # px per metre of the large figures
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=ANNOTATIONS, help="default: annotations/ of this checkout")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ANNOTATIONS,
+        help="default: annotations/ of this checkout",
+    )
     out = parser.parse_args().out
     write_jpeg(out / "images" / "sample.jpg", write_sample(out / "sample"), 85)
     drawings = {
@@ -55,7 +61,8 @@ def main() -> None:
 
 
 def write_sample(out: Path) -> Image:
-    """Write frames, both annotators' labels and the list of mistakes; return a picture of four frames."""
+    """Write frames, both annotators' labels and the list of mistakes; return a picture
+    of four frames."""
     shutil.rmtree(out, ignore_errors=True)
     truth, images = [], {}
     for dive in plan_meet(DIVES, SEED).dives:
@@ -71,7 +78,9 @@ def write_sample(out: Path) -> Image:
         mistakes += made
         labelme.write(
             out / "labels" / annotator.name,
-            LabelSet(tuple(labels[annotator.name]), images=out / "frames", format="labelme"),
+            LabelSet(
+                tuple(labels[annotator.name]), images=out / "frames", format="labelme"
+            ),
         )
     write_text(out / "mistakes.csv", mistakes_csv(mistakes))
     return beside(truth, labels, images, mistakes)
@@ -81,7 +90,9 @@ def mistakes_csv(mistakes: Sequence[Mistake]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["annotator", "image", "mistake", "joints"])
-    writer.writerows([m.annotator, m.image, m.kind, " ".join(map(str, m.joints))] for m in mistakes)
+    writer.writerows(
+        [m.annotator, m.image, m.kind, " ".join(map(str, m.joints))] for m in mistakes
+    )
     return text.getvalue()
 
 
@@ -91,22 +102,35 @@ def beside(
     images: dict[str, Image],
     mistakes: Sequence[Mistake],
 ) -> Image:
-    """Show four frames, with a mistake where there is one, as both annotators labelled them."""
+    """Show four frames, with a mistake where there is one, as both annotators labelled
+    them."""
     wrong = {mistake.image for mistake in mistakes}
     order = sorted(range(len(truth)), key=lambda i: truth[i].image not in wrong)[:4]
     rows = []
     for i in order:
         shown = [
-            with_caption(draw_labels(images[frame.image], frame), f"{name}   {frame.image}")
+            with_caption(
+                draw_labels(images[frame.image], frame), f"{name}   {frame.image}"
+            )
             for name, frame in ((name, frames[i]) for name, frames in labels.items())
         ]
         rows.append(np.hstack(shown))
-    return contact_sheet([cv2.resize(row, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA) for row in rows], 1)
+    return contact_sheet(
+        [
+            cv2.resize(row, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+            for row in rows
+        ],
+        1,
+    )
 
 
 def draw_labels(image: Image, frame: LabelledFrame) -> Image:
     """Draw a label; occluded joints are hollow."""
-    states = np.where(frame.visibility == Visibility.OCCLUDED, JointState.INTERPOLATED, JointState.OBSERVED)
+    states = np.where(
+        frame.visibility == Visibility.OCCLUDED,
+        JointState.INTERPOLATED,
+        JointState.OBSERVED,
+    )
     return draw_skeleton(image, frame.keypoints, states.astype(np.uint8), frame.box)
 
 
@@ -121,7 +145,10 @@ def joints_picture() -> Image:
 
 def sides_picture() -> Image:
     panels = []
-    for heading, title in ((90.0, "right side near the camera"), (270.0, "left side near the camera")):
+    for heading, title in (
+        (90.0, "right side near the camera"),
+        (270.0, "left side near the camera"),
+    ):
         panel, keypoints, coverage = large_figure("tuck", heading, (440, 360))
         panels.append(with_caption(drawn(panel, keypoints, coverage), title))
     return np.hstack(panels)
@@ -130,7 +157,14 @@ def sides_picture() -> Image:
 def occlusion_picture() -> Image:
     panel, keypoints, coverage = large_figure("pike", 62.0, (440, 380))
     plain = with_caption(panel, "the picture")
-    return np.hstack([plain, with_caption(drawn(panel, keypoints, coverage), "filled: visible, hollow: occluded")])
+    return np.hstack(
+        [
+            plain,
+            with_caption(
+                drawn(panel, keypoints, coverage), "filled: visible, hollow: occluded"
+            ),
+        ]
+    )
 
 
 def boxes_picture() -> Image:
@@ -139,36 +173,65 @@ def boxes_picture() -> Image:
         panel, _, coverage = large_figure("twist_right", 40.0, (330, 560))
         box = coverage.box + np.array([-grow, -grow, grow, grow])
         colour = (70, 170, 40) if title == "right" else (50, 50, 210)
-        cv2.rectangle(panel, *[tuple(int(v) for v in corner) for corner in box.round().reshape(2, 2)], colour, 3)
+        cv2.rectangle(
+            panel,
+            *[tuple(int(v) for v in corner) for corner in box.round().reshape(2, 2)],
+            colour,
+            3,
+        )
         panels.append(with_caption(panel, title))
     return np.hstack(panels)
 
 
-def large_figure(pose: str, heading: float, size: tuple[int, int]) -> tuple[Image, FloatArray, figure.Coverage]:
-    """Paint one large figure in the middle of a plain picture; return it with its (16, 2) px joints and coverage."""
+def large_figure(
+    pose: str, heading: float, size: tuple[int, int]
+) -> tuple[Image, FloatArray, figure.Coverage]:
+    """Paint one large figure in the middle of a plain picture; return it with its (16,
+    2) px joints and coverage."""
     person = np.random.default_rng(SEED + 5)
     build, look = body.draw_build(person, "women"), figure.draw_look(person, "women")
-    points = in_view(body.body_points(build, body.POSES[pose][None])[0], heading, 4.0) * SCALE
+    points = (
+        in_view(body.body_points(build, body.POSES[pose][None])[0], heading, 4.0)
+        * SCALE
+    )
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     points[:, :2] += np.array(size) / 2 - (low + high) / 2
     picture = np.full((size[1], size[0], 3), BACKGROUND, np.uint8)
-    coverage = figure.paint_figure(picture, points[None], SCALE, build, look, figure.Light())
+    coverage = figure.paint_figure(
+        picture, points[None], SCALE, build, look, figure.Light()
+    )
     return picture, points[:NUM_JOINTS, :2], coverage
 
 
 def drawn(panel: Image, keypoints: FloatArray, coverage: figure.Coverage) -> Image:
-    states = np.where(coverage.visible, JointState.OBSERVED, JointState.INTERPOLATED).astype(np.uint8)
+    states = np.where(
+        coverage.visible, JointState.OBSERVED, JointState.INTERPOLATED
+    ).astype(np.uint8)
     return draw_skeleton(panel, keypoints, states, scale=1)
 
 
 def numbered(panel: Image, keypoints: FloatArray, beside: bool) -> None:
-    """Put a dot on each joint and its number beside it; from aside, joints of one height share a place."""
+    """Put a dot on each joint and its number beside it; from aside, joints of one
+    height share a place."""
     told: dict[tuple[int, int], list[int]] = {}
     for joint, point in enumerate(keypoints):
-        near = next((key for key in told if np.hypot(*(np.array(key) - point)) < 26), None) if beside else None
+        near = (
+            next((key for key in told if np.hypot(*(np.array(key) - point)) < 26), None)
+            if beside
+            else None
+        )
         told.setdefault(near or tuple(int(v) for v in point.round()), []).append(joint)
-        cv2.circle(panel, [int(v) for v in point.round()], 6, COLOURS[joint][::-1], -1, cv2.LINE_AA)
-        cv2.circle(panel, [int(v) for v in point.round()], 6, (30, 30, 30), 1, cv2.LINE_AA)
+        cv2.circle(
+            panel,
+            [int(v) for v in point.round()],
+            6,
+            COLOURS[joint][::-1],
+            -1,
+            cv2.LINE_AA,
+        )
+        cv2.circle(
+            panel, [int(v) for v in point.round()], 6, (30, 30, 30), 1, cv2.LINE_AA
+        )
     for (x, y), joints in told.items():
         cv2.putText(
             panel,

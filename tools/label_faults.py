@@ -1,15 +1,18 @@
-"""Put faults into good labels at known rates and print, as a Markdown table, which of them `check` finds.
+"""Put faults into good labels at known rates and print, as a Markdown table, which of
+them `check` finds.
 
-    python tools/label_faults.py --sample DIR --nearest 12
-    python tools/label_faults.py --meet DIR [--sample DIR] [--every 1 2 4] [--rate 0.05] [--seed 0]
+    python tools/label_faults.py --sample DIR --nearest 12 python tools/label_faults.py
+    --meet DIR [--sample DIR] [--every 1 2 4] [--rate 0.05] [--seed 0]
 
-A meet is made by ``fdpose synth DIR --dives 30 --as truth``. The sample is the published FineDiving-Pose example,
-``annotations.json`` and ``images/``, 69 frames of two dives. Labels of the meet scatter first as those of a careful
-person. Every row is a run of its own, with one kind of fault in the named share of frames. What is found where
-nothing was put counts as a false alarm: the labels are taken to be right. Visible faults are sides that lie apart and
-slips of more than a head. Recall and precision have 95 % intervals over dives drawn anew (bootstrap); of the sample,
-which has two, they say only how much hangs on where the faults fell. The thresholds were chosen on the meets of seeds
-0 and 7; measure with another seed.
+A meet is made by ``fdpose synth DIR --dives 30 --as truth``. The sample is the
+published FineDiving-Pose example, ``annotations.json`` and ``images/``, 69 frames of
+two dives. Labels of the meet scatter first as those of a careful person. Every row is a
+run of its own, with one kind of fault in the named share of frames. What is found where
+nothing was put counts as a false alarm: the labels are taken to be right. Visible
+faults are sides that lie apart and slips of more than a head. Recall and precision have
+95 % intervals over dives drawn anew (bootstrap); of the sample, which has two, they say
+only how much hangs on where the faults fell. The thresholds were chosen on the meets of
+seeds 0 and 7; measure with another seed.
 """
 
 from __future__ import annotations
@@ -38,16 +41,20 @@ SIZE = (455, 256)
 CAREFUL = Annotator("careful", swap=0.0, miss=0.0, slip=0.0)
 SLIP_HEADS = 0.5, 1.5
 WHOLE_DIVES = 0.2
-"""Share of dives that are mirrored as a whole; of the sample's two, as often as they are drawn."""
+"""Share of dives that are mirrored as a whole; of the sample's two, as often as they
+are drawn."""
 RESAMPLES = 1000
 MARKS_WRONG = 0.2
-"""Share of joints of which a person in a hurry says that they are hidden where they are not, or the other way."""
+"""Share of joints of which a person in a hurry says that they are hidden where they are
+not, or the other way."""
 APART = 0.06
-"""Share of the body by which sides must lie apart for somebody to see that they are swapped."""
+"""Share of the body by which sides must lie apart for somebody to see that they are
+swapped."""
 
 
 class Fault(NamedTuple):
-    """What was put into a frame: the label, which joints are wrong, and whether an eye could see it."""
+    """What was put into a frame: the label, which joints are wrong, and whether an eye
+    could see it."""
 
     label: LabelledFrame
     joints: frozenset[str]
@@ -64,12 +71,18 @@ class Kind:
     frames_a_time: int = 1  # 0: whole dives
 
 
-def swapped(pairs: Pairs | None) -> Callable[[LabelledFrame, np.random.Generator], Fault]:
-    """Return what exchanges the sides of these pairs, of one drawn by lot where it is None."""
+def swapped(
+    pairs: Pairs | None,
+) -> Callable[[LabelledFrame, np.random.Generator], Fault]:
+    """Return what exchanges the sides of these pairs, of one drawn by lot where it is
+    None."""
 
     def put(frame: LabelledFrame, rng: np.random.Generator) -> Fault:
         chosen = pairs or [FLIP_PAIRS[rng.integers(len(FLIP_PAIRS))]]
-        apart = max(float(np.linalg.norm(frame.keypoints[a] - frame.keypoints[b])) for a, b in chosen)
+        apart = max(
+            float(np.linalg.norm(frame.keypoints[a] - frame.keypoints[b]))
+            for a, b in chosen
+        )
         assert frame.box is not None
         side = float((frame.box[2:] - frame.box[:2]).max())
         return Fault(swap_sides(frame, chosen), frozenset(), apart > APART * side)
@@ -79,21 +92,40 @@ def swapped(pairs: Pairs | None) -> Callable[[LabelledFrame, np.random.Generator
 
 def slipped(frame: LabelledFrame, rng: np.random.Generator) -> Fault:
     """Move one joint by more than half a head."""
-    keypoints, joint, turn = frame.keypoints.copy(), int(rng.integers(len(JOINTS))), rng.uniform(0, 2 * np.pi)
+    keypoints, joint, turn = (
+        frame.keypoints.copy(),
+        int(rng.integers(len(JOINTS))),
+        rng.uniform(0, 2 * np.pi),
+    )
     by = rng.uniform(*SLIP_HEADS)
-    keypoints[joint] += by * head_length(frame.keypoints[None])[0] * np.array([np.cos(turn), np.sin(turn)])
-    return Fault(replace(frame, keypoints=keypoints), frozenset({JOINTS[joint]}), by > 1)
+    keypoints[joint] += (
+        by
+        * head_length(frame.keypoints[None])[0]
+        * np.array([np.cos(turn), np.sin(turn)])
+    )
+    return Fault(
+        replace(frame, keypoints=keypoints), frozenset({JOINTS[joint]}), by > 1
+    )
 
 
 def missed(frame: LabelledFrame, rng: np.random.Generator) -> Fault:
     """Forget one joint."""
-    keypoints, visibility, joint = frame.keypoints.copy(), frame.visibility.copy(), int(rng.integers(len(JOINTS)))
+    keypoints, visibility, joint = (
+        frame.keypoints.copy(),
+        frame.visibility.copy(),
+        int(rng.integers(len(JOINTS))),
+    )
     keypoints[joint], visibility[joint] = np.nan, Visibility.MISSING
-    return Fault(replace(frame, keypoints=keypoints, visibility=visibility), frozenset({JOINTS[joint]}), True)
+    return Fault(
+        replace(frame, keypoints=keypoints, visibility=visibility),
+        frozenset({JOINTS[joint]}),
+        True,
+    )
 
 
 def taken_for_sides(frame: LabelledFrame, rng: np.random.Generator) -> Fault:
-    """Move one joint; wrong sides of any joint then count as told, which they should not be."""
+    """Move one joint; wrong sides of any joint then count as told, which they should
+    not be."""
     return slipped(frame, rng)._replace(joints=frozenset())
 
 
@@ -114,7 +146,8 @@ KINDS = (
 
 @dataclass
 class Counts:
-    """Frames with a fault, of these visible ones, frames found with and without one, such by errors, and in all."""
+    """Frames with a fault, of these visible ones, frames found with and without one,
+    such by errors, and in all."""
 
     put: int = 0
     visible: int = 0
@@ -126,10 +159,16 @@ class Counts:
     frames: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(*(getattr(self, item.name) + getattr(other, item.name) for item in fields(Counts)))
+        return Counts(
+            *(
+                getattr(self, item.name) + getattr(other, item.name)
+                for item in fields(Counts)
+            )
+        )
 
     def shares(self) -> list[float]:
-        """Return recall, of visible ones, precision, recall by errors, precision of errors; NaN where of nothing."""
+        """Return recall, of visible ones, precision, recall by errors, precision of
+        errors; NaN where of nothing."""
         parts = (
             (self.found, self.put),
             (self.visible_found, self.visible),
@@ -144,7 +183,8 @@ WITH_INTERVAL = 0, 2
 
 
 def row(of_dives: Sequence[Counts], rng: np.random.Generator) -> str:
-    """Return the cells of a table; recall and precision with the 95 % interval over drawn dives."""
+    """Return the cells of a table; recall and precision with the 95 % interval over
+    drawn dives."""
     total = sum(of_dives, Counts())
     cells = [f"{share:.2f}" if np.isfinite(share) else "–" for share in total.shares()]
     drawn = rng.integers(0, len(of_dives), (RESAMPLES, len(of_dives)))
@@ -160,15 +200,42 @@ def row(of_dives: Sequence[Counts], rng: np.random.Generator) -> str:
 
 def main() -> None:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--meet", type=Path, help="folder that `fdpose synth` made")
-    parser.add_argument("--sample", type=Path, help="folder with annotations.json and images/")
-    parser.add_argument("--boundary", type=int, default=34, help="first frame of the sample's second dive")
-    parser.add_argument("--every", type=int, nargs="+", default=[1, 2, 4], help="label every n-th frame of the meet")
-    parser.add_argument("--rate", type=float, default=0.05, help="share of frames with a fault")
-    parser.add_argument("--repeats", type=int, default=10, help="how often the sample is drawn, it is so small")
+    parser.add_argument(
+        "--sample", type=Path, help="folder with annotations.json and images/"
+    )
+    parser.add_argument(
+        "--boundary",
+        type=int,
+        default=34,
+        help="first frame of the sample's second dive",
+    )
+    parser.add_argument(
+        "--every",
+        type=int,
+        nargs="+",
+        default=[1, 2, 4],
+        help="label every n-th frame of the meet",
+    )
+    parser.add_argument(
+        "--rate", type=float, default=0.05, help="share of frames with a fault"
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=10,
+        help="how often the sample is drawn, it is so small",
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--nearest", type=int, default=0, help="instead: joints of the sample nearest to being told")
+    parser.add_argument(
+        "--nearest",
+        type=int,
+        default=0,
+        help="instead: joints of the sample nearest to being told",
+    )
     options = parser.parse_args()
     if options.nearest:
         print_nearest(options)
@@ -184,38 +251,55 @@ def main() -> None:
             of_dives = measure(good, kind, options.rate, rng)
             frames += sum(counts.frames for counts in of_dives)
             print(f"| {name} | {kind.name} | {row(of_dives, rng)} |", flush=True)
-    print(f"\n{frames} labels checked at {(time.process_time() - start) / frames * 1e3:.2f} ms each, faults included")
+    print(
+        f"\n{frames} labels checked at {(time.process_time() - start) / frames * 1e3:.2f} ms each, faults included"
+    )
 
 
-def label_sets(options: argparse.Namespace) -> Iterator[tuple[str, list[LabelledFrame]]]:
+def label_sets(
+    options: argparse.Namespace,
+) -> Iterator[tuple[str, list[LabelledFrame]]]:
     """Yield the name and the good labels of each block of rows."""
     for every in options.every if options.meet else []:
         good = list(meet_labels(options.meet, every, options.seed))
         yield f"generated, every {every}.", good
         if every == min(options.every):
             rng = np.random.default_rng(options.seed)
-            yield f"the same, {MARKS_WRONG:.0%} of hidden marks wrong", [badly_marked(frame, rng) for frame in good]
-            yield "the same, hidden joints not marked", [unmarked(frame) for frame in good]
+            yield (
+                f"the same, {MARKS_WRONG:.0%} of hidden marks wrong",
+                [badly_marked(frame, rng) for frame in good],
+            )
+            yield (
+                "the same, hidden joints not marked",
+                [unmarked(frame) for frame in good],
+            )
     if options.sample:
         yield f"real, drawn {options.repeats} times", list(sample_labels(options))
 
 
 def badly_marked(frame: LabelledFrame, rng: np.random.Generator) -> LabelledFrame:
-    """Return the label with some joints taken for hidden that are not, and the other way."""
+    """Return the label with some joints taken for hidden that are not, and the other
+    way."""
     wrong = rng.random(len(JOINTS)) < MARKS_WRONG
-    other = (Visibility.VISIBLE + Visibility.OCCLUDED - frame.visibility).astype(np.uint8)
+    other = (Visibility.VISIBLE + Visibility.OCCLUDED - frame.visibility).astype(
+        np.uint8
+    )
     return replace(frame, visibility=np.where(wrong, other, frame.visibility))
 
 
 def unmarked(frame: LabelledFrame) -> LabelledFrame:
     """Return the label with all joints visible."""
-    return replace(frame, visibility=np.full(len(JOINTS), Visibility.VISIBLE, dtype=np.uint8))
+    return replace(
+        frame, visibility=np.full(len(JOINTS), Visibility.VISIBLE, dtype=np.uint8)
+    )
 
 
 def meet_labels(meet: Path, every: int, seed: int) -> Iterator[LabelledFrame]:
     """Yield every n-th complete frame of each dive, labelled as by a careful person."""
     for number, path in enumerate(sorted((meet / "truth").rglob("*.npz"))):
-        truth = labelled_frames(read_truth(path), path.parent.name, path.stem, SIZE)[::every]
+        truth = labelled_frames(read_truth(path), path.parent.name, path.stem, SIZE)[
+            ::every
+        ]
         yield from annotate(truth, CAREFUL, seed + number)[0]
 
 
@@ -229,7 +313,8 @@ def sample_labels(options: argparse.Namespace) -> Iterator[LabelledFrame]:
 
 
 def print_nearest(options: argparse.Namespace) -> None:
-    """Print what is told of the sample as it is, and the joints that come nearest to a jump that is."""
+    """Print what is told of the sample as it is, and the joints that come nearest to a
+    jump that is."""
     labels = list(sample_labels(argparse.Namespace(**{**vars(options), "repeats": 1})))
     findings = check(LabelSet(tuple(labels)))
     print(*findings, f"{len(findings)} findings in {len(labels)} frames", sep="\n")
@@ -237,15 +322,26 @@ def print_nearest(options: argparse.Namespace) -> None:
     for dive in dives(labels):
         points = np.stack([label.keypoints for label in dive])
         times = np.array([label.frame for label in dive], dtype=np.int64)
-        score, allowed = label_checks.jumps(points, times, label_checks.body_height(points))
+        score, allowed = label_checks.jumps(
+            points, times, label_checks.body_height(points)
+        )
         for at, joint in np.argwhere(np.isfinite(score / allowed)).tolist():
-            doubts.append((float(score[at, joint] / allowed[at, joint]), dive[at].frame, JOINTS[joint]))
+            doubts.append(
+                (
+                    float(score[at, joint] / allowed[at, joint]),
+                    dive[at].frame,
+                    JOINTS[joint],
+                )
+            )
     for share, frame, joint in sorted(doubts, reverse=True)[: options.nearest]:
         print(f"frame {frame}, {joint}: {share:.2f} of the jump that would be told")
 
 
-def measure(good: Sequence[LabelledFrame], kind: Kind, rate: float, rng: np.random.Generator) -> list[Counts]:
-    """Put faults of a kind into a share of the frames and count, dive by dive, what is found."""
+def measure(
+    good: Sequence[LabelledFrame], kind: Kind, rate: float, rng: np.random.Generator
+) -> list[Counts]:
+    """Put faults of a kind into a share of the frames and count, dive by dive, what is
+    found."""
     faults: dict[str, Fault] = {}
     spoilt: list[list[LabelledFrame]] = []
     for dive in dives(good):
@@ -253,9 +349,20 @@ def measure(good: Sequence[LabelledFrame], kind: Kind, rate: float, rng: np.rand
         starts = rng.random(len(dive)) < rate / run
         if run == len(dive):
             starts = np.arange(run) < (rng.random() < WHOLE_DIVES)
-        hit = {at + step for at in np.flatnonzero(starts).tolist() for step in range(run)}
-        faults |= {frame.image: kind.put(frame, rng) for at, frame in enumerate(dive) if at in hit}
-        spoilt.append([faults[frame.image].label if at in hit else frame for at, frame in enumerate(dive)])
+        hit = {
+            at + step for at in np.flatnonzero(starts).tolist() for step in range(run)
+        }
+        faults |= {
+            frame.image: kind.put(frame, rng)
+            for at, frame in enumerate(dive)
+            if at in hit
+        }
+        spoilt.append(
+            [
+                faults[frame.image].label if at in hit else frame
+                for at, frame in enumerate(dive)
+            ]
+        )
     told: dict[str, set[str | None]] = {}
     errors: dict[str, set[str | None]] = {}
     for finding in check(LabelSet(tuple(label for dive in spoilt for label in dive))):
@@ -268,17 +375,28 @@ def measure(good: Sequence[LabelledFrame], kind: Kind, rate: float, rng: np.rand
         of_dives.append(Counts(frames=len(dive)))
         for label in dive:
             image = label.image
-            count(of_dives[-1], faults.get(image), told.get(image, set()), errors.get(image, set()))
+            count(
+                of_dives[-1],
+                faults.get(image),
+                told.get(image, set()),
+                errors.get(image, set()),
+            )
     return of_dives
 
 
-def count(counts: Counts, fault: Fault | None, told: set[str | None], errors: set[str | None]) -> None:
-    """Count one frame: its fault is found where its joint is told, or any where the fault names none."""
+def count(
+    counts: Counts, fault: Fault | None, told: set[str | None], errors: set[str | None]
+) -> None:
+    """Count one frame: its fault is found where its joint is told, or any where the
+    fault names none."""
     if fault is None:
         counts.false += bool(told)
         counts.errors_false += bool(errors)
         return
-    found, as_error = (bool(fault.joints & joints if fault.joints else joints) for joints in (told, errors))
+    found, as_error = (
+        bool(fault.joints & joints if fault.joints else joints)
+        for joints in (told, errors)
+    )
     counts.put += 1
     counts.visible += fault.visible
     counts.found += found

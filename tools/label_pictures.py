@@ -1,9 +1,11 @@
-"""Draw what `fdpose validate` finds: a fault put into labels of a synthetic dive, between the frames beside it.
+"""Draw what `fdpose validate` finds: a fault put into labels of a synthetic dive,
+between the frames beside it.
 
     python tools/label_pictures.py --out docs/images [--seed 4] [--dive 2]
 
-One picture a fault, ``validate_<kind>.png``: the frame before, the frame with the fault, the frame after. Joints that
-are exchanged or misplaced are ringed; the line above says what was found.
+One picture a fault, ``validate_<kind>.png``: the frame before, the frame with the
+fault, the frame after. Joints that are exchanged or misplaced are ringed; the line
+above says what was found.
 """
 
 from __future__ import annotations
@@ -53,10 +55,14 @@ FAULTS: dict[str, Put] = {
 
 def main() -> None:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=4)
-    parser.add_argument("--dive", type=int, default=2, help="which dive of the meet, from 1")
+    parser.add_argument(
+        "--dive", type=int, default=2, help="which dive of the meet, from 1"
+    )
     options = parser.parse_args()
     dive = plan_meet(8, options.seed).dives[options.dive - 1]
     scene = stage(dive)
@@ -65,28 +71,44 @@ def main() -> None:
         at, finding = clearest(labels, kind, put)
         spoilt = [*labels[:at], put(labels[at]), *labels[at + 1 :]]
         near = [spoilt[at - 1], spoilt[at], spoilt[at + 1]]
-        pictures = [scene.picture(label.frame - dive.start_frame) for label in near if label.frame is not None]
+        pictures = [
+            scene.picture(label.frame - dive.start_frame)
+            for label in near
+            if label.frame is not None
+        ]
         path = options.out / f"validate_{kind}.png"
         write_png(path, drawn(pictures, near, finding))
         print(f"{path}: {finding}")
 
 
-def clearest(labels: Sequence[LabelledFrame], kind: str, put: Put) -> tuple[int, Finding]:
-    """Return the frame in which this fault is found as this kind with the largest value, and the finding."""
+def clearest(
+    labels: Sequence[LabelledFrame], kind: str, put: Put
+) -> tuple[int, Finding]:
+    """Return the frame in which this fault is found as this kind with the largest
+    value, and the finding."""
     found: dict[int, Finding] = {}
     for at in range(3, len(labels) - 3):
         spoilt = LabelSet((*labels[:at], put(labels[at]), *labels[at + 1 :]))
-        findings = [finding for finding in check(spoilt) if finding.image == labels[at].image and finding.kind == kind]
+        findings = [
+            finding
+            for finding in check(spoilt)
+            if finding.image == labels[at].image and finding.kind == kind
+        ]
         if findings:
             found[at] = findings[0]
     if not found:
-        raise SystemExit(f"{kind} is found in no frame of this dive; choose another --dive")
+        raise SystemExit(
+            f"{kind} is found in no frame of this dive; choose another --dive"
+        )
     best = max(found, key=lambda at: float(found[at].value or 0))
     return best, found[best]
 
 
-def drawn(pictures: Sequence[Image], labels: Sequence[LabelledFrame], finding: Finding) -> Image:
-    """Return the three frames around one place, the middle one's faults ringed, under the words of the finding."""
+def drawn(
+    pictures: Sequence[Image], labels: Sequence[LabelledFrame], finding: Finding
+) -> Image:
+    """Return the three frames around one place, the middle one's faults ringed, under
+    the words of the finding."""
     import cv2
 
     boxes = np.stack([label.box for label in labels if label.box is not None])
@@ -96,15 +118,36 @@ def drawn(pictures: Sequence[Image], labels: Sequence[LabelledFrame], finding: F
     cells = []
     for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
         to_cell = np.hstack([scale * np.eye(2), shift[:, None]])
-        cell = cv2.warpAffine(picture, to_cell, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        cell = cv2.warpAffine(
+            picture,
+            to_cell,
+            (SIDE, SIDE),
+            flags=cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
         cell = greyed(cell)
         points = label.keypoints * scale + shift
         cell = draw_skeleton(cell, points, scale=1)
         for joint in ringed(finding) if number == 1 else ():
-            cv2.circle(cell, tuple(np.round(points[joint]).astype(int).tolist()), 11, RING, 2, cv2.LINE_AA)
+            cv2.circle(
+                cell,
+                tuple(np.round(points[joint]).astype(int).tolist()),
+                11,
+                RING,
+                2,
+                cv2.LINE_AA,
+            )
         cells.append(cell)
-    sheet = contact_sheet(cells, 3, ["before", f"{finding.severity}: {finding.joint or finding.kind}", "after"])
-    halves: list[Any] = finding.message.partition("; ")[::2] if "; " in finding.message else [finding.message]
+    sheet = contact_sheet(
+        cells,
+        3,
+        ["before", f"{finding.severity}: {finding.joint or finding.kind}", "after"],
+    )
+    halves: list[Any] = (
+        finding.message.partition("; ")[::2]
+        if "; " in finding.message
+        else [finding.message]
+    )
     for line in reversed(halves):
         sheet = with_caption(sheet, line)
     return sheet
@@ -117,10 +160,13 @@ def ringed(finding: Finding) -> list[int]:
 
 
 def greyed(picture: Image) -> Image:
-    """Return the picture in a few light greys: skeletons stand out, and the file is small."""
+    """Return the picture in a few light greys: skeletons stand out, and the file is
+    small."""
     grey = picture.astype(float).mean(axis=2)
     low, high = np.percentile(grey, (1, 99))
-    levels = np.round(np.clip((grey - low) / max(high - low, 1.0), 0, 1) * GREYS) / GREYS
+    levels = (
+        np.round(np.clip((grey - low) / max(high - low, 1.0), 0, 1) * GREYS) / GREYS
+    )
     return np.repeat((70 + 170 * levels)[..., None], 3, axis=2).astype(np.uint8)
 
 
@@ -129,7 +175,9 @@ def write_png(path: Path, picture: Image) -> None:
     from PIL import Image as pillow
 
     with atomic_path(path) as temporary:
-        pillow.fromarray(np.ascontiguousarray(picture[..., ::-1])).save(temporary, optimize=True)
+        pillow.fromarray(np.ascontiguousarray(picture[..., ::-1])).save(
+            temporary, optimize=True
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Draw the contact sheet of a synthetic meet that the README shows, and the key to it.
 
-    python tools/meet_sheet.py --out docs/images/meet.jpg
-    python tools/meet_sheet.py --seed 5 --out sheet.jpg --key key.csv     # for asking somebody what they see
+    python tools/meet_sheet.py --out docs/images/meet.jpg python tools/meet_sheet.py
+    --seed 5 --out sheet.jpg --key key.csv     # for asking somebody what they see
 
-One frame of each of 24 dives, in an order that says nothing; the key names dive number, phase and position.
+One frame of each of 24 dives, in an order that says nothing; the key names dive number,
+phase and position.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ PHASES = ("take-off", "flight", "flight", "flight", "entry", "entry")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seed", type=int, default=4)
     parser.add_argument("--hard", action="store_true", help="hard scenes")
     parser.add_argument("--out", type=Path, required=True)
@@ -50,25 +53,41 @@ def main() -> None:
     write_jpeg(options.out, contact_sheet(pictures, options.columns), 85)
     if options.key:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([["frame", "dive", "phase", "position", "turned"], *rows])
+        csv.writer(text, lineterminator="\n").writerows(
+            [["frame", "dive", "phase", "position", "turned"], *rows]
+        )
         write_text(options.key, text.getvalue())
 
 
-def frame_of(dive: PlannedDive, phase: str, rng: np.random.Generator) -> tuple[Image, list[str]]:
-    """Choose a frame of a phase in which the athlete is to be seen; return it and what it shows."""
+def frame_of(
+    dive: PlannedDive, phase: str, rng: np.random.Generator
+) -> tuple[Image, list[str]]:
+    """Choose a frame of a phase in which the athlete is to be seen; return it and what
+    it shows."""
     scene = stage(dive)
     candidates = frames_of(scene, phase)
     k = int(rng.choice(candidates))
     label = int(scene.motion.stages[k])
-    turned = f"{scene.motion.somersault[k * len(scene.motion.somersault) // len(scene)]:.0f}"
-    return scene.picture(k), [dive.choice.dive_number, phase, SUB_ACTIONS[label], turned]
+    turned = (
+        f"{scene.motion.somersault[k * len(scene.motion.somersault) // len(scene)]:.0f}"
+    )
+    return scene.picture(k), [
+        dive.choice.dive_number,
+        phase,
+        SUB_ACTIONS[label],
+        turned,
+    ]
 
 
 def frames_of(scene: Scene, phase: str) -> np.ndarray:
     stages = scene.motion.stages
     changes = np.flatnonzero(np.diff(stages)) + 1
     frames = np.arange(len(scene))
-    bounds = {"take-off": (0, changes[0]), "flight": (changes[0] + 2, changes[-1]), "entry": (changes[-1], len(scene))}
+    bounds = {
+        "take-off": (0, changes[0]),
+        "flight": (changes[0] + 2, changes[-1]),
+        "entry": (changes[-1], len(scene)),
+    }
     start, end = bounds[phase]
     assert phase != "entry" or stages[start] == ENTRY, dict(enumerate(stages))
     seen = (scene.visibility != Visibility.MISSING).sum(axis=1) >= 8

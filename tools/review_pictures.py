@@ -1,4 +1,5 @@
-"""Pictures of the review page for the documentation, from a made project: docs/images/review_*.png.
+"""Pictures of the review page for the documentation, from a made project:
+docs/images/review_*.png.
 
 python tools/review_pictures.py [--out docs/images]
 """
@@ -26,15 +27,21 @@ MOST_BYTES = 300_000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("docs/images"), help="folder of the pictures")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("docs/images"), help="folder of the pictures"
+    )
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "Sample"
         images = [frame.image for frame in make_project(root, IMAGES).images]
         with served(root) as address, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            )
             cleo, dora = (Page(browser, address, name) for name in ("cleo", "dora"))
             for name, picture in pictures(cleo, dora, images):
                 save(picture, out / f"review_{name}.png")
@@ -69,7 +76,9 @@ class Page:
 
     def __init__(self, browser: Any, address: str, name: str) -> None:
         self.name = name
-        self.page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        self.page = browser.new_context(
+            viewport={"width": 1280, "height": 800}
+        ).new_page()
         self.page.goto(address)
         self.page.wait_for_selector("#who[open]")
 
@@ -89,7 +98,9 @@ class Page:
 
     def looks_swapped(self) -> bool:
         """Return whether the checks take sides for exchanged here."""
-        return bool(self.page.locator("#findings .finding", has_text="exchanged").count())
+        return bool(
+            self.page.locator("#findings .finding", has_text="exchanged").count()
+        )
 
     def press(self, *keys: str) -> None:
         for key in keys:
@@ -99,9 +110,19 @@ class Page:
 @contextmanager
 def served(root: Path) -> Iterator[str]:
     """Serve the review of a project; yield its address."""
-    command = [sys.executable, "-m", "finediving_pose", "review", "--no-browser", "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "finediving_pose",
+        "review",
+        "--no-browser",
+        "--port",
+        "0",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    server = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True, env=environment)
+    server = subprocess.Popen(
+        command, cwd=root, stdout=subprocess.PIPE, text=True, env=environment
+    )
     try:
         assert server.stdout is not None
         yield server.stdout.readline().strip()
@@ -111,11 +132,14 @@ def served(root: Path) -> Iterator[str]:
 
 
 def save(picture: bytes, path: Path) -> None:
-    """Write a picture with as many colours as fit into the size that the documentation allows."""
+    """Write a picture with as many colours as fit into the size that the documentation
+    allows."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
     for colours in (256, 128, 64):
         written = io.BytesIO()
-        image.quantize(colours, dither=Image.Dither.NONE).save(written, "PNG", optimize=True)
+        image.quantize(colours, dither=Image.Dither.NONE).save(
+            written, "PNG", optimize=True
+        )
         if written.tell() <= MOST_BYTES:
             break
     path.write_bytes(written.getvalue())

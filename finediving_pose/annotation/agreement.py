@@ -1,4 +1,5 @@
-"""How far two people's labels of the same images agree: joint by joint, as bodies, in boxes, by stage and body angle.
+"""How far two people's labels of the same images agree: joint by joint, as bodies, in
+boxes, by stage and body angle.
 
 Definitions, for joint j of an image that both labelled (visible or occluded):
 
@@ -25,7 +26,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.annotation.annotator_swaps import exchanged_pairs, squares, with_exchanges
+from finediving_pose.annotation.annotator_swaps import (
+    exchanged_pairs,
+    squares,
+    with_exchanges,
+)
 from finediving_pose.annotation.joint_sigmas import Tolerance, suggested_tolerances
 from finediving_pose.annotation.label_checks import sides_in_words
 from finediving_pose.annotation.label_swaps import ARMS, LEGS
@@ -54,7 +59,11 @@ class Spread:
         known = values[np.isfinite(values)]
         if not len(known):
             return cls(*[float("nan")] * 3)
-        return cls(float(np.median(known)), float(known.mean()), float(np.percentile(known, 95)))
+        return cls(
+            float(np.median(known)),
+            float(known.mean()),
+            float(np.percentile(known, 95)),
+        )
 
     def as_dict(self) -> dict[str, float | None]:
         """Return JSON types."""
@@ -150,13 +159,15 @@ class Agreement:
 
     @cached_property
     def error(self) -> FloatArray:
-        """(N,) root mean square of d/s: what images are ranked by; NaN where nothing can be compared."""
+        """(N,) root mean square of d/s: what images are ranked by; NaN where nothing
+        can be compared."""
         relative = (self.distance / self.size[:, None]) ** 2
         return np.sqrt(_mean(relative, axis=1))
 
     @property
     def exchanged_share(self) -> float:
-        """Share of the squared distance that exchanged sides are; NaN where labels do not differ."""
+        """Share of the squared distance that exchanged sides are; NaN where labels do
+        not differ."""
         before = np.nansum((self.distance / self.size[:, None]) ** 2)
         after = np.nansum((self.unexchanged / self.size[:, None]) ** 2)
         return float(1 - after / before) if before > 0 else float("nan")
@@ -175,7 +186,10 @@ class Agreement:
         """Return in words which sides one image has exchanged; empty for none."""
         if self.exchanged[row].all():
             return sides_in_words(FLIP_PAIRS)
-        limbs = [tuple(FLIP_PAIRS[pair] for pair in limb if self.exchanged[row, pair]) for limb in (LEGS, ARMS)]
+        limbs = [
+            tuple(FLIP_PAIRS[pair] for pair in limb if self.exchanged[row, pair])
+            for limb in (LEGS, ARMS)
+        ]
         return " and ".join(sides_in_words(pairs) for pairs in limbs if pairs)
 
     def overall(self) -> Figures:
@@ -183,9 +197,14 @@ class Agreement:
         return self._figures("all", np.ones(len(self), dtype=bool))
 
     def by_stage(self) -> list[Figures]:
-        """Return the figures of each known stage, in the order in which they first occur."""
+        """Return the figures of each known stage, in the order in which they first
+        occur."""
         names = np.array(self.stages, dtype=object)
-        return [self._figures(name, names == name) for name in dict.fromkeys(self.stages) if name]
+        return [
+            self._figures(name, names == name)
+            for name in dict.fromkeys(self.stages)
+            if name
+        ]
 
     def by_angle(self) -> list[Figures]:
         """Return the figures of each band of body angles that occurs."""
@@ -199,7 +218,9 @@ class Agreement:
     def by_joint(self) -> list[Figures]:
         """Return the figures of each joint."""
         everywhere = np.ones(len(self), dtype=bool)
-        return [self._figures(name, everywhere, joint) for joint, name in enumerate(JOINTS)]
+        return [
+            self._figures(name, everywhere, joint) for joint, name in enumerate(JOINTS)
+        ]
 
     def tolerances(self, seed: int = 0) -> list[Tolerance]:
         """Return the σ of each joint that these labels suggest."""
@@ -210,12 +231,16 @@ class Agreement:
     def _both(self) -> NDArray[np.bool_]:
         return np.isfinite(self.distance)
 
-    def _figures(self, name: str, rows: NDArray[np.bool_], joint: int | None = None) -> Figures:
+    def _figures(
+        self, name: str, rows: NDArray[np.bool_], joint: int | None = None
+    ) -> Figures:
         columns = slice(None) if joint is None else slice(joint, joint + 1)
         both = np.zeros_like(self._both)
         both[rows, columns] = self._both[rows, columns]
         distance = np.where(both, self.distance, np.nan)
-        known_a, known_b = (np.isfinite(points[rows, columns, 0]) for points in (self.a, self.b))
+        known_a, known_b = (
+            np.isfinite(points[rows, columns, 0]) for points in (self.a, self.b)
+        )
         return Figures(
             name=name,
             images=int(rows.sum()),
@@ -236,22 +261,35 @@ class Agreement:
     @cached_property
     def _hidden(self) -> NDArray[np.bool_]:
         """(N, 16) True where one says occluded and the other does not."""
-        flags = np.array([[frame.visibility == Visibility.OCCLUDED for frame in pair] for pair in self.pairs])
+        flags = np.array(
+            [
+                [frame.visibility == Visibility.OCCLUDED for frame in pair]
+                for pair in self.pairs
+            ]
+        )
         flags = flags.reshape(-1, 2, NUM_JOINTS)
         return np.asarray(flags[:, 0] != flags[:, 1])
 
     def _exchanged_labels(self, joint: int | None) -> NDArray[np.bool_]:
         if joint is None:
             return np.asarray(self.exchanged.any(axis=1))
-        pair = next((number for number, joints in enumerate(FLIP_PAIRS) if joint in joints), None)
-        return np.zeros(len(self), dtype=bool) if pair is None else self.exchanged[:, pair]
+        pair = next(
+            (number for number, joints in enumerate(FLIP_PAIRS) if joint in joints),
+            None,
+        )
+        return (
+            np.zeros(len(self), dtype=bool) if pair is None else self.exchanged[:, pair]
+        )
 
 
-def agree(a: LabelSet, b: LabelSet, stages: Mapping[str, str] | None = None) -> Agreement:
+def agree(
+    a: LabelSet, b: LabelSet, stages: Mapping[str, str] | None = None
+) -> Agreement:
     """Compare two people's labels, image by image.
 
-    Images are the same where their names are; where no name is common, where match, dive and frame number are; where
-    those are not either, where the bare file names are.
+    Images are the same where their names are; where no name is common, where match,
+    dive and frame number are; where those are not either, where the bare file names
+    are.
 
     Args:
         a: One person's labels.
@@ -269,7 +307,9 @@ def agree(a: LabelSet, b: LabelSet, stages: Mapping[str, str] | None = None) -> 
         only_a=tuple(only_a),
         only_b=tuple(only_b),
         ambiguous=tuple(ambiguous),
-        stages=tuple(stages.get(one.image) or stages.get(two.image) or "" for one, two in pairs),
+        stages=tuple(
+            stages.get(one.image) or stages.get(two.image) or "" for one, two in pairs
+        ),
         a=points_a,
         b=points_b,
         head=head,
@@ -283,8 +323,14 @@ def agree(a: LabelSet, b: LabelSet, stages: Mapping[str, str] | None = None) -> 
 Frames = Sequence[LabelledFrame]
 
 
-def _matched(a: Frames, b: Frames) -> tuple[list[tuple[LabelledFrame, LabelledFrame]], list[str], list[str], list[str]]:
-    keys: tuple[Callable[[LabelledFrame], Hashable], ...] = (lambda frame: frame.image, _of_dive, _bare_name)
+def _matched(
+    a: Frames, b: Frames
+) -> tuple[list[tuple[LabelledFrame, LabelledFrame]], list[str], list[str], list[str]]:
+    keys: tuple[Callable[[LabelledFrame], Hashable], ...] = (
+        lambda frame: frame.image,
+        _of_dive,
+        _bare_name,
+    )
     for key in keys:
         ours, theirs = _by(a, key), _by(b, key)
         common = [name for name in ours if name in theirs]
@@ -293,13 +339,24 @@ def _matched(a: Frames, b: Frames) -> tuple[list[tuple[LabelledFrame, LabelledFr
     else:
         return [], [frame.image for frame in a], [frame.image for frame in b], []
     single = [name for name in common if len(ours[name]) == len(theirs[name]) == 1]
-    several = [ours[name][0].image for name in common if len(ours[name]) + len(theirs[name]) > 2]
+    several = [
+        ours[name][0].image
+        for name in common
+        if len(ours[name]) + len(theirs[name]) > 2
+    ]
     only_a = [frame.image for frame in a if key(frame) not in theirs]
     only_b = [frame.image for frame in b if key(frame) not in ours]
-    return [(ours[name][0], theirs[name][0]) for name in single], only_a, only_b, several
+    return (
+        [(ours[name][0], theirs[name][0]) for name in single],
+        only_a,
+        only_b,
+        several,
+    )
 
 
-def _by(frames: Frames, key: Callable[[LabelledFrame], Hashable]) -> dict[Hashable, list[LabelledFrame]]:
+def _by(
+    frames: Frames, key: Callable[[LabelledFrame], Hashable]
+) -> dict[Hashable, list[LabelledFrame]]:
     found: dict[Hashable, list[LabelledFrame]] = {}
     for frame in frames:
         name = key(frame)
@@ -309,7 +366,9 @@ def _by(frames: Frames, key: Callable[[LabelledFrame], Hashable]) -> dict[Hashab
 
 
 def _of_dive(frame: LabelledFrame) -> Hashable:
-    known = frame.match is not None and frame.dive is not None and frame.frame is not None
+    known = (
+        frame.match is not None and frame.dive is not None and frame.frame is not None
+    )
     return (frame.match, frame.dive, frame.frame) if known else None
 
 
@@ -327,8 +386,12 @@ def _head(points: FloatArray) -> FloatArray:
 
 
 def _size(a: LabelledFrame, b: LabelledFrame) -> float:
-    """Square root of the mean area of both boxes, else of the boxes around the joints; NaN where that is nothing."""
-    boxes = [frame.box for frame in (a, b) if frame.box is not None] or [_hull(a), _hull(b)]
+    """Square root of the mean area of both boxes, else of the boxes around the joints;
+    NaN where that is nothing."""
+    boxes = [frame.box for frame in (a, b) if frame.box is not None] or [
+        _hull(a),
+        _hull(b),
+    ]
     area = float(_mean(np.array([np.prod(box[2:] - box[:2]) for box in boxes])))
     return float(np.sqrt(area)) if area > 0 else float("nan")
 
@@ -341,10 +404,14 @@ def _hull(frame: LabelledFrame) -> FloatArray:
 
 
 def _angle(a: FloatArray, b: FloatArray) -> FloatArray:
-    trunks = np.array([points[:, INDEX["thorax"]] - points[:, INDEX["pelvis"]] for points in (a, b)])
+    trunks = np.array(
+        [points[:, INDEX["thorax"]] - points[:, INDEX["pelvis"]] for points in (a, b)]
+    )
     x, y = np.moveaxis(_mean(trunks, axis=0), -1, 0)
     known = np.hypot(x, y) > 0
-    return np.where(known, np.degrees(np.arctan2(np.abs(x), -y)), np.nan)  # y points down
+    return np.where(
+        known, np.degrees(np.arctan2(np.abs(x), -y)), np.nan
+    )  # y points down
 
 
 def _iou(a: LabelledFrame, b: LabelledFrame) -> float:
@@ -358,7 +425,9 @@ def _mean(values: FloatArray, axis: int | None = None) -> FloatArray:
     known = np.isfinite(values)
     count = known.sum(axis=axis)
     total = np.where(known, values, 0.0).sum(axis=axis)
-    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    return np.divide(
+        total, count, out=np.full(np.shape(total), np.nan), where=count > 0
+    )
 
 
 def _plain(value: Any) -> Any:

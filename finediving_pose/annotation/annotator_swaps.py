@@ -1,16 +1,20 @@
-"""Where two labels of one image differ because one of them has left and right the wrong way round.
+"""Where two labels of one image differ because one of them has left and right the wrong
+way round.
 
-For a pair of joints let r and l be the right and left joint, a and b the two labels, s the size of the athlete (the
-square root of the box's area) and E the pair's usual squared distance between annotators as a share of s², from
-:func:`usual_squares`. Where labels scatter normally about one place, the logarithm of how much likelier the labels are
-with the pair exchanged is
+For a pair of joints let r and l be the right and left joint, a and b the two labels, s
+the size of the athlete (the square root of the box's area) and E the pair's usual
+squared distance between annotators as a share of s², from :func:`usual_squares`. Where
+labels scatter normally about one place, the logarithm of how much likelier the labels
+are with the pair exchanged is
 
     gain = (|a_r − b_r|² + |a_l − b_l|² − |a_r − b_l|² − |a_l − b_r|²) / (E·s²)
 
-Gains of a limb's pairs add up, and an exchange must gain :data:`LEAST_GAIN`, one of part of a limb a little more; the
-chance that scatter alone gains so much is at most that of √(2·6) = 3.5 standard deviations, 0.03 %, however far apart
-the joints are. Besides, the exchanged pairs must have at most half the squared distance they had, so that a slip is not
-taken for an exchange. Joints of a pair that nearly coincide cannot tell, and follow their limb.
+Gains of a limb's pairs add up, and an exchange must gain :data:`LEAST_GAIN`, one of
+part of a limb a little more; the chance that scatter alone gains so much is at most
+that of √(2·6) = 3.5 standard deviations, 0.03 %, however far apart the joints are.
+Besides, the exchanged pairs must have at most half the squared distance they had, so
+that a slip is not taken for an exchange. Joints of a pair that nearly coincide cannot
+tell, and follow their limb.
 """
 
 from __future__ import annotations
@@ -28,11 +32,16 @@ LEAST_GAIN = 6.0
 _PART_OF_LIMB = 1.0  # what it costs more to exchange only some of a limb's pairs
 _LEAST_REDUCTION = 0.5
 _ENOUGH = 20  # labels that say how annotators scatter; with fewer, half of COCO's scatter is taken
-_LEAST_SQUARE = 0.004**2  # identical labels scatter too, a little: half a pixel on a person of 128 px
+_LEAST_SQUARE = (
+    0.004**2
+)  # identical labels scatter too, a little: half a pixel on a person of 128 px
 
 
-def exchanged_pairs(a: FloatArray, b: FloatArray, size: FloatArray) -> NDArray[np.bool_]:
-    """Return (N, 6) True where a pair of FLIP_PAIRS has its sides exchanged between the labels.
+def exchanged_pairs(
+    a: FloatArray, b: FloatArray, size: FloatArray
+) -> NDArray[np.bool_]:
+    """Return (N, 6) True where a pair of FLIP_PAIRS has its sides exchanged between the
+    labels.
 
     Args:
         a: (N, 16, 2) px, NaN = not labelled.
@@ -41,15 +50,21 @@ def exchanged_pairs(a: FloatArray, b: FloatArray, size: FloatArray) -> NDArray[n
     """
     right, left = np.array(FLIP_PAIRS).T
     relative = size[:, None] ** 2
-    straight = (squares(a[:, right], b[:, right]) + squares(a[:, left], b[:, left])) / relative
-    crossed = (squares(a[:, right], b[:, left]) + squares(a[:, left], b[:, right])) / relative
+    straight = (
+        squares(a[:, right], b[:, right]) + squares(a[:, left], b[:, left])
+    ) / relative
+    crossed = (
+        squares(a[:, right], b[:, left]) + squares(a[:, left], b[:, right])
+    ) / relative
     usual = usual_squares(squares(a, b) / relative)
     usual = (usual[right] + usual[left]) / 2
     straight, crossed = straight / usual, crossed / usual
     known = np.isfinite(straight) & np.isfinite(crossed)
     found = np.zeros((len(a), len(FLIP_PAIRS)), dtype=bool)
     for limb in (LEGS, ARMS):
-        found |= _best_of_limb(np.where(known, straight, 0.0), np.where(known, crossed, 0.0), limb)
+        found |= _best_of_limb(
+            np.where(known, straight, 0.0), np.where(known, crossed, 0.0), limb
+        )
     return found & known
 
 
@@ -58,15 +73,20 @@ def with_exchanges(points: FloatArray, exchanged: NDArray[np.bool_]) -> FloatArr
     turned = points.copy()
     for pair, (right, left) in enumerate(FLIP_PAIRS):
         rows = exchanged[:, pair]
-        turned[rows, right], turned[rows, left] = points[rows, left], points[rows, right]
+        turned[rows, right], turned[rows, left] = (
+            points[rows, left],
+            points[rows, right],
+        )
     return turned
 
 
 def usual_squares(ratio: FloatArray) -> FloatArray:
-    """Return (16,) how large the squared distance d²/s² of two annotators usually is, whatever the exceptions.
+    """Return (16,) how large the squared distance d²/s² of two annotators usually is,
+    whatever the exceptions.
 
-    For normal scatter d² is exponentially distributed, so that its mean is its median / ln 2; the median is not moved
-    by the fewer than half of the labels that are exchanged or slipped.
+    For normal scatter d² is exponentially distributed, so that its mean is its median /
+    ln 2; the median is not moved by the fewer than half of the labels that are
+    exchanged or slipped.
 
     Args:
         ratio: (N, 16) d²/s², NaN = not labelled by both.
@@ -84,8 +104,11 @@ def squares(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.asarray(((a - b) ** 2).sum(axis=-1))
 
 
-def _best_of_limb(straight: FloatArray, crossed: FloatArray, limb: tuple[int, ...]) -> NDArray[np.bool_]:
-    """(N, 6) the pairs of a limb that are best exchanged together; none where nothing gains enough."""
+def _best_of_limb(
+    straight: FloatArray, crossed: FloatArray, limb: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """(N, 6) the pairs of a limb that are best exchanged together; none where nothing
+    gains enough."""
     subsets = [subset for count in (3, 2, 1) for subset in combinations(limb, count)]
     table = np.zeros((len(subsets) + 1, len(FLIP_PAIRS)), dtype=bool)
     best = np.zeros(len(straight))
@@ -93,7 +116,12 @@ def _best_of_limb(straight: FloatArray, crossed: FloatArray, limb: tuple[int, ..
     for number, subset in enumerate(subsets):
         table[number, list(subset)] = True
         before, after = straight[:, subset].sum(axis=1), crossed[:, subset].sum(axis=1)
-        gain = before - after - LEAST_GAIN - (_PART_OF_LIMB if len(subset) < len(limb) else 0.0)
+        gain = (
+            before
+            - after
+            - LEAST_GAIN
+            - (_PART_OF_LIMB if len(subset) < len(limb) else 0.0)
+        )
         better = (gain > best) & (after <= _LEAST_REDUCTION * before)
         best, chosen = np.where(better, gain, best), np.where(better, number, chosen)
     return np.asarray(table[chosen])

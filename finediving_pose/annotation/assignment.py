@@ -1,8 +1,9 @@
 """Who labels and who reviews each image, and the file of every person that says so.
 
-Whole dives go to one person, evenly by the number of images. A share of the dives goes to two, whose labels show how
-far people agree. The reviewer of an image is nobody who labels it. What was handed out stays: further frames, people
-or doubly labelled dives only add to it.
+Whole dives go to one person, evenly by the number of images. A share of the dives goes
+to two, whose labels show how far people agree. The reviewer of an image is nobody who
+labels it. What was handed out stays: further frames, people or doubly labelled dives
+only add to it.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ class Duty:
     """Who works on one image.
 
     Attributes:
-        annotators: One, or two of a doubly labelled dive; more where more have labelled it; none where the project
-            has no annotator.
-        reviewer: Nobody of the annotators, where there is somebody else. Else, of a doubly labelled image, one of its
-            annotators, who judges the other's label. None where nobody may review it.
+        annotators: One, or two of a doubly labelled dive; more where more have labelled
+            it; none where the project has no annotator.
+        reviewer: Nobody of the annotators, where there is somebody else. Else, of a
+            doubly labelled image, one of its annotators, who judges the other's label.
+            None where nobody may review it.
     """
 
     annotators: tuple[str, ...]
@@ -37,7 +39,8 @@ class Duty:
 
     @property
     def reviews_a_shared_image(self) -> bool:
-        """Whether the reviewer has labelled the image as well, for want of anybody else."""
+        """Whether the reviewer has labelled the image as well, for want of anybody
+        else."""
         return self.reviewer in self.annotators
 
 
@@ -52,8 +55,8 @@ class Queue:
     Attributes:
         label: Images to label.
         review: Images to review, labelled by others.
-        review_shared: Images to review that the person labels too, for want of a third one: the other's label and
-            where the two disagree is what is to be judged.
+        review_shared: Images to review that the person labels too, for want of a third
+            one: the other's label and where the two disagree is what is to be judged.
     """
 
     label: tuple[str, ...] = ()
@@ -74,26 +77,45 @@ def assign(
 
     Args:
         frames: All images of the project.
-        annotators, reviewers: The people of the project as it is now; they may be the same.
-        double_share: Share of the dives that two people label, rounded, at least one dive where it is not 0. Taken
-            from dives that nobody has, so that no finished image opens again.
+        annotators, reviewers: The people of the project as it is now; they may be the
+            same.
+        double_share: Share of the dives that two people label, rounded, at least one
+            dive where it is not 0. Taken from dives that nobody has, so that no
+            finished image opens again.
         seed: Decides which dives, and who comes first.
-        given: What was decided earlier. It stays, except for people who are no longer in the project: what they have
-            not labelled goes to others.
-        labelled: Who has a label of each image, in a queue or not; they count as its annotators.
+        given: What was decided earlier. It stays, except for people who are no longer
+            in the project: what they have not labelled goes to others.
+        labelled: Who has a label of each image, in a queue or not; they count as its
+            annotators.
     """
     given, labelled = given or {}, labelled or {}
     desk = _Desk(annotators, reviewers, seed)
     dives: dict[str, list[str]] = {}
     for frame in frames:
         dives.setdefault(dive_of(frame.image), []).append(frame.image)
-    fixed = {frame.image: _fixed(frame.image, desk.annotators, given, labelled) for frame in frames}
+    fixed = {
+        frame.image: _fixed(frame.image, desk.annotators, given, labelled)
+        for frame in frames
+    }
     desk.take_over(fixed)
-    twice = _labelled_twice(dives, fixed, given, double_share, desk) if len(desk.annotators) > 1 else set()
+    twice = (
+        _labelled_twice(dives, fixed, given, double_share, desk)
+        if len(desk.annotators) > 1
+        else set()
+    )
     for dive in sorted(dives, key=lambda dive: (-len(dives[dive]), desk.lot(dive))):
-        fixed.update(desk.annotate(dive, {image: fixed[image] for image in dives[dive]}, 1 + (dive in twice)))
+        fixed.update(
+            desk.annotate(
+                dive,
+                {image: fixed[image] for image in dives[dive]},
+                1 + (dive in twice),
+            )
+        )
     reviewed_by = desk.review(dives, fixed, given)
-    return {frame.image: Duty(fixed[frame.image], reviewed_by[frame.image]) for frame in frames}
+    return {
+        frame.image: Duty(fixed[frame.image], reviewed_by[frame.image])
+        for frame in frames
+    }
 
 
 def dive_of(image: str) -> str:
@@ -112,7 +134,11 @@ def queues_of(assignment: Mapping[str, Duty]) -> dict[str, Queue]:
         for annotator in duty.annotators:
             add(annotator, "label", image)
         if duty.reviewer is not None:
-            add(duty.reviewer, "review_shared" if duty.reviews_a_shared_image else "review", image)
+            add(
+                duty.reviewer,
+                "review_shared" if duty.reviews_a_shared_image else "review",
+                image,
+            )
     return {
         person: Queue(**{kind: tuple(images) for kind, images in kinds.items()})
         for person, kinds in sorted(lists.items())
@@ -120,7 +146,8 @@ def queues_of(assignment: Mapping[str, Duty]) -> dict[str, Queue]:
 
 
 def duties_of(queues: Mapping[str, Queue]) -> Assignment:
-    """Return the duties that queues say; :func:`queues_of` gives back the same queues, in another order at most."""
+    """Return the duties that queues say; :func:`queues_of` gives back the same queues,
+    in another order at most."""
     annotators: dict[str, list[str]] = {}
     reviewer: dict[str, str] = {}
     for person, queue in queues.items():
@@ -129,7 +156,10 @@ def duties_of(queues: Mapping[str, Queue]) -> Assignment:
         for image in (*queue.review, *queue.review_shared):
             reviewer.setdefault(image, person)
     images = dict.fromkeys([*annotators, *reviewer])
-    return {image: Duty(tuple(annotators.get(image, ())), reviewer.get(image)) for image in images}
+    return {
+        image: Duty(tuple(annotators.get(image, ())), reviewer.get(image))
+        for image in images
+    }
 
 
 def read_queues(folder: Path) -> dict[str, Queue]:
@@ -140,12 +170,15 @@ def read_queues(folder: Path) -> dict[str, Queue]:
     """
     if not folder.is_dir():
         return {}
-    files = sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
+    files = sorted(
+        path for path in folder.glob("*.json") if not path.name.startswith(".")
+    )
     return {path.stem: _read_queue(path) for path in files}
 
 
 def write_queues(folder: Path, queues: Mapping[str, Queue]) -> list[Path]:
-    """Write ``<person>.json`` for everybody whose queue differs from the one on disk, and return these files.
+    """Write ``<person>.json`` for everybody whose queue differs from the one on disk,
+    and return these files.
 
     Whoever has a file and no queue any more gets an empty one.
     """
@@ -155,14 +188,21 @@ def write_queues(folder: Path, queues: Mapping[str, Queue]) -> list[Path]:
         queue = queues.get(person, Queue())
         if known.get(person) != queue:
             path = folder / f"{check_person(person)}.json"
-            write_json(path, {"person": person, **{kind: list(images) for kind, images in vars(queue).items()}})
+            write_json(
+                path,
+                {
+                    "person": person,
+                    **{kind: list(images) for kind, images in vars(queue).items()},
+                },
+            )
             written.append(path)
     return written
 
 
 @dataclass
 class _Desk:
-    """Hands out dives one after the other and keeps count of everybody's load, in images."""
+    """Hands out dives one after the other and keeps count of everybody's load, in
+    images."""
 
     annotators: Sequence[str]
     reviewers: Sequence[str]
@@ -171,7 +211,8 @@ class _Desk:
     reviewing: Counter[str] = field(default_factory=Counter)
 
     def lot(self, text: str) -> str:
-        """Return what decides between equals: it depends on the seed and this text alone."""
+        """Return what decides between equals: it depends on the seed and this text
+        alone."""
         return lot(self.seed, text)
 
     def take_over(self, fixed: Mapping[str, tuple[str, ...]]) -> None:
@@ -179,45 +220,71 @@ class _Desk:
         for people in fixed.values():
             self.labelling.update(people)
 
-    def annotate(self, dive: str, images: Mapping[str, tuple[str, ...]], wanted: int) -> dict[str, tuple[str, ...]]:
-        """Return the annotators of a dive's images: those they have, and others up to `wanted`.
+    def annotate(
+        self, dive: str, images: Mapping[str, tuple[str, ...]], wanted: int
+    ) -> dict[str, tuple[str, ...]]:
+        """Return the annotators of a dive's images: those they have, and others up to
+        `wanted`.
 
         Who has part of the dive already comes first, so that it stays in one hand.
         """
-        holders = Counter(person for people in images.values() for person in people if person in self.annotators)
+        holders = Counter(
+            person
+            for people in images.values()
+            for person in people
+            if person in self.annotators
+        )
         found = {}
         for image, people in images.items():
             chosen = list(people)
-            while len(chosen) < wanted and (free := [name for name in self.annotators if name not in chosen]):
+            while len(chosen) < wanted and (
+                free := [name for name in self.annotators if name not in chosen]
+            ):
                 held = [name for name, _ in holders.most_common() if name in free]
-                chosen.append(held[0] if held else self._least_loaded(self.labelling, free, dive))
+                chosen.append(
+                    held[0] if held else self._least_loaded(self.labelling, free, dive)
+                )
                 holders[chosen[-1]] += 1
             self.labelling.update(chosen[len(people) :])
             found[image] = tuple(chosen)
         return found
 
     def review(
-        self, dives: Mapping[str, Sequence[str]], annotators: Mapping[str, tuple[str, ...]], given: Mapping[str, Duty]
+        self,
+        dives: Mapping[str, Sequence[str]],
+        annotators: Mapping[str, tuple[str, ...]],
+        given: Mapping[str, Duty],
     ) -> dict[str, str | None]:
         """Return the reviewer of each image."""
         found: dict[str, str | None] = {}
         for image, duty in given.items():
-            if image in annotators and duty.reviewer in self._free_reviewers(annotators[image]):
+            if image in annotators and duty.reviewer in self._free_reviewers(
+                annotators[image]
+            ):
                 found[image] = duty.reviewer
         self.reviewing.update(str(name) for name in found.values())
         for dive in sorted(dives, key=lambda dive: (-len(dives[dive]), self.lot(dive))):
             for image in dives[dive]:
                 if image not in found:
                     holders = [found[other] for other in dives[dive] if other in found]
-                    found[image] = self._reviewer(dive, self._free_reviewers(annotators[image]), holders)
+                    found[image] = self._reviewer(
+                        dive, self._free_reviewers(annotators[image]), holders
+                    )
         return found
 
     def _free_reviewers(self, annotators: Sequence[str]) -> list[str]:
-        """Return who may review an image: nobody who labels it, unless of two who do nobody else is left."""
+        """Return who may review an image: nobody who labels it, unless of two who do
+        nobody else is left."""
         free = [name for name in self.reviewers if name not in annotators]
-        return free or [name for name in self.reviewers if name in annotators and len(annotators) > 1]
+        return free or [
+            name
+            for name in self.reviewers
+            if name in annotators and len(annotators) > 1
+        ]
 
-    def _reviewer(self, dive: str, free: Sequence[str], holders: Sequence[str | None]) -> str | None:
+    def _reviewer(
+        self, dive: str, free: Sequence[str], holders: Sequence[str | None]
+    ) -> str | None:
         if not free:
             return None
         held = [name for name in holders if name in free]
@@ -225,16 +292,26 @@ class _Desk:
         self.reviewing[str(reviewer)] += 1
         return reviewer
 
-    def _least_loaded(self, load: Counter[str], people: Iterable[str], dive: str) -> str:
+    def _least_loaded(
+        self, load: Counter[str], people: Iterable[str], dive: str
+    ) -> str:
         return min(people, key=lambda name: (load[name], self.lot(f"{dive}\0{name}")))
 
 
 def _fixed(
-    image: str, present: Collection[str], given: Mapping[str, Duty], labelled: Mapping[str, Collection[str]]
+    image: str,
+    present: Collection[str],
+    given: Mapping[str, Duty],
+    labelled: Mapping[str, Collection[str]],
 ) -> tuple[str, ...]:
-    """Return the annotators an image has already: those it was handed to who are still there, and who labelled it."""
+    """Return the annotators an image has already: those it was handed to who are still
+    there, and who labelled it."""
     done = labelled.get(image, ())
-    earlier = [name for name in (given[image].annotators if image in given else ()) if name in present or name in done]
+    earlier = [
+        name
+        for name in (given[image].annotators if image in given else ())
+        if name in present or name in done
+    ]
     return tuple(dict.fromkeys([*earlier, *sorted(done)]))
 
 
@@ -245,20 +322,30 @@ def _labelled_twice(
     share: float,
     desk: _Desk,
 ) -> set[str]:
-    """Return the dives that two people label: those handed to two, and new ones up to the share."""
+    """Return the dives that two people label: those handed to two, and new ones up to
+    the share."""
     handed = Counter(dive_of(image) for image, duty in given.items() if duty.annotators)
-    to_two = Counter(dive_of(image) for image, duty in given.items() if len(duty.annotators) > 1)
-    # One image that a second person happened to label does not make a dive one of those for two.
+    to_two = Counter(
+        dive_of(image) for image, duty in given.items() if len(duty.annotators) > 1
+    )
+    # One image that a second person happened to label does not make a dive one of those
+    # for two.
     twice = {dive for dive in dives if 2 * to_two[dive] > handed[dive]}
     wanted = max(1, round(share * len(dives))) if share > 0 else 0
-    new = [dive for dive, images in dives.items() if not any(fixed[image] for image in images)]
+    new = [
+        dive
+        for dive, images in dives.items()
+        if not any(fixed[image] for image in images)
+    ]
     return twice | set(sorted(new, key=desk.lot)[: max(0, wanted - len(twice))])
 
 
 def _read_queue(path: Path) -> Queue:
     content: Any = load_json(path)
     kinds = tuple(vars(Queue()))
-    lists: dict[str, Any] = {kind: content.get(kind) for kind in kinds} if isinstance(content, dict) else {}
+    lists: dict[str, Any] = (
+        {kind: content.get(kind) for kind in kinds} if isinstance(content, dict) else {}
+    )
     if not lists or not all(_is_list_of_texts(images) for images in lists.values()):
         raise DataError(
             f"{path}: expected lists `{'`, `'.join(kinds)}` of images; "

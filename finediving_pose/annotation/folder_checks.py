@@ -1,4 +1,5 @@
-"""Checks of label files that belong together: one dive by one annotator, with its own neighbours in time."""
+"""Checks of label files that belong together: one dive by one annotator, with its own
+neighbours in time."""
 
 from __future__ import annotations
 
@@ -19,17 +20,20 @@ Stamp = tuple[int, int]
 
 @dataclass(frozen=True)
 class FolderJob:
-    """Label files that are checked together; small enough to be sent to another process.
+    """Label files that are checked together; small enough to be sent to another
+    process.
 
     Attributes:
         who: Whose they are: an annotator, ``revisions`` or ``final``.
         folder: Where they lie.
         files: All that are read, by the name that findings give them.
         images: The folder of the pictures.
-        rows: The manifest's row of each file, by the same names; a file without one is said to have none. None where
-            there is no manifest.
-        pictures_there: Whether a picture that is missing is a fault; else they are all absent.
-        told: Of which files findings are told; the others are only their neighbours in time. Empty: of all.
+        rows: The manifest's row of each file, by the same names; a file without one is
+            said to have none. None where there is no manifest.
+        pictures_there: Whether a picture that is missing is a fault; else they are all
+            absent.
+        told: Of which files findings are told; the others are only their neighbours in
+            time. Empty: of all.
     """
 
     who: str
@@ -71,19 +75,30 @@ def check_folder(job: FolderJob) -> FolderResult:
     read = _Read(job)
     told = (job.told or frozenset(job.files)) | {str(job.folder)}
     mine = [frame for frame in read.frames if read.names[str(frame.source)] in told]
-    neighbours = [frame for frame in read.frames if read.names[str(frame.source)] not in told]
-    labels = checked_against_images(LabelSet(tuple(mine), tuple(read.problems), job.images), job.folder, True)
+    neighbours = [
+        frame for frame in read.frames if read.names[str(frame.source)] not in told
+    ]
+    labels = checked_against_images(
+        LabelSet(tuple(mine), tuple(read.problems), job.images), job.folder, True
+    )
     if not job.pictures_there:
-        labels = replace(labels, problems=tuple(p for p in labels.problems if p.where != "images"))
-    chosen = {row.image: row.sha256 for name, row in (job.rows or {}).items() if name in told}
+        labels = replace(
+            labels, problems=tuple(p for p in labels.problems if p.where != "images")
+        )
+    chosen = {
+        row.image: row.sha256 for name, row in (job.rows or {}).items() if name in told
+    }
     findings = check(replace(labels, frames=(*labels.frames, *neighbours)), chosen)
     named = (replace(finding, file=read.names[finding.file]) for finding in findings)
     ours = tuple(finding for finding in named if finding.file in told)
-    return FolderResult(job.who, len(told & job.files.keys()), len(labels.frames), ours, read.stamps)
+    return FolderResult(
+        job.who, len(told & job.files.keys()), len(labels.frames), ours, read.stamps
+    )
 
 
 class _Read:
-    """What the files of a job say: frames, problems, the job's name of whatever a problem is filed under, stamps."""
+    """What the files of a job say: frames, problems, the job's name of whatever a
+    problem is filed under, stamps."""
 
     def __init__(self, job: FolderJob) -> None:
         self.frames: list[LabelledFrame] = []
@@ -104,8 +119,11 @@ class _Read:
             self.frames.append(frame)
 
 
-def _read(name: str, path: Path, job: FolderJob, problems: list[Problem]) -> Iterable[LabelledFrame]:
-    """Read a file; where there is a manifest, the file's place says which image it labels."""
+def _read(
+    name: str, path: Path, job: FolderJob, problems: list[Problem]
+) -> Iterable[LabelledFrame]:
+    """Read a file; where there is a manifest, the file's place says which image it
+    labels."""
     read = labelme.read(path, job.images)
     problems += read.problems
     if job.rows is None:
@@ -113,15 +131,25 @@ def _read(name: str, path: Path, job: FolderJob, problems: list[Problem]) -> Ite
     row, findings = job.rows.get(name), Findings(str(path), problems)
     if row is None:
         findings.warning(
-            "imagePath", "no picture of frames/manifest.csv belongs here, so nobody will review this label"
+            "imagePath",
+            "no picture of frames/manifest.csv belongs here, so nobody will review this label",
         )
         return read.frames
     return [_placed(frame, row, findings) for frame in read.frames]
 
 
-def _placed(frame: LabelledFrame, row: ManifestFrame, findings: Findings) -> LabelledFrame:
+def _placed(
+    frame: LabelledFrame, row: ManifestFrame, findings: Findings
+) -> LabelledFrame:
     if PurePosixPath(frame.image).name != PurePosixPath(row.image).name:
         message = f"found {PurePosixPath(frame.image).name}, expected {PurePosixPath(row.image).name}; the file's name"
         findings.error("imagePath", f"{message} says which picture it labels")
     size = frame.size or (row.width, row.height)
-    return replace(frame, image=row.image, match=row.match, dive=row.dive, frame=row.frame, size=size)
+    return replace(
+        frame,
+        image=row.image,
+        match=row.match,
+        dive=row.dive,
+        frame=row.frame,
+        size=size,
+    )

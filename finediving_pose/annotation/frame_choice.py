@@ -1,4 +1,5 @@
-"""Which dives and which of their frames are worth labelling. Everything is decided by the input and the seed."""
+"""Which dives and which of their frames are worth labelling. Everything is decided by
+the input and the seed."""
 
 from __future__ import annotations
 
@@ -22,11 +23,15 @@ _FAR = 0.25  # how far off the line between its neighbours a joint is when it co
 T = TypeVar("T")
 
 
-def protocol_dives(dives: Iterable[FineDive], per_number: int = 10, seed: int = 0) -> list[FineDive]:
-    """Choose dives as the paper does: no synchronised ones, up to `per_number` of each dive number.
+def protocol_dives(
+    dives: Iterable[FineDive], per_number: int = 10, seed: int = 0
+) -> list[FineDive]:
+    """Choose dives as the paper does: no synchronised ones, up to `per_number` of each
+    dive number.
 
-    Of FineDiving's published files these are 367 dives of 48 numbers at ten a number. A dive keeps its place in the
-    lottery when others are added. Dives without frame labels are left out, since nobody knows when they fly.
+    Of FineDiving's published files these are 367 dives of 48 numbers at ten a number. A
+    dive keeps its place in the lottery when others are added. Dives without frame
+    labels are left out, since nobody knows when they fly.
 
     Args:
         dives: In any order.
@@ -38,7 +43,11 @@ def protocol_dives(dives: Iterable[FineDive], per_number: int = 10, seed: int = 
     """
     by_number: dict[str, list[FineDive]] = defaultdict(list)
     for dive in dives:
-        if not dive.dive.synchronised and dive.dive.dive_number and dive.stages is not None:
+        if (
+            not dive.dive.synchronised
+            and dive.dive.dive_number
+            and dive.stages is not None
+        ):
             by_number[dive.dive.dive_number].append(dive)
     drawn: list[FineDive] = []
     for number in sorted(by_number):
@@ -48,38 +57,46 @@ def protocol_dives(dives: Iterable[FineDive], per_number: int = 10, seed: int = 
 
 
 def flight_frames(dive: FineDive) -> list[int]:
-    """Return the airborne frames of a dive, counted from its first: all that lie between take-off and entry.
+    """Return the airborne frames of a dive, counted from its first: all that lie
+    between take-off and entry.
 
-    These are all frames of the recording, not the 96 that are sampled: with ten dives a number about 13,000 of
-    FineDiving's, where the paper labelled 12,722 and says no more about its choice.
+    These are all frames of the recording, not the 96 that are sampled: with ten dives a
+    number about 13,000 of FineDiving's, where the paper labelled 12,722 and says no
+    more about its choice.
     """
     stages = dive.stages
     return [] if stages is None else np.flatnonzero(stages == FLIGHT).tolist()
 
 
 def stage_names(dive: FineDive) -> list[str]:
-    """Return the stage of each frame of a dive in words; empty where the frames are not labelled."""
+    """Return the stage of each frame of a dive in words; empty where the frames are not
+    labelled."""
     return [] if dive.stages is None else [STAGE_NAMES[stage] for stage in dive.stages]
 
 
 def evenly(count: int, wanted: int) -> list[int]:
-    """Return `wanted` of `count` positions evenly, each in the middle of its part; all where there are no more."""
+    """Return `wanted` of `count` positions evenly, each in the middle of its part; all
+    where there are no more."""
     if wanted >= count:
         return list(range(count))
     return [int((place + 0.5) * count / wanted) for place in range(wanted)]
 
 
 def frame_doubt(sequence: SkeletonSequence) -> NDArray[np.float64]:
-    """Return (T,) how doubtful each frame's skeleton is, 0 to 3; 0 where nobody was found, since nobody may be there.
+    """Return (T,) how doubtful each frame's skeleton is, 0 to 3; 0 where nobody was
+    found, since nobody may be there.
 
-    The sum of 1 − mean score; the largest distance of a joint from the line between the frames before and after, in
-    quarters of the box's diagonal, at most 1; and 1 where sides were exchanged, or where shoulders or hips point the
-    other way than in the frame before.
+    The sum of 1 − mean score; the largest distance of a joint from the line between the
+    frames before and after, in quarters of the box's diagonal, at most 1; and 1 where
+    sides were exchanged, or where shoulders or hips point the other way than in the
+    frame before.
     """
     points = sequence.keypoints.astype(np.float64)
     boxes = sequence.track.boxes.astype(np.float64)
     diagonal = np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=1)
-    unsure = 1.0 - np.nan_to_num(_mean_of_known(sequence.scores.astype(np.float64)), nan=0.0)
+    unsure = 1.0 - np.nan_to_num(
+        _mean_of_known(sequence.scores.astype(np.float64)), nan=0.0
+    )
     off = np.zeros(len(points))
     if len(points) > 2:
         between = (points[:-2] + points[2:]) / 2
@@ -93,8 +110,11 @@ def frame_doubt(sequence: SkeletonSequence) -> NDArray[np.float64]:
     return np.where(sequence.track.state == BoxState.MISSING, 0.0, total)
 
 
-def largest(values: NDArray[np.float64], numbers: NDArray[np.int64], wanted: int, apart: int) -> list[int]:
-    """Return up to `wanted` rows with the largest values above 0, no two of them closer than `apart` in `numbers`."""
+def largest(
+    values: NDArray[np.float64], numbers: NDArray[np.int64], wanted: int, apart: int
+) -> list[int]:
+    """Return up to `wanted` rows with the largest values above 0, no two of them closer
+    than `apart` in `numbers`."""
     chosen: list[int] = []
     for row in np.argsort(-values, kind="stable").tolist():
         if len(chosen) == wanted or values[row] <= 0:
@@ -105,10 +125,13 @@ def largest(values: NDArray[np.float64], numbers: NDArray[np.int64], wanted: int
 
 
 def lot(seed: int, *names: str) -> str:
-    """Return what decides the order of equals: it depends on the seed and these names alone."""
+    """Return what decides the order of equals: it depends on the seed and these names
+    alone."""
     return hashlib.sha256("\0".join([str(seed), *names]).encode()).hexdigest()
 
 
 def _mean_of_known(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     known = np.isfinite(scores)
-    return np.asarray(np.where(known, scores, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
+    return np.asarray(
+        np.where(known, scores, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    )

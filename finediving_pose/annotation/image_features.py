@@ -1,4 +1,5 @@
-"""What pictures look like, in numbers: to choose different ones, and to tell when two are nearly the same."""
+"""What pictures look like, in numbers: to choose different ones, and to tell when two
+are nearly the same."""
 
 from __future__ import annotations
 
@@ -24,22 +25,31 @@ def features(image: Image) -> NDArray[np.float32]:
         image: (H, W, 3) uint8 BGR.
 
     Returns:
-        (8·8·4,) float32: for each cell of a grid of 8×8 the mean lightness and colour (CIELAB, 0 to 1) and the mean
-        strength of edges, so that a moving body counts and not only the place.
+        (8·8·4,) float32: for each cell of a grid of 8×8 the mean lightness and colour
+        (CIELAB, 0 to 1) and the mean strength of edges, so that a moving body counts
+        and not only the place.
     """
     small = cv2.resize(image, (_GRID * 8, _GRID * 8), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small, cv2.COLOR_BGR2LAB).astype(np.float32) / 255
-    edges = np.hypot(*(cv2.Sobel(lab[..., 0], cv2.CV_32F, *axis) for axis in ((1, 0), (0, 1))))
+    edges = np.hypot(
+        *(cv2.Sobel(lab[..., 0], cv2.CV_32F, *axis) for axis in ((1, 0), (0, 1)))
+    )
     layers = np.dstack([lab, edges])
-    return np.asarray(layers.reshape(_GRID, 8, _GRID, 8, 4).mean(axis=(1, 3)).ravel(), np.float32)
+    return np.asarray(
+        layers.reshape(_GRID, 8, _GRID, 8, 4).mean(axis=(1, 3)).ravel(), np.float32
+    )
 
 
-def different_ones(described: Sequence[NDArray[np.float32]], wanted: int, seed: int) -> list[int]:
-    """Choose pictures that differ: k-means with k = `wanted`, and of each cluster the one nearest to its centre.
+def different_ones(
+    described: Sequence[NDArray[np.float32]], wanted: int, seed: int
+) -> list[int]:
+    """Choose pictures that differ: k-means with k = `wanted`, and of each cluster the
+    one nearest to its centre.
 
     Args:
         described: The :func:`features` of n pictures.
-        wanted: How many to choose; fewer come back where there are fewer different ones.
+        wanted: How many to choose; fewer come back where there are fewer different
+            ones.
         seed: Of the clusters' first centres.
 
     Returns:
@@ -51,7 +61,9 @@ def different_ones(described: Sequence[NDArray[np.float32]], wanted: int, seed: 
         return list(range(len(described)))
     table = np.stack(described).astype(np.float64)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of an empty cluster: there are fewer different pictures, and fewer come back
+        warnings.simplefilter(
+            "ignore"
+        )  # of an empty cluster: there are fewer different pictures, and fewer come back
         centres, label = kmeans2(table, wanted, minit="++", seed=seed, missing="warn")
     chosen = []
     for cluster in np.unique(label):
@@ -63,14 +75,19 @@ def different_ones(described: Sequence[NDArray[np.float32]], wanted: int, seed: 
 
 def thumbnail(image: Image) -> NDArray[np.int16]:
     """Return the picture as (32, 32) mean lightness of its cells, 0 to 255."""
-    small = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        cv2.cvtColor(image, cv2.COLOR_BGR2GRAY),
+        (_THUMB, _THUMB),
+        interpolation=cv2.INTER_AREA,
+    )
     return small.astype(np.int16)
 
 
 def same_picture(found: NDArray[np.int16], others: Sequence[NDArray[np.int16]]) -> bool:
-    """Whether a thumbnail shows the same as one of the others: no cell differs by more than :data:`SAME`.
+    """Whether a thumbnail shows the same as one of the others: no cell differs by more
+    than :data:`SAME`.
 
-    Every cell counts by itself: a diver who moves before a camera that stands still changes few of them, but those
-    by much, and makes another picture.
+    Every cell counts by itself: a diver who moves before a camera that stands still
+    changes few of them, but those by much, and makes another picture.
     """
     return any(int(np.abs(found - other).max()) <= SAME for other in others)

@@ -1,22 +1,27 @@
-"""How far a careful annotator is from the truth, per joint, estimated from images that two people labelled.
+"""How far a careful annotator is from the truth, per joint, estimated from images that
+two people labelled.
 
-COCO's definition: σ_i² = E[d_i² / s²], d_i the Euclidean distance in px between an annotator's joint i and the true
-place, s² the athlete's area; OKS takes k_i = 2·σ_i. The true place is unknown. Where two people label independently and
-equally well, the squared distance between them has twice the expectation, so that
+COCO's definition: σ_i² = E[d_i² / s²], d_i the Euclidean distance in px between an
+annotator's joint i and the true place, s² the athlete's area; OKS takes k_i = 2·σ_i.
+The true place is unknown. Where two people label independently and equally well, the
+squared distance between them has twice the expectation, so that
 
     σ_i² = E[d_i² / s²] / 2,   d_i now between the two, s² the mean area of the two boxes.
 
-d_i is of both axes together: it is √2 times the scatter along one. Where one annotator scatters more than the other,
-the result is the root mean square of both.
+d_i is of both axes together: it is √2 times the scatter along one. Where one annotator
+scatters more than the other, the result is the root mean square of both.
 
-Slips must not count, for a tolerance is what careful people need. For normal scatter q = d²/s² is exponentially
-distributed with mean m = E[q]. So m is found as the fixed point of: leave out q > c·m with c = ln 1000, which normal
-scatter exceeds once in a thousand; take the mean of the rest; divide by 1 − c·e^−c / (1 − e^−c), its expectation for
-m = 1. It starts from median(q) / ln 2. Exchanged sides are to be undone before (:mod:`exchanges`).
+Slips must not count, for a tolerance is what careful people need. For normal scatter q
+= d²/s² is exponentially distributed with mean m = E[q]. So m is found as the fixed
+point of: leave out q > c·m with c = ln 1000, which normal scatter exceeds once in a
+thousand; take the mean of the rest; divide by 1 − c·e^−c / (1 − e^−c), its expectation
+for m = 1. It starts from median(q) / ln 2. Exchanged sides are to be undone before
+(:mod:`exchanges`).
 
-The interval is the middle 95 % of 1000 bootstrap samples of whole dives, whose frames err alike, or of images where
-there are fewer than ten dives. On invented labels of known scatter it holds the truth in 90 % of cases with 20 images
-and in 95 % with 200; σ itself is less than 1 % too small.
+The interval is the middle 95 % of 1000 bootstrap samples of whole dives, whose frames
+err alike, or of images where there are fewer than ten dives. On invented labels of
+known scatter it holds the truth in 90 % of cases with 20 images and in 95 % with 200; σ
+itself is less than 1 % too small.
 """
 
 from __future__ import annotations
@@ -48,8 +53,9 @@ class Tolerance:
 
     Attributes:
         joint: Its id.
-        sigma: Suggested, as a share of the square root of the box's area; NaN with fewer than 10 labels, or where more
-            than half of them are equal: copies are no second look.
+        sigma: Suggested, as a share of the square root of the box's area; NaN with
+            fewer than 10 labels, or where more than half of them are equal: copies are
+            no second look.
         low, high: Its 95 % interval.
         labels: How many images both labelled it in.
         slips: How many of them were left out as too far off.
@@ -69,16 +75,32 @@ class Tolerance:
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types; what is unknown is None."""
-        figures = {"sigma": self.sigma, "low": self.low, "high": self.high, "current": self.current}
-        known = {name: round(value, 5) if np.isfinite(value) else None for name, value in figures.items()}
-        return {"joint": JOINTS[self.joint], **known, "labels": self.labels, "slips": self.slips}
+        figures = {
+            "sigma": self.sigma,
+            "low": self.low,
+            "high": self.high,
+            "current": self.current,
+        }
+        known = {
+            name: round(value, 5) if np.isfinite(value) else None
+            for name, value in figures.items()
+        }
+        return {
+            "joint": JOINTS[self.joint],
+            **known,
+            "labels": self.labels,
+            "slips": self.slips,
+        }
 
 
-def suggested_tolerances(ratio: FloatArray, dives: Sequence[str], seed: int = 0) -> list[Tolerance]:
+def suggested_tolerances(
+    ratio: FloatArray, dives: Sequence[str], seed: int = 0
+) -> list[Tolerance]:
     """Estimate each joint's σ.
 
     Args:
-        ratio: (N, 16) d²/s² between two annotators, exchanged sides undone; NaN = not labelled by both.
+        ratio: (N, 16) d²/s² between two annotators, exchanged sides undone; NaN = not
+            labelled by both.
         dives: The dive of each image.
         seed: Of the bootstrap.
     """
@@ -88,13 +110,25 @@ def suggested_tolerances(ratio: FloatArray, dives: Sequence[str], seed: int = 0)
     start = np.array([_first_guess(column[np.isfinite(column)]) for column in ratio.T])
     mean = _fixed_point(values, np.ones(len(ratio)), start, _ROUNDS)
     rng = np.random.default_rng(seed)
-    samples = [_fixed_point(values, weight, mean, _ROUNDS_OF_SAMPLE) for weight in _weights(dives, rng)]
+    samples = [
+        _fixed_point(values, weight, mean, _ROUNDS_OF_SAMPLE)
+        for weight in _weights(dives, rng)
+    ]
     low, high = np.percentile(np.array(samples), [2.5, 97.5], axis=0)
     slips = (known & (values > _CUT * mean)).sum(axis=0)
     enough = (count >= LEAST_LABELS) & (start > 0)
-    sigma, low, high = (np.where(enough, np.sqrt(square / 2), np.nan) for square in (mean, low, high))
+    sigma, low, high = (
+        np.where(enough, np.sqrt(square / 2), np.nan) for square in (mean, low, high)
+    )
     return [
-        Tolerance(j, float(sigma[j]), float(low[j]), float(high[j]), int(count[j]), int(slips[j]))
+        Tolerance(
+            j,
+            float(sigma[j]),
+            float(low[j]),
+            float(high[j]),
+            int(count[j]),
+            int(slips[j]),
+        )
         for j in range(len(JOINTS))
     ]
 
@@ -106,7 +140,11 @@ def drawn_by_dive(dives: Sequence[str]) -> bool:
 
 def _weights(dives: Sequence[str], rng: np.random.Generator) -> NDArray[np.float64]:
     """(samples, N) how often each image is in each bootstrap sample."""
-    names = list(dives) if drawn_by_dive(dives) else [str(number) for number in range(len(dives))]
+    names = (
+        list(dives)
+        if drawn_by_dive(dives)
+        else [str(number) for number in range(len(dives))]
+    )
     _, group = np.unique(names, return_inverse=True)
     groups = int(group.max()) + 1 if len(names) else 1
     drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=_SAMPLES)
@@ -117,8 +155,11 @@ def _first_guess(values: FloatArray) -> float:
     return float(np.median(values) / np.log(2)) if len(values) else 0.0
 
 
-def _fixed_point(values: FloatArray, weight: FloatArray, mean: FloatArray, rounds: int) -> FloatArray:
-    """(16,) the mean of (N, 16) exponentially distributed values, without those that are too large for it."""
+def _fixed_point(
+    values: FloatArray, weight: FloatArray, mean: FloatArray, rounds: int
+) -> FloatArray:
+    """(16,) the mean of (N, 16) exponentially distributed values, without those that
+    are too large for it."""
     for _ in range(rounds):
         kept = values <= _CUT * mean
         total, count = weight @ np.where(kept, values, 0.0), weight @ kept

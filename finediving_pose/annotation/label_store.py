@@ -1,7 +1,10 @@
-"""The folder ``labels/`` of a project: annotators' files, which are never written here, revisions and drafts.
+"""The folder ``labels/`` of a project: annotators' files, which are never written here,
+revisions and drafts.
 
-A label is named by its image: ``<match>__<dive>/<number>.json`` below the annotator's folder. A revision, somebody's
-correction of it, is ``revisions/<match>__<dive>/<number>.<n>.json`` with n counting from 1; it is never overwritten.
+A label is named by its image: ``<match>__<dive>/<number>.json`` below the annotator's
+folder. A revision, somebody's correction of it, is
+``revisions/<match>__<dive>/<number>.<n>.json`` with n counting from 1; it is never
+overwritten.
 """
 
 from __future__ import annotations
@@ -23,7 +26,13 @@ from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import write_json
 from finediving_pose.records import LabelledFrame
 
-REVISIONS, DRAFTS, QUEUES, FINAL, LOCKS = "revisions", "drafts", "queues", "final", ".locks"
+REVISIONS, DRAFTS, QUEUES, FINAL, LOCKS = (
+    "revisions",
+    "drafts",
+    "queues",
+    "final",
+    ".locks",
+)
 RESERVED = (REVISIONS, DRAFTS, QUEUES, FINAL)
 ORIGIN_KEY = "fdpose"
 """The key of a revision's file that says who made it, when, and from which files."""
@@ -34,11 +43,14 @@ class StoredLabel:
     """One label file as it was read.
 
     Attributes:
-        name: Its path below ``labels/``, with forward slashes: what the log and the page call it.
-        frame: What it says, its image named as the manifest does; None where it is not usable.
+        name: Its path below ``labels/``, with forward slashes: what the log and the
+            page call it.
+        frame: What it says, its image named as the manifest does; None where it is not
+            usable.
         problems: What is wrong with it.
         sha256: Of its bytes.
-        origin: Who made a revision (`by`), when, and of which files (`based_on`); empty for annotators' files.
+        origin: Who made a revision (`by`), when, and of which files (`based_on`); empty
+            for annotators' files.
     """
 
     name: str
@@ -50,7 +62,8 @@ class StoredLabel:
 
 @dataclass(frozen=True)
 class Glance:
-    """A file's SHA-256, whether it is whole, and whether it is a model's guess that nobody has confirmed."""
+    """A file's SHA-256, whether it is whole, and whether it is a model's guess that
+    nobody has confirmed."""
 
     sha256: str
     whole: bool
@@ -61,12 +74,22 @@ def check_person(name: str) -> str:
     """Return the name of an annotator or reviewer.
 
     Raises:
-        UsageError: If it can be no folder on every system, or is one that ``labels/`` uses itself.
+        UsageError: If it can be no folder on every system, or is one that ``labels/``
+            uses itself.
     """
-    if not safe_name(name) or name != name.strip() or name.startswith((".", "~")) or name.endswith("."):
-        raise UsageError(f"{name!r} can be no person's name here: it is a folder's, without / \\ : * ? \" < > |")
+    if (
+        not safe_name(name)
+        or name != name.strip()
+        or name.startswith((".", "~"))
+        or name.endswith(".")
+    ):
+        raise UsageError(
+            f"{name!r} can be no person's name here: it is a folder's, without / \\ : * ? \" < > |"
+        )
     if name.casefold() in RESERVED:
-        raise UsageError(f"{name!r} is a folder of the project's own; choose another name")
+        raise UsageError(
+            f"{name!r} is a folder of the project's own; choose another name"
+        )
     return name
 
 
@@ -87,7 +110,11 @@ class LabelStore:
         if not self.labels.is_dir():
             return []
         folders = (path.name for path in self.labels.iterdir() if path.is_dir())
-        return sorted(name for name in folders if name.casefold() not in RESERVED and not name.startswith("."))
+        return sorted(
+            name
+            for name in folders
+            if name.casefold() not in RESERVED and not name.startswith(".")
+        )
 
     def label_path(self, annotator: str, label_name: str) -> Path:
         """Return where an annotator's label of an image belongs."""
@@ -95,7 +122,10 @@ class LabelStore:
 
     def annotated(self, label_name: str) -> dict[str, Path]:
         """Return the annotators who have a label of an image, with its file."""
-        paths = {annotator: self.labels / annotator / label_name for annotator in self.annotators()}
+        paths = {
+            annotator: self.labels / annotator / label_name
+            for annotator in self.annotators()
+        }
         return {annotator: path for annotator, path in paths.items() if path.is_file()}
 
     def revisions(self, label_name: str) -> list[Path]:
@@ -104,11 +134,16 @@ class LabelStore:
         numbered = re.compile(rf"{re.escape(first.stem)}\.(\d+)\.json")
         if not first.parent.is_dir():
             return []
-        found = [(int(hit[1]), path) for path in first.parent.iterdir() if (hit := numbered.fullmatch(path.name))]
+        found = [
+            (int(hit[1]), path)
+            for path in first.parent.iterdir()
+            if (hit := numbered.fullmatch(path.name))
+        ]
         return [path for _, path in sorted(found)]
 
     def all_files(self) -> dict[str, list[Path]]:
-        """Return every image's label files, by label name: annotators' in the order of names, then revisions.
+        """Return every image's label files, by label name: annotators' in the order of
+        names, then revisions.
 
         One walk over the folders, which is what makes a queue of thousands quick.
         """
@@ -131,7 +166,8 @@ class LabelStore:
         return path.relative_to(self.labels).as_posix()
 
     def glance(self, path: Path) -> Glance:
-        """Return what a queue needs to know of a file; looked at again only when its time or size changed.
+        """Return what a queue needs to know of a file; looked at again only when its
+        time or size changed.
 
         Raises:
             OSError: If the file is absent or not readable.
@@ -144,9 +180,11 @@ class LabelStore:
         return known[1]
 
     def read(self, path: Path, image: ManifestFrame) -> StoredLabel:
-        """Read one label file of an image. What is wrong with it is in the result; only an absent file raises.
+        """Read one label file of an image. What is wrong with it is in the result; only
+        an absent file raises.
 
-        The file's place says which image it labels; an ``imagePath`` that says otherwise is reported.
+        The file's place says which image it labels; an ``imagePath`` that says
+        otherwise is reported.
 
         Raises:
             OSError: If the file is absent or not readable.
@@ -158,15 +196,26 @@ class LabelStore:
         if frame is not None:
             _report_other_image(path, image, Findings(str(path), problems))
             frame = replace(
-                frame, image=image.image, match=image.match, dive=image.dive, frame=image.frame, source=path
+                frame,
+                image=image.image,
+                match=image.match,
+                dive=image.dive,
+                frame=image.frame,
+                source=path,
             )
             origin = _origin(path)
         return StoredLabel(self.name_of(path), frame, tuple(problems), sha256, origin)
 
     def add_revision(
-        self, image: ManifestFrame, frame: LabelledFrame, by: str, when: str, based_on: Mapping[str, str]
+        self,
+        image: ManifestFrame,
+        frame: LabelledFrame,
+        by: str,
+        when: str,
+        based_on: Mapping[str, str],
     ) -> Path:
-        """Write a new revision of a label and return its file; the earlier files stay as they are.
+        """Write a new revision of a label and return its file; the earlier files stay
+        as they are.
 
         Args:
             image: The image it labels.
@@ -180,14 +229,17 @@ class LabelStore:
             earlier = self.revisions(image.label_name)
             number = int(earlier[-1].stem.rpartition(".")[2]) + 1 if earlier else 1
             target = folder / f"{PurePosixPath(image.label_name).stem}.{number}.json"
-            picture = os.path.relpath(self.frames / image.image, folder).replace(os.sep, "/")
+            picture = os.path.relpath(self.frames / image.image, folder).replace(
+                os.sep, "/"
+            )
             content = labelme.to_labelme(frame, (image.width, image.height), picture)
             content[ORIGIN_KEY] = {"by": by, "when": when, "based_on": dict(based_on)}
             write_json(target, content)
         return target
 
     def read_draft(self, reviewer: str, label_name: str) -> dict[str, Any] | None:
-        """Return what a reviewer had not yet decided on; None where nothing usable is kept."""
+        """Return what a reviewer had not yet decided on; None where nothing usable is
+        kept."""
         path = self._draft(reviewer, label_name)
         if not path.is_file():
             return None
@@ -197,7 +249,9 @@ class LabelStore:
             return None  # written atomically, so somebody else's doing; the labels are untouched
         return draft if isinstance(draft, dict) else None
 
-    def write_draft(self, reviewer: str, label_name: str, draft: Mapping[str, Any]) -> None:
+    def write_draft(
+        self, reviewer: str, label_name: str, draft: Mapping[str, Any]
+    ) -> None:
         """Keep what a reviewer has not yet decided on."""
         write_json(self._draft(reviewer, label_name), dict(draft), indent=None)
 
@@ -216,24 +270,35 @@ def _glance(content: bytes) -> Glance:
         label = None
     whole = isinstance(label, dict) and isinstance(label.get("shapes"), list)
     flags = label.get("flags") if whole else None
-    unconfirmed = isinstance(flags, dict) and flags.get(labelme.UNCONFIRMED_FLAG) is True
+    unconfirmed = (
+        isinstance(flags, dict) and flags.get(labelme.UNCONFIRMED_FLAG) is True
+    )
     return Glance(hashlib.sha256(content).hexdigest(), whole, unconfirmed)
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(Path(entry) for entry in os.scandir(path) if entry.is_dir()) if path.is_dir() else []
+    return (
+        sorted(Path(entry) for entry in os.scandir(path) if entry.is_dir())
+        if path.is_dir()
+        else []
+    )
 
 
 def _json_files(folder: Path) -> list[str]:
     names = (entry.name for entry in os.scandir(folder))
-    return sorted(name for name in names if name.endswith(".json") and not name.startswith("."))
+    return sorted(
+        name for name in names if name.endswith(".json") and not name.startswith(".")
+    )
 
 
 def _report_other_image(path: Path, image: ManifestFrame, findings: Findings) -> None:
     said = load_json(path, labelme.MAX_BYTES).get("imagePath")
     name = PurePosixPath(str(said).replace("\\", "/")).name
     if name != PurePosixPath(image.image).name:
-        findings.error("imagePath", f"found {said!r}, expected {image.image}, which the file's place says")
+        findings.error(
+            "imagePath",
+            f"found {said!r}, expected {image.image}, which the file's place says",
+        )
 
 
 def _origin(path: Path) -> dict[str, Any]:
@@ -249,7 +314,8 @@ def revision_number(name: str) -> int | None:
 
 
 def annotator_of(name: str) -> str | None:
-    """Return the annotator of a label file's name below ``labels/``; None for a revision."""
+    """Return the annotator of a label file's name below ``labels/``; None for a
+    revision."""
     person = name.partition("/")[0]
     return None if person == REVISIONS else person
 
@@ -261,6 +327,12 @@ def parse_name(text: str) -> str:
         UsageError: If it could lead anywhere else.
     """
     parts = text.split("/")
-    if len(parts) != 3 or not all(safe_name(part) for part in parts) or not text.endswith(".json"):
-        raise UsageError(f"{text!r} is no label of the project: expected <annotator>/<match>__<dive>/<number>.json")
+    if (
+        len(parts) != 3
+        or not all(safe_name(part) for part in parts)
+        or not text.endswith(".json")
+    ):
+        raise UsageError(
+            f"{text!r} is no label of the project: expected <annotator>/<match>__<dive>/<number>.json"
+        )
     return text

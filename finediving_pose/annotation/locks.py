@@ -1,7 +1,9 @@
-"""Locks that hold between processes and between computers that share a folder, on any file system.
+"""Locks that hold between processes and between computers that share a folder, on any
+file system.
 
-A lock is a file that only one can create. It says who holds it; its holder renews it, and one that nobody has renewed
-for long was left by a process that died and is taken over.
+A lock is a file that only one can create. It says who holds it; its holder renews it,
+and one that nobody has renewed for long was left by a process that died and is taken
+over.
 """
 
 from __future__ import annotations
@@ -19,24 +21,31 @@ from uuid import uuid4
 from finediving_pose.errors import UsageError
 
 STALE_SECONDS = 30.0
-"""A holder renews its lock five times as often; clocks of computers that share a folder differ by seconds."""
+"""A holder renews its lock five times as often; clocks of computers that share a folder
+differ by seconds."""
 
 POLL_SECONDS = 0.01
 
 
 @contextmanager
 def locked(path: Path, seconds: float = 10.0) -> Iterator[None]:
-    """Hold the lock `path` for the length of the block, waiting for it at most `seconds`.
+    """Hold the lock `path` for the length of the block, waiting for it at most
+    `seconds`.
 
     Raises:
-        UsageError: If somebody else held it all that time; says who, since when, and what to do.
+        UsageError: If somebody else held it all that time; says who, since when, and
+            what to do.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    token = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "token": uuid4().hex})
+    token = json.dumps(
+        {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid4().hex}
+    )
     deadline = time.monotonic() + seconds
     while not _created(path, token):
         if not _taken_from_the_dead(path) and time.monotonic() > deadline:
-            raise UsageError(f"{path} is held by {_holder(path)}; if that one no longer runs, remove the file")
+            raise UsageError(
+                f"{path} is held by {_holder(path)}; if that one no longer runs, remove the file"
+            )
         time.sleep(POLL_SECONDS)
     done = threading.Event()
     threading.Thread(target=_renew, args=(path, token, done), daemon=True).start()
@@ -44,14 +53,19 @@ def locked(path: Path, seconds: float = 10.0) -> Iterator[None]:
         yield
     finally:
         done.set()
-        if _content(path) == token:  # else it was taken over while this process stood still
+        if (
+            _content(path) == token
+        ):  # else it was taken over while this process stood still
             path.unlink(missing_ok=True)
 
 
 def _created(path: Path, token: str) -> bool:
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    except (FileExistsError, PermissionError):  # Windows denies the name while another deletes it
+    except (
+        FileExistsError,
+        PermissionError,
+    ):  # Windows denies the name while another deletes it
         return False
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(token)
@@ -59,7 +73,8 @@ def _created(path: Path, token: str) -> bool:
 
 
 def _taken_from_the_dead(path: Path) -> bool:
-    """Remove a lock that nobody renews. It is renamed first, which only one of several waiting processes can do."""
+    """Remove a lock that nobody renews. It is renamed first, which only one of several
+    waiting processes can do."""
     try:
         if time.time() - path.stat().st_mtime < STALE_SECONDS:
             return False

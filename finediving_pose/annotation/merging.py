@@ -1,13 +1,17 @@
-"""One final label from an image's labels: the reviewer's word, else where two annotators agree, else the only one.
+"""One final label from an image's labels: the reviewer's word, else where two
+annotators agree, else the only one.
 
-What a reviewer's decision covers: a corrected revision is the reviewer's own word for every joint and is taken as it
-is. An accepted annotator's label was found good by somebody who saw the others' labels beside it, so it stands for
-every joint, for what is occluded and for the box; where another annotator put a joint within the tolerance, the mean of
-the two is nearer to the truth than either and cannot contradict the reviewer. Where the other disagrees, or lies on the
-other side of the body, the accepted joint stands alone.
+What a reviewer's decision covers: a corrected revision is the reviewer's own word for
+every joint and is taken as it is. An accepted annotator's label was found good by
+somebody who saw the others' labels beside it, so it stands for every joint, for what is
+occluded and for the box; where another annotator put a joint within the tolerance, the
+mean of the two is nearer to the truth than either and cannot contradict the reviewer.
+Where the other disagrees, or lies on the other side of the body, the accepted joint
+stands alone.
 
-Distances are told in head sizes, from head top to upper neck, the mean of the labels compared. The tolerance of a label
-whose head is not labelled is unknown: nothing agrees with it.
+Distances are told in head sizes, from head top to upper neck, the mean of the labels
+compared. The tolerance of a label whose head is not labelled is unknown: nothing agrees
+with it.
 """
 
 from __future__ import annotations
@@ -34,7 +38,8 @@ _CLEARLY = 4.0  # how many times smaller the squared distance must be with sides
 
 @dataclass(frozen=True)
 class Candidate:
-    """A label that may become the final one: its file below ``labels/``, who made it, and what it says."""
+    """A label that may become the final one: its file below ``labels/``, who made it,
+    and what it says."""
 
     name: str
     who: str
@@ -47,7 +52,8 @@ class Merged:
 
     Attributes:
         frame: What it says.
-        rule: ``reviewer``; ``mean`` of labels that agree, unreviewed; ``single``, unreviewed.
+        rule: ``reviewer``; ``mean`` of labels that agree, unreviewed; ``single``,
+            unreviewed.
         sources: The label files it was made from, the decisive one first.
         averaged: How many joints are a mean.
     """
@@ -76,7 +82,8 @@ def merge_reviewed(
 
     Args:
         approved: What the reviewer corrected or accepted.
-        others: Other annotators' labels of the image, confirmed ones; empty for a correction, which stands as it is.
+        others: Other annotators' labels of the image, confirmed ones; empty for a
+            correction, which stands as it is.
         tolerance: Head sizes.
         incomplete: Whether it may lack joints, which are then out of sight.
     """
@@ -95,9 +102,15 @@ def merge_reviewed(
         used += [other.name] if near.any() or same_box else []
     several = np.isfinite(stacks).all(axis=-1).sum(axis=0) > 1
     keypoints = frame.keypoints.copy()
-    keypoints[several] = np.nanmean(np.array(stacks)[:, several], axis=0).round(_DECIMALS)
+    keypoints[several] = np.nanmean(np.array(stacks)[:, several], axis=0).round(
+        _DECIMALS
+    )
     box = np.mean([corners for corners in boxes if corners is not None], axis=0)
-    merged = replace(frame, keypoints=keypoints, box=box.round(_DECIMALS) if len(boxes) > 1 else frame.box)
+    merged = replace(
+        frame,
+        keypoints=keypoints,
+        box=box.round(_DECIMALS) if len(boxes) > 1 else frame.box,
+    )
     return Merged(merged, "reviewer", tuple(used), int(several.sum()))
 
 
@@ -106,9 +119,10 @@ def merge_unreviewed(
 ) -> Merged | Refused:
     """Return the final label of an image that nobody has reviewed.
 
-    One label is taken as it is. Of several, every joint and the box must agree, each with each, and becomes their mean;
-    a joint is occluded where anybody says so. One joint that differs, that only some have, or sides that fit clearly
-    better exchanged refuse the whole image: somebody has to look.
+    One label is taken as it is. Of several, every joint and the box must agree, each
+    with each, and becomes their mean; a joint is occluded where anybody says so. One
+    joint that differs, that only some have, or sides that fit clearly better exchanged
+    refuse the whole image: somebody has to look.
 
     Args:
         labels: At least one, all confirmed.
@@ -125,23 +139,41 @@ def merge_unreviewed(
         for two in labels[number + 1 :]:
             differs = _difference(one, two, tolerance)
             if differs:
-                return Refused("disagreement", f"{one.who} and {two.who} {differs}; a reviewer decides")
+                return Refused(
+                    "disagreement",
+                    f"{one.who} and {two.who} {differs}; a reviewer decides",
+                )
     frame = first.frame
-    keypoints = np.mean([label.frame.keypoints for label in labels], axis=0).round(_DECIMALS)
+    keypoints = np.mean([label.frame.keypoints for label in labels], axis=0).round(
+        _DECIMALS
+    )
     keypoints[~frame.labelled] = np.nan
-    visibility = np.min([label.frame.visibility for label in labels], axis=0).astype(np.uint8)
-    box = np.mean([label.frame.box for label in labels if label.frame.box is not None], axis=0).round(_DECIMALS)
-    merged = replace(frame, keypoints=keypoints, visibility=visibility, box=box, box_estimated=False)
-    return Merged(merged, "mean", tuple(label.name for label in labels), int(frame.labelled.sum()))
+    visibility = np.min([label.frame.visibility for label in labels], axis=0).astype(
+        np.uint8
+    )
+    box = np.mean(
+        [label.frame.box for label in labels if label.frame.box is not None], axis=0
+    ).round(_DECIMALS)
+    merged = replace(
+        frame, keypoints=keypoints, visibility=visibility, box=box, box_estimated=False
+    )
+    return Merged(
+        merged, "mean", tuple(label.name for label in labels), int(frame.labelled.sum())
+    )
 
 
 def largest_move(before: LabelledFrame, after: LabelledFrame) -> float:
-    """Return by how many px the joint or box corner that moved most did; infinite where one came or went."""
-    if not np.array_equal(before.labelled, after.labelled) or (before.box is None) != (after.box is None):
+    """Return by how many px the joint or box corner that moved most did; infinite where
+    one came or went."""
+    if not np.array_equal(before.labelled, after.labelled) or (before.box is None) != (
+        after.box is None
+    ):
         return float("inf")
     moves = [float(np.nanmax(_distance(before, after), initial=0.0))]
     if before.box is not None and after.box is not None:
-        moves.append(float(np.linalg.norm((before.box - after.box).reshape(2, 2), axis=1).max()))
+        moves.append(
+            float(np.linalg.norm((before.box - after.box).reshape(2, 2), axis=1).max())
+        )
     return max(moves)
 
 
@@ -155,7 +187,10 @@ def _lacking(label: Candidate, incomplete: bool) -> Refused | None:
         missing.append("the athlete's box")
     if not missing:
         return None
-    return Refused("incomplete", f"{label.name} lacks {', '.join(missing)}; correct it in the review")
+    return Refused(
+        "incomplete",
+        f"{label.name} lacks {', '.join(missing)}; correct it in the review",
+    )
 
 
 def _difference(one: Candidate, two: Candidate, tolerance: float) -> str:
@@ -206,18 +241,29 @@ def _other_side(a: LabelledFrame, b: LabelledFrame) -> NDArray[np.bool_]:
     return _of_pairs(lambda straight, crossed: crossed < straight, a, b)
 
 
-def _clearly_exchanged(a: LabelledFrame, b: LabelledFrame, limit: float) -> NDArray[np.bool_]:
-    """(16,) True where a pair fits clearly better exchanged, and is further apart than people scatter."""
+def _clearly_exchanged(
+    a: LabelledFrame, b: LabelledFrame, limit: float
+) -> NDArray[np.bool_]:
+    """(16,) True where a pair fits clearly better exchanged, and is further apart than
+    people scatter."""
     least = 2 * (limit / 4) ** 2
-    return _of_pairs(lambda straight, crossed: straight > max(_CLEARLY * crossed, least), a, b)
+    return _of_pairs(
+        lambda straight, crossed: straight > max(_CLEARLY * crossed, least), a, b
+    )
 
 
-def _of_pairs(test: Callable[[float, float], bool], a: LabelledFrame, b: LabelledFrame) -> NDArray[np.bool_]:
+def _of_pairs(
+    test: Callable[[float, float], bool], a: LabelledFrame, b: LabelledFrame
+) -> NDArray[np.bool_]:
     found = np.zeros(NUM_JOINTS, dtype=bool)
     p, q = _points(a), _points(b)
     for right, left in FLIP_PAIRS:
-        straight = float(((p[right] - q[right]) ** 2).sum() + ((p[left] - q[left]) ** 2).sum())
-        crossed = float(((p[right] - q[left]) ** 2).sum() + ((p[left] - q[right]) ** 2).sum())
+        straight = float(
+            ((p[right] - q[right]) ** 2).sum() + ((p[left] - q[left]) ** 2).sum()
+        )
+        crossed = float(
+            ((p[right] - q[left]) ** 2).sum() + ((p[left] - q[right]) ** 2).sum()
+        )
         found[[right, left]] = test(straight, crossed)  # NaN compares as False
     return found
 

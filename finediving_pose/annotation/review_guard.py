@@ -1,4 +1,5 @@
-"""Who may talk to the review page's server: its own page, opened with the token of this start, on this computer."""
+"""Who may talk to the review page's server: its own page, opened with the token of this
+start, on this computer."""
 
 from __future__ import annotations
 
@@ -45,16 +46,19 @@ def new_token() -> str:
 
 
 def cookie_name(token: str) -> str:
-    """Return the cookie's name. Cookies are shared by all ports of a computer, so each start has its own."""
+    """Return the cookie's name. Cookies are shared by all ports of a computer, so each
+    start has its own."""
     return f"fdpose_{hashlib.sha256(token.encode()).hexdigest()[:12]}"
 
 
 class Guard:
-    """ASGI middleware: refuses every request that is not our page's, and sets the security headers of every answer.
+    """ASGI middleware: refuses every request that is not our page's, and sets the
+    security headers of every answer.
 
-    The host must be this computer's (another name that resolves to it is somebody's rebinding), a write must come from
-    our own origin, and everything but the page's program needs the token: in the address for the page, in a header for
-    calls, in a cookie for pictures, which only the page itself may embed.
+    The host must be this computer's (another name that resolves to it is somebody's
+    rebinding), a write must come from our own origin, and everything but the page's
+    program needs the token: in the address for the page, in a header for calls, in a
+    cookie for pictures, which only the page itself may embed.
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
@@ -78,22 +82,44 @@ class Guard:
         try:
             await target(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001 - answered with 500 already; one bad request never ends the review
-            console.log.error("internal error at %s: %s: %s", request.url.path, type(error).__name__, error)
+            console.log.error(
+                "internal error at %s: %s: %s",
+                request.url.path,
+                type(error).__name__,
+                error,
+            )
             console.log.debug("where", exc_info=True)
 
     def _refusal(self, request: Request) -> tuple[int, str] | None:
         host = request.headers.get("host", "")
         if not _OWN_HOST.fullmatch(host):
-            return 403, f"Host is {host!r}, expected 127.0.0.1 or localhost: open the address that fdpose printed"
+            return (
+                403,
+                f"Host is {host!r}, expected 127.0.0.1 or localhost: open the address that fdpose printed",
+            )
         if request.method not in {"GET", "HEAD"}:
             origin = request.headers.get("origin", "")
-            if urlsplit(origin).scheme != "http" or urlsplit(origin).netloc.lower() != host.lower():
-                return 403, f"Origin is {origin!r}, expected http://{host}: only the review page itself may write"
+            if (
+                urlsplit(origin).scheme != "http"
+                or urlsplit(origin).netloc.lower() != host.lower()
+            ):
+                return (
+                    403,
+                    f"Origin is {origin!r}, expected http://{host}: only the review page itself may write",
+                )
             length = request.headers.get("content-length", "")
             if not length.isdecimal() or int(length) > MAX_BODY:
-                return 413, f"expected a request of at most {MAX_BODY} bytes that says how long it is"
-        if not request.url.path.startswith(PUBLIC_PREFIX) and not self._has_token(request):
-            return 403, "the address lacks the token of this start, or has an earlier one's"
+                return (
+                    413,
+                    f"expected a request of at most {MAX_BODY} bytes that says how long it is",
+                )
+        if not request.url.path.startswith(PUBLIC_PREFIX) and not self._has_token(
+            request
+        ):
+            return (
+                403,
+                "the address lacks the token of this start, or has an earlier one's",
+            )
         return None
 
     def _has_token(self, request: Request) -> bool:
@@ -102,7 +128,11 @@ class Guard:
             given.append(request.query_params.get("token"))
         if request.url.path == PICTURE_PATH:
             given.append(request.cookies.get(cookie_name(self.token)))
-        return any(secrets.compare_digest(text.encode(), self.token.encode()) for text in given if text)
+        return any(
+            secrets.compare_digest(text.encode(), self.token.encode())
+            for text in given
+            if text
+        )
 
 
 def _refused(request: Request, status: int, message: str) -> Response:

@@ -23,13 +23,16 @@ class Decision:
         image: The image, as the manifest names it.
         who: The reviewer.
         when: ISO time in UTC.
-        action: ``accept`` the label as it is, ``correct`` it by a revision, or ``return`` it to its annotator.
+        action: ``accept`` the label as it is, ``correct`` it by a revision, or
+            ``return`` it to its annotator.
         comment: The reviewer's words; never empty for ``return``.
-        label: The file decided on, below ``labels/``: the accepted one, the new revision, the returned one.
+        label: The file decided on, below ``labels/``: the accepted one, the new
+            revision, the returned one.
         label_sha256: Of its bytes.
         image_sha256: Of the picture's bytes as they were.
         revision: The number of the revision decided on; None for an annotator's file.
-        seen: Every label file the image had, name to SHA-256: a decision holds while these are what they were.
+        seen: Every label file the image had, name to SHA-256: a decision holds while
+            these are what they were.
     """
 
     image: str
@@ -59,7 +62,8 @@ def append(path: Path, decision: Decision) -> None:
 
 
 def lock(path: Path) -> Any:
-    """Return the lock of a log, for who must read it and append without another's decision in between."""
+    """Return the lock of a log, for who must read it and append without another's
+    decision in between."""
     return locked(path.with_name(f".{path.name}.lock"))
 
 
@@ -69,12 +73,15 @@ def append_under_lock(path: Path, decision: Decision) -> None:
 
 
 def read(path: Path) -> list[Decision]:
-    """Return the decisions, oldest first; an absent log is empty. A line that is none is left out with a warning."""
+    """Return the decisions, oldest first; an absent log is empty. A line that is none
+    is left out with a warning."""
     decisions = []
     for number, record in enumerate(read_json_lines(path), start=1):
         decision = _decision(record)
         if decision is None:
-            console.log.warning("%s: record %d is no decision of a review; left out", path, number)
+            console.log.warning(
+                "%s: record %d is no decision of a review; left out", path, number
+            )
         else:
             decisions.append(decision)
     return decisions
@@ -85,6 +92,9 @@ def _decision(record: Any) -> Decision | None:
         return None
     values = {name: record[name] for name in _FIELDS}
     texts = (values[name] for name in _FIELDS - {"revision", "seen"})
-    if not all(isinstance(text, str) for text in texts) or values["action"] not in ACTIONS:
+    if (
+        not all(isinstance(text, str) for text in texts)
+        or values["action"] not in ACTIONS
+    ):
         return None
     return Decision(**values) if isinstance(values["seen"], dict) else None

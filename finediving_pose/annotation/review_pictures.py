@@ -1,4 +1,5 @@
-"""Pictures for the review page: as they are where a browser shows them quickly, scaled down where they are huge."""
+"""Pictures for the review page: as they are where a browser shows them quickly, scaled
+down where they are huge."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from pathlib import Path
 from finediving_pose.errors import DataError
 
 MAX_SIDE = 4096
-"""Pixels of the longer side of what a browser gets; more it neither shows nor decodes quickly."""
+"""Pixels of the longer side of what a browser gets; more it neither shows nor decodes
+quickly."""
 
 STRIP_SIDE = 480
 """The same for a film strip."""
@@ -32,7 +34,8 @@ class Picture:
 
 
 def read_picture(path: Path, side: int) -> Picture:
-    """Return a picture whose longer side has at most `side` px, else the file's own bytes.
+    """Return a picture whose longer side has at most `side` px, else the file's own
+    bytes.
 
     Raises:
         DataError: If it is absent, no picture, or has more than :data:`MAX_PIXELS`.
@@ -48,23 +51,36 @@ def read_picture(path: Path, side: int) -> Picture:
 def _read(path: Path, side: int, _time: int, _size: int) -> Picture:
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
-    kind = next((kind for magic, kind in _TYPES.items() if content.startswith(magic)), None)
+    kind = next(
+        (kind for magic, kind in _TYPES.items() if content.startswith(magic)), None
+    )
     smaller = _scaled(content, side, path.name, as_it_is=kind is not None)
-    return Picture(content, str(kind), sha256) if smaller is None else Picture(smaller, "image/jpeg", sha256)
+    return (
+        Picture(content, str(kind), sha256)
+        if smaller is None
+        else Picture(smaller, "image/jpeg", sha256)
+    )
 
 
 def _scaled(content: bytes, side: int, name: str, as_it_is: bool) -> bytes | None:
     """Return a JPEG of the picture, None where the bytes will do."""
     from PIL import Image, ImageOps
 
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours is checked below, before anything is decoded
+    limit, Image.MAX_IMAGE_PIXELS = (
+        Image.MAX_IMAGE_PIXELS,
+        None,
+    )  # ours is checked below, before anything is decoded
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise DataError(f"{name}: {image.width}x{image.height} px, expected at most {MAX_PIXELS / 1e6:g} Mpx")
+                raise DataError(
+                    f"{name}: {image.width}x{image.height} px, expected at most {MAX_PIXELS / 1e6:g} Mpx"
+                )
             if as_it_is and max(image.size) <= side:
                 return None
-            image.draft("RGB", (side, side))  # a JPEG decodes at an eighth of its size in an eighth of the time
+            image.draft(
+                "RGB", (side, side)
+            )  # a JPEG decodes at an eighth of its size in an eighth of the time
             turned = ImageOps.exif_transpose(image).convert("RGB")
             turned.thumbnail((side, side))
     except (OSError, ValueError, SyntaxError) as error:

@@ -16,8 +16,17 @@ from fastapi.responses import JSONResponse, Response
 
 from finediving_pose import console
 from finediving_pose.annotation.review_guard import PICTURE_PATH, Guard, cookie_name
-from finediving_pose.annotation.review_pictures import MAX_SIDE, STRIP_SIDE, read_picture
-from finediving_pose.annotation.review_state import TO_REVIEW, Conflict, ReviewDesk, State
+from finediving_pose.annotation.review_pictures import (
+    MAX_SIDE,
+    STRIP_SIDE,
+    read_picture,
+)
+from finediving_pose.annotation.review_state import (
+    TO_REVIEW,
+    Conflict,
+    ReviewDesk,
+    State,
+)
 from finediving_pose.annotation.review_views import (
     CheckRequest,
     DecisionRequest,
@@ -35,10 +44,17 @@ from finediving_pose.errors import DataError, FdposeError, UsageError
 
 HOST = "127.0.0.1"
 
-_AWAY_SECONDS = 20.0  # after which a tab that does not say what it shows is taken for closed
+_AWAY_SECONDS = (
+    20.0  # after which a tab that does not say what it shows is taken for closed
+)
 _STATES_SECONDS = 2.0  # how old the queue may be
 _STATES_SHARE = 20.0  # times what a look at all files takes: it may be so old where there are very many
-_MEDIA_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_MEDIA_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+}
 
 
 @dataclass(frozen=True)
@@ -93,21 +109,29 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-# Windows lets a second program take a port unless it is said to be ours alone; elsewhere the port of a server that
-# has just ended may be taken again at once.
+# Windows lets a second program take a port unless it is said to be ours alone;
+# elsewhere the port of a server that has just ended may be taken again at once.
 _ALONE = (getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR), 1)
 
 
 def serve(app: Any, listener: socket.socket) -> None:
-    """Answer until Ctrl+C, which is raised again when everything that was under way is done."""
+    """Answer until Ctrl+C, which is raised again when everything that was under way is
+    done."""
     import uvicorn
 
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=5,
+    )
     uvicorn.Server(config).run(sockets=[listener])
 
 
 class _Board:
-    """The states of all images. Nobody waits for them: a look at thousands of files is made beside the answers."""
+    """The states of all images. Nobody waits for them: a look at thousands of files is
+    made beside the answers."""
 
     def __init__(self, desk: ReviewDesk) -> None:
         self._desk, self._lock = desk, threading.Lock()
@@ -116,7 +140,8 @@ class _Board:
         self._look()
 
     def states(self) -> tuple[dict[str, State], int]:
-        """Return the states as they were a moment ago, and a number that changes with them."""
+        """Return the states as they were a moment ago, and a number that changes with
+        them."""
         with self._lock:
             if not self._looking and time.monotonic() >= self._until:
                 self._looking = True
@@ -135,14 +160,19 @@ class _Board:
         started, version = time.monotonic(), self._version
         try:
             states = self._desk.states()
-        except (OSError, FdposeError) as error:  # such as a shared folder that is away for a moment
+        except (
+            OSError,
+            FdposeError,
+        ) as error:  # such as a shared folder that is away for a moment
             console.log.warning("the labels cannot be looked at: %s", error)
             states = self._states
         with self._lock:
             self._looking = False
             now = time.monotonic()
             self._until = now + max(_STATES_SECONDS, _STATES_SHARE * (now - started))
-            if version != self._version:  # a decision came meanwhile, which this look may not have seen
+            if (
+                version != self._version
+            ):  # a decision came meanwhile, which this look may not have seen
                 self._until = now
             elif version == 0 or states != self._states:
                 self._states, self._version = states, version + 1
@@ -160,23 +190,41 @@ class _Presence:
         with self.lock:
             now = time.monotonic()
             self.tabs[report.client] = (report.reviewer, report.image, now)
-            self.tabs = {tab: seen for tab, seen in self.tabs.items() if now - seen[2] < _AWAY_SECONDS}
-            found = {(who, image) for who, image, _ in self.tabs.values() if image and who != report.reviewer}
+            self.tabs = {
+                tab: seen
+                for tab, seen in self.tabs.items()
+                if now - seen[2] < _AWAY_SECONDS
+            }
+            found = {
+                (who, image)
+                for who, image, _ in self.tabs.values()
+                if image and who != report.reviewer
+            }
         return [{"who": who, "image": image} for who, image in sorted(found)]
 
 
 def _add_page(app: FastAPI, setup: ReviewSetup) -> None:
     web = resources.files("finediving_pose.annotation") / "web"
-    files = {entry.name: entry.read_bytes() for entry in web.iterdir() if entry.is_file()}
+    files = {
+        entry.name: entry.read_bytes() for entry in web.iterdir() if entry.is_file()
+    }
 
     def served(name: str) -> Response:
         media_type = _MEDIA_TYPES[name[name.rindex(".") :]]
-        return Response(files[name], media_type=media_type, headers={"cache-control": "no-cache"})
+        return Response(
+            files[name], media_type=media_type, headers={"cache-control": "no-cache"}
+        )
 
     @app.get("/")
     def page() -> Response:
         response = served("index.html")
-        response.set_cookie(cookie_name(setup.token), setup.token, httponly=True, samesite="strict", path=PICTURE_PATH)
+        response.set_cookie(
+            cookie_name(setup.token),
+            setup.token,
+            httponly=True,
+            samesite="strict",
+            path=PICTURE_PATH,
+        )
         return response
 
     @app.get("/web/{name}")
@@ -184,7 +232,9 @@ def _add_page(app: FastAPI, setup: ReviewSetup) -> None:
         return served(name) if name in files else Response("no such file", 404)
 
 
-def _add_reading(app: FastAPI, setup: ReviewSetup, board: _Board, presence: _Presence) -> None:
+def _add_reading(
+    app: FastAPI, setup: ReviewSetup, board: _Board, presence: _Presence
+) -> None:
     desk = setup.desk
 
     @app.get("/api/session")
@@ -201,12 +251,18 @@ def _add_reading(app: FastAPI, setup: ReviewSetup, board: _Board, presence: _Pre
     @app.get("/api/queue")
     def queue(reviewer: str) -> dict[str, Any]:
         states, version = board.states()
-        return {"version": version, "rows": queue_view(desk, states, setup.assigned(_known(setup, reviewer)))}
+        return {
+            "version": version,
+            "rows": queue_view(desk, states, setup.assigned(_known(setup, reviewer))),
+        }
 
     @app.get("/api/item")
     def item(image: str, reviewer: str) -> dict[str, Any]:
         row = desk.frame(image)
-        return item_view(desk.item(image), desk.store.read_draft(_known(setup, reviewer), row.label_name))
+        return item_view(
+            desk.item(image),
+            desk.store.read_draft(_known(setup, reviewer), row.label_name),
+        )
 
     dives = DiveViews(desk)
 
@@ -219,11 +275,17 @@ def _add_reading(app: FastAPI, setup: ReviewSetup, board: _Board, presence: _Pre
         return {"findings": check_view(desk, request.image, request.label)}
 
     @app.get(PICTURE_PATH)
-    def picture(request: Request, image: str, sha256: str = "", strip: bool = False) -> Response:
+    def picture(
+        request: Request, image: str, sha256: str = "", strip: bool = False
+    ) -> Response:
         path = desk.store.frames / desk.frame(image).image
         found = read_picture(path, STRIP_SIDE if strip else MAX_SIDE)
         tag = f'"{found.sha256}{"-strip" if strip else ""}"'
-        lasting = "private, max-age=31536000, immutable" if found.sha256 == sha256 else "no-cache"
+        lasting = (
+            "private, max-age=31536000, immutable"
+            if found.sha256 == sha256
+            else "no-cache"
+        )
         headers = {"etag": tag, "cache-control": lasting}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
@@ -236,7 +298,11 @@ def _add_reading(app: FastAPI, setup: ReviewSetup, board: _Board, presence: _Pre
         if request.image is not None:
             state = desk.state(request.image)
             here = {"seen": state.files, "decisions": desk.decided(request.image)}
-        return {"others": presence.others(request), "version": board.states()[1], "here": here}
+        return {
+            "others": presence.others(request),
+            "version": board.states()[1],
+            "here": here,
+        }
 
 
 def _add_writing(app: FastAPI, setup: ReviewSetup, board: _Board) -> None:
@@ -248,7 +314,9 @@ def _add_writing(app: FastAPI, setup: ReviewSetup, board: _Board) -> None:
         if request.draft is None:
             desk.store.drop_draft(reviewer, row.label_name)
         else:
-            desk.store.write_draft(reviewer, row.label_name, request.draft.model_dump(mode="json"))
+            desk.store.write_draft(
+                reviewer, row.label_name, request.draft.model_dump(mode="json")
+            )
         return {"kept": request.draft is not None}
 
     @app.post("/api/decision")
@@ -261,26 +329,46 @@ def _add_writing(app: FastAPI, setup: ReviewSetup, board: _Board) -> None:
         elif request.action == "accept":
             if request.label is None:
                 raise UsageError("which label is accepted?")
-            desk.accept(*about, request.label, request.comment, confirm=request.confirm, **known)
+            desk.accept(
+                *about, request.label, request.comment, confirm=request.confirm, **known
+            )
         else:
             if request.corrected is None:
                 raise UsageError("a correction without a label")
             frame = labelled_frame(request.corrected, desk.frame(request.image))
             _refuse_unconfirmed(desk, request)
-            desk.correct(*about, frame, request.comment, based_on=request.label, **known)
+            desk.correct(
+                *about, frame, request.comment, based_on=request.label, **known
+            )
         return {"state": board.decided(request.image).kind}
 
 
 def _refuse_unconfirmed(desk: ReviewDesk, request: DecisionRequest) -> None:
     """A correction of a few joints says nothing of the others that a model guessed."""
-    base = next((label for label in desk.item(request.image).labels if label.name == request.label), None)
-    if base is not None and base.frame is not None and base.frame.unconfirmed and not request.confirm:
-        raise UsageError(f"{base.name} is a model's guess marked `unconfirmed`; look at every joint, then confirm it")
+    base = next(
+        (
+            label
+            for label in desk.item(request.image).labels
+            if label.name == request.label
+        ),
+        None,
+    )
+    if (
+        base is not None
+        and base.frame is not None
+        and base.frame.unconfirmed
+        and not request.confirm
+    ):
+        raise UsageError(
+            f"{base.name} is a model's guess marked `unconfirmed`; look at every joint, then confirm it"
+        )
 
 
 def _known(setup: ReviewSetup, reviewer: str) -> str:
     if reviewer not in setup.reviewers:
-        raise UsageError(f"{reviewer!r} is no reviewer here{nearest(reviewer, setup.reviewers)}")
+        raise UsageError(
+            f"{reviewer!r} is no reviewer here{nearest(reviewer, setup.reviewers)}"
+        )
     return reviewer
 
 
@@ -290,14 +378,22 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(FdposeError)
     def refused(request: Request, error: Exception) -> JSONResponse:
-        status = 409 if isinstance(error, Conflict) else 422 if isinstance(error, DataError) else 400
+        status = (
+            409
+            if isinstance(error, Conflict)
+            else 422
+            if isinstance(error, DataError)
+            else 400
+        )
         return answer(status, str(error))
 
     @app.exception_handler(RequestValidationError)
     def malformed(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        return answer(400, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+        return answer(
+            400, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        )
 
     @app.exception_handler(OSError)
     def unwritable(request: Request, error: Exception) -> JSONResponse:

@@ -1,7 +1,8 @@
 """Where each image of a project stands, and the decisions that move it on.
 
-A decision holds as long as all label files of its image are what the reviewer saw. What was approved and then changed
-is in conflict until somebody decides again; what was returned is open again once its label changes.
+A decision holds as long as all label files of its image are what the reviewer saw. What
+was approved and then changed is in conflict until somebody decides again; what was
+returned is open again once its label changes.
 """
 
 from __future__ import annotations
@@ -31,7 +32,15 @@ from finediving_pose.files import sha256_file
 from finediving_pose.records import LabelledFrame
 from finediving_pose.skeleton import JOINTS
 
-Kind = Literal["unlabelled", "unreadable", "unconfirmed", "labelled", "returned", "conflict", "reviewed"]
+Kind = Literal[
+    "unlabelled",
+    "unreadable",
+    "unconfirmed",
+    "labelled",
+    "returned",
+    "conflict",
+    "reviewed",
+]
 TO_REVIEW: tuple[Kind, ...] = ("labelled", "unconfirmed", "conflict")
 """What waits for a reviewer."""
 
@@ -44,11 +53,13 @@ class State:
     """Where one image stands.
 
     Attributes:
-        kind: ``unlabelled``; ``unreadable``, a file that is no whole label; ``unconfirmed``, a model's guess;
-            ``labelled``, waiting for its review; ``returned`` to its annotator; ``conflict``, changed since it was
-            approved; ``reviewed``.
+        kind: ``unlabelled``; ``unreadable``, a file that is no whole label;
+            ``unconfirmed``, a model's guess; ``labelled``, waiting for its review;
+            ``returned`` to its annotator; ``conflict``, changed since it was approved;
+            ``reviewed``.
         annotators: Who has a label of it.
-        files: Its label files, name to SHA-256: annotators', then revisions, oldest first.
+        files: Its label files, name to SHA-256: annotators', then revisions, oldest
+            first.
         decision: The latest.
         reason: What is in conflict or not readable, in words.
     """
@@ -69,7 +80,8 @@ class Item:
         labels: Its labels: annotators', then revisions, oldest first.
         state: Where it stands.
         decisions: All decisions on it, oldest first.
-        picture_problem: Why the picture cannot be trusted: absent, or not the one that was chosen. Empty if it can.
+        picture_problem: Why the picture cannot be trusted: absent, or not the one that
+            was chosen. Empty if it can.
     """
 
     image: ManifestFrame
@@ -80,14 +92,16 @@ class Item:
 
     @property
     def newest(self) -> StoredLabel | None:
-        """The label a reviewer starts from: the newest usable revision, else the first annotator's usable label."""
+        """The label a reviewer starts from: the newest usable revision, else the first
+        annotator's usable label."""
         usable = [label for label in self.labels if label.frame is not None]
         revised = [label for label in usable if revision_number(label.name) is not None]
         return revised[-1] if revised else next(iter(usable), None)
 
     @property
     def seen(self) -> dict[str, str]:
-        """Every label file of the image, name to SHA-256: what a decision on this item refers to."""
+        """Every label file of the image, name to SHA-256: what a decision on this item
+        refers to."""
         return {label.name: label.sha256 for label in self.labels}
 
 
@@ -109,13 +123,22 @@ class ReviewDesk:
         dives: The same by the folder of a dive, each in the order of time.
     """
 
-    def __init__(self, store: LabelStore, manifest: Sequence[ManifestFrame], log: Path, allow_own: bool = False):
+    def __init__(
+        self,
+        store: LabelStore,
+        manifest: Sequence[ManifestFrame],
+        log: Path,
+        allow_own: bool = False,
+    ):
         self.store, self.log, self.allow_own = store, log, allow_own
         self.images = {frame.image: frame for frame in manifest}
         self.dives: dict[str, list[ManifestFrame]] = {}
         for frame in sorted(manifest, key=lambda frame: frame.frame):
             self.dives.setdefault(frame.image.rpartition("/")[0], []).append(frame)
-        self._decisions: tuple[tuple[int, int] | None, dict[str, list[Decision]]] = (None, {})
+        self._decisions: tuple[tuple[int, int] | None, dict[str, list[Decision]]] = (
+            None,
+            {},
+        )
         self._read: dict[Path, StoredLabel] = {}
 
     def states(self) -> dict[str, State]:
@@ -160,10 +183,17 @@ class ReviewDesk:
             except OSError:
                 continue  # gone since the folder was listed: so it is gone from the item too
         decisions = tuple(self._by_image().get(image, []))
-        return Item(frame, tuple(labels), self.state(image), decisions, self.picture_problem(frame))
+        return Item(
+            frame,
+            tuple(labels),
+            self.state(image),
+            decisions,
+            self.picture_problem(frame),
+        )
 
     def newest(self, image: str) -> StoredLabel | None:
-        """Return :attr:`Item.newest` of an image, quickly: a file is read again only when it changed.
+        """Return :attr:`Item.newest` of an image, quickly: a file is read again only
+        when it changed.
 
         Raises:
             UsageError: If the manifest has no such image.
@@ -206,14 +236,16 @@ class ReviewDesk:
             image: The image.
             label: Which of its label files, below ``labels/``.
             comment: The reviewer's words.
-            seen: The label files as the reviewer saw them, name to SHA-256; None: as they are now.
+            seen: The label files as the reviewer saw them, name to SHA-256; None: as
+                they are now.
             decisions: How many decisions on the image the reviewer knew of; None: all.
-            confirm: Clears the mark of a model's guess, by a revision that is otherwise the same.
+            confirm: Clears the mark of a model's guess, by a revision that is otherwise
+                the same.
 
         Raises:
             Conflict: If a label changed or somebody decided since.
-            UsageError: If the label cannot be used, is unconfirmed and `confirm` is not given, or has been looked at
-                by nobody else.
+            UsageError: If the label cannot be used, is unconfirmed and `confirm` is not
+                given, or has been looked at by nobody else.
         """
         with review_log.lock(self.log):
             item = self._checked(who, image, seen, decisions)
@@ -225,8 +257,15 @@ class ReviewDesk:
                     raise UsageError(
                         f"{chosen.name} is a model's guess marked `unconfirmed`; look at every joint, then confirm it"
                     )
-                chosen = self._revise(item, replace(chosen.frame, unconfirmed=False), who, {chosen.name: chosen.sha256})
-            return self._append(item, who, "accept", comment, chosen.name, chosen.sha256, seen_now)
+                chosen = self._revise(
+                    item,
+                    replace(chosen.frame, unconfirmed=False),
+                    who,
+                    {chosen.name: chosen.sha256},
+                )
+            return self._append(
+                item, who, "accept", comment, chosen.name, chosen.sha256, seen_now
+            )
 
     def correct(
         self,
@@ -238,7 +277,8 @@ class ReviewDesk:
         decisions: int | None = None,
         based_on: str | None = None,
     ) -> Decision:
-        """Write a corrected label as a new revision and approve it. Arguments and errors as of :meth:`accept`.
+        """Write a corrected label as a new revision and approve it. Arguments and
+        errors as of :meth:`accept`.
 
         Args:
             frame: The whole label; it counts as confirmed.
@@ -253,9 +293,15 @@ class ReviewDesk:
                 raise UsageError(_OWN.format(who=who, image=image))
             check_inside(frame, item.image)
             seen_now = item.seen
-            base = {based_on: seen_now[self._label(item, based_on).name]} if based_on else seen_now
+            base = (
+                {based_on: seen_now[self._label(item, based_on).name]}
+                if based_on
+                else seen_now
+            )
             label = self._revise(item, replace(frame, unconfirmed=False), who, base)
-            return self._append(item, who, "correct", comment, label.name, label.sha256, seen_now)
+            return self._append(
+                item, who, "correct", comment, label.name, label.sha256, seen_now
+            )
 
     def give_back(
         self,
@@ -266,25 +312,37 @@ class ReviewDesk:
         seen: Mapping[str, str] | None = None,
         decisions: int | None = None,
     ) -> Decision:
-        """Return a label to its annotator with a comment. Arguments and errors as of :meth:`accept`.
+        """Return a label to its annotator with a comment. Arguments and errors as of
+        :meth:`accept`.
 
         Raises:
-            UsageError: Also without a comment: it is all that the annotator has to go by.
+            UsageError: Also without a comment: it is all that the annotator has to go
+                by.
         """
         if not comment.strip():
             raise UsageError(f"{image}: say in a comment what is to be changed")
         with review_log.lock(self.log):
             item = self._checked(who, image, seen, decisions)
-            annotated = [entry for entry in item.labels if annotator_of(entry.name) is not None]
+            annotated = [
+                entry for entry in item.labels if annotator_of(entry.name) is not None
+            ]
             if not annotated:
                 raise UsageError(f"{image}: no annotator's label to give back")
             chosen = self._label(item, label, usable=False) if label else annotated[0]
-            return self._append(item, who, "return", comment, chosen.name, chosen.sha256, item.seen)
+            return self._append(
+                item, who, "return", comment, chosen.name, chosen.sha256, item.seen
+            )
 
     def revise(
-        self, image: str, frame: LabelledFrame, by: str, seen: Mapping[str, str], based_on: Mapping[str, str]
+        self,
+        image: str,
+        frame: LabelledFrame,
+        by: str,
+        seen: Mapping[str, str],
+        based_on: Mapping[str, str],
     ) -> Path:
-        """Write a revision that is no decision, such as a command's suggestion; it waits for its review.
+        """Write a revision that is no decision, such as a command's suggestion; it
+        waits for its review.
 
         Raises:
             Conflict: If a label changed since it was `seen`.
@@ -294,14 +352,24 @@ class ReviewDesk:
             self._refuse_changed(item, seen)
             return self.store.add_revision(item.image, frame, by, now(), based_on)
 
-    def _checked(self, who: str, image: str, seen: Mapping[str, str] | None, decisions: int | None) -> Item:
+    def _checked(
+        self,
+        who: str,
+        image: str,
+        seen: Mapping[str, str] | None,
+        decisions: int | None,
+    ) -> Item:
         check_person(who)
         item = self.item(image)
         if item.picture_problem:
             raise Conflict(item.picture_problem)
         if decisions is not None and len(item.decisions) != decisions:
             latest = item.decisions[-1] if item.decisions else None
-            by = f"{latest.who} decided `{latest.action}` at {latest.when}" if latest else "the log was shortened"
+            by = (
+                f"{latest.who} decided `{latest.action}` at {latest.when}"
+                if latest
+                else "the log was shortened"
+            )
             raise Conflict(f"{image}: {by}, after you looked; look again")
         if seen is not None:
             self._refuse_changed(item, seen)
@@ -310,27 +378,42 @@ class ReviewDesk:
     def _refuse_changed(self, item: Item, seen: Mapping[str, str]) -> None:
         changes = _changes(seen, item.seen)
         if changes:
-            raise Conflict(f"{item.image.image}: {'; '.join(changes)}, after you looked; look again")
+            raise Conflict(
+                f"{item.image.image}: {'; '.join(changes)}, after you looked; look again"
+            )
 
     def _label(self, item: Item, name: str, usable: bool = True) -> StoredLabel:
-        found = next((label for label in item.labels if label.name == parse_name(name)), None)
+        found = next(
+            (label for label in item.labels if label.name == parse_name(name)), None
+        )
         if found is None:
             there = ", ".join(label.name for label in item.labels) or "none"
             raise UsageError(f"{item.image.image}: no label {name} (there: {there})")
         if usable and found.frame is None:
-            raise UsageError(f"{name} is no usable label: {'; '.join(p.message for p in found.problems)}")
+            raise UsageError(
+                f"{name} is no usable label: {'; '.join(p.message for p in found.problems)}"
+            )
         return found
 
     def _refuse_own(self, who: str, label: StoredLabel, item: Item) -> None:
         if not self.allow_own and _eyes(label) <= {who}:
             raise UsageError(_OWN.format(who=who, image=item.image.image))
 
-    def _revise(self, item: Item, frame: LabelledFrame, who: str, based_on: Mapping[str, str]) -> StoredLabel:
+    def _revise(
+        self, item: Item, frame: LabelledFrame, who: str, based_on: Mapping[str, str]
+    ) -> StoredLabel:
         path = self.store.add_revision(item.image, frame, who, now(), based_on)
         return self.store.read(path, item.image)
 
     def _append(
-        self, item: Item, who: str, action: Action, comment: str, label: str, sha256: str, seen: Mapping[str, str]
+        self,
+        item: Item,
+        who: str,
+        action: Action,
+        comment: str,
+        label: str,
+        sha256: str,
+        seen: Mapping[str, str],
     ) -> Decision:
         decision = Decision(
             image=item.image.image,
@@ -349,7 +432,10 @@ class ReviewDesk:
         return decision
 
     def _files(self, image: ManifestFrame) -> list[Path]:
-        return [*self.store.annotated(image.label_name).values(), *self.store.revisions(image.label_name)]
+        return [
+            *self.store.annotated(image.label_name).values(),
+            *self.store.revisions(image.label_name),
+        ]
 
     def _by_image(self) -> dict[str, list[Decision]]:
         try:
@@ -362,12 +448,18 @@ class ReviewDesk:
             decisions = {}
             for decision in review_log.read(self.log):
                 decisions.setdefault(decision.image, []).append(decision)
-            self._decisions = (stamp, decisions)  # at once: the page's server asks from several threads
+            self._decisions = (
+                stamp,
+                decisions,
+            )  # at once: the page's server asks from several threads
         return decisions
 
     def _stored(self, path: Path, image: ManifestFrame) -> StoredLabel | None:
         try:
-            if path not in self._read or self._read[path].sha256 != self.store.glance(path).sha256:
+            if (
+                path not in self._read
+                or self._read[path].sha256 != self.store.glance(path).sha256
+            ):
                 self._read[path] = self.store.read(path, image)
             return self._read[path]
         except OSError:
@@ -381,7 +473,9 @@ class ReviewDesk:
             except OSError:
                 continue  # gone since the folder was listed
         files = {name: glance.sha256 for name, glance in glances.items()}
-        annotators = tuple(person for name in files if (person := annotator_of(name)) is not None)
+        annotators = tuple(
+            person for name in files if (person := annotator_of(name)) is not None
+        )
         latest = decisions[-1] if decisions else None
 
         def state(kind: Kind, reason: str = "") -> State:
@@ -389,7 +483,9 @@ class ReviewDesk:
 
         changes = _changes(latest.seen, files) if latest else []
         if latest and latest.approves:
-            return state("conflict", "; ".join(changes)) if changes else state("reviewed")
+            return (
+                state("conflict", "; ".join(changes)) if changes else state("reviewed")
+            )
         broken = [name for name, glance in glances.items() if not glance.whole]
         if broken:
             return state("unreadable", f"{', '.join(broken)}: no whole LabelMe file")
@@ -399,7 +495,11 @@ class ReviewDesk:
             return state("unlabelled")
         revised = [name for name in glances if name.startswith(f"{REVISIONS}/")]
         judged = revised[-1:] or list(glances)
-        return state("unconfirmed" if any(glances[name].unconfirmed for name in judged) else "labelled")
+        return state(
+            "unconfirmed"
+            if any(glances[name].unconfirmed for name in judged)
+            else "labelled"
+        )
 
 
 _OWN = "{image}: nobody but {who} has looked at this label; somebody else reviews it (allow_own_review in fdpose.yaml)"
@@ -414,7 +514,8 @@ def check_inside(frame: LabelledFrame, image: ManifestFrame) -> None:
     """Refuse a label that does not fit its image.
 
     Raises:
-        UsageError: If a labelled joint is no number or lies outside, or the box is absent, empty or outside.
+        UsageError: If a labelled joint is no number or lies outside, or the box is
+            absent, empty or outside.
     """
     size = np.array([image.width, image.height], dtype=float)
     for joint in np.flatnonzero(frame.labelled).tolist():
@@ -440,7 +541,9 @@ def _eyes(label: StoredLabel) -> set[str]:
     """Return the people who have had a part in a label."""
     based_on: Any = label.origin.get("based_on")
     names = [label.name, *(based_on if isinstance(based_on, dict) else [])]
-    makers = {annotator_of(name) for name in names} | {str(label.origin.get("by", TOOL))}
+    makers = {annotator_of(name) for name in names} | {
+        str(label.origin.get("by", TOOL))
+    }
     return {maker for maker in makers if maker and not maker.startswith(TOOL)}
 
 
@@ -448,4 +551,12 @@ def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Return in words how the files of an image differ from what was seen."""
     gone = [f"{name} is gone" for name in before if name not in after]
     new = [f"{name} is new" for name in after if name not in before]
-    return [*(f"{name} changed" for name in before if name in after and before[name] != after[name]), *new, *gone]
+    return [
+        *(
+            f"{name} changed"
+            for name in before
+            if name in after and before[name] != after[name]
+        ),
+        *new,
+        *gone,
+    ]

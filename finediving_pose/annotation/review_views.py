@@ -10,7 +10,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from finediving_pose.annotation import label_checks
-from finediving_pose.annotation.label_store import StoredLabel, annotator_of, revision_number
+from finediving_pose.annotation.label_store import (
+    StoredLabel,
+    annotator_of,
+    revision_number,
+)
 from finediving_pose.annotation.review_state import Item, ReviewDesk, State
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.label_set import LabelSet
@@ -29,7 +33,8 @@ class _Body(BaseModel):
 
 
 class LabelBody(_Body):
-    """A label as the page holds it: `joints` 16 of x, y in px of the raw picture, None = missing."""
+    """A label as the page holds it: `joints` 16 of x, y in px of the raw picture, None
+    = missing."""
 
     joints: Annotated[list[Point | None], Sixteen]
     visibility: Annotated[list[Literal[0, 1, 2]], Sixteen]
@@ -57,7 +62,8 @@ class DraftRequest(_Body):
 
 
 class DecisionRequest(_Body):
-    """A decision: `label` names the file that is accepted or returned, or that `corrected` was made from."""
+    """A decision: `label` names the file that is accepted or returned, or that
+    `corrected` was made from."""
 
     reviewer: str
     image: str
@@ -95,10 +101,19 @@ def skeleton_view() -> dict[str, Any]:
     }
 
 
-def queue_view(desk: ReviewDesk, states: Mapping[str, State], assigned: Collection[str]) -> list[list[Any]]:
-    """Return a row for each image: name, kind, annotators, whether it is assigned, who decided last."""
+def queue_view(
+    desk: ReviewDesk, states: Mapping[str, State], assigned: Collection[str]
+) -> list[list[Any]]:
+    """Return a row for each image: name, kind, annotators, whether it is assigned, who
+    decided last."""
     return [
-        [name, state.kind, list(state.annotators), name in assigned, state.decision.who if state.decision else ""]
+        [
+            name,
+            state.kind,
+            list(state.annotators),
+            name in assigned,
+            state.decision.who if state.decision else "",
+        ]
         for name, state in states.items()
     ]
 
@@ -119,17 +134,23 @@ def item_view(item: Item, draft: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 class DiveViews:
-    """The frames of dives with their findings, which are looked for anew only when a label of the dive changed."""
+    """The frames of dives with their findings, which are looked for anew only when a
+    label of the dive changed."""
 
     def __init__(self, desk: ReviewDesk) -> None:
         self._desk = desk
-        self._known: dict[str, tuple[tuple[str, ...], dict[str, list[dict[str, Any]]]]] = {}
+        self._known: dict[
+            str, tuple[tuple[str, ...], dict[str, list[dict[str, Any]]]]
+        ] = {}
 
     def view(self, image: str) -> dict[str, Any]:
-        """Return the frames of an image's dive in the order of time: state, newest label and findings of each."""
+        """Return the frames of an image's dive in the order of time: state, newest
+        label and findings of each."""
         desk, rows = self._desk, _dive_rows(self._desk, image)
         labels = {row.image: desk.newest(row.image) for row in rows}
-        findings = self._findings(rows[0], [label for label in labels.values() if label is not None])
+        findings = self._findings(
+            rows[0], [label for label in labels.values() if label is not None]
+        )
         frames = []
         for row in rows:
             label = labels[row.image]
@@ -144,7 +165,9 @@ class DiveViews:
             )
         return {"frames": frames}
 
-    def _findings(self, first: ManifestFrame, labels: list[StoredLabel]) -> dict[str, list[dict[str, Any]]]:
+    def _findings(
+        self, first: ManifestFrame, labels: list[StoredLabel]
+    ) -> dict[str, list[dict[str, Any]]]:
         stamp = tuple(label.name + label.sha256 for label in labels)
         known = self._known.pop(first.image, None)
         if known is None or known[0] != stamp:
@@ -157,15 +180,25 @@ class DiveViews:
 
 def check_view(desk: ReviewDesk, image: str, body: LabelBody) -> list[dict[str, Any]]:
     """Return the findings of an image as they would be with this label of it."""
-    stored = [label for row in _dive_rows(desk, image) if row.image != image and (label := desk.newest(row.image))]
-    return _findings(desk, stored, labelled_frame(body, desk.frame(image))).get(image, [])
+    stored = [
+        label
+        for row in _dive_rows(desk, image)
+        if row.image != image and (label := desk.newest(row.image))
+    ]
+    return _findings(desk, stored, labelled_frame(body, desk.frame(image))).get(
+        image, []
+    )
 
 
 def labelled_frame(body: LabelBody, image: ManifestFrame) -> LabelledFrame:
     """Return the label that the page holds."""
     known = np.array([point is not None for point in body.joints])
-    visibility = np.where(known, body.visibility, int(Visibility.MISSING)).astype(np.uint8)
-    points = np.array([point or (np.nan, np.nan) for point in body.joints], dtype=np.float64)
+    visibility = np.where(known, body.visibility, int(Visibility.MISSING)).astype(
+        np.uint8
+    )
+    points = np.array(
+        [point or (np.nan, np.nan) for point in body.joints], dtype=np.float64
+    )
     points[visibility == Visibility.MISSING] = np.nan
     return LabelledFrame(
         image=image.image,
@@ -191,14 +224,20 @@ def _label_view(label: StoredLabel) -> dict[str, Any]:
         "name": label.name,
         "by": annotator_of(label.name) or str(label.origin.get("by", "somebody")),
         "revision": number,
-        "problems": [f"{problem.where}: {problem.message}".removeprefix(": ") for problem in label.problems],
+        "problems": [
+            f"{problem.where}: {problem.message}".removeprefix(": ")
+            for problem in label.problems
+        ],
         "unconfirmed": label.frame is not None and label.frame.unconfirmed,
         "label": _frame_view(label.frame) if label.frame is not None else None,
     }
 
 
 def _frame_view(frame: LabelledFrame) -> dict[str, Any]:
-    joints = [point.tolist() if seen else None for point, seen in zip(frame.keypoints, frame.labelled, strict=True)]
+    joints = [
+        point.tolist() if seen else None
+        for point, seen in zip(frame.keypoints, frame.labelled, strict=True)
+    ]
     return {
         "joints": joints,
         "visibility": frame.visibility.tolist(),
@@ -213,13 +252,24 @@ def _dive_rows(desk: ReviewDesk, image: str) -> list[ManifestFrame]:
 
 
 def _findings(
-    desk: ReviewDesk, stored: Collection[StoredLabel], edited: LabelledFrame | None = None
+    desk: ReviewDesk,
+    stored: Collection[StoredLabel],
+    edited: LabelledFrame | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Return what the checks say of one dive, by image."""
-    frames = [label.frame for label in stored if label.frame is not None] + ([edited] if edited else [])
-    problems = tuple(problem for label in stored for problem in label.problems if label.frame is not None)
+    frames = [label.frame for label in stored if label.frame is not None] + (
+        [edited] if edited else []
+    )
+    problems = tuple(
+        problem
+        for label in stored
+        for problem in label.problems
+        if label.frame is not None
+    )
     found: dict[str, list[dict[str, Any]]] = {}
-    for finding in label_checks.check(LabelSet(tuple(frames), problems, desk.store.frames)):
+    for finding in label_checks.check(
+        LabelSet(tuple(frames), problems, desk.store.frames)
+    ):
         if finding.image is not None:
             found.setdefault(finding.image, []).append(_finding_view(finding))
     return found

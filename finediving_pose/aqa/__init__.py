@@ -1,1 +1,2 @@
-"""Action quality assessment: what a dive scores, and when it takes off, flies and enters."""
+"""Action quality assessment: what a dive scores, and when it takes off, flies and
+enters."""

@@ -13,12 +13,15 @@ class Video(NamedTuple):
     """One dive.
 
     Attributes:
-        pictures: (3, frames, size, size) float32, RGB, normalised; None where none are read.
+        pictures: (3, frames, size, size) float32, RGB, normalised; None where none are
+            read.
         features: (n, D) float32, in place of pictures; None where none are read.
         pose: (C, frames, 16) float32, normalised, 0 = missing; None where none is read.
         pose_mask: (frames, 16) bool, True = known; None with `pose`.
-        observed: (frames, 16) bool, True = seen in this frame, not interpolated; None with `pose`.
-        transitions: (K − 1,) int64, first frame of each stage but the first; 0 where unlabelled.
+        observed: (frames, 16) bool, True = seen in this frame, not interpolated; None
+            with `pose`.
+        transitions: (K − 1,) int64, first frame of each stage but the first; 0 where
+            unlabelled.
         labelled: () bool, whether the transitions are known.
         score: () float32; NaN = unknown.
         difficulty: () float32, DD; NaN = unknown.
@@ -38,8 +41,8 @@ class Video(NamedTuple):
 
 
 class Videos(NamedTuple):
-    """V dives: the tensors of :class:`Video` with V in front. Of B pairs, V = 2B, first the queries, then the
-    exemplars in the same order."""
+    """V dives: the tensors of :class:`Video` with V in front. Of B pairs, V = 2B, first
+    the queries, then the exemplars in the same order."""
 
     pictures: Tensor | None
     features: Tensor | None

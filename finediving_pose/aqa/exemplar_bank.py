@@ -1,4 +1,5 @@
-"""The exemplar bank of a score model: its training dives, encoded, so that it scores without the training set.
+"""The exemplar bank of a score model: its training dives, encoded, so that it scores
+without the training set.
 
 ::
 
@@ -23,7 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.aqa.data.dives import AqaDive
-from finediving_pose.aqa.dive_fingerprints import GRID, LOOKED_AT, SHOWN, Fingerprint, Glimpse, glimpse
+from finediving_pose.aqa.dive_fingerprints import (
+    GRID,
+    LOOKED_AT,
+    SHOWN,
+    Fingerprint,
+    Glimpse,
+    glimpse,
+)
 from finediving_pose.console import log, progress
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME, read_model_directory
 from finediving_pose.errors import DataError
@@ -58,8 +66,12 @@ class Bank:
     glimpses: tuple[Glimpse, ...]
 
     def compared(self, fingerprint: Fingerprint) -> dict[int, dict[str, bool]]:
-        """Return of each dive, by position, whether its pictures, skeleton and features are those of a fingerprint."""
-        return {place: fingerprint.compared_with(each.fingerprint) for place, each in enumerate(self.glimpses)}
+        """Return of each dive, by position, whether its pictures, skeleton and features
+        are those of a fingerprint."""
+        return {
+            place: fingerprint.compared_with(each.fingerprint)
+            for place, each in enumerate(self.glimpses)
+        }
 
 
 def write_bank(
@@ -90,15 +102,23 @@ def write_bank(
 
     weights = folder / WEIGHTS_NAME
     if not weights.is_file():
-        raise DataError(f"{folder}: has no {WEIGHTS_NAME}, which an exemplar bank belongs to")
+        raise DataError(
+            f"{folder}: has no {WEIGHTS_NAME}, which an exemplar bank belongs to"
+        )
     size = model.settings.videos_at_once
-    encoded = encode(model, dives, loader, device, workers, size, precision, title="Encode exemplars")
+    encoded = encode(
+        model, dives, loader, device, workers, size, precision, title="Encode exemplars"
+    )
     glimpses = _glimpses(model, dives, encoded, loader)
     target = folder / BANK_NAME
     with atomic_folder(target) as temporary:
         _write_features(temporary / FEATURES_NAME, encoded)
         _write_pictures(temporary / PICTURES_NAME, glimpses)
-        write_json(temporary / LIST_NAME, _listed(sha256_file(weights), dives, glimpses), indent=None)
+        write_json(
+            temporary / LIST_NAME,
+            _listed(sha256_file(weights), dives, glimpses),
+            indent=None,
+        )
     return target
 
 
@@ -118,28 +138,45 @@ def read_bank(folder: Path) -> Bank:
         )
     listed = _read_list(root / LIST_NAME)
     if listed["weights_sha256"] != directory.weights_sha256:
-        raise DataError(f"{root}: belongs to other weights than {directory.weights}; copy the whole model directory")
+        raise DataError(
+            f"{root}: belongs to other weights than {directory.weights}; copy the whole model directory"
+        )
     try:
         dives = tuple(_dive(each["dive"]) for each in listed["dives"])
-        hashes = [(str(each["skeleton"]), str(each["features"])) for each in listed["dives"]]
+        hashes = [
+            (str(each["skeleton"]), str(each["features"])) for each in listed["dives"]
+        ]
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(root / LIST_NAME, error) from None
     encoded = _read_features(root / FEATURES_NAME, len(dives))
-    return Bank(dives, encoded, _read_pictures(root / PICTURES_NAME, hashes, encoded.transitions.shape[1] + 1))
+    return Bank(
+        dives,
+        encoded,
+        _read_pictures(root / PICTURES_NAME, hashes, encoded.transitions.shape[1] + 1),
+    )
 
 
-def _glimpses(model: HPMCoRe, dives: Sequence[AqaDive], encoded: Encoded, loader: VideoLoader) -> list[Glimpse]:
+def _glimpses(
+    model: HPMCoRe, dives: Sequence[AqaDive], encoded: Encoded, loader: VideoLoader
+) -> list[Glimpse]:
     frames, features = model.settings.frames, bool(model.settings.features)
 
     def look(dive: AqaDive, transitions: list[int]) -> Glimpse:
         own = loader.load(dive).features if features else None
         try:
-            return glimpse(dive, transitions, frames, None if own is None else own.numpy())
+            return glimpse(
+                dive, transitions, frames, None if own is None else own.numpy()
+            )
         except DataError as error:  # it was encoded: its pictures came from the cache
             log.warning("%s; the exemplar bank has no pictures of this dive", error)
-            return glimpse(AqaDive(dive.record, None, dive.skeleton), transitions, frames)
+            return glimpse(
+                AqaDive(dive.record, None, dive.skeleton), transitions, frames
+            )
 
-    with progress("Pictures of exemplars", len(dives)) as ticker, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with (
+        progress("Pictures of exemplars", len(dives)) as ticker,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
         found = []
         for each in pool.map(look, dives, encoded.transitions.tolist()):
             found.append(each)
@@ -147,12 +184,18 @@ def _glimpses(model: HPMCoRe, dives: Sequence[AqaDive], encoded: Encoded, loader
     return found
 
 
-def _listed(weights_sha256: str, dives: Sequence[AqaDive], glimpses: Sequence[Glimpse]) -> dict[str, Any]:
+def _listed(
+    weights_sha256: str, dives: Sequence[AqaDive], glimpses: Sequence[Glimpse]
+) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "weights_sha256": weights_sha256,
         "dives": [
-            {"dive": asdict(dive.record), "skeleton": each.fingerprint.skeleton, "features": each.fingerprint.features}
+            {
+                "dive": asdict(dive.record),
+                "skeleton": each.fingerprint.skeleton,
+                "features": each.fingerprint.features,
+            }
             for dive, each in zip(dives, glimpses, strict=True)
         ],
     }
@@ -162,8 +205,13 @@ def _read_list(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
-            raise DataError(f"{path}: found format {content['format']!r}, this fdpose reads format {FORMAT}")
-        return {"weights_sha256": content["weights_sha256"], "dives": list(content["dives"])}
+            raise DataError(
+                f"{path}: found format {content['format']!r}, this fdpose reads format {FORMAT}"
+            )
+        return {
+            "weights_sha256": content["weights_sha256"],
+            "dives": list(content["dives"]),
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from None
 
@@ -181,7 +229,9 @@ def _write_features(path: Path, encoded: Encoded) -> None:
     tensors = {f"tokens.{name}": tensor for name, tensor in encoded.tokens.items()}
     tensors |= {f"vectors.{name}": tensor for name, tensor in encoded.vectors.items()}
     tensors |= {"logits": encoded.logits, "transitions": encoded.transitions}
-    path.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+    path.write_bytes(
+        save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    )
 
 
 def _read_features(path: Path, dives: int) -> Encoded:
@@ -193,7 +243,11 @@ def _read_features(path: Path, dives: int) -> Encoded:
     try:
         tensors = load_file(path)
         tokens, vectors = (
-            {name.removeprefix(kind): tensor for name, tensor in tensors.items() if name.startswith(kind)}
+            {
+                name.removeprefix(kind): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(kind)
+            }
             for kind in ("tokens.", "vectors.")
         )
         encoded = Encoded(tokens, vectors, tensors["logits"], tensors["transitions"])
@@ -201,7 +255,9 @@ def _read_features(path: Path, dives: int) -> Encoded:
         raise _damaged(path, error) from None
     counts = {len(tensor) for tensor in tensors.values()}
     if counts != {dives}:
-        raise DataError(f"{path}: holds {sorted(counts)} dives, {LIST_NAME} beside it {dives}; copy the folder again")
+        raise DataError(
+            f"{path}: holds {sorted(counts)} dives, {LIST_NAME} beside it {dives}; copy the folder again"
+        )
     return encoded
 
 
@@ -220,7 +276,9 @@ def _write_pictures(path: Path, glimpses: Sequence[Glimpse]) -> None:
     )
 
 
-def _read_pictures(path: Path, hashes: Sequence[tuple[str, str]], stages: int) -> tuple[Glimpse, ...]:
+def _read_pictures(
+    path: Path, hashes: Sequence[tuple[str, str]], stages: int
+) -> tuple[Glimpse, ...]:
     count = len(hashes)
     shapes = {
         "ends": (count * stages * SHOWN,),
@@ -231,21 +289,32 @@ def _read_pictures(path: Path, hashes: Sequence[tuple[str, str]], stages: int) -
     }
     try:
         with np.load(path, allow_pickle=False) as content:
-            arrays: dict[str, NDArray[Any]] = {name: content[name] for name in ("jpeg", *shapes)}
+            arrays: dict[str, NDArray[Any]] = {
+                name: content[name] for name in ("jpeg", *shapes)
+            }
     except Exception as error:  # noqa: BLE001 - what zipfile, zlib and numpy raise on damage is of many kinds
         raise _damaged(path, error) from None
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
-            raise DataError(f"{path}: '{name}' has shape {arrays[name].shape}, expected {shape}; copy the folder again")
+            raise DataError(
+                f"{path}: '{name}' has shape {arrays[name].shape}, expected {shape}; copy the folder again"
+            )
     content_bytes = arrays["jpeg"].tobytes()
-    pictures = [content_bytes[start:end] for start, end in pairwise([0, *arrays["ends"].tolist()])]
+    pictures = [
+        content_bytes[start:end]
+        for start, end in pairwise([0, *arrays["ends"].tolist()])
+    ]
     shown = stages * SHOWN
     return tuple(
         Glimpse(
             arrays["numbers"][place],
             tuple(pictures[place * shown : (place + 1) * shown]),
             arrays["poses"][place],
-            Fingerprint(arrays["grey"][place] if arrays["looked_at"][place] else None, skeleton, features),
+            Fingerprint(
+                arrays["grey"][place] if arrays["looked_at"][place] else None,
+                skeleton,
+                features,
+            ),
         )
         for place, (skeleton, features) in enumerate(hashes)
     )
@@ -253,4 +322,6 @@ def _read_pictures(path: Path, hashes: Sequence[tuple[str, str]], stages: int) -
 
 def _damaged(path: Path, error: Exception) -> DataError:
     what = f"{type(error).__name__}: {error}".partition("\n")[0]
-    return DataError(f"{path}: not readable as an exemplar bank ({what}); copy the model directory again")
+    return DataError(
+        f"{path}: not readable as an exemplar bank ({what}); copy the model directory again"
+    )

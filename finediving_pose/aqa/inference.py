@@ -1,4 +1,5 @@
-"""Scores from a trained model: each video is encoded once, then compared with as many exemplars as one likes."""
+"""Scores from a trained model: each video is encoded once, then compared with as many
+exemplars as one likes."""
 
 from __future__ import annotations
 
@@ -35,11 +36,13 @@ class Compared:
     """One query against its exemplars.
 
     Attributes:
-        exemplars: Their positions among the exemplars that were given; none where the regressor is ``direct``.
+        exemplars: Their positions among the exemplars that were given; none where the
+            regressor is ``direct``.
         single: (n,) points, the query's score by each of them (eq. 19).
-        parts: (n, K) points, what each stage adds (eq. 20). They add up to ``single − S_e``; where completeness is
-            the target, to ``single − S_e · DD_q / DD_e``, the score an equal execution of the query would have;
-            of a ``direct`` regressor, to the score less what it starts from.
+        parts: (n, K) points, what each stage adds (eq. 20). They add up to ``single −
+            S_e``; where completeness is the target, to ``single − S_e · DD_q / DD_e``,
+            the score an equal execution of the query would have; of a ``direct``
+            regressor, to the score less what it starts from.
     """
 
     exemplars: tuple[int, ...]
@@ -64,7 +67,8 @@ class Predictions:
     Attributes:
         names: ``match/dive``.
         compared: One for each.
-        transitions: (N, K−1) int64, first frame of each stage but the first, of the sampled frames.
+        transitions: (N, K−1) int64, first frame of each stage but the first, of the
+            sampled frames.
     """
 
     names: tuple[str, ...]
@@ -114,10 +118,17 @@ def encode(
     if not dives:
         raise ValueError("nothing to encode")
     batches = DataLoader(
-        DiveDataset(dives, loader), batch_size, num_workers=workers, collate_fn=collate, pin_memory=device != "cpu"
+        DiveDataset(dives, loader),
+        batch_size,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=device != "cpu",
     )
     parts = []
-    with _evaluating(model), progress(title, len(dives)) if title else nullcontext() as ticker:
+    with (
+        _evaluating(model),
+        progress(title, len(dives)) if title else nullcontext() as ticker,
+    ):
         for videos in batches:
             with autocast(device, precision):
                 encoded = model.encode(moved(videos, device))
@@ -141,12 +152,18 @@ def predict(
         model: What encoded them.
         queries: N dives.
         records: (N,) the queries' names and DD.
-        exemplars: M dives; None where there are none or a ``direct`` regressor needs none.
+        exemplars: M dives; None where there are none or a ``direct`` regressor needs
+            none.
         bank: (M,) their scores and DD.
-        chosen: (N,) for each query the positions of its exemplars. A query with none is not answered: NaN.
+        chosen: (N,) for each query the positions of its exemplars. A query with none is
+            not answered: NaN.
     """
     direct = model.settings.regressor == "direct"
-    pairs = [_Pair(row, None if direct else at) for row, ats in enumerate(chosen) for at in ((0,) if direct else ats)]
+    pairs = [
+        _Pair(row, None if direct else at)
+        for row, ats in enumerate(chosen)
+        for at in ((0,) if direct else ats)
+    ]
     single, parts = _compared(model, queries, records, exemplars, bank, pairs)
     ends = np.cumsum([1 if direct else len(ats) for ats in chosen]).tolist()
     compared = [
@@ -169,11 +186,13 @@ def predict_dives(
     seed: int = 0,
     title: str = "Encode",
 ) -> Predictions:
-    """Score dives by exemplars of the training dives; a video is encoded once, however often it is compared.
+    """Score dives by exemplars of the training dives; a video is encoded once, however
+    often it is compared.
 
     Args:
         model: On `device`.
-        queries: What to score; one that is a training dive is no exemplar of itself unless there is no other.
+        queries: What to score; one that is a training dive is no exemplar of itself
+            unless there is no other.
         train: The training dives.
         loader, device, workers, precision, title: See :func:`encode`.
         seed: Of the choice of exemplars.
@@ -184,7 +203,16 @@ def predict_dives(
     used = sorted({at for ats in chosen for at in ats})
     distinct = {dive.key: dive for dive in (*queries, *(train[at] for at in used))}
     rows = {key: row for row, key in enumerate(distinct)}
-    encoded = encode(model, list(distinct.values()), loader, device, workers, settings.videos_at_once, precision, title)
+    encoded = encode(
+        model,
+        list(distinct.values()),
+        loader,
+        device,
+        workers,
+        settings.videos_at_once,
+        precision,
+        title,
+    )
     places = {at: place for place, at in enumerate(used)}
     local = predict(
         model,
@@ -194,7 +222,10 @@ def predict_dives(
         [bank[at] for at in used],
         [tuple(places[at] for at in ats) for ats in chosen],
     )
-    compared = [Compared(ats, each.single, each.parts) for ats, each in zip(chosen, local.compared, strict=True)]
+    compared = [
+        Compared(ats, each.single, each.parts)
+        for ats, each in zip(chosen, local.compared, strict=True)
+    ]
     return Predictions(local.names, tuple(compared), local.transitions)
 
 
@@ -211,39 +242,63 @@ def predict_with(
     seed: int = 0,
     title: str = "Encode",
 ) -> Predictions:
-    """Score dives by exemplars that are encoded already: what :func:`predict_dives` gives, without their videos.
+    """Score dives by exemplars that are encoded already: what :func:`predict_dives`
+    gives, without their videos.
 
     Args:
-        model, queries, loader, device, workers, precision, seed, title: See :func:`predict_dives`.
-        exemplars: The training dives, in their order; the same order gives the same choice.
+        model, queries, loader, device, workers, precision, seed, title: See
+            :func:`predict_dives`.
+        exemplars: The training dives, in their order; the same order gives the same
+            choice.
         bank: Their records.
     """
     records = [dive.record for dive in queries]
     chosen = choose_exemplars(model.settings, bank, records, seed)
-    encoded = encode(model, queries, loader, device, workers, model.settings.videos_at_once, precision, title)
+    encoded = encode(
+        model,
+        queries,
+        loader,
+        device,
+        workers,
+        model.settings.videos_at_once,
+        precision,
+        title,
+    )
     return predict(model, encoded, records, exemplars, bank, chosen)
 
 
 def choose_exemplars(
     settings: AqaSettings, bank: Sequence[Dive], queries: Sequence[Dive], seed: int = 0
 ) -> list[tuple[int, ...]]:
-    """Return for each query the positions of its exemplars in the bank; none where the regressor is ``direct``."""
+    """Return for each query the positions of its exemplars in the bank; none where the
+    regressor is ``direct``."""
     if settings.regressor == "direct":
         return [()] * len(queries)
-    pool = ExemplarPool(bank, settings.exemplar_choice, settings.exemplars, seed, settings.exemplar_padding)
+    pool = ExemplarPool(
+        bank,
+        settings.exemplar_choice,
+        settings.exemplars,
+        seed,
+        settings.exemplar_padding,
+    )
     return [pool.of(query) for query in queries]
 
 
 def moved(videos: Videos, device: str) -> Videos:
     """Return the videos with their tensors on a device."""
-    tensors = [None if value is None else value.to(device, non_blocking=True) for value in videos[:-1]]
+    tensors = [
+        None if value is None else value.to(device, non_blocking=True)
+        for value in videos[:-1]
+    ]
     return Videos(*tensors, videos.names)  # type: ignore[call-arg,arg-type]
 
 
 def autocast(device: str, precision: Precision) -> torch.autocast:
     """Return the context of mixed precision; of none with ``fp32``."""
     kind = torch.device(device).type
-    return torch.autocast(kind, AUTOCAST.get(precision, torch.bfloat16), enabled=precision != "fp32")
+    return torch.autocast(
+        kind, AUTOCAST.get(precision, torch.bfloat16), enabled=precision != "fp32"
+    )
 
 
 class _Pair(NamedTuple):
@@ -272,13 +327,24 @@ def _compared(
             difficulty = _column([records[pair.query].difficulty for pair in portion])
             score = other = torch.full_like(difficulty, torch.nan)
             if exemplars is not None and portion[0].exemplar is not None:
-                places = [pair.exemplar for pair in portion if pair.exemplar is not None]
+                places = [
+                    pair.exemplar for pair in portion if pair.exemplar is not None
+                ]
                 theirs = _rows(exemplars, places)
-                score, other = (_column([getattr(bank[p], name) for p in places]) for name in ("score", "difficulty"))
-            found = model.compare(own.map(lambda x: x.to(device)), theirs.map(lambda x: x.to(device)))
+                score, other = (
+                    _column([getattr(bank[p], name) for p in places])
+                    for name in ("score", "difficulty")
+                )
+            found = model.compare(
+                own.map(lambda x: x.to(device)), theirs.map(lambda x: x.to(device))
+            )
             found = Differences(*(value.cpu() for value in found))
             single.append(model.scores(found, difficulty, score, other))
-            factor = difficulty if model.settings.target == "completeness" else torch.ones_like(difficulty)
+            factor = (
+                difficulty
+                if model.settings.target == "completeness"
+                else torch.ones_like(difficulty)
+            )
             parts.append(found.delta_k * factor[:, None])
     return torch.cat(single).double().numpy(), torch.cat(parts).double().numpy()
 
@@ -294,7 +360,10 @@ def _rows(encoded: Encoded, rows: Iterable[int]) -> Encoded:
 
 
 def _column(values: Iterable[float | None]) -> Tensor:
-    return torch.tensor([float("nan") if value is None else value for value in values], dtype=torch.float32)
+    return torch.tensor(
+        [float("nan") if value is None else value for value in values],
+        dtype=torch.float32,
+    )
 
 
 def _to_memory(tensor: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""The losses of HP-MCoRe (eq. 7, 12 to 16, 21 to 23). V = 2B videos: B queries, then their B exemplars."""
+"""The losses of HP-MCoRe (eq. 7, 12 to 16, 21 to 23). V = 2B videos: B queries, then
+their B exemplars."""
 
 from __future__ import annotations
 
@@ -36,20 +37,32 @@ class Losses(NamedTuple):
 def training_losses(outcome: Outcome, videos: Videos, settings: AqaSettings) -> Losses:
     """Return the losses of a batch of pairs (eq. 23)."""
     targets = target_of(videos.score, videos.difficulty, settings.target)
-    aqa = aqa_loss(outcome.differences.delta, wanted(targets, settings), pairs=len(targets) // 2)
-    ce = transition_loss(outcome.encoded.logits, videos.transitions, videos.labelled, settings.ce_weights)
-    contrastive = sum(
-        (contrastive_loss(vectors, settings) for vectors in outcome.encoded.vectors.values()), torch.zeros_like(aqa)
+    aqa = aqa_loss(
+        outcome.differences.delta, wanted(targets, settings), pairs=len(targets) // 2
     )
-    total = settings.loss_aqa * aqa + settings.loss_ce * ce + settings.loss_contrastive * contrastive
+    ce = transition_loss(
+        outcome.encoded.logits, videos.transitions, videos.labelled, settings.ce_weights
+    )
+    contrastive = sum(
+        (
+            contrastive_loss(vectors, settings)
+            for vectors in outcome.encoded.vectors.values()
+        ),
+        torch.zeros_like(aqa),
+    )
+    total = (
+        settings.loss_aqa * aqa
+        + settings.loss_ce * ce
+        + settings.loss_contrastive * contrastive
+    )
     return Losses(total, aqa, ce, contrastive)
 
 
 def wanted(targets: Tensor, settings: AqaSettings) -> Tensor:
     """Return what the differences should be: (V,) targets → (B,) or (V,).
 
-    The queries' targets less their exemplars', then, if `symmetric`, the other way round; the targets themselves for
-    a ``direct`` regressor.
+    The queries' targets less their exemplars', then, if `symmetric`, the other way
+    round; the targets themselves for a ``direct`` regressor.
     """
     if settings.regressor == "direct":
         return targets
@@ -59,7 +72,8 @@ def wanted(targets: Tensor, settings: AqaSettings) -> Tensor:
 
 
 def aqa_loss(delta: Tensor, expected: Tensor, pairs: int) -> Tensor:
-    """L_aqa: eq. 21 and 22, with both directions MSE(δ_qe, S_q − S_e) + MSE(δ_eq, S_e − S_q).
+    """L_aqa: eq. 21 and 22, with both directions MSE(δ_qe, S_q − S_e) + MSE(δ_eq, S_e −
+    S_q).
 
     Args:
         delta: (N,) predicted, N = B or 2B.
@@ -69,16 +83,24 @@ def aqa_loss(delta: Tensor, expected: Tensor, pairs: int) -> Tensor:
     return (delta.float() - expected.float()).square().sum() / pairs
 
 
-def transition_loss(logits: Tensor, transitions: Tensor, labelled: Tensor, weights: Sequence[float] = ()) -> Tensor:
-    """L_ce of eq. 7: for each transition the cross-entropy over time of its true frame, and the mean of them.
+def transition_loss(
+    logits: Tensor, transitions: Tensor, labelled: Tensor, weights: Sequence[float] = ()
+) -> Tensor:
+    """L_ce of eq. 7: for each transition the cross-entropy over time of its true frame,
+    and the mean of them.
 
     Args:
         logits: (V, frames, K−1).
         transitions: (V, K−1) int64; of unlabelled videos whatever is a frame.
-        labelled: (V,) bool; the others count nothing. 0 if there is none, and without transitions.
+        labelled: (V,) bool; the others count nothing. 0 if there is none, and without
+            transitions.
         weights: (K−1) factors of the transitions; none = 1 each.
     """
-    nats = F.cross_entropy(logits.float().transpose(1, 2).flatten(0, 1), transitions.flatten(), reduction="none")
+    nats = F.cross_entropy(
+        logits.float().transpose(1, 2).flatten(0, 1),
+        transitions.flatten(),
+        reduction="none",
+    )
     nats = nats.unflatten(0, transitions.shape)  # (V, K−1)
     if weights:
         nats = nats * nats.new_tensor(weights)
@@ -92,32 +114,42 @@ def contrastive_loss(vectors: Tensor, settings: AqaSettings) -> Tensor:
         return vectors.new_zeros(())
     if settings.contrastive == "triplet":
         return triplet(vectors, settings.triplet_margin)
-    return (stage_contrastive if settings.contrastive == "stage" else infonce)(vectors, settings.temperature)
+    return (stage_contrastive if settings.contrastive == "stage" else infonce)(
+        vectors, settings.temperature
+    )
 
 
 def stage_contrastive(vectors: Tensor, temperature: float = 0.5) -> Tensor:
     """L_cont of eq. 12 to 16: (V, K, D) → scalar.
 
-    The positive of a stage is the same stage of the other video, its negatives are the other stages of both. Eq. 14
-    has e^{−δ/τ} and eq. 15 no minus sign, with which near negatives would be rewarded and the loss be maximised; here
-    ζ is the sum of e^{+δ/τ} and ℓ = −log(ε / (ε + ζ)).
+    The positive of a stage is the same stage of the other video, its negatives are the
+    other stages of both. Eq. 14 has e^{−δ/τ} and eq. 15 no minus sign, with which near
+    negatives would be rewarded and the loss be maximised; here ζ is the sum of e^{+δ/τ}
+    and ℓ = −log(ε / (ε + ζ)).
 
     Args:
         vectors: norm(F) of eq. 12, the normalised mean of each stage's tokens.
         temperature: τ.
     """
     cosines = Cosines.of(vectors)
-    negative = ~torch.eye(vectors.shape[1], dtype=torch.bool, device=vectors.device)  # (K, K), l ≠ k
-    candidates = torch.cat([cosines.inter, cosines.intra.masked_fill(~negative, -torch.inf)], dim=2)  # (V, K, 2K)
-    log_share = cosines.positive / temperature - (candidates / temperature).logsumexp(dim=2)  # (V, K), log(ε / (ε + ζ))
+    negative = ~torch.eye(
+        vectors.shape[1], dtype=torch.bool, device=vectors.device
+    )  # (K, K), l ≠ k
+    candidates = torch.cat(
+        [cosines.inter, cosines.intra.masked_fill(~negative, -torch.inf)], dim=2
+    )  # (V, K, 2K)
+    log_share = cosines.positive / temperature - (candidates / temperature).logsumexp(
+        dim=2
+    )  # (V, K), log(ε / (ε + ζ))
     return -log_share.mean()
 
 
 def infonce(vectors: Tensor, temperature: float = 0.5) -> Tensor:
-    """InfoNCE (van den Oord et al. 2018), as Table VIII compares it: (V, K, D) → scalar.
+    """InfoNCE (van den Oord et al. 2018), as Table VIII compares it: (V, K, D) →
+    scalar.
 
-    As :func:`stage_contrastive`, but the negatives of a stage are the other stages of all other videos in the batch,
-    none of its own.
+    As :func:`stage_contrastive`, but the negatives of a stage are the other stages of
+    all other videos in the batch, none of its own.
     """
     videos, stages = vectors.shape[:2]
     units = F.normalize(vectors.float(), dim=2).flatten(0, 1)  # (V · K, D)
@@ -126,13 +158,17 @@ def infonce(vectors: Tensor, temperature: float = 0.5) -> Tensor:
     negative = (video[:, None] != video) & (stage[:, None] != stage)  # (V · K, V · K)
     zeta = (units @ units.T / temperature).masked_fill(~negative, -torch.inf)
     positive = Cosines.of(vectors).positive.flatten() / temperature  # (V · K,)
-    return (torch.cat([positive[:, None], zeta], dim=1).logsumexp(dim=1) - positive).mean()
+    return (
+        torch.cat([positive[:, None], zeta], dim=1).logsumexp(dim=1) - positive
+    ).mean()
 
 
 def triplet(vectors: Tensor, margin: float = 0.3) -> Tensor:
-    """The triplet loss (Schultz and Joachims 2003), as Table VIII compares it: (V, K, D) → scalar.
+    """The triplet loss (Schultz and Joachims 2003), as Table VIII compares it: (V, K,
+    D) → scalar.
 
-    The mean of max(0, δ⁻ − δ⁺ + margin) over the positives and negatives of :func:`stage_contrastive`.
+    The mean of max(0, δ⁻ − δ⁺ + margin) over the positives and negatives of
+    :func:`stage_contrastive`.
     """
     cosines = Cosines.of(vectors)
     others = torch.stack([cosines.inter, cosines.intra])  # (2, V, K, K)
@@ -142,7 +178,8 @@ def triplet(vectors: Tensor, margin: float = 0.3) -> Tensor:
 
 
 class Cosines(NamedTuple):
-    """δ of eq. 12 between the stages of V videos, each with its partner: a query with its exemplar, and back.
+    """δ of eq. 12 between the stages of V videos, each with its partner: a query with
+    its exemplar, and back.
 
     Attributes:
         positive: (V, K), same stage of the partner.

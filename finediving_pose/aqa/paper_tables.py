@@ -1,4 +1,5 @@
-"""The tables of the paper, I to IX: what each row sets, and what was published for it (``tables/*.yaml``)."""
+"""The tables of the paper, I to IX: what each row sets, and what was published for it
+(``tables/*.yaml``)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from finediving_pose.errors import UsageError
 
 TABLES = Path(__file__).parent / "tables"
 PUBLISHED = ("rho", "rl2_squared", "aiou_flight_0.5", "aiou_flight_0.75")
-"""The printed columns, by the names that an evaluation gives them: ρ, R-ℓ2 × 100, AIoU 0.5 / 0.75 in percent."""
+"""The printed columns, by the names that an evaluation gives them: ρ, R-ℓ2 × 100, AIoU
+0.5 / 0.75 in percent."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Row:
         name: Short, for the command line.
         title: As the table shows it.
         published: What the paper prints, some of :data:`PUBLISHED`.
-        built: Whether this package can train it; others' methods stand in the table with their published figures.
+        built: Whether this package can train it; others' methods stand in the table
+            with their published figures.
         values: The settings that make it, by key, those of the table included.
         presets: The presets they come on top of, after the one of the user's.
     """
@@ -36,11 +39,15 @@ class Row:
     values: dict[str, Any] = field(default_factory=dict)
     presets: tuple[str, ...] = ()
 
-    def settings(self, preset: str = BASE, overrides: Iterable[str] = ()) -> AqaSettings:
-        """Return the row's settings; what makes the row wins over `preset` and `overrides`.
+    def settings(
+        self, preset: str = BASE, overrides: Iterable[str] = ()
+    ) -> AqaSettings:
+        """Return the row's settings; what makes the row wins over `preset` and
+        `overrides`.
 
         Raises:
-            UsageError: If they do not go together, as features without pictures and a branch that reads pictures.
+            UsageError: If they do not go together, as features without pictures and a
+                branch that reads pictures.
         """
         return load_aqa("+".join((preset, *self.presets)), overrides, **self.values)
 
@@ -59,7 +66,8 @@ class Table:
         title: What it compares.
         data: The data set on which the published figures were measured.
         rows: In the order of the paper, ours last.
-        reference: The name of the row that the others are compared with, the full model.
+        reference: The name of the row that the others are compared with, the full
+            model.
     """
 
     name: str
@@ -71,7 +79,11 @@ class Table:
     @property
     def columns(self) -> tuple[str, ...]:
         """The figures that the table has, some of :data:`PUBLISHED`."""
-        return tuple(name for name in PUBLISHED if any(name in row.published for row in self.rows))
+        return tuple(
+            name
+            for name in PUBLISHED
+            if any(name in row.published for row in self.rows)
+        )
 
     def row(self, name: str) -> Row:
         """Return a row by its name.
@@ -82,14 +94,18 @@ class Table:
         for row in self.rows:
             if row.name == name.lower():
                 return row
-        raise UsageError(f"table {self.name} has no row {name!r}{nearest(name, [row.name for row in self.rows])}")
+        raise UsageError(
+            f"table {self.name} has no row {name!r}{nearest(name, [row.name for row in self.rows])}"
+        )
 
 
 def table_names() -> tuple[str, ...]:
     """Return the names of the tables in the order of the paper."""
     order = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
     names = [path.stem for path in TABLES.glob("*.yaml")]
-    return tuple(sorted(names, key=lambda name: (order.index(name.partition("-")[0]), name)))
+    return tuple(
+        sorted(names, key=lambda name: (order.index(name.partition("-")[0]), name))
+    )
 
 
 def read_table(name: str) -> Table:
@@ -100,7 +116,9 @@ def read_table(name: str) -> Table:
     """
     known = {table.upper(): table for table in table_names()}
     if name.upper() not in known:
-        raise UsageError(f"no table {name!r}: expected one of {', '.join(known.values())}")
+        raise UsageError(
+            f"no table {name!r}: expected one of {', '.join(known.values())}"
+        )
     name = known[name.upper()]
     content = read_yaml(TABLES / f"{name}.yaml")
     shared, preset = content.get("set", {}), content.get("preset")
@@ -108,7 +126,9 @@ def read_table(name: str) -> Table:
     return Table(name, content["title"], content["data"], rows, content["reference"])
 
 
-def _row(name: str, content: dict[str, Any], shared: dict[str, Any], preset: str | None) -> Row:
+def _row(
+    name: str, content: dict[str, Any], shared: dict[str, Any], preset: str | None
+) -> Row:
     built = "set" in content or "preset" in content
     return Row(
         name=name,

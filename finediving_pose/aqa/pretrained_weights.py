@@ -1,4 +1,5 @@
-"""Published weights into the visual nets: whose names mean what, what did not fit, and when a file is refused."""
+"""Published weights into the visual nets: whose names mean what, what did not fit, and
+when a file is refused."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ class Layout:
 
 @dataclass(frozen=True)
 class Loaded:
-    """How a file and a net fit each other; all names are the net's, as far as it has them.
+    """How a file and a net fit each other; all names are the net's, as far as it has
+    them.
 
     Attributes:
         path: The file.
@@ -63,9 +65,12 @@ class Loaded:
 
     @property
     def share(self) -> float:
-        """The part of all tensors, of the file and of the net, that found each other: 0 … 1."""
+        """The part of all tensors, of the file and of the net, that found each other: 0
+        … 1."""
         wanted = len(self.filled) + len(self.misshapen)
-        return len(self.filled) / max(wanted + len(self.missing), wanted + len(self.unused), 1)
+        return len(self.filled) / max(
+            wanted + len(self.missing), wanted + len(self.unused), 1
+        )
 
     def lines(self) -> list[str]:
         """Return what a user must know, a line each."""
@@ -75,31 +80,42 @@ class Loaded:
             "of another shape": self.misshapen,
             "in the file but not in the net": self.unused,
         }
-        return [f"{self.path}: fills {len(self.filled)} of the net's {wanted} tensors"] + [
-            f"  {len(names)} {title}: {_some(names)}" for title, names in misfits.items() if names
+        return [
+            f"{self.path}: fills {len(self.filled)} of the net's {wanted} tensors"
+        ] + [
+            f"  {len(names)} {title}: {_some(names)}"
+            for title, names in misfits.items()
+            if names
         ]
 
 
 def load_pretrained(module: nn.Module, path: Path, layout: LayoutName) -> Loaded:
-    """Fill a visual net from a file of published weights, or leave it as it is and say why.
+    """Fill a visual net from a file of published weights, or leave it as it is and say
+    why.
 
     Args:
         module: :class:`~finediving_pose.aqa.model.backbones.I3D`,
             :class:`~finediving_pose.aqa.model.backbones.ResNet50` or
             :class:`~finediving_pose.aqa.model.backbones.RegNetY200`.
-        path: A PyTorch file of tensors, read with ``weights_only``, or safetensors. I3D may come in either of its two
-            published layouts, ResNet-50 in torchvision's, RegNetY-200MF in timm's.
+        path: A PyTorch file of tensors, read with ``weights_only``, or safetensors. I3D
+            may come in either of its two published layouts, ResNet-50 in torchvision's,
+            RegNetY-200MF in timm's.
         layout: Whose names the file's are.
 
     Raises:
         UsageError: If there is no such file.
-        EnvironmentUnfit: If it cannot be read, if less than 99 % of its tensors or of the net's find each other, or if
-            one has another shape, for so few tell a flow net from an RGB net.
+        EnvironmentUnfit: If it cannot be read, if less than 99 % of its tensors or of
+            the net's find each other, or if one has another shape, for so few tell a
+            flow net from an RGB net.
     """
     known = LAYOUTS[layout]
     published = _without(_renamed(_read(path, known), known), known.head)
     own = _without(module.state_dict(), known.unpublished)
-    fitting = {name: value for name, value in published.items() if name in own and own[name].shape == value.shape}
+    fitting = {
+        name: value
+        for name, value in published.items()
+        if name in own and own[name].shape == value.shape
+    }
     loaded = _compare(path, own, published, fitting)
     _refuse_misfit(loaded, known)
     module.load_state_dict(fitting, strict=False)
@@ -111,13 +127,17 @@ def _renamed(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]
 
 
 def _without(tensors: Mapping[str, Tensor], pattern: str) -> dict[str, Tensor]:
-    """Leave out what the pattern finds, and the counters of batch norms, which old files lack."""
+    """Leave out what the pattern finds, and the counters of batch norms, which old
+    files lack."""
     left_out = re.compile(rf"{pattern}|num_batches_tracked$")
     return {name: value for name, value in tensors.items() if not left_out.search(name)}
 
 
 def _compare(
-    path: Path, own: Mapping[str, Tensor], published: Mapping[str, Tensor], fitting: Mapping[str, Tensor]
+    path: Path,
+    own: Mapping[str, Tensor],
+    published: Mapping[str, Tensor],
+    fitting: Mapping[str, Tensor],
 ) -> Loaded:
     return Loaded(
         path=path,
@@ -136,15 +156,24 @@ def _refuse_misfit(loaded: Loaded, layout: Layout) -> None:
     if loaded.share >= FITTING_SHARE and not loaded.misshapen:
         return
     needed = f"Needed are the weights of {layout.title}: {FITTING_SHARE:.0%} of the names, and every shape"
-    lines = [*loaded.lines(), f"{needed}; {loaded.share:.1%} fit. Name the right file, or `random` to start without."]
+    lines = [
+        *loaded.lines(),
+        f"{needed}; {loaded.share:.1%} fit. Name the right file, or `random` to start without.",
+    ]
     raise EnvironmentUnfit("\n".join(lines))
 
 
 def _read(path: Path, layout: Layout) -> dict[str, Tensor]:
     if not path.is_file():
-        raise UsageError(f"{path}: no such file. Expected {layout.title}, or `random` to start without weights.")
+        raise UsageError(
+            f"{path}: no such file. Expected {layout.title}, or `random` to start without weights."
+        )
     try:
-        checkpoint = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+        checkpoint = (
+            _read_safetensors(path)
+            if path.suffix == ".safetensors"
+            else _read_torch(path)
+        )
     except Exception as error:
         raise EnvironmentUnfit(
             f"{path}: cannot be read as weights ({_reason(error)}). "
@@ -153,7 +182,9 @@ def _read(path: Path, layout: Layout) -> dict[str, Tensor]:
         ) from error
     tensors = _state_dict(checkpoint)
     if not tensors:
-        raise EnvironmentUnfit(f"{path}: holds no named tensors. Expected {layout.title}.")
+        raise EnvironmentUnfit(
+            f"{path}: holds no named tensors. Expected {layout.title}."
+        )
     return tensors
 
 
@@ -177,7 +208,8 @@ def _read_safetensors(path: Path) -> Any:
 
 
 def _state_dict(checkpoint: Any) -> dict[str, Tensor]:
-    """Return the named tensors of a checkpoint, out of its ``state_dict`` and without DDP's prefix."""
+    """Return the named tensors of a checkpoint, out of its ``state_dict`` and without
+    DDP's prefix."""
     import torch
 
     for key in ("state_dict", "model"):
@@ -185,7 +217,11 @@ def _state_dict(checkpoint: Any) -> dict[str, Tensor]:
             checkpoint = checkpoint[key]
     if not isinstance(checkpoint, Mapping):
         return {}
-    return {str(name).removeprefix("module."): value for name, value in checkpoint.items() if torch.is_tensor(value)}
+    return {
+        str(name).removeprefix("module."): value
+        for name, value in checkpoint.items()
+        if torch.is_tensor(value)
+    }
 
 
 def _i3d_name(name: str) -> str:
@@ -196,7 +232,9 @@ def _i3d_name(name: str) -> str:
 
 
 def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return ", ".join(names[:SHOWN]) + (
+        f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    )
 
 
 I3D_NAMES = (
@@ -207,14 +245,20 @@ I3D_NAMES = (
     (r"\.branch_([12])\.1\.", r".b\1b."),
     (r"\.branch_3\.1\.", ".b3b."),
 )
-"""Both published layouts, in lower case, to the names of :class:`~finediving_pose.aqa.model.backbones.I3D`."""
+"""Both published layouts, in lower case, to the names of
+:class:`~finediving_pose.aqa.model.backbones.I3D`."""
 
 LAYOUTS: dict[LayoutName, Layout] = {
     "i3d": Layout(
-        "I3D (Kinetics, RGB: model_rgb.pth or rgb_imagenet.pt)", _i3d_name, head=r"^(logits|conv3d_0c_1x1)\."
+        "I3D (Kinetics, RGB: model_rgb.pth or rgb_imagenet.pt)",
+        _i3d_name,
+        head=r"^(logits|conv3d_0c_1x1)\.",
     ),
     "resnet50": Layout("ResNet-50 (ImageNet, torchvision's)", str, head=r"^fc\."),
     "regnety200": Layout(
-        "RegNetY-200MF (ImageNet, timm's regnety_002)", str, head=r"^head\.", unpublished=r"\.shift\."
+        "RegNetY-200MF (ImageNet, timm's regnety_002)",
+        str,
+        head=r"^head\.",
+        unpublished=r"\.shift\.",
     ),
 }

@@ -1,6 +1,8 @@
-"""What can be chosen of HP-MCoRe, by name; ``presets/paper.yaml`` holds every value, the others what they change.
+"""What can be chosen of HP-MCoRe, by name; ``presets/paper.yaml`` holds every value,
+the others what they change.
 
-The choices stand here once: components take them as plain arguments and import their types.
+The choices stand here once: components take them as plain arguments and import their
+types.
 """
 
 from __future__ import annotations
@@ -63,7 +65,9 @@ def _as_text(value: object) -> object:
 
 def _as_list(value: object) -> object:
     """``H0,H1`` is what one types for ``[H0, H1]``."""
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    return (
+        [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    )
 
 
 Off = BeforeValidator(_unquoted_off)
@@ -74,72 +78,102 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
-KEPT_TRANSITIONS: dict[Stages, tuple[int, ...]] = {"1": (), "2": (0,), "2*": (1,), "3": (0, 1)}
+KEPT_TRANSITIONS: dict[Stages, tuple[int, ...]] = {
+    "1": (),
+    "2": (0,),
+    "2*": (1,),
+    "3": (0, 1),
+}
 """Which of a dive's two transitions, into flight and into entry, part its K stages."""
 
 
 class AqaSettings(Settings):
-    """One model and one training of it. No key has a value here: :func:`load_aqa` takes them from the presets.
+    """One model and one training of it. No key has a value here: :func:`load_aqa` takes
+    them from the presets.
 
     Attributes:
-        frames, size: Frames that stand for a dive, and the side of the square picture in px.
-        geometry: ``keep_aspect``, or the squash to 112 wide and 200 high of the released code.
-        normalisation: Of the pictures, as the weight files expect it: ImageNet's, or to [−1, 1].
-        flip: Mirrors half of the dives in training: pictures and skeletons together, or the pictures only.
+        frames, size: Frames that stand for a dive, and the side of the square picture
+            in px.
+        geometry: ``keep_aspect``, or the squash to 112 wide and 200 high of the
+            released code.
+        normalisation: Of the pictures, as the weight files expect it: ImageNet's, or to
+            [−1, 1].
+        flip: Mirrors half of the dives in training: pictures and skeletons together, or
+            the pictures only.
         random_crop: Whether training cuts the square out anywhere, not in the middle.
         shift: Largest number of frames by which training moves the dive's window.
-        branch_dynamic, branch_static, branch_pose: Which encoders there are; any of them trains alone.
+        branch_dynamic, branch_static, branch_pose: Which encoders there are; any of
+            them trains alone.
         dynamic_net, static_net: What reads clips and what reads frames.
         temporal_mixing: Conv_mix of eq. 3, that of TSA, or none.
-        clip_reading: How frames are made of clips where nothing mixes them, and of features of clips.
-        weights_i3d, weights_static: A file of published weights for the dynamic and the static net, or ``random``.
-        lr_pretrained_factor: The learning rate of a net whose weight file was loaded, as a factor of `lr`.
-        freeze_pretrained_bn: Whether the batch norms of such a net keep their statistics.
+        clip_reading: How frames are made of clips where nothing mixes them, and of
+            features of clips.
+        weights_i3d, weights_static: A file of published weights for the dynamic and the
+            static net, or ``random``.
+        lr_pretrained_factor: The learning rate of a net whose weight file was loaded,
+            as a factor of `lr`.
+        freeze_pretrained_bn: Whether the batch norms of such a net keep their
+            statistics.
         slow_nets: The branches for which these two hold.
-        videos_at_once, checkpointing: Bound the memory of the visual encoders; see VideoEncoder.
-        features: Features computed elsewhere, a table or a folder; they stand in for the dynamic branch.
+        videos_at_once, checkpointing: Bound the memory of the visual encoders; see
+            VideoEncoder.
+        features: Features computed elsewhere, a table or a folder; they stand in for
+            the dynamic branch.
         feature_dim: Numbers in one vector of `features`; 0 = not read yet.
-        graph_levels: Semantic levels of the skeleton, some of ``H0,H1,H2``, or ``released`` for its four graphs.
+        graph_levels: Semantic levels of the skeleton, some of ``H0,H1,H2``, or
+            ``released`` for its four graphs.
         edgeconv: Whether Z of eq. 5 is there.
         pose_channels: 2 = x and y, 3 = the confidence too.
         pose_dim: Width of a frame's pose feature.
-        stages: K; ``2`` cuts after the take-off, ``2*`` before the entry, ``1`` segments nothing.
+        stages: K; ``2`` cuts after the take-off, ``2*`` before the entry, ``1``
+            segments nothing.
         segmenter: The network P of eq. 6.
         segmentation_input: What it reads; what remains, where that branch is off.
-        transition_choice: The best increasing frames over the whole clip, or the released code's windows.
-        boundaries: What cuts training dives into stages: the labels, wherever a dive has some, or in the end what
-            evaluation uses too, the predicted ones.
+        transition_choice: The best increasing frames over the whole clip, or the
+            released code's windows.
+        boundaries: What cuts training dives into stages: the labels, wherever a dive
+            has some, or in the end what evaluation uses too, the predicted ones.
         predicted_after: The part of the run after which ``predicted`` begins.
         stage_pooling: Whether neighbouring stages share a frame.
         tokens: T, tokens a stage.
         dim: Width of fusion and decoder.
-        fusion: How the maps of eq. 8 come together: with a learnable ρ, with ρ = 1, or multiplied.
+        fusion: How the maps of eq. 8 come together: with a learnable ρ, with ρ = 1, or
+            multiplied.
         fusion_layers, fusion_heads: Of the pose-guided attention.
         fusion_residual: ``post`` is eq. 10, Atten + LN(F); ``pre`` is F + Atten(LN F).
-        pose_attention: ``own`` queries and keys for the pose, or those of the released code: ``tied``, ×0.01, /64.
+        pose_attention: ``own`` queries and keys for the pose, or those of the released
+            code: ``tied``, ×0.01, /64.
         pose_scale_init: ρ before training.
-        decoder_layers, decoder_heads: Of the cross-attention between query and exemplar.
+        decoder_layers, decoder_heads: Of the cross-attention between query and
+            exemplar.
         decoder_shared: One decoder for all stages of a branch, or one each.
         branch_merge: Of the two branches' differences in eq. 20.
-        regressor: ``contrastive`` is eq. 19; ``direct`` is a plain head that looks at no exemplar.
-        target: The raw score, or score / DD, which times the query's DD is a score again.
+        regressor: ``contrastive`` is eq. 19; ``direct`` is a plain head that looks at
+            no exemplar.
+        target: The raw score, or score / DD, which times the query's DD is a score
+            again.
         contrastive: L_cont: eq. 12–16, InfoNCE or triplet as in Table VIII, or ``off``.
         temperature, triplet_margin: τ of eq. 13 and 14, and the margin in cosine.
         symmetric: Whether L_aqa also asks for the exemplar's difference to the query.
         loss_aqa, loss_ce, loss_contrastive: The weights in eq. 23.
         ce_weights: A weight for each transition in L_ce; none = 1 each.
-        exemplar_choice: With which training dives one is compared: of its dive number, nearest in DD, or any.
+        exemplar_choice: With which training dives one is compared: of its dive number,
+            nearest in DD, or any.
         exemplars: With how many in evaluation, at most.
         exemplar_padding: Whether too few stay few, or the first one is repeated.
-        epochs, batch_size, accumulate: Of the run; a batch is that many pairs, and as many batches make a step.
-        lr, lr_schedule, weight_decay: Of Adam. The cosine ends with the run, or has T_max = 20 epochs.
+        epochs, batch_size, accumulate: Of the run; a batch is that many pairs, and as
+            many batches make a step.
+        lr, lr_schedule, weight_decay: Of Adam. The cosine ends with the run, or has
+            T_max = 20 epochs.
         clip: Largest norm of a step's gradient; 0 = whatever it is.
         precision: ``fp16`` and ``bf16`` train in mixed precision.
-        seed: Of python, numpy, torch, CUDA, the workers, the validation part, and the exemplars.
+        seed: Of python, numpy, torch, CUDA, the workers, the validation part, and the
+            exemplars.
         test_fraction, split_seed: The test part of a data set that has none of its own.
         val_fraction: Part of the training dives that chooses the epoch.
-        select: ``val``: the epoch with the highest ρ there; ``last``; or ``test-best``, the highest ρ on the test
-            dives, which flatters, and is only for a comparison with publications that did the same.
+        select: ``val``: the epoch with the highest ρ there; ``last``; or ``test-best``,
+            the highest ρ on the test dives, which flatters, and is only for a
+            comparison with publications that did the same.
         patience: Epochs without a better one before the run ends; 0 = never early.
         workers: Processes that read dives; 0 = the training process itself.
     """
@@ -252,7 +286,8 @@ class AqaSettings(Settings):
         return self.contrastive != "off" and self.stage_count > 1
 
     def cuts_by_prediction(self, progress: float) -> bool:
-        """Whether predicted boundaries cut the training dives after this part of the run, 0 … 1."""
+        """Whether predicted boundaries cut the training dives after this part of the
+        run, 0 … 1."""
         return self.boundaries == "predicted" and progress >= self.predicted_after
 
     @model_validator(mode="after")
@@ -269,17 +304,28 @@ class AqaSettings(Settings):
 
     @model_validator(mode="after")
     def _heads_divide(self) -> AqaSettings:
-        for key, heads in (("fusion_heads", self.fusion_heads), ("decoder_heads", self.decoder_heads)):
+        for key, heads in (
+            ("fusion_heads", self.fusion_heads),
+            ("decoder_heads", self.decoder_heads),
+        ):
             if self.dim % heads:
-                raise ValueError(f"{key}={heads} does not divide dim={self.dim}: expected a divisor")
+                raise ValueError(
+                    f"{key}={heads} does not divide dim={self.dim}: expected a divisor"
+                )
         return self
 
     @model_validator(mode="after")
     def _known_levels(self) -> AqaSettings:
         levels = self.graph_levels
-        if not levels or len(set(levels)) < len(levels) or ("released" in levels and len(levels) > 1):
+        if (
+            not levels
+            or len(set(levels)) < len(levels)
+            or ("released" in levels and len(levels) > 1)
+        ):
             found = ",".join(levels) or "nothing"
-            raise ValueError(f"graph_levels: expected some of H0,H1,H2, each once, or released alone, found {found}")
+            raise ValueError(
+                f"graph_levels: expected some of H0,H1,H2, each once, or released alone, found {found}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -293,11 +339,14 @@ class AqaSettings(Settings):
         return self
 
 
-def load_aqa(preset: str = BASE, overrides: Iterable[str] = (), **given: Any) -> AqaSettings:
+def load_aqa(
+    preset: str = BASE, overrides: Iterable[str] = (), **given: Any
+) -> AqaSettings:
     """Return the settings of a preset; what it leaves out is as in ``paper``.
 
     Args:
-        preset: A name, several with the later ones winning (``tiny+core``), or a path of a YAML file.
+        preset: A name, several with the later ones winning (``tiny+core``), or a path
+            of a YAML file.
         overrides: ``key=value`` texts.
         given: Values of command-line options of their own; None = not given.
 

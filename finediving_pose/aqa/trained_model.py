@@ -7,7 +7,11 @@ from pathlib import Path
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
 from finediving_pose.aqa.settings import AqaSettings
 from finediving_pose.config import validate_settings
-from finediving_pose.datasets.model_directory import CARD_NAME, ModelDirectory, read_model_directory
+from finediving_pose.datasets.model_directory import (
+    CARD_NAME,
+    ModelDirectory,
+    read_model_directory,
+)
 from finediving_pose.errors import DataError
 
 
@@ -42,4 +46,6 @@ def settings_of(directory: ModelDirectory) -> AqaSettings:
     Raises:
         UsageError: If they are not settings of this version; names the keys.
     """
-    return validate_settings(AqaSettings, directory.settings, str(directory.path / CARD_NAME))
+    return validate_settings(
+        AqaSettings, directory.settings, str(directory.path / CARD_NAME)
+    )

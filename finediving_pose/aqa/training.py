@@ -1,7 +1,9 @@
-"""Training of the score model with pytorch-lightning: the loop, the choice of the epoch, and going on after a stop.
+"""Training of the score model with pytorch-lightning: the loop, the choice of the
+epoch, and going on after a stop.
 
-Whatever is random follows from (seed, epoch, batch, process) alone, and the learning rate from the epoch, so that a
-run that was stopped and goes on from its last checkpoint ends with the same numbers on a CPU.
+Whatever is random follows from (seed, epoch, batch, process) alone, and the learning
+rate from the epoch, so that a run that was stopped and goes on from its last checkpoint
+ends with the same numbers on a CPU.
 """
 
 from __future__ import annotations
@@ -49,7 +51,11 @@ PERIOD = 20
 SHOWN = {"ρ": "rho", "R-ℓ2": "rl2_squared"}
 """Figures in the log line of an epoch."""
 
-PRECISIONS: dict[Precision, Any] = {"fp32": "32-true", "fp16": "16-mixed", "bf16": "bf16-mixed"}
+PRECISIONS: dict[Precision, Any] = {
+    "fp32": "32-true",
+    "fp16": "16-mixed",
+    "bf16": "bf16-mixed",
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class Trained:
         best_epoch: The one whose weights were kept, from 1.
         epochs: How many were run.
         stopped_early: Whether `patience` ended it.
-        figures: Of the validation dives (of the test dives with ``test-best``) in the chosen epoch.
+        figures: Of the validation dives (of the test dives with ``test-best``) in the
+            chosen epoch.
         seconds: All epochs together, stops left out.
         weights: Which weight files filled what, or that a net starts random, in lines.
         peak_memory: Of the GPU, in bytes; None on a CPU.
@@ -84,16 +91,18 @@ def train(
     devices: int = 1,
     resume: bool = False,
 ) -> Trained:
-    """Train, and leave the chosen epoch's weights, the last checkpoint and the curves in a folder.
+    """Train, and leave the chosen epoch's weights, the last checkpoint and the curves
+    in a folder.
 
     Args:
-        folder: Gets ``model.safetensors``, ``last.ckpt``, ``metrics.csv`` and ``tensorboard/``.
+        folder: Gets ``model.safetensors``, ``last.ckpt``, ``metrics.csv`` and
+            ``tensorboard/``.
         settings: Of the model and the run.
         parts: Dives with scores. Without dives to choose by, the last epoch is kept.
         loader: Reads them.
         device: As choose_device gives it.
-        devices: Processes, each with its share of every batch; on GPUs one each. Lightning starts the others by the
-            command line of this one.
+        devices: Processes, each with its share of every batch; on GPUs one each.
+            Lightning starts the others by the command line of this one.
         resume: Go on from ``last.ckpt``, if that is there.
 
     Raises:
@@ -102,7 +111,9 @@ def train(
     """
     pl.seed_everything(settings.seed, verbose=False)
     model = HPMCoRe(settings)
-    weights = _weight_lines(model)  # also before a checkpoint is restored: it says which norms are frozen
+    weights = _weight_lines(
+        model
+    )  # also before a checkpoint is restored: it says which norms are frozen
     module = AqaModule(model, parts, loader, folder)
     checkpoint = folder / CHECKPOINT_NAME
     if device != "cpu":
@@ -118,7 +129,9 @@ def train(
         figures=state.best_figures,
         seconds=state.seconds,
         weights=weights,
-        peak_memory=torch.cuda.max_memory_allocated(device) if device != "cpu" else None,
+        peak_memory=torch.cuda.max_memory_allocated(device)
+        if device != "cpu"
+        else None,
     )
 
 
@@ -144,7 +157,9 @@ class State:
 class AqaModule(pl.LightningModule):
     """One run of one model."""
 
-    def __init__(self, model: HPMCoRe, parts: Parts, loader: VideoLoader, folder: Path) -> None:
+    def __init__(
+        self, model: HPMCoRe, parts: Parts, loader: VideoLoader, folder: Path
+    ) -> None:
         super().__init__()
         self.model = model
         self.settings = model.settings
@@ -162,10 +177,19 @@ class AqaModule(pl.LightningModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of pairs, each process its share of every batch."""
         s = self.settings
-        pool = ExemplarPool([dive.record for dive in self._parts.train], s.exemplar_choice, s.exemplars, s.seed)
+        pool = ExemplarPool(
+            [dive.record for dive in self._parts.train],
+            s.exemplar_choice,
+            s.exemplars,
+            s.seed,
+        )
         pairs = PairDataset(self._parts.train, pool, self._loader, s.seed)
-        order = EpochOrder(len(pairs), s.seed, self.global_rank, self.trainer.world_size)
-        order.set_epoch(self.state.epochs)  # workers read ahead before Lightning says it
+        order = EpochOrder(
+            len(pairs), s.seed, self.global_rank, self.trainer.world_size
+        )
+        order.set_epoch(
+            self.state.epochs
+        )  # workers read ahead before Lightning says it
         return DataLoader(
             pairs,
             s.batch_size // self.trainer.world_size,
@@ -178,7 +202,9 @@ class AqaModule(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam; a loaded net has its own learning rate."""
-        optimizer = torch.optim.Adam(self.model.parameter_groups(), weight_decay=self.settings.weight_decay)
+        optimizer = torch.optim.Adam(
+            self.model.parameter_groups(), weight_decay=self.settings.weight_decay
+        )
         for group in optimizer.param_groups:
             group["full_lr"] = group["lr"]
         return optimizer
@@ -191,12 +217,15 @@ class AqaModule(pl.LightningModule):
         """Set the learning rate of this epoch."""
         self._began = time.monotonic()
         self._losses = []
-        factor = schedule(self.settings.lr_schedule, self.current_epoch, self.settings.epochs)
+        factor = schedule(
+            self.settings.lr_schedule, self.current_epoch, self.settings.epochs
+        )
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = group["full_lr"] * factor
 
     def on_train_batch_start(self, batch: Videos, number: int) -> None:
-        """Seed what is random in this step: what was drawn before it differs after a stop and with other workers."""
+        """Seed what is random in this step: what was drawn before it differs after a
+        stop and with other workers."""
         key = (self.settings.seed, self.current_epoch, number, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
@@ -204,16 +233,21 @@ class AqaModule(pl.LightningModule):
         """L of eq. 23 for a batch of pairs."""
         losses = training_losses(self(videos), videos, self.settings)
         finite = bool(losses.total.isfinite())
-        if not self.trainer.strategy.reduce_boolean_decision(finite):  # of all processes, or one would wait for ever
+        if not self.trainer.strategy.reduce_boolean_decision(
+            finite
+        ):  # of all processes, or one would wait for ever
             raise DataError(
                 f"epoch {self.current_epoch + 1}, batch {batch + 1}: the loss is not finite; begin anew with a "
                 f"smaller lr, clip=1 or precision=fp32. The epochs before it are kept in {self._folder}"
             )
         pairs = len(videos.names) // 2
-        self._losses.append(pairs * torch.stack([*losses, torch.ones_like(losses.total)]).detach())
+        self._losses.append(
+            pairs * torch.stack([*losses, torch.ones_like(losses.total)]).detach()
+        )
         if self.ticker:
             self.ticker.advance(
-                pairs * self.trainer.world_size, f"epoch {self.current_epoch + 1}, loss {losses.total.item():.3g}"
+                pairs * self.trainer.world_size,
+                f"epoch {self.current_epoch + 1}, loss {losses.total.item():.3g}",
             )
         return losses.total
 
@@ -221,19 +255,27 @@ class AqaModule(pl.LightningModule):
         """As DDP calls it."""
         return self.model(videos, self.current_epoch / self.settings.epochs)
 
-    def transfer_batch_to_device(self, batch: Videos, device: torch.device, dataloader_idx: int) -> Videos:
+    def transfer_batch_to_device(
+        self, batch: Videos, device: torch.device, dataloader_idx: int
+    ) -> Videos:
         """Move the tensors; the names stay."""
         from finediving_pose.aqa.inference import moved
 
         return moved(batch, str(device))
 
     def on_train_epoch_end(self) -> None:
-        """Judge the epoch, keep its weights if it is the best, write the curves and then the checkpoint."""
+        """Judge the epoch, keep its weights if it is the best, write the curves and
+        then the checkpoint."""
         figures = self._judge()
         state = self.state
         state.epochs = self.current_epoch + 1
         rho = figures.get("rho", math.nan)
-        if not self._judged or self.settings.select == "last" or rho > state.best or state.best == -math.inf:
+        if (
+            not self._judged
+            or self.settings.select == "last"
+            or rho > state.best
+            or state.best == -math.inf
+        ):
             state.best_epoch, state.best_figures = state.epochs, figures
             state.best = rho if math.isfinite(rho) else -math.inf
             if self.trainer.is_global_zero:
@@ -260,41 +302,75 @@ class AqaModule(pl.LightningModule):
         return chooses and 0 < s.patience <= state.epochs - state.best_epoch
 
     def _judge(self) -> dict[str, float]:
-        """The figures of the dives that choose the epoch; every process gets those of the first."""
+        """The figures of the dives that choose the epoch; every process gets those of
+        the first."""
         figures: dict[str, float] = {}
         if self.trainer.is_global_zero and self._judged:
-            figures = judge(self.model, self._judged, self._parts.train, self._loader, str(self.device))
+            figures = judge(
+                self.model,
+                self._judged,
+                self._parts.train,
+                self._loader,
+                str(self.device),
+            )
         return self.trainer.strategy.broadcast(figures)
 
     def _log(self, figures: Mapping[str, float], seconds: float) -> None:
-        *sums, pairs = self.trainer.strategy.reduce(torch.stack(self._losses).sum(dim=0), reduce_op="sum").tolist()
+        *sums, pairs = self.trainer.strategy.reduce(
+            torch.stack(self._losses).sum(dim=0), reduce_op="sum"
+        ).tolist()
         names = ("loss", "loss_aqa", "loss_ce", "loss_contrastive")
         part = "test" if self.settings.select == "test-best" else "val"
-        row = {"epoch": self.state.epochs, **dict(zip(names, (value / pairs for value in sums), strict=True))}
+        row = {
+            "epoch": self.state.epochs,
+            **dict(zip(names, (value / pairs for value in sums), strict=True)),
+        }
         row |= {f"{part}_{name}": value for name, value in figures.items()}
-        row |= {"lr": self.optimizers().param_groups[0]["lr"], "seconds": round(seconds, 3)}  # type: ignore[union-attr]
+        optimizer = self.optimizers()
+        row |= {"lr": optimizer.param_groups[0]["lr"], "seconds": round(seconds, 3)}  # type: ignore[union-attr]
         if self.trainer.is_global_zero:
             add_row(self._folder / METRICS_NAME, row)
             assert self.logger is not None
-            self.logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=self.state.epochs)
-            log.info("epoch %d of %d: %s", self.state.epochs, self.settings.epochs, _line(row, figures))
+            self.logger.log_metrics(
+                {k: v for k, v in row.items() if k != "epoch"}, step=self.state.epochs
+            )
+            log.info(
+                "epoch %d of %d: %s",
+                self.state.epochs,
+                self.settings.epochs,
+                _line(row, figures),
+            )
 
     def _save(self) -> None:
         """Write the checkpoint, and put it into place only when it is whole."""
         last = self._folder / CHECKPOINT_NAME
         part = last.with_name(f".{last.name}.part")
-        self.trainer.save_checkpoint(part)  # every process takes part, the first one writes
+        self.trainer.save_checkpoint(
+            part
+        )  # every process takes part, the first one writes
         if self.trainer.is_global_zero:
             part.replace(last)
 
 
 def judge(
-    model: HPMCoRe, dives: tuple[AqaDive, ...], train: tuple[AqaDive, ...], loader: VideoLoader, device: str
+    model: HPMCoRe,
+    dives: tuple[AqaDive, ...],
+    train: tuple[AqaDive, ...],
+    loader: VideoLoader,
+    device: str,
 ) -> dict[str, float]:
     """Return the figures by which an epoch is chosen; see model_figures."""
     s = model.settings
     found = predict_dives(
-        model, dives, train, loader, device=device, workers=s.workers, precision=s.precision, seed=s.seed, title=""
+        model,
+        dives,
+        train,
+        loader,
+        device=device,
+        workers=s.workers,
+        precision=s.precision,
+        seed=s.seed,
+        title="",
     )
     return model_figures(found, [dive.record for dive in dives], s)
 
@@ -302,9 +378,12 @@ def judge(
 def schedule(kind: Schedule, epoch: int, epochs: int) -> float:
     """Return the learning rate of an epoch as a factor of the first one's.
 
-    A cosine to 0 at the end of the run, or one with T_max = 20, which rises again after 20 epochs.
+    A cosine to 0 at the end of the run, or one with T_max = 20, which rises again after
+    20 epochs.
     """
-    return 0.5 * (1 + math.cos(math.pi * epoch / (epochs if kind == "cosine_run" else PERIOD)))
+    return 0.5 * (
+        1 + math.cos(math.pi * epoch / (epochs if kind == "cosine_run" else PERIOD))
+    )
 
 
 class _Place(NamedTuple):
@@ -312,7 +391,9 @@ class _Place(NamedTuple):
     devices: int | list[int]
 
 
-def _trainer(folder: Path, settings: AqaSettings, device: str, devices: int) -> pl.Trainer:
+def _trainer(
+    folder: Path, settings: AqaSettings, device: str, devices: int
+) -> pl.Trainer:
     place = _place(device, devices)
     return pl.Trainer(
         accelerator=place.accelerator,
@@ -337,12 +418,16 @@ def _fit(trainer: pl.Trainer, module: AqaModule, start: Path | None) -> None:
     try:
         trainer.fit(module, ckpt_path=start, weights_only=True)
     except SystemExit:
-        if trainer.interrupted and not trainer.received_sigterm:  # Lightning's way to end on Ctrl+C
+        if (
+            trainer.interrupted and not trainer.received_sigterm
+        ):  # Lightning's way to end on Ctrl+C
             signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt from None
         raise
     finally:
-        if torch.distributed.is_initialized():  # another run in this process has other processes beside it
+        if (
+            torch.distributed.is_initialized()
+        ):  # another run in this process has other processes beside it
             torch.distributed.destroy_process_group()
 
 
@@ -373,26 +458,37 @@ def _weight_lines(model: HPMCoRe) -> list[str]:
 def _mean_target(dives: tuple[AqaDive, ...], settings: AqaSettings) -> float:
     scores, difficulties = (
         torch.tensor([math.nan if value is None else value for value in values])
-        for values in zip(*((dive.record.score, dive.record.difficulty) for dive in dives), strict=True)
+        for values in zip(
+            *((dive.record.score, dive.record.difficulty) for dive in dives),
+            strict=True,
+        )
     )
     return float(target_of(scores, difficulties, settings.target).nanmean())
 
 
 def _line(row: Mapping[str, float], figures: Mapping[str, float]) -> str:
-    judged = "".join(f", {name} {figures[key]:.4f}" for name, key in SHOWN.items() if key in figures)
+    judged = "".join(
+        f", {name} {figures[key]:.4f}" for name, key in SHOWN.items() if key in figures
+    )
     return f"loss {row['loss']:.4g}{judged}, {row['seconds']:.1f} s"
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Lightning's news and advice, which are not about the user's data, out of the log."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")]
+    """Keep Lightning's news and advice, which are not about the user's data, out of the
+    log."""
+    loggers = [
+        logging.getLogger(name)
+        for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")
+    ]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils.data")
+            warnings.filterwarnings(
+                "ignore", module="pytorch_lightning|lightning_fabric|torch.utils.data"
+            )
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

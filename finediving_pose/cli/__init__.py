@@ -1,1 +1,2 @@
-"""A file a command: parse, call one workflow, print. Heavy imports stand inside the functions."""
+"""A file a command: parse, call one workflow, print. Heavy imports stand inside the
+functions."""

@@ -1,4 +1,5 @@
-"""What the commands of the score model share: options, and where a project folder has what they read."""
+"""What the commands of the score model share: options, and where a project folder has
+what they read."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from finediving_pose.errors import UsageError
 if TYPE_CHECKING:
     from finediving_pose.aqa.data.sources import Sources
 
-OverridesArgument = Annotated[list[str] | None, typer.Argument(help="Settings as key=value.")]
+OverridesArgument = Annotated[
+    list[str] | None, typer.Argument(help="Settings as key=value.")
+]
 PresetOption = Annotated[
     str,
     typer.Option(
@@ -30,19 +33,36 @@ DataOption = Annotated[
     ),
 ]
 FramesOption = Annotated[
-    Path | None, typer.Option("--frames", help="<match>/<dive>/ of images, or videos.", show_default="frames or videos")
+    Path | None,
+    typer.Option(
+        "--frames",
+        help="<match>/<dive>/ of images, or videos.",
+        show_default="frames or videos",
+    ),
 ]
 SkeletonsOption = Annotated[
     Path | None,
-    typer.Option("--skeletons", help="What extract wrote.", show_default="the newest of skeletons/*"),
+    typer.Option(
+        "--skeletons",
+        help="What extract wrote.",
+        show_default="the newest of skeletons/*",
+    ),
 ]
 CacheOption = Annotated[
-    Path | None, typer.Option("--cache", help="Keep decoded frames here; about 6 MB a dive at 112 px.")
+    Path | None,
+    typer.Option(
+        "--cache", help="Keep decoded frames here; about 6 MB a dive at 112 px."
+    ),
 ]
 StagesFromOption = Annotated[
-    Path | None, typer.Option("--stages-from", help="FineDiving's annotations, whose stages MTL-AQA borrows.")
+    Path | None,
+    typer.Option(
+        "--stages-from", help="FineDiving's annotations, whose stages MTL-AQA borrows."
+    ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N; never falls back.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda or cuda:N; never falls back.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 DEFAULT_DATA = (Path("annotations"), Path("dives.csv"))
@@ -56,7 +76,8 @@ def sources(
     cache: Path | None = None,
     stages_from: Path | None = None,
 ) -> Sources:
-    """Return where a data set lies: as the options say, else as a project folder has it.
+    """Return where a data set lies: as the options say, else as a project folder has
+    it.
 
     Raises:
         UsageError: If there are no annotations.
@@ -66,8 +87,16 @@ def sources(
     annotations = data or _first(DEFAULT_DATA)
     if annotations is None:
         names = " nor ".join(map(str, DEFAULT_DATA))
-        raise UsageError(f"give the annotations with --data PATH (here is neither {names})")
-    return Sources(annotations, frames or _first(DEFAULT_FRAMES), skeletons or newest_skeletons(), cache, stages_from)
+        raise UsageError(
+            f"give the annotations with --data PATH (here is neither {names})"
+        )
+    return Sources(
+        annotations,
+        frames or _first(DEFAULT_FRAMES),
+        skeletons or newest_skeletons(),
+        cache,
+        stages_from,
+    )
 
 
 def seeds(text: str) -> tuple[int, ...]:
@@ -77,8 +106,14 @@ def seeds(text: str) -> tuple[int, ...]:
         UsageError: If one is no whole number, is there twice, or there is none.
     """
     names = [name for name in text.replace(" ", "").split(",") if name]
-    if not names or not all(name.isdecimal() for name in names) or len(set(names)) < len(names):
-        raise UsageError(f"--seeds {text}: expected different whole numbers such as 0,1,2")
+    if (
+        not names
+        or not all(name.isdecimal() for name in names)
+        or len(set(names)) < len(names)
+    ):
+        raise UsageError(
+            f"--seeds {text}: expected different whole numbers such as 0,1,2"
+        )
     return tuple(map(int, names))
 
 
@@ -92,5 +127,7 @@ def newest_skeletons() -> Path | None:
     if not runs:
         return Path("skeletons") if Path("skeletons/Pose").is_dir() else None
     newest = max(runs, key=lambda path: (path.stat().st_mtime_ns, path.name))
-    console.log.info("skeletons: %s, the newest of %d (--skeletons names others)", newest, len(runs))
+    console.log.info(
+        "skeletons: %s, the newest of %d (--skeletons names others)", newest, len(runs)
+    )
     return newest

@@ -16,7 +16,8 @@ SHOWN_FIXES = 20
 
 
 def print_report(report: LabelReport, every: bool) -> None:
-    """Print the findings by kind, the worst first, and how many there are of each annotator."""
+    """Print the findings by kind, the worst first, and how many there are of each
+    annotator."""
     checked = ", ".join(f"{report.frames[who]} of {who}" for who in report.files)
     from finediving_pose.annotation.label_checks import KINDS
 
@@ -28,28 +29,49 @@ def print_report(report: LabelReport, every: bool) -> None:
     else:
         say(f"{_many(frames, 'frame')} checked: {checked}")
     counts = report.counts()
-    for kind in sorted(counts, key=lambda kind: (not _errors(counts[kind]), list(KINDS).index(kind))):
-        say(f"\n{kind}, {KINDS[kind]}: " + ", ".join(f"{_in_words(of)} of {who}" for who, of in counts[kind].items()))
-        _print_kind(sorted((t for t in told if t.finding.kind == kind), key=_badness), every)
+    for kind in sorted(
+        counts, key=lambda kind: (not _errors(counts[kind]), list(KINDS).index(kind))
+    ):
+        say(
+            f"\n{kind}, {KINDS[kind]}: "
+            + ", ".join(f"{_in_words(of)} of {who}" for who, of in counts[kind].items())
+        )
+        _print_kind(
+            sorted((t for t in told if t.finding.kind == kind), key=_badness), every
+        )
     replaced = len(report.told) - len(told)
     if replaced:
-        say(f"\nnot shown: {_many(replaced, 'finding')} in labels that a revision has replaced (--json has them)")
+        say(
+            f"\nnot shown: {_many(replaced, 'finding')} in labels that a revision has replaced (--json has them)"
+        )
     if told:
-        say("\nin all: " + _in_words({s: sum(t.finding.severity == s for t in told) for s in SHOWN}))
+        say(
+            "\nin all: "
+            + _in_words({s: sum(t.finding.severity == s for t in told) for s in SHOWN})
+        )
 
 
 def print_fixes(fixes: Sequence[Fix], dry_run: bool, every: bool) -> None:
-    """Print which revisions were written, and what was left for which reason; the first of them unless `every`."""
+    """Print which revisions were written, and what was left for which reason; the first
+    of them unless `every`."""
     from finediving_pose.annotation.label_checks import sides_in_words
 
-    done, left = [fix for fix in fixes if not fix.left], [fix for fix in fixes if fix.left]
+    done, left = (
+        [fix for fix in fixes if not fix.left],
+        [fix for fix in fixes if fix.left],
+    )
     if not fixes:
         say("\nno finding suggests to exchange sides: nothing to fix")
     if done:
         verb = "would be written" if dry_run else "written; each waits for its review"
-        say(f"\nsides exchanged in {_many(len(done), 'new revision')}, {verb}; no other file changed")
+        say(
+            f"\nsides exchanged in {_many(len(done), 'new revision')}, {verb}; no other file changed"
+        )
         _print_some(
-            [f"{fix.label}{'' if dry_run else f' → {fix.revision}'}: {sides_in_words(fix.pairs)}" for fix in done],
+            [
+                f"{fix.label}{'' if dry_run else f' → {fix.revision}'}: {sides_in_words(fix.pairs)}"
+                for fix in done
+            ],
             every,
         )
     if left:
@@ -70,11 +92,15 @@ def _print_kind(told: Sequence[Told], every: bool) -> None:
         of_it = [entry.finding for entry in told if entry.finding.severity == severity]
         shown = of_it if every else of_it[:most]
         for finding in shown:
-            place = f"{finding.file}: {finding.joint}" if finding.joint else finding.file
+            place = (
+                f"{finding.file}: {finding.joint}" if finding.joint else finding.file
+            )
             advice = f" → {_advice(finding.suggestion)}" if finding.suggestion else ""
             say(f"  {severity}: {place}: {finding.message}{advice}")
         if len(shown) < len(of_it):
-            say(f"  … and {_many(len(of_it) - len(shown), f'more {severity}')} (--all shows them)")
+            say(
+                f"  … and {_many(len(of_it) - len(shown), f'more {severity}')} (--all shows them)"
+            )
 
 
 def _advice(suggestion: str) -> str:
@@ -104,10 +130,16 @@ def _many(count: int, name: str) -> str:
 
 def say(text: str) -> None:
     """Print a line whatever names stand in it: what is no printable character, or unknown to the terminal, as \\x…"""
-    lines = ("".join(_shown(text)) + "\n").encode(sys.stdout.encoding or "utf-8", "backslashreplace")
+    lines = ("".join(_shown(text)) + "\n").encode(
+        sys.stdout.encoding or "utf-8", "backslashreplace"
+    )
     sys.stdout.write(lines.decode(sys.stdout.encoding or "utf-8"))
 
 
 def _shown(text: str) -> Iterable[str]:
     for character in text:
-        yield character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
+        yield (
+            character
+            if character.isprintable() or character == "\n"
+            else ascii(character)[1:-1]
+        )

@@ -26,10 +26,14 @@ DataOption = Annotated[
 AlsoOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--also", help="Further labels to train on, never to validate on, their images beside them; may be repeated."
+        "--also",
+        help="Further labels to train on, never to validate on, their images beside them; may be repeated.",
     ),
 ]
-ImagesOption = Annotated[Path | None, typer.Option("--images", help="Folder the image names are relative to.")]
+ImagesOption = Annotated[
+    Path | None,
+    typer.Option("--images", help="Folder the image names are relative to."),
+]
 SplitsOption = Annotated[
     Path | None,
     typer.Option(
@@ -47,28 +51,53 @@ ValOption = Annotated[
     ),
 ]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", help="The run's folder.", show_default="runs/<kind>/<date>_<preset>")
+    Path | None,
+    typer.Option(
+        "--out", help="The run's folder.", show_default="runs/<kind>/<date>_<preset>"
+    ),
 ]
 InitOption = Annotated[
-    str | None, typer.Option("--init-from", help="FILE, model directory, URL, synthetic (the packaged one), or none.")
+    str | None,
+    typer.Option(
+        "--init-from",
+        help="FILE, model directory, URL, synthetic (the packaged one), or none.",
+    ),
 ]
 ResumeOption = Annotated[
-    Path | None, typer.Option("--resume", help="Continue the run in this folder with its own settings and data.")
+    Path | None,
+    typer.Option(
+        "--resume",
+        help="Continue the run in this folder with its own settings and data.",
+    ),
 ]
-EpochsOption = Annotated[int | None, typer.Option("--epochs", help="Length of the run.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N; never falls back.")]
+EpochsOption = Annotated[
+    int | None, typer.Option("--epochs", help="Length of the run.")
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", help="Seed of everything random.")
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda or cuda:N; never falls back.")
+]
 TrustOption = Annotated[
-    bool, typer.Option("--trust-checkpoint", help="Let --init-from be a file that can run code when it is read.")
+    bool,
+    typer.Option(
+        "--trust-checkpoint",
+        help="Let --init-from be a file that can run code when it is read.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
-OverridesArgument = Annotated[list[str] | None, typer.Argument(help="Further settings as key=value.")]
+OverridesArgument = Annotated[
+    list[str] | None, typer.Argument(help="Further settings as key=value.")
+]
 
 DEFAULT_VAL = 0.2
 DEFAULT_DATA = (Path("data/coco/annotations.json"), Path("labels/final"))
 
 
-def finetune_command(kind: Kind, preset: str, presets: str, shown: tuple[str, ...], text: str) -> Callable[..., None]:
+def finetune_command(
+    kind: Kind, preset: str, presets: str, shown: tuple[str, ...], text: str
+) -> Callable[..., None]:
     """Return the command that trains one kind of model.
 
     Args:
@@ -81,7 +110,9 @@ def finetune_command(kind: Kind, preset: str, presets: str, shown: tuple[str, ..
 
     def command(
         overrides: OverridesArgument = None,
-        preset: str = typer.Option(preset, "--preset", help=f"{presets}, or a YAML file."),
+        preset: str = typer.Option(
+            preset, "--preset", help=f"{presets}, or a YAML file."
+        ),
         data: DataOption = None,
         also: AlsoOption = None,
         images: ImagesOption = None,
@@ -99,21 +130,44 @@ def finetune_command(kind: Kind, preset: str, presets: str, shown: tuple[str, ..
         from finediving_pose.workflows import finetuning
 
         if resume is not None:
-            if overrides or data or also or splits or init_from or epochs or seed is not None or out:
+            if (
+                overrides
+                or data
+                or also
+                or splits
+                or init_from
+                or epochs
+                or seed is not None
+                or out
+            ):
                 raise UsageError(
                     "--resume continues a run with its own data and settings; give only --device beside it"
                 )
-            answer(finetuning.resume(kind, resume, device, trust_checkpoint), as_json, shown)
+            answer(
+                finetuning.resume(kind, resume, device, trust_checkpoint),
+                as_json,
+                shown,
+            )
             return
         if splits is not None and val is not None:
-            raise UsageError("--splits names the parts and --val makes them anew; give one of the two")
+            raise UsageError(
+                "--splits names the parts and --val makes them anew; give one of the two"
+            )
         given = {"init_from": init_from, "epochs": epochs, "seed": seed}
         settings = finetuning.preset_settings(kind, preset, overrides or [], **given)
         folder = out or finetuning.new_run_folder(Path("runs") / kind, preset)
-        labels = _labels(kind, data or default_data(), also or [], images, splits, val, settings.seed)
+        labels = _labels(
+            kind, data or default_data(), also or [], images, splits, val, settings.seed
+        )
         counts = len(labels.train), len(labels.val)
         console.log.info("%s: training on %d frames, validating on %d", folder, *counts)
-        answer(finetuning.finetune(kind, folder, labels, settings, device, trust_checkpoint), as_json, shown)
+        answer(
+            finetuning.finetune(
+                kind, folder, labels, settings, device, trust_checkpoint
+            ),
+            as_json,
+            shown,
+        )
 
     command.__doc__ = text
     return command
@@ -128,17 +182,26 @@ def _labels(
     val: float | None,
     seed: int,
 ) -> TrainingData:
-    """Read and divide the labels as the options or the project folder say, and add what is only trained on."""
+    """Read and divide the labels as the options or the project folder say, and add what
+    is only trained on."""
     from finediving_pose.workflows.finetuning import together, training_data
 
     division = default_splits(source) if splits is None and val is None else splits
     share = DEFAULT_VAL if val is None else val
-    labels = training_data(source, kind, images or default_images(source), division, share, seed)
+    labels = training_data(
+        source, kind, images or default_images(source), division, share, seed
+    )
     if also:
-        labels = together(labels, *(training_data(path, kind, None, None, 0.0, seed) for path in also))
+        labels = together(
+            labels, *(training_data(path, kind, None, None, 0.0, seed) for path in also)
+        )
     if labels.left_out:
         lost = len(labels.left_out)
-        console.log.warning("%d frames, boxes or joints are left out, the first: %s", lost, labels.left_out[0])
+        console.log.warning(
+            "%d frames, boxes or joints are left out, the first: %s",
+            lost,
+            labels.left_out[0],
+        )
     if division:
         console.log.info("divided as %s says", division)
     return labels
@@ -156,7 +219,9 @@ def answer(summary: FinetuneSummary, as_json: bool, shown: tuple[str, ...]) -> N
         if name in summary.metrics:
             print(f"  {name:18s} {summary.metrics[name]:.3f}")
     if summary.left_out:
-        print(f"  {summary.left_out} frames, boxes or joints were left out; manifest.json lists them")
+        print(
+            f"  {summary.left_out} frames, boxes or joints were left out; manifest.json lists them"
+        )
 
 
 def default_data() -> Path:
@@ -169,11 +234,20 @@ def default_data() -> Path:
 
 
 def default_splits(source: Path) -> Path | None:
-    """Return the division that ``convert`` wrote beside a label file, else the project folder's, if there is one."""
-    return next((path for path in (source.parent / "splits.json", Path("data/splits.json")) if path.exists()), None)
+    """Return the division that ``convert`` wrote beside a label file, else the project
+    folder's, if there is one."""
+    return next(
+        (
+            path
+            for path in (source.parent / "splits.json", Path("data/splits.json"))
+            if path.exists()
+        ),
+        None,
+    )
 
 
 def default_images(source: Path) -> Path | None:
-    """Return a project folder's frames for a label file, whose images lie elsewhere; None = beside the labels."""
+    """Return a project folder's frames for a label file, whose images lie elsewhere;
+    None = beside the labels."""
     frames = Path("frames")
     return frames if source.is_file() and frames.is_dir() else None

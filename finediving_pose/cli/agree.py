@@ -19,21 +19,43 @@ _SHOWN = 10
 
 
 def command(
-    a: Annotated[str, typer.Argument(metavar="A", help="An annotator of the project, or a file or folder of labels.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="The other; `final` means the final labels.")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A",
+            help="An annotator of the project, or a file or folder of labels.",
+        ),
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(metavar="B", help="The other; `final` means the final labels."),
+    ],
     images: Annotated[
         Path | None,
-        typer.Option("--images", help="The folder of the images.", show_default="the project's, or beside the labels"),
+        typer.Option(
+            "--images",
+            help="The folder of the images.",
+            show_default="the project's, or beside the labels",
+        ),
     ] = None,
-    worst: Annotated[int, typer.Option("--worst", min=0, help="How many images the page draws.")] = 24,
-    out: Annotated[Path | None, typer.Option("--out", help="The page.", show_default="reports/agreement.html")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Answer in JSON, all of it.")] = False,
+    worst: Annotated[
+        int, typer.Option("--worst", min=0, help="How many images the page draws.")
+    ] = 24,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The page.", show_default="reports/agreement.html"),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Answer in JSON, all of it.")
+    ] = False,
 ) -> None:
-    """Say how far two annotators agree: joint by joint, in boxes, with and without exchanged sides.
+    """Say how far two annotators agree: joint by joint, in boxes, with and without
+    exchanged sides.
 
-    Where left and right fit clearly better the other way round, one of the two has the sides wrong: that is told apart
-    from scatter. The scatter that is left suggests a tolerance (OKS's sigma) for each joint. A page shows the worst
-    images with both labels.
+    Where left and right fit clearly better the other way round, one of the two has the
+    sides wrong: that is told apart from scatter. The scatter that is left suggests a
+    tolerance (OKS's sigma) for each joint. A page shows the worst images with both
+    labels.
 
     Example: fdpose agree anna ben
 
@@ -43,7 +65,9 @@ def command(
 
     result = compare(a, b, images, worst, out)
     if json:
-        print(json_module.dumps(result.as_dict()))  # in ASCII, as names of files may be no text
+        print(
+            json_module.dumps(result.as_dict())
+        )  # in ASCII, as names of files may be no text
     else:
         _print(result)
 
@@ -60,7 +84,9 @@ def _print(result: AgreementResult) -> None:
     _print_groups(result.found.by_stage() + result.found.by_angle())
     exchanges = result.found.exchanges()
     if exchanges:
-        say(f"\nleft and right exchanged in {len(exchanges)} image{'s' * (len(exchanges) > 1)}")
+        say(
+            f"\nleft and right exchanged in {len(exchanges)} image{'s' * (len(exchanges) > 1)}"
+        )
     for image, sides in exchanges[:_SHOWN]:
         say(f"  {image}: {sides}")
     if len(exchanges) > _SHOWN:
@@ -83,10 +109,27 @@ def _print_joints(result: AgreementResult) -> None:
         "in use",
     ]
     rows = []
-    for figures, tolerance in zip(result.found.by_joint(), result.tolerances, strict=True):
-        interval = f"{tolerance.low:.3f}–{tolerance.high:.3f}" if tolerance.sigma == tolerance.sigma else "–"
-        px = [f"{figures.px.median:.1f}", f"{figures.px.p95:.1f}", f"{figures.heads.median:.2f}"]
-        shares = [figures.loose, figures.oks, figures.exchanged, tolerance.sigma, interval, tolerance.current]
+    for figures, tolerance in zip(
+        result.found.by_joint(), result.tolerances, strict=True
+    ):
+        interval = (
+            f"{tolerance.low:.3f}–{tolerance.high:.3f}"
+            if tolerance.sigma == tolerance.sigma
+            else "–"
+        )
+        px = [
+            f"{figures.px.median:.1f}",
+            f"{figures.px.p95:.1f}",
+            f"{figures.heads.median:.2f}",
+        ]
+        shares = [
+            figures.loose,
+            figures.oks,
+            figures.exchanged,
+            tolerance.sigma,
+            interval,
+            tolerance.current,
+        ]
         rows.append([figures.name.replace("_", " "), figures.joints, *px, *shares])
     _table(header, rows)
 
@@ -95,11 +138,35 @@ def _print_groups(groups: Sequence[Figures]) -> None:
     if not groups:
         return
     say("")
-    header = ["", "images", "px", "95 %", "heads", "PCKh@.5", "OKS", "box IoU", "exchanged"]
+    header = [
+        "",
+        "images",
+        "px",
+        "95 %",
+        "heads",
+        "PCKh@.5",
+        "OKS",
+        "box IoU",
+        "exchanged",
+    ]
     rows = []
     for group in groups:
-        px = [f"{group.px.median:.1f}", f"{group.px.p95:.1f}", f"{group.heads.median:.2f}"]
-        rows.append([group.name, group.images, *px, group.loose, group.oks, group.iou, group.exchanged])
+        px = [
+            f"{group.px.median:.1f}",
+            f"{group.px.p95:.1f}",
+            f"{group.heads.median:.2f}",
+        ]
+        rows.append(
+            [
+                group.name,
+                group.images,
+                *px,
+                group.loose,
+                group.oks,
+                group.iou,
+                group.exchanged,
+            ]
+        )
     _table(header, rows)
 
 

@@ -19,21 +19,38 @@ _SHOWN = 20
 
 
 def command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="One of the annotators in fdpose.yaml.")],
-    every: Annotated[bool, typer.Option("--all", help="Finished dives too, to look at them again.")] = False,
-    no_start: Annotated[bool, typer.Option("--no-start", help="Hand out the queue; do not start LabelMe.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be handed out.")] = False,
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="One of the annotators in fdpose.yaml."),
+    ],
+    every: Annotated[
+        bool, typer.Option("--all", help="Finished dives too, to look at them again.")
+    ] = False,
+    no_start: Annotated[
+        bool,
+        typer.Option("--no-start", help="Hand out the queue; do not start LabelMe."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be handed out.")
+    ] = False,
     labelme: Annotated[
         Path | None,
-        typer.Option("--labelme", help="The program.", show_default="this environment's, else the PATH's"),
+        typer.Option(
+            "--labelme",
+            help="The program.",
+            show_default="this environment's, else the PATH's",
+        ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Answer in JSON; do not start LabelMe.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Answer in JSON; do not start LabelMe.")
+    ] = False,
 ) -> None:
     """Hand out somebody's queue and open it in LabelMe, dive after dive.
 
-    Draw the box `athlete` round the athlete and the points 0 to 15; LabelMe saves by itself. Pictures that a reviewer
-    returned come first, with the comment. A picture that a model labelled is marked `unconfirmed`: correct it, then
-    clear that flag. Close LabelMe, and the next dive opens.
+    Draw the box `athlete` round the athlete and the points 0 to 15; LabelMe saves by
+    itself. Pictures that a reviewer returned come first, with the comment. A picture
+    that a model labelled is marked `unconfirmed`: correct it, then clear that flag.
+    Close LabelMe, and the next dive opens.
 
     Example: fdpose annotate anna
 
@@ -48,18 +65,32 @@ def command(
     _print(work)
     if work.sessions and not no_start and not dry_run:
         opened = annotate(work, labelme, _announce, _go_on)
-        console.log.info("%d of %d dives opened; `fdpose status` says what is next", opened, len(work.sessions))
+        console.log.info(
+            "%d of %d dives opened; `fdpose status` says what is next",
+            opened,
+            len(work.sessions),
+        )
 
 
 def _print(work: Work) -> None:
     total = sum(work.counts.values())
     if not total:
-        say(f"nothing is handed out to {work.name}: there are no pictures for one more annotator")
+        say(
+            f"nothing is handed out to {work.name}: there are no pictures for one more annotator"
+        )
         return
-    rest = ", ".join(f"{count} {need}" for need, count in work.counts.items() if count and need != "done")
-    say(f"{work.name}: {total} pictures, {work.counts['done']} done{f', {rest}' if rest else ''}")
+    rest = ", ".join(
+        f"{count} {need}"
+        for need, count in work.counts.items()
+        if count and need != "done"
+    )
+    say(
+        f"{work.name}: {total} pictures, {work.counts['done']} done{f', {rest}' if rest else ''}"
+    )
     for session in work.sessions[:_SHOWN]:
-        say(f"  {session.dive}: {len(session.tasks)} pictures, {len(session.to_do)} to do")
+        say(
+            f"  {session.dive}: {len(session.tasks)} pictures, {len(session.to_do)} to do"
+        )
         for line in _returned(session):
             say(f"    {line}")
     if len(work.sessions) > _SHOWN:
@@ -77,7 +108,12 @@ def _returned(session: Session) -> list[str]:
 
 
 def _announce(session: Session) -> None:
-    console.log.info("LabelMe opens %s: %d of %d to do", session.dive, len(session.to_do), len(session.tasks))
+    console.log.info(
+        "LabelMe opens %s: %d of %d to do",
+        session.dive,
+        len(session.to_do),
+        len(session.tasks),
+    )
     for line in _returned(session):
         console.log.info("  %s", line)
 
@@ -86,4 +122,8 @@ def _go_on(session: Session) -> bool:
     """Ask whether to go on; where nobody can answer, no window follows the other."""
     if not sys.stdin.isatty():
         return False
-    return typer.confirm(f"Next: {session.dive}, {len(session.to_do)} to do. Open it?", default=True, err=True)
+    return typer.confirm(
+        f"Next: {session.dive}, {len(session.to_do)} to do. Open it?",
+        default=True,
+        err=True,
+    )

@@ -17,22 +17,41 @@ SHOWN = {
 
 
 def command(
-    out: Annotated[Path, typer.Option("--out", help="Folder for what it makes.")] = Path("demo"),
-    seed: Annotated[int, typer.Option("--seed", help="Of the meet, the annotators and the trainings.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "cpu",
-    full: Annotated[bool, typer.Option("--full", help="48 dives and longer trainings: hours on a CPU.")] = False,
-    short: Annotated[bool, typer.Option("--short", help="Two epochs: shows that all works, learns nothing.")] = False,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for what it makes.")
+    ] = Path("demo"),
+    seed: Annotated[
+        int,
+        typer.Option("--seed", help="Of the meet, the annotators and the trainings."),
+    ] = 0,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")
+    ] = "cpu",
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="48 dives and longer trainings: hours on a CPU."),
+    ] = False,
+    short: Annotated[
+        bool,
+        typer.Option(
+            "--short", help="Two epochs: shows that all works, learns nothing."
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
-    """Run the whole way on an invented meet: labels, both fine-tunings, extraction, and a report with pictures.
+    """Run the whole way on an invented meet: labels, both fine-tunings, extraction, and
+    a report with pictures.
 
-    Everything in it is synthetic. A step whose command this version lacks is listed as such.
+    Everything in it is synthetic. A step whose command this version lacks is listed as
+    such.
 
     Example: fdpose demo --out demo
     """
     from finediving_pose.workflows.demo import FULL, SMALL, run_demo
 
-    result = run_demo(out, seed=seed, size=FULL if full else SMALL, device=device, short=short)
+    result = run_demo(
+        out, seed=seed, size=FULL if full else SMALL, device=device, short=short
+    )
     if json:
         print(json_module.dumps(result.as_dict()))
         return
@@ -40,5 +59,7 @@ def command(
     for name, text in SHOWN.items():
         print(f"  {result.figures[name]:6.3f}  {text}")
     for step in result.steps.values():
-        print(f"  {step.note if step.seconds is None else f'{step.seconds:.0f} s':>20}  {step.command}")
+        print(
+            f"  {step.note if step.seconds is None else f'{step.seconds:.0f} s':>20}  {step.command}"
+        )
     print(f"Report: {result.report}")

@@ -10,24 +10,34 @@ import typer
 from finediving_pose import console, errors
 
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
-SYMBOLS = {"ok": "[green]ok   [/]", "note": "[yellow]note [/]", "fault": "[bold red]fault[/]"}
+SYMBOLS = {
+    "ok": "[green]ok   [/]",
+    "note": "[yellow]note [/]",
+    "fault": "[bold red]fault[/]",
+}
 
 
 def command(
     device: Annotated[
-        str | None, typer.Option("--device", help="A device that must be there, such as cuda or cuda:1.")
+        str | None,
+        typer.Option(
+            "--device", help="A device that must be there, such as cuda or cuda:1."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
-    """Look at this machine: versions, devices, weights, disk; for every fault the line to paste.
+    """Look at this machine: versions, devices, weights, disk; for every fault the line
+    to paste.
 
-    The exit code is 4 if something that the core needs is missing or something installed does not work. An extra
-    that is not installed is a note.
+    The exit code is 4 if something that the core needs is missing or something
+    installed does not work. An extra that is not installed is a note.
 
     Example: fdpose doctor --device cuda
     """
     if device is not None and not DEVICE.fullmatch(device):
-        raise errors.UsageError(f"--device {device}: expected cpu, cuda or cuda:0, cuda:1, …")
+        raise errors.UsageError(
+            f"--device {device}: expected cpu, cuda or cuda:0, cuda:1, …"
+        )
     from rich.markup import escape
 
     from finediving_pose.workflows import doctor
@@ -43,7 +53,9 @@ def command(
             console.stdout.print(line, highlight=False, soft_wrap=True)
             if finding.fix:
                 console.stdout.print(
-                    f"      {'':{width}} [bold]{escape(finding.fix)}[/]", highlight=False, soft_wrap=True
+                    f"      {'':{width}} [bold]{escape(finding.fix)}[/]",
+                    highlight=False,
+                    soft_wrap=True,
                 )
     if doctor.exit_worthy(findings):
         raise typer.Exit(errors.EXIT_ENVIRONMENT)

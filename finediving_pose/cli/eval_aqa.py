@@ -14,60 +14,114 @@ from finediving_pose.errors import UsageError
 
 def command(
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="Settings the weights do not depend on, such as exemplars=5.")
+        list[str] | None,
+        typer.Argument(
+            help="Settings the weights do not depend on, such as exemplars=5."
+        ),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option("--model", help="A model directory.", show_default="the newest of runs/aqa")
+        Path | None,
+        typer.Option(
+            "--model", help="A model directory.", show_default="the newest of runs/aqa"
+        ),
     ] = None,
     part: Annotated[
         Literal["test", "val", "train"] | None,
-        typer.Option("--part", help="Of the dives the model was made with.", show_default="test"),
+        typer.Option(
+            "--part", help="Of the dives the model was made with.", show_default="test"
+        ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Annotations, where they are others or lie elsewhere than the run's.")
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Annotations, where they are others or lie elsewhere than the run's.",
+        ),
     ] = None,
-    frames: Annotated[Path | None, typer.Option("--frames", help="Pictures, likewise.")] = None,
-    skeletons: Annotated[Path | None, typer.Option("--skeletons", help="Skeletons, likewise.")] = None,
+    frames: Annotated[
+        Path | None, typer.Option("--frames", help="Pictures, likewise.")
+    ] = None,
+    skeletons: Annotated[
+        Path | None, typer.Option("--skeletons", help="Skeletons, likewise.")
+    ] = None,
     cache: shared.CacheOption = None,
     stages_from: shared.StagesFromOption = None,
     skip_trained: Annotated[
-        bool, typer.Option("--skip-trained", help="Leave out dives that were trained on, instead of refusing them.")
+        bool,
+        typer.Option(
+            "--skip-trained",
+            help="Leave out dives that were trained on, instead of refusing them.",
+        ),
     ] = False,
     floors: Annotated[
-        bool, typer.Option("--floors", help="Say what labels alone reach on the split of --data; no model.")
+        bool,
+        typer.Option(
+            "--floors",
+            help="Say what labels alone reach on the split of --data; no model.",
+        ),
     ] = False,
     pred: Annotated[
-        Path | None, typer.Option("--pred", help="Predicted scores, .npy, .csv, .txt or .json; no model.")
+        Path | None,
+        typer.Option(
+            "--pred", help="Predicted scores, .npy, .csv, .txt or .json; no model."
+        ),
     ] = None,
-    true: Annotated[Path | None, typer.Option("--true", help="True scores of the same dives, with --pred.")] = None,
+    true: Annotated[
+        Path | None,
+        typer.Option("--true", help="True scores of the same dives, with --pred."),
+    ] = None,
     numbers: Annotated[
-        Path | None, typer.Option("--numbers", help="Their dive numbers, one a line, with --pred.")
+        Path | None,
+        typer.Option("--numbers", help="Their dive numbers, one a line, with --pred."),
     ] = None,
     transitions_pred: Annotated[
-        Path | None, typer.Option("--transitions-pred", help="Predicted frames of flight and entry, with --pred.")
+        Path | None,
+        typer.Option(
+            "--transitions-pred",
+            help="Predicted frames of flight and entry, with --pred.",
+        ),
     ] = None,
     transitions_true: Annotated[
-        Path | None, typer.Option("--transitions-true", help="The true ones, with --pred.")
+        Path | None,
+        typer.Option("--transitions-true", help="The true ones, with --pred."),
     ] = None,
-    clip_frames: Annotated[int, typer.Option("--clip-frames", min=2, help="Frames a dive in these, with --pred.")] = 96,
+    clip_frames: Annotated[
+        int,
+        typer.Option(
+            "--clip-frames", min=2, help="Frames a dive in these, with --pred."
+        ),
+    ] = 96,
     ceiling: Annotated[
         float | None,
-        typer.Option("--ceiling", min=-1, max=1, help="ρ nothing can pass; adds the share of the way to it."),
+        typer.Option(
+            "--ceiling",
+            min=-1,
+            max=1,
+            help="ρ nothing can pass; adds the share of the way to it.",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draws of exemplars, with --floors.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", min=0, help="Of the draws of exemplars, with --floors."),
+    ] = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write predictions.csv, evaluation.json and a manifest here.")
+        Path | None,
+        typer.Option(
+            "--out", help="Write predictions.csv, evaluation.json and a manifest here."
+        ),
     ] = None,
     device: shared.DeviceOption = "auto",
     json: shared.JsonOption = False,
 ) -> None:
-    """Measure scores: ρ, R-ℓ2, MAE, AIoU and the transition error, with 95 % intervals, beside what labels alone reach.
+    """Measure scores: ρ, R-ℓ2, MAE, AIoU and the transition error, with 95 % intervals,
+    beside what labels alone reach.
 
     Of a model; of two files of numbers (--pred, --true); or of labels alone (--floors).
 
     Example: fdpose eval-aqa --model runs/aqa/mine --out reports/mine
 
-    Example: fdpose eval-aqa --pred predicted.npy --true scores.npy --numbers numbers.txt
+    Example: fdpose eval-aqa --pred predicted.npy --true scores.npy --numbers
+    numbers.txt
 
     Example: fdpose eval-aqa --floors --data annotations
     """
@@ -91,29 +145,57 @@ def command(
         "--transitions-true": transitions_true,
     }
     if floors:
-        _refuse("--floors looks at labels alone", {**of_model, **of_files, "--pred": pred})
+        _refuse(
+            "--floors looks at labels alone", {**of_model, **of_files, "--pred": pred}
+        )
         found = aqa_evaluation.label_floors(_annotations(data), stages_from, seed)
         _print(found.as_dict(), found.lines(), json)
         return
     if pred is not None or any(value is not None for value in of_files.values()):
         if pred is None or true is None:
-            raise UsageError("--pred and --true go together: the predicted scores and the true ones of the same dives")
-        _refuse("--pred takes numbers from files", {**of_model, "--data": data, "--stages-from": stages_from})
-        evaluation = aqa_evaluation.evaluate_files(pred, true, numbers, transitions_pred, transitions_true, clip_frames)
+            raise UsageError(
+                "--pred and --true go together: the predicted scores and the true ones of the same dives"
+            )
+        _refuse(
+            "--pred takes numbers from files",
+            {**of_model, "--data": data, "--stages-from": stages_from},
+        )
+        evaluation = aqa_evaluation.evaluate_files(
+            pred, true, numbers, transitions_pred, transitions_true, clip_frames
+        )
         _print(evaluation.as_dict(), evaluation.lines(numbers=True), json)
         return
-    given = {"annotations": data, "frames": frames, "skeletons": skeletons, "cache": cache, "stages_from": stages_from}
+    given = {
+        "annotations": data,
+        "frames": frames,
+        "skeletons": skeletons,
+        "cache": cache,
+        "stages_from": stages_from,
+    }
     figures = aqa_evaluation.evaluate_model(
-        model or _newest(), part or "test", given, overrides or (), device, out, skip_trained, ceiling
+        model or _newest(),
+        part or "test",
+        given,
+        overrides or (),
+        device,
+        out,
+        skip_trained,
+        ceiling,
     )
-    _print(figures.as_dict(), [*figures.lines(), *([f"Written: {out}"] if out else [])], json)
+    _print(
+        figures.as_dict(),
+        [*figures.lines(), *([f"Written: {out}"] if out else [])],
+        json,
+    )
 
 
 def _annotations(data: Path | None) -> Path:
     found = data or next((path for path in shared.DEFAULT_DATA if path.exists()), None)
     if found is None:
         names = " nor ".join(map(str, shared.DEFAULT_DATA))
-        raise UsageError(f"give the annotations with --data PATH (here is neither {names})")
+        raise UsageError(
+            f"give the annotations with --data PATH (here is neither {names})"
+        )
     return found
 
 

@@ -21,24 +21,41 @@ def command(
     splits: shared.SplitsOption = None,
     part: Annotated[
         Literal["train", "val", "test", "all"],
-        typer.Option("--part", help="Of the splits: train, val or test; all where there are none."),
+        typer.Option(
+            "--part",
+            help="Of the splits: train, val or test; all where there are none.",
+        ),
     ] = "val",
     pictures: Annotated[
-        Path | None, typer.Option("--pictures", help="Draw labels beside predictions into this new folder.")
+        Path | None,
+        typer.Option(
+            "--pictures", help="Draw labels beside predictions into this new folder."
+        ),
     ] = None,
     worst: Annotated[
-        Path | None, typer.Option("--worst", help="Draw the frames with the fewest joints found into this PNG.")
+        Path | None,
+        typer.Option(
+            "--worst",
+            help="Draw the frames with the fewest joints found into this PNG.",
+        ),
     ] = None,
-    flip_test: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = True,
+    flip_test: Annotated[
+        bool, typer.Option(help="Average with the mirrored crop.")
+    ] = True,
     tta: Annotated[
-        Literal["none", "rotate4"], typer.Option("--tta", help="rotate4: average over the crop's quarter turns too.")
+        Literal["none", "rotate4"],
+        typer.Option(
+            "--tta", help="rotate4: average over the crop's quarter turns too."
+        ),
     ] = "none",
     device: shared.DeviceOption = "auto",
     json: shared.JsonOption = False,
 ) -> None:
-    """Measure a pose model in the labelled boxes: PCK@0.2 of the torso, PCKh@0.5 of the head segment, OKS-AP.
+    """Measure a pose model in the labelled boxes: PCK@0.2 of the torso, PCKh@0.5 of the
+    head segment, OKS-AP.
 
-    Example: fdpose eval-hrnet --model runs/hrnet/mine --data labels/final --pictures reports/mine
+    Example: fdpose eval-hrnet --model runs/hrnet/mine --data labels/final --pictures
+    reports/mine
     """
     from finediving_pose.datasets.model_directory import read_model_directory
     from finediving_pose.reporting.label_sheet import LabelSheet
@@ -49,18 +66,30 @@ def command(
     source = data or shared.default_data()
     division = None if part == "all" else splits or shared.default_splits(source)
     images = images or shared.default_images(source)
-    frames, root = evaluation_data(source, images, division, part, read_model_directory(model, "pose"))
+    frames, root = evaluation_data(
+        source, images, division, part, read_model_directory(model, "pose")
+    )
     hardest = WorstFrames() if worst else None
-    sheets = [sheet for sheet in (LabelSheet(pictures) if pictures else None, hardest) if sheet]
+    sheets = [
+        sheet
+        for sheet in (LabelSheet(pictures) if pictures else None, hardest)
+        if sheet
+    ]
 
     def draw(*item: Any) -> None:
         for sheet in sheets:
             sheet(*item)
 
-    figures = evaluate(load_estimator(model, device, flip_test, tta=tta), frames, root, draw)
+    figures = evaluate(
+        load_estimator(model, device, flip_test, tta=tta), frames, root, draw
+    )
     if hardest and worst:
         hardest.write(worst)
-    print(json_module.dumps({"frames": figures.frames, **figures.flat()}) if json else table(figures))
+    print(
+        json_module.dumps({"frames": figures.frames, **figures.flat()})
+        if json
+        else table(figures)
+    )
 
 
 def table(figures: KeypointFigures) -> str:
@@ -71,9 +100,14 @@ def table(figures: KeypointFigures) -> str:
     lines = [f"{figures.frames} frames"]
     for name in ("PCK", "PCK_limbs", "PCK_swap_tolerant", "PCKh", "AP", "AP50"):
         lines.append(f"{name:18s} {_number(values.get(name))}")
-    lines.append(f"{'joint':18s} {'PCK@0.2':>8s} {'PCKh@0.5':>8s} {'OKS':>8s} {'labels':>8s}")
+    lines.append(
+        f"{'joint':18s} {'PCK@0.2':>8s} {'PCKh@0.5':>8s} {'OKS':>8s} {'labels':>8s}"
+    )
     for i, joint in enumerate(JOINTS):
-        columns = " ".join(_number(values.get(f"{figure}/{joint}")) for figure in ("PCK", "PCKh", "OKS"))
+        columns = " ".join(
+            _number(values.get(f"{figure}/{joint}"))
+            for figure in ("PCK", "PCKh", "OKS")
+        )
         lines.append(f"{joint:18s} {columns} {figures.pck.count[i]:8d}")
     return "\n".join(lines)
 

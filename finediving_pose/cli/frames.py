@@ -25,46 +25,81 @@ def command(
     ] = None,
     videos: Annotated[
         Path | None,
-        typer.Option("--videos", help="Videos or <match>/<dive>/<number>.jpg.", show_default="as fdpose.yaml says"),
+        typer.Option(
+            "--videos",
+            help="Videos or <match>/<dive>/<number>.jpg.",
+            show_default="as fdpose.yaml says",
+        ),
     ] = None,
     finediving: Annotated[
         Path | None,
-        typer.Option("--finediving", help="FineDiving's annotation files.", show_default="as fdpose.yaml says"),
+        typer.Option(
+            "--finediving",
+            help="FineDiving's annotation files.",
+            show_default="as fdpose.yaml says",
+        ),
     ] = None,
     skeletons: Annotated[
         Path | None,
-        typer.Option("--skeletons", help="What extract wrote, for doubt.", show_default="the newest of skeletons/*"),
+        typer.Option(
+            "--skeletons",
+            help="What extract wrote, for doubt.",
+            show_default="the newest of skeletons/*",
+        ),
     ] = None,
     per_number: Annotated[
         int | None,
-        typer.Option("--per-number", min=1, help="Dives of each dive number.", show_default="as fdpose.yaml says"),
+        typer.Option(
+            "--per-number",
+            min=1,
+            help="Dives of each dive number.",
+            show_default="as fdpose.yaml says",
+        ),
     ] = None,
-    per_clip: Annotated[int, typer.Option("--per-clip", min=1, help="Frames of each clip at most.")] = 10,
+    per_clip: Annotated[
+        int, typer.Option("--per-clip", min=1, help="Frames of each clip at most.")
+    ] = 10,
     total: Annotated[
-        int | None, typer.Option("--total", min=1, help="The most doubtful frames of all clips, for doubt.")
+        int | None,
+        typer.Option(
+            "--total", min=1, help="The most doubtful frames of all clips, for doubt."
+        ),
     ] = None,
     stages: Annotated[
         str | None,
         typer.Option(
-            "--stages", help="Only these, such as approach,flight, where annotations tell.", show_default="all"
+            "--stages",
+            help="Only these, such as approach,flight, where annotations tell.",
+            show_default="all",
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, show_default="as fdpose.yaml says")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, show_default="as fdpose.yaml says")
+    ] = None,
     keep_duplicates: Annotated[
-        bool, typer.Option("--keep-duplicates", help="Keep pictures that show the same as another of their clip.")
+        bool,
+        typer.Option(
+            "--keep-duplicates",
+            help="Keep pictures that show the same as another of their clip.",
+        ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count; write nothing.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
-    """Choose the pictures of a project that are to be labelled, and write them with their manifest.
+    """Choose the pictures of a project that are to be labelled, and write them with
+    their manifest.
 
-    A run adds to what is there and takes nothing away. The protocol is the paper's: no synchronised dives, up to ten
-    of each dive number, all frames of the flight. Exit code 1 if a clip failed or a chosen dive has no pictures
-    (frames/failures.csv has them).
+    A run adds to what is there and takes nothing away. The protocol is the paper's: no
+    synchronised dives, up to ten of each dive number, all frames of the flight. Exit
+    code 1 if a clip failed or a chosen dive has no pictures (frames/failures.csv has
+    them).
 
     Example: fdpose frames --videos FINADiving
 
-    Example: fdpose frames --method doubt --skeletons skeletons/first --per-clip 3 --total 200
+    Example: fdpose frames --method doubt --skeletons skeletons/first --per-clip 3
+    --total 200
     """
     from finediving_pose.cli._aqa import newest_skeletons
     from finediving_pose.workflows.frames import FramesRequest, choose_frames
@@ -72,7 +107,8 @@ def command(
 
     project = find_project()
     request = FramesRequest(
-        method=method or ("protocol" if finediving or project.finediving else "uniform"),
+        method=method
+        or ("protocol" if finediving or project.finediving else "uniform"),
         videos=videos,
         finediving=finediving,
         skeletons=skeletons or (newest_skeletons() if method == "doubt" else None),
@@ -85,7 +121,11 @@ def command(
         dry_run=dry_run,
     )
     summary = choose_frames(project, request)
-    print(json_module.dumps(summary.as_dict(), ensure_ascii=False, indent=1) if json else _as_text(summary))
+    print(
+        json_module.dumps(summary.as_dict(), ensure_ascii=False, indent=1)
+        if json
+        else _as_text(summary)
+    )
     raise typer.Exit(summary.exit_code)
 
 
@@ -104,15 +144,28 @@ def _stages(text: str | None) -> tuple[str, ...]:
 def _as_text(summary: FramesSummary) -> str:
     numbers = f" of {len(summary.by_number)} dive numbers" if summary.by_number else ""
     chosen = f": {summary.chosen:,} frames" if summary.chosen else ""
-    stages = ", ".join(f"{count:,} {stage}" for stage, count in sorted(summary.by_stage.items()))
-    lines = [f"{summary.method}: {summary.dives:,} dives{numbers}{chosen}{f' ({stages})' if stages else ''}"]
+    stages = ", ".join(
+        f"{count:,} {stage}" for stage, count in sorted(summary.by_stage.items())
+    )
+    lines = [
+        f"{summary.method}: {summary.dives:,} dives{numbers}{chosen}{f' ({stages})' if stages else ''}"
+    ]
     if summary.by_number:
-        lines.append("frames by dive number: " + ", ".join(f"{n} {c}" for n, c in sorted(summary.by_number.items())))
+        lines.append(
+            "frames by dive number: "
+            + ", ".join(f"{n} {c}" for n, c in sorted(summary.by_number.items()))
+        )
     if summary.absent:
-        lines.append(f"{len(summary.absent)} chosen dives have no pictures: {_some(summary.absent)}")
+        lines.append(
+            f"{len(summary.absent)} chosen dives have no pictures: {_some(summary.absent)}"
+        )
     if summary.dry_run:
         return "\n".join([*lines, "nothing was written (--dry-run)"])
-    doubles = f", {summary.duplicates:,} left out that show the same" if summary.duplicates else ""
+    doubles = (
+        f", {summary.duplicates:,} left out that show the same"
+        if summary.duplicates
+        else ""
+    )
     lines.append(
         f"{summary.added:,} pictures added, {summary.present:,} were there{doubles}; "
         f"frames/manifest.csv has {summary.total:,}"

@@ -11,21 +11,35 @@ from finediving_pose import console
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder; new, or with pictures already.")],
-    annotator: Annotated[list[str] | None, typer.Option("--annotator", help="Who labels; once for each.")] = None,
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="The project's folder; new, or with pictures already."
+        ),
+    ],
+    annotator: Annotated[
+        list[str] | None, typer.Option("--annotator", help="Who labels; once for each.")
+    ] = None,
     reviewer: Annotated[
         list[str] | None,
-        typer.Option("--reviewer", help="Who reviews; once for each.", show_default="the annotators, each other"),
+        typer.Option(
+            "--reviewer",
+            help="Who reviews; once for each.",
+            show_default="the annotators, each other",
+        ),
     ] = None,
     finediving: Annotated[
-        Path | None, typer.Option("--finediving", help="Folder of FineDiving's annotation files.")
+        Path | None,
+        typer.Option("--finediving", help="Folder of FineDiving's annotation files."),
     ] = None,
 ) -> None:
-    """Make a project folder with fdpose.yaml, which says who labels and where everything lies.
+    """Make a project folder with fdpose.yaml, which says who labels and where
+    everything lies.
 
     Edit that file at any time. A folder that is a project already is left as it is.
 
-    Example: fdpose init diving --annotator anna --annotator ben --finediving FineDiving/Annotations
+    Example: fdpose init diving --annotator anna --annotator ben --finediving
+    FineDiving/Annotations
     """
     from finediving_pose.workflows.project import SETTINGS_NAME, init_project
     from finediving_pose.workflows.status import status
@@ -40,5 +54,11 @@ def command(
             SETTINGS_NAME,
         )
     step = status(project).steps[0]
-    away = "" if project.root == Path.cwd() else f'cd "{folder}" && ' if " " in str(folder) else f"cd {folder} && "
+    away = (
+        ""
+        if project.root == Path.cwd()
+        else f'cd "{folder}" && '
+        if " " in str(folder)
+        else f"cd {folder} && "
+    )
     print(f"next: {away}{step.command}   # {step.why}")

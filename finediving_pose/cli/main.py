@@ -36,8 +36,8 @@ COMMANDS: dict[str, str] = {
     "synth": "Look at",
     "demo": "Look at",
 }
-"""Each command and the heading it stands under; command ``a-b`` lives in ``cli/a_b.py`` as ``command``, one that has
-commands of its own as ``app``."""
+"""Each command and the heading it stands under; command ``a-b`` lives in ``cli/a_b.py``
+as ``command``, one that has commands of its own as ``app``."""
 
 app = typer.Typer(
     name="fdpose",
@@ -58,9 +58,20 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def _common(
-    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="More log; -vv shows tracebacks.")] = 0,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, help="More log; -vv shows tracebacks."
+        ),
+    ] = 0,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Print the version.",
+        ),
     ] = False,
 ) -> None:
     global _verbosity
@@ -77,11 +88,14 @@ for _name, _panel in COMMANDS.items():
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run ``fdpose`` with the given arguments (default: the program's own) and return its exit code."""
+    """Run ``fdpose`` with the given arguments (default: the program's own) and return
+    its exit code."""
     console.setup_logging()
     try:
         app(arguments)
-    except SystemExit as end:  # how typer ends, after --help and after an unknown option alike
+    except (
+        SystemExit
+    ) as end:  # how typer ends, after --help and after an unknown option alike
         return end.code if isinstance(end.code, int) else errors.EXIT_DONE
     except errors.FdposeError as error:
         console.log.error("%s", error)
@@ -94,7 +108,11 @@ def run(arguments: list[str] | None = None) -> int:
         _traceback_if_wanted()
         return errors.EXIT_ENVIRONMENT
     except Exception as error:  # noqa: BLE001 - the border to the user: a traceback only when asked for
-        console.log.error("internal error: %s: %s (fdpose -vv … shows where)", type(error).__name__, error)
+        console.log.error(
+            "internal error: %s: %s (fdpose -vv … shows where)",
+            type(error).__name__,
+            error,
+        )
         _traceback_if_wanted()
         return errors.EXIT_SOME_FAILED
     return errors.EXIT_DONE

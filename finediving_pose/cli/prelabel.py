@@ -36,37 +36,68 @@ def command(
         ),
     ] = None,
     skeletons: Annotated[
-        Path | None, typer.Option("--skeletons", help="Take boxes and joints from what fdpose extract wrote; no net.")
+        Path | None,
+        typer.Option(
+            "--skeletons",
+            help="Take boxes and joints from what fdpose extract wrote; no net.",
+        ),
     ] = None,
     annotator: Annotated[
-        list[str] | None, typer.Option("--annotator", help="Whose queue; once for each.", show_default="everybody's")
+        list[str] | None,
+        typer.Option(
+            "--annotator",
+            help="Whose queue; once for each.",
+            show_default="everybody's",
+        ),
     ] = None,
     min_score: Annotated[
-        float, typer.Option("--min-score", min=0, max=1, help="Joints that the model is less sure of are left out.")
+        float,
+        typer.Option(
+            "--min-score",
+            min=0,
+            max=1,
+            help="Joints that the model is less sure of are left out.",
+        ),
     ] = 0.2,
     shared: Annotated[
-        bool, typer.Option("--shared", help="Also pictures two people label; their agreement then says little.")
+        bool,
+        typer.Option(
+            "--shared",
+            help="Also pictures two people label; their agreement then says little.",
+        ),
     ] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be labelled.")] = False,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")
+    ] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be labelled.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """Label pictures by a model, for people to correct.
 
-    Only pictures of a queue that have no label yet; no file is ever replaced. The files are marked `unconfirmed`,
-    which the annotator clears in LabelMe after looking at every joint, or the reviewer on the page. Exit code 1 if
-    pictures were left out, 3 if all were.
+    Only pictures of a queue that have no label yet; no file is ever replaced. The files
+    are marked `unconfirmed`, which the annotator clears in LabelMe after looking at
+    every joint, or the reviewer on the page. Exit code 1 if pictures were left out, 3
+    if all were.
 
-    Example: fdpose prelabel --model runs/hrnet/mine --detector runs/detector/mine --annotator anna
+    Example: fdpose prelabel --model runs/hrnet/mine --detector runs/detector/mine
+    --annotator anna
 
     Example: fdpose prelabel --skeletons skeletons/mine
     """
     from finediving_pose.workflows.prelabel import prelabel
 
     if skeletons is not None and (model is not None or detector is not None):
-        raise UsageError("--skeletons has boxes and joints already; leave --model and --detector out")
+        raise UsageError(
+            "--skeletons has boxes and joints already; leave --model and --detector out"
+        )
     summary = prelabel(
-        lambda: _guesser(model, detector, skeletons, device), annotator or (), min_score, shared, dry_run
+        lambda: _guesser(model, detector, skeletons, device),
+        annotator or (),
+        min_score,
+        shared,
+        dry_run,
     )
     if json:
         print(json_module.dumps(summary.as_dict()))
@@ -75,12 +106,18 @@ def command(
     raise typer.Exit(summary.exit_code)
 
 
-def _guesser(model: Path | None, detector: str | None, skeletons: Path | None, device: str) -> Guesser:
+def _guesser(
+    model: Path | None, detector: str | None, skeletons: Path | None, device: str
+) -> Guesser:
     from finediving_pose.workflows.prelabel import NetGuesser, SkeletonGuesser
 
     if skeletons is not None:
         return SkeletonGuesser(skeletons)
-    from finediving_pose.workflows.model_loading import load_detector, load_estimator, newest_model
+    from finediving_pose.workflows.model_loading import (
+        load_detector,
+        load_estimator,
+        newest_model,
+    )
 
     model = model or newest_model("pose")
     detector = detector or str(newest_model("detector"))
@@ -91,12 +128,19 @@ def _print(summary: Summary, dry_run: bool) -> None:
     verb = "would be labelled" if dry_run else "labelled, unconfirmed"
     for name, paths in summary.written.items():
         say(f"{name}: {len(paths)} pictures {verb}")
-    say(f"{summary.labelled} had a label already" + (f"; {len(summary.left_out)} left out" if summary.left_out else ""))
+    say(
+        f"{summary.labelled} had a label already"
+        + (f"; {len(summary.left_out)} left out" if summary.left_out else "")
+    )
     if summary.shared:
-        say(f"{summary.shared} that two people label were left to them unaided (--shared labels them too)")
+        say(
+            f"{summary.shared} that two people label were left to them unaided (--shared labels them too)"
+        )
     for name, image, why in summary.left_out[:_SHOWN]:
         say(f"  {name}, {image}: {why}")
     if len(summary.left_out) > _SHOWN:
         say(f"  … and {len(summary.left_out) - _SHOWN} more (--json lists all)")
     if summary.count and not dry_run:
-        say(f"next: fdpose annotate {quote(next(name for name, paths in summary.written.items() if paths))}")
+        say(
+            f"next: fdpose annotate {quote(next(name for name, paths in summary.written.items() if paths))}"
+        )

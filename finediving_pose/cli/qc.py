@@ -19,22 +19,41 @@ _SHOWN = 10
 
 def command(
     skeletons: Annotated[
-        Path | None, typer.Argument(help="What extract wrote.", show_default="the newest of skeletons/*")
+        Path | None,
+        typer.Argument(
+            help="What extract wrote.", show_default="the newest of skeletons/*"
+        ),
     ] = None,
     videos: Annotated[
         Path | None,
-        typer.Option("--videos", help="The pictures, for film strips.", show_default="where extract found them"),
+        typer.Option(
+            "--videos",
+            help="The pictures, for film strips.",
+            show_default="where extract found them",
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for qc.html and qc.csv.", show_default="reports/qc-<run>")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for qc.html and qc.csv.",
+            show_default="reports/qc-<run>",
+        ),
     ] = None,
-    worst: Annotated[int, typer.Option("--worst", min=0, help="How many clips the page shows in pictures.")] = 12,
+    worst: Annotated[
+        int,
+        typer.Option(
+            "--worst", min=0, help="How many clips the page shows in pictures."
+        ),
+    ] = 12,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
-    """Rank extracted clips by how doubtful they are, and show the worst with the reason.
+    """Rank extracted clips by how doubtful they are, and show the worst with the
+    reason.
 
-    Frames without a diver, interpolated, missing and jumping joints, limb lengths, exchanged sides and scores come to
-    one figure between 0 and 1. It ranks the clips of one extraction; it is no probability.
+    Frames without a diver, interpolated, missing and jumping joints, limb lengths,
+    exchanged sides and scores come to one figure between 0 and 1. It ranks the clips of
+    one extraction; it is no probability.
 
     Example: fdpose qc
 
@@ -44,15 +63,27 @@ def command(
 
     skeletons = skeletons or newest_skeletons()
     if skeletons is None:
-        raise UsageError("name what fdpose extract wrote; there is nothing in skeletons/ here")
-    result = qc(skeletons, out or Path("reports") / f"qc-{skeletons.resolve().name}", videos, worst)
-    print(json_module.dumps(result.as_dict(), ensure_ascii=False, indent=1) if json else _as_text(result))
+        raise UsageError(
+            "name what fdpose extract wrote; there is nothing in skeletons/ here"
+        )
+    result = qc(
+        skeletons,
+        out or Path("reports") / f"qc-{skeletons.resolve().name}",
+        videos,
+        worst,
+    )
+    print(
+        json_module.dumps(result.as_dict(), ensure_ascii=False, indent=1)
+        if json
+        else _as_text(result)
+    )
 
 
 def _as_text(result: QcResult) -> str:
     lines = [f"{len(result.clips)} clips, the most doubtful first:"]
     lines += [
-        f"  {clip.doubt:.2f}  {clip.name}  {'; '.join(clip.reasons) or 'nothing odd'}" for clip in result.clips[:_SHOWN]
+        f"  {clip.doubt:.2f}  {clip.name}  {'; '.join(clip.reasons) or 'nothing odd'}"
+        for clip in result.clips[:_SHOWN]
     ]
     if len(result.clips) > _SHOWN:
         lines.append(f"  … {len(result.clips) - _SHOWN} more in {result.table}")

@@ -15,16 +15,25 @@ if TYPE_CHECKING:
 
 PORT = 8765
 
-app = typer.Typer(help="Review labels on a page in the browser, or from here.", invoke_without_command=True)
+app = typer.Typer(
+    help="Review labels on a page in the browser, or from here.",
+    invoke_without_command=True,
+)
 
 Reviewer = Annotated[
     str | None,
-    typer.Option("--reviewer", help="Who decides.", show_default="the project's only reviewer"),
+    typer.Option(
+        "--reviewer", help="Who decides.", show_default="the project's only reviewer"
+    ),
 ]
-Comment = Annotated[str, typer.Option("--comment", help="Words for the annotator and the log.")]
+Comment = Annotated[
+    str, typer.Option("--comment", help="Words for the annotator and the log.")
+]
 LabelName = Annotated[
     str | None,
-    typer.Option("--label", help="Whose label, or which file of `labels/`, where there are two."),
+    typer.Option(
+        "--label", help="Whose label, or which file of `labels/`, where there are two."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
@@ -33,16 +42,24 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 def page(
     context: typer.Context,
     reviewer: Annotated[
-        str | None, typer.Option("--reviewer", help="Who decides on this page.", show_default="the page asks")
+        str | None,
+        typer.Option(
+            "--reviewer", help="Who decides on this page.", show_default="the page asks"
+        ),
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of this computer; 0 = any.")] = PORT,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Of this computer; 0 = any.")
+    ] = PORT,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Only print the address.")
+    ] = False,
 ) -> None:
     """Review labels: look, correct, accept or send back.
 
-    Opens a page in the browser, served to this computer alone, and prints its address; Ctrl+C ends it. Nothing that
-    annotators wrote is changed: a correction is a new file in labels/revisions, and every decision a line in
-    labels/review.jsonl. From another computer: ssh -L 8765:127.0.0.1:8765 HOST, then open the address there.
+    Opens a page in the browser, served to this computer alone, and prints its address;
+    Ctrl+C ends it. Nothing that annotators wrote is changed: a correction is a new file
+    in labels/revisions, and every decision a line in labels/review.jsonl. From another
+    computer: ssh -L 8765:127.0.0.1:8765 HOST, then open the address there.
 
     Example: fdpose review --reviewer anna
 
@@ -66,7 +83,12 @@ def list_command(
         ),
     ] = None,
     reviewer: Annotated[
-        str | None, typer.Option("--reviewer", help="Only what is assigned to this person.", show_default="everybody's")
+        str | None,
+        typer.Option(
+            "--reviewer",
+            help="Only what is assigned to this person.",
+            show_default="everybody's",
+        ),
     ] = None,
     json: AsJson = False,
 ) -> None:
@@ -78,7 +100,10 @@ def list_command(
 
     images = list_images(state, reviewer)
     if json:
-        rows = [{"image": name, **asdict(found), "files": dict(found.files)} for name, (found, _) in images.items()]
+        rows = [
+            {"image": name, **asdict(found), "files": dict(found.files)}
+            for name, (found, _) in images.items()
+        ]
         print(json_module.dumps(rows, ensure_ascii=False, indent=1))
         return
     for name, (found, _) in images.items():
@@ -89,15 +114,25 @@ def list_command(
 
 @app.command()
 def accept(
-    images: Annotated[list[str], typer.Argument(help="As `fdpose review list` names them.")],
+    images: Annotated[
+        list[str], typer.Argument(help="As `fdpose review list` names them.")
+    ],
     reviewer: Reviewer = None,
     comment: Comment = "",
     label: LabelName = None,
     confirm: Annotated[
-        bool, typer.Option("--confirm", help="Clear the mark of a model's guess: every joint was looked at.")
+        bool,
+        typer.Option(
+            "--confirm",
+            help="Clear the mark of a model's guess: every joint was looked at.",
+        ),
     ] = False,
     faults: Annotated[
-        bool, typer.Option("--with-faults", help="Accept a label that lacks a joint or cannot be right otherwise.")
+        bool,
+        typer.Option(
+            "--with-faults",
+            help="Accept a label that lacks a joint or cannot be right otherwise.",
+        ),
     ] = False,
 ) -> None:
     """Accept labels as they are.
@@ -108,7 +143,9 @@ def accept(
     """
     from finediving_pose.workflows.review import accept_images
 
-    decisions, refused = accept_images(images, reviewer, comment, label, confirm, faults)
+    decisions, refused = accept_images(
+        images, reviewer, comment, label, confirm, faults
+    )
     for decision in decisions:
         print(_line(decision))
     for message in refused.values():
@@ -126,7 +163,8 @@ def return_command(
 ) -> None:
     """Send a label back to its annotator, with a comment that says what to change.
 
-    Example: fdpose review return Meet/3/00061.jpg --reviewer anna --comment "left and right knee exchanged"
+    Example: fdpose review return Meet/3/00061.jpg --reviewer anna --comment "left and
+    right knee exchanged"
     """
     from finediving_pose.workflows.review import return_image
 
@@ -135,7 +173,9 @@ def return_command(
 
 @app.command()
 def log(
-    image: Annotated[str | None, typer.Argument(help="One image.", show_default="all")] = None,
+    image: Annotated[
+        str | None, typer.Argument(help="One image.", show_default="all")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Show the decisions, oldest first.
@@ -146,7 +186,13 @@ def log(
 
     decisions = read_log(image)
     if json:
-        print(json_module.dumps([asdict(decision) for decision in decisions], ensure_ascii=False, indent=1))
+        print(
+            json_module.dumps(
+                [asdict(decision) for decision in decisions],
+                ensure_ascii=False,
+                indent=1,
+            )
+        )
         return
     for decision in decisions:
         print(_line(decision))
@@ -154,7 +200,9 @@ def log(
 
 def _announce(address: str) -> None:
     print(address, flush=True)
-    console.log.info("the review page is open at that address until Ctrl+C; nobody else can open it without the token")
+    console.log.info(
+        "the review page is open at that address until Ctrl+C; nobody else can open it without the token"
+    )
 
 
 def _line(decision: Decision) -> str:

@@ -16,15 +16,28 @@ if TYPE_CHECKING:
 
 def command(
     clip: Annotated[
-        Path | None, typer.Argument(help="A video file or a folder of numbered images.", show_default=False)
+        Path | None,
+        typer.Argument(
+            help="A video file or a folder of numbered images.", show_default=False
+        ),
     ] = None,
-    dive_number: Annotated[str | None, typer.Option("--dive-number", help="What is dived, such as 407c.")] = None,
-    difficulty: Annotated[float | None, typer.Option("--difficulty", help="Degree of difficulty, DD.")] = None,
+    dive_number: Annotated[
+        str | None, typer.Option("--dive-number", help="What is dived, such as 407c.")
+    ] = None,
+    difficulty: Annotated[
+        float | None, typer.Option("--difficulty", help="Degree of difficulty, DD.")
+    ] = None,
     apparatus: Annotated[
-        str | None, typer.Option("--apparatus", help="1m, 3m or 10m: DD by the rule, where it is known.")
+        str | None,
+        typer.Option(
+            "--apparatus", help="1m, 3m or 10m: DD by the rule, where it is known."
+        ),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option("--model", help="What train-aqa wrote.", show_default="newest in runs/aqa")
+        Path | None,
+        typer.Option(
+            "--model", help="What train-aqa wrote.", show_default="newest in runs/aqa"
+        ),
     ] = None,
     skeletons: Annotated[
         Path | None,
@@ -35,42 +48,80 @@ def command(
         ),
     ] = None,
     match: Annotated[
-        str | None, typer.Option("--match", help="The dive's match.", show_default="the clip's folder")
+        str | None,
+        typer.Option(
+            "--match", help="The dive's match.", show_default="the clip's folder"
+        ),
     ] = None,
-    dive: Annotated[str | None, typer.Option("--dive", help="The dive's name.", show_default="the clip's name")] = None,
+    dive: Annotated[
+        str | None,
+        typer.Option("--dive", help="The dive's name.", show_default="the clip's name"),
+    ] = None,
     no_skeleton: Annotated[
-        bool, typer.Option("--no-skeleton", help="Let a model that reads skeletons do without: all joints missing.")
+        bool,
+        typer.Option(
+            "--no-skeleton",
+            help="Let a model that reads skeletons do without: all joints missing.",
+        ),
     ] = False,
     pose_model: Annotated[
-        Path | None, typer.Option("--pose-model", help="Extracts the skeleton.", show_default="newest in runs/hrnet")
+        Path | None,
+        typer.Option(
+            "--pose-model",
+            help="Extracts the skeleton.",
+            show_default="newest in runs/hrnet",
+        ),
     ] = None,
     detector: Annotated[
-        str | None, typer.Option("--detector", help="Finds the athlete.", show_default="newest in runs/detector")
+        str | None,
+        typer.Option(
+            "--detector",
+            help="Finds the athlete.",
+            show_default="newest in runs/detector",
+        ),
     ] = None,
     features: Annotated[
-        Path | None, typer.Option("--features", help="A .npz of this dive, for a model that reads features.")
+        Path | None,
+        typer.Option(
+            "--features", help="A .npz of this dive, for a model that reads features."
+        ),
     ] = None,
-    start: Annotated[int | None, typer.Option("--start", min=0, help="First frame of the dive in the clip.")] = None,
-    end: Annotated[int | None, typer.Option("--end", min=0, help="Last frame, included.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for score.html and score.json.")] = None,
+    start: Annotated[
+        int | None,
+        typer.Option("--start", min=0, help="First frame of the dive in the clip."),
+    ] = None,
+    end: Annotated[
+        int | None, typer.Option("--end", min=0, help="Last frame, included.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for score.html and score.json.")
+    ] = None,
     device: shared.DeviceOption = "auto",
     json: shared.JsonOption = False,
 ) -> None:
-    """Score a dive: points, their spread, the stages, and what each adds beside each training dive of its number.
+    """Score a dive: points, their spread, the stages, and what each adds beside each
+    training dive of its number.
 
-    The model directory is all it needs. A dive that the model was trained on is flagged. Where there is no skeleton,
-    or the model never saw that dive number, there is an answer and no score.
+    The model directory is all it needs. A dive that the model was trained on is
+    flagged. Where there is no skeleton, or the model never saw that dive number, there
+    is an answer and no score.
 
-    Example: fdpose score videos/01/3.mp4 --dive-number 407c --model runs/aqa/mine --out reports/01-3
+    Example: fdpose score videos/01/3.mp4 --dive-number 407c --model runs/aqa/mine --out
+    reports/01-3
 
-    Example: fdpose score match.mp4 --start 1200 --end 1310 --dive-number 5253b --difficulty 3.2 --skeletons s.npz
+    Example: fdpose score match.mp4 --start 1200 --end 1310 --dive-number 5253b
+    --difficulty 3.2 --skeletons s.npz
     """
     from finediving_pose.errors import UsageError
     from finediving_pose.workflows.model_loading import newest_model
     from finediving_pose.workflows.scoring import Request, score_clip
 
-    if (start is None) != (end is None) or (start is not None and end is not None and start > end):
-        raise UsageError("--start and --end cut the dive out of the clip: give both, the first before the last")
+    if (start is None) != (end is None) or (
+        start is not None and end is not None and start > end
+    ):
+        raise UsageError(
+            "--start and --end cut the dive out of the clip: give both, the first before the last"
+        )
     request = Request(
         clip,
         dive_number,
@@ -88,18 +139,36 @@ def command(
         features,
     )
     scored = score_clip(model or newest_model("aqa"), request, device, out)
-    print(json_module.dumps(scored.as_dict(), ensure_ascii=False) if json else table(scored))
+    print(
+        json_module.dumps(scored.as_dict(), ensure_ascii=False)
+        if json
+        else table(scored)
+    )
 
 
 def table(scored: Scored) -> str:
     """Return the answer as text."""
-    from finediving_pose.reporting.score_text import exemplar_table, facts, seen_lines, stage_rows
+    from finediving_pose.reporting.score_text import (
+        exemplar_table,
+        facts,
+        seen_lines,
+        stage_rows,
+    )
 
-    number = f"  {scored.dive_number}  {scored.description}" if scored.dive_number else ""
+    number = (
+        f"  {scored.dive_number}  {scored.description}" if scored.dive_number else ""
+    )
     lines = [scored.name + number]
     lines += [f"{name:12s}{value}" for name, value in facts(scored)]
     lines += [f"{'note':12s}{note}" for note in (*seen_lines(scored), *scored.notes)]
-    lines += ["", *_columns(["stage", "frames", "seconds"], [list(row) for row in stage_rows(scored)], left=3)]
+    lines += [
+        "",
+        *_columns(
+            ["stage", "frames", "seconds"],
+            [list(row) for row in stage_rows(scored)],
+            left=3,
+        ),
+    ]
     if scored.exemplars:
         header, rows = exemplar_table(scored)
         lines += ["", *_columns(header, rows, left=1)]
@@ -112,4 +181,9 @@ def _columns(header: list[str], rows: list[list[object]], left: int) -> list[str
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     sides = ["<" if at < left else ">" for at in range(len(header))]
     formats = [f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True)]
-    return ["  ".join(how.format(cell) for how, cell in zip(formats, row, strict=True)).rstrip() for row in cells]
+    return [
+        "  ".join(
+            how.format(cell) for how, cell in zip(formats, row, strict=True)
+        ).rstrip()
+        for row in cells
+    ]

@@ -16,7 +16,9 @@ _SHOWN = 10
 
 
 def command(
-    every: Annotated[bool, typer.Option("--all", help="Every returned picture, not just some.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every returned picture, not just some.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """Show where the project stands, for each person, and the command to type next.
@@ -36,7 +38,9 @@ def command(
 def _print(found: Status, every: bool) -> None:
     say(f"{found.name}: {found.frames} pictures")
     if found.frames:
-        stages = ", ".join(f"{count} {kind}" for kind, count in found.stages.items() if count)
+        stages = ", ".join(
+            f"{count} {kind}" for kind, count in found.stages.items() if count
+        )
         say(f"  {stages}; {found.merged} merged")
         say(f"  {found.twice} labelled by two; {found.unassigned} handed out to nobody")
         for row in _table(found.people):
@@ -50,8 +54,18 @@ def _print(found: Status, every: bool) -> None:
 
 
 def _table(people: tuple[Person, ...]) -> list[str]:
-    """Return a line for each person under a heading, the columns as wide as they need to be."""
-    head = ("", "to label", "done", "returned", "unconfirmed", "unreadable", "to review", "decided")
+    """Return a line for each person under a heading, the columns as wide as they need
+    to be."""
+    head = (
+        "",
+        "to label",
+        "done",
+        "returned",
+        "unconfirmed",
+        "unreadable",
+        "to review",
+        "decided",
+    )
     rows = [head] + [
         (
             person.name,
@@ -68,7 +82,13 @@ def _table(people: tuple[Person, ...]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return [
         "  ".join(
-            [row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))]
+            [
+                row[0].ljust(widths[0]),
+                *(
+                    text.rjust(width)
+                    for text, width in zip(row[1:], widths[1:], strict=True)
+                ),
+            ]
         )
         for row in rows
     ]
@@ -79,6 +99,8 @@ def _print_returned(person: Person, every: bool) -> None:
     if shown:
         say(f"\nreturned to {person.name}:")
     for task in shown:
-        say(f"  {task.image.image}: {task.reviewer}: {json_module.dumps(task.comment, ensure_ascii=False)}")
+        say(
+            f"  {task.image.image}: {task.reviewer}: {json_module.dumps(task.comment, ensure_ascii=False)}"
+        )
     if len(shown) < len(person.returned):
         say(f"  … and {len(person.returned) - len(shown)} more (--all)")

@@ -25,50 +25,102 @@ def command(
     stages_from: shared.StagesFromOption = None,
     splits: Annotated[
         Path | None,
-        typer.Option("--splits", help='JSON with "train", "val" and "test" lists of match/dive.'),
+        typer.Option(
+            "--splits", help='JSON with "train", "val" and "test" lists of match/dive.'
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The run's folder.", show_default="runs/aqa/<date>_<preset>")
+        Path | None,
+        typer.Option(
+            "--out", help="The run's folder.", show_default="runs/aqa/<date>_<preset>"
+        ),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Continue the run in this folder with its own settings and data.")
+        Path | None,
+        typer.Option(
+            "--resume",
+            help="Continue the run in this folder with its own settings and data.",
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Seed of everything random.")
+    ] = None,
     seeds: Annotated[
-        str | None, typer.Option("--seeds", help="Train once with each, such as 0,1,2; finished ones are kept.")
+        str | None,
+        typer.Option(
+            "--seeds",
+            help="Train once with each, such as 0,1,2; finished ones are kept.",
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Length of the run.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="Length of the run.")
+    ] = None,
     select: Annotated[
-        str | None, typer.Option("--select", help="What chooses the epoch: val, last, or test-best, which flatters.")
+        str | None,
+        typer.Option(
+            "--select",
+            help="What chooses the epoch: val, last, or test-best, which flatters.",
+        ),
     ] = None,
     device: shared.DeviceOption = "auto",
-    devices: Annotated[int, typer.Option("--devices", min=1, help="Processes, on GPUs one each (DDP).")] = 1,
+    devices: Annotated[
+        int, typer.Option("--devices", min=1, help="Processes, on GPUs one each (DDP).")
+    ] = 1,
     json: shared.JsonOption = False,
 ) -> None:
-    """Train HP-MCoRe to score dives, and measure it on the test dives beside what labels alone reach.
+    """Train HP-MCoRe to score dives, and measure it on the test dives beside what
+    labels alone reach.
 
-    Example: fdpose train-aqa --data annotations --frames frames --skeletons skeletons/mine weights_i3d=model_rgb.pth
+    Example: fdpose train-aqa --data annotations --frames frames --skeletons
+    skeletons/mine weights_i3d=model_rgb.pth
     """
     from finediving_pose.workflows import aqa_training
     from finediving_pose.workflows.finetuning import new_run_folder
 
     if resume is not None:
-        given = (overrides, data, frames, skeletons, cache, stages_from, splits, out, seeds, epochs, select)
+        given = (
+            overrides,
+            data,
+            frames,
+            skeletons,
+            cache,
+            stages_from,
+            splits,
+            out,
+            seeds,
+            epochs,
+            select,
+        )
         if any(given) or seed is not None:
-            raise UsageError("--resume continues a run with its own data and settings; give only --device(s) beside it")
+            raise UsageError(
+                "--resume continues a run with its own data and settings; give only --device(s) beside it"
+            )
         answer([aqa_training.resume_aqa(resume, device, devices)], json)
         return
     if seed is not None and seeds is not None:
-        raise UsageError("--seed trains once and --seeds several times; give one of the two")
-    settings = aqa_training.preset_settings(preset, overrides or [], seed=seed, epochs=epochs, select=select)
+        raise UsageError(
+            "--seed trains once and --seeds several times; give one of the two"
+        )
+    settings = aqa_training.preset_settings(
+        preset, overrides or [], seed=seed, epochs=epochs, select=select
+    )
     sources = shared.sources(data, frames, skeletons, cache, stages_from)
     folder = out or new_run_folder(Path("runs") / "aqa", Path(preset).stem)
     if seeds is not None:
         several = shared.seeds(seeds)
-        summaries = aqa_training.train_seeds(folder, settings, sources, several, device, devices, splits)
+        summaries = aqa_training.train_seeds(
+            folder, settings, sources, several, device, devices, splits
+        )
         answer(summaries, json)
     else:
-        answer([aqa_training.train_aqa(folder, settings, sources, device, devices, splits)], json)
+        answer(
+            [
+                aqa_training.train_aqa(
+                    folder, settings, sources, device, devices, splits
+                )
+            ],
+            json,
+        )
 
 
 def answer(summaries: list[TrainSummary], as_json: bool) -> None:
@@ -78,7 +130,11 @@ def answer(summaries: list[TrainSummary], as_json: bool) -> None:
     several = over_seeds(summaries) if len(summaries) > 1 else {}
     if as_json:
         runs = [summary.as_dict() for summary in summaries]
-        print(json_module.dumps({"runs": runs, "test": several} if len(runs) > 1 else runs[0]))
+        print(
+            json_module.dumps(
+                {"runs": runs, "test": several} if len(runs) > 1 else runs[0]
+            )
+        )
         return
     for summary in summaries:
         print(_text(summary))

@@ -28,33 +28,57 @@ def command(
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option("--images", help="The folder of the images.", show_default="the project's, or beside the labels"),
+        typer.Option(
+            "--images",
+            help="The folder of the images.",
+            show_default="the project's, or beside the labels",
+        ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every line, not just a few of each kind.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, all of it.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every line, not just a few of each kind.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Answer in JSON, all of it.")
+    ] = False,
     fix: Annotated[
         Literal["swap-sides"] | None,
-        typer.Option("--fix", help="Write the exchange of sides that findings suggest, as revisions to be reviewed."),
+        typer.Option(
+            "--fix",
+            help="Write the exchange of sides that findings suggest, as revisions to be reviewed.",
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --fix: say what would be written.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings make the exit code 3 as well.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --fix: say what would be written.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Warnings make the exit code 3 as well.")
+    ] = False,
     finediving: Annotated[
-        Path | None, typer.Option("--finediving", help="Instead: the folder of FineDiving's annotation files.")
+        Path | None,
+        typer.Option(
+            "--finediving", help="Instead: the folder of FineDiving's annotation files."
+        ),
     ] = None,
     frames: Annotated[
         Path | None,
         typer.Option(
-            "--frames", help="With --finediving: are all frames in <match>/<dive>/<number>.jpg of this folder?"
+            "--frames",
+            help="With --finediving: are all frames in <match>/<dive>/<number>.jpg of this folder?",
         ),
     ] = None,
     floors: Annotated[
-        bool, typer.Option("--floors", help="With --finediving: what labels alone reach on the test dives.")
+        bool,
+        typer.Option(
+            "--floors",
+            help="With --finediving: what labels alone reach on the test dives.",
+        ),
     ] = False,
 ) -> None:
     """Say what is wrong or doubtful in labels, or in FineDiving's annotation files.
 
-    In a project, each annotator's labels are compared with their own neighbours in time, and the pictures with those
-    that were chosen. The exit code is 3 where something is wrong or cannot be read, 0 where all is well or doubtful.
+    In a project, each annotator's labels are compared with their own neighbours in
+    time, and the pictures with those that were chosen. The exit code is 3 where
+    something is wrong or cannot be read, 0 where all is well or doubtful.
 
     Example: fdpose validate
 
@@ -81,7 +105,13 @@ def _refuse(option: str, value: object, where: str) -> None:
 
 
 def _labels(
-    sources: list[Path], images: Path | None, fix: bool, dry_run: bool, strict: bool, every: bool, as_json: bool
+    sources: list[Path],
+    images: Path | None,
+    fix: bool,
+    dry_run: bool,
+    strict: bool,
+    every: bool,
+    as_json: bool,
 ) -> None:
     from finediving_pose.cli._findings import print_fixes, print_report
     from finediving_pose.workflows.label_validation import validate_labels
@@ -90,7 +120,11 @@ def _labels(
     report = validate_labels(sources, images)
     fixes = fix_sides(report, dry_run) if fix else []
     if as_json:
-        answer = {**report.as_dict(), "fixes": [fixed.as_dict() for fixed in fixes], "dry_run": dry_run}
+        answer = {
+            **report.as_dict(),
+            "fixes": [fixed.as_dict() for fixed in fixes],
+            "dry_run": dry_run,
+        }
         print(json.dumps(answer))  # in ASCII, as names of files may be no text
     else:
         print_report(report, every)
@@ -100,7 +134,9 @@ def _labels(
         raise typer.Exit(errors.EXIT_INVALID_DATA)
 
 
-def _finediving(folder: Path, frames: Path | None, floors: bool, every: bool, as_json: bool) -> None:
+def _finediving(
+    folder: Path, frames: Path | None, floors: bool, every: bool, as_json: bool
+) -> None:
     from finediving_pose.workflows.finediving_validation import validate_finediving
 
     report = validate_finediving(folder, frames, floors)
@@ -126,12 +162,16 @@ def _print_files(report: FineDivingReport) -> None:
 
 
 def _print_counts(counts: dict[str, Any]) -> None:
-    print(f"\n{counts['dives']} dives of {counts['dive_numbers']} numbers in {counts['matches']} matches")
+    print(
+        f"\n{counts['dives']} dives of {counts['dive_numbers']} numbers in {counts['matches']} matches"
+    )
     if counts["individual"] or counts["synchronised"]:
         single = f"{counts['individual']} individual of {counts['individual_dive_numbers']} numbers"
         print(f"{single}, {counts['synchronised']} synchronised")
     if counts["without_awards"]:
-        print(f"{counts['without_awards']} without awards: whether individual or synchronised is not known")
+        print(
+            f"{counts['without_awards']} without awards: whether individual or synchronised is not known"
+        )
     print(f"{counts['train']} for training, {counts['test']} for testing")
     if counts["frames"]:
         least, median, most = counts["frames"]
@@ -139,8 +179,13 @@ def _print_counts(counts: dict[str, Any]) -> None:
             f"{least} to {most} frames, median {median}; {counts['shorter_than_sampled']} shorter than the 96 sampled"
         )
     if counts["sub_actions"]:
-        kinds = ", ".join(f"{number} in {count} dives" for number, count in counts["sub_actions"].items())
-        print(f"sub-actions: {kinds}; {counts['repeating_a_sub_action']} dives repeat one")
+        kinds = ", ".join(
+            f"{number} in {count} dives"
+            for number, count in counts["sub_actions"].items()
+        )
+        print(
+            f"sub-actions: {kinds}; {counts['repeating_a_sub_action']} dives repeat one"
+        )
 
 
 def _print_anomalies(report: FineDivingReport, every: bool) -> None:
@@ -160,9 +205,15 @@ def _print_anomalies(report: FineDivingReport, every: bool) -> None:
 
 def _print_floors(floors: dict[str, dict[str, float]]) -> None:
     if floors:
-        print("\nwhat labels alone reach on the test dives, without a look at any picture")
+        print(
+            "\nwhat labels alone reach on the test dives, without a look at any picture"
+        )
     for name, figures in floors.items():
         print(f"  {name}")
         print(
-            "    " + ", ".join(f"{figure} {value:.{4 if 'rho' in figure else 3}f}" for figure, value in figures.items())
+            "    "
+            + ", ".join(
+                f"{figure} {value:.{4 if 'rho' in figure else 3}f}"
+                for figure, value in figures.items()
+            )
         )

@@ -1,1 +1,2 @@
-"""Every file format, in and out. Input is checked here, at the border, and trusted inside."""
+"""Every file format, in and out. Input is checked here, at the border, and trusted
+inside."""

@@ -44,27 +44,43 @@ def coco_categories() -> list[dict[str, Any]]:
     ]
 
 
-def to_coco(frames: Sequence[LabelledFrame], sizes: Mapping[str, tuple[int, int]] | None = None) -> dict[str, Any]:
+def to_coco(
+    frames: Sequence[LabelledFrame], sizes: Mapping[str, tuple[int, int]] | None = None
+) -> dict[str, Any]:
     """Return a COCO keypoint data set of JSON types, ready for pycocotools.
 
-    Image ids count from 1 in the order of the images' first frames, annotation ids from 1 in the order of
-    `frames`; `bbox` is the drawn box as x, y, width, height px, `area` its area in px². A frame without a box has
-    neither of the two. Missing joints are 0, 0, 0. Match, dive, frame number and ``box_estimated`` are kept as
-    further keys of the annotation.
+    Image ids count from 1 in the order of the images' first frames, annotation ids from
+    1 in the order of `frames`; `bbox` is the drawn box as x, y, width, height px,
+    `area` its area in px². A frame without a box has neither of the two. Missing joints
+    are 0, 0, 0. Match, dive, frame number and ``box_estimated`` are kept as further
+    keys of the annotation.
 
     Args:
         frames: The labels.
-        sizes: (width, height) px by image name, for frames that do not say; an image without has no such keys.
+        sizes: (width, height) px by image name, for frames that do not say; an image
+            without has no such keys.
     """
     ids: dict[str, int] = {}
     images: list[dict[str, Any]] = []
     for frame in frames:
         if frame.image not in ids:
             ids[frame.image] = len(ids) + 1
-            images.append({"id": ids[frame.image], "file_name": frame.image, **_size_keys(frame, sizes or {})})
-    annotations = [_annotation(frame, number, ids[frame.image]) for number, frame in enumerate(frames, start=1)]
+            images.append(
+                {
+                    "id": ids[frame.image],
+                    "file_name": frame.image,
+                    **_size_keys(frame, sizes or {}),
+                }
+            )
+    annotations = [
+        _annotation(frame, number, ids[frame.image])
+        for number, frame in enumerate(frames, start=1)
+    ]
     return {
-        "info": {"description": "FineDiving-Pose keypoints, MPII's 16 joints", "version": "1.0"},
+        "info": {
+            "description": "FineDiving-Pose keypoints, MPII's 16 joints",
+            "version": "1.0",
+        },
         "licenses": [],
         "images": images,
         "annotations": annotations,
@@ -73,8 +89,13 @@ def to_coco(frames: Sequence[LabelledFrame], sizes: Mapping[str, tuple[int, int]
 
 
 def write(path: Path, labels: LabelSet) -> list[Problem]:
-    """Write a COCO keypoint file; report frames without a box and images of unknown size."""
-    sizes = {frame.image: size for frame in labels.frames if (size := labels.image_size(frame)) is not None}
+    """Write a COCO keypoint file; report frames without a box and images of unknown
+    size."""
+    sizes = {
+        frame.image: size
+        for frame in labels.frames
+        if (size := labels.image_size(frame)) is not None
+    }
     content = to_coco(labels.frames, sizes)
     write_text(path, json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
     unknown = sum("width" not in image for image in content["images"])
@@ -82,25 +103,40 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
     problems: list[Problem] = []
     findings = Findings(str(path), problems)
     if unknown:
-        findings.warning("images", f"{unknown} of unknown size have no width and height, which most readers need")
+        findings.warning(
+            "images",
+            f"{unknown} of unknown size have no width and height, which most readers need",
+        )
     if without_box:
-        findings.warning("annotations", f"{without_box} frames without an athlete box have no bbox and area")
+        findings.warning(
+            "annotations",
+            f"{without_box} frames without an athlete box have no bbox and area",
+        )
     return problems
 
 
 def read(path: Path, images: Path | None = None) -> LabelSet:
-    """Read a COCO keypoint file whose category names our 16 joints, in any order and usual spelling.
+    """Read a COCO keypoint file whose category names our 16 joints, in any order and
+    usual spelling.
 
     Raises:
         DataError: If it is no COCO file, or its keypoints are another skeleton's.
     """
     content = load_json(path)
     lists = ("images", "annotations", "categories")
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in lists):
-        raise DataError(f"{path}: no COCO file: expected an object with the lists {', '.join(lists)}")
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(key), list) for key in lists
+    ):
+        raise DataError(
+            f"{path}: no COCO file: expected an object with the lists {', '.join(lists)}"
+        )
     orders = _joint_orders(path, content["categories"])
     problems: list[Problem] = []
-    by_id = {image["id"]: image for image in content["images"] if isinstance(image, dict) and _is_id(image.get("id"))}
+    by_id = {
+        image["id"]: image
+        for image in content["images"]
+        if isinstance(image, dict) and _is_id(image.get("id"))
+    }
     frames = []
     for position, annotation in enumerate(content["annotations"]):
         frame = _frame(path, position, annotation, by_id, orders, problems)
@@ -109,7 +145,9 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
     return LabelSet(tuple(frames), tuple(problems), default_images(path, images))
 
 
-def _size_keys(frame: LabelledFrame, sizes: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+def _size_keys(
+    frame: LabelledFrame, sizes: Mapping[str, tuple[int, int]]
+) -> dict[str, int]:
     size = frame.size or sizes.get(frame.image)
     return {} if size is None else {"width": int(size[0]), "height": int(size[1])}
 
@@ -119,7 +157,9 @@ def _annotation(frame: LabelledFrame, identity: int, image_id: int) -> dict[str,
     points = np.where(finite, frame.keypoints, 0.0)
     triples = [
         value
-        for (x, y), visible in zip(points.tolist(), frame.visibility.tolist(), strict=True)
+        for (x, y), visible in zip(
+            points.tolist(), frame.visibility.tolist(), strict=True
+        )
         for value in (x, y, visible)
     ]
     annotation: dict[str, Any] = {
@@ -132,7 +172,10 @@ def _annotation(frame: LabelledFrame, identity: int, image_id: int) -> dict[str,
     }
     if frame.box is not None:
         x1, y1, x2, y2 = (float(value) for value in frame.box)
-        annotation |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
+        annotation |= {
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": (x2 - x1) * (y2 - y1),
+        }
     extras = {"match": frame.match, "dive": frame.dive, "frame": frame.frame}
     annotation |= {key: value for key, value in extras.items() if value is not None}
     return annotation | ({"box_estimated": True} if frame.box_estimated else {})
@@ -151,8 +194,14 @@ def _joint_orders(path: Path, categories: Sequence[Any]) -> dict[Any, list[int]]
             orders[category["id"]] = [i for i in ids if i is not None]
         found.append(", ".join(str(name) for name in names))
     if not orders:
-        what = f"{len(found[0].split(', '))} keypoints ({found[0]})" if found else "no category with keypoints"
-        raise DataError(f"{path}: found {what}; expected our {NUM_JOINTS}: {', '.join(JOINTS)}. Nothing is invented")
+        what = (
+            f"{len(found[0].split(', '))} keypoints ({found[0]})"
+            if found
+            else "no category with keypoints"
+        )
+        raise DataError(
+            f"{path}: found {what}; expected our {NUM_JOINTS}: {', '.join(JOINTS)}. Nothing is invented"
+        )
     return orders
 
 
@@ -166,11 +215,20 @@ def _frame(
 ) -> LabelledFrame | None:
     findings = Findings(f"{path} annotation {position}", problems)
     if not isinstance(annotation, dict):
-        findings.error("", f"expected an object, found a {type(annotation).__name__}; left out")
+        findings.error(
+            "", f"expected an object, found a {type(annotation).__name__}; left out"
+        )
         return None
-    image = images.get(annotation["image_id"]) if _is_id(annotation.get("image_id")) else None
+    image = (
+        images.get(annotation["image_id"])
+        if _is_id(annotation.get("image_id"))
+        else None
+    )
     if image is None:
-        findings.error("image_id", f"found {annotation.get('image_id')!r}, which no image has; left out")
+        findings.error(
+            "image_id",
+            f"found {annotation.get('image_id')!r}, which no image has; left out",
+        )
         return None
     name = checked_image_name(image.get("file_name"), findings)
     if name is None:
@@ -183,7 +241,10 @@ def _frame(
     order = orders.get(category) if _is_id(category) else None
     triples = numbers(annotation.get("keypoints"), 3 * NUM_JOINTS)
     if order is None or triples is None:
-        findings.error("keypoints", f"expected {3 * NUM_JOINTS} numbers and a category with our joints; left out")
+        findings.error(
+            "keypoints",
+            f"expected {3 * NUM_JOINTS} numbers and a category with our joints; left out",
+        )
         return None
     points, visibility = _joints(triples.reshape(NUM_JOINTS, 3), order, findings)
     box = checked_box(_box(annotation.get("bbox"), findings), findings)
@@ -201,12 +262,17 @@ def _frame(
     )
 
 
-def _joints(triples: FloatArray, order: Sequence[int], findings: Findings) -> tuple[FloatArray, Any]:
+def _joints(
+    triples: FloatArray, order: Sequence[int], findings: Findings
+) -> tuple[FloatArray, Any]:
     ours = np.empty_like(triples)
     ours[list(order)] = triples
     points, visibility = ours[:, :2], ours[:, 2]
     for joint in np.flatnonzero(~np.isin(visibility, tuple(Visibility))):
-        findings.error(JOINTS[joint], f"found visibility {visibility[joint]:g}, expected 0, 1 or 2; joint left out")
+        findings.error(
+            JOINTS[joint],
+            f"found visibility {visibility[joint]:g}, expected 0, 1 or 2; joint left out",
+        )
         visibility[joint] = Visibility.MISSING
     points[(visibility == Visibility.MISSING) & (points == 0).all(axis=1)] = np.nan
     return checked_joints(points, visibility.astype(np.uint8), findings)
@@ -217,7 +283,9 @@ def _box(value: Any, findings: Findings) -> FloatArray | None:
         return None
     box = numbers(value, 4)
     if box is None:
-        findings.error("bbox", f"found {value!r}, expected x, y, width, height; box left out")
+        findings.error(
+            "bbox", f"found {value!r}, expected x, y, width, height; box left out"
+        )
         return None
     return np.array([box[0], box[1], box[0] + box[2], box[1] + box[3]])
 

@@ -1,4 +1,5 @@
-"""``dives.csv``: users' own dives, a row a dive. It names dives, cuts them out of recordings and holds the scores."""
+"""``dives.csv``: users' own dives, a row a dive. It names dives, cuts them out of
+recordings and holds the scores."""
 
 from __future__ import annotations
 
@@ -10,13 +11,25 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from finediving_pose import diving
-from finediving_pose.datasets.problems import Findings, Problem, safe_name, safe_relative
+from finediving_pose.datasets.problems import (
+    Findings,
+    Problem,
+    safe_name,
+    safe_relative,
+)
 from finediving_pose.errors import DataError
 from finediving_pose.files import write_text
 from finediving_pose.records import Dive
 
 REQUIRED = ("video", "start_frame", "end_frame", "match", "dive")
-OPTIONAL = ("dive_number", "difficulty", "awards", "score", "transitions", "synchronised")
+OPTIONAL = (
+    "dive_number",
+    "difficulty",
+    "awards",
+    "score",
+    "transitions",
+    "synchronised",
+)
 COLUMNS = REQUIRED + OPTIONAL
 LIST_SEPARATOR = ";"
 
@@ -31,14 +44,16 @@ class _BadCell(Exception):
 def read_dives(path: Path) -> tuple[list[Dive], list[Problem]]:
     """Read ``dives.csv``.
 
-    Columns: `video` (relative to the file), `start_frame` and `end_frame` (both included; empty = the whole
-    recording), `match`, `dive`, and, each of them optional, `dive_number`, `difficulty`, `awards` (separated by
-    ``;``), `score`, `transitions` (first frame of flight and of entry, counted from the dive's own first frame)
-    and `synchronised` (1 or 0).
+    Columns: `video` (relative to the file), `start_frame` and `end_frame` (both
+    included; empty = the whole recording), `match`, `dive`, and, each of them optional,
+    `dive_number`, `difficulty`, `awards` (separated by ``;``), `score`, `transitions`
+    (first frame of flight and of entry, counted from the dive's own first frame) and
+    `synchronised` (1 or 0).
 
     Returns:
-        The usable dives in the file's order, and a problem for every cell that is not usable. A row without a
-        usable name, video or window is left out; any other bad cell counts as empty.
+        The usable dives in the file's order, and a problem for every cell that is not
+        usable. A row without a usable name, video or window is left out; any other bad
+        cell counts as empty.
 
     Raises:
         DataError: If the file is not readable or lacks a required column.
@@ -51,7 +66,10 @@ def read_dives(path: Path) -> tuple[list[Dive], list[Problem]]:
         if dive is None:
             continue
         if dive.key in dives:
-            findings.error("dive", f"{dive.match}/{dive.dive} stands in an earlier line as well; this one is left out")
+            findings.error(
+                "dive",
+                f"{dive.match}/{dive.dive} stands in an earlier line as well; this one is left out",
+            )
             continue
         dives[dive.key] = dive
     return list(dives.values()), problems
@@ -62,7 +80,9 @@ def write_dives(path: Path, dives: Iterable[Dive]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([_cell(getattr(dive, column)) for column in COLUMNS] for dive in dives)
+    writer.writerows(
+        [_cell(getattr(dive, column)) for column in COLUMNS] for dive in dives
+    )
     write_text(path, text.getvalue())
 
 
@@ -70,7 +90,9 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, tuple):
-        return LIST_SEPARATOR.join(f"{entry:g}" if isinstance(entry, float) else str(entry) for entry in value)
+        return LIST_SEPARATOR.join(
+            f"{entry:g}" if isinstance(entry, float) else str(entry) for entry in value
+        )
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
@@ -80,9 +102,13 @@ def _rows(path: Path, problems: list[Problem]) -> Iterable[tuple[int, dict[str, 
     except OSError as error:
         raise DataError(f"{path}: not readable: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8 text; in Excel save it as `CSV UTF-8`") from None
+        raise DataError(
+            f"{path}: not UTF-8 text; in Excel save it as `CSV UTF-8`"
+        ) from None
     header = text.partition("\n")[0]
-    delimiter = next((sign for sign in ",;\t" if sign in header), ",")  # Excel's choice depends on the country
+    delimiter = next(
+        (sign for sign in ",;\t" if sign in header), ","
+    )  # Excel's choice depends on the country
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         columns = [name.strip() for name in reader.fieldnames or ()]
@@ -94,13 +120,19 @@ def _rows(path: Path, problems: list[Problem]) -> Iterable[tuple[int, dict[str, 
             )
         for name in columns:
             if name not in COLUMNS:
-                Findings(str(path), problems).warning(name, f"unknown column, ignored (known: {', '.join(COLUMNS)})")
+                Findings(str(path), problems).warning(
+                    name, f"unknown column, ignored (known: {', '.join(COLUMNS)})"
+                )
         reader.fieldnames = columns
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise DataError(f"{path}: not readable as csv: {error}") from None
     for line, row in rows:
-        cells = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+        cells = {
+            key: (value or "").strip()
+            for key, value in row.items()
+            if isinstance(key, str)
+        }
         if any(cells.values()):
             yield line, cells
 
@@ -113,7 +145,9 @@ def _dive(row: dict[str, str], findings: Findings) -> Dive | None:
     start = _read(row, "start_frame", _frame, findings)
     end = _read(row, "end_frame", _frame, findings)
     if start is not None and end is not None and end < start:
-        findings.error("end_frame", f"{end} lies before start_frame {start}; row left out")
+        findings.error(
+            "end_frame", f"{end} lies before start_frame {start}; row left out"
+        )
     if len(findings.problems) > before or match is None or dive is None:
         return None
     length = end - start + 1 if start is not None and end is not None else None
@@ -127,12 +161,16 @@ def _dive(row: dict[str, str], findings: Findings) -> Dive | None:
         difficulty=_read(row, "difficulty", _positive, findings),
         awards=_read(row, "awards", _awards, findings),
         score=_read(row, "score", _score, findings),
-        transitions=_read(row, "transitions", lambda text: _transitions(text, length), findings),
+        transitions=_read(
+            row, "transitions", lambda text: _transitions(text, length), findings
+        ),
         synchronised=bool(_read(row, "synchronised", _flag, findings)),
     )
 
 
-def _read(row: dict[str, str], column: str, parse: Callable[[str], T], findings: Findings) -> T | None:
+def _read(
+    row: dict[str, str], column: str, parse: Callable[[str], T], findings: Findings
+) -> T | None:
     text = row.get(column, "")
     if not text and column not in ("match", "dive", "video"):
         return None
@@ -146,7 +184,9 @@ def _read(row: dict[str, str], column: str, parse: Callable[[str], T], findings:
 
 def _name(text: str) -> str:
     if not safe_name(text):
-        raise _BadCell("a name without / \\ : or .., because folders and files are named by it")
+        raise _BadCell(
+            "a name without / \\ : or .., because folders and files are named by it"
+        )
     return text
 
 
@@ -187,7 +227,10 @@ def _score(text: str) -> float:
 
 
 def _awards(text: str) -> tuple[float, ...]:
-    awards = tuple(_finite(entry, "awards such as 7.5;8;8.5") for entry in text.split(LIST_SEPARATOR))
+    awards = tuple(
+        _finite(entry, "awards such as 7.5;8;8.5")
+        for entry in text.split(LIST_SEPARATOR)
+    )
     try:
         diving.check_awards(awards)
     except ValueError as error:

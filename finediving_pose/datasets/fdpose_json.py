@@ -1,6 +1,8 @@
-"""FineDiving-Pose's human labels: a JSON list of image, joints, joints_vis, center and scale.
+"""FineDiving-Pose's human labels: a JSON list of image, joints, joints_vis, center and
+scale.
 
-Center is the centre of the drawn box and scale its longer side / 200, without MPII's 1.25; coordinates count from
+Center is the centre of the drawn box and scale its longer side / 200, without MPII's
+1.25; coordinates count from
 0. The published files have lost the drawn box, so it is estimated when they are read. What a frame knows beyond the
 published keys stands under further ones that other readers ignore: `box` (x1, y1, x2, y2), `box_estimated`,
 `occluded` (joint ids), `size` (width, height), `match`, `dive`, `frame`.
@@ -25,11 +27,14 @@ SIDE_MARGIN = 1.1
 _SAME_PX = 1e-6
 
 
-def estimate_box(center: FloatArray, scale: float, keypoints: FloatArray) -> FloatArray | None:
-    """Return the (4,) px box that center and scale leave of the drawn one, or None where they leave none.
+def estimate_box(
+    center: FloatArray, scale: float, keypoints: FloatArray
+) -> FloatArray | None:
+    """Return the (4,) px box that center and scale leave of the drawn one, or None
+    where they leave none.
 
-    Its longer side is 200·scale, along the axis in which the joints reach further from the centre; the other is
-    2·1.1·max|joint − centre|, at most as long.
+    Its longer side is 200·scale, along the axis in which the joints reach further from
+    the centre; the other is 2·1.1·max|joint − centre|, at most as long.
 
     Args:
         center: (2,) px.
@@ -50,7 +55,8 @@ def estimate_box(center: FloatArray, scale: float, keypoints: FloatArray) -> Flo
 def read(path: Path, images: Path | None = None) -> LabelSet:
     """Read a FineDiving-Pose JSON list.
 
-    A joint with joints_vis 0 keeps its coordinates unless they are a placeholder: null, (0, 0) or (-1, -1).
+    A joint with joints_vis 0 keeps its coordinates unless they are a placeholder: null,
+    (0, 0) or (-1, -1).
 
     Raises:
         DataError: If the file is no list of such items.
@@ -59,24 +65,34 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
 
 
 def write(path: Path, labels: LabelSet) -> list[Problem]:
-    """Write a FineDiving-Pose JSON list; frames of a published file come out as they came in."""
+    """Write a FineDiving-Pose JSON list; frames of a published file come out as they
+    came in."""
     joint_records.write(path, [record(frame) for frame in labels.frames])
     return []
 
 
-def _boxed(frame: LabelledFrame, record: dict[str, Any], findings: Findings) -> dict[str, Any]:
+def _boxed(
+    frame: LabelledFrame, record: dict[str, Any], findings: Findings
+) -> dict[str, Any]:
     if record.get("center") is None and record.get("scale") is None:
         return {}
     center, scale = numbers(record.get("center"), 2), number(record.get("scale"))
     if center is None or not np.isfinite(center).all():
-        findings.error("center", f"found {record.get('center')!r}, expected x and y in px; no box")
+        findings.error(
+            "center", f"found {record.get('center')!r}, expected x and y in px; no box"
+        )
         return {}
     if not (np.isfinite(scale) and scale > 0):
-        findings.error("scale", f"found {record.get('scale')!r}, expected the box's longer side / 200; no box")
+        findings.error(
+            "scale",
+            f"found {record.get('scale')!r}, expected the box's longer side / 200; no box",
+        )
         return {}
     given: dict[str, Any] = {"center": center, "scale": scale}
     if frame.box is None:
-        box = estimate_box(center, scale, np.where(frame.labelled[:, None], frame.keypoints, np.nan))
+        box = estimate_box(
+            center, scale, np.where(frame.labelled[:, None], frame.keypoints, np.nan)
+        )
         given |= {"box": box, "box_estimated": box is not None}
     return given
 
@@ -94,20 +110,29 @@ def record(frame: LabelledFrame) -> dict[str, Any]:
 
 
 def _center_and_scale(frame: LabelledFrame) -> tuple[FloatArray | None, float | None]:
-    """Return the box's centre and scale, the very numbers of the source file where they say the same."""
+    """Return the box's centre and scale, the very numbers of the source file where they
+    say the same."""
     if frame.box is None:
         return frame.center, frame.scale
     center = (frame.box[:2] + frame.box[2:]) / 2
     scale = float((frame.box[2:] - frame.box[:2]).max()) / PIXELS_PER_SCALE
     if frame.center is None or frame.scale is None:
         return center, scale
-    same = np.allclose(frame.center, center, rtol=0, atol=_SAME_PX) and abs(frame.scale - scale) < _SAME_PX
+    same = (
+        np.allclose(frame.center, center, rtol=0, atol=_SAME_PX)
+        and abs(frame.scale - scale) < _SAME_PX
+    )
     return (frame.center, frame.scale) if same else (center, scale)
 
 
-def _lost_box_comes_back(frame: LabelledFrame, center: FloatArray, scale: float) -> bool:
-    """Whether a reader that is given centre and scale alone would estimate this very box."""
+def _lost_box_comes_back(
+    frame: LabelledFrame, center: FloatArray, scale: float
+) -> bool:
+    """Whether a reader that is given centre and scale alone would estimate this very
+    box."""
     if not frame.box_estimated or frame.box is None:
         return False
-    box = estimate_box(center, scale, np.where(frame.labelled[:, None], frame.keypoints, np.nan))
+    box = estimate_box(
+        center, scale, np.where(frame.labelled[:, None], frame.keypoints, np.nan)
+    )
     return box is not None and bool(np.allclose(box, frame.box, rtol=0, atol=_SAME_PX))

@@ -1,7 +1,9 @@
-"""FineDiving's annotation pickles, as published: reading them, and writing others that every reader of them reads.
+"""FineDiving's annotation pickles, as published: reading them, and writing others that
+every reader of them reads.
 
-Five files: coarse annotations, fine-grained annotations, the same as lists for action quality assessment (AQA), and
-the keys of the training and of the test dives. The key is (match, dive) everywhere.
+Five files: coarse annotations, fine-grained annotations, the same as lists for action
+quality assessment (AQA), and the keys of the training and of the test dives. The key is
+(match, dive) everywhere.
 """
 
 from __future__ import annotations
@@ -41,17 +43,26 @@ MEASURED: dict[str, str] = {
     TRAIN_NAME: "a8a1cdcbdef430429fbbd7539d90939982a0c5588a1a1c79117a07372609a4d8",
     TEST_NAME: "bcb1f407ad190a68f464c5aa70658e72d34b683a89deccf3ecc9119019896594",
 }
-"""SHA-256 of the published files that every figure of ours was measured on; a second version of them circulates."""
+"""SHA-256 of the published files that every figure of ours was measured on; a second
+version of them circulates."""
 
 SYNCHRONISED_AWARDS = 5
-"""A synchronised dive has five awards that count; individual dives have seven, or the three that counted."""
+"""A synchronised dive has five awards that count; individual dives have seven, or the
+three that counted."""
 
 Key = tuple[str, str]
 StageCut = Literal[1, 2, "2*", 3]
-"""K, the stages that a dive is cut into: 3 take-off, flight, entry; 2 take-off and the rest; 2* entry and the rest."""
+"""K, the stages that a dive is cut into: 3 take-off, flight, entry; 2 take-off and the
+rest; 2* entry and the rest."""
 
 _SEVEN_AWARDS = 7  # lists of seven hold numpy's floats in the published files, shorter ones Python's
-_AQA_COLUMNS = ("action_type", "dive_score", "difficulty", "steps_transit_frames", "frames_labels")
+_AQA_COLUMNS = (
+    "action_type",
+    "dive_score",
+    "difficulty",
+    "steps_transit_frames",
+    "frames_labels",
+)
 _PROTOCOL = 3
 _NUMPY_1, _NUMPY_2 = b"cnumpy.core.multiarray\n", b"cnumpy._core.multiarray\n"
 
@@ -62,7 +73,8 @@ _NONE: Labels = np.empty(0, np.int64)
 
 
 class Run(NamedTuple):
-    """Frames of one sub-action on end: `start` is the first of them, `stop` the first behind them."""
+    """Frames of one sub-action on end: `start` is the first of them, `stop` the first
+    behind them."""
 
     label: int
     start: int
@@ -71,15 +83,19 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class FineDive:
-    """One dive of FineDiving: what the coarse file says, and the sub-action of each frame.
+    """One dive of FineDiving: what the coarse file says, and the sub-action of each
+    frame.
 
     Attributes:
-        dive: Dive number, window, DD, awards, score; with `transitions` where the frames are labelled.
-        frame_labels: (n,) int64, the sub-action id of each frame from the dive's first to its last; (0,) where no
-            file gives them.
-        steps_transit_frames: (runs − 1,) int64, the last frame of each run but the last, counted from the dive's first
-            frame. As stored: ten of the published are corrupt. Everything here is derived from `frame_labels`.
-        sub_action_names: The name of each sub-action id that the dive's file entry lists; empty where it lists none.
+        dive: Dive number, window, DD, awards, score; with `transitions` where the
+            frames are labelled.
+        frame_labels: (n,) int64, the sub-action id of each frame from the dive's first
+            to its last; (0,) where no file gives them.
+        steps_transit_frames: (runs − 1,) int64, the last frame of each run but the
+            last, counted from the dive's first frame. As stored: ten of the published
+            are corrupt. Everything here is derived from `frame_labels`.
+        sub_action_names: The name of each sub-action id that the dive's file entry
+            lists; empty where it lists none.
     """
 
     dive: Dive
@@ -89,7 +105,8 @@ class FineDive:
 
     @classmethod
     def labelled(cls, dive: Dive, frame_labels: Sequence[int] | Labels) -> FineDive:
-        """Make a dive of its (n,) frame labels; everything that follows from them is filled in."""
+        """Make a dive of its (n,) frame labels; everything that follows from them is
+        filled in."""
         labels = np.array(frame_labels, dtype=np.int64)
         names = {label: SUB_ACTIONS[label] for label in dict.fromkeys(labels.tolist())}
         return cls(_with_transitions(dive, labels), labels, _changes(labels) - 1, names)
@@ -110,12 +127,14 @@ class FineDive:
         return tuple(run.label for run in self.runs)
 
     def transitions(self, k: StageCut = 3) -> tuple[int, ...] | None:
-        """Return the first frame of each of the K stages but the first, counted from the dive's first frame.
+        """Return the first frame of each of the K stages but the first, counted from
+        the dive's first frame.
 
         Take-off is the first run of labels, entry the last, flight what is between.
 
         Returns:
-            K − 1 frames; None where the frames are not labelled or have fewer than three runs.
+            K − 1 frames; None where the frames are not labelled or have fewer than
+            three runs.
         """
         return _cut(self.runs, k)
 
@@ -125,7 +144,9 @@ class FineDive:
         transitions = self.transitions()
         if transitions is None:
             return None
-        return np.searchsorted(np.array(transitions), np.arange(len(self.frame_labels)), side="right").astype(np.int64)
+        return np.searchsorted(
+            np.array(transitions), np.arange(len(self.frame_labels)), side="right"
+        ).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -134,11 +155,13 @@ class FineDiving:
 
     Attributes:
         folder: The folder that holds them.
-        dives: In the order of the first file that is there of the coarse, the fine-grained and the AQA file.
+        dives: In the order of the first file that is there of the coarse, the
+            fine-grained and the AQA file.
         train, test: Keys in file order; empty where the file is absent.
         sha256: By the names of the files that were read.
         missing: The names of the files that are not there.
-        problems: ``error`` for a file or an entry that could not be used, ``warning`` where files disagree.
+        problems: ``error`` for a file or an entry that could not be used, ``warning``
+            where files disagree.
     """
 
     folder: Path
@@ -155,12 +178,14 @@ class FineDiving:
         return {dive.key: dive for dive in self.dives}
 
     def select(self, keys: Iterable[Key]) -> list[FineDive]:
-        """Return the dives of a split, in its order; a key without a dive is passed over."""
+        """Return the dives of a split, in its order; a key without a dive is passed
+        over."""
         return [self.by_key[key] for key in keys if key in self.by_key]
 
 
 def read_coarse(path: Path) -> list[Dive]:
-    """Read ``FineDiving_coarse_annotation.pkl``: dive number, first and last frame, score, DD and awards.
+    """Read ``FineDiving_coarse_annotation.pkl``: dive number, first and last frame,
+    score, DD and awards.
 
     Args:
         path: The pickle, or the folder that holds it.
@@ -177,25 +202,33 @@ def read_coarse(path: Path) -> list[Dive]:
 
 
 def find_folder(path: Path) -> Path:
-    """Return the folder that holds the files: `path`, or the folder directly in it that has most of them.
+    """Return the folder that holds the files: `path`, or the folder directly in it that
+    has most of them.
 
     Raises:
         DataError: If none of the files is there.
     """
     if not path.is_dir():
-        raise DataError(f"{path}: no such folder; expected the one that holds {COARSE_NAME}")
+        raise DataError(
+            f"{path}: no such folder; expected the one that holds {COARSE_NAME}"
+        )
     folders = [path, *sorted(folder for folder in path.iterdir() if folder.is_dir())]
-    best = max(folders, key=lambda folder: sum((folder / name).is_file() for name in FILES))
+    best = max(
+        folders, key=lambda folder: sum((folder / name).is_file() for name in FILES)
+    )
     if not any((best / name).is_file() for name in FILES):
-        raise DataError(f"{path}: none of FineDiving's files here or one folder below; expected {', '.join(FILES)}")
+        raise DataError(
+            f"{path}: none of FineDiving's files here or one folder below; expected {', '.join(FILES)}"
+        )
     return best
 
 
 def read_finediving(folder: Path) -> FineDiving:
     """Read the files that are there.
 
-    Where they disagree the AQA file counts before the fine-grained and that before the coarse one, because the
-    published methods read the first; each disagreement is a problem.
+    Where they disagree the AQA file counts before the fine-grained and that before the
+    coarse one, because the published methods read the first; each disagreement is a
+    problem.
 
     Args:
         folder: The folder that holds the files, or the one above it.
@@ -210,10 +243,20 @@ def read_finediving(folder: Path) -> FineDiving:
     def entries(name: str, parse: Callable[[Any, Key], T]) -> dict[Key, T]:
         return read_entries(folder / name, parse, problems) if name in there else {}
 
-    coarse, fine, aqa = entries(COARSE_NAME, _coarse), entries(FINE_NAME, _fine), entries(AQA_NAME, _aqa)
+    coarse, fine, aqa = (
+        entries(COARSE_NAME, _coarse),
+        entries(FINE_NAME, _fine),
+        entries(AQA_NAME, _aqa),
+    )
     keys = dict.fromkeys([*coarse, *fine, *aqa])
-    dives = tuple(_merged(key, coarse.get(key), fine.get(key), aqa.get(key), problems) for key in keys)
-    splits = {name: read_keys(folder / name, problems) if name in there else () for name in (TRAIN_NAME, TEST_NAME)}
+    dives = tuple(
+        _merged(key, coarse.get(key), fine.get(key), aqa.get(key), problems)
+        for key in keys
+    )
+    splits = {
+        name: read_keys(folder / name, problems) if name in there else ()
+        for name in (TRAIN_NAME, TEST_NAME)
+    }
     return FineDiving(
         folder=folder,
         dives=dives,
@@ -226,25 +269,34 @@ def read_finediving(folder: Path) -> FineDiving:
 
 
 def write_finediving(
-    folder: Path, dives: Iterable[FineDive], train: Iterable[tuple[str, Any]], test: Iterable[tuple[str, Any]]
+    folder: Path,
+    dives: Iterable[FineDive],
+    train: Iterable[tuple[str, Any]],
+    test: Iterable[tuple[str, Any]],
 ) -> None:
-    """Write the five files as the published ones are: the same containers, types and protocol.
+    """Write the five files as the published ones are: the same containers, types and
+    protocol.
 
-    ``pickle.load`` reads them under numpy 1 and 2, and the same dives give the same bytes.
+    ``pickle.load`` reads them under numpy 1 and 2, and the same dives give the same
+    bytes.
 
     Args:
         folder: Made if need be.
-        dives: With everything that the coarse file holds, and labelled frames. `dive` must be a whole number.
+        dives: With everything that the coarse file holds, and labelled frames. `dive`
+            must be a whole number.
         train, test: Keys (match, dive).
 
     Raises:
-        ValueError: If a dive lacks a value or has another number of labels than of frames; names both.
+        ValueError: If a dive lacks a value or has another number of labels than of
+            frames; names both.
     """
     dives = list(dives)
     for dive in dives:
         _check_complete(dive)
     contents: dict[str, Any] = {
-        COARSE_NAME: {_pickled_key(dive.key): _pickled_coarse(dive.dive) for dive in dives},
+        COARSE_NAME: {
+            _pickled_key(dive.key): _pickled_coarse(dive.dive) for dive in dives
+        },
         FINE_NAME: {_pickled_key(dive.key): _pickled_fine(dive) for dive in dives},
         AQA_NAME: {_pickled_key(dive.key): _pickled_aqa(dive) for dive in dives},
         TRAIN_NAME: [_pickled_key(key) for key in train],
@@ -254,7 +306,9 @@ def write_finediving(
         write_bytes(folder / name, _pickle(content))
 
 
-def sampled_transitions(transitions: Sequence[int], frames: int, samples: int = SAMPLES) -> tuple[int, ...]:
+def sampled_transitions(
+    transitions: Sequence[int], frames: int, samples: int = SAMPLES
+) -> tuple[int, ...]:
     """Return which of the frames that stand for a clip is the first of each stage.
 
     Args:
@@ -262,7 +316,10 @@ def sampled_transitions(transitions: Sequence[int], frames: int, samples: int = 
         frames: How many frames the clip has.
         samples: How many stand for it, chosen as :func:`media.sample_indices` does.
     """
-    return tuple(int(place) for place in np.searchsorted(sample_indices(frames, samples), transitions))
+    return tuple(
+        int(place)
+        for place in np.searchsorted(sample_indices(frames, samples), transitions)
+    )
 
 
 def frame_count(dive: Dive) -> int | None:
@@ -273,7 +330,8 @@ def frame_count(dive: Dive) -> int | None:
 
 
 def text_key(key: tuple[str, Any]) -> Key:
-    """Return (match, dive) as :attr:`records.Dive.key` has it; in the pickles the dive is a number."""
+    """Return (match, dive) as :attr:`records.Dive.key` has it; in the pickles the dive
+    is a number."""
     return str(key[0]), str(key[1])
 
 
@@ -288,12 +346,15 @@ class _Entry(NamedTuple):
     names: dict[int, str]
 
 
-def read_entries(path: Path, parse: Callable[[Any, Key], T], problems: list[Problem]) -> dict[Key, T]:
+def read_entries(
+    path: Path, parse: Callable[[Any, Key], T], problems: list[Problem]
+) -> dict[Key, T]:
     """Read a pickled dict of dives; what cannot be used of it becomes a problem.
 
     Args:
         path: The file.
-        parse: Makes something of a value and its key, or raises KeyError, TypeError or ValueError.
+        parse: Makes something of a value and its key, or raises KeyError, TypeError or
+            ValueError.
         problems: Are added to.
     """
     content = _load(path, dict, "a dict of dives", problems)
@@ -307,7 +368,9 @@ def read_entries(path: Path, parse: Callable[[Any, Key], T], problems: list[Prob
         try:
             entries[key] = parse(value, key)
         except KeyError as error:
-            problems.append(Problem(str(path), "/".join(key), f"key {error} is missing"))
+            problems.append(
+                Problem(str(path), "/".join(key), f"key {error} is missing")
+            )
         except (TypeError, ValueError) as error:
             problems.append(Problem(str(path), "/".join(key), str(error)))
     return entries
@@ -324,29 +387,44 @@ def read_keys(path: Path, problems: list[Problem]) -> tuple[Key, ...]:
     return tuple(keys)
 
 
-def _load(path: Path, kind: type[T], expected: str, problems: list[Problem]) -> T | None:
+def _load(
+    path: Path, kind: type[T], expected: str, problems: list[Problem]
+) -> T | None:
     try:
         content = restricted_pickle.load(path)
     except DataError as error:
         problems.append(Problem(str(path), "", str(error).removeprefix(f"{path}: ")))
         return None
     if not isinstance(content, kind):
-        problems.append(Problem(str(path), "", f"expected {expected}, found a {type(content).__name__}"))
+        problems.append(
+            Problem(
+                str(path), "", f"expected {expected}, found a {type(content).__name__}"
+            )
+        )
         return None
     return content
 
 
 def _checked_key(raw: Any) -> Key:
-    if not (isinstance(raw, tuple) and len(raw) == 2 and all(safe_name(str(part)) for part in raw)):
+    if not (
+        isinstance(raw, tuple)
+        and len(raw) == 2
+        and all(safe_name(str(part)) for part in raw)
+    ):
         raise ValueError(f"found key {raw!r}, expected (match, dive) of plain names")
     return text_key(raw)
 
 
 def _coarse(value: Any, key: Key) -> Dive:
-    awards = tuple(finite(award, "judge_scores") for award in _dict(value, "the dive")["judge_scores"])
+    awards = tuple(
+        finite(award, "judge_scores")
+        for award in _dict(value, "the dive")["judge_scores"]
+    )
     start, end = int(value["start_frame"]), int(value["end_frame"])
     if not 0 <= start <= end:
-        raise ValueError(f"frames {start} to {end}: expected a first frame from 0 and a last one not before it")
+        raise ValueError(
+            f"frames {start} to {end}: expected a first frame from 0 and a last one not before it"
+        )
     return Dive(
         match=key[0],
         dive=key[1],
@@ -368,7 +446,9 @@ def _fine(value: Any, key: Key) -> _Entry:
 
 def _aqa(value: Any, key: Key) -> _Entry:
     if not isinstance(value, list) or len(value) != len(_AQA_COLUMNS):
-        raise ValueError(f"expected a list of {', '.join(_AQA_COLUMNS)}; found {_shown(value)}")
+        raise ValueError(
+            f"expected a list of {', '.join(_AQA_COLUMNS)}; found {_shown(value)}"
+        )
     return _entry(value, {})
 
 
@@ -379,7 +459,9 @@ def _dict(value: Any, what: str) -> dict[Any, Any]:
 
 
 def _shown(value: Any) -> str:
-    return f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, list | tuple) else "")
+    return f"a {type(value).__name__}" + (
+        f" of {len(value)}" if isinstance(value, list | tuple) else ""
+    )
 
 
 def _entry(values: Sequence[Any], names: dict[int, str]) -> _Entry:
@@ -387,7 +469,9 @@ def _entry(values: Sequence[Any], names: dict[int, str]) -> _Entry:
     number, score, difficulty, steps, labels = values
     frame_labels = _whole_numbers(labels, "frames_labels")
     if unknown := sorted(set(frame_labels.tolist()) - SUB_ACTIONS.keys()):
-        raise ValueError(f"frames_labels: found {unknown[0]}, expected sub-action ids from 1 to {max(SUB_ACTIONS)}")
+        raise ValueError(
+            f"frames_labels: found {unknown[0]}, expected sub-action ids from 1 to {max(SUB_ACTIONS)}"
+        )
     return _Entry(
         str(number),
         finite(score, "dive_score"),
@@ -414,26 +498,40 @@ def _whole_numbers(value: Any, where: str) -> Labels:
     array = np.asarray(value)
     if array.ndim != 1 or not (array.dtype.kind in "iu" or array.size == 0):
         found = f"{array.ndim} dimensions of {array.dtype}"
-        raise ValueError(f"{where}: found {found}, expected one dimension of whole numbers")
+        raise ValueError(
+            f"{where}: found {found}, expected one dimension of whole numbers"
+        )
     return array.astype(np.int64)
 
 
 def _merged(
-    key: Key, coarse: Dive | None, fine: _Entry | None, aqa: _Entry | None, problems: list[Problem]
+    key: Key,
+    coarse: Dive | None,
+    fine: _Entry | None,
+    aqa: _Entry | None,
+    problems: list[Problem],
 ) -> FineDive:
     dive = coarse or Dive(match=key[0], dive=key[1])
     entry = aqa or fine
     if entry is None:
         return FineDive(dive, _NONE, _NONE)
     _compare(key, {COARSE_NAME: coarse, FINE_NAME: fine, AQA_NAME: aqa}, problems)
-    dive = replace(dive, dive_number=entry.number, score=entry.score, difficulty=entry.difficulty)
+    dive = replace(
+        dive, dive_number=entry.number, score=entry.score, difficulty=entry.difficulty
+    )
     names = fine.names if fine else {}
-    return FineDive(_with_transitions(dive, entry.labels), entry.labels, entry.steps, names)
+    return FineDive(
+        _with_transitions(dive, entry.labels), entry.labels, entry.steps, names
+    )
 
 
-def _compare(key: Key, found: Mapping[str, Dive | _Entry | None], problems: list[Problem]) -> None:
+def _compare(
+    key: Key, found: Mapping[str, Dive | _Entry | None], problems: list[Problem]
+) -> None:
     """Report what two files say differently of a dive."""
-    *others, (last, reference) = [(name, entry) for name, entry in found.items() if entry is not None]
+    *others, (last, reference) = [
+        (name, entry) for name, entry in found.items() if entry is not None
+    ]
     for name, entry in others:
         for what, ours, theirs in _facts(entry, reference):
             if not np.array_equal(ours, theirs):
@@ -442,15 +540,25 @@ def _compare(key: Key, found: Mapping[str, Dive | _Entry | None], problems: list
                     if isinstance(ours, np.ndarray)
                     else f"{ours}, in {last} {theirs}, which counts"
                 )
-                problems.append(Problem(name, "/".join(key), f"{what} {shown}", "warning"))
+                problems.append(
+                    Problem(name, "/".join(key), f"{what} {shown}", "warning")
+                )
 
 
-def _facts(one: Dive | _Entry, other: Dive | _Entry | None) -> list[tuple[str, Any, Any]]:
+def _facts(
+    one: Dive | _Entry, other: Dive | _Entry | None
+) -> list[tuple[str, Any, Any]]:
     assert isinstance(other, _Entry), "the coarse file is never the last of two"
-    facts: list[tuple[str, Any, Any]] = [("score", one.score, other.score), ("DD", one.difficulty, other.difficulty)]
+    facts: list[tuple[str, Any, Any]] = [
+        ("score", one.score, other.score),
+        ("DD", one.difficulty, other.difficulty),
+    ]
     if isinstance(one, Dive):
         return [*facts, ("dive number", one.dive_number, other.number)]
-    arrays = [("frame labels:", one.labels, other.labels), ("steps_transit_frames:", one.steps, other.steps)]
+    arrays = [
+        ("frame labels:", one.labels, other.labels),
+        ("steps_transit_frames:", one.steps, other.steps),
+    ]
     return [*facts, ("dive number", one.number, other.number), *arrays]
 
 
@@ -463,14 +571,21 @@ def _runs(labels: Labels) -> tuple[Run, ...]:
     if not len(labels):
         return ()
     edges = [0, *_changes(labels).tolist(), len(labels)]
-    return tuple(Run(int(labels[start]), start, stop) for start, stop in pairwise(edges))
+    return tuple(
+        Run(int(labels[start]), start, stop) for start, stop in pairwise(edges)
+    )
 
 
 def _cut(runs: Sequence[Run], k: StageCut) -> tuple[int, ...] | None:
     if len(runs) < 3:
         return None
     flight, entry = runs[1].start, runs[-1].start
-    cuts: dict[StageCut, tuple[int, ...]] = {1: (), 2: (flight,), "2*": (entry,), 3: (flight, entry)}
+    cuts: dict[StageCut, tuple[int, ...]] = {
+        1: (),
+        2: (flight,),
+        "2*": (entry,),
+        3: (flight, entry),
+    }
     if k not in cuts:
         raise ValueError(f"{k!r} stages: expected 1, 2, 2* or 3")
     return cuts[k]
@@ -481,9 +596,18 @@ def _with_transitions(dive: Dive, labels: Labels) -> Dive:
 
 
 def _check_complete(dive: FineDive) -> None:
-    for name in ("start_frame", "end_frame", "dive_number", "difficulty", "awards", "score"):
+    for name in (
+        "start_frame",
+        "end_frame",
+        "dive_number",
+        "difficulty",
+        "awards",
+        "score",
+    ):
         if getattr(dive.dive, name) is None:
-            raise ValueError(f"{'/'.join(dive.key)}: {name} is not known, and FineDiving's files hold it")
+            raise ValueError(
+                f"{'/'.join(dive.key)}: {name} is not known, and FineDiving's files hold it"
+            )
     if len(dive.frame_labels) != frame_count(dive.dive):
         raise ValueError(
             f"{'/'.join(dive.key)}: {len(dive.frame_labels)} frame labels of {frame_count(dive.dive)} frames"
@@ -515,7 +639,10 @@ def _pickled_fine(dive: FineDive) -> dict[str, Any]:
         "difficulty": difficulty,
         "steps_transit_frames": steps,
         "frames_labels": labels,
-        "sub-action_types": {np.int64(label): sys.intern(str(name)) for label, name in dive.sub_action_names.items()},
+        "sub-action_types": {
+            np.int64(label): sys.intern(str(name))
+            for label, name in dive.sub_action_names.items()
+        },
     }
 
 
@@ -536,18 +663,22 @@ def _as(kind: type[T], value: Any) -> T:
 
 
 def _pickled_text(text: str | None) -> str:
-    """Equal texts are made one object, because a pickle writes an object once and refers back to it then."""
+    """Equal texts are made one object, because a pickle writes an object once and
+    refers back to it then."""
     return sys.intern(str(text))
 
 
 def _pickled_array(values: Labels) -> Labels:
-    """Build the array anew, so that all have numpy's own dtype object, which a pickle writes once as well."""
+    """Build the array anew, so that all have numpy's own dtype object, which a pickle
+    writes once as well."""
     return np.array(values.tolist(), dtype=np.int64)
 
 
 def _pickle(content: Any) -> bytes:
-    """Name numpy's parts as numpy 1 does; numpy 2 knows them by that name too, but numpy 1 not by the new one.
+    """Name numpy's parts as numpy 1 does; numpy 2 knows them by that name too, but
+    numpy 1 not by the new one.
 
-    Protocol 3 writes such a name as a line of its own, and no text or label of ours holds a line end.
+    Protocol 3 writes such a name as a line of its own, and no text or label of ours
+    holds a line end.
     """
     return pickle.dumps(content, protocol=_PROTOCOL).replace(_NUMPY_2, _NUMPY_1)

@@ -1,4 +1,5 @@
-"""Which label formats there are, and which module reads and writes each. Imports them only when asked to."""
+"""Which label formats there are, and which module reads and writes each. Imports them
+only when asked to."""
 
 from __future__ import annotations
 
@@ -29,12 +30,14 @@ class Format:
     suffix: str
 
     def read(self, path: Path, images: Path | None = None) -> LabelSet:
-        """Read `path`; bad items become problems. Raises DataError where nothing of it can be read."""
+        """Read `path`; bad items become problems. Raises DataError where nothing of it
+        can be read."""
         reader: Callable[[Path, Path | None], LabelSet] = self._import().read
         return reader(path, images)
 
     def write(self, path: Path, labels: LabelSet) -> list[Problem]:
-        """Write `labels` to `path`; return what this format cannot hold, an error for each frame left out."""
+        """Write `labels` to `path`; return what this format cannot hold, an error for
+        each frame left out."""
         writer: Callable[[Path, LabelSet], list[Problem]] = self._import().write
         return writer(path, labels)
 
@@ -55,14 +58,16 @@ FORMATS: dict[str, Format] = {
 }
 
 SOURCES: dict[str, Format] = FORMATS | {"lsp": Format("lsp", "lsp", ".json")}
-"""What can be read: the formats above, and those of other people's data, which are never written."""
+"""What can be read: the formats above, and those of other people's data, which are
+never written."""
 
 
 def detect_format(source: Path) -> str:
     """Tell a source's format from its kind, suffix and content.
 
-    FineDiving-Pose and MPII JSON have the same keys; MPII's images are named by nine digits. LSP's items have no
-    center, and their images are named ``im`` and five digits.
+    FineDiving-Pose and MPII JSON have the same keys; MPII's images are named by nine
+    digits. LSP's items have no center, and their images are named ``im`` and five
+    digits.
 
     Raises:
         DataError: If it is none of ours.
@@ -92,8 +97,13 @@ def detect_format(source: Path) -> str:
 
 
 def _kind_of_list(item: dict[str, Any]) -> str:
-    """Tell FineDiving-Pose's, MPII's and LSP's lists apart by the image name of their first item."""
+    """Tell FineDiving-Pose's, MPII's and LSP's lists apart by the image name of their
+    first item."""
     name = item["image"].rpartition("/")[2] if isinstance(item["image"], str) else ""
     if re.fullmatch(r"[0-9]{9}\.jpg", name):
         return "mpii"
-    return "lsp" if "center" not in item and re.fullmatch(r"im[0-9]{5}\.jpg", name) else "fdpose-json"
+    return (
+        "lsp"
+        if "center" not in item and re.fullmatch(r"im[0-9]{5}\.jpg", name)
+        else "fdpose-json"
+    )

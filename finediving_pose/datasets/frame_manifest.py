@@ -1,8 +1,10 @@
-"""``frames/manifest.csv``: which picture of a labelling project is which frame of which dive of which recording.
+"""``frames/manifest.csv``: which picture of a labelling project is which frame of which
+dive of which recording.
 
-A picture lies at ``<match>/<dive>/<number>.jpg`` below the folder of the manifest, and that path is its name
-everywhere. A match or dive whose name can be no folder on every system is written with ``%XX`` for what cannot stand
-there, so that two names never share a folder.
+A picture lies at ``<match>/<dive>/<number>.jpg`` below the folder of the manifest, and
+that path is its name everywhere. A match or dive whose name can be no folder on every
+system is written with ``%XX`` for what cannot stand there, so that two names never
+share a folder.
 """
 
 from __future__ import annotations
@@ -34,11 +36,14 @@ class ManifestFrame:
     """One picture that was chosen for labelling.
 
     Attributes:
-        image: Its path below the frames folder, with forward slashes: its name everywhere.
-        match, dive, frame: What it shows, as the source names it; `frame` is the number in the source.
+        image: Its path below the frames folder, with forward slashes: its name
+            everywhere.
+        match, dive, frame: What it shows, as the source names it; `frame` is the number
+            in the source.
         stage: One of :data:`STAGES`; empty where unknown.
         width, height: Of the picture, in px.
-        source: The video or picture it was taken from, relative to the project where it lies below it.
+        source: The video or picture it was taken from, relative to the project where it
+            lies below it.
         source_sha256: Of that file.
         sha256: Of the picture as it was written.
         chosen_by: The method that chose it.
@@ -58,7 +63,8 @@ class ManifestFrame:
 
     @property
     def label_name(self) -> str:
-        """Where its label lies below an annotator's folder: ``<match>__<dive>/<number>.json``."""
+        """Where its label lies below an annotator's folder:
+        ``<match>__<dive>/<number>.json``."""
         return label_name(self.image)
 
 
@@ -72,13 +78,17 @@ def label_name(image: str) -> str:
 
 
 def image_key(match: str, dive: str, frame: int) -> str:
-    """Return the image's path below the frames folder; frame numbers have five digits, as FineDiving's files do."""
+    """Return the image's path below the frames folder; frame numbers have five digits,
+    as FineDiving's files do."""
     return f"{folder_name(match)}/{folder_name(dive)}/{frame:05d}.jpg"
 
 
 def folder_name(text: str) -> str:
-    """Return a name that can be a folder on any system and stands for this text alone; plain names stay as they are."""
-    escaped = "".join(_escape(c) if c in '<>:"/\\|?*%' or not c.isprintable() else c for c in text)
+    """Return a name that can be a folder on any system and stands for this text alone;
+    plain names stay as they are."""
+    escaped = "".join(
+        _escape(c) if c in '<>:"/\\|?*%' or not c.isprintable() else c for c in text
+    )
     escaped = escaped.replace(DIVE_SEPARATOR, "_" + _escape("_"))
     if escaped.endswith((".", "_", " ")):
         escaped = escaped[:-1] + _escape(escaped[-1])
@@ -96,7 +106,8 @@ def read_frame_manifest(path: Path) -> list[ManifestFrame]:
     """Read the manifest, in the order of its rows.
 
     Raises:
-        DataError: If it is absent or lacks a column, or a row has a value that cannot be; names row and column.
+        DataError: If it is absent or lacks a column, or a row has a value that cannot
+            be; names row and column.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -107,12 +118,16 @@ def read_frame_manifest(path: Path) -> list[ManifestFrame]:
     rows = csv.DictReader(io.StringIO(text, newline=""))
     missing = [column for column in COLUMNS if column not in (rows.fieldnames or [])]
     if missing:
-        raise DataError(f"{path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}")
+        raise DataError(
+            f"{path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}"
+        )
     frames: dict[str, ManifestFrame] = {}
     for row in rows:
         frame = _frame(row, f"{path} line {rows.line_num}")
         if frame.image in frames:
-            raise DataError(f"{path} line {rows.line_num}: {frame.image} stands in an earlier line as well")
+            raise DataError(
+                f"{path} line {rows.line_num}: {frame.image} stands in an earlier line as well"
+            )
         frames[frame.image] = frame
     return list(frames.values())
 
@@ -132,20 +147,32 @@ def _frame(row: dict[str, Any], where: str) -> ManifestFrame:
     if empty is not None:
         raise DataError(f"{where}: ends before the column {empty}; half a line?")
     if not _is_image(values["image"]):
-        raise DataError(f"{where}: image: found {values['image']!r}, expected <match>/<dive>/<number>.jpg")
+        raise DataError(
+            f"{where}: image: found {values['image']!r}, expected <match>/<dive>/<number>.jpg"
+        )
     for column in _NUMBERS:
         if not str(values[column]).isdecimal():
-            raise DataError(f"{where}: {column}: found {values[column]!r}, expected a whole number")
+            raise DataError(
+                f"{where}: {column}: found {values[column]!r}, expected a whole number"
+            )
         values[column] = int(values[column])
     if values["stage"] and values["stage"] not in STAGES:
-        raise DataError(f"{where}: stage: found {values['stage']!r}, expected {', '.join(STAGES)} or nothing")
+        raise DataError(
+            f"{where}: stage: found {values['stage']!r}, expected {', '.join(STAGES)} or nothing"
+        )
     if not _SHA256.fullmatch(values["sha256"]):
-        raise DataError(f"{where}: sha256: found {values['sha256']!r}, expected 64 hex digits")
+        raise DataError(
+            f"{where}: sha256: found {values['sha256']!r}, expected 64 hex digits"
+        )
     return ManifestFrame(**values)
 
 
 def _is_image(image: str) -> bool:
-    return safe_relative(image) and image.count("/") == 2 and all(safe_name(part) for part in image.split("/"))
+    return (
+        safe_relative(image)
+        and image.count("/") == 2
+        and all(safe_name(part) for part in image.split("/"))
+    )
 
 
 def _escape(character: str) -> str:

@@ -1,6 +1,8 @@
-"""What FineDiving-Pose's and MPII's JSON share: a list of objects with image, joints and joints_vis.
+"""What FineDiving-Pose's and MPII's JSON share: a list of objects with image, joints
+and joints_vis.
 
-They differ in what center and scale mean and in where pixels count from; their own modules say so.
+They differ in what center and scale mean and in where pixels count from; their own
+modules say so.
 """
 
 from __future__ import annotations
@@ -38,11 +40,13 @@ PLACEHOLDERS = ((0.0, 0.0), (-1.0, -1.0))
 """What files write where a joint has no coordinates, beside null."""
 
 Completed = Callable[[LabelledFrame, dict[str, Any], Findings], dict[str, Any]]
-"""Returns the fields of a frame that follow from the others, such as the box from a record's center and scale."""
+"""Returns the fields of a frame that follow from the others, such as the box from a
+record's center and scale."""
 
 
 def read(path: Path, images: Path | None, offset: float, boxed: Completed) -> LabelSet:
-    """Read a file that holds a list of records whose coordinates lie `offset` px beyond ours.
+    """Read a file that holds a list of records whose coordinates lie `offset` px beyond
+    ours.
 
     Raises:
         DataError: If the file is no list.
@@ -50,31 +54,39 @@ def read(path: Path, images: Path | None, offset: float, boxed: Completed) -> La
     return from_list(path, load_json(path), images, offset, boxed)
 
 
-def from_list(path: Path, content: Any, images: Path | None, offset: float, completed: Completed) -> LabelSet:
+def from_list(
+    path: Path, content: Any, images: Path | None, offset: float, completed: Completed
+) -> LabelSet:
     """Take the records of a file, already parsed, as :func:`read` does.
 
     Raises:
         DataError: If `content` is no list.
     """
     if not isinstance(content, list):
-        raise DataError(f"{path}: expected a list of items with image, joints, joints_vis, center and scale")
+        raise DataError(
+            f"{path}: expected a list of items with image, joints, joints_vis, center and scale"
+        )
     problems: list[Problem] = []
     frames = [
         frame
         for position, item in enumerate(content)
-        if (frame := _frame(path, position, item, offset, completed, problems)) is not None
+        if (frame := _frame(path, position, item, offset, completed, problems))
+        is not None
     ]
     return LabelSet(tuple(frames), tuple(problems), default_images(path, images))
 
 
 def write(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """Write the records as a JSON list, one a line."""
-    lines = [json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records]
+    lines = [
+        json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records
+    ]
     write_text(path, "[\n" + ",\n".join(lines) + "\n]\n")
 
 
 def record(frame: LabelledFrame, offset: float) -> dict[str, Any]:
-    """Return all but center, scale and box; missing joints are (-1, -1) with joints_vis 0."""
+    """Return all but center, scale and box; missing joints are (-1, -1) with joints_vis
+    0."""
     finite = np.isfinite(frame.keypoints).all(axis=1, keepdims=True)
     points = np.where(finite, frame.keypoints + offset, -1.0)
     content: dict[str, Any] = {
@@ -90,7 +102,9 @@ def record(frame: LabelledFrame, offset: float) -> dict[str, Any]:
         "dive": frame.dive,
         "frame": frame.frame,
     }
-    return content | {key: value for key, value in extras.items() if value not in (None, [])}
+    return content | {
+        key: value for key, value in extras.items() if value not in (None, [])
+    }
 
 
 def box_keys(frame: LabelledFrame) -> dict[str, Any]:
@@ -102,11 +116,18 @@ def box_keys(frame: LabelledFrame) -> dict[str, Any]:
 
 
 def _frame(
-    path: Path, position: int, item: Any, offset: float, completed: Completed, problems: list[Problem]
+    path: Path,
+    position: int,
+    item: Any,
+    offset: float,
+    completed: Completed,
+    problems: list[Problem],
 ) -> LabelledFrame | None:
     findings = Findings(f"{path} item {position}", problems)
     if not isinstance(item, dict):
-        findings.error("", f"expected an object, found a {type(item).__name__}; left out")
+        findings.error(
+            "", f"expected an object, found a {type(item).__name__}; left out"
+        )
         return None
     name = checked_image_name(item.get("image"), findings)
     if name is None:
@@ -131,16 +152,26 @@ def _frame(
     return replace(frame, **completed(frame, item, findings))
 
 
-def _joints(item: dict[str, Any], offset: float, findings: Findings) -> tuple[FloatArray, NDArray[np.uint8]] | None:
+def _joints(
+    item: dict[str, Any], offset: float, findings: Findings
+) -> tuple[FloatArray, NDArray[np.uint8]] | None:
     joints, declared = item.get("joints"), item.get("joints_vis")
     if not isinstance(joints, list) or len(joints) != NUM_JOINTS:
         found = f"{len(joints)} joints" if isinstance(joints, list) else repr(joints)
-        findings.error("joints", f"found {found}, expected {NUM_JOINTS} ({JOINTS[0]} … {JOINTS[-1]}); left out")
+        findings.error(
+            "joints",
+            f"found {found}, expected {NUM_JOINTS} ({JOINTS[0]} … {JOINTS[-1]}); left out",
+        )
         return None
     visibility = _visibility(declared, item.get("occluded"), findings)
     if visibility is None:
         return None
-    points = np.array([_point(joint, bool(seen)) for joint, seen in zip(joints, visibility, strict=True)])
+    points = np.array(
+        [
+            _point(joint, bool(seen))
+            for joint, seen in zip(joints, visibility, strict=True)
+        ]
+    )
     return checked_joints(points - offset, visibility, findings)
 
 
@@ -150,14 +181,25 @@ def _point(value: Any, visible: bool) -> tuple[float, float]:
     return (np.nan, np.nan) if not visible and (x, y) in PLACEHOLDERS else (x, y)
 
 
-def _visibility(declared: Any, occluded: Any, findings: Findings) -> NDArray[np.uint8] | None:
+def _visibility(
+    declared: Any, occluded: Any, findings: Findings
+) -> NDArray[np.uint8] | None:
     values = numbers(declared, NUM_JOINTS)
     if values is None or not np.isfinite(values).all():
-        findings.error("joints_vis", f"found {declared!r}, expected {NUM_JOINTS} times 0 or 1; left out")
+        findings.error(
+            "joints_vis",
+            f"found {declared!r}, expected {NUM_JOINTS} times 0 or 1; left out",
+        )
         return None
-    visibility = np.where(values > 0, Visibility.VISIBLE, Visibility.MISSING).astype(np.uint8)
+    visibility = np.where(values > 0, Visibility.VISIBLE, Visibility.MISSING).astype(
+        np.uint8
+    )
     hidden = occluded if isinstance(occluded, list) else []
-    for joint in {entry for entry in map(whole_number, hidden) if entry is not None and 0 <= entry < NUM_JOINTS}:
+    for joint in {
+        entry
+        for entry in map(whole_number, hidden)
+        if entry is not None and 0 <= entry < NUM_JOINTS
+    }:
         if visibility[joint]:
             visibility[joint] = Visibility.OCCLUDED
     return visibility

@@ -1,4 +1,5 @@
-"""A table for Excel, R or pandas: a row an image, coordinates in px, empty cells for what is missing."""
+"""A table for Excel, R or pandas: a row an image, coordinates in px, empty cells for
+what is missing."""
 
 from __future__ import annotations
 
@@ -26,7 +27,19 @@ from finediving_pose.files import write_bytes
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import JOINTS, NUM_JOINTS
 
-FRAME_COLUMNS = ("image", "match", "dive", "frame", "width", "height", "x1", "y1", "x2", "y2", "box_estimated")
+FRAME_COLUMNS = (
+    "image",
+    "match",
+    "dive",
+    "frame",
+    "width",
+    "height",
+    "x1",
+    "y1",
+    "x2",
+    "y2",
+    "box_estimated",
+)
 JOINT_COLUMNS = tuple(f"{joint}_{part}" for joint in JOINTS for part in "xyv")
 REQUIRED = ("image", *(column for column in JOINT_COLUMNS if not column.endswith("_v")))
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
@@ -35,7 +48,8 @@ Row = dict[str, str]
 
 
 def write(path: Path, labels: LabelSet) -> list[Problem]:
-    """Write the table as UTF-8 with the mark by which Excel knows it; `_v` is 0 missing, 1 occluded, 2 visible."""
+    """Write the table as UTF-8 with the mark by which Excel knows it; `_v` is 0
+    missing, 1 occluded, 2 visible."""
     text = io.StringIO()
     writer = csv.DictWriter(text, FRAME_COLUMNS + JOINT_COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -45,13 +59,18 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
 
 
 def read(path: Path, images: Path | None = None) -> LabelSet:
-    """Read such a table, with commas or semicolons; of the columns only `image` and the coordinates are needed.
+    """Read such a table, with commas or semicolons; of the columns only `image` and the
+    coordinates are needed.
 
     Raises:
         DataError: If it is not readable, or a needed column is missing.
     """
     problems: list[Problem] = []
-    frames = [frame for line, row in _rows(path) if (frame := _frame(path, line, row, problems)) is not None]
+    frames = [
+        frame
+        for line, row in _rows(path)
+        if (frame := _frame(path, line, row, problems)) is not None
+    ]
     return LabelSet(tuple(frames), tuple(problems), default_images(path, images))
 
 
@@ -68,7 +87,9 @@ def _row(frame: LabelledFrame) -> dict[str, object]:
     }
     if frame.box is not None:
         row |= dict(zip(BOX_COLUMNS, map(float, frame.box), strict=True))
-    for joint, (x, y), visible in zip(JOINTS, frame.keypoints.tolist(), frame.visibility.tolist(), strict=True):
+    for joint, (x, y), visible in zip(
+        JOINTS, frame.keypoints.tolist(), frame.visibility.tolist(), strict=True
+    ):
         if np.isfinite([x, y]).all():
             row |= {f"{joint}_x": x, f"{joint}_y": y}
         row[f"{joint}_v"] = visible
@@ -81,7 +102,9 @@ def _rows(path: Path) -> Iterable[tuple[int, Row]]:
     except OSError as error:
         raise DataError(f"{path}: not readable: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8 text; in Excel save it as `CSV UTF-8`") from None
+        raise DataError(
+            f"{path}: not UTF-8 text; in Excel save it as `CSV UTF-8`"
+        ) from None
     delimiter = next((sign for sign in ",;\t" if sign in text.partition("\n")[0]), ",")
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
@@ -89,16 +112,27 @@ def _rows(path: Path) -> Iterable[tuple[int, Row]]:
         missing = [column for column in REQUIRED if column not in columns]
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            raise DataError(f"{path}: no column {', '.join(missing[:3])}{more}; expected {', '.join(REQUIRED[:3])} …")
+            raise DataError(
+                f"{path}: no column {', '.join(missing[:3])}{more}; expected {', '.join(REQUIRED[:3])} …"
+            )
         return [
-            (reader.line_num, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)})
+            (
+                reader.line_num,
+                {
+                    key: (value or "").strip()
+                    for key, value in row.items()
+                    if isinstance(key, str)
+                },
+            )
             for row in reader
         ]
     except csv.Error as error:
         raise DataError(f"{path}: not readable as csv: {error}") from None
 
 
-def _frame(path: Path, line: int, row: Row, problems: list[Problem]) -> LabelledFrame | None:
+def _frame(
+    path: Path, line: int, row: Row, problems: list[Problem]
+) -> LabelledFrame | None:
     findings = Findings(f"{path} line {line}", problems)
     name = checked_image_name(row["image"], findings)
     if name is None:
@@ -113,7 +147,8 @@ def _frame(path: Path, line: int, row: Row, problems: list[Problem]) -> Labelled
         keypoints=keypoints,
         visibility=visible,
         box=box,
-        box_estimated=box is not None and row.get("box_estimated") in ("1", "True", "TRUE", "true"),
+        box_estimated=box is not None
+        and row.get("box_estimated") in ("1", "True", "TRUE", "true"),
         size=image_size([width, height]),
         match=checked_key(row.get("match"), "match", findings),
         dive=checked_key(row.get("dive"), "dive", findings),
@@ -131,9 +166,15 @@ def _joints(row: Row, findings: Findings) -> tuple[FloatArray, list[int]]:
         if not any(cells) and stated in ("", "0"):
             continue
         points[joint] = [_value(row, f"{name}_{axis}", findings) for axis in "xy"]
-        visible = whole_number(_value(row, f"{name}_v", findings)) if stated else Visibility.VISIBLE
+        visible = (
+            whole_number(_value(row, f"{name}_v", findings))
+            if stated
+            else Visibility.VISIBLE
+        )
         if visible is None or visible not in tuple(Visibility):
-            findings.error(name, f"found visibility {stated!r}, expected 0, 1 or 2; joint left out")
+            findings.error(
+                name, f"found visibility {stated!r}, expected 0, 1 or 2; joint left out"
+            )
             continue
         visibility[joint] = int(visible)
     return points, visibility
@@ -146,7 +187,8 @@ def _box(row: Row, findings: Findings) -> FloatArray | None:
 
 
 def _value(row: Row, column: str, findings: Findings) -> float:
-    """Return a cell's number; NaN where it is empty, and with an error where it is no number."""
+    """Return a cell's number; NaN where it is empty, and with an error where it is no
+    number."""
     text = row.get(column, "")
     try:
         return float(text) if text else np.nan

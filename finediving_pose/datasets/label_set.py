@@ -1,4 +1,5 @@
-"""Label sets: the labelled frames of a source, its images, and the problems found in it."""
+"""Label sets: the labelled frames of a source, its images, and the problems found in
+it."""
 
 from __future__ import annotations
 
@@ -26,9 +27,11 @@ class LabelSet:
     """Labelled frames and what could not be read.
 
     Attributes:
-        frames: The usable ones, in the order of the file, of the sorted paths for LabelMe.
+        frames: The usable ones, in the order of the file, of the sorted paths for
+            LabelMe.
         problems: Everything found wrong, used or not.
-        images: The folder that each frame's `image` is relative to; None where nobody knows.
+        images: The folder that each frame's `image` is relative to; None where nobody
+            knows.
         format: The format it was read as.
     """
 
@@ -39,10 +42,13 @@ class LabelSet:
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        return tuple(problem for problem in self.problems if problem.severity == "error")
+        return tuple(
+            problem for problem in self.problems if problem.severity == "error"
+        )
 
     def image_path(self, frame: LabelledFrame) -> Path:
-        """Return where the image lies: its name below `images`, else ``<match>/<dive>/<name>``, else the bare name.
+        """Return where the image lies: its name below `images`, else
+        ``<match>/<dive>/<name>``, else the bare name.
 
         The first of these that exists; where none does, the first.
         """
@@ -57,12 +63,14 @@ class LabelSet:
         return next((path for path in candidates if path.is_file()), first)
 
     def image_size(self, frame: LabelledFrame) -> Size | None:
-        """Return (width, height) px as the label says, else as the image's header says; None where neither does."""
+        """Return (width, height) px as the label says, else as the image's header says;
+        None where neither does."""
         return frame.size or header_size(self.image_path(frame))
 
 
 def default_images(source: Path, images: Path | None) -> Path:
-    """Return `images`, else the folder ``images`` beside the label file where there is one, else the file's folder."""
+    """Return `images`, else the folder ``images`` beside the label file where there is
+    one, else the file's folder."""
     if images is not None:
         return images
     beside = source.parent / "images"
@@ -70,23 +78,31 @@ def default_images(source: Path, images: Path | None) -> Path:
 
 
 def header_size(path: Path) -> Size | None:
-    """Return (width, height) px from an image's header, however large; None where it is absent or no image.
+    """Return (width, height) px from an image's header, however large; None where it is
+    absent or no image.
 
-    A camera that was held upright says so in the header: viewers and OpenCV turn the image, and so does this.
+    A camera that was held upright says so in the header: viewers and OpenCV turn the
+    image, and so does this.
     """
     from PIL import ExifTags, Image, UnidentifiedImageError
 
     try:
         with _any_size(), Image.open(path) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED_BY_90_DEGREES
-            return (image.height, image.width) if turned else (image.width, image.height)
+            turned = (
+                image.getexif().get(ExifTags.Base.Orientation, 1)
+                in TURNED_BY_90_DEGREES
+            )
+            return (
+                (image.height, image.width) if turned else (image.width, image.height)
+            )
     except (OSError, UnidentifiedImageError, ValueError):
         return None
 
 
 @contextmanager
 def _any_size() -> Iterator[None]:
-    """Let PIL open what it would not decode for its size: reading a header costs the same for any."""
+    """Let PIL open what it would not decode for its size: reading a header costs the
+    same for any."""
     from PIL import Image
 
     with _ONE_AT_A_TIME:

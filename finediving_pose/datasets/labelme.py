@@ -1,7 +1,9 @@
-"""LabelMe JSON, versions 3 to 7: a rectangle is the athlete's box, a point labelled ``0`` to ``15`` a joint.
+"""LabelMe JSON, versions 3 to 7: a rectangle is the athlete's box, a point labelled
+``0`` to ``15`` a joint.
 
-A joint's name is as good as its number, and a point whose flag ``occluded`` is set is occluded. A folder may be
-nested as ``<match>__<dive>/<frame>.json``, which then says match, dive and frame number.
+A joint's name is as good as its number, and a point whose flag ``occluded`` is set is
+occluded. A folder may be nested as ``<match>__<dive>/<frame>.json``, which then says
+match, dive and frame number.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import JOINTS, NUM_JOINTS, joint_id
 
 WRITTEN_VERSION = "5.5.0"
-"""LabelMe 5, 6 and 7 open it; it is the first of these with `mask` among a shape's keys."""
+"""LabelMe 5, 6 and 7 open it; it is the first of these with `mask` among a shape's
+keys."""
 
 MAX_BYTES = 64 * 2**20
 """Largest file that is parsed: an image of 40 megapixels embedded as text fits in."""
@@ -44,7 +47,8 @@ BOX_LABELS = frozenset({BOX_LABEL, "person", "diver", "box"})
 OCCLUDED_FLAG = "occluded"
 ESTIMATED_FLAG = "estimated"
 UNCONFIRMED_FLAG = "unconfirmed"
-"""The image's flag of a label that a model made; a person who has looked at it clears it."""
+"""The image's flag of a label that a model made; a person who has looked at it clears
+it."""
 
 DIVE_SEPARATOR = "__"
 
@@ -82,28 +86,41 @@ class _LeftOut(Exception):
 def read(path: Path, images: Path | None = None) -> LabelSet:
     """Read one LabelMe file, or all below a folder in the order of their paths.
 
-    A missing joint or box is an error of the frame, which is kept. A file that cannot be read, that labels a joint
-    or the box twice or that shows several people is left out with an error. Shapes that mean nothing here are
-    warned of. Image names become relative to `images`, or to the folder that all of them lie in.
+    A missing joint or box is an error of the frame, which is kept. A file that cannot
+    be read, that labels a joint or the box twice or that shows several people is left
+    out with an error. Shapes that mean nothing here are warned of. Image names become
+    relative to `images`, or to the folder that all of them lie in.
 
     Raises:
         DataError: If the folder holds no JSON.
     """
     files = [path] if path.is_file() else _files(path)
     if not files:
-        raise DataError(f"{path}: no LabelMe JSON in this folder or below; expected a .json for each image")
+        raise DataError(
+            f"{path}: no LabelMe JSON in this folder or below; expected a .json for each image"
+        )
     problems: list[Problem] = []
-    frames = [frame for file in files if (frame := _read_file(file, problems)) is not None]
-    root = images if images is not None else _common_folder(frames, path if path.is_dir() else path.parent)
-    located = [_relative_to(frame, root, searched=images is not None) for frame in frames]
+    frames = [
+        frame for file in files if (frame := _read_file(file, problems)) is not None
+    ]
+    root = (
+        images
+        if images is not None
+        else _common_folder(frames, path if path.is_dir() else path.parent)
+    )
+    located = [
+        _relative_to(frame, root, searched=images is not None) for frame in frames
+    ]
     return LabelSet(tuple(once_each(located, problems)), tuple(problems), root)
 
 
 def write(path: Path, labels: LabelSet) -> list[Problem]:
-    """Write a file per image below the folder `path`, ``<match>__<dive>/<frame>.json`` where the dive is known.
+    """Write a file per image below the folder `path`, ``<match>__<dive>/<frame>.json``
+    where the dive is known.
 
-    Else a file lies as its image does. ``imagePath`` is relative to the file; where the images' folder is not
-    known, it counts from `path`. What has no image size or would be a second athlete of its image is left out.
+    Else a file lies as its image does. ``imagePath`` is relative to the file; where the
+    images' folder is not known, it counts from `path`. What has no image size or would
+    be a second athlete of its image is left out.
     """
     problems: list[Problem] = []
     written: set[Path] = set()
@@ -112,16 +129,27 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
         target = path / _file_name(frame)
         size = labels.image_size(frame)
         if target in written:
-            findings.error("image", f"{target} holds another athlete already, and a file holds one; left out")
+            findings.error(
+                "image",
+                f"{target} holds another athlete already, and a file holds one; left out",
+            )
         elif size is None:
-            findings.error("image", "image size unknown: no such image (--images DIR names the folder); left out")
+            findings.error(
+                "image",
+                "image size unknown: no such image (--images DIR names the folder); left out",
+            )
         else:
             written.add(target)
-            write_json(target, to_labelme(frame, size, _image_from(target, frame, labels, path)))
+            write_json(
+                target,
+                to_labelme(frame, size, _image_from(target, frame, labels, path)),
+            )
     return problems
 
 
-def to_labelme(frame: LabelledFrame, size: tuple[int, int], image_path: str) -> dict[str, Any]:
+def to_labelme(
+    frame: LabelledFrame, size: tuple[int, int], image_path: str
+) -> dict[str, Any]:
     """Return the content of a LabelMe file with every key that LabelMe 3 to 7 asks for.
 
     Args:
@@ -132,11 +160,22 @@ def to_labelme(frame: LabelledFrame, size: tuple[int, int], image_path: str) -> 
     shapes = []
     if frame.box is not None:
         corners = frame.box.reshape(2, 2).tolist()
-        shapes.append(_shape(BOX_LABEL, corners, "rectangle", {ESTIMATED_FLAG: True} if frame.box_estimated else {}))
+        shapes.append(
+            _shape(
+                BOX_LABEL,
+                corners,
+                "rectangle",
+                {ESTIMATED_FLAG: True} if frame.box_estimated else {},
+            )
+        )
     for joint in np.flatnonzero(frame.labelled).tolist():
         occluded = frame.visibility[joint] == Visibility.OCCLUDED
         point = [frame.keypoints[joint].tolist()]
-        shapes.append(_shape(str(joint), point, "point", {OCCLUDED_FLAG: True} if occluded else {}))
+        shapes.append(
+            _shape(
+                str(joint), point, "point", {OCCLUDED_FLAG: True} if occluded else {}
+            )
+        )
     return {
         "version": WRITTEN_VERSION,
         "flags": {UNCONFIRMED_FLAG: True} if frame.unconfirmed else {},
@@ -148,18 +187,25 @@ def to_labelme(frame: LabelledFrame, size: tuple[int, int], image_path: str) -> 
     }
 
 
-def once_each(frames: Sequence[LabelledFrame], problems: list[Problem]) -> list[LabelledFrame]:
+def once_each(
+    frames: Sequence[LabelledFrame], problems: list[Problem]
+) -> list[LabelledFrame]:
     """Leave out a second label of the same image, such as another annotator's."""
     first: dict[str, LabelledFrame] = {}
     for frame in frames:
         earlier = first.setdefault(frame.image, frame)
         if earlier is not frame:
             findings = Findings(str(frame.source), problems)
-            findings.error("imagePath", f"{frame.image} is labelled in {earlier.source} as well; left out")
+            findings.error(
+                "imagePath",
+                f"{frame.image} is labelled in {earlier.source} as well; left out",
+            )
     return list(first.values())
 
 
-def _shape(label: str, points: list[list[float]], kind: str, flags: dict[str, bool]) -> dict[str, Any]:
+def _shape(
+    label: str, points: list[list[float]], kind: str, flags: dict[str, bool]
+) -> dict[str, Any]:
     return {
         "label": label,
         "points": points,
@@ -173,7 +219,11 @@ def _shape(label: str, points: list[list[float]], kind: str, flags: dict[str, bo
 
 def _files(folder: Path) -> list[Path]:
     files = (file for file in folder.rglob("*.json") if file.name != MANIFEST_NAME)
-    return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+    return sorted(
+        file
+        for file in files
+        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
 
 
 def _read_file(file: Path, problems: list[Problem]) -> LabelledFrame | None:
@@ -181,7 +231,10 @@ def _read_file(file: Path, problems: list[Problem]) -> LabelledFrame | None:
     try:
         content = load_json(file, MAX_BYTES)
         if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
-            raise _LeftOut("", "no LabelMe file: expected an object with `shapes`; left out (name a COCO file itself)")
+            raise _LeftOut(
+                "",
+                "no LabelMe file: expected an object with `shapes`; left out (name a COCO file itself)",
+            )
         return _frame(content, file, findings)
     except DataError as error:
         findings.error("", str(error).removeprefix(f"{file}: "))
@@ -200,7 +253,8 @@ def _frame(content: Mapping[str, Any], file: Path, findings: Findings) -> Labell
     box = _box_shape(shapes, any_label=bool((visibility > 0).any()))
     if box is None and not (visibility > 0).any():
         raise _LeftOut(
-            "", "no athlete box and no joint: expected a rectangle `athlete` and points `0` to `15`; left out"
+            "",
+            "no athlete box and no joint: expected a rectangle `athlete` and points `0` to `15`; left out",
         )
     _report_missing(shapes, box, visibility, findings)
     corners = checked_box(_corners(box, findings), findings) if box else None
@@ -210,7 +264,9 @@ def _frame(content: Mapping[str, Any], file: Path, findings: Findings) -> Labell
         keypoints=keypoints,
         visibility=visibility,
         box=corners,
-        box_estimated=corners is not None and box is not None and bool(box.flags.get(ESTIMATED_FLAG)),
+        box_estimated=corners is not None
+        and box is not None
+        and bool(box.flags.get(ESTIMATED_FLAG)),
         size=image_size([content.get("imageWidth"), content.get("imageHeight")]),
         match=match,
         dive=dive,
@@ -223,23 +279,34 @@ def _frame(content: Mapping[str, Any], file: Path, findings: Findings) -> Labell
 def _is_unconfirmed(flags: Any, findings: Findings) -> bool:
     unconfirmed = isinstance(flags, dict) and flags.get(UNCONFIRMED_FLAG) is True
     if unconfirmed:
-        findings.warning("flags", f"`{UNCONFIRMED_FLAG}` is set: a model's guess that nobody has confirmed")
+        findings.warning(
+            "flags",
+            f"`{UNCONFIRMED_FLAG}` is set: a model's guess that nobody has confirmed",
+        )
     return unconfirmed
 
 
 def _check_version(version: Any, findings: Findings) -> None:
     major = str(version).partition(".")[0]
     if major.isdigit() and int(major) > _NEWEST_MAJOR:
-        findings.warning("version", f"{version} is newer than LabelMe {_NEWEST_MAJOR}, read as if it were that")
+        findings.warning(
+            "version",
+            f"{version} is newer than LabelMe {_NEWEST_MAJOR}, read as if it were that",
+        )
 
 
 def _parsed(shape: Mapping[str, Any], findings: Findings) -> _Shape:
     label, points = str(shape.get("label")), shape.get("points")
     pairs = _pairs(points)
-    kind = shape.get("shape_type") or _kind_of_version_3(label, len(points) if isinstance(points, list) else 0)
+    kind = shape.get("shape_type") or _kind_of_version_3(
+        label, len(points) if isinstance(points, list) else 0
+    )
     if pairs is None:
         joint = joint_id(label) if kind == "point" else None
-        findings.error(label if joint is None else JOINTS[joint], f"found points {points!r}, expected x, y pairs")
+        findings.error(
+            label if joint is None else JOINTS[joint],
+            f"found points {points!r}, expected x, y pairs",
+        )
     flags = shape.get("flags")
     return _Shape(
         label=label,
@@ -251,36 +318,64 @@ def _parsed(shape: Mapping[str, Any], findings: Findings) -> _Shape:
 
 
 def _pairs(points: Any) -> FloatArray | None:
-    """Return a list of x, y pairs as an (n, 2) array, NaN where a coordinate is no number; None if it is no such."""
+    """Return a list of x, y pairs as an (n, 2) array, NaN where a coordinate is no
+    number; None if it is no such."""
     if not isinstance(points, list) or not points:
         return None
     if not all(isinstance(point, list) and len(point) == 2 for point in points):
         return None
-    return np.array([[number(value) for value in point] for point in points], dtype=np.float64)
+    return np.array(
+        [[number(value) for value in point] for point in points], dtype=np.float64
+    )
 
 
 def _kind_of_version_3(label: str, points: int) -> str:
-    """LabelMe 3 wrote polygons without a type; one point can only be a point, two of a box its corners."""
+    """LabelMe 3 wrote polygons without a type; one point can only be a point, two of a
+    box its corners."""
     if points == 1:
         return "point"
-    return "rectangle" if label.strip().lower() in BOX_LABELS and points in (2, 4) else "polygon"
+    return (
+        "rectangle"
+        if label.strip().lower() in BOX_LABELS and points in (2, 4)
+        else "polygon"
+    )
 
 
 def _one_person(shapes: list[_Shape]) -> list[_Shape]:
     """Return the shapes of the one person with joints, and those of no group.
 
     Raises:
-        _LeftOut: If joints of several groups, or several groups of boxes without joints, are labelled.
+        _LeftOut: If joints of several groups, or several groups of boxes without
+            joints, are labelled.
     """
     ours = [shape for shape in shapes if shape.joint is not None or shape.is_named_box]
-    groups = list(dict.fromkeys(shape.group for shape in ours if _is_group(shape.group)))
-    jointed = list(dict.fromkeys(shape.group for shape in ours if shape.joint is not None and _is_group(shape.group)))
+    groups = list(
+        dict.fromkeys(shape.group for shape in ours if _is_group(shape.group))
+    )
+    jointed = list(
+        dict.fromkeys(
+            shape.group
+            for shape in ours
+            if shape.joint is not None and _is_group(shape.group)
+        )
+    )
     if len(groups) < 2:
         return shapes
     if len(jointed) != 1:
-        held = f"{len(jointed)} of them with joints" if jointed else "none of them with our joints"
-        raise _LeftOut("group_id", f"found {len(groups)} people, {held}; expected one athlete a file; left out")
-    return [shape for shape in shapes if shape.group == jointed[0] or not _is_group(shape.group)]
+        held = (
+            f"{len(jointed)} of them with joints"
+            if jointed
+            else "none of them with our joints"
+        )
+        raise _LeftOut(
+            "group_id",
+            f"found {len(groups)} people, {held}; expected one athlete a file; left out",
+        )
+    return [
+        shape
+        for shape in shapes
+        if shape.group == jointed[0] or not _is_group(shape.group)
+    ]
 
 
 def _is_group(group: Any) -> bool:
@@ -297,23 +392,32 @@ def _joints(shapes: Sequence[_Shape], findings: Findings) -> tuple[FloatArray, A
             continue
         if joint in seen:
             raise _LeftOut(
-                JOINTS[joint], f"labelled twice (`{shape.label}`), nobody knows which is meant; frame left out"
+                JOINTS[joint],
+                f"labelled twice (`{shape.label}`), nobody knows which is meant; frame left out",
             )
         seen.add(joint)
         if shape.points is not None:
             keypoints[joint] = shape.points[0]
-            visibility[joint] = Visibility.OCCLUDED if shape.flags.get(OCCLUDED_FLAG) is True else Visibility.VISIBLE
+            visibility[joint] = (
+                Visibility.OCCLUDED
+                if shape.flags.get(OCCLUDED_FLAG) is True
+                else Visibility.VISIBLE
+            )
     return checked_joints(keypoints, visibility, findings)
 
 
 def _box_shape(shapes: Sequence[_Shape], any_label: bool) -> _Shape | None:
-    """Return the rectangle of the athlete: the one so labelled, else, beside joints, the only one there is."""
+    """Return the rectangle of the athlete: the one so labelled, else, beside joints,
+    the only one there is."""
     boxes = [shape for shape in shapes if shape.is_named_box]
     if not boxes and any_label:
         boxes = [shape for shape in shapes if shape.kind == "rectangle"]
     if len(boxes) > 1:
         labels = ", ".join(f"`{shape.label}`" for shape in boxes)
-        raise _LeftOut("box", f"found {len(boxes)} rectangles ({labels}), expected one athlete box; frame left out")
+        raise _LeftOut(
+            "box",
+            f"found {len(boxes)} rectangles ({labels}), expected one athlete box; frame left out",
+        )
     return boxes[0] if boxes else None
 
 
@@ -321,28 +425,50 @@ def _corners(box: _Shape, findings: Findings) -> FloatArray | None:
     if box.points is None:
         return None
     if len(box.points) not in (2, 4):
-        findings.error("box", f"found {len(box.points)} points, expected 2 or 4 corners; box left out")
+        findings.error(
+            "box",
+            f"found {len(box.points)} points, expected 2 or 4 corners; box left out",
+        )
         return None
     return np.concatenate([box.points.min(axis=0), box.points.max(axis=0)])
 
 
-def _report_missing(shapes: Sequence[_Shape], box: _Shape | None, visibility: Any, findings: Findings) -> None:
-    reported = {problem.where for problem in findings.problems if problem.file == findings.file}
+def _report_missing(
+    shapes: Sequence[_Shape], box: _Shape | None, visibility: Any, findings: Findings
+) -> None:
+    reported = {
+        problem.where for problem in findings.problems if problem.file == findings.file
+    }
     if not (visibility > 0).any():
-        findings.warning("joints", f"no joint labelled, only the box; expected points `0` to `{NUM_JOINTS - 1}`")
+        findings.warning(
+            "joints",
+            f"no joint labelled, only the box; expected points `0` to `{NUM_JOINTS - 1}`",
+        )
     else:
         for joint in np.flatnonzero(visibility == 0).tolist():
             if JOINTS[joint] not in reported:
-                findings.error(JOINTS[joint], f"not labelled; expected a point `{joint}`; joint missing")
+                findings.error(
+                    JOINTS[joint],
+                    f"not labelled; expected a point `{joint}`; joint missing",
+                )
     if box is None:
-        findings.error("box", f"not labelled; expected a rectangle `{BOX_LABEL}`; box missing")
-    ignored = dict.fromkeys(f"{s.label} ({s.kind})" for s in shapes if s.joint is None and s is not box)
+        findings.error(
+            "box", f"not labelled; expected a rectangle `{BOX_LABEL}`; box missing"
+        )
+    ignored = dict.fromkeys(
+        f"{s.label} ({s.kind})" for s in shapes if s.joint is None and s is not box
+    )
     if ignored:
-        findings.warning("shapes", f"ignored: {', '.join(ignored)}; expected `{BOX_LABEL}` and joints")
+        findings.warning(
+            "shapes",
+            f"ignored: {', '.join(ignored)}; expected `{BOX_LABEL}` and joints",
+        )
 
 
 def _dive_of(file: Path) -> tuple[str | None, str | None, int | None]:
-    match, separator, dive = os.path.basename(_folder_of(file)).rpartition(DIVE_SEPARATOR)
+    match, separator, dive = os.path.basename(_folder_of(file)).rpartition(
+        DIVE_SEPARATOR
+    )
     if not (separator and safe_name(match) and safe_name(dive)):
         return None, None, None
     number = _LAST_NUMBER.search(file.stem)
@@ -350,24 +476,36 @@ def _dive_of(file: Path) -> tuple[str | None, str | None, int | None]:
 
 
 def _image_of(image_path: Any, file: Path, findings: Findings) -> str:
-    """Return the image's path, made absolute; of a path of another machine only the name is used."""
-    text = image_path.replace("\\", "/") if isinstance(image_path, str) and "\0" not in image_path else ""
+    """Return the image's path, made absolute; of a path of another machine only the
+    name is used."""
+    text = (
+        image_path.replace("\\", "/")
+        if isinstance(image_path, str) and "\0" not in image_path
+        else ""
+    )
     name = text.rpartition("/")[2]
     if name in {"", ".", ".."}:
-        findings.warning("imagePath", f"found {image_path!r}, expected the image's path; taken as {file.stem}.jpg")
+        findings.warning(
+            "imagePath",
+            f"found {image_path!r}, expected the image's path; taken as {file.stem}.jpg",
+        )
         text = name = f"{file.stem}.jpg"
     absolute = text.startswith("/") or ":" in text.partition("/")[0]
-    return os.path.normpath(os.path.join(_folder_of(file), name if absolute else text)).replace(os.sep, "/")
+    return os.path.normpath(
+        os.path.join(_folder_of(file), name if absolute else text)
+    ).replace(os.sep, "/")
 
 
 def _folder_of(file: Path) -> str:
-    """Return the absolute path of a file's folder; text, as making a Path of it takes far longer."""
+    """Return the absolute path of a file's folder; text, as making a Path of it takes
+    far longer."""
     return os.path.dirname(os.path.abspath(file))
 
 
 def _common_folder(frames: Sequence[LabelledFrame], folder: Path) -> Path:
-    """Return `folder` if all images lie in it or below, else the folder of ``<match>/<dive>`` folders, if they lie
-    so, else the deepest folder that holds them all."""
+    """Return `folder` if all images lie in it or below, else the folder of
+    ``<match>/<dive>`` folders, if they lie so, else the deepest folder that holds them
+    all."""
     folder = folder.absolute()
     parents = [Path(frame.image).parent for frame in frames]
     if all(parent.is_relative_to(os.path.normpath(folder)) for parent in parents):
@@ -387,7 +525,8 @@ def _root_of_dives(frame: LabelledFrame) -> Path | None:
 
 
 def _relative_to(frame: LabelledFrame, root: Path, searched: bool) -> LabelledFrame:
-    """Name the image relative to `root`; where the user named that folder, look for it there."""
+    """Name the image relative to `root`; where the user named that folder, look for it
+    there."""
     base, path = Path(os.path.abspath(root)), Path(frame.image)
     start = f"{base.as_posix().rstrip('/')}/"
     if frame.image.startswith(start):
@@ -395,8 +534,16 @@ def _relative_to(frame: LabelledFrame, root: Path, searched: bool) -> LabelledFr
     if path.is_relative_to(base):  # where upper and lower case are one
         return replace(frame, image=path.relative_to(base).as_posix())
     if searched:
-        below = [frame.match, frame.dive] if frame.match is not None and frame.dive is not None else []
-        tails = [PurePosixPath(*below, path.name), PurePosixPath(path.parent.name, path.name), PurePosixPath(path.name)]
+        below = (
+            [frame.match, frame.dive]
+            if frame.match is not None and frame.dive is not None
+            else []
+        )
+        tails = [
+            PurePosixPath(*below, path.name),
+            PurePosixPath(path.parent.name, path.name),
+            PurePosixPath(path.name),
+        ]
         found = next((tail for tail in tails if (base / tail).is_file()), tails[0])
         return replace(frame, image=found.as_posix())
     return replace(frame, image=path.name)
@@ -408,11 +555,18 @@ def _file_name(frame: LabelledFrame) -> PurePosixPath:
         return image.with_suffix(".json")
     number = _LAST_NUMBER.search(image.stem)
     same = frame.frame is None or (number is not None and int(number[1]) == frame.frame)
-    return PurePosixPath(f"{frame.match}{DIVE_SEPARATOR}{frame.dive}", f"{image.stem if same else frame.frame}.json")
+    return PurePosixPath(
+        f"{frame.match}{DIVE_SEPARATOR}{frame.dive}",
+        f"{image.stem if same else frame.frame}.json",
+    )
 
 
-def _image_from(target: Path, frame: LabelledFrame, labels: LabelSet, root: Path) -> str:
-    image = labels.image_path(frame) if labels.images is not None else root / frame.image
+def _image_from(
+    target: Path, frame: LabelledFrame, labels: LabelSet, root: Path
+) -> str:
+    image = (
+        labels.image_path(frame) if labels.images is not None else root / frame.image
+    )
     try:
         return Path(os.path.relpath(image, target.parent)).as_posix()
     except ValueError:  # another drive

@@ -1,4 +1,5 @@
-"""Labels of any format: what was read, what is wrong with it, and whether it fits its images."""
+"""Labels of any format: what was read, what is wrong with it, and whether it fits its
+images."""
 
 from __future__ import annotations
 
@@ -9,7 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from finediving_pose.datasets.formats import FORMATS, SOURCES, Format, detect_format
-from finediving_pose.datasets.label_set import LabelSet, Size, default_images, header_size
+from finediving_pose.datasets.label_set import (
+    LabelSet,
+    Size,
+    default_images,
+    header_size,
+)
 from finediving_pose.datasets.problems import Findings, Problem, item_name
 from finediving_pose.errors import UsageError
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
@@ -28,17 +34,21 @@ __all__ = [
 ]
 
 
-def read_labels(source: Path, format: str | None = None, images: Path | None = None) -> LabelSet:
+def read_labels(
+    source: Path, format: str | None = None, images: Path | None = None
+) -> LabelSet:
     """Read labels of any of :data:`SOURCES` and check them against their images.
 
     Args:
-        source: A file, or a folder of LabelMe JSON, or a folder with one ``annotations.json``.
+        source: A file, or a folder of LabelMe JSON, or a folder with one
+            ``annotations.json``.
         format: One of :data:`SOURCES`; None looks into the source.
         images: The folder of the images; None looks beside the labels.
 
     Returns:
-        What can be used. A frame whose image is missing (while others are there) or has another size than the
-        label says is left out, a joint or box outside its image is dropped; each is in `problems`.
+        What can be used. A frame whose image is missing (while others are there) or has
+        another size than the label says is left out, a joint or box outside its image
+        is dropped; each is in `problems`.
 
     Raises:
         UsageError: If `source` or `images` does not exist or `format` is unknown.
@@ -46,7 +56,9 @@ def read_labels(source: Path, format: str | None = None, images: Path | None = N
     """
     source = _existing(source)
     if images is not None and not images.is_dir():
-        raise UsageError(f"{images}: no such folder (--images is the folder that the image names are relative to)")
+        raise UsageError(
+            f"{images}: no such folder (--images is the folder that the image names are relative to)"
+        )
     if format is not None and format not in SOURCES:
         raise UsageError(f"unknown format {format!r} (known: {', '.join(SOURCES)})")
     name = format or detect_format(source)
@@ -54,13 +66,17 @@ def read_labels(source: Path, format: str | None = None, images: Path | None = N
     return checked_against_images(labels, source, images is not None)
 
 
-def checked_against_images(labels: LabelSet, source: Path, images_given: bool) -> LabelSet:
-    """Compare labels with their images, as :func:`read_labels` does with what it has read.
+def checked_against_images(
+    labels: LabelSet, source: Path, images_given: bool
+) -> LabelSet:
+    """Compare labels with their images, as :func:`read_labels` does with what it has
+    read.
 
     Args:
         labels: What a format's reader returned.
         source: What it was read from, for messages.
-        images_given: Whether somebody said where the images are, so that it is an error if none is there.
+        images_given: Whether somebody said where the images are, so that it is an error
+            if none is there.
     """
     problems = list(labels.problems)
     paths = [labels.image_path(frame) for frame in labels.frames]
@@ -86,15 +102,22 @@ def _existing(source: Path) -> Path:
     return published if source.is_dir() and published.is_file() else source
 
 
-def _report_no_images(findings: Findings, paths: list[Path], images_given: bool) -> None:
+def _report_no_images(
+    findings: Findings, paths: list[Path], images_given: bool
+) -> None:
     found = f"none of the {len(paths)} images is there (looked for {paths[0]} first)"
     if images_given:
         findings.error("images", f"{found}; expected them below the images' folder")
     else:
-        findings.warning("images", f"{found}; labels were not checked against them, --images DIR names their folder")
+        findings.warning(
+            "images",
+            f"{found}; labels were not checked against them, --images DIR names their folder",
+        )
 
 
-def _image_fits(frame: LabelledFrame, path: Path, size: Size | None, problems: list[Problem]) -> bool:
+def _image_fits(
+    frame: LabelledFrame, path: Path, size: Size | None, problems: list[Problem]
+) -> bool:
     findings = Findings(item_name(frame.source or path, frame.image), problems)
     if size is None:
         found = "not readable as an image" if path.is_file() else "missing"
@@ -102,29 +125,40 @@ def _image_fits(frame: LabelledFrame, path: Path, size: Size | None, problems: l
         return False
     if frame.size is not None and frame.size != size:
         declared, real = ("{}x{}".format(*pair) for pair in (frame.size, size))
-        findings.error("image", f"{path} is {real}, the label was made for {declared} (width x height); frame left out")
+        findings.error(
+            "image",
+            f"{path} is {real}, the label was made for {declared} (width x height); frame left out",
+        )
         return False
     return True
 
 
-def _inside(frame: LabelledFrame, size: Size | None, problems: list[Problem]) -> LabelledFrame:
+def _inside(
+    frame: LabelledFrame, size: Size | None, problems: list[Problem]
+) -> LabelledFrame:
     if size is None:
         return frame
     findings = Findings(item_name(frame.source or Path(), frame.image), problems)
     for joint in _outside(frame, size):
         x, y = frame.keypoints[joint]
         width, height = size
-        findings.error(JOINTS[joint], f"({x:g}, {y:g}) lies outside the {width}x{height} image; joint left out")
+        findings.error(
+            JOINTS[joint],
+            f"({x:g}, {y:g}) lies outside the {width}x{height} image; joint left out",
+        )
         frame = _without_joint(frame, joint)
     if frame.box is not None and _box_outside(frame.box, size):
         text = ", ".join(f"{value:g}" for value in frame.box)
-        findings.error("box", f"({text}) lies outside the {size[0]}x{size[1]} image; box left out")
+        findings.error(
+            "box", f"({text}) lies outside the {size[0]}x{size[1]} image; box left out"
+        )
         frame = replace(frame, box=None, box_estimated=False)
     return frame
 
 
 def _outside(frame: LabelledFrame, size: Size) -> Iterator[int]:
-    """Yield labelled joints beyond the image's edges; half a pixel more belongs to the first and last pixel."""
+    """Yield labelled joints beyond the image's edges; half a pixel more belongs to the
+    first and last pixel."""
     beyond = ((frame.keypoints < -0.5) | (frame.keypoints > np.array(size))).any(axis=1)
     yield from np.flatnonzero(beyond & frame.labelled).tolist()
 

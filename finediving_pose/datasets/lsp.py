@@ -1,8 +1,10 @@
-"""Leeds Sports Pose Extended (Johnson and Everingham, 2011): people in extreme poses, 14 joints by crowd workers.
+"""Leeds Sports Pose Extended (Johnson and Everingham, 2011): people in extreme poses,
+14 joints by crowd workers.
 
-Read as published, ``joints.mat`` of shape (14, 3, N) beside ``images/im00001.jpg`` and so on, or as a JSON list of
-image, joints and joints_vis in our joint order. The thorax is not labelled and stays missing; the pelvis is the
-middle of the hips. There are no boxes: each is estimated from the joints. Every image is a dive of its own,
+Read as published, ``joints.mat`` of shape (14, 3, N) beside ``images/im00001.jpg`` and
+so on, or as a JSON list of image, joints and joints_vis in our joint order. The thorax
+is not labelled and stays missing; the pelvis is the middle of the hips. There are no
+boxes: each is estimated from the joints. Every image is a dive of its own,
 ``lsp/<name>``, so that any of them can be held out. The format is read, never written.
 """
 
@@ -23,7 +25,8 @@ from finediving_pose.skeleton import HIPS, INDEX, JOINTS, NUM_JOINTS
 
 MATCH = "lsp"
 BOX_MARGIN = 0.1
-"""How far the estimated box reaches beyond the joints on every side, as a share of its joints' longer extent."""
+"""How far the estimated box reaches beyond the joints on every side, as a share of its
+joints' longer extent."""
 
 PUBLISHED_ORDER: tuple[str, ...] = (
     "right_ankle",
@@ -50,11 +53,14 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
         DataError: If the file is neither.
     """
     content = _published(path) if path.suffix.lower() == ".mat" else load_json(path)
-    return joint_records.from_list(path, content, images, offset=0.0, completed=_completed)
+    return joint_records.from_list(
+        path, content, images, offset=0.0, completed=_completed
+    )
 
 
 def estimate_box(keypoints: FloatArray) -> FloatArray | None:
-    """Return the (4,) px box around (16, 2) px joints, NaN = missing; None for fewer than two different places."""
+    """Return the (4,) px box around (16, 2) px joints, NaN = missing; None for fewer
+    than two different places."""
     known = keypoints[np.isfinite(keypoints).all(axis=1)]
     if not len(known):
         return None
@@ -63,41 +69,63 @@ def estimate_box(keypoints: FloatArray) -> FloatArray | None:
     return np.concatenate((low - margin, high + margin)) if margin > 0 else None
 
 
-def _completed(frame: LabelledFrame, record: dict[str, Any], findings: Findings) -> dict[str, Any]:
+def _completed(
+    frame: LabelledFrame, record: dict[str, Any], findings: Findings
+) -> dict[str, Any]:
     _report_same_place(frame.keypoints, frame.visibility, findings)
     keypoints, visibility = _with_pelvis(frame.keypoints, frame.visibility)
     dive = Path(frame.image).stem
-    found: dict[str, Any] = {"keypoints": keypoints, "visibility": visibility, "match": MATCH, "dive": dive}
+    found: dict[str, Any] = {
+        "keypoints": keypoints,
+        "visibility": visibility,
+        "match": MATCH,
+        "dive": dive,
+    }
     if frame.box is None:
         box = estimate_box(np.where((visibility > 0)[:, None], keypoints, np.nan))
         if box is None:
-            findings.warning("joints", f"{int((visibility > 0).sum())} labelled, too few to estimate a box; no box")
+            findings.warning(
+                "joints",
+                f"{int((visibility > 0).sum())} labelled, too few to estimate a box; no box",
+            )
         found |= {"box": box, "box_estimated": box is not None}
     return found
 
 
-def _with_pelvis(keypoints: FloatArray, visibility: NDArray[np.uint8]) -> tuple[FloatArray, NDArray[np.uint8]]:
+def _with_pelvis(
+    keypoints: FloatArray, visibility: NDArray[np.uint8]
+) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Put the pelvis between two labelled hips, as occluded where one of them is."""
     pelvis, hips = INDEX["pelvis"], list(HIPS)
     if visibility[pelvis] or not visibility[hips].all():
         return keypoints, visibility
     keypoints, visibility = keypoints.copy(), visibility.copy()
-    keypoints[pelvis], visibility[pelvis] = keypoints[hips].mean(axis=0), visibility[hips].min()
+    keypoints[pelvis], visibility[pelvis] = (
+        keypoints[hips].mean(axis=0),
+        visibility[hips].min(),
+    )
     return keypoints, visibility
 
 
-def _report_same_place(keypoints: FloatArray, visibility: NDArray[np.uint8], findings: Findings) -> None:
-    """Name pairs of labelled joints, pelvis apart, with the very same coordinates: mostly a worker's slip."""
+def _report_same_place(
+    keypoints: FloatArray, visibility: NDArray[np.uint8], findings: Findings
+) -> None:
+    """Name pairs of labelled joints, pelvis apart, with the very same coordinates:
+    mostly a worker's slip."""
     labelled = np.setdiff1d(np.flatnonzero(visibility > 0), [INDEX["pelvis"]])
     for i, first in enumerate(labelled):
         for second in labelled[i + 1 :]:
             if (keypoints[first] == keypoints[second]).all():
                 x, y = keypoints[first]
-                findings.warning(JOINTS[second], f"({x:g}, {y:g}) is where {JOINTS[first]} is too; both kept")
+                findings.warning(
+                    JOINTS[second],
+                    f"({x:g}, {y:g}) is where {JOINTS[first]} is too; both kept",
+                )
 
 
 def _published(path: Path) -> list[dict[str, Any]]:
-    """Return the items of ``joints.mat``, whose images count from im00001.jpg; a joint of visibility 0 has no place."""
+    """Return the items of ``joints.mat``, whose images count from im00001.jpg; a joint
+    of visibility 0 has no place."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
@@ -106,9 +134,15 @@ def _published(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError, MatReadError, NotImplementedError) as error:
         raise DataError(f"{path}: not readable as a MATLAB file: {error}") from None
     joints = content.get("joints")
-    if joints is None or joints.ndim != 3 or joints.shape[:2] != (len(PUBLISHED_ORDER), 3):
+    if (
+        joints is None
+        or joints.ndim != 3
+        or joints.shape[:2] != (len(PUBLISHED_ORDER), 3)
+    ):
         found = "none" if joints is None else "x".join(map(str, joints.shape))
-        raise DataError(f"{path}: joints: found {found}, expected 14x3xN as LSP extended publishes them")
+        raise DataError(
+            f"{path}: joints: found {found}, expected 14x3xN as LSP extended publishes them"
+        )
     order = [INDEX[name] for name in PUBLISHED_ORDER]
     places = np.full((joints.shape[2], NUM_JOINTS, 2), np.nan)
     places[:, order] = joints[:, :2].transpose(2, 0, 1)
@@ -116,6 +150,12 @@ def _published(path: Path) -> list[dict[str, Any]]:
     seen[:, order] = joints[:, 2].T > 0
     places[seen == Visibility.MISSING] = np.nan
     return [
-        {"image": f"im{number:05d}.jpg", "joints": points.tolist(), "joints_vis": visible.tolist()}
-        for number, (points, visible) in enumerate(zip(places, seen, strict=True), start=1)
+        {
+            "image": f"im{number:05d}.jpg",
+            "joints": points.tolist(),
+            "joints_vis": visible.tolist(),
+        }
+        for number, (points, visible) in enumerate(
+            zip(places, seen, strict=True), start=1
+        )
     ]

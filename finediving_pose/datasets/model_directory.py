@@ -26,7 +26,8 @@ ModelKind = Literal["pose", "detector", "aqa"]
 
 SYNTHETIC = "synthetic"
 PACKAGED = Path(__file__).parents[1] / "synthetic_models"
-"""A model directory a kind that comes with the package: trained on generated divers, and on nothing else."""
+"""A model directory a kind that comes with the package: trained on generated divers,
+and on nothing else."""
 
 CARD_NAME = "model.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -40,7 +41,8 @@ class ModelDirectory:
     Attributes:
         path: The folder.
         kind: ``pose``, ``detector`` or ``aqa``.
-        settings: All training settings; they hold what a user of the model must repeat, such as the input size.
+        settings: All training settings; they hold what a user of the model must repeat,
+            such as the input size.
         trained_on: ``match/dive`` of every dive in the training part.
         weights_sha256: Hash of the weight file, checked when the directory is read.
         metrics: Validation figures of the chosen epoch.
@@ -67,14 +69,17 @@ def write_model_card(
     trained_on: Sequence[str],
     metrics: dict[str, float] | None = None,
 ) -> ModelDirectory:
-    """Turn a folder that holds ``model.safetensors`` into a model directory by writing its ``model.json``.
+    """Turn a folder that holds ``model.safetensors`` into a model directory by writing
+    its ``model.json``.
 
     Raises:
         DataError: If the folder holds no weights.
     """
     weights = folder / WEIGHTS_NAME
     if not weights.exists():
-        raise DataError(f"{folder}: has no {WEIGHTS_NAME}, so it cannot become a model directory")
+        raise DataError(
+            f"{folder}: has no {WEIGHTS_NAME}, so it cannot become a model directory"
+        )
     card = {
         "format": FORMAT,
         "kind": kind,
@@ -94,7 +99,8 @@ def is_model_directory(path: Path) -> bool:
 
 
 def model_path(spec: str | Path, kind: ModelKind) -> Path:
-    """Turn what a user wrote into a path; ``synthetic`` is the packaged model, unless a folder is called so here."""
+    """Turn what a user wrote into a path; ``synthetic`` is the packaged model, unless a
+    folder is called so here."""
     path = Path(spec)
     return PACKAGED / kind if path == Path(SYNTHETIC) and not path.exists() else path
 
@@ -108,16 +114,21 @@ def read_model_directory(path: Path, kind: ModelKind | None = None) -> ModelDire
 
     Raises:
         UsageError: If the folder is no model directory, or one of another kind.
-        DataError: If its card cannot be read, its joints are not ours, or its weights are not those it names.
+        DataError: If its card cannot be read, its joints are not ours, or its weights
+            are not those it names.
     """
     path = model_path(path, kind) if kind else path
     card_path = path / CARD_NAME
     if not card_path.is_file():
-        raise UsageError(f"{path}: no model directory (it has no {CARD_NAME}); give a folder that a training wrote")
+        raise UsageError(
+            f"{path}: no model directory (it has no {CARD_NAME}); give a folder that a training wrote"
+        )
     try:
         card = json.loads(card_path.read_text(encoding="utf-8"))
         if card["format"] != FORMAT:
-            raise DataError(f"{card_path}: found format {card['format']!r}, this fdpose reads format {FORMAT}")
+            raise DataError(
+                f"{card_path}: found format {card['format']!r}, this fdpose reads format {FORMAT}"
+            )
         directory = ModelDirectory(
             path=path,
             kind=card["kind"],
@@ -128,18 +139,26 @@ def read_model_directory(path: Path, kind: ModelKind | None = None) -> ModelDire
             joints=tuple(card.get("joints", ())),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{card_path}: not a readable model card: {type(error).__name__}: {error}") from error
+        raise DataError(
+            f"{card_path}: not a readable model card: {type(error).__name__}: {error}"
+        ) from error
     _check(directory, kind)
     return directory
 
 
 def _check(directory: ModelDirectory, kind: ModelKind | None) -> None:
     if directory.kind not in get_args(ModelKind):
-        raise DataError(f"{directory.path / CARD_NAME}: unknown kind {directory.kind!r}")
+        raise DataError(
+            f"{directory.path / CARD_NAME}: unknown kind {directory.kind!r}"
+        )
     if kind is not None and directory.kind != kind:
-        raise UsageError(f"{directory.path}: is {_a(directory.kind)} model, and {_a(kind)} model is needed here")
+        raise UsageError(
+            f"{directory.path}: is {_a(directory.kind)} model, and {_a(kind)} model is needed here"
+        )
     if directory.kind == "pose" and directory.joints != JOINTS:
-        raise DataError(f"{directory.path / CARD_NAME}: its joints are not MPII's 16: {', '.join(directory.joints)}")
+        raise DataError(
+            f"{directory.path / CARD_NAME}: its joints are not MPII's 16: {', '.join(directory.joints)}"
+        )
     if not directory.weights.is_file():
         raise DataError(f"{directory.path}: {WEIGHTS_NAME} is missing")
     found = sha256_file(directory.weights)

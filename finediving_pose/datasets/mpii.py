@@ -1,10 +1,13 @@
-"""MPII's JSON as HRNet and MMPose read it: image, joints, joints_vis, center and scale, counted from 1.
+"""MPII's JSON as HRNet and MMPose read it: image, joints, joints_vis, center and scale,
+counted from 1.
 
-Both readers turn center and scale into a square crop: they move the centre by 15·scale down and by one pixel up
-and left (MPII counts from 1, as MATLAB does) and widen the side of 200·scale by 1.25. What is written here makes
-them arrive at the box's centre and at the square around the box, widened so. HRNet takes one pixel off the joints
-as well, and so does this reader; MMPose 1.x leaves that out, so its joints lie one pixel right and below: train it
-on COCO, which has no such doubt. Further keys keep what MPII has no place for, as in :mod:`fdpose_json`.
+Both readers turn center and scale into a square crop: they move the centre by 15·scale
+down and by one pixel up and left (MPII counts from 1, as MATLAB does) and widen the
+side of 200·scale by 1.25. What is written here makes them arrive at the box's centre
+and at the square around the box, widened so. HRNet takes one pixel off the joints as
+well, and so does this reader; MMPose 1.x leaves that out, so its joints lie one pixel
+right and below: train it on COCO, which has no such doubt. Further keys keep what MPII
+has no place for, as in :mod:`fdpose_json`.
 """
 
 from __future__ import annotations
@@ -16,7 +19,13 @@ import numpy as np
 
 from finediving_pose.datasets import joint_records
 from finediving_pose.datasets.label_set import LabelSet
-from finediving_pose.datasets.problems import Findings, Problem, item_name, number, numbers
+from finediving_pose.datasets.problems import (
+    Findings,
+    Problem,
+    item_name,
+    number,
+    numbers,
+)
 from finediving_pose.records import FloatArray, LabelledFrame
 
 FIRST_PIXEL = 1.0
@@ -26,20 +35,25 @@ CENTER_DROP = 15.0
 
 
 def square_of(center: FloatArray, scale: float) -> FloatArray:
-    """Return the (4,) px square that HRNet and MMPose make of a center and scale, before they widen it by 1.25."""
+    """Return the (4,) px square that HRNet and MMPose make of a center and scale,
+    before they widen it by 1.25."""
     middle = center + np.array([0.0, CENTER_DROP * scale]) - FIRST_PIXEL
     half = PIXELS_PER_SCALE * scale / 2
     return np.concatenate([middle - half, middle + half])
 
 
 def center_and_scale(box: FloatArray) -> tuple[FloatArray, float]:
-    """Return the center and scale that :func:`square_of` turns into the square around a (4,) px box."""
+    """Return the center and scale that :func:`square_of` turns into the square around a
+    (4,) px box."""
     scale = float((box[2:] - box[:2]).max()) / PIXELS_PER_SCALE
-    return (box[:2] + box[2:]) / 2 + FIRST_PIXEL - np.array([0.0, CENTER_DROP * scale]), scale
+    return (box[:2] + box[2:]) / 2 + FIRST_PIXEL - np.array(
+        [0.0, CENTER_DROP * scale]
+    ), scale
 
 
 def read(path: Path, images: Path | None = None) -> LabelSet:
-    """Read an MPII JSON list; without our own `box` the box is the readers' square, marked as estimated.
+    """Read an MPII JSON list; without our own `box` the box is the readers' square,
+    marked as estimated.
 
     Raises:
         DataError: If the file is no list of such items.
@@ -48,7 +62,8 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
 
 
 def write(path: Path, labels: LabelSet) -> list[Problem]:
-    """Write an MPII JSON list. A frame without a box is left out and reported, as its readers need one.
+    """Write an MPII JSON list. A frame without a box is left out and reported, as its
+    readers need one.
 
     Warns of image names that are no numbers: HRNet takes them, MMPose 1.x does not.
     """
@@ -57,21 +72,35 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
     for frame in labels.frames:
         if frame.box is None:
             findings = Findings(item_name(frame.source or path, frame.image), problems)
-            findings.error("box", "no athlete box, and MPII needs its center and scale; frame left out")
+            findings.error(
+                "box",
+                "no athlete box, and MPII needs its center and scale; frame left out",
+            )
         else:
             records.append(_record(frame, frame.box))
     joint_records.write(path, records)
-    unnumbered = sum(not record["image"].partition(".")[0].isdigit() for record in records)
+    unnumbered = sum(
+        not record["image"].partition(".")[0].isdigit() for record in records
+    )
     if unnumbered:
         note = f"{unnumbered} are no numbers: HRNet reads them, MMPose 1.x refuses (use coco for MMPose)"
         problems.append(Problem(str(path), "image names", note, "warning"))
     return problems
 
 
-def _boxed(frame: LabelledFrame, record: dict[str, Any], findings: Findings) -> dict[str, Any]:
+def _boxed(
+    frame: LabelledFrame, record: dict[str, Any], findings: Findings
+) -> dict[str, Any]:
     center, scale = numbers(record.get("center"), 2), number(record.get("scale"))
-    if center is None or not np.isfinite(center).all() or not (np.isfinite(scale) and scale > 0):
-        findings.error("center", f"found {record.get('center')!r} and scale {record.get('scale')!r}; no box")
+    if (
+        center is None
+        or not np.isfinite(center).all()
+        or not (np.isfinite(scale) and scale > 0)
+    ):
+        findings.error(
+            "center",
+            f"found {record.get('center')!r} and scale {record.get('scale')!r}; no box",
+        )
         return {}
     given: dict[str, Any] = {"center": center, "scale": scale}
     if frame.box is None:
@@ -84,4 +113,8 @@ def _record(frame: LabelledFrame, box: FloatArray) -> dict[str, Any]:
     square = square_of(center, scale)
     lost = not frame.box_estimated or not np.allclose(square, box, rtol=0, atol=1e-6)
     keys = joint_records.box_keys(frame) if lost else {}
-    return joint_records.record(frame, offset=FIRST_PIXEL) | {"scale": scale, "center": center.tolist()} | keys
+    return (
+        joint_records.record(frame, offset=FIRST_PIXEL)
+        | {"scale": scale, "center": center.tolist()}
+        | keys
+    )

@@ -1,7 +1,9 @@
-"""MTL-AQA's annotation pickles: a window of 103 frames for each dive, and stages borrowed from FineDiving.
+"""MTL-AQA's annotation pickles: a window of 103 frames for each dive, and stages
+borrowed from FineDiving.
 
-1412 dives, the key (video, dive); FineDiving has 1369 of them under the match of two digits. The files say what a
-dive is made of (position, rotation, somersaults, twists), from which the dive number follows.
+1412 dives, the key (video, dive); FineDiving has 1369 of them under the match of two
+digits. The files say what a dive is made of (position, rotation, somersaults, twists),
+from which the dive number follows.
 """
 
 from __future__ import annotations
@@ -23,14 +25,20 @@ TRAIN = "train_split*.pkl"
 TEST = "test_split*.pkl"
 
 FRAMES = 103
-"""The window that methods read: so many frames, the dive's last annotated frame being the last of them."""
+"""The window that methods read: so many frames, the dive's last annotated frame being
+the last of them."""
 
 MARGIN = 3
 """Frames by which the window is moved at random in training, to either side."""
 
 SCORE_TOLERANCE = 0.01
 
-_DIRECTIONS = {0: 2, 1: 1, 2: 4, 3: 3}  # back, forward, inward, reverse, as all dives shared with FineDiving show
+_DIRECTIONS = {
+    0: 2,
+    1: 1,
+    2: 4,
+    3: 3,
+}  # back, forward, inward, reverse, as all dives shared with FineDiving show
 _POSITIONS = {0: "d", 1: "b", 2: "c"}
 
 
@@ -40,8 +48,8 @@ class MtlAqa:
 
     Attributes:
         folder: Where they lie.
-        dives: In file order; match is the video in two digits, the window is of :data:`FRAMES` frames, transitions are
-            counted from its first.
+        dives: In file order; match is the video in two digits, the window is of
+            :data:`FRAMES` frames, transitions are counted from its first.
         train, test: Keys in file order; empty where the file is absent.
         sha256: By the names of the files that were read.
         problems: What could not be used, and stages that could not be borrowed.
@@ -56,37 +64,50 @@ class MtlAqa:
 
 
 def find_annotations(folder: Path) -> list[Path]:
-    """Return the files of annotations in a folder; with dive numbers in their name first, because they have awards."""
-    return sorted(folder.glob(ANNOTATIONS), key=lambda path: ("dive_number" not in path.name, path.name))
+    """Return the files of annotations in a folder; with dive numbers in their name
+    first, because they have awards."""
+    return sorted(
+        folder.glob(ANNOTATIONS),
+        key=lambda path: ("dive_number" not in path.name, path.name),
+    )
 
 
 def read_mtl_aqa(folder: Path, stages: Mapping[Key, Dive] | None = None) -> MtlAqa:
     """Read the files that are there; of a dive in several the first counts.
 
     Args:
-        folder: Holds ``*annotations_dict*.pkl`` and ``train_split*.pkl``, ``test_split*.pkl``.
-        stages: FineDiving's dives, whose transitions are borrowed where the score is the same and they lie within the
-            window.
+        folder: Holds ``*annotations_dict*.pkl`` and ``train_split*.pkl``,
+            ``test_split*.pkl``.
+        stages: FineDiving's dives, whose transitions are borrowed where the score is
+            the same and they lie within the window.
 
     Raises:
         DataError: If there are no annotations.
     """
     paths = find_annotations(folder)
     if not paths:
-        raise DataError(f"{folder}: no file {ANNOTATIONS} here, which holds MTL-AQA's annotations")
+        raise DataError(
+            f"{folder}: no file {ANNOTATIONS} here, which holds MTL-AQA's annotations"
+        )
     problems: list[Problem] = []
     dives: dict[Key, Dive] = {}
     for path in paths:
         for key, dive in read_entries(path, _dive, problems).items():
             dives.setdefault(two_digits(key), dive)
-    borrowed = [_with_stages(dive, (stages or {}).get(dive.key), folder, problems) for dive in dives.values()]
+    borrowed = [
+        _with_stages(dive, (stages or {}).get(dive.key), folder, problems)
+        for dive in dives.values()
+    ]
     train_paths, test_paths = sorted(folder.glob(TRAIN)), sorted(folder.glob(TEST))
     return MtlAqa(
         folder=folder,
         dives=tuple(borrowed),
         train=_split(train_paths, problems),
         test=_split(test_paths, problems),
-        sha256={path.name: sha256_file(path) for path in (*paths, *train_paths[:1], *test_paths[:1])},
+        sha256={
+            path.name: sha256_file(path)
+            for path in (*paths, *train_paths[:1], *test_paths[:1])
+        },
         problems=tuple(problems),
     )
 
@@ -99,8 +120,9 @@ def two_digits(key: Key) -> Key:
 def dive_number(value: Mapping[str, Any]) -> str:
     """Return the dive number of what a dive is made of, as ``407c``.
 
-    Position 0 is free where the dive twists, else straight. 22 dives have no half somersault: FineDiving knows each of
-    them as 101B, 201B or 301B, so they count as one half somersault in pike position.
+    Position 0 is free where the dive twists, else straight. 22 dives have no half
+    somersault: FineDiving knows each of them as 101B, 201B or 301B, so they count as
+    one half somersault in pike position.
 
     Raises:
         ValueError: If there is no such dive.
@@ -115,7 +137,11 @@ def dive_number(value: Mapping[str, Any]) -> str:
     if value["armstand"]:
         text = f"6{direction}{somersaults}{twists or ''}{position}"
     else:
-        text = f"5{direction}{somersaults}{twists}{position}" if twists else f"{direction}0{somersaults}{position}"
+        text = (
+            f"5{direction}{somersaults}{twists}{position}"
+            if twists
+            else f"{direction}0{somersaults}{position}"
+        )
     diving.parse(text)
     return text
 
@@ -123,7 +149,9 @@ def dive_number(value: Mapping[str, Any]) -> str:
 def _one_of(names: Mapping[int, Any], value: Mapping[str, Any], name: str) -> Any:
     found = value[name]
     if found not in names:
-        raise ValueError(f"{name}: found {found!r}, expected one of {', '.join(map(str, names))}")
+        raise ValueError(
+            f"{name}: found {found!r}, expected one of {', '.join(map(str, names))}"
+        )
     return names[found]
 
 
@@ -131,7 +159,9 @@ def _dive(value: Any, key: Key) -> Dive:
     end = int(value["end_frame"])
     if end < 0:
         raise ValueError(f"end_frame: found {end}, expected a frame from 0")
-    awards = tuple(finite(award, "judge_scores") for award in value.get("judge_scores", ()))
+    awards = tuple(
+        finite(award, "judge_scores") for award in value.get("judge_scores", ())
+    )
     match, dive = two_digits(key)
     return Dive(
         match=match,
@@ -145,14 +175,29 @@ def _dive(value: Any, key: Key) -> Dive:
     )
 
 
-def _with_stages(dive: Dive, lender: Dive | None, folder: Path, problems: list[Problem]) -> Dive:
-    """Give the dive the transitions of the same dive in FineDiving, counted from its own window."""
-    if lender is None or lender.transitions is None or lender.start_frame is None or dive.start_frame is None:
+def _with_stages(
+    dive: Dive, lender: Dive | None, folder: Path, problems: list[Problem]
+) -> Dive:
+    """Give the dive the transitions of the same dive in FineDiving, counted from its
+    own window."""
+    if (
+        lender is None
+        or lender.transitions is None
+        or lender.start_frame is None
+        or dive.start_frame is None
+    ):
         return dive
-    transitions = tuple(frame + lender.start_frame - dive.start_frame for frame in lender.transitions)
+    transitions = tuple(
+        frame + lender.start_frame - dive.start_frame for frame in lender.transitions
+    )
     if fault := _why_not(dive, lender, transitions):
         problems.append(
-            Problem(str(folder), "/".join(dive.key), f"FineDiving's stages not borrowed: {fault}", "warning")
+            Problem(
+                str(folder),
+                "/".join(dive.key),
+                f"FineDiving's stages not borrowed: {fault}",
+                "warning",
+            )
         )
         return dive
     return replace(dive, transitions=transitions)
@@ -170,4 +215,6 @@ def _why_not(dive: Dive, lender: Dive, transitions: Sequence[int]) -> str | None
 
 
 def _split(paths: Sequence[Path], problems: list[Problem]) -> tuple[Key, ...]:
-    return tuple(two_digits(key) for key in read_keys(paths[0], problems)) if paths else ()
+    return (
+        tuple(two_digits(key) for key in read_keys(paths[0], problems)) if paths else ()
+    )

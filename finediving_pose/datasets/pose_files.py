@@ -1,17 +1,22 @@
-"""Skeleton files ``Pose/<match>/pred_comp_<dive>.npz``, in and out, with plain numpy and never with pickle.
+"""Skeleton files ``Pose/<match>/pred_comp_<dive>.npz``, in and out, with plain numpy
+and never with pickle.
 
-Arrays of a file (T = 96 unless all frames were asked for; px of the raw frame; NaN = missing):
+Arrays of a file (T = 96 unless all frames were asked for; px of the raw frame; NaN =
+missing):
 
-==============  ==================  ================================================================================
-``pred``        (T, 16, 2) float32  x, y of the MPII joints; (T, 16, 3) with the score beside them on request
-``score``       (T, 16) float32     confidence of the pose net, NaN where the joint was not observed
-``bbox``        (T, 4) float32      x1, y1, x2, y2 of the athlete
-``bbox_score``  (T,) float32        confidence of the detector, NaN where the box was not detected
-``frame_index`` (T,) int64          the frame's number in its source
-``state``       (T, 16) uint8       flags of :class:`finediving_pose.records.JointState`
-``bbox_state``  (T,) uint8          :class:`finediving_pose.records.BoxState`
-``raw``         (T, 16, 2) float32  the joints as the net saw them; only where sides were exchanged, outliers removed
-                                    or points smoothed: else ``pred`` where ``state`` says observed
+==============  ==================
+================================================================================
+``pred``        (T, 16, 2) float32  x, y of the MPII joints; (T, 16, 3) with the score
+beside them on request ``score``       (T, 16) float32     confidence of the pose net,
+NaN where the joint was not observed ``bbox``        (T, 4) float32      x1, y1, x2, y2
+of the athlete ``bbox_score``  (T,) float32        confidence of the detector, NaN where
+the box was not detected ``frame_index`` (T,) int64          the frame's number in its
+source ``state``       (T, 16) uint8       flags of
+:class:`finediving_pose.records.JointState` ``bbox_state``  (T,) uint8
+:class:`finediving_pose.records.BoxState` ``raw``         (T, 16, 2) float32  the joints
+as the net saw them; only where sides were exchanged, outliers removed
+                                    or points smoothed: else ``pred`` where ``state``
+                                    says observed
 ``meta``        () unicode          what made it, as JSON text
 ==============  ==================  ================================================================================
 """
@@ -29,7 +34,13 @@ from numpy.typing import NDArray
 from finediving_pose.datasets.problems import safe_name
 from finediving_pose.errors import DataError
 from finediving_pose.files import atomic_path
-from finediving_pose.records import BoxState, BoxTrack, FloatArray, JointState, SkeletonSequence
+from finediving_pose.records import (
+    BoxState,
+    BoxTrack,
+    FloatArray,
+    JointState,
+    SkeletonSequence,
+)
 from finediving_pose.skeleton import NUM_JOINTS
 
 MAX_NAME_BYTES = 200
@@ -38,29 +49,41 @@ MAX_BYTES = 1 << 29
 
 
 def pose_path(root: Path, match: str, dive: str, person: int = 1) -> Path:
-    """Return where the skeletons of a dive lie below `root`; the second diver's file ends in ``_2``.
+    """Return where the skeletons of a dive lie below `root`; the second diver's file
+    ends in ``_2``.
 
     Raises:
         DataError: If match or dive cannot be a file name.
     """
     suffix = "" if person == 1 else f"_{person}"
-    return root / "Pose" / checked_name(match) / f"pred_comp_{checked_name(dive)}{suffix}.npz"
+    return (
+        root
+        / "Pose"
+        / checked_name(match)
+        / f"pred_comp_{checked_name(dive)}{suffix}.npz"
+    )
 
 
 def checked_name(name: str) -> str:
-    """Return `name` if it can be one part of a path on any system: names never lead elsewhere.
+    """Return `name` if it can be one part of a path on any system: names never lead
+    elsewhere.
 
     Raises:
-        DataError: If it is empty, ``.`` or ``..``, too long, not UTF-8, or holds a character no file name may have.
+        DataError: If it is empty, ``.`` or ``..``, too long, not UTF-8, or holds a
+            character no file name may have.
     """
     try:
         length = len(name.encode())
     except UnicodeEncodeError:
         raise DataError(f"name {name!a} is not valid UTF-8; rename it") from None
     if length > MAX_NAME_BYTES:
-        raise DataError(f"name {name[:60]!r}… has {length} bytes, expected at most {MAX_NAME_BYTES}; shorten it")
+        raise DataError(
+            f"name {name[:60]!r}… has {length} bytes, expected at most {MAX_NAME_BYTES}; shorten it"
+        )
     if not safe_name(name):
-        raise DataError(f'name {name!r} cannot name a file, expected none of / \\ : * ? " < > |; rename it')
+        raise DataError(
+            f'name {name!r} cannot name a file, expected none of / \\ : * ? " < > |; rename it'
+        )
     return name
 
 
@@ -75,7 +98,9 @@ def write_pose(path: Path, sequence: SkeletonSequence, channels: int = 2) -> Non
     pred = sequence.keypoints
     if channels == 3:
         pred = np.concatenate([pred, sequence.scores[..., None]], axis=-1)
-    raw: dict[str, Any] = {} if sequence.raw is None else {"raw": sequence.raw.astype(np.float32)}
+    raw: dict[str, Any] = (
+        {} if sequence.raw is None else {"raw": sequence.raw.astype(np.float32)}
+    )
     with atomic_path(path) as temporary:
         np.savez(
             temporary,
@@ -87,25 +112,35 @@ def write_pose(path: Path, sequence: SkeletonSequence, channels: int = 2) -> Non
             state=sequence.state.astype(np.uint8),
             bbox_state=sequence.track.state.astype(np.uint8),
             **raw,
-            meta=np.array(json.dumps(sequence.meta, sort_keys=True, ensure_ascii=False, allow_nan=False)),
+            meta=np.array(
+                json.dumps(
+                    sequence.meta, sort_keys=True, ensure_ascii=False, allow_nan=False
+                )
+            ),
         )
 
 
 def read_pose(path: Path) -> SkeletonSequence:
-    """Read a skeleton file: ours, or one in the published layout that has nothing but ``pred``.
+    """Read a skeleton file: ours, or one in the published layout that has nothing but
+    ``pred``.
 
-    What a file does not have is missing (NaN, state 0); a joint with coordinates and no state counts as observed,
-    frames without numbers are numbered by position.
+    What a file does not have is missing (NaN, state 0); a joint with coordinates and no
+    state counts as observed, frames without numbers are numbered by position.
 
     Raises:
-        DataError: If the file is absent, damaged, pickled, or an array has another shape than it should.
+        DataError: If the file is absent, damaged, pickled, or an array has another
+            shape than it should.
     """
     arrays = _load(path)
     if "pred" not in arrays:
-        raise DataError(f"{path}: no array 'pred'; found {', '.join(sorted(arrays)) or 'nothing'}")
+        raise DataError(
+            f"{path}: no array 'pred'; found {', '.join(sorted(arrays)) or 'nothing'}"
+        )
     pred = arrays["pred"]
     if pred.ndim != 3 or pred.shape[1] != NUM_JOINTS or pred.shape[2] not in (2, 3):
-        raise DataError(f"{path}: 'pred' has shape {pred.shape}, expected (frames, {NUM_JOINTS}, 2 or 3)")
+        raise DataError(
+            f"{path}: 'pred' has shape {pred.shape}, expected (frames, {NUM_JOINTS}, 2 or 3)"
+        )
     frames = len(pred)
     keypoints = _as(path, "pred", pred, np.float32)[..., :2].copy()
     known = np.isfinite(keypoints).all(axis=-1)
@@ -114,7 +149,9 @@ def read_pose(path: Path) -> SkeletonSequence:
     def get(key: str, default: NDArray[Any], dtype: type) -> NDArray[Any]:
         array = _as(path, key, arrays.get(key, default), dtype)
         if array.shape != default.shape:
-            raise DataError(f"{path}: '{key}' has shape {array.shape}, expected {default.shape} as 'pred' has it")
+            raise DataError(
+                f"{path}: '{key}' has shape {array.shape}, expected {default.shape} as 'pred' has it"
+            )
         return array
 
     boxes = get("bbox", np.full((frames, 4), np.nan), np.float32)
@@ -122,11 +159,17 @@ def read_pose(path: Path) -> SkeletonSequence:
     return SkeletonSequence(
         keypoints=keypoints,
         scores=get("score", third, np.float32),
-        state=get("state", np.where(known, JointState.OBSERVED, JointState.MISSING), np.uint8),
+        state=get(
+            "state", np.where(known, JointState.OBSERVED, JointState.MISSING), np.uint8
+        ),
         track=BoxTrack(
             boxes=boxes,
             scores=get("bbox_score", np.full(frames, np.nan), np.float32),
-            state=get("bbox_state", np.where(boxed, BoxState.DETECTED, BoxState.MISSING), np.uint8),
+            state=get(
+                "bbox_state",
+                np.where(boxed, BoxState.DETECTED, BoxState.MISSING),
+                np.uint8,
+            ),
         ),
         frame_index=get("frame_index", np.arange(frames), np.int64),
         meta=_meta(path, arrays),
@@ -139,16 +182,24 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > MAX_BYTES:
-            raise DataError(f"{path}: unpacks to {unpacked} bytes, more than any skeleton file has")
+            raise DataError(
+                f"{path}: unpacks to {unpacked} bytes, more than any skeleton file has"
+            )
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
-        return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+        return {
+            name: array
+            for name, array in arrays.items()
+            if isinstance(array, np.ndarray)
+        }
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except DataError:
         raise
     except Exception as error:  # noqa: BLE001 - what zipfile, zlib and numpy raise on damage is of many kinds
-        raise DataError(f"{path}: not readable as .npz without pickle: {error}; extract the clip again") from None
+        raise DataError(
+            f"{path}: not readable as .npz without pickle: {error}; extract the clip again"
+        ) from None
 
 
 def _as(path: Path, key: str, array: NDArray[Any], dtype: type) -> FloatArray:

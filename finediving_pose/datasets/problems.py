@@ -1,4 +1,5 @@
-"""The border: what every reader of a foreign file checks, and how it says what it found."""
+"""The border: what every reader of a foreign file checks, and how it says what it
+found."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from finediving_pose.skeleton import JOINTS
 Severity = Literal["error", "warning"]
 
 FARTHEST = 1e6
-"""Coordinates beyond this, in px, are no place in any image, and their squares would overflow."""
+"""Coordinates beyond this, in px, are no place in any image, and their squares would
+overflow."""
 
 LIST_LIMIT = 512 * 2**20
 """Largest JSON that is parsed, for files that hold a whole data set."""
@@ -34,7 +36,8 @@ class Problem:
         file: The file, and which item of it where it holds several.
         where: The joint or key; empty where the whole item is meant.
         message: What was found, what was expected and what became of it.
-        severity: ``error`` where something could not be used, ``warning`` where everything could.
+        severity: ``error`` where something could not be used, ``warning`` where
+            everything could.
     """
 
     file: str
@@ -71,7 +74,8 @@ def load_json(path: Path, limit: int = LIST_LIMIT) -> Any:
     """Parse a UTF-8 JSON file of at most `limit` bytes.
 
     Raises:
-        DataError: If it is absent, larger, or no JSON; the message names the file and the place.
+        DataError: If it is absent, larger, or no JSON; the message names the file and
+            the place.
     """
     try:
         size = path.stat().st_size
@@ -102,7 +106,8 @@ def number(value: Any) -> float:
 
 
 def numbers(value: Any, count: int) -> FloatArray | None:
-    """Return a JSON list of `count` values as a (count,) float64 array, NaN where one is no number."""
+    """Return a JSON list of `count` values as a (count,) float64 array, NaN where one
+    is no number."""
     if not isinstance(value, (list, tuple)) or len(value) != count:
         return None
     return np.array([number(entry) for entry in value], dtype=np.float64)
@@ -124,15 +129,25 @@ def image_size(value: Any) -> tuple[int, int] | None:
 
 def safe_name(name: str) -> bool:
     """Whether a name from a file may become one part of a path on any system."""
-    return bool(name.strip()) and name not in {".", ".."} and not any(c in '/\\:*?"<>|' or ord(c) < 32 for c in name)
+    return (
+        bool(name.strip())
+        and name not in {".", ".."}
+        and not any(c in '/\\:*?"<>|' or ord(c) < 32 for c in name)
+    )
 
 
 def safe_relative(name: Any) -> bool:
-    """Whether a name from a file is a relative path, with forward slashes, that stays below its root."""
+    """Whether a name from a file is a relative path, with forward slashes, that stays
+    below its root."""
     if not isinstance(name, str) or not name or name.startswith("/"):
         return False
     parts = name.split("/")
-    return "\\" not in name and "\0" not in name and ":" not in parts[0] and ".." not in parts
+    return (
+        "\\" not in name
+        and "\0" not in name
+        and ":" not in parts[0]
+        and ".." not in parts
+    )
 
 
 def checked_image_name(value: Any, findings: Findings) -> str | None:
@@ -140,25 +155,33 @@ def checked_image_name(value: Any, findings: Findings) -> str | None:
     name = value.replace("\\", "/") if isinstance(value, str) else value
     if safe_relative(name):
         return str(name)
-    findings.error("image", f"found {value!r}, expected a path below the image folder; left out")
+    findings.error(
+        "image", f"found {value!r}, expected a path below the image folder; left out"
+    )
     return None
 
 
 def checked_key(value: Any, where: str, findings: Findings) -> str | None:
-    """Return a match or dive name where it may become part of a path; report and drop it otherwise."""
+    """Return a match or dive name where it may become part of a path; report and drop
+    it otherwise."""
     if value is None or value == "":
         return None
     text = str(value)
     if safe_name(text):
         return text
-    findings.error(where, f"found {text!r}, expected a name without / \\ : or ..; ignored")
+    findings.error(
+        where, f"found {text!r}, expected a name without / \\ : or ..; ignored"
+    )
     return None
 
 
 def checked_joints(
-    points: FloatArray, visibility: Sequence[int] | NDArray[np.uint8], findings: Findings
+    points: FloatArray,
+    visibility: Sequence[int] | NDArray[np.uint8],
+    findings: Findings,
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
-    """Drop labelled joints whose coordinates are no finite numbers, or far beyond any image, with an error each.
+    """Drop labelled joints whose coordinates are no finite numbers, or far beyond any
+    image, with an error each.
 
     Args:
         points: (16, 2) px.
@@ -169,25 +192,36 @@ def checked_joints(
     for joint in np.flatnonzero(~finite & (visible > 0)):
         found = ", ".join(f"{value:g}" for value in points[joint])
         if np.isfinite(points[joint]).all():
-            findings.error(JOINTS[joint], f"({found}) lies outside any image; joint left out")
+            findings.error(
+                JOINTS[joint], f"({found}) lies outside any image; joint left out"
+            )
         else:
-            findings.error(JOINTS[joint], f"found ({found}), expected two finite numbers; joint left out")
+            findings.error(
+                JOINTS[joint],
+                f"found ({found}), expected two finite numbers; joint left out",
+            )
     points[~finite] = np.nan
     visible[~finite] = Visibility.MISSING
     return points, visible
 
 
 def checked_box(box: FloatArray | None, findings: Findings) -> FloatArray | None:
-    """Return the (4,) px box, or None with an error where it is not finite, far beyond any image, or has no area."""
+    """Return the (4,) px box, or None with an error where it is not finite, far beyond
+    any image, or has no area."""
     if box is None:
         return None
     text = ", ".join(f"{value:g}" for value in box)
     if not np.isfinite(box).all():
-        findings.error("box", f"found ({text}), expected four finite numbers; box left out")
+        findings.error(
+            "box", f"found ({text}), expected four finite numbers; box left out"
+        )
     elif (np.abs(box) > FARTHEST).any():
         findings.error("box", f"({text}) lies outside any image; box left out")
     elif not (box[2] > box[0] and box[3] > box[1]):
-        findings.error("box", f"found ({text}), a box without area; expected x1 < x2 and y1 < y2; box left out")
+        findings.error(
+            "box",
+            f"found ({text}), a box without area; expected x1 < x2 and y1 < y2; box left out",
+        )
     else:
         return box
     return None

@@ -1,10 +1,12 @@
-"""PYSKL's pickle: ``{split, annotations}``, a clip an annotation, one person, our 16 joints.
+"""PYSKL's pickle: ``{split, annotations}``, a clip an annotation, one person, our 16
+joints.
 
-The frames of one dive make a clip, in the order of their numbers; frames of no known dive make one per image
-folder. `keypoint` is (1, T, 16, 2) float32 px with 0 where missing, `keypoint_score` (1, T, 16) float32 with 1
-where labelled and 0 where not, `label` -1 as no class is known. Further keys, each over the T frames, keep the
-rest: `image`, `frame_index` (-1 = unknown), `visibility` (T, 16), `box` (T, 4; NaN = none), `box_estimated`,
-`size` (T, 2; 0 = unknown).
+The frames of one dive make a clip, in the order of their numbers; frames of no known
+dive make one per image folder. `keypoint` is (1, T, 16, 2) float32 px with 0 where
+missing, `keypoint_score` (1, T, 16) float32 with 1 where labelled and 0 where not,
+`label` -1 as no class is known. Further keys, each over the T frames, keep the rest:
+`image`, `frame_index` (-1 = unknown), `visibility` (T, 16), `box` (T, 4; NaN = none),
+`box_estimated`, `size` (T, 2; 0 = unknown).
 """
 
 from __future__ import annotations
@@ -40,13 +42,24 @@ PICKLE_PROTOCOL = 4
 
 def write(path: Path, labels: LabelSet, splits: Splits | None = None) -> list[Problem]:
     """Write the pickle; without `splits` every clip stands in the split ``all``."""
-    sizes = {frame.image: size for frame in labels.frames if (size := labels.image_size(frame)) is not None}
+    sizes = {
+        frame.image: size
+        for frame in labels.frames
+        if (size := labels.image_size(frame)) is not None
+    }
     content = to_pyskl(labels.frames, sizes, splits)
     write_bytes(path, pickle.dumps(content, protocol=PICKLE_PROTOCOL))
     unknown = sum(clip["img_shape"] == (0, 0) for clip in content["annotations"])
     if not unknown:
         return []
-    return [Problem(str(path), "img_shape", f"{unknown} clips of unknown image size have (0, 0)", "warning")]
+    return [
+        Problem(
+            str(path),
+            "img_shape",
+            f"{unknown} clips of unknown image size have (0, 0)",
+            "warning",
+        )
+    ]
 
 
 def to_pyskl(
@@ -58,12 +71,19 @@ def to_pyskl(
     clips: dict[str, list[LabelledFrame]] = {}
     for frame in frames:
         clips.setdefault(frame.dive_key, []).append(frame)
-    annotations = [_annotation(name, _in_order(members), sizes or {}) for name, members in clips.items()]
+    annotations = [
+        _annotation(name, _in_order(members), sizes or {})
+        for name, members in clips.items()
+    ]
     if splits is None:
         return {"split": {"all": list(clips)}, "annotations": annotations}
     parts = {part: set(splits.images.get(part, ())) for part in PARTS}
     split = {
-        part: [name for name, members in clips.items() if any(frame.image in images for frame in members)]
+        part: [
+            name
+            for name, members in clips.items()
+            if any(frame.image in images for frame in members)
+        ]
         for part, images in parts.items()
     }
     return {"split": split, "annotations": annotations}
@@ -80,7 +100,9 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
     if not isinstance(annotations, list) or not any(
         isinstance(item, dict) and "keypoint" in item for item in annotations
     ):
-        raise DataError(f"{path}: no PYSKL file: expected a dict with `split` and `annotations` that have a `keypoint`")
+        raise DataError(
+            f"{path}: no PYSKL file: expected a dict with `split` and `annotations` that have a `keypoint`"
+        )
     problems: list[Problem] = []
     frames = []
     for position, annotation in enumerate(annotations):
@@ -94,7 +116,9 @@ def _in_order(frames: list[LabelledFrame]) -> list[LabelledFrame]:
     return sorted(frames, key=lambda frame: frame.frame or 0)
 
 
-def _annotation(name: str, frames: list[LabelledFrame], sizes: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+def _annotation(
+    name: str, frames: list[LabelledFrame], sizes: Mapping[str, tuple[int, int]]
+) -> dict[str, Any]:
     points = np.stack([frame.keypoints for frame in frames])
     visibility = np.stack([frame.visibility for frame in frames])
     first = frames[0]
@@ -111,23 +135,40 @@ def _annotation(name: str, frames: list[LabelledFrame], sizes: Mapping[str, tupl
         "match": first.match,
         "dive": first.dive,
         "image": [frame.image for frame in frames],
-        "frame_index": np.array([-1 if frame.frame is None else frame.frame for frame in frames], dtype=np.int64),
+        "frame_index": np.array(
+            [-1 if frame.frame is None else frame.frame for frame in frames],
+            dtype=np.int64,
+        ),
         "visibility": visibility.astype(np.uint8),
-        "box": np.stack([no_box if frame.box is None else frame.box for frame in frames]).astype(np.float64),
-        "box_estimated": np.array([frame.box_estimated for frame in frames], dtype=np.uint8),
+        "box": np.stack(
+            [no_box if frame.box is None else frame.box for frame in frames]
+        ).astype(np.float64),
+        "box_estimated": np.array(
+            [frame.box_estimated for frame in frames], dtype=np.uint8
+        ),
         "size": np.array([frame.size or (0, 0) for frame in frames], dtype=np.int64),
     }
 
 
-def _frames(path: Path, position: int, annotation: Any, problems: list[Problem]) -> list[LabelledFrame]:
+def _frames(
+    path: Path, position: int, annotation: Any, problems: list[Problem]
+) -> list[LabelledFrame]:
     findings = Findings(f"{path} annotation {position}", problems)
-    if not isinstance(annotation, dict) or not isinstance(annotation.get("keypoint"), np.ndarray):
-        findings.error("keypoint", "expected a dict with an array of keypoints; left out")
+    if not isinstance(annotation, dict) or not isinstance(
+        annotation.get("keypoint"), np.ndarray
+    ):
+        findings.error(
+            "keypoint", "expected a dict with an array of keypoints; left out"
+        )
         return []
     clip = str(annotation.get("frame_dir", annotation.get("filename", position)))
     findings.file = f"{path} ({clip})"
     keypoint = annotation["keypoint"]
-    if keypoint.ndim != 4 or keypoint.shape[0] != 1 or keypoint.shape[2:] != (NUM_JOINTS, 2):
+    if (
+        keypoint.ndim != 4
+        or keypoint.shape[0] != 1
+        or keypoint.shape[2:] != (NUM_JOINTS, 2)
+    ):
         findings.error(
             "keypoint",
             f"found shape {keypoint.shape}, expected (1, T, {NUM_JOINTS}, 2): one person and our joints "
@@ -135,7 +176,11 @@ def _frames(path: Path, position: int, annotation: Any, problems: list[Problem])
         )
         return []
     columns = _columns(annotation, clip, len(keypoint[0]), findings)
-    return [] if columns is None else _rows(path, keypoint[0], columns, annotation, findings)
+    return (
+        []
+        if columns is None
+        else _rows(path, keypoint[0], columns, annotation, findings)
+    )
 
 
 _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -150,12 +195,19 @@ _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
 """Type of each per-frame value, and its shape after T."""
 
 
-def _columns(annotation: Mapping[str, Any], clip: str, frames: int, findings: Findings) -> dict[str, Any] | None:
-    """Return what is known of each frame, with PYSKL's own meaning where our further keys are absent."""
+def _columns(
+    annotation: Mapping[str, Any], clip: str, frames: int, findings: Findings
+) -> dict[str, Any] | None:
+    """Return what is known of each frame, with PYSKL's own meaning where our further
+    keys are absent."""
     shape = annotation.get("img_shape")
-    height, width = shape if isinstance(shape, (tuple, list)) and len(shape) == 2 else (0, 0)
+    height, width = (
+        shape if isinstance(shape, (tuple, list)) and len(shape) == 2 else (0, 0)
+    )
     folder = clip if safe_relative(clip) else "clip"
-    score = np.asarray(annotation.get("keypoint_score", np.ones((1, frames, NUM_JOINTS))))
+    score = np.asarray(
+        annotation.get("keypoint_score", np.ones((1, frames, NUM_JOINTS)))
+    )
     score = score[0] if score.ndim == 3 and len(score) else score
     assumed: dict[str, Any] = {
         "score": score,
@@ -174,13 +226,20 @@ def _columns(annotation: Mapping[str, Any], clip: str, frames: int, findings: Fi
             findings.error(key, f"{error}; clip left out")
             return None
         if columns[key].shape != (frames, *tail):
-            findings.error(key, f"found shape {columns[key].shape}, expected {(frames, *tail)}; clip left out")
+            findings.error(
+                key,
+                f"found shape {columns[key].shape}, expected {(frames, *tail)}; clip left out",
+            )
             return None
     return columns
 
 
 def _rows(
-    path: Path, keypoint: FloatArray, columns: Mapping[str, Any], annotation: Mapping[str, Any], findings: Findings
+    path: Path,
+    keypoint: FloatArray,
+    columns: Mapping[str, Any],
+    annotation: Mapping[str, Any],
+    findings: Findings,
 ) -> list[LabelledFrame]:
     match = checked_key(annotation.get("match"), "match", findings)
     dive = checked_key(annotation.get("dive"), "dive", findings)
@@ -191,8 +250,14 @@ def _rows(
         name = checked_image_name(str(columns["image"][t]), findings)
         if name is None:
             continue
-        visibility = np.clip(columns["visibility"][t], Visibility.MISSING, Visibility.VISIBLE)
-        points = np.where(((visibility == Visibility.MISSING) & (points == 0).all(axis=1))[:, None], np.nan, points)
+        visibility = np.clip(
+            columns["visibility"][t], Visibility.MISSING, Visibility.VISIBLE
+        )
+        points = np.where(
+            ((visibility == Visibility.MISSING) & (points == 0).all(axis=1))[:, None],
+            np.nan,
+            points,
+        )
         keypoints, visible = checked_joints(points, visibility, findings)
         box = columns["box"][t]
         checked = None if np.isnan(box).all() else checked_box(box, findings)

@@ -1,4 +1,5 @@
-"""Scored dives as they are written: score, stages, exemplars, and dives that the model has seen."""
+"""Scored dives as they are written: score, stages, exemplars, and dives that the model
+has seen."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class Exemplar:
         name: ``match/dive``.
         score: True, in points.
         difficulty: DD; None where not known.
-        start: Points that `parts` are added to: `score`, or, of a model of completeness, that at the query's DD.
+        start: Points that `parts` are added to: `score`, or, of a model of
+            completeness, that at the query's DD.
         parts: Points, each stage's share of the difference (eq. 20).
         predicted: The query's score by this exemplar (eq. 19).
     """
@@ -68,16 +70,19 @@ class Scored:
 
     Attributes:
         clip, name, model: What was scored by what; `name` is ``match/dive``.
-        dive_number, description: In the number's own letters, and in words; None where not given.
+        dive_number, description: In the number's own letters, and in words; None where
+            not given.
         score: Points (eq. 24).
         spread: Standard deviation over the exemplars; None for fewer than two.
-        difficulty, difficulty_from: DD and where it is from; None where not known, and then why.
+        difficulty, difficulty_from: DD and where it is from; None where not known, and
+            then why.
         mean_award: score / DD / 3.
         stages: In order.
         exemplars: In the order drawn; none of a model that compares with none.
         seen: The training dives that this one is.
         skeleton: Which, in words.
-        joints_known: Part of the joints in the sampled frames; None where no skeleton is read.
+        joints_known: Part of the joints in the sampled frames; None where no skeleton
+            is read.
         fps: Of the clip, where it declares one.
         notes: What else has to be known.
     """
@@ -99,7 +104,9 @@ class Scored:
     joints_known: float | None
     fps: float | None
     notes: tuple[str, ...] = ()
-    shown: tuple[Glimpse, tuple[Glimpse, ...]] | None = field(default=None, repr=False, compare=False)
+    shown: tuple[Glimpse, tuple[Glimpse, ...]] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types."""

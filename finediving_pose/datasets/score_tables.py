@@ -1,4 +1,5 @@
-"""Bare numbers in files: one a line in ``.csv`` or ``.txt``, a list in ``.json``, an array in ``.npy``."""
+"""Bare numbers in files: one a line in ``.csv`` or ``.txt``, a list in ``.json``, an
+array in ``.npy``."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def read_numbers(path: Path) -> FloatArray:
 
 
 def read_number_rows(path: Path, columns: int | None = None) -> FloatArray:
-    """Return the (N, columns) float64 of a file with as many numbers a line, separated by commas or spaces.
+    """Return the (N, columns) float64 of a file with as many numbers a line, separated
+    by commas or spaces.
 
     Args:
         path: The file. A ``.csv`` may begin with a line of names.
@@ -39,15 +41,24 @@ def read_number_rows(path: Path, columns: int | None = None) -> FloatArray:
         DataError: If a line has more or fewer, or something in it is no finite number.
     """
     rows = _rows(path)
-    if path.suffix.lower() == ".csv" and rows and not any(map(_is_number, rows[0].cells)):
+    if (
+        path.suffix.lower() == ".csv"
+        and rows
+        and not any(map(_is_number, rows[0].cells))
+    ):
         del rows[0]
     if not rows:
         raise DataError(f"{path}: holds no number")
     count = columns or len(rows[0].cells)
     for row in rows:
         if len(row.cells) != count:
-            raise DataError(f"{path} {row.where}: found {len(row.cells)} values, expected {count}")
-    return np.array([[_number(path, row.where, cell) for cell in row.cells] for row in rows], np.float64)
+            raise DataError(
+                f"{path} {row.where}: found {len(row.cells)} values, expected {count}"
+            )
+    return np.array(
+        [[_number(path, row.where, cell) for cell in row.cells] for row in rows],
+        np.float64,
+    )
 
 
 def read_names(path: Path) -> list[str]:
@@ -60,7 +71,9 @@ def read_names(path: Path) -> list[str]:
     rows = _rows(path, keep_empty=True)
     for row in rows:
         if len(row.cells) > 1:
-            raise DataError(f"{path} {row.where}: found {len(row.cells)} values, expected one")
+            raise DataError(
+                f"{path} {row.where}: found {len(row.cells)} values, expected one"
+            )
     return ["" if row.cells[0] is None else str(row.cells[0]).strip() for row in rows]
 
 
@@ -72,15 +85,22 @@ class _Row(NamedTuple):
 def _rows(path: Path, keep_empty: bool = False) -> list[_Row]:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise UsageError(f"{path}: expected a file of numbers that ends in {', '.join(SUFFIXES)}")
+        raise UsageError(
+            f"{path}: expected a file of numbers that ends in {', '.join(SUFFIXES)}"
+        )
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
     if suffix in (".csv", ".txt"):
         return list(_lines(path, keep_empty))
     values = _array(path) if suffix == ".npy" else load_json(path)
     if not isinstance(values, list):
-        raise DataError(f"{path}: expected a list of numbers, found a {type(values).__name__}")
-    return [_Row(f"item {place}", each if isinstance(each, list) else [each]) for place, each in enumerate(values)]
+        raise DataError(
+            f"{path}: expected a list of numbers, found a {type(values).__name__}"
+        )
+    return [
+        _Row(f"item {place}", each if isinstance(each, list) else [each])
+        for place, each in enumerate(values)
+    ]
 
 
 def _lines(path: Path, keep_empty: bool) -> Iterator[_Row]:
@@ -97,9 +117,13 @@ def _array(path: Path) -> list[Any]:
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path}: not readable as an array of numbers or texts: {error}") from None
+        raise DataError(
+            f"{path}: not readable as an array of numbers or texts: {error}"
+        ) from None
     if not isinstance(array, np.ndarray) or array.ndim not in (1, 2):
-        raise DataError(f"{path}: found shape {getattr(array, 'shape', '?')}, expected (N,) or (N, columns)")
+        raise DataError(
+            f"{path}: found shape {getattr(array, 'shape', '?')}, expected (N,) or (N, columns)"
+        )
     return array.tolist()
 
 

@@ -35,13 +35,18 @@ class Splits:
     fractions: Mapping[str, float] = field(default_factory=dict)
     groups: Mapping[Part, tuple[str, ...]] = field(default_factory=dict)
 
-    def select(self, frames: Sequence[LabelledFrame], part: Part) -> list[LabelledFrame]:
+    def select(
+        self, frames: Sequence[LabelledFrame], part: Part
+    ) -> list[LabelledFrame]:
         """Return the frames of one part, in their order.
 
         Raises:
-            DataError: If a dive (or match) of `frames` stands in two parts, or none of them in this one.
+            DataError: If a dive (or match) of `frames` stands in two parts, or none of
+                them in this one.
         """
-        part_of = {image: name for name, images in self.images.items() for image in images}
+        part_of = {
+            image: name for name, images in self.images.items() for image in images
+        }
         self._check_leakage(frames, part_of)
         chosen = [frame for frame in frames if part_of.get(frame.image) == part]
         if frames and not chosen and self.images.get(part):
@@ -51,7 +56,9 @@ class Splits:
             )
         return chosen
 
-    def _check_leakage(self, frames: Sequence[LabelledFrame], part_of: Mapping[str, Part]) -> None:
+    def _check_leakage(
+        self, frames: Sequence[LabelledFrame], part_of: Mapping[str, Part]
+    ) -> None:
         seen: dict[str, Part] = {}
         for frame in frames:
             part = part_of.get(frame.image)
@@ -66,19 +73,29 @@ class Splits:
 
 
 def group_of(frame: LabelledFrame, by: GroupBy) -> str:
-    """Return the dive (``match/dive``, else the image's folder) or match (else the folder above) of a frame."""
+    """Return the dive (``match/dive``, else the image's folder) or match (else the
+    folder above) of a frame."""
     if by == "dive":
         return frame.dive_key
-    return frame.match if frame.match is not None else frame.image.rpartition("/")[0].rpartition("/")[0]
+    return (
+        frame.match
+        if frame.match is not None
+        else frame.image.rpartition("/")[0].rpartition("/")[0]
+    )
 
 
 def make_splits(
-    frames: Sequence[LabelledFrame], by: GroupBy = "dive", val: float = 0.2, test: float = 0.0, seed: int = 0
+    frames: Sequence[LabelledFrame],
+    by: GroupBy = "dive",
+    val: float = 0.2,
+    test: float = 0.0,
+    seed: int = 0,
 ) -> Splits:
     """Draw a split in which no dive (or match) is on two sides.
 
-    Whole groups are dealt, in an order drawn from `seed`, until validation and test hold about their fraction of
-    the frames; each part asked for gets at least one group. The order of `frames` does not matter.
+    Whole groups are dealt, in an order drawn from `seed`, until validation and test
+    hold about their fraction of the frames; each part asked for gets at least one
+    group. The order of `frames` does not matter.
 
     Raises:
         UsageError: If the fractions are not in [0, 1) or leave nothing to train on.
@@ -87,33 +104,49 @@ def make_splits(
     if by not in get_args(GroupBy):
         raise UsageError(f"split by {by!r}: expected dive or match")
     if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
-        raise UsageError(f"val={val:g}, test={test:g}: expected fractions from 0, together less than 1")
+        raise UsageError(
+            f"val={val:g}, test={test:g}: expected fractions from 0, together less than 1"
+        )
     members: dict[str, list[str]] = {}
     for frame in frames:
         members.setdefault(group_of(frame, by), []).append(frame.image)
     groups = _dealt(members, {"test": test, "val": val}, seed, by)
-    images = {part: tuple(sorted({name for group in groups[part] for name in members[group]})) for part in PARTS}
+    images = {
+        part: tuple(sorted({name for group in groups[part] for name in members[group]}))
+        for part in PARTS
+    }
     splits = Splits(images, by, seed, {"val": val, "test": test}, groups)
     _check_disjoint(splits.images, "image", "the labels")
     return splits
 
 
 def write_splits(path: Path, splits: Splits) -> None:
-    """Write ``splits.json``: how it was made, the groups and the image names of each part."""
+    """Write ``splits.json``: how it was made, the groups and the image names of each
+    part."""
     made = {"by": splits.by, "seed": splits.seed, "fractions": dict(splits.fractions)}
     groups = {part: list(splits.groups.get(part, ())) for part in PARTS}
-    write_json(path, {**made, "groups": groups, **{part: list(splits.images.get(part, ())) for part in PARTS}})
+    write_json(
+        path,
+        {
+            **made,
+            "groups": groups,
+            **{part: list(splits.images.get(part, ())) for part in PARTS},
+        },
+    )
 
 
 def read_splits(path: Path) -> Splits:
     """Read ``splits.json``; only ``train`` and ``val`` have to be there.
 
     Raises:
-        DataError: If it is no split, or an image or group stands in two parts or twice in one.
+        DataError: If it is no split, or an image or group stands in two parts or twice
+            in one.
     """
     content = load_json(path)
     if not isinstance(content, dict) or not {"train", "val"} <= content.keys():
-        raise DataError(f"{path}: expected an object with the image names of `train`, `val` and `test`")
+        raise DataError(
+            f"{path}: expected an object with the image names of `train`, `val` and `test`"
+        )
     by = content.get("by", "dive")
     if by not in get_args(GroupBy):
         raise DataError(f"{path}: by: found {by!r}, expected dive or match")
@@ -121,33 +154,53 @@ def read_splits(path: Path) -> Splits:
     grouped = content.get("groups", {})
     if not isinstance(grouped, dict):
         raise DataError(f"{path}: groups: expected an object of lists by part")
-    groups = {part: _names(grouped.get(part, []), path, f"groups.{part}") for part in PARTS}
+    groups = {
+        part: _names(grouped.get(part, []), path, f"groups.{part}") for part in PARTS
+    }
     _check_disjoint(images, "image", str(path))
     _check_disjoint(groups, by, str(path))
     fractions = content.get("fractions")
     seed = content.get("seed")
     return Splits(
-        images, by, seed if isinstance(seed, int) else 0, fractions if isinstance(fractions, dict) else {}, groups
+        images,
+        by,
+        seed if isinstance(seed, int) else 0,
+        fractions if isinstance(fractions, dict) else {},
+        groups,
     )
 
 
 def _dealt(
-    members: Mapping[str, Sequence[str]], fractions: Mapping[Part, float], seed: int, by: str
+    members: Mapping[str, Sequence[str]],
+    fractions: Mapping[Part, float],
+    seed: int,
+    by: str,
 ) -> dict[Part, tuple[str, ...]]:
     asked = [part for part, fraction in fractions.items() if fraction > 0]
     if len(members) <= len(asked):
-        known = ", ".join(sorted(repr(group or "one image folder") for group in members)[:5]) or "none"
+        known = (
+            ", ".join(
+                sorted(repr(group or "one image folder") for group in members)[:5]
+            )
+            or "none"
+        )
         raise DataError(
             f"cannot split by {by}: found {len(members)} ({known}), expected at least {len(asked) + 1}: "
             f"one for train and one for each of {', '.join(sorted(asked))}. A {by} is known from the labels' "
             "match and dive or from the image folders"
         )
     total = sum(len(images) for images in members.values())
-    left = sorted(members, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest())
+    left = sorted(
+        members, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest()
+    )
     dealt: dict[Part, tuple[str, ...]] = {"test": (), "val": ()}
     for position, part in enumerate(asked):
-        spare = len(left) - (len(asked) - position)  # groups that may go here, so that each later part gets one
-        count = _nearest_count([len(members[group]) for group in left[:spare]], fractions[part] * total)
+        spare = len(left) - (
+            len(asked) - position
+        )  # groups that may go here, so that each later part gets one
+        count = _nearest_count(
+            [len(members[group]) for group in left[:spare]], fractions[part] * total
+        )
         dealt[part], left = tuple(sorted(left[:count])), left[count:]
     return {"train": tuple(sorted(left)), "val": dealt["val"], "test": dealt["test"]}
 
@@ -168,11 +221,19 @@ def _names(value: Any, path: Path, key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _check_disjoint(parts: Mapping[Part, Sequence[str]], what: str, origin: str) -> None:
+def _check_disjoint(
+    parts: Mapping[Part, Sequence[str]], what: str, origin: str
+) -> None:
     seen: dict[str, Part] = {}
     for part, names in parts.items():
         for name in names:
             if name in seen:
-                again = f"twice in {part}" if seen[name] == part else f"in {seen[name]} and in {part}"
-                raise DataError(f"{origin}: leakage: {what} {name!r} is {again}; expected once")
+                again = (
+                    f"twice in {part}"
+                    if seen[name] == part
+                    else f"in {seen[name]} and in {part}"
+                )
+                raise DataError(
+                    f"{origin}: leakage: {what} {name!r} is {again}; expected once"
+                )
             seen[name] = part

@@ -1,4 +1,5 @@
-"""FineDiving's sub-actions: the labels of single frames, and which of them a dive number is made of."""
+"""FineDiving's sub-actions: the labels of single frames, and which of them a dive
+number is made of."""
 
 from __future__ import annotations
 
@@ -6,7 +7,15 @@ from finediving_pose.diving import DiveNumber
 
 ENTRY = 36
 
-_TAKE_OFFS = {1: "Forward", 2: "Back", 3: "Reverse", 4: "Inward", 5: "Arm.Forward", 6: "Arm.Back", 7: "Arm.Reverse"}
+_TAKE_OFFS = {
+    1: "Forward",
+    2: "Back",
+    3: "Reverse",
+    4: "Inward",
+    5: "Arm.Forward",
+    6: "Arm.Back",
+    7: "Arm.Reverse",
+}
 _FIRST_ARMSTAND = 5
 _POSITIONS = {"A": "Straight", "B": "Pike", "C": "Tuck"}
 
@@ -16,7 +25,11 @@ _SOMERSAULTS: dict[str, dict[int, int]] = {
     "B": {1: 37, **{halves: 10 + halves for halves in range(2, 10)}},
     "C": {1: 40, **{halves: 18 + halves for halves in range(2, 10)}, 11: 28},
 }
-_TWISTS: dict[int, int] = {**{halves: 28 + halves for halves in range(1, 8)}, 8: 41, 9: 42}
+_TWISTS: dict[int, int] = {
+    **{halves: 28 + halves for halves in range(1, 8)},
+    8: 41,
+    9: 42,
+}
 
 
 def _count(halves: int, noun: str) -> str:
@@ -26,32 +39,42 @@ def _count(halves: int, noun: str) -> str:
 def _named() -> dict[int, str]:
     names = {**_TAKE_OFFS, ENTRY: "Entry", 38: "Background"}
     for position, ids in _SOMERSAULTS.items():
-        names |= {id_: f"{_count(halves, 'Som')}.{_POSITIONS[position]}" for halves, id_ in ids.items()}
+        names |= {
+            id_: f"{_count(halves, 'Som')}.{_POSITIONS[position]}"
+            for halves, id_ in ids.items()
+        }
     names |= {id_: _count(halves, "Twist") for halves, id_ in _TWISTS.items()}
     return dict(sorted(names.items()))
 
 
 SUB_ACTIONS: dict[int, str] = _named()
-"""The 42 ids and their names. The 29 that occur in the published files are spelled as there (``Arm.Back``,
-``1 Som.Pike``, ``3.5 Soms.Tuck``, ``1 Twist``), the others in the same way."""
+"""The 42 ids and their names. The 29 that occur in the published files are spelled as
+there (``Arm.Back``, ``1 Som.Pike``, ``3.5 Soms.Tuck``, ``1 Twist``), the others in the
+same way."""
 
 
 def expected_sequence(number: DiveNumber) -> tuple[int, ...]:
-    """Return the sub-action ids that FineDiving gives a dive number, in their order, from take-off to entry.
+    """Return the sub-action ids that FineDiving gives a dive number, in their order,
+    from take-off to entry.
 
-    Back, reverse and armstand dives twist first and somersault then; forward and inward ones somersault before and
-    after the twist: 407C is (4, 25, 36), 5253B (2, 31, 15, 36), 5152B (1, 15, 30, 15, 36). A free position (D) counts
-    as pike, and so does every half somersault, whatever its position, because the published files have no other.
+    Back, reverse and armstand dives twist first and somersault then; forward and inward
+    ones somersault before and after the twist: 407C is (4, 25, 36), 5253B (2, 31, 15,
+    36), 5152B (1, 15, 30, 15, 36). A free position (D) counts as pike, and so does
+    every half somersault, whatever its position, because the published files have no
+    other.
 
     Raises:
-        ValueError: If FineDiving has no sub-action for a part of it, as for jumps and for 5½ somersaults in pike.
+        ValueError: If FineDiving has no sub-action for a part of it, as for jumps and
+            for 5½ somersaults in pike.
     """
     somersault = _somersault(number)
     if not number.half_twists:
         return _take_off(number), somersault, ENTRY
     twist = _TWISTS.get(number.half_twists)
     if twist is None:
-        raise ValueError(f"{number}: FineDiving has no sub-action of {number.half_twists} half twists")
+        raise ValueError(
+            f"{number}: FineDiving has no sub-action of {number.half_twists} half twists"
+        )
     if number.group == 5 and number.direction in (1, 4):
         return _take_off(number), somersault, twist, somersault, ENTRY
     return _take_off(number), twist, somersault, ENTRY
@@ -62,7 +85,11 @@ def _take_off(number: DiveNumber) -> int:
 
 
 def _somersault(number: DiveNumber) -> int:
-    position = "B" if number.position == "D" or number.half_somersaults == 1 else number.position
+    position = (
+        "B"
+        if number.position == "D" or number.half_somersaults == 1
+        else number.position
+    )
     somersault = _SOMERSAULTS[position].get(number.half_somersaults)
     if somersault is None:
         raise ValueError(

@@ -1,10 +1,13 @@
-"""What is exactly known of a synthetic dive, ``truth/<match>/<dive>.npz``; read without pickle.
+"""What is exactly known of a synthetic dive, ``truth/<match>/<dive>.npz``; read without
+pickle.
 
 Arrays of a file, over the T frames of the dive:
 
-================  ==================  =====================================================================
-``keypoints``     (T, 16, 2) float32  x, y of the MPII joints in px, also of joints that cannot be seen
-``visibility``    (T, 16) uint8       :class:`finediving_pose.records.Visibility`; 0 = outside the picture or
+================  ==================
+===================================================================== ``keypoints``
+(T, 16, 2) float32  x, y of the MPII joints in px, also of joints that cannot be seen
+``visibility``    (T, 16) uint8       :class:`finediving_pose.records.Visibility`; 0 =
+outside the picture or
                                       under water
 ``boxes``         (T, 4) float32      x1, y1, x2, y2 around what is to be seen of the athlete, NaN = nothing
 ``frame_index``   (T,) int64          the frame's number in its recording
@@ -98,7 +101,9 @@ def as_stored(truth: DiveTruth) -> DiveTruth:
 
 
 def _arrays(truth: DiveTruth) -> dict[str, Any]:
-    return {name: np.asarray(getattr(truth, name), kind) for name, kind in _TYPES.items()}
+    return {
+        name: np.asarray(getattr(truth, name), kind) for name, kind in _TYPES.items()
+    }
 
 
 def write_truth(path: Path, truth: DiveTruth) -> None:
@@ -117,14 +122,23 @@ def read_truth(path: Path) -> DiveTruth:
     try:
         with np.load(path, allow_pickle=False) as content:
             names = [each.name for each in fields(DiveTruth)]
-            arrays = {name: content[name] for name in names if name in content or name not in _ADDED_LATER}
+            arrays = {
+                name: content[name]
+                for name in names
+                if name in content or name not in _ADDED_LATER
+            }
         return DiveTruth(**{**arrays, "meta": json.loads(str(arrays["meta"]))})
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not readable as the truth of a synthetic dive: {error}") from None
+        raise DataError(
+            f"{path}: not readable as the truth of a synthetic dive: {error}"
+        ) from None
 
 
-def labelled_frames(truth: DiveTruth, match: str, dive: str, size: tuple[int, int]) -> list[LabelledFrame]:
-    """Return the frames in which all 16 joints lie above water and inside the picture, with their true labels.
+def labelled_frames(
+    truth: DiveTruth, match: str, dive: str, size: tuple[int, int]
+) -> list[LabelledFrame]:
+    """Return the frames in which all 16 joints lie above water and inside the picture,
+    with their true labels.
 
     Images are named ``<match>/<dive>/<number>.jpg``, as :func:`frame_name` does.
     """
@@ -147,7 +161,8 @@ def labelled_frames(truth: DiveTruth, match: str, dive: str, size: tuple[int, in
 def true_skeleton(truth: DiveTruth) -> SkeletonSequence:
     """Return the true joints as an extraction without any error would find them.
 
-    What is outside the picture or under water is missing; what is seen, or hidden by something, has the score 1.
+    What is outside the picture or under water is missing; what is seen, or hidden by
+    something, has the score 1.
     """
     seen = truth.visibility != Visibility.MISSING  # (T, 16)
     boxed = np.isfinite(truth.boxes).all(axis=1)

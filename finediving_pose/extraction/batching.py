@@ -17,7 +17,8 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Answer(Generic[K, R]):
-    """What became of one item: its result, or the error it alone caused, and its share of the time in seconds."""
+    """What became of one item: its result, or the error it alone caused, and its share
+    of the time in seconds."""
 
     key: K
     value: R | None
@@ -38,17 +39,22 @@ class _Launched(Generic[K, I, R]):
 class Batcher(Generic[K, I, R]):
     """Collects items until a batch is full, runs it, and hands the results back by key.
 
-    A network may give its results, or a call that waits for them: then the next batch is prepared and begun before
-    the results of the one before are asked for, so that a GPU has no pause between them. A batch that fails is halved
-    until the item at fault is alone, so that one clip's error does not reach the clips it shares a batch with. Where
-    memory ran out the half is kept as the size of all later batches.
+    A network may give its results, or a call that waits for them: then the next batch
+    is prepared and begun before the results of the one before are asked for, so that a
+    GPU has no pause between them. A batch that fails is halved until the item at fault
+    is alone, so that one clip's error does not reach the clips it shares a batch with.
+    Where memory ran out the half is kept as the size of all later batches.
 
     Args:
         run: From a list of items to as many results, or to a call that gives them.
         size: Items of a full batch.
     """
 
-    def __init__(self, run: Callable[[list[I]], Sequence[R] | Callable[[], Sequence[R]]], size: int) -> None:
+    def __init__(
+        self,
+        run: Callable[[list[I]], Sequence[R] | Callable[[], Sequence[R]]],
+        size: int,
+    ) -> None:
         self._run = run
         self._size = size
         self._keys: list[K] = []
@@ -56,7 +62,8 @@ class Batcher(Generic[K, I, R]):
         self._launched: _Launched[K, I, R] | None = None
 
     def add(self, key: K, item: I) -> list[Answer[K, R]]:
-        """Add an item; return the answers that came by its filling a batch, or nothing yet."""
+        """Add an item; return the answers that came by its filling a batch, or nothing
+        yet."""
         self._keys.append(key)
         self._items.append(item)
         return self._begin() if len(self._items) >= self._size else []
@@ -87,21 +94,33 @@ class Batcher(Generic[K, I, R]):
         if batch is None:
             return []
         values, error, seconds = _attempt(batch.result)
-        return self._answers(batch.keys, batch.items, values, error, batch.seconds + seconds)
+        return self._answers(
+            batch.keys, batch.items, values, error, batch.seconds + seconds
+        )
 
     def _answers(
-        self, keys: list[K], items: list[I], values: Any, error: Exception | None, seconds: float
+        self,
+        keys: list[K],
+        items: list[I],
+        values: Any,
+        error: Exception | None,
+        seconds: float,
     ) -> list[Answer[K, R]]:
         if error is None:
             if len(values) != len(keys):
                 raise RuntimeError(f"{len(values)} results for a batch of {len(keys)}")
-            return [Answer(key, value, None, seconds / len(keys)) for key, value in zip(keys, values, strict=True)]
+            return [
+                Answer(key, value, None, seconds / len(keys))
+                for key, value in zip(keys, values, strict=True)
+            ]
         if len(items) == 1:
             return [Answer(keys[0], None, error, seconds)]
         half = len(items) // 2
         if is_out_of_memory(error):
             self._shrink(half)
-        return self._at_once(keys[:half], items[:half]) + self._at_once(keys[half:], items[half:])
+        return self._at_once(keys[:half], items[:half]) + self._at_once(
+            keys[half:], items[half:]
+        )
 
     def _at_once(self, keys: list[K], items: list[I]) -> list[Answer[K, R]]:
         values, error, seconds = _attempt(lambda: _waited_for(self._run(items)))
@@ -109,7 +128,11 @@ class Batcher(Generic[K, I, R]):
 
     def _shrink(self, size: int) -> None:
         if size < self._size:
-            log.warning("out of memory with a batch of %d: going on with batches of %d", self._size, size)
+            log.warning(
+                "out of memory with a batch of %d: going on with batches of %d",
+                self._size,
+                size,
+            )
             self._size = size
 
 
@@ -121,7 +144,8 @@ def _attempt(call: Callable[[], Any]) -> tuple[Any, Exception | None, float]:
     except EnvironmentUnfit:
         raise
     except Exception as error:  # noqa: BLE001 - whatever an item does to a net is that item's failure
-        # The traceback would keep the failed batch's tensors in memory while its halves are run.
+        # The traceback would keep the failed batch's tensors in memory while its halves
+        # are run.
         return None, error.with_traceback(None), time.perf_counter() - start
 
 
@@ -130,7 +154,8 @@ def _waited_for(values: Any) -> Any:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, on the device or the host; torch says so by its own types and texts."""
+    """Whether memory ran out, on the device or the host; torch says so by its own types
+    and texts."""
     text = str(error).lower()
     texts = ("out of memory", "not enough memory", "can't allocate memory")
     return isinstance(error, MemoryError) or any(part in text for part in texts)

@@ -1,7 +1,8 @@
-"""How the picture moved from frame to frame, told by the boxes of those who do not move.
+"""How the picture moved from frame to frame, told by the boxes of those who do not
+move.
 
-A camera that turns and zooms moves all that stands still by one similarity, ``x' = scale·x + shift``. Whoever
-moves otherwise moves in the world.
+A camera that turns and zooms moves all that stands still by one similarity, ``x' =
+scale·x + shift``. Whoever moves otherwise moves in the world.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ from finediving_pose.records import Detections, FloatArray
 _VOTERS = 8
 """So many of the surest boxes propose how the camera moved; all of them vote."""
 _AGREES = 0.12, 0.06
-"""Distance in diagonals up to which a box agrees with a proposal: with the bare shift, with the similarity fitted."""
+"""Distance in diagonals up to which a box agrees with a proposal: with the bare shift,
+with the similarity fitted."""
 _RISES = 1.5
-"""How many agreeing votes one person outweighs who would have to rise: people fall, they do not rise."""
+"""How many agreeing votes one person outweighs who would have to rise: people fall,
+they do not rise."""
 _SUDDEN = 0.5
-"""Votes of full confidence that outweigh a change of the camera's pace by a diagonal a frame."""
+"""Votes of full confidence that outweigh a change of the camera's pace by a diagonal a
+frame."""
 _SLOWS = 0.9
 """How much of its pace a camera keeps in a frame that does not tell."""
 _REACH = 1.5
 """Longest shift in diagonals a frame that is proposed."""
 _ONE_PERSON = 0.3
-"""IoU from which on two boxes are one person's, who has one vote: weak detectors find a person many times over."""
+"""IoU from which on two boxes are one person's, who has one vote: weak detectors find a
+person many times over."""
 _ENOUGH = 3
 """People at rest from whom on the camera's motion is certain."""
 _AROUND = 4
@@ -37,12 +42,15 @@ _AROUND = 4
 
 @dataclass(frozen=True)
 class CameraPath:
-    """Where the picture of each of T frames lies in that of the first, as far as the boxes tell.
+    """Where the picture of each of T frames lies in that of the first, as far as the
+    boxes tell.
 
     Attributes:
         scale: (T,) px of this frame per px of the first.
-        shift: (T, 2) px, so that a resting point p of the first frame is seen at ``scale·p + shift``.
-        told: (T,) how far people at rest bear that out around each frame: 0 where one at most does, 1 from three on.
+        shift: (T, 2) px, so that a resting point p of the first frame is seen at
+            ``scale·p + shift``.
+        told: (T,) how far people at rest bear that out around each frame: 0 where one
+            at most does, 1 from three on.
     """
 
     scale: FloatArray
@@ -50,17 +58,24 @@ class CameraPath:
     told: FloatArray
 
     def carried(self, boxes: FloatArray, row: int, to: int) -> FloatArray:
-        """Return where boxes (N, 4) of frame `row` would be seen in frame `to` if they rested."""
+        """Return where boxes (N, 4) of frame `row` would be seen in frame `to` if they
+        rested."""
         ratio = self.scale[to] / self.scale[row]
-        return np.asarray(ratio * (boxes - np.tile(self.shift[row], 2)) + np.tile(self.shift[to], 2))
+        return np.asarray(
+            ratio * (boxes - np.tile(self.shift[row], 2)) + np.tile(self.shift[to], 2)
+        )
 
 
-def camera_path(detections: Sequence[Detections], frame_index: NDArray[np.int64]) -> CameraPath:
-    """Estimate the camera's motion; where fewer than two people are seen it is taken to rest.
+def camera_path(
+    detections: Sequence[Detections], frame_index: NDArray[np.int64]
+) -> CameraPath:
+    """Estimate the camera's motion; where fewer than two people are seen it is taken to
+    rest.
 
-    From one frame to the next every pair of similar boxes proposes a shift. A proposal is as good as the number
-    of people who agree with it, less 1.5 for each other person who would rise: with a judge and a diver alone the
-    one who falls less is the background, also where the camera follows the diver and the judge seems to move.
+    From one frame to the next every pair of similar boxes proposes a shift. A proposal
+    is as good as the number of people who agree with it, less 1.5 for each other person
+    who would rise: with a judge and a diver alone the one who falls less is the
+    background, also where the camera follows the diver and the judge seems to move.
     """
     people = [_one_box_each(found) for found in detections]
     scale, shift = np.ones(len(people)), np.zeros((len(people), 2))
@@ -78,7 +93,9 @@ def camera_path(detections: Sequence[Detections], frame_index: NDArray[np.int64]
 
 def _one_box_each(found: Detections) -> Detections:
     """Leave out boxes that overlap a surer one so much that they are the same person's."""
-    overlaps = box_iou(found.boxes, found.boxes) if len(found.boxes) else np.zeros((0, 0))
+    overlaps = (
+        box_iou(found.boxes, found.boxes) if len(found.boxes) else np.zeros((0, 0))
+    )
     kept: list[int] = []
     for n in np.argsort(-found.scores, kind="stable").tolist():
         if not (overlaps[n, kept] > _ONE_PERSON).any():
@@ -86,27 +103,38 @@ def _one_box_each(found: Detections) -> Detections:
     return Detections(found.boxes[kept], found.scores[kept])
 
 
-def _resting(before: Detections, after: Detections, scale: float, shift: FloatArray) -> int:
-    """Count the people who are found again where the camera's motion alone would have them."""
+def _resting(
+    before: Detections, after: Detections, scale: float, shift: FloatArray
+) -> int:
+    """Count the people who are found again where the camera's motion alone would have
+    them."""
     if min(len(before.boxes), len(after.boxes)) < 2:
         return 0
     carried = scale * before.boxes.astype(np.float64) + np.tile(shift, 2)
-    distance = eq25(carried[:, None], after.boxes[None]).min(axis=1) / diagonals(before.boxes)
+    distance = eq25(carried[:, None], after.boxes[None]).min(axis=1) / diagonals(
+        before.boxes
+    )
     return int((distance < _AGREES[0]).sum())
 
 
 def _told(resting: FloatArray) -> FloatArray:
-    """Turn the (T,) people at rest since the frame before into how far they bear the camera's motion out."""
+    """Turn the (T,) people at rest since the frame before into how far they bear the
+    camera's motion out."""
     if len(resting) < 2:
         return np.zeros(len(resting))
     sure = np.clip((resting - 1) / (_ENOUGH - 1), 0, 1)
     sure[0] = sure[1]
     window = 2 * _AROUND + 1
-    return np.convolve(np.pad(sure, _AROUND, mode="edge"), np.full(window, 1 / window), "valid")
+    return np.convolve(
+        np.pad(sure, _AROUND, mode="edge"), np.full(window, 1 / window), "valid"
+    )
 
 
-def _between(before: Detections, after: Detections, step: int, expected: FloatArray) -> tuple[float, FloatArray]:
-    """Return the scale and the (2,) px shift from one frame to the next, where a shift is `expected`."""
+def _between(
+    before: Detections, after: Detections, step: int, expected: FloatArray
+) -> tuple[float, FloatArray]:
+    """Return the scale and the (2,) px shift from one frame to the next, where a shift
+    is `expected`."""
     rest = 1.0, _SLOWS * expected
     if min(len(before.boxes), len(after.boxes)) < 2:
         return rest
@@ -124,14 +152,27 @@ def _between(before: Detections, after: Detections, step: int, expected: FloatAr
     distance = np.sqrt((residual**2).sum(axis=-1)) / size[:, None]
     best = distance.argmin(axis=-1)  # (P, N)
     least = np.take_along_axis(distance, best[..., None], axis=-1)[..., 0]
-    down = np.take_along_axis(residual[..., 1] + residual[..., 3], best[..., None], axis=-1)[..., 0] / 2 / size
+    down = (
+        np.take_along_axis(
+            residual[..., 1] + residual[..., 3], best[..., None], axis=-1
+        )[..., 0]
+        / 2
+        / size
+    )
     agrees = least < _AGREES[0]
     rises = ~agrees & (least < 0.6) & (down < -_AGREES[0] / 2)
     votes = agrees * (1 - 0.5 * least / _AGREES[0]) - _RISES * rises
     sure = before.scores * after.scores[best]
     sudden = np.linalg.norm(proposals - expected, axis=1) / np.median(size) / step
     chosen = int(((sure * votes).sum(axis=1) - _SUDDEN * sudden).argmax())
-    return _fitted(a, b, size, (1.0, proposals[chosen]), np.flatnonzero(agrees[chosen]), best[chosen])
+    return _fitted(
+        a,
+        b,
+        size,
+        (1.0, proposals[chosen]),
+        np.flatnonzero(agrees[chosen]),
+        best[chosen],
+    )
 
 
 def _fitted(
@@ -142,23 +183,38 @@ def _fitted(
     rows: NDArray[np.intp],
     best: NDArray[np.intp],
 ) -> tuple[float, FloatArray]:
-    """Refine a shift to a similarity by least squares over those who agree, who are then chosen anew.
+    """Refine a shift to a similarity by least squares over those who agree, who are
+    then chosen anew.
 
-    One or two people say nothing of the zoom: their boxes' sizes change for reasons of their own.
+    One or two people say nothing of the zoom: their boxes' sizes change for reasons of
+    their own.
     """
     scale, shift = guess
     for _ in range(3):
         if len(rows) < 3:
-            return (scale, (middles(b[best[rows]]) - scale * middles(a[rows])).mean(axis=0)) if len(rows) else guess
+            return (
+                (
+                    scale,
+                    (middles(b[best[rows]]) - scale * middles(a[rows])).mean(axis=0),
+                )
+                if len(rows)
+                else guess
+            )
         p, q = middles(a[rows]), middles(b[best[rows]])
         centred = p - p.mean(axis=0)
         spread = float((centred**2).sum())
-        told = float((centred * (q - q.mean(axis=0))).sum()) / spread if spread > 1e-6 else 1.0
+        told = (
+            float((centred * (q - q.mean(axis=0))).sum()) / spread
+            if spread > 1e-6
+            else 1.0
+        )
         scale = float(np.clip(told, 0.8, 1.25))
         shift = q.mean(axis=0) - scale * p.mean(axis=0)
         residual = b[None] - (scale * a + np.tile(shift, 2))[:, None]
         distance = np.sqrt((residual**2).sum(axis=-1)) / size[:, None]
         best = distance.argmin(axis=1)
         close = distance[np.arange(len(a)), best]
-        rows = np.flatnonzero(close < max(_AGREES[1], 1.5 * float(np.median(close[rows]))))
+        rows = np.flatnonzero(
+            close < max(_AGREES[1], 1.5 * float(np.median(close[rows])))
+        )
     return scale, shift

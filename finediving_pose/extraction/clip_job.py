@@ -25,7 +25,8 @@ class Outcome:
 
     Attributes:
         task: The clip.
-        people: The athlete's skeletons, and the second diver's where asked for and found; empty if the clip failed.
+        people: The athlete's skeletons, and the second diver's where asked for and
+            found; empty if the clip failed.
         reason: Why it failed, else None.
         warnings: What the user should know about the result.
         seconds: Time by stage, see :mod:`finediving_pose.workflows.extraction`.
@@ -41,7 +42,8 @@ class Outcome:
 
 
 class ClipJob:
-    """Gathers a clip's detections, then its tracks, then its poses; holds its frames for the crops if they fit.
+    """Gathers a clip's detections, then its tracks, then its poses; holds its frames
+    for the crops if they fit.
 
     Attributes:
         waiting: Items of this clip that a network has not answered yet.
@@ -51,7 +53,9 @@ class ClipJob:
         held_bytes: What the frames take that are held.
     """
 
-    def __init__(self, task: Task, settings: ExtractionSettings, max_held_bytes: int) -> None:
+    def __init__(
+        self, task: Task, settings: ExtractionSettings, max_held_bytes: int
+    ) -> None:
         self.task = task
         self.waiting = 0
         self.begun = False
@@ -70,7 +74,8 @@ class ClipJob:
         self._warnings: list[str] = []
 
     def hold(self, frame: LoadedFrame) -> None:
-        """Keep a frame for the crops; once the clip exceeds its budget it keeps none and is decoded again."""
+        """Keep a frame for the crops; once the clip exceeds its budget it keeps none
+        and is decoded again."""
         self._decoded.add(frame.position)
         if frame.prepared is None:
             self._unseen.add(frame.position)
@@ -90,24 +95,38 @@ class ClipJob:
 
     @property
     def ready(self) -> bool:
-        """Whether every frame was given and every item answered: time for the next stage."""
+        """Whether every frame was given and every item answered: time for the next
+        stage."""
         return self._end is not None and self.waiting == 0
 
     def detected(self, position: int, found: Detections) -> None:
         """Note who was found in a frame."""
         self._detections[position] = found
 
-    def posed(self, person: int, position: int, keypoints: FloatArray, scores: FloatArray) -> None:
+    def posed(
+        self, person: int, position: int, keypoints: FloatArray, scores: FloatArray
+    ) -> None:
         """Note the joints, (16, 2) px and (16,), of a person in a frame."""
         self._poses[person, position] = keypoints, scores
 
     def sightings(self) -> Sightings:
-        """Return who was found in the frames that the detector saw; one that does not decode shows nobody."""
+        """Return who was found in the frames that the detector saw; one that does not
+        decode shows nobody."""
         nobody = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
-        rows = [row for row, position in enumerate(self._positions) if position not in self._unseen]
+        rows = [
+            row
+            for row, position in enumerate(self._positions)
+            if position not in self._unseen
+        ]
         found = [self._detections.get(self._positions[row], nobody) for row in rows]
         self._detections.clear()
-        return Sightings(found, np.array(rows, np.int64), self._frame_index, self._settings, self.task.seed)
+        return Sightings(
+            found,
+            np.array(rows, np.int64),
+            self._frame_index,
+            self._settings,
+            self.task.seed,
+        )
 
     def follow(self, followed: Followed) -> None:
         """Note whom the clip is about."""
@@ -115,14 +134,19 @@ class ClipJob:
         self._warnings += followed.warnings
 
     def boxed_frames(self) -> Iterator[tuple[int, int, Image, FloatArray]]:
-        """Give (person, position, image, (4,) box) for each box of each track; the frames are let go.
+        """Give (person, position, image, (4,) box) for each box of each track; the
+        frames are let go.
 
         Raises:
             DataError, OSError: If the clip has to be decoded again and cannot be.
         """
         rows = {position: row for row, position in enumerate(self._positions)}
         boxes = np.stack([path.boxes for path in self._tracks])
-        boxed = {position for position, row in rows.items() if np.isfinite(boxes[:, row]).any()}
+        boxed = {
+            position
+            for position, row in rows.items()
+            if np.isfinite(boxes[:, row]).any()
+        }
         wanted = boxed & self._decoded
         for position, image in self._images(wanted):
             for person, box in enumerate(boxes[:, rows[position]]):
@@ -134,41 +158,70 @@ class ClipJob:
         """Return what the pose net saw."""
         positions = self._positions
         shape = (len(self._tracks), len(positions), NUM_JOINTS)
-        keypoints, scores = np.full((*shape, 2), np.nan, np.float32), np.full(shape, np.nan, np.float32)
+        keypoints, scores = (
+            np.full((*shape, 2), np.nan, np.float32),
+            np.full(shape, np.nan, np.float32),
+        )
         rows = {position: row for row, position in enumerate(positions)}
         for (person, position), (points, confidence) in self._poses.items():
-            keypoints[person, rows[position]], scores[person, rows[position]] = points, confidence
-        samples = [rows[position] for position in self._end.positions] if self._end else []
+            keypoints[person, rows[position]], scores[person, rows[position]] = (
+                points,
+                confidence,
+            )
+        samples = (
+            [rows[position] for position in self._end.positions] if self._end else []
+        )
         meta = {**self._facts, "warnings": list(self._warnings)}
-        return Poses(self._tracks, keypoints, scores, self._frame_index, samples, self._settings, meta)
+        return Poses(
+            self._tracks,
+            keypoints,
+            scores,
+            self._frame_index,
+            samples,
+            self._settings,
+            meta,
+        )
 
     def outcome(self, people: list[SkeletonSequence]) -> Outcome:
         """Return what became of the clip."""
         seconds = dict(self.seconds)
         if self.error is not None or self._end is None:
-            return Outcome(self.task, reason=self.error, warnings=self._warnings, seconds=seconds)
+            return Outcome(
+                self.task, reason=self.error, warnings=self._warnings, seconds=seconds
+            )
         return Outcome(self.task, people, None, self._warnings, seconds, self._facts)
 
     def _images(self, wanted: set[int]) -> Iterator[tuple[int, Image]]:
         if self._frames is not None:
-            yield from ((position, image) for position, image in sorted(self._frames.items()) if position in wanted)
+            yield from (
+                (position, image)
+                for position, image in sorted(self._frames.items())
+                if position in wanted
+            )
         elif wanted:
             yield from self._again(wanted)
 
     def _again(self, wanted: set[int]) -> Iterator[tuple[int, Image]]:
-        """Decode the wanted frames a second time: the same ones, or the source has changed meanwhile."""
+        """Decode the wanted frames a second time: the same ones, or the source has
+        changed meanwhile."""
         count = 0
         for frame in open_frames(self.task.clip).read(wanted, to_end=False):
             count += 1
             yield frame.position, frame.image
         if count < len(wanted):
-            raise DataError(f"{self.task.clip.source}: {len(wanted) - count} frames are gone that were there before")
+            raise DataError(
+                f"{self.task.clip.source}: {len(wanted) - count} frames are gone that were there before"
+            )
 
     @property
     def _facts(self) -> dict[str, Any]:
         if self._end is None:
             return {}
-        return {"frames_in_clip": self._end.count, "size": list(self._end.size), "fps": self._end.fps}
+        return {
+            "frames_in_clip": self._end.count,
+            "size": list(self._end.size),
+            "fps": self._end.fps,
+        }
 
     @property
     def _positions(self) -> list[int]:

@@ -25,7 +25,8 @@ class Refused:
 
 @dataclass
 class Found:
-    """What lies below a folder: clips in the order of their keys, refused sources, and notes for the user."""
+    """What lies below a folder: clips in the order of their keys, refused sources, and
+    notes for the user."""
 
     clips: list[Clip] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
@@ -41,20 +42,24 @@ def find_clips(
 ) -> Found:
     """Find every video file and every folder of images at or below `root`.
 
-    A folder of images is named by itself and its parent, ``<match>/<dive>``, which is FineDiving's layout; a
-    video file by its folder and its own stem. Where that gives two sources one name, the folders between
-    `root` and the sources are joined into the match (``01/a.mp4`` and ``02/x/a.mp4`` never collide, ``u/01/a.mp4``
-    and ``v/01/a.mp4`` become ``u__01/a`` and ``v__01/a``; ``a.mp4`` beside ``a.avi`` becomes ``a.mp4`` and
-    ``a.avi``), for all of them, so that a name does not depend on which was found first. What then still collides
-    is refused. Hidden folders and folders with results of an extraction (``manifest*.jsonl``) are left out, and so
-    are images beside video files.
+    A folder of images is named by itself and its parent, ``<match>/<dive>``, which is
+    FineDiving's layout; a video file by its folder and its own stem. Where that gives
+    two sources one name, the folders between `root` and the sources are joined into the
+    match (``01/a.mp4`` and ``02/x/a.mp4`` never collide, ``u/01/a.mp4`` and
+    ``v/01/a.mp4`` become ``u__01/a`` and ``v__01/a``; ``a.mp4`` beside ``a.avi``
+    becomes ``a.mp4`` and ``a.avi``), for all of them, so that a name does not depend on
+    which was found first. What then still collides is refused. Hidden folders and
+    folders with results of an extraction (``manifest*.jsonl``) are left out, and so are
+    images beside video files.
 
     Args:
         root: A folder, or one video file.
-        dives: Rows of a ``dives.csv``: a listed recording becomes the dives cut out of it, under their keys.
+        dives: Rows of a ``dives.csv``: a listed recording becomes the dives cut out of
+            it, under their keys.
         dives_folder: Where that file lies; its paths are relative to it or to `root`.
         annotated: Dives of an annotation file: says which clips are synchronised.
-        persons: How many people's files each clip has, none of which may be another clip's.
+        persons: How many people's files each clip has, none of which may be another
+            clip's.
 
     Raises:
         UsageError: If `root` does not exist.
@@ -69,7 +74,10 @@ def find_clips(
     plain = [Clip(*_name(source), source) for source in sources if source not in cut]
     synchronised = {dive.key for dive in (*annotated, *dives) if dive.synchronised}
     listed, plain = (
-        [replace(clip, synchronised=(clip.match, clip.dive) in synchronised) for clip in clips]
+        [
+            replace(clip, synchronised=(clip.match, clip.dive) in synchronised)
+            for clip in clips
+        ]
         for clips in (listed, plain)
     )
     _keep_distinct(listed + _disambiguated(root, listed, plain, found), persons, found)
@@ -78,7 +86,8 @@ def find_clips(
 
 
 def _sources(root: Path, found: Found) -> Iterator[Path]:
-    """Give video files and folders of images; a folder is entered once, however many links lead to it."""
+    """Give video files and folders of images; a folder is entered once, however many
+    links lead to it."""
     seen: set[str] = set()
     for name, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(name)
@@ -89,11 +98,15 @@ def _sources(root: Path, found: Found) -> Iterator[Path]:
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         here = Path(name)
         paths = [here / file for file in sorted(files) if not file.startswith(".")]
-        videos = [path for path in paths if is_video(path) and not path.is_fifo()]  # a pipe would never end
+        videos = [
+            path for path in paths if is_video(path) and not path.is_fifo()
+        ]  # a pipe would never end
         images = sum(map(is_image, paths))
         yield from videos
         if images and videos:
-            found.notes.append(f"{here}: {images} images beside video files are left out")
+            found.notes.append(
+                f"{here}: {images} images beside video files are left out"
+            )
         elif images:
             yield here
 
@@ -102,8 +115,11 @@ def _name(source: Path) -> tuple[str, str]:
     return source.parent.name or "root", source.name if source.is_dir() else source.stem
 
 
-def _from_dives(root: Path, sources: list[Path], dives: Sequence[Dive], folder: Path, found: Found) -> list[Clip]:
-    """Make a clip of each listed dive whose recording is among the sources; refuse those whose file is nowhere."""
+def _from_dives(
+    root: Path, sources: list[Path], dives: Sequence[Dive], folder: Path, found: Found
+) -> list[Clip]:
+    """Make a clip of each listed dive whose recording is among the sources; refuse
+    those whose file is nowhere."""
     inside = set(sources)
     clips, elsewhere = [], 0
     for dive in dives:
@@ -113,14 +129,18 @@ def _from_dives(root: Path, sources: list[Path], dives: Sequence[Dive], folder: 
         existing = [place for place in places if place.exists()]
         source = next((place for place in existing if place in inside), None)
         if source is not None:
-            clips.append(Clip(dive.match, dive.dive, source, dive.start_frame, dive.end_frame))
+            clips.append(
+                Clip(dive.match, dive.dive, source, dive.start_frame, dive.end_frame)
+            )
         elif existing:
             elsewhere += 1
         else:
             reason = f"dive {dive.match}/{dive.dive}: the recording is neither in {folder} nor in {root}"
             found.refused.append(Refused(dive.video, reason))
     if elsewhere:
-        found.notes.append(f"{elsewhere} listed dives have their recording elsewhere than in {root}: left out")
+        found.notes.append(
+            f"{elsewhere} listed dives have their recording elsewhere than in {root}: left out"
+        )
     return clips
 
 
@@ -137,24 +157,38 @@ def _keep_distinct(clips: list[Clip], persons: int, found: Found) -> None:
     for path, group in owners.items():
         if len(group) > 1:
             reason = f"{len(group)} clips would write {path}; give each a match and dive of its own in dives.csv"
-            found.refused.extend(Refused(str(clip.source), reason) for clip in group if clip in found.clips)
+            found.refused.extend(
+                Refused(str(clip.source), reason)
+                for clip in group
+                if clip in found.clips
+            )
             found.clips = [clip for clip in found.clips if clip not in group]
 
 
-def _disambiguated(root: Path, listed: list[Clip], plain: list[Clip], found: Found) -> list[Clip]:
+def _disambiguated(
+    root: Path, listed: list[Clip], plain: list[Clip], found: Found
+) -> list[Clip]:
     renamed: dict[Path, Clip] = {}
     taken = {clip.key for clip in listed}
     for key, group in _groups(plain).items():
         if len(group) == 1 and key not in taken:
             continue
         for clip in group:
-            folders = clip.source.relative_to(root).parts[:-1] if clip.source != root else ()
+            folders = (
+                clip.source.relative_to(root).parts[:-1] if clip.source != root else ()
+            )
             match = "__".join(folders) or clip.match
-            same_place = sum(other.source.parent == clip.source.parent for other in group) > 1
-            new = replace(clip, match=match, dive=clip.source.name if same_place else clip.dive)
+            same_place = (
+                sum(other.source.parent == clip.source.parent for other in group) > 1
+            )
+            new = replace(
+                clip, match=match, dive=clip.source.name if same_place else clip.dive
+            )
             renamed[clip.source] = new
             if new.key != key:
-                found.notes.append(f"{clip.source}: called {new.key}, because several clips would be {key}")
+                found.notes.append(
+                    f"{clip.source}: called {new.key}, because several clips would be {key}"
+                )
     return [renamed.get(clip.source, clip) for clip in plain]
 
 

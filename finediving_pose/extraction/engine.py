@@ -18,7 +18,8 @@ class Local(Protocol):
 
 @dataclass(frozen=True)
 class Equipment:
-    """What a worker makes for itself when it starts: its engine, and what identifies the engine's networks."""
+    """What a worker makes for itself when it starts: its engine, and what identifies
+    the engine's networks."""
 
     engine: Local
     identity: Mapping[str, Any]

@@ -1,7 +1,8 @@
-"""What an extraction has done so far: one line for each clip in ``manifest.jsonl``, and the tables made of them.
+"""What an extraction has done so far: one line for each clip in ``manifest.jsonl``, and
+the tables made of them.
 
-Shards of one extraction append to a ledger each, ``manifest.<I>-of-<N>.jsonl``, so that no two machines write to one
-file; whoever asks what is done reads all of them.
+Shards of one extraction append to a ledger each, ``manifest.<I>-of-<N>.jsonl``, so that
+no two machines write to one file; whoever asks what is done reads all of them.
 """
 
 from __future__ import annotations
@@ -19,21 +20,31 @@ from finediving_pose.errors import DataError
 from finediving_pose.extraction.clip_job import Outcome
 from finediving_pose.extraction.quality import QUALITY_COLUMNS, measure
 from finediving_pose.extraction.shards import WHOLE, Shard, ledger_paths
-from finediving_pose.files import append_json_line, read_json_lines, sha256_file, write_text
+from finediving_pose.files import (
+    append_json_line,
+    read_json_lines,
+    sha256_file,
+    write_text,
+)
 
 FAILURE_COLUMNS = ("clip", "source", "reason")
-_REQUIRED = {"done": {"clip", "files", "quality", "warnings"}, "failed": set(FAILURE_COLUMNS)}
+_REQUIRED = {
+    "done": {"clip", "files", "quality", "warnings"},
+    "failed": set(FAILURE_COLUMNS),
+}
 
 
 _TRIES = 10
-"""How often tables are written anew because other shards went on meanwhile; what they do after it, they write."""
+"""How often tables are written anew because other shards went on meanwhile; what they
+do after it, they write."""
 
 
 def latest_lines(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the line that counts of each clip, from all ledgers of an output folder.
 
-    That is the latest by its time stamp; one without a stamp, as older versions wrote it, is older than any; of equal
-    ones, the last in the order of the files' names and of the lines.
+    That is the latest by its time stamp; one without a stamp, as older versions wrote
+    it, is older than any; of equal ones, the last in the order of the files' names and
+    of the lines.
 
     Raises:
         DataError: If a ledger is not one of ours.
@@ -45,8 +56,8 @@ def latest_lines(folder: Path) -> dict[str, dict[str, Any]]:
 class Ledger:
     """The record of an output folder; the latest line of a clip counts.
 
-    A clip's files are written first and its line after them, each whole or not at all, so that a line always
-    tells the truth, whenever the process ends.
+    A clip's files are written first and its line after them, each whole or not at all,
+    so that a line always tells the truth, whenever the process ends.
 
     Args:
         folder: The output folder, ``skeletons/<run>``.
@@ -57,27 +68,42 @@ class Ledger:
         DataError: If a ledger there is not one of ours.
     """
 
-    def __init__(self, folder: Path, shard: Shard = WHOLE, videos: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, shard: Shard = WHOLE, videos: str | None = None
+    ) -> None:
         self.folder = folder
         self._videos = {"videos": videos} if videos else {}
         self._path = folder / shard.ledger_name
         self._latest = latest_lines(folder)
 
     def is_done(self, clip: str, fingerprint: Mapping[str, str]) -> bool:
-        """Whether a clip was extracted from the same input by the same models and settings, and is still there."""
+        """Whether a clip was extracted from the same input by the same models and
+        settings, and is still there."""
         line = self._latest.get(clip)
-        if line is None or line["status"] != "done" or any(line.get(k) != v for k, v in fingerprint.items()):
+        if (
+            line is None
+            or line["status"] != "done"
+            or any(line.get(k) != v for k, v in fingerprint.items())
+        ):
             return False
-        return all(_has_content(self.folder / name, digest) for name, digest in line["files"].items())
+        return all(
+            _has_content(self.folder / name, digest)
+            for name, digest in line["files"].items()
+        )
 
     def write_result(
-        self, outcome: Outcome, fingerprint: Mapping[str, str], meta: Mapping[str, Any], channels: int
+        self,
+        outcome: Outcome,
+        fingerprint: Mapping[str, str],
+        meta: Mapping[str, Any],
+        channels: int,
     ) -> None:
         """Write a clip's skeleton files, then its line.
 
         Args:
             outcome: A clip that did not fail.
-            fingerprint: Hashes of input, models and settings: what decides whether a rerun redoes it.
+            fingerprint: Hashes of input, models and settings: what decides whether a
+                rerun redoes it.
             meta: What made it, put into each file beside what the outcome knows.
             channels: See :func:`write_pose`.
         """
@@ -98,7 +124,9 @@ class Ledger:
                 **self._videos,
                 **fingerprint,
                 "files": files,
-                "seconds": {stage: round(spent, 4) for stage, spent in outcome.seconds.items()},
+                "seconds": {
+                    stage: round(spent, 4) for stage, spent in outcome.seconds.items()
+                },
                 **outcome.facts,
                 "synchronised": clip.synchronised,
                 "quality": quality,
@@ -106,45 +134,80 @@ class Ledger:
             }
         )
 
-    def write_failure(self, clip: str, source: str, reason: str, fingerprint: Mapping[str, str] | None = None) -> None:
+    def write_failure(
+        self,
+        clip: str,
+        source: str,
+        reason: str,
+        fingerprint: Mapping[str, str] | None = None,
+    ) -> None:
         """Write the line of a clip that failed.
 
-        Files of an earlier run stay, since the cause may pass, such as a share that is not mounted: the line names
-        them in ``files`` and its reason says so, the tables leave them out, and a rerun redoes the clip.
+        Files of an earlier run stay, since the cause may pass, such as a share that is
+        not mounted: the line names them in ``files`` and its reason says so, the tables
+        leave them out, and a rerun redoes the clip.
         """
         files = self._latest.get(clip, {}).get("files", {})
         if files:
             reason = f"{reason}; kept from an earlier run: {', '.join(sorted(files))}"
-        line = {"clip": clip, "status": "failed", "source": source, **(fingerprint or {}), "reason": reason}
+        line = {
+            "clip": clip,
+            "status": "failed",
+            "source": source,
+            **(fingerprint or {}),
+            "reason": reason,
+        }
         self._append(line | ({"files": files} if files else {}))
 
     def write_tables(self, clips: Collection[str]) -> None:
-        """Write ``quality.csv`` on all clips done in this folder, ``failures.csv`` on the given ones that failed.
+        """Write ``quality.csv`` on all clips done in this folder, ``failures.csv`` on
+        the given ones that failed.
 
-        They are on all ledgers as they are by then. Whichever shard writes last, its tables are complete: should others
-        have gone on between reading and writing, they are read again.
+        They are on all ledgers as they are by then. Whichever shard writes last, its
+        tables are complete: should others have gone on between reading and writing,
+        they are read again.
         """
         for _ in range(_TRIES):
             extent = _extent(self.folder)
             self._latest = latest_lines(self.folder)
-            self._write_tables([self._latest[clip] for clip in sorted(self._latest)], clips)
+            self._write_tables(
+                [self._latest[clip] for clip in sorted(self._latest)], clips
+            )
             if _extent(self.folder) == extent:
                 break
 
-    def _write_tables(self, lines: Collection[Mapping[str, Any]], clips: Collection[str]) -> None:
+    def _write_tables(
+        self, lines: Collection[Mapping[str, Any]], clips: Collection[str]
+    ) -> None:
         done = [line for line in lines if line["status"] == "done"]
         rows = [
-            (line["clip"], person, *(figures[column] for column in QUALITY_COLUMNS), "; ".join(line["warnings"]))
+            (
+                line["clip"],
+                person,
+                *(figures[column] for column in QUALITY_COLUMNS),
+                "; ".join(line["warnings"]),
+            )
             for line in done
             for person, figures in enumerate(line["quality"], start=1)
         ]
-        _write_csv(self.folder / "quality.csv", ("clip", "person", *QUALITY_COLUMNS, "warnings"), rows)
-        failed = [line for line in lines if line["status"] == "failed" and line["clip"] in set(clips)]
-        failures = [tuple(line[column] for column in FAILURE_COLUMNS) for line in failed]
+        _write_csv(
+            self.folder / "quality.csv",
+            ("clip", "person", *QUALITY_COLUMNS, "warnings"),
+            rows,
+        )
+        failed = [
+            line
+            for line in lines
+            if line["status"] == "failed" and line["clip"] in set(clips)
+        ]
+        failures = [
+            tuple(line[column] for column in FAILURE_COLUMNS) for line in failed
+        ]
         _write_csv(self.folder / "failures.csv", FAILURE_COLUMNS, failures)
 
     def _remove_outdated(self, clip: str, files: Collection[str]) -> None:
-        """Remove what an earlier run wrote for this clip and this one did not: the second diver's file."""
+        """Remove what an earlier run wrote for this clip and this one did not: the
+        second diver's file."""
         for name, digest in self._latest.get(clip, {}).get("files", {}).items():
             if name not in files and _has_content(self.folder / name, digest):
                 (self.folder / name).unlink()
@@ -158,12 +221,15 @@ class Ledger:
 def _read(path: Path) -> list[dict[str, Any]]:
     lines = read_json_lines(path)
     if not all(map(_is_ours, lines)):
-        raise DataError(f"{path}: not written by fdpose extract; give another --out, or move it away")
+        raise DataError(
+            f"{path}: not written by fdpose extract; give another --out, or move it away"
+        )
     return lines
 
 
 def _extent(folder: Path) -> dict[str, int]:
-    """Return how long each ledger is; a file is opened for it, since a network share may remember an older length."""
+    """Return how long each ledger is; a file is opened for it, since a network share
+    may remember an older length."""
     extent = {}
     for path in ledger_paths(folder):
         with path.open("rb") as file:
@@ -172,16 +238,22 @@ def _extent(folder: Path) -> dict[str, int]:
 
 
 def _is_ours(line: Any) -> bool:
-    return isinstance(line, dict) and line.get("status") in _REQUIRED and _REQUIRED[line["status"]] <= line.keys()
+    return (
+        isinstance(line, dict)
+        and line.get("status") in _REQUIRED
+        and _REQUIRED[line["status"]] <= line.keys()
+    )
 
 
 def _time(line: Mapping[str, Any]) -> str:
-    """Return a line's time stamp: ISO 8601 in UTC with microseconds, so that text sorts by time; empty where none."""
+    """Return a line's time stamp: ISO 8601 in UTC with microseconds, so that text sorts
+    by time; empty where none."""
     return str(line.get("time", ""))
 
 
 def _later_than(stamp: str) -> str:
-    """Return the time now, or just after `stamp` where the machine that wrote it has a clock ahead of ours."""
+    """Return the time now, or just after `stamp` where the machine that wrote it has a
+    clock ahead of ours."""
     now = datetime.now(UTC)
     if stamp:
         now = max(now, datetime.fromisoformat(stamp) + timedelta(microseconds=1))
@@ -192,7 +264,9 @@ def _has_content(path: Path, digest: str) -> bool:
     return path.is_file() and sha256_file(path) == digest
 
 
-def _write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+def _write_csv(
+    path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]
+) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)

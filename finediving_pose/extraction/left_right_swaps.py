@@ -1,4 +1,5 @@
-"""Left and right taken for each other by the pose net, in some frames of a clip: found and put right."""
+"""Left and right taken for each other by the pose net, in some frames of a clip: found
+and put right."""
 
 from __future__ import annotations
 
@@ -21,12 +22,16 @@ _DOUBTFUL_TURN = np.pi / 6
 
 
 def exchanged(
-    keypoints: FloatArray, scores: FloatArray, frame_index: NDArray[np.int64], settings: RepairSettings
+    keypoints: FloatArray,
+    scores: FloatArray,
+    frame_index: NDArray[np.int64],
+    settings: RepairSettings,
 ) -> NDArray[np.bool_]:
     """Find the joints whose sides are the wrong way round.
 
-    Continuity decides, not which way the diver faces: an exchange shows where it begins and ends. So one that lasts
-    from the first to the last frame cannot be seen, and one where both sides lie on one spot is left as it is.
+    Continuity decides, not which way the diver faces: an exchange shows where it begins
+    and ends. So one that lasts from the first to the last frame cannot be seen, and one
+    where both sides lie on one spot is left as it is.
 
     Args:
         keypoints: (T, 16, 2) px, NaN = missing.
@@ -35,7 +40,8 @@ def exchanged(
         settings: The weights.
 
     Returns:
-        (T, 16), both joints of a pair alike: True where ``keypoints[:, flip_index()]`` is right.
+        (T, 16), both joints of a pair alike: True where ``keypoints[:, flip_index()]``
+        is right.
     """
     turned = np.zeros((len(keypoints), len(FLIP_PAIRS)), bool)
     points, _ = fill_gaps(keypoints.astype(np.float64), frame_index, _BRIDGED)
@@ -57,7 +63,8 @@ def exchanged(
 
 
 def put_right(values: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
-    """Return (T, 16, …) values with left and right exchanged where the (T, 16) mask of both joints says so."""
+    """Return (T, 16, …) values with left and right exchanged where the (T, 16) mask of
+    both joints says so."""
     right = values.copy()
     for a, b in FLIP_PAIRS:
         rows = mask[:, a]
@@ -65,13 +72,18 @@ def put_right(values: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
     return right
 
 
-def _rather_few(turned: NDArray[np.bool_], rows: NDArray[np.intp], frame_index: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Of two explanations that differ in left and right throughout a stretch, take the one that exchanges less.
+def _rather_few(
+    turned: NDArray[np.bool_], rows: NDArray[np.intp], frame_index: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Of two explanations that differ in left and right throughout a stretch, take the
+    one that exchanges less.
 
     A pair that would still be exchanged in most of the stretch is left as it is there.
     """
     few = np.zeros_like(turned)
-    for stretch in np.split(rows, np.flatnonzero(np.diff(frame_index[rows]) > LINKED) + 1):
+    for stretch in np.split(
+        rows, np.flatnonzero(np.diff(frame_index[rows]) > LINKED) + 1
+    ):
         here = turned[stretch]
         here = ~here if here.mean() > _MOST else here
         few[stretch] = here & (here.mean(axis=0) <= _MOST)
@@ -92,9 +104,17 @@ def _costs(
 
 
 def _trust(scores: FloatArray) -> FloatArray:
-    """(T, pairs): the less sure joint's confidence against what is usual of the pair in this clip, at most 1."""
-    pair = np.nan_to_num(scores[:, np.array(FLIP_PAIRS)].min(axis=-1), nan=0.0).astype(np.float64)
-    usual = np.array([np.median(column[column > 0]) if (column > 0).any() else 1.0 for column in pair.T])
+    """(T, pairs): the less sure joint's confidence against what is usual of the pair in
+    this clip, at most 1."""
+    pair = np.nan_to_num(scores[:, np.array(FLIP_PAIRS)].min(axis=-1), nan=0.0).astype(
+        np.float64
+    )
+    usual = np.array(
+        [
+            np.median(column[column > 0]) if (column > 0).any() else 1.0
+            for column in pair.T
+        ]
+    )
     return np.where(pair > 0, np.clip(pair / usual, _LEAST_TRUST, 1.0), 1.0)
 
 

@@ -1,4 +1,5 @@
-"""From clips to streams of decoded frames, one a clip, which run ahead of the networks in threads of their own."""
+"""From clips to streams of decoded frames, one a clip, which run ahead of the networks
+in threads of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from finediving_pose.records import Clip
 
 @dataclass(frozen=True)
 class Task:
-    """One clip to extract: all that a worker has to be told, here or on another machine.
+    """One clip to extract: all that a worker has to be told, here or on another
+    machine.
 
     Attributes:
         clip: The pictures.
@@ -32,7 +34,8 @@ class Task:
 
 @dataclass(frozen=True)
 class LoadedFrame:
-    """One picture of clip number `serial` of this run, and what the detector takes of it; None where it sees it not."""
+    """One picture of clip number `serial` of this run, and what the detector takes of
+    it; None where it sees it not."""
 
     serial: int
     task: Task
@@ -53,7 +56,8 @@ class ClipEnd:
         size: (width, height) px of the first frame.
         fps: As the source declares it; None where unknown.
         seconds: Time spent on decoding.
-        warnings: What was wrong with the source, though not so much that the clip fails.
+        warnings: What was wrong with the source, though not so much that the clip
+            fails.
         error: Why the clip fails, else None.
     """
 
@@ -78,16 +82,23 @@ def event_bytes(event: Event) -> int:
     """Return what an event holds in memory, near enough."""
     if not isinstance(event, LoadedFrame):
         return 1000
-    return event.image.nbytes + (0 if event.prepared is event.image else getattr(event.prepared, "nbytes", 0))
+    return event.image.nbytes + (
+        0 if event.prepared is event.image else getattr(event.prepared, "nbytes", 0)
+    )
 
 
 def load(
-    tasks: Iterable[Task], samples: int | None, detect_every: int = 1, prepare: Prepare | None = None
+    tasks: Iterable[Task],
+    samples: int | None,
+    detect_every: int = 1,
+    prepare: Prepare | None = None,
 ) -> Iterator[Iterator[Event]]:
-    """Give for each clip the frames that its samples need, each decoded once, then a :class:`ClipEnd`.
+    """Give for each clip the frames that its samples need, each decoded once, then a
+    :class:`ClipEnd`.
 
-    A clip is decoded once, by the number of frames its container declares. Where another number decodes, the
-    samples move, and a second pass brings those that the first left out.
+    A clip is decoded once, by the number of frames its container declares. Where
+    another number decodes, the samples move, and a second pass brings those that the
+    first left out.
 
     Args:
         tasks: The clips.
@@ -96,7 +107,9 @@ def load(
         prepare: Makes of a picture what the detector takes; None = the picture itself.
     """
     for serial, task in enumerate(tasks):
-        yield _events(serial, task, _Sampling(samples, detect_every), prepare or _as_it_is)
+        yield _events(
+            serial, task, _Sampling(samples, detect_every), prepare or _as_it_is
+        )
 
 
 @dataclass(frozen=True)
@@ -107,7 +120,11 @@ class _Sampling:
     detect_every: int
 
     def wanted(self, count: int | None) -> set[int] | None:
-        return None if self.samples is None else set(sample_indices(count or 0, self.samples))
+        return (
+            None
+            if self.samples is None
+            else set(sample_indices(count or 0, self.samples))
+        )
 
     def detected(self, count: int | None) -> set[int] | None:
         """Positions that the detector sees; None = all."""
@@ -117,27 +134,41 @@ class _Sampling:
         return {*positions[:: self.detect_every], positions[-1]}
 
 
-def _events(serial: int, task: Task, sampling: _Sampling, prepare: Prepare) -> Iterator[Event]:
+def _events(
+    serial: int, task: Task, sampling: _Sampling, prepare: Prepare
+) -> Iterator[Event]:
     start = time.perf_counter()
     try:
         yield from _load_clip(serial, task, sampling, prepare)
     except (DataError, OSError, MemoryError) as error:
-        yield ClipEnd(serial, task, seconds=time.perf_counter() - start, error=str(error) or type(error).__name__)
+        yield ClipEnd(
+            serial,
+            task,
+            seconds=time.perf_counter() - start,
+            error=str(error) or type(error).__name__,
+        )
 
 
-def _load_clip(serial: int, task: Task, sampling: _Sampling, prepare: Prepare) -> Iterator[Event]:
+def _load_clip(
+    serial: int, task: Task, sampling: _Sampling, prepare: Prepare
+) -> Iterator[Event]:
     clock = _Clock()
     source = open_frames(task.clip)
     size = (0, 0)
     given: set[int] = set()
     for wanted in _passes(source, sampling, given):
         detected = None if given else sampling.detected(source.count)
-        for frame, prepared in clock.around(_prepared(source.read(wanted), detected, prepare)):
+        for frame, prepared in clock.around(
+            _prepared(source.read(wanted), detected, prepare)
+        ):
             size = size if given else (frame.image.shape[1], frame.image.shape[0])
             given.add(frame.position)
             yield LoadedFrame(serial, task, frame.position, frame.image, prepared)
     if not given:
-        raise DataError(f"{task.clip.source}: no frame can be decoded; " + ("; ".join(source.faults) or "it is empty"))
+        raise DataError(
+            f"{task.clip.source}: no frame can be decoded; "
+            + ("; ".join(source.faults) or "it is empty")
+        )
     positions = sample_indices(source.count or 0, sampling.samples)
     warnings = list(source.faults)
     if len(set(positions)) == 1 < len(positions):
@@ -155,8 +186,11 @@ def _load_clip(serial: int, task: Task, sampling: _Sampling, prepare: Prepare) -
     )
 
 
-def _passes(source: FrameSource, sampling: _Sampling, given: set[int]) -> Iterator[set[int] | None]:
-    """Give what each pass over the source shall read; between passes the caller fills `given`."""
+def _passes(
+    source: FrameSource, sampling: _Sampling, given: set[int]
+) -> Iterator[set[int] | None]:
+    """Give what each pass over the source shall read; between passes the caller fills
+    `given`."""
     declared = source.count
     yield sampling.wanted(declared)
     if source.count != declared and sampling.samples is not None:
@@ -165,8 +199,11 @@ def _passes(source: FrameSource, sampling: _Sampling, given: set[int]) -> Iterat
             yield missing
 
 
-def _prepared(frames: Iterator[Frame], detected: set[int] | None, prepare: Prepare) -> Iterator[tuple[Frame, Any]]:
-    """Give each frame with what the detector takes of it, None where it does not see it.
+def _prepared(
+    frames: Iterator[Frame], detected: set[int] | None, prepare: Prepare
+) -> Iterator[tuple[Frame, Any]]:
+    """Give each frame with what the detector takes of it, None where it does not see
+    it.
 
     Raises:
         DataError: If a picture cannot be prepared.
@@ -178,7 +215,9 @@ def _prepared(frames: Iterator[Frame], detected: set[int] | None, prepare: Prepa
         try:
             yield frame, prepare(frame.image)
         except Exception as error:
-            raise DataError(f"frame {frame.number} cannot be prepared: {type(error).__name__}: {error}") from error
+            raise DataError(
+                f"frame {frame.number} cannot be prepared: {type(error).__name__}: {error}"
+            ) from error
 
 
 def _as_it_is(image: Image) -> Image:

@@ -1,15 +1,18 @@
 """The extraction pipeline on one machine: decode ahead, detect, track, estimate poses.
 
-Frames of all clips fill the detector's batches and crops of all clips the pose net's, so that neither runs on half a
-batch before the very last one. The main thread feeds the networks; threads beside it decode and cut people out, and
-helper processes, where there are any, track and repair. Clips keep their order at each step, so that the batches, and
+Frames of all clips fill the detector's batches and crops of all clips the pose net's,
+so that neither runs on half a batch before the very last one. The main thread feeds the
+networks; threads beside it decode and cut people out, and helper processes, where there
+are any, track and repair. Clips keep their order at each step, so that the batches, and
 with them the results to the last bit, do not depend on who was faster.
 
-What is held at any moment are the frames waiting in the prefetch budget, those of the clips that wait for detector,
-track or crops, and the crops waiting in a budget of their own: it does not depend on how many clips there are.
+What is held at any moment are the frames waiting in the prefetch budget, those of the
+clips that wait for detector, track or crops, and the crops waiting in a budget of their
+own: it does not depend on how many clips there are.
 
-The detector sees the sampled frames only, since most of the time goes there; the track therefore steps from
-sample to sample, with distances and gaps counted in frames of the source.
+The detector sees the sampled frames only, since most of the time goes there; the track
+therefore steps from sample to sample, with distances and gaps counted in frames of the
+source.
 """
 
 from __future__ import annotations
@@ -28,7 +31,11 @@ from finediving_pose.extraction.clip_job import ClipJob, Outcome
 from finediving_pose.extraction.loading import ClipEnd, Event, Task, event_bytes, load
 from finediving_pose.extraction.prefetch import Prefetch
 from finediving_pose.extraction.settings import ExtractionSettings
-from finediving_pose.extraction.skeleton_assembly import Followed, assemble_people, follow
+from finediving_pose.extraction.skeleton_assembly import (
+    Followed,
+    assemble_people,
+    follow,
+)
 from finediving_pose.extraction.worker_pool import Helpers, Pending
 from finediving_pose.records import (
     Crop,
@@ -53,9 +60,11 @@ class Limits:
         pose_batch: Crops of a pose batch.
         decoders: Threads that decode, a clip each.
         helpers: Processes that track and repair; 0 = the main thread does.
-        prefetch_bytes: Decoded frames that may wait for the detector, and crops for the pose net.
-        clip_bytes: Frames of one clip that may be held for the crops; a larger clip is decoded a second time. No
-            more clips wait for their crops at once than have so many bytes together.
+        prefetch_bytes: Decoded frames that may wait for the detector, and crops for the
+            pose net.
+        clip_bytes: Frames of one clip that may be held for the crops; a larger clip is
+            decoded a second time. No more clips wait for their crops at once than have
+            so many bytes together.
     """
 
     detector_batch: int = 8
@@ -67,15 +76,24 @@ class Limits:
 
     @classmethod
     def suited(cls, on_gpu: bool, cores: int, **wished: int | None) -> Limits:
-        """Return what suits a machine with so many processor cores, but for what is wished (None = no wish).
+        """Return what suits a machine with so many processor cores, but for what is
+        wished (None = no wish).
 
-        A GPU is fast enough for its main thread to have nothing else to do; on a processor the networks take the
-        cores, and tracking and repair are little beside them.
+        A GPU is fast enough for its main thread to have nothing else to do; on a
+        processor the networks take the cores, and tracking and repair are little beside
+        them.
         """
         suited = {"decoders": min(8, max(1, cores // 2))}
         if on_gpu:
-            suited |= {"detector_batch": 32, "pose_batch": 64, "helpers": min(8, cores // 3)}
-        return cls(**suited | {name: value for name, value in wished.items() if value is not None})
+            suited |= {
+                "detector_batch": 32,
+                "pose_batch": 64,
+                "helpers": min(8, cores // 3),
+            }
+        return cls(
+            **suited
+            | {name: value for name, value in wished.items() if value is not None}
+        )
 
 
 @dataclass(frozen=True)
@@ -125,14 +143,20 @@ class LocalEngine:
         self._settings = settings
         self._limits = limits
         self._prepare = detector.prepare if isinstance(detector, Preparing) else None
-        self._detect: Batcher[tuple[int, int], Any, Detections] = Batcher(_runner(detector), limits.detector_batch)
-        self._pose: Batcher[tuple[int, int, int], Crop, Pose] = Batcher(_paired(_runner(estimator)), limits.pose_batch)
+        self._detect: Batcher[tuple[int, int], Any, Detections] = Batcher(
+            _runner(detector), limits.detector_batch
+        )
+        self._pose: Batcher[tuple[int, int, int], Crop, Pose] = Batcher(
+            _paired(_runner(estimator)), limits.pose_batch
+        )
         self._begin()
 
     def run(self, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
-        """Give the outcome of each task as soon as it is known; `tasks` is read ahead, in a thread of its own.
+        """Give the outcome of each task as soon as it is known; `tasks` is read ahead,
+        in a thread of its own.
 
-        Leaving the iteration early, also by an interrupt, ends threads and processes; unfinished clips are dropped.
+        Leaving the iteration early, also by an interrupt, ends threads and processes;
+        unfinished clips are dropped.
         """
         self._begin()
         settings, limits = self._settings, self._limits
@@ -140,9 +164,13 @@ class LocalEngine:
         with ExitStack() as stack:
             self._helpers = stack.enter_context(Helpers(limits.helpers))
             budget = limits.prefetch_bytes
-            self._cuts = stack.enter_context(Prefetch(self._cut_streams(), budget, _cut_bytes))
+            self._cuts = stack.enter_context(
+                Prefetch(self._cut_streams(), budget, _cut_bytes)
+            )
             stack.callback(self._to_cut.put, None)
-            self._events = stack.enter_context(Prefetch(streams, budget, event_bytes, limits.decoders))
+            self._events = stack.enter_context(
+                Prefetch(streams, budget, event_bytes, limits.decoders)
+            )
             for event in self._events:
                 self._receive(event)
                 yield from self._finished(most=2 * limits.helpers)
@@ -163,13 +191,17 @@ class LocalEngine:
         self._jobs: dict[int, ClipJob] = {}
         self._drafts: deque[_Draft] = deque()
         self._cutting: deque[int] = deque()
-        self._to_cut: SimpleQueue[tuple[int, ClipJob, Pending[Followed]] | None] = SimpleQueue()
+        self._to_cut: SimpleQueue[tuple[int, ClipJob, Pending[Followed]] | None] = (
+            SimpleQueue()
+        )
         self._waited = self._told = 0.0
 
     def _receive(self, event: Event) -> None:
         job = self._jobs.get(event.serial)
         if job is None:
-            job = self._jobs[event.serial] = ClipJob(event.task, self._settings, self._limits.clip_bytes)
+            job = self._jobs[event.serial] = ClipJob(
+                event.task, self._settings, self._limits.clip_bytes
+            )
         if isinstance(event, ClipEnd):
             job.end(event)
             self._advance(event.serial)
@@ -177,10 +209,14 @@ class LocalEngine:
             job.hold(event)
             if event.prepared is not None:
                 job.waiting += 1
-                self._take_detections(self._detect.add((event.serial, event.position), event.prepared))
+                self._take_detections(
+                    self._detect.add((event.serial, event.position), event.prepared)
+                )
         self._take_cuts(most=1 + 2 * self._limits.helpers)
 
-    def _take_detections(self, answers: Sequence[Answer[tuple[int, int], Detections]]) -> None:
+    def _take_detections(
+        self, answers: Sequence[Answer[tuple[int, int], Detections]]
+    ) -> None:
         for answer in answers:
             serial, position = answer.key
             job = self._jobs[serial]
@@ -194,7 +230,8 @@ class LocalEngine:
             self._advance(serial)
 
     def _take_cuts(self, most: int) -> None:
-        """Hand what is cut out to the pose net; wait for it while more than `most` clips are being cut."""
+        """Hand what is cut out to the pose net; wait for it while more than `most`
+        clips are being cut."""
         while self._cutting and (self._cuts.ready or self._too_many_cut(most)):
             cut = next(self._cuts)
             job = self._jobs[cut.serial]
@@ -212,9 +249,13 @@ class LocalEngine:
 
     def _too_many_cut(self, most: int) -> bool:
         held = sum(self._jobs[serial].held_bytes for serial in self._cutting)
-        return len(self._cutting) > most or (len(self._cutting) > 1 and held > self._limits.clip_bytes)
+        return len(self._cutting) > most or (
+            len(self._cutting) > 1 and held > self._limits.clip_bytes
+        )
 
-    def _take_poses(self, answers: Sequence[Answer[tuple[int, int, int], Pose]]) -> None:
+    def _take_poses(
+        self, answers: Sequence[Answer[tuple[int, int, int], Pose]]
+    ) -> None:
         for answer in answers:
             serial, person, position = answer.key
             job = self._jobs[serial]
@@ -236,10 +277,16 @@ class LocalEngine:
             job.begun = True
             job.waiting += 1  # holds the clip open until all its crops are handed over
             self._cutting.append(serial)
-            self._to_cut.put((serial, job, self._helpers.submit(follow, job.sightings())))
+            self._to_cut.put(
+                (serial, job, self._helpers.submit(follow, job.sightings()))
+            )
         else:
             del self._jobs[serial]
-            people = self._helpers.submit(assemble_people, job.poses()) if job.error is None else None
+            people = (
+                self._helpers.submit(assemble_people, job.poses())
+                if job.error is None
+                else None
+            )
             self._drafts.append(_Draft(job, people))
 
     def _cut_streams(self) -> Iterator[Iterator[_Cut | _CutEnd]]:
@@ -247,7 +294,9 @@ class LocalEngine:
         while (clip := self._to_cut.get()) is not None:
             yield self._cut(*clip)
 
-    def _cut(self, serial: int, job: ClipJob, pending: Pending[Followed]) -> Iterator[_Cut | _CutEnd]:
+    def _cut(
+        self, serial: int, job: ClipJob, pending: Pending[Followed]
+    ) -> Iterator[_Cut | _CutEnd]:
         """Cut out the people to follow, as soon as it is known who they are."""
         seconds = {"track": 0.0, "crop": 0.0}
         error = None
@@ -269,8 +318,13 @@ class LocalEngine:
         yield _CutEnd(serial, error, seconds)
 
     def _finished(self, most: int) -> Iterator[Outcome]:
-        """Give the clips that are done, in order; wait for them while there are more than `most`."""
-        while self._drafts and (len(self._drafts) > most or (people := self._drafts[0].people) is None or people.ready):
+        """Give the clips that are done, in order; wait for them while there are more
+        than `most`."""
+        while self._drafts and (
+            len(self._drafts) > most
+            or (people := self._drafts[0].people) is None
+            or people.ready
+        ):
             yield self._outcome(self._drafts.popleft())
 
     def _outcome(self, draft: _Draft) -> Outcome:
@@ -291,16 +345,22 @@ class LocalEngine:
 
 
 def _runner(network: Any) -> Callable[[list[Any]], Any]:
-    """Return how a batch is begun: so that it can be waited for later, where the network can."""
+    """Return how a batch is begun: so that it can be waited for later, where the
+    network can."""
     return network.launch if isinstance(network, Launching) else network
 
 
 def _paired(run: Callable[[list[Crop]], Any]) -> Callable[[list[Crop]], Any]:
-    """Return (keypoints, scores) of each crop, where `run` gives those of the batch or a call that does."""
+    """Return (keypoints, scores) of each crop, where `run` gives those of the batch or
+    a call that does."""
 
     def pairs(crops: list[Crop]) -> Any:
         result = run(crops)
-        return (lambda: list(zip(*result(), strict=True))) if callable(result) else list(zip(*result, strict=True))
+        return (
+            (lambda: list(zip(*result(), strict=True)))
+            if callable(result)
+            else list(zip(*result, strict=True))
+        )
 
     return pairs
 

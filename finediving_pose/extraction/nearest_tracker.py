@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from finediving_pose.boxes import _diagonal, _distance
 from finediving_pose.extraction.settings import TrackingSettings
-from finediving_pose.extraction.tracking import Seed, _choose, _given_start, _nobody, _Start
+from finediving_pose.extraction.tracking import (
+    Seed,
+    _choose,
+    _given_start,
+    _nobody,
+    _Start,
+)
 from finediving_pose.records import BoxState, BoxTrack, Detections, FloatArray
 
 MIN_LINKS = 2
@@ -18,17 +24,25 @@ MIN_LINKS = 2
 
 
 def track_nearest(
-    detections: Sequence[Detections], frame_index: NDArray[np.int64], settings: TrackingSettings, seed: Seed | None
+    detections: Sequence[Detections],
+    frame_index: NDArray[np.int64],
+    settings: TrackingSettings,
+    seed: Seed | None,
 ) -> BoxTrack:
     """Follow the nearest box, forwards and backwards from the seed, as the paper does.
 
-    From the last chosen box to each candidate the cost is ``dis / diagonal + w·(1 − confidence)``, dis as in
-    eq. 25; the cheapest candidate nearer than ``max_jump·√(frames since the last box)`` diagonals is chosen.
-    A frame without one stays empty, and the track ends where `max_absence` frames have none.
+    From the last chosen box to each candidate the cost is ``dis / diagonal + w·(1 −
+    confidence)``, dis as in eq. 25; the cheapest candidate nearer than
+    ``max_jump·√(frames since the last box)`` diagonals is chosen. A frame without one
+    stays empty, and the track ends where `max_absence` frames have none.
     """
     frames = len(detections)
     boxes, scores, state = _nobody(frames)
-    start = _given_start(detections, frame_index, seed) if seed else _moving_start(detections, frame_index, settings)
+    start = (
+        _given_start(detections, frame_index, seed)
+        if seed
+        else _moving_start(detections, frame_index, settings)
+    )
     if start is None:
         return BoxTrack(boxes, scores, state)
     if start.candidate is not None:
@@ -49,16 +63,19 @@ def track_nearest(
 
 
 def _moving_start(
-    detections: Sequence[Detections], frame_index: NDArray[np.int64], settings: TrackingSettings
+    detections: Sequence[Detections],
+    frame_index: NDArray[np.int64],
+    settings: TrackingSettings,
 ) -> _Start | None:
     """Start at the largest confident moving person.
 
-    Boxes that are each other's nearest in neighbouring frames are linked into short tracks. The median shift of
-    all links between two frames is the camera's own; what remains, shift and change of shape, is a person's
-    speed. The short track with the largest sum of ``confidence · diagonal · min(1, speed / moving_speed)²`` is
-    the athlete: a large and confident judge who sits still loses against a small diver in flight, also where
-    the camera follows the diver. With only two people the median is the mean, both have the same shift against
-    it, and their sizes and shapes decide.
+    Boxes that are each other's nearest in neighbouring frames are linked into short
+    tracks. The median shift of all links between two frames is the camera's own; what
+    remains, shift and change of shape, is a person's speed. The short track with the
+    largest sum of ``confidence · diagonal · min(1, speed / moving_speed)²`` is the
+    athlete: a large and confident judge who sits still loses against a small diver in
+    flight, also where the camera follows the diver. With only two people the median is
+    the mean, both have the same shift against it, and their sizes and shapes decide.
     """
     chains = _linked(detections, frame_index, settings)
     if not chains:
@@ -88,7 +105,9 @@ class _Chain:
 
 
 def _linked(
-    detections: Sequence[Detections], frame_index: NDArray[np.int64], settings: TrackingSettings
+    detections: Sequence[Detections],
+    frame_index: NDArray[np.int64],
+    settings: TrackingSettings,
 ) -> list[_Chain]:
     chains: list[_Chain] = []
     open_chains: dict[int, _Chain] = {}
@@ -96,7 +115,9 @@ def _linked(
         following: dict[int, _Chain] = {}
         if row:
             step = int(frame_index[row] - frame_index[row - 1])
-            for a, b, speed in _links(detections[row - 1].boxes, found.boxes, step, settings.max_jump):
+            for a, b, speed in _links(
+                detections[row - 1].boxes, found.boxes, step, settings.max_jump
+            ):
                 chain = open_chains[a]
                 chain.nodes.append((row, b))
                 chain.speeds.append(speed)
@@ -109,8 +130,11 @@ def _linked(
     return chains
 
 
-def _links(before: FloatArray, after: FloatArray, step: int, max_jump: float) -> list[tuple[int, int, float]]:
-    """Return (index before, index after, speed against the camera) of boxes that are each other's nearest."""
+def _links(
+    before: FloatArray, after: FloatArray, step: int, max_jump: float
+) -> list[tuple[int, int, float]]:
+    """Return (index before, index after, speed against the camera) of boxes that are
+    each other's nearest."""
     if not len(before) or not len(after):
         return []
     distance = _distance(before[:, None], after[None]) / _diagonal(before)[:, None]
@@ -123,12 +147,20 @@ def _links(before: FloatArray, after: FloatArray, step: int, max_jump: float) ->
         return []
     a, b = np.array(pairs).T
     change = after[b] - before[a]
-    camera = np.median((change[:, :2] + change[:, 2:]) / 2, axis=0) if len(pairs) >= MIN_LINKS else np.zeros(2)
-    speed = _distance(change, np.tile(camera, 2)) / np.sqrt(2) / _diagonal(before[a]) / step
+    camera = (
+        np.median((change[:, :2] + change[:, 2:]) / 2, axis=0)
+        if len(pairs) >= MIN_LINKS
+        else np.zeros(2)
+    )
+    speed = (
+        _distance(change, np.tile(camera, 2)) / np.sqrt(2) / _diagonal(before[a]) / step
+    )
     return [(i, j, float(s)) for (i, j), s in zip(pairs, speed, strict=True)]
 
 
-def _nearest(last: FloatArray, found: Detections, gap: int, settings: TrackingSettings) -> int | None:
+def _nearest(
+    last: FloatArray, found: Detections, gap: int, settings: TrackingSettings
+) -> int | None:
     if not len(found.boxes):
         return None
     distance = _distance(last, found.boxes) / _diagonal(last)

@@ -1,4 +1,5 @@
-"""Joints that cannot be where the pose net saw them: they jump away and back, or their limb is longer than it is."""
+"""Joints that cannot be where the pose net saw them: they jump away and back, or their
+limb is longer than it is."""
 
 from __future__ import annotations
 
@@ -23,13 +24,17 @@ _LEAST_TRUST = 0.3
 
 
 def outliers(
-    keypoints: FloatArray, scores: FloatArray, frame_index: NDArray[np.int64], settings: RepairSettings
+    keypoints: FloatArray,
+    scores: FloatArray,
+    frame_index: NDArray[np.int64],
+    settings: RepairSettings,
 ) -> NDArray[np.bool_]:
     """Return (T, 16) which joints are not credible.
 
     Args:
         keypoints: (T, 16, 2) px, NaN = missing, sides put right.
-        scores: (T, 16) confidence, NaN = unknown; what the net doubts is given up sooner.
+        scores: (T, 16) confidence, NaN = unknown; what the net doubts is given up
+            sooner.
         frame_index: (T,) frame numbers, strictly increasing.
         settings: `spike`, `longest_spike`, `limb_slack`.
     """
@@ -40,7 +45,9 @@ def outliers(
     for _ in range(_ROUNDS):
         left = np.where(astray[..., None], np.nan, points)
         lengths = limb_lengths(left, height)
-        found = too_long(lengths, own_longest(lengths) * settings.limb_slack, 1.0 - _trust(scores))
+        found = too_long(
+            lengths, own_longest(lengths) * settings.limb_slack, 1.0 - _trust(scores)
+        )
         for frame, joint, _limb in found:
             astray[frame, joint] = True
         if not found:
@@ -57,27 +64,36 @@ def _jumping(
 ) -> NDArray[np.bool_]:
     """(T, 16): what the cheapest way from a joint's first to its last frame leaves out.
 
-    A step costs the distance that the body's own motion does not explain, a frame left out costs twice `spike`, less
-    where the net has doubts. A steady motion is as long without a stop as with it: only a way out and back pays.
+    A step costs the distance that the body's own motion does not explain, a frame left
+    out costs twice `spike`, less where the net has doubts. A steady motion is as long
+    without a stop as with it: only a way out and back pays.
     """
     known = complete(points)
-    steps = np.stack([_steps(points, times, height, lag) for lag in range(1, LINKED + 1)])
+    steps = np.stack(
+        [_steps(points, times, height, lag) for lag in range(1, LINKED + 1)]
+    )
     usual = running_median(np.where(known, steps[0], np.nan))
     steps *= settings.spike / (settings.spike + np.nan_to_num(usual))
     astray = np.zeros_like(known)
     for joint in range(known.shape[1]):
         rows = np.flatnonzero(known[:, joint])
         left_out = 2 * settings.spike * trust[rows, joint]
-        astray[rows, joint] = ~_on_the_way(rows, steps[..., joint], left_out, settings.longest_spike)
+        astray[rows, joint] = ~_on_the_way(
+            rows, steps[..., joint], left_out, settings.longest_spike
+        )
     return astray
 
 
-def _on_the_way(rows: NDArray[np.intp], steps: FloatArray, left_out: FloatArray, longest: int) -> NDArray[np.bool_]:
-    """Which of the n rows the cheapest way stops at, leaving out at most `longest` in a row.
+def _on_the_way(
+    rows: NDArray[np.intp], steps: FloatArray, left_out: FloatArray, longest: int
+) -> NDArray[np.bool_]:
+    """Which of the n rows the cheapest way stops at, leaving out at most `longest` in a
+    row.
 
     Args:
         rows: (n,) ascending.
-        steps: (lags, T) what it costs to come to a row from the one `lag` before, the first lag being 1.
+        steps: (lags, T) what it costs to come to a row from the one `lag` before, the
+            first lag being 1.
         left_out: (n,) what it costs to leave a row out.
         longest: How many may be left out in a row.
     """
@@ -100,18 +116,30 @@ def _on_the_way(rows: NDArray[np.intp], steps: FloatArray, left_out: FloatArray,
     return on_the_way
 
 
-def _steps(points: FloatArray, times: NDArray[np.int64], height: FloatArray, lag: int) -> FloatArray:
-    """(T, 16) body heights from where the frame `lag` rows before puts each joint; 0 where nothing tells."""
+def _steps(
+    points: FloatArray, times: NDArray[np.int64], height: FloatArray, lag: int
+) -> FloatArray:
+    """(T, 16) body heights from where the frame `lag` rows before puts each joint; 0
+    where nothing tells."""
     z = points[..., 0] + 1j * points[..., 1]
     far = np.zeros(z.shape)
     if lag < len(z):
-        away = np.abs(z[lag:] - fitted(z[:-lag], z[lag:], height[lag:])) / height[lag:, None]
+        away = (
+            np.abs(z[lag:] - fitted(z[:-lag], z[lag:], height[lag:]))
+            / height[lag:, None]
+        )
         linked = (times[lag:] - times[:-lag] <= LINKED)[:, None]
         far[lag:] = np.nan_to_num(np.where(linked, away, 0.0))
     return far
 
 
 def _trust(scores: FloatArray) -> FloatArray:
-    """(T, 16): each joint's confidence against what is usual of it in this clip, at most 1."""
-    usual = np.array([np.median(column[column > 0]) if (column > 0).any() else 1.0 for column in scores.T])
+    """(T, 16): each joint's confidence against what is usual of it in this clip, at
+    most 1."""
+    usual = np.array(
+        [
+            np.median(column[column > 0]) if (column > 0).any() else 1.0
+            for column in scores.T
+        ]
+    )
     return np.where(scores > 0, np.clip(scores / usual, _LEAST_TRUST, 1.0), 1.0)

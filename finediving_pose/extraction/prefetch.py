@@ -22,16 +22,19 @@ class _Channel(Generic[T]):
 
 
 class Prefetch(Generic[T]):
-    """Iterate over the items of all streams, one stream after the other; use it in a ``with`` block.
+    """Iterate over the items of all streams, one stream after the other; use it in a
+    ``with`` block.
 
-    Each thread runs one stream at a time, ahead of need, so that as many streams are run at once as there are
-    threads; the order in which the items are given does not depend on that.
+    Each thread runs one stream at a time, ahead of need, so that as many streams are
+    run at once as there are threads; the order in which the items are given does not
+    depend on that.
 
     Args:
-        streams: The generators to run, taken one by one when a thread is free. Errors, theirs or that of `streams`
-            itself, are raised to the consumer after what came before them.
-        budget: Bytes that may wait: half of them for streams whose turn has not come. Of the one whose turn it is,
-            one item may wait in any case, however large.
+        streams: The generators to run, taken one by one when a thread is free. Errors,
+            theirs or that of `streams` itself, are raised to the consumer after what
+            came before them.
+        budget: Bytes that may wait: half of them for streams whose turn has not come.
+            Of the one whose turn it is, one item may wait in any case, however large.
         size: Bytes of an item.
         threads: How many.
 
@@ -39,7 +42,13 @@ class Prefetch(Generic[T]):
         waited: Seconds that the consumer has waited.
     """
 
-    def __init__(self, streams: Iterable[Iterable[T]], budget: int, size: Callable[[T], int], threads: int = 1) -> None:
+    def __init__(
+        self,
+        streams: Iterable[Iterable[T]],
+        budget: int,
+        size: Callable[[T], int],
+        threads: int = 1,
+    ) -> None:
         self.waited = 0.0
         self._streams = iter(streams)
         self._taking = threading.Lock()
@@ -49,7 +58,10 @@ class Prefetch(Generic[T]):
         self._bytes = 0
         self._changed = threading.Condition()
         self._stopped = self._exhausted = False
-        self._threads = [threading.Thread(target=self._work, name="prefetch", daemon=True) for _ in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._work, name="prefetch", daemon=True)
+            for _ in range(threads)
+        ]
 
     def __enter__(self) -> Prefetch[T]:
         for thread in self._threads:
@@ -57,7 +69,10 @@ class Prefetch(Generic[T]):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         with self._changed:
             self._stopped = True
@@ -123,7 +138,8 @@ class Prefetch(Generic[T]):
             self._end(channel)
 
     def _begin(self) -> tuple[_Channel[T], Iterable[T]] | None:
-        """Take the next stream and give it its place; None = there is no more. Streams are taken by one at a time."""
+        """Take the next stream and give it its place; None = there is no more. Streams
+        are taken by one at a time."""
         with self._taking:
             if self._stopped or self._exhausted:
                 return None

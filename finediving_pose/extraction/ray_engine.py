@@ -1,9 +1,11 @@
 """The extraction pipeline on the machines of a Ray cluster.
 
-Each worker is an actor that holds the networks and runs a local engine on a few clips at a time; outcomes come back one
-by one as clips are finished, and whoever started the run writes them. So the machines need to read the videos and the
-models under the same paths, and nobody but the starter needs to write. The clips of a worker that is lost go to another
-one, one by one from then on: a clip that takes three workers with it is given up, alone.
+Each worker is an actor that holds the networks and runs a local engine on a few clips
+at a time; outcomes come back one by one as clips are finished, and whoever started the
+run writes them. So the machines need to read the videos and the models under the same
+paths, and nobody but the starter needs to write. The clips of a worker that is lost go
+to another one, one by one from then on: a clip that takes three workers with it is
+given up, alone.
 """
 
 from __future__ import annotations
@@ -62,9 +64,12 @@ class RayEngine:
 
     Args:
         equip: Makes a worker's equipment, on the worker; must be picklable.
-        address: Of a running cluster, such as ``auto`` or ``ray://head:10001``; None starts one on this machine.
-        workers: How many; 0 = as many as fit, by `need`, on the nodes there are at the start.
-        need: What each takes; None: a processor core, and a GPU where the cluster has any.
+        address: Of a running cluster, such as ``auto`` or ``ray://head:10001``; None
+            starts one on this machine.
+        workers: How many; 0 = as many as fit, by `need`, on the nodes there are at the
+            start.
+        need: What each takes; None: a processor core, and a GPU where the cluster has
+            any.
         patience: Seconds to wait where there is no worker.
 
     Raises:
@@ -81,7 +86,9 @@ class RayEngine:
     ) -> None:
         self._ray = _connect(address)
         self._equip, self._patience = equip, patience
-        self._need = need or Need(gpus=1.0 if self._ray.cluster_resources().get("GPU", 0) else 0.0)
+        self._need = need or Need(
+            gpus=1.0 if self._ray.cluster_resources().get("GPU", 0) else 0.0
+        )
         self._workers: list[_Worker] = []
         self._waiting: deque[list[Task]] = deque()
         self._attempts: dict[str, int] = {}
@@ -94,14 +101,16 @@ class RayEngine:
         """What identifies the networks; waits for the first worker to load them.
 
         Raises:
-            EnvironmentUnfit: If no worker starts in time, or its networks cannot be loaded there.
+            EnvironmentUnfit: If no worker starts in time, or its networks cannot be
+                loaded there.
         """
         while self._identity is None:
             self._await_start()
         return self._identity
 
     def run(self, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
-        """Give the outcome of each task as soon as it is known. Leaving the iteration early stops the workers.
+        """Give the outcome of each task as soon as it is known. Leaving the iteration
+        early stops the workers.
 
         Raises:
             EnvironmentUnfit: If all workers are lost and none comes back in time.
@@ -109,7 +118,9 @@ class RayEngine:
         source = _groups(tasks)
         try:
             more = True
-            while more or self._waiting or any(worker.tasks for worker in self._workers):
+            while (
+                more or self._waiting or any(worker.tasks for worker in self._workers)
+            ):
                 more = self._hand_out(source) and more
                 if not any(worker.started for worker in self._workers):
                     self._await_start()
@@ -138,7 +149,9 @@ class RayEngine:
         return count
 
     def _hire(self) -> None:
-        actor_class = self._ray.remote(num_cpus=self._need.cpus, num_gpus=self._need.gpus)(_Actor)
+        actor_class = self._ray.remote(
+            num_cpus=self._need.cpus, num_gpus=self._need.gpus
+        )(_Actor)
         actor = actor_class.remote(self._equip)
         self._workers.append(_Worker(actor, actor.identity.remote()))
 
@@ -146,7 +159,9 @@ class RayEngine:
         """Wait until a worker has loaded its networks."""
         from ray.exceptions import RayActorError, RayTaskError
 
-        waiting = {worker.ready: worker for worker in self._workers if not worker.started}
+        waiting = {
+            worker.ready: worker for worker in self._workers if not worker.started
+        }
         ready, _ = self._ray.wait(list(waiting), timeout=self._patience)
         if not ready:
             raise EnvironmentUnfit(
@@ -157,10 +172,14 @@ class RayEngine:
         try:
             identity = self._ray.get(ready[0])
         except RayTaskError as error:
-            raise EnvironmentUnfit(f"a Ray worker cannot load the networks: {error.cause or error}") from error
+            raise EnvironmentUnfit(
+                f"a Ray worker cannot load the networks: {error.cause or error}"
+            ) from error
         except RayActorError as error:
             if "creation task" in str(error):
-                raise EnvironmentUnfit(f"a Ray worker cannot load the networks: {_last_line(error)}") from error
+                raise EnvironmentUnfit(
+                    f"a Ray worker cannot load the networks: {_last_line(error)}"
+                ) from error
             self._replace(worker, error)
             return
         if self._identity is not None and identity != self._identity:
@@ -178,11 +197,14 @@ class RayEngine:
                 if group is None:
                     return False
                 worker.tasks = list(group)
-                worker.stream = worker.actor.run.options(num_returns="streaming").remote(group)
+                worker.stream = worker.actor.run.options(
+                    num_returns="streaming"
+                ).remote(group)
         return True
 
     def _with_news(self) -> list[_Worker]:
-        """Return workers with an outcome, after a moment at most; notice those that have started meanwhile."""
+        """Return workers with an outcome, after a moment at most; notice those that
+        have started meanwhile."""
         starting = [worker.ready for worker in self._workers if not worker.started]
         if starting and self._ray.wait(starting, timeout=0)[0]:
             self._await_start()
@@ -194,7 +216,8 @@ class RayEngine:
         return [busy[stream] for stream in news]
 
     def _listen(self, worker: _Worker) -> Iterator[Outcome]:
-        """Give the next outcome of a worker; if it is lost, its unanswered clips wait for another one."""
+        """Give the next outcome of a worker; if it is lost, its unanswered clips wait
+        for another one."""
         from ray.exceptions import RayError
 
         try:
@@ -204,15 +227,21 @@ class RayEngine:
         except RayError as error:
             yield from self._lose(worker, error)
         else:
-            worker.tasks = [task for task in worker.tasks if task.clip != outcome.task.clip]
+            worker.tasks = [
+                task for task in worker.tasks if task.clip != outcome.task.clip
+            ]
             yield outcome
 
     def _lose(self, worker: _Worker, error: Exception) -> Iterator[Outcome]:
         log.warning(
-            "lost a Ray worker (%s); its %d unfinished clips go to another", _last_line(error), len(worker.tasks)
+            "lost a Ray worker (%s); its %d unfinished clips go to another",
+            _last_line(error),
+            len(worker.tasks),
         )
         for task in worker.tasks:
-            attempts = self._attempts[task.clip.key] = self._attempts.get(task.clip.key, 0) + 1
+            attempts = self._attempts[task.clip.key] = (
+                self._attempts.get(task.clip.key, 0) + 1
+            )
             if attempts < ATTEMPTS:
                 self._waiting.append([task])
             else:
@@ -222,9 +251,14 @@ class RayEngine:
 
     def _replace(self, worker: _Worker, error: Exception) -> None:
         self._workers.remove(worker)
-        with suppress(Exception):  # it is gone; where it is only confused, it must not go on
+        with suppress(
+            Exception
+        ):  # it is gone; where it is only confused, it must not go on
             self._ray.kill(worker.actor)
-        log.info("starting another Ray worker in place of one that ended: %s", _last_line(error))
+        log.info(
+            "starting another Ray worker in place of one that ended: %s",
+            _last_line(error),
+        )
         self._hire()
 
 
@@ -245,13 +279,22 @@ def _connect(address: str | None) -> Any:
     try:
         import ray
     except ImportError:
-        raise EnvironmentUnfit(f"--engine ray needs Ray, which is not installed. Install: {INSTALL_HINT}") from None
+        raise EnvironmentUnfit(
+            f"--engine ray needs Ray, which is not installed. Install: {INSTALL_HINT}"
+        ) from None
     if not ray.is_initialized():
         try:
-            ray.init(address=address, include_dashboard=False, log_to_driver=False, configure_logging=False)
+            ray.init(
+                address=address,
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+            )
         except (ConnectionError, ValueError, RuntimeError) as error:
             where = address or "this machine"
-            raise EnvironmentUnfit(f"no Ray cluster answers at {where}: {_last_line(error)}") from error
+            raise EnvironmentUnfit(
+                f"no Ray cluster answers at {where}: {_last_line(error)}"
+            ) from error
     return ray
 
 
@@ -267,4 +310,6 @@ def _groups(tasks: Iterable[Task]) -> Iterator[list[Task]]:
 
 
 def _last_line(error: object) -> str:
-    return next(iter(reversed(str(error).strip().splitlines())), type(error).__name__).strip()
+    return next(
+        iter(reversed(str(error).strip().splitlines())), type(error).__name__
+    ).strip()

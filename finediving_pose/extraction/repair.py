@@ -1,4 +1,5 @@
-"""The right joints: sides put right, outliers removed, gaps filled, on request smoothed; and what was done, counted."""
+"""The right joints: sides put right, outliers removed, gaps filled, on request
+smoothed; and what was done, counted."""
 
 from __future__ import annotations
 
@@ -20,9 +21,11 @@ class Repaired:
 
     Attributes:
         keypoints: (T, 16, 2) px, NaN = missing.
-        scores: (T, 16) of the observed joints, gone to the other side with them; NaN where not observed.
+        scores: (T, 16) of the observed joints, gone to the other side with them; NaN
+            where not observed.
         state: (T, 16) uint8 of :class:`JointState` flags.
-        raw: (T, 16, 2) px as the net saw them, where a joint was exchanged, removed or smoothed; else None.
+        raw: (T, 16, 2) px as the net saw them, where a joint was exchanged, removed or
+            smoothed; else None.
         counts: See :func:`count`.
     """
 
@@ -34,39 +37,57 @@ class Repaired:
 
 
 def repair(
-    keypoints: FloatArray, scores: FloatArray, frame_index: NDArray[np.int64], settings: ExtractionSettings
+    keypoints: FloatArray,
+    scores: FloatArray,
+    frame_index: NDArray[np.int64],
+    settings: ExtractionSettings,
 ) -> Repaired:
     """Put a clip's joints right.
 
-    Joints below `min_score` are missing before all else. With `repair.enabled` false nothing more is done.
+    Joints below `min_score` are missing before all else. With `repair.enabled` false
+    nothing more is done.
 
     Args:
         keypoints: (T, 16, 2) px, NaN = not estimated.
         scores: (T, 16) confidence, NaN = not estimated.
-        frame_index: (T,) strictly increasing frame numbers, with gaps where frames were not sampled.
+        frame_index: (T,) strictly increasing frame numbers, with gaps where frames were
+            not sampled.
         settings: `min_score`, `max_gap`, `extend_ends` and `repair` are used.
     """
     observed = complete(keypoints) & (scores >= settings.min_score)
     seen = np.where(observed[..., None], keypoints, np.nan)
     sure = np.where(observed, scores, np.nan)
     if not settings.repair.enabled:
-        state = np.where(observed, JointState.OBSERVED, JointState.MISSING).astype(np.uint8)
+        state = np.where(observed, JointState.OBSERVED, JointState.MISSING).astype(
+            np.uint8
+        )
         return Repaired(seen, sure, state, None, count(state))
     swapped = exchanged(seen, sure, frame_index, settings.repair)
     points, sure = put_right(seen, swapped), put_right(sure, swapped)
     swapped &= complete(points)
     removed = outliers(points, sure, frame_index, settings.repair)
     left = np.where(removed[..., None], np.nan, points)
-    filled, interpolated = fill_gaps(left, frame_index, settings.max_gap, settings.extend_ends)
+    filled, interpolated = fill_gaps(
+        left, frame_index, settings.max_gap, settings.extend_ends
+    )
     if settings.repair.smooth:
-        filled = smooth(filled, frame_index, settings.repair.smooth, settings.repair.smooth_order)
+        filled = smooth(
+            filled, frame_index, settings.repair.smooth, settings.repair.smooth_order
+        )
     state = _state(complete(left), interpolated, swapped & ~removed, removed)
     changed = bool(swapped.any() or removed.any() or settings.repair.smooth)
-    return Repaired(filled, np.where(removed, np.nan, sure), state, seen if changed else None, count(state))
+    return Repaired(
+        filled,
+        np.where(removed, np.nan, sure),
+        state,
+        seen if changed else None,
+        count(state),
+    )
 
 
 def count(state: NDArray[np.uint8]) -> dict[str, int]:
-    """Count a (T, 16) state: joints exchanged, frames with such, joints removed as outliers, joints interpolated."""
+    """Count a (T, 16) state: joints exchanged, frames with such, joints removed as
+    outliers, joints interpolated."""
     swapped = (state & JointState.SIDE_SWAPPED) > 0
     return {
         "swapped_joints": int(swapped.sum()),

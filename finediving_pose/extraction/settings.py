@@ -1,4 +1,5 @@
-"""What decides the result of an extraction. What decides only its speed is in :mod:`.local_engine`."""
+"""What decides the result of an extraction. What decides only its speed is in
+:mod:`.local_engine`."""
 
 from __future__ import annotations
 
@@ -11,19 +12,25 @@ from finediving_pose.media import SAMPLES
 
 
 class TrackingSettings(Settings):
-    """How the athlete is followed; lengths are in diagonals of the athlete's box, time in frames of the source.
+    """How the athlete is followed; lengths are in diagonals of the athlete's box, time
+    in frames of the source.
 
     Attributes:
         tracker: Name of the tracker.
         min_box_score: Detections below this confidence are not looked at.
-        max_jump: Largest distance (eq. 25) from one frame to the next; over n frames √n times as much.
+        max_jump: Largest distance (eq. 25) from one frame to the next; over n frames √n
+            times as much.
         max_absence: After this many frames without a box the track ends.
         confidence_weight: What a confidence of 0 instead of 1 costs, as a distance.
-        moving_speed: Speed against the camera, per frame, from which on a person counts as moving in full.
+        moving_speed: Speed against the camera, per frame, from which on a person counts
+            as moving in full.
         stand_gain: ``path``: what a frame of standing gains.
-        stay_weight: ``path``: what it costs of that to be still there later on, as spectators are.
-        still_weight: ``path``: what a frame at rest costs in flight, where a frame of full motion gains 1.
-        size_weight: ``path``: what a change of the diagonal by a factor e costs from one short track to the next.
+        stay_weight: ``path``: what it costs of that to be still there later on, as
+            spectators are.
+        still_weight: ``path``: what a frame at rest costs in flight, where a frame of
+            full motion gains 1.
+        size_weight: ``path``: what a change of the diagonal by a factor e costs from
+            one short track to the next.
         gap_cost: ``path``: what each frame costs that lies between two short tracks.
         switch_cost: ``path``: what another short track costs, and a take-off.
     """
@@ -43,9 +50,11 @@ class TrackingSettings(Settings):
 
 
 class SideSettings(Settings):
-    """What each kind of evidence counts on exchanged sides, as in :class:`finediving_pose.left_right.Weights`.
+    """What each kind of evidence counts on exchanged sides, as in
+    :class:`finediving_pose.left_right.Weights`.
 
-    Set with ``tools/bench_repair.py`` on a synthetic meet, as were the figures of :class:`RepairSettings`.
+    Set with ``tools/bench_repair.py`` on a synthetic meet, as were the figures of
+    :class:`RepairSettings`.
     """
 
     steady: float = Field(default=1.0, ge=0)
@@ -59,17 +68,22 @@ class SideSettings(Settings):
 
 
 class RepairSettings(Settings):
-    """How joints are put right; lengths are in body heights, along the limbs from head top to ankles.
+    """How joints are put right; lengths are in body heights, along the limbs from head
+    top to ankles.
 
     Attributes:
-        enabled: Otherwise the joints stay as the net saw them: no sides exchanged, nothing removed, filled or smoothed.
+        enabled: Otherwise the joints stay as the net saw them: no sides exchanged,
+            nothing removed, filled or smoothed.
         sides: What counts how much on exchanged sides.
-        least_gain: Sides are exchanged where at least so much speaks for it, net of what the weights ask.
-        most_unrest: And where the sides usually move more steadily: of a twist in which a frame shows a third of a
-            turn, nothing can be told.
-        spike: A joint that goes at least so far out and back, beyond the body's own motion, was seen astray.
+        least_gain: Sides are exchanged where at least so much speaks for it, net of
+            what the weights ask.
+        most_unrest: And where the sides usually move more steadily: of a twist in which
+            a frame shows a third of a turn, nothing can be told.
+        spike: A joint that goes at least so far out and back, beyond the body's own
+            motion, was seen astray.
         longest_spike: In at most so many frames in a row.
-        limb_slack: A limb that is longer than it can be by more than this factor has an end that was seen astray.
+        limb_slack: A limb that is longer than it can be by more than this factor has an
+            end that was seen astray.
         smooth: Frames of the Savitzky–Golay window, odd; 0 = no smoothing.
         smooth_order: Degree of its polynomials.
     """
@@ -98,11 +112,14 @@ class ExtractionSettings(Settings):
 
     Attributes:
         frames: How many frames to sample as FineDiving does; None = all of them.
-        detect_every: The detector sees every so many of these, and the last; in between boxes are filled in.
+        detect_every: The detector sees every so many of these, and the last; in between
+            boxes are filled in.
         persons: How many divers to follow, the second on what the first leaves.
         min_score: Joints below this confidence are missing.
-        max_gap: Longest run of source frames without a box or joint that is filled between two known ones.
-        extend_ends: Whether the first and the last known joint also stand for up to `max_gap` frames beyond.
+        max_gap: Longest run of source frames without a box or joint that is filled
+            between two known ones.
+        extend_ends: Whether the first and the last known joint also stand for up to
+            `max_gap` frames beyond.
         channels: 2 for x, y in ``pred``; 3 for x, y, score.
         tracking, repair: Settings of their own.
     """

@@ -1,4 +1,5 @@
-"""Parts of one extraction for processes that know nothing of each other, and the names of what each writes."""
+"""Parts of one extraction for processes that know nothing of each other, and the names
+of what each writes."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ _OF_A_SHARD = r"manifest\.([0-9]+)-of-([0-9]+)\."
 class Shard:
     """Part `index` of `count`, from 1.
 
-    Which clips it has, their keys alone decide, so that clips which come or go move no other to another shard.
+    Which clips it has, their keys alone decide, so that clips which come or go move no
+    other to another shard.
     """
 
     index: int = 1
@@ -34,10 +36,14 @@ class Shard:
         """
         match = _SHARD.fullmatch(text)
         if match is None:
-            raise UsageError(f"--shard {text!r}: expected I/N, such as 2/8 for the second of eight parts")
+            raise UsageError(
+                f"--shard {text!r}: expected I/N, such as 2/8 for the second of eight parts"
+            )
         shard = cls(int(match[1]), int(match[2]))
         if not 1 <= shard.index <= shard.count:
-            raise UsageError(f"--shard {text}: expected I from 1 to N, as in 1/{shard.count or 1}")
+            raise UsageError(
+                f"--shard {text}: expected I from 1 to N, as in 1/{shard.count or 1}"
+            )
         return shard
 
     def holds(self, clip: str) -> bool:
@@ -48,12 +54,20 @@ class Shard:
     @property
     def ledger_name(self) -> str:
         """Of the file with a line for each clip."""
-        return LEDGER_NAME if self.count == 1 else f"manifest.{self.index}-of-{self.count}.jsonl"
+        return (
+            LEDGER_NAME
+            if self.count == 1
+            else f"manifest.{self.index}-of-{self.count}.jsonl"
+        )
 
     @property
     def manifest_name(self) -> str:
         """Of the file that says what ran."""
-        return MANIFEST_NAME if self.count == 1 else f"manifest.{self.index}-of-{self.count}.json"
+        return (
+            MANIFEST_NAME
+            if self.count == 1
+            else f"manifest.{self.index}-of-{self.count}.json"
+        )
 
 
 WHOLE = Shard()
@@ -66,10 +80,18 @@ def is_ledger(name: str) -> bool:
 
 def ledger_paths(folder: Path) -> list[Path]:
     """Return all ledgers of an output folder, by name; an absent folder has none."""
-    return sorted(path for path in folder.glob("manifest*.jsonl") if is_ledger(path.name))
+    return sorted(
+        path for path in folder.glob("manifest*.jsonl") if is_ledger(path.name)
+    )
 
 
 def manifest_paths(folder: Path) -> list[Path]:
     """Return the manifests of all runs over an output folder, the whole run's first."""
-    shards = [path for path in folder.glob("manifest.*.json") if re.fullmatch(_OF_A_SHARD + "json", path.name)]
-    return [path for path in (folder / MANIFEST_NAME, *sorted(shards)) if path.is_file()]
+    shards = [
+        path
+        for path in folder.glob("manifest.*.json")
+        if re.fullmatch(_OF_A_SHARD + "json", path.name)
+    ]
+    return [
+        path for path in (folder / MANIFEST_NAME, *sorted(shards)) if path.is_file()
+    ]

@@ -1,6 +1,8 @@
-"""The two steps of a clip that need no network: whom to follow, and the skeletons of those who were followed.
+"""The two steps of a clip that need no network: whom to follow, and the skeletons of
+those who were followed.
 
-Their inputs and results hold arrays and settings only, so that another process can do them.
+Their inputs and results hold arrays and settings only, so that another process can do
+them.
 """
 
 from __future__ import annotations
@@ -16,7 +18,13 @@ from finediving_pose.extraction.repair import repair
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.trackers import track
 from finediving_pose.extraction.tracking import Seed, fill_track, without
-from finediving_pose.records import BoxState, BoxTrack, Detections, FloatArray, SkeletonSequence
+from finediving_pose.records import (
+    BoxState,
+    BoxTrack,
+    Detections,
+    FloatArray,
+    SkeletonSequence,
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,8 @@ class Sightings:
 
 @dataclass(frozen=True)
 class Followed:
-    """The tracks of those who were followed, each over T frames, and what the user should know about them."""
+    """The tracks of those who were followed, each over T frames, and what the user
+    should know about them."""
 
     tracks: list[BoxTrack]
     warnings: list[str]
@@ -81,7 +90,9 @@ def follow(seen: Sightings) -> Followed:
         warnings.append("nobody was detected in any frame")
     first, last = seen.frame_index[0], seen.frame_index[-1]
     if seen.seed is not None and not first <= seen.seed.frame <= last:
-        warnings.append(f"the seed box is of frame {seen.seed.frame}, and the clip has {first} to {last}")
+        warnings.append(
+            f"the seed box is of frame {seen.seed.frame}, and the clip has {first} to {last}"
+        )
     tracks: list[BoxTrack] = []
     for person in range(settings.persons):
         seed = seen.seed if person == 0 else None
@@ -98,18 +109,31 @@ def assemble_people(poses: Poses) -> list[SkeletonSequence]:
     """Return the skeleton sequence of each person, the clip's samples in order."""
     sequences = []
     for person, path in enumerate(poses.tracks):
-        whole = assemble(path, poses.keypoints[person], poses.scores[person], poses.frame_index, poses.settings)
-        sequences.append(take(whole, poses.samples, {**poses.meta, "person": person + 1}))
+        whole = assemble(
+            path,
+            poses.keypoints[person],
+            poses.scores[person],
+            poses.frame_index,
+            poses.settings,
+        )
+        sequences.append(
+            take(whole, poses.samples, {**poses.meta, "person": person + 1})
+        )
     return sequences
 
 
 def _over_all_frames(path: BoxTrack, seen: Sightings) -> BoxTrack:
-    """Fill the gaps of a track, and the frames that the detector did not see where it has a box on either side."""
+    """Fill the gaps of a track, and the frames that the detector did not see where it
+    has a box on either side."""
     frames = len(seen.frame_index)
     boxes = np.full((frames, 4), np.nan, np.float32)
     scores = np.full(frames, np.nan, np.float32)
     state = np.full(frames, BoxState.MISSING, np.uint8)
-    boxes[seen.rows], scores[seen.rows], state[seen.rows] = path.boxes, path.scores, path.state
+    boxes[seen.rows], scores[seen.rows], state[seen.rows] = (
+        path.boxes,
+        path.scores,
+        path.state,
+    )
     sparse = BoxTrack(boxes, scores, state)
     filled = fill_track(sparse, seen.frame_index, seen.settings.max_gap)
     if len(seen.rows) == frames:
@@ -117,8 +141,15 @@ def _over_all_frames(path: BoxTrack, seen: Sightings) -> BoxTrack:
     known = np.isfinite(path.boxes[:, 0])
     before = np.searchsorted(seen.rows, np.arange(frames), side="right") - 1
     after = np.minimum(before + 1, len(seen.rows) - 1)
-    between = (before >= 0) & known[before] & known[after] & ~np.isin(np.arange(frames), seen.rows)
-    everything = fill_track(sparse, seen.frame_index, int(seen.frame_index[-1] - seen.frame_index[0]))
+    between = (
+        (before >= 0)
+        & known[before]
+        & known[after]
+        & ~np.isin(np.arange(frames), seen.rows)
+    )
+    everything = fill_track(
+        sparse, seen.frame_index, int(seen.frame_index[-1] - seen.frame_index[0])
+    )
     return BoxTrack(
         np.where(between[:, None], everything.boxes, filled.boxes),
         scores,
@@ -133,7 +164,8 @@ def assemble(
     frame_index: NDArray[np.int64],
     settings: ExtractionSettings,
 ) -> SkeletonSequence:
-    """Put a clip's joints right, and mark what is observed, exchanged, removed and filled.
+    """Put a clip's joints right, and mark what is observed, exchanged, removed and
+    filled.
 
     Args:
         track: The athlete's boxes in T frames.
@@ -154,8 +186,11 @@ def assemble(
     )
 
 
-def take(sequence: SkeletonSequence, rows: Sequence[int], meta: dict[str, Any]) -> SkeletonSequence:
-    """Return the given rows of a sequence, which may repeat; `meta` adds to what it says of what made it."""
+def take(
+    sequence: SkeletonSequence, rows: Sequence[int], meta: dict[str, Any]
+) -> SkeletonSequence:
+    """Return the given rows of a sequence, which may repeat; `meta` adds to what it
+    says of what made it."""
     chosen = list(rows)
     track = sequence.track
     return SkeletonSequence(

@@ -15,7 +15,9 @@ from finediving_pose.extraction.settings import TrackingSettings
 from finediving_pose.extraction.tracking import Seed
 from finediving_pose.records import BoxTrack, Detections
 
-Tracker = Callable[[Sequence[Detections], NDArray[np.int64], TrackingSettings, Seed | None], BoxTrack]
+Tracker = Callable[
+    [Sequence[Detections], NDArray[np.int64], TrackingSettings, Seed | None], BoxTrack
+]
 
 
 def track(
@@ -24,7 +26,8 @@ def track(
     settings: TrackingSettings,
     seed: Seed | None = None,
 ) -> BoxTrack:
-    """Follow one person with the tracker that the settings name; boxes are as detected, with gaps.
+    """Follow one person with the tracker that the settings name; boxes are as detected,
+    with gaps.
 
     Args:
         detections: Who was found in each of T frames.
@@ -37,7 +40,9 @@ def track(
     """
     tracker = TRACKERS.get(settings.tracker)
     if tracker is None:
-        raise UsageError(f"no tracker named {settings.tracker!r}{nearest(settings.tracker, TRACKERS)}")
+        raise UsageError(
+            f"no tracker named {settings.tracker!r}{nearest(settings.tracker, TRACKERS)}"
+        )
     usable = [_usable(found, settings.min_box_score) for found in detections]
     return tracker(usable, frame_index, settings, seed)
 
@@ -46,7 +51,8 @@ TRACKERS: dict[str, Tracker] = {"nearest": track_nearest, "path": track_path}
 
 
 def _usable(found: Detections, min_score: float) -> Detections:
-    """Leave out weak boxes, and those no one can stand in: not finite, or less than a pixel wide or high."""
+    """Leave out weak boxes, and those no one can stand in: not finite, or less than a
+    pixel wide or high."""
     boxes = np.asarray(found.boxes, np.float32)
     keep = np.isfinite(boxes).all(axis=1) & (found.scores >= min_score)
     keep &= (boxes[:, 2] - boxes[:, 0] >= 1) & (boxes[:, 3] - boxes[:, 1] >= 1)

@@ -1,4 +1,5 @@
-"""Processes beside the main one, for steps in Python that would keep it from feeding the networks."""
+"""Processes beside the main one, for steps in Python that would keep it from feeding
+the networks."""
 
 from __future__ import annotations
 
@@ -47,29 +48,36 @@ class Pending(Generic[R]):
 
 
 class Helpers:
-    """Runs functions in `count` processes, or at once in this one where there are none; use it in a ``with`` block.
+    """Runs functions in `count` processes, or at once in this one where there are none;
+    use it in a ``with`` block.
 
-    Processes are started with the first function. They ignore Ctrl-C, which is the main process's to handle, and end
-    with it, however it ends.
+    Processes are started with the first function. They ignore Ctrl-C, which is the main
+    process's to handle, and end with it, however it ends.
     """
 
     def __init__(self, count: int) -> None:
         self._pool: ProcessPoolExecutor | None = None
         if count:
-            context = multiprocessing.get_context("spawn")  # a fork of a process with threads or CUDA may hang
+            context = multiprocessing.get_context(
+                "spawn"
+            )  # a fork of a process with threads or CUDA may hang
             self._pool = ProcessPoolExecutor(count, context, initializer=_start)
 
     def __enter__(self) -> Helpers:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=error is None, cancel_futures=True)
 
     def submit(self, function: Callable[[A], R], argument: A) -> Pending[R]:
-        """Begin ``function(argument)``; both must be picklable where there are processes."""
+        """Begin ``function(argument)``; both must be picklable where there are
+        processes."""
         if self._pool is not None:
             return Pending(self._pool.submit(_timed, function, argument))
         future: Future[tuple[Any, float]] = Future()

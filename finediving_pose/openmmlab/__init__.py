@@ -1,1 +1,2 @@
-"""The only room that imports MMEngine, MMDetection and MMPose; always through :mod:`.bridge`."""
+"""The only room that imports MMEngine, MMDetection and MMPose; always through
+:mod:`.bridge`."""

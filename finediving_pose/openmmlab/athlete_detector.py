@@ -1,7 +1,8 @@
 """Our own detector for whole batches.
 
-MMDetection prepares and answers one image after the other in Python, which costs more than a small net's forward pass;
-the arithmetic here is the same, and a test holds it to MMDetection's.
+MMDetection prepares and answers one image after the other in Python, which costs more
+than a small net's forward pass; the arithmetic here is the same, and a test holds it to
+MMDetection's.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.openmmlab import compat
-from finediving_pose.openmmlab.detector_config import IMAGENET_MEAN_BGR, IMAGENET_STD_BGR, PADDING_GREY
+from finediving_pose.openmmlab.detector_config import (
+    IMAGENET_MEAN_BGR,
+    IMAGENET_STD_BGR,
+    PADDING_GREY,
+)
 from finediving_pose.openmmlab.settings import DetectorSettings
 from finediving_pose.records import Detections, FloatArray
 
@@ -25,7 +30,13 @@ import torch  # noqa: E402
 from mmcv.cnn import fuse_conv_bn  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from finediving_pose.openmmlab.device_batches import DTYPES, BatchSize, compiled, fetched, stacked  # noqa: E402
+from finediving_pose.openmmlab.device_batches import (  # noqa: E402
+    DTYPES,
+    BatchSize,
+    compiled,
+    fetched,
+    stacked,
+)
 
 MOST_CANDIDATES = 1000
 """Boxes of an image, best first, that non-maximum suppression looks at."""
@@ -38,7 +49,8 @@ class Fitted:
     """An image as the net takes it.
 
     Attributes:
-        pixels: (S, S, 3) uint8 BGR: the image fitted into the upper left, the rest grey.
+        pixels: (S, S, 3) uint8 BGR: the image fitted into the upper left, the rest
+            grey.
         inner: (width, height) px of the image within.
         size: (width, height) px of the image as it was.
     """
@@ -54,9 +66,11 @@ class Fitted:
 
 
 class AthleteDetector:
-    """RTMDet as ``fdpose finetune-detector`` trains it; fulfils :class:`finediving_pose.records.Detector`.
+    """RTMDet as ``fdpose finetune-detector`` trains it; fulfils
+    :class:`finediving_pose.records.Detector`.
 
-    It is also :class:`~finediving_pose.records.Preparing` and :class:`~finediving_pose.records.Launching`.
+    It is also :class:`~finediving_pose.records.Preparing` and
+    :class:`~finediving_pose.records.Launching`.
 
     Args:
         net: The MMDetection model, its weights loaded; it is changed.
@@ -79,21 +93,32 @@ class AthleteDetector:
         compile: bool = False,
     ) -> None:
         self.settings = settings
-        self.score_threshold = settings.score_threshold if score_threshold is None else score_threshold
-        self.identity = identity | {"score_threshold": self.score_threshold, "precision": precision}
+        self.score_threshold = (
+            settings.score_threshold if score_threshold is None else score_threshold
+        )
+        self.identity = identity | {
+            "score_threshold": self.score_threshold,
+            "precision": precision,
+        }
         self.device = torch.device(device)
         self.dtype = DTYPES[precision]
-        # Not the head: its convolutions are shared by layers that are normed each in its own way.
+        # Not the head: its convolutions are shared by layers that are normed each in
+        # its own way.
         net.backbone, net.neck = fuse_conv_bn(net.backbone), fuse_conv_bn(net.neck)
         self.net = net.to(self.device, self.dtype).eval()
         self.net.to(memory_format=torch.channels_last)
-        self._forward = compiled(lambda images: self.net.bbox_head(self.net.extract_feat(images)), compile)
+        self._forward = compiled(
+            lambda images: self.net.bbox_head(self.net.extract_feat(images)), compile
+        )
         self._batch_size = BatchSize(self.device, compile)
-        self._mean = torch.tensor(IMAGENET_MEAN_BGR, device=self.device).view(1, 3, 1, 1)
+        self._mean = torch.tensor(IMAGENET_MEAN_BGR, device=self.device).view(
+            1, 3, 1, 1
+        )
         self._std = torch.tensor(IMAGENET_STD_BGR, device=self.device).view(1, 3, 1, 1)
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """Return the people in each (H, W, 3) uint8 BGR image, best first; an image may have none."""
+        """Return the people in each (H, W, 3) uint8 BGR image, best first; an image may
+        have none."""
         return self.launch([self.prepare(image) for image in images])()
 
     def prepare(self, image: NDArray[np.uint8]) -> Fitted:
@@ -103,23 +128,34 @@ class AthleteDetector:
         factor = side / max(height, width)
         inner = int(width * factor + 0.5), int(height * factor + 0.5)
         pixels = np.full((side, side, 3), PADDING_GREY, np.uint8)
-        pixels[: inner[1], : inner[0]] = cv2.resize(image, inner, interpolation=cv2.INTER_LINEAR)
+        pixels[: inner[1], : inner[0]] = cv2.resize(
+            image, inner, interpolation=cv2.INTER_LINEAR
+        )
         return Fitted(pixels, inner, (width, height))
 
     @torch.inference_mode()
     def launch(self, images: Sequence[Fitted]) -> Callable[[], list[Detections]]:
-        """Begin to look for people in prepared images; return a call that gives what :meth:`__call__` gives."""
+        """Begin to look for people in prepared images; return a call that gives what
+        :meth:`__call__` gives."""
         if not images:
             return list
         with self._batch_size.of(len(images)) as size:
             batch = stacked([image.pixels for image in images], self.device, size)
-            batch = batch.sub_(self._mean).div_(self._std).to(self.dtype, memory_format=torch.channels_last)
+            batch = (
+                batch.sub_(self._mean)
+                .div_(self._std)
+                .to(self.dtype, memory_format=torch.channels_last)
+            )
             scores, distances = self._forward(batch)
-        boxes, confidences = best_boxes(scores, distances, self._strides, self.settings.image_size)
+        boxes, confidences = best_boxes(
+            scores, distances, self._strides, self.settings.image_size
+        )
         results = fetched(boxes[: len(images)], confidences[: len(images)])
 
         def answer() -> list[Detections]:
-            return [self._people(*found) for found in zip(*results(), images, strict=True)]
+            return [
+                self._people(*found) for found in zip(*results(), images, strict=True)
+            ]
 
         return answer
 
@@ -127,37 +163,64 @@ class AthleteDetector:
     def _strides(self) -> list[int]:
         return [stride[0] for stride in self.net.bbox_head.prior_generator.strides]
 
-    def _people(self, boxes: FloatArray, scores: FloatArray, image: Fitted) -> Detections:
-        """Take boxes (K, 4) in px of the square, best first, back to the image and leave one for each person."""
-        sure = int(((scores > self.settings.score_threshold) & (scores >= self.score_threshold)).sum())
+    def _people(
+        self, boxes: FloatArray, scores: FloatArray, image: Fitted
+    ) -> Detections:
+        """Take boxes (K, 4) in px of the square, best first, back to the image and
+        leave one for each person."""
+        sure = int(
+            (
+                (scores > self.settings.score_threshold)
+                & (scores >= self.score_threshold)
+            ).sum()
+        )
         boxes, scores = boxes[:sure], scores[:sure]
         keep = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        zoom = np.tile(np.array(image.inner, np.float32) / np.array(image.size, np.float32), 2)
+        zoom = np.tile(
+            np.array(image.inner, np.float32) / np.array(image.size, np.float32), 2
+        )
         boxes, scores = np.divide(boxes[keep], zoom, dtype=np.float32), scores[keep]
-        best = compat.nms(torch.from_numpy(boxes), torch.from_numpy(scores), self.settings.nms_iou)
+        best = compat.nms(
+            torch.from_numpy(boxes), torch.from_numpy(scores), self.settings.nms_iou
+        )
         chosen = best.numpy()[:MOST_PEOPLE]
         # Only now: MMDetection compares boxes as they reach into the grey.
-        boxes, scores = np.minimum(boxes[chosen], np.tile(np.array(image.size, np.float32), 2)), scores[chosen]
+        boxes, scores = (
+            np.minimum(boxes[chosen], np.tile(np.array(image.size, np.float32), 2)),
+            scores[chosen],
+        )
         inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         return Detections(boxes=boxes[inside], scores=scores[inside])
 
 
 def best_boxes(
-    scores: Sequence[Tensor], distances: Sequence[Tensor], strides: Sequence[int], side: int
+    scores: Sequence[Tensor],
+    distances: Sequence[Tensor],
+    strides: Sequence[int],
+    side: int,
 ) -> tuple[Tensor, Tensor]:
-    """Return the boxes (N, K, 4) float32 in px of the square and their scores (N, K), best first.
+    """Return the boxes (N, K, 4) float32 in px of the square and their scores (N, K),
+    best first.
 
     Args:
         scores: Of each level, (N, 1, h, w) logits.
-        distances: Of each level, (N, 4, h, w) px from a cell's corner to the left, upper, right and lower side.
+        distances: Of each level, (N, 4, h, w) px from a cell's corner to the left,
+            upper, right and lower side.
         strides: Px of a level's cell.
         side: Px of the square; boxes end there.
     """
-    corners = torch.cat([_corners(level, stride) for level, stride in zip(scores, strides, strict=True)])
+    corners = torch.cat(
+        [_corners(level, stride) for level, stride in zip(scores, strides, strict=True)]
+    )
     logits = torch.cat([level.flatten(1) for level in scores], dim=1).float()
-    reach = torch.cat([level.flatten(2) for level in distances], dim=2).float().transpose(1, 2)
+    reach = (
+        torch.cat([level.flatten(2) for level in distances], dim=2)
+        .float()
+        .transpose(1, 2)
+    )
     best, index = logits.topk(min(MOST_CANDIDATES, logits.shape[1]), dim=1)
-    # Image by image: over a whole batch the last digit depends on where in memory a value lies.
+    # Image by image: over a whole batch the last digit depends on where in memory a
+    # value lies.
     confidences = torch.stack([image.sigmoid() for image in best])
     reach = reach.gather(1, index.unsqueeze(-1).expand(-1, -1, 4))
     points = corners[index]
@@ -169,6 +232,8 @@ def _corners(level: Tensor, stride: int) -> Tensor:
     """Return the (h·w, 2) px (x, y) of the cells' upper left corners, row by row."""
     height, width = level.shape[-2:]
     y, x = torch.meshgrid(
-        torch.arange(height, device=level.device), torch.arange(width, device=level.device), indexing="ij"
+        torch.arange(height, device=level.device),
+        torch.arange(width, device=level.device),
+        indexing="ij",
     )
     return torch.stack((x.flatten(), y.flatten()), dim=-1).float() * stride

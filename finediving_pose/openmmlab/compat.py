@@ -1,7 +1,8 @@
-"""What today's torch, numpy and pip lack for the last MMDetection and MMPose, put in place before either is imported.
+"""What today's torch, numpy and pip lack for the last MMDetection and MMPose, put in
+place before either is imported.
 
-Every part steps aside where the real thing imports. :func:`install` is called by each module of this room that
-imports an mm* package, and costs nothing the second time.
+Every part steps aside where the real thing imports. :func:`install` is called by each
+module of this room that imports an mm* package, and costs nothing the second time.
 
 * ``mmcv._ext``, the compiled ops that mmcv-lite does not have: ``nms`` works, any other op says what it needs.
 * ``mmpose.visualization.simcc_vis``, which imports torchvision for a drawing that we never ask for. Nothing is put in
@@ -37,15 +38,21 @@ PACKAGES: dict[str, str] = {
     "mmdet": "3.3.0",
     "mmpose": "1.3.2",
 }
-"""The packages installed without their declared dependencies, and the versions this bridge was made for."""
+"""The packages installed without their declared dependencies, and the versions this
+bridge was made for."""
 
 INSTALL_HINT = "pip install 'fdpose[pose]' && pip install --no-deps " + " ".join(
     f"{name}=={version}" for name, version in PACKAGES.items()
 )
 
-TRUST_HINT = "If you trust where the file comes from, load it once with --trust-checkpoint."
+TRUST_HINT = (
+    "If you trust where the file comes from, load it once with --trust-checkpoint."
+)
 
-_FOREIGN = re.compile(r"(?:GLOBAL|unrecognized function|but got) (\S.*?)(?: was not| whose|$)", re.MULTILINE)
+_FOREIGN = re.compile(
+    r"(?:GLOBAL|unrecognized function|but got) (\S.*?)(?: was not| whose|$)",
+    re.MULTILINE,
+)
 """How torch names what a file holds beside weights."""
 
 _status: dict[str, str] = {}
@@ -55,14 +62,26 @@ def install() -> None:
     """Put the missing parts in place, once a process.
 
     Raises:
-        EnvironmentUnfit: If torch or an mm* package is not installed; the message has the line that installs it.
+        EnvironmentUnfit: If torch or an mm* package is not installed; the message has
+            the line that installs it.
     """
     if _status:
         return
-    for module, package in (("torch", "torch"), ("mmengine", "onedl-mmengine"), ("mmcv", "mmcv-lite")):
+    for module, package in (
+        ("torch", "torch"),
+        ("mmengine", "onedl-mmengine"),
+        ("mmcv", "mmcv-lite"),
+    ):
         if importlib.util.find_spec(module) is None:
-            raise EnvironmentUnfit(f"{package} is not installed, and this command needs it. Install: {INSTALL_HINT}")
-    for module in ("mmengine", "mmcv", "mmdet", "mmpose"):  # they will not be mended, and their users cannot
+            raise EnvironmentUnfit(
+                f"{package} is not installed, and this command needs it. Install: {INSTALL_HINT}"
+            )
+    for module in (
+        "mmengine",
+        "mmcv",
+        "mmdet",
+        "mmpose",
+    ):  # they will not be mended, and their users cannot
         warnings.filterwarnings("ignore", category=FutureWarning, module=rf"{module}\b")
     warnings.filterwarnings("ignore", message="torch.meshgrid: in an upcoming release")
     _status["torchvision"] = _bridge_torchvision()
@@ -72,7 +91,8 @@ def install() -> None:
 
 
 def status() -> dict[str, str]:
-    """Return for each part whether the real thing is used or what stands in for it; installs the bridge."""
+    """Return for each part whether the real thing is used or what stands in for it;
+    installs the bridge."""
     install()
     return dict(_status)
 
@@ -81,7 +101,8 @@ def require(*packages: str) -> None:
     """Install the bridge and make sure that mm* packages import.
 
     Raises:
-        EnvironmentUnfit: Naming the package, what its import said, and the line that installs it.
+        EnvironmentUnfit: Naming the package, what its import said, and the line that
+            installs it.
     """
     install()
     for package in packages:
@@ -115,13 +136,20 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) ->
     import numpy as np
 
     corners = boxes.detach().cpu().double().numpy()
-    rectangles = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2] + offset), axis=1)
-    # OpenCV wants scores above a threshold that must not be negative: give it ranks, N for the best down to 1.
+    rectangles = np.concatenate(
+        (corners[:, :2], corners[:, 2:] - corners[:, :2] + offset), axis=1
+    )
+    # OpenCV wants scores above a threshold that must not be negative: give it ranks, N
+    # for the best down to 1.
     order = torch.argsort(scores.detach().cpu(), descending=True, stable=True).numpy()
     ranks = np.empty(len(order))
     ranks[order] = np.arange(len(order), 0, -1)
-    kept = cv2.dnn.NMSBoxes(rectangles.tolist(), ranks.tolist(), 0.0, float(iou_threshold))
-    return torch.as_tensor(np.asarray(kept, dtype=np.int64).reshape(-1), device=boxes.device)
+    kept = cv2.dnn.NMSBoxes(
+        rectangles.tolist(), ranks.tolist(), 0.0, float(iou_threshold)
+    )
+    return torch.as_tensor(
+        np.asarray(kept, dtype=np.int64).reshape(-1), device=boxes.device
+    )
 
 
 def load_checkpoint(path: Path | str, trust: bool = False) -> dict[str, Any]:
@@ -129,13 +157,15 @@ def load_checkpoint(path: Path | str, trust: bool = False) -> dict[str, Any]:
 
     Args:
         path: A ``.safetensors`` file, or one of torch's.
-        trust: Allow classes and functions outside torch's and MMEngine's own, which can run code.
+        trust: Allow classes and functions outside torch's and MMEngine's own, which can
+            run code.
 
     Returns:
         The mapping the file holds; of a ``.safetensors`` file ``{"state_dict": …}``.
 
     Raises:
-        UsageError: If the file is no checkpoint, or holds more than weights and `trust` is not given.
+        UsageError: If the file is no checkpoint, or holds more than weights and `trust`
+            is not given.
     """
     import torch
 
@@ -145,7 +175,9 @@ def load_checkpoint(path: Path | str, trust: bool = False) -> dict[str, Any]:
         try:
             return {"state_dict": load_file(path)}
         except Exception as error:
-            raise UsageError(f"{path}: not a readable safetensors file: {error}") from error
+            raise UsageError(
+                f"{path}: not a readable safetensors file: {error}"
+            ) from error
     try:
         with _safe_globals():
             content = torch.load(path, map_location="cpu", weights_only=not trust)
@@ -153,16 +185,26 @@ def load_checkpoint(path: Path | str, trust: bool = False) -> dict[str, Any]:
         raise UsageError(f"{path}: no such file") from None
     except Exception as error:
         if foreign := _FOREIGN.search(str(error)):
-            raise UsageError(f"{path}: holds more than weights: {foreign[1]}. {TRUST_HINT}") from error
-        raise UsageError(f"{path}: not a checkpoint that torch can read ({_reason(error)})") from error
+            raise UsageError(
+                f"{path}: holds more than weights: {foreign[1]}. {TRUST_HINT}"
+            ) from error
+        raise UsageError(
+            f"{path}: not a checkpoint that torch can read ({_reason(error)})"
+        ) from error
     if not isinstance(content, dict):
-        raise UsageError(f"{path}: expected a mapping of weights, found a {type(content).__name__}")
+        raise UsageError(
+            f"{path}: expected a mapping of weights, found a {type(content).__name__}"
+        )
     return content
 
 
 def _reason(error: Exception) -> str:
     """The line of torch's message that says something about the file."""
-    lines = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error).strip() or type(error).__name__
+    lines = (
+        str(error).partition("WeightsUnpickler error:")[2].strip()
+        or str(error).strip()
+        or type(error).__name__
+    )
     return lines.splitlines()[0]
 
 
@@ -179,7 +221,10 @@ def _bridge_torchvision() -> str:
 def _bridge_xtcocotools() -> str:
     if _imports("xtcocotools.coco"):
         return "xtcocotools"
-    parts = {part: importlib.import_module(f"pycocotools.{part}") for part in ("coco", "cocoeval", "mask")}
+    parts = {
+        part: importlib.import_module(f"pycocotools.{part}")
+        for part in ("coco", "cocoeval", "mask")
+    }
     _module("xtcocotools", **parts)
     for part, module in parts.items():
         sys.modules[f"xtcocotools.{part}"] = module
@@ -197,13 +242,17 @@ def _bridge_mmcv_ext() -> str:
         return _missing_op(f"mmcv.ops.{name}")
 
     ext.__getattr__ = op  # type: ignore[method-assign]
-    return f"nms by {'torchvision' if _torchvision_nms() else 'OpenCV'}, other ops refuse"
+    return (
+        f"nms by {'torchvision' if _torchvision_nms() else 'OpenCV'}, other ops refuse"
+    )
 
 
 def _bridge_checkpoints() -> str:
     from mmengine.runner import checkpoint
 
-    def load(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
+    def load(
+        file: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> Any:
         import torch
 
         with _safe_globals():
@@ -220,18 +269,32 @@ def _safe_globals() -> Iterator[None]:
     import torch
     from mmengine.runner import checkpoint
 
-    allowed = checkpoint.get_torch_safe_globals() if hasattr(checkpoint, "get_torch_safe_globals") else []
+    allowed = (
+        checkpoint.get_torch_safe_globals()
+        if hasattr(checkpoint, "get_torch_safe_globals")
+        else []
+    )
     with torch.serialization.safe_globals([*allowed, *_numpy_globals()]):
         yield
 
 
 def _numpy_globals() -> list[Any]:
-    """What numpy arrays and scalars are pickled with: every number's dtype, and numpy 1's names for numpy 2's parts."""
+    """What numpy arrays and scalars are pickled with: every number's dtype, and numpy
+    1's names for numpy 2's parts."""
     import numpy as np
 
     multiarray = importlib.import_module("numpy._core.multiarray")
-    renamed = [(getattr(multiarray, name), f"numpy.core.multiarray.{name}") for name in ("_reconstruct", "scalar")]
-    return [*renamed, *{type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"}]
+    renamed = [
+        (getattr(multiarray, name), f"numpy.core.multiarray.{name}")
+        for name in ("_reconstruct", "scalar")
+    ]
+    return [
+        *renamed,
+        *{
+            type(np.dtype(code))
+            for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"
+        },
+    ]
 
 
 def _torchvision_nms() -> Callable[..., Tensor] | None:

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from finediving_pose.config import nearest, validate_settings
 from finediving_pose.console import log
-from finediving_pose.datasets.model_directory import SYNTHETIC, is_model_directory, model_path, read_model_directory
+from finediving_pose.datasets.model_directory import (
+    SYNTHETIC,
+    is_model_directory,
+    model_path,
+    read_model_directory,
+)
 from finediving_pose.errors import EnvironmentUnfit, UsageError
 from finediving_pose.files import sha256_file
 from finediving_pose.openmmlab import compat, weights
@@ -39,7 +44,8 @@ FOREIGN_THRESHOLD = 0.05
 
 
 class MMDetector:
-    """Any MMDetection model, one of others, as a finder of people; fulfils :class:`finediving_pose.records.Detector`.
+    """Any MMDetection model, one of others, as a finder of people; fulfils
+    :class:`finediving_pose.records.Detector`.
 
     Args:
         net: The model, its weights loaded.
@@ -61,7 +67,10 @@ class MMDetector:
         device: str = "cpu",
         precision: str = "fp32",
     ) -> None:
-        self.identity = identity | {"score_threshold": score_threshold, "precision": precision}
+        self.identity = identity | {
+            "score_threshold": score_threshold,
+            "precision": precision,
+        }
         self.device = torch.device(device)
         self.score_threshold = score_threshold
         self.dtype = DTYPES[precision]
@@ -72,27 +81,41 @@ class MMDetector:
 
     @torch.inference_mode()
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """Return the people in each (H, W, 3) uint8 BGR image, best first; an image may have none."""
+        """Return the people in each (H, W, 3) uint8 BGR image, best first; an image may
+        have none."""
         if not images:
             return []
-        batch = pseudo_collate([self._prepare(_sample(i, image)) for i, image in enumerate(images)])
+        batch = pseudo_collate(
+            [self._prepare(_sample(i, image)) for i, image in enumerate(images)]
+        )
         mixed = self.dtype is not torch.float32
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=mixed):
             net: Any = self.net
             samples = net.test_step(batch)
-        return [self._detections(sample.pred_instances, sample.ori_shape) for sample in samples]
+        return [
+            self._detections(sample.pred_instances, sample.ori_shape)
+            for sample in samples
+        ]
 
     def _detections(self, found: Any, shape: tuple[int, int]) -> Detections:
         height, width = shape
-        # MMDetection keeps boxes inside the padded square, which is more than the image.
-        found.bboxes = found.bboxes.clamp(min=0).minimum(found.bboxes.new_tensor([width, height, width, height]))
-        keep = (found.scores >= self.score_threshold) & (found.bboxes[:, 2:] > found.bboxes[:, :2]).all(dim=1)
+        # MMDetection keeps boxes inside the padded square, which is more than the
+        # image.
+        found.bboxes = found.bboxes.clamp(min=0).minimum(
+            found.bboxes.new_tensor([width, height, width, height])
+        )
+        keep = (found.scores >= self.score_threshold) & (
+            found.bboxes[:, 2:] > found.bboxes[:, :2]
+        ).all(dim=1)
         if self.people is not None:
-            keep &= torch.isin(found.labels, torch.tensor(self.people, device=found.labels.device))
+            keep &= torch.isin(
+                found.labels, torch.tensor(self.people, device=found.labels.device)
+            )
         boxes, scores = found.bboxes[keep], found.scores[keep]
         order = scores.argsort(descending=True, stable=True)
         return Detections(
-            boxes=boxes[order].float().cpu().numpy().reshape(-1, 4), scores=scores[order].float().cpu().numpy()
+            boxes=boxes[order].float().cpu().numpy().reshape(-1, 4),
+            scores=scores[order].float().cpu().numpy(),
         )
 
 
@@ -107,24 +130,30 @@ def load_detector(
     """Load a detector.
 
     Args:
-        spec: A model directory; ``synthetic``, the packaged one; ``CONFIG.py,CHECKPOINT``; or the name of a
-            model-zoo config such as ``rtmdet_m_8xb32-300e_coco``, whose weights MMEngine's cache keeps.
+        spec: A model directory; ``synthetic``, the packaged one;
+            ``CONFIG.py,CHECKPOINT``; or the name of a model-zoo config such as
+            ``rtmdet_m_8xb32-300e_coco``, whose weights MMEngine's cache keeps.
         device: Where it runs.
-        score_threshold: Boxes below are dropped; None = what the model was trained with, or
-            `FOREIGN_THRESHOLD`.
+        score_threshold: Boxes below are dropped; None = what the model was trained
+            with, or `FOREIGN_THRESHOLD`.
         precision: ``fp32``, ``fp16`` or ``bf16``.
         trust: Whether a foreign checkpoint may hold more than weights.
-        compile: Whether ``torch.compile`` makes the net faster, after minutes; for model directories.
+        compile: Whether ``torch.compile`` makes the net faster, after minutes; for
+            model directories.
 
     Raises:
         UsageError, DataError: If there is no such detector, or its files do not fit.
-        EnvironmentUnfit: If weights must be fetched and cannot be, or the detector needs compiled ops.
+        EnvironmentUnfit: If weights must be fetched and cannot be, or the detector
+            needs compiled ops.
     """
     path = model_path(spec, "detector")
     if is_model_directory(path):
         return _own(path, device, score_threshold, precision, compile)
     if compile:
-        log.warning("--detector %s: is not compiled, as a model directory would be; the pose net is", spec)
+        log.warning(
+            "--detector %s: is not compiled, as a model directory would be; the pose net is",
+            spec,
+        )
     config_name, comma, checkpoint = spec.partition(",")
     if comma:
         config_path = Path(config_name)
@@ -135,24 +164,47 @@ def load_detector(
         config_path, url = _zoo(spec)
         located = weights.locate(url, "detector")
     if located is None:
-        raise UsageError(f"--detector {spec}: a detector without weights finds nothing; name a checkpoint")
+        raise UsageError(
+            f"--detector {spec}: a detector without weights finds nothing; name a checkpoint"
+        )
     return _foreign(config_path, located, device, score_threshold, precision, trust)
 
 
-def _own(path: Path, device: str, score_threshold: float | None, precision: str, compile: bool) -> AthleteDetector:
+def _own(
+    path: Path,
+    device: str,
+    score_threshold: float | None,
+    precision: str,
+    compile: bool,
+) -> AthleteDetector:
     directory = read_model_directory(path, "detector")
-    settings = validate_settings(DetectorSettings, directory.settings, f"{path}/model.json")
+    settings = validate_settings(
+        DetectorSettings, directory.settings, f"{path}/model.json"
+    )
     with _scope():
         net = MODELS.build(ConfigDict(detector_model(settings)))
     report = weights.load_into(net, directory.weights)
     if report.missing or report.mismatched:
-        raise UsageError("the weights do not fill the net: " + "\n".join(report.lines()))
-    identity = {"kind": "detector", "weights_sha256": directory.weights_sha256, "settings": settings.model_dump()}
-    return AthleteDetector(net, settings, identity, score_threshold, device, precision, compile)
+        raise UsageError(
+            "the weights do not fill the net: " + "\n".join(report.lines())
+        )
+    identity = {
+        "kind": "detector",
+        "weights_sha256": directory.weights_sha256,
+        "settings": settings.model_dump(),
+    }
+    return AthleteDetector(
+        net, settings, identity, score_threshold, device, precision, compile
+    )
 
 
 def _foreign(
-    config_path: Path, checkpoint: Path, device: str, score_threshold: float | None, precision: str, trust: bool
+    config_path: Path,
+    checkpoint: Path,
+    device: str,
+    score_threshold: float | None,
+    precision: str,
+    trust: bool,
 ) -> MMDetector:
     config = Config.fromfile(str(config_path))
     _without_downloads(config.model)
@@ -165,33 +217,53 @@ def _foreign(
         with _scope():
             net = MODELS.build(config.model)
         _use_torchvision(net)
-        MMDetector(net, pipeline, {})([np.zeros((64, 64, 3), np.uint8)])  # some ops are missed only when they run
+        MMDetector(net, pipeline, {})(
+            [np.zeros((64, 64, 3), np.uint8)]
+        )  # some ops are missed only when they run
     except NotImplementedError as error:
         raise EnvironmentUnfit(f"{config_path.stem}: {error}") from error
     report = weights.load_into(net, checkpoint, trust)
     if report.missing or report.mismatched:
-        raise UsageError(f"{config_path.stem}: the checkpoint does not fill the net: " + "\n".join(report.lines()))
+        raise UsageError(
+            f"{config_path.stem}: the checkpoint does not fill the net: "
+            + "\n".join(report.lines())
+        )
     meta = compat.load_checkpoint(checkpoint, trust).get("meta", {})
-    classes = (meta.get("dataset_meta") or {}).get("classes") or meta.get("CLASSES") or _config_classes(config)
+    classes = (
+        (meta.get("dataset_meta") or {}).get("classes")
+        or meta.get("CLASSES")
+        or _config_classes(config)
+    )
     people = tuple(i for i, name in enumerate(classes) if str(name).lower() in PEOPLE)
     if not people:
-        raise UsageError(f"{config_path.stem}: none of its classes is a person ({', '.join(map(str, classes[:8]))} …)")
-    identity = {"kind": "detector", "weights_sha256": sha256_file(checkpoint), "settings": config_path.stem}
+        raise UsageError(
+            f"{config_path.stem}: none of its classes is a person ({', '.join(map(str, classes[:8]))} …)"
+        )
+    identity = {
+        "kind": "detector",
+        "weights_sha256": sha256_file(checkpoint),
+        "settings": config_path.stem,
+    }
     threshold = FOREIGN_THRESHOLD if score_threshold is None else score_threshold
     return MMDetector(net, pipeline, identity, people, threshold, device, precision)
 
 
 def _use_torchvision(net: torch.nn.Module) -> None:
-    """Let RoIAlign run on torchvision where that is real: MMCV's default is its compiled op."""
+    """Let RoIAlign run on torchvision where that is real: MMCV's default is its
+    compiled op."""
     from mmcv.ops import RoIAlign
 
     for module in net.modules():
-        if isinstance(module, RoIAlign) and compat.status()["torchvision"] == "torchvision":
+        if (
+            isinstance(module, RoIAlign)
+            and compat.status()["torchvision"] == "torchvision"
+        ):
             module.use_torchvision = True
 
 
 def _scope() -> Any:
-    """Look names up among MMDetection's parts, whatever was used before in this process."""
+    """Look names up among MMDetection's parts, whatever was used before in this
+    process."""
     return DefaultScope.overwrite_default_scope("mmdet")
 
 
@@ -204,22 +276,35 @@ def _zoo(name: str) -> tuple[Path, str]:
     if name not in configs:
         raise UsageError(
             f"--detector {name}: no model directory, not {SYNTHETIC!r}, no CONFIG.py,CHECKPOINT, no model-zoo config"
-            + nearest(name, [stem for stem in configs if stem.startswith(("rtmdet", "yolox"))])
+            + nearest(
+                name, [stem for stem in configs if stem.startswith(("rtmdet", "yolox"))]
+            )
         )
-    for path in [configs[name].parent / "metafile.yml", *configs[name].parent.glob("*.yml")]:
+    for path in [
+        configs[name].parent / "metafile.yml",
+        *configs[name].parent.glob("*.yml"),
+    ]:
         if not path.is_file():
             continue
-        models = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("Models", [])
+        models = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get(
+            "Models", []
+        )
         for model in models:
             if model.get("Name") == name and model.get("Weights"):
                 return configs[name], model["Weights"]
-    raise UsageError(f"--detector {name}: the model zoo lists no weights for it; give CONFIG.py,CHECKPOINT")
+    raise UsageError(
+        f"--detector {name}: the model zoo lists no weights for it; give CONFIG.py,CHECKPOINT"
+    )
 
 
 def _without_downloads(model: Any) -> None:
-    """Take out initial weights that a build would fetch only for the checkpoint to replace them."""
+    """Take out initial weights that a build would fetch only for the checkpoint to
+    replace them."""
     if isinstance(model, dict):
-        if isinstance(model.get("init_cfg"), dict) and model["init_cfg"].get("type") == "Pretrained":
+        if (
+            isinstance(model.get("init_cfg"), dict)
+            and model["init_cfg"].get("type") == "Pretrained"
+        ):
             model["init_cfg"] = None
         for value in model.values():
             _without_downloads(value)

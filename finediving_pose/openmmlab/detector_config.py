@@ -1,4 +1,5 @@
-"""From our settings to the configuration MMDetection builds RTMDet and its training from."""
+"""From our settings to the configuration MMDetection builds RTMDet and its training
+from."""
 
 from __future__ import annotations
 
@@ -10,7 +11,12 @@ from finediving_pose.openmmlab.settings import DetectorSettings
 CLASS_NAME = "person"
 """The category of our COCO files, whose boxes are athletes only."""
 
-DEPTH_AND_WIDTH = {"m": (0.67, 0.75), "s": (0.33, 0.5), "tiny": (0.167, 0.375), "nano": (0.167, 0.25)}
+DEPTH_AND_WIDTH = {
+    "m": (0.67, 0.75),
+    "s": (0.33, 0.5),
+    "tiny": (0.167, 0.375),
+    "nano": (0.167, 0.25),
+}
 """RTMDet's multipliers of depth and width; ``nano`` is ours, for CPUs."""
 
 IMAGENET_MEAN_BGR = (103.53, 116.28, 123.675)
@@ -55,12 +61,22 @@ def detector_model(settings: DetectorSettings) -> dict[str, Any]:
             "in_channels": channels[0],
             "stacked_convs": 2,
             "feat_channels": channels[0],
-            "anchor_generator": {"type": "MlvlPointGenerator", "offset": 0, "strides": [8, 16, 32]},
+            "anchor_generator": {
+                "type": "MlvlPointGenerator",
+                "offset": 0,
+                "strides": [8, 16, 32],
+            },
             "bbox_coder": {"type": "DistancePointBBoxCoder"},
-            "loss_cls": {"type": "QualityFocalLoss", "use_sigmoid": True, "beta": 2.0, "loss_weight": 1.0},
+            "loss_cls": {
+                "type": "QualityFocalLoss",
+                "use_sigmoid": True,
+                "beta": 2.0,
+                "loss_weight": 1.0,
+            },
             "loss_bbox": {"type": "GIoULoss", "loss_weight": 2.0},
             "with_objectness": False,
-            "exp_on_reg": settings.variant == "m",  # as RTMDet's released weights of each size
+            "exp_on_reg": settings.variant
+            == "m",  # as RTMDet's released weights of each size
             "share_conv": True,
             "pred_kernel_size": 1,
             **parts,
@@ -81,18 +97,31 @@ def detector_model(settings: DetectorSettings) -> dict[str, Any]:
     }
 
 
-def inference_pipeline(settings: DetectorSettings, with_labels: bool = False) -> list[dict[str, Any]]:
-    """Return the steps from an image to the net's input: fitted into the square, padded with grey."""
+def inference_pipeline(
+    settings: DetectorSettings, with_labels: bool = False
+) -> list[dict[str, Any]]:
+    """Return the steps from an image to the net's input: fitted into the square, padded
+    with grey."""
     side = settings.image_size
-    steps: list[dict[str, Any]] = [{"type": "Resize", "scale": (side, side), "keep_ratio": True}, _pad(side)]
+    steps: list[dict[str, Any]] = [
+        {"type": "Resize", "scale": (side, side), "keep_ratio": True},
+        _pad(side),
+    ]
     if with_labels:
-        steps = [{"type": "LoadImageFromFile"}, *steps, {"type": "LoadAnnotations", "with_bbox": True}]
+        steps = [
+            {"type": "LoadImageFromFile"},
+            *steps,
+            {"type": "LoadAnnotations", "with_bbox": True},
+        ]
     meta = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
     return [*steps, {"type": "PackDetInputs", "meta_keys": meta}]
 
 
-def detector_training(settings: DetectorSettings, train: Path, val: Path | None, images: Path) -> dict[str, Any]:
-    """Return data loaders and evaluator for box files in COCO format whose image names are below `images`."""
+def detector_training(
+    settings: DetectorSettings, train: Path, val: Path | None, images: Path
+) -> dict[str, Any]:
+    """Return data loaders and evaluator for box files in COCO format whose image names
+    are below `images`."""
     config: dict[str, Any] = {
         "train_dataloader": {
             **_loader(settings, train, images, _train_pipeline(settings), True),
@@ -101,7 +130,13 @@ def detector_training(settings: DetectorSettings, train: Path, val: Path | None,
     }
     if val is not None:
         config |= {
-            "val_dataloader": _loader(settings, val, images, inference_pipeline(settings, with_labels=True), False),
+            "val_dataloader": _loader(
+                settings,
+                val,
+                images,
+                inference_pipeline(settings, with_labels=True),
+                False,
+            ),
             "val_evaluator": {"type": "DiverBoxMetric", "ann_file": str(val)},
         }
     return config
@@ -112,7 +147,13 @@ def ema_hooks(settings: DetectorSettings) -> tuple[dict[str, Any], ...]:
     if not settings.ema:
         return ()
     return (
-        {"type": "EMAHook", "ema_type": "ExpMomentumEMA", "momentum": 0.002, "update_buffers": True, "priority": 49},
+        {
+            "type": "EMAHook",
+            "ema_type": "ExpMomentumEMA",
+            "momentum": 0.002,
+            "update_buffers": True,
+            "priority": 49,
+        },
     )
 
 
@@ -126,10 +167,26 @@ def _train_pipeline(settings: DetectorSettings) -> list[dict[str, Any]]:
     if settings.quarter_turns:
         steps.append({"type": "QuarterTurn", "chance": settings.quarter_turns})
     if settings.mosaic:
-        mosaic = {"type": "CachedMosaic", "img_scale": (side, side), "pad_val": float(PADDING_GREY)}
-        steps.append({**mosaic, "prob": settings.mosaic, "max_cached_images": 20, "random_pop": False})
+        mosaic = {
+            "type": "CachedMosaic",
+            "img_scale": (side, side),
+            "pad_val": float(PADDING_GREY),
+        }
+        steps.append(
+            {
+                **mosaic,
+                "prob": settings.mosaic,
+                "max_cached_images": 20,
+                "random_pop": False,
+            }
+        )
     steps += [
-        {"type": "RandomResize", "scale": (side, side), "ratio_range": settings.resize, "keep_ratio": True},
+        {
+            "type": "RandomResize",
+            "scale": (side, side),
+            "ratio_range": settings.resize,
+            "keep_ratio": True,
+        },
         {"type": "RandomCrop", "crop_size": (side, side), "allow_negative_crop": True},
     ]
     if settings.colour:
@@ -143,11 +200,19 @@ def _train_pipeline(settings: DetectorSettings) -> list[dict[str, Any]]:
 
 
 def _pad(side: int) -> dict[str, Any]:
-    return {"type": "Pad", "size": (side, side), "pad_val": {"img": (PADDING_GREY,) * 3}}
+    return {
+        "type": "Pad",
+        "size": (side, side),
+        "pad_val": {"img": (PADDING_GREY,) * 3},
+    }
 
 
 def _loader(
-    settings: DetectorSettings, labels: Path, images: Path, pipeline: list[dict[str, Any]], training: bool
+    settings: DetectorSettings,
+    labels: Path,
+    images: Path,
+    pipeline: list[dict[str, Any]],
+    training: bool,
 ) -> dict[str, Any]:
     dataset = {
         "type": "CocoDataset",
@@ -158,4 +223,8 @@ def _loader(
         "pipeline": pipeline,
         "test_mode": not training,
     }
-    return {"dataset": dataset, "batch_size": settings.batch_size, "num_workers": settings.workers}
+    return {
+        "dataset": dataset,
+        "batch_size": settings.batch_size,
+        "num_workers": settings.workers,
+    }

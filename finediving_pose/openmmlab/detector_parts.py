@@ -1,4 +1,5 @@
-"""What the detector's training needs beside MMDetection's own parts, registered under names of ours."""
+"""What the detector's training needs beside MMDetection's own parts, registered under
+names of ours."""
 
 from __future__ import annotations
 
@@ -21,10 +22,11 @@ from mmengine.evaluator import BaseMetric  # noqa: E402
 
 @METRICS.register_module()
 class DiverBoxMetric(BaseMetric):
-    """AP at IoU .50 and over .50:.95, and ``best_recall``: how often the best box of an image is the athlete.
+    """AP at IoU .50 and over .50:.95, and ``best_recall``: how often the best box of an
+    image is the athlete.
 
-    `best_recall` is the share of images whose highest-scored box overlaps the drawn one with an IoU of at least
-    0.5; it is what tracking starts from.
+    `best_recall` is the share of images whose highest-scored box overlaps the drawn one
+    with an IoU of at least 0.5; it is what tracking starts from.
     """
 
     default_prefix = None
@@ -40,15 +42,30 @@ class DiverBoxMetric(BaseMetric):
         """Keep the boxes of each image; called by MMEngine."""
         for sample in data_samples:
             found = sample["pred_instances"]
-            self.results.append((sample["img_id"], found["bboxes"].cpu().numpy(), found["scores"].cpu().numpy()))
+            self.results.append(
+                (
+                    sample["img_id"],
+                    found["bboxes"].cpu().numpy(),
+                    found["scores"].cpu().numpy(),
+                )
+            )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Return the figures of the whole validation part; called by MMEngine."""
         from pycocotools.cocoeval import COCOeval
 
-        figures = {"best_recall": float(np.mean([self._best_hits(*result) for result in results]))}
+        figures = {
+            "best_recall": float(
+                np.mean([self._best_hits(*result) for result in results])
+            )
+        }
         rows = [
-            {"image_id": image, "category_id": 1, "bbox": [*box[:2], *(box[2:] - box[:2])], "score": float(score)}
+            {
+                "image_id": image,
+                "category_id": 1,
+                "bbox": [*box[:2], *(box[2:] - box[:2])],
+                "score": float(score),
+            }
             for image, boxes, scores in results
             for box, score in zip(boxes.astype(float), scores, strict=True)
         ]
@@ -59,7 +76,10 @@ class DiverBoxMetric(BaseMetric):
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
-        return figures | {"AP": float(evaluation.stats[0]), "AP50": float(evaluation.stats[1])}
+        return figures | {
+            "AP": float(evaluation.stats[0]),
+            "AP50": float(evaluation.stats[1]),
+        }
 
     def _best_hits(self, image: int, boxes: np.ndarray, scores: np.ndarray) -> bool:
         truth = [annotation["bbox"] for annotation in self.truth.imgToAnns[image]]
@@ -72,7 +92,8 @@ class DiverBoxMetric(BaseMetric):
 
 @TRANSFORMS.register_module()
 class QuarterTurn(BaseTransform):
-    """Turn image and boxes by 90, 180 or 270 degrees: a diver in flight has no up and down.
+    """Turn image and boxes by 90, 180 or 270 degrees: a diver in flight has no up and
+    down.
 
     Args:
         chance: Of turning at all.
@@ -87,11 +108,15 @@ class QuarterTurn(BaseTransform):
             return results
         for _ in range(np.random.randint(1, 4)):  # noqa: NPY002
             width = results["img"].shape[1]
-            results["img"] = np.ascontiguousarray(np.rot90(results["img"]))  # (x, y) → (y, width − x)
+            results["img"] = np.ascontiguousarray(
+                np.rot90(results["img"])
+            )  # (x, y) → (y, width − x)
             boxes = results["gt_bboxes"].tensor
             x1, y1, x2, y2 = boxes.unbind(-1)
             results["gt_bboxes"].tensor = boxes.new_tensor(
-                np.stack([part.numpy() for part in (y1, width - x2, y2, width - x1)], axis=-1)
+                np.stack(
+                    [part.numpy() for part in (y1, width - x2, y2, width - x1)], axis=-1
+                )
             )
         results["img_shape"] = results["img"].shape[:2]
         return results

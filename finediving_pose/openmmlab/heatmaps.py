@@ -1,7 +1,7 @@
 """From heatmaps to points, for a whole batch at once.
 
-MMPose decodes one person after the other in Python, which costs more than a small net's forward pass; the
-arithmetic here is the same and a test holds it to MMPose's codecs.
+MMPose decodes one person after the other in Python, which costs more than a small net's
+forward pass; the arithmetic here is the same and a test holds it to MMPose's codecs.
 """
 
 from __future__ import annotations
@@ -13,20 +13,24 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BLUR_SIZE = 11
-"""Side of DARK's and UDP's Gaussian in heatmap px, which goes with a target sigma of 2."""
+"""Side of DARK's and UDP's Gaussian in heatmap px, which goes with a target sigma of 2.
+"""
 
 LONGEST_STEP = 2.0
 """How far in heatmap px a refined point may lie from the heatmap's maximum."""
 
 
-def decode(heatmaps: Tensor, method: Literal["msra", "dark", "udp"], input_size: int) -> tuple[Tensor, Tensor]:
-    """Return points (N, 16, 2) float64 in px of the crop, and the heatmaps' maxima (N, 16) float64, on their device.
+def decode(
+    heatmaps: Tensor, method: Literal["msra", "dark", "udp"], input_size: int
+) -> tuple[Tensor, Tensor]:
+    """Return points (N, 16, 2) float64 in px of the crop, and the heatmaps' maxima (N,
+    16) float64, on their device.
 
     Args:
         heatmaps: (N, 16, h, w) float.
-        method: ``msra``: a quarter pixel towards the larger neighbour. ``dark``: Taylor expansion of the log of
-            the blurred heatmap (Zhang et al. 2020). ``udp``: the same with UDP's differences and grid
-            (Huang et al. 2020).
+        method: ``msra``: a quarter pixel towards the larger neighbour. ``dark``: Taylor
+            expansion of the log of the blurred heatmap (Zhang et al. 2020). ``udp``:
+            the same with UDP's differences and grid (Huang et al. 2020).
         input_size: Side of the crop in px.
     """
     height, width = heatmaps.shape[-2:]
@@ -59,7 +63,9 @@ def _dark_offset(heatmaps: Tensor, coarse: Tensor) -> Tensor:
     centre = _at(logs, x, y)
     dxx = 0.25 * (_at(logs, x + 2, y) - 2 * centre + _at(logs, x - 2, y))
     dyy = 0.25 * (_at(logs, x, y + 2) - 2 * centre + _at(logs, x, y - 2))
-    rising, falling = (_at(logs, x + 1, y + s) - _at(logs, x - 1, y + s) for s in (1, -1))
+    rising, falling = (
+        _at(logs, x + 1, y + s) - _at(logs, x - 1, y + s) for s in (1, -1)
+    )
     dxy = 0.25 * (rising - falling)
     inside = (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)
     return _newton_step(dx, dy, dxx, dyy, dxy, inside)
@@ -69,42 +75,74 @@ def _udp_offset(heatmaps: Tensor, coarse: Tensor) -> Tensor:
     logs = _blurred(heatmaps).clamp(1e-3, 50.0).log()
     x, y = coarse.unbind(-1)
     centre = _at(logs, x, y)
-    right, left, below, above = (_at(logs, x + i, y + j) for i, j in ((1, 0), (-1, 0), (0, 1), (0, -1)))
-    dxy = 0.5 * (_at(logs, x + 1, y + 1) - right - below + 2 * centre - left - above + _at(logs, x - 1, y - 1))
+    right, left, below, above = (
+        _at(logs, x + i, y + j) for i, j in ((1, 0), (-1, 0), (0, 1), (0, -1))
+    )
+    dxy = 0.5 * (
+        _at(logs, x + 1, y + 1)
+        - right
+        - below
+        + 2 * centre
+        - left
+        - above
+        + _at(logs, x - 1, y - 1)
+    )
     eps = torch.finfo(torch.float32).eps
     dxx, dyy = right - 2 * centre + left + eps, below - 2 * centre + above + eps
     everywhere = torch.ones_like(x, dtype=torch.bool)
-    return _newton_step(0.5 * (right - left), 0.5 * (below - above), dxx, dyy, dxy, everywhere)
+    return _newton_step(
+        0.5 * (right - left), 0.5 * (below - above), dxx, dyy, dxy, everywhere
+    )
 
 
-def _newton_step(dx: Tensor, dy: Tensor, dxx: Tensor, dyy: Tensor, dxy: Tensor, where: Tensor) -> Tensor:
-    """Return −H⁻¹·∇, the way to the top of a quadratic; 0 outside `where` and where H cannot be inverted.
+def _newton_step(
+    dx: Tensor, dy: Tensor, dxx: Tensor, dyy: Tensor, dxy: Tensor, where: Tensor
+) -> Tensor:
+    """Return −H⁻¹·∇, the way to the top of a quadratic; 0 outside `where` and where H
+    cannot be inverted.
 
-    A flat heatmap gives steps of any length, out of the picture even; no more than `LONGEST_STEP` is believed.
+    A flat heatmap gives steps of any length, out of the picture even; no more than
+    `LONGEST_STEP` is believed.
     """
     determinant = dxx * dyy - dxy**2
     usable = where & (determinant != 0)
     determinant = torch.where(usable, determinant, 1.0)
-    step = torch.stack((dxy * dy - dyy * dx, dxy * dx - dxx * dy), dim=-1) / determinant.unsqueeze(-1)
-    return torch.where(usable.unsqueeze(-1), step, 0.0).clamp(-LONGEST_STEP, LONGEST_STEP)
+    step = torch.stack(
+        (dxy * dy - dyy * dx, dxy * dx - dxx * dy), dim=-1
+    ) / determinant.unsqueeze(-1)
+    return torch.where(usable.unsqueeze(-1), step, 0.0).clamp(
+        -LONGEST_STEP, LONGEST_STEP
+    )
 
 
 def _blurred(heatmaps: Tensor) -> Tensor:
-    """Blur with a Gaussian that sees zeros outside, and give each heatmap its old maximum back."""
-    sigma = 0.3 * ((BLUR_SIZE - 1) * 0.5 - 1) + 0.8  # what OpenCV takes for a kernel of this size
-    steps = torch.arange(BLUR_SIZE, device=heatmaps.device, dtype=torch.float64) - BLUR_SIZE // 2
+    """Blur with a Gaussian that sees zeros outside, and give each heatmap its old
+    maximum back."""
+    sigma = (
+        0.3 * ((BLUR_SIZE - 1) * 0.5 - 1) + 0.8
+    )  # what OpenCV takes for a kernel of this size
+    steps = (
+        torch.arange(BLUR_SIZE, device=heatmaps.device, dtype=torch.float64)
+        - BLUR_SIZE // 2
+    )
     kernel = torch.exp(-(steps**2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).to(heatmaps.dtype)
     flat = heatmaps.flatten(0, 1).unsqueeze(1)
     half = BLUR_SIZE // 2
     blurred = F.conv2d(flat, kernel.view(1, 1, 1, -1), padding=(0, half))
-    blurred = F.conv2d(blurred, kernel.view(1, 1, -1, 1), padding=(half, 0)).view_as(heatmaps)
-    before, after = heatmaps.amax(dim=(-2, -1), keepdim=True), blurred.amax(dim=(-2, -1), keepdim=True)
+    blurred = F.conv2d(blurred, kernel.view(1, 1, -1, 1), padding=(half, 0)).view_as(
+        heatmaps
+    )
+    before, after = (
+        heatmaps.amax(dim=(-2, -1), keepdim=True),
+        blurred.amax(dim=(-2, -1), keepdim=True),
+    )
     return blurred * before / after.clamp(min=torch.finfo(blurred.dtype).tiny)
 
 
 def _at(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return (N, 16) values of (N, 16, h, w) maps at integer positions; beyond the edge, the edge's."""
+    """Return (N, 16) values of (N, 16, h, w) maps at integer positions; beyond the
+    edge, the edge's."""
     height, width = maps.shape[-2:]
     index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
     return maps.flatten(2).gather(-1, index.unsqueeze(-1)).squeeze(-1)

@@ -1,4 +1,5 @@
-"""From our settings to the configuration MMPose builds a pose net and its training from."""
+"""From our settings to the configuration MMPose builds a pose net and its training
+from."""
 
 from __future__ import annotations
 
@@ -16,9 +17,11 @@ class Shape:
     """How wide and how deep an HRNet is.
 
     Attributes:
-        width: Channels of its branch of full resolution; every further branch has twice those of the last one.
+        width: Channels of its branch of full resolution; every further branch has twice
+            those of the last one.
         modules: Of the stages two, three and four.
-        blocks: Residual blocks of each branch in a module, and bottlenecks of the first stage.
+        blocks: Residual blocks of each branch in a module, and bottlenecks of the first
+            stage.
     """
 
     width: int
@@ -39,14 +42,16 @@ RANDOM_START = [
     {"type": "Kaiming", "layer": "Conv2d"},
     {"type": "Constant", "val": 1, "layer": ["_BatchNorm", "GroupNorm"]},
 ]
-"""MMPose starts convolutions at a deviation of 0.001, which is less than a step of Adam's: it then learns late."""
+"""MMPose starts convolutions at a deviation of 0.001, which is less than a step of
+Adam's: it then learns late."""
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
 def codec(settings: HrnetSettings) -> dict[str, Any]:
-    """Return the heatmap codec: ``msra``, ``dark`` (unbiased encoding and decoding) or ``udp``."""
+    """Return the heatmap codec: ``msra``, ``dark`` (unbiased encoding and decoding) or
+    ``udp``."""
     side = settings.input_size
     common = {
         "input_size": (side, side),
@@ -59,10 +64,15 @@ def codec(settings: HrnetSettings) -> dict[str, Any]:
 
 
 def pose_model(settings: HrnetSettings) -> dict[str, Any]:
-    """Return the net: HRNet of the chosen width with a 1×1 convolution to 16 heatmaps, started at random."""
+    """Return the net: HRNet of the chosen width with a 1×1 convolution to 16 heatmaps,
+    started at random."""
     shape = SHAPES[settings.backbone]
     softmax = settings.loss == "softmax"
-    loss = {"type": "SpatialSoftmaxLoss"} if softmax else {"type": "KeypointMSELoss", "use_target_weight": True}
+    loss = (
+        {"type": "SpatialSoftmaxLoss"}
+        if softmax
+        else {"type": "KeypointMSELoss", "use_target_weight": True}
+    )
     return {
         "type": "TopdownPoseEstimator",
         "data_preprocessor": {
@@ -71,7 +81,12 @@ def pose_model(settings: HrnetSettings) -> dict[str, Any]:
             "std": list(IMAGENET_STD),
             "bgr_to_rgb": True,
         },
-        "backbone": {"type": "HRNet", "in_channels": 3, "extra": _stages(shape), "init_cfg": RANDOM_START},
+        "backbone": {
+            "type": "HRNet",
+            "in_channels": 3,
+            "extra": _stages(shape),
+            "init_cfg": RANDOM_START,
+        },
         "head": {
             "type": "SpatialSoftmaxHead" if softmax else "HeatmapHead",
             "in_channels": shape.width,
@@ -84,19 +99,33 @@ def pose_model(settings: HrnetSettings) -> dict[str, Any]:
         "test_cfg": {
             "flip_test": settings.flip_test,
             "flip_mode": "heatmap",
-            # A heatmap pixel covers 4 px, and mirroring the crop shifts it by one; UDP has no such shift.
+            # A heatmap pixel covers 4 px, and mirroring the crop shifts it by one; UDP
+            # has no such shift.
             "shift_heatmap": settings.heatmap != "udp",
         },
     }
 
 
-def pose_training(settings: HrnetSettings, train: Path, val: Path | None, images: Path) -> dict[str, Any]:
-    """Return data loaders and evaluator for label files in COCO format whose image names are below `images`."""
-    config: dict[str, Any] = {"train_dataloader": _loader(settings, train, images, _train_pipeline(settings), True)}
+def pose_training(
+    settings: HrnetSettings, train: Path, val: Path | None, images: Path
+) -> dict[str, Any]:
+    """Return data loaders and evaluator for label files in COCO format whose image
+    names are below `images`."""
+    config: dict[str, Any] = {
+        "train_dataloader": _loader(
+            settings, train, images, _train_pipeline(settings), True
+        )
+    }
     if val is not None:
         config |= {
-            "val_dataloader": _loader(settings, val, images, _val_pipeline(settings), False),
-            "val_evaluator": {"type": "DiverKeypointMetric", "ann_file": str(val), "images": str(images)},
+            "val_dataloader": _loader(
+                settings, val, images, _val_pipeline(settings), False
+            ),
+            "val_evaluator": {
+                "type": "DiverKeypointMetric",
+                "ann_file": str(val),
+                "images": str(images),
+            },
         }
     return config
 
@@ -111,16 +140,24 @@ def _stages(shape: Shape) -> dict[str, Any]:
             "num_channels": tuple(channels),
         }
 
-    # The released nets have 64 channels here; a narrow net would spend three quarters of its time on them.
+    # The released nets have 64 channels here; a narrow net would spend three quarters
+    # of its time on them.
     first = 64 if shape.width >= RELEASED_WIDTH else 2 * shape.width
     channels = [shape.width * 2**i for i in range(4)]
-    later = {f"stage{k}": stage("BASIC", modules, channels[:k]) for k, modules in enumerate(shape.modules, start=2)}
+    later = {
+        f"stage{k}": stage("BASIC", modules, channels[:k])
+        for k, modules in enumerate(shape.modules, start=2)
+    }
     return {"stage1": stage("BOTTLENECK", 1, [first]), **later}
 
 
 def _affine(settings: HrnetSettings) -> dict[str, Any]:
     side = settings.input_size
-    return {"type": "TopdownAffine", "input_size": (side, side), "use_udp": settings.heatmap == "udp"}
+    return {
+        "type": "TopdownAffine",
+        "input_size": (side, side),
+        "use_udp": settings.heatmap == "udp",
+    }
 
 
 def _train_pipeline(settings: HrnetSettings) -> list[dict[str, Any]]:
@@ -146,7 +183,11 @@ def _train_pipeline(settings: HrnetSettings) -> list[dict[str, Any]]:
         pipeline.append({"type": "RandomColour"})
     if settings.motion_blur:
         pipeline.append({"type": "RandomMotionBlur", "chance": settings.motion_blur})
-    return [*pipeline, {"type": "GenerateTarget", "encoder": codec(settings)}, {"type": "PackPoseInputs"}]
+    return [
+        *pipeline,
+        {"type": "GenerateTarget", "encoder": codec(settings)},
+        {"type": "PackPoseInputs"},
+    ]
 
 
 def _val_pipeline(settings: HrnetSettings) -> list[dict[str, Any]]:
@@ -159,7 +200,11 @@ def _val_pipeline(settings: HrnetSettings) -> list[dict[str, Any]]:
 
 
 def _loader(
-    settings: HrnetSettings, labels: Path, images: Path, pipeline: list[dict[str, Any]], training: bool
+    settings: HrnetSettings,
+    labels: Path,
+    images: Path,
+    pipeline: list[dict[str, Any]],
+    training: bool,
 ) -> dict[str, Any]:
     dataset = {
         "type": "DiverDataset",
@@ -168,4 +213,8 @@ def _loader(
         "pipeline": pipeline,
         "test_mode": not training,
     }
-    return {"dataset": dataset, "batch_size": settings.batch_size, "num_workers": settings.workers}
+    return {
+        "dataset": dataset,
+        "batch_size": settings.batch_size,
+        "num_workers": settings.workers,
+    }

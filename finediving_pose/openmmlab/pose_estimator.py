@@ -1,4 +1,5 @@
-"""A pose net as a callable: crops of any number of frames and clips in, joints of the raw frames out."""
+"""A pose net as a callable: crops of any number of frames and clips in, joints of the
+raw frames out."""
 
 from __future__ import annotations
 
@@ -28,27 +29,41 @@ from mmpose.registry import MODELS  # noqa: E402
 from mmpose.structures.bbox import get_udp_warp_matrix, get_warp_matrix  # noqa: E402
 
 from finediving_pose.openmmlab import pose_parts  # noqa: E402, F401 - registers our parts
-from finediving_pose.openmmlab.device_batches import DTYPES, BatchSize, compiled, fetched, stacked  # noqa: E402
+from finediving_pose.openmmlab.device_batches import (  # noqa: E402
+    DTYPES,
+    BatchSize,
+    compiled,
+    fetched,
+    stacked,
+)
 from finediving_pose.openmmlab.heatmaps import decode  # noqa: E402
-from finediving_pose.openmmlab.pose_config import IMAGENET_MEAN, IMAGENET_STD, pose_model  # noqa: E402
+from finediving_pose.openmmlab.pose_config import (  # noqa: E402
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    pose_model,
+)
 from finediving_pose.openmmlab.rotated_views import TURNS, averaged_over_turns  # noqa: E402
 
 CPU_CROPS = 4
-"""Crops of one forward pass on a CPU: larger batches fall out of its cache and are slower."""
+"""Crops of one forward pass on a CPU: larger batches fall out of its cache and are
+slower."""
 
 
 class HrnetEstimator:
-    """HRNet for the joints of one athlete in each box; fulfils :class:`finediving_pose.records.PoseEstimator`.
+    """HRNet for the joints of one athlete in each box; fulfils
+    :class:`finediving_pose.records.PoseEstimator`.
 
     Args:
         net: The MMPose estimator, its weights loaded.
         settings: What it was trained with.
         identity: Names weights and settings, in JSON types.
         device: Where it runs.
-        flip_test: Average the heatmaps of the crop and its mirror image, as one doubled batch.
+        flip_test: Average the heatmaps of the crop and its mirror image, as one doubled
+            batch.
         precision: ``fp32``, ``fp16`` or ``bf16``.
         compile: Whether ``torch.compile`` makes the net faster, after minutes.
-        tta: ``rotate4`` averages over the crop's quarter turns too, with the mirrored ones eight views in one batch.
+        tta: ``rotate4`` averages over the crop's quarter turns too, with the mirrored
+            ones eight views in one batch.
     """
 
     def __init__(
@@ -72,10 +87,14 @@ class HrnetEstimator:
         # Channels last is up to twice as fast, on CPUs and on tensor cores alike.
         self.net = net.to(self.device, self.dtype).eval()
         self.net.to(memory_format=torch.channels_last)
-        self._forward = compiled(lambda images: self.net.head(self.net.extract_feat(images)), compile)
+        self._forward = compiled(
+            lambda images: self.net.head(self.net.extract_feat(images)), compile
+        )
         self._cpu_crops = CPU_CROPS
         if tta == "rotate4":
-            self._forward = averaged_over_turns(self._forward, shift=settings.heatmap != "udp")
+            self._forward = averaged_over_turns(
+                self._forward, shift=settings.heatmap != "udp"
+            )
             self._cpu_crops = CPU_CROPS // TURNS
         self._batch_size = BatchSize(self.device, compile)
         self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1)
@@ -83,41 +102,62 @@ class HrnetEstimator:
         self._flip = skeleton.flip_index().tolist()
 
     def crop(self, image: NDArray[np.uint8], box: FloatArray) -> Crop:
-        """Cut a (4,) px box out of an (H, W, 3) uint8 BGR image: a square of the padded box's longer side."""
+        """Cut a (4,) px box out of an (H, W, 3) uint8 BGR image: a square of the padded
+        box's longer side."""
         corners = np.asarray(box, dtype=np.float32)
         centre = (corners[:2] + corners[2:]) / 2
         side = float((corners[2:] - corners[:2]).max()) * self.settings.box_padding
         scale = np.array([side, side], dtype=np.float32)
         size = self.settings.input_size
-        warp = get_udp_warp_matrix if self.settings.heatmap == "udp" else get_warp_matrix
+        warp = (
+            get_udp_warp_matrix if self.settings.heatmap == "udp" else get_warp_matrix
+        )
         pixels: Any = cv2.warpAffine(
-            image, warp(centre, scale, 0.0, (size, size)), (size, size), flags=cv2.INTER_LINEAR
+            image,
+            warp(centre, scale, 0.0, (size, size)),
+            (size, size),
+            flags=cv2.INTER_LINEAR,
         )
         zoom = side / size
-        # The way back is MMPose's for every codec: UDP's decoder already stretches its answer to the full crop.
-        to_frame = np.array([[zoom, 0, centre[0] - side / 2], [0, zoom, centre[1] - side / 2]], dtype=np.float64)
+        # The way back is MMPose's for every codec: UDP's decoder already stretches its
+        # answer to the full crop.
+        to_frame = np.array(
+            [[zoom, 0, centre[0] - side / 2], [0, zoom, centre[1] - side / 2]],
+            dtype=np.float64,
+        )
         return Crop(pixels=pixels, to_frame=to_frame)
 
     def __call__(self, crops: Sequence[Crop]) -> tuple[FloatArray, FloatArray]:
-        """Return keypoints (N, 16, 2) float32 px of the raw frames, NaN where the heatmap is empty, and scores
-        (N, 16) float32 in [0, 1]."""
+        """Return keypoints (N, 16, 2) float32 px of the raw frames, NaN where the
+        heatmap is empty, and scores (N, 16) float32 in [0, 1]."""
         return self.launch(crops)()
 
-    def launch(self, crops: Sequence[Crop]) -> Callable[[], tuple[FloatArray, FloatArray]]:
+    def launch(
+        self, crops: Sequence[Crop]
+    ) -> Callable[[], tuple[FloatArray, FloatArray]]:
         """Begin to estimate; return a call that gives what :meth:`__call__` gives."""
         if not crops:
             joints = skeleton.NUM_JOINTS
-            empty = np.zeros((0, joints, 2), dtype=np.float32), np.zeros((0, joints), dtype=np.float32)
+            empty = (
+                np.zeros((0, joints, 2), dtype=np.float32),
+                np.zeros((0, joints), dtype=np.float32),
+            )
             return lambda: empty
         step = self._cpu_crops if self.device.type == "cpu" else len(crops)
         pixels = [crop.pixels for crop in crops]
-        heatmaps = torch.cat([self.heatmaps(pixels[i : i + step]) for i in range(0, len(crops), step)])
-        results = fetched(*decode(heatmaps, self.settings.heatmap, self.settings.input_size))
+        heatmaps = torch.cat(
+            [self.heatmaps(pixels[i : i + step]) for i in range(0, len(crops), step)]
+        )
+        results = fetched(
+            *decode(heatmaps, self.settings.heatmap, self.settings.input_size)
+        )
         to_frame = np.stack([crop.to_frame for crop in crops])
 
         def answer() -> tuple[FloatArray, FloatArray]:
             points, scores = results()
-            points = points * to_frame[:, None, [0, 1], [0, 1]] + to_frame[:, None, :, 2]
+            points = (
+                points * to_frame[:, None, [0, 1], [0, 1]] + to_frame[:, None, :, 2]
+            )
             points[scores <= 0] = np.nan
             return points.astype(np.float32), np.clip(scores, 0, 1).astype(np.float32)
 
@@ -128,12 +168,20 @@ class HrnetEstimator:
         """Return heatmaps (N, 16, h, w) float32 of N crops (S, S, 3) uint8 BGR."""
         with self._batch_size.of(len(pixels)) as size:
             images = stacked(pixels, self.device, size).flip(1)
-            images = images.sub_(self._mean).div_(self._std).to(self.dtype, memory_format=torch.channels_last)
+            images = (
+                images.sub_(self._mean)
+                .div_(self._std)
+                .to(self.dtype, memory_format=torch.channels_last)
+            )
             if not self.flip_test:
                 return self._forward(images)[: len(pixels)].float()
-            straight, mirrored = self._forward(torch.cat((images, images.flip(-1)))).float().chunk(2)
+            straight, mirrored = (
+                self._forward(torch.cat((images, images.flip(-1)))).float().chunk(2)
+            )
         shift = self.settings.heatmap != "udp"
-        mirrored = flip_heatmaps(mirrored, flip_indices=self._flip, flip_mode="heatmap", shift_heatmap=shift)
+        mirrored = flip_heatmaps(
+            mirrored, flip_indices=self._flip, flip_mode="heatmap", shift_heatmap=shift
+        )
         return ((straight + mirrored) * 0.5)[: len(pixels)]
 
 
@@ -148,14 +196,32 @@ def load_estimator(
     """Load a pose model directory.
 
     Raises:
-        UsageError, DataError: If the directory is not one of ours, or its weights do not fill the net.
+        UsageError, DataError: If the directory is not one of ours, or its weights do
+            not fill the net.
     """
     directory = read_model_directory(path, "pose")
-    settings = validate_settings(HrnetSettings, directory.settings, f"{path}/model.json")
+    settings = validate_settings(
+        HrnetSettings, directory.settings, f"{path}/model.json"
+    )
     with DefaultScope.overwrite_default_scope("mmpose"):
         net = MODELS.build(pose_model(settings))
     report = weights.load_into(net, directory.weights)
     if report.missing or report.mismatched:
-        raise UsageError("the weights do not fill the net: " + "\n".join(report.lines()))
-    identity = {"kind": "pose", "weights_sha256": directory.weights_sha256, "settings": settings.model_dump()}
-    return HrnetEstimator(fuse_conv_bn(net), settings, identity, device, flip_test, precision, compile, tta)
+        raise UsageError(
+            "the weights do not fill the net: " + "\n".join(report.lines())
+        )
+    identity = {
+        "kind": "pose",
+        "weights_sha256": directory.weights_sha256,
+        "settings": settings.model_dump(),
+    }
+    return HrnetEstimator(
+        fuse_conv_bn(net),
+        settings,
+        identity,
+        device,
+        flip_test,
+        precision,
+        compile,
+        tta,
+    )

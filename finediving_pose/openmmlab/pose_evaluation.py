@@ -19,13 +19,17 @@ from finediving_pose.skeleton import JOINTS, NUM_JOINTS, OKS_SIGMAS
 
 @dataclass(frozen=True)
 class KeypointFigures:
-    """PCK@0.2 of the torso, PCKh@0.5 of the segment head top–neck, and COCO's AP by OKS.
+    """PCK@0.2 of the torso, PCKh@0.5 of the segment head top–neck, and COCO's AP by
+    OKS.
 
     Attributes:
         pck, pckh: With the sides as predicted.
-        pck_swap_tolerant: PCK with the better of the prediction and its left/right exchange in each frame.
-        ap, ap50: Mean AP over OKS .50:.95, and at .50; NaN without a frame that has a box.
-        ap_per_joint: (16,) mean OKS of each joint alone over frames that have it and a box; NaN without any.
+        pck_swap_tolerant: PCK with the better of the prediction and its left/right
+            exchange in each frame.
+        ap, ap50: Mean AP over OKS .50:.95, and at .50; NaN without a frame that has a
+            box.
+        ap_per_joint: (16,) mean OKS of each joint alone over frames that have it and a
+            box; NaN without any.
         frames: Number of frames.
     """
 
@@ -38,7 +42,8 @@ class KeypointFigures:
     frames: int
 
     def flat(self) -> dict[str, float]:
-        """Return the figures by name, per joint as ``PCK/left_wrist``; what is undefined is left out."""
+        """Return the figures by name, per joint as ``PCK/left_wrist``; what is
+        undefined is left out."""
         values = {
             "PCK": self.pck.mean,
             "PCKh": self.pckh.mean,
@@ -47,13 +52,26 @@ class KeypointFigures:
             "PCK_limbs": self.pck.limb_mean,
             "PCK_swap_tolerant": self.pck_swap_tolerant.mean,
         }
-        per_joint = {"PCK": self.pck.per_joint, "PCKh": self.pckh.per_joint, "OKS": self.ap_per_joint}
+        per_joint = {
+            "PCK": self.pck.per_joint,
+            "PCKh": self.pckh.per_joint,
+            "OKS": self.ap_per_joint,
+        }
         for figure, shares in per_joint.items():
-            values |= {f"{figure}/{joint}": float(share) for joint, share in zip(JOINTS, shares, strict=True)}
-        return {name: round(value, 6) for name, value in values.items() if np.isfinite(value)}
+            values |= {
+                f"{figure}/{joint}": float(share)
+                for joint, share in zip(JOINTS, shares, strict=True)
+            }
+        return {
+            name: round(value, 6)
+            for name, value in values.items()
+            if np.isfinite(value)
+        }
 
 
-def evaluate_keypoints(frames: Sequence[LabelledFrame], keypoints: FloatArray, scores: FloatArray) -> KeypointFigures:
+def evaluate_keypoints(
+    frames: Sequence[LabelledFrame], keypoints: FloatArray, scores: FloatArray
+) -> KeypointFigures:
     """Compare predictions with labels.
 
     Args:
@@ -78,7 +96,11 @@ def evaluate_keypoints(frames: Sequence[LabelledFrame], keypoints: FloatArray, s
 def _average_precision(
     frames: Sequence[LabelledFrame], keypoints: FloatArray, scores: FloatArray
 ) -> tuple[float, float]:
-    boxed = [i for i, frame in enumerate(frames) if frame.box is not None and frame.labelled.any()]
+    boxed = [
+        i
+        for i, frame in enumerate(frames)
+        if frame.box is not None and frame.labelled.any()
+    ]
     predicted = [i for i in boxed if np.isfinite(keypoints[i]).all(axis=1).any()]
     if not boxed:
         return float("nan"), float("nan")
@@ -106,9 +128,12 @@ def _average_precision(
     return float(evaluation.stats[0]), float(evaluation.stats[1])
 
 
-def _coco_result(image_id: int, keypoints: FloatArray, scores: FloatArray) -> dict[str, Any]:
+def _coco_result(
+    image_id: int, keypoints: FloatArray, scores: FloatArray
+) -> dict[str, Any]:
     found = np.asarray(np.isfinite(keypoints).all(axis=-1))
-    # pycocotools has no missing prediction: far outside the picture is as wrong as not there at all.
+    # pycocotools has no missing prediction: far outside the picture is as wrong as not
+    # there at all.
     points = np.where(found[:, None], keypoints, -1e5)
     flat = np.concatenate((points, np.ones((len(points), 1))), axis=1).reshape(-1)
     return {
@@ -119,12 +144,23 @@ def _coco_result(image_id: int, keypoints: FloatArray, scores: FloatArray) -> di
     }
 
 
-def _joint_similarity(frames: Sequence[LabelledFrame], keypoints: FloatArray) -> NDArray[np.float64]:
-    boxes = np.stack([np.full(4, np.nan) if frame.box is None else frame.box for frame in frames]).astype(np.float64)
+def _joint_similarity(
+    frames: Sequence[LabelledFrame], keypoints: FloatArray
+) -> NDArray[np.float64]:
+    boxes = np.stack(
+        [np.full(4, np.nan) if frame.box is None else frame.box for frame in frames]
+    ).astype(np.float64)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     true = np.stack([frame.keypoints for frame in frames])
     labelled = np.stack([frame.labelled for frame in frames])
     alone = np.eye(NUM_JOINTS, dtype=bool)
-    similarity = np.stack([oks(keypoints, true, labelled & joint, area) for joint in alone], axis=1)
+    similarity = np.stack(
+        [oks(keypoints, true, labelled & joint, area) for joint in alone], axis=1
+    )
     count = np.isfinite(similarity).sum(axis=0)
-    return np.divide(np.nansum(similarity, axis=0), count, out=np.full(NUM_JOINTS, np.nan), where=count > 0)
+    return np.divide(
+        np.nansum(similarity, axis=0),
+        count,
+        out=np.full(NUM_JOINTS, np.nan),
+        where=count > 0,
+    )

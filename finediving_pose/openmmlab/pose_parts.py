@@ -1,4 +1,5 @@
-"""What HRNet's training needs beside MMPose's own parts, registered under names of ours.
+"""What HRNet's training needs beside MMPose's own parts, registered under names of
+ours.
 
 Importing this module imports MMPose; only this room does.
 """
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.openmmlab import compat
-from finediving_pose.openmmlab.pose_evaluation import KeypointFigures, evaluate_keypoints
+from finediving_pose.openmmlab.pose_evaluation import (
+    KeypointFigures,
+    evaluate_keypoints,
+)
 from finediving_pose.records import LabelledFrame
 from finediving_pose.skeleton import (
     COLOURS,
@@ -39,7 +43,8 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 HULL_MARGIN = 1.2
-"""Where a label has no box, its crop is cut around the joints' hull, widened by this."""
+"""Where a label has no box, its crop is cut around the joints' hull, widened by this.
+"""
 
 
 def metainfo() -> dict[str, Any]:
@@ -59,7 +64,8 @@ def metainfo() -> dict[str, Any]:
             for i, name in enumerate(JOINTS)
         },
         "skeleton_info": {
-            i: {"link": (JOINTS[a], JOINTS[b]), "id": i, "color": list(COLOURS[a])} for i, (a, b) in enumerate(LIMBS)
+            i: {"link": (JOINTS[a], JOINTS[b]), "id": i, "color": list(COLOURS[a])}
+            for i, (a, b) in enumerate(LIMBS)
         },
         "joint_weights": [1.0] * NUM_JOINTS,
         "sigmas": OKS_SIGMAS.tolist(),
@@ -67,7 +73,8 @@ def metainfo() -> dict[str, Any]:
 
 
 def crop_box(frame: LabelledFrame) -> NDArray[np.float64]:
-    """Return the box (4,) px a label's crop is cut around: the athlete's box, else the widened hull of the joints."""
+    """Return the box (4,) px a label's crop is cut around: the athlete's box, else the
+    widened hull of the joints."""
     if frame.box is not None:
         return np.asarray(frame.box, dtype=np.float64)
     points = frame.keypoints[frame.labelled]
@@ -80,14 +87,18 @@ def crop_box(frame: LabelledFrame) -> NDArray[np.float64]:
 class DiverDataset(BaseCocoStyleDataset):
     """Our labels as MMPose samples: one athlete an image, missing joints with weight 0.
 
-    `ann_file` is a COCO file that this project wrote; `data_prefix.img` the folder its names are relative to.
+    `ann_file` is a COCO file that this project wrote; `data_prefix.img` the folder its
+    names are relative to.
     """
 
     METAINFO: dict = metainfo()
 
     def load_data_list(self) -> list[dict]:
         labels = read_labels(Path(self.ann_file), "coco", Path(self.data_prefix["img"]))
-        return [self._sample(i, frame, labels.image_path(frame)) for i, frame in enumerate(labels.frames)]
+        return [
+            self._sample(i, frame, labels.image_path(frame))
+            for i, frame in enumerate(labels.frames)
+        ]
 
     def _sample(self, index: int, frame: LabelledFrame, image: Path) -> dict:
         box = crop_box(frame).astype(np.float32)[None]
@@ -98,7 +109,9 @@ class DiverDataset(BaseCocoStyleDataset):
             "img_path": str(image),
             "bbox": box,
             "bbox_score": np.ones(1, dtype=np.float32),
-            "keypoints": np.where(frame.labelled[:, None], frame.keypoints, 0.0).astype(np.float32)[None],
+            "keypoints": np.where(frame.labelled[:, None], frame.keypoints, 0.0).astype(
+                np.float32
+            )[None],
             "keypoints_visible": frame.labelled.astype(np.float32)[None],
             "num_keypoints": int(frame.labelled.sum()),
             "area": np.array([width * height], dtype=np.float32),
@@ -109,7 +122,8 @@ class DiverDataset(BaseCocoStyleDataset):
 
 @METRICS.register_module()
 class DiverKeypointMetric(BaseMetric):
-    """PCK@0.2 of the torso, PCKh@0.5 of the segment head top–neck and OKS-AP, against the label file itself."""
+    """PCK@0.2 of the torso, PCKh@0.5 of the segment head top–neck and OKS-AP, against
+    the label file itself."""
 
     default_prefix = None
 
@@ -121,7 +135,13 @@ class DiverKeypointMetric(BaseMetric):
         """Keep the prediction of each sample; called by MMEngine."""
         for sample in data_samples:
             predicted = sample["pred_instances"]
-            self.results.append((int(sample["id"]), predicted["keypoints"][0], predicted["keypoint_scores"][0]))
+            self.results.append(
+                (
+                    int(sample["id"]),
+                    predicted["keypoints"][0],
+                    predicted["keypoint_scores"][0],
+                )
+            )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Return the figures of the whole validation part; called by MMEngine."""
@@ -137,10 +157,12 @@ class DiverKeypointMetric(BaseMetric):
 
 @MODELS.register_module()
 class SpatialSoftmaxLoss(nn.Module):
-    """Cross-entropy between the target heatmap and a softmax over all positions of the predicted one.
+    """Cross-entropy between the target heatmap and a softmax over all positions of the
+    predicted one.
 
-    With target heatmaps normalised to a sum of 1, the mean over labelled joints of −Σ target · log softmax(logits).
-    Unlike the mean squared error it has no flat optimum at an empty heatmap, so it learns from a random start.
+    With target heatmaps normalised to a sum of 1, the mean over labelled joints of −Σ
+    target · log softmax(logits). Unlike the mean squared error it has no flat optimum
+    at an empty heatmap, so it learns from a random start.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
@@ -148,7 +170,8 @@ class SpatialSoftmaxLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-        """Return the loss of logits (B, 16, h, w) for heatmaps (B, 16, h, w) and joint weights (B, 16)."""
+        """Return the loss of logits (B, 16, h, w) for heatmaps (B, 16, h, w) and joint
+        weights (B, 16)."""
         log_probability = F.log_softmax(logits.flatten(2), dim=-1)
         mass = target.flatten(2)
         total = mass.sum(dim=-1, keepdim=True)
@@ -156,16 +179,20 @@ class SpatialSoftmaxLoss(nn.Module):
         mass = mass / total.clamp(min=1e-6)
         weights = weights * (total.squeeze(-1) > 1e-6)
         cross_entropy = -(mass * log_probability).sum(dim=-1)
-        return self.loss_weight * (cross_entropy * weights).sum() / weights.sum().clamp(min=1.0)
+        return (
+            self.loss_weight
+            * (cross_entropy * weights).sum()
+            / weights.sum().clamp(min=1.0)
+        )
 
 
 @MODELS.register_module()
 class SpatialSoftmaxHead(HeatmapHead):
     """HRNet's head for :class:`SpatialSoftmaxLoss`.
 
-    While training it gives logits. Otherwise it gives the softmax times 2πσ², the sum of a Gaussian of peak 1, so
-    that a perfect answer equals the usual target heatmap: all decoders work on it, and its peak, limited to 1, is
-    the confidence.
+    While training it gives logits. Otherwise it gives the softmax times 2πσ², the sum
+    of a Gaussian of peak 1, so that a perfect answer equals the usual target heatmap:
+    all decoders work on it, and its peak, limited to 1, is the confidence.
     """
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
@@ -181,8 +208,9 @@ class SpatialSoftmaxHead(HeatmapHead):
 class RandomColour(BaseTransform):
     """Change brightness, contrast, saturation and hue as light and cameras do.
 
-    MMPose's own distortion also exchanges the channels, and lets the hue of skin, which is near 0, fall to 255 of 180:
-    of the cues to a diver on a busy background, it takes the best one.
+    MMPose's own distortion also exchanges the channels, and lets the hue of skin, which
+    is near 0, fall to 255 of 180: of the cues to a diver on a busy background, it takes
+    the best one.
     """
 
     def transform(self, results: dict) -> dict:
@@ -192,12 +220,16 @@ class RandomColour(BaseTransform):
         hue = np.random.randint(-8, 9)  # noqa: NPY002 - of OpenCV's 180 steps
         image = results["img"]
         grey = image.mean()
-        image = cv2.addWeighted(image, contrast, image, 0.0, (1 - contrast) * grey + brightness)
+        image = cv2.addWeighted(
+            image, contrast, image, 0.0, (1 - contrast) * grey + brightness
+        )
         hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV).astype(np.float32)
         hsv += (hue, 0.0, 0.0)
         hsv *= (1.0, saturation, 1.0)
         hsv[..., 0] %= 180
-        results["img"] = cv2.cvtColor(hsv.clip(0, 255).astype(np.uint8), cv2.COLOR_HSV2BGR)
+        results["img"] = cv2.cvtColor(
+            hsv.clip(0, 255).astype(np.uint8), cv2.COLOR_HSV2BGR
+        )
         return results
 
 
@@ -220,16 +252,24 @@ class RandomMotionBlur(BaseTransform):
             return results
         image = results["img"]
         length = 2 + np.random.rand() * (self.longest * max(image.shape[:2]) - 2)  # noqa: NPY002
-        results["img"] = cv2.filter2D(image, -1, line_kernel(length, np.random.rand() * np.pi))  # noqa: NPY002
+        results["img"] = cv2.filter2D(
+            image,
+            -1,
+            line_kernel(length, np.random.rand() * np.pi),  # noqa: NPY002
+        )
         return results
 
 
 def line_kernel(length: float, angle: float) -> NDArray[np.float32]:
-    """Return a square kernel of sum 1 that averages along a line of `length` px at `angle` radians."""
+    """Return a square kernel of sum 1 that averages along a line of `length` px at
+    `angle` radians."""
     side = int(np.ceil(length)) | 1
     kernel = np.zeros((side, side), dtype=np.float32)
     centre, reach = side // 2, (length - 1) / 2
     offset = np.array([np.cos(angle), np.sin(angle)]) * reach
-    start, end = (np.round(np.array([centre, centre]) + sign * offset).astype(int) for sign in (-1, 1))
+    start, end = (
+        np.round(np.array([centre, centre]) + sign * offset).astype(int)
+        for sign in (-1, 1)
+    )
     cv2.line(kernel, tuple(map(int, start)), tuple(map(int, end)), 1.0)
     return kernel / kernel.sum()

@@ -1,7 +1,9 @@
-"""A second look at everybody: the joints found in a detector's box say where the box should have been.
+"""A second look at everybody: the joints found in a detector's box say where the box
+should have been.
 
-Detectors that have learnt from few labels cut off stretched arms and legs, and pose nets are best where a body fills
-its crop as it did in training. So a box is made of the joints of the first look, and the pose net looks again.
+Detectors that have learnt from few labels cut off stretched arms and legs, and pose
+nets are best where a body fills its crop as it did in training. So a box is made of the
+joints of the first look, and the pose net looks again.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from finediving_pose.openmmlab.pose_estimator import HrnetEstimator
 from finediving_pose.records import Crop, FloatArray
 
 MARGIN = 0.12
-"""Of the longer side of the joints' hull, on each side: hands, feet and the head's width. Chosen on generated meets."""
+"""Of the longer side of the joints' hull, on each side: hands, feet and the head's
+width. Chosen on generated meets."""
 FEWEST = 6
 """Joints that make a box; with fewer the detector's stays."""
 
@@ -34,7 +37,8 @@ class Surroundings(Crop):
 
 
 class SecondLook:
-    """A pose net that looks twice; fulfils :class:`finediving_pose.records.PoseEstimator` at twice the cost.
+    """A pose net that looks twice; fulfils
+    :class:`finediving_pose.records.PoseEstimator` at twice the cost.
 
     Args:
         estimator: The pose net.
@@ -45,29 +49,52 @@ class SecondLook:
         self.identity = estimator.identity | {"second_look": MARGIN}
 
     def crop(self, image: NDArray[np.uint8], box: FloatArray) -> Surroundings:
-        """Cut what both looks need out of an (H, W, 3) uint8 BGR image: twice the (4,) px box's longer side."""
+        """Cut what both looks need out of an (H, W, 3) uint8 BGR image: twice the (4,)
+        px box's longer side."""
         corners = np.asarray(box, np.float64)
-        centre, reach = (corners[:2] + corners[2:]) / 2, (corners[2:] - corners[:2]).max()
+        centre, reach = (
+            (corners[:2] + corners[2:]) / 2,
+            (corners[2:] - corners[:2]).max(),
+        )
         size = np.array(image.shape[1::-1])
         left, top = np.clip(np.floor(centre - reach), 0, size - 1).astype(int).tolist()
-        right, bottom = np.clip(np.ceil(centre + reach) + 1, 1, size).astype(int).tolist()
+        right, bottom = (
+            np.clip(np.ceil(centre + reach) + 1, 1, size).astype(int).tolist()
+        )
         to_frame = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
-        return Surroundings(image[top:bottom, left:right].copy(), to_frame, corners - (left, top, left, top))
+        return Surroundings(
+            image[top:bottom, left:right].copy(),
+            to_frame,
+            corners - (left, top, left, top),
+        )
 
     def __call__(self, crops: Sequence[Crop]) -> tuple[FloatArray, FloatArray]:
-        """Return keypoints (N, 16, 2) float32 px of the raw frames, NaN where the heatmap is empty, and scores
-        (N, 16) float32 in [0, 1]."""
+        """Return keypoints (N, 16, 2) float32 px of the raw frames, NaN where the
+        heatmap is empty, and scores (N, 16) float32 in [0, 1]."""
         return self.launch(crops)()
 
-    def launch(self, crops: Sequence[Crop]) -> Callable[[], tuple[FloatArray, FloatArray]]:
-        """Look once, and begin to look again; return a call that gives what :meth:`__call__` gives."""
+    def launch(
+        self, crops: Sequence[Crop]
+    ) -> Callable[[], tuple[FloatArray, FloatArray]]:
+        """Look once, and begin to look again; return a call that gives what
+        :meth:`__call__` gives."""
         crops = cast("Sequence[Surroundings]", crops)
-        first, _ = self._estimator([self._estimator.crop(around.pixels, around.box) for around in crops])
-        boxes = [box_around(points, around.box) for points, around in zip(first, crops, strict=True)]
-        second = self._estimator.launch(
-            [self._estimator.crop(around.pixels, box) for around, box in zip(crops, boxes, strict=True)]
+        first, _ = self._estimator(
+            [self._estimator.crop(around.pixels, around.box) for around in crops]
         )
-        corners = np.array([around.to_frame[:, 2] for around in crops], np.float32).reshape(-1, 1, 2)
+        boxes = [
+            box_around(points, around.box)
+            for points, around in zip(first, crops, strict=True)
+        ]
+        second = self._estimator.launch(
+            [
+                self._estimator.crop(around.pixels, box)
+                for around, box in zip(crops, boxes, strict=True)
+            ]
+        )
+        corners = np.array(
+            [around.to_frame[:, 2] for around in crops], np.float32
+        ).reshape(-1, 1, 2)
 
         def answer() -> tuple[FloatArray, FloatArray]:
             points, scores = second()
@@ -77,7 +104,8 @@ class SecondLook:
 
 
 def box_around(points: FloatArray, box: FloatArray) -> FloatArray:
-    """Return a box (4,) px around joints (16, 2) px, NaN = not found; the one given, where they are too few for one."""
+    """Return a box (4,) px around joints (16, 2) px, NaN = not found; the one given,
+    where they are too few for one."""
     found = points[np.isfinite(points).all(axis=1)].astype(np.float64)
     if len(found) < FEWEST:
         return box

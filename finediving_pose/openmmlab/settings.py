@@ -1,4 +1,5 @@
-"""What can be chosen when a pose net or a detector is trained, by name; the presets beside this file give values."""
+"""What can be chosen when a pose net or a detector is trained, by name; the presets
+beside this file give values."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from finediving_pose.datasets.model_directory import ModelKind
 PRESETS = Path(__file__).parent / "presets"
 
 Views = Literal["none", "rotate4"]
-"""Test-time views beside the mirrored one: ``rotate4`` averages over the crop's quarter turns."""
+"""Test-time views beside the mirrored one: ``rotate4`` averages over the crop's quarter
+turns."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -23,21 +25,24 @@ class TrainingSettings(Settings):
     """What both trainings share.
 
     Attributes:
-        init_from: Weights to start from: a file, a URL, a model directory, ``synthetic`` for the packaged
-            model, which was trained on generated divers, or ``none`` for a random start.
+        init_from: Weights to start from: a file, a URL, a model directory,
+            ``synthetic`` for the packaged model, which was trained on generated divers,
+            or ``none`` for a random start.
         epochs, batch_size: Of the whole run; the batch is that of one process.
         lr: Peak learning rate for one process.
         optimizer: ``adam`` as HRNet's authors, or ``adamw`` with `weight_decay`.
-        schedule: ``step`` divides the rate by ten at 81 % and 95 % of the run (170 and 200 of 210 epochs);
-            ``cosine`` lets it fall to a hundredth.
+        schedule: ``step`` divides the rate by ten at 81 % and 95 % of the run (170 and
+            200 of 210 epochs); ``cosine`` lets it fall to a hundredth.
         warmup_iterations: Linear warm-up, at most a fifth of the run.
         max_grad_norm: Gradients are clipped to this norm; 0 = never.
         precision: ``fp16`` and ``bf16`` train in mixed precision.
         val_interval: Epochs between validations.
-        patience: Validations without a better result before the run ends; 0 = never early.
+        patience: Validations without a better result before the run ends; 0 = never
+            early.
         workers: Processes that load images; 0 = the training process itself.
         seed: Of python, numpy, torch and the workers.
-        deterministic: Same bytes on CUDA too, slower. On a CPU they are the same anyway.
+        deterministic: Same bytes on CUDA too, slower. On a CPU they are the same
+            anyway.
     """
 
     kind: ClassVar[ModelKind]
@@ -63,23 +68,30 @@ class HrnetSettings(TrainingSettings):
     """Training of the pose net.
 
     Attributes:
-        backbone: ``w48``, ``w32``, or narrower for CPUs: ``w16`` (widths 16–128), ``w16-small`` with half the blocks
-            and two modules less, and ``w8`` (8–64).
-        heatmap: ``msra`` (Gaussian, shifted a quarter pixel towards the second maximum), ``dark``
-            (unbiased encoding and Taylor decoding) or ``udp`` (unbiased data processing).
-        loss: ``mse`` on heatmaps as in the paper, or ``softmax``: cross-entropy over a spatial softmax. From a
-            random start with few labels ``mse`` collapses to empty heatmaps, ``softmax`` learns.
+        backbone: ``w48``, ``w32``, or narrower for CPUs: ``w16`` (widths 16–128),
+            ``w16-small`` with half the blocks and two modules less, and ``w8`` (8–64).
+        heatmap: ``msra`` (Gaussian, shifted a quarter pixel towards the second
+            maximum), ``dark`` (unbiased encoding and Taylor decoding) or ``udp``
+            (unbiased data processing).
+        loss: ``mse`` on heatmaps as in the paper, or ``softmax``: cross-entropy over a
+            spatial softmax. From a random start with few labels ``mse`` collapses to
+            empty heatmaps, ``softmax`` learns.
         input_size: Side of the square crop in px; the heatmap has a quarter of it.
         sigma: Of the heatmap Gaussian, in heatmap px.
         box_padding: The crop's side over the box's longer side.
         flip: Chance of a left/right flip, with the sides swapped.
-        rotation: Largest rotation in degrees, either way; divers are upside down, so 180.
+        rotation: Largest rotation in degrees, either way; divers are upside down, so
+            180.
         rotation_chance: Chance of a rotation at all.
-        scale: The crop grows or shrinks by up to this fraction; `shift` moves it, as a fraction of its side.
+        scale: The crop grows or shrinks by up to this fraction; `shift` moves it, as a
+            fraction of its side.
         half_body: Chance that the crop shows the upper or the lower half only.
-        colour: Random brightness, contrast, saturation and hue; skin stays the colour of skin.
-        motion_blur: Chance of a linear blur in a random direction of up to an eighth of the crop.
-        flip_test: Validate with the mean of the heatmaps of the crop and its mirror image.
+        colour: Random brightness, contrast, saturation and hue; skin stays the colour
+            of skin.
+        motion_blur: Chance of a linear blur in a random direction of up to an eighth of
+            the crop.
+        flip_test: Validate with the mean of the heatmaps of the crop and its mirror
+            image.
         select: The validation figure that chooses the epoch.
     """
 
@@ -107,11 +119,14 @@ class DetectorSettings(TrainingSettings):
     """Training of the detector on the drawn athlete boxes.
 
     Attributes:
-        variant: RTMDet ``m``, ``s``, ``tiny``, or ``nano``, which is narrower still, for CPUs.
-        image_size: Side in px of the square that an image is fitted into; a multiple of 32.
+        variant: RTMDet ``m``, ``s``, ``tiny``, or ``nano``, which is narrower still,
+            for CPUs.
+        image_size: Side in px of the square that an image is fitted into; a multiple of
+            32.
         flip: Chance of a left/right flip.
         quarter_turns: Chance that the image is turned by 90, 180 or 270 degrees.
-        resize: Smallest and largest random zoom of the image before a square is cut out.
+        resize: Smallest and largest random zoom of the image before a square is cut
+            out.
         mosaic: Chance that four images are put together into one.
         colour: Random hue, saturation and value.
         score_threshold: Boxes below are not reported when the model is used.
@@ -138,5 +153,7 @@ class DetectorSettings(TrainingSettings):
     def _ordered_resize(self) -> DetectorSettings:
         low, high = self.resize
         if not 0 < low <= high:
-            raise ValueError(f"resize: expected 0 < smallest <= largest, found {low}, {high}")
+            raise ValueError(
+                f"resize: expected 0 < smallest <= largest, found {low}, {high}"
+            )
         return self

@@ -1,8 +1,10 @@
-"""One training run under MMEngine's Runner, for pose nets and detectors alike, and what it leaves in its folder.
+"""One training run under MMEngine's Runner, for pose nets and detectors alike, and what
+it leaves in its folder.
 
-``last.ckpt`` after every epoch, ``model.safetensors`` of the best one, ``metrics.csv``, ``log.txt``, and
-TensorBoard's files below ``mmengine/``. A run that is resumed from ``last.ckpt`` continues with the same random
-numbers as one that was never stopped: every epoch draws from a seed of its own.
+``last.ckpt`` after every epoch, ``model.safetensors`` of the best one, ``metrics.csv``,
+``log.txt``, and TensorBoard's files below ``mmengine/``. A run that is resumed from
+``last.ckpt`` continues with the same random numbers as one that was never stopped:
+every epoch draws from a seed of its own.
 """
 
 from __future__ import annotations
@@ -23,9 +25,17 @@ from finediving_pose.datasets.model_directory import WEIGHTS_NAME
 from finediving_pose.devices import choose_device
 from finediving_pose.errors import UsageError
 from finediving_pose.openmmlab import compat, weights
-from finediving_pose.openmmlab.detector_config import detector_model, detector_training, ema_hooks
+from finediving_pose.openmmlab.detector_config import (
+    detector_model,
+    detector_training,
+    ema_hooks,
+)
 from finediving_pose.openmmlab.pose_config import pose_model, pose_training
-from finediving_pose.openmmlab.settings import DetectorSettings, HrnetSettings, TrainingSettings
+from finediving_pose.openmmlab.settings import (
+    DetectorSettings,
+    HrnetSettings,
+    TrainingSettings,
+)
 from finediving_pose.training_files import _append_row, _drop_rows
 
 compat.require("mmengine")
@@ -69,7 +79,8 @@ def check_request(settings: TrainingSettings, device: str, trust: bool = False) 
     """Refuse, before a run's folder is laid out, what its training would refuse.
 
     Raises:
-        UsageError, EnvironmentUnfit: If initial weights cannot be had or read, or device or precision not be had.
+        UsageError, EnvironmentUnfit: If initial weights cannot be had or read, or
+            device or precision not be had.
     """
     _fit_device(settings, device)
     initial = weights.locate(settings.init_from, settings.kind)
@@ -93,8 +104,8 @@ def train(
     Args:
         folder: The run's folder.
         model: The model's configuration.
-        data: ``train_dataloader`` and, unless there is no validation part, ``val_dataloader`` and
-            ``val_evaluator``.
+        data: ``train_dataloader`` and, unless there is no validation part,
+            ``val_dataloader`` and ``val_evaluator``.
         settings: Everything else.
         select: The validation figure, higher is better, that chooses the epoch.
         scope: MMEngine's registry scope, ``mmpose`` or ``mmdet``.
@@ -103,12 +114,21 @@ def train(
         extra_hooks: Further hook configurations.
 
     Raises:
-        UsageError, EnvironmentUnfit: If initial weights, the device or the precision cannot be had.
+        UsageError, EnvironmentUnfit: If initial weights, the device or the precision
+            cannot be had.
     """
     device = _fit_device(settings, device)
     resume = folder / CHECKPOINT_NAME
     recorder = RunRecorder(folder, settings, select)
-    config = _runner_config(folder, model, data, settings, scope, device, resume if resume.exists() else None)
+    config = _runner_config(
+        folder,
+        model,
+        data,
+        settings,
+        scope,
+        device,
+        resume if resume.exists() else None,
+    )
     config["custom_hooks"] = [*extra_hooks]
     folder.mkdir(parents=True, exist_ok=True)
     with (
@@ -119,10 +139,16 @@ def train(
     ):
         runner = FileLoggingRunner.from_cfg(Config(config, format_python_code=False))
         _shorten_warmup(runner, settings)
-        runner.register_hook(InitialWeights(recorder, settings, trust), priority="VERY_HIGH")
-        runner.register_hook(BestWeights(recorder), priority="ABOVE_NORMAL")  # before an EMA takes its weights back
+        runner.register_hook(
+            InitialWeights(recorder, settings, trust), priority="VERY_HIGH"
+        )
+        runner.register_hook(
+            BestWeights(recorder), priority="ABOVE_NORMAL"
+        )  # before an EMA takes its weights back
         runner.register_hook(recorder, priority="LOWEST")
-        with console.progress("training", settings.epochs * len(runner.train_dataloader)) as ticker:
+        with console.progress(
+            "training", settings.epochs * len(runner.train_dataloader)
+        ) as ticker:
             recorder.ticker = ticker
             runner.train()
     return recorder.result()
@@ -136,7 +162,8 @@ def _fit_device(settings: TrainingSettings, device: str) -> str:
 
 
 class RunRecorder(Hook):
-    """Seeds each epoch, writes ``last.ckpt`` and ``metrics.csv``, and ends a run that no longer gets better."""
+    """Seeds each epoch, writes ``last.ckpt`` and ``metrics.csv``, and ends a run that
+    no longer gets better."""
 
     def __init__(self, folder: Path, settings: TrainingSettings, select: str) -> None:
         self.folder = folder
@@ -144,7 +171,12 @@ class RunRecorder(Hook):
         self.select = select
         self.ticker: console.Ticker | None = None
         self.load_report: list[str] = []
-        self.best: dict[str, Any] = {"epoch": 0, "value": float("-inf"), "metrics": {}, "bad": 0}
+        self.best: dict[str, Any] = {
+            "epoch": 0,
+            "value": float("-inf"),
+            "metrics": {},
+            "bad": 0,
+        }
         self.epochs = 0
         self._losses: list[float] = []
         self._epoch_start = 0.0
@@ -154,44 +186,65 @@ class RunRecorder(Hook):
         """Take up the state of a resumed run; one that had stopped early stays stopped."""
         state = runner.message_hub.runtime_info.get(STATE_KEY)
         if state:
-            self.best, self.load_report = dict(state["best"]), list(state["load_report"])
+            self.best, self.load_report = (
+                dict(state["best"]),
+                list(state["load_report"]),
+            )
         self.epochs = runner.epoch
         self._stop_if_no_better(runner)
-        _net(runner).to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
+        _net(runner).to(
+            memory_format=torch.channels_last
+        )  # convolutions are faster so, on CPUs and GPUs
         if runner.epoch and self.ticker:
             self.ticker.advance(runner.epoch * len(runner.train_dataloader))
         if runner.rank == 0:
             _drop_rows(self.folder / METRICS_NAME, runner.epoch)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Seed the epoch, so that a resumed run draws what an undisturbed one would have drawn."""
-        seed = (self.settings.seed * 1_000_003 + runner.epoch * 1_009 + runner.rank) % 2**32
+        """Seed the epoch, so that a resumed run draws what an undisturbed one would
+        have drawn."""
+        seed = (
+            self.settings.seed * 1_000_003 + runner.epoch * 1_009 + runner.rank
+        ) % 2**32
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - the transforms draw from numpy's global state
         torch.manual_seed(seed)
         for step in runner.train_dataloader.dataset.pipeline.transforms:
-            if hasattr(step, "results_cache"):  # of CachedMosaic: a resumed run does not have its images
+            if hasattr(
+                step, "results_cache"
+            ):  # of CachedMosaic: a resumed run does not have its images
                 step.results_cache = []
         self._losses = []
         self._epoch_start = time.monotonic()
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
     ) -> None:
         """Note the loss and show progress."""
         loss = (outputs or {}).get("loss")
         loss = float("nan") if loss is None else float(loss.detach())
         self._losses.append(loss)
         if self.ticker:
-            best = f", best {self.select} {self.best['value']:.3f}" if self.best["epoch"] else ""
+            best = (
+                f", best {self.select} {self.best['value']:.3f}"
+                if self.best["epoch"]
+                else ""
+            )
             self.ticker.advance(note=f"epoch {runner.epoch + 1}, loss {loss:.4g}{best}")
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Record an epoch that no validation follows; the other kind is recorded after its validation."""
+        """Record an epoch that no validation follows; the other kind is recorded after
+        its validation."""
         if not _validates(runner, runner.epoch + 1):
             self._record(runner, runner.epoch + 1, {})
 
-    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+    def after_val_epoch(
+        self, runner: Runner, metrics: dict[str, float] | None = None
+    ) -> None:
         """Record the epoch with its figures and decide whether to go on."""
         self._record(runner, runner.epoch, metrics or {})
         self._stop_if_no_better(runner)
@@ -222,43 +275,61 @@ class RunRecorder(Hook):
                 **metrics,
             }
             _append_row(self.folder / METRICS_NAME, row)
-        runner.message_hub.update_info(STATE_KEY, {"best": self.best, "load_report": self.load_report})
+        runner.message_hub.update_info(
+            STATE_KEY, {"best": self.best, "load_report": self.load_report}
+        )
         _save_checkpoint(runner, self.folder, epoch)
 
 
 class InitialWeights(Hook):
-    """Fills the net after MMEngine's random start; a resumed run gets all its weights from its own checkpoint."""
+    """Fills the net after MMEngine's random start; a resumed run gets all its weights
+    from its own checkpoint."""
 
-    def __init__(self, recorder: RunRecorder, settings: TrainingSettings, trust: bool) -> None:
+    def __init__(
+        self, recorder: RunRecorder, settings: TrainingSettings, trust: bool
+    ) -> None:
         self.recorder = recorder
         self.settings = settings
         self.trust = trust
 
     def before_train(self, runner: Runner) -> None:
-        """Load ``init_from`` and list what it did not fill; MMEngine would start the net anew after ``before_run``."""
+        """Load ``init_from`` and list what it did not fill; MMEngine would start the
+        net anew after ``before_run``."""
         if runner._resume:
             return
         path = weights.locate(self.settings.init_from, self.settings.kind)
         if path is None:
-            self.recorder.load_report = ["init_from=none: the net starts from random weights"]
+            self.recorder.load_report = [
+                "init_from=none: the net starts from random weights"
+            ]
         else:
-            self.recorder.load_report = weights.load_into(_net(runner), path, self.trust).lines()
+            self.recorder.load_report = weights.load_into(
+                _net(runner), path, self.trust
+            ).lines()
         for line in self.recorder.load_report:
             console.log.info("%s", line)
 
 
 class BestWeights(Hook):
-    """Keeps the weights of the epoch with the best validation figure, or of the last where none is validated."""
+    """Keeps the weights of the epoch with the best validation figure, or of the last
+    where none is validated."""
 
     def __init__(self, recorder: RunRecorder) -> None:
         self.recorder = recorder
 
-    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+    def after_val_epoch(
+        self, runner: Runner, metrics: dict[str, float] | None = None
+    ) -> None:
         """Save the net where it is better than before."""
         best, figures = self.recorder.best, metrics or {}
         value = figures.get(self.recorder.select, float("-inf"))
         if value > best["value"]:
-            self.recorder.best = {"epoch": runner.epoch, "value": value, "metrics": dict(figures), "bad": 0}
+            self.recorder.best = {
+                "epoch": runner.epoch,
+                "value": value,
+                "metrics": dict(figures),
+                "bad": 0,
+            }
             self._save(runner)
         else:
             self.recorder.best = best | {"bad": best["bad"] + 1}
@@ -266,7 +337,12 @@ class BestWeights(Hook):
     def after_train(self, runner: Runner) -> None:
         """Save the last epoch where no validation ever chose one."""
         if not self.recorder.best["epoch"]:
-            self.recorder.best = {"epoch": runner.epoch, "value": float("nan"), "metrics": {}, "bad": 0}
+            self.recorder.best = {
+                "epoch": runner.epoch,
+                "value": float("nan"),
+                "metrics": {},
+                "bad": 0,
+            }
             with _averaged(runner):
                 self._save(runner)
 
@@ -276,21 +352,34 @@ class BestWeights(Hook):
 
 
 class FileLoggingRunner(Runner):
-    """A Runner whose log goes to ``log.txt`` alone: stdout is for answers, and progress is ours."""
+    """A Runner whose log goes to ``log.txt`` alone: stdout is for answers, and progress
+    is ours."""
 
-    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **options: Any) -> MMLogger:
-        """Build MMEngine's logger; called by the Runner. The run's folder is the one above its working folder."""
+    def build_logger(
+        self, log_level: int | str = "INFO", log_file: str | None = None, **options: Any
+    ) -> MMLogger:
+        """Build MMEngine's logger; called by the Runner. The run's folder is the one
+        above its working folder."""
         path = Path(self.work_dir).parent / LOG_NAME
         logger = MMLogger.get_instance(
-            self._experiment_name, logger_name="mmengine", log_level=log_level, log_file=str(path), file_mode="a"
+            self._experiment_name,
+            logger_name="mmengine",
+            log_level=log_level,
+            log_file=str(path),
+            file_mode="a",
         )
-        logger.handlers = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
+        logger.handlers = [
+            handler
+            for handler in logger.handlers
+            if isinstance(handler, logging.FileHandler)
+        ]
         return logger
 
 
 @FUNCTIONS.register_module()
 def torch_seeds_workers(worker_id: int, **_: Any) -> None:
-    """Leave a loader's workers the seeds torch gave them, drawn anew each epoch from the epoch's own seed."""
+    """Leave a loader's workers the seeds torch gave them, drawn anew each epoch from
+    the epoch's own seed."""
 
 
 def _runner_config(
@@ -308,7 +397,11 @@ def _runner_config(
         "experiment_name": f"fdpose_{folder.name}_{time.monotonic_ns()}",
         "model": model,
         "train_dataloader": _complete_loader(data["train_dataloader"], True),
-        "train_cfg": {"by_epoch": True, "max_epochs": settings.epochs, "val_interval": settings.val_interval},
+        "train_cfg": {
+            "by_epoch": True,
+            "max_epochs": settings.epochs,
+            "val_interval": settings.val_interval,
+        },
         "optim_wrapper": _optimizer(settings),
         "param_scheduler": _schedule(settings),
         "default_hooks": {
@@ -316,7 +409,10 @@ def _runner_config(
             "logger": {"type": "LoggerHook", "interval": 50},
             "sampler_seed": {"type": "DistSamplerSeedHook"},
         },
-        "visualizer": {"type": "Visualizer", "vis_backends": [{"type": "TensorboardVisBackend"}]},
+        "visualizer": {
+            "type": "Visualizer",
+            "vis_backends": [{"type": "TensorboardVisBackend"}],
+        },
         "randomness": {"seed": settings.seed, "deterministic": settings.deterministic},
         "resume": resume is not None,
         "load_from": str(resume) if resume else None,
@@ -329,7 +425,11 @@ def _runner_config(
         "log_level": "INFO",
     }
     if not device.startswith("cuda"):  # MMEngine would name a GPU by the process's rank
-        wrapper = {"type": "MMDistributedDataParallel", "device_ids": None, "broadcast_buffers": False}
+        wrapper = {
+            "type": "MMDistributedDataParallel",
+            "device_ids": None,
+            "broadcast_buffers": False,
+        }
         config["model_wrapper_cfg"] = wrapper
     if "val_dataloader" in data:
         config |= {
@@ -345,7 +445,11 @@ def _complete_loader(loader: dict[str, Any], training: bool) -> dict[str, Any]:
         "persistent_workers": False,
         "worker_init_fn": {"type": "torch_seeds_workers"},
         "drop_last": False,
-        "sampler": {"type": "DefaultSampler", "shuffle": training, "round_up": training},
+        "sampler": {
+            "type": "DefaultSampler",
+            "shuffle": training,
+            "round_up": training,
+        },
         **loader,
     }
 
@@ -354,10 +458,18 @@ def _optimizer(settings: TrainingSettings) -> dict[str, Any]:
     name = {"adam": "Adam", "adamw": "AdamW"}[settings.optimizer]
     wrapper: dict[str, Any] = {
         "type": "OptimWrapper",
-        "optimizer": {"type": name, "lr": settings.lr, "weight_decay": settings.weight_decay},
+        "optimizer": {
+            "type": name,
+            "lr": settings.lr,
+            "weight_decay": settings.weight_decay,
+        },
     }
     if settings.weight_decay:
-        wrapper["paramwise_cfg"] = {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0, "bypass_duplicate": True}
+        wrapper["paramwise_cfg"] = {
+            "norm_decay_mult": 0.0,
+            "bias_decay_mult": 0.0,
+            "bypass_duplicate": True,
+        }
     if settings.max_grad_norm:
         wrapper["clip_grad"] = {"max_norm": settings.max_grad_norm}
     if settings.precision != "fp32":
@@ -371,21 +483,53 @@ def _optimizer(settings: TrainingSettings) -> dict[str, Any]:
 def _schedule(settings: TrainingSettings) -> list[dict[str, Any]]:
     schedule: list[dict[str, Any]] = []
     if settings.warmup_iterations:
-        warmup = {"type": "LinearLR", "begin": 0, "end": settings.warmup_iterations, "start_factor": 0.001}
+        warmup = {
+            "type": "LinearLR",
+            "begin": 0,
+            "end": settings.warmup_iterations,
+            "start_factor": 0.001,
+        }
         schedule.append({**warmup, "by_epoch": False})
     if settings.schedule == "cosine":
-        cosine = {"type": "CosineAnnealingLR", "T_max": settings.epochs, "end": settings.epochs}
-        return [*schedule, {**cosine, "eta_min_ratio": 0.01, "by_epoch": True, "convert_to_iter_based": True}]
-    milestones = [round(settings.epochs * 170 / 210), round(settings.epochs * 200 / 210)]
-    return [*schedule, {"type": "MultiStepLR", "milestones": milestones, "gamma": 0.1, "by_epoch": True}]
+        cosine = {
+            "type": "CosineAnnealingLR",
+            "T_max": settings.epochs,
+            "end": settings.epochs,
+        }
+        return [
+            *schedule,
+            {
+                **cosine,
+                "eta_min_ratio": 0.01,
+                "by_epoch": True,
+                "convert_to_iter_based": True,
+            },
+        ]
+    milestones = [
+        round(settings.epochs * 170 / 210),
+        round(settings.epochs * 200 / 210),
+    ]
+    return [
+        *schedule,
+        {
+            "type": "MultiStepLR",
+            "milestones": milestones,
+            "gamma": 0.1,
+            "by_epoch": True,
+        },
+    ]
 
 
 def _shorten_warmup(runner: Runner, settings: TrainingSettings) -> None:
     """With few labels a warm-up made for thousands of images would outlast the run."""
-    longest = max(1, round(LONGEST_WARMUP * settings.epochs * len(runner.train_dataloader)))
+    longest = max(
+        1, round(LONGEST_WARMUP * settings.epochs * len(runner.train_dataloader))
+    )
     if settings.warmup_iterations > longest:
         console.log.warning(
-            "warm-up: %d iterations instead of %d, a fifth of the run", longest, settings.warmup_iterations
+            "warm-up: %d iterations instead of %d, a fifth of the run",
+            longest,
+            settings.warmup_iterations,
         )
         for schedule in runner.param_schedulers:
             if schedule["type"] == "LinearLR":
@@ -398,7 +542,8 @@ def _net(runner: Runner) -> Any:
 
 @contextmanager
 def _averaged(runner: Runner) -> Iterator[None]:
-    """Give the net its averaged weights, where an average is kept, as a validation would."""
+    """Give the net its averaged weights, where an average is kept, as a validation
+    would."""
     averages = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
     for hook in averages:
         hook._swap_ema_parameters()
@@ -418,14 +563,17 @@ def _validates(runner: Runner, epoch: int) -> bool:
 
 def _save_checkpoint(runner: Runner, folder: Path, epoch: int) -> None:
     temporary = f".{CHECKPOINT_NAME}.part"
-    runner.save_checkpoint(str(folder), temporary, meta={"epoch": epoch, "iter": runner.iter})
+    runner.save_checkpoint(
+        str(folder), temporary, meta={"epoch": epoch, "iter": runner.iter}
+    )
     if runner.rank == 0:
         (folder / temporary).replace(folder / CHECKPOINT_NAME)
 
 
 @contextmanager
 def _device(device: str) -> Iterator[None]:
-    """Make MMEngine use the chosen device: it takes whatever it saw when it was imported."""
+    """Make MMEngine use the chosen device: it takes whatever it saw when it was
+    imported."""
     from mmengine.device import utils
 
     before = utils.DEVICE
@@ -440,8 +588,12 @@ def _device(device: str) -> Iterator[None]:
 
 @contextmanager
 def _distributed(config: dict[str, Any]) -> Iterator[None]:
-    """Start a CPU process group by ourselves: MMEngine's start-up asks CUDA for a device first."""
-    if config["launcher"] != "none" and config["env_cfg"]["dist_cfg"]["backend"] == "gloo":
+    """Start a CPU process group by ourselves: MMEngine's start-up asks CUDA for a
+    device first."""
+    if (
+        config["launcher"] != "none"
+        and config["env_cfg"]["dist_cfg"]["backend"] == "gloo"
+    ):
         torch.distributed.init_process_group("gloo")
     try:
         yield
@@ -459,15 +611,30 @@ def train_model(
     device: str = "auto",
     trust: bool = False,
 ) -> TrainingResult:
-    """Train what the settings are for, HRNet or RTMDet, on COCO label files whose image names are below `images`.
+    """Train what the settings are for, HRNet or RTMDet, on COCO label files whose image
+    names are below `images`.
 
     See :func:`.training.train` for the rest and the errors.
     """
     labels = (train_labels, val_labels, images)
     if isinstance(settings, HrnetSettings):
-        model, data, scope = pose_model(settings), pose_training(settings, *labels), "mmpose"
-        return train(folder, model, data, settings, settings.select, scope, device, trust)
+        model, data, scope = (
+            pose_model(settings),
+            pose_training(settings, *labels),
+            "mmpose",
+        )
+        return train(
+            folder, model, data, settings, settings.select, scope, device, trust
+        )
     if not isinstance(settings, DetectorSettings):
-        raise TypeError(f"expected settings of HRNet or of the detector, got {type(settings).__name__}")
-    model, data, hooks = detector_model(settings), detector_training(settings, *labels), ema_hooks(settings)
-    return train(folder, model, data, settings, settings.select, "mmdet", device, trust, hooks)
+        raise TypeError(
+            f"expected settings of HRNet or of the detector, got {type(settings).__name__}"
+        )
+    model, data, hooks = (
+        detector_model(settings),
+        detector_training(settings, *labels),
+        ema_hooks(settings),
+    )
+    return train(
+        folder, model, data, settings, settings.select, "mmdet", device, trust, hooks
+    )

@@ -1,4 +1,5 @@
-"""Weights in and out: where to start from, what fitted and what did not, and saving plain tensors."""
+"""Weights in and out: where to start from, what fitted and what did not, and saving
+plain tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from finediving_pose.datasets.model_directory import ModelKind, is_model_directory, model_path, read_model_directory
+from finediving_pose.datasets.model_directory import (
+    ModelKind,
+    is_model_directory,
+    model_path,
+    read_model_directory,
+)
 from finediving_pose.errors import EnvironmentUnfit, UsageError
 from finediving_pose.files import atomic_path
 from finediving_pose.openmmlab import compat
@@ -24,8 +30,10 @@ class LoadReport:
     Attributes:
         source: The file.
         loaded: How many of the net's tensors it filled.
-        missing: Tensors of the net that keep their initial values because the file has none of that name.
-        mismatched: ``name: file shape → net shape`` of those whose shapes differ; they keep their initial values.
+        missing: Tensors of the net that keep their initial values because the file has
+            none of that name.
+        mismatched: ``name: file shape → net shape`` of those whose shapes differ; they
+            keep their initial values.
         unused: Tensors of the file that the net does not have.
     """
 
@@ -45,7 +53,9 @@ class LoadReport:
             ("in the file but not in the net", self.unused),
         ):
             if names:
-                shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+                shown = ", ".join(names[:6]) + (
+                    f" and {len(names) - 6} more" if len(names) > 6 else ""
+                )
                 lines.append(f"  {len(names)} {title}: {shown}")
         return lines
 
@@ -54,12 +64,14 @@ def locate(spec: str, kind: ModelKind) -> Path | None:
     """Turn ``init_from`` into a local file; None for ``none``.
 
     Args:
-        spec: ``none``, a checkpoint file, a model directory, ``synthetic``, or a URL, which MMEngine's cache keeps.
+        spec: ``none``, a checkpoint file, a model directory, ``synthetic``, or a URL,
+            which MMEngine's cache keeps.
         kind: Of the packaged model that ``synthetic`` stands for.
 
     Raises:
         UsageError: If there is no such file.
-        EnvironmentUnfit: If the URL cannot be fetched; says where the file can be put by hand.
+        EnvironmentUnfit: If the URL cannot be fetched; says where the file can be put
+            by hand.
     """
     if spec.lower() == "none":
         return None
@@ -69,7 +81,9 @@ def locate(spec: str, kind: ModelKind) -> Path | None:
     if is_model_directory(path):
         return read_model_directory(path, kind).weights
     if not path.is_file():
-        raise UsageError(f"init_from={spec}: no such file or model directory (a random start is `none`)")
+        raise UsageError(
+            f"init_from={spec}: no such file or model directory (a random start is `none`)"
+        )
     return path
 
 
@@ -83,7 +97,11 @@ def load_into(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
 
     tensors = state_dict(compat.load_checkpoint(path, trust))
     own = net.state_dict()
-    fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+    fitting = {
+        name: value
+        for name, value in tensors.items()
+        if name in own and own[name].shape == value.shape
+    }
     if not fitting:
         raise UsageError(
             f"{path}: not one of its {len(tensors)} tensors fits the net "
@@ -105,11 +123,14 @@ def load_into(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
 
 
 def state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the net's tensors out of a checkpoint's mapping, with DDP's prefix taken off."""
+    """Return the net's tensors out of a checkpoint's mapping, with DDP's prefix taken
+    off."""
     import torch
 
     inner = checkpoint.get("state_dict", checkpoint.get("model", checkpoint))
-    tensors = {name: value for name, value in inner.items() if isinstance(value, torch.Tensor)}
+    tensors = {
+        name: value for name, value in inner.items() if isinstance(value, torch.Tensor)
+    }
     return {name.removeprefix("module."): value for name, value in tensors.items()}
 
 
@@ -117,8 +138,12 @@ def save_tensors(path: Path, net: nn.Module) -> None:
     """Write a net's parameters and buffers as safetensors, atomically."""
     from safetensors.torch import save_file
 
-    # Clones, because RTMDet's head shares convolutions between its levels and safetensors refuses shared memory.
-    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in net.state_dict().items()}
+    # Clones, because RTMDet's head shares convolutions between its levels and
+    # safetensors refuses shared memory.
+    tensors = {
+        name: value.detach().cpu().clone().contiguous()
+        for name, value in net.state_dict().items()
+    }
     with atomic_path(path) as temporary:
         save_file(tensors, temporary)
 

@@ -1,4 +1,5 @@
-"""The page of two annotators: how far they agree in tables, a plot by joint, and the worst images drawn."""
+"""The page of two annotators: how far they agree in tables, a plot by joint, and the
+worst images drawn."""
 
 from __future__ import annotations
 
@@ -73,7 +74,10 @@ def agreement_page(
             section.text(_readable(table.text))
         section.table(
             [_readable(name) for name in table.header],
-            [[_readable(cell) if isinstance(cell, str) else cell for cell in row] for row in table.rows],
+            [
+                [_readable(cell) if isinstance(cell, str) else cell for cell in row]
+                for row in table.rows
+            ],
         )
         if number == 0:
             section.plot(
@@ -86,7 +90,10 @@ def agreement_page(
             f"{one} is blue, {two} orange; left joints are hollow. A white line joins the two places of a joint."
         )
         for pair in shown:
-            section.picture(draw_pair(pair.picture, pair.points, pair.boxes), _readable(pair.caption))
+            section.picture(
+                draw_pair(pair.picture, pair.points, pair.boxes),
+                _readable(pair.caption),
+            )
     return page
 
 

@@ -24,9 +24,14 @@ def strip_rows(sequence: SkeletonSequence, count: int) -> list[int]:
 
 
 def film_strip(
-    pictures: Mapping[int, Image], sequence: SkeletonSequence, rows: Sequence[int], side: int = 220, columns: int = 6
+    pictures: Mapping[int, Image],
+    sequence: SkeletonSequence,
+    rows: Sequence[int],
+    side: int = 220,
+    columns: int = 6,
 ) -> Image:
-    """Lay out the athlete in the given rows, cut out around the box with the skeleton drawn in.
+    """Lay out the athlete in the given rows, cut out around the box with the skeleton
+    drawn in.
 
     Where there is no box the whole frame is shown, with nothing on it.
 
@@ -55,9 +60,19 @@ def _cell(picture: Image, sequence: SkeletonSequence, row: int, side: int) -> Im
     if not np.isfinite(box).all():
         height, width = picture.shape[:2]
         box = (
-            np.array([0.0, 0.0, width - 1.0, height - 1.0]) / _ROOM + np.tile([width, height], 2) * (1 - 1 / _ROOM) / 2
+            np.array([0.0, 0.0, width - 1.0, height - 1.0]) / _ROOM
+            + np.tile([width, height], 2) * (1 - 1 / _ROOM) / 2
         )
     cell, turn = close_up(picture, box, side, _ROOM, _EMPTY)
     points: FloatArray = sequence.keypoints[row] @ turn[:, :2].T + turn[:, 2]
-    corners = (sequence.track.boxes[row].reshape(2, 2) @ turn[:, :2].T + turn[:, 2]).reshape(4)
-    return draw_skeleton(cell, points, sequence.state[row], corners, int(sequence.track.state[row]), scale=1)
+    corners = (
+        sequence.track.boxes[row].reshape(2, 2) @ turn[:, :2].T + turn[:, 2]
+    ).reshape(4)
+    return draw_skeleton(
+        cell,
+        points,
+        sequence.state[row],
+        corners,
+        int(sequence.track.state[row]),
+        scale=1,
+    )

@@ -16,7 +16,8 @@ _GAP = 4  # px of white between the two
 
 
 class LabelSheet:
-    """Writes a PNG for each labelled frame: the label on the left, the prediction on the right.
+    """Writes a PNG for each labelled frame: the label on the left, the prediction on
+    the right.
 
     Args:
         folder: Where to; ``a/b/00012.jpg`` becomes ``a__b__00012.png``.
@@ -25,7 +26,13 @@ class LabelSheet:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(self, frame: LabelledFrame, picture: Image, keypoints: FloatArray, scores: FloatArray) -> None:
+    def __call__(
+        self,
+        frame: LabelledFrame,
+        picture: Image,
+        keypoints: FloatArray,
+        scores: FloatArray,
+    ) -> None:
         """Draw one frame.
 
         Args:
@@ -36,30 +43,44 @@ class LabelSheet:
         """
         import cv2
 
-        states = np.where(frame.visibility == Visibility.OCCLUDED, JointState.INTERPOLATED, JointState.OBSERVED)
+        states = np.where(
+            frame.visibility == Visibility.OCCLUDED,
+            JointState.INTERPOLATED,
+            JointState.OBSERVED,
+        )
         labelled = np.where(frame.labelled[:, None], frame.keypoints, np.nan)
         left = draw_skeleton(picture, labelled, states.astype(np.uint8), frame.box)
         right = draw_skeleton(picture, keypoints, box=frame.box)
         gap = np.full((left.shape[0], _GAP, 3), 255, np.uint8)
         sheet = with_caption(
-            np.hstack([left, gap, right]), f"{frame.image}   label | prediction", _verdict(frame, keypoints, scores)
+            np.hstack([left, gap, right]),
+            f"{frame.image}   label | prediction",
+            _verdict(frame, keypoints, scores),
         )
         encoded = cv2.imencode(".png", sheet)[1]
         write_bytes(self.folder / sheet_name(frame.image), encoded.tobytes())
 
 
 def sheet_name(image: str) -> str:
-    """Return the file name for an image's name: one folder holds all, and no part of a name leads out of it."""
-    parts = [part for part in PurePosixPath(image).with_suffix("").parts if part not in ("/", "..")]
+    """Return the file name for an image's name: one folder holds all, and no part of a
+    name leads out of it."""
+    parts = [
+        part
+        for part in PurePosixPath(image).with_suffix("").parts
+        if part not in ("/", "..")
+    ]
     return "__".join(parts) + ".png"
 
 
 def joints_found(frame: LabelledFrame, keypoints: FloatArray) -> tuple[int, int] | None:
-    """Return how many joints are within the PCK's distance of the label's, of how many; None without a torso."""
+    """Return how many joints are within the PCK's distance of the label's, of how many;
+    None without a torso."""
     result = pck_torso(keypoints[None], frame.keypoints[None], frame.labelled[None])
     if not result.frames:
         return None
-    return round(float(np.nansum(result.per_joint * result.count))), int(result.count.sum())
+    return round(float(np.nansum(result.per_joint * result.count))), int(
+        result.count.sum()
+    )
 
 
 def _verdict(frame: LabelledFrame, keypoints: FloatArray, scores: FloatArray) -> str:

@@ -42,9 +42,9 @@ def draw_skeleton(
 ) -> Image:
     """Return an enlarged copy of a frame with one athlete drawn over it.
 
-    The athlete's right is orange, the left green, the middle blue. Observed joints are full circles;
-    interpolated, swapped and occluded ones are hollow and their limbs thin. A filled box is dashed. What is
-    missing is not drawn.
+    The athlete's right is orange, the left green, the middle blue. Observed joints are
+    full circles; interpolated, swapped and occluded ones are hollow and their limbs
+    thin. A filled box is dashed. What is missing is not drawn.
 
     Args:
         image: (H, W, 3) uint8 BGR.
@@ -52,8 +52,8 @@ def draw_skeleton(
         state: (16,) flags of :class:`JointState`; None = all observed.
         box: (4,) px, NaN or None = none.
         box_state: :class:`BoxState`.
-        scale: Enlargement; None = :func:`enlargement`. To draw a second athlete, pass 1 and scaled coordinates,
-            or use :func:`draw_people`.
+        scale: Enlargement; None = :func:`enlargement`. To draw a second athlete, pass 1
+            and scaled coordinates, or use :func:`draw_people`.
         person: 1 or 2, decides the colour of the box.
     """
     scale = scale or enlargement(image.shape[0])
@@ -63,9 +63,14 @@ def draw_skeleton(
 
 
 def draw_people(
-    image: Image, people: Sequence[SkeletonSequence], row: int, caption: str = "", scale: int | None = None
+    image: Image,
+    people: Sequence[SkeletonSequence],
+    row: int,
+    caption: str = "",
+    scale: int | None = None,
 ) -> Image:
-    """Return an enlarged copy of a frame with everyone's joints and box of that row, under a caption.
+    """Return an enlarged copy of a frame with everyone's joints and box of that row,
+    under a caption.
 
     Args:
         image: (H, W, 3) uint8 BGR.
@@ -79,9 +84,19 @@ def draw_people(
     for person, sequence in enumerate(people, start=1):
         box_state = int(sequence.track.state[row])
         _draw_person(
-            canvas, sequence.keypoints[row], sequence.state[row], sequence.track.boxes[row], box_state, scale, person
+            canvas,
+            sequence.keypoints[row],
+            sequence.state[row],
+            sequence.track.boxes[row],
+            box_state,
+            scale,
+            person,
         )
-    return with_caption(canvas, caption, _box_note(people[0], row)) if caption and people else canvas
+    return (
+        with_caption(canvas, caption, _box_note(people[0], row))
+        if caption and people
+        else canvas
+    )
 
 
 def clip_overlays(
@@ -101,7 +116,8 @@ def clip_overlays(
 
 
 def with_caption(image: Image, left: str, right: str = "") -> Image:
-    """Return the picture under a dark strip of text, which may hold any letters the font has."""
+    """Return the picture under a dark strip of text, which may hold any letters the
+    font has."""
     from PIL import Image as pillow
     from PIL import ImageDraw
 
@@ -119,7 +135,9 @@ def with_caption(image: Image, left: str, right: str = "") -> Image:
         fill=(240, 240, 240),
         anchor="lm",
     )
-    draw.text((width - margin, middle), right, font=font, fill=(170, 175, 185), anchor="rm")
+    draw.text(
+        (width - margin, middle), right, font=font, fill=(170, 175, 185), anchor="rm"
+    )
     return np.vstack([np.asarray(strip)[..., ::-1], image])
 
 
@@ -137,34 +155,82 @@ def _draw_person(
     unit = max(1.0, float(np.hypot(*canvas.shape[:2])) / 650)
     if box is not None and np.isfinite(box).all():
         corners = _scaled(np.asarray(box, float).reshape(2, 2), scale)
-        _draw_box(canvas, corners, BOX_COLOURS[(person - 1) % 2], box_state == BoxState.FILLED, unit)
+        _draw_box(
+            canvas,
+            corners,
+            BOX_COLOURS[(person - 1) % 2],
+            box_state == BoxState.FILLED,
+            unit,
+        )
     points = _scaled(keypoints, scale)
     known = np.asarray(np.isfinite(points).all(axis=1))
-    sure = known if state is None else np.asarray(known & (state == JointState.OBSERVED))
+    sure = (
+        known if state is None else np.asarray(known & (state == JointState.OBSERVED))
+    )
     limbs = [(a, b) for a, b in LIMBS if known[a] and known[b]]
     for outline in (True, False):
         for a, b in limbs:
-            width = unit * (1.6 if sure[a] and sure[b] else 0.8) + (1.6 if outline else 0)
+            width = unit * (1.6 if sure[a] and sure[b] else 0.8) + (
+                1.6 if outline else 0
+            )
             colour = _DARK if outline else _limb_colour(a, b)
-            cv2.line(canvas, _fixed(points[a]), _fixed(points[b]), _bgr(colour), round(width), cv2.LINE_AA, _SUBPIXEL)
+            cv2.line(
+                canvas,
+                _fixed(points[a]),
+                _fixed(points[b]),
+                _bgr(colour),
+                round(width),
+                cv2.LINE_AA,
+                _SUBPIXEL,
+            )
     for j in np.flatnonzero(known):
         _draw_joint(canvas, points[j], COLOURS[j], bool(sure[j]), unit)
 
 
-def _draw_joint(canvas: Image, point: FloatArray, colour: tuple[int, int, int], full: bool, unit: float) -> None:
+def _draw_joint(
+    canvas: Image,
+    point: FloatArray,
+    colour: tuple[int, int, int],
+    full: bool,
+    unit: float,
+) -> None:
     import cv2
 
     radius = round((2.2 if full else 3.0) * unit * 2**_SUBPIXEL)
     centre = _fixed(point)
     if full:
-        cv2.circle(canvas, centre, radius + round(unit * 2**_SUBPIXEL), _bgr(_DARK), -1, cv2.LINE_AA, _SUBPIXEL)
+        cv2.circle(
+            canvas,
+            centre,
+            radius + round(unit * 2**_SUBPIXEL),
+            _bgr(_DARK),
+            -1,
+            cv2.LINE_AA,
+            _SUBPIXEL,
+        )
         cv2.circle(canvas, centre, radius, _bgr(colour), -1, cv2.LINE_AA, _SUBPIXEL)
     else:
-        cv2.circle(canvas, centre, radius, _bgr(_DARK), round(unit * 2), cv2.LINE_AA, _SUBPIXEL)
-        cv2.circle(canvas, centre, radius, _bgr(colour), max(1, round(unit)), cv2.LINE_AA, _SUBPIXEL)
+        cv2.circle(
+            canvas, centre, radius, _bgr(_DARK), round(unit * 2), cv2.LINE_AA, _SUBPIXEL
+        )
+        cv2.circle(
+            canvas,
+            centre,
+            radius,
+            _bgr(colour),
+            max(1, round(unit)),
+            cv2.LINE_AA,
+            _SUBPIXEL,
+        )
 
 
-def _draw_box(canvas: Image, corners: FloatArray, colour: tuple[int, int, int], dashed: bool, unit: float) -> None:
+def _draw_box(
+    canvas: Image,
+    corners: FloatArray,
+    colour: tuple[int, int, int],
+    dashed: bool,
+    unit: float,
+) -> None:
     import cv2
 
     (x1, y1), (x2, y2) = corners
@@ -175,7 +241,15 @@ def _draw_box(canvas: Image, corners: FloatArray, colour: tuple[int, int, int], 
         for start in np.arange(pieces) / pieces:
             end = start + (0.55 if dashed else 1.0) / pieces
             p, q = a + (b - a) * start, a + (b - a) * end
-            cv2.line(canvas, _fixed(p), _fixed(q), _bgr(colour), width, cv2.LINE_AA, _SUBPIXEL)
+            cv2.line(
+                canvas,
+                _fixed(p),
+                _fixed(q),
+                _bgr(colour),
+                width,
+                cv2.LINE_AA,
+                _SUBPIXEL,
+            )
 
 
 def _box_note(sequence: SkeletonSequence, row: int) -> str:
@@ -186,7 +260,8 @@ def _box_note(sequence: SkeletonSequence, row: int) -> str:
 
 
 def _limb_colour(a: int, b: int) -> tuple[int, int, int]:
-    """A limb has the colour of its side; between the middle and a side, that of the side."""
+    """A limb has the colour of its side; between the middle and a side, that of the
+    side."""
     sided = [j for j in (b, a) if JOINTS[j].startswith(("right", "left"))]
     return COLOURS[sided[0] if sided else a]
 
@@ -196,7 +271,10 @@ def _enlarged(image: Image, scale: int) -> Image:
 
     if scale == 1:
         return image.copy()
-    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
+    return np.asarray(
+        cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC),
+        np.uint8,
+    )
 
 
 def _scaled(points: FloatArray, scale: int) -> FloatArray:
@@ -216,7 +294,9 @@ def _bgr(colour: tuple[int, int, int]) -> tuple[int, int, int]:
 def _shortened(text: str, fits: Any) -> str:
     if fits(text):
         return text
-    length = bisect(range(1, len(text)), False, key=lambda kept: not fits(text[:kept] + "…"))
+    length = bisect(
+        range(1, len(text)), False, key=lambda kept: not fits(text[:kept] + "…")
+    )
     return text[:length] + "…"
 
 

@@ -1,4 +1,5 @@
-"""HTML pages that can be sent as one file: text, tables and pictures, nothing loaded from elsewhere."""
+"""HTML pages that can be sent as one file: text, tables and pictures, nothing loaded
+from elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ _SIGNED_OR_DECIMAL = re.compile(r"[+−-]\d+|[+−-]?\d+\.\d+")
 
 @dataclass
 class Section:
-    """One part of a page, under a heading; its blocks stand in the order they were added."""
+    """One part of a page, under a heading; its blocks stand in the order they were
+    added."""
 
     title: str
     blocks: list[dict[str, Any]] = field(default_factory=list)
@@ -31,13 +33,19 @@ class Section:
         """Add a paragraph."""
         self.blocks.append({"kind": "text", "text": text})
 
-    def table(self, header: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> None:
-        """Add a table; numbers are set to the right, floats with three digits, None as a dash.
+    def table(
+        self, header: Sequence[str], rows: Sequence[Sequence[object]], caption: str = ""
+    ) -> None:
+        """Add a table; numbers are set to the right, floats with three digits, None as
+        a dash.
 
-        Text that is a number with a sign or a point, such as ``+1.20``, is set to the right too, as it stands.
+        Text that is a number with a sign or a point, such as ``+1.20``, is set to the
+        right too, as it stands.
         """
         cells = [[_cell(value) for value in row] for row in rows]
-        self.blocks.append({"kind": "table", "header": list(header), "rows": cells, "caption": caption})
+        self.blocks.append(
+            {"kind": "table", "header": list(header), "rows": cells, "caption": caption}
+        )
 
     def picture(self, image: NDArray[np.uint8], caption: str) -> None:
         """Add a (H, W, 3) uint8 BGR picture; the caption also serves who cannot see it."""
@@ -49,7 +57,9 @@ class Section:
 
     def _image(self, kind: str, content: bytes, caption: str, width: int) -> None:
         data = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-        self.blocks.append({"kind": "image", "data": data, "caption": caption, "width": width})
+        self.blocks.append(
+            {"kind": "image", "data": data, "caption": caption, "width": width}
+        )
 
 
 @dataclass
@@ -58,7 +68,8 @@ class Page:
 
     Attributes:
         title: The heading.
-        notice: Shown at the top and kept in view, such as that nothing on the page is real; empty for none.
+        notice: Shown at the top and kept in view, such as that nothing on the page is
+            real; empty for none.
         sections: In order.
     """
 
@@ -76,9 +87,14 @@ class Page:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
         environment = Environment(
-            loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
         )
-        return environment.get_template("page.html").render(page=self, version=__version__)
+        return environment.get_template("page.html").render(
+            page=self, version=__version__
+        )
 
     def write(self, path: Path) -> None:
         """Write the page atomically."""
@@ -89,7 +105,10 @@ def _cell(value: object) -> dict[str, Any]:
     if value is None:
         return {"text": "–", "number": True}
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        return {"text": str(value), "number": bool(_SIGNED_OR_DECIMAL.fullmatch(str(value)))}
+        return {
+            "text": str(value),
+            "number": bool(_SIGNED_OR_DECIMAL.fullmatch(str(value))),
+        }
     if isinstance(value, int | np.integer):
         return {"text": f"{value:,}", "number": True}
     return {"text": "–" if np.isnan(value) else f"{value:.3f}", "number": True}

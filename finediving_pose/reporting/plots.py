@@ -13,8 +13,13 @@ from numpy.typing import NDArray
 from finediving_pose.records import FloatArray
 
 
-def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> bytes:
-    """Draw named curves over a common axis and return the PNG; points that are NaN are left out.
+def curves(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+) -> bytes:
+    """Draw named curves over a common axis and return the PNG; points that are NaN are
+    left out.
 
     Args:
         series: Name to x and y values.
@@ -39,20 +44,38 @@ def stages(rows: Mapping[str, Sequence[int]], names: Mapping[int, str]) -> bytes
         names: Sub-action id to name, for the legend.
     """
     figure, axes = _figure(8.0, 0.8 + 0.35 * len(rows))
-    colours = {label: f"C{i}" for i, label in enumerate(sorted({int(v) for row in rows.values() for v in row}))}
+    colours = {
+        label: f"C{i}"
+        for i, label in enumerate(
+            sorted({int(v) for row in rows.values() for v in row})
+        )
+    }
     for place, labels in enumerate(rows.values()):
         edges = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
         for start, end in itertools.pairwise(edges):
-            axes.barh(place, end - start, left=start, color=colours[int(labels[start])], height=0.7)
+            axes.barh(
+                place,
+                end - start,
+                left=start,
+                color=colours[int(labels[start])],
+                height=0.7,
+            )
     axes.set_yticks(range(len(rows)), list(rows))
     axes.invert_yaxis()
     axes.set_xlabel("frame")
-    handles = [figure.axes[0].barh(0, 0, color=colour, label=names[label]) for label, colour in colours.items()]
-    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    handles = [
+        figure.axes[0].barh(0, 0, color=colour, label=names[label])
+        for label, colour in colours.items()
+    ]
+    axes.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False
+    )
     return _png(figure)
 
 
-def scatter(x: Sequence[float], y: Sequence[float], x_label: str, y_label: str) -> bytes:
+def scatter(
+    x: Sequence[float], y: Sequence[float], x_label: str, y_label: str
+) -> bytes:
     """Draw points and the diagonal, with equal axes, and return the PNG."""
     figure, axes = _figure(4.2, 4.0)
     low, high = min(*x, *y), max(*x, *y)
@@ -77,7 +100,8 @@ def histogram(values: Sequence[float], x_label: str, y_label: str) -> bytes:
 
 
 def boxes(values: Mapping[str, FloatArray], x_label: str) -> bytes:
-    """Draw the spread of named values as boxes, whiskers from the 5th to the 95th percentile, and return the PNG.
+    """Draw the spread of named values as boxes, whiskers from the 5th to the 95th
+    percentile, and return the PNG.
 
     Args:
         values: Name to values; NaN are left out, and a name without any has no box.
@@ -85,7 +109,9 @@ def boxes(values: Mapping[str, FloatArray], x_label: str) -> bytes:
     """
     figure, axes = _figure(7.2, 0.8 + 0.28 * len(values))
     known = [np.asarray(row)[np.isfinite(row)] for row in values.values()]
-    axes.boxplot(known, orientation="horizontal", whis=(5, 95), showfliers=False, widths=0.6)
+    axes.boxplot(
+        known, orientation="horizontal", whis=(5, 95), showfliers=False, widths=0.6
+    )
     axes.set_yticklabels(list(values))
     axes.invert_yaxis()
     axes.set_xlim(left=0)
@@ -107,16 +133,37 @@ def joint_tracks(
         numbers: (T,) frame numbers.
         points: (T, 16, 2) px, NaN = missing: the line is broken there.
         boxes: (T, 4) px, drawn as a grey band.
-        joints: Joint id to its name and colour; those whose name begins with ``left`` are dashed, so that they hide
-            none of the right side where a net does not tell the sides apart.
-        marks: Name to (T,) True where frames get a tick of that name below, such as ``side exchanged``.
+        joints: Joint id to its name and colour; those whose name begins with ``left``
+            are dashed, so that they hide none of the right side where a net does not
+            tell the sides apart.
+        marks: Name to (T,) True where frames get a tick of that name below, such as
+            ``side exchanged``.
     """
     figure, (across, down) = _figure(8.4, 4.6, rows=2)
     for axis, axes in enumerate((across, down)):
-        axes.fill_between(numbers, boxes[:, axis], boxes[:, axis + 2], color="0.88", linewidth=0, label="box")
+        axes.fill_between(
+            numbers,
+            boxes[:, axis],
+            boxes[:, axis + 2],
+            color="0.88",
+            linewidth=0,
+            label="box",
+        )
         for joint, (name, colour) in joints.items():
-            line, dash = points[:, joint, axis], "--" if name.startswith("left") else "-"
-            axes.plot(numbers, line, dash, color=colour, linewidth=1.2, marker=".", markersize=2.5, label=name)
+            line, dash = (
+                points[:, joint, axis],
+                "--" if name.startswith("left") else "-",
+            )
+            axes.plot(
+                numbers,
+                line,
+                dash,
+                color=colour,
+                linewidth=1.2,
+                marker=".",
+                markersize=2.5,
+                label=name,
+            )
         axes.set_ylabel(("x, px", "y, px")[axis])
         axes.grid(alpha=0.3)
     down.invert_yaxis()  # as in the picture
@@ -124,9 +171,18 @@ def joint_tracks(
     for place, (name, rows) in enumerate(marks.items()):
         if rows.any():
             heights = np.full(int(rows.sum()), 0.03 + 0.05 * place)
-            style = {"color": f"C{place + 3}", "transform": across.get_xaxis_transform(), "label": name}
+            style = {
+                "color": f"C{place + 3}",
+                "transform": across.get_xaxis_transform(),
+                "label": name,
+            }
             across.plot(numbers[rows], heights, "|", **style)
-    figure.legend(*across.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize="small")
+    figure.legend(
+        *across.get_legend_handles_labels(),
+        loc="outside right upper",
+        frameon=False,
+        fontsize="small",
+    )
     return _png(figure)
 
 

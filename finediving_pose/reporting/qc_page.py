@@ -15,7 +15,14 @@ from finediving_pose.skeleton import COLOURS, INDEX
 
 LISTED = 200
 """Clips in the page's table; qc.csv has all."""
-_TELLING = ("head_top", "pelvis", "right_ankle", "left_ankle", "right_wrist", "left_wrist")
+_TELLING = (
+    "head_top",
+    "pelvis",
+    "right_ankle",
+    "left_ankle",
+    "right_wrist",
+    "left_wrist",
+)
 _REPAIRS = {
     "joints interpolated": JointState.INTERPOLATED,
     "sides exchanged": JointState.SIDE_SWAPPED,
@@ -32,7 +39,8 @@ class ShownClip:
     Attributes:
         name: Of the clip.
         doubt: 0 to 1.
-        figures: What was measured, in words, and what it adds to the doubt, the largest first.
+        figures: What was measured, in words, and what it adds to the doubt, the largest
+            first.
         sequence: The skeletons.
         strip: Its film strip, where there are pictures.
     """
@@ -45,7 +53,10 @@ class ShownClip:
 
 
 def qc_page(
-    folder: str, clips: Sequence[tuple[str, float, str]], shown: Sequence[ShownClip], notes: Sequence[str]
+    folder: str,
+    clips: Sequence[tuple[str, float, str]],
+    shown: Sequence[ShownClip],
+    notes: Sequence[str],
 ) -> Page:
     """Return the page.
 
@@ -62,23 +73,41 @@ def qc_page(
     return page
 
 
-def _overview(section: Section, clips: Sequence[tuple[str, float, str]], notes: Sequence[str]) -> None:
+def _overview(
+    section: Section, clips: Sequence[tuple[str, float, str]], notes: Sequence[str]
+) -> None:
     section.text(
         "The doubt of a clip, 0 to 1, is made of figures of its skeletons alone: it ranks the clips of one extraction, "
         "and is no probability. Look at the first ones; where they are good, so are the rest."
     )
     for note in notes:
         section.text(note)
-    section.plot(histogram([doubt for _, doubt, _ in clips], "doubt", "clips"), f"Doubt of the {len(clips)} clips.")
-    left_out = f" The {LISTED} most doubtful; qc.csv has all {len(clips)}." if len(clips) > LISTED else ""
-    section.table(["clip", "doubt", "why"], clips[:LISTED], f"The most doubtful first.{left_out}")
+    section.plot(
+        histogram([doubt for _, doubt, _ in clips], "doubt", "clips"),
+        f"Doubt of the {len(clips)} clips.",
+    )
+    left_out = (
+        f" The {LISTED} most doubtful; qc.csv has all {len(clips)}."
+        if len(clips) > LISTED
+        else ""
+    )
+    section.table(
+        ["clip", "doubt", "why"], clips[:LISTED], f"The most doubtful first.{left_out}"
+    )
 
 
 def _clip(section: Section, clip: ShownClip) -> None:
     rows = [(text, part) for text, part in clip.figures if part >= _LEAST]
-    section.table(["what was found", "adds to the doubt, at most"], rows, f"Doubt {clip.doubt:.2f}.")
+    section.table(
+        ["what was found", "adds to the doubt, at most"],
+        rows,
+        f"Doubt {clip.doubt:.2f}.",
+    )
     if clip.strip is not None:
-        section.picture(clip.strip, "The athlete through the clip; hollow joints are interpolated or exchanged.")
+        section.picture(
+            clip.strip,
+            "The athlete through the clip; hollow joints are interpolated or exchanged.",
+        )
     section.plot(
         _tracks(clip.sequence),
         "Where some joints are in each frame. Lines break where a joint is missing; ticks say what was repaired.",
@@ -89,7 +118,10 @@ def _clip(section: Section, clip: ShownClip) -> None:
 def _tracks(sequence: SkeletonSequence) -> bytes:
     _, rows = np.unique(sequence.frame_index, return_index=True)
     state = sequence.state[rows]
-    joints = {INDEX[name]: (name.replace("_", " "), _SHADES.get(name, _hex(INDEX[name]))) for name in _TELLING}
+    joints = {
+        INDEX[name]: (name.replace("_", " "), _SHADES.get(name, _hex(INDEX[name])))
+        for name in _TELLING
+    }
     return joint_tracks(
         sequence.frame_index[rows],
         sequence.keypoints[rows],
@@ -97,7 +129,10 @@ def _tracks(sequence: SkeletonSequence) -> bytes:
         joints,
         {
             "no diver": sequence.track.state[rows] == BoxState.MISSING,
-            **{name: np.asarray((state & flag).any(axis=1)) for name, flag in _REPAIRS.items()},
+            **{
+                name: np.asarray((state & flag).any(axis=1))
+                for name, flag in _REPAIRS.items()
+            },
         },
     )
 

@@ -1,4 +1,5 @@
-"""The page of a scored dive: what was compared with what, stage by stage, as in the paper's Figure 6."""
+"""The page of a scored dive: what was compared with what, stage by stage, as in the
+paper's Figure 6."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class DiveView:
 
     Attributes:
         lines: What stands beside its pictures: its role, its name, its score.
-        pictures: K · S JPEG files of one square size, stage by stage; empty ones where there are none.
+        pictures: K · S JPEG files of one square size, stage by stage; empty ones where
+            there are none.
         poses: (K, S, 16, 2) px of these pictures, NaN = missing.
         numbers: (K, S) the frames' numbers; negative = not known.
     """
@@ -68,7 +70,9 @@ class Comparison:
     @property
     def sum_in_words(self) -> str:
         """``76.80 + 1.20 − 0.30 = 77.70``."""
-        signed = "".join(f" {'−' if part < 0 else '+'} {abs(part):.2f}" for part in self.parts)
+        signed = "".join(
+            f" {'−' if part < 0 else '+'} {abs(part):.2f}" for part in self.parts
+        )
         return f"{self.start:.2f}{signed} = {self.predicted:.2f}"
 
 
@@ -111,14 +115,22 @@ def write_score_page(path: Path, view: ScoreView) -> None:
     if view.comparisons:
         _side_by_side(page.section("Beside the exemplars"), view)
         exemplars = page.section("What was compared")
-        exemplars.table(*view.table, caption="Points. Positive: this dive does better than the exemplar in that stage.")
+        exemplars.table(
+            *view.table,
+            caption="Points. Positive: this dive does better than the exemplar in that stage.",
+        )
     elif view.query.has_something:
-        stages.picture(draw_comparison(view.stages, view.query), "Frames of each stage.")
+        stages.picture(
+            draw_comparison(view.stages, view.query), "Frames of each stage."
+        )
     page.write(path)
 
 
-def draw_comparison(stages: Sequence[str], query: DiveView, comparison: Comparison | None = None) -> Image:
-    """Draw a dive above an exemplar, a column a stage, and below each stage a bar of its part of the difference.
+def draw_comparison(
+    stages: Sequence[str], query: DiveView, comparison: Comparison | None = None
+) -> Image:
+    """Draw a dive above an exemplar, a column a stage, and below each stage a bar of
+    its part of the difference.
 
     Args:
         stages: Their names, K.
@@ -152,10 +164,17 @@ def draw_comparison(stages: Sequence[str], query: DiveView, comparison: Comparis
     )
     for row, view in enumerate(views):
         for stage in range(len(stages)):
-            _draw_stage(figure.add_subplot(grid[row, stage]), view, stage, stages[stage] if row == 0 else "")
+            _draw_stage(
+                figure.add_subplot(grid[row, stage]),
+                view,
+                stage,
+                stages[stage] if row == 0 else "",
+            )
         _label(figure, grid[row, 0], view.lines, width)
     if comparison:
-        bars = [figure.add_subplot(grid[len(views), stage]) for stage in range(len(stages))]
+        bars = [
+            figure.add_subplot(grid[len(views), stage]) for stage in range(len(stages))
+        ]
         for stage, axes in enumerate(bars):
             _draw_bar(axes, comparison.parts, stage, "" if views else stages[stage])
         _label(figure, grid[len(views), 0], ["difference", "in points"], width)
@@ -170,7 +189,9 @@ def _side_by_side(section: Section, view: ScoreView) -> None:
     )
     for comparison in view.comparisons:
         picture = draw_comparison(view.stages, view.query, comparison)
-        section.picture(picture, f"Beside {comparison.name}: {comparison.sum_in_words} points.")
+        section.picture(
+            picture, f"Beside {comparison.name}: {comparison.sum_in_words} points."
+        )
 
 
 def _draw_stage(axes: Any, view: DiveView, stage: int, title: str) -> None:
@@ -184,17 +205,31 @@ def _draw_stage(axes: Any, view: DiveView, stage: int, title: str) -> None:
         axes.set_title(title, fontsize=11, fontweight="bold", pad=5)
     numbers = [int(number) for number in view.numbers[stage]]
     if min(numbers) >= 0:
-        axes.set_xlabel("frames " + " · ".join(map(str, numbers)), fontsize=7.5, color="0.35", labelpad=2)
+        axes.set_xlabel(
+            "frames " + " · ".join(map(str, numbers)),
+            fontsize=7.5,
+            color="0.35",
+            labelpad=2,
+        )
 
 
 def _draw_bar(axes: Any, parts: Sequence[float], stage: int, title: str) -> None:
-    reach = max(1.0, *(abs(part) for part in parts)) * 1.5  # what is less than a point looks small
+    reach = (
+        max(1.0, *(abs(part) for part in parts)) * 1.5
+    )  # what is less than a point looks small
     value = float(parts[stage])
     axes.barh(0, value, color=_UP if value >= 0 else _DOWN, height=0.55)
     axes.axvline(0, color="0.3", linewidth=0.8)
     text = f"{'−' if value < 0 else '+'}{abs(value):.2f}"
     side = 1 if value >= 0 else -1
-    axes.text(value + side * reach * 0.04, 0, text, ha="left" if side > 0 else "right", va="center", fontsize=10)
+    axes.text(
+        value + side * reach * 0.04,
+        0,
+        text,
+        ha="left" if side > 0 else "right",
+        va="center",
+        fontsize=10,
+    )
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-0.6, 0.6)
     if title:
@@ -212,19 +247,32 @@ def _label(figure: Any, cell: Any, lines: Sequence[str], width: float) -> None:
     for at, line in enumerate(lines):
         weight = "bold" if at == 0 else "normal"
         text = figure.text(
-            0.06 / width, top - at * step, line, fontsize=8.5, va="center", fontweight=weight, parse_math=False
+            0.06 / width,
+            top - at * step,
+            line,
+            fontsize=8.5,
+            va="center",
+            fontweight=weight,
+            parse_math=False,
         )
         too_wide = text.get_window_extent().width / ((_LABEL_INCHES - 0.14) * _DPI)
         text.set_fontsize(8.5 / max(1.0, too_wide))
 
 
 def _pieces(line: str, most: int = 4) -> list[str]:
-    """Cut a line where it has a space, ``_``, ``-`` or ``/``, else anywhere; what is still too long ends in ``…``."""
+    """Cut a line where it has a space, ``_``, ``-`` or ``/``, else anywhere; what is
+    still too long ends in ``…``."""
     pieces: list[str] = []
     while line and len(pieces) < most:
         cut = len(line)
         if cut > _LABEL_LETTERS:
-            cut = max((line.rfind(mark, 0, _LABEL_LETTERS) + 1 for mark in " _-/"), default=0) or _LABEL_LETTERS
+            cut = (
+                max(
+                    (line.rfind(mark, 0, _LABEL_LETTERS) + 1 for mark in " _-/"),
+                    default=0,
+                )
+                or _LABEL_LETTERS
+            )
         pieces.append(line[:cut].rstrip())
         line = line[cut:]
     return [*pieces[:-1], pieces[-1] + "…"] if line else pieces
@@ -234,7 +282,11 @@ def _strip(view: DiveView, stage: int) -> Image:
     """Draw the frames of a stage side by side, (h, S·h + gaps, 3)."""
     shown = view.poses.shape[1]
     images = [
-        draw_skeleton(_picture(view.pictures[place]), view.poses[stage, place - stage * shown], scale=ENLARGED)
+        draw_skeleton(
+            _picture(view.pictures[place]),
+            view.poses[stage, place - stage * shown],
+            scale=ENLARGED,
+        )
         for place in range(stage * shown, (stage + 1) * shown)
     ]
     gap = np.full((images[0].shape[0], _GAP, 3), 255, np.uint8)
@@ -244,5 +296,13 @@ def _strip(view: DiveView, stage: int) -> Image:
 def _picture(content: bytes, side: int = 160) -> Image:
     import cv2
 
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
-    return np.full((side, side, 3), EMPTY, np.uint8) if image is None else np.asarray(image, np.uint8)
+    image = (
+        cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        if content
+        else None
+    )
+    return (
+        np.full((side, side, 3), EMPTY, np.uint8)
+        if image is None
+        else np.asarray(image, np.uint8)
+    )

@@ -7,7 +7,11 @@ from finediving_pose.datasets.score_files import SPREAD, Exemplar, Scored
 
 def _exemplar_lines(exemplar: Exemplar) -> list[str]:
     lines = ["exemplar", exemplar.name, f"true score {exemplar.score:.2f}"]
-    return lines if exemplar.start == exemplar.score else [*lines, f"{exemplar.start:.2f} at this DD"]
+    return (
+        lines
+        if exemplar.start == exemplar.score
+        else [*lines, f"{exemplar.start:.2f} at this DD"]
+    )
 
 
 def seen_lines(scored: Scored) -> list[str]:
@@ -25,7 +29,11 @@ def seen_lines(scored: Scored) -> list[str]:
         lines.append(
             f"Perhaps the model was trained on this dive: it has the {by} of the training dive {seen.name}, though "
             f"its {against} {verb}. If they are one dive, its score says nothing about how good the model is"
-            + ("; if not, the skeleton is another dive's." if "skeleton" in seen.by else ".")
+            + (
+                "; if not, the skeleton is another dive's."
+                if "skeleton" in seen.by
+                else "."
+            )
         )
     return lines
 
@@ -34,14 +42,27 @@ def facts(scored: Scored) -> list[tuple[str, str]]:
     """Return the answer's main lines, what and its value."""
     lines = [("score", f"{scored.score:.2f} points")]
     if scored.spread is not None:
-        lines.append(("spread", f"{scored.spread:.2f} points over {len(scored.exemplars)} exemplars ({SPREAD})"))
+        lines.append(
+            (
+                "spread",
+                f"{scored.spread:.2f} points over {len(scored.exemplars)} exemplars ({SPREAD})",
+            )
+        )
     if scored.mean_award is not None:
         award = f"{scored.mean_award:.2f} = score / DD / 3, with DD {scored.difficulty:.1f} ({scored.difficulty_from})"
         lines.append(("mean award", award))
     else:
         lines.append(("mean award", f"not known without DD: {scored.difficulty_from}"))
-    known = "" if not scored.joints_known else f", {scored.joints_known:.0%} of the joints known"
-    lines += [("skeleton", scored.skeleton + known), ("clip", scored.clip), ("model", scored.model)]
+    known = (
+        ""
+        if not scored.joints_known
+        else f", {scored.joints_known:.0%} of the joints known"
+    )
+    lines += [
+        ("skeleton", scored.skeleton + known),
+        ("clip", scored.clip),
+        ("model", scored.model),
+    ]
     return lines
 
 
@@ -50,13 +71,18 @@ def stage_rows(scored: Scored) -> list[tuple[str, str, str]]:
     rows = []
     for stage in scored.stages:
         frames = "–" if stage.first is None else f"{stage.first} – {stage.last}"
-        seconds = "–" if stage.seconds is None else f"{stage.seconds[0]:.2f} – {stage.seconds[1]:.2f}"
+        seconds = (
+            "–"
+            if stage.seconds is None
+            else f"{stage.seconds[0]:.2f} – {stage.seconds[1]:.2f}"
+        )
         rows.append((stage.name, frames, seconds))
     return rows
 
 
 def exemplar_table(scored: Scored) -> tuple[list[str], list[list[object]]]:
-    """Return header and rows: an exemplar, its score, each stage's share of the difference, and what follows.
+    """Return header and rows: an exemplar, its score, each stage's share of the
+    difference, and what follows.
 
     The last row has the means; its last value is the score.
     """
@@ -75,9 +101,13 @@ def exemplar_table(scored: Scored) -> tuple[list[str], list[list[object]]]:
         for each in scored.exemplars
     ]
     numbers = [
-        (each.score, *([each.start] if rescaled else []), *each.parts, each.predicted) for each in scored.exemplars
+        (each.score, *([each.start] if rescaled else []), *each.parts, each.predicted)
+        for each in scored.exemplars
     ]
     means = [sum(column) / len(numbers) for column in zip(*numbers, strict=True)]
     first = len(means) - len(scored.stages) - 1
-    shown = [f"{mean:+.2f}" if first <= at < len(means) - 1 else f"{mean:.2f}" for at, mean in enumerate(means)]
+    shown = [
+        f"{mean:+.2f}" if first <= at < len(means) - 1 else f"{mean:.2f}"
+        for at, mean in enumerate(means)
+    ]
     return header, [*rows, ["mean", "", *shown]] if len(rows) > 1 else rows

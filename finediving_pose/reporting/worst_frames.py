@@ -20,10 +20,12 @@ _COLUMNS = 4
 
 
 class WorstFrames:
-    """Collects the frames with the smallest share of joints found, whatever the number of frames it is shown.
+    """Collects the frames with the smallest share of joints found, whatever the number
+    of frames it is shown.
 
     Args:
-        count: How many it keeps. Frames whose label has no torso cannot be measured and are left out.
+        count: How many it keeps. Frames whose label has no torso cannot be measured and
+            are left out.
     """
 
     def __init__(self, count: int = 24) -> None:
@@ -31,8 +33,15 @@ class WorstFrames:
         self._worst: list[tuple[float, int, Image, str]] = []
         self._shown = 0
 
-    def __call__(self, frame: LabelledFrame, picture: Image, keypoints: FloatArray, scores: FloatArray) -> None:
-        """Consider a frame; arguments as for :class:`~finediving_pose.reporting.label_sheet.LabelSheet`."""
+    def __call__(
+        self,
+        frame: LabelledFrame,
+        picture: Image,
+        keypoints: FloatArray,
+        scores: FloatArray,
+    ) -> None:
+        """Consider a frame; arguments as for
+        :class:`~finediving_pose.reporting.label_sheet.LabelSheet`."""
         found = joints_found(frame, keypoints)
         if found is None:
             return
@@ -40,10 +49,13 @@ class WorstFrames:
         misses = 1 - found[0] / found[1]
         if len(self._worst) == self.count and misses <= self._worst[0][0]:
             return
-        # Of equally bad ones the first stays; the numbers are unique, so that pictures are never compared.
+        # Of equally bad ones the first stays; the numbers are unique, so that pictures
+        # are never compared.
         caption = f"{found[0]} of {found[1]}   {frame.image}"
         entry = (misses, -self._shown, _tile(frame, picture, keypoints), caption)
-        (heapq.heappushpop if len(self._worst) == self.count else heapq.heappush)(self._worst, entry)
+        (heapq.heappushpop if len(self._worst) == self.count else heapq.heappush)(
+            self._worst, entry
+        )
 
     def write(self, path: Path) -> int:
         """Write the picture, worst first, label left and prediction right in each tile.
@@ -55,17 +67,25 @@ class WorstFrames:
 
         worst = sorted(self._worst, key=lambda entry: entry[:2], reverse=True)
         if worst:
-            sheet = contact_sheet([tile for *_, tile, _ in worst], _COLUMNS, [caption for *_, caption in worst])
+            sheet = contact_sheet(
+                [tile for *_, tile, _ in worst],
+                _COLUMNS,
+                [caption for *_, caption in worst],
+            )
             write_bytes(path, cv2.imencode(path.suffix or ".png", sheet)[1].tobytes())
         return len(worst)
 
 
 def _tile(frame: LabelledFrame, picture: Image, keypoints: FloatArray) -> Image:
-    """Return the body's surroundings with the label's joints, beside them the same with the predicted ones."""
+    """Return the body's surroundings with the label's joints, beside them the same with
+    the predicted ones."""
     labelled = np.where(frame.labelled[:, None], frame.keypoints, np.nan)
     box = frame.box
     if box is None or not np.isfinite(box).all():
         box = np.concatenate((np.nanmin(labelled, axis=0), np.nanmax(labelled, axis=0)))
     cut, turn = close_up(picture, np.asarray(box, float), TILE, _PADDING, 0)
-    halves = [draw_skeleton(cut, points @ turn[:, :2].T + turn[:, 2], scale=1) for points in (labelled, keypoints)]
+    halves = [
+        draw_skeleton(cut, points @ turn[:, :2].T + turn[:, 2], scale=1)
+        for points in (labelled, keypoints)
+    ]
     return np.hstack(halves)

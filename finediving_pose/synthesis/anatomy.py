@@ -1,8 +1,9 @@
 """Flesh on the bones: the round cones that make up a person, and what each is clad in.
 
-Lengths here are metres of a person 1.70 m tall. An anchor is a place in the body that follows from its points: a
-share of the way from one point to another, and then an offset (ahead, up, right) in a frame of the body. What is
-written for the right side holds for the left, mirrored.
+Lengths here are metres of a person 1.70 m tall. An anchor is a place in the body that
+follows from its points: a share of the way from one point to another, and then an
+offset (ahead, up, right) in a frame of the body. What is written for the right side
+holds for the left, mirrored.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class _Part(NamedTuple):
     detail: bool = False
 
 
-# Up runs from the second point to the first. The head's frame looks where the nose is, all others right along the line
-# that is named here.
+# Up runs from the second point to the first. The head's frame looks where the nose is,
+# all others right along the line that is named here.
 _FRAMES: dict[str, tuple[str, str, str]] = {
     "pelvis": ("waist", "pelvis", "hip"),
     "chest": ("thorax", "waist", "shoulder"),
@@ -62,7 +63,10 @@ _FRAMES: dict[str, tuple[str, str, str]] = {
 }
 _HEAD = list(_FRAMES).index("head")
 _FRAME_ENDS = np.array(
-    [[POINT[end], POINT[begin], POINT[f"right_{pair}"], POINT[f"left_{pair}"]] for end, begin, pair in _FRAMES.values()]
+    [
+        [POINT[end], POINT[begin], POINT[f"right_{pair}"], POINT[f"left_{pair}"]]
+        for end, begin, pair in _FRAMES.values()
+    ]
 ).T
 
 
@@ -101,18 +105,30 @@ _RIGHT_ANCHORS: dict[str, _Anchor] = {
     "trapezius": _Anchor("thorax", "upper_neck", 0.40, "chest", (-0.020, 0.0, 0.012)),
     "strap_front": _Anchor("waist", "thorax", 0.72, "chest", (0.096, 0.0, 0.056)),
     "strap_collar": _Anchor("waist", "thorax", 0.97, "chest", (0.058, 0.0, 0.074)),
-    "strap_top": _Anchor("thorax", "right_shoulder", 0.46, "chest", (-0.010, 0.046, 0.0)),
+    "strap_top": _Anchor(
+        "thorax", "right_shoulder", 0.46, "chest", (-0.010, 0.046, 0.0)
+    ),
     "strap_blade": _Anchor("waist", "thorax", 0.90, "chest", (-0.074, 0.0, 0.060)),
     "strap_back": _Anchor("waist", "thorax", 0.40, "chest", (-0.088, 0.0, 0.030)),
     "eye": _head(0.080, -0.026, 0.030),
     "ear": _head(-0.008, -0.034, 0.074),
     "groin": _Anchor("right_hip", "right_knee", 0.09, "right_thigh"),
     "thigh": _Anchor("right_hip", "right_knee", 0.40, "right_thigh", (0.006, 0.0, 0.0)),
-    "hamstring": _Anchor("right_hip", "right_knee", 0.42, "right_thigh", (-0.004, 0.0, 0.0)),
-    "low_thigh": _Anchor("right_hip", "right_knee", 0.80, "right_thigh", (0.004, 0.0, 0.0)),
-    "calf": _Anchor("right_knee", "right_ankle", 0.28, "right_shin", (-0.012, 0.0, 0.0)),
-    "low_shin": _Anchor("right_knee", "right_ankle", 0.72, "right_shin", (-0.003, 0.0, 0.0)),
-    "heel": _Anchor("right_ankle", "right_toe", -0.18, "right_shin", (0.0, -0.034, 0.0)),
+    "hamstring": _Anchor(
+        "right_hip", "right_knee", 0.42, "right_thigh", (-0.004, 0.0, 0.0)
+    ),
+    "low_thigh": _Anchor(
+        "right_hip", "right_knee", 0.80, "right_thigh", (0.004, 0.0, 0.0)
+    ),
+    "calf": _Anchor(
+        "right_knee", "right_ankle", 0.28, "right_shin", (-0.012, 0.0, 0.0)
+    ),
+    "low_shin": _Anchor(
+        "right_knee", "right_ankle", 0.72, "right_shin", (-0.003, 0.0, 0.0)
+    ),
+    "heel": _Anchor(
+        "right_ankle", "right_toe", -0.18, "right_shin", (0.0, -0.034, 0.0)
+    ),
     "ball": _Anchor("right_ankle", "right_toe", 0.66),
     "toes": _Anchor("right_ankle", "right_toe", 0.92),
     "upper_arm": _Anchor("right_shoulder", "right_elbow", 0.42),
@@ -122,50 +138,150 @@ _RIGHT_ANCHORS: dict[str, _Anchor] = {
 }
 
 _MIDDLE_PARTS: tuple[_Part, ...] = (
-    _Part("hip", (_Bead("right_hip_inside", 0.092, 0.094), _Bead("left_hip_inside", 0.092, 0.094))),
+    _Part(
+        "hip",
+        (
+            _Bead("right_hip_inside", 0.092, 0.094),
+            _Bead("left_hip_inside", 0.092, 0.094),
+        ),
+    ),
     _Part("waist", (_Bead("belly", 0.092, 0.092), _Bead("midriff", 0.088, 0.076))),
-    _Part("chest", (_Bead("midriff", 0.088, 0.076), _Bead("thoracic", 0.101, 0.086), _Bead("throat", 0.074, 0.062))),
+    _Part(
+        "chest",
+        (
+            _Bead("midriff", 0.088, 0.076),
+            _Bead("thoracic", 0.101, 0.086),
+            _Bead("throat", 0.074, 0.062),
+        ),
+    ),
     _Part("neck", (_Bead("neck_root", 0.064, 0.054), _Bead("neck_top", 0.055, 0.047))),
-    _Part("head", (_Bead("skull_back", 0.078, 0.074), _Bead("skull_front", 0.077, 0.073))),
+    _Part(
+        "head", (_Bead("skull_back", 0.078, 0.074), _Bead("skull_front", 0.077, 0.073))
+    ),
     _Part("face", (_Bead("face", 0.064, 0.060), _Bead("chin", 0.040, 0.034))),
-    _Part("face", (_Bead("skull_front", 0.030, 0.028), _Bead("nose_tip", 0.014, 0.012)), detail=True),
+    _Part(
+        "face",
+        (_Bead("skull_front", 0.030, 0.028), _Bead("nose_tip", 0.014, 0.012)),
+        detail=True,
+    ),
 )
 _RIGHT_PARTS: tuple[_Part, ...] = (
     _Part("hip", (_Bead("glute", 0.083, 0.088),)),
-    _Part("hamstring", (_Bead("glute", 0.078, 0.083), _Bead("hamstring", 0.064, 0.064)), detail=True),
+    _Part(
+        "hamstring",
+        (_Bead("glute", 0.078, 0.083), _Bead("hamstring", 0.064, 0.064)),
+        detail=True,
+    ),
     _Part("waist", (_Bead("flank", 0.093, 0.093), _Bead("waist_side", 0.089, 0.077))),
-    _Part("chest", (_Bead("waist_side", 0.089, 0.077), _Bead("rib", 0.104, 0.089), _Bead("armpit", 0.082, 0.070))),
-    _Part("chest", (_Bead("breastbone", 0.062, 0.046), _Bead("breast", 0.070, 0.060)), detail=True),
-    _Part("chest", (_Bead("rib", 0.088, 0.072), _Bead("right_shoulder", 0.050, 0.043)), detail=True),
-    _Part("shoulder", (_Bead("armpit", 0.082, 0.070), _Bead("right_shoulder", 0.058, 0.050))),
-    _Part("shoulder", (_Bead("trapezius", 0.054, 0.044), _Bead("right_shoulder", 0.052, 0.045))),
+    _Part(
+        "chest",
+        (
+            _Bead("waist_side", 0.089, 0.077),
+            _Bead("rib", 0.104, 0.089),
+            _Bead("armpit", 0.082, 0.070),
+        ),
+    ),
+    _Part(
+        "chest",
+        (_Bead("breastbone", 0.062, 0.046), _Bead("breast", 0.070, 0.060)),
+        detail=True,
+    ),
+    _Part(
+        "chest",
+        (_Bead("rib", 0.088, 0.072), _Bead("right_shoulder", 0.050, 0.043)),
+        detail=True,
+    ),
+    _Part(
+        "shoulder",
+        (_Bead("armpit", 0.082, 0.070), _Bead("right_shoulder", 0.058, 0.050)),
+    ),
+    _Part(
+        "shoulder",
+        (_Bead("trapezius", 0.054, 0.044), _Bead("right_shoulder", 0.052, 0.045)),
+    ),
     _Part("eye", (_Bead("eye", 0.011, 0.011),), detail=True),
     _Part("face", (_Bead("ear", 0.019, 0.018),), detail=True),
     _Part("groin", (_Bead("right_hip", 0.082, 0.084), _Bead("groin", 0.082, 0.084))),
     _Part("thigh", (_Bead("groin", 0.082, 0.084), _Bead("thigh", 0.077, 0.077))),
-    _Part("knee", (_Bead("thigh", 0.077, 0.077), _Bead("low_thigh", 0.057, 0.055), _Bead("right_knee", 0.053, 0.050))),
-    _Part("shin", (_Bead("right_knee", 0.053, 0.050), _Bead("calf", 0.055, 0.052), _Bead("low_shin", 0.040, 0.037))),
-    _Part("shin", (_Bead("low_shin", 0.040, 0.037), _Bead("right_ankle", 0.035, 0.032))),
-    _Part("foot", (_Bead("heel", 0.035, 0.032), _Bead("ball", 0.034, 0.030), _Bead("toes", 0.020, 0.018))),
-    _Part("upper_arm", (_Bead("right_shoulder", 0.056, 0.048), _Bead("upper_arm", 0.048, 0.041))),
-    _Part("upper_arm", (_Bead("upper_arm", 0.048, 0.041), _Bead("right_elbow", 0.037, 0.033))),
-    _Part("forearm", (_Bead("right_elbow", 0.037, 0.033), _Bead("forearm", 0.042, 0.036))),
-    _Part("forearm", (_Bead("forearm", 0.042, 0.036), _Bead("right_wrist", 0.026, 0.023))),
-    _Part("hand", (_Bead("right_wrist", 0.027, 0.024), _Bead("knuckles", 0.037, 0.033))),
+    _Part(
+        "knee",
+        (
+            _Bead("thigh", 0.077, 0.077),
+            _Bead("low_thigh", 0.057, 0.055),
+            _Bead("right_knee", 0.053, 0.050),
+        ),
+    ),
+    _Part(
+        "shin",
+        (
+            _Bead("right_knee", 0.053, 0.050),
+            _Bead("calf", 0.055, 0.052),
+            _Bead("low_shin", 0.040, 0.037),
+        ),
+    ),
+    _Part(
+        "shin", (_Bead("low_shin", 0.040, 0.037), _Bead("right_ankle", 0.035, 0.032))
+    ),
+    _Part(
+        "foot",
+        (
+            _Bead("heel", 0.035, 0.032),
+            _Bead("ball", 0.034, 0.030),
+            _Bead("toes", 0.020, 0.018),
+        ),
+    ),
+    _Part(
+        "upper_arm",
+        (_Bead("right_shoulder", 0.056, 0.048), _Bead("upper_arm", 0.048, 0.041)),
+    ),
+    _Part(
+        "upper_arm",
+        (_Bead("upper_arm", 0.048, 0.041), _Bead("right_elbow", 0.037, 0.033)),
+    ),
+    _Part(
+        "forearm", (_Bead("right_elbow", 0.037, 0.033), _Bead("forearm", 0.042, 0.036))
+    ),
+    _Part(
+        "forearm", (_Bead("forearm", 0.042, 0.036), _Bead("right_wrist", 0.026, 0.023))
+    ),
+    _Part(
+        "hand", (_Bead("right_wrist", 0.027, 0.024), _Bead("knuckles", 0.037, 0.033))
+    ),
     _Part("hand", (_Bead("knuckles", 0.037, 0.033), _Bead("fingers", 0.018, 0.016))),
 )
 _HAIR_PARTS: dict[str, tuple[_Part, ...]] = {
     "bald": (),
-    "short": (_Part("hair", (_Bead("hair_back", 0.080, 0.078), _Bead("hair_front", 0.079, 0.077))),),
+    "short": (
+        _Part(
+            "hair",
+            (_Bead("hair_back", 0.080, 0.078), _Bead("hair_front", 0.079, 0.077)),
+        ),
+    ),
     "bun": (
-        _Part("hair", (_Bead("hair_back", 0.079, 0.077), _Bead("hair_front", 0.078, 0.076))),
+        _Part(
+            "hair",
+            (_Bead("hair_back", 0.079, 0.077), _Bead("hair_front", 0.078, 0.076)),
+        ),
         _Part("hair", (_Bead("bun", 0.040, 0.042),)),
     ),
-    "cap": (_Part("hair", (_Bead("cap_back", 0.081, 0.079), _Bead("cap_front", 0.080, 0.078))),),
+    "cap": (
+        _Part(
+            "hair", (_Bead("cap_back", 0.081, 0.079), _Bead("cap_front", 0.080, 0.078))
+        ),
+    ),
 }
 _STRAPS = tuple(
-    _Part("strap", (_Bead(f"strap_{start}", 0.013, 0.013), _Bead(f"strap_{end}", 0.013, 0.013)), detail=True)
-    for start, end in (("front", "collar"), ("collar", "top"), ("top", "blade"), ("blade", "back"))
+    _Part(
+        "strap",
+        (_Bead(f"strap_{start}", 0.013, 0.013), _Bead(f"strap_{end}", 0.013, 0.013)),
+        detail=True,
+    )
+    for start, end in (
+        ("front", "collar"),
+        ("collar", "top"),
+        ("top", "blade"),
+        ("blade", "back"),
+    )
 )
 _COVERED: dict[SuitStyle, dict[str, str]] = {
     "briefs": dict.fromkeys(("hip", "groin"), "suit"),
@@ -173,7 +289,9 @@ _COVERED: dict[SuitStyle, dict[str, str]] = {
     "one_piece": dict.fromkeys(("hip", "waist", "chest", "strap"), "suit"),
     "clothes": {
         **dict.fromkeys(("waist", "chest", "shoulder", "upper_arm"), "top"),
-        **dict.fromkeys(("hip", "groin", "thigh", "hamstring", "knee", "shin"), "bottom"),
+        **dict.fromkeys(
+            ("hip", "groin", "thigh", "hamstring", "knee", "shin"), "bottom"
+        ),
         "foot": "shoes",
     },
 }
@@ -187,14 +305,16 @@ _TONES: dict[str, Offset] = {
 """Factors of the skin's blue, green and red."""
 _GLOSS = {"skin": 46.0, "suit": 26.0, "cloth": 4.0}
 _EYE: Colour = (34, 36, 44)
-_THICKNESS = {bead.anchor: bead for part in _MIDDLE_PARTS + _RIGHT_PARTS for bead in part.beads} | {
+_THICKNESS = {
+    bead.anchor: bead for part in _MIDDLE_PARTS + _RIGHT_PARTS for bead in part.beads
+} | {
     "pelvis": _Bead("pelvis", 0.170, 0.170),
     "thorax": _Bead("thorax", 0.280, 0.250),
     "upper_neck": _Bead("upper_neck", 0.110, 0.100),
     "head_top": _Bead("head_top", 0.040, 0.040),
 }
-"""By joint, the right side's for both. The joints in the middle are as thick as the body is wide there, so that from
-aside the near shoulder does not hide the thorax."""
+"""By joint, the right side's for both. The joints in the middle are as thick as the
+body is wide there, so that from aside the near shoulder does not hide the thorax."""
 
 
 class Person(NamedTuple):
@@ -203,8 +323,9 @@ class Person(NamedTuple):
     Attributes:
         cones: N of them.
         instant: (N,) which instant each belongs to.
-        trunk: (S, 3, 4) float32, rows ahead, up and right: what takes a place (x, y, z, 1) in view coordinates to the
-            chest's own, from the waist, in m of a person 1.70 m tall.
+        trunk: (S, 3, 4) float32, rows ahead, up and right: what takes a place (x, y, z,
+            1) in view coordinates to the chest's own, from the waist, in m of a person
+            1.70 m tall.
         covering: What of the M cones is seen as what.
     """
 
@@ -218,7 +339,8 @@ class Covering(NamedTuple):
     """Colours of M cones.
 
     Attributes:
-        colours: (3, 3·M) float32, rows BGR: each cone's own, then on the sides of the body, then beyond a neckline.
+        colours: (3, 3·M) float32, rows BGR: each cone's own, then on the sides of the
+            body, then beyond a neckline.
         gloss: (M,) float32, strength of the highlight.
         patterned: Whether a cone has more than one colour.
     """
@@ -250,7 +372,9 @@ class _Recipe(NamedTuple):
     coarse: NDArray[np.intp]
 
 
-def flesh_out(instants: NDArray[np.floating], scale: float, build: Build, look: Look) -> Person:
+def flesh_out(
+    instants: NDArray[np.floating], scale: float, build: Build, look: Look
+) -> Person:
     """Return the cones of a person.
 
     Args:
@@ -274,24 +398,30 @@ def flesh_out(instants: NDArray[np.floating], scale: float, build: Build, look: 
         np.tile(radii[drawn, 1], count),
     )
     chest = frames[:, list(_FRAMES).index("chest")] / unit
-    trunk = np.concatenate([chest, -chest @ instants[:, POINT["waist"], :, None]], axis=2).astype(np.float32)
+    trunk = np.concatenate(
+        [chest, -chest @ instants[:, POINT["waist"], :, None]], axis=2
+    ).astype(np.float32)
     covering = _covering(tuple(recipe.regions[i] for i in drawn), look)
     return Person(cones, np.repeat(np.arange(count), size), trunk, covering)
 
 
 def joint_radii(scale: float, build: Build) -> Array:
-    """Return the thickness of the body at the joints, (16,) px in the order of skeleton.JOINTS."""
+    """Return the thickness of the body at the joints, (16,) px in the order of
+    skeleton.JOINTS."""
     unit = scale * build.stature / STATURE * build.girth
     beads = [_THICKNESS[joint.replace("left_", "right_")] for joint in JOINTS]
     return np.array([getattr(bead, build.sex) * unit for bead in beads], np.float32)
 
 
 def _frames(instants: Array) -> Array:
-    """Return (S, F, 3, 3), rows ahead, up and right in view coordinates, in the order of _FRAMES."""
+    """Return (S, F, 3, 3), rows ahead, up and right in view coordinates, in the order
+    of _FRAMES."""
     ends = instants[:, _FRAME_ENDS]
     up, right = _unit(ends[:, 0] - ends[:, 1]), ends[:, 2] - ends[:, 3]
     # View coordinates are left-handed (y points down), so that right x up is ahead.
-    right[:, _HEAD] = _cross(up[:, _HEAD], instants[:, POINT["nose"]] - instants[:, POINT["upper_neck"]])
+    right[:, _HEAD] = _cross(
+        up[:, _HEAD], instants[:, POINT["nose"]] - instants[:, POINT["upper_neck"]]
+    )
     ahead = _unit(_cross(right, up))
     return np.stack([ahead, up, _cross(up, ahead)], axis=2)
 
@@ -303,7 +433,9 @@ def _cross(a: Array, b: Array) -> Array:
 
 
 def _unit(vectors: Array) -> Array:
-    return vectors / np.maximum(np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True)), 1e-6)
+    return vectors / np.maximum(
+        np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True)), 1e-6
+    )
 
 
 @cache
@@ -337,7 +469,8 @@ def _strung(beads: tuple[_Bead, ...]) -> list[tuple[_Bead, _Bead]]:
 
 @cache
 def _anchors() -> dict[str, _Anchor]:
-    """Return every anchor by name: the body's points themselves, then those that follow from them."""
+    """Return every anchor by name: the body's points themselves, then those that follow
+    from them."""
     points = {name: _Anchor(name, name, 0.0) for name in POINTS}
     right = {f"right_{name}": anchor for name, anchor in _RIGHT_ANCHORS.items()}
     left = {_left(name): _mirrored(anchor) for name, anchor in right.items()}
@@ -346,16 +479,30 @@ def _anchors() -> dict[str, _Anchor]:
 
 def _mirrored(anchor: _Anchor) -> _Anchor:
     ahead, up, right = anchor.offset
-    return _Anchor(_left(anchor.begin), _left(anchor.end), anchor.share, _left(anchor.frame), (ahead, up, -right))
+    return _Anchor(
+        _left(anchor.begin),
+        _left(anchor.end),
+        anchor.share,
+        _left(anchor.frame),
+        (ahead, up, -right),
+    )
 
 
 def _both(parts: tuple[_Part, ...]) -> tuple[_Part, ...]:
     """Name the right side's own anchors, and add the left side."""
     named = tuple(
-        part._replace(beads=tuple(bead._replace(anchor=_right(bead.anchor)) for bead in part.beads)) for part in parts
+        part._replace(
+            beads=tuple(
+                bead._replace(anchor=_right(bead.anchor)) for bead in part.beads
+            )
+        )
+        for part in parts
     )
     left = tuple(
-        part._replace(beads=tuple(bead._replace(anchor=_left(bead.anchor)) for bead in part.beads)) for part in named
+        part._replace(
+            beads=tuple(bead._replace(anchor=_left(bead.anchor)) for bead in part.beads)
+        )
+        for part in named
     )
     return named + left
 
@@ -370,18 +517,29 @@ def _left(name: str) -> str:
 
 @lru_cache(maxsize=256)
 def _covering(regions: tuple[str, ...], look: Look) -> Covering:
-    colours, gloss = np.zeros((3, len(regions), 3), np.float32), np.zeros(len(regions), np.float32)
+    colours, gloss = (
+        np.zeros((3, len(regions), 3), np.float32),
+        np.zeros(len(regions), np.float32),
+    )
     for i, region in enumerate(regions):
         skin = _skin(region, look)
         cloth = _cloth(region, look)
-        own = {"hair": look.hair, "eye": _EYE}.get(region, getattr(look, cloth) if cloth else skin)
+        own = {"hair": look.hair, "eye": _EYE}.get(
+            region, getattr(look, cloth) if cloth else skin
+        )
         colours[:, i] = own
         if cloth in ("suit", "bottom"):
             colours[1, i] = look.accent
         if cloth == "suit" and region == "chest":
             colours[2, i] = skin
-        gloss[i] = _GLOSS["cloth" if look.suit_style == "clothes" else "suit" if cloth else "skin"]
-    return Covering(np.ascontiguousarray(colours.reshape(-1, 3).T), gloss, bool((colours != colours[0]).any()))
+        gloss[i] = _GLOSS[
+            "cloth" if look.suit_style == "clothes" else "suit" if cloth else "skin"
+        ]
+    return Covering(
+        np.ascontiguousarray(colours.reshape(-1, 3).T),
+        gloss,
+        bool((colours != colours[0]).any()),
+    )
 
 
 def _cloth(region: str, look: Look) -> str | None:
@@ -392,4 +550,6 @@ def _cloth(region: str, look: Look) -> str | None:
 
 
 def _skin(region: str, look: Look) -> NDArray[np.float64]:
-    return np.clip(np.multiply(look.skin, _TONES.get(region, (1.0, 1.0, 1.0))), 0.0, 255.0)
+    return np.clip(
+        np.multiply(look.skin, _TONES.get(region, (1.0, 1.0, 1.0))), 0.0, 255.0
+    )

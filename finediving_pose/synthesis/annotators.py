@@ -1,4 +1,5 @@
-"""Invented annotators: labels that differ from the truth as people's do, with every mistake on record."""
+"""Invented annotators: labels that differ from the truth as people's do, with every
+mistake on record."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class Annotator:
 
     Attributes:
         name: Also the folder of their labels.
-        spread: Scatter of their points, as a share of the scatter that COCO's annotators have.
+        spread: Scatter of their points, as a share of the scatter that COCO's
+            annotators have.
         swap: Share of frames in which a pair of limbs gets the wrong sides.
         miss: Share of frames in which a joint is forgotten.
         slip: Share of frames in which a point lands on the wrong place.
@@ -61,7 +63,8 @@ _SLIP = 0.12, 0.35  # how far a slip is off, of the box's longer side
 
 
 class Mistake(NamedTuple):
-    """One mistake that an invented annotator made: which kind, in which image, at which joints."""
+    """One mistake that an invented annotator made: which kind, in which image, at which
+    joints."""
 
     annotator: str
     image: str
@@ -92,7 +95,11 @@ def annotate(
 
 
 def correct(
-    labelled: LabelledFrame, truth: LabelledFrame, mistakes: Iterable[Mistake], reviewer: Reviewer, seed: int
+    labelled: LabelledFrame,
+    truth: LabelledFrame,
+    mistakes: Iterable[Mistake],
+    reviewer: Reviewer,
+    seed: int,
 ) -> LabelledFrame | None:
     """Look at a label as this reviewer would.
 
@@ -104,9 +111,12 @@ def correct(
         seed: With the same seed the same reviewer sees the same mistakes of an image.
 
     Returns:
-        The label with the joints of every mistake that was seen set anew; None where none was seen.
+        The label with the joints of every mistake that was seen set anew; None where
+        none was seen.
     """
-    rng = np.random.default_rng([seed, *reviewer.name.encode(), *labelled.image.encode()])
+    rng = np.random.default_rng(
+        [seed, *reviewer.name.encode(), *labelled.image.encode()]
+    )
     seen = [mistake for mistake in mistakes if rng.random() >= reviewer.overlook]
     if not seen:
         return None
@@ -115,7 +125,9 @@ def correct(
     keypoints[joints] = _scattered(truth, reviewer.spread, rng)[joints]
     visibility[joints] = truth.visibility[joints]
     assert truth.size is not None, truth.image
-    return replace(labelled, keypoints=_inside(keypoints, truth.size), visibility=visibility)
+    return replace(
+        labelled, keypoints=_inside(keypoints, truth.size), visibility=visibility
+    )
 
 
 def _annotate(
@@ -131,27 +143,50 @@ def _annotate(
     if chances[0] < annotator.swap:
         limb = _LEGS if rng.random() < 0.5 else _ARMS
         for a, b in limb:
-            keypoints[[a, b]], visibility[[a, b]] = keypoints[[b, a]], visibility[[b, a]]
-        mistakes.append(Mistake(annotator.name, frame.image, "swap", tuple(sorted(j for pair in limb for j in pair))))
+            keypoints[[a, b]], visibility[[a, b]] = (
+                keypoints[[b, a]],
+                visibility[[b, a]],
+            )
+        mistakes.append(
+            Mistake(
+                annotator.name,
+                frame.image,
+                "swap",
+                tuple(sorted(j for pair in limb for j in pair)),
+            )
+        )
     if chances[1] < annotator.slip:
         joint, turn = int(rng.integers(0, 16)), rng.uniform(0, 2 * np.pi)
-        keypoints[joint] += rng.uniform(*_SLIP) * long_side * np.array([np.cos(turn), np.sin(turn)])
+        keypoints[joint] += (
+            rng.uniform(*_SLIP) * long_side * np.array([np.cos(turn), np.sin(turn)])
+        )
         mistakes.append(Mistake(annotator.name, frame.image, "slip", (joint,)))
     if chances[2] < annotator.miss:
         joint = int(rng.integers(0, 16))
         keypoints[joint], visibility[joint] = np.nan, Visibility.MISSING
         mistakes.append(Mistake(annotator.name, frame.image, "miss", (joint,)))
-    box = _inside(frame.box.reshape(2, 2) + rng.normal(0.0, _BOX_SPREAD * long_side, (2, 2)), frame.size).reshape(4)
-    drawn = replace(frame, keypoints=_inside(keypoints, frame.size), visibility=visibility, box=box)
+    box = _inside(
+        frame.box.reshape(2, 2) + rng.normal(0.0, _BOX_SPREAD * long_side, (2, 2)),
+        frame.size,
+    ).reshape(4)
+    drawn = replace(
+        frame, keypoints=_inside(keypoints, frame.size), visibility=visibility, box=box
+    )
     return drawn, mistakes
 
 
-def _scattered(truth: LabelledFrame, spread: float, rng: np.random.Generator) -> FloatArray:
+def _scattered(
+    truth: LabelledFrame, spread: float, rng: np.random.Generator
+) -> FloatArray:
     assert truth.box is not None, truth.image
     area = float(np.prod(truth.box[2:] - truth.box[:2]))
-    return np.asarray(truth.keypoints + rng.normal(size=(16, 2)) * (spread * OKS_SIGMAS * np.sqrt(area))[:, None])
+    return np.asarray(
+        truth.keypoints
+        + rng.normal(size=(16, 2)) * (spread * OKS_SIGMAS * np.sqrt(area))[:, None]
+    )
 
 
 def _inside(points: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """Move points to the picture's edge where they lie beyond, as LabelMe does; to a tenth of a pixel."""
+    """Move points to the picture's edge where they lie beyond, as LabelMe does; to a
+    tenth of a pixel."""
     return np.round(np.clip(points, 0.0, np.array(size, np.float64) - 1), 1)

@@ -1,4 +1,5 @@
-"""What an athlete does before the take-off: standing and pressing, or walking, hurdle and landing; the armstand.
+"""What an athlete does before the take-off: standing and pressing, or walking, hurdle
+and landing; the armstand.
 
 The feet, or the hands, that carry the body stay where they are.
 """
@@ -27,17 +28,21 @@ from finediving_pose.synthesis.takeoff import (
 
 GRAVITY = 9.81
 
-_ARMS_AHEAD = pose(POSES["standing"], shoulder_flexion=85, shoulder_abduction=4, elbow=3)
+_ARMS_AHEAD = pose(
+    POSES["standing"], shoulder_flexion=85, shoulder_abduction=4, elbow=3
+)
 _HELD = 6.0  # s that an armstand is held
 
 
 @dataclass(frozen=True)
 class Approach:
-    """The body before the take-off, at RATE instants a second; the take-off follows after the last instant.
+    """The body before the take-off, at RATE instants a second; the take-off follows
+    after the last instant.
 
     Attributes:
         poses: (N, A) degrees.
-        lean: (N,) degrees that the body leans in the direction of the dive's somersault.
+        lean: (N,) degrees that the body leans in the direction of the dive's
+            somersault.
         pelvis: (N, 3) m in the world.
         board: (N,) m that the board's tip is down.
     """
@@ -50,7 +55,8 @@ class Approach:
 
 @dataclass(frozen=True)
 class _Piece:
-    """N instants as the athlete has them: pitch (N,) degrees ahead, pelvis (N, 2) m ahead of the tip and above it."""
+    """N instants as the athlete has them: pitch (N,) degrees ahead, pelvis (N, 2) m
+    ahead of the tip and above it."""
 
     poses: Array
     pitch: Array
@@ -59,7 +65,8 @@ class _Piece:
 
 
 def approach(takeoff: Jump | Fall, rng: np.random.Generator) -> Approach:
-    """Move the body up to the take-off; at least 2.4 seconds of it, of which a clip shows the end.
+    """Move the body up to the take-off; at least 2.4 seconds of it, of which a clip
+    shows the end.
 
     Args:
         takeoff: What it ends in.
@@ -68,17 +75,30 @@ def approach(takeoff: Jump | Fall, rng: np.random.Generator) -> Approach:
     if isinstance(takeoff, Fall):
         return _armstand(takeoff, rng)
     tempo = float(np.clip(rng.normal(1.0, 0.07), 0.85, 1.2))
-    still = _ARMS_AHEAD if takeoff.start.ahead < 0 and rng.random() < 0.6 else POSES["standing"]
-    before = _run_up(takeoff, tempo) if takeoff.start.running else [_press(takeoff, still, tempo)]
+    still = (
+        _ARMS_AHEAD
+        if takeoff.start.ahead < 0 and rng.random() < 0.6
+        else POSES["standing"]
+    )
+    before = (
+        _run_up(takeoff, tempo)
+        if takeoff.start.running
+        else [_press(takeoff, still, tempo)]
+    )
     return _in_world(takeoff.start, [*before, _push(takeoff)])
 
 
 def _in_world(start: Start, pieces: Sequence[_Piece]) -> Approach:
     poses, pitch, pelvis, board = (
-        np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("poses", "pitch", "pelvis", "board")
+        np.concatenate([getattr(piece, name) for piece in pieces])
+        for name in ("poses", "pitch", "pelvis", "board")
     )
-    way = np.stack([start.ahead * pelvis[:, 0], pelvis[:, 1], np.zeros(len(pelvis))], axis=1)
-    return Approach(poses, start.ahead * start.turning * pitch, start.support + way, board)
+    way = np.stack(
+        [start.ahead * pelvis[:, 0], pelvis[:, 1], np.zeros(len(pelvis))], axis=1
+    )
+    return Approach(
+        poses, start.ahead * start.turning * pitch, start.support + way, board
+    )
 
 
 def _push(takeoff: Jump) -> _Piece:
@@ -96,9 +116,13 @@ def _press(takeoff: Jump, still: Array, tempo: float) -> _Piece:
     foot = _through(times, [heel, heel, heel - 14.0, heel - 14.0, bottom.foot], clock)
     pitch = _through(times, [0.0, 0.0, 0.0, 0.0, bottom.pitch], clock)
     stretch = _through(times, [0.995, 0.995, 0.997, 0.997, bottom.stretch], clock)
-    board = _through(times, start.depth * np.array([0.25, 0.25, 0.15, 0.25, 1.0]), clock)
+    board = _through(
+        times, start.depth * np.array([0.25, 0.25, 0.15, 0.25, 1.0]), clock
+    )
     centre = np.stack([balanced(build, foot), np.full(len(clock), np.nan)], axis=1)
-    poses, pelvis = stand(build, poses, Stance(pitch, foot), centre, hip_height(build, foot, stretch))
+    poses, pelvis = stand(
+        build, poses, Stance(pitch, foot), centre, hip_height(build, foot, stretch)
+    )
     return _Piece(poses, pitch, pelvis - _up(board), board)
 
 
@@ -109,16 +133,31 @@ _CLEARANCE = 0.06  # m that the swinging foot is lifted
 _HURDLE_SECONDS = 0.44  # from the last foot's contact to where it leaves the board
 _HOP_SECONDS = {True: 0.56, False: 0.36}  # in the air, by whether it is a springboard
 _WALKING = pose(shoulder_abduction=7, elbow=14, spine_flexion=2, ankle=FLAT)
-_KNEE_UP = pose(POSES["hurdle"], right_hip_flexion=84, right_knee=86, shoulder_flexion=150, shoulder_abduction=16)
-_LEGS_TOGETHER = pose(
-    hip_flexion=3, knee=5, ankle=12, shoulder_flexion=172, shoulder_abduction=16, elbow=4, head_pitch=8
+_KNEE_UP = pose(
+    POSES["hurdle"],
+    right_hip_flexion=84,
+    right_knee=86,
+    shoulder_flexion=150,
+    shoulder_abduction=16,
 )
-_LANDING = pose(spine_flexion=4, shoulder_flexion=140, shoulder_abduction=46, elbow=6, head_pitch=10)
+_LEGS_TOGETHER = pose(
+    hip_flexion=3,
+    knee=5,
+    ankle=12,
+    shoulder_flexion=172,
+    shoulder_abduction=16,
+    elbow=4,
+    head_pitch=8,
+)
+_LANDING = pose(
+    spine_flexion=4, shoulder_flexion=140, shoulder_abduction=46, elbow=6, head_pitch=10
+)
 
 
 @dataclass(frozen=True)
 class _End:
-    """One instant of a stance: pose (A,), and the mass centre (2,) m from the standing toes."""
+    """One instant of a stance: pose (A,), and the mass centre (2,) m from the standing
+    toes."""
 
     pose: Array
     centre: Array
@@ -147,12 +186,17 @@ def _landing(takeoff: Jump, landed: _End, speed: float) -> _Piece:
     share = np.arange(1, round(seconds * RATE)) / round(seconds * RATE)
     share = np.concatenate([[0.0], share])
     upper = hermite((landed.pose, bottom.pose), (0.0, 0.0), share)
-    pitch, foot = hermite((6.0, bottom.pitch), (0.0, 0.0), share), hermite((40.0, bottom.foot), (30.0, 0.0), share)
+    pitch, foot = (
+        hermite((6.0, bottom.pitch), (0.0, 0.0), share),
+        hermite((40.0, bottom.foot), (30.0, 0.0), share),
+    )
     board = start.depth * (1 - (1 - share) ** 1.6)
     slopes = _WALK_SPEED * seconds, bottom.drift * seconds
     ahead = hermite((landed.centre[0], lowest[0]), slopes, share)
     height = lowest[1] + drop * (1 - share) ** 1.8 + board
-    poses, pelvis = stand(build, upper, Stance(pitch, foot), np.stack([ahead, height], axis=1), height)
+    poses, pelvis = stand(
+        build, upper, Stance(pitch, foot), np.stack([ahead, height], axis=1), height
+    )
     return _Piece(poses, pitch, pelvis - _up(board), board)
 
 
@@ -161,13 +205,17 @@ def _hurdle(build: Build, left: _End, rise: float, toe: float) -> _Piece:
     count = round(_HURDLE_SECONDS * RATE)
     share = np.arange(count) / count
     first = _gait(build, np.zeros(1), _hips_of_walk(build, left))[0]
-    upper = _through(np.array([0.0, 0.25, 1.0]), [first, _swung(first), left.pose], share)
+    upper = _through(
+        np.array([0.0, 0.25, 1.0]), [first, _swung(first), left.pose], share
+    )
     foot = FLAT + (26.0 - FLAT) * share**3
     start = centre_of(build, first[None], np.zeros(1), _hips_of_walk(build, left))[0]
     ahead = left.centre[0] - _WALK_SPEED * _HURDLE_SECONDS * (1 - share)
     height = hermite((start[1], left.centre[1]), (0.0, rise * _HURDLE_SECONDS), share)
     stance = Stance(2.0 * share, foot, ("left",))
-    poses, pelvis = stand(build, upper, stance, np.stack([ahead, height], axis=1), height)
+    poses, pelvis = stand(
+        build, upper, stance, np.stack([ahead, height], axis=1), height
+    )
     return _Piece(poses, stance.pitch, pelvis + np.array([toe, 0.0]), np.zeros(count))
 
 
@@ -182,25 +230,45 @@ def _hips_of_walk(build: Build, left: _End) -> Array:
     return np.array([[ahead, hip_height(build, np.array([FLAT]), 0.985)[0]]])
 
 
-def _hop(build: Build, left: _End, landed: _End, rise: float, toe: float, seconds: float) -> _Piece:
+def _hop(
+    build: Build, left: _End, landed: _End, rise: float, toe: float, seconds: float
+) -> _Piece:
     """Fly from the left foot to the tip."""
     count = round(seconds * RATE)
     share = np.arange(count) / count
-    keys = [left.pose, pose(_KNEE_UP, shoulder_flexion=168), _LEGS_TOGETHER, landed.pose]
+    keys = [
+        left.pose,
+        pose(_KNEE_UP, shoulder_flexion=168),
+        _LEGS_TOGETHER,
+        landed.pose,
+    ]
     poses = _through(np.array([0.0, 0.36, 0.74, 1.0]), keys, share)
     pitch = 2.0 + 4.0 * share
     ahead = toe + left.centre[0] + _WALK_SPEED * seconds * share
-    height = left.centre[1] + rise * seconds * share - GRAVITY / 2 * (seconds * share) ** 2
+    height = (
+        left.centre[1] + rise * seconds * share - GRAVITY / 2 * (seconds * share) ** 2
+    )
     centre = np.stack([ahead, height], axis=1)
-    return _Piece(poses, pitch, centre - centre_of(build, poses, pitch, np.zeros((count, 2))), np.zeros(count))
+    return _Piece(
+        poses,
+        pitch,
+        centre - centre_of(build, poses, pitch, np.zeros((count, 2))),
+        np.zeros(count),
+    )
 
 
 def _walk(build: Build, hurdle: _Piece, toe: float, tempo: float) -> _Piece:
     """Walk up to where the hurdle begins."""
     clock = np.arange(-round(_STEPS * _STEP_SECONDS * tempo * RATE), 0) / RATE
-    pelvis = hurdle.pelvis[0] - np.array([toe, 0.0]) + np.stack([_WALK_SPEED * clock, np.zeros(len(clock))], axis=1)
+    pelvis = (
+        hurdle.pelvis[0]
+        - np.array([toe, 0.0])
+        + np.stack([_WALK_SPEED * clock, np.zeros(len(clock))], axis=1)
+    )
     poses = _gait(build, clock / tempo, pelvis, tempo)
-    return _Piece(poses, np.zeros(len(clock)), pelvis + np.array([toe, 0.0]), np.zeros(len(clock)))
+    return _Piece(
+        poses, np.zeros(len(clock)), pelvis + np.array([toe, 0.0]), np.zeros(len(clock))
+    )
 
 
 def _gait(build: Build, clock: Array, pelvis: Array, tempo: float = 1.0) -> Array:
@@ -219,14 +287,28 @@ def _gait(build: Build, clock: Array, pelvis: Array, tempo: float = 1.0) -> Arra
     poses[:, ANGLE["right_shoulder_flexion"]] += swing
     poses[:, ANGLE["left_shoulder_flexion"]] -= swing
     for side, late in (("left", 0.0), ("right", 1.0)):
-        phase = steps + late  # the foot comes down at even phases and stands until the next odd one
+        phase = (
+            steps + late
+        )  # the foot comes down at even phases and stands until the next odd one
         planted = 2 * np.floor(phase / 2)
         swung = np.clip(phase - planted - 1, 0.0, 1.0)
         way = swung**3 * (10 - 15 * swung + 6 * swung**2)
-        toe = np.stack([length * (planted - late + 2 * way), _CLEARANCE * np.sin(np.pi * swung) ** 2], axis=1)
+        toe = np.stack(
+            [
+                length * (planted - late + 2 * way),
+                _CLEARANCE * np.sin(np.pi * swung) ** 2,
+            ],
+            axis=1,
+        )
         stood = np.clip(phase - planted, 0.0, 1.0)
-        foot = FLAT - 24.0 * np.clip(2.2 * stood - 1.2, 0.0, 1.0) ** 2 * (1 - way) - 26.0 * np.sin(np.pi * swung) ** 2
-        poses = step(build, poses, Stance(np.zeros(len(clock)), foot, (side,)), pelvis - toe)
+        foot = (
+            FLAT
+            - 24.0 * np.clip(2.2 * stood - 1.2, 0.0, 1.0) ** 2 * (1 - way)
+            - 26.0 * np.sin(np.pi * swung) ** 2
+        )
+        poses = step(
+            build, poses, Stance(np.zeros(len(clock)), foot, (side,)), pelvis - toe
+        )
     return poses
 
 
@@ -236,13 +318,19 @@ def _armstand(takeoff: Fall, rng: np.random.Generator) -> Approach:
     poses, lean, _ = takeoff.fall(clock)
     calm = np.clip(-(clock + takeoff.seconds) / 0.5, 0.0, 1.0)
     for name, size in (("hip_flexion", 2.5), ("spine_flexion", 2.0)):
-        sway = size * np.sin(2 * np.pi * (clock * rng.uniform(0.4, 0.8) + rng.random())) * calm
+        sway = (
+            size
+            * np.sin(2 * np.pi * (clock * rng.uniform(0.4, 0.8) + rng.random()))
+            * calm
+        )
         for column in [ANGLE[key] for key in ANGLE if key.endswith(name)]:
             poses[:, column] += sway
     return Approach(poses, lean, takeoff.pinned(poses, lean), np.zeros(len(clock)))
 
 
-def _through(times: Array, keys: Sequence[Array] | Sequence[float] | Array, clock: Array) -> Array:
+def _through(
+    times: Array, keys: Sequence[Array] | Sequence[float] | Array, clock: Array
+) -> Array:
     """Interpolate keys over times without overshooting, from rest to rest."""
     from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 

@@ -1,4 +1,5 @@
-"""What lies behind everything: the walls and the roof of a hall, or sky, hills and trees."""
+"""What lies behind everything: the walls and the roof of a hall, or sky, hills and
+trees."""
 
 from __future__ import annotations
 
@@ -34,26 +35,48 @@ def _hall(canvas: Canvas, venue: Venue, far: float, rng: np.random.Generator) ->
     canvas.gradient(_wall(-_WIDE, _WIDE, -2.0, _ROOF, far), wall, shade(wall, 0.72))
     pitch = float(rng.uniform(2.5, 6.0))
     for x in np.arange(-_WIDE, _WIDE, pitch):
-        canvas.face(_wall(x, x + 0.25 + 0.06 * pitch, -2.0, _ROOF, far + 0.1), shade(wall, 0.8))
+        canvas.face(
+            _wall(x, x + 0.25 + 0.06 * pitch, -2.0, _ROOF, far + 0.1), shade(wall, 0.8)
+        )
     furnish = (_windows, _flags, _screen, _panels)[int(rng.integers(4))]
     furnish(canvas, venue, far + 0.2, rng)
     if rng.random() < 0.6:
-        _clock(canvas, (float(rng.uniform(-5.0, 9.0)), float(rng.uniform(5.5, 9.5)), far + 0.3), rng)
+        _clock(
+            canvas,
+            (float(rng.uniform(-5.0, 9.0)), float(rng.uniform(5.5, 9.5)), far + 0.3),
+            rng,
+        )
     _ceiling(canvas, wall, far, rng)
-    canvas.gradient([(_END, _ROOF, far), (_END, _ROOF, 40), (_END, -1, 40), (_END, -1, far)], shade(wall, 0.7), wall)
+    canvas.gradient(
+        [(_END, _ROOF, far), (_END, _ROOF, 40), (_END, -1, 40), (_END, -1, far)],
+        shade(wall, 0.7),
+        wall,
+    )
     for y in np.arange(3.0, _ROOF, 4.0):
         canvas.face([(_END + 0.1, y, far), (_END + 0.1, y, 40), (_END + 0.1, y + 0.3, 40), (_END + 0.1, y + 0.3, far)],
                     shade(wall, 0.85))  # fmt: skip
 
 
-def _ceiling(canvas: Canvas, wall: Colour, far: float, rng: np.random.Generator) -> None:
+def _ceiling(
+    canvas: Canvas, wall: Colour, far: float, rng: np.random.Generator
+) -> None:
     tone = shade(wall, float(rng.uniform(0.35, 0.6)))
-    canvas.face([(-_WIDE, _ROOF, far), (_WIDE, _ROOF, far), (_WIDE, _ROOF, 5), (-_WIDE, _ROOF, 5)], tone)
+    canvas.face(
+        [
+            (-_WIDE, _ROOF, far),
+            (_WIDE, _ROOF, far),
+            (_WIDE, _ROOF, 5),
+            (-_WIDE, _ROOF, 5),
+        ],
+        tone,
+    )
     for w in np.arange(far, 5.0, 4.5):
         canvas.face(_wall(-_WIDE, _WIDE, _ROOF - 1.1, _ROOF - 0.9, w), shade(tone, 1.5))
         for x in np.arange(-24.0, 24.0, 6.0):
             canvas.rail((x, _ROOF - 1.0, w), (x + 3, _ROOF, w), shade(tone, 1.4), 0.12)
-            canvas.face(_wall(x + 2.2, x + 3.6, _ROOF - 1.5, _ROOF - 1.15, w), (250, 252, 255))
+            canvas.face(
+                _wall(x + 2.2, x + 3.6, _ROOF - 1.5, _ROOF - 1.15, w), (250, 252, 255)
+            )
 
 
 def _windows(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> None:
@@ -61,7 +84,12 @@ def _windows(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -
     bright = mix(venue.theme.wall, (250, 240, 226), float(rng.uniform(0.4, 0.9)))
     width = float(rng.uniform(1.2, 3.5))
     for x in np.arange(-36.0, 36.0, width + 0.3):
-        canvas.gradient(_wall(x, x + width, low, max(high, low + 2), w), shade(bright, 0.85), bright, 5)
+        canvas.gradient(
+            _wall(x, x + width, low, max(high, low + 2), w),
+            shade(bright, 0.85),
+            bright,
+            5,
+        )
 
 
 def _flags(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> None:
@@ -84,20 +112,35 @@ def _screen(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) ->
     y, x = float(rng.uniform(7.0, 12.0)), float(rng.uniform(-6.0, 4.0))
     image = np.full((90, 200, 3), shade(venue.theme.band, 0.5), np.uint8)
     for row, word in enumerate(venue.sponsors[:3]):
-        cv2.putText(image, word, (10, 26 + 26 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.75, venue.theme.ink, 2, cv2.LINE_AA)
+        cv2.putText(
+            image,
+            word,
+            (10, 26 + 26 * row),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.75,
+            venue.theme.ink,
+            2,
+            cv2.LINE_AA,
+        )
     canvas.face(_wall(x - 0.2, x + 8.2, y - 3.8, y + 0.2, w), (24, 22, 22))
     reading = (x, 8.0) if canvas.view.side > 0 else (x + 8.0, -8.0)
     canvas.poster((reading[0], y, w + 0.1), (reading[1], 0, 0), (0, -3.6, 0), image)
 
 
-def _clock(canvas: Canvas, place: tuple[float, float, float], rng: np.random.Generator) -> None:
+def _clock(
+    canvas: Canvas, place: tuple[float, float, float], rng: np.random.Generator
+) -> None:
     turns = np.arange(20) * np.pi / 10
     circle = np.stack([np.cos(turns), np.sin(turns), 0 * turns], axis=1)
     canvas.face(np.array(place) + 0.75 * circle, (50, 46, 44))
     canvas.face(np.array(place) + 0.66 * circle, (244, 246, 246))
     for length, width in ((0.36, 0.09), (0.55, 0.06)):
         turn = float(rng.uniform(0, 2 * np.pi))
-        tip = (place[0] + length * np.sin(turn), place[1] + length * np.cos(turn), place[2])
+        tip = (
+            place[0] + length * np.sin(turn),
+            place[1] + length * np.cos(turn),
+            place[2],
+        )
         canvas.rail(place, tip, (30, 28, 28), width)
 
 
@@ -106,29 +149,59 @@ def _panels(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) ->
     for x in np.arange(-30.0, 30.0, 3.0):
         for y in np.arange(6.0, 16.0, 2.4):
             tone = mix(venue.theme.wall, venue.theme.seat, float(rng.uniform(0.0, 0.5)))
-            canvas.face(_wall(x, x + 2.7, y, y + 2.2, w), shade(tone, 1.0 - 0.4 * venue.theme.dark))
+            canvas.face(
+                _wall(x, x + 2.7, y, y + 2.2, w),
+                shade(tone, 1.0 - 0.4 * venue.theme.dark),
+            )
 
 
 def _sky(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     high = venue.theme.wall
-    canvas.gradient(_wall(-900, 900, 420.0, -60.0, -600.0), high, mix(venue.theme.wall, (250, 248, 246), 0.7), 60)
+    canvas.gradient(
+        _wall(-900, 900, 420.0, -60.0, -600.0),
+        high,
+        mix(venue.theme.wall, (250, 248, 246), 0.7),
+        60,
+    )
     rows, columns = canvas.picture.shape[:2]
     mask = np.zeros((rows // 4, columns // 4), np.uint8)
     for _ in range(int(rng.integers(0, 26))):
         centre = (int(rng.integers(mask.shape[1])), int(rng.integers(mask.shape[0])))
-        cv2.ellipse(mask, centre, (int(rng.integers(10, 60)), int(rng.integers(3, 12))), 0, 0, 360, 190, -1)
-    soft = cv2.resize(cv2.GaussianBlur(mask, (0, 0), 7), (columns, rows), interpolation=cv2.INTER_LINEAR)
-    blend(canvas.picture, np.full_like(canvas.picture, (246, 244, 242)), soft.astype(np.uint8))
+        cv2.ellipse(
+            mask,
+            centre,
+            (int(rng.integers(10, 60)), int(rng.integers(3, 12))),
+            0,
+            0,
+            360,
+            190,
+            -1,
+        )
+    soft = cv2.resize(
+        cv2.GaussianBlur(mask, (0, 0), 7),
+        (columns, rows),
+        interpolation=cv2.INTER_LINEAR,
+    )
+    blend(
+        canvas.picture,
+        np.full_like(canvas.picture, (246, 244, 242)),
+        soft.astype(np.uint8),
+    )
 
 
 def _hills(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     for w, height in ((-420.0, 60.0), (-260.0, 32.0)):
         x = np.linspace(-420, 420, 60)
         phases = rng.uniform(0, 6.3, 3)
-        ridge = 0.5 + sum(0.17 * np.sin(x / size + phase) for size, phase in zip((110, 47, 23), phases, strict=True))
+        ridge = 0.5 + sum(
+            0.17 * np.sin(x / size + phase)
+            for size, phase in zip((110, 47, 23), phases, strict=True)
+        )
         tone = mix((86, 120, 92), venue.theme.wall, 0.3 + 0.4 * (w < -300))
         for a, b, p, q in zip(x[:-1], x[1:], ridge[:-1], ridge[1:], strict=True):
-            canvas.face([(a, -40, w), (b, -40, w), (b, height * q, w), (a, height * p, w)], tone)
+            canvas.face(
+                [(a, -40, w), (b, -40, w), (b, height * q, w), (a, height * p, w)], tone
+            )
 
 
 def _trees(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> None:
@@ -136,17 +209,37 @@ def _trees(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> 
     tone = np.array([48, 92, 62]) * float(rng.uniform(0.7, 1.3))
     for x in np.arange(-40.0, 40.0, float(rng.uniform(2.5, 6.0))):
         top, spread = float(rng.uniform(6.0, 13.0)), float(rng.uniform(1.0, 1.8))
-        for up in np.sort(rng.uniform(0.0, 1.0, 110)):  # low leaves first: those above them catch the light
-            blue, green, red = (int(v) for v in np.clip(tone * (0.6 + 0.6 * up) * rng.uniform(0.85, 1.1), 0, 255))
+        for up in np.sort(
+            rng.uniform(0.0, 1.0, 110)
+        ):  # low leaves first: those above them catch the light
+            blue, green, red = (
+                int(v)
+                for v in np.clip(
+                    tone * (0.6 + 0.6 * up) * rng.uniform(0.85, 1.1), 0, 255
+                )
+            )
             aside = spread * (1.05 - up) ** 0.5 * rng.normal(0.0, 0.8)
-            _leaves(canvas, (x + aside, top * up, w), float(rng.uniform(0.25, 0.6)), (blue, green, red))
+            _leaves(
+                canvas,
+                (x + aside, top * up, w),
+                float(rng.uniform(0.25, 0.6)),
+                (blue, green, red),
+            )
     canvas.face(_wall(-_WIDE, _WIDE, -3.0, 1.0, w + 0.5), shade((44, 80, 54), 0.8))
 
 
-def _leaves(canvas: Canvas, place: tuple[float, float, float], radius: float, colour: Colour) -> None:
+def _leaves(
+    canvas: Canvas, place: tuple[float, float, float], radius: float, colour: Colour
+) -> None:
     turns = np.arange(8) * np.pi / 4
-    canvas.face(np.array(place) + radius * np.stack([np.cos(turns), np.sin(turns), 0 * turns], axis=1), colour)
+    canvas.face(
+        np.array(place)
+        + radius * np.stack([np.cos(turns), np.sin(turns), 0 * turns], axis=1),
+        colour,
+    )
 
 
-def _wall(x0: float, x1: float, y0: float, y1: float, w: float) -> list[tuple[float, float, float]]:
+def _wall(
+    x0: float, x1: float, y0: float, y1: float, w: float
+) -> list[tuple[float, float, float]]:
     return [(x0, y0, w), (x1, y0, w), (x1, y1, w), (x0, y1, w)]

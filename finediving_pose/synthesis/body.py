@@ -1,7 +1,9 @@
-"""An athlete's body: limb lengths and masses, joint angles with their limits, poses, and points in 3D.
+"""An athlete's body: limb lengths and masses, joint angles with their limits, poses,
+and points in 3D.
 
-The body frame has x ahead, y towards the head and z to the athlete's right, in metres, the pelvis at the origin.
-Joint angles are in degrees; 0 everywhere is a body standing straight with arms hanging and toes pointed:
+The body frame has x ahead, y towards the head and z to the athlete's right, in metres,
+the pelvis at the origin. Joint angles are in degrees; 0 everywhere is a body standing
+straight with arms hanging and toes pointed:
 
 - hip and shoulder flexion: the limb forward (90 = ahead, 180 = overhead); abduction: outward;
 - knee and elbow: bent from straight; ankle: 0 = pointed, the foot in line with the shin, 70 = standing flat;
@@ -29,8 +31,9 @@ POINTS: tuple[str, ...] = (
     "waist",
     "nose",
 )
-"""The 16 joints, in their order, and what pictures need besides: tips of feet and hands, the middle of the back
-(which lets it curl) and the nose (which shows where the face looks)."""
+"""The 16 joints, in their order, and what pictures need besides: tips of feet and
+hands, the middle of the back (which lets it curl) and the nose (which shows where the
+face looks)."""
 POINT: dict[str, int] = {name: i for i, name in enumerate(POINTS)}
 
 SIDES: tuple[tuple[str, int], ...] = (("right", 1), ("left", -1))
@@ -44,8 +47,9 @@ class Build:
     Attributes:
         sex: ``women`` or ``men``, the contests' names.
         stature: Height in m.
-        lengths: In m: shin, thigh, torso (pelvis to thorax), neck (thorax to upper neck), head (upper neck to head
-            top), upper_arm, forearm, hand, foot (ankle to toe), shoulder_width, hip_width (between the joints).
+        lengths: In m: shin, thigh, torso (pelvis to thorax), neck (thorax to upper
+            neck), head (upper neck to head top), upper_arm, forearm, hand, foot (ankle
+            to toe), shoulder_width, hip_width (between the joints).
         girth: Thickness of the limbs against the usual.
         mass: In kg.
     """
@@ -97,8 +101,13 @@ def draw_build(rng: np.random.Generator, sex: str) -> Build:
     """
     usual = _USUAL[sex]
     stature = float(np.clip(rng.normal(*usual.stature), *usual.extremes))
-    limbs = float(np.clip(rng.normal(1.0, 0.02), 0.95, 1.05))  # long-limbed people have long arms and legs
-    own = {name: share * float(np.clip(rng.normal(1.0, 0.012), 0.97, 1.03)) for name, share in _PROPORTIONS.items()}
+    limbs = float(
+        np.clip(rng.normal(1.0, 0.02), 0.95, 1.05)
+    )  # long-limbed people have long arms and legs
+    own = {
+        name: share * float(np.clip(rng.normal(1.0, 0.012), 0.97, 1.03))
+        for name, share in _PROPORTIONS.items()
+    }
     for name in ("shin", "thigh", "upper_arm", "forearm"):
         own[name] *= limbs
     own["torso"] *= 2.0 - limbs
@@ -106,7 +115,13 @@ def draw_build(rng: np.random.Generator, sex: str) -> Build:
     own["hip_width"] *= usual.hips
     bmi = float(np.clip(rng.normal(*usual.bmi), 18.0, 26.0))
     girth = float(np.clip(1.0 + 0.07 * (bmi - 21.7) + rng.normal(0.0, 0.03), 0.85, 1.2))
-    return Build(sex, stature, {name: stature * share for name, share in own.items()}, girth, bmi * stature**2)
+    return Build(
+        sex,
+        stature,
+        {name: stature * share for name, share in own.items()},
+        girth,
+        bmi * stature**2,
+    )
 
 
 _PAIRED = (
@@ -143,7 +158,9 @@ _LIMITS = {
     "head_pitch": (-60.0, 60.0),
     "head_turn": (-80.0, 80.0),
 }
-LIMITS: Array = np.array([_LIMITS[name.removeprefix("right_").removeprefix("left_")] for name in ANGLES])
+LIMITS: Array = np.array(
+    [_LIMITS[name.removeprefix("right_").removeprefix("left_")] for name in ANGLES]
+)
 """(A, 2) least and greatest angle that a supple athlete's joints allow, in degrees."""
 
 
@@ -182,21 +199,54 @@ _MIRROR = {"right": "left", "left": "right"}
 
 def _mirrored(angles: dict[str, float]) -> dict[str, float]:
     return {
-        "_".join([_MIRROR.get(first, first), *rest]): v for k, v in angles.items() for first, *rest in [k.split("_")]
+        "_".join([_MIRROR.get(first, first), *rest]): v
+        for k, v in angles.items()
+        for first, *rest in [k.split("_")]
     }
 
 
 POSES: dict[str, Array] = {
     "standing": _STANDING,
-    "standing_relaxed": pose(_STANDING, left_knee=14, left_hip_flexion=8, spine_flexion=6, head_pitch=8, elbow=18),
-    "arms_up": pose(_STANDING, ankle=45, shoulder_flexion=172, shoulder_abduction=8, elbow=4, head_pitch=-5),
+    "standing_relaxed": pose(
+        _STANDING,
+        left_knee=14,
+        left_hip_flexion=8,
+        spine_flexion=6,
+        head_pitch=8,
+        elbow=18,
+    ),
+    "arms_up": pose(
+        _STANDING,
+        ankle=45,
+        shoulder_flexion=172,
+        shoulder_abduction=8,
+        elbow=4,
+        head_pitch=-5,
+    ),
     "press": pose(
-        hip_flexion=84, knee=84, ankle=100, spine_flexion=14, shoulder_flexion=-32, shoulder_abduction=14, elbow=10
+        hip_flexion=84,
+        knee=84,
+        ankle=100,
+        spine_flexion=14,
+        shoulder_flexion=-32,
+        shoulder_abduction=14,
+        elbow=10,
     ),
     "hurdle": pose(
-        right_hip_flexion=88, right_knee=86, right_ankle=25, left_ankle=12, shoulder_flexion=160, shoulder_abduction=18
+        right_hip_flexion=88,
+        right_knee=86,
+        right_ankle=25,
+        left_ankle=12,
+        shoulder_flexion=160,
+        shoulder_abduction=18,
     ),
-    "armstand": pose(shoulder_flexion=178, shoulder_abduction=3, wrist=85, head_pitch=-30, spine_flexion=-4),
+    "armstand": pose(
+        shoulder_flexion=178,
+        shoulder_abduction=3,
+        wrist=85,
+        head_pitch=-30,
+        spine_flexion=-4,
+    ),
     "straight": _STRAIGHT,
     "pike": pose(
         hip_flexion=128,
@@ -208,7 +258,13 @@ POSES: dict[str, Array] = {
         wrist=60,
         head_pitch=10,
     ),
-    "open_pike": pose(hip_flexion=104, spine_flexion=24, shoulder_flexion=88, shoulder_abduction=62, elbow=3),
+    "open_pike": pose(
+        hip_flexion=104,
+        spine_flexion=24,
+        shoulder_flexion=88,
+        shoulder_abduction=62,
+        elbow=3,
+    ),
     "tuck": pose(
         hip_flexion=130,
         knee=142,
@@ -223,13 +279,35 @@ POSES: dict[str, Array] = {
     ),
     "twist_right": pose(None, **_TWIST),
     "twist_left": pose(None, **_mirrored(_TWIST)),
-    "reach": pose(shoulder_flexion=178, shoulder_abduction=-14, wrist=25, elbow=2, head_pitch=-8),
-    "rip": pose(shoulder_flexion=180, shoulder_abduction=-15, wrist=80, elbow=1, head_pitch=-4),
-    "sitting": pose(hip_flexion=88, knee=86, ankle=70, shoulder_flexion=28, shoulder_rotation=25, elbow=55),
-    "arms_folded": pose(
-        _STANDING, shoulder_flexion=28, shoulder_abduction=12, shoulder_rotation=62, elbow=98, spine_flexion=4
+    "reach": pose(
+        shoulder_flexion=178, shoulder_abduction=-14, wrist=25, elbow=2, head_pitch=-8
     ),
-    "clapping": pose(_STANDING, shoulder_flexion=42, shoulder_abduction=4, shoulder_rotation=32, elbow=84),
+    "rip": pose(
+        shoulder_flexion=180, shoulder_abduction=-15, wrist=80, elbow=1, head_pitch=-4
+    ),
+    "sitting": pose(
+        hip_flexion=88,
+        knee=86,
+        ankle=70,
+        shoulder_flexion=28,
+        shoulder_rotation=25,
+        elbow=55,
+    ),
+    "arms_folded": pose(
+        _STANDING,
+        shoulder_flexion=28,
+        shoulder_abduction=12,
+        shoulder_rotation=62,
+        elbow=98,
+        spine_flexion=4,
+    ),
+    "clapping": pose(
+        _STANDING,
+        shoulder_flexion=42,
+        shoulder_abduction=4,
+        shoulder_rotation=32,
+        elbow=84,
+    ),
     "walking_a": pose(
         _STANDING,
         right_hip_flexion=26,
@@ -253,8 +331,9 @@ POSES: dict[str, Array] = {
         elbow=16,
     ),
 }
-"""Poses (A,) by name, in degrees. The hands of ``pike`` and ``tuck`` are where a usual build has its shins; for a
-given build and fault :func:`finediving_pose.synthesis.poses.folded` finds them."""
+"""Poses (A,) by name, in degrees. The hands of ``pike`` and ``tuck`` are where a usual
+build has its shins; for a given build and fault
+:func:`finediving_pose.synthesis.poses.folded` finds them."""
 
 _CLAVICLE_LIFT = 24.0
 """Degrees by which the shoulder has risen about the thorax when the arm is overhead."""
@@ -283,7 +362,8 @@ def body_points(build: Build, poses: Array) -> Array:
 
 
 def mass_centre(build: Build, points: Array) -> Array:
-    """Return the centre of mass (..., 3) of points (..., P, 3), in their unit and frame."""
+    """Return the centre of mass (..., 3) of points (..., P, 3), in their unit and
+    frame."""
     del build  # all builds share the segments' relative masses
     return np.asarray(CENTRE_WEIGHTS @ points)
 
@@ -303,7 +383,8 @@ def inertia(build: Build, points: Array, axis: Array) -> Array:
 
 
 def angular_momentum(build: Build, points: Array, seconds: float) -> Array:
-    """Return the angular momentum (T,) about the centre of mass and the z axis, in kg m² degrees / s.
+    """Return the angular momentum (T,) about the centre of mass and the z axis, in kg
+    m² degrees / s.
 
     Args:
         build: Whose body; gives the mass.
@@ -317,7 +398,8 @@ def angular_momentum(build: Build, points: Array, seconds: float) -> Array:
 
 
 def turn_about(axis: str, degrees: Array) -> Array:
-    """Return rotation matrices (T, 3, 3) by `degrees` (T,) about ``x``, ``y`` or ``z``, the right-hand way."""
+    """Return rotation matrices (T, 3, 3) by `degrees` (T,) about ``x``, ``y`` or ``z``,
+    the right-hand way."""
     radians = np.radians(degrees)
     cos, sin = np.cos(radians), np.sin(radians)
     first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
@@ -334,21 +416,33 @@ def _trunk(build: Build, angle: dict[str, Array], points: Array) -> Array:
     chest = turn_about("z", -angle["spine_flexion"])
     lower = turn_about("z", -LOWER_SPINE * angle["spine_flexion"])
     neck = turn_about("z", -angle["spine_flexion"] - 0.5 * angle["head_pitch"])
-    head = turn_about("z", -angle["spine_flexion"] - angle["head_pitch"]) @ turn_about("y", -angle["head_turn"])
+    head = turn_about("z", -angle["spine_flexion"] - angle["head_pitch"]) @ turn_about(
+        "y", -angle["head_turn"]
+    )
     waist = LOWER_SPINE * length["torso"] * lower[:, :, 1]
     thorax = waist + (1 - LOWER_SPINE) * length["torso"] * chest[:, :, 1]
     upper_neck = thorax + length["neck"] * neck[:, :, 1]
-    points[:, POINT["waist"]], points[:, POINT["thorax"]], points[:, POINT["upper_neck"]] = waist, thorax, upper_neck
+    (
+        points[:, POINT["waist"]],
+        points[:, POINT["thorax"]],
+        points[:, POINT["upper_neck"]],
+    ) = waist, thorax, upper_neck
     points[:, POINT["head_top"]] = upper_neck + length["head"] * head[:, :, 1]
-    points[:, POINT["nose"]] = upper_neck + length["head"] * (0.72 * head[:, :, 0] + 0.32 * head[:, :, 1])
+    points[:, POINT["nose"]] = upper_neck + length["head"] * (
+        0.72 * head[:, :, 0] + 0.32 * head[:, :, 1]
+    )
     return chest
 
 
-def place_leg(build: Build, angle: dict[str, Array], points: Array, side: str, sign: int) -> None:
+def place_leg(
+    build: Build, angle: dict[str, Array], points: Array, side: str, sign: int
+) -> None:
     """Place a leg of bodies in their own frame, as :func:`place_arm` does an arm."""
     length = build.lengths
     hip = np.array([0.0, 0.0, sign * length["hip_width"] / 2])
-    thigh = turn_about("z", angle[f"{side}_hip_flexion"]) @ turn_about("x", -sign * angle[f"{side}_hip_abduction"])
+    thigh = turn_about("z", angle[f"{side}_hip_flexion"]) @ turn_about(
+        "x", -sign * angle[f"{side}_hip_abduction"]
+    )
     shin = thigh @ turn_about("z", -angle[f"{side}_knee"])
     foot = shin @ turn_about("z", angle[f"{side}_ankle"])
     knee = hip - length["thigh"] * thigh[:, :, 1]
@@ -358,7 +452,14 @@ def place_leg(build: Build, angle: dict[str, Array], points: Array, side: str, s
     points[:, POINT[f"{side}_toe"]] = ankle - length["foot"] * foot[:, :, 1]
 
 
-def place_arm(build: Build, angle: dict[str, Array], points: Array, side: str, sign: int, chest: Array) -> None:
+def place_arm(
+    build: Build,
+    angle: dict[str, Array],
+    points: Array,
+    side: str,
+    sign: int,
+    chest: Array,
+) -> None:
     """Place an arm of bodies whose thorax is placed.
 
     Args:
@@ -380,7 +481,10 @@ def place_arm(build: Build, angle: dict[str, Array], points: Array, side: str, s
     shoulder = points[:, POINT["thorax"]] + clavicle(build, chest, upper[:, :, 1], sign)
     elbow = shoulder - length["upper_arm"] * upper[:, :, 1]
     wrist = elbow - length["forearm"] * fore[:, :, 1]
-    points[:, POINT[f"{side}_shoulder"]], points[:, POINT[f"{side}_elbow"]] = shoulder, elbow
+    points[:, POINT[f"{side}_shoulder"]], points[:, POINT[f"{side}_elbow"]] = (
+        shoulder,
+        elbow,
+    )
     points[:, POINT[f"{side}_wrist"]] = wrist
     points[:, POINT[f"{side}_finger"]] = wrist - length["hand"] * hand[:, :, 1]
 
@@ -394,14 +498,17 @@ def clavicle(build: Build, chest: Array, upper_arm: Array, sign: int) -> Array:
         upper_arm: (T, 3) unit vectors from the elbow to the shoulder.
         sign: 1 for the right, −1 for the left.
     """
-    raised = (1.0 - (chest[:, :, 1] * upper_arm).sum(-1)) / 2  # 0 = the arm hangs, 1 = overhead
+    raised = (
+        1.0 - (chest[:, :, 1] * upper_arm).sum(-1)
+    ) / 2  # 0 = the arm hangs, 1 = overhead
     lift = np.radians(_CLAVICLE_LIFT * raised)[:, None]
     way = np.cos(lift) * sign * chest[:, :, 2] + np.sin(lift) * chest[:, :, 1]
     return build.lengths["shoulder_width"] / 2 * way
 
 
-# Segments as rods: two ends, share of the body's mass (Winter, Biomechanics and Motor Control of Human Movement,
-# table 4.1), where along the rod its centre lies. The trunk's breadth is in the two rods across.
+# Segments as rods: two ends, share of the body's mass (Winter, Biomechanics and Motor
+# Control of Human Movement, table 4.1), where along the rod its centre lies. The
+# trunk's breadth is in the two rods across.
 _RODS: tuple[tuple[str, str, float, float], ...] = (
     ("upper_neck", "head_top", 0.081, 0.45),
     ("waist", "thorax", 0.170, 0.55),
@@ -422,7 +529,8 @@ _RODS: tuple[tuple[str, str, float, float], ...] = (
     ),
 )
 _GYRATION = 0.29
-"""Half the distance of the two point masses that stand for a rod, in rod lengths: they have a thin rod's inertia."""
+"""Half the distance of the two point masses that stand for a rod, in rod lengths: they
+have a thin rod's inertia."""
 
 
 def _point_masses() -> tuple[Array, Array]:

@@ -1,8 +1,10 @@
-"""The camera: a pinhole that stands still and turns, and the operator who follows the athlete with it.
+"""The camera: a pinhole that stands still and turns, and the operator who follows the
+athlete with it.
 
-World: metres, x away from the board over the water, y up from the water's surface, z = x × y. Pictures: pixels, the
-centre of the top-left pixel at (0, 0). Angles are degrees. Because the camera only turns and zooms, what does not
-move maps from one of its views to another by a homography, at whatever distance it stands.
+World: metres, x away from the board over the water, y up from the water's surface, z =
+x × y. Pictures: pixels, the centre of the top-left pixel at (0, 0). Angles are degrees.
+Because the camera only turns and zooms, what does not move maps from one of its views
+to another by a homography, at whatever distance it stands.
 """
 
 from __future__ import annotations
@@ -33,10 +35,12 @@ class Station:
     Attributes:
         position: (x, y, z) m.
         focal: The usual focal length in px.
-        roll: How far the horizon is turned, in degrees, positive clockwise in the picture.
+        roll: How far the horizon is turned, in degrees, positive clockwise in the
+            picture.
         agility: Natural frequency of the operator's hand in rad/s; higher lags less.
         wobble: Unsteadiness in px.
-        rest: Height in m that the camera looks at when the athlete has gone into the water.
+        rest: Height in m that the camera looks at when the athlete has gone into the
+            water.
     """
 
     position: tuple[float, float, float]
@@ -48,13 +52,15 @@ class Station:
 
     @property
     def side(self) -> int:
-        """1 where the athlete travels to the right in the picture (camera at z > 0), -1 where to the left."""
+        """1 where the athlete travels to the right in the picture (camera at z > 0), -1
+        where to the left."""
         return 1 if self.position[2] > 0 else -1
 
 
 @dataclass(frozen=True)
 class View:
-    """Where a camera that stands at `position` looks: one direction, or one per instant.
+    """Where a camera that stands at `position` looks: one direction, or one per
+    instant.
 
     Attributes:
         position: (3,) m.
@@ -76,12 +82,21 @@ class View:
 
     def __getitem__(self, index: Any) -> View:
         """Return the view at some of the instants."""
-        return replace(self, **{name: getattr(self, name)[index] for name in ("pan", "tilt", "roll", "focal")})
+        return replace(
+            self,
+            **{
+                name: getattr(self, name)[index]
+                for name in ("pan", "tilt", "roll", "focal")
+            },
+        )
 
     @property
     def rotation(self) -> FloatArray:
-        """(..., 3, 3): the rows are the picture's right, its down and the viewing direction, in the world."""
-        pan, tilt, roll = (np.radians(angle) for angle in (self.pan, self.tilt, self.roll))
+        """(..., 3, 3): the rows are the picture's right, its down and the viewing
+        direction, in the world."""
+        pan, tilt, roll = (
+            np.radians(angle) for angle in (self.pan, self.tilt, self.roll)
+        )
         zero = np.zeros_like(pan)
         right = self.side * np.stack([np.cos(pan), zero, np.sin(pan)], axis=-1)
         level = self.side * np.stack([np.sin(pan), zero, -np.cos(pan)], axis=-1)
@@ -89,7 +104,9 @@ class View:
         cos, sin = np.cos(tilt)[..., None], np.sin(tilt)[..., None]
         ahead, down = cos * level + sin * up, sin * level - cos * up
         cos, sin = np.cos(roll)[..., None], np.sin(roll)[..., None]
-        return np.stack([cos * right - sin * down, sin * right + cos * down, ahead], axis=-2)
+        return np.stack(
+            [cos * right - sin * down, sin * right + cos * down, ahead], axis=-2
+        )
 
     @property
     def intrinsics(self) -> FloatArray:
@@ -102,14 +119,17 @@ class View:
 
     @property
     def matrix(self) -> FloatArray:
-        """(..., 3, 4), the projection matrix K R [I | -position]; its third row gives the depth in m."""
+        """(..., 3, 4), the projection matrix K R [I | -position]; its third row gives
+        the depth in m."""
         turned = self.intrinsics @ self.rotation
         return np.concatenate([turned, -turned @ self.position[:, None]], axis=-1)
 
     def project(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Project (..., P, 3) m, with this view's own leading axes, to (..., P, 2) px and (..., P) m of depth.
+        """Project (..., P, 3) m, with this view's own leading axes, to (..., P, 2) px
+        and (..., P) m of depth.
 
-        A point at or behind the camera has a depth of 0 or less, and pixels that mean nothing.
+        A point at or behind the camera has a depth of 0 or less, and pixels that mean
+        nothing.
         """
         seen = (points - self.position) @ np.swapaxes(self.rotation, -1, -2)
         depth = seen[..., 2]
@@ -117,7 +137,8 @@ class View:
         return seen[..., :2] * scale[..., None] + np.array(self.centre), depth
 
     def homography_to(self, other: View) -> FloatArray:
-        """(..., 3, 3): maps this view's pixels to those that the `other` view, from the same place, has of them.
+        """(..., 3, 3): maps this view's pixels to those that the `other` view, from the
+        same place, has of them.
 
         It is exact for everything that does not move: H = K' R' R^T K^-1.
         """
@@ -126,14 +147,17 @@ class View:
 
 
 def look_at(station: Station, targets: FloatArray) -> View:
-    """Return the views in which the points `targets` (..., 3) m stand in the middle of the picture."""
+    """Return the views in which the points `targets` (..., 3) m stand in the middle of
+    the picture."""
     position = np.array(station.position)
     ahead = targets - position
     along, across = station.side * ahead[..., 0], -station.side * ahead[..., 2]
     pan = np.degrees(np.arctan2(along, across))
     tilt = np.degrees(np.arctan2(ahead[..., 1], np.hypot(along, across)))
     same = np.ones_like(pan)
-    return View(position, pan, tilt, station.roll * same, station.focal * same, station.side)
+    return View(
+        position, pan, tilt, station.roll * same, station.focal * same, station.side
+    )
 
 
 def follow(
@@ -145,11 +169,13 @@ def follow(
     rng: np.random.Generator,
     hard: bool = False,
 ) -> View:
-    """Return an operator's way through a dive: N views that keep the athlete in the picture.
+    """Return an operator's way through a dive: N views that keep the athlete in the
+    picture.
 
-    The hand follows the mass centre as a critically damped spring that knows the athlete's speed, begins wider so
-    that the board is seen, and rests at the water. The zoom gives way wherever a point above the water would come
-    nearer than a margin to the picture's edge; a `hard` operator is slower, zooms in and out and cuts off.
+    The hand follows the mass centre as a critically damped spring that knows the
+    athlete's speed, begins wider so that the board is seen, and rests at the water. The
+    zoom gives way wherever a point above the water would come nearer than a margin to
+    the picture's edge; a `hard` operator is slower, zooms in and out and cuts off.
 
     Args:
         station: The camera.
@@ -164,20 +190,41 @@ def follow(
     target = mass_centre + np.array([*rng.normal(0.0, 0.12, 2), 0.0])
     target[:, 0] = target[_until_under_water(mass_centre), 0]
     target[:, 1] = station.rest + _soft_above(target[:, 1] - station.rest, 0.22)
-    view = look_at(station, _spring(_smooth(target, _GRAVITY_LAG * rate), agility, rate))
+    view = look_at(
+        station, _spring(_smooth(target, _GRAVITY_LAG * rate), agility, rate)
+    )
     seconds = (np.arange(len(points)) - takeoff) / rate
     wobble = station.wobble * (1.8 if hard else 1.0) * np.degrees(1.0 / station.focal)
-    view = replace(view, pan=view.pan + wobble * _wobble(seconds, rng), tilt=view.tilt + wobble * _wobble(seconds, rng))
-    focal = station.focal * rng.uniform(0.92, 1.05) * (1.0 - 0.12 * _ease(-seconds / 0.5 + 0.2))
+    view = replace(
+        view,
+        pan=view.pan + wobble * _wobble(seconds, rng),
+        tilt=view.tilt + wobble * _wobble(seconds, rng),
+    )
+    focal = (
+        station.focal
+        * rng.uniform(0.92, 1.05)
+        * (1.0 - 0.12 * _ease(-seconds / 0.5 + 0.2))
+    )
     if hard:
-        focal = focal * rng.uniform(0.95, 1.4) * (1.0 + 0.18 * np.sin(rng.uniform(3, 7) * seconds + rng.uniform(0, 6)))
+        focal = (
+            focal
+            * rng.uniform(0.95, 1.4)
+            * (1.0 + 0.18 * np.sin(rng.uniform(3, 7) * seconds + rng.uniform(0, 6)))
+        )
         return replace(view, focal=focal)
     window = int(0.35 * rate)
-    return replace(view, focal=_smooth(_lowest_around(np.minimum(focal, _fitting(view, points)), window), window / 3))
+    return replace(
+        view,
+        focal=_smooth(
+            _lowest_around(np.minimum(focal, _fitting(view, points)), window),
+            window / 3,
+        ),
+    )
 
 
 def _fitting(view: View, points: FloatArray, margin: float = 12.0) -> FloatArray:
-    """(N,) px, the longest focal lengths that keep the points above the water `margin` px inside the picture.
+    """(N,) px, the longest focal lengths that keep the points above the water `margin`
+    px inside the picture.
 
     Offsets from the principal point grow in proportion to the focal length.
     """
@@ -196,13 +243,16 @@ def _until_under_water(mass_centre: FloatArray) -> NDArray[np.intp]:
 
 
 def _spring(target: FloatArray, frequency: float, rate: float) -> FloatArray:
-    """Follow `target` (N, 3) as a critically damped spring with the target's own speed known to it."""
+    """Follow `target` (N, 3) as a critically damped spring with the target's own speed
+    known to it."""
     speed = np.gradient(target, 1.0 / rate, axis=0)
     place, pace = target[0].copy(), speed[0].copy()
     way = np.empty_like(target)
     for i in range(len(target)):
         way[i] = place
-        pace += (frequency**2 * (target[i] - place) + 2 * frequency * (speed[i] - pace)) / rate
+        pace += (
+            frequency**2 * (target[i] - place) + 2 * frequency * (speed[i] - pace)
+        ) / rate
         place = place + pace / rate
     return way
 
@@ -211,7 +261,12 @@ def _wobble(seconds: FloatArray, rng: np.random.Generator) -> FloatArray:
     """A sum of slow sines with phases of its own, of about unit size."""
     phases = rng.uniform(0, 2 * np.pi, len(_WOBBLE_HZ))
     waves = zip(_WOBBLE_HZ, _WOBBLE_SHARES, phases, strict=True)
-    return np.asarray(sum(share * np.sin(2 * np.pi * hz * seconds + phase) for hz, share, phase in waves))
+    return np.asarray(
+        sum(
+            share * np.sin(2 * np.pi * hz * seconds + phase)
+            for hz, share, phase in waves
+        )
+    )
 
 
 def _soft_above(value: FloatArray, width: float) -> FloatArray:
@@ -228,14 +283,21 @@ def _ease(share: FloatArray) -> FloatArray:
 def _lowest_around(values: FloatArray, window: int) -> FloatArray:
     """The smallest of the values up to `window` instants before and after."""
     padded = np.pad(values, window, mode="edge")
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * window + 1).min(axis=-1))
+    return np.asarray(
+        np.lib.stride_tricks.sliding_window_view(padded, 2 * window + 1).min(axis=-1)
+    )
 
 
 def _smooth(values: FloatArray, deviation: float) -> FloatArray:
-    """Average along the first axis by a Gaussian that ends at three standard deviations, the ends held."""
+    """Average along the first axis by a Gaussian that ends at three standard
+    deviations, the ends held."""
     radius = max(int(3 * deviation), 1)
-    weights: NDArray[np.float64] = np.exp(-0.5 * (np.arange(-radius, radius + 1) / max(deviation, 1e-6)) ** 2)
+    weights: NDArray[np.float64] = np.exp(
+        -0.5 * (np.arange(-radius, radius + 1) / max(deviation, 1e-6)) ** 2
+    )
     weights /= weights.sum()
-    padded = np.pad(values, [(radius, radius)] + [(0, 0)] * (values.ndim - 1), mode="edge")
+    padded = np.pad(
+        values, [(radius, radius)] + [(0, 0)] * (values.ndim - 1), mode="edge"
+    )
     windows = np.lib.stride_tricks.sliding_window_view(padded, len(weights), axis=0)
     return np.asarray(windows @ weights)

@@ -1,10 +1,12 @@
 """One dive as physics has it: take-off, flight with constant angular momentum, entry.
 
-The mass centre flies along a parabola. The body turns about the somersault axis with angular velocity
-(L - h(t)) / I(t), where I(t) is the moment of inertia of the pose at that instant, h(t) the angular momentum of its
-swinging limbs, and L the one angular momentum with which exactly the half-somersaults of the dive number, and the
-over-rotation of its execution, are turned when the water is touched. So trunk and legs swing against each other as a
-diver folds and opens, and `somersault`, the pelvis's angle, may go back a little where the dive turns slowly.
+The mass centre flies along a parabola. The body turns about the somersault axis with
+angular velocity (L - h(t)) / I(t), where I(t) is the moment of inertia of the pose at
+that instant, h(t) the angular momentum of its swinging limbs, and L the one angular
+momentum with which exactly the half-somersaults of the dive number, and the
+over-rotation of its execution, are turned when the water is touched. So trunk and legs
+swing against each other as a diver folds and opens, and `somersault`, the pelvis's
+angle, may go back a little where the dive turns slowly.
 """
 
 from __future__ import annotations
@@ -44,22 +46,35 @@ HEIGHTS = {"1m": 1.0, "3m": 3.0, "10m": 10.0}
 _AXIS = np.array([0.0, 0.0, 1.0])
 _TWIST_TILT = 9.0  # degrees that a twisting body is off the plane of the somersault
 _REACH = {"1m": 1.4, "3m": 1.6, "10m": 2.1}  # m from the board to the entry
-_FARTHER = {1: 0.3, 2: 0.4, 3: 0.15, 4: 0.0}  # m, by the dive's direction: who turns fast near the board needs room
-_RUNNING = {"1m": 1.0, "3m": 1.0, "10m": 0.5}  # share of forward and reverse dives with an approach
+_FARTHER = {
+    1: 0.3,
+    2: 0.4,
+    3: 0.15,
+    4: 0.0,
+}  # m, by the dive's direction: who turns fast near the board needs room
+_RUNNING = {
+    "1m": 1.0,
+    "3m": 1.0,
+    "10m": 0.5,
+}  # share of forward and reverse dives with an approach
 
 
 @dataclass(frozen=True)
 class Motion:
-    """One dive at :data:`SUBSTEPS` instants a frame; frame k is seen from instant SUBSTEPS·k on.
+    """One dive at :data:`SUBSTEPS` instants a frame; frame k is seen from instant
+    SUBSTEPS·k on.
 
     Attributes:
-        points: (N, P, 3) m in the world: x out over the water, y up from its surface, z to the right of who looks
-            out; P as :data:`finediving_pose.synthesis.body.POINTS`, N = SUBSTEPS·T.
+        points: (N, P, 3) m in the world: x out over the water, y up from its surface, z
+            to the right of who looks out; P as
+            :data:`finediving_pose.synthesis.body.POINTS`, N = SUBSTEPS·T.
         mass_centre: (N, 3) m.
-        somersault: (N,) degrees that the pelvis turned since the stand, or since the armstand, in the dive's own
-            direction; negative where it leans the other way before the take-off.
+        somersault: (N,) degrees that the pelvis turned since the stand, or since the
+            armstand, in the dive's own direction; negative where it leans the other way
+            before the take-off.
         twist: (N,) degrees turned about the long axis.
-        momentum: Angular momentum in flight about the somersault axis, in kg m² degrees / s.
+        momentum: Angular momentum in flight about the somersault axis, in kg m² degrees
+            / s.
         board: (N,) m that the springboard's tip is down.
         stages: (T,) int64 FineDiving sub-action ids.
         takeoff: The frame in whose nominal instant the body leaves the board.
@@ -95,7 +110,8 @@ class Motion:
 
 
 class _Part(NamedTuple):
-    """A stretch of the dive: points (N, P, 3) m, somersault (N,) and twist (N,) in degrees."""
+    """A stretch of the dive: points (N, P, 3) m, somersault (N,) and twist (N,) in
+    degrees."""
 
     points: Array
     somersault: Array
@@ -104,7 +120,8 @@ class _Part(NamedTuple):
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the dive number and chance decide, in s from the take-off; flight ends at `touch`."""
+    """What the dive number and chance decide, in s from the take-off; flight ends at
+    `touch`."""
 
     start: Start
     takeoff: Jump | Fall
@@ -134,7 +151,8 @@ def perform(
         apparatus: ``1m`` or ``3m`` springboard, ``10m`` platform.
         build: By whom.
         execution: How well.
-        rng: Decides tempo, side of the twist, whether there is an approach, and where the clip begins and ends.
+        rng: Decides tempo, side of the twist, whether there is an approach, and where
+            the clip begins and ends.
         sub_actions: The labels of the stages, from take-off to entry.
     """
     plan = _swinging(_plan(number, apparatus, build, execution, rng), build)
@@ -149,7 +167,8 @@ def perform(
     )
     first = len(before.poses) - lead
     points, somersault, twist = (
-        np.concatenate(values)[first : first + instants] for values in zip(*parts, strict=True)
+        np.concatenate(values)[first : first + instants]
+        for values in zip(*parts, strict=True)
     )
     board = _board(plan, before.board, instants)[first : first + instants]
     return Motion(
@@ -179,8 +198,14 @@ def _plan(
 ) -> _Plan:
     start = _start(number, apparatus, build, rng)
     direction = number.direction or 1
-    takeoff = _fall_off(build, start, direction, rng) if start.armstand else Jump.draft(build, start, direction)
-    lean = start.turning * (takeoff.outward if isinstance(takeoff, Fall) else start.ahead * takeoff.pitch)
+    takeoff = (
+        _fall_off(build, start, direction, rng)
+        if start.armstand
+        else Jump.draft(build, start, direction)
+    )
+    lean = start.turning * (
+        takeoff.outward if isinstance(takeoff, Fall) else start.ahead * takeoff.pitch
+    )
     centre, velocity = _left(takeoff)
     turned = 180.0 * number.half_somersaults + execution.over_rotation
     twisted = 180.0 * number.half_twists * float(rng.choice([-1, 1]))
@@ -188,7 +213,11 @@ def _plan(
     last = entering("rip" if head_first else "straight", execution)
     hanging = _turned(build, start, last, turned, twisted)
     below = float(mass_centre(build, hanging)[1] - hanging[:, 1].min())
-    rise = velocity[1] + _SHRUG + execution.takeoff_height if start.armstand else _rise(start, build, execution, rng)
+    rise = (
+        velocity[1] + _SHRUG + execution.takeoff_height
+        if start.armstand
+        else _rise(start, build, execution, rng)
+    )
     touch, rise = _fall(centre[1] - below, rise)
     if isinstance(takeoff, Jump):
         reach = _REACH[apparatus] + _FARTHER[number.direction] + rng.normal(0.0, 0.06)
@@ -196,7 +225,9 @@ def _plan(
         takeoff = replace(takeoff, velocity=np.array([start.ahead * out, rise]))
     else:
         out = velocity[0] + execution.takeoff_distance / touch
-    course = schedule(number, build, execution, touch, (takeoff.pose, last), np.sign(twisted))
+    course = schedule(
+        number, build, execution, touch, (takeoff.pose, last), np.sign(twisted)
+    )
     entry = touch - rng.uniform(0.10, 0.24)
     return _Plan(
         start=start,
@@ -213,7 +244,9 @@ def _plan(
     )
 
 
-def _start(number: DiveNumber, apparatus: str, build: Build, rng: np.random.Generator) -> Start:
+def _start(
+    number: DiveNumber, apparatus: str, build: Build, rng: np.random.Generator
+) -> Start:
     ahead = 1 if number.direction in (0, 1, 3) else -1
     armstand = number.group == 6
     running = ahead == 1 and not armstand and rng.random() < _RUNNING[apparatus]
@@ -223,27 +256,41 @@ def _start(number: DiveNumber, apparatus: str, build: Build, rng: np.random.Gene
     return Start(ahead, turning, armstand, running, HEIGHTS[apparatus], depth)
 
 
-def _fall_off(build: Build, start: Start, direction: int, rng: np.random.Generator) -> Fall:
+def _fall_off(
+    build: Build, start: Start, direction: int, rng: np.random.Generator
+) -> Fall:
     outward, speed, hips, swing = _OUT_OF_ARMSTAND[direction]
     outward, speed = outward + rng.uniform(-2.0, 2.0), speed + rng.uniform(-3.0, 3.0)
-    return Fall(build, start, pose(POSES["armstand"], hip_flexion=hips), outward, speed, swing)
+    return Fall(
+        build, start, pose(POSES["armstand"], hip_flexion=hips), outward, speed, swing
+    )
 
 
 _SHRUG = 0.45
 """m/s that the shoulders throw an armstand up, which takes less than an instant."""
-# By direction of the dive: degrees that the body leans out, degrees / s that it falls, hip flexion, and its speed.
-_OUT_OF_ARMSTAND = {1: (24.0, 80.0, -6.0, -40.0), 2: (24.0, 72.0, 14.0, 120.0), 3: (22.0, 100.0, 14.0, 100.0)}
+# By direction of the dive: degrees that the body leans out, degrees / s that it falls,
+# hip flexion, and its speed.
+_OUT_OF_ARMSTAND = {
+    1: (24.0, 80.0, -6.0, -40.0),
+    2: (24.0, 72.0, 14.0, 120.0),
+    3: (22.0, 100.0, 14.0, 100.0),
+}
 
 
 def _left(takeoff: Jump | Fall) -> tuple[Array, Array]:
-    """Return where the mass centre is at the take-off, (3,) m, and how fast, (3,) m/s, as far as that is known."""
+    """Return where the mass centre is at the take-off, (3,) m, and how fast, (3,) m/s,
+    as far as that is known."""
     if isinstance(takeoff, Fall):
         return takeoff.end()
     ahead, up = takeoff.centre
-    return takeoff.start.support + np.array([takeoff.start.ahead * ahead, up, 0.0]), np.zeros(3)
+    return takeoff.start.support + np.array(
+        [takeoff.start.ahead * ahead, up, 0.0]
+    ), np.zeros(3)
 
 
-def _rise(start: Start, build: Build, execution: Execution, rng: np.random.Generator) -> float:
+def _rise(
+    start: Start, build: Build, execution: Execution, rng: np.random.Generator
+) -> float:
     """Return the speed upwards at the take-off in m/s."""
     if start.depth:
         usual = rng.normal(1.28, 0.08) + (0.12 if build.sex == "men" else 0.0)
@@ -253,27 +300,36 @@ def _rise(start: Start, build: Build, execution: Execution, rng: np.random.Gener
 
 
 def _fall(drop: float, rise: float) -> tuple[float, float]:
-    """Return the s in which the mass centre falls `drop` m down, in whole instants, and the speed for it."""
+    """Return the s in which the mass centre falls `drop` m down, in whole instants, and
+    the speed for it."""
     seconds = (rise + np.sqrt(rise**2 + 2 * GRAVITY * drop)) / GRAVITY
     touch = round(seconds * RATE) / RATE
     return touch, GRAVITY / 2 * touch - drop / touch
 
 
 def _swinging(plan: _Plan, build: Build) -> _Plan:
-    """Let the trunk swing at the take-off so that the flight's angular momentum is there as the toes leave."""
+    """Let the trunk swing at the take-off so that the flight's angular momentum is
+    there as the toes leave."""
     if isinstance(plan.takeoff, Fall):
         return plan
     return replace(plan, takeoff=plan.takeoff.spinning(_flight(plan, build)[1]))
 
 
-def _turned(build: Build, start: Start, pose: Array, somersault: float, twist: float) -> Array:
+def _turned(
+    build: Build, start: Start, pose: Array, somersault: float, twist: float
+) -> Array:
     """Return the points (P, 3) of one pose from the pelvis, turned as in the world."""
-    rotation = start.leaning(np.array([somersault])) @ start.upright @ turn_about("y", np.array([twist]))
+    rotation = (
+        start.leaning(np.array([somersault]))
+        @ start.upright
+        @ turn_about("y", np.array([twist]))
+    )
     return np.asarray(turned_by(rotation, body_points(build, pose[None]))[0])
 
 
 def _flight(plan: _Plan, build: Build) -> tuple[_Part, float]:
-    """Return the flight, the take-off and the touch included, and its angular momentum in kg m² degrees / s."""
+    """Return the flight, the take-off and the touch included, and its angular momentum
+    in kg m² degrees / s."""
     clock = np.arange(round(plan.touch * RATE) + 1) / RATE
     body = body_points(build, _poses(plan, clock))
     twist, tilt = _twisting(plan, clock)
@@ -286,7 +342,12 @@ def _flight(plan: _Plan, build: Build) -> tuple[_Part, float]:
     somersault = plan.lean + momentum * by_momentum - by_swing
     points = turned_by(plan.start.leaning(somersault), points)
     path = plan.centre + np.stack(
-        [plan.out * clock, plan.rise * clock - GRAVITY / 2 * clock**2, np.zeros_like(clock)], axis=1
+        [
+            plan.out * clock,
+            plan.rise * clock - GRAVITY / 2 * clock**2,
+            np.zeros_like(clock),
+        ],
+        axis=1,
     )
     points += (path - mass_centre(build, points))[:, None]
     return _Part(points, somersault, np.abs(twist)), float(momentum)
@@ -298,7 +359,8 @@ def _summed(rate: Array) -> Array:
 
 
 def _poses(plan: _Plan, clock: Array) -> Array:
-    """Return the poses (N, A) of the flight: through its keys, and at first on as the body leaves the board."""
+    """Return the poses (N, A) of the flight: through its keys, and at first on as the
+    body leaves the board."""
     from scipy.interpolate import PchipInterpolator
 
     times, keys = zip(*plan.course.keys, strict=True)
@@ -311,13 +373,16 @@ def _poses(plan: _Plan, clock: Array) -> Array:
 
 
 _EBB = 0.07
-"""s in which the movement of the take-off ebbs away, where the joint has room for it."""
+"""s in which the movement of the take-off ebbs away, where the joint has room for it.
+"""
 _EBB_ROOM = 1.4
-"""Share of the room to a joint's limit that it may take, times √2e: the farthest it goes is swing · ebb / √2e."""
+"""Share of the room to a joint's limit that it may take, times √2e: the farthest it
+goes is swing · ebb / √2e."""
 
 
 def _twisting(plan: _Plan, clock: Array) -> tuple[Array, Array]:
-    """Return the twist (N,), with its side's sign, and how far the body is tilted out of the plane, in degrees."""
+    """Return the twist (N,), with its side's sign, and how far the body is tilted out
+    of the plane, in degrees."""
     begin, until = plan.course.twist
     if until <= begin:
         return np.zeros_like(clock), np.zeros_like(clock)
@@ -333,7 +398,9 @@ _TWIST_RAMP = 0.3
 
 
 def _carried(plan: _Plan, before: Approach, build: Build) -> _Part:
-    points = plan.start.placed(build, before.poses, before.lean) + before.pelvis[:, None]
+    points = (
+        plan.start.placed(build, before.poses, before.lean) + before.pelvis[:, None]
+    )
     return _Part(points, before.lean, np.zeros(len(points)))
 
 
@@ -343,7 +410,12 @@ def _sinking(plan: _Plan, build: Build, flight: _Part, instants: int) -> _Part:
     end, before = flight.points[-1], flight.points[-2]
     velocity = (mass_centre(build, end) - mass_centre(build, before)) * RATE
     path = velocity * (_SLOWING * (1 - np.exp(-clock / _SLOWING)))[:, None]
-    turning = (flight.somersault[-1] - flight.somersault[-2]) * RATE * _STILLING * (1 - np.exp(-clock / _STILLING))
+    turning = (
+        (flight.somersault[-1] - flight.somersault[-2])
+        * RATE
+        * _STILLING
+        * (1 - np.exp(-clock / _STILLING))
+    )
     centre = mass_centre(build, end)
     points = np.einsum("nij,pj->npi", plan.start.leaning(turning), end - centre)
     return _Part(
@@ -358,7 +430,8 @@ _SLOWING, _STILLING = 0.5, 0.04
 
 
 def _clip(plan: _Plan, most: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Return how many instants before the take-off the clip begins, and how many frames it has."""
+    """Return how many instants before the take-off the clip begins, and how many frames
+    it has."""
     lead = int(np.clip(rng.normal(31.0, 12.0), 9, min(58, most // SUBSTEPS))) * SUBSTEPS
     entry = int(np.clip(rng.normal(37.0, 8.0), 22, 54))
     return lead, _frame_at(plan.bounds[-1], lead) + entry
@@ -372,17 +445,27 @@ def _frame_at(seconds: float, lead: int) -> int:
 def _board(plan: _Plan, carried: Array, instants: int) -> Array:
     """Return how far the tip is down: as pressed, then swinging to rest."""
     clock = np.arange(1, instants + 1) / RATE
-    swinging = -0.22 * plan.start.depth * np.exp(-2.6 * clock) * np.sin(2 * np.pi * 3.0 * clock)
+    swinging = (
+        -0.22
+        * plan.start.depth
+        * np.exp(-2.6 * clock)
+        * np.sin(2 * np.pi * 3.0 * clock)
+    )
     return np.concatenate([carried, swinging])
 
 
-def _stages(plan: _Plan, sub_actions: tuple[int, ...], lead: int, frames: int) -> NDArray[np.int64]:
+def _stages(
+    plan: _Plan, sub_actions: tuple[int, ...], lead: int, frames: int
+) -> NDArray[np.int64]:
     """Return the sub-action of each frame."""
     bounds = [_frame_at(seconds, lead) for seconds in plan.bounds]
-    return np.array(sub_actions, np.int64)[np.searchsorted(bounds, np.arange(frames), side="right")]
+    return np.array(sub_actions, np.int64)[
+        np.searchsorted(bounds, np.arange(frames), side="right")
+    ]
 
 
 def _first_gone(heights: Array) -> int:
-    """Return the first of T frames with all (T, 16) heights under water, T if there is none."""
+    """Return the first of T frames with all (T, 16) heights under water, T if there is
+    none."""
     under = (heights < 0).all(axis=1)
     return int(np.argmax(under)) if under.any() else len(heights)

@@ -1,6 +1,8 @@
-"""What happens in front of the lens and behind it: splash and ripples, blur, noise, banners and things in the way.
+"""What happens in front of the lens and behind it: splash and ripples, blur, noise,
+banners and things in the way.
 
-Everything works in place on a frame (H, W, 3) uint8 BGR and touches no more of it than it must.
+Everything works in place on a frame (H, W, 3) uint8 BGR and touches no more of it than
+it must.
 """
 
 from __future__ import annotations
@@ -23,32 +25,50 @@ _RIPPLE_SPEED = 1.1
 _RIPPLE_LENGTH = 0.34
 _NEUTRAL = 128
 _NOISE_ROOM = 97
-"""By how many px the noise can be shifted; a prime, so that a few seconds pass before it repeats."""
+"""By how many px the noise can be shifted; a prime, so that a few seconds pass before
+it repeats."""
 
 
 class Splash:
-    """The water that one entry throws up: drops and a column in the air, foam and rings on the surface.
+    """The water that one entry throws up: drops and a column in the air, foam and rings
+    on the surface.
 
-    Size 0 is a rip entry: a small ring of foam and a few low drops. Size 1 is a crown of 1 to 1.5 m. It rises and falls
-    within about 0.8 s; foam and rings stay longer. Times count in s from the touch of the water.
+    Size 0 is a rip entry: a small ring of foam and a few low drops. Size 1 is a crown
+    of 1 to 1.5 m. It rises and falls within about 0.8 s; foam and rings stay longer.
+    Times count in s from the touch of the water.
     """
 
-    def __init__(self, place: FloatArray, size: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self, place: FloatArray, size: float, rng: np.random.Generator
+    ) -> None:
         self.place = np.array([place[0], 0.0, place[2]])
         self.size = size
         jets = int(9 + 34 * size)
         count = int((90 + 1500 * size) / jets) * jets
         jet = np.arange(count) % jets
         tall = rng.uniform(0.2, 1.0, jets)[jet]
-        along = rng.uniform(0.04, 1.0, count) ** 0.8  # how fast a drop is against the fastest of its jet
+        along = (
+            rng.uniform(0.04, 1.0, count) ** 0.8
+        )  # how fast a drop is against the fastest of its jet
         rise = np.sqrt(2 * _GRAVITY * (0.10 + 1.3 * size) * tall) * along
-        outward = (1.15 - 0.8 * tall) * rng.uniform(0.15, 0.55 + 1.5 * size, jets)[jet] * along
+        outward = (
+            (1.15 - 0.8 * tall)
+            * rng.uniform(0.15, 0.55 + 1.5 * size, jets)[jet]
+            * along
+        )
         turn = rng.uniform(0, 2 * np.pi, jets)[jet] + rng.normal(0.0, 0.12, count)
         loose = rng.normal(0.0, 0.06 + 0.1 * size, (count, 3))
-        self.speed = np.stack([outward * np.cos(turn), rise, outward * np.sin(turn)], axis=1) + loose
+        self.speed = (
+            np.stack([outward * np.cos(turn), rise, outward * np.sin(turn)], axis=1)
+            + loose
+        )
         radius = rng.uniform(0.04, 0.12 + 0.10 * size, jets)[jet]
-        self.start = self.place + np.stack([radius * np.cos(turn), 0 * turn, radius * np.sin(turn)], axis=1)
-        self.launch = rng.uniform(0.0, 0.08 + 0.12 * size, jets)[jet] + rng.uniform(0.0, 0.05, count)
+        self.start = self.place + np.stack(
+            [radius * np.cos(turn), 0 * turn, radius * np.sin(turn)], axis=1
+        )
+        self.launch = rng.uniform(0.0, 0.08 + 0.12 * size, jets)[jet] + rng.uniform(
+            0.0, 0.05, count
+        )
         self.weight = rng.gamma(2.0, 0.5, count)
         grid = np.linspace(-1, 1, _PATCH)
         radius_map = np.hypot(*np.meshgrid(grid, grid))
@@ -56,8 +76,16 @@ class Splash:
         grain = cv2.GaussianBlur(rng.normal(0, 1, (_PATCH, _PATCH)), (0, 0), 1.6)
         self._grain = np.clip(170 + 90 * grain / grain.std(), 0, 255).astype(np.uint8)
 
-    def paint(self, picture: Image, view: View, seconds: float, exposure: float, colour: Colour) -> None:
-        """Paint the splash as it is `seconds` after the touch, the shutter open for `exposure` s."""
+    def paint(
+        self,
+        picture: Image,
+        view: View,
+        seconds: float,
+        exposure: float,
+        colour: Colour,
+    ) -> None:
+        """Paint the splash as it is `seconds` after the touch, the shutter open for
+        `exposure` s."""
         if seconds < 0:
             return
         self._paint_surface(picture, view, seconds, colour)
@@ -76,7 +104,14 @@ class Splash:
         places[age[:, 0] <= 0, 1] = -1.0
         return np.asarray(places)
 
-    def _paint_drops(self, picture: Image, view: View, seconds: float, exposure: float, colour: Colour) -> None:
+    def _paint_drops(
+        self,
+        picture: Image,
+        view: View,
+        seconds: float,
+        exposure: float,
+        colour: Colour,
+    ) -> None:
         moments = seconds + exposure * np.array([-0.5, -0.17, 0.17, 0.5])
         drops = np.concatenate([self._flying(moment) for moment in moments])
         weight = np.tile(self.weight, len(moments))[drops[:, 1] > 0]
@@ -91,7 +126,11 @@ class Splash:
         columns, rows = np.round(px).astype(np.int64).T
         inside = (columns >= x0) & (columns < x1) & (rows >= y0) & (rows < y1)
         cells = (rows[inside] - y0) * (x1 - x0) + columns[inside] - x0
-        dense = np.bincount(cells, weight[inside], (x1 - x0) * (y1 - y0)).astype(np.float32).reshape(y1 - y0, x1 - x0)
+        dense = (
+            np.bincount(cells, weight[inside], (x1 - x0) * (y1 - y0))
+            .astype(np.float32)
+            .reshape(y1 - y0, x1 - x0)
+        )
         spread = float(view.focal / depth.mean()) * 0.011
         fine = cv2.GaussianBlur(dense, (0, 0), max(spread, 0.5))
         mist = cv2.GaussianBlur(dense, (0, 0), 4.5 * spread)
@@ -100,9 +139,13 @@ class Splash:
         above[:] = colour
         blend(picture[y0:y1, x0:x1], above, alpha.astype(np.uint8))
 
-    def _paint_surface(self, picture: Image, view: View, seconds: float, colour: Colour) -> None:
+    def _paint_surface(
+        self, picture: Image, view: View, seconds: float, colour: Colour
+    ) -> None:
         reach = _FOAM_REACH * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
-        corners = self.place + np.stack([reach[:, 0], 0 * reach[:, 0], reach[:, 1]], axis=1)
+        corners = self.place + np.stack(
+            [reach[:, 0], 0 * reach[:, 0], reach[:, 1]], axis=1
+        )
         px, depth = view.project(corners)
         window = _window(px, 1)
         if window is None or depth.min() <= 0.5:
@@ -113,7 +156,9 @@ class Splash:
         matrix = cv2.getPerspectiveTransform(source, (px - (x0, y0)).astype(np.float32))
         size = (x1 - x0, y1 - y0)
         part = picture[y0:y1, x0:x1]
-        rings = cv2.warpPerspective(self._rings(seconds), matrix, size, borderValue=_NEUTRAL)
+        rings = cv2.warpPerspective(
+            self._rings(seconds), matrix, size, borderValue=_NEUTRAL
+        )
         _add_signed(part, rings)
         foam = cv2.warpPerspective(self._foam(seconds), matrix, size)
         above = np.empty_like(part)
@@ -124,33 +169,56 @@ class Splash:
         """(96, 96): how white the surface is; it spreads, breaks up and fades."""
         radius = np.arange(256) / 255 * _FOAM_REACH
         reach = (0.28 + 0.55 * self.size) * (1 + 0.9 * min(seconds, 1.5))
-        strength = min(1.0, seconds / 0.08) * np.exp(-seconds / (0.5 + 0.7 * self.size)) * (0.65 + 0.35 * self.size)
+        strength = (
+            min(1.0, seconds / 0.08)
+            * np.exp(-seconds / (0.5 + 0.7 * self.size))
+            * (0.65 + 0.35 * self.size)
+        )
         profile = 255 * strength * np.clip(1.6 * (1 - radius / reach), 0, 1)
-        return np.asarray(cv2.multiply(cv2.LUT(self._radius, profile.astype(np.uint8)), self._grain, scale=1 / 200))
+        return np.asarray(
+            cv2.multiply(
+                cv2.LUT(self._radius, profile.astype(np.uint8)),
+                self._grain,
+                scale=1 / 200,
+            )
+        )
 
     def _rings(self, seconds: float) -> Image:
-        """(96, 96), 128 where the water lies still: rings that run outwards and die away."""
+        """(96, 96), 128 where the water lies still: rings that run outwards and die
+        away."""
         radius = np.arange(256) / 255 * _FOAM_REACH
         front = 0.25 + _RIPPLE_SPEED * seconds
         phase = 2 * np.pi * (radius - front) / _RIPPLE_LENGTH
         height = (
-            (9 + 26 * self.size) * np.exp(-seconds / 1.4) * np.exp(-(((radius - 0.7 * front) / (0.5 * front)) ** 2))
+            (9 + 26 * self.size)
+            * np.exp(-seconds / 1.4)
+            * np.exp(-(((radius - 0.7 * front) / (0.5 * front)) ** 2))
         )
-        profile = _NEUTRAL + height * np.sin(phase) * np.clip((_FOAM_REACH - radius) / 0.6, 0, 1) * (radius < front)
-        return np.asarray(cv2.LUT(self._radius, np.clip(profile, 0, 255).astype(np.uint8)))
+        profile = _NEUTRAL + height * np.sin(phase) * np.clip(
+            (_FOAM_REACH - radius) / 0.6, 0, 1
+        ) * (radius < front)
+        return np.asarray(
+            cv2.LUT(self._radius, np.clip(profile, 0, 255).astype(np.uint8))
+        )
 
 
 class Shimmer:
     """Waves that move over a rectangle of water, as a change of brightness."""
 
-    def __init__(self, corners: FloatArray, strength: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self, corners: FloatArray, strength: float, rng: np.random.Generator
+    ) -> None:
         self._corners = corners
-        along, across = (np.linalg.norm(corners[i] - corners[i - 1], axis=0) for i in (1, 2))
+        along, across = (
+            np.linalg.norm(corners[i] - corners[i - 1], axis=0) for i in (1, 2)
+        )
         size = (int(along * 8), int(across * 12))
         self._drift = rng.uniform(-0.5, 0.5, 2)
         grain = rng.normal(0, 1, (size[1] + 40, size[0] + 40)).astype(np.float32)
         noise = cv2.GaussianBlur(grain, (0, 0), 5.0, None, 1.6)
-        self._waves = np.clip(np.round(_NEUTRAL + strength * noise / noise.std()), 0, 255).astype(np.uint8)
+        self._waves = np.clip(
+            np.round(_NEUTRAL + strength * noise / noise.std()), 0, 255
+        ).astype(np.uint8)
         self._size = size
 
     def paint(self, picture: Image, view: View, seconds: float) -> None:
@@ -163,15 +231,25 @@ class Shimmer:
             return
         x0, y0, x1, y1 = window
         width, height = self._size
-        left, top = (int(20 + 18 * np.sin(drift * seconds * 3 + drift)) for drift in self._drift)
-        source = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+        left, top = (
+            int(20 + 18 * np.sin(drift * seconds * 3 + drift)) for drift in self._drift
+        )
+        source = np.array(
+            [(0, 0), (width, 0), (width, height), (0, height)], np.float32
+        )
         matrix = cv2.getPerspectiveTransform(source, (px - (x0, y0)).astype(np.float32))
         waves = self._waves[top : top + height, left : left + width]
-        _add_signed(picture[y0:y1, x0:x1], cv2.warpPerspective(waves, matrix, (x1 - x0, y1 - y0), borderValue=_NEUTRAL))
+        _add_signed(
+            picture[y0:y1, x0:x1],
+            cv2.warpPerspective(
+                waves, matrix, (x1 - x0, y1 - y0), borderValue=_NEUTRAL
+            ),
+        )
 
 
 def blur_along(picture: Image, way: FloatArray) -> Image:
-    """Return the picture smeared along `way` (2,) px, as by a camera that turned while the shutter was open."""
+    """Return the picture smeared along `way` (2,) px, as by a camera that turned while
+    the shutter was open."""
     length = float(np.abs(way).max())
     if length < 0.8:
         return picture
@@ -179,25 +257,43 @@ def blur_along(picture: Image, way: FloatArray) -> Image:
     half = (steps + 1) // 2
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
     for share in np.linspace(-0.5, 0.5, steps):
-        kernel[half + round(share * way[1]), half + round(share * way[0])] += 1.0 / steps
+        kernel[half + round(share * way[1]), half + round(share * way[0])] += (
+            1.0 / steps
+        )
     filled = np.flatnonzero(kernel.any(axis=0)), np.flatnonzero(kernel.any(axis=1))
     reach = [max(half - int(found[0]), int(found[-1]) - half) for found in filled]
-    kernel = kernel[half - reach[1] : half + reach[1] + 1, half - reach[0] : half + reach[0] + 1]
-    return np.asarray(cv2.filter2D(picture, -1, kernel, borderType=cv2.BORDER_REPLICATE))
+    kernel = kernel[
+        half - reach[1] : half + reach[1] + 1, half - reach[0] : half + reach[0] + 1
+    ]
+    return np.asarray(
+        cv2.filter2D(picture, -1, kernel, borderType=cv2.BORDER_REPLICATE)
+    )
 
 
 class Sensor:
-    """Lens, sensor and transmission: light falling off, colour cast, softness and noise that differs in each frame."""
+    """Lens, sensor and transmission: light falling off, colour cast, softness and noise
+    that differs in each frame."""
 
     def __init__(
-        self, cast: tuple[float, float, float], vignette: float, noise: float, softness: float, rng: np.random.Generator
+        self,
+        cast: tuple[float, float, float],
+        vignette: float,
+        noise: float,
+        softness: float,
+        rng: np.random.Generator,
     ) -> None:
         width, height = SIZE
         x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
         falloff = 1.0 - vignette * (0.75 * x * x + 0.45 * y * y)
-        self._gain = np.clip(200 * falloff[..., None] * np.array(cast), 0, 255).astype(np.uint8)
+        self._gain = np.clip(200 * falloff[..., None] * np.array(cast), 0, 255).astype(
+            np.uint8
+        )
         shape = (height + _NOISE_ROOM, width + _NOISE_ROOM)
-        grain = noise * rng.normal(0, 1, (*shape, 3)) * (0.5, 0.45, 0.5) + 0.75 * noise * rng.normal(0, 1, (*shape, 1))
+        grain = noise * rng.normal(0, 1, (*shape, 3)) * (
+            0.5,
+            0.45,
+            0.5,
+        ) + 0.75 * noise * rng.normal(0, 1, (*shape, 1))
         self._noise = np.clip(np.round(_NEUTRAL + grain), 0, 255).astype(np.uint8)
         self._soft = (round(width * softness), height) if softness < 0.99 else None
 
@@ -213,7 +309,8 @@ class Sensor:
 
 
 class Overlay:
-    """Something that the broadcaster lays over the picture: `image` at column `left` and row `top`.
+    """Something that the broadcaster lays over the picture: `image` at column `left`
+    and row `top`.
 
     `alpha` (h, w) says how opaque it is.
     """
@@ -224,7 +321,11 @@ class Overlay:
     def paint(self, picture: Image) -> None:
         """Lay it over a frame."""
         height, width = self.alpha.shape
-        blend(picture[self.top : self.top + height, self.left : self.left + width], self.image, self.alpha)
+        blend(
+            picture[self.top : self.top + height, self.left : self.left + width],
+            self.image,
+            self.alpha,
+        )
 
     def hides(self, px: FloatArray) -> NDArray[np.bool_]:
         """(...) which pixels (..., 2) it covers for the most part."""
@@ -232,9 +333,14 @@ class Overlay:
 
 
 def score_banner(
-    caption: tuple[str, str, str], rank: int, ground: Colour, ink: Colour, rng: np.random.Generator
+    caption: tuple[str, str, str],
+    rank: int,
+    ground: Colour,
+    ink: Colour,
+    rng: np.random.Generator,
 ) -> Overlay:
-    """Return the banner that presents a dive: athlete, country, dive number, present rank; never awards or a score.
+    """Return the banner that presents a dive: athlete, country, dive number, present
+    rank; never awards or a score.
 
     Args:
         caption: Name, country code and dive number.
@@ -248,10 +354,14 @@ def score_banner(
     alpha: Image = np.full((height, width), int(rng.integers(190, 256)), np.uint8)
     panels = (0.1, 0.62, 0.78)
     edges = [round(width * share) for share in (0.0, *panels, 1.0)]
-    for edge, end, tone in zip(edges[:-1], edges[1:], (1.3, 0.7, 1.0, 0.85), strict=True):
+    for edge, end, tone in zip(
+        edges[:-1], edges[1:], (1.3, 0.7, 1.0, 0.85), strict=True
+    ):
         image[:, edge:end] = shade(ground, tone)
     image[0] = image[-1] = mix(ground, ink, 0.5)
-    for text, edge, end in zip((str(rank), name, country, number), edges[:-1], edges[1:], strict=True):
+    for text, edge, end in zip(
+        (str(rank), name, country, number), edges[:-1], edges[1:], strict=True
+    ):
         write_into(image[:, edge:end], text, ink)
     left = int(rng.choice([18, (SIZE[0] - width) // 2, SIZE[0] - width - 18]))
     return Overlay(image, alpha, left, SIZE[1] - height - int(rng.integers(8, 16)))
@@ -266,7 +376,12 @@ def station_mark(word: str, rng: np.random.Generator) -> Overlay:
     if rng.random() < 0.5:
         cv2.rectangle(mask, (0, 0), (width - 1, height - 1), (200, 200, 200), 1)
     alpha = (mask[..., 0] * float(rng.uniform(0.45, 0.8))).astype(np.uint8)
-    return Overlay(image, alpha, int(rng.choice([14, SIZE[0] - width - 14])), int(rng.integers(10, 18)))
+    return Overlay(
+        image,
+        alpha,
+        int(rng.choice([14, SIZE[0] - width - 14])),
+        int(rng.integers(10, 18)),
+    )
 
 
 def write_into(part: Image, text: str, ink: Colour) -> None:
@@ -279,14 +394,25 @@ def write_into(part: Image, text: str, ink: Colour) -> None:
         scale *= (width - 6) / length
         (length, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     line = np.ascontiguousarray(part)
-    cv2.putText(line, text, (4, (height + tall) // 2), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 1, cv2.LINE_AA)
+    cv2.putText(
+        line,
+        text,
+        (4, (height + tall) // 2),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        scale,
+        ink,
+        1,
+        cv2.LINE_AA,
+    )
     part[:] = line
 
 
 class Obstacle:
-    """Something dark and out of focus between camera and athlete: a pole, or heads of people in front of the lens.
+    """Something dark and out of focus between camera and athlete: a pole, or heads of
+    people in front of the lens.
 
-    It stands still in the world, a few metres from the camera, so it slides through the picture when the camera turns.
+    It stands still in the world, a few metres from the camera, so it slides through the
+    picture when the camera turns.
     """
 
     def __init__(self, view: View, rng: np.random.Generator) -> None:
@@ -295,18 +421,29 @@ class Obstacle:
         tone = int(rng.integers(16, 70))
         self._colour = (tone, tone, int(tone * rng.uniform(0.8, 1.2)))
         if self._pole:
-            pan = float(middle.pan + rng.choice([-1, 1]) * np.degrees(rng.uniform(4, 60) / float(middle.focal)))
+            pan = float(
+                middle.pan
+                + rng.choice([-1, 1])
+                * np.degrees(rng.uniform(4, 60) / float(middle.focal))
+            )
             turn = np.radians([pan, pan])
             slope = np.tan(np.radians([-50.0, 50.0]))
             self._sizes = np.full(2, rng.uniform(6, 16) / float(middle.focal))
         else:
-            low = float(np.degrees(np.arctan(rng.uniform(70, 112) / float(view.focal.mean()))))
+            low = float(
+                np.degrees(np.arctan(rng.uniform(70, 112) / float(view.focal.mean())))
+            )
             count = int(rng.integers(2, 5))
-            turn = np.radians(middle.pan + np.degrees(rng.uniform(-240, 240, count) / float(middle.focal)))
+            turn = np.radians(
+                middle.pan
+                + np.degrees(rng.uniform(-240, 240, count) / float(middle.focal))
+            )
             slope = np.tan(np.radians(view.tilt.min() - low)) * np.ones(count)
             self._sizes = rng.uniform(20, 34, count) / float(middle.focal)
         ahead = view.side * np.stack([np.sin(turn), 0 * turn, -np.cos(turn)], axis=1)
-        self._places = view.position + 4.0 * (ahead + np.stack([0 * turn, slope, 0 * turn], axis=1))
+        self._places = view.position + 4.0 * (
+            ahead + np.stack([0 * turn, slope, 0 * turn], axis=1)
+        )
 
     def mask(self, view: View) -> Image:
         """(H, W) uint8, how much it hides of each pixel of a view."""
@@ -317,7 +454,15 @@ class Obstacle:
         radius = np.maximum(self._sizes * float(view.focal), 1.0)
         spots = [tuple(int(v) for v in np.round(place * 8)) for place in px]
         if self._pole:
-            cv2.line(covered, spots[0], spots[1], 255, round(2 * float(radius[0])), cv2.LINE_AA, 3)
+            cv2.line(
+                covered,
+                spots[0],
+                spots[1],
+                255,
+                round(2 * float(radius[0])),
+                cv2.LINE_AA,
+                3,
+            )
         else:
             for (x, y), size in zip(spots, radius, strict=True):
                 _head(covered, x, y, int(8 * size))
@@ -331,9 +476,23 @@ class Obstacle:
 
 
 def _head(mask: Image, x: int, y: int, size: int) -> None:
-    """A head of half width `size` at (x, y), and the shoulders below it; all in eighths of a px."""
-    cv2.ellipse(mask, (x, y), (size, int(1.2 * size)), 0, 0, 360, 255, -1, cv2.LINE_AA, 3)
-    cv2.ellipse(mask, (x, y + 3 * size), (int(2.4 * size), int(1.9 * size)), 0, 0, 360, 255, -1, cv2.LINE_AA, 3)
+    """A head of half width `size` at (x, y), and the shoulders below it; all in eighths
+    of a px."""
+    cv2.ellipse(
+        mask, (x, y), (size, int(1.2 * size)), 0, 0, 360, 255, -1, cv2.LINE_AA, 3
+    )
+    cv2.ellipse(
+        mask,
+        (x, y + 3 * size),
+        (int(2.4 * size), int(1.9 * size)),
+        0,
+        0,
+        360,
+        255,
+        -1,
+        cv2.LINE_AA,
+        3,
+    )
 
 
 def looked_up(mask: Image, px: FloatArray) -> NDArray[np.uint8]:
@@ -341,22 +500,28 @@ def looked_up(mask: Image, px: FloatArray) -> NDArray[np.uint8]:
     columns, rows = (np.round(px[..., i]).astype(np.int64) for i in (0, 1))
     height, width = mask.shape
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    return np.where(inside, mask[rows.clip(0, height - 1), columns.clip(0, width - 1)], 0).astype(np.uint8)
+    return np.where(
+        inside, mask[rows.clip(0, height - 1), columns.clip(0, width - 1)], 0
+    ).astype(np.uint8)
 
 
 def camera_way(first: View, last: View) -> FloatArray:
-    """(..., 2) px that the middle of the picture moves over what it shows from one view to another."""
+    """(..., 2) px that the middle of the picture moves over what it shows from one view
+    to another."""
     seen = first.homography_to(last) @ np.array([*CENTRE, 1.0])
     return np.asarray(seen[..., :2] / seen[..., 2:] - CENTRE)
 
 
 def _add_signed(part: Image, change: Image) -> None:
     """Add a grey change, 128 = none, to a part of a picture in place."""
-    cv2.addWeighted(part, 1.0, cv2.merge([change, change, change]), 1.0, -_NEUTRAL, dst=part)
+    cv2.addWeighted(
+        part, 1.0, cv2.merge([change, change, change]), 1.0, -_NEUTRAL, dst=part
+    )
 
 
 def _window(px: FloatArray, margin: int) -> tuple[int, int, int, int] | None:
-    """The part of a frame that some pixels (..., 2) lie in, x0, y0, x1, y1; None where it is empty."""
+    """The part of a frame that some pixels (..., 2) lie in, x0, y0, x1, y1; None where
+    it is empty."""
     flat: NDArray[Any] = px.reshape(-1, 2)
     low = np.clip(np.floor(flat.min(axis=0)) - margin, 0, SIZE)
     high = np.clip(np.ceil(flat.max(axis=0)) + margin + 1, 0, SIZE)

@@ -1,7 +1,8 @@
 """How well a dive is performed, and what seven judges make of it.
 
-A dive without fault earns 10 points. Every fault takes off what :data:`DEDUCTIONS` says, up to its limit; the result
-is the *true mark*, the same for everybody. Each judge sees it with an error of their own and rounds to half points.
+A dive without fault earns 10 points. Every fault takes off what :data:`DEDUCTIONS`
+says, up to its limit; the result is the *true mark*, the same for everybody. Each judge
+sees it with an error of their own and rounds to half points.
 """
 
 from __future__ import annotations
@@ -22,15 +23,18 @@ class Execution:
     """What went wrong in one dive; 0 everywhere is a faultless one.
 
     Attributes:
-        takeoff_height: How much higher (positive) or lower the mass centre rises than is usual, in m; only a low
-            take-off is a fault. From the armstand: how much faster the push is, in m/s.
-        takeoff_distance: How much too far out (positive) or too near the board the entry lies, in m.
-        knee_bend: Bend of knees that should be straight, in degrees, at least 0. A tuck bends them by right: there
-            the fault shows at the entry.
+        takeoff_height: How much higher (positive) or lower the mass centre rises than
+            is usual, in m; only a low take-off is a fault. From the armstand: how much
+            faster the push is, in m/s.
+        takeoff_distance: How much too far out (positive) or too near the board the
+            entry lies, in m.
+        knee_bend: Bend of knees that should be straight, in degrees, at least 0. A tuck
+            bends them by right: there the fault shows at the entry.
         legs_apart: Angle between the thighs, in degrees, at least 0.
         toe_flex: How far the toes are from pointed, in degrees, at least 0.
         opening: How late (positive) or early the body opens for the entry, in s.
-        over_rotation: Degrees of somersault past (positive) or short of the vertical when the water is reached.
+        over_rotation: Degrees of somersault past (positive) or short of the vertical
+            when the water is reached.
         splash: 0 is a rip entry, 1 the largest splash. No joint moves with it.
     """
 
@@ -45,7 +49,8 @@ class Execution:
 
 
 class Deduction(NamedTuple):
-    """Points taken off for one fault: `points` for a fault of size `per`, in proportion, at most `limit`."""
+    """Points taken off for one fault: `points` for a fault of size `per`, in
+    proportion, at most `limit`."""
 
     points: float
     per: float
@@ -67,17 +72,21 @@ DEDUCTIONS: dict[str, Deduction] = {
 # Standard deviations of the faults of an average athlete.
 _USUAL = Execution(0.10, 0.22, 9.0, 5.0, 14.0, 0.055, 7.5, 0.16)
 _FAILED = 0.02
-"""Share of dives that go wrong altogether: far from vertical, and no water stays where it was."""
+"""Share of dives that go wrong altogether: far from vertical, and no water stays where
+it was."""
 
 
-def draw_execution(rng: np.random.Generator, skill: float, difficulty: float) -> Execution:
+def draw_execution(
+    rng: np.random.Generator, skill: float, difficulty: float
+) -> Execution:
     """Draw the faults of one dive.
 
     Args:
         rng: Where chance comes from.
-        skill: The athlete's, in standard deviations of all athletes; positive is better.
-        difficulty: The degree of difficulty DD; those who dare a harder dive are a little
-            better at it, as in the published files.
+        skill: The athlete's, in standard deviations of all athletes; positive is
+            better.
+        difficulty: The degree of difficulty DD; those who dare a harder dive are a
+            little better at it, as in the published files.
     """
     form = -0.24 * skill - 0.06 * (difficulty - 3.0) + rng.normal(0.0, 0.26)
     size = float(np.exp(form))  # how large all faults of this dive are, together
@@ -86,10 +95,19 @@ def draw_execution(rng: np.random.Generator, skill: float, difficulty: float) ->
     if rng.random() < _FAILED:
         over_rotation = float(rng.choice([-1, 1])) * rng.uniform(20.0, 40.0)
     off_vertical = min(abs(over_rotation) / 45.0, 1.0)
-    splash = 0.08 + abs(rng.normal(0.0, amounts["splash"])) + 0.9 * off_vertical + rng.uniform(0.0, 0.12)
+    splash = (
+        0.08
+        + abs(rng.normal(0.0, amounts["splash"]))
+        + 0.9 * off_vertical
+        + rng.uniform(0.0, 0.12)
+    )
     return Execution(
-        takeoff_height=float(np.clip(rng.normal(0.0, amounts["takeoff_height"]), -0.35, 0.25)),
-        takeoff_distance=float(np.clip(rng.normal(0.0, amounts["takeoff_distance"]), -0.5, 1.0)),
+        takeoff_height=float(
+            np.clip(rng.normal(0.0, amounts["takeoff_height"]), -0.35, 0.25)
+        ),
+        takeoff_distance=float(
+            np.clip(rng.normal(0.0, amounts["takeoff_distance"]), -0.5, 1.0)
+        ),
         knee_bend=float(min(abs(rng.normal(0.0, amounts["knee_bend"])), 55.0)),
         legs_apart=float(min(abs(rng.normal(0.0, amounts["legs_apart"])), 40.0)),
         toe_flex=float(min(abs(rng.normal(0.0, amounts["toe_flex"])), 70.0)),
@@ -101,7 +119,10 @@ def draw_execution(rng: np.random.Generator, skill: float, difficulty: float) ->
 
 def deductions(execution: Execution) -> dict[str, float]:
     """Return the points that each fault takes off."""
-    return {name: _points(rule, name, getattr(execution, name)) for name, rule in DEDUCTIONS.items()}
+    return {
+        name: _points(rule, name, getattr(execution, name))
+        for name, rule in DEDUCTIONS.items()
+    }
 
 
 def true_mark(execution: Execution) -> float:
@@ -112,11 +133,14 @@ def true_mark(execution: Execution) -> float:
 def judge(rng: np.random.Generator, mark: float) -> tuple[float, ...]:
     """Return seven awards in half points, in the order of the judges' seats."""
     opinions = mark + rng.normal(0.0, JUDGE_ERROR, JUDGES)
-    return tuple(float(award) for award in np.clip(np.round(2 * opinions) / 2, 0.0, 10.0))
+    return tuple(
+        float(award) for award in np.clip(np.round(2 * opinions) / 2, 0.0, 10.0)
+    )
 
 
 def true_score(execution: Execution, difficulty: float) -> float:
-    """Return the score that judges without error would give: DD × three times the true mark, not rounded."""
+    """Return the score that judges without error would give: DD × three times the true
+    mark, not rounded."""
     return 3.0 * difficulty * true_mark(execution)
 
 

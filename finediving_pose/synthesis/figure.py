@@ -1,4 +1,5 @@
-"""People painted as shaded solids into a picture. Colours are BGR; pixel centres lie at integers."""
+"""People painted as shaded solids into a picture. Colours are BGR; pixel centres lie at
+integers."""
 
 from __future__ import annotations
 
@@ -13,9 +14,24 @@ from finediving_pose.skeleton import NUM_JOINTS
 from finediving_pose.synthesis.anatomy import DETAILED, Person, flesh_out, joint_radii
 from finediving_pose.synthesis.body import Build
 from finediving_pose.synthesis.look import Light, Look, draw_clothed_look, draw_look
-from finediving_pose.synthesis.solids import Array, Grid, Raster, hidden, normals, rasterise, touch
+from finediving_pose.synthesis.solids import (
+    Array,
+    Grid,
+    Raster,
+    hidden,
+    normals,
+    rasterise,
+    touch,
+)
 
-__all__ = ["Coverage", "Light", "Look", "draw_clothed_look", "draw_look", "paint_figure"]
+__all__ = [
+    "Coverage",
+    "Light",
+    "Look",
+    "draw_clothed_look",
+    "draw_look",
+    "paint_figure",
+]
 
 Image = NDArray[np.uint8]
 
@@ -25,8 +41,13 @@ _BLEND = 0.04  # m over which one part of the body runs into the next
 _SEEN = 0.05  # cover of a pixel from which on it belongs to the figure's box
 _CREASE = 0.05  # m, how far around a place its neighbours shade it
 _CREASE_DARKENS = 0.42
-_STRIPE = 0.03  # m ahead of and behind the middle of a side that the stripe of a suit covers
-_NECKLINE = (0.135, 0.85)  # m above the waist up to which a suit reaches, and what 1 m ahead adds to it
+_STRIPE = (
+    0.03  # m ahead of and behind the middle of a side that the stripe of a suit covers
+)
+_NECKLINE = (
+    0.135,
+    0.85,
+)  # m above the waist up to which a suit reaches, and what 1 m ahead adds to it
 _GLOSS_EXPONENT = 4  # squarings of the highlight
 
 
@@ -35,10 +56,11 @@ class Coverage:
     """What a painted figure covers.
 
     Attributes:
-        box: (4,) float64 px, x1, y1, x2, y2: first and last column and row that the figure covers by more than
-            5 %, the least that can be seen; NaN where there is none.
-        visible: (16,) bool, which joints of the first instant no other part of the body hides, whether or not they
-            lie within the picture.
+        box: (4,) float64 px, x1, y1, x2, y2: first and last column and row that the
+            figure covers by more than 5 %, the least that can be seen; NaN where there
+            is none.
+        visible: (16,) bool, which joints of the first instant no other part of the body
+            hides, whether or not they lie within the picture.
     """
 
     box: NDArray[np.float64]
@@ -58,20 +80,26 @@ def paint_figure(
 
     Args:
         picture: (H, W, 3) uint8 BGR, changed in place.
-        instants: (S, P, 3) px, the body's points (body.POINTS) in the middles of S equal parts of the exposure, in any
-            order, in view coordinates: x right, y down, z toward the camera (larger = nearer). Between them the
-            motion is filled in, so that three do even for a fast body.
+        instants: (S, P, 3) px, the body's points (body.POINTS) in the middles of S
+            equal parts of the exposure, in any order, in view coordinates: x right, y
+            down, z toward the camera (larger = nearer). Between them the motion is
+            filled in, so that three do even for a fast body.
         scale: px per metre at the person.
         build: Sex, stature and girth.
         look: Colours of skin, hair and what is worn.
         light: Where it comes from and how strong it is.
-        water_line: y in px from which on the body is hidden; None = it is all above the water.
+        water_line: y in px from which on the body is hidden; None = it is all above the
+            water.
     """
     joints = np.asarray(instants[0, :NUM_JOINTS], np.float32)
     person = flesh_out(np.asarray(instants, np.float64), scale, build, look)
     first = person.cones.take(np.flatnonzero(person.instant == 0))
     visible = ~hidden(joints, joint_radii(scale, build), first)
-    bottom = picture.shape[0] if water_line is None else min(picture.shape[0], int(np.ceil(water_line)))
+    bottom = (
+        picture.shape[0]
+        if water_line is None
+        else min(picture.shape[0], int(np.ceil(water_line)))
+    )
     drift = _drift(instants)
     grid = _grid(person, drift, picture.shape[1], bottom)
     if grid is None:
@@ -94,40 +122,60 @@ class _Drift(NamedTuple):
 
 
 def _drift(instants: NDArray[np.floating[Any]]) -> _Drift | None:
-    """Return how a moving body drifts, in whatever order its instants come; None for one that stands still."""
+    """Return how a moving body drifts, in whatever order its instants come; None for
+    one that stands still."""
     if len(instants) == 1:
         return None
     from_first = (instants[:, :, :2] - instants[0, :, :2]).reshape(len(instants), -1)
     way = from_first @ from_first[(from_first**2).sum(axis=1).argmax()]
-    moved = (instants[way.argmax(), :, :2] - instants[way.argmin(), :, :2]) / (len(instants) - 1)
+    moved = (instants[way.argmax(), :, :2] - instants[way.argmin(), :, :2]) / (
+        len(instants) - 1
+    )
     most = float(np.abs(moved).max())
     if most < _TAP:
         return None
     places = instants[:, :, :2].mean(axis=0)
     middle = places.mean(axis=0)
     spread = places - middle
-    # A ridge of 1 px² per point keeps a body that lies in a line from deciding what happens beside it.
-    turning = np.linalg.solve(spread.T @ spread + len(spread) * np.eye(2), spread.T @ (moved - moved.mean(axis=0))).T
-    return _Drift(np.column_stack([turning, moved.mean(axis=0) - turning @ middle]), most)
+    # A ridge of 1 px² per point keeps a body that lies in a line from deciding what
+    # happens beside it.
+    turning = np.linalg.solve(
+        spread.T @ spread + len(spread) * np.eye(2),
+        spread.T @ (moved - moved.mean(axis=0)),
+    ).T
+    return _Drift(
+        np.column_stack([turning, moved.mean(axis=0) - turning @ middle]), most
+    )
 
 
 def _grid(person: Person, drift: _Drift | None, width: int, height: int) -> Grid | None:
-    """Return the samples for the part of a figure that lies within the picture, None where there is none."""
+    """Return the samples for the part of a figure that lies within the picture, None
+    where there is none."""
     count = len(person.trunk)
     margin = 1 if drift is None else 1 + int(np.ceil(drift.most))
     low, high = person.cones.bounds
     left, top = np.maximum(np.floor(low.min(axis=0)) - margin, 0).astype(int).tolist()
-    right, bottom = np.minimum(np.ceil(high.max(axis=0)) + margin + 1, (width, height)).astype(int).tolist()
+    right, bottom = (
+        np.minimum(np.ceil(high.max(axis=0)) + margin + 1, (width, height))
+        .astype(int)
+        .tolist()
+    )
     if right <= left or bottom <= top:
         return None
-    # A still picture has four samples in each pixel; of a moving one each instant samples another place in it.
+    # A still picture has four samples in each pixel; of a moving one each instant
+    # samples another place in it.
     places = (np.arange(count) + 0.5) / count - 0.5
-    shift = np.stack([places, np.roll(places, -(count // 2))], axis=1).astype(np.float32)
+    shift = np.stack([places, np.roll(places, -(count // 2))], axis=1).astype(
+        np.float32
+    )
     return Grid(left, top, right - left, bottom - top, 2 if count == 1 else 1, shift)
 
 
-def _layer(person: Person, raster: Raster, grid: Grid, scale: float, light: Light) -> Array:
-    """Return (h, w, 4) float32: colour times cover, and cover, over all samples of each pixel."""
+def _layer(
+    person: Person, raster: Raster, grid: Grid, scale: float, light: Light
+) -> Array:
+    """Return (h, w, 4) float32: colour times cover, and cover, over all samples of each
+    pixel."""
     import cv2
 
     cover = np.minimum(raster.cover, 1).ravel()
@@ -140,14 +188,24 @@ def _layer(person: Person, raster: Raster, grid: Grid, scale: float, light: Ligh
     if fine:
         shaded *= 1 - _creases(raster, scale * grid.fine).take(samples)
     layer[:3, samples] = shaded
-    mean = np.ascontiguousarray(layer.reshape(4, *grid.shape).mean(axis=1).transpose(1, 2, 0))
+    mean = np.ascontiguousarray(
+        layer.reshape(4, *grid.shape).mean(axis=1).transpose(1, 2, 0)
+    )
     if grid.fine > 1:
         mean = cv2.resize(mean, (grid.width, grid.height), interpolation=cv2.INTER_AREA)
     return mean
 
 
-def _shade(person: Person, raster: Raster, samples: NDArray[np.intp], grid: Grid, light: Light, blend: int) -> Array:
-    """Return the colours (3, K) float32 of the samples (K,), counted through the flattened raster."""
+def _shade(
+    person: Person,
+    raster: Raster,
+    samples: NDArray[np.intp],
+    grid: Grid,
+    light: Light,
+    blend: int,
+) -> Array:
+    """Return the colours (3, K) float32 of the samples (K,), counted through the
+    flattened raster."""
     owner = raster.owner.take(samples)
     picture, row, column = np.unravel_index(samples, grid.shape)
     first = grid.first()
@@ -160,13 +218,16 @@ def _shade(person: Person, raster: Raster, samples: NDArray[np.intp], grid: Grid
         normal = _smoothed(normal, samples, grid, blend)
     part = owner % len(person.covering.gloss)
     place = np.stack([x, y, raster.depth.take(samples)])
-    variant = _variant(person, picture, place, normal) if person.covering.patterned else 0
+    variant = (
+        _variant(person, picture, place, normal) if person.covering.patterned else 0
+    )
     colours = person.covering.colours.take(part + variant, axis=1)
     return _lit(colours, person.covering.gloss.take(part), normal, light)
 
 
 def _smoothed(normal: Array, samples: NDArray[np.intp], grid: Grid, size: int) -> Array:
-    """Average unit normals (3, K) over size × size samples, so that cones run into one another without a seam."""
+    """Average unit normals (3, K) over size × size samples, so that cones run into one
+    another without a seam."""
     import cv2
 
     count, height, width = grid.shape
@@ -179,22 +240,31 @@ def _smoothed(normal: Array, samples: NDArray[np.intp], grid: Grid, size: int) -
     return normal
 
 
-def _variant(person: Person, picture: NDArray[np.intp], place: Array, normal: Array) -> NDArray[np.intp]:
-    """Return which colours of the covering the samples at `place` (3, K) have, as an offset into all its colours."""
+def _variant(
+    person: Person, picture: NDArray[np.intp], place: Array, normal: Array
+) -> NDArray[np.intp]:
+    """Return which colours of the covering the samples at `place` (3, K) have, as an
+    offset into all its colours."""
     variant = np.zeros(len(picture), np.intp)
     ends = np.searchsorted(picture, np.arange(len(person.trunk) + 1))
     reach, slope = _NECKLINE
     for trunk, (start, end) in zip(person.trunk, pairwise(ends), strict=True):
         ahead, up, _ = trunk[:, :3] @ place[:, start:end] + trunk[:, 3:]
-        aside = np.abs(trunk[2, :3] @ normal[:, start:end]) > 0.5 * np.linalg.norm(trunk[2, :3])
-        variant[start:end] = np.where(up > reach + slope * ahead, 2, aside & (np.abs(ahead) < _STRIPE))
+        aside = np.abs(trunk[2, :3] @ normal[:, start:end]) > 0.5 * np.linalg.norm(
+            trunk[2, :3]
+        )
+        variant[start:end] = np.where(
+            up > reach + slope * ahead, 2, aside & (np.abs(ahead) < _STRIPE)
+        )
     return variant * len(person.covering.gloss)
 
 
 def _lit(colours: Array, gloss: Array, normal: Array, light: Light) -> Array:
     """Return `colours` (3, K) under the light, for unit normals (3, K)."""
     lamp = np.asarray(light.direction, np.float32)
-    facing = np.maximum(0.85 * (lamp @ normal) + 0.15, 0)  # a lamp is never a point: light wraps around a little
+    facing = np.maximum(
+        0.85 * (lamp @ normal) + 0.15, 0
+    )  # a lamp is never a point: light wraps around a little
     sky = 0.88 - 0.12 * normal[1]
     rim = 1 - normal[2]
     rim *= rim * rim * np.float32(0.12)
@@ -225,7 +295,8 @@ def _creases(raster: Raster, scale: float) -> Array:
 
 
 def _smeared(layer: Array, drift: _Drift | None, grid: Grid) -> Array:
-    """Spread each instant over the time until the next, so that a fast limb leaves a streak and no row of copies."""
+    """Spread each instant over the time until the next, so that a fast limb leaves a
+    streak and no row of copies."""
     import cv2
 
     if drift is None:
@@ -248,7 +319,10 @@ def _smeared(layer: Array, drift: _Drift | None, grid: Grid) -> Array:
 
 def _composite(picture: Image, layer: Array, grid: Grid) -> NDArray[np.float64]:
     """Lay the layer over the picture; return the box of what was painted."""
-    place = (slice(grid.top, grid.top + grid.height), slice(grid.left, grid.left + grid.width))
+    place = (
+        slice(grid.top, grid.top + grid.height),
+        slice(grid.left, grid.left + grid.width),
+    )
     window = picture[place]
     mixed = window * (1 - layer[..., 3:])
     mixed += layer[..., :3]
@@ -256,8 +330,16 @@ def _composite(picture: Image, layer: Array, grid: Grid) -> NDArray[np.float64]:
     np.minimum(mixed, 255, out=mixed)
     window[:] = mixed.astype(np.uint8)
     painted = layer[..., 3] > _SEEN
-    columns, rows = np.flatnonzero(painted.any(axis=0)), np.flatnonzero(painted.any(axis=1))
+    columns, rows = (
+        np.flatnonzero(painted.any(axis=0)),
+        np.flatnonzero(painted.any(axis=1)),
+    )
     if not len(columns):
         return np.full(4, np.nan)
-    box = (grid.left + columns[0], grid.top + rows[0], grid.left + columns[-1], grid.top + rows[-1])
+    box = (
+        grid.left + columns[0],
+        grid.top + rows[0],
+        grid.left + columns[-1],
+        grid.top + rows[-1],
+    )
     return np.array(box, np.float64)

@@ -1,4 +1,5 @@
-"""How people and light look: skin, hair, swimwear and clothes, drawn by chance. Colours are BGR, 0 to 255."""
+"""How people and light look: skin, hair, swimwear and clothes, drawn by chance. Colours
+are BGR, 0 to 255."""
 
 from __future__ import annotations
 
@@ -20,9 +21,11 @@ class Look:
     """One person's colours.
 
     Attributes:
-        skin, hair: What their names say; `hair` is the cap's colour where a cap is worn.
+        skin, hair: What their names say; `hair` is the cap's colour where a cap is
+            worn.
         suit: Swimwear; not seen with clothes.
-        accent: A stripe down the sides of swimwear or trousers; equal to what it lies on = none.
+        accent: A stripe down the sides of swimwear or trousers; equal to what it lies
+            on = none.
         suit_style, hair_style: Which parts of the body they cover.
         top, bottom, shoes: Of the clothes.
         long_sleeves: Whether the top reaches the wrists.
@@ -45,9 +48,10 @@ class Light:
     """One far lamp and what the surroundings throw back.
 
     Attributes:
-        direction: (3,) unit vector from the scene to the lamp in view coordinates: x right, y down, z toward the
-            camera.
-        ambient: Brightness of a surface that looks away from the lamp, 1 = its own colour.
+        direction: (3,) unit vector from the scene to the lamp in view coordinates: x
+            right, y down, z toward the camera.
+        ambient: Brightness of a surface that looks away from the lamp, 1 = its own
+            colour.
         diffuse: What is added to a surface that faces the lamp.
         colour: Of the lamp, as seen on a white surface.
     """
@@ -68,7 +72,14 @@ _SKINS: tuple[Colour, ...] = (
     (46, 66, 104),
     (34, 46, 72),
 )
-_HAIRS: tuple[Colour, ...] = ((22, 20, 20), (26, 30, 38), (30, 44, 66), (50, 80, 116), (110, 160, 196), (46, 72, 130))
+_HAIRS: tuple[Colour, ...] = (
+    (22, 20, 20),
+    (26, 30, 38),
+    (30, 44, 66),
+    (50, 80, 116),
+    (110, 160, 196),
+    (46, 72, 130),
+)
 _GREYS: tuple[Colour, ...] = ((150, 150, 150), (205, 205, 205))
 _VIVID: tuple[Colour, ...] = (
     (40, 30, 205),
@@ -81,9 +92,25 @@ _VIVID: tuple[Colour, ...] = (
     (160, 80, 235),
     (235, 235, 235),
 )
-_DARK: tuple[Colour, ...] = ((28, 24, 24), (74, 34, 22), (30, 26, 84), (64, 34, 60), (44, 58, 26))
-_CLOTH: tuple[Colour, ...] = (*_VIVID, *_DARK, (120, 120, 120), (200, 190, 180), (90, 130, 160), (170, 140, 110))
-_SUITS: dict[Sex, tuple[SuitStyle, ...]] = {"men": ("briefs",) * 4 + ("jammers",), "women": ("one_piece",)}
+_DARK: tuple[Colour, ...] = (
+    (28, 24, 24),
+    (74, 34, 22),
+    (30, 26, 84),
+    (64, 34, 60),
+    (44, 58, 26),
+)
+_CLOTH: tuple[Colour, ...] = (
+    *_VIVID,
+    *_DARK,
+    (120, 120, 120),
+    (200, 190, 180),
+    (90, 130, 160),
+    (170, 140, 110),
+)
+_SUITS: dict[Sex, tuple[SuitStyle, ...]] = {
+    "men": ("briefs",) * 4 + ("jammers",),
+    "women": ("one_piece",),
+}
 _HAIRSTYLES: dict[Sex, tuple[HairStyle, ...]] = {
     "men": ("short",) * 8 + ("bald", "cap"),
     "women": ("bun",) * 8 + ("cap",) * 2,
@@ -125,14 +152,18 @@ def draw_clothed_look(rng: np.random.Generator) -> Look:
 
 
 def _skin(rng: np.random.Generator) -> Colour:
-    place = rng.beta(1.2, 1.6) * (len(_SKINS) - 1)  # all tones, the middle ones more often
+    place = rng.beta(1.2, 1.6) * (
+        len(_SKINS) - 1
+    )  # all tones, the middle ones more often
     below = min(int(place), len(_SKINS) - 2)
     tones = np.array(_SKINS[below : below + 2], np.float64)
     return _colour(tones[0] + (place - below) * (tones[1] - tones[0]))
 
 
 def _natural_hair(rng: np.random.Generator) -> Colour:
-    return _near(rng, _HAIRS[rng.choice(len(_HAIRS), p=(0.32, 0.24, 0.18, 0.12, 0.09, 0.05))], 6)
+    return _near(
+        rng, _HAIRS[rng.choice(len(_HAIRS), p=(0.32, 0.24, 0.18, 0.12, 0.09, 0.05))], 6
+    )
 
 
 def _pick(rng: np.random.Generator, choices: tuple[T, ...]) -> T:

@@ -1,8 +1,10 @@
-"""An invented diving meet: who dives what, when, how well, and what the judges say. All follows from one seed.
+"""An invented diving meet: who dives what, when, how well, and what the judges say. All
+follows from one seed.
 
-Planning a meet draws no picture and moves no body, so that thousands of dives are planned in a second;
-:func:`stage` then makes one planned dive ready to be seen. A dive depends on its plan alone: not on the others, nor on
-the order or the process in which they are staged.
+Planning a meet draws no picture and moves no body, so that thousands of dives are
+planned in a second; :func:`stage` then makes one planned dive ready to be seen. A dive
+depends on its plan alone: not on the others, nor on the order or the process in which
+they are staged.
 """
 
 from __future__ import annotations
@@ -17,7 +19,13 @@ import numpy as np
 
 from finediving_pose import diving
 from finediving_pose.datasets.sub_actions import expected_sequence
-from finediving_pose.synthesis.execution import Execution, draw_execution, judge, true_mark, true_score
+from finediving_pose.synthesis.execution import (
+    Execution,
+    draw_execution,
+    judge,
+    true_mark,
+    true_score,
+)
 from finediving_pose.synthesis.programme import Choice, allocate
 
 if TYPE_CHECKING:
@@ -25,14 +33,16 @@ if TYPE_CHECKING:
     from finediving_pose.synthesis.scene import Scene
 
 VERSION = 1
-"""Of the generator. Whoever changes what a seed gives raises it: the frozen benchmark meet names a version."""
+"""Of the generator. Whoever changes what a seed gives raises it: the frozen benchmark
+meet names a version."""
 
 HARD_VERSION = 2
 """Of what is hard in a hard meet."""
 
 TEST_SHARE = 0.25
 EXEMPLARS = 10
-"""Training dives of its own number that a test dive should find; the protocol scores against as many."""
+"""Training dives of its own number that a test dive should find; the protocol scores
+against as many."""
 
 Item = TypeVar("Item")
 
@@ -107,7 +117,8 @@ class PlannedDive:
 
 @dataclass(frozen=True)
 class Meet:
-    """All dives of a meet in the order they are dived, and which of them are for testing."""
+    """All dives of a meet in the order they are dived, and which of them are for
+    testing."""
 
     dives: tuple[PlannedDive, ...]
     test: frozenset[tuple[str, int]]
@@ -127,15 +138,23 @@ class Meet:
         return [dive for dive in self.dives if (dive.key in self.test) == test]
 
     def ceiling(self, test: bool = True) -> float:
-        """Return ρ of the scores without the judges' error: what no method can hope to pass by much."""
+        """Return ρ of the scores without the judges' error: what no method can hope to
+        pass by much."""
         from finediving_pose.score_metrics import spearman
 
         dives = self.part(test)
-        return spearman(np.array([dive.true_score for dive in dives]), np.array([dive.score for dive in dives]))
+        return spearman(
+            np.array([dive.true_score for dive in dives]),
+            np.array([dive.score for dive in dives]),
+        )
 
 
 def plan_meet(
-    dives: int, seed: int, numbers: tuple[str, ...] = (), hard: bool = False, free_limbs: bool = False
+    dives: int,
+    seed: int,
+    numbers: tuple[str, ...] = (),
+    hard: bool = False,
+    free_limbs: bool = False,
 ) -> Meet:
     """Plan a meet.
 
@@ -155,12 +174,16 @@ def plan_meet(
     choices = allocate(dives, rng, numbers)
     per_match = int(np.clip(dives // 12, *_MATCH_DIVES))
     events = [
-        _chunks([choice for choice in choices if choice.apparatus == apparatus], per_match)
+        _chunks(
+            [choice for choice in choices if choice.apparatus == apparatus], per_match
+        )
         for apparatus in ("3m", "10m")
     ]
     matches = [match for pair in zip_longest(*events) for match in pair if match]
     rounds = _ROUNDS if len(matches) > 4 * _ROUNDS else 1
-    planned = [dive for place in _places(matches, rounds) for dive in _place(rng, *place, hard)]
+    planned = [
+        dive for place in _places(matches, rounds) for dive in _place(rng, *place, hard)
+    ]
     if free_limbs:
         planned = [replace(dive, free_limbs=True) for dive in planned]
     return Meet(tuple(planned), _test_keys(rng, planned), seed, hard)
@@ -175,12 +198,24 @@ def move(dive: PlannedDive) -> Motion:
     build = draw_build(np.random.default_rng([dive.athlete.seed, 0]), dive.athlete.sex)
     rng = np.random.default_rng([dive.seed, 0])
     number = dive.choice.number
-    motion = perform(number, dive.choice.apparatus, build, dive.execution, rng, expected_sequence(number))
-    return with_free_limbs(motion, np.random.default_rng([dive.seed, 2])) if dive.free_limbs else motion
+    motion = perform(
+        number,
+        dive.choice.apparatus,
+        build,
+        dive.execution,
+        rng,
+        expected_sequence(number),
+    )
+    return (
+        with_free_limbs(motion, np.random.default_rng([dive.seed, 2]))
+        if dive.free_limbs
+        else motion
+    )
 
 
 def stage(dive: PlannedDive) -> Scene:
-    """Make one dive ready to be seen: the body moves, the place is built, the camera follows."""
+    """Make one dive ready to be seen: the body moves, the place is built, the camera
+    follows."""
     from finediving_pose.synthesis.figure import draw_look
     from finediving_pose.synthesis.scene import Scene
     from finediving_pose.synthesis.venue import draw_venue
@@ -190,7 +225,15 @@ def stage(dive: PlannedDive) -> Scene:
     if dive.hard:
         venue = replace(venue, crowd=max(venue.crowd, _FULL))
     rng = np.random.default_rng([dive.seed, 1])
-    return Scene(move(dive), look, venue, rng, hard=dive.hard, camera_seed=dive.camera_seed, caption=_caption(dive))
+    return Scene(
+        move(dive),
+        look,
+        venue,
+        rng,
+        hard=dive.hard,
+        camera_seed=dive.camera_seed,
+        caption=_caption(dive),
+    )
 
 
 def _caption(dive: PlannedDive) -> tuple[str, str, str]:
@@ -198,14 +241,27 @@ def _caption(dive: PlannedDive) -> tuple[str, str, str]:
     return dive.athlete.name, dive.athlete.country, dive.choice.dive_number.upper()
 
 
-def _places(matches: Sequence[list[Choice]], rounds: int) -> list[tuple[int, list[list[Choice]]]]:
-    """Put `rounds` matches of one height together at one place; return the places with their numbers."""
+def _places(
+    matches: Sequence[list[Choice]], rounds: int
+) -> list[tuple[int, list[list[Choice]]]]:
+    """Put `rounds` matches of one height together at one place; return the places with
+    their numbers."""
     heights = ("3m", "10m")
-    grouped = [_chunks([match for match in matches if match[0].apparatus == height], rounds) for height in heights]
-    return list(enumerate((place for pair in zip_longest(*grouped) for place in pair if place), start=1))
+    grouped = [
+        _chunks([match for match in matches if match[0].apparatus == height], rounds)
+        for height in heights
+    ]
+    return list(
+        enumerate(
+            (place for pair in zip_longest(*grouped) for place in pair if place),
+            start=1,
+        )
+    )
 
 
-def _place(rng: np.random.Generator, index: int, matches: list[list[Choice]], hard: bool) -> list[PlannedDive]:
+def _place(
+    rng: np.random.Generator, index: int, matches: list[list[Choice]], hard: bool
+) -> list[PlannedDive]:
     sex: Literal["men", "women"] = "men" if rng.random() < 0.5 else "women"
     athletes = [_athlete(rng, sex) for _ in range(max(map(len, matches)))]
     venue_seed = _seed(rng)
@@ -213,7 +269,11 @@ def _place(rng: np.random.Generator, index: int, matches: list[list[Choice]], ha
     planned = []
     for number, match in enumerate(matches, start=1):
         name = f"SyntheticMeet{index:02d}_{sex.capitalize()}{height}_r{number}"
-        first = int(rng.integers(99_000, 140_000) if rng.random() < _LONG_RECORDINGS else rng.integers(40, 4000))
+        first = int(
+            rng.integers(99_000, 140_000)
+            if rng.random() < _LONG_RECORDINGS
+            else rng.integers(40, 4000)
+        )
         planned += _match(rng, name, match, athletes, first, venue_seed, hard)
     return planned
 
@@ -249,8 +309,11 @@ def _match(
     return planned
 
 
-def _test_keys(rng: np.random.Generator, dives: Sequence[PlannedDive]) -> frozenset[tuple[str, int]]:
-    """Choose a quarter for testing; each leaves :data:`EXEMPLARS` dives of its number to train on, at the worst one."""
+def _test_keys(
+    rng: np.random.Generator, dives: Sequence[PlannedDive]
+) -> frozenset[tuple[str, int]]:
+    """Choose a quarter for testing; each leaves :data:`EXEMPLARS` dives of its number
+    to train on, at the worst one."""
     order = [dives[i] for i in rng.permutation(len(dives))]
     left = Counter(dive.choice.dive_number for dive in dives)
     wanted = int(TEST_SHARE * len(dives))
@@ -264,16 +327,59 @@ def _test_keys(rng: np.random.Generator, dives: Sequence[PlannedDive]) -> frozen
     return frozenset(chosen)
 
 
-_STARTS = ("BA", "DE", "FI", "GO", "LU", "MA", "NE", "PI", "RO", "SA", "TU", "VE", "ZI", "KO", "LE", "MI", "NO", "RA")
+_STARTS = (
+    "BA",
+    "DE",
+    "FI",
+    "GO",
+    "LU",
+    "MA",
+    "NE",
+    "PI",
+    "RO",
+    "SA",
+    "TU",
+    "VE",
+    "ZI",
+    "KO",
+    "LE",
+    "MI",
+    "NO",
+    "RA",
+)
 _ENDS = ("L", "N", "R", "S", "M", "V", "K")
-_COUNTRIES = ("ALV", "BRN", "CEL", "DOR", "ESK", "FAL", "GOR", "HEV", "ILM", "KAR", "LUN", "MOR", "NYR", "OST", "TAL")
+_COUNTRIES = (
+    "ALV",
+    "BRN",
+    "CEL",
+    "DOR",
+    "ESK",
+    "FAL",
+    "GOR",
+    "HEV",
+    "ILM",
+    "KAR",
+    "LUN",
+    "MOR",
+    "NYR",
+    "OST",
+    "TAL",
+)
 """Invented ones."""
 
 
 def _athlete(rng: np.random.Generator, sex: Literal["men", "women"]) -> Athlete:
-    family = "".join(rng.choice(_STARTS) for _ in range(int(rng.integers(2, 4)))) + str(rng.choice(_ENDS))
+    family = "".join(rng.choice(_STARTS) for _ in range(int(rng.integers(2, 4)))) + str(
+        rng.choice(_ENDS)
+    )
     given = "".join(rng.choice(_STARTS, 2)).capitalize()
-    return Athlete(f"{family} {given}", str(rng.choice(_COUNTRIES)), sex, float(rng.normal()), _seed(rng))
+    return Athlete(
+        f"{family} {given}",
+        str(rng.choice(_COUNTRIES)),
+        sex,
+        float(rng.normal()),
+        _seed(rng),
+    )
 
 
 def _seed(rng: np.random.Generator) -> int:

@@ -30,8 +30,10 @@ class Panorama:
     Attributes:
         view: The reference view that `picture` and `front` are seen by.
         picture: (H, W, 3) uint8 BGR.
-        front: (H, W) uint8, where something stands nearer to the camera than the athlete, as of :class:`Canvas`.
-        people: (M, 4) px x1, y1, x2, y2 in `picture` of everybody who is painted into it.
+        front: (H, W) uint8, where something stands nearer to the camera than the
+            athlete, as of :class:`Canvas`.
+        people: (M, 4) px x1, y1, x2, y2 in `picture` of everybody who is painted into
+            it.
     """
 
     view: View
@@ -42,7 +44,8 @@ class Panorama:
 
 @lru_cache(maxsize=2)
 def panorama(venue: Venue, station: Station) -> Panorama:
-    """Paint the place as a camera sees it; the last two are kept for the dives of a match."""
+    """Paint the place as a camera sees it; the last two are kept for the dives of a
+    match."""
     view, size = _reference(station, venue.height)
     canvas = Canvas(view, size, venue.theme.wall)
     rng = np.random.default_rng((venue.seed, 2))
@@ -59,7 +62,8 @@ def panorama(venue: Venue, station: Station) -> Panorama:
 
 
 def _receding(picture: Image, theme: Theme) -> Image:
-    """Make what is far away paler, in a hall darker too, and less sharp than what the lens is set to."""
+    """Make what is far away paler, in a hall darker too, and less sharp than what the
+    lens is set to."""
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     light = 0.8 if theme.roofed else 0.93
     pale = cv2.addWeighted(picture, 0.82 * light, grey, 0.18 * light, 0)
@@ -67,18 +71,37 @@ def _receding(picture: Image, theme: Theme) -> Image:
 
 
 def _reference(station: Station, height: float) -> tuple[View, tuple[int, int]]:
-    """The view in the middle of the camera's way, and how large its picture must be to hold all of the way."""
-    ends = np.array([[x, y, 0.0] for x in _REACH[0] for y in (station.rest - 0.3, height + _REACH[1])])
+    """The view in the middle of the camera's way, and how large its picture must be to
+    hold all of the way."""
+    ends = np.array(
+        [
+            [x, y, 0.0]
+            for x in _REACH[0]
+            for y in (station.rest - 0.3, height + _REACH[1])
+        ]
+    )
     wide = _scaled(look_at(station, ends), 0.72)
     middle = _scaled(look_at(station, ends.mean(axis=0)), _FINEST)
-    corners = np.array([[x, y, 1.0] for x in (0, SIZE[0] - 1) for y in (0, SIZE[1] - 1)])
+    corners = np.array(
+        [[x, y, 1.0] for x in (0, SIZE[0] - 1) for y in (0, SIZE[1] - 1)]
+    )
     mapped = corners @ np.swapaxes(wide.homography_to(middle), -1, -2)
     px: FloatArray = mapped[..., :2] / mapped[..., 2:]
     low, high = np.floor(px.min(axis=(0, 1))), np.ceil(px.max(axis=(0, 1)))
     centre = (middle.centre[0] - float(low[0]), middle.centre[1] - float(low[1]))
     size = (int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1)
-    return View(middle.position, middle.pan, middle.tilt, middle.roll, middle.focal, middle.side, centre), size
+    return View(
+        middle.position,
+        middle.pan,
+        middle.tilt,
+        middle.roll,
+        middle.focal,
+        middle.side,
+        centre,
+    ), size
 
 
 def _scaled(view: View, factor: float) -> View:
-    return View(view.position, view.pan, view.tilt, view.roll, view.focal * factor, view.side)
+    return View(
+        view.position, view.pan, view.tilt, view.roll, view.focal * factor, view.side
+    )

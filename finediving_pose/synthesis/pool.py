@@ -1,4 +1,5 @@
-"""The pool, the deck beyond it, and who is there: judges, coach, photographers, lifeguard, the next divers."""
+"""The pool, the deck beyond it, and who is there: judges, coach, photographers,
+lifeguard, the next divers."""
 
 from __future__ import annotations
 
@@ -32,53 +33,97 @@ def paint(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) 
     """Paint deck, people and water, the farthest first."""
     _deck(canvas, venue, rng)
     if not venue.tiers or rng.random() < 0.4:
-        band(canvas, venue, (-20.0, 1.1, venue.pool_far - venue.deck + 0.3), 50.0, 1.0, rng)
+        band(
+            canvas,
+            venue,
+            (-20.0, 1.1, venue.pool_far - venue.deck + 0.3),
+            50.0,
+            1.0,
+            rng,
+        )
     _people(canvas, venue, crowd, rng)
     _rim(canvas, venue)
     _water(canvas, venue, rng)
 
 
 def water_corners(venue: Venue, camera: Sequence[float] | FloatArray) -> FloatArray:
-    """Return the corners (4, 3) of the water that a camera at (x, y, z) sees, in the world's metres, round about."""
+    """Return the corners (4, 3) of the water that a camera at (x, y, z) sees, in the
+    world's metres, round about."""
     side, near = np.sign(camera[2]), 0.52 * abs(camera[2])
-    corners = [(END, venue.pool_far), (_LENGTH, venue.pool_far), (_LENGTH, near), (END, near)]
+    corners = [
+        (END, venue.pool_far),
+        (_LENGTH, venue.pool_far),
+        (_LENGTH, near),
+        (END, near),
+    ]
     return np.array([(x, 0.0, side * w) for x, w in corners])
 
 
 def _deck(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     far = venue.pool_far - venue.deck - (0.0 if venue.tiers else 3.0)
     tone = venue.theme.deck
-    canvas.gradient(_flat(-_BESIDE, _BESIDE, _RIM, far, venue.pool_far), shade(tone, 0.82), tone)
+    canvas.gradient(
+        _flat(-_BESIDE, _BESIDE, _RIM, far, venue.pool_far), shade(tone, 0.82), tone
+    )
     canvas.gradient(_flat(-_BESIDE, END, _RIM, far, 40.0), shade(tone, 0.85), tone)
     for w in np.arange(far, venue.pool_far, 1.0):
-        canvas.face(_flat(-_BESIDE, _BESIDE, _RIM + 0.001, w, w + 0.05), shade(tone, 0.88))
+        canvas.face(
+            _flat(-_BESIDE, _BESIDE, _RIM + 0.001, w, w + 0.05), shade(tone, 0.88)
+        )
     for x in np.arange(-20.0, END, 1.0):
-        canvas.face(_flat(x, x + 0.05, _RIM + 0.001, venue.pool_far, 40.0), shade(tone, 0.88))
-    canvas.face(_flat(END - 0.35, END, _RIM + 0.002, venue.pool_far, 40.0), mix(tone, _WHITE, 0.5))
+        canvas.face(
+            _flat(x, x + 0.05, _RIM + 0.001, venue.pool_far, 40.0), shade(tone, 0.88)
+        )
+    canvas.face(
+        _flat(END - 0.35, END, _RIM + 0.002, venue.pool_far, 40.0),
+        mix(tone, _WHITE, 0.5),
+    )
     for _ in range(int(rng.integers(1, 5))):  # boxes of flowers, tubs, cases
-        x, w = float(rng.uniform(-5, 12)), venue.pool_far - float(rng.uniform(0.8, 0.7 * venue.deck))
+        x, w = (
+            float(rng.uniform(-5, 12)),
+            venue.pool_far - float(rng.uniform(0.8, 0.7 * venue.deck)),
+        )
         size = rng.uniform((0.5, 0.3, 0.4), (2.2, 0.9, 1.0))
         tone = mix(venue.theme.band, _WHITE, float(rng.uniform(0, 1)))
         canvas.box((x, _RIM, w), (x + size[0], _RIM + size[1], w + size[2]), tone)
 
 
-def _people(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) -> None:
+def _people(
+    canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator
+) -> None:
     back, front = venue.pool_far - 0.75 * venue.deck, venue.pool_far - 0.6
     for _ in range(int(rng.integers(1, 5))):
-        _photographer(canvas, crowd, (float(rng.uniform(-4, 12)), _RIM, back - 0.4), rng)
+        _photographer(
+            canvas, crowd, (float(rng.uniform(-4, 12)), _RIM, back - 0.4), rng
+        )
     for _ in range(int(rng.integers(0, 4))):
         look = figure.draw_look(rng, "women" if rng.random() < 0.5 else "men")
-        place = (float(rng.uniform(-7.0, -2.5)), _RIM, back + float(rng.uniform(0, 0.8)))
-        crowd.person(canvas, place, "standing_relaxed", float(rng.uniform(-70, 70)), look, rng)
+        place = (
+            float(rng.uniform(-7.0, -2.5)),
+            _RIM,
+            back + float(rng.uniform(0, 0.8)),
+        )
+        crowd.person(
+            canvas, place, "standing_relaxed", float(rng.uniform(-70, 70)), look, rng
+        )
     _judges(canvas, venue, crowd, float(rng.uniform(back, front)) - 0.4, rng)
     if rng.random() < 0.7:
         _lifeguard(canvas, crowd, (float(rng.uniform(4, 11)), _RIM, front), rng)
     coach = replace(figure.draw_clothed_look(rng), bottom=(60, 50, 46))
     pose = str(rng.choice(["arms_folded", "standing_relaxed", "clapping"]))
-    crowd.person(canvas, (float(rng.uniform(-3.0, 3.5)), _RIM, front), pose, float(rng.uniform(-50, 50)), coach, rng)
+    crowd.person(
+        canvas,
+        (float(rng.uniform(-3.0, 3.5)), _RIM, front),
+        pose,
+        float(rng.uniform(-50, 50)),
+        coach,
+        rng,
+    )
 
 
-def _judges(canvas: Canvas, venue: Venue, crowd: Crowd, w: float, rng: np.random.Generator) -> None:
+def _judges(
+    canvas: Canvas, venue: Venue, crowd: Crowd, w: float, rng: np.random.Generator
+) -> None:
     """A row of them in one colour, on seats high enough to see the board."""
     height, start = float(rng.uniform(0.5, 1.7)), float(rng.uniform(-0.5, 3.5))
     shirt = _WHITE if rng.random() < 0.7 else mix(venue.theme.band, _WHITE, 0.4)
@@ -88,47 +133,87 @@ def _judges(canvas: Canvas, venue: Venue, crowd: Crowd, w: float, rng: np.random
         x = start + 1.25 * i
         _high_seat(canvas, x, w, height, tone)
         look = replace(figure.draw_clothed_look(rng), top=shirt, bottom=trousers)
-        crowd.person(canvas, (x, _RIM + height + 0.5, w), "sitting", float(rng.normal(0, 14)), look, rng)
+        crowd.person(
+            canvas,
+            (x, _RIM + height + 0.5, w),
+            "sitting",
+            float(rng.normal(0, 14)),
+            look,
+            rng,
+        )
 
 
 def _high_seat(canvas: Canvas, x: float, w: float, height: float, tone: Colour) -> None:
     top = _RIM + height
     for dx in (-0.3, 0.3):
-        canvas.rail((x + dx, _RIM, w - 0.3), (x + dx, top + 0.9, w - 0.3), shade(tone, 0.8), 0.06)
+        canvas.rail(
+            (x + dx, _RIM, w - 0.3),
+            (x + dx, top + 0.9, w - 0.3),
+            shade(tone, 0.8),
+            0.06,
+        )
     canvas.box((x - 0.32, top + 0.32, w - 0.3), (x + 0.32, top + 0.4, w + 0.15), tone)
     canvas.face([(x - 0.28, top + 0.5, w - 0.32), (x + 0.28, top + 0.5, w - 0.32),
                  (x + 0.28, top + 1.0, w - 0.32), (x - 0.28, top + 1.0, w - 0.32)], shade(tone, 0.9))  # fmt: skip
     canvas.box((x - 0.4, _RIM, w - 0.35), (x + 0.4, top, w + 0.1), shade(tone, 0.75))
 
 
-def _photographer(canvas: Canvas, crowd: Crowd, place: tuple[float, float, float], rng: np.random.Generator) -> None:
+def _photographer(
+    canvas: Canvas,
+    crowd: Crowd,
+    place: tuple[float, float, float],
+    rng: np.random.Generator,
+) -> None:
     dark = (44, 40, 38)
-    look = replace(figure.draw_clothed_look(rng), top=mix((90, 110, 60), dark, float(rng.uniform(0, 1))), bottom=dark)
+    look = replace(
+        figure.draw_clothed_look(rng),
+        top=mix((90, 110, 60), dark, float(rng.uniform(0, 1))),
+        bottom=dark,
+    )
     heading = float(rng.normal(0, 25))
     x, y, w = place
     if rng.random() < 0.5:
         crowd.person(canvas, (x, y + 0.45, w), "sitting", heading, look, rng)
-        canvas.box((x - 0.09, y + 0.95, w + 0.3), (x + 0.09, y + 1.1, w + 0.5), (28, 26, 26))
+        canvas.box(
+            (x - 0.09, y + 0.95, w + 0.3), (x + 0.09, y + 1.1, w + 0.5), (28, 26, 26)
+        )
     else:
         crowd.person(canvas, place, "arms_folded", heading, look, rng)
-        canvas.box((x - 0.1, y + 1.1, w + 0.3), (x + 0.1, y + 1.26, w + 0.55), (28, 26, 26))
+        canvas.box(
+            (x - 0.1, y + 1.1, w + 0.3), (x + 0.1, y + 1.26, w + 0.55), (28, 26, 26)
+        )
 
 
-def _lifeguard(canvas: Canvas, crowd: Crowd, place: tuple[float, float, float], rng: np.random.Generator) -> None:
-    look = replace(figure.draw_clothed_look(rng), top=(40, 210, 240), bottom=(40, 36, 200))
+def _lifeguard(
+    canvas: Canvas,
+    crowd: Crowd,
+    place: tuple[float, float, float],
+    rng: np.random.Generator,
+) -> None:
+    look = replace(
+        figure.draw_clothed_look(rng), top=(40, 210, 240), bottom=(40, 36, 200)
+    )
     x, y, w = place
     _high_seat(canvas, x, w, 1.1, _WHITE)
-    crowd.person(canvas, (x, y + 1.6, w), "sitting", float(rng.normal(0, 20)), look, rng)
+    crowd.person(
+        canvas, (x, y + 1.6, w), "sitting", float(rng.normal(0, 20)), look, rng
+    )
 
 
 def _rim(canvas: Canvas, venue: Venue) -> None:
-    """The pool's far wall above the water, tiles with a dark line, and its end below the boards."""
+    """The pool's far wall above the water, tiles with a dark line, and its end below
+    the boards."""
     far, light = venue.pool_far, mix(venue.theme.water, _WHITE, 0.65)
     canvas.face(_upright(-_BESIDE, _BESIDE, 0.0, _RIM, far), light)
     for x in np.arange(END, 1.5 * _LENGTH, 0.5):
         canvas.face(_upright(x, x + 0.06, 0.0, _RIM, far + 0.01), shade(light, 0.86))
-    canvas.face(_upright(-_BESIDE, _BESIDE, 0.0, 0.06, far + 0.02), shade(venue.theme.deep, 0.9))
-    canvas.face([(END, 0, far), (END, 0, 40), (END, _RIM, 40), (END, _RIM, far)], shade(light, 0.8))
+    canvas.face(
+        _upright(-_BESIDE, _BESIDE, 0.0, 0.06, far + 0.02), shade(venue.theme.deep, 0.9)
+    )
+    canvas.face(
+        [(END, 0, far), (END, 0, 40), (END, _RIM, 40), (END, _RIM, far)],
+        shade(light, 0.8),
+    )
 
 
 def _water(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
@@ -140,18 +225,29 @@ def _water(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     cv2.fillConvexPoly(surface, fixed, 255, cv2.LINE_AA, 4)
     mirrored = _mirrored(canvas, venue)
     canvas.face(_flat(END, _BESIDE, 0.0, far, 40.0), venue.theme.deep)
-    canvas.poster(corners[0], corners[1] - corners[0], corners[3] - corners[0], _waves(venue, rng))
+    canvas.poster(
+        corners[0], corners[1] - corners[0], corners[3] - corners[0], _waves(venue, rng)
+    )
     _lay_over(canvas.picture, mirrored, surface, float(rng.uniform(0.1, 0.24)))
 
 
 def _waves(venue: Venue, rng: np.random.Generator) -> Image:
-    """(440, 390, 3), about 20 px/m: light far water running into deep near water, with waves and a few lamps in it."""
+    """(440, 390, 3), about 20 px/m: light far water running into deep near water, with
+    waves and a few lamps in it."""
     height, width = 440, 390
     share = np.linspace(0.0, 1.0, height)[:, None, None] ** 0.6
-    colour = (1 - share) * np.array(mix(venue.theme.water, _WHITE, 0.18)) + share * np.array(venue.theme.deep)
+    colour = (1 - share) * np.array(
+        mix(venue.theme.water, _WHITE, 0.18)
+    ) + share * np.array(venue.theme.deep)
     tone: Image = np.zeros((height, width), np.float32)
     for size, strength in ((3.0, 4.0), (8.0, 4.0), (25.0, 4.0)):
-        noise = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), size, None, 2.2 * size)
+        noise = cv2.GaussianBlur(
+            rng.normal(0, 1, (height, width)).astype(np.float32),
+            (0, 0),
+            size,
+            None,
+            2.2 * size,
+        )
         tone += strength * noise / noise.std()
     if rng.random() < 0.4:  # lamps under water
         for x in range(60, width, 120):
@@ -161,14 +257,25 @@ def _waves(venue: Venue, rng: np.random.Generator) -> Image:
 
 
 def _mirrored(canvas: Canvas, venue: Venue) -> Image:
-    """The picture as still water would show it: exact for what stands at the far edge, softened downwards."""
+    """The picture as still water would show it: exact for what stands at the far edge,
+    softened downwards."""
     far = venue.pool_far - 0.5
-    places = np.array([(-10, 0, far), (10, 0, far), (10, 6, far), (-10, 6, far)], np.float64)
+    places = np.array(
+        [(-10, 0, far), (10, 0, far), (10, 6, far), (-10, 6, far)], np.float64
+    )
     upright, _ = canvas.seen(places)
     turned, _ = canvas.seen(places * (1, -1, 1))
-    matrix = cv2.getPerspectiveTransform(upright.astype(np.float32), turned.astype(np.float32))
+    matrix = cv2.getPerspectiveTransform(
+        upright.astype(np.float32), turned.astype(np.float32)
+    )
     size = canvas.picture.shape[1::-1]
-    image = cv2.warpPerspective(canvas.picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    image = cv2.warpPerspective(
+        canvas.picture,
+        matrix,
+        size,
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     return np.asarray(cv2.blur(image, (9, 29)), np.uint8)
 
 
@@ -177,9 +284,13 @@ def _lay_over(picture: Image, above: Image, mask: Image, strength: float) -> Non
     np.copyto(picture, mixed, where=mask[..., None] > 127)
 
 
-def _upright(x0: float, x1: float, y0: float, y1: float, w: float) -> list[tuple[float, float, float]]:
+def _upright(
+    x0: float, x1: float, y0: float, y1: float, w: float
+) -> list[tuple[float, float, float]]:
     return [(x0, y0, w), (x1, y0, w), (x1, y1, w), (x0, y1, w)]
 
 
-def _flat(x0: float, x1: float, y: float, w0: float, w1: float) -> list[tuple[float, float, float]]:
+def _flat(
+    x0: float, x1: float, y: float, w0: float, w1: float
+) -> list[tuple[float, float, float]]:
     return [(x0, y, w0), (x1, y, w0), (x1, y, w1), (x0, y, w1)]

@@ -1,7 +1,9 @@
-"""What is dived: the 52 dive numbers of FineDiving, how often, from which height, and at which degree of difficulty.
+"""What is dived: the 52 dive numbers of FineDiving, how often, from which height, and
+at which degree of difficulty.
 
-The shares are those of the 3000 published dives. Where a match name does not tell the height, the degree of
-difficulty (DD) does. Group 6 starts from the platform only; a DD of 2.0 on an easy dive is that of a compulsory one.
+The shares are those of the 3000 published dives. Where a match name does not tell the
+height, the degree of difficulty (DD) does. Group 6 starts from the platform only; a DD
+of 2.0 on an easy dive is that of a compulsory one.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class Choice:
         return parse(self.dive_number)
 
 
-# number: DD and weight from 3 m, then from 10 m; an empty place is a dive that is not made there.
+# number: DD and weight from 3 m, then from 10 m; an empty place is a dive that is not
+# made there.
 _TABLE = """
 101b   1.5 1, 2.0 11          | 2.0 10
 103b   1.6 10, 2.0 8          | 1.6 9, 2.0 9
@@ -96,18 +99,23 @@ _TABLE = """
 @cache
 def programme() -> tuple[Choice, ...]:
     """Return every dive of the programme, by number and height."""
-    return tuple(choice for line in _TABLE.strip().splitlines() for choice in _choices(line))
+    return tuple(
+        choice for line in _TABLE.strip().splitlines() for choice in _choices(line)
+    )
 
 
-def allocate(dives: int, rng: np.random.Generator, numbers: tuple[str, ...] = ()) -> list[Choice]:
+def allocate(
+    dives: int, rng: np.random.Generator, numbers: tuple[str, ...] = ()
+) -> list[Choice]:
     """Choose what `dives` divers dive, in random order.
 
-    The shares are met as exactly as whole dives allow, and where there is room for it (five dives for every dive
-    of the programme) none is left out.
+    The shares are met as exactly as whole dives allow, and where there is room for it
+    (five dives for every dive of the programme) none is left out.
 
     Args:
         dives: How many.
-        rng: Decides the order, and which of the rare dives come in where there is no room for all.
+        rng: Decides the order, and which of the rare dives come in where there is no
+            room for all.
         numbers: Restricts the programme to these dive numbers, in any case.
 
     Raises:
@@ -121,8 +129,14 @@ def allocate(dives: int, rng: np.random.Generator, numbers: tuple[str, ...] = ()
     left = dives - int(counts.sum())
     if left:
         rest = wanted - counts
-        counts[rng.choice(len(choices), size=left, replace=False, p=rest / rest.sum())] += 1
-    chosen = [choice for choice, count in zip(choices, counts, strict=True) for _ in range(count)]
+        counts[
+            rng.choice(len(choices), size=left, replace=False, p=rest / rest.sum())
+        ] += 1
+    chosen = [
+        choice
+        for choice, count in zip(choices, counts, strict=True)
+        for _ in range(count)
+    ]
     return [chosen[i] for i in rng.permutation(dives)]
 
 
@@ -130,8 +144,12 @@ def _restricted(numbers: tuple[str, ...]) -> tuple[Choice, ...]:
     wanted = {number.lower() for number in numbers}
     if unknown := wanted - {choice.dive_number for choice in programme()}:
         known = ", ".join(sorted({choice.dive_number for choice in programme()}))
-        raise ValueError(f"{', '.join(sorted(unknown))}: not in the programme, which has {known}")
-    return tuple(choice for choice in programme() if not wanted or choice.dive_number in wanted)
+        raise ValueError(
+            f"{', '.join(sorted(unknown))}: not in the programme, which has {known}"
+        )
+    return tuple(
+        choice for choice in programme() if not wanted or choice.dive_number in wanted
+    )
 
 
 def _choices(line: str) -> list[Choice]:

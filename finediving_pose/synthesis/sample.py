@@ -1,4 +1,5 @@
-"""A few frames of synthetic dives with their labels, where a whole meet would be too much."""
+"""A few frames of synthetic dives with their labels, where a whole meet would be too
+much."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ class Sample(NamedTuple):
 
 
 def sample_dive(dive: PlannedDive, frames: int) -> Sample:
-    """Draw frames of a planned dive in which all 16 joints are in sight; fewer where it has fewer."""
+    """Draw frames of a planned dive in which all 16 joints are in sight; fewer where it
+    has fewer."""
     scene = stage(dive)
     chosen = _chosen(scene, frames)
     images = np.stack([scene.picture(k) for k in chosen])
@@ -66,10 +68,14 @@ def draw_dive(seed: int, frames: int = 24) -> Sample:
     return sample_dive(plan_meet(1, seed).dives[0], frames)
 
 
-def write_sample(out: Path, dives: int = 4, frames: int = 24, seed: int = 0) -> LabelSet:
-    """Draw dives and write them as annotators would have left them: pictures and reviewed LabelMe files.
+def write_sample(
+    out: Path, dives: int = 4, frames: int = 24, seed: int = 0
+) -> LabelSet:
+    """Draw dives and write them as annotators would have left them: pictures and
+    reviewed LabelMe files.
 
-    ``frames/<match>/<dive>/<number>.jpg`` and ``labels/final/<match>__<dive>/<number>.json`` below `out`.
+    ``frames/<match>/<dive>/<number>.jpg`` and
+    ``labels/final/<match>__<dive>/<number>.json`` below `out`.
 
     Args:
         out: A folder; what is in it under the same names is replaced.
@@ -93,8 +99,13 @@ def write_sample(out: Path, dives: int = 4, frames: int = 24, seed: int = 0) -> 
 
 
 def _chosen(scene: Scene, frames: int) -> list[int]:
-    """Return up to `frames` frame numbers, evenly spread over those from shortly before the take-off to the touch."""
+    """Return up to `frames` frame numbers, evenly spread over those from shortly before
+    the take-off to the touch."""
     candidates = np.arange(max(scene.motion.takeoff - _LEAD, 0), scene.motion.touch)
     candidates = candidates[scene.present[candidates].all(axis=1)]
-    places = np.linspace(0, len(candidates) - 1, min(frames, len(candidates)) + 2).round().astype(int)[1:-1]
+    places = (
+        np.linspace(0, len(candidates) - 1, min(frames, len(candidates)) + 2)
+        .round()
+        .astype(int)[1:-1]
+    )
     return [int(k) for k in candidates[places]]

@@ -1,7 +1,8 @@
 """One dive as a camera saw it: pictures, and what is true in each of them.
 
-Pictures and truth come from one projection of one body. A frame's exposure lies around its nominal instant, to which
-the truth belongs. The same arguments give the same bytes, whatever frames are asked for in whatever order.
+Pictures and truth come from one projection of one body. A frame's exposure lies around
+its nominal instant, to which the truth belongs. The same arguments give the same bytes,
+whatever frames are asked for in whatever order.
 """
 
 from __future__ import annotations
@@ -32,15 +33,18 @@ __all__ = ["SIZE", "Scene"]
 
 _RATE = FPS * SUBSTEPS
 _FEWEST, _MOST = 3, 7
-"""Instants of the body that are painted into one frame; always odd, for one of them is the middle."""
+"""Instants of the body that are painted into one frame; always odd, for one of them is
+the middle."""
 _STEP = 5.0
-"""How far in px a joint may move from one of them to the next, as long as they are not too many."""
+"""How far in px a joint may move from one of them to the next, as long as they are not
+too many."""
 _SMALLEST = 8.0
 """Px of width and height below which nobody is taken for a person."""
 
 
 class _Seen(NamedTuple):
-    """A painted frame: the athlete's box (4,) px, which joints (16,) something hides, others (M, 5)."""
+    """A painted frame: the athlete's box (4,) px, which joints (16,) something hides,
+    others (M, 5)."""
 
     box: FloatArray
     hidden: NDArray[np.bool_]
@@ -55,17 +59,19 @@ class Scene:
         look: The athlete's looks.
         venue: Where.
         rng: Where chance comes from: the operator, banners, noise.
-        hard: Whether something stands in the way, others walk about, somebody dives beside the athlete, the zoom is
-            restless and the light flickers.
+        hard: Whether something stands in the way, others walk about, somebody dives
+            beside the athlete, the zoom is restless and the light flickers.
         camera_seed: Where the camera stands; the same for all dives of a match.
-        caption: Athlete, country code and dive number, for a banner that some dives have; None = no banner.
+        caption: Athlete, country code and dive number, for a banner that some dives
+            have; None = no banner.
 
     Attributes:
-        keypoints: (T, 16, 2) float64 px at each frame's nominal instant, also where a joint is outside the picture or
-            under water: `visibility` says so.
+        keypoints: (T, 16, 2) float64 px at each frame's nominal instant, also where a
+            joint is outside the picture or under water: `visibility` says so.
         depth: (T, 16) float64 m from the camera along its axis.
         camera: (T, 3, 4) float64, projection matrices from the world in m to px.
-        views: The T views that `camera` was made from, with pan, tilt, roll and focal length.
+        views: The T views that `camera` was made from, with pan, tilt, roll and focal
+            length.
     """
 
     def __init__(
@@ -81,7 +87,9 @@ class Scene:
         self.motion, self.look, self.venue, self.hard = motion, look, venue, hard
         self._station = draw_station(venue, camera_seed)
         takeoff = motion.takeoff * SUBSTEPS
-        self._path = follow(self._station, motion.points, motion.mass_centre, takeoff, _RATE, rng, hard)
+        self._path = follow(
+            self._station, motion.points, motion.mass_centre, takeoff, _RATE, rng, hard
+        )
         self.views = self._path[::SUBSTEPS]
         self.keypoints, self.depth = self.views.project(motion.joints)
         self.camera = self.views.matrix
@@ -98,9 +106,11 @@ class Scene:
 
     @property
     def boxes(self) -> FloatArray:
-        """(T, 4) float64 px x1, y1, x2, y2: what was painted of the athlete, above the water; NaN where nothing was.
+        """(T, 4) float64 px x1, y1, x2, y2: what was painted of the athlete, above the
+        water; NaN where nothing was.
 
-        What another thing hides of the athlete is counted in. Frames that were not painted yet are.
+        What another thing hides of the athlete is counted in. Frames that were not
+        painted yet are.
         """
         return np.stack([self.box(k) for k in range(len(self))])
 
@@ -108,21 +118,27 @@ class Scene:
     def visibility(self) -> NDArray[np.uint8]:
         """(T, 16) of :class:`~finediving_pose.records.Visibility`.
 
-        MISSING is outside the picture or under water, OCCLUDED behind the body itself or something nearer.
+        MISSING is outside the picture or under water, OCCLUDED behind the body itself
+        or something nearer.
         """
         return np.stack([self.visible(k) for k in range(len(self))])
 
     def others(self, k: int) -> FloatArray:
-        """Return (M, 5) for everybody but the athlete in frame `k`: who it is, and the box in px, hidden or not.
+        """Return (M, 5) for everybody but the athlete in frame `k`: who it is, and the
+        box in px, hidden or not.
 
-        They are cut off at the picture's edges; who is smaller than 8 px there is left out.
+        They are cut off at the picture's edges; who is smaller than 8 px there is left
+        out.
         """
         return self._look_at(k).others
 
     @cached_property
     def present(self) -> NDArray[np.bool_]:
-        """(T, 16) which joints are inside the picture and above the water, hidden or not; known without painting."""
-        inside = ((self.keypoints >= -0.5) & (self.keypoints < np.array(SIZE) - 0.5)).all(axis=-1)
+        """(T, 16) which joints are inside the picture and above the water, hidden or
+        not; known without painting."""
+        inside = (
+            (self.keypoints >= -0.5) & (self.keypoints < np.array(SIZE) - 0.5)
+        ).all(axis=-1)
         return np.asarray(inside & (self.motion.joints[..., 1] >= 0))
 
     def box(self, k: int) -> FloatArray:
@@ -131,7 +147,9 @@ class Scene:
 
     def visible(self, k: int) -> NDArray[np.uint8]:
         """Return row `k` of `visibility`."""
-        seen = np.where(self._look_at(k).hidden, Visibility.OCCLUDED, Visibility.VISIBLE)
+        seen = np.where(
+            self._look_at(k).hidden, Visibility.OCCLUDED, Visibility.VISIBLE
+        )
         return np.where(self.present[k], seen, Visibility.MISSING).astype(np.uint8)
 
     def _look_at(self, k: int) -> _Seen:
@@ -139,53 +157,96 @@ class Scene:
             self.picture(k)
         return self._seen[k]
 
-    def _set_dress(self, rng: np.random.Generator, caption: tuple[str, str, str] | None) -> None:
+    def _set_dress(
+        self, rng: np.random.Generator, caption: tuple[str, str, str] | None
+    ) -> None:
         """Draw everything that belongs to the pictures alone."""
         venue, motion, grade = self.venue, self.motion, self.venue.grade
         self._shutter = min(grade.shutter * (1.5 if self.hard else 1.0), 0.9)
-        self._sensor = effects.Sensor(grade.cast, grade.vignette, grade.noise, grade.softness, rng)
-        drops = np.random.default_rng(rng.integers(2**63))  # their number must not move anything else
+        self._sensor = effects.Sensor(
+            grade.cast, grade.vignette, grade.noise, grade.softness, rng
+        )
+        drops = np.random.default_rng(
+            rng.integers(2**63)
+        )  # their number must not move anything else
         self._splash = effects.Splash(_entry(motion), motion.execution.splash, drops)
         corners = pool.water_corners(venue, self._station.position)
         self._shimmer = effects.Shimmer(corners, float(rng.uniform(3.0, 8.0)), rng)
         self._foam = shade((250, 248, 244), 1.0 - 0.35 * venue.theme.dark)
         self._overlays: list[tuple[int, effects.Overlay]] = []
         if grade.logo:
-            mark = effects.station_mark(venue.sponsors[0], np.random.default_rng((venue.seed, 5)))
+            mark = effects.station_mark(
+                venue.sponsors[0], np.random.default_rng((venue.seed, 5))
+            )
             self._overlays.append((len(self), mark))
         if caption is not None and rng.random() < 0.45:
-            until = len(self) if rng.random() < 0.15 else motion.takeoff + int(rng.integers(-8, 12))
-            banner = effects.score_banner(caption, int(rng.integers(1, 19)), venue.theme.band, venue.theme.ink, rng)
+            until = (
+                len(self)
+                if rng.random() < 0.15
+                else motion.takeoff + int(rng.integers(-8, 12))
+            )
+            banner = effects.score_banner(
+                caption,
+                int(rng.integers(1, 19)),
+                venue.theme.band,
+                venue.theme.ink,
+                rng,
+            )
             self._overlays.append((until, banner))
-        self._obstacle = effects.Obstacle(self.views, rng) if self.hard and rng.random() < 0.6 else None
-        self._walkers = [_Walker(venue, self._station.side, rng)] if self.hard and rng.random() < 0.7 else []
-        self._flicker = rng.normal(0.0, 0.045, len(self)) if self.hard else np.zeros(len(self))
+        self._obstacle = (
+            effects.Obstacle(self.views, rng)
+            if self.hard and rng.random() < 0.6
+            else None
+        )
+        self._walkers = (
+            [_Walker(venue, self._station.side, rng)]
+            if self.hard and rng.random() < 0.7
+            else []
+        )
+        self._flicker = (
+            rng.normal(0.0, 0.045, len(self)) if self.hard else np.zeros(len(self))
+        )
         if self.hard and rng.random() < 0.5:
             self._walkers.append(_Walker(venue, self._station.side, rng))
-        self._partner = _Partner(motion, self._station.side, rng) if self.hard and rng.random() < 0.35 else None
+        self._partner = (
+            _Partner(motion, self._station.side, rng)
+            if self.hard and rng.random() < 0.35
+            else None
+        )
 
     def _painted(self, k: int) -> tuple[Image, _Seen]:
         view = self.views[k]
         picture = self._background(k, view)
-        moving = [walker.paint(picture, view, k / FPS, self.venue) for walker in self._walkers]
+        moving = [
+            walker.paint(picture, view, k / FPS, self.venue) for walker in self._walkers
+        ]
         if self._partner is not None:
             moving.append(self._partner.paint(picture, view, k, self.venue))
         if self.motion.apparatus != "10m":
             bent = float(self.motion.board[SUBSTEPS * k])
-            paint_springboard(picture, view, self.venue.height, bent, board_colour(self.venue))
+            paint_springboard(
+                picture, view, self.venue.height, bent, board_colour(self.venue)
+            )
         before = picture.copy()
         coverage = self._paint_athlete(picture, k, view)
-        hidden = ~coverage.visible | self._restore_front(picture, before, coverage.box, k)
+        hidden = ~coverage.visible | self._restore_front(
+            picture, before, coverage.box, k
+        )
         since_touch = (k - self.motion.touch) / FPS
         self._splash.paint(picture, view, since_touch, self._shutter / FPS, self._foam)
         hidden |= self._finish(picture, k, view)
         return picture, _Seen(coverage.box, hidden, self._others(k, moving))
 
     def _others(self, k: int, moving: list[FloatArray]) -> FloatArray:
-        """Return who is painted into the place, carried into frame `k`, and who moves, as :meth:`others` does."""
+        """Return who is painted into the place, carried into frame `k`, and who moves,
+        as :meth:`others` does."""
         people = panorama(self.venue, self._station).people
         corners = people[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].reshape(-1, 1, 2)
-        px = cv2.perspectiveTransform(corners, self._from_place[k]).reshape(-1, 4, 2) if len(people) else corners
+        px = (
+            cv2.perspectiveTransform(corners, self._from_place[k]).reshape(-1, 4, 2)
+            if len(people)
+            else corners
+        )
         boxes = np.concatenate([px.min(axis=1), px.max(axis=1)], axis=-1).reshape(-1, 4)
         boxes = np.concatenate([boxes, *(box[None] for box in moving)])
         boxes = np.clip(boxes, 0, np.tile(SIZE, 2))
@@ -193,10 +254,15 @@ class Scene:
         return np.column_stack([seen, boxes[seen]])
 
     def _background(self, k: int, view: View) -> Image:
-        """Cut the frame out of the panorama and smear it as the camera turned during the exposure."""
+        """Cut the frame out of the panorama and smear it as the camera turned during
+        the exposure."""
         place = panorama(self.venue, self._station)
         picture = cv2.warpPerspective(
-            place.picture, self._from_place[k], SIZE, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            place.picture,
+            self._from_place[k],
+            SIZE,
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
         )
         self._shimmer.paint(picture, view, k / FPS)
         return effects.blur_along(picture, self._ways[k])
@@ -208,15 +274,21 @@ class Scene:
 
     @cached_property
     def _ways(self) -> FloatArray:
-        """(T, 2) px, how far each frame's middle moves over the place during the exposure."""
+        """(T, 2) px, how far each frame's middle moves over the place during the
+        exposure."""
         frames = np.arange(len(self))
-        opened, closed = (self._view_at(frames + share * self._shutter) for share in (-0.5, 0.5))
+        opened, closed = (
+            self._view_at(frames + share * self._shutter) for share in (-0.5, 0.5)
+        )
         return effects.camera_way(opened, closed)
 
     def _paint_athlete(self, picture: Image, k: int, view: View) -> Coverage:
-        """Paint the body at the exposure's instants, the nominal one first, each by the camera of that instant."""
+        """Paint the body at the exposure's instants, the nominal one first, each by the
+        camera of that instant."""
         frames = k + self._shutter * self._shares(k)
-        points = np.stack([_between(self.motion.points, SUBSTEPS * frame) for frame in frames])
+        points = np.stack(
+            [_between(self.motion.points, SUBSTEPS * frame) for frame in frames]
+        )
         turned = self._view_at(frames)
         px, depth = turned.project(points)
         pelvis = body.POINT["pelvis"]
@@ -224,17 +296,30 @@ class Scene:
         instants = np.concatenate([px, -scale * depth[..., None]], axis=-1)
         foot = points[0, pelvis] * (1.0, 0.0, 1.0)
         water = float(view.project(foot[None])[0][0, 1])
-        return paint_figure(picture, instants, scale, self.motion.build, self.look, self.venue.light, water)
+        return paint_figure(
+            picture,
+            instants,
+            scale,
+            self.motion.build,
+            self.look,
+            self.venue.light,
+            water,
+        )
 
     def _shares(self, k: int) -> FloatArray:
         """(S,) when in the exposure the body is painted, -0.5..0.5, the middle first."""
         around = self.keypoints[max(k - 1, 0) : k + 2]
-        moved = self._shutter * float(np.linalg.norm(np.diff(around, axis=0), axis=-1).max())
+        moved = self._shutter * float(
+            np.linalg.norm(np.diff(around, axis=0), axis=-1).max()
+        )
         count = int(np.clip(2 * np.ceil(moved / _STEP / 2) + 1, _FEWEST, _MOST))
         return np.roll(np.linspace(-0.5, 0.5, count), -(count // 2))
 
-    def _restore_front(self, picture: Image, before: Image, box: FloatArray, k: int) -> NDArray[np.bool_]:
-        """Put what stands nearer than the athlete back over them; return which joints (16,) it hides."""
+    def _restore_front(
+        self, picture: Image, before: Image, box: FloatArray, k: int
+    ) -> NDArray[np.bool_]:
+        """Put what stands nearer than the athlete back over them; return which joints
+        (16,) it hides."""
         nothing = np.zeros(NUM_JOINTS, bool)
         if not np.isfinite(box).all():
             return nothing
@@ -244,14 +329,19 @@ class Scene:
         matrix = shift @ self._from_place[k]
         front = cv2.warpPerspective(place.front, matrix, (x1 - x0, y1 - y0))
         above = self.motion.joints[k, :, 1].min() > self.venue.height - 0.1
-        front = cv2.add(front, front) if above else cv2.subtract(front, cv2.bitwise_not(front))
+        front = (
+            cv2.add(front, front)
+            if above
+            else cv2.subtract(front, cv2.bitwise_not(front))
+        )
         if not front.any():
             return nothing
         blend(picture[y0:y1, x0:x1], before[y0:y1, x0:x1], front)
         return effects.looked_up(front, self.keypoints[k] - (x0, y0)) > 127
 
     def _finish(self, picture: Image, k: int, view: View) -> NDArray[np.bool_]:
-        """Add what is nearest: an obstacle, the camera's own traces, overlays; return which joints (16,) are hidden."""
+        """Add what is nearest: an obstacle, the camera's own traces, overlays; return
+        which joints (16,) are hidden."""
         hidden = np.zeros(NUM_JOINTS, bool)
         if self._obstacle is not None:
             mask = self._obstacle.mask(view)
@@ -269,12 +359,16 @@ class Scene:
         instant = np.clip(SUBSTEPS * np.asarray(frame), 0, len(self._path.pan) - 1)
         steps = np.arange(len(self._path.pan))
         path = self._path
-        pan, tilt, roll, focal = (np.interp(instant, steps, v) for v in (path.pan, path.tilt, path.roll, path.focal))
+        pan, tilt, roll, focal = (
+            np.interp(instant, steps, v)
+            for v in (path.pan, path.tilt, path.roll, path.focal)
+        )
         return View(path.position, pan, tilt, roll, focal, path.side)
 
 
 class _Partner:
-    """Somebody who dives the same beside the athlete, farther from the camera, a little too early or too late."""
+    """Somebody who dives the same beside the athlete, farther from the camera, a little
+    too early or too late."""
 
     def __init__(self, motion: Motion, side: int, rng: np.random.Generator) -> None:
         sex: Sex = "women" if motion.build.sex == "women" else "men"
@@ -283,34 +377,50 @@ class _Partner:
         self._across = -side * (1.5 if motion.apparatus == "10m" else 2.6)
 
     def paint(self, picture: Image, view: View, k: int, venue: Venue) -> FloatArray:
-        """Paint them, and their springboard, into frame `k`; return their box (4,) px, NaN under water."""
+        """Paint them, and their springboard, into frame `k`; return their box (4,) px,
+        NaN under water."""
         motion, instant = self._motion, SUBSTEPS * (k - self._late)
         if motion.apparatus != "10m":
             bent = float(_between(motion.board, instant))
-            paint_springboard(picture, view, venue.height, bent, board_colour(venue), self._across)
+            paint_springboard(
+                picture, view, venue.height, bent, board_colour(venue), self._across
+            )
         points = _between(motion.points, instant) + np.array([0.0, 0.0, self._across])
         px, depth = view.project(points)
         pelvis = body.POINT["pelvis"]
         scale = float(view.focal / depth[pelvis])
         water = float(view.project((points[pelvis] * (1.0, 0.0, 1.0))[None])[0][0, 1])
         instants = np.concatenate([px, -scale * depth[:, None]], axis=-1)[None]
-        return paint_figure(picture, instants, scale, motion.build, self._look, venue.light, water).box
+        return paint_figure(
+            picture, instants, scale, motion.build, self._look, venue.light, water
+        ).box
 
 
 class _Walker:
-    """Somebody else in swimwear who walks to and fro behind the athlete, on the deck or on a lower platform."""
+    """Somebody else in swimwear who walks to and fro behind the athlete, on the deck or
+    on a lower platform."""
 
     def __init__(self, venue: Venue, side: int, rng: np.random.Generator) -> None:
         sex: Sex = "women" if rng.random() < 0.5 else "men"
         self._build, self._look = body.draw_build(rng, sex), draw_look(rng, sex)
-        self._start, self._pace = float(rng.uniform(-5.5, -3.5)), float(rng.uniform(0.5, 1.1))
-        height, w = (10.0, -0.9) if venue.height > 5 and rng.random() < 0.6 else (0.22, venue.pool_far - 0.7)
+        self._start, self._pace = (
+            float(rng.uniform(-5.5, -3.5)),
+            float(rng.uniform(0.5, 1.1)),
+        )
+        height, w = (
+            (10.0, -0.9)
+            if venue.height > 5 and rng.random() < 0.6
+            else (0.22, venue.pool_far - 0.7)
+        )
         if height < 1:
             self._start = float(rng.uniform(-2.0, 3.0))
         self._floor, self._z = height, side * w
 
-    def paint(self, picture: Image, view: View, seconds: float, venue: Venue) -> FloatArray:
-        """Paint them as they are after some seconds, and return their box (4,) px; a step takes 0.55 s."""
+    def paint(
+        self, picture: Image, view: View, seconds: float, venue: Venue
+    ) -> FloatArray:
+        """Paint them as they are after some seconds, and return their box (4,) px; a
+        step takes 0.55 s."""
         stride = 0.5 - 0.5 * np.cos(np.pi * seconds / 0.55)
         pose = (1 - stride) * body.POSES["walking_a"] + stride * body.POSES["walking_b"]
         points = np.asarray(body.body_points(self._build, pose[None])[0])
@@ -321,15 +431,25 @@ class _Walker:
         px, depth = view.project(world)
         scale = float(view.focal / depth.mean())
         instants = np.concatenate([px, -scale * depth[:, None]], axis=-1)[None]
-        return paint_figure(picture, instants, scale, self._build, self._look, venue.light).box
+        return paint_figure(
+            picture, instants, scale, self._build, self._look, venue.light
+        ).box
 
 
 def _entry(motion: Motion) -> FloatArray:
     """(3,) m on the water: the middle of where the body goes through the surface."""
     start = min(motion.touch, motion.frames - 1)
-    sinking = motion.points[SUBSTEPS * start : SUBSTEPS * (min(motion.gone, motion.frames - 1) + 1)]
-    weights = 1.0 / (0.05**2 + sinking[..., 1] ** 2)  # m: what is near the surface counts
-    return np.asarray((weights[..., None] * sinking).sum(axis=(0, 1)) / weights.sum() * (1.0, 0.0, 1.0))
+    sinking = motion.points[
+        SUBSTEPS * start : SUBSTEPS * (min(motion.gone, motion.frames - 1) + 1)
+    ]
+    weights = 1.0 / (
+        0.05**2 + sinking[..., 1] ** 2
+    )  # m: what is near the surface counts
+    return np.asarray(
+        (weights[..., None] * sinking).sum(axis=(0, 1))
+        / weights.sum()
+        * (1.0, 0.0, 1.0)
+    )
 
 
 def _between(values: FloatArray, index: float) -> FloatArray:

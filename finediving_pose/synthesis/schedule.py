@@ -1,4 +1,5 @@
-"""When a diver is in which pose: folding, twisting and opening between take-off and touch."""
+"""When a diver is in which pose: folding, twisting and opening between take-off and
+touch."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ class Course(NamedTuple):
     Attributes:
         keys: Poses (A,) in degrees, with the times at which they are reached.
         twist: When it begins and ends; equal where there is none.
-        bounds: Where the second and third part of the flight begin, in dives that have them.
+        bounds: Where the second and third part of the flight begin, in dives that have
+            them.
     """
 
     keys: Keys
@@ -46,7 +48,9 @@ def schedule(
     """
     leaving, last = ends
     shape = _shape(number, build, execution)
-    reach = entering("reach" if last[0] == entering("rip", execution)[0] else "straight", execution)
+    reach = entering(
+        "reach" if last[0] == entering("rip", execution)[0] else "straight", execution
+    )
     opened = min(touch - 0.10 + execution.opening, touch - 0.05)
     opening = opened - _opening_time(number, touch)
     keys: Keys
@@ -56,14 +60,29 @@ def schedule(
         until = begin + max(min(usual, opened - 0.40 - begin), 0.20)
         opening = max(opening, until + 0.16)
         twisting = with_legs(_twisting_pose(number, side), execution, knees=0.6)
-        keys = (*before, (begin + 0.08, twisting), (until - 0.05, twisting), (until + 0.15, shape))
+        keys = (
+            *before,
+            (begin + 0.08, twisting),
+            (until - 0.05, twisting),
+            (until + 0.15, shape),
+        )
         twist, bounds = (begin, until), (*parts, until + 0.04)
     else:
-        closed = (0.30 if number.half_somersaults > 1 else 0.36 * touch) + 0.22 * number.flying
+        closed = (
+            0.30 if number.half_somersaults > 1 else 0.36 * touch
+        ) + 0.22 * number.flying
         opening = max(opening, closed + 0.04)
-        keys = (0.0, leaving), (0.55 * closed, _folding(leaving, shape)), (closed, shape)
+        keys = (
+            (0.0, leaving),
+            (0.55 * closed, _folding(leaving, shape)),
+            (closed, shape),
+        )
         twist, bounds = (0.0, 0.0), ()
-    end = ((opening + opened) / 2, _unfolding(shape, reach)), (opened, reach), (touch, last)
+    end = (
+        ((opening + opened) / 2, _unfolding(shape, reach)),
+        (opened, reach),
+        (touch, last),
+    )
     return Course((*keys, (opening, shape), *end), twist, bounds)
 
 
@@ -72,18 +91,27 @@ _TWIST_TIME = 0.16, 0.125
 
 
 def _twisting_pose(number: DiveNumber, side: float) -> Array:
-    """Straight, or a little bent where many somersaults leave no time to be; one arm goes across with the twist."""
+    """Straight, or a little bent where many somersaults leave no time to be; one arm
+    goes across with the twist."""
     straight = POSES["twist_left" if side > 0 else "twist_right"]
-    return pose(straight, hip_flexion=28.0) if number.half_somersaults >= _MANY else straight
+    return (
+        pose(straight, hip_flexion=28.0)
+        if number.half_somersaults >= _MANY
+        else straight
+    )
 
 
 _MANY = 7  # half somersaults
 
 
-def _before_twist(number: DiveNumber, leaving: Array, shape: Array) -> tuple[Keys, float, tuple[float, ...]]:
-    """Return the poses until the twist begins, when it does, and the bound of the part of flight before it, if any.
+def _before_twist(
+    number: DiveNumber, leaving: Array, shape: Array
+) -> tuple[Keys, float, tuple[float, ...]]:
+    """Return the poses until the twist begins, when it does, and the bound of the part
+    of flight before it, if any.
 
-    Back, reverse and armstand dives twist at once, forward and inward ones out of a first somersault.
+    Back, reverse and armstand dives twist at once, forward and inward ones out of a
+    first somersault.
     """
     if number.group == 6 or number.direction in (2, 3):
         return ((0.0, leaving),), 0.14, ()
@@ -91,7 +119,12 @@ def _before_twist(number: DiveNumber, leaving: Array, shape: Array) -> tuple[Key
     if number.half_somersaults >= _MANY:
         begin = 0.52  # when the legs, which open then, do not point at the board
     folded_by, opens = begin - 0.18, begin - 0.10
-    keys = (0.0, leaving), (0.5 * folded_by, _folding(leaving, shape)), (folded_by, shape), (opens, shape)
+    keys = (
+        (0.0, leaving),
+        (0.5 * folded_by, _folding(leaving, shape)),
+        (folded_by, shape),
+        (opens, shape),
+    )
     return keys, begin, (begin - 0.03,)
 
 
@@ -102,7 +135,9 @@ def _folding(leaving: Array, shape: Array) -> Array:
 
 def _unfolding(shape: Array, reach: Array) -> Array:
     """Half way out of the shape: the arms go up a little to the side."""
-    return pose((shape + reach) / 2, elbow=26, shoulder_flexion=118, shoulder_abduction=26)
+    return pose(
+        (shape + reach) / 2, elbow=26, shoulder_flexion=118, shoulder_abduction=26
+    )
 
 
 def _shape(number: DiveNumber, build: Build, execution: Execution) -> Array:
@@ -112,7 +147,10 @@ def _shape(number: DiveNumber, build: Build, execution: Execution) -> Array:
 
 
 def _opening_time(number: DiveNumber, touch: float) -> float:
-    """Return how many s before the reach the body begins to open: the fewer somersaults, the earlier."""
+    """Return how many s before the reach the body begins to open: the fewer
+    somersaults, the earlier."""
     least = 0.24 if number.position == "C" else 0.27
-    spare = {1: 0.26, 2: 0.30, 3: 0.30, 4: 0.16, 5: 0.10, 6: 0.06}.get(number.half_somersaults, 0.0)
+    spare = {1: 0.26, 2: 0.30, 3: 0.30, 4: 0.16, 5: 0.10, 6: 0.06}.get(
+        number.half_somersaults, 0.0
+    )
     return least + spare * touch * (0.4 if number.half_twists else 1.0)

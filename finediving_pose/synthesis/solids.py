@@ -1,8 +1,9 @@
-"""Round cones seen along the view axis: what is nearest at each sample, and where on its surface.
+"""Round cones seen along the view axis: what is nearest at each sample, and where on
+its surface.
 
-View coordinates are px: x to the right, y down, z toward the camera, larger is nearer; lines of sight are parallel.
-A round cone is what a ball sweeps that moves along a segment while its radius changes evenly. Pixel centres lie at
-integers.
+View coordinates are px: x to the right, y down, z toward the camera, larger is nearer;
+lines of sight are parallel. A round cone is what a ball sweeps that moves along a
+segment while its radius changes evenly. Pixel centres lie at integers.
 """
 
 from __future__ import annotations
@@ -22,17 +23,20 @@ _SOFT = 0.5  # samples on either side of an outline over which cover falls from 
 
 @dataclass(frozen=True)
 class Cones:
-    """N round cones, float32, each array (N,): start, direction in the picture, extent and radii.
+    """N round cones, float32, each array (N,): start, direction in the picture, extent
+    and radii.
 
     Attributes:
         x, y, z: Start, px.
         ex, ey: Unit direction of the axis in the picture.
-        length: Of the axis in the picture, px; a little more than the taper, so that no end hides behind the other.
+        length: Of the axis in the picture, px; a little more than the taper, so that no
+            end hides behind the other.
         dz: How much nearer the end is than the start, px.
         radius: At the start, px.
         taper: Radius at the end less radius at the start, px.
         spread: length² less taper², px².
-        lean: dz / √(spread · (spread + dz²)), 1/px: how far the touched place moves along the axis with its height.
+        lean: dz / √(spread · (spread + dz²)), 1/px: how far the touched place moves
+            along the axis with its height.
     """
 
     x: Array
@@ -48,15 +52,28 @@ class Cones:
     lean: Array
 
     @classmethod
-    def between(cls, start: Array, end: Array, radius_start: Array, radius_end: Array) -> Cones:
+    def between(
+        cls, start: Array, end: Array, radius_start: Array, radius_end: Array
+    ) -> Cones:
         """Return the cones from `start` to `end` (N, 3) px with radii (N,) px."""
         axis, taper = end - start, radius_end - radius_start
-        axis[np.hypot(axis[:, 0], axis[:, 1]) < _SHORT, 0] = _SHORT  # a ball, or seen end on: any direction will do
+        axis[np.hypot(axis[:, 0], axis[:, 1]) < _SHORT, 0] = (
+            _SHORT  # a ball, or seen end on: any direction will do
+        )
         flat = np.hypot(axis[:, 0], axis[:, 1])
         length = np.maximum(flat, 1.05 * np.abs(taper))
         spread, dz = length**2 - taper**2, axis[:, 2]
         lean = dz / np.sqrt(spread * (spread + dz**2))
-        parts = (*start.T, *(axis[:, :2] / flat[:, None]).T, length, dz, radius_start, taper, spread, lean)
+        parts = (
+            *start.T,
+            *(axis[:, :2] / flat[:, None]).T,
+            length,
+            dz,
+            radius_start,
+            taper,
+            spread,
+            lean,
+        )
         return cls(*(np.ascontiguousarray(part, np.float32) for part in parts))
 
     def take(self, index: NDArray[np.integer[Any]]) -> Cones:
@@ -78,7 +95,8 @@ class Touch(NamedTuple):
     Attributes:
         share: Where along the axis, 0 = start, 1 = end.
         along, across: From the axis, in the picture along and across it, px.
-        height2: Square of the height over the axis in px²; negative outside the outline.
+        height2: Square of the height over the axis in px²; negative outside the
+            outline.
         radius: Of the ball there, px.
     """
 
@@ -92,9 +110,10 @@ class Touch(NamedTuple):
 def touch(cone: Cones, x: Array, y: Array) -> Touch:
     """Meet lines of sight at `x`, `y` px with cones; all arrays broadcast.
 
-    The ball at share t has the height √f(t) over the axis, f(t) = (radius + t·taper)² − (along − t·length)² − across².
-    With its vertex at t0, f is f(t0) − spread·(t − t0)², and the nearest surface, the greatest t·dz + √f(t), lies at
-    t0 + lean·√f(t0), or at the end of the axis that comes before.
+    The ball at share t has the height √f(t) over the axis, f(t) = (radius + t·taper)² −
+    (along − t·length)² − across². With its vertex at t0, f is f(t0) − spread·(t − t0)²,
+    and the nearest surface, the greatest t·dz + √f(t), lies at t0 + lean·√f(t0), or at
+    the end of the axis that comes before.
     """
     dx, dy = x - cone.x, y - cone.y
     along: Array = dx * cone.ex + dy * cone.ey
@@ -134,7 +153,8 @@ class Raster(NamedTuple):
     """What is seen at each sample of S pictures of the same window.
 
     Attributes:
-        depth: (S, h, w) float32 px, z of the nearest surface; very negative where there is none.
+        depth: (S, h, w) float32 px, z of the nearest surface; very negative where there
+            is none.
         owner: (S, h, w), the cone that is nearest, -1 = none.
         cover: (S, h, w) float32, 0 outside the figure's outline to 1 inside.
     """
@@ -145,7 +165,8 @@ class Raster(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Where the samples of S pictures lie: `fine` x `fine` in each of height × width px.
+    """Where the samples of S pictures lie: `fine` x `fine` in each of height × width
+    px.
 
     Attributes:
         left, top: First pixel.
@@ -167,7 +188,9 @@ class Grid(NamedTuple):
 
     def first(self) -> Array:
         """Return x, y of the first sample of each picture, (S, 2) px."""
-        corner = np.array([self.left, self.top], np.float32) - np.float32((self.fine - 1) / (2 * self.fine))
+        corner = np.array([self.left, self.top], np.float32) - np.float32(
+            (self.fine - 1) / (2 * self.fine)
+        )
         return corner + self.shift
 
 
@@ -180,7 +203,9 @@ def rasterise(cones: Cones, picture: NDArray[np.intp], grid: Grid) -> Raster:
         grid: Where to look.
     """
     count, place, x, y = _candidates(cones, picture, grid)
-    cone = Cones(*(np.repeat(getattr(cones, field.name), count) for field in fields(cones)))
+    cone = Cones(
+        *(np.repeat(getattr(cones, field.name), count) for field in fields(cones))
+    )
     met = touch(cone, x, y)
     cover = met.height2 / met.radius
     cover *= np.float32(0.5 * grid.fine)
@@ -196,7 +221,9 @@ def rasterise(cones: Cones, picture: NDArray[np.intp], grid: Grid) -> Raster:
     owner = np.full(size, -1, np.intp)
     seen = np.flatnonzero(nearest.take(place) == depth)
     owner[place.take(seen)] = np.repeat(np.arange(len(count)), count).take(seen)
-    return Raster(nearest.reshape(grid.shape), owner.reshape(grid.shape), most.reshape(grid.shape))
+    return Raster(
+        nearest.reshape(grid.shape), owner.reshape(grid.shape), most.reshape(grid.shape)
+    )
 
 
 def _candidates(
@@ -205,8 +232,8 @@ def _candidates(
     """Pair every cone with the samples near it, row by row.
 
     Returns:
-        How many samples each cone has; of each pair, cone after cone, the sample's place in the flattened raster and
-        its x and y in px.
+        How many samples each cone has; of each pair, cone after cone, the sample's
+        place in the flattened raster and its x and y in px.
     """
     first = grid.first()
     low, high = _bounds(cones, first[picture], grid)
@@ -218,26 +245,45 @@ def _candidates(
     left, right = np.maximum(left, low[owner, 0]), np.minimum(right, high[owner, 0])
     width = np.maximum(right - left, 0)
     step = _counted(width)
-    x = np.repeat(first[picture[owner], 0] + left.astype(np.float32) / np.float32(grid.fine), width)
+    x = np.repeat(
+        first[picture[owner], 0] + left.astype(np.float32) / np.float32(grid.fine),
+        width,
+    )
     x += step.astype(np.float32) / np.float32(grid.fine)
-    place = np.repeat((picture[owner] * grid.shape[1] + row) * grid.shape[2] + left, width) + step
+    place = (
+        np.repeat((picture[owner] * grid.shape[1] + row) * grid.shape[2] + left, width)
+        + step
+    )
     count = np.bincount(owner, width, len(height)).astype(np.intp)
     return count, place, x, np.repeat(y, width)
 
 
-def _bounds(cones: Cones, first: Array, grid: Grid) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the first sample, x and y, of each cone's outline, and the one behind the last: two (N, 2)."""
-    least, greatest = ((bound - first) * np.float32(grid.fine) for bound in cones.bounds)
+def _bounds(
+    cones: Cones, first: Array, grid: Grid
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the first sample, x and y, of each cone's outline, and the one behind the
+    last: two (N, 2)."""
+    least, greatest = (
+        (bound - first) * np.float32(grid.fine) for bound in cones.bounds
+    )
     low = np.maximum(np.ceil(least - _SOFT).astype(np.intp), 0)
-    return low, np.minimum(np.floor(greatest + _SOFT).astype(np.intp) + 1, (grid.shape[2], grid.shape[1]))
+    return low, np.minimum(
+        np.floor(greatest + _SOFT).astype(np.intp) + 1, (grid.shape[2], grid.shape[1])
+    )
 
 
-def _row_ends(cone: Cones, y: Array, first: Array, fine: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _row_ends(
+    cone: Cones, y: Array, first: Array, fine: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return where in each row the band along a cone's axis begins, and behind its end."""
     steep = np.copysign(np.maximum(np.abs(cone.ey), np.float32(_SHORT)), cone.ey)
     middle = cone.x + (y - cone.y) * cone.ex / steep - first
-    half = (cone.radius + np.maximum(cone.taper, 0) + np.float32(_SOFT / fine)) / np.abs(steep)
-    return np.ceil((middle - half) * fine).astype(np.intp), np.floor((middle + half) * fine).astype(np.intp) + 1
+    half = (
+        cone.radius + np.maximum(cone.taper, 0) + np.float32(_SOFT / fine)
+    ) / np.abs(steep)
+    return np.ceil((middle - half) * fine).astype(np.intp), np.floor(
+        (middle + half) * fine
+    ).astype(np.intp) + 1
 
 
 def _counted(sizes: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -248,8 +294,8 @@ def _counted(sizes: NDArray[np.intp]) -> NDArray[np.intp]:
 def hidden(points: Array, radii: Array, cones: Cones) -> NDArray[np.bool_]:
     """Tell which points (P, 3) px have something nearer in front of them.
 
-    A point is hidden by a cone that does not contain it and whose surface before it is nearer by more than the
-    point's own radius (P,) px.
+    A point is hidden by a cone that does not contain it and whose surface before it is
+    nearer by more than the point's own radius (P,) px.
 
     Returns:
         (P,) bool.

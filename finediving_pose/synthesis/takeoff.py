@@ -1,7 +1,9 @@
-"""How an athlete leaves the board: the jump from both feet, and the fall out of an armstand.
+"""How an athlete leaves the board: the jump from both feet, and the fall out of an
+armstand.
 
-The mass centre leaves as fast as it flies on, and pose and turning go on into the flight, so that the angular
-momentum of the flight is there already when the toes leave: the trunk swings while the toes still stand.
+The mass centre leaves as fast as it flies on, and pose and turning go on into the
+flight, so that the angular momentum of the flight is there already when the toes leave:
+the trunk swings while the toes still stand.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ class Start:
 
     Attributes:
         ahead: 1 where the athlete faces the water, −1 where the back is turned to it.
-        turning: 1 where the head of a standing athlete goes out over the water, −1 where it goes back to the board.
+        turning: 1 where the head of a standing athlete goes out over the water, −1
+            where it goes back to the board.
         armstand: On the hands, upside down.
         running: With an approach and a hurdle; else from a stand.
         height: Of the board above the water in m.
@@ -73,10 +76,15 @@ class Start:
     def upright(self) -> Array:
         """(3, 3), the rotation from the body frame to the world before anything turns."""
         heading = turn_about("y", np.array([0.0 if self.ahead > 0 else 180.0]))[0]
-        return turn_about("z", np.array([180.0]))[0] @ heading if self.armstand else heading
+        return (
+            turn_about("z", np.array([180.0]))[0] @ heading
+            if self.armstand
+            else heading
+        )
 
     def leaning(self, lean: Array) -> Array:
-        """(N, 3, 3), rotations in the world by `lean` (N,) degrees in the direction of the dive's somersault."""
+        """(N, 3, 3), rotations in the world by `lean` (N,) degrees in the direction of
+        the dive's somersault."""
         return turn_about("z", -self.turning * lean)
 
     def placed(self, build: Build, poses: Array, lean: Array) -> Array:
@@ -104,15 +112,24 @@ class Bottom:
 
 
 _UP = pose(shoulder_flexion=165, shoulder_abduction=8, elbow=6)
-_RISE_POWER, _BOARD_POWER = 2.2, 1.8  # of time: how the mass centre and the board come up from the press
+_RISE_POWER, _BOARD_POWER = (
+    2.2,
+    1.8,
+)  # of time: how the mass centre and the board come up from the press
 _SLACK = 0.4  # m/s that the flight is faster than the push: the last of it, the toes' own, is too quick for an instant
 _ARMS_END = 0.6  # speed at which the arms come up at the end of the push, against the whole way in the whole time
 _STEP = np.array([-2.0, -1.0, 0.0]) / RATE
 _MOST_SPIN = 380.0  # degrees / s of the pelvis at the take-off
 _MOST_RATE = 800.0  # degrees / s of any joint in the flight's first instant
 
-# By direction of the dive: (pitch of the pelvis, spine flexion, m of the mass centre ahead of the toes) at take-off.
-_LEAVING = {1: (10.0, 10.0, 0.16), 2: (-6.0, -6.0, -0.13), 3: (-4.0, -6.0, 0.10), 4: (12.0, 12.0, -0.11)}
+# By direction of the dive: (pitch of the pelvis, spine flexion, m of the mass centre
+# ahead of the toes) at take-off.
+_LEAVING = {
+    1: (10.0, 10.0, 0.16),
+    2: (-6.0, -6.0, -0.13),
+    3: (-4.0, -6.0, 0.10),
+    4: (12.0, 12.0, -0.11),
+}
 _LEAVING_FOOT, _LEAVING_STRETCH = 30.0, 0.975
 
 
@@ -138,38 +155,53 @@ def stood(
     slant = 1.0  # of the legs, which is known when they stand
     for _ in range(3):
         hips = hip_height(build, stance.foot, slant * stretch)
-        poses, pelvis = stand(build, upper[None], stance, np.array([[ahead, np.nan]]), hips)
-        hip, knee = (poses[0, ANGLE[f"{sides[0]}_{name}"]] for name in ("hip_flexion", "knee"))
+        poses, pelvis = stand(
+            build, upper[None], stance, np.array([[ahead, np.nan]]), hips
+        )
+        hip, knee = (
+            poses[0, ANGLE[f"{sides[0]}_{name}"]] for name in ("hip_flexion", "knee")
+        )
         slant = float(np.cos(np.radians(hip - pitch - knee / 2)))
     return poses[0], centre_of(build, poses, stance.pitch, pelvis)[0]
 
 
 def hip_height(build: Build, foot: Array, stretch: Array | float) -> Array:
-    """Return (N,) m from the toes up to the hips, for feet (N,) in degrees and legs stretched to a share."""
+    """Return (N,) m from the toes up to the hips, for feet (N,) in degrees and legs
+    stretched to a share."""
     leg = build.lengths["thigh"] + build.lengths["shin"]
     return np.asarray(build.lengths["foot"] * np.cos(np.radians(foot)) + stretch * leg)
 
 
 def balanced(build: Build, foot: Array) -> Array:
-    """Return (N,) m from the toes ahead to a mass centre above the middle of the feet; negative."""
+    """Return (N,) m from the toes ahead to a mass centre above the middle of the feet;
+    negative."""
     return np.asarray(-0.5 * build.lengths["foot"] * np.sin(np.radians(foot)))
 
 
 def centre_of(build: Build, poses: Array, pitch: Array, pelvis: Array) -> Array:
-    """Return the mass centre (N, 2) m in the athlete's plane, of hips at `pelvis` (N, 2)."""
+    """Return the mass centre (N, 2) m in the athlete's plane, of hips at `pelvis` (N,
+    2)."""
     centre = mass_centre(build, body_points(build, poses))[:, None]
-    return np.asarray(pelvis + np.einsum("nij,nkj->ni", turn_about("z", -pitch), centre)[:, :2])
+    return np.asarray(
+        pelvis + np.einsum("nij,nkj->ni", turn_about("z", -pitch), centre)[:, :2]
+    )
 
 
 _Value = Array | float
 
 
-def hermite(ends: tuple[_Value, _Value], slopes: tuple[_Value, _Value], share: Array) -> Array:
-    """Return the cubic between two ends with these slopes per unit of `share` (N,), 0..1."""
+def hermite(
+    ends: tuple[_Value, _Value], slopes: tuple[_Value, _Value], share: Array
+) -> Array:
+    """Return the cubic between two ends with these slopes per unit of `share` (N,),
+    0..1."""
     s = share if np.ndim(ends[0]) == 0 else share[:, None]
     blend = s**2 * (3 - 2 * s)
     return np.asarray(
-        ends[0] + (np.asarray(ends[1]) - ends[0]) * blend + slopes[0] * s * (1 - s) ** 2 + slopes[1] * s**2 * (s - 1)
+        ends[0]
+        + (np.asarray(ends[1]) - ends[0]) * blend
+        + slopes[0] * s * (1 - s) ** 2
+        + slopes[1] * s**2 * (s - 1)
     )
 
 
@@ -177,10 +209,26 @@ def press(start: Start) -> Bottom:
     """Return the press that a push begins in."""
     springboard = start.depth > 0
     if start.running:
-        arms = pose(shoulder_flexion=-8, shoulder_abduction=30, spine_flexion=12, elbow=12)
-        return Bottom(arms, 24.0, 52.0 if springboard else 64.0, 0.84 if springboard else 0.76, 0.5)
-    arms = pose(shoulder_flexion=-36, shoulder_abduction=14, spine_flexion=16, head_pitch=-6, elbow=10)
-    return Bottom(arms, 36.0, 50.0 if start.ahead < 0 else 60.0, 0.77 if springboard else 0.70)
+        arms = pose(
+            shoulder_flexion=-8, shoulder_abduction=30, spine_flexion=12, elbow=12
+        )
+        return Bottom(
+            arms,
+            24.0,
+            52.0 if springboard else 64.0,
+            0.84 if springboard else 0.76,
+            0.5,
+        )
+    arms = pose(
+        shoulder_flexion=-36,
+        shoulder_abduction=14,
+        spine_flexion=16,
+        head_pitch=-6,
+        elbow=10,
+    )
+    return Bottom(
+        arms, 36.0, 50.0 if start.ahead < 0 else 60.0, 0.77 if springboard else 0.70
+    )
 
 
 @dataclass(frozen=True)
@@ -210,10 +258,13 @@ class Jump:
 
     @classmethod
     def draft(cls, build: Build, start: Start, direction: int) -> Jump:
-        """Return the jump for a dive of this direction (1 forward to 4 inward), its velocity not set yet."""
+        """Return the jump for a dive of this direction (1 forward to 4 inward), its
+        velocity not set yet."""
         pitch, spine, ahead = _LEAVING[direction]
         upper = pose(_UP, spine_flexion=spine, head_pitch=-spine / 2)
-        leaving, centre = stood(build, upper, pitch, _LEAVING_FOOT, _LEAVING_STRETCH, ahead)
+        leaving, centre = stood(
+            build, upper, pitch, _LEAVING_FOOT, _LEAVING_STRETCH, ahead
+        )
         low = press(start)
         over = float(balanced(build, np.array(low.foot)))
         _, lowest = stood(build, low.pose, low.pitch, low.foot, low.stretch, over)
@@ -226,14 +277,19 @@ class Jump:
         return float(_RISE_POWER * rise / (self.velocity[1] - _SLACK))
 
     def push(self, clock: Array) -> tuple[Array, Array, Array, Array]:
-        """Return poses (N, A), pitch (N,) degrees, pelvis (N, 2) m from the unbent tip, and the board (N,) m down.
+        """Return poses (N, A), pitch (N,) degrees, pelvis (N, 2) m from the unbent tip,
+        and the board (N,) m down.
 
         Args:
             clock: (N,) s, from -`seconds` to the take-off at 0.
         """
         bottom, seconds = self.bottom, self.seconds
         share = np.clip(1.0 + clock / seconds, 0.0, 1.0)
-        upper = hermite((bottom.pose, self.pose), (0.0, _ARMS_END * (self.pose - bottom.pose)), share)
+        upper = hermite(
+            (bottom.pose, self.pose),
+            (0.0, _ARMS_END * (self.pose - bottom.pose)),
+            share,
+        )
         foot = bottom.foot + (_LEAVING_FOOT - bottom.foot) * share**_RISE_POWER
         pitch = hermite((bottom.pitch, self.pitch), (0.0, self.spin * seconds), share)
         slopes = bottom.drift * seconds, self.velocity[0] * seconds
@@ -242,24 +298,37 @@ class Jump:
         board = self.start.depth * (1 - share**_BOARD_POWER)
         height = self.lowest[1] - self.start.depth + rise * share**_RISE_POWER + board
         stance = Stance(pitch, foot)
-        poses, pelvis = stand(self.build, upper, stance, np.stack([ahead, height], axis=1), np.zeros(len(clock)))
+        poses, pelvis = stand(
+            self.build,
+            upper,
+            stance,
+            np.stack([ahead, height], axis=1),
+            np.zeros(len(clock)),
+        )
         return poses, pitch, pelvis - board[:, None] * (0.0, 1.0), board
 
     def momentum(self) -> float:
-        """Return the angular momentum at take-off in the dive's direction, kg m² degrees / s."""
+        """Return the angular momentum at take-off in the dive's direction, kg m²
+        degrees / s."""
         poses, pitch, _, _ = self.push(_STEP)
-        points = self.start.placed(self.build, poses, self.start.ahead * self.start.turning * pitch)
-        return float(-self.start.turning * angular_momentum(self.build, points, 1 / RATE)[-1])
+        points = self.start.placed(
+            self.build, poses, self.start.ahead * self.start.turning * pitch
+        )
+        return float(
+            -self.start.turning * angular_momentum(self.build, points, 1 / RATE)[-1]
+        )
 
     def spinning(self, momentum: float) -> Jump:
-        """Return the push that ends with an angular momentum, or as near to it as a trunk can turn."""
+        """Return the push that ends with an angular momentum, or as near to it as a
+        trunk can turn."""
         none, some = self._momenta
         spin = 100.0 * (momentum - none) / (some - none)
         return replace(self, spin=float(np.clip(spin, -_MOST_SPIN, _MOST_SPIN)))
 
     @cached_property
     def _momenta(self) -> tuple[float, float]:
-        """Angular momentum without spin, and with 100 degrees / s of it; between and beyond it is linear."""
+        """Angular momentum without spin, and with 100 degrees / s of it; between and
+        beyond it is linear."""
         return replace(self, spin=0.0).momentum(), replace(self, spin=100.0).momentum()
 
     @cached_property
@@ -271,7 +340,8 @@ class Jump:
 
 @dataclass(frozen=True)
 class Fall:
-    """The fall out of an armstand, straight and stiff about the hands, with a swing of the legs in the end.
+    """The fall out of an armstand, straight and stiff about the hands, with a swing of
+    the legs in the end.
 
     Attributes:
         build, start: Who, and how the dive begins.
@@ -294,7 +364,8 @@ class Fall:
         return float(_FALL_POWER * self.outward / self.speed)
 
     def fall(self, clock: Array) -> tuple[Array, Array, Array]:
-        """Return poses (N, A), lean (N,) degrees in the dive's direction, and pelvis (N, 3) m in the world.
+        """Return poses (N, A), lean (N,) degrees in the dive's direction, and pelvis
+        (N, 3) m in the world.
 
         Args:
             clock: (N,) s, the take-off at 0; the armstand is held before the fall.
@@ -310,14 +381,22 @@ class Fall:
         return poses, lean, self.pinned(poses, lean)
 
     def pinned(self, poses: Array, lean: Array) -> Array:
-        """Return the pelvis (N, 3) m in the world of poses (N, A) that lean (N,) degrees about the hands."""
-        return self.start.support - self.start.placed(self.build, poses, lean)[:, _WRISTS].mean(axis=1)
+        """Return the pelvis (N, 3) m in the world of poses (N, A) that lean (N,)
+        degrees about the hands."""
+        return self.start.support - self.start.placed(self.build, poses, lean)[
+            :, _WRISTS
+        ].mean(axis=1)
 
     def end(self) -> tuple[Array, Array]:
-        """Return where the mass centre is at the take-off, (3,) m, and its velocity, (3,) m/s."""
+        """Return where the mass centre is at the take-off, (3,) m, and its velocity,
+        (3,) m/s."""
         poses, lean, pelvis = self.fall(_STEP)
-        centre = mass_centre(self.build, self.start.placed(self.build, poses, lean)) + pelvis
-        return centre[-1], (1.5 * centre[-1] - 2.0 * centre[-2] + 0.5 * centre[-3]) * RATE
+        centre = (
+            mass_centre(self.build, self.start.placed(self.build, poses, lean)) + pelvis
+        )
+        return centre[-1], (
+            1.5 * centre[-1] - 2.0 * centre[-2] + 0.5 * centre[-3]
+        ) * RATE
 
     @property
     def rates(self) -> Array:

@@ -1,4 +1,5 @@
-"""What colours a place has, and the words that stand on its walls: all of them invented."""
+"""What colours a place has, and the words that stand on its walls: all of them
+invented."""
 
 from __future__ import annotations
 
@@ -8,7 +9,26 @@ import numpy as np
 
 Colour = tuple[int, int, int]
 
-_ONSETS = ("b", "d", "f", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "br", "dr", "kr", "tr", "pl")
+_ONSETS = (
+    "b",
+    "d",
+    "f",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "r",
+    "s",
+    "t",
+    "v",
+    "z",
+    "br",
+    "dr",
+    "kr",
+    "tr",
+    "pl",
+)
 _VOWELS = ("a", "e", "i", "o", "u", "a", "o", "ei", "ua")
 _CODAS = ("", "", "", "n", "r", "x", "l", "s", "nt")
 
@@ -49,7 +69,19 @@ class Theme:
     rail: Colour
 
 
-VARIED = ("wall", "concrete", "seat", "seat_alt", "band", "ink", "platform", "deck", "water", "deep", "rail")
+VARIED = (
+    "wall",
+    "concrete",
+    "seat",
+    "seat_alt",
+    "band",
+    "ink",
+    "platform",
+    "deck",
+    "water",
+    "deep",
+    "rail",
+)
 """The colours that venues of one theme vary."""
 
 _WHITE, _WARM, _COOL = (255, 255, 255), (235, 248, 255), (255, 250, 240)
@@ -90,6 +122,8 @@ def draw_word(rng: np.random.Generator) -> str:
     """Draw an invented word of two or three syllables, in capitals."""
     syllables = int(rng.integers(2, 4))
     return "".join(
-        str(rng.choice(_ONSETS)) + str(rng.choice(_VOWELS)) + (str(rng.choice(_CODAS)) if i == syllables - 1 else "")
+        str(rng.choice(_ONSETS))
+        + str(rng.choice(_VOWELS))
+        + (str(rng.choice(_CODAS)) if i == syllables - 1 else "")
         for i in range(syllables)
     ).upper()

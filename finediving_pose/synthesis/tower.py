@@ -1,4 +1,5 @@
-"""What is dived from: the platform tower with its rails and stairs, springboards and their stands."""
+"""What is dived from: the platform tower with its rails and stairs, springboards and
+their stands."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ _SLAB = 0.28
 
 
 def paint(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) -> None:
-    """Paint all but the athlete's own springboard, which moves: it is :func:`paint_springboard`'s."""
+    """Paint all but the athlete's own springboard, which moves: it is
+    :func:`paint_springboard`'s."""
     height = venue.height
     if height > 5:
         _springboards(canvas, venue, (-7.0, -5.2), (1.0, 3.0), rng)
@@ -42,7 +44,12 @@ def paint(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) 
 
 
 def paint_springboard(
-    picture: Image, view: View, height: float, deflection: float, colour: Colour, across: float = 0.0
+    picture: Image,
+    view: View,
+    height: float,
+    deflection: float,
+    colour: Colour,
+    across: float = 0.0,
 ) -> None:
     """Paint the athlete's springboard into a frame.
 
@@ -56,13 +63,22 @@ def paint_springboard(
     """
     x = np.linspace(0.0, -_BOARD, 9)
     y = height - deflection * np.clip((x - _FULCRUM) / -_FULCRUM, 0.0, None) ** 2
-    y += 0.35 * deflection * np.minimum((x - _FULCRUM) / (_BOARD + _FULCRUM), 0.0) * (x < _FULCRUM)
+    y += (
+        0.35
+        * deflection
+        * np.minimum((x - _FULCRUM) / (_BOARD + _FULCRUM), 0.0)
+        * (x < _FULCRUM)
+    )
     near = _HALF * view.side
     rows = [np.stack([x, y - drop, np.full_like(x, across + w)], axis=1) for drop, w in
             ((0, -near), (0, near), (_THICK, near), (_THICK, -near))]  # fmt: skip
     (far_top, near_top, near_low, far_low), _ = view.project(np.array(rows))
     above = view.position[1] > height
-    _strip(picture, *((far_top, near_top) if above else (far_low, near_low)), shade(colour, 1.0 if above else 0.5))
+    _strip(
+        picture,
+        *((far_top, near_top) if above else (far_low, near_low)),
+        shade(colour, 1.0 if above else 0.5),
+    )
     _strip(picture, near_top, near_low, shade(colour, 0.72))
 
 
@@ -71,25 +87,49 @@ def _strip(picture: Image, first: Image, second: Image, colour: Colour) -> None:
     cv2.fillPoly(picture, [outline], colour, cv2.LINE_AA, 4)
 
 
-def _tower(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator, front: bool) -> None:
-    """Platforms of 3, 5 and 7.5 m beside and below that of 10 m at `w`, the far ones first."""
+def _tower(
+    canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator, front: bool
+) -> None:
+    """Platforms of 3, 5 and 7.5 m beside and below that of 10 m at `w`, the far ones
+    first."""
     theme = venue.theme
     concrete = mix(theme.concrete, (214, 212, 210), 0.45)
     _stairs(canvas, theme.rail, (-9.4, 0.22), (-7.0, 10.0), w - 1.0)
     canvas.box((-6.6, 0.22, w - 5.4), (-5.4, 7.4, w - 4.2), shade(concrete, 0.85))
-    for height, beside, reach in ((3.0, -6.6, -0.4), (7.5, -4.8, -0.3), (5.0, -3.0, -0.2)):
+    for height, beside, reach in (
+        (3.0, -6.6, -0.4),
+        (7.5, -4.8, -0.3),
+        (5.0, -3.0, -0.2),
+    ):
         _platform(canvas, venue, height, w + beside, 0.9, reach, False)
     canvas.box((-6.0, 0.22, w - 0.7), (-4.6, 9.8, w + 0.7), concrete)
     for height in (5.0, 7.5):
-        canvas.box((-6.4, height - 0.4, w - 3.4), (-4.4, height - 0.1, w + 0.7), shade(concrete, 0.92))
+        canvas.box(
+            (-6.4, height - 0.4, w - 3.4),
+            (-4.4, height - 0.1, w + 0.7),
+            shade(concrete, 0.92),
+        )
     _platform(canvas, venue, 10.0, w, float(rng.uniform(1.0, 1.5)), 0.0, front)
 
 
-def _platform(canvas: Canvas, venue: Venue, height: float, w: float, half: float, tip: float, front: bool) -> None:
-    """A slab 6.8 m long with a coloured edge, a rough dark top and rails along both sides."""
+def _platform(
+    canvas: Canvas,
+    venue: Venue,
+    height: float,
+    w: float,
+    half: float,
+    tip: float,
+    front: bool,
+) -> None:
+    """A slab 6.8 m long with a coloured edge, a rough dark top and rails along both
+    sides."""
     theme = venue.theme
-    _rails(canvas, theme.rail, height, w - half + 0.05, tip, False)  # from below, the slab hides its posts
-    canvas.box((-6.8, height - _SLAB, w - half), (tip, height, w + half), theme.platform, front)
+    _rails(
+        canvas, theme.rail, height, w - half + 0.05, tip, False
+    )  # from below, the slab hides its posts
+    canvas.box(
+        (-6.8, height - _SLAB, w - half), (tip, height, w + half), theme.platform, front
+    )
     if canvas.view.position[1] > height:
         canvas.face([(-6.8, height + 0.002, w - half + 0.1), (tip - 0.1, height + 0.002, w - half + 0.1),
                      (tip - 0.1, height + 0.002, w + half - 0.1), (-6.8, height + 0.002, w + half - 0.1)],
@@ -98,16 +138,38 @@ def _platform(canvas: Canvas, venue: Venue, height: float, w: float, half: float
     _rails(canvas, theme.rail, height, w + half - 0.05, tip, front)
 
 
-def _rails(canvas: Canvas, colour: Colour, height: float, w: float, tip: float, front: bool) -> None:
+def _rails(
+    canvas: Canvas, colour: Colour, height: float, w: float, tip: float, front: bool
+) -> None:
     start = tip - 0.9
     for level in (0.5, 1.0):
-        canvas.rail((-6.8, height + level, w), (start - 0.12, height + level, w), colour, 0.055, front)
-    canvas.rail((start - 0.12, height + 1.0, w), (start, height + 0.86, w), colour, 0.055, front)
+        canvas.rail(
+            (-6.8, height + level, w),
+            (start - 0.12, height + level, w),
+            colour,
+            0.055,
+            front,
+        )
+    canvas.rail(
+        (start - 0.12, height + 1.0, w), (start, height + 0.86, w), colour, 0.055, front
+    )
     for x in np.linspace(-6.8, start, 5):
-        canvas.rail((x, height, w), (x, height + (0.88 if x == start else 1.0), w), colour, 0.055, front)
+        canvas.rail(
+            (x, height, w),
+            (x, height + (0.88 if x == start else 1.0), w),
+            colour,
+            0.055,
+            front,
+        )
 
 
-def _stairs(canvas: Canvas, colour: Colour, low: tuple[float, float], high: tuple[float, float], w: float) -> None:
+def _stairs(
+    canvas: Canvas,
+    colour: Colour,
+    low: tuple[float, float],
+    high: tuple[float, float],
+    w: float,
+) -> None:
     """Flights that zigzag between two corners (x, y)."""
     flights = 4
     levels = np.linspace(low[1], high[1], flights + 1)
@@ -115,20 +177,29 @@ def _stairs(canvas: Canvas, colour: Colour, low: tuple[float, float], high: tupl
         ends = (low[0], high[0]) if i % 2 else (high[0], low[0])
         for offset, width, tone in ((0.0, 0.16, 0.7), (0.9, 0.05, 1.0)):
             canvas.rail(
-                (ends[0], levels[i] + offset, w), (ends[1], levels[i + 1] + offset, w), shade(colour, tone), width
+                (ends[0], levels[i] + offset, w),
+                (ends[1], levels[i + 1] + offset, w),
+                shade(colour, tone),
+                width,
             )
     for x in (low[0], high[0]):
         canvas.rail((x, low[1], w), (x, high[1] + 0.9, w), shade(colour, 0.8), 0.09)
 
 
 def _springboards(
-    canvas: Canvas, venue: Venue, places: tuple[float, ...], heights: tuple[float, ...], rng: np.random.Generator
+    canvas: Canvas,
+    venue: Venue,
+    places: tuple[float, ...],
+    heights: tuple[float, ...],
+    rng: np.random.Generator,
 ) -> None:
     for w in places:
         height = float(rng.choice(heights))
         _stand(canvas, venue, height, w)
         tone = board_colour(venue)
-        canvas.box((-_BOARD, height - _THICK, w - _HALF), (0.0, height, w + _HALF), tone)
+        canvas.box(
+            (-_BOARD, height - _THICK, w - _HALF), (0.0, height, w + _HALF), tone
+        )
 
 
 def board_colour(venue: Venue) -> Colour:
@@ -136,8 +207,11 @@ def board_colour(venue: Venue) -> Colour:
     return mix(venue.theme.platform, (222, 216, 206), 0.55)
 
 
-def _stand(canvas: Canvas, venue: Venue, height: float, w: float, front: bool = False) -> None:
-    """The block a springboard rests on, its fulcrum, rails and steps; the near rail may hide who walks behind it."""
+def _stand(
+    canvas: Canvas, venue: Venue, height: float, w: float, front: bool = False
+) -> None:
+    """The block a springboard rests on, its fulcrum, rails and steps; the near rail may
+    hide who walks behind it."""
     theme = venue.theme
     concrete = mix(theme.concrete, (210, 208, 206), 0.4)
     top = height - 0.35
@@ -148,16 +222,37 @@ def _stand(canvas: Canvas, venue: Venue, height: float, w: float, front: bool = 
         _stairs(canvas, theme.rail, (-6.6, 0.22), (-5.2, height), w)
     else:
         canvas.box((-5.2, 0.22, w - 0.4), (-1.6, top, w + 0.4), concrete)
-    canvas.box((_FULCRUM - 0.2, top, w - 0.3), (_FULCRUM + 0.2, height - _THICK, w + 0.3), (70, 66, 62))
+    canvas.box(
+        (_FULCRUM - 0.2, top, w - 0.3),
+        (_FULCRUM + 0.2, height - _THICK, w + 0.3),
+        (70, 66, 62),
+    )
     for side in (-0.42, 0.42):
         hides = front and side > 0
         for level in (0.45, 0.9):
-            canvas.rail((-5.2, height + level, w + side), (-2.6, height + level, w + side), theme.rail, 0.045, hides)
+            canvas.rail(
+                (-5.2, height + level, w + side),
+                (-2.6, height + level, w + side),
+                theme.rail,
+                0.045,
+                hides,
+            )
         for x in (-5.2, -3.9, -2.6):
-            canvas.rail((x, top, w + side), (x, height + 0.9, w + side), theme.rail, 0.045, hides)
+            canvas.rail(
+                (x, top, w + side),
+                (x, height + 0.9, w + side),
+                theme.rail,
+                0.045,
+                hides,
+            )
 
 
-def _waiting(canvas: Canvas, crowd: Crowd, place: tuple[float, float, float], rng: np.random.Generator) -> None:
+def _waiting(
+    canvas: Canvas,
+    crowd: Crowd,
+    place: tuple[float, float, float],
+    rng: np.random.Generator,
+) -> None:
     """The next athlete."""
     look = figure.draw_look(rng, "women" if rng.random() < 0.5 else "men")
     crowd.person(canvas, place, "standing_relaxed", 90.0 * canvas.view.side, look, rng)

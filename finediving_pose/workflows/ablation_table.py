@@ -1,4 +1,5 @@
-"""What a table came to: mean ± sd over seeds beside the published column, and which differences are within noise."""
+"""What a table came to: mean ± sd over seeds beside the published column, and which
+differences are within noise."""
 
 from __future__ import annotations
 
@@ -50,14 +51,19 @@ class SeedResult:
 
     @classmethod
     def from_summary(cls, run: Path, summary: dict[str, Any]) -> SeedResult:
-        """Read the ``summary.json`` of a run, which has no figures where there are no test dives."""
+        """Read the ``summary.json`` of a run, which has no figures where there are no
+        test dives."""
         test = summary["test"]
         return cls(
             seed=summary["seed"],
             run=run,
             epochs=summary["epochs"],
             best_epoch=summary["best_epoch"],
-            figures={name: value for name, value in test.get("figures", {}).items() if value is not None},
+            figures={
+                name: value
+                for name, value in test.get("figures", {}).items()
+                if value is not None
+            },
             intervals={
                 name: (bounds[0], bounds[1])
                 for name, bounds in test.get("intervals", {}).items()
@@ -99,7 +105,9 @@ class RowResult:
 
     def interval(self, figure: str) -> tuple[float, float] | None:
         """Return the bootstrap interval over dives, its bounds averaged over seeds."""
-        bounds = [seed.intervals[figure] for seed in self.seeds if figure in seed.intervals]
+        bounds = [
+            seed.intervals[figure] for seed in self.seeds if figure in seed.intervals
+        ]
         if not bounds:
             return None
         low, high = zip(*bounds, strict=True)
@@ -112,9 +120,9 @@ class RowResult:
 def within_noise(one: RowResult, other: RowResult, figure: str) -> bool | None:
     """Return whether the runs cannot tell two rows apart.
 
-    They cannot where the means differ by no more than the combined standard deviation of the seeds, √(sd₁² + sd₂²), or
-    where the bootstrap intervals over dives overlap. None where a row lacks the figure, or nothing says how far it
-    scatters.
+    They cannot where the means differ by no more than the combined standard deviation
+    of the seeds, √(sd₁² + sd₂²), or where the bootstrap intervals over dives overlap.
+    None where a row lacks the figure, or nothing says how far it scatters.
     """
     means = one.mean(figure), other.mean(figure)
     if means[0] is None or means[1] is None:
@@ -123,9 +131,14 @@ def within_noise(one: RowResult, other: RowResult, figure: str) -> bool | None:
     intervals = one.interval(figure), other.interval(figure)
     answers = []
     if deviations[0] is not None and deviations[1] is not None:
-        answers.append(abs(means[0] - means[1]) <= math.hypot(deviations[0], deviations[1]))
+        answers.append(
+            abs(means[0] - means[1]) <= math.hypot(deviations[0], deviations[1])
+        )
     if intervals[0] is not None and intervals[1] is not None:
-        answers.append(max(intervals[0][0], intervals[1][0]) <= min(intervals[0][1], intervals[1][1]))
+        answers.append(
+            max(intervals[0][0], intervals[1][0])
+            <= min(intervals[0][1], intervals[1][1])
+        )
     return any(answers) if answers else None
 
 
@@ -154,7 +167,14 @@ class AblationTable:
     @property
     def reference(self) -> RowResult | None:
         """The full model, if it has figures."""
-        return next((row for row in self.rows if row.row.name == self.table.reference and row.seeds), None)
+        return next(
+            (
+                row
+                for row in self.rows
+                if row.row.name == self.table.reference and row.seeds
+            ),
+            None,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types; None = not defined, or not published."""
@@ -174,10 +194,21 @@ class AblationTable:
 
     def lines(self) -> list[str]:
         """Return the table in Markdown, and below it what is to be known of it."""
-        return [*_aligned([self._header(), *map(self._cells, self.rows)]), "", *(f"- {note}" for note in self._notes())]
+        return [
+            *_aligned([self._header(), *map(self._cells, self.rows)]),
+            "",
+            *(f"- {note}" for note in self._notes()),
+        ]
 
     def _header(self) -> list[str]:
-        return ["method", *(text for name in self.table.columns for text in (TITLES[name], "published"))]
+        return [
+            "method",
+            *(
+                text
+                for name in self.table.columns
+                for text in (TITLES[name], "published")
+            ),
+        ]
 
     def _cells(self, row: RowResult) -> list[str]:
         cells = [row.row.title]
@@ -196,7 +227,11 @@ class AblationTable:
 
     def _is_noise(self, row: RowResult, figure: str) -> bool | None:
         reference = self.reference
-        return None if reference is None or row is reference else within_noise(row, reference, figure)
+        return (
+            None
+            if reference is None or row is reference
+            else within_noise(row, reference, figure)
+        )
 
     def _row_dict(self, row: RowResult) -> dict[str, Any]:
         columns = self.table.columns
@@ -229,7 +264,11 @@ class AblationTable:
             "and methods of others that are not built here. R-ℓ2 is the squared form, AIoU that of the flight."
         )
         for name, figures in self._floors().items():
-            shown = ", ".join(f"{TITLES[key]} {_number(figures[key], key)}" for key in TITLES if key in figures)
+            shown = ", ".join(
+                f"{TITLES[key]} {_number(figures[key], key)}"
+                for key in TITLES
+                if key in figures
+            )
             yield f"Labels alone, {name}: {shown}"
         yield from dict.fromkeys(note for seed in self._runs() for note in seed.notes)
         for row in self.failed:
@@ -239,7 +278,11 @@ class AblationTable:
         dives = sorted({seed.dives for seed in self._runs()})
         epochs = sorted({seed.epochs for seed in self._runs()})
         seeds = ", ".join(map(str, self.seeds))
-        spread = "mean ± standard deviation over seeds" if len(self.seeds) > 1 else "one seed, so no deviation"
+        spread = (
+            "mean ± standard deviation over seeds"
+            if len(self.seeds) > 1
+            else "one seed, so no deviation"
+        )
         text = f"{_listed(dives)} test dives, {_listed(epochs)} epochs, seed{'s' * (len(self.seeds) > 1)} {seeds}"
         settings = " ".join((f"preset {self.preset}", *self.overrides))
         yield f"{text} ({spread}); {settings}."
@@ -280,11 +323,16 @@ def _number(value: float | None, figure: str) -> str:
 
 
 def _listed(values: Sequence[int]) -> str:
-    return " to ".join(dict.fromkeys((str(min(values)), str(max(values))))) if values else "no"
+    return (
+        " to ".join(dict.fromkeys((str(min(values)), str(max(values)))))
+        if values
+        else "no"
+    )
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows, the first of them the header, as a Markdown table whose columns stand below each other."""
+    """Return rows, the first of them the header, as a Markdown table whose columns
+    stand below each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return [

@@ -1,4 +1,5 @@
-"""What ``fdpose agree`` does: compares two annotators' labels, and draws where they differ most."""
+"""What ``fdpose agree`` does: compares two annotators' labels, and draws where they
+differ most."""
 
 from __future__ import annotations
 
@@ -10,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finediving_pose.annotation.agreement import Agreement, Figures, agree
-from finediving_pose.annotation.joint_sigmas import LEAST_LABELS, Tolerance, drawn_by_dive
+from finediving_pose.annotation.joint_sigmas import (
+    LEAST_LABELS,
+    Tolerance,
+    drawn_by_dive,
+)
 from finediving_pose.annotation.label_store import FINAL
 from finediving_pose.console import progress
 from finediving_pose.datasets.label_set import LabelSet
@@ -57,7 +62,9 @@ class AgreementResult:
             "joints": [figures.as_dict() for figures in found.by_joint()],
             "stages": [figures.as_dict() for figures in found.by_stage()],
             "body_angles": [figures.as_dict() for figures in found.by_angle()],
-            "exchanges": [{"image": image, "sides": sides} for image, sides in found.exchanges()],
+            "exchanges": [
+                {"image": image, "sides": sides} for image, sides in found.exchanges()
+            ],
             "tolerances": [tolerance.as_dict() for tolerance in self.tolerances],
             "images": [self._image(row) for row in found.worst(len(found))],
             "only_a": list(found.only_a),
@@ -130,15 +137,23 @@ def _write_page(result: AgreementResult, a: LabelSet, b: LabelSet, worst: int) -
             shown += [drawn] if drawn else []
             ticker.advance()
     distances = found.distance / found.head[:, None]
-    by_joint = {name.replace("_", " "): distances[:, joint] for joint, name in enumerate(JOINTS)}
-    agreement_page(result.names, tables(result), by_joint, shown, notes).write(result.page)
+    by_joint = {
+        name.replace("_", " "): distances[:, joint] for joint, name in enumerate(JOINTS)
+    }
+    agreement_page(result.names, tables(result), by_joint, shown, notes).write(
+        result.page
+    )
 
 
-def _shown(found: Agreement, row: int, a: LabelSet, b: LabelSet, notes: list[str]) -> ShownPair | None:
+def _shown(
+    found: Agreement, row: int, a: LabelSet, b: LabelSet, notes: list[str]
+) -> ShownPair | None:
     from finediving_pose.reporting.agreement_page import ShownPair
 
     one, two = found.pairs[row]
-    path = next((p for p in (a.image_path(one), b.image_path(two)) if p.is_file()), None)
+    path = next(
+        (p for p in (a.image_path(one), b.image_path(two)) if p.is_file()), None
+    )
     try:
         picture = read_image(path) if path else None
     except DataError as error:
@@ -148,7 +163,9 @@ def _shown(found: Agreement, row: int, a: LabelSet, b: LabelSet, notes: list[str
         note = "some of the worst images are not drawn: their pictures are not there (--images DIR names the folder)"
         notes += [note] if note not in notes else []
         return None
-    return ShownPair(_caption(found, row), picture, (found.a[row], found.b[row]), (one.box, two.box))
+    return ShownPair(
+        _caption(found, row), picture, (found.a[row], found.b[row]), (one.box, two.box)
+    )
 
 
 def _caption(found: Agreement, row: int) -> str:
@@ -156,38 +173,81 @@ def _caption(found: Agreement, row: int) -> str:
     if np.isfinite(found.distance[row]).any():
         joint = int(np.nanargmax(found.distance[row]))
         parts.append(f"OKS {found.oks[row]:.2f}" if np.isfinite(found.oks[row]) else "")
-        parts.append(f"most: {JOINTS[joint].replace('_', ' ')}, {found.distance[row, joint]:.1f} px")
+        parts.append(
+            f"most: {JOINTS[joint].replace('_', ' ')}, {found.distance[row, joint]:.1f} px"
+        )
     sides = found.exchange_of(row)
     return " · ".join(filter(None, [*parts, sides and f"exchanged: {sides}"]))
 
 
 def tables(result: AgreementResult) -> list[Table]:
-    """Return what is to be said in tables: overview, joints, exchanged sides, tolerances, stages, body angles."""
+    """Return what is to be said in tables: overview, joints, exchanged sides,
+    tolerances, stages, body angles."""
     from finediving_pose.reporting.agreement_page import Table
 
     found, (a, b) = result.found, result.names
     joints = found.by_joint()
     made = [
         Table("All images", ["", ""], overview(result)),
-        Table("By joint", _JOINT_HEADER, [_joint_row(figures) for figures in joints], _JOINTS),
+        Table(
+            "By joint",
+            _JOINT_HEADER,
+            [_joint_row(figures) for figures in joints],
+            _JOINTS,
+        ),
         Table(
             "Missing, occluded, exchanged",
-            ["joint", f"only {a}", f"only {b}", "occluded for one of them", "exchanged"],
+            [
+                "joint",
+                f"only {a}",
+                f"only {b}",
+                "occluded for one of them",
+                "exchanged",
+            ],
             [_count_row(figures) for figures in joints],
             _COUNTS,
         ),
     ]
     exchanges = found.exchanges()
     if exchanges:
-        left_out = f" The first {_LISTED} of {len(exchanges)}." if len(exchanges) > _LISTED else ""
-        share = f"They are {_percent(found.exchanged_share)} of the squared distance." + left_out
-        made.append(Table("Left and right exchanged", ["image", "sides"], exchanges[:_LISTED], share + _EXCHANGED))
+        left_out = (
+            f" The first {_LISTED} of {len(exchanges)}."
+            if len(exchanges) > _LISTED
+            else ""
+        )
+        share = (
+            f"They are {_percent(found.exchanged_share)} of the squared distance."
+            + left_out
+        )
+        made.append(
+            Table(
+                "Left and right exchanged",
+                ["image", "sides"],
+                exchanges[:_LISTED],
+                share + _EXCHANGED,
+            )
+        )
     made.append(
-        Table("Suggested tolerances", _TOLERANCE_HEADER, [tolerance_row(t) for t in result.tolerances], _sigmas(result))
+        Table(
+            "Suggested tolerances",
+            _TOLERANCE_HEADER,
+            [tolerance_row(t) for t in result.tolerances],
+            _sigmas(result),
+        )
     )
-    for title, groups in (("By stage", found.by_stage()), ("By body angle", found.by_angle())):
+    for title, groups in (
+        ("By stage", found.by_stage()),
+        ("By body angle", found.by_angle()),
+    ):
         if groups:
-            made.append(Table(title, _GROUP_HEADER, [_group_row(figures) for figures in groups], _GROUPS[title]))
+            made.append(
+                Table(
+                    title,
+                    _GROUP_HEADER,
+                    [_group_row(figures) for figures in groups],
+                    _GROUPS[title],
+                )
+            )
     return made
 
 
@@ -212,14 +272,20 @@ def overview(result: AgreementResult) -> list[tuple[str, object]]:
         ("OKS", figures.oks),
         ("box IoU", figures.iou),
         ("images with left and right exchanged", figures.exchanged),
-        ("share of the squared distance that exchanged sides are", _percent(found.exchanged_share)),
+        (
+            "share of the squared distance that exchanged sides are",
+            _percent(found.exchanged_share),
+        ),
         ("distance, px: mean, with exchanged sides undone", _px(figures.unexchanged)),
     ]
 
 
 def tolerance_row(tolerance: Tolerance) -> list[object]:
     """Return joint, σ, its interval, the σ in use, how they compare, labels and slips."""
-    low, high = (f"{value:.3f}" if np.isfinite(value) else "–" for value in (tolerance.low, tolerance.high))
+    low, high = (
+        f"{value:.3f}" if np.isfinite(value) else "–"
+        for value in (tolerance.low, tolerance.high)
+    )
     return [
         JOINTS[tolerance.joint].replace("_", "\N{NO-BREAK SPACE}"),
         tolerance.sigma,
@@ -256,7 +322,9 @@ _JOINT_HEADER = (
     "OKS",
     "mean px, sides undone",
 )
-_COUNTS = "Labels of each joint; exchanged: its sides fit clearly better the other way round."
+_COUNTS = (
+    "Labels of each joint; exchanged: its sides fit clearly better the other way round."
+)
 _EXCHANGED = " One of the two has left and right the wrong way round; `fdpose validate` says whose, where it can tell."
 _TOLERANCE_HEADER = (
     "joint",
@@ -297,12 +365,24 @@ def _sigmas(result: AgreementResult) -> str:
 
 def _joint_row(figures: Figures) -> list[object]:
     px = [_px(value) for value in (figures.px.median, figures.px.mean, figures.px.p95)]
-    shares = [figures.heads.median, figures.heads.p95, figures.loose, figures.strict, figures.oks]
+    shares = [
+        figures.heads.median,
+        figures.heads.p95,
+        figures.loose,
+        figures.strict,
+        figures.oks,
+    ]
     return [_joint(figures), figures.joints, *px, *shares, _px(figures.unexchanged)]
 
 
 def _count_row(figures: Figures) -> list[object]:
-    return [_joint(figures), figures.only_a, figures.only_b, figures.occlusion, figures.exchanged]
+    return [
+        _joint(figures),
+        figures.only_a,
+        figures.only_b,
+        figures.occlusion,
+        figures.exchanged,
+    ]
 
 
 def _joint(figures: Figures) -> str:
@@ -310,8 +390,21 @@ def _joint(figures: Figures) -> str:
 
 
 def _group_row(figures: Figures) -> list[object]:
-    shares = [figures.heads.median, figures.loose, figures.strict, figures.oks, figures.iou, figures.exchanged]
-    return [figures.name, figures.images, figures.joints, _px(figures.px.median), *shares]
+    shares = [
+        figures.heads.median,
+        figures.loose,
+        figures.strict,
+        figures.oks,
+        figures.iou,
+        figures.exchanged,
+    ]
+    return [
+        figures.name,
+        figures.images,
+        figures.joints,
+        _px(figures.px.median),
+        *shares,
+    ]
 
 
 def _project_of(folder: Path) -> Project | None:
@@ -320,36 +413,54 @@ def _project_of(folder: Path) -> Project | None:
     return find_project(folder) if there else None
 
 
-def _labels(name: str, project: Project | None, images: Path | None, notes: list[str]) -> LabelSet:
-    labels = read_labels(_source(name, project), images=_pictures(name, project, images))
-    faults, guesses = len(labels.errors), sum(frame.unconfirmed for frame in labels.frames)
+def _labels(
+    name: str, project: Project | None, images: Path | None, notes: list[str]
+) -> LabelSet:
+    labels = read_labels(
+        _source(name, project), images=_pictures(name, project, images)
+    )
+    faults, guesses = (
+        len(labels.errors),
+        sum(frame.unconfirmed for frame in labels.frames),
+    )
     if faults:
-        notes.append(f"{name}: {faults} fault{'s' * (faults > 1)} in the labels; `fdpose validate` lists them")
+        notes.append(
+            f"{name}: {faults} fault{'s' * (faults > 1)} in the labels; `fdpose validate` lists them"
+        )
     if guesses:
         are = "label is" if guesses == 1 else "labels are"
-        notes.append(f"{name}: {guesses} {are} a model's guess that nobody has confirmed")
+        notes.append(
+            f"{name}: {guesses} {are} a model's guess that nobody has confirmed"
+        )
     return labels
 
 
 def _source(name: str, project: Project | None) -> Path:
-    """Return where labels lie: a person of the project comes before a path of the same name."""
+    """Return where labels lie: a person of the project comes before a path of the same
+    name."""
     if project is not None:
         if name in project.store.annotators():
             return project.labels / name
         if name == FINAL:
             return _final(project)
         if name in project.annotators:
-            raise UsageError(f"{name} has labelled nothing yet: no folder {project.shown(project.labels / name)}")
+            raise UsageError(
+                f"{name} has labelled nothing yet: no folder {project.shown(project.labels / name)}"
+            )
     if Path(name).exists():
         return Path(name)
     people = ", ".join(project.store.annotators()) if project else ""
-    known = f"no annotator of the project here (there are {people}) and " if people else ""
+    known = (
+        f"no annotator of the project here (there are {people}) and " if people else ""
+    )
     raise UsageError(f"{name}: {known}no file or folder of labels")
 
 
 def _final(project: Project) -> Path:
     if not project.final.is_dir():
-        raise UsageError(f"{FINAL}: no folder {project.shown(project.final)} yet; `fdpose merge` writes it")
+        raise UsageError(
+            f"{FINAL}: no folder {project.shown(project.final)} yet; `fdpose merge` writes it"
+        )
     return project.final
 
 
@@ -357,7 +468,11 @@ def _pictures(name: str, project: Project | None, images: Path | None) -> Path |
     if images is not None or project is None or not project.frames.is_dir():
         return images
     source = _source(name, project)
-    return project.frames if source.absolute().is_relative_to(project.labels) or source == project.final else None
+    return (
+        project.frames
+        if source.absolute().is_relative_to(project.labels) or source == project.final
+        else None
+    )
 
 
 def _stages(project: Project | None) -> dict[str, str]:
@@ -369,20 +484,33 @@ def _stages(project: Project | None) -> dict[str, str]:
 def _about(found: Agreement, tolerances: Sequence[Tolerance]) -> list[str]:
     notes = []
     if found.ambiguous:
-        notes.append(f"{len(found.ambiguous)} images left out: several athletes are labelled there")
+        notes.append(
+            f"{len(found.ambiguous)} images left out: several athletes are labelled there"
+        )
     few = sum(tolerance.labels < LEAST_LABELS for tolerance in tolerances)
     if few:
-        notes.append(f"{few} joints have fewer than {LEAST_LABELS} labels of both: no tolerance is suggested for them")
-    copies = sum(t.labels >= LEAST_LABELS and not np.isfinite(t.sigma) for t in tolerances)
+        notes.append(
+            f"{few} joints have fewer than {LEAST_LABELS} labels of both: no tolerance is suggested for them"
+        )
+    copies = sum(
+        t.labels >= LEAST_LABELS and not np.isfinite(t.sigma) for t in tolerances
+    )
     if copies:
-        notes.append(f"{copies} joints are equal in most images: copies suggest no tolerance")
+        notes.append(
+            f"{copies} joints are equal in most images: copies suggest no tolerance"
+        )
     return notes
 
 
-def _nothing_common(a: str, one: LabelSet, b: str, two: LabelSet, found: Agreement) -> str:
+def _nothing_common(
+    a: str, one: LabelSet, b: str, two: LabelSet, found: Agreement
+) -> str:
     if found.ambiguous:
         return f"{a} and {b}: every image they share shows several athletes; expected one athlete an image"
-    first = [f"{name} has {len(labels.frames)}, {_example(labels)}" for name, labels in ((a, one), (b, two))]
+    first = [
+        f"{name} has {len(labels.frames)}, {_example(labels)}"
+        for name, labels in ((a, one), (b, two))
+    ]
     return f"no image in common: {'; '.join(first)}; expected labels of the same images"
 
 

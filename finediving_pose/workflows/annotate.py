@@ -1,7 +1,8 @@
 """``fdpose annotate``: somebody's queue, and the real LabelMe on it, dive after dive.
 
-LabelMe saves ``<output>/<picture's stem>.json``, whatever folder the picture lies in. So each dive is a LabelMe of its
-own, whose file list is narrowed to the person's pictures by its search field.
+LabelMe saves ``<output>/<picture's stem>.json``, whatever folder the picture lies in.
+So each dive is a LabelMe of its own, whose file list is narrowed to the person's
+pictures by its search field.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ class Session:
     @property
     def to_do(self) -> list[Task]:
         """The pictures that are not done, returned ones first."""
-        return sorted((task for task in self.tasks if task.need != "done"), key=lambda task: NEEDS.index(task.need))
+        return sorted(
+            (task for task in self.tasks if task.need != "done"),
+            key=lambda task: NEEDS.index(task.need),
+        )
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ class Work:
 
     Attributes:
         name: The annotator.
-        sessions: Dives, those with a returned picture first; finished ones only where all were asked for.
+        sessions: Dives, those with a returned picture first; finished ones only where
+            all were asked for.
         counts: How many pictures of the whole queue have each need, ``done`` included.
         labels: The annotator's folder of labels.
     """
@@ -86,9 +91,15 @@ class Work:
                     "images": [
                         {
                             "image": task.image.image,
-                            "label": str(session.labels / Path(task.image.label_name).name),
+                            "label": str(
+                                session.labels / Path(task.image.label_name).name
+                            ),
                             "need": task.need,
-                            **({"comment": task.comment, "reviewer": task.reviewer} if task.reviewer else {}),
+                            **(
+                                {"comment": task.comment, "reviewer": task.reviewer}
+                                if task.reviewer
+                                else {}
+                            ),
                         }
                         for task in session.tasks
                     ],
@@ -98,7 +109,9 @@ class Work:
         }
 
 
-def work_of(name: str, every: bool = False, dry_run: bool = False, start: Path | None = None) -> Work:
+def work_of(
+    name: str, every: bool = False, dry_run: bool = False, start: Path | None = None
+) -> Work:
     """Hand out an annotator's queue and say what is to be done.
 
     Args:
@@ -113,8 +126,15 @@ def work_of(name: str, every: bool = False, dry_run: bool = False, start: Path |
     """
     project = find_project(start)
     queues = hand_out(project, dry_run) if project.annotator(name) else {}
-    found = tasks(project, name, queues[name], project.desk.states()) if name in queues else []
-    sessions = (_session(project, name, dive, of_dive) for dive, of_dive in by_dive(found).items())
+    found = (
+        tasks(project, name, queues[name], project.desk.states())
+        if name in queues
+        else []
+    )
+    sessions = (
+        _session(project, name, dive, of_dive)
+        for dive, of_dive in by_dive(found).items()
+    )
     counts = Counter(task.need for task in found)
     return Work(
         name,
@@ -125,18 +145,23 @@ def work_of(name: str, every: bool = False, dry_run: bool = False, start: Path |
 
 
 def annotate(
-    work: Work, labelme: Path | None, announce: Callable[[Session], None], go_on: Callable[[Session], bool]
+    work: Work,
+    labelme: Path | None,
+    announce: Callable[[Session], None],
+    go_on: Callable[[Session], bool],
 ) -> int:
     """Start LabelMe on one dive after the other, and return in how many.
 
     Args:
         work: Of :func:`work_of`.
-        labelme: The program; None: the one of this environment, else the one on the PATH.
+        labelme: The program; None: the one of this environment, else the one on the
+            PATH.
         announce: Gets each dive before it is opened.
         go_on: Asked with each further dive whether to open it.
 
     Raises:
-        EnvironmentUnfit: If there is no LabelMe, it is too old, it ends with an error, or there is no screen.
+        EnvironmentUnfit: If there is no LabelMe, it is too old, it ends with an error,
+            or there is no screen.
     """
     program = find_labelme(work.name, labelme)
     opened = 0
@@ -157,10 +182,15 @@ def find_labelme(name: str, labelme: Path | None = None) -> Path:
         labelme: The program, if the user named one.
 
     Raises:
-        EnvironmentUnfit: If there is none, there is no screen for it, or it is older than what we write for.
+        EnvironmentUnfit: If there is none, there is no screen for it, or it is older
+            than what we write for.
     """
     beside = Path(sys.executable).parent
-    found = shutil.which(str(labelme)) if labelme else shutil.which("labelme", path=beside) or shutil.which("labelme")
+    found = (
+        shutil.which(str(labelme))
+        if labelme
+        else shutil.which("labelme", path=beside) or shutil.which("labelme")
+    )
     if found is None and labelme is not None:
         raise EnvironmentUnfit(f"--labelme {labelme}: no such program")
     if found is None:
@@ -193,7 +223,9 @@ def labelme_command(program: Path, session: Session) -> list[str]:
 def labelme_config(session: Session) -> dict[str, Any]:
     """Return LabelMe's settings for a dive; version 6 and 7 take the same."""
     joints = [str(joint) for joint in range(NUM_JOINTS)]
-    pictures = "|".join(re.escape(Path(task.image.image).name) for task in session.tasks)
+    pictures = "|".join(
+        re.escape(Path(task.image.image).name) for task in session.tasks
+    )
     return {
         "auto_save": True,
         "with_image_data": False,
@@ -205,7 +237,10 @@ def labelme_config(session: Session) -> dict[str, Any]:
         "shape_color": "manual",
         "label_colors": {
             BOX_LABEL: list(BOX_COLOUR),
-            **{joint: list(colour) for joint, colour in zip(joints, COLOURS, strict=True)},
+            **{
+                joint: list(colour)
+                for joint, colour in zip(joints, COLOURS, strict=True)
+            },
         },
         "file_search": rf"(^|[/\\])({pictures})$",
     }
@@ -218,12 +253,16 @@ def _session(project: Project, name: str, dive: str, found: Sequence[Task]) -> S
 
 def _check_version(program: str) -> None:
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=120)
+        said = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=120
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EnvironmentUnfit(f"{program} does not start: {error}") from None
     version = re.search(r"(\d+)\.\d+", said.stdout)
     if said.returncode or version is None:
-        last = (said.stderr.strip() or said.stdout.strip() or "no word").splitlines()[-1]
+        last = (said.stderr.strip() or said.stdout.strip() or "no word").splitlines()[
+            -1
+        ]
         raise EnvironmentUnfit(f"{program} --version fails: {last}")
     if int(version[1]) < OLDEST_LABELME:
         raise EnvironmentUnfit(
@@ -233,7 +272,9 @@ def _check_version(program: str) -> None:
 
 def _run(program: Path, session: Session) -> None:
     session.labels.mkdir(parents=True, exist_ok=True)
-    code = subprocess.run(labelme_command(program, session), stdout=subprocess.DEVNULL).returncode
+    code = subprocess.run(
+        labelme_command(program, session), stdout=subprocess.DEVNULL
+    ).returncode
     astray = sorted(path.name for path in session.pictures.glob("*.json"))
     if astray:
         console.log.warning(
@@ -243,4 +284,6 @@ def _run(program: Path, session: Session) -> None:
             session.labels,
         )
     if code:
-        raise EnvironmentUnfit(f"LabelMe ended with code {code}; what it saved lies in {session.labels}")
+        raise EnvironmentUnfit(
+            f"LabelMe ended with code {code}; what it saved lies in {session.labels}"
+        )

@@ -1,4 +1,5 @@
-"""Figures: of a score model on dives it has not learned from, of two files of numbers, and of labels alone."""
+"""Figures: of a score model on dives it has not learned from, of two files of numbers,
+and of labels alone."""
 
 from __future__ import annotations
 
@@ -16,7 +17,11 @@ import yaml
 from finediving_pose import console
 from finediving_pose.aqa.settings import AqaSettings, load_aqa
 from finediving_pose.config import validate_settings
-from finediving_pose.datasets.model_directory import ModelDirectory, is_model_directory, read_model_directory
+from finediving_pose.datasets.model_directory import (
+    ModelDirectory,
+    is_model_directory,
+    read_model_directory,
+)
 from finediving_pose.datasets.problems import load_json
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import write_json, write_text
@@ -103,7 +108,10 @@ class Floors:
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types."""
         intervals = {
-            name: {key: list(bounds) if all(map(math.isfinite, bounds)) else None for key, bounds in each.items()}
+            name: {
+                key: list(bounds) if all(map(math.isfinite, bounds)) else None
+                for key, bounds in each.items()
+            }
             for name, each in self.intervals.items()
         }
         return {
@@ -121,7 +129,11 @@ class Floors:
 
         split = f" ({self.own_split})" if self.own_split else ""
         counts = f"{self.data}: {self.train} dives to learn from, {self.test} to test on{split}"
-        return [counts, *floor_lines(self.figures, self.intervals), "… 95 % bootstrap intervals over the test dives"]
+        return [
+            counts,
+            *floor_lines(self.figures, self.intervals),
+            "… 95 % bootstrap intervals over the test dives",
+        ]
 
 
 def evaluate_model(
@@ -134,24 +146,29 @@ def evaluate_model(
     skip_trained: bool = False,
     ceiling: float | None = None,
 ) -> ModelFigures:
-    """Measure a model on a part of its run's dives, or on a data set it was not trained on.
+    """Measure a model on a part of its run's dives, or on a data set it was not trained
+    on.
 
-    The exemplars are those of the model's bank, encoded when it was trained; only of a model without one are the
-    training dives encoded anew. So the training set need not be here, and each video is encoded once.
+    The exemplars are those of the model's bank, encoded when it was trained; only of a
+    model without one are the training dives encoded anew. So the training set need not
+    be here, and each video is encoded once.
 
     Args:
         model: A model directory.
-        part: Of the run's dives. Of a data set without these the published test part is used, or all dives.
+        part: Of the run's dives. Of a data set without these the published test part is
+            used, or all dives.
         given: Fields of Sources that differ from those of the run.
         overrides: ``key=value`` of :data:`CHANGEABLE` settings.
         device: auto, cpu, cuda or cuda:N.
-        out: A folder for ``predictions.csv``, ``evaluation.json`` and a manifest; None = nothing is written.
+        out: A folder for ``predictions.csv``, ``evaluation.json`` and a manifest; None
+            = nothing is written.
         skip_trained: Leave out dives that were trained on, instead of refusing them.
         ceiling: ρ that no method can hope to pass.
 
     Raises:
         UsageError: If model, data or settings cannot be what was asked for.
-        DataError: If there is nothing to evaluate, or dives that were trained on are among them.
+        DataError: If there is nothing to evaluate, or dives that were trained on are
+            among them.
         EnvironmentUnfit: If a package or the device is not there.
     """
     require_aqa("eval-aqa")
@@ -159,7 +176,9 @@ def evaluate_model(
 
     overrides = tuple(overrides)
     if out is not None and is_model_directory(out):
-        raise UsageError(f"--out {out}: is a model directory, whose manifest would be replaced; name another folder")
+        raise UsageError(
+            f"--out {out}: is a model directory, whose manifest would be replaced; name another folder"
+        )
     card = read_model_directory(model, "aqa")
     settings = changed(settings_of(card), overrides)
     request = _Request(card, settings, part, skip_trained, ceiling, device)
@@ -167,8 +186,15 @@ def evaluate_model(
     sources = _sources(model, source, given or {})
     if out is None:
         return _evaluate(request, source, sources)
-    facts = {"part": part, "settings": list(overrides), "seed": settings.seed, "sources": sources.as_dict()}
-    with recording(out, model=str(model.resolve()), model_sha256=card.weights_sha256, **facts) as manifest:
+    facts = {
+        "part": part,
+        "settings": list(overrides),
+        "seed": settings.seed,
+        "sources": sources.as_dict(),
+    }
+    with recording(
+        out, model=str(model.resolve()), model_sha256=card.weights_sha256, **facts
+    ) as manifest:
         figures = _evaluate(request, source, sources, manifest)
         write_predictions(out / PREDICTIONS_NAME, figures.rows)
         write_json(out / EVALUATION_NAME, figures.as_dict())
@@ -196,7 +222,11 @@ def evaluate_files(
         DataError: If a file holds something else, or they do not go together.
     """
     from finediving_pose.aqa.evaluation import StageFrames, evaluate_arrays
-    from finediving_pose.datasets.score_tables import read_names, read_number_rows, read_numbers
+    from finediving_pose.datasets.score_tables import (
+        read_names,
+        read_number_rows,
+        read_numbers,
+    )
 
     predicted, scores = read_numbers(pred), read_numbers(true)
     _same_length(pred, len(predicted), true, len(scores))
@@ -205,21 +235,33 @@ def evaluate_files(
         _same_length(numbers, len(groups), true, len(scores))
     stages = None
     if (transitions_pred is None) != (transitions_true is None):
-        raise UsageError("--transitions-pred and --transitions-true go together; found one of them")
+        raise UsageError(
+            "--transitions-pred and --transitions-true go together; found one of them"
+        )
     if transitions_pred is not None and transitions_true is not None:
-        stages = StageFrames(read_number_rows(transitions_pred), read_number_rows(transitions_true), frames)
+        stages = StageFrames(
+            read_number_rows(transitions_pred),
+            read_number_rows(transitions_true),
+            frames,
+        )
         _same_length(transitions_true, len(stages.true), true, len(scores))
         _same_length(transitions_pred, len(stages.predicted), true, len(scores))
         if stages.predicted.shape != stages.true.shape:
             found = f"{stages.predicted.shape[1]} and {stages.true.shape[1]} transitions a dive"
-            raise DataError(f"{transitions_pred} and {transitions_true}: {found}; expected as many in both")
-        for path, values in ((transitions_pred, stages.predicted), (transitions_true, stages.true)):
+            raise DataError(
+                f"{transitions_pred} and {transitions_true}: {found}; expected as many in both"
+            )
+        for path, values in (
+            (transitions_pred, stages.predicted),
+            (transitions_true, stages.true),
+        ):
             _refuse_disorder(path, values, stages.frames)
     return evaluate_arrays(predicted, scores, groups, stages)
 
 
 def label_floors(data: Path, stages_from: Path | None = None, seed: int = 0) -> Floors:
-    """Return what labels alone reach on the test part of a data set; one without parts is divided as train-aqa does.
+    """Return what labels alone reach on the test part of a data set; one without parts
+    is divided as train-aqa does.
 
     Args:
         data: See read_annotations.
@@ -241,7 +283,9 @@ def label_floors(data: Path, stages_from: Path | None = None, seed: int = 0) -> 
     own_split = ""
     if not test:
         settings = load_aqa()
-        train, test = hold_out(_records(gathered, train), settings.test_fraction, settings.split_seed)
+        train, test = hold_out(
+            _records(gathered, train), settings.test_fraction, settings.split_seed
+        )
         own_split = f"no published split: held out as train-aqa does, test_fraction={settings.test_fraction:g} "
         own_split += f"split_seed={settings.split_seed}"
     if not train or not test:
@@ -251,7 +295,14 @@ def label_floors(data: Path, stages_from: Path | None = None, seed: int = 0) -> 
     records = [dive.record for dive in gathered.dives]
     learned, tested = _records(gathered, train), _records(gathered, test)
     figures = baselines.floors(records, train, test, seed)
-    return Floors(data, len(train), len(test), own_split, figures, floor_intervals(learned, tested, seed))
+    return Floors(
+        data,
+        len(train),
+        len(test),
+        own_split,
+        figures,
+        floor_intervals(learned, tested, seed),
+    )
 
 
 def changed(settings: AqaSettings, overrides: Iterable[str]) -> AqaSettings:
@@ -266,8 +317,12 @@ def changed(settings: AqaSettings, overrides: Iterable[str]) -> AqaSettings:
         if not equals:
             raise UsageError(f"{text!r}: expected key=value")
         if key not in CHANGEABLE:
-            known = "belongs to the trained weights" if key in values else "is no setting"
-            raise UsageError(f"{text}: {key} {known}; an evaluation can change {', '.join(CHANGEABLE)}")
+            known = (
+                "belongs to the trained weights" if key in values else "is no setting"
+            )
+            raise UsageError(
+                f"{text}: {key} {known}; an evaluation can change {', '.join(CHANGEABLE)}"
+            )
         values[key] = yaml.safe_load(raw)
     return validate_settings(AqaSettings, values, "settings")
 
@@ -291,7 +346,10 @@ class _Request(NamedTuple):
 
 
 def _evaluate(
-    request: _Request, source: dict[str, Any] | None, sources: Sources, manifest: Manifest | None = None
+    request: _Request,
+    source: dict[str, Any] | None,
+    sources: Sources,
+    manifest: Manifest | None = None,
 ) -> ModelFigures:
     from finediving_pose.aqa.data.sources import prepare
     from finediving_pose.aqa.evaluation import evaluate
@@ -309,15 +367,27 @@ def _evaluate(
     asked = _asked(request, prepared, source)
     net = load_weights(card, device)
     net.settings = settings
-    found, train = _predict(net, asked, prepared, card.path, _trained(card, source), device)
+    found, train = _predict(
+        net, asked, prepared, card.path, _trained(card, source), device
+    )
     records = [dive.record for dive in asked.dives]
     without = _no_skeleton(asked.dives) if settings.branch_pose else 0
-    evaluation = evaluate(found, records, train, settings, without, asked.notes, request.ceiling)
+    evaluation = evaluate(
+        found, records, train, settings, without, asked.notes, request.ceiling
+    )
     if manifest is not None:
-        manifest.add(device=device, data_sha256=dict(prepared.gathered.annotations.sha256))
+        manifest.add(
+            device=device, data_sha256=dict(prepared.gathered.annotations.sha256)
+        )
         manifest.warnings += [*evaluation.notes, *asked.left_out]
     rows = list(_prediction_rows(found, records, train, settings))
-    return ModelFigures(card.path, request.part if asked.own else "other", evaluation, rows, asked.left_out)
+    return ModelFigures(
+        card.path,
+        request.part if asked.own else "other",
+        evaluation,
+        rows,
+        asked.left_out,
+    )
 
 
 @dataclass(frozen=True)
@@ -338,32 +408,53 @@ class _Asked:
 
 
 def _predict(
-    net: HPMCoRe, asked: _Asked, prepared: Prepared, model: Path, trained: Sequence[str], device: str
+    net: HPMCoRe,
+    asked: _Asked,
+    prepared: Prepared,
+    model: Path,
+    trained: Sequence[str],
+    device: str,
 ) -> tuple[Predictions, list[Dive]]:
-    """Return the predictions, and the records of the training dives that the exemplars are positions in."""
+    """Return the predictions, and the records of the training dives that the exemplars
+    are positions in."""
     from finediving_pose.aqa.exemplar_bank import BANK_NAME, read_bank
     from finediving_pose.aqa.inference import predict_dives, predict_with
 
     s = net.settings
-    reading: dict[str, Any] = {"device": device, "workers": s.workers, "precision": s.precision, "seed": s.seed}
+    reading: dict[str, Any] = {
+        "device": device,
+        "workers": s.workers,
+        "precision": s.precision,
+        "seed": s.seed,
+    }
     by_name = {dive.name: dive for dive in prepared.gathered.dives} if asked.own else {}
     train = [by_name[name] for name in trained if name in by_name]
     if not (model / BANK_NAME).is_dir() and len(train) == len(trained):
-        console.log.info("%s has no exemplar bank: its training dives are encoded anew", model)
+        console.log.info(
+            "%s has no exemplar bank: its training dives are encoded anew", model
+        )
         found = predict_dives(net, asked.dives, train, prepared.loader, **reading)
         return found, [dive.record for dive in train]
     bank = read_bank(model)
-    return predict_with(net, asked.dives, bank.encoded, bank.dives, prepared.loader, **reading), list(bank.dives)
+    return predict_with(
+        net, asked.dives, bank.encoded, bank.dives, prepared.loader, **reading
+    ), list(bank.dives)
 
 
-def _asked(request: _Request, prepared: Prepared, source: dict[str, Any] | None) -> _Asked:
+def _asked(
+    request: _Request, prepared: Prepared, source: dict[str, Any] | None
+) -> _Asked:
     card, part = request.card, request.part
     gathered = prepared.gathered
     wanted = source["parts"][part] if source else []
     known = {"/".join(dive.key) for dive in gathered.annotations.dives}
     own = source is not None and set(wanted) <= known
     if own and not wanted:
-        sizes = ", ".join(f"{name} {len(source['parts'][name])}" for name in get_args(Part)) if source else ""
+        sizes = (
+            ", ".join(f"{name} {len(source['parts'][name])}" for name in get_args(Part))
+            if source
+            else ""
+        )
         raise UsageError(
             f"--part {part}: {card.path} has no such dives ({sizes}); choose another part, or other --data"
         )
@@ -371,23 +462,40 @@ def _asked(request: _Request, prepared: Prepared, source: dict[str, Any] | None)
     if own:
         by_name = {dive.name: dive for dive in gathered.dives}
         dives = [by_name[name] for name in wanted if name in by_name]
-        left_out = [f"{name}: {_why(prepared, name)}" for name in wanted if name not in by_name]
+        left_out = [
+            f"{name}: {_why(prepared, name)}" for name in wanted if name not in by_name
+        ]
         if part != "test":
             notes.append(_flattery(part))
     else:
         if part != "test":
-            raise UsageError(f"--part {part}: is a part of {card.path}'s own data, and this data set is another")
+            raise UsageError(
+                f"--part {part}: is a part of {card.path}'s own data, and this data set is another"
+            )
         dives = gathered.select(gathered.test or gathered.train)
         left_out = [f"{'/'.join(key)}: no score" for key in gathered.no_score]
-        which = "its test part" if gathered.test else "all its dives, for it has no test part"
-        notes.append(f"{gathered.annotations.folder} is another data set than {card.path} was made with: {which}")
+        which = (
+            "its test part"
+            if gathered.test
+            else "all its dives, for it has no test part"
+        )
+        notes.append(
+            f"{gathered.annotations.folder} is another data set than {card.path} was made with: {which}"
+        )
     if part != "train":
         dives, skipped = _untrained(dives, card.trained_on, request.skip_trained)
-        notes += [f"{len(skipped)} dives are left out because they were trained on"] if skipped else []
+        notes += (
+            [f"{len(skipped)} dives are left out because they were trained on"]
+            if skipped
+            else []
+        )
     if left_out:
         notes.append(f"{len(left_out)} dives are left out, the first {left_out[0]}")
     if not dives:
-        raise DataError(f"{part} part: no dive can be evaluated" + (f"; {left_out[0]}" if left_out else ""))
+        raise DataError(
+            f"{part} part: no dive can be evaluated"
+            + (f"; {left_out[0]}" if left_out else "")
+        )
     return _Asked(tuple(dives), own, tuple(notes), left_out)
 
 
@@ -397,7 +505,9 @@ def _flattery(part: Part) -> str:
     return "these dives chose the epoch: the figures flatter a little"
 
 
-def _untrained(dives: list[AqaDive], trained: Sequence[str], skip: bool) -> tuple[list[AqaDive], list[AqaDive]]:
+def _untrained(
+    dives: list[AqaDive], trained: Sequence[str], skip: bool
+) -> tuple[list[AqaDive], list[AqaDive]]:
     from finediving_pose.aqa.data.splits import refuse_overlap
 
     known = set(trained)
@@ -424,7 +534,10 @@ def _source(model: Path) -> dict[str, Any] | None:
         return None
     content = load_json(path)
     try:
-        parts = {name: [str(each) for each in content["parts"][name]] for name in get_args(Part)}
+        parts = {
+            name: [str(each) for each in content["parts"][name]]
+            for name in get_args(Part)
+        }
         return {"sources": dict(content["sources"]), "parts": parts}
     except (KeyError, TypeError) as error:
         raise DataError(
@@ -432,7 +545,9 @@ def _source(model: Path) -> dict[str, Any] | None:
         ) from None
 
 
-def _sources(model: Path, source: dict[str, Any] | None, given: Mapping[str, Path | None]) -> Sources:
+def _sources(
+    model: Path, source: dict[str, Any] | None, given: Mapping[str, Path | None]
+) -> Sources:
     from finediving_pose.aqa.data.sources import Sources
 
     named = {name: path for name, path in given.items() if path is not None}
@@ -443,17 +558,26 @@ def _sources(model: Path, source: dict[str, Any] | None, given: Mapping[str, Pat
             )
         return Sources(**named)
     sources = replace(Sources.from_dict(source["sources"]), **named)
-    options = {"annotations": "--data", "frames": "--frames", "skeletons": "--skeletons"}
+    options = {
+        "annotations": "--data",
+        "frames": "--frames",
+        "skeletons": "--skeletons",
+    }
     for name, option in options.items():
         path = getattr(sources, name)
         if path is not None and not path.exists():
-            where = "no such file or folder" if name in named else "where the run had it, there is nothing now"
+            where = (
+                "no such file or folder"
+                if name in named
+                else "where the run had it, there is nothing now"
+            )
             raise UsageError(f"{path}: {where}; name it with {option}")
     return sources
 
 
 def _trained(card: ModelDirectory, source: dict[str, Any] | None) -> Sequence[str]:
-    """Return the training dives in the order of the bank, on which the draw of exemplars depends."""
+    """Return the training dives in the order of the bank, on which the draw of
+    exemplars depends."""
     return source["parts"]["train"] if source else card.trained_on
 
 
@@ -464,12 +588,17 @@ def _no_skeleton(dives: Sequence[AqaDive]) -> int:
 
 
 def _prediction_rows(
-    found: Predictions, records: Sequence[Dive], train: Sequence[Dive], settings: AqaSettings
+    found: Predictions,
+    records: Sequence[Dive],
+    train: Sequence[Dive],
+    settings: AqaSettings,
 ) -> Iterable[dict[str, Any]]:
     from finediving_pose.aqa.evaluation import true_frames
 
     true = true_frames(records, settings)
-    for place, (name, record, compared) in enumerate(zip(found.names, records, found.compared, strict=True)):
+    for place, (name, record, compared) in enumerate(
+        zip(found.names, records, found.compared, strict=True)
+    ):
         yield {
             "name": name,
             "dive_number": record.dive_number,
@@ -477,7 +606,9 @@ def _prediction_rows(
             "score": record.score,
             "predicted": _rounded(compared.score),
             "spread": _rounded(compared.spread),
-            "exemplars": LIST_SEPARATOR.join("/".join(train[at].key) for at in compared.exemplars),
+            "exemplars": LIST_SEPARATOR.join(
+                "/".join(train[at].key) for at in compared.exemplars
+            ),
             "transitions_predicted": _joined(found.transitions[place]),
             "transitions_true": _joined(true[place]),
         }
@@ -488,7 +619,11 @@ def _rounded(value: float) -> float | None:
 
 
 def _joined(frames: Any) -> str:
-    return LIST_SEPARATOR.join(f"{frame:.0f}" for frame in frames) if np.isfinite(frames).all() else ""
+    return (
+        LIST_SEPARATOR.join(f"{frame:.0f}" for frame in frames)
+        if np.isfinite(frames).all()
+        else ""
+    )
 
 
 def _records(gathered: Any, keys: Sequence[Key]) -> list[Dive]:
@@ -497,12 +632,19 @@ def _records(gathered: Any, keys: Sequence[Key]) -> list[Dive]:
 
 def _same_length(one: Path, count: int, other: Path, expected: int) -> None:
     if count != expected:
-        raise DataError(f"{one} holds {count} lines and {other} {expected}: expected the same dives in the same order")
+        raise DataError(
+            f"{one} holds {count} lines and {other} {expected}: expected the same dives in the same order"
+        )
 
 
 def _refuse_disorder(path: Path, transitions: Any, frames: int) -> None:
     edges = np.concatenate(
-        [np.zeros((len(transitions), 1)), transitions, np.full((len(transitions), 1), frames)], axis=1
+        [
+            np.zeros((len(transitions), 1)),
+            transitions,
+            np.full((len(transitions), 1), frames),
+        ],
+        axis=1,
     )
     wrong = np.flatnonzero((np.diff(edges) < 0).any(axis=1))
     if len(wrong):

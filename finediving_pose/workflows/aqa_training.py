@@ -1,4 +1,5 @@
-"""From dives with scores to a score model with its exemplar bank, measured once on the test dives."""
+"""From dives with scores to a score model with its exemplar bank, measured once on the
+test dives."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ import numpy as np
 from finediving_pose import console, errors
 from finediving_pose.aqa.settings import AqaSettings, load_aqa
 from finediving_pose.config import read_yaml, validate_settings, write_settings
-from finediving_pose.datasets.model_directory import is_model_directory, write_model_card
+from finediving_pose.datasets.model_directory import (
+    is_model_directory,
+    write_model_card,
+)
 from finediving_pose.datasets.problems import load_json
 from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.files import sha256_file, sha256_json, write_json
@@ -37,7 +41,8 @@ SUMMARY_NAME = "summary.json"
 CONFIG_NAME = "config.yaml"
 LOG_NAME = "log.txt"
 OWN_TO_A_SEED = ("seed", "workers", "feature_dim")
-"""Settings in which runs of several seeds may differ; the width of the features is read from them."""
+"""Settings in which runs of several seeds may differ; the width of the features is read
+from them."""
 
 SHOWN = 3
 HEADLINES = ("rho", "rl2_squared", "aiou_flight_0.5", "aiou_flight_0.75")
@@ -94,7 +99,8 @@ def train_aqa(
     devices: int = 1,
     splits: Path | None = None,
 ) -> TrainSummary:
-    """Train in a new folder, make a model directory of it, and measure it once on the test dives.
+    """Train in a new folder, make a model directory of it, and measure it once on the
+    test dives.
 
     Args:
         folder: New, or empty.
@@ -102,11 +108,12 @@ def train_aqa(
         sources: The data set.
         device: auto, cpu, cuda or cuda:N.
         devices: Processes, on GPUs one each.
-        splits: JSON with the lists ``train``, ``val`` and ``test`` of ``match/dive``; None = the data set's own parts,
-            and ours where it has none.
+        splits: JSON with the lists ``train``, ``val`` and ``test`` of ``match/dive``;
+            None = the data set's own parts, and ours where it has none.
 
     Raises:
-        UsageError: If the folder holds a run, or the settings read what the sources do not name.
+        UsageError: If the folder holds a run, or the settings read what the sources do
+            not name.
         DataError: If there is nothing to learn from, or a dive is in two parts.
         EnvironmentUnfit: If a package, a device or a weight file cannot be used.
     """
@@ -115,7 +122,9 @@ def train_aqa(
     from finediving_pose.devices import choose_device
 
     if (folder / CONFIG_NAME).exists():
-        raise UsageError(f"{folder}: holds a run already; continue it with --resume {folder}, or name another")
+        raise UsageError(
+            f"{folder}: holds a run already; continue it with --resume {folder}, or name another"
+        )
     device = choose_device(device)
     _check_request(settings, device, devices)
     prepared = prepare(settings, sources)
@@ -123,7 +132,10 @@ def train_aqa(
     source = {
         "kind": "aqa",
         "sources": sources.as_dict(),
-        "parts": {name: [dive.name for dive in dives] for name, dives in parts._asdict().items()},
+        "parts": {
+            name: [dive.name for dive in dives]
+            for name, dives in parts._asdict().items()
+        },
         "left_out": left_out,
     }
     write_json(folder / SOURCE_NAME, source)
@@ -132,7 +144,8 @@ def train_aqa(
 
 
 def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSummary:
-    """Continue the run in a folder with its own settings, data and parts; one that is finished is kept as it is.
+    """Continue the run in a folder with its own settings, data and parts; one that is
+    finished is kept as it is.
 
     Raises:
         UsageError: If the folder holds no run of train-aqa.
@@ -153,7 +166,9 @@ def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSum
         console.log.info("%s: is finished", folder)
         return TrainSummary(**load_json(folder / SUMMARY_NAME))
     source = load_json(folder / SOURCE_NAME)
-    settings = validate_settings(AqaSettings, read_yaml(folder / CONFIG_NAME), str(folder / CONFIG_NAME))
+    settings = validate_settings(
+        AqaSettings, read_yaml(folder / CONFIG_NAME), str(folder / CONFIG_NAME)
+    )
     device = choose_device(device)
     _check_request(settings, device, devices)
     prepared = prepare(settings, Sources.from_dict(source["sources"]))
@@ -165,7 +180,9 @@ def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSum
                 f"{folder}: was begun with {len(source['parts'][name])} dives in {name}, of which {len(gone)} cannot "
                 f"be read now, the first {min(gone)}; give them back, or begin anew"
             )
-    return _run(folder, prepared, parts, source["left_out"], device, devices, resume=True)
+    return _run(
+        folder, prepared, parts, source["left_out"], device, devices, resume=True
+    )
 
 
 def train_seeds(
@@ -177,7 +194,8 @@ def train_seeds(
     devices: int = 1,
     splits: Path | None = None,
 ) -> list[TrainSummary]:
-    """Train once with each seed, in ``seed_<n>``; what is finished is kept and what was interrupted goes on.
+    """Train once with each seed, in ``seed_<n>``; what is finished is kept and what was
+    interrupted goes on.
 
     ``summary.json`` holds mean and standard deviation of the headline figures.
 
@@ -197,7 +215,9 @@ def train_seeds(
         else:
             own = settings.model_copy(update={"seed": seed})
             summaries.append(train_aqa(run, own, sources, device, devices, splits))
-    write_json(folder / SUMMARY_NAME, {"seeds": list(seeds), "test": over_seeds(summaries)})
+    write_json(
+        folder / SUMMARY_NAME, {"seeds": list(seeds), "test": over_seeds(summaries)}
+    )
     return summaries
 
 
@@ -207,7 +227,8 @@ def is_finished(folder: Path) -> bool:
 
 
 def over_seeds(summaries: Sequence[TrainSummary]) -> dict[str, dict[str, float | None]]:
-    """Return mean and standard deviation (ddof = 1; None of one seed) of the headline figures on the test dives."""
+    """Return mean and standard deviation (ddof = 1; None of one seed) of the headline
+    figures on the test dives."""
     result: dict[str, dict[str, float | None]] = {}
     for name in HEADLINES:
         values = [summary.test.get("figures", {}).get(name) for summary in summaries]
@@ -219,7 +240,13 @@ def over_seeds(summaries: Sequence[TrainSummary]) -> dict[str, dict[str, float |
 
 
 def _run(
-    folder: Path, prepared: Prepared, parts: Parts, left_out: list[str], device: str, devices: int, resume: bool
+    folder: Path,
+    prepared: Prepared,
+    parts: Parts,
+    left_out: list[str],
+    device: str,
+    devices: int,
+    resume: bool,
 ) -> TrainSummary:
     from finediving_pose.aqa.training import train
 
@@ -236,11 +263,19 @@ def _run(
     if not _is_first():
         train(folder, settings, parts, prepared.loader, device, devices, resume=resume)
         raise SystemExit(errors.EXIT_DONE)
-    with _logged(folder), _saying_how_to_continue(folder), recording(folder, **facts) as manifest:
+    with (
+        _logged(folder),
+        _saying_how_to_continue(folder),
+        recording(folder, **facts) as manifest,
+    ):
         _say(prepared, parts, left_out)
-        manifest.warnings += left_out + [str(fault) for fault in prepared.gathered.annotations.problems]
+        manifest.warnings += left_out + [
+            str(fault) for fault in prepared.gathered.annotations.problems
+        ]
         with _launched_as(folder, device, devices):
-            trained = train(folder, settings, parts, prepared.loader, device, devices, resume=resume)
+            trained = train(
+                folder, settings, parts, prepared.loader, device, devices, resume=resume
+            )
         return _finish(folder, prepared, parts, trained, left_out, device, manifest)
 
 
@@ -261,10 +296,18 @@ def _finish(
 
     settings, loader = prepared.settings, prepared.loader
     card = write_model_card(
-        folder, "aqa", settings.model_dump(mode="json"), [dive.name for dive in parts.train], trained.figures
+        folder,
+        "aqa",
+        settings.model_dump(mode="json"),
+        [dive.name for dive in parts.train],
+        trained.figures,
     )
     model = load_weights(card, device)
-    reading: dict[str, Any] = {"device": device, "workers": settings.workers, "precision": settings.precision}
+    reading: dict[str, Any] = {
+        "device": device,
+        "workers": settings.workers,
+        "precision": settings.precision,
+    }
     manifest.add(
         model_sha256=card.weights_sha256,
         initial_weights=trained.weights,
@@ -277,13 +320,17 @@ def _finish(
     test: dict[str, Any] = {}
     lines = ["no test dives: nothing says how good it is"]
     if parts.test:
-        found = predict_dives(model, parts.test, parts.train, loader, seed=settings.seed, **reading)
+        found = predict_dives(
+            model, parts.test, parts.train, loader, seed=settings.seed, **reading
+        )
         evaluation = evaluate(
             found,
             [dive.record for dive in parts.test],
             [dive.record for dive in parts.train],
             settings,
-            no_skeleton=sum(dive.skeleton is None for dive in parts.test) if settings.branch_pose else 0,
+            no_skeleton=sum(dive.skeleton is None for dive in parts.test)
+            if settings.branch_pose
+            else 0,
         )
         test, lines = evaluation.as_dict(), evaluation.lines()
         manifest.add(floors=test["floors"])
@@ -298,7 +345,10 @@ def _finish(
         val=trained.figures,
         test=test,
         lines=lines,
-        dives={**{name: len(dives) for name, dives in parts._asdict().items()}, "left out": len(left_out)},
+        dives={
+            **{name: len(dives) for name, dives in parts._asdict().items()},
+            "left out": len(left_out),
+        },
         parameters=model.parameter_counts(),
         initial_weights=trained.weights,
         seconds=round(trained.seconds, 1),
@@ -320,11 +370,17 @@ def _check_request(settings: AqaSettings, device: str, devices: int) -> None:
     if devices == 1:
         return
     if settings.batch_size % devices:
-        raise UsageError(f"batch_size={settings.batch_size} cannot be shared by --devices {devices}: it has to divide")
+        raise UsageError(
+            f"batch_size={settings.batch_size} cannot be shared by --devices {devices}: it has to divide"
+        )
     if ":" in device:
-        raise UsageError(f"--device {device} names one GPU, and --devices {devices} asks for several: give one of them")
+        raise UsageError(
+            f"--device {device} names one GPU, and --devices {devices} asks for several: give one of them"
+        )
     if device == "cuda" and torch.cuda.device_count() < devices:
-        raise EnvironmentUnfit(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs")
+        raise EnvironmentUnfit(
+            f"--devices {devices}: there are {torch.cuda.device_count()} GPUs"
+        )
 
 
 def _refuse_others(run: Path, settings: AqaSettings, sources: Sources) -> None:
@@ -332,56 +388,87 @@ def _refuse_others(run: Path, settings: AqaSettings, sources: Sources) -> None:
     if not (run / CONFIG_NAME).exists():
         return
     there, asked = read_yaml(run / CONFIG_NAME), settings.model_dump(mode="json")
-    others = [key for key in asked if key not in OWN_TO_A_SEED and there.get(key) != asked[key]]
+    others = [
+        key
+        for key in asked
+        if key not in OWN_TO_A_SEED and there.get(key) != asked[key]
+    ]
     if others:
-        differences = ", ".join(f"{key}={there.get(key)} instead of {asked[key]}" for key in others)
-        raise UsageError(f"{run}: holds a run with {differences}; name another folder with --out")
+        differences = ", ".join(
+            f"{key}={there.get(key)} instead of {asked[key]}" for key in others
+        )
+        raise UsageError(
+            f"{run}: holds a run with {differences}; name another folder with --out"
+        )
     data = load_json(run / SOURCE_NAME)["sources"]
     if data != sources.as_dict():
-        raise UsageError(f"{run}: holds a run on {data['annotations']} or other folders; name another with --out")
+        raise UsageError(
+            f"{run}: holds a run on {data['annotations']} or other folders; name another with --out"
+        )
 
 
 def _parts(prepared: Prepared, splits: Path | None) -> tuple[Parts, list[str]]:
     """Return the parts, and in a line each which dives are not used and why.
 
     Raises:
-        DataError: If there is nothing to learn from or to choose by, or a dive is in two parts.
+        DataError: If there is nothing to learn from or to choose by, or a dive is in
+            two parts.
     """
     from finediving_pose.aqa.data.sources import divide
 
     settings = prepared.settings
-    parts = divide(prepared.gathered, settings) if splits is None else _named_parts(prepared, splits)
+    parts = (
+        divide(prepared.gathered, settings)
+        if splits is None
+        else _named_parts(prepared, splits)
+    )
     lines = _left_out(prepared)
     unfit = _unfit_to_learn_from(parts.train, settings)
-    parts = parts._replace(train=tuple(dive for dive in parts.train if dive.name not in unfit))
+    parts = parts._replace(
+        train=tuple(dive for dive in parts.train if dive.name not in unfit)
+    )
     if not parts.train:
         reasons = lines + [f"{name}: {reason}" for name, reason in unfit.items()]
-        raise DataError(f"no dive is left to learn from: {'; '.join(reasons[:SHOWN]) or 'none is in that part'}")
+        raise DataError(
+            f"no dive is left to learn from: {'; '.join(reasons[:SHOWN]) or 'none is in that part'}"
+        )
     if settings.select == "test-best" and not parts.test:
-        raise DataError("select=test-best chooses the epoch on the test dives, and there are none")
-    return parts, lines + [f"{name}: not trained on: {reason}" for name, reason in unfit.items()]
+        raise DataError(
+            "select=test-best chooses the epoch on the test dives, and there are none"
+        )
+    return parts, lines + [
+        f"{name}: not trained on: {reason}" for name, reason in unfit.items()
+    ]
 
 
-def _unfit_to_learn_from(dives: Sequence[AqaDive], settings: AqaSettings) -> dict[str, str]:
-    """Return by name why dives cannot be trained on: no target, or no exemplar, not even themselves."""
+def _unfit_to_learn_from(
+    dives: Sequence[AqaDive], settings: AqaSettings
+) -> dict[str, str]:
+    """Return by name why dives cannot be trained on: no target, or no exemplar, not
+    even themselves."""
     from finediving_pose.aqa.data.exemplars import ExemplarPool
 
     unfit = {}
     if settings.target == "completeness":
         unfit = {
-            dive.name: "no DD, by which target=completeness divides" for dive in dives if not dive.record.difficulty
+            dive.name: "no DD, by which target=completeness divides"
+            for dive in dives
+            if not dive.record.difficulty
         }
     fit = [dive for dive in dives if dive.name not in unfit]
     if fit:
         pool = ExemplarPool([dive.record for dive in fit], settings.exemplar_choice)
-        lack = {"number": "no dive number", "difficulty": "no DD"}.get(settings.exemplar_choice, "")
+        lack = {"number": "no dive number", "difficulty": "no DD"}.get(
+            settings.exemplar_choice, ""
+        )
         reason = f"{lack}, by which its exemplar is chosen (exemplar_choice=random needs none)"
         unfit |= {dive.name: reason for dive in fit if pool.one(dive.record, 0) is None}
     return unfit
 
 
 def _named_parts(prepared: Prepared, path: Path) -> Parts:
-    """Return the parts that a file names; without ``val`` it is held out of the training dives as usual."""
+    """Return the parts that a file names; without ``val`` it is held out of the
+    training dives as usual."""
     from finediving_pose.aqa.data.sources import Parts, select
     from finediving_pose.aqa.data.splits import hold_out, refuse_overlap
 
@@ -396,33 +483,53 @@ def _named_parts(prepared: Prepared, path: Path) -> Parts:
         )
     parts = _scored(select(gathered, names))
     if "val" not in names:
-        stay, held = hold_out([dive.record for dive in parts.train], settings.val_fraction, settings.seed)
-        parts = Parts(tuple(gathered.select(stay)), tuple(gathered.select(held)), parts.test)
-    refuse_overlap([dive.key for dive in (*parts.train, *parts.val)], [dive.key for dive in parts.test])
+        stay, held = hold_out(
+            [dive.record for dive in parts.train], settings.val_fraction, settings.seed
+        )
+        parts = Parts(
+            tuple(gathered.select(stay)), tuple(gathered.select(held)), parts.test
+        )
+    refuse_overlap(
+        [dive.key for dive in (*parts.train, *parts.val)],
+        [dive.key for dive in parts.test],
+    )
     refuse_overlap([dive.key for dive in parts.train], [dive.key for dive in parts.val])
     return parts
 
 
 def _scored(parts: Parts) -> Parts:
-    return type(parts)(*(tuple(dive for dive in dives if dive.record.score is not None) for dives in parts))
+    return type(parts)(
+        *(
+            tuple(dive for dive in dives if dive.record.score is not None)
+            for dives in parts
+        )
+    )
 
 
 def _read_splits(path: Path) -> dict[str, list[str]]:
     content = load_json(path)
     named = (
-        {part: content[part] for part in ("train", "val", "test") if part in content} if type(content) is dict else {}
+        {part: content[part] for part in ("train", "val", "test") if part in content}
+        if type(content) is dict
+        else {}
     )
     if "train" not in named or not all(
-        type(part) is list and all(type(n) is str for n in part) for part in named.values()
+        type(part) is list and all(type(n) is str for n in part)
+        for part in named.values()
     ):
-        raise DataError(f'{path}: expected {{"train": ["match/dive", …], "val": […], "test": […]}}')
+        raise DataError(
+            f'{path}: expected {{"train": ["match/dive", …], "val": […], "test": […]}}'
+        )
     return {part: list(dict.fromkeys(names)) for part, names in named.items()}
 
 
 def _left_out(prepared: Prepared) -> list[str]:
     """Return, a line each, which dives of the data set are in no part, and why."""
     gathered = prepared.gathered
-    lines = [f"{'/'.join(key)}: {prepared.unreadable.get(key, 'no frames')}" for key in gathered.no_frames]
+    lines = [
+        f"{'/'.join(key)}: {prepared.unreadable.get(key, 'no frames')}"
+        for key in gathered.no_frames
+    ]
     lines += [f"{'/'.join(key)}: no features" for key in gathered.no_features]
     lines += [f"{'/'.join(key)}: no score" for key in gathered.no_score]
     return lines
@@ -435,10 +542,15 @@ def _say(prepared: Prepared, parts: Parts, left_out: Sequence[str]) -> None:
         console.log.info(line)
     if prepared.settings.branch_pose:
         console.log.info(count_skeletons(prepared.gathered.dives).summary())
-    console.log.info("parts: %s", ", ".join(f"{name} {len(dives)}" for name, dives in parts._asdict().items()))
+    console.log.info(
+        "parts: %s",
+        ", ".join(f"{name} {len(dives)}" for name, dives in parts._asdict().items()),
+    )
     if left_out:
         console.log.warning(
-            "%d lines on dives that are left out (data/source.json), the first: %s", len(left_out), left_out[0]
+            "%d lines on dives that are left out (data/source.json), the first: %s",
+            len(left_out),
+            left_out[0],
         )
     if len(parts.val) < LEAST_VAL and prepared.settings.select == "val":
         console.log.warning(
@@ -450,16 +562,27 @@ def _say(prepared: Prepared, parts: Parts, left_out: Sequence[str]) -> None:
 
 @contextmanager
 def _launched_as(folder: Path, device: str, devices: int) -> Iterator[None]:
-    """Let the processes that Lightning starts beside this one join the run that lies in the folder."""
+    """Let the processes that Lightning starts beside this one join the run that lies in
+    the folder."""
     arguments, environment = sys.argv, dict(os.environ)
     if devices > 1:
-        command = ["train-aqa", "--resume", str(folder), "--device", device, "--devices", str(devices)]
+        command = [
+            "train-aqa",
+            "--resume",
+            str(folder),
+            "--device",
+            device,
+            "--devices",
+            str(devices),
+        ]
         sys.argv = [str(Path(__file__).parents[1] / "__main__.py"), *command]
     try:
         yield
     finally:
         sys.argv = arguments
-        for name in set(os.environ) - set(environment):  # Lightning's: with them the next run would start no process
+        for name in set(os.environ) - set(
+            environment
+        ):  # Lightning's: with them the next run would start no process
             del os.environ[name]
 
 
@@ -481,15 +604,22 @@ def _saying_how_to_continue(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console.log.warning("interrupted; it continues with: fdpose train-aqa --resume %s", folder)
+        console.log.warning(
+            "interrupted; it continues with: fdpose train-aqa --resume %s", folder
+        )
         raise
 
 
 def _is_first() -> bool:
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+    return (
+        os.environ.get("LOCAL_RANK", "0") == "0"
+        and os.environ.get("NODE_RANK", "0") == "0"
+    )
 
 
 def _device_name(device: str) -> str:
     import torch
 
-    return device if device == "cpu" else f"{device}: {torch.cuda.get_device_name(device)}"
+    return (
+        device if device == "cpu" else f"{device}: {torch.cuda.get_device_name(device)}"
+    )

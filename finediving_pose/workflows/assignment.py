@@ -1,4 +1,5 @@
-"""Who has what to do in a project: queues are brought up to date, and each person's images told by what they lack."""
+"""Who has what to do in a project: queues are brought up to date, and each person's
+images told by what they lack."""
 
 from __future__ import annotations
 
@@ -6,7 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from finediving_pose.annotation.assignment import Queue, assign, duties_of, queues_of, read_queues, write_queues
+from finediving_pose.annotation.assignment import (
+    Queue,
+    assign,
+    duties_of,
+    queues_of,
+    read_queues,
+    write_queues,
+)
 from finediving_pose.annotation.label_store import LOCKS, annotator_of
 from finediving_pose.annotation.locks import locked
 from finediving_pose.annotation.review_state import State
@@ -23,8 +31,9 @@ class Task:
 
     Attributes:
         image: Its row of the manifest.
-        need: ``returned`` by a reviewer; ``unreadable``, the person's file is damaged; ``unlabelled``;
-            ``unconfirmed``, a model's guess; ``done``, also where a review has settled the image.
+        need: ``returned`` by a reviewer; ``unreadable``, the person's file is damaged;
+            ``unlabelled``; ``unconfirmed``, a model's guess; ``done``, also where a
+            review has settled the image.
         comment: The reviewer's words on a returned image.
         reviewer: Who returned it.
     """
@@ -36,7 +45,8 @@ class Task:
 
 
 def hand_out(project: Project, dry_run: bool = False) -> dict[str, Queue]:
-    """Bring everybody's queue up to date with the pictures and the people of the project, and return the queues.
+    """Bring everybody's queue up to date with the pictures and the people of the
+    project, and return the queues.
 
     Args:
         dry_run: Write nothing.
@@ -52,20 +62,30 @@ def hand_out(project: Project, dry_run: bool = False) -> dict[str, Queue]:
     return queues
 
 
-def tasks(project: Project, person: str, queue: Queue, states: Mapping[str, State]) -> list[Task]:
-    """Return what a person's images to label lack, in the queue's order. Images that are no longer in the manifest
-    are left out."""
+def tasks(
+    project: Project, person: str, queue: Queue, states: Mapping[str, State]
+) -> list[Task]:
+    """Return what a person's images to label lack, in the queue's order. Images that
+    are no longer in the manifest are left out."""
     return [
-        _task(project, person, states[image], project.desk.images[image]) for image in queue.label if image in states
+        _task(project, person, states[image], project.desk.images[image])
+        for image in queue.label
+        if image in states
     ]
 
 
 def by_dive(found: list[Task]) -> dict[str, list[Task]]:
-    """Return tasks by the folder of their dive, the dives with a returned image first, else in the tasks' order."""
+    """Return tasks by the folder of their dive, the dives with a returned image first,
+    else in the tasks' order."""
     dives: dict[str, list[Task]] = {}
     for task in found:
         dives.setdefault(task.image.image.rpartition("/")[0], []).append(task)
-    return dict(sorted(dives.items(), key=lambda item: not any(task.need == "returned" for task in item[1])))
+    return dict(
+        sorted(
+            dives.items(),
+            key=lambda item: not any(task.need == "returned" for task in item[1]),
+        )
+    )
 
 
 def _queues(project: Project, given: Mapping[str, Queue]) -> dict[str, Queue]:
@@ -83,7 +103,8 @@ def _queues(project: Project, given: Mapping[str, Queue]) -> dict[str, Queue]:
 
 
 def _labelled(project: Project) -> dict[str, list[str]]:
-    """Return who has labelled each image; a model's guess that somebody was given is not that person's work."""
+    """Return who has labelled each image; a model's guess that somebody was given is
+    not that person's work."""
     files = project.store.all_files()
     found: dict[str, list[str]] = {}
     for image in project.images:
@@ -105,6 +126,10 @@ def _task(project: Project, person: str, state: State, image: ManifestFrame) -> 
     if not glance.whole:
         return Task(image, "unreadable")
     decision = state.decision
-    if state.kind == "returned" and decision and annotator_of(decision.label) in (None, person):
+    if (
+        state.kind == "returned"
+        and decision
+        and annotator_of(decision.label) in (None, person)
+    ):
         return Task(image, "returned", decision.comment, decision.who)
     return Task(image, "unconfirmed" if glance.unconfirmed else "done")

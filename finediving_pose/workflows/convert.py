@@ -1,4 +1,5 @@
-"""Labels from one format into another, with a report of what is wrong with them and a split without leakage."""
+"""Labels from one format into another, with a report of what is wrong with them and a
+split without leakage."""
 
 from __future__ import annotations
 
@@ -14,7 +15,13 @@ from finediving_pose.datasets.formats import FORMATS, Format
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.problems import Problem
-from finediving_pose.datasets.splits import PARTS, GroupBy, Splits, make_splits, write_splits
+from finediving_pose.datasets.splits import (
+    PARTS,
+    GroupBy,
+    Splits,
+    make_splits,
+    write_splits,
+)
 from finediving_pose.errors import UsageError
 from finediving_pose.files import sha256_file, write_text
 from finediving_pose.manifest import recording
@@ -43,7 +50,8 @@ class Conversion:
     Attributes:
         source, format: What was read, and as what.
         to, out: What it became, and where.
-        frames: How many frames were usable; `written`: how many of them the new format could hold.
+        frames: How many frames were usable; `written`: how many of them the new format
+            could hold.
         problems: Of reading and of writing.
         images: The folder that image names are relative to, where known.
         parts: Frames by part of the split; empty without one.
@@ -73,7 +81,10 @@ class Conversion:
             "images": str(self.images) if self.images is not None else None,
             "frames": self.frames,
             "written": self.written,
-            "problems": {"error": self.errors, "warning": len(self.problems) - self.errors},
+            "problems": {
+                "error": self.errors,
+                "warning": len(self.problems) - self.errors,
+            },
             "split": self.parts,
         }
 
@@ -90,8 +101,9 @@ def convert(
 ) -> Conversion:
     """Read labels, report what is wrong with them and write the rest in another format.
 
-    Beside the output stand ``problems.csv``, ``manifest.json`` and, with `split`, ``splits.json`` and a file a part
-    (``annotations_train.json``). If nothing is usable, nothing but the report is written.
+    Beside the output stand ``problems.csv``, ``manifest.json`` and, with `split`,
+    ``splits.json`` and a file a part (``annotations_train.json``). If nothing is
+    usable, nothing but the report is written.
 
     Args:
         source, format, images: As for :func:`read_labels`.
@@ -113,7 +125,9 @@ def convert(
     if not (overwrite or dry_run):
         _check_free(target, folder / SPLITS_NAME if split else target)
     splits = (
-        make_splits(labels.frames, split.by, split.val, split.test, split.seed) if split and labels.frames else None
+        make_splits(labels.frames, split.by, split.val, split.test, split.seed)
+        if split and labels.frames
+        else None
     )
     result = Conversion(
         source=source,
@@ -126,49 +140,84 @@ def convert(
         images=labels.images,
     )
     if splits is not None:
-        result = replace(result, parts={part: len(splits.select(labels.frames, part)) for part in PARTS})
+        result = replace(
+            result,
+            parts={part: len(splits.select(labels.frames, part)) for part in PARTS},
+        )
     return result if dry_run else _written(result, folder, labels, splits)
 
 
 def output_path(format: Format, out: Path | None) -> Path:
-    """Return the file (LabelMe: the folder) to write for what the user gave as ``--out``."""
+    """Return the file (LabelMe: the folder) to write for what the user gave as
+    ``--out``."""
     path = out if out is not None else Path("data") / format.name
-    if not format.suffix or (path.suffix.lower() == format.suffix and not path.is_dir()):
+    if not format.suffix or (
+        path.suffix.lower() == format.suffix and not path.is_dir()
+    ):
         return path
-    if path.suffix.lower() in {known.suffix for known in FORMATS.values() if known.suffix}:
-        raise UsageError(f"{path}: {format.name} is written as {format.suffix}, found {path.suffix}")
+    if path.suffix.lower() in {
+        known.suffix for known in FORMATS.values() if known.suffix
+    }:
+        raise UsageError(
+            f"{path}: {format.name} is written as {format.suffix}, found {path.suffix}"
+        )
     return path / f"{FILE_STEM}{format.suffix}"
 
 
-def _check_not_input(target: Path, folder: Path, source: Path, labels: LabelSet) -> None:
+def _check_not_input(
+    target: Path, folder: Path, source: Path, labels: LabelSet
+) -> None:
     """Refuse to write over the input or among the label files of a folder that is read."""
     place = target.resolve()
-    inputs = {frame.source.resolve() for frame in labels.frames if frame.source} | {source.resolve()}
-    among = source.is_dir() and labels.format == "labelme" and place.is_relative_to(source.resolve())
-    if among or any(path == place or (folder == target and path.is_relative_to(place)) for path in inputs):
-        raise UsageError(f"{target}: is or holds the input, which is never overwritten; give another --out")
+    inputs = {frame.source.resolve() for frame in labels.frames if frame.source} | {
+        source.resolve()
+    }
+    among = (
+        source.is_dir()
+        and labels.format == "labelme"
+        and place.is_relative_to(source.resolve())
+    )
+    if among or any(
+        path == place or (folder == target and path.is_relative_to(place))
+        for path in inputs
+    ):
+        raise UsageError(
+            f"{target}: is or holds the input, which is never overwritten; give another --out"
+        )
 
 
 def _check_free(*targets: Path) -> None:
     for target in targets:
         if target.is_file() or (target.is_dir() and any(target.iterdir())):
-            raise UsageError(f"{target}: is there already; give another --out, or --overwrite to replace it")
+            raise UsageError(
+                f"{target}: is there already; give another --out, or --overwrite to replace it"
+            )
 
 
-def _written(result: Conversion, folder: Path, labels: LabelSet, splits: Splits | None) -> Conversion:
-    with recording(folder, source=str(result.source), input_sha256=_input_hashes(labels)) as manifest:
+def _written(
+    result: Conversion, folder: Path, labels: LabelSet, splits: Splits | None
+) -> Conversion:
+    with recording(
+        folder, source=str(result.source), input_sha256=_input_hashes(labels)
+    ) as manifest:
         found = _write_labels(result, labels, splits) if labels.frames else []
         lost = sum(problem.severity == "error" for problem in found)
-        result = replace(result, written=result.written - lost, problems=(*result.problems, *found))
+        result = replace(
+            result, written=result.written - lost, problems=(*result.problems, *found)
+        )
         write_text(folder / PROBLEMS_NAME, problems_table(result.problems))
         if splits is not None:
             write_splits(folder / SPLITS_NAME, splits)
         manifest.add(**result.summary())
-        manifest.warnings += [str(problem) for problem in result.problems[:MANIFEST_PROBLEMS]]
+        manifest.warnings += [
+            str(problem) for problem in result.problems[:MANIFEST_PROBLEMS]
+        ]
     return result
 
 
-def _write_labels(result: Conversion, labels: LabelSet, splits: Splits | None) -> list[Problem]:
+def _write_labels(
+    result: Conversion, labels: LabelSet, splits: Splits | None
+) -> list[Problem]:
     known = FORMATS[result.to]
     if known.name == "pyskl":
         return pyskl.write(result.out, labels, splits)
@@ -177,7 +226,10 @@ def _write_labels(result: Conversion, labels: LabelSet, splits: Splits | None) -
         for part in PARTS:
             frames = tuple(splits.select(labels.frames, part))
             if frames:
-                known.write(result.out.with_stem(f"{result.out.stem}_{part}"), replace(labels, frames=frames))
+                known.write(
+                    result.out.with_stem(f"{result.out.stem}_{part}"),
+                    replace(labels, frames=frames),
+                )
     return found
 
 
@@ -186,10 +238,15 @@ def problems_table(problems: Sequence[Problem]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("severity", "file", "where", "message"))
-    writer.writerows((problem.severity, problem.file, problem.where, problem.message) for problem in problems)
+    writer.writerows(
+        (problem.severity, problem.file, problem.where, problem.message)
+        for problem in problems
+    )
     return text.getvalue()
 
 
 def _input_hashes(labels: LabelSet) -> dict[str, str]:
-    sources = sorted({frame.source for frame in labels.frames if frame.source is not None})
+    sources = sorted(
+        {frame.source for frame in labels.frames if frame.source is not None}
+    )
     return {str(path): sha256_file(path) for path in sources}

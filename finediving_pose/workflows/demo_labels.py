@@ -1,4 +1,5 @@
-"""The demo's manual half: a project, its frames, two invented annotators, an invented reviewer, final labels."""
+"""The demo's manual half: a project, its frames, two invented annotators, an invented
+reviewer, final labels."""
 
 from __future__ import annotations
 
@@ -12,13 +13,25 @@ from finediving_pose.datasets import labelme
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.files import write_text
 from finediving_pose.records import LabelledFrame
-from finediving_pose.synthesis.annotators import ANNOTATORS, REVIEWER, Mistake, annotate, correct
+from finediving_pose.synthesis.annotators import (
+    ANNOTATORS,
+    REVIEWER,
+    Mistake,
+    annotate,
+    correct,
+)
 from finediving_pose.workflows.agreement import AgreementResult
 from finediving_pose.workflows.assignment import hand_out
 from finediving_pose.workflows.frames import FramesRequest, FramesSummary, choose_frames
 from finediving_pose.workflows.label_validation import LabelReport
 from finediving_pose.workflows.merging import MergeResult
-from finediving_pose.workflows.project import SETTINGS_NAME, Project, find_project, init_project, settings_text
+from finediving_pose.workflows.project import (
+    SETTINGS_NAME,
+    Project,
+    find_project,
+    init_project,
+    settings_text,
+)
 
 DOUBLE_SHARE = 0.25
 ABOVE_WATER = ("approach", "flight")
@@ -44,30 +57,41 @@ class Labelling:
     mistakes: list[Mistake] = field(default_factory=list)
     report: LabelReport | None = None
     agreement: AgreementResult | None = None
-    decisions: dict[str, int] = field(default_factory=lambda: {"accept": 0, "correct": 0})
+    decisions: dict[str, int] = field(
+        default_factory=lambda: {"accept": 0, "correct": 0}
+    )
     corrected: set[str] = field(default_factory=set)
     merged: MergeResult | None = None
 
 
 def make_project(out: Path, meet: Path, seed: int) -> Project:
-    """Make the project folder of a demo: two annotators, one reviewer, a quarter of the dives labelled by both."""
+    """Make the project folder of a demo: two annotators, one reviewer, a quarter of the
+    dives labelled by both."""
     names = [annotator.name for annotator in ANNOTATORS]
     project = init_project(out, names, [REVIEWER.name], finediving=meet / "annotations")
-    settings = project.settings.model_copy(update={"double_share": DOUBLE_SHARE, "seed": seed, "videos": "meet/frames"})
+    settings = project.settings.model_copy(
+        update={"double_share": DOUBLE_SHARE, "seed": seed, "videos": "meet/frames"}
+    )
     write_text(out / SETTINGS_NAME, settings_text(settings))
     return find_project(out)
 
 
 def choose(project: Project, per_clip: int) -> FramesSummary:
     """Choose frames of each dive evenly, as long as the diver is above the water."""
-    return choose_frames(project, FramesRequest("uniform", per_clip=per_clip, stages=ABOVE_WATER))
+    return choose_frames(
+        project, FramesRequest("uniform", per_clip=per_clip, stages=ABOVE_WATER)
+    )
 
 
-def label(project: Project, truth: Mapping[str, LabelledFrame], seed: int, into: Labelling) -> None:
+def label(
+    project: Project, truth: Mapping[str, LabelledFrame], seed: int, into: Labelling
+) -> None:
     """Let everybody label what the queues give them, each into a folder of their own."""
     queues = hand_out(project)
     for annotator in ANNOTATORS:
-        given = [truth[image] for image in queues[annotator.name].label if image in truth]
+        given = [
+            truth[image] for image in queues[annotator.name].label if image in truth
+        ]
         frames, mistakes = annotate(given, annotator, seed)
         labels = LabelSet(tuple(frames), images=project.frames, format="labelme")
         labelme.write(project.labels / annotator.name, labels)
@@ -75,7 +99,9 @@ def label(project: Project, truth: Mapping[str, LabelledFrame], seed: int, into:
         into.mistakes += mistakes
 
 
-def review(project: Project, truth: Mapping[str, LabelledFrame], seed: int, into: Labelling) -> None:
+def review(
+    project: Project, truth: Mapping[str, LabelledFrame], seed: int, into: Labelling
+) -> None:
     """Let the reviewer look at every label: correct what they see, accept the rest."""
     desk = project.desk
     for image, state in desk.states().items():
@@ -85,7 +111,9 @@ def review(project: Project, truth: Mapping[str, LabelledFrame], seed: int, into
         first = item.newest
         assert first is not None
         assert first.frame is not None
-        corrected = correct(first.frame, truth[image], _mistakes_in(item, into.mistakes), REVIEWER, seed)
+        corrected = correct(
+            first.frame, truth[image], _mistakes_in(item, into.mistakes), REVIEWER, seed
+        )
         if corrected is None:
             desk.accept(REVIEWER.name, image, first.name)
         else:
@@ -98,4 +126,8 @@ def _mistakes_in(item: Item, mistakes: Sequence[Mistake]) -> list[Mistake]:
     """Return what is wrong with the label that the reviewer starts from."""
     assert item.newest is not None
     who = annotator_of(item.newest.name)
-    return [mistake for mistake in mistakes if (mistake.annotator, mistake.image) == (who, item.image.image)]
+    return [
+        mistake
+        for mistake in mistakes
+        if (mistake.annotator, mistake.image) == (who, item.image.image)
+    ]

@@ -22,7 +22,12 @@ from finediving_pose.reporting.contact_sheet import contact_sheet
 from finediving_pose.reporting.overlays import draw_skeleton, with_caption
 from finediving_pose.reporting.page import Page, Section
 from finediving_pose.reporting.plots import curves, stages
-from finediving_pose.reporting.score_text import exemplar_table, facts, seen_lines, stage_rows
+from finediving_pose.reporting.score_text import (
+    exemplar_table,
+    facts,
+    seen_lines,
+    stage_rows,
+)
 from finediving_pose.skeleton import JOINTS
 from finediving_pose.synthesis.annotators import Mistake
 from finediving_pose.workflows.agreement import overview
@@ -60,7 +65,11 @@ def write_report(result: DemoResult, trace: DemoTrace) -> None:
 
 def _steps(section: Section, result: DemoResult) -> None:
     section.text("Each step is a command that anybody can run alone.")
-    rows = [(step.command, step.note, step.seconds) for step in result.steps.values() if step.name != "report"]
+    rows = [
+        (step.command, step.note, step.seconds)
+        for step in result.steps.values()
+        if step.name != "report"
+    ]
     section.table(["command", "state", "seconds"], rows)
 
 
@@ -72,7 +81,9 @@ def _meet(section: Section, trace: DemoTrace) -> None:
     )
     frames = _spread(trace.truth, _SHEET)
     pictures = [read_image(meet.out / "frames" / frame.image) for frame in frames]
-    section.picture(contact_sheet(pictures, 3), "Frames of the meet, as the cameras give them.")
+    section.picture(
+        contact_sheet(pictures, 3), "Frames of the meet, as the cameras give them."
+    )
 
 
 def _labels(section: Section, trace: DemoTrace) -> None:
@@ -84,10 +95,17 @@ def _labels(section: Section, trace: DemoTrace) -> None:
     )
     made = Counter((mistake.annotator, mistake.kind) for mistake in work.mistakes)
     rows = [
-        (name, len(labels.frames), *(made[name, kind] for kind in ("swap", "miss", "slip")))
+        (
+            name,
+            len(labels.frames),
+            *(made[name, kind] for kind in ("swap", "miss", "slip")),
+        )
         for name, labels in work.labels.items()
     ]
-    section.table(["annotator", "frames", "sides swapped", "joints missed", "points slipped"], rows)
+    section.table(
+        ["annotator", "frames", "sides swapped", "joints missed", "points slipped"],
+        rows,
+    )
     _checks(section, work)
     _agreement(section, work)
     _review(section, trace)
@@ -107,13 +125,17 @@ def _checks(section: Section, work: Labelling) -> None:
         for who, count in people.items()
     ]
     if rows:
-        section.table(["finding", "what it means", "annotator", "errors", "warnings"], rows)
+        section.table(
+            ["finding", "what it means", "annotator", "errors", "warnings"], rows
+        )
 
 
 def _agreement(section: Section, work: Labelling) -> None:
     assert work.agreement is not None
     section.table(
-        ["agreement of the two", ""], overview(work.agreement), f"fdpose agree; all of it: {work.agreement.page}"
+        ["agreement of the two", ""],
+        overview(work.agreement),
+        f"fdpose agree; all of it: {work.agreement.page}",
     )
 
 
@@ -121,29 +143,49 @@ def _review(section: Section, trace: DemoTrace) -> None:
     work = trace.labelling
     assert work.merged is not None
     done = work.decisions
-    refused = ", ".join(f"{count} {kind}" for kind, count in work.merged.refused_kinds.items())
+    refused = ", ".join(
+        f"{count} {kind}" for kind, count in work.merged.refused_kinds.items()
+    )
     section.text(
         f"An invented reviewer accepted {done['accept']} labels and corrected {done['correct']}; one mistake in ten "
         f"she does not see. fdpose merge wrote {sum(work.merged.rules.values())} final labels"
         f"{f' and left out {refused}' if refused else ''}. Joints lay {_in_px(trace, 'labelled')} px from the truth "
         f"in the mean as they were labelled; in the final labels it is {_in_px(trace, 'final')} px."
     )
-    shown = [mistake for mistake in _one_of_each(work.mistakes) if mistake.image in work.corrected]
+    shown = [
+        mistake
+        for mistake in _one_of_each(work.mistakes)
+        if mistake.image in work.corrected
+    ]
     if not shown:
         return
-    final = {frame.image: frame for frame in read_labels(work.merged.final, images=trace.meet.out / "frames").frames}
-    labelled = {(name, frame.image): frame for name, labels in work.labels.items() for frame in labels.frames}
+    final = {
+        frame.image: frame
+        for frame in read_labels(
+            work.merged.final, images=trace.meet.out / "frames"
+        ).frames
+    }
+    labelled = {
+        (name, frame.image): frame
+        for name, labels in work.labels.items()
+        for frame in labels.frames
+    }
     sheets = [
         np.hstack(
             [
-                _drawn(trace, labelled[mistake.annotator, mistake.image], mistake.annotator),
+                _drawn(
+                    trace, labelled[mistake.annotator, mistake.image], mistake.annotator
+                ),
                 _drawn(trace, final[mistake.image], "final"),
             ]
         )
         for mistake in shown
         if mistake.image in final
     ]
-    listed = "; ".join(f"{m.kind} by {m.annotator} of {', '.join(JOINTS[j] for j in m.joints)}" for m in shown)
+    listed = "; ".join(
+        f"{m.kind} by {m.annotator} of {', '.join(JOINTS[j] for j in m.joints)}"
+        for m in shown
+    )
     section.picture(
         contact_sheet(sheets, 1),
         f"Labels with a mistake, as labelled and as they became, from top to bottom: {listed}. The athlete's right is "
@@ -152,7 +194,8 @@ def _review(section: Section, trace: DemoTrace) -> None:
 
 
 def _in_px(trace: DemoTrace, kind: Literal["labelled", "final"]) -> str:
-    """Return the mean distance of the labels to the truth, of the joints that are labelled."""
+    """Return the mean distance of the labels to the truth, of the joints that are
+    labelled."""
     work = trace.labelling
     assert work.merged is not None
     truth = {frame.image: frame.keypoints for frame in trace.truth}
@@ -161,7 +204,9 @@ def _in_px(trace: DemoTrace, kind: Literal["labelled", "final"]) -> str:
         if kind == "labelled"
         else read_labels(work.merged.final, images=trace.meet.out / "frames").frames
     )
-    distance = [np.linalg.norm(frame.keypoints - truth[frame.image], axis=1) for frame in frames]
+    distance = [
+        np.linalg.norm(frame.keypoints - truth[frame.image], axis=1) for frame in frames
+    ]
     return f"{np.nanmean(np.concatenate(distance)):.1f}"
 
 
@@ -179,10 +224,17 @@ def _one_of_each(mistakes: Sequence[Mistake]) -> list[Mistake]:
 
 def _validation(section: Section, trace: DemoTrace) -> None:
     if not trace.findings:
-        section.text("fdpose validate --finediving found nothing wrong with the meet's annotation files.")
+        section.text(
+            "fdpose validate --finediving found nothing wrong with the meet's annotation files."
+        )
         return
-    section.text("What fdpose validate --finediving says of the meet's annotation files:")
-    rows = [(finding.title, len(finding.items), ": ".join(finding.items[0])) for finding in trace.findings]
+    section.text(
+        "What fdpose validate --finediving says of the meet's annotation files:"
+    )
+    rows = [
+        (finding.title, len(finding.items), ": ".join(finding.items[0]))
+        for finding in trace.findings
+    ]
     section.table(["finding", "how often", "for example"], rows)
 
 
@@ -197,40 +249,71 @@ def _training(section: Section, trace: DemoTrace) -> None:
             continue
         epochs = [float(row["epoch"]) for row in rows]
         section.plot(
-            curves({"loss": (epochs, [_number(row.get("loss", "")) for row in rows])}, "epoch", f"loss of the {name}"),
+            curves(
+                {"loss": (epochs, [_number(row.get("loss", "")) for row in rows])},
+                "epoch",
+                f"loss of the {name}",
+            ),
             f"Training loss of the {name}, {run}.",
         )
 
 
 def _predictions(section: Section, result: DemoResult, trace: DemoTrace) -> None:
     dives = ", ".join(sorted(trace.held_out))
-    section.text(f"On the held-out dives ({dives}), found, tracked and estimated without any help, against the truth:")
-    section.table(["figure", "value"], [(text, result.figures[name]) for name, text in FIGURES.items()])
-    frames = _spread([frame for frame in trace.truth if frame.dive_key in trace.held_out], _PREDICTED)
+    section.text(
+        f"On the held-out dives ({dives}), found, tracked and estimated without any help, against the truth:"
+    )
+    section.table(
+        ["figure", "value"],
+        [(text, result.figures[name]) for name, text in FIGURES.items()],
+    )
+    frames = _spread(
+        [frame for frame in trace.truth if frame.dive_key in trace.held_out], _PREDICTED
+    )
     pictures = [_beside(result.out, trace, frame) for frame in frames]
     section.picture(
-        contact_sheet(pictures, 2), "Left the truth, right what the nets found. The nets learned for minutes."
+        contact_sheet(pictures, 2),
+        "Left the truth, right what the nets found. The nets learned for minutes.",
     )
     section.text(f"Overlay videos: {result.out / 'skeletons' / 'overlays'}")
     if trace.doubts is not None:
-        rows = [(clip.name, clip.doubt, "; ".join(clip.reasons) or "nothing odd") for clip in trace.doubts.clips]
-        section.table(["clip", "doubt", "why"], rows, f"fdpose qc, without the truth; all of it: {trace.doubts.page}")
+        rows = [
+            (clip.name, clip.doubt, "; ".join(clip.reasons) or "nothing odd")
+            for clip in trace.doubts.clips
+        ]
+        section.table(
+            ["clip", "doubt", "why"],
+            rows,
+            f"fdpose qc, without the truth; all of it: {trace.doubts.page}",
+        )
 
 
 def _scores(section: Section, result: DemoResult, trace: DemoTrace) -> None:
     dives = read_finediving(trace.meet.out / "annotations").dives[:_BARS]
-    bars = {f"{dive.dive.match}/{dive.dive.dive} {dive.dive.dive_number}": dive.frame_labels.tolist() for dive in dives}
-    section.plot(stages(bars, SUB_ACTIONS), "True stages: take-off, flight in one or more parts, entry.", width=900)
+    bars = {
+        f"{dive.dive.match}/{dive.dive.dive} {dive.dive.dive_number}": dive.frame_labels.tolist()
+        for dive in dives
+    }
+    section.plot(
+        stages(bars, SUB_ACTIONS),
+        "True stages: take-off, flight in one or more parts, entry.",
+        width=900,
+    )
     section.text(
         "Scores are the degree of difficulty times the three middle awards of seven invented judges, whose awards "
         "follow from the faults of each dive. What labels alone reach on the test dives, and the ceiling that the "
         "judges' error leaves, beside the model:"
     )
     names = ("rho", "rl2_squared", "aiou_flight_0.5", "aiou_flight_0.75")
-    own = [("the model", trace.learned.test.get("figures", {}))] if trace.learned is not None else []
+    own = (
+        [("the model", trace.learned.test.get("figures", {}))]
+        if trace.learned is not None
+        else []
+    )
     ceiling = ("scores without the judges' error", {"rho": trace.meet.ceiling})
     rows = [
-        (name, *(figures.get(key) for key in names)) for name, figures in [*own, *trace.meet.floors.items(), ceiling]
+        (name, *(figures.get(key) for key in names))
+        for name, figures in [*own, *trace.meet.floors.items(), ceiling]
     ]
     section.table(["", "ρ", "R-ℓ2", "AIoU@0.5 of the flight", "AIoU@0.75"], rows)
     if trace.meet.test < _TELLING:
@@ -249,10 +332,21 @@ def _score_training(section: Section, scores: TrainSummary) -> None:
         "their true skeletons: finding those of all would take minutes."
     )
     rows = _metrics(Path(scores.model))
-    parts = {"all": "loss", "score": "loss_aqa", "stages": "loss_ce", "contrastive": "loss_contrastive"}
+    parts = {
+        "all": "loss",
+        "score": "loss_aqa",
+        "stages": "loss_ce",
+        "contrastive": "loss_contrastive",
+    }
     epochs = [float(row["epoch"]) for row in rows]
-    lines = {name: (epochs, [_number(row.get(key, "")) for row in rows]) for name, key in parts.items()}
-    section.plot(curves(lines, "epoch", "loss"), f"Training loss of the score model and its parts, {scores.model}.")
+    lines = {
+        name: (epochs, [_number(row.get(key, "")) for row in rows])
+        for name, key in parts.items()
+    }
+    section.plot(
+        curves(lines, "epoch", "loss"),
+        f"Training loss of the score model and its parts, {scores.model}.",
+    )
 
 
 def _scored_dive(section: Section, result: DemoResult, trace: DemoTrace) -> None:
@@ -263,24 +357,46 @@ def _scored_dive(section: Section, result: DemoResult, trace: DemoTrace) -> None
         f"The dives it is compared with, in pictures: {result.out / SCORE_FOLDER / PAGE_NAME}"
     )
     if trace.refusal:
-        section.text(f"With that skeleton there is no score ({trace.refusal}), so it was scored without.")
+        section.text(
+            f"With that skeleton there is no score ({trace.refusal}), so it was scored without."
+        )
     warnings = [*seen_lines(trace.scored), *trace.scored.notes]
-    section.table(["", ""], [("dive", trace.scored.name), *facts(trace.scored), *(("note", line) for line in warnings)])
-    section.table(["stage", "frames", "seconds"], stage_rows(trace.scored), "Stages as the model cut them.")
+    section.table(
+        ["", ""],
+        [
+            ("dive", trace.scored.name),
+            *facts(trace.scored),
+            *(("note", line) for line in warnings),
+        ],
+    )
+    section.table(
+        ["stage", "frames", "seconds"],
+        stage_rows(trace.scored),
+        "Stages as the model cut them.",
+    )
     header, rows = exemplar_table(trace.scored)
-    section.table(header, rows, "Each exemplar's true score, what each stage adds to it, and what follows.")
+    section.table(
+        header,
+        rows,
+        "Each exemplar's true score, what each stage adds to it, and what follows.",
+    )
 
 
 def _spread(frames: Sequence[LabelledFrame], count: int) -> list[LabelledFrame]:
     """Choose frames evenly over all."""
     if not frames:
         return []
-    return [frames[place] for place in sorted({round(x) for x in np.linspace(0, len(frames) - 1, count)})]
+    return [
+        frames[place]
+        for place in sorted({round(x) for x in np.linspace(0, len(frames) - 1, count)})
+    ]
 
 
 def _drawn(trace: DemoTrace, frame: LabelledFrame, caption: str) -> Image:
     picture = read_image(trace.meet.out / "frames" / frame.image)
-    return with_caption(draw_skeleton(picture, frame.keypoints, box=frame.box), caption, frame.image)
+    return with_caption(
+        draw_skeleton(picture, frame.keypoints, box=frame.box), caption, frame.image
+    )
 
 
 def _beside(out: Path, trace: DemoTrace, frame: LabelledFrame) -> Image:
@@ -289,14 +405,22 @@ def _beside(out: Path, trace: DemoTrace, frame: LabelledFrame) -> Image:
     sequence = read_pose(pose_path(out / "skeletons", match, dive))
     row = int(np.abs(sequence.frame_index - (frame.frame or 0)).argmin())
     picture = read_image(trace.meet.out / "frames" / frame.image)
-    found = draw_skeleton(picture, sequence.keypoints[row], sequence.state[row], sequence.track.boxes[row])
+    found = draw_skeleton(
+        picture, sequence.keypoints[row], sequence.state[row], sequence.track.boxes[row]
+    )
     assert frame.box is not None, frame.image
     iou = float(box_iou(frame.box[None], sequence.track.boxes[row][None])[0, 0])
     known = int(np.isfinite(sequence.keypoints[row]).all(axis=1).sum())
     return np.hstack(
         [
-            with_caption(draw_skeleton(picture, frame.keypoints, box=frame.box), "truth", frame.image),
-            with_caption(found, f"found: {known} of {len(JOINTS)} joints", f"box IoU {iou:.2f}"),
+            with_caption(
+                draw_skeleton(picture, frame.keypoints, box=frame.box),
+                "truth",
+                frame.image,
+            ),
+            with_caption(
+                found, f"found: {known} of {len(JOINTS)} joints", f"box IoU {iou:.2f}"
+            ),
         ]
     )
 

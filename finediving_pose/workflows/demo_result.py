@@ -73,11 +73,14 @@ STEPS = {
 
 @dataclass
 class DemoResult:
-    """What the demo left: where, its figures on dives that no training saw, and what each step took."""
+    """What the demo left: where, its figures on dives that no training saw, and what
+    each step took."""
 
     out: Path
     figures: dict[str, float] = field(default_factory=dict)
-    steps: dict[str, Step] = field(default_factory=lambda: {name: Step(name, text) for name, text in STEPS.items()})
+    steps: dict[str, Step] = field(
+        default_factory=lambda: {name: Step(name, text) for name, text in STEPS.items()}
+    )
 
     @property
     def report(self) -> Path:
@@ -105,7 +108,8 @@ class DemoTrace:
         doubts: How far the extracted skeletons can be trusted.
         learned: What the score model's training came to.
         dive, scored: The dive that was scored, and the answer.
-        refusal: Why there was none with the skeleton that was found, so that it was left out.
+        refusal: Why there was none with the skeleton that was found, so that it was
+            left out.
     """
 
     meet: SynthResult

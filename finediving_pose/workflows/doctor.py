@@ -1,7 +1,9 @@
-"""What this machine has for the work and what it lacks, and for every fault the line to paste.
+"""What this machine has for the work and what it lacks, and for every fault the line to
+paste.
 
-A probe is a function that returns findings and never raises: packages that do not import, drivers that answer
-nonsense and folders that cannot be read are what it is there to report.
+A probe is a function that returns findings and never raises: packages that do not
+import, drivers that answer nonsense and folders that cannot be read are what it is
+there to report.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ from finediving_pose.openmmlab import compat
 
 Status = Literal["ok", "note", "fault"]
 
-REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[.*?\])?\s*(?P<bounds>[^;]*)(;.*extra == ['\"](?P<extra>[\w-]+)['\"])?")
+REQUIREMENT = re.compile(
+    r"(?P<name>[\w.-]+)(\[.*?\])?\s*(?P<bounds>[^;]*)(;.*extra == ['\"](?P<extra>[\w-]+)['\"])?"
+)
 IMPORT_NAMES = {
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
@@ -47,8 +51,8 @@ class Finding:
 
     Attributes:
         name: What was looked at.
-        status: ``ok``; ``note`` for what is absent but not needed by everyone; ``fault`` for what the core needs or
-            what is installed and does not work.
+        status: ``ok``; ``note`` for what is absent but not needed by everyone;
+            ``fault`` for what the core needs or what is installed and does not work.
         detail: What was found.
         fix: A line to paste, where there is one.
     """
@@ -81,13 +85,19 @@ def exit_worthy(findings: list[Finding]) -> bool:
 
 def as_json(findings: list[Finding]) -> str:
     """Return the findings as a JSON list."""
-    return json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=2)
+    return json.dumps(
+        [asdict(finding) for finding in findings], ensure_ascii=False, indent=2
+    )
 
 
 def program() -> list[Finding]:
     """The program itself and the Python it runs on."""
     commit = manifest.git_commit()
-    source = f", commit {commit[:10]}{'+ (changed)' if commit.endswith('+') else ''}" if commit else ""
+    source = (
+        f", commit {commit[:10]}{'+ (changed)' if commit.endswith('+') else ''}"
+        if commit
+        else ""
+    )
     here = Path(__file__).resolve().parents[1]
     wanted = _declared("Requires-Python")
     python = f"{platform.python_version()}, {platform.platform()}, {sys.executable}"
@@ -95,30 +105,55 @@ def program() -> list[Finding]:
     fix = "python3.12 -m venv .venv && .venv/bin/pip install fdpose"
     return [
         Finding("fdpose", "ok", f"{__version__}{source}, {here}"),
-        Finding("python", "ok", python) if fits else Finding("python", "fault", f"{python}; expected {wanted}", fix),
+        Finding("python", "ok", python)
+        if fits
+        else Finding("python", "fault", f"{python}; expected {wanted}", fix),
     ]
 
 
 def core_packages() -> list[Finding]:
     """Everything that labels, conversion and checks need."""
-    required = [requirement for requirement in _requirements() if requirement.extra is None]
+    required = [
+        requirement for requirement in _requirements() if requirement.extra is None
+    ]
     if not required:
         return [
             Finding(
-                "core packages", "note", "not installed as a package, so what is needed is unknown", "pip install -e ."
+                "core packages",
+                "note",
+                "not installed as a package, so what is needed is unknown",
+                "pip install -e .",
             )
         ]
     wrong = [requirement for requirement in required if requirement.fault()]
     if wrong:
-        line = "pip install " + " ".join(f"'{requirement.name}{requirement.bounds}'" for requirement in wrong)
-        return [Finding("core packages", "fault", "; ".join(str(r.fault()) for r in wrong), line)]
-    broken = [finding for requirement in required if (finding := _does_not_import(requirement.name))]
-    return broken or [Finding("core packages", "ok", _versions([requirement.name for requirement in required]))]
+        line = "pip install " + " ".join(
+            f"'{requirement.name}{requirement.bounds}'" for requirement in wrong
+        )
+        return [
+            Finding(
+                "core packages", "fault", "; ".join(str(r.fault()) for r in wrong), line
+            )
+        ]
+    broken = [
+        finding
+        for requirement in required
+        if (finding := _does_not_import(requirement.name))
+    ]
+    return broken or [
+        Finding(
+            "core packages",
+            "ok",
+            _versions([requirement.name for requirement in required]),
+        )
+    ]
 
 
 def opencv() -> list[Finding]:
     """Whether one OpenCV is installed, and one that needs no libGL."""
-    installed = [name for name in ("opencv-python", "opencv-contrib-python") if _version(name)]
+    installed = [
+        name for name in ("opencv-python", "opencv-contrib-python") if _version(name)
+    ]
     if not installed or not _version("opencv-python-headless"):
         return []
     line = f"pip uninstall -y {' '.join(installed)} && pip install --force-reinstall --no-deps opencv-python-headless"
@@ -141,11 +176,31 @@ def video() -> list[Finding]:
             media.write_video(path, frames, fps=25.0)
             read = sum(1 for _ in media.open_frames(Clip("probe", "1", path)).read())
         except Exception as error:  # noqa: BLE001 - whatever OpenCV raises is the finding
-            return [Finding("video", "fault", f"{type(error).__name__}: {error}", _REINSTALL_OPENCV)]
+            return [
+                Finding(
+                    "video",
+                    "fault",
+                    f"{type(error).__name__}: {error}",
+                    _REINSTALL_OPENCV,
+                )
+            ]
     if read != len(frames):
-        return [Finding("video", "fault", f"wrote {len(frames)} frames, read {read} back", _REINSTALL_OPENCV)]
+        return [
+            Finding(
+                "video",
+                "fault",
+                f"wrote {len(frames)} frames, read {read} back",
+                _REINSTALL_OPENCV,
+            )
+        ]
     ffmpeg = shutil.which("ffmpeg")
-    return [Finding("video", "ok", f"mp4 written and read back; ffmpeg program: {ffmpeg or 'none, and none needed'}")]
+    return [
+        Finding(
+            "video",
+            "ok",
+            f"mp4 written and read back; ffmpeg program: {ffmpeg or 'none, and none needed'}",
+        )
+    ]
 
 
 def extras() -> list[Finding]:
@@ -158,43 +213,73 @@ def extras() -> list[Finding]:
 
 
 def openmmlab_packages() -> list[Finding]:
-    """The mm* packages: whether they are there, are the versions the bridge was made for, and import."""
+    """The mm* packages: whether they are there, are the versions the bridge was made
+    for, and import."""
     missing = [name for name in compat.PACKAGES if not _openmmlab_version(name)]
     if missing:
-        detail = f"{', '.join(missing)} not installed; fine-tuning and extraction need them"
+        detail = (
+            f"{', '.join(missing)} not installed; fine-tuning and extraction need them"
+        )
         return [Finding("OpenMMLab", "note", detail, compat.INSTALL_HINT)]
     findings = [_openmmlab_versions()]
     try:
         parts = compat.status()
         compat.require("mmengine", "mmcv", "mmdet", "mmpose")
     except (Exception, SystemExit) as error:  # noqa: BLE001 - an import may raise anything, asserts among it
-        return [*findings, Finding("OpenMMLab import", "fault", _short(error), compat.INSTALL_HINT)]
-    return [*findings, *(Finding(f"bridge: {name}", "ok", text) for name, text in parts.items())]
+        return [
+            *findings,
+            Finding("OpenMMLab import", "fault", _short(error), compat.INSTALL_HINT),
+        ]
+    return [
+        *findings,
+        *(Finding(f"bridge: {name}", "ok", text) for name, text in parts.items()),
+    ]
 
 
 def devices(wanted: str | None = None) -> list[Finding]:
     """Where torch can compute; a GPU that was asked for and is absent is a fault."""
     missing: Status = "fault" if wanted and wanted.startswith("cuda") else "note"
     if not _version("torch"):
-        detail = "unknown, torch is not installed (labels and conversion do not need it)"
+        detail = (
+            "unknown, torch is not installed (labels and conversion do not need it)"
+        )
         return [Finding("device", missing, detail, compat.INSTALL_HINT)]
     try:
         import torch
 
         if torch.cuda.is_available():
             return [*_cuda_devices(), *_asked_for(wanted, torch.cuda.device_count())]
-        build = f"torch {torch.__version__}, " + (f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build")
+        build = f"torch {torch.__version__}, " + (
+            f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
+        )
         backends = getattr(torch.backends, "mps", None)
         if backends is not None and backends.is_available():
-            return [Finding("device", missing if missing == "fault" else "ok", f"Apple GPU (mps), no CUDA; {build}")]
+            return [
+                Finding(
+                    "device",
+                    missing if missing == "fault" else "ok",
+                    f"Apple GPU (mps), no CUDA; {build}",
+                )
+            ]
         return [_no_cuda(missing, build, bool(torch.version.cuda))]
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a torch that does not fit its driver raises anything
-        return [Finding("device", "fault", f"torch does not work: {_short(error)}", _REINSTALL_TORCH)]
+        return [
+            Finding(
+                "device",
+                "fault",
+                f"torch does not work: {_short(error)}",
+                _REINSTALL_TORCH,
+            )
+        ]
 
 
 def weights() -> list[Finding]:
-    """Weights that a command could start from: the download cache and the project's own model directories."""
-    home = os.environ.get("TORCH_HOME", os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch"))
+    """Weights that a command could start from: the download cache and the project's own
+    model directories."""
+    home = os.environ.get(
+        "TORCH_HOME",
+        os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch"),
+    )
     cache = Path(home).expanduser() / "hub" / "checkpoints"
     files = sorted(path.name for path in cache.glob("*.pth")) if cache.is_dir() else []
     cards = sorted(Path("runs").rglob(CARD_NAME)) if Path("runs").is_dir() else []
@@ -202,34 +287,56 @@ def weights() -> list[Finding]:
         Finding("downloaded weights", "ok", f"{_listed(files)} in {cache}")
         if files
         else Finding(
-            "downloaded weights", "note", f"none in {cache}; without any, training starts from random weights"
+            "downloaded weights",
+            "note",
+            f"none in {cache}; without any, training starts from random weights",
         ),
-        Finding("model directories", "ok", _listed([card.parent.as_posix() for card in cards]))
+        Finding(
+            "model directories",
+            "ok",
+            _listed([card.parent.as_posix() for card in cards]),
+        )
         if cards
-        else Finding("model directories", "note", "none below runs/ here; the finetune commands write them"),
+        else Finding(
+            "model directories",
+            "note",
+            "none below runs/ here; the finetune commands write them",
+        ),
     ]
 
 
 def machine() -> list[Finding]:
     """Cores and memory that this process may use."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    usable = (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count()
+    )
     total = _memory_gib()
     memory = "memory unknown" if total is None else f"{total:.1f} GiB memory"
-    return [Finding("machine", "ok", f"{usable} of {os.cpu_count()} CPU cores, {memory}")]
+    return [
+        Finding("machine", "ok", f"{usable} of {os.cpu_count()} CPU cores, {memory}")
+    ]
 
 
 def disks() -> list[Finding]:
     """Free space here and where temporary files go."""
-    places = {"disk here": Path.cwd(), "disk for temporary files": Path(tempfile.gettempdir())}
+    places = {
+        "disk here": Path.cwd(),
+        "disk for temporary files": Path(tempfile.gettempdir()),
+    }
     return [_disk(name, folder) for name, folder in places.items()]
 
 
 def find_links() -> list[Finding]:
-    """uv does not read pip's find-links; without them it may fetch gigabytes of CUDA packages."""
+    """uv does not read pip's find-links; without them it may fetch gigabytes of CUDA
+    packages."""
     if os.environ.get("UV_FIND_LINKS") or not os.environ.get("PIP_FIND_LINKS"):
         return []
     detail = "PIP_FIND_LINKS is set and uv does not read it; `make env` hands it on, uv called by hand does not"
-    return [Finding("uv", "note", detail, 'export UV_FIND_LINKS="${PIP_FIND_LINKS// /,}"')]
+    return [
+        Finding("uv", "note", detail, 'export UV_FIND_LINKS="${PIP_FIND_LINKS// /,}"')
+    ]
 
 
 _REINSTALL_OPENCV = "pip install --force-reinstall --no-deps opencv-python-headless"
@@ -238,7 +345,8 @@ _REINSTALL_TORCH = "pip install --force-reinstall torch"
 
 @dataclass(frozen=True)
 class _Requirement:
-    """A line of the package's own metadata: name, bounds such as ``>=2.0``, and the extra it belongs to."""
+    """A line of the package's own metadata: name, bounds such as ``>=2.0``, and the
+    extra it belongs to."""
 
     name: str
     bounds: str
@@ -248,10 +356,16 @@ class _Requirement:
         found = _version(self.name)
         if found is None:
             return f"{self.name} is missing"
-        return None if _within(found, self.bounds) else f"{self.name} is {found}, expected {self.bounds}"
+        return (
+            None
+            if _within(found, self.bounds)
+            else f"{self.name} is {found}, expected {self.bounds}"
+        )
 
 
-def _survive(probe: Callable[..., list[Finding]], *arguments: str | None) -> list[Finding]:
+def _survive(
+    probe: Callable[..., list[Finding]], *arguments: str | None
+) -> list[Finding]:
     try:
         return probe(*arguments)
     except Exception as error:  # noqa: BLE001 - the doctor must not need a doctor
@@ -265,7 +379,9 @@ def _requirements() -> list[_Requirement]:
     except metadata.PackageNotFoundError:
         return []
     matches = (REQUIREMENT.match(line) for line in lines)
-    return [_Requirement(m["name"], m["bounds"].strip(), m["extra"]) for m in matches if m]
+    return [
+        _Requirement(m["name"], m["bounds"].strip(), m["extra"]) for m in matches if m
+    ]
 
 
 def _declared(key: str) -> str:
@@ -276,8 +392,11 @@ def _declared(key: str) -> str:
 
 
 def _ourselves(extra: str) -> str:
-    """What pip is asked to install for an extra: the folder an editable installation comes from, else the name."""
-    origin = json.loads(metadata.distribution("fdpose").read_text("direct_url.json") or "{}")
+    """What pip is asked to install for an extra: the folder an editable installation
+    comes from, else the name."""
+    origin = json.loads(
+        metadata.distribution("fdpose").read_text("direct_url.json") or "{}"
+    )
     if origin.get("dir_info", {}).get("editable"):
         return f"-e '{unquote(urlparse(origin['url']).path)}[{extra}]'"
     return f"'fdpose[{extra}]'"
@@ -288,17 +407,23 @@ def _version(name: str) -> str | None:
 
 
 def _versions(names: list[str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in manifest.package_versions(names).items())
+    return ", ".join(
+        f"{name} {version}"
+        for name, version in manifest.package_versions(names).items()
+    )
 
 
 def _within(version: str, bounds: str) -> bool:
-    """Compare release numbers with bounds such as ``>=3.11,<3.13``; our own metadata uses these two only."""
+    """Compare release numbers with bounds such as ``>=3.11,<3.13``; our own metadata
+    uses these two only."""
     checks: dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
         ">=": lambda found, bound: found >= bound,
         "<": lambda found, bound: found < bound,
     }
     pairs = re.findall(r"(>=|<)\s*([\d.]+)", bounds)
-    return all(checks[sign](_release(version), _release(bound)) for sign, bound in pairs)
+    return all(
+        checks[sign](_release(version), _release(bound)) for sign, bound in pairs
+    )
 
 
 def _release(version: str) -> tuple[int, ...]:
@@ -317,19 +442,31 @@ def _does_not_import(package: str) -> Finding | None:
         text = _short(error)
         if "libGL" in text:
             text += " (this OpenCV is not the headless one)"
-        return Finding(package, "fault", f"does not import: {text}", f"pip install --force-reinstall {package}")
+        return Finding(
+            package,
+            "fault",
+            f"does not import: {text}",
+            f"pip install --force-reinstall {package}",
+        )
     return None
 
 
 def _extra(name: str, required: list[_Requirement]) -> Finding:
     wrong = [fault for requirement in required if (fault := requirement.fault())]
     if not wrong:
-        return Finding(f"extra {name}", "ok", _versions([requirement.name for requirement in required]))
-    return Finding(f"extra {name}", "note", _listed(wrong), f"pip install {_ourselves(name)}")
+        return Finding(
+            f"extra {name}",
+            "ok",
+            _versions([requirement.name for requirement in required]),
+        )
+    return Finding(
+        f"extra {name}", "note", _listed(wrong), f"pip install {_ourselves(name)}"
+    )
 
 
 def _openmmlab_version(name: str) -> str | None:
-    """The version of a package of the bridge, or of the upstream one that stands where it would."""
+    """The version of a package of the bridge, or of the upstream one that stands where
+    it would."""
     upstream = {"onedl-mmengine": "mmengine", "mmcv-lite": "mmcv"}.get(name, name)
     return _version(name) or _version(upstream)
 
@@ -337,9 +474,18 @@ def _openmmlab_version(name: str) -> str | None:
 def _openmmlab_versions() -> Finding:
     found = {name: _openmmlab_version(name) for name in compat.PACKAGES}
     text = ", ".join(f"{name} {version}" for name, version in found.items())
-    other = [f"{name} {compat.PACKAGES[name]}" for name, version in found.items() if version != compat.PACKAGES[name]]
+    other = [
+        f"{name} {compat.PACKAGES[name]}"
+        for name, version in found.items()
+        if version != compat.PACKAGES[name]
+    ]
     if other:
-        return Finding("OpenMMLab", "note", f"{text}; tested with {', '.join(other)}", compat.INSTALL_HINT)
+        return Finding(
+            "OpenMMLab",
+            "note",
+            f"{text}; tested with {', '.join(other)}",
+            compat.INSTALL_HINT,
+        )
     return Finding("OpenMMLab", "ok", text)
 
 
@@ -355,23 +501,42 @@ def _cuda_devices() -> Iterator[Finding]:
             torch.ones(2, device=name).sum().item()
             yield Finding(name, "ok", detail)
         except RuntimeError as error:
-            yield Finding(name, "fault", f"{detail}; does not compute: {_short(error)}", _REINSTALL_TORCH)
+            yield Finding(
+                name,
+                "fault",
+                f"{detail}; does not compute: {_short(error)}",
+                _REINSTALL_TORCH,
+            )
 
 
 def _asked_for(wanted: str | None, count: int) -> list[Finding]:
     index = (wanted or "").partition(":")[2]
     if not index or (index.isdigit() and int(index) < count):
         return []
-    return [Finding("device", "fault", f"asked for {wanted}, found cuda:0 to cuda:{count - 1}")]
+    return [
+        Finding(
+            "device", "fault", f"asked for {wanted}, found cuda:0 to cuda:{count - 1}"
+        )
+    ]
 
 
 def _no_cuda(status: Status, build: str, can_cuda: bool) -> Finding:
     seen = _nvidia_smi("name")
     if seen and not can_cuda:
-        return Finding("device", status, f"CPU only: {build}, although the driver shows {seen}", _REINSTALL_TORCH)
+        return Finding(
+            "device",
+            status,
+            f"CPU only: {build}, although the driver shows {seen}",
+            _REINSTALL_TORCH,
+        )
     if seen:
         detail = f"CPU only: {build} does not reach {seen}; the driver may be older than this CUDA, or hide the GPU"
-        return Finding("device", status, detail, "nvidia-smi; echo CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES")
+        return Finding(
+            "device",
+            status,
+            detail,
+            "nvidia-smi; echo CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES",
+        )
     return Finding("device", status, f"CPU only: {build}, and no NVIDIA driver answers")
 
 
@@ -379,7 +544,9 @@ def _nvidia_smi(query: str) -> str:
     """Ask the driver; an empty answer where there is none."""
     command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]
     try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        run = subprocess.run(
+            command, capture_output=True, text=True, timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return ", ".join(sorted(set(run.stdout.split("\n")) - {""}))
@@ -399,7 +566,12 @@ def _disk(name: str, folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free / GIB
     detail = f"{free:.1f} GiB free in {folder}"
     if free < FULL_DISK_GIB:
-        return Finding(name, "fault", f"{detail}; nothing can be written", f"du -xh {folder} | sort -h | tail -20")
+        return Finding(
+            name,
+            "fault",
+            f"{detail}; nothing can be written",
+            f"du -xh {folder} | sort -h | tail -20",
+        )
     if free < LOW_DISK_GIB:
         return Finding(name, "note", f"{detail}; checkpoints and overlays may not fit")
     return Finding(name, "ok", detail)

@@ -1,4 +1,5 @@
-"""``fdpose extract``: find clips, skip what is done, run the rest through an engine, write and list the results."""
+"""``fdpose extract``: find clips, skip what is done, run the rest through an engine,
+write and list the results."""
 
 from __future__ import annotations
 
@@ -27,16 +28,28 @@ from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.shards import WHOLE, Shard
 from finediving_pose.extraction.trackers import TRACKERS
 from finediving_pose.extraction.tracking import Seed
-from finediving_pose.files import sha256_file, sha256_files, sha256_json, sweep_temporaries
+from finediving_pose.files import (
+    sha256_file,
+    sha256_files,
+    sha256_json,
+    sweep_temporaries,
+)
 from finediving_pose.manifest import Manifest, recording
 from finediving_pose.media import numbered_images
 from finediving_pose.openmmlab.settings import Views
-from finediving_pose.records import Clip, Detector, Dive, PoseEstimator, SkeletonSequence
+from finediving_pose.records import (
+    Clip,
+    Detector,
+    Dive,
+    PoseEstimator,
+    SkeletonSequence,
+)
 from finediving_pose.workflows import model_loading
 from finediving_pose.workflows.rendering import write_overlay
 
 PIPELINE_VERSION = 2
-"""Raised when the same settings come to give other results, so that reruns redo what an older version made."""
+"""Raised when the same settings come to give other results, so that reruns redo what an
+older version made."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,8 @@ class Networks:
     """Which networks to load, and how.
 
     Attributes:
-        detector, model: See :func:`models.load_detector` and :func:`models.load_estimator`, as is the rest.
+        detector, model: See :func:`models.load_detector` and
+            :func:`models.load_estimator`, as is the rest.
     """
 
     detector: str
@@ -63,11 +77,14 @@ class Summary:
 
     Attributes:
         out: The output folder.
-        done, skipped: Keys of the clips extracted now, and of those that were done before.
+        done, skipped: Keys of the clips extracted now, and of those that were done
+            before.
         failed: (clip or source, reason).
-        empty: Keys of clips extracted now in which nobody was found: their skeletons are NaN throughout.
+        empty: Keys of clips extracted now in which nobody was found: their skeletons
+            are NaN throughout.
         frames: How many different frames these have samples of.
-        seconds: Time by stage, over all clips extracted now; see :mod:`finediving_pose.workflows.extraction`.
+        seconds: Time by stage, over all clips extracted now; see
+            :mod:`finediving_pose.workflows.extraction`.
         wall: Seconds from the first clip to the last.
     """
 
@@ -81,7 +98,8 @@ class Summary:
     wall: float = 0.0
 
     def profile(self) -> dict[str, float]:
-        """Return the seconds of each stage and from begin to end, and the frames in them: JSON types."""
+        """Return the seconds of each stage and from begin to end, and the frames in
+        them: JSON types."""
         stages = {stage: round(spent, 3) for stage, spent in self.seconds.items()}
         return {**stages, "wall": round(self.wall, 3), "frames": self.frames}
 
@@ -90,7 +108,11 @@ class Summary:
         """0 done, 1 some clips failed, 3 nothing usable."""
         if not self.failed:
             return errors.EXIT_DONE
-        return errors.EXIT_SOME_FAILED if self.done or self.skipped else errors.EXIT_INVALID_DATA
+        return (
+            errors.EXIT_SOME_FAILED
+            if self.done or self.skipped
+            else errors.EXIT_INVALID_DATA
+        )
 
 
 def extract(
@@ -111,24 +133,28 @@ def extract(
 ) -> Summary:
     """Extract skeletons from every clip at or below `videos` into `out`.
 
-    Writes ``Pose/<match>/pred_comp_<dive>.npz``, ``manifest.jsonl`` with a line for each clip, ``quality.csv``,
-    ``failures.csv``, ``manifest.json`` and, with `overlay`, ``overlays/<match>/<dive>.mp4``. A clip that an
-    earlier run extracted from the same input with the same models and settings is skipped.
+    Writes ``Pose/<match>/pred_comp_<dive>.npz``, ``manifest.jsonl`` with a line for
+    each clip, ``quality.csv``, ``failures.csv``, ``manifest.json`` and, with `overlay`,
+    ``overlays/<match>/<dive>.mp4``. A clip that an earlier run extracted from the same
+    input with the same models and settings is skipped.
 
     Args:
-        videos: A folder of video files, frame folders or FineDiving's layout; or one video file.
+        videos: A folder of video files, frame folders or FineDiving's layout; or one
+            video file.
         out: The output folder, new or of an earlier run.
         detector, estimator: The networks.
         settings: What decides the result.
         limits: What decides speed and memory.
         dives: A ``dives.csv`` that names clips and cuts them out of recordings.
         annotations: FineDiving's coarse annotation, which says what is synchronised.
-        seeds: Labels whose boxes say whom to follow: the first labelled frame of a clip is used.
+        seeds: Labels whose boxes say whom to follow: the first labelled frame of a clip
+            is used.
         seed_box: Whom to follow, where there is one clip.
         overlay: Whether to draw videos.
         overwrite: Whether to redo what is done.
-        shard: Which of the clips to extract. Shards may run at the same time, on any machines, into the same `out`;
-            each has a ledger and a manifest of its own, and the last to finish leaves complete tables.
+        shard: Which of the clips to extract. Shards may run at the same time, on any
+            machines, into the same `out`; each has a ledger and a manifest of its own,
+            and the last to finish leaves complete tables.
 
     Raises:
         UsageError: If a path, a tracker or a seed is not usable.
@@ -164,20 +190,25 @@ def extract_with(
     overwrite: bool = False,
     shard: Shard = WHOLE,
 ) -> Summary:
-    """Do what :func:`extract` does with any engine; only this process writes. Arguments and errors as there.
+    """Do what :func:`extract` does with any engine; only this process writes. Arguments
+    and errors as there.
 
     Args:
-        equip: Makes an engine, with `settings`, and what identifies its networks under ``detector`` and ``pose``;
-            called when clips are found.
+        equip: Makes an engine, with `settings`, and what identifies its networks under
+            ``detector`` and ``pose``; called when clips are found.
     """
     check_request(videos, out, settings)
     found = _find(videos, dives, annotations, settings.persons)
     given = _seeds(found.clips, seeds, seed_box)
     equipment = equip()
-    run = _Run(videos, out, equipment.identity, settings, given, overwrite, overlay, shard)
+    run = _Run(
+        videos, out, equipment.identity, settings, given, overwrite, overlay, shard
+    )
     try:
         for orphan in sweep_temporaries(out):
-            console.log.info("%s: left behind by a run that was killed; removed", orphan)
+            console.log.info(
+                "%s: left behind by a run that was killed; removed", orphan
+            )
         with recording(out, shard.manifest_name, **run.facts()) as manifest:
             manifest.warnings += found.notes
             return run.go(found, equipment.engine, manifest)
@@ -187,33 +218,52 @@ def extract_with(
         raise EnvironmentUnfit(f"{out}: cannot be written: {reason}; {kept}") from error
 
 
-def equip(networks: Networks, settings: ExtractionSettings, wished: Mapping[str, int | None]) -> Equipment:
-    """Load the networks and make a local engine of them: what a worker of a cluster does when it starts.
+def equip(
+    networks: Networks, settings: ExtractionSettings, wished: Mapping[str, int | None]
+) -> Equipment:
+    """Load the networks and make a local engine of them: what a worker of a cluster
+    does when it starts.
 
     Args:
         networks: Which.
         settings: What decides the result.
-        wished: Limits by name; None, or a name that is left out, is what suits this machine.
+        wished: Limits by name; None, or a name that is left out, is what suits this
+            machine.
 
     Raises:
-        EnvironmentUnfit, UsageError, DataError: If device, packages, weights or the models cannot be had there.
+        EnvironmentUnfit, UsageError, DataError: If device, packages, weights or the
+            models cannot be had there.
     """
     device, precision, compile = networks.device, networks.precision, networks.compile
-    found = model_loading.load_detector(networks.detector, device, precision=precision, compile=compile)
+    found = model_loading.load_detector(
+        networks.detector, device, precision=precision, compile=compile
+    )
     estimator = model_loading.load_estimator(
-        networks.model, device, networks.flip_test, precision, compile, networks.tta, networks.second_look
+        networks.model,
+        device,
+        networks.flip_test,
+        precision,
+        compile,
+        networks.tta,
+        networks.second_look,
     )
     limits = Limits.suited(model_loading.on_gpu(device), _usable_cores(), **wished)
     return _equipment(found, estimator, settings, limits)
 
 
-def _equipment(detector: Detector, estimator: PoseEstimator, settings: ExtractionSettings, limits: Limits) -> Equipment:
+def _equipment(
+    detector: Detector,
+    estimator: PoseEstimator,
+    settings: ExtractionSettings,
+    limits: Limits,
+) -> Equipment:
     identity = {"detector": dict(detector.identity), "pose": dict(estimator.identity)}
     return Equipment(LocalEngine(detector, estimator, settings, limits), identity)
 
 
 def _usable_cores() -> int:
-    """The processor cores that this process may use: a batch system often gives a job some of the machine's only."""
+    """The processor cores that this process may use: a batch system often gives a job
+    some of the machine's only."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -223,17 +273,22 @@ def check_request(videos: Path, out: Path, settings: ExtractionSettings) -> None
     """Refuse what cannot work, before a network is loaded for it.
 
     Raises:
-        UsageError: If `videos` is absent, `out` is the same folder or no folder, or no tracker has that name.
+        UsageError: If `videos` is absent, `out` is the same folder or no folder, or no
+            tracker has that name.
     """
     if not videos.exists():
         raise UsageError(f"--videos {videos}: no such file or folder")
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is a file, expected a folder")
     if out.resolve() == videos.resolve():
-        raise UsageError(f"--out {out}: is the folder of the videos; results need one of their own")
+        raise UsageError(
+            f"--out {out}: is the folder of the videos; results need one of their own"
+        )
     name = settings.tracking.tracker
     if name not in TRACKERS:
-        raise UsageError(f"--tracker: no tracker named {name!r}{nearest(name, TRACKERS)}")
+        raise UsageError(
+            f"--tracker: no tracker named {name!r}{nearest(name, TRACKERS)}"
+        )
 
 
 class _Run:
@@ -264,7 +319,11 @@ class _Run:
 
     def facts(self) -> dict[str, Any]:
         """Return what the run's manifest says from the start."""
-        return {"videos": self._videos, "models": self._identity, "settings": self._settings.model_dump(mode="json")}
+        return {
+            "videos": self._videos,
+            "models": self._identity,
+            "settings": self._settings.model_dump(mode="json"),
+        }
 
     def go(self, found: Found, engine: Local, manifest: Manifest) -> Summary:
         """Extract what is not done; the tables are written however it ends."""
@@ -288,18 +347,32 @@ class _Run:
         finally:
             summary = self.summary
             summary.wall = time.perf_counter() - start
-            self._ledger.write_tables([clip.key for clip in found.clips] + [r.source for r in found.refused])
+            self._ledger.write_tables(
+                [clip.key for clip in found.clips] + [r.source for r in found.refused]
+            )
             manifest.add(
-                clips={"done": len(summary.done), "skipped": len(summary.skipped), "failed": len(summary.failed)},
+                clips={
+                    "done": len(summary.done),
+                    "skipped": len(summary.skipped),
+                    "failed": len(summary.failed),
+                },
                 profile=summary.profile(),
             )
         return self.summary
 
     def _tasks(self, clips: Sequence[Clip], ticker: console.Ticker) -> Iterator[Task]:
-        """Give the clips that are not done. Runs in the engine's loading thread, ahead of the networks."""
+        """Give the clips that are not done. Runs in the engine's loading thread, ahead
+        of the networks."""
         for clip in clips:
-            task = Task(clip, self._name(clip.source), _input_hash(clip.source), self._seeds.get(clip.key))
-            if not self._overwrite and self._ledger.is_done(clip.key, self._fingerprint(task)):
+            task = Task(
+                clip,
+                self._name(clip.source),
+                _input_hash(clip.source),
+                self._seeds.get(clip.key),
+            )
+            if not self._overwrite and self._ledger.is_done(
+                clip.key, self._fingerprint(task)
+            ):
                 self.summary.skipped.append(clip.key)
                 ticker.advance()
             else:
@@ -310,10 +383,14 @@ class _Run:
         for stage, spent in outcome.seconds.items():
             self._spent(stage, spent)
         if outcome.reason is not None:
-            self._fail(task.clip.key, task.name, outcome.reason, self._fingerprint(task))
+            self._fail(
+                task.clip.key, task.name, outcome.reason, self._fingerprint(task)
+            )
             return
         start = time.perf_counter()
-        self._ledger.write_result(outcome, self._fingerprint(task), self._meta(task), self._settings.channels)
+        self._ledger.write_result(
+            outcome, self._fingerprint(task), self._meta(task), self._settings.channels
+        )
         self._spent("write", time.perf_counter() - start)
         self.summary.done.append(task.clip.key)
         self.summary.frames += len(np.unique(outcome.people[0].frame_index))
@@ -321,7 +398,9 @@ class _Run:
             self.summary.empty.append(task.clip.key)
         for warning in outcome.warnings:
             console.log.warning("%s: %s", task.clip.key, warning)
-        _overlay_path(self.summary.out, task.clip).unlink(missing_ok=True)  # it showed an earlier result
+        _overlay_path(self.summary.out, task.clip).unlink(
+            missing_ok=True
+        )  # it showed an earlier result
         if self._overlay:
             self._draw(task.clip, outcome.people)
 
@@ -329,9 +408,13 @@ class _Run:
         """Draw what earlier runs extracted and did not draw."""
         skipped = set(self.summary.skipped)
         for clip in clips:
-            if clip.key in skipped and not _overlay_path(self.summary.out, clip).exists():
+            if (
+                clip.key in skipped
+                and not _overlay_path(self.summary.out, clip).exists()
+            ):
                 paths = [
-                    pose_path(self.summary.out, clip.match, clip.dive, n + 1) for n in range(self._settings.persons)
+                    pose_path(self.summary.out, clip.match, clip.dive, n + 1)
+                    for n in range(self._settings.persons)
                 ]
                 self._draw(clip, [read_pose(path) for path in paths if path.exists()])
 
@@ -346,7 +429,13 @@ class _Run:
     def _spent(self, stage: str, seconds: float) -> None:
         self.summary.seconds[stage] = self.summary.seconds.get(stage, 0.0) + seconds
 
-    def _fail(self, clip: str, source: str, reason: str, fingerprint: Mapping[str, str] | None = None) -> None:
+    def _fail(
+        self,
+        clip: str,
+        source: str,
+        reason: str,
+        fingerprint: Mapping[str, str] | None = None,
+    ) -> None:
         self.summary.failed.append((clip, reason))
         self._ledger.write_failure(clip, source, reason, fingerprint)
         console.log.error("%s: %s", clip, reason)
@@ -379,16 +468,24 @@ class _Run:
             "source_sha256": task.input_sha256,
             "part": [clip.start_frame, clip.end_frame],
             "synchronised": clip.synchronised,
-            "sampling": "all frames" if samples is None else f"frame i*(n-1)//{max(samples - 1, 1)}, i < {samples}",
+            "sampling": "all frames"
+            if samples is None
+            else f"frame i*(n-1)//{max(samples - 1, 1)}, i < {samples}",
             "settings": self._settings.model_dump(mode="json"),
             **self._identity,
         }
 
     def _name(self, source: Path) -> str:
-        return source.relative_to(self._root).as_posix() if source != self._root else source.name
+        return (
+            source.relative_to(self._root).as_posix()
+            if source != self._root
+            else source.name
+        )
 
 
-def _find(videos: Path, dives: Path | None, annotations: Path | None, persons: int) -> Found:
+def _find(
+    videos: Path, dives: Path | None, annotations: Path | None, persons: int
+) -> Found:
     listed: list[Dive] = []
     annotated: list[Dive] = []
     notes: list[str] = []
@@ -401,37 +498,58 @@ def _find(videos: Path, dives: Path | None, annotations: Path | None, persons: i
         from finediving_pose.datasets.finediving import read_coarse
 
         annotated = read_coarse(annotations)
-    found = find_clips(videos, listed, dives.parent if dives else None, annotated, persons)
+    found = find_clips(
+        videos, listed, dives.parent if dives else None, annotated, persons
+    )
     found.notes[:0] = notes
     if not found.clips and not found.refused:
-        raise DataError(f"{videos}: no video file and no folder of images there or below")
+        raise DataError(
+            f"{videos}: no video file and no folder of images there or below"
+        )
     return found
 
 
-def _seeds(clips: Sequence[Clip], labels: Path | None, box: Seed | None) -> dict[str, Seed]:
+def _seeds(
+    clips: Sequence[Clip], labels: Path | None, box: Seed | None
+) -> dict[str, Seed]:
     if box is not None:
         if len(clips) != 1:
-            raise UsageError(f"--seed-box says whom to follow in one clip, found {len(clips)}; use --seeds LABELS")
+            raise UsageError(
+                f"--seed-box says whom to follow in one clip, found {len(clips)}; use --seeds LABELS"
+            )
         return {clips[0].key: box}
-    return _seeds_from_labels(labels, {clip.key for clip in clips}) if labels is not None else {}
+    return (
+        _seeds_from_labels(labels, {clip.key for clip in clips})
+        if labels is not None
+        else {}
+    )
 
 
 def _seeds_from_labels(labels: Path, keys: set[str]) -> dict[str, Seed]:
     from finediving_pose.datasets.labels import read_labels
 
     seeds: dict[str, Seed] = {}
-    frames = [frame for frame in read_labels(labels).frames if frame.box is not None and frame.frame is not None]
+    frames = [
+        frame
+        for frame in read_labels(labels).frames
+        if frame.box is not None and frame.frame is not None
+    ]
     for frame in sorted(frames, key=lambda frame: frame.frame or 0):
         if frame.dive_key in keys and frame.box is not None and frame.frame is not None:
             seeds.setdefault(frame.dive_key, Seed(frame.frame, frame.box))
     if not seeds:
-        raise DataError(f"--seeds {labels}: no labelled box belongs to a clip, expected <match>__<dive>/<frame>.json")
-    console.log.info("%d of %d clips have a seed box from %s", len(seeds), len(keys), labels)
+        raise DataError(
+            f"--seeds {labels}: no labelled box belongs to a clip, expected <match>__<dive>/<frame>.json"
+        )
+    console.log.info(
+        "%d of %d clips have a seed box from %s", len(seeds), len(keys), labels
+    )
     return seeds
 
 
 def _input_hash(source: Path) -> str:
-    """Return the hash of a clip's pictures, or nothing where they cannot be read: loading them will say why."""
+    """Return the hash of a clip's pictures, or nothing where they cannot be read:
+    loading them will say why."""
     try:
         if source.is_dir():
             return sha256_files([path for _, path in numbered_images(source)], source)
@@ -443,7 +561,8 @@ def _input_hash(source: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _file_hash(path: Path, size: int, mtime: int) -> str:
-    """Hash a recording once, though many dives are cut out of it; size and time tell when it changed."""
+    """Hash a recording once, though many dives are cut out of it; size and time tell
+    when it changed."""
     return sha256_file(path)
 
 
@@ -452,12 +571,13 @@ def _overlay_path(out: Path, clip: Clip) -> Path:
 
 
 BUSY = ("detect", "pose", "track", "repair", "write", "draw", "idle")
-"""Stages of the main thread, ``draw`` where overlays are; with helper processes `track` and `repair` are theirs.
-``idle``: it waits for frames, crops or helpers."""
+"""Stages of the main thread, ``draw`` where overlays are; with helper processes `track`
+and `repair` are theirs. ``idle``: it waits for frames, crops or helpers."""
 
 
 BESIDE = ("decode", "crop")
-"""Stages of threads beside it; ``decode`` is reading, decoding and fitting frames, ``crop`` cutting people out."""
+"""Stages of threads beside it; ``decode`` is reading, decoding and fitting frames,
+``crop`` cutting people out."""
 
 
 def describe(seconds: Mapping[str, float], wall: float, frames: int) -> str:
@@ -470,6 +590,11 @@ def describe(seconds: Mapping[str, float], wall: float, frames: int) -> str:
     """
     rate = f"{frames / wall:.1f} frames/s" if wall > 0 and frames else "no frames"
     busy, beside = (
-        ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in stages if stage in seconds) for stages in (BUSY, BESIDE)
+        ", ".join(
+            f"{stage} {seconds[stage]:.1f}" for stage in stages if stage in seconds
+        )
+        for stages in (BUSY, BESIDE)
     )
-    return f"profile: {wall:.1f} s, {rate}: {busy or 'nothing done'}" + (f"; beside it {beside}" if beside else "")
+    return f"profile: {wall:.1f} s, {rate}: {busy or 'nothing done'}" + (
+        f"; beside it {beside}" if beside else ""
+    )

@@ -9,7 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from finediving_pose.datasets.finediving import MEASURED, FineDiving, frame_count, read_finediving
+from finediving_pose.datasets.finediving import (
+    MEASURED,
+    FineDiving,
+    frame_count,
+    read_finediving,
+)
 from finediving_pose.datasets.finediving_checks import Anomaly, find_anomalies
 from finediving_pose.errors import UsageError
 from finediving_pose.media import SAMPLES
@@ -37,14 +42,18 @@ class FineDivingReport:
     @property
     def measured(self) -> bool:
         """Whether the files that were read are those that our figures were measured on."""
-        return all(MEASURED[name] == digest for name, digest in self.data.sha256.items())
+        return all(
+            MEASURED[name] == digest for name, digest in self.data.sha256.items()
+        )
 
     def counts(self) -> dict[str, Any]:
         """Return how much there is of what, in JSON types."""
         dives = self.data.dives
         judged = [dive for dive in dives if dive.dive.awards is not None]
         single = [dive for dive in judged if not dive.dive.synchronised]
-        frames = [count for dive in dives if (count := frame_count(dive.dive)) is not None]
+        frames = [
+            count for dive in dives if (count := frame_count(dive.dive)) is not None
+        ]
         sequences = [dive.sequence for dive in dives if dive.sequence]
         return {
             "dives": len(dives),
@@ -56,10 +65,17 @@ class FineDivingReport:
             "without_awards": len(dives) - len(judged),
             "train": len(self.data.train),
             "test": len(self.data.test),
-            "frames": [min(frames), int(np.median(frames)), max(frames)] if frames else [],
+            "frames": [min(frames), int(np.median(frames)), max(frames)]
+            if frames
+            else [],
             "shorter_than_sampled": sum(count < SAMPLES for count in frames),
-            "sub_actions": {str(n): count for n, count in sorted(Counter(map(len, sequences)).items())},
-            "repeating_a_sub_action": sum(len(set(sequence)) < len(sequence) for sequence in sequences),
+            "sub_actions": {
+                str(n): count
+                for n, count in sorted(Counter(map(len, sequences)).items())
+            },
+            "repeating_a_sub_action": sum(
+                len(set(sequence)) < len(sequence) for sequence in sequences
+            ),
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -75,12 +91,15 @@ class FineDivingReport:
         }
 
 
-def validate_finediving(folder: Path, frames: Path | None = None, floors: bool = False) -> FineDivingReport:
+def validate_finediving(
+    folder: Path, frames: Path | None = None, floors: bool = False
+) -> FineDivingReport:
     """Read FineDiving's annotation files and look for all that is odd in them.
 
     Args:
         folder: The folder that holds them, or the one above it.
-        frames: The folder of ``<match>/<dive>/<number>.jpg``, to look whether every frame is there.
+        frames: The folder of ``<match>/<dive>/<number>.jpg``, to look whether every
+            frame is there.
         floors: Whether to find out what labels alone reach on the test dives.
 
     Raises:
@@ -88,16 +107,22 @@ def validate_finediving(folder: Path, frames: Path | None = None, floors: bool =
         UsageError: If `frames` is no folder.
     """
     if frames is not None and not frames.is_dir():
-        raise UsageError(f"--frames {frames}: no such folder; expected the one that holds <match>/<dive>/<number>.jpg")
+        raise UsageError(
+            f"--frames {frames}: no such folder; expected the one that holds <match>/<dive>/<number>.jpg"
+        )
     data = read_finediving(folder)
-    return FineDivingReport(data, tuple(find_anomalies(data, frames)), _floors(data) if floors else {})
+    return FineDivingReport(
+        data, tuple(find_anomalies(data, frames)), _floors(data) if floors else {}
+    )
 
 
 def _floors(data: FineDiving) -> dict[str, dict[str, float]]:
     from finediving_pose.aqa import baselines
 
     if not (data.train and data.test):
-        raise UsageError("--floors: needs the training and the test split, and one of them is absent or empty")
+        raise UsageError(
+            "--floors: needs the training and the test split, and one of them is absent or empty"
+        )
     return baselines.floors(data.dives, data.train, data.test)
 
 

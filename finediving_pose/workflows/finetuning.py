@@ -1,4 +1,5 @@
-"""From labels to a model directory, for the pose net and for the detector, and the figures of a pose net."""
+"""From labels to a model directory, for the pose net and for the detector, and the
+figures of a pose net."""
 
 from __future__ import annotations
 
@@ -15,7 +16,12 @@ from typing import Any, Literal
 import numpy as np
 
 from finediving_pose import console, errors
-from finediving_pose.config import load_settings, read_yaml, validate_settings, write_settings
+from finediving_pose.config import (
+    load_settings,
+    read_yaml,
+    validate_settings,
+    write_settings,
+)
 from finediving_pose.datasets.coco import to_coco
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labels import read_labels
@@ -30,14 +36,28 @@ from finediving_pose.datasets.splits import Part, Splits, make_splits, read_spli
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import sha256_file, sha256_json, write_json
 from finediving_pose.manifest import recording
-from finediving_pose.openmmlab.pose_evaluation import KeypointFigures, evaluate_keypoints
-from finediving_pose.openmmlab.settings import PRESETS, DetectorSettings, HrnetSettings, TrainingSettings
+from finediving_pose.openmmlab.pose_evaluation import (
+    KeypointFigures,
+    evaluate_keypoints,
+)
+from finediving_pose.openmmlab.settings import (
+    PRESETS,
+    DetectorSettings,
+    HrnetSettings,
+    TrainingSettings,
+)
 from finediving_pose.records import LabelledFrame, PoseEstimator
 from finediving_pose.workflows.model_loading import require_torch
 
 Kind = Literal["hrnet", "detector"]
-SETTINGS: dict[Kind, type[TrainingSettings]] = {"hrnet": HrnetSettings, "detector": DetectorSettings}
-MODEL_KIND: dict[Kind, Literal["pose", "detector"]] = {"hrnet": "pose", "detector": "detector"}
+SETTINGS: dict[Kind, type[TrainingSettings]] = {
+    "hrnet": HrnetSettings,
+    "detector": DetectorSettings,
+}
+MODEL_KIND: dict[Kind, Literal["pose", "detector"]] = {
+    "hrnet": "pose",
+    "detector": "detector",
+}
 SOURCE_NAME = "source.json"
 EVALUATION_BATCH = 32
 LAYOUT_TIMEOUT = 600.0
@@ -50,7 +70,8 @@ class TrainingData:
     Attributes:
         train, val: Frames; `val` may be empty.
         images: The folder their image names are relative to.
-        left_out: Frames, boxes and joints that cannot be used, with the reason, a line each.
+        left_out: Frames, boxes and joints that cannot be used, with the reason, a line
+            each.
     """
 
     train: tuple[LabelledFrame, ...]
@@ -61,7 +82,8 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class FinetuneSummary:
-    """What a finetune came to; `metrics` are the validation figures of the chosen epoch."""
+    """What a finetune came to; `metrics` are the validation figures of the chosen
+    epoch."""
 
     model: str
     train_frames: int
@@ -79,7 +101,12 @@ class FinetuneSummary:
 
 
 def training_data(
-    source: Path, kind: Kind, images: Path | None, splits: Path | None, val: float, seed: int
+    source: Path,
+    kind: Kind,
+    images: Path | None,
+    splits: Path | None,
+    val: float,
+    seed: int,
 ) -> TrainingData:
     """Read labels and divide them, by a splits file or afresh by dive.
 
@@ -92,25 +119,33 @@ def training_data(
         seed: Of a new division.
 
     Raises:
-        DataError: If no frame is usable, or the frames cannot be divided without tearing a dive apart.
+        DataError: If no frame is usable, or the frames cannot be divided without
+            tearing a dive apart.
     """
     labels = _labels(source, images)
     usable, left_out = _usable(labels, kind)
     if not usable:
-        raise DataError(f"{source}: no usable frame: " + "; ".join(left_out[:3] or ["it holds no label"]))
+        raise DataError(
+            f"{source}: no usable frame: "
+            + "; ".join(left_out[:3] or ["it holds no label"])
+        )
     division = _division(usable, splits, val, seed)
     train = division.select(usable, "train") if division else usable
     held_out = division.select(usable, "val") if division else []
     if not train:
         raise DataError(f"{splits or source}: no usable frame is in the training part")
     root = (labels.images or Path()).resolve()
-    return TrainingData(_located(train, labels), _located(held_out, labels), root, tuple(left_out))
+    return TrainingData(
+        _located(train, labels), _located(held_out, labels), root, tuple(left_out)
+    )
 
 
 def together(first: TrainingData, *others: TrainingData) -> TrainingData:
-    """Add the frames of further labels to the training part; what is validated on stays that of the first.
+    """Add the frames of further labels to the training part; what is validated on stays
+    that of the first.
 
-    Labels may lie anywhere and lack different joints: what a frame lacks is not trained on.
+    Labels may lie anywhere and lack different joints: what a frame lacks is not trained
+    on.
 
     Raises:
         UsageError: If there is no folder that holds all images.
@@ -120,9 +155,13 @@ def together(first: TrainingData, *others: TrainingData) -> TrainingData:
         root = Path(os.path.commonpath([part.images for part in parts]))
     except ValueError as error:
         folders = ", ".join(str(part.images) for part in parts)
-        raise UsageError(f"no folder holds all images of {folders} ({error}); put them on one drive") from None
+        raise UsageError(
+            f"no folder holds all images of {folders} ({error}); put them on one drive"
+        ) from None
     return TrainingData(
-        train=tuple(frame for part in parts for frame in _moved(part.train, part.images, root)),
+        train=tuple(
+            frame for part in parts for frame in _moved(part.train, part.images, root)
+        ),
         val=_moved(first.val, first.images, root),
         images=root,
         left_out=tuple(reason for part in parts for reason in part.left_out),
@@ -148,15 +187,21 @@ def finetune(
 
     if _is_main_process():
         if (folder / "config.yaml").exists():
-            raise UsageError(f"{folder}: holds a run already; continue it with --resume {folder}, or name another")
+            raise UsageError(
+                f"{folder}: holds a run already; continue it with --resume {folder}, or name another"
+            )
         check_request(settings, device, trust)
         for name, frames in (("train", data.train), ("val", data.val)):
             if frames:
-                write_json(folder / "data" / f"{name}.json", to_coco(frames), indent=None)
+                write_json(
+                    folder / "data" / f"{name}.json", to_coco(frames), indent=None
+                )
         source = {
             "kind": kind,
             "images": str(data.images),
-            "trained_on": sorted({frame.dive_key for frame in data.train} | _known_before(settings)),
+            "trained_on": sorted(
+                {frame.dive_key for frame in data.train} | _known_before(settings)
+            ),
             "left_out": list(data.left_out),
         }
         write_json(folder / "data" / SOURCE_NAME, source)
@@ -166,28 +211,45 @@ def finetune(
     return _train(kind, folder, settings, device, trust)
 
 
-def resume(kind: Kind, folder: Path, device: str = "auto", trust: bool = False) -> FinetuneSummary:
-    """Continue the run in `folder` with its own settings and data from where it stopped.
+def resume(
+    kind: Kind, folder: Path, device: str = "auto", trust: bool = False
+) -> FinetuneSummary:
+    """Continue the run in `folder` with its own settings and data from where it
+    stopped.
 
-    `trust` matters where it stopped before the first epoch was over, so that initial weights are read again.
+    `trust` matters where it stopped before the first epoch was over, so that initial
+    weights are read again.
 
     Raises:
         UsageError: If the folder holds no run of this kind.
     """
     require_torch(f"finetune-{kind}")
-    if not (folder / "config.yaml").is_file() or not (folder / "data" / SOURCE_NAME).is_file():
+    if (
+        not (folder / "config.yaml").is_file()
+        or not (folder / "data" / SOURCE_NAME).is_file()
+    ):
         raise UsageError(f"--resume {folder}: holds no run of finetune-{kind}")
     found = _source(folder)["kind"]
     if found != kind:
-        raise UsageError(f"--resume {folder}: holds a run of finetune-{found}, not of finetune-{kind}")
-    settings = validate_settings(SETTINGS[kind], read_yaml(folder / "config.yaml"), f"{folder}/config.yaml")
+        raise UsageError(
+            f"--resume {folder}: holds a run of finetune-{found}, not of finetune-{kind}"
+        )
+    settings = validate_settings(
+        SETTINGS[kind], read_yaml(folder / "config.yaml"), f"{folder}/config.yaml"
+    )
     if not (folder / "last.ckpt").exists():
-        console.log.info("%s: stopped before its first epoch was over; it starts from the beginning", folder)
+        console.log.info(
+            "%s: stopped before its first epoch was over; it starts from the beginning",
+            folder,
+        )
     return _train(kind, folder, settings, device, trust)
 
 
-def preset_settings(kind: Kind, preset: str, overrides: Iterable[str], **given: Any) -> TrainingSettings:
-    """Return the settings of a preset with overrides; see :func:`finediving_pose.config.load_settings`."""
+def preset_settings(
+    kind: Kind, preset: str, overrides: Iterable[str], **given: Any
+) -> TrainingSettings:
+    """Return the settings of a preset with overrides; see
+    :func:`finediving_pose.config.load_settings`."""
     return load_settings(SETTINGS[kind], PRESETS / kind, preset, overrides, **given)
 
 
@@ -195,20 +257,29 @@ def new_run_folder(parent: Path, name: str) -> Path:
     """Return a folder for a run that starts now, ``<date>-<time>_<name>``.
 
     Raises:
-        UsageError: In a distributed run, whose processes would each take a folder of their own.
+        UsageError: In a distributed run, whose processes would each take a folder of
+            their own.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError("under torchrun, name the run's folder with --out, so that all processes use the same one")
+        raise UsageError(
+            "under torchrun, name the run's folder with --out, so that all processes use the same one"
+        )
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     return parent / f"{stamp}_{name}"
 
 
 def evaluation_data(
-    source: Path, images: Path | None, splits: Path | None, part: Part | Literal["all"], model: ModelDirectory
+    source: Path,
+    images: Path | None,
+    splits: Path | None,
+    part: Part | Literal["all"],
+    model: ModelDirectory,
 ) -> tuple[tuple[LabelledFrame, ...], Path]:
-    """Read the frames to measure a pose model on, and the folder that their image names are relative to.
+    """Read the frames to measure a pose model on, and the folder that their image names
+    are relative to.
 
-    Frames of dives that the model was trained on are measured, with a warning: the figures flatter it.
+    Frames of dives that the model was trained on are measured, with a warning: the
+    figures flatter it.
 
     Args:
         source, images: As for :func:`training_data`.
@@ -221,15 +292,26 @@ def evaluation_data(
     """
     labels = _labels(source, images)
     usable, left_out = _usable(labels, "hrnet")
-    frames = read_splits(splits).select(usable, part) if splits and part != "all" else usable
+    frames = (
+        read_splits(splits).select(usable, part) if splits and part != "all" else usable
+    )
     if not frames:
-        raise DataError(f"{source}: no labelled frame to measure on: " + "; ".join(left_out[:3] or ["none is there"]))
+        raise DataError(
+            f"{source}: no labelled frame to measure on: "
+            + "; ".join(left_out[:3] or ["none is there"])
+        )
     if left_out:
-        console.log.warning("%d frames, boxes or joints are left out, the first: %s", len(left_out), left_out[0])
+        console.log.warning(
+            "%d frames, boxes or joints are left out, the first: %s",
+            len(left_out),
+            left_out[0],
+        )
     known = sum(frame.dive_key in set(model.trained_on) - {""} for frame in frames)
     if known:
         console.log.warning(
-            "%d of %d frames are of dives this model was trained on: its figures flatter it", known, len(frames)
+            "%d of %d frames are of dives this model was trained on: its figures flatter it",
+            known,
+            len(frames),
         )
     return _located(frames, labels), (labels.images or Path()).resolve()
 
@@ -246,7 +328,8 @@ def evaluate(
         estimator: The pose net.
         frames: Labelled frames; those without a box are cut out around their joints.
         images: The folder their image names are relative to.
-        draw: Called for each frame with the frame, its picture, keypoints (16, 2) and scores (16,).
+        draw: Called for each frame with the frame, its picture, keypoints (16, 2) and
+            scores (16,).
     """
     from finediving_pose.media import read_image
     from finediving_pose.openmmlab.pose_parts import crop_box
@@ -256,7 +339,10 @@ def evaluate(
         for start in range(0, len(frames), EVALUATION_BATCH):
             batch = frames[start : start + EVALUATION_BATCH]
             pictures = [read_image(images / frame.image) for frame in batch]
-            crops = [estimator.crop(picture, crop_box(frame)) for picture, frame in zip(pictures, batch, strict=True)]
+            crops = [
+                estimator.crop(picture, crop_box(frame))
+                for picture, frame in zip(pictures, batch, strict=True)
+            ]
             found, confidence = estimator(crops)
             keypoints.append(found)
             scores.append(confidence)
@@ -267,27 +353,56 @@ def evaluate(
     return evaluate_keypoints(frames, np.concatenate(keypoints), np.concatenate(scores))
 
 
-def _train(kind: Kind, folder: Path, settings: TrainingSettings, device: str, trust: bool) -> FinetuneSummary:
+def _train(
+    kind: Kind, folder: Path, settings: TrainingSettings, device: str, trust: bool
+) -> FinetuneSummary:
     from finediving_pose.devices import choose_device
     from finediving_pose.openmmlab.training import train_model
 
     device = choose_device(device)
     source = _source(folder)
-    train_labels, val_labels = folder / "data" / "train.json", folder / "data" / "val.json"
+    train_labels, val_labels = (
+        folder / "data" / "train.json",
+        folder / "data" / "val.json",
+    )
     held_out = val_labels if val_labels.exists() else None
     if held_out is None:
-        console.log.warning("no frames are held out: the last epoch is kept, and nothing says how good it is")
-    inputs = {"train": sha256_file(train_labels), "val": sha256_file(held_out) if held_out else None}
+        console.log.warning(
+            "no frames are held out: the last epoch is kept, and nothing says how good it is"
+        )
+    inputs = {
+        "train": sha256_file(train_labels),
+        "val": sha256_file(held_out) if held_out else None,
+    }
     config = settings.model_dump(mode="json")
-    facts = {"inputs": inputs, "config_sha256": sha256_json(config), "device": device, "seed": settings.seed}
-    arguments = (folder, train_labels, held_out, Path(source["images"]), settings, device, trust)
+    facts = {
+        "inputs": inputs,
+        "config_sha256": sha256_json(config),
+        "device": device,
+        "seed": settings.seed,
+    }
+    arguments = (
+        folder,
+        train_labels,
+        held_out,
+        Path(source["images"]),
+        settings,
+        device,
+        trust,
+    )
     if not _is_main_process():
         train_model(*arguments)
         raise SystemExit(errors.EXIT_DONE)
     with recording(folder, **facts) as manifest, _saying_how_to_continue(kind, folder):
         result = train_model(*arguments)
-        card = write_model_card(folder, MODEL_KIND[kind], config, source["trained_on"], result.metrics)
-        manifest.add(model_sha256=card.weights_sha256, initial_weights=result.load_report, best_epoch=result.best_epoch)
+        card = write_model_card(
+            folder, MODEL_KIND[kind], config, source["trained_on"], result.metrics
+        )
+        manifest.add(
+            model_sha256=card.weights_sha256,
+            initial_weights=result.load_report,
+            best_epoch=result.best_epoch,
+        )
         manifest.warnings += source["left_out"]
     return _summary(card, result, folder, source)
 
@@ -297,12 +412,20 @@ def _saying_how_to_continue(kind: Kind, folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console.log.warning("interrupted; it continues with: fdpose finetune-%s --resume %s", kind, folder)
+        console.log.warning(
+            "interrupted; it continues with: fdpose finetune-%s --resume %s",
+            kind,
+            folder,
+        )
         raise
 
 
-def _summary(card: ModelDirectory, result: Any, folder: Path, source: dict[str, Any]) -> FinetuneSummary:
-    counts = {name: _count(folder / "data" / f"{name}.json") for name in ("train", "val")}
+def _summary(
+    card: ModelDirectory, result: Any, folder: Path, source: dict[str, Any]
+) -> FinetuneSummary:
+    counts = {
+        name: _count(folder / "data" / f"{name}.json") for name in ("train", "val")
+    }
     return FinetuneSummary(
         model=str(card.path),
         train_frames=counts["train"],
@@ -321,7 +444,11 @@ def _source(folder: Path) -> dict[str, Any]:
 
 
 def _count(labels: Path) -> int:
-    return len(json.loads(labels.read_text(encoding="utf-8"))["annotations"]) if labels.exists() else 0
+    return (
+        len(json.loads(labels.read_text(encoding="utf-8"))["annotations"])
+        if labels.exists()
+        else 0
+    )
 
 
 def _labels(source: Path, images: Path | None) -> LabelSet:
@@ -332,7 +459,10 @@ def _labels(source: Path, images: Path | None) -> LabelSet:
 
 
 def _usable(labels: LabelSet, kind: Kind) -> tuple[list[LabelledFrame], list[str]]:
-    usable, left_out = [], [str(problem) for problem in labels.problems if problem.severity == "error"]
+    usable, left_out = (
+        [],
+        [str(problem) for problem in labels.problems if problem.severity == "error"],
+    )
     for frame in labels.frames:
         lack = _lack(labels, frame, kind)
         if lack:
@@ -342,19 +472,30 @@ def _usable(labels: LabelSet, kind: Kind) -> tuple[list[LabelledFrame], list[str
     return usable, left_out
 
 
-def _located(frames: list[LabelledFrame], labels: LabelSet) -> tuple[LabelledFrame, ...]:
-    """Return the frames with the image names and sizes that trainers need, who look in one folder only."""
+def _located(
+    frames: list[LabelledFrame], labels: LabelSet
+) -> tuple[LabelledFrame, ...]:
+    """Return the frames with the image names and sizes that trainers need, who look in
+    one folder only."""
     root = labels.images or Path()
     return tuple(
-        replace(frame, image=labels.image_path(frame).relative_to(root).as_posix(), size=labels.image_size(frame))
+        replace(
+            frame,
+            image=labels.image_path(frame).relative_to(root).as_posix(),
+            size=labels.image_size(frame),
+        )
         for frame in frames
     )
 
 
-def _moved(frames: Iterable[LabelledFrame], images: Path, root: Path) -> tuple[LabelledFrame, ...]:
+def _moved(
+    frames: Iterable[LabelledFrame], images: Path, root: Path
+) -> tuple[LabelledFrame, ...]:
     """Return the frames with image names relative to `root`, a folder above `images`."""
     folder = images.relative_to(root)
-    return tuple(replace(frame, image=(folder / frame.image).as_posix()) for frame in frames)
+    return tuple(
+        replace(frame, image=(folder / frame.image).as_posix()) for frame in frames
+    )
 
 
 def _lack(labels: LabelSet, frame: LabelledFrame, kind: Kind) -> str | None:
@@ -367,7 +508,9 @@ def _lack(labels: LabelSet, frame: LabelledFrame, kind: Kind) -> str | None:
     return None
 
 
-def _division(frames: list[LabelledFrame], splits: Path | None, val: float, seed: int) -> Splits | None:
+def _division(
+    frames: list[LabelledFrame], splits: Path | None, val: float, seed: int
+) -> Splits | None:
     if splits is not None:
         return read_splits(splits)
     if val == 0:
@@ -375,7 +518,9 @@ def _division(frames: list[LabelledFrame], splits: Path | None, val: float, seed
     try:
         return make_splits(frames, by="dive", val=val, test=0.0, seed=seed)
     except DataError as error:
-        raise DataError(f"{error}. --splits FILE names the parts by hand; --val 0 trains on all frames") from None
+        raise DataError(
+            f"{error}. --splits FILE names the parts by hand; --val 0 trains on all frames"
+        ) from None
 
 
 def _is_main_process() -> bool:
@@ -383,9 +528,14 @@ def _is_main_process() -> bool:
 
 
 def _known_before(settings: TrainingSettings) -> set[str]:
-    """Return the dives that the initial weights were trained on, where a model directory says so."""
+    """Return the dives that the initial weights were trained on, where a model
+    directory says so."""
     start = model_path(settings.init_from, settings.kind)
-    return set(read_model_directory(start).trained_on) if is_model_directory(start) else set()
+    return (
+        set(read_model_directory(start).trained_on)
+        if is_model_directory(start)
+        else set()
+    )
 
 
 def _wait_for(path: Path) -> None:
@@ -393,5 +543,7 @@ def _wait_for(path: Path) -> None:
     deadline = time.monotonic() + LAYOUT_TIMEOUT
     while not path.exists():
         if time.monotonic() > deadline:
-            raise DataError(f"{path}: not written by the first process within {LAYOUT_TIMEOUT:.0f} s")
+            raise DataError(
+                f"{path}: not written by the first process within {LAYOUT_TIMEOUT:.0f} s"
+            )
         time.sleep(0.1)

@@ -1,4 +1,5 @@
-"""``fdpose frames``: choosing the pictures of a project, writing them, and keeping their manifest."""
+"""``fdpose frames``: choosing the pictures of a project, writing them, and keeping
+their manifest."""
 
 from __future__ import annotations
 
@@ -25,16 +26,33 @@ from finediving_pose.annotation.frame_choice import (
     protocol_dives,
     stage_names,
 )
-from finediving_pose.annotation.image_features import different_ones, features, same_picture, thumbnail
+from finediving_pose.annotation.image_features import (
+    different_ones,
+    features,
+    same_picture,
+    thumbnail,
+)
 from finediving_pose.datasets.dives_csv import read_dives
 from finediving_pose.datasets.finediving import FineDive, Key, read_finediving
-from finediving_pose.datasets.frame_manifest import ManifestFrame, image_key, read_frame_manifest, write_frame_manifest
+from finediving_pose.datasets.frame_manifest import (
+    ManifestFrame,
+    image_key,
+    read_frame_manifest,
+    write_frame_manifest,
+)
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.errors import DataError, FdposeError, UsageError
 from finediving_pose.extraction.clips import find_clips
 from finediving_pose.files import sha256_file, write_bytes, write_text
 from finediving_pose.manifest import recording
-from finediving_pose.media import Frame, FrameFolder, FrameSource, encode_jpeg, open_frames, read_image
+from finediving_pose.media import (
+    Frame,
+    FrameFolder,
+    FrameSource,
+    encode_jpeg,
+    open_frames,
+    read_image,
+)
 from finediving_pose.records import Clip
 from finediving_pose.workflows.project import Project
 
@@ -43,9 +61,11 @@ METHODS: tuple[str, ...] = get_args(Method)
 FAILURES_NAME = "failures.csv"
 JPEG_QUALITY = 95
 KMEANS_POOL = 8
-"""As many frames, evenly over the clip, are looked at for each that k-means is to choose."""
+"""As many frames, evenly over the clip, are looked at for each that k-means is to
+choose."""
 APART = 4
-"""Frames of a clip that a model doubts lie at least as many frames apart: neighbours teach the same."""
+"""Frames of a clip that a model doubts lie at least as many frames apart: neighbours
+teach the same."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +73,22 @@ class FramesRequest:
     """What to choose.
 
     Attributes:
-        method: ``protocol``: the paper's, the flight of up to `per_number` dives of each number; ``uniform``: evenly
-            over each clip; ``kmeans``: frames of a clip that differ; ``doubt``: where extracted skeletons are doubtful.
+        method: ``protocol``: the paper's, the flight of up to `per_number` dives of
+            each number; ``uniform``: evenly over each clip; ``kmeans``: frames of a
+            clip that differ; ``doubt``: where extracted skeletons are doubtful.
         videos: Frame folders or videos; None = the project's.
-        finediving: FineDiving's annotations; None = the project's. Other methods take stages from them.
+        finediving: FineDiving's annotations; None = the project's. Other methods take
+            stages from them.
         skeletons: What extract wrote, for ``doubt``.
         per_number: Dives of each number; None = as the project says.
         per_clip: Frames of each clip, for the other methods.
-        total: The most doubtful frames of all clips, for ``doubt``; None = no limit beside `per_clip`.
-        stages: Only frames of these stages, for the methods other than the protocol; empty = all. Needs annotations.
+        total: The most doubtful frames of all clips, for ``doubt``; None = no limit
+            beside `per_clip`.
+        stages: Only frames of these stages, for the methods other than the protocol;
+            empty = all. Needs annotations.
         seed: None = as the project says.
-        keep_duplicates: Whether to keep pictures that show the same as another of their clip. The flight of the
-            protocol loses only pictures that are the same file.
+        keep_duplicates: Whether to keep pictures that show the same as another of their
+            clip. The flight of the protocol loses only pictures that are the same file.
         dry_run: Only count.
     """
 
@@ -94,7 +118,8 @@ class FramesSummary:
         absent: Chosen dives of which there is no picture.
         failed: (clip, reason).
         changed: Pictures of the manifest that are gone or not what was chosen.
-        by_number, by_stage: Frames chosen of each dive number and stage, as far as known.
+        by_number, by_stage: Frames chosen of each dive number and stage, as far as
+            known.
         total: Frames in the manifest now.
     """
 
@@ -117,11 +142,20 @@ class FramesSummary:
         """0 done, 1 something is absent or failed, 3 nothing usable."""
         if not self.failed and not self.absent:
             return errors.EXIT_DONE
-        return errors.EXIT_SOME_FAILED if self.total or self.dry_run else errors.EXIT_INVALID_DATA
+        return (
+            errors.EXIT_SOME_FAILED
+            if self.total or self.dry_run
+            else errors.EXIT_INVALID_DATA
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types."""
-        return {**vars(self), "failed": [{"clip": clip, "reason": reason} for clip, reason in self.failed]}
+        return {
+            **vars(self),
+            "failed": [
+                {"clip": clip, "reason": reason} for clip, reason in self.failed
+            ],
+        }
 
 
 @dataclass(frozen=True)
@@ -144,7 +178,8 @@ class _Choice:
 def choose_frames(project: Project, request: FramesRequest) -> FramesSummary:
     """Choose frames, write what is not there yet, and add it to the project's manifest.
 
-    Nothing that the manifest has is ever taken away or written anew, because labels hang on it.
+    Nothing that the manifest has is ever taken away or written anew, because labels
+    hang on it.
 
     Raises:
         UsageError: If what the method needs is not there or cannot be.
@@ -153,12 +188,22 @@ def choose_frames(project: Project, request: FramesRequest) -> FramesSummary:
     videos = request.videos or project.videos
     dives = _annotated(project, request)
     if request.stages and not dives:
-        raise UsageError("--stages needs FineDiving's annotations: name their folder with --finediving")
+        raise UsageError(
+            "--stages needs FineDiving's annotations: name their folder with --finediving"
+        )
     if request.stages and request.method == "protocol":
-        raise UsageError("--stages goes with the other methods: the protocol is the flight alone")
-    present = read_frame_manifest(project.frame_manifest) if project.frame_manifest.exists() else []
+        raise UsageError(
+            "--stages goes with the other methods: the protocol is the flight alone"
+        )
+    present = (
+        read_frame_manifest(project.frame_manifest)
+        if project.frame_manifest.exists()
+        else []
+    )
     seed = project.settings.seed if request.seed is None else request.seed
-    summary = FramesSummary(request.method, present=0, total=len(present), dry_run=request.dry_run)
+    summary = FramesSummary(
+        request.method, present=0, total=len(present), dry_run=request.dry_run
+    )
     choices = _choices(project, request, videos, dives, seed, summary)
     summary.dives = len(choices)
     for choice in choices:
@@ -167,7 +212,9 @@ def choose_frames(project: Project, request: FramesRequest) -> FramesSummary:
     if request.dry_run:
         return summary
     run = _Run(project, request, summary, present, seed)
-    with recording(project.frames, method=request.method, seed=seed, videos=str(videos)) as manifest:
+    with recording(
+        project.frames, method=request.method, seed=seed, videos=str(videos)
+    ) as manifest:
         run.go([choice for choice in choices if choice.clip is not None])
         manifest.add(added=summary.added, total=summary.total)
     return summary
@@ -184,12 +231,18 @@ class _Run:
         present: Sequence[ManifestFrame],
         seed: int,
     ) -> None:
-        self._project, self._request, self._summary, self._seed = project, request, summary, seed
+        self._project, self._request, self._summary, self._seed = (
+            project,
+            request,
+            summary,
+            seed,
+        )
         self._rows = {row.image: row for row in present}
         self._contents = {row.sha256 for row in present}
 
     def go(self, choices: Sequence[_Choice]) -> None:
-        """Write everything; one clip that fails stops no other, and an interrupt loses at most the clip begun."""
+        """Write everything; one clip that fails stops no other, and an interrupt loses
+        at most the clip begun."""
         summary = self._summary
         with console.progress("looking at pictures", len(self._rows)) as ticker:
             for row in self._rows.values():
@@ -217,9 +270,14 @@ class _Run:
         if wanted is None:
             wanted = self._by_looks(source, _allowed(self._request, source, stages))
             _count_frames(self._summary, choice, wanted, stages)
-        known = [place for place in wanted if self._name(choice, source, place) in self._rows]
+        known = [
+            place for place in wanted if self._name(choice, source, place) in self._rows
+        ]
         self._summary.present += len(known)
-        seen = [thumbnail(read_image(self._path(choice, source, place))) for place in self._shown(choice, source)]
+        seen = [
+            thumbnail(read_image(self._path(choice, source, place)))
+            for place in self._shown(choice, source)
+        ]
         new: list[ManifestFrame] = []
         missing = set(wanted) - set(known)
         for frame in source.read(missing, to_end=False):
@@ -232,7 +290,9 @@ class _Run:
             write_frame_manifest(self._project.frame_manifest, self._rows.values())
             self._summary.added += len(new)
         if missing:
-            raise DataError(f"{choice.clip.source}: {len(missing)} of {len(wanted)} frames cannot be decoded")
+            raise DataError(
+                f"{choice.clip.source}: {len(missing)} of {len(wanted)} frames cannot be decoded"
+            )
 
     def _take(
         self,
@@ -242,8 +302,13 @@ class _Run:
         stages: Mapping[int, str],
         seen: list[NDArray[np.int16]],
     ) -> ManifestFrame | None:
-        """Write one picture and return its row; None where it shows what another one shows."""
-        origin = source.picture(frame.position) if isinstance(source, FrameFolder) else source.path
+        """Write one picture and return its row; None where it shows what another one
+        shows."""
+        origin = (
+            source.picture(frame.position)
+            if isinstance(source, FrameFolder)
+            else source.path
+        )
         content = _content(frame, origin)
         image = self._name(choice, source, frame.position)
         written = _sha256(content)
@@ -252,7 +317,9 @@ class _Run:
             return None
         path = self._project.frames / image
         if path.exists() and sha256_file(path) != written:
-            raise DataError(f"{path}: another picture lies there that the manifest does not have; move it away")
+            raise DataError(
+                f"{path}: another picture lies there that the manifest does not have; move it away"
+            )
         write_bytes(path, content)
         self._contents.add(written)
         height, width = frame.image.shape[:2]
@@ -270,7 +337,9 @@ class _Run:
             chosen_by=self._request.method,
         )
 
-    def _is_double(self, frame: Frame, written: str, seen: list[NDArray[np.int16]]) -> bool:
+    def _is_double(
+        self, frame: Frame, written: str, seen: list[NDArray[np.int16]]
+    ) -> bool:
         if self._request.method == "protocol":
             return written in self._contents
         small = thumbnail(frame.image)
@@ -286,15 +355,24 @@ class _Run:
         pool = {places[row] for row in evenly(len(places), KMEANS_POOL * wanted)}
         looked_at = list(source.read(pool, to_end=False))
         described = [features(frame.image) for frame in looked_at]
-        return [looked_at[row].position for row in different_ones(described, wanted, self._seed)]
+        return [
+            looked_at[row].position
+            for row in different_ones(described, wanted, self._seed)
+        ]
 
     def _shown(self, choice: _Choice, source: FrameSource) -> list[int]:
-        """Return the positions of this clip that the manifest has already, for telling what shows the same."""
+        """Return the positions of this clip that the manifest has already, for telling
+        what shows the same."""
         if self._request.keep_duplicates or self._request.method == "protocol":
             return []
-        names = {self._name(choice, source, place): place for place in range(source.count or 0)}
+        names = {
+            self._name(choice, source, place): place
+            for place in range(source.count or 0)
+        }
         return [
-            place for name, place in names.items() if name in self._rows and (self._project.frames / name).is_file()
+            place
+            for name, place in names.items()
+            if name in self._rows and (self._project.frames / name).is_file()
         ]
 
     def _name(self, choice: _Choice, source: FrameSource, place: int) -> str:
@@ -304,7 +382,9 @@ class _Run:
         return self._project.frames / self._name(choice, source, place)
 
 
-def _allowed(request: FramesRequest, source: FrameSource, stages: Mapping[int, str]) -> list[int]:
+def _allowed(
+    request: FramesRequest, source: FrameSource, stages: Mapping[int, str]
+) -> list[int]:
     """Return the positions to choose from.
 
     Raises:
@@ -317,12 +397,15 @@ def _allowed(request: FramesRequest, source: FrameSource, stages: Mapping[int, s
     if not request.stages:
         return list(places)
     if not stages:
-        raise DataError(f"{source.path}: nobody knows its stages: no annotation of that dive with as many frames")
+        raise DataError(
+            f"{source.path}: nobody knows its stages: no annotation of that dive with as many frames"
+        )
     return [place for place in places if stages[place] in request.stages]
 
 
 def _annotated(project: Project, request: FramesRequest) -> dict[Key, FineDive]:
-    """Return what FineDiving's annotations say, by match and dive; nothing where the project has none."""
+    """Return what FineDiving's annotations say, by match and dive; nothing where the
+    project has none."""
     folder = request.finediving or project.finediving
     if folder is None:
         if request.method == "protocol":
@@ -346,7 +429,10 @@ def _choices(
     if request.method == "protocol":
         per_number = request.per_number or project.settings.dives_per_number
         drawn = protocol_dives(dives.values(), per_number, seed)
-        return [_Choice(clips.get(dive.key), dive.key, dive, flight_frames(dive)) for dive in drawn]
+        return [
+            _Choice(clips.get(dive.key), dive.key, dive, flight_frames(dive))
+            for dive in drawn
+        ]
     if request.method == "doubt":
         return _doubted(request, clips, dives, summary)
     return [_Choice(clip, key, dives.get(key)) for key, clip in clips.items()]
@@ -356,10 +442,19 @@ def _clips(videos: Path, needed: bool) -> dict[Key, Clip]:
     """Return the clips below a folder, as `fdpose extract` names them."""
     if not videos.exists():
         if needed:
-            raise UsageError(f"{videos}: no such folder of videos or frames; name it with --videos or in fdpose.yaml")
+            raise UsageError(
+                f"{videos}: no such folder of videos or frames; name it with --videos or in fdpose.yaml"
+            )
         return {}
     folder = videos if videos.is_dir() else videos.parent
-    listed = next((path for path in (folder / "dives.csv", folder.parent / "dives.csv") if path.is_file()), None)
+    listed = next(
+        (
+            path
+            for path in (folder / "dives.csv", folder.parent / "dives.csv")
+            if path.is_file()
+        ),
+        None,
+    )
     dives, problems = read_dives(listed) if listed is not None else ([], [])
     for problem in problems:
         console.log.warning("%s", problem)
@@ -368,16 +463,24 @@ def _clips(videos: Path, needed: bool) -> dict[Key, Clip]:
     for refused in found.refused:
         console.log.warning("%s: %s", refused.source, refused.reason)
     if needed and not found.clips:
-        raise DataError(f"{videos}: no video file and no folder of images there or below")
+        raise DataError(
+            f"{videos}: no video file and no folder of images there or below"
+        )
     return {(clip.match, clip.dive): clip for clip in found.clips}
 
 
 def _doubted(
-    request: FramesRequest, clips: Mapping[Key, Clip], dives: Mapping[Key, FineDive], summary: FramesSummary
+    request: FramesRequest,
+    clips: Mapping[Key, Clip],
+    dives: Mapping[Key, FineDive],
+    summary: FramesSummary,
 ) -> list[_Choice]:
-    """Choose the frames whose skeletons are the most doubtful, of each clip and then of all."""
+    """Choose the frames whose skeletons are the most doubtful, of each clip and then of
+    all."""
     if request.skeletons is None:
-        raise UsageError("--method doubt looks at what fdpose extract wrote: name it with --skeletons")
+        raise UsageError(
+            "--method doubt looks at what fdpose extract wrote: name it with --skeletons"
+        )
     found: list[tuple[float, Key, int]] = []
     for key, clip in clips.items():
         try:
@@ -388,16 +491,24 @@ def _doubted(
         except (FdposeError, OSError, ValueError) as error:
             _fail(summary, key, error)
     if not found and not summary.failed:
-        raise UsageError(f"{request.skeletons}: no skeletons of the clips in the videos' folder are there")
+        raise UsageError(
+            f"{request.skeletons}: no skeletons of the clips in the videos' folder are there"
+        )
     found.sort(key=lambda item: (-item[0], item[1], item[2]))
     wanted: dict[Key, list[int]] = {}
     for _, key, place in found[: request.total]:
         wanted.setdefault(key, []).append(place)
-    return [_Choice(clips[key], key, dives.get(key), sorted(places)) for key, places in wanted.items()]
+    return [
+        _Choice(clips[key], key, dives.get(key), sorted(places))
+        for key, places in wanted.items()
+    ]
 
 
-def _doubtful(request: FramesRequest, path: Path, choice: _Choice) -> list[tuple[float, int]]:
-    """Return how doubtful the most doubtful frames of one clip are, and their positions in it."""
+def _doubtful(
+    request: FramesRequest, path: Path, choice: _Choice
+) -> list[tuple[float, int]]:
+    """Return how doubtful the most doubtful frames of one clip are, and their positions
+    in it."""
     assert choice.clip is not None
     sequence = read_pose(path)
     source = open_frames(choice.clip)
@@ -424,7 +535,12 @@ def _count(summary: FramesSummary, choice: _Choice) -> None:
         summary.absent.append("/".join(choice.key))
 
 
-def _count_frames(summary: FramesSummary, choice: _Choice, wanted: Sequence[int], stages: Mapping[int, str]) -> None:
+def _count_frames(
+    summary: FramesSummary,
+    choice: _Choice,
+    wanted: Sequence[int],
+    stages: Mapping[int, str],
+) -> None:
     summary.chosen += len(wanted)
     summary.by_stage.update(stages[place] for place in wanted if place in stages)
     if choice.dive is not None:
@@ -435,7 +551,8 @@ def _stages(choice: _Choice, source: FrameSource, must_match: bool) -> dict[int,
     """Return the stage of each position of a clip, where FineDiving knows it.
 
     Raises:
-        DataError: If there must be as many pictures as labelled frames and are not: nobody knows which is which then.
+        DataError: If there must be as many pictures as labelled frames and are not:
+            nobody knows which is which then.
     """
     names = stage_names(choice.dive) if choice.dive is not None else []
     if not names:
@@ -451,7 +568,8 @@ def _stages(choice: _Choice, source: FrameSource, must_match: bool) -> dict[int,
 
 
 def _content(frame: Frame, origin: Path) -> bytes:
-    """Return the picture as JPEG: the file itself where it is one that shows what was decoded."""
+    """Return the picture as JPEG: the file itself where it is one that shows what was
+    decoded."""
     if origin.suffix.lower() in (".jpg", ".jpeg") and _is_upright(origin):
         return origin.read_bytes()
     return encode_jpeg(frame.image, JPEG_QUALITY)
@@ -479,5 +597,7 @@ def _write_failures(path: Path, summary: FramesSummary) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["clip", "reason"])
     writer.writerows(summary.failed)
-    writer.writerows((clip, "no picture of it in the videos' folder") for clip in summary.absent)
+    writer.writerows(
+        (clip, "no picture of it in the videos' folder") for clip in summary.absent
+    )
     write_text(path, text.getvalue())

@@ -1,4 +1,5 @@
-"""What ``fdpose merge`` does: final labels from a project's reviewed ones, and how they differ from earlier ones."""
+"""What ``fdpose merge`` does: final labels from a project's reviewed ones, and how they
+differ from earlier ones."""
 
 from __future__ import annotations
 
@@ -15,7 +16,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from finediving_pose.annotation.label_store import LOCKS, ORIGIN_KEY, REVISIONS, StoredLabel, annotator_of
+from finediving_pose.annotation.label_store import (
+    LOCKS,
+    ORIGIN_KEY,
+    REVISIONS,
+    StoredLabel,
+    annotator_of,
+)
 from finediving_pose.annotation.locks import locked
 from finediving_pose.annotation.merging import (
     TOLERANCE,
@@ -39,8 +46,18 @@ from finediving_pose.workflows.project import Project, find_project
 
 MERGE_CSV = "merge.csv"
 REMOVED = ".removed"
-"""The folder below ``labels/`` that former final labels are moved to; nothing reads it."""
-COLUMNS = ("image", "rule", "reviewer", "labels", "averaged", "sha256", "refused", "reason")
+"""The folder below ``labels/`` that former final labels are moved to; nothing reads it.
+"""
+COLUMNS = (
+    "image",
+    "rule",
+    "reviewer",
+    "labels",
+    "averaged",
+    "sha256",
+    "refused",
+    "reason",
+)
 
 ChangeKind = Literal["added", "changed", "removed"]
 
@@ -62,7 +79,8 @@ class Change:
     Attributes:
         label: ``<match>__<dive>/<number>.json``.
         kind: ``added``, ``changed`` or ``removed``.
-        moved: Of a changed one, by how many px what moved most did; infinite where a joint or box came or went.
+        moved: Of a changed one, by how many px what moved most did; infinite where a
+            joint or box came or went.
         note: What else there is to know of it.
     """
 
@@ -73,7 +91,10 @@ class Change:
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types; an infinite `moved` is None."""
-        return {**vars(self), "moved": round(self.moved, 3) if np.isfinite(self.moved) else None}
+        return {
+            **vars(self),
+            "moved": round(self.moved, 3) if np.isfinite(self.moved) else None,
+        }
 
 
 @dataclass(frozen=True)
@@ -99,17 +120,29 @@ class MergeResult:
     @property
     def rules(self) -> dict[str, int]:
         """How many images each rule gave a label."""
-        return dict(Counter(merged.rule for merged in self.outcomes.values() if isinstance(merged, Merged)))
+        return dict(
+            Counter(
+                merged.rule
+                for merged in self.outcomes.values()
+                if isinstance(merged, Merged)
+            )
+        )
 
     @property
     def refused(self) -> dict[str, Refused]:
         """The images without a final label."""
-        return {image: outcome for image, outcome in self.outcomes.items() if isinstance(outcome, Refused)}
+        return {
+            image: outcome
+            for image, outcome in self.outcomes.items()
+            if isinstance(outcome, Refused)
+        }
 
     @property
     def refused_kinds(self) -> dict[str, int]:
         """How many images were refused, by kind, the commonest first."""
-        return dict(Counter(refused.kind for refused in self.refused.values()).most_common())
+        return dict(
+            Counter(refused.kind for refused in self.refused.values()).most_common()
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything in JSON types."""
@@ -117,8 +150,13 @@ class MergeResult:
             "final": str(self.final),
             "merged": sum(self.rules.values()),
             "rules": self.rules,
-            "averaged_joints": sum(m.averaged for m in self.outcomes.values() if isinstance(m, Merged)),
-            "refused": [{"image": image, **vars(refused)} for image, refused in self.refused.items()],
+            "averaged_joints": sum(
+                m.averaged for m in self.outcomes.values() if isinstance(m, Merged)
+            ),
+            "refused": [
+                {"image": image, **vars(refused)}
+                for image, refused in self.refused.items()
+            ],
             "refused_kinds": self.refused_kinds,
             "changes": [change.as_dict() for change in self.changes],
             "unchanged": self.unchanged,
@@ -136,11 +174,13 @@ def merge_labels(
 ) -> MergeResult:
     """Write ``labels/final`` of the project here.
 
-    A label that is final no longer is moved to ``labels/.removed``, and so is one that somebody edited in the folder,
-    before it is written anew. A file that says what it said is not touched.
+    A label that is final no longer is moved to ``labels/.removed``, and so is one that
+    somebody edited in the folder, before it is written anew. A file that says what it
+    said is not touched.
 
     Args:
-        allow_unreviewed: Take unreviewed labels too, never unconfirmed, returned or conflicting ones.
+        allow_unreviewed: Take unreviewed labels too, never unconfirmed, returned or
+            conflicting ones.
         allow_incomplete: Take labels that lack joints, which are then out of sight.
         tolerance: Head sizes within which two annotators' joints are the same.
         dry_run: Only say what would be done.
@@ -162,18 +202,32 @@ def merge_labels(
         table = _table(plan)
         if result.changes or _content(project.final / MERGE_CSV) != table.encode():
             with recording(project.final, **merger.facts()) as manifest:
-                manifest.add(**{key: value for key, value in result.as_dict().items() if key in _IN_MANIFEST})
+                manifest.add(
+                    **{
+                        key: value
+                        for key, value in result.as_dict().items()
+                        if key in _IN_MANIFEST
+                    }
+                )
                 _write(project, plan, result.changes)
                 write_text(project.final / MERGE_CSV, table)
     return result
 
 
-_IN_MANIFEST = ("merged", "rules", "averaged_joints", "refused_kinds", "unchanged", "notes")
+_IN_MANIFEST = (
+    "merged",
+    "rules",
+    "averaged_joints",
+    "refused_kinds",
+    "unchanged",
+    "notes",
+)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What would lie in the folder: outcomes and reviewers by image, the bytes of every file by its label name."""
+    """What would lie in the folder: outcomes and reviewers by image, the bytes of every
+    file by its label name."""
 
     rows: Mapping[str, ManifestFrame]
     outcomes: dict[str, Merged | Refused] = field(default_factory=dict)
@@ -183,7 +237,9 @@ class _Plan:
 
 
 class _Merger:
-    def __init__(self, project: Project, unreviewed: bool, incomplete: bool, tolerance: float) -> None:
+    def __init__(
+        self, project: Project, unreviewed: bool, incomplete: bool, tolerance: float
+    ) -> None:
         self.project, self.tolerance = project, tolerance
         self.unreviewed, self.incomplete = unreviewed, incomplete
         self._read: dict[str, str] = {}
@@ -210,14 +266,18 @@ class _Merger:
         states = self.project.desk.states()
         pictures = any((self.project.frames / image).is_file() for image in rows)
         if not pictures:
-            plan.notes.append(f"no picture is there in {self.project.shown(self.project.frames)}: none was checked")
+            plan.notes.append(
+                f"no picture is there in {self.project.shown(self.project.frames)}: none was checked"
+            )
         with progress("Merging", len(rows)) as ticker:
             for image, row in rows.items():
                 outcome = self._outcome(row, states[image], pictures)
                 plan.outcomes[image] = outcome
                 decision = states[image].decision
                 if isinstance(outcome, Merged):
-                    who = decision.who if decision and outcome.rule == "reviewer" else ""
+                    who = (
+                        decision.who if decision and outcome.rule == "reviewer" else ""
+                    )
                     plan.reviewers[image] = who
                     plan.files[row.label_name] = self._file(row, outcome, who)
                 ticker.advance()
@@ -225,16 +285,36 @@ class _Merger:
 
     def result(self, plan: _Plan, written: bool) -> MergeResult:
         changes = _changes(self.project, plan)
-        unchanged = len(plan.files) - sum(change.kind != "removed" for change in changes)
-        return MergeResult(self.project.final, plan.outcomes, tuple(changes), unchanged, written, tuple(plan.notes))
+        unchanged = len(plan.files) - sum(
+            change.kind != "removed" for change in changes
+        )
+        return MergeResult(
+            self.project.final,
+            plan.outcomes,
+            tuple(changes),
+            unchanged,
+            written,
+            tuple(plan.notes),
+        )
 
-    def _outcome(self, row: ManifestFrame, state: State, pictures: bool) -> Merged | Refused:
-        taken = state.kind == "reviewed" or (state.kind == "labelled" and self.unreviewed)
+    def _outcome(
+        self, row: ManifestFrame, state: State, pictures: bool
+    ) -> Merged | Refused:
+        taken = state.kind == "reviewed" or (
+            state.kind == "labelled" and self.unreviewed
+        )
         if not taken:
             return _refused(state)
         problem = self.project.desk.picture_problem(row) if pictures else ""
-        if problem or (state.kind == "reviewed" and state.decision and state.decision.image_sha256 != row.sha256):
-            return Refused("picture", problem or "the picture was replaced after the label was approved")
+        if problem or (
+            state.kind == "reviewed"
+            and state.decision
+            and state.decision.image_sha256 != row.sha256
+        ):
+            return Refused(
+                "picture",
+                problem or "the picture was replaced after the label was approved",
+            )
         labels: dict[str, StoredLabel] = {}
         for name, sha256 in state.files.items():
             label = self._label(row, name, sha256)
@@ -244,22 +324,31 @@ class _Merger:
         if state.kind == "reviewed" and state.decision:
             approved = labels.get(state.decision.label)
             if approved is None:  # the log was written by somebody else
-                return Refused("conflict", f"{state.decision.label}, which was approved, is not there; review it again")
+                return Refused(
+                    "conflict",
+                    f"{state.decision.label}, which was approved, is not there; review it again",
+                )
             return self._reviewed(approved, labels.values())
         return self._unreviewed(labels)
 
-    def _reviewed(self, approved: StoredLabel, labels: Iterable[StoredLabel]) -> Merged | Refused:
+    def _reviewed(
+        self, approved: StoredLabel, labels: Iterable[StoredLabel]
+    ) -> Merged | Refused:
         chosen = _candidate(approved)
         if chosen is None:
             return Refused("unreadable", _first_problem(approved))
         if chosen.frame.unconfirmed:
             return Refused("unconfirmed", f"{chosen.name}: {_NEXT['unconfirmed']}")
-        others = [] if annotator_of(approved.name) is None else _others(approved, labels)
+        others = (
+            [] if annotator_of(approved.name) is None else _others(approved, labels)
+        )
         return merge_reviewed(chosen, others, self.tolerance, self.incomplete)
 
     def _unreviewed(self, labels: Mapping[str, StoredLabel]) -> Merged | Refused:
         """The newest revision replaces what it was made from: it counts alone."""
-        names = [name for name in labels if name.startswith(f"{REVISIONS}/")][-1:] or list(labels)
+        names = [name for name in labels if name.startswith(f"{REVISIONS}/")][
+            -1:
+        ] or list(labels)
         candidates = []
         for label in (labels[name] for name in names):
             candidate = _candidate(label)
@@ -268,12 +357,16 @@ class _Merger:
             candidates.append(candidate)
         return merge_unreviewed(candidates, self.tolerance, self.incomplete)
 
-    def _label(self, row: ManifestFrame, name: str, sha256: str) -> StoredLabel | Refused:
+    def _label(
+        self, row: ManifestFrame, name: str, sha256: str
+    ) -> StoredLabel | Refused:
         """Read a label; one that changes while we work would not be what was reviewed."""
         try:
             label = self.project.store.read(self.project.labels / name, row)
         except OSError as error:
-            return Refused("unreadable", f"{name}: not readable: {error.strerror or error}")
+            return Refused(
+                "unreadable", f"{name}: not readable: {error.strerror or error}"
+            )
         if label.sha256 != sha256:
             return Refused("conflict", f"{name} changed during the merge; merge again")
         self._read[name] = sha256
@@ -281,11 +374,19 @@ class _Merger:
 
     def _file(self, row: ManifestFrame, merged: Merged, reviewer: str) -> bytes:
         folder = (self.project.final / row.label_name).parent
-        picture = os.path.relpath(self.project.frames / row.image, folder).replace(os.sep, "/")
+        picture = os.path.relpath(self.project.frames / row.image, folder).replace(
+            os.sep, "/"
+        )
         content = labelme.to_labelme(merged.frame, (row.width, row.height), picture)
         based_on = {name: self._read[name] for name in merged.sources}
-        content[ORIGIN_KEY] = {"rule": merged.rule, "reviewer": reviewer, "based_on": based_on}
-        return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        content[ORIGIN_KEY] = {
+            "rule": merged.rule,
+            "reviewer": reviewer,
+            "based_on": based_on,
+        }
+        return (
+            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        ).encode()
 
 
 def _refused(state: State) -> Refused:
@@ -316,7 +417,9 @@ def _others(approved: StoredLabel, labels: Iterable[StoredLabel]) -> list[Candid
 
 
 def _first_problem(label: StoredLabel) -> str:
-    said = "; ".join(problem.message for problem in label.problems if problem.severity == "error")
+    said = "; ".join(
+        problem.message for problem in label.problems if problem.severity == "error"
+    )
     return f"{label.name}: {said or 'no usable label'}"
 
 
@@ -343,13 +446,19 @@ def _changes(project: Project, plan: _Plan) -> list[Change]:
             changes.append(Change(name, "changed", moved, "" if ours else _EDITED))
     gone = [name for name in _label_files(project.final) if name not in plan.files]
     reasons = {
-        plan.rows[image].label_name: why.kind for image, why in plan.outcomes.items() if isinstance(why, Refused)
+        plan.rows[image].label_name: why.kind
+        for image, why in plan.outcomes.items()
+        if isinstance(why, Refused)
     }
-    return changes + [Change(name, "removed", note=reasons.get(name, "no image of the manifest")) for name in gone]
+    return changes + [
+        Change(name, "removed", note=reasons.get(name, "no image of the manifest"))
+        for name in gone
+    ]
 
 
 def _moved(before: Path, after: LabelledFrame) -> float:
-    """Return how far a final label moved; one that cannot be read any more counts as another label."""
+    """Return how far a final label moved; one that cannot be read any more counts as
+    another label."""
     frames = labelme.read(before).frames
     return largest_move(frames[0], after) if frames else float("inf")
 
@@ -360,13 +469,24 @@ def _recorded(table: Path) -> dict[str, str]:
     if content is None:
         return {}
     rows = csv.DictReader(io.StringIO(content.decode("utf-8", "replace"), newline=""))
-    return {row["image"]: row["sha256"] for row in rows if row.get("image") and row.get("sha256")}
+    return {
+        row["image"]: row["sha256"]
+        for row in rows
+        if row.get("image") and row.get("sha256")
+    }
 
 
 def _label_files(final: Path) -> list[str]:
-    """Return the label files of the folder; anything of another shape is not ours and stays."""
-    files = (path.relative_to(final) for path in final.glob(f"*{DIVE_SEPARATOR}*/*.json"))
-    return sorted(path.as_posix() for path in files if not any(part.startswith(".") for part in path.parts))
+    """Return the label files of the folder; anything of another shape is not ours and
+    stays."""
+    files = (
+        path.relative_to(final) for path in final.glob(f"*{DIVE_SEPARATOR}*/*.json")
+    )
+    return sorted(
+        path.as_posix()
+        for path in files
+        if not any(part.startswith(".") for part in path.parts)
+    )
 
 
 def _write(project: Project, plan: _Plan, changes: Sequence[Change]) -> None:
@@ -378,7 +498,11 @@ def _write(project: Project, plan: _Plan, changes: Sequence[Change]) -> None:
             if change.kind != "removed":
                 write_bytes(target, plan.files[change.label])
             ticker.advance()
-    for folder in {(project.final / change.label).parent for change in changes if change.kind == "removed"}:
+    for folder in {
+        (project.final / change.label).parent
+        for change in changes
+        if change.kind == "removed"
+    }:
         if not any(folder.iterdir()):
             folder.rmdir()
 
@@ -403,5 +527,16 @@ def _table(plan: _Plan) -> str:
             continue
         sha256 = hashlib.sha256(plan.files[plan.rows[image].label_name]).hexdigest()
         labels = ";".join(outcome.sources)
-        writer.writerow([image, outcome.rule, plan.reviewers[image], labels, outcome.averaged, sha256, "", ""])
+        writer.writerow(
+            [
+                image,
+                outcome.rule,
+                plan.reviewers[image],
+                labels,
+                outcome.averaged,
+                sha256,
+                "",
+                "",
+            ]
+        )
     return text.getvalue()

@@ -1,4 +1,5 @@
-"""``fdpose prelabel``: a model's poses as LabelMe files, marked as unconfirmed, where nobody has labelled yet."""
+"""``fdpose prelabel``: a model's poses as LabelMe files, marked as unconfirmed, where
+nobody has labelled yet."""
 
 from __future__ import annotations
 
@@ -24,14 +25,21 @@ from finediving_pose.extraction.trackers import track
 from finediving_pose.files import sha256_file, write_json
 from finediving_pose.manifest import recording
 from finediving_pose.media import read_image
-from finediving_pose.records import Detector, FloatArray, LabelledFrame, PoseEstimator, Visibility
+from finediving_pose.records import (
+    Detector,
+    FloatArray,
+    LabelledFrame,
+    PoseEstimator,
+    Visibility,
+)
 from finediving_pose.workflows.assignment import hand_out, tasks
 from finediving_pose.workflows.project import Project, find_project
 
 MIN_SCORE = 0.2
 DETECTOR_BATCH, POSE_BATCH = 8, 32
 BOX_PADDING = 0.1
-"""By which share of its sides a box around joints is wider than they are, where the skeletons have none."""
+"""By which share of its sides a box around joints is wider than they are, where the
+skeletons have none."""
 
 
 @dataclass(frozen=True)
@@ -52,23 +60,33 @@ class Guess:
 
 
 class Guesser(Protocol):
-    """Finds the athlete in the pictures of one dive. `identity` names models or files, in JSON types."""
+    """Finds the athlete in the pictures of one dive. `identity` names models or files,
+    in JSON types."""
 
     identity: dict[str, Any]
 
-    def __call__(self, images: Sequence[ManifestFrame], frames: Path) -> list[Guess | str]:
-        """Return a guess for each picture below the folder `frames`, or why there is none."""
+    def __call__(
+        self, images: Sequence[ManifestFrame], frames: Path
+    ) -> list[Guess | str]:
+        """Return a guess for each picture below the folder `frames`, or why there is
+        none."""
         ...
 
 
 class NetGuesser:
-    """Finds the athlete by a detector, followed from picture to picture, and the joints by a pose net."""
+    """Finds the athlete by a detector, followed from picture to picture, and the joints
+    by a pose net."""
 
     def __init__(self, detector: Detector, estimator: PoseEstimator) -> None:
         self.detector, self.estimator = detector, estimator
-        self.identity = {"detector": dict(detector.identity), "pose": dict(estimator.identity)}
+        self.identity = {
+            "detector": dict(detector.identity),
+            "pose": dict(estimator.identity),
+        }
 
-    def __call__(self, images: Sequence[ManifestFrame], frames: Path) -> list[Guess | str]:
+    def __call__(
+        self, images: Sequence[ManifestFrame], frames: Path
+    ) -> list[Guess | str]:
         """Return a guess for each picture, or why there is none."""
         found: list[Guess | str] = ["nobody found in the picture"] * len(images)
         pictures = {}
@@ -79,22 +97,28 @@ class NetGuesser:
                 found[index] = str(error)
         boxes = self._boxes(images, pictures)
         for some in _chunks(sorted(boxes), POSE_BATCH):
-            keypoints, scores = self.estimator([self.estimator.crop(pictures[i], boxes[i]) for i in some])
+            keypoints, scores = self.estimator(
+                [self.estimator.crop(pictures[i], boxes[i]) for i in some]
+            )
             for row, index in enumerate(some):
                 found[index] = Guess(boxes[index], keypoints[row], scores[row])
         return found
 
-    def _boxes(self, images: Sequence[ManifestFrame], pictures: Mapping[int, Any]) -> dict[int, FloatArray]:
+    def _boxes(
+        self, images: Sequence[ManifestFrame], pictures: Mapping[int, Any]
+    ) -> dict[int, FloatArray]:
         """Return the athlete's box in each picture that has one, by index.
 
-        Chosen pictures lie far apart in time: where the track is lost, the surest person is taken, for somebody looks
-        at every guess.
+        Chosen pictures lie far apart in time: where the track is lost, the surest
+        person is taken, for somebody looks at every guess.
         """
         order = sorted(pictures, key=lambda index: images[index].frame)
         if not order:
             return {}
         detections = [
-            one for some in _chunks(order, DETECTOR_BATCH) for one in self.detector([pictures[i] for i in some])
+            one
+            for some in _chunks(order, DETECTOR_BATCH)
+            for one in self.detector([pictures[i] for i in some])
         ]
         numbers = np.array([images[index].frame for index in order], np.int64)
         settings = TrackingSettings()
@@ -117,18 +141,24 @@ class SkeletonGuesser:
 
     def __init__(self, skeletons: Path) -> None:
         if not (skeletons / "Pose").is_dir():
-            raise UsageError(f"--skeletons {skeletons}: no folder Pose in it; expected what fdpose extract wrote")
+            raise UsageError(
+                f"--skeletons {skeletons}: no folder Pose in it; expected what fdpose extract wrote"
+            )
         self.skeletons = skeletons
         self.identity: dict[str, Any] = {"skeletons": skeletons.name, "files": {}}
 
-    def __call__(self, images: Sequence[ManifestFrame], frames: Path) -> list[Guess | str]:
+    def __call__(
+        self, images: Sequence[ManifestFrame], frames: Path
+    ) -> list[Guess | str]:
         """Return a guess for each picture, or why there is none."""
         try:
             path = pose_path(self.skeletons, images[0].match, images[0].dive)
             sequence = read_pose(path)
         except DataError as error:
             return [str(error)] * len(images)
-        self.identity["files"][f"{images[0].match}/{images[0].dive}"] = sha256_file(path)
+        self.identity["files"][f"{images[0].match}/{images[0].dive}"] = sha256_file(
+            path
+        )
         rows = {int(number): row for row, number in enumerate(sequence.frame_index)}
         found: list[Guess | str] = []
         for image in images:
@@ -140,7 +170,13 @@ class SkeletonGuesser:
             elif not np.isfinite(sequence.keypoints[row]).all(axis=1).any():
                 found.append(f"nobody found in frame {image.frame} of {path}")
             else:
-                found.append(_from_skeleton(sequence.keypoints[row], sequence.scores[row], sequence.track.boxes[row]))
+                found.append(
+                    _from_skeleton(
+                        sequence.keypoints[row],
+                        sequence.scores[row],
+                        sequence.track.boxes[row],
+                    )
+                )
         return found
 
 
@@ -175,8 +211,14 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """Return everything in JSON types."""
         return {
-            "written": {name: [str(path) for path in paths] for name, paths in self.written.items()},
-            "left_out": [{"annotator": name, "image": image, "reason": why} for name, image, why in self.left_out],
+            "written": {
+                name: [str(path) for path in paths]
+                for name, paths in self.written.items()
+            },
+            "left_out": [
+                {"annotator": name, "image": image, "reason": why}
+                for name, image, why in self.left_out
+            ],
             "labelled": self.labelled,
             "shared": self.shared,
         }
@@ -190,13 +232,16 @@ def prelabel(
     dry_run: bool = False,
     start: Path | None = None,
 ) -> Summary:
-    """Write unconfirmed labels for the pictures of queues that have none. No file that is there is touched.
+    """Write unconfirmed labels for the pictures of queues that have none. No file that
+    is there is touched.
 
     Args:
-        make_guesser: Makes a :class:`NetGuesser` or :class:`SkeletonGuesser`, once it is needed.
+        make_guesser: Makes a :class:`NetGuesser` or :class:`SkeletonGuesser`, once it
+            is needed.
         annotators: Whose queues; empty: everybody's.
         min_score: Joints that a net is less sure of are left out.
-        shared: Also pictures that two people label: the same guess before both makes them agree.
+        shared: Also pictures that two people label: the same guess before both makes
+            them agree.
         dry_run: Say which files would be tried; write nothing and load no model.
         start: Where to look for the project; None: the current folder.
 
@@ -205,13 +250,17 @@ def prelabel(
         DataError: If there are no pictures yet, or the manifest or a queue is damaged.
     """
     project = find_project(start)
-    people = [project.annotator(name) for name in dict.fromkeys(annotators)] or list(project.annotators)
+    people = [project.annotator(name) for name in dict.fromkeys(annotators)] or list(
+        project.annotators
+    )
     queues = hand_out(project, dry_run)
     summary = Summary()
     wanted = _wanted(project, people, queues, shared, summary)
     if dry_run:
         for name, images in wanted.items():
-            summary.written[name] = [project.store.label_path(name, image.label_name) for image in images]
+            summary.written[name] = [
+                project.store.label_path(name, image.label_name) for image in images
+            ]
         return summary
     if any(wanted.values()):
         guesser = make_guesser()
@@ -222,7 +271,11 @@ def prelabel(
 
 
 def _wanted(
-    project: Project, people: Sequence[str], queues: Mapping[str, Queue], shared: bool, summary: Summary
+    project: Project,
+    people: Sequence[str],
+    queues: Mapping[str, Queue],
+    shared: bool,
+    summary: Summary,
 ) -> dict[str, list[ManifestFrame]]:
     """Return the pictures that each person gets a guess for."""
     states, wanted = project.desk.states(), {}
@@ -236,42 +289,71 @@ def _wanted(
         empty = [task.image for task in found if task.need == "unlabelled"]
         wanted[name] = [image for image in empty if shared or holders[image.image] == 1]
         summary.labelled += len(found) - len(empty)
-        left.update(image.image for image in empty if not shared and holders[image.image] > 1)
+        left.update(
+            image.image for image in empty if not shared and holders[image.image] > 1
+        )
     summary.shared = len(left)
     return wanted
 
 
 def _prelabel_one(
-    project: Project, name: str, images: Sequence[ManifestFrame], guesser: Guesser, min_score: float, summary: Summary
+    project: Project,
+    name: str,
+    images: Sequence[ManifestFrame],
+    guesser: Guesser,
+    min_score: float,
+    summary: Summary,
 ) -> None:
     dives: dict[str, list[ManifestFrame]] = {}
     for image in images:
         dives.setdefault(image.image.rpartition("/")[0], []).append(image)
     written = summary.written.setdefault(name, [])
-    with recording(project.labels / name, min_score=min_score) as manifest, progress(name, len(images)) as ticker:
+    with (
+        recording(project.labels / name, min_score=min_score) as manifest,
+        progress(name, len(images)) as ticker,
+    ):
         for dive in dives.values():
             for image, guess in zip(dive, guesser(dive, project.frames), strict=True):
-                outcome = guess if isinstance(guess, str) else _write(project, name, image, guess, guesser, min_score)
+                outcome = (
+                    guess
+                    if isinstance(guess, str)
+                    else _write(project, name, image, guess, guesser, min_score)
+                )
                 if isinstance(outcome, Path):
                     written.append(outcome)
                 else:
                     summary.left_out.append((name, image.image, outcome))
                 ticker.advance(note=image.image)
-        manifest.warnings += [f"{image}: {why}" for who, image, why in summary.left_out if who == name]
-        manifest.add(models=guesser.identity, written=[project.shown(path) for path in written])
+        manifest.warnings += [
+            f"{image}: {why}" for who, image, why in summary.left_out if who == name
+        ]
+        manifest.add(
+            models=guesser.identity, written=[project.shown(path) for path in written]
+        )
 
 
 def _write(
-    project: Project, name: str, image: ManifestFrame, guess: Guess, guesser: Guesser, min_score: float
+    project: Project,
+    name: str,
+    image: ManifestFrame,
+    guess: Guess,
+    guesser: Guesser,
+    min_score: float,
 ) -> Path | str:
     """Write the label file of a guess and return it, or why there is none."""
     frame = _label(image, guess, min_score)
     if isinstance(frame, str):
         return frame
     path = project.store.label_path(name, image.label_name)
-    picture = os.path.relpath(project.frames / image.image, path.parent).replace(os.sep, "/")
+    picture = os.path.relpath(project.frames / image.image, path.parent).replace(
+        os.sep, "/"
+    )
     content = labelme.to_labelme(frame, (image.width, image.height), picture)
-    content[ORIGIN_KEY] = {"by": f"{TOOL}prelabel", "when": now(), "min_score": min_score}
+    content[ORIGIN_KEY] = {
+        "by": f"{TOOL}prelabel",
+        "when": now(),
+        "min_score": min_score,
+    }
     if path.exists():
         return "somebody saved a label meanwhile; it stays"
     write_json(path, content)
@@ -283,7 +365,9 @@ def _label(image: ManifestFrame, guess: Guess, min_score: float) -> LabelledFram
     points = np.asarray(guess.keypoints, np.float64)
     known = np.isfinite(points).all(axis=1)
     inside = known & (points >= 0).all(axis=1) & (points <= size - 1).all(axis=1)
-    sure = inside & ~(guess.scores < min_score)  # of an interpolated joint the score is NaN
+    sure = inside & ~(
+        guess.scores < min_score
+    )  # of an interpolated joint the score is NaN
     if not sure.any():
         return f"no joint inside the picture with a score of {min_score:g} or more"
     box = np.clip(np.asarray(guess.box, np.float64), 0, np.tile(size, 2))
@@ -292,7 +376,9 @@ def _label(image: ManifestFrame, guess: Guess, min_score: float) -> LabelledFram
     return LabelledFrame(
         image=image.image,
         keypoints=np.where(sure[:, None], points, np.nan),
-        visibility=np.where(sure, Visibility.VISIBLE, Visibility.MISSING).astype(np.uint8),
+        visibility=np.where(sure, Visibility.VISIBLE, Visibility.MISSING).astype(
+            np.uint8
+        ),
         box=box,
         box_estimated=guess.box_estimated,
         unconfirmed=True,
@@ -304,7 +390,12 @@ def _from_skeleton(keypoints: FloatArray, scores: FloatArray, box: FloatArray) -
         return Guess(box, keypoints, scores)
     low, high = np.nanmin(keypoints, axis=0), np.nanmax(keypoints, axis=0)
     margin = BOX_PADDING * (high - low)
-    return Guess(np.concatenate([low - margin, high + margin]), keypoints, scores, box_estimated=True)
+    return Guess(
+        np.concatenate([low - margin, high + margin]),
+        keypoints,
+        scores,
+        box_estimated=True,
+    )
 
 
 def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:

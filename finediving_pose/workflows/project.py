@@ -1,4 +1,5 @@
-"""A project folder: ``fdpose.yaml``, which people edit by hand, and where everything lies that it names."""
+"""A project folder: ``fdpose.yaml``, which people edit by hand, and where everything
+lies that it names."""
 
 from __future__ import annotations
 
@@ -15,7 +16,11 @@ from pydantic import Field, field_validator, model_validator
 from finediving_pose.annotation.label_store import FINAL, LabelStore, check_person
 from finediving_pose.annotation.review_state import ReviewDesk
 from finediving_pose.config import Settings, nearest, read_yaml, validate_settings
-from finediving_pose.datasets.frame_manifest import MANIFEST_CSV, ManifestFrame, read_frame_manifest
+from finediving_pose.datasets.frame_manifest import (
+    MANIFEST_CSV,
+    ManifestFrame,
+    read_frame_manifest,
+)
 from finediving_pose.datasets.problems import safe_relative
 from finediving_pose.errors import UsageError
 from finediving_pose.files import write_text
@@ -27,7 +32,8 @@ _OWN_FOLDERS = ("frames", "labels", "final", "review_log")
 
 
 class ProjectSettings(Settings):
-    """What ``fdpose.yaml`` says. Paths have forward slashes and are relative to its folder.
+    """What ``fdpose.yaml`` says. Paths have forward slashes and are relative to its
+    folder.
 
     Attributes:
         name: The project's name, for reports.
@@ -42,7 +48,8 @@ class ProjectSettings(Settings):
         dives_per_number: How many dives of each dive number are labelled at most.
         double_share: Share of the dives that two people label.
         seed: Decides what is chosen and who gets it.
-        allow_own_review: Whether somebody may approve a label that nobody else has looked at.
+        allow_own_review: Whether somebody may approve a label that nobody else has
+            looked at.
     """
 
     name: str = ""
@@ -72,7 +79,9 @@ class ProjectSettings(Settings):
             _check_own_path(key, getattr(self, key))
         labels, final = PurePosixPath(self.labels), PurePosixPath(self.final)
         if final.is_relative_to(labels) and final != labels / FINAL:
-            raise ValueError(f"final: {final} is where annotators' labels lie; expected {labels / FINAL}")
+            raise ValueError(
+                f"final: {final} is where annotators' labels lie; expected {labels / FINAL}"
+            )
         return self
 
 
@@ -118,7 +127,9 @@ class Project:
 
     @property
     def finediving(self) -> Path | None:
-        return self.root / self.settings.finediving if self.settings.finediving else None
+        return (
+            self.root / self.settings.finediving if self.settings.finediving else None
+        )
 
     @property
     def annotators(self) -> tuple[str, ...]:
@@ -146,11 +157,18 @@ class Project:
     @cached_property
     def desk(self) -> ReviewDesk:
         """Where each picture stands; errors as of :attr:`images`."""
-        return ReviewDesk(self.store, self.images, self.review_log, self.settings.allow_own_review)
+        return ReviewDesk(
+            self.store, self.images, self.review_log, self.settings.allow_own_review
+        )
 
     def shown(self, path: Path) -> str:
-        """Return a path as messages give it: relative to the project where it lies below."""
-        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+        """Return a path as messages give it: relative to the project where it lies
+        below."""
+        return (
+            path.relative_to(self.root).as_posix()
+            if path.is_relative_to(self.root)
+            else str(path)
+        )
 
     def annotator(self, name: str) -> str:
         """Return the name of one of the annotators.
@@ -161,7 +179,9 @@ class Project:
         if name in self.annotators:
             return name
         known = nearest(name, self.annotators) or "; it has none yet"
-        raise UsageError(f"{name!r} is no annotator of this project{known}; {SETTINGS_NAME} lists them")
+        raise UsageError(
+            f"{name!r} is no annotator of this project{known}; {SETTINGS_NAME} lists them"
+        )
 
 
 def find_project(start: Path | None = None) -> Project:
@@ -177,11 +197,16 @@ def find_project(start: Path | None = None) -> Project:
     for root in (folder, *folder.parents):
         if (root / SETTINGS_NAME).is_file():
             return _read_project(root)
-    raise UsageError(f"{folder}: no {SETTINGS_NAME} here or above; `fdpose init DIR` makes a project")
+    raise UsageError(
+        f"{folder}: no {SETTINGS_NAME} here or above; `fdpose init DIR` makes a project"
+    )
 
 
 def init_project(
-    folder: Path, annotators: Sequence[str], reviewers: Sequence[str] = (), finediving: Path | None = None
+    folder: Path,
+    annotators: Sequence[str],
+    reviewers: Sequence[str] = (),
+    finediving: Path | None = None,
 ) -> Project:
     """Make a project folder. What lies there already stays as it is.
 
@@ -192,7 +217,8 @@ def init_project(
         finediving: The folder of FineDiving's annotation files.
 
     Raises:
-        UsageError: If the folder is a project already, or a name or folder cannot be used.
+        UsageError: If the folder is a project already, or a name or folder cannot be
+            used.
     """
     root = Path(os.path.abspath(folder))
     target = root / SETTINGS_NAME
@@ -212,17 +238,25 @@ def init_project(
     }
     settings = validate_settings(ProjectSettings, values, "fdpose init")
     project = Project(root, settings)
-    for path in (project.frames, *(project.labels / annotator for annotator in annotators)):
+    for path in (
+        project.frames,
+        *(project.labels / annotator for annotator in annotators),
+    ):
         path.mkdir(parents=True, exist_ok=True)
     write_text(target, settings_text(settings))
     return project
 
 
 def settings_text(settings: ProjectSettings) -> str:
-    """Return the text of ``fdpose.yaml``: each key under a comment that says what it does."""
+    """Return the text of ``fdpose.yaml``: each key under a comment that says what it
+    does."""
     lines = [_HEAD]
     for key, comment in _COMMENTS.items():
-        lines += ["", *(f"# {line}" for line in comment.splitlines()), f"{key}: {_in_yaml(getattr(settings, key))}"]
+        lines += [
+            "",
+            *(f"# {line}" for line in comment.splitlines()),
+            f"{key}: {_in_yaml(getattr(settings, key))}",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -264,13 +298,17 @@ def _check_people(key: str, names: Sequence[str]) -> None:
             raise ValueError(f"{key}: {error}") from None
         folder = name.casefold()
         if folder in folders:
-            raise ValueError(f"{key}: {folders[folder]!r} and {name!r} would share a folder; name everybody once")
+            raise ValueError(
+                f"{key}: {folders[folder]!r} and {name!r} would share a folder; name everybody once"
+            )
         folders[folder] = name
 
 
 def _check_own_path(key: str, path: str) -> None:
     if not safe_relative(path) or PurePosixPath(path) == PurePosixPath("."):
-        raise ValueError(f"{key}: found {path!r}, expected a path below the project, such as {key}, with /")
+        raise ValueError(
+            f"{key}: found {path!r}, expected a path below the project, such as {key}, with /"
+        )
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -282,5 +320,7 @@ def _relative(path: Path, root: Path) -> str:
 
 def _in_yaml(value: Any) -> str:
     plain = list(value) if isinstance(value, tuple) else value
-    text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=10**9)
+    text = yaml.safe_dump(
+        plain, default_flow_style=True, allow_unicode=True, width=10**9
+    )
     return text.removesuffix("...\n").strip()

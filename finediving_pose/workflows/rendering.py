@@ -1,4 +1,5 @@
-"""``fdpose render``: the skeletons of a clip drawn over its pictures, as a video and as a film strip."""
+"""``fdpose render``: the skeletons of a clip drawn over its pictures, as a video and as
+a film strip."""
 
 from __future__ import annotations
 
@@ -31,7 +32,12 @@ class Rendered:
 
 
 def render(
-    skeletons: Path, clip: str, out: Path, videos: Path | None = None, suffix: str = "mp4", pictures: int = 12
+    skeletons: Path,
+    clip: str,
+    out: Path,
+    videos: Path | None = None,
+    suffix: str = "mp4",
+    pictures: int = 12,
 ) -> Rendered:
     """Draw a clip's skeletons over its pictures.
 
@@ -39,7 +45,8 @@ def render(
         skeletons: What ``fdpose extract`` wrote.
         clip: ``match/dive``; a dive's name alone where only one match has it.
         out: A folder, for ``<match>__<dive>.<suffix>`` and ``<match>__<dive>.jpg``.
-        videos: The pictures, as extract was given them; None: where its ledger says they were.
+        videos: The pictures, as extract was given them; None: where its ledger says
+            they were.
         suffix: ``mp4``, or ``webm``, which every browser plays.
         pictures: How many the film strip has.
 
@@ -52,22 +59,28 @@ def render(
     athlete = people[0]
     root = videos or recorded_videos(skeletons)(name_of_file(files[0])[0])
     if root is None:
-        raise UsageError(f"{skeletons}: nothing there says where the pictures are; name them with --videos")
+        raise UsageError(
+            f"{skeletons}: nothing there says where the pictures are; name them with --videos"
+        )
     source = clip_of(athlete, root)
     name = f"{source.match}__{source.dive}"
     video, strip = out / f"{name}.{suffix}", out / f"{name}.jpg"
     frames = write_overlay(source, people, video)
     rows = strip_rows(athlete, pictures)
-    kept: dict[int, Image] = {frame.number: frame.image for frame in read_pictures(source, athlete, rows)}
+    kept: dict[int, Image] = {
+        frame.number: frame.image for frame in read_pictures(source, athlete, rows)
+    }
     write_jpeg(strip, film_strip(kept, athlete, rows))
     return Rendered(source.key, video, frames, strip)
 
 
 def write_overlay(clip: Clip, people: Sequence[SkeletonSequence], path: Path) -> int:
-    """Write a clip's frames with everybody's skeletons as a video that lasts as long, and return how many it has.
+    """Write a clip's frames with everybody's skeletons as a video that lasts as long,
+    and return how many it has.
 
     Raises:
-        DataError: If the pictures cannot be read, or none of them belongs to the skeletons.
+        DataError: If the pictures cannot be read, or none of them belongs to the
+            skeletons.
         OSError: If the video cannot be written.
     """
     athlete = people[0]
@@ -78,7 +91,9 @@ def write_overlay(clip: Clip, people: Sequence[SkeletonSequence], path: Path) ->
     try:
         return write_video(path, clip_overlays(frames, people, clip.key), max(fps, 1.0))
     except ValueError:
-        raise DataError(f"{clip.source}: has none of the frames that the skeletons of {clip.key} belong to") from None
+        raise DataError(
+            f"{clip.source}: has none of the frames that the skeletons of {clip.key} belong to"
+        ) from None
 
 
 def find_pose_files(skeletons: Path, clip: str) -> list[Path]:
@@ -91,12 +106,16 @@ def find_pose_files(skeletons: Path, clip: str) -> list[Path]:
     for path in sorted((skeletons / "Pose").glob("*/pred_comp_*.npz")):
         files.setdefault(name_of_file(path)[0], []).append(path)
     if not files:
-        raise UsageError(f"{skeletons}: no Pose/<match>/pred_comp_<dive>.npz there; name what fdpose extract wrote")
+        raise UsageError(
+            f"{skeletons}: no Pose/<match>/pred_comp_<dive>.npz there; name what fdpose extract wrote"
+        )
     found = [name for name in files if clip in (name, name.rpartition("/")[2])]
     if not found:
         raise UsageError(f"{skeletons}: no clip {clip!r}{nearest(clip, files)}")
     if len(found) > 1:
-        raise UsageError(f"{clip!r} is a dive of {len(found)} matches; say which: {', '.join(found[:5])}")
+        raise UsageError(
+            f"{clip!r} is a dive of {len(found)} matches; say which: {', '.join(found[:5])}"
+        )
     return files[found[0]]
 
 
@@ -109,7 +128,8 @@ def name_of_file(path: Path) -> tuple[str, int]:
 
 
 def recorded_videos(folder: Path) -> Callable[[str], Path | None]:
-    """Return what says for a clip, ``match/dive``, where extract was given its pictures; None where that is gone.
+    """Return what says for a clip, ``match/dive``, where extract was given its
+    pictures; None where that is gone.
 
     A clip's own line in the ledger counts, then what the last runs' manifests name.
     """
@@ -118,7 +138,14 @@ def recorded_videos(folder: Path) -> Callable[[str], Path | None]:
 
     def of(clip: str) -> Path | None:
         named = (lines.get(clip, {}).get("videos"), *manifests)
-        return next((Path(videos) for videos in named if isinstance(videos, str) and Path(videos).exists()), None)
+        return next(
+            (
+                Path(videos)
+                for videos in named
+                if isinstance(videos, str) and Path(videos).exists()
+            ),
+            None,
+        )
 
     return of
 
@@ -131,18 +158,34 @@ def clip_of(sequence: SkeletonSequence, videos: Path) -> Clip:
     """
     meta = sequence.meta
     match, dive, source = (meta.get(key) for key in ("match", "dive", "source"))
-    if not (isinstance(match, str) and isinstance(dive, str) and isinstance(source, str)):
-        raise DataError("the skeleton file does not say which pictures it was made from")
+    if not (
+        isinstance(match, str) and isinstance(dive, str) and isinstance(source, str)
+    ):
+        raise DataError(
+            "the skeleton file does not say which pictures it was made from"
+        )
     root = videos if videos.is_dir() else videos.parent
-    found = next((path for path in (root / source, root / match / dive, root) if _holds(path, root, source)), None)
+    found = next(
+        (
+            path
+            for path in (root / source, root / match / dive, root)
+            if _holds(path, root, source)
+        ),
+        None,
+    )
     if found is None:
-        raise DataError(f"{root / source}: no such video or folder; --videos names where extract found them")
+        raise DataError(
+            f"{root / source}: no such video or folder; --videos names where extract found them"
+        )
     start, end = meta.get("part") or (None, None)
     return Clip(match, dive, found, start, end)
 
 
-def read_pictures(clip: Clip, sequence: SkeletonSequence, rows: Sequence[int] | None = None) -> Iterator[Frame]:
-    """Decode the frames that belong to the given rows of a sequence, None = all, in order.
+def read_pictures(
+    clip: Clip, sequence: SkeletonSequence, rows: Sequence[int] | None = None
+) -> Iterator[Frame]:
+    """Decode the frames that belong to the given rows of a sequence, None = all, in
+    order.
 
     Raises:
         DataError: If the source cannot be read.
@@ -150,11 +193,20 @@ def read_pictures(clip: Clip, sequence: SkeletonSequence, rows: Sequence[int] | 
     source = open_frames(clip)
     numbers = sequence.frame_index if rows is None else sequence.frame_index[list(rows)]
     wanted = set(numbers.tolist())
-    declared = None if clip.source.is_dir() else sequence.meta.get("frames_in_clip")  # a folder may have lost pictures
+    declared = (
+        None if clip.source.is_dir() else sequence.meta.get("frames_in_clip")
+    )  # a folder may have lost pictures
     count = int(declared or source.count or 0)
-    yield from source.read({place for place in range(count) if source.number(place) in wanted}, to_end=False)
+    yield from source.read(
+        {place for place in range(count) if source.number(place) in wanted},
+        to_end=False,
+    )
 
 
 def _holds(path: Path, root: Path, source: str) -> bool:
     """Whether a path exists, lies below the root, and is called as the source was."""
-    return path.exists() and path.resolve().is_relative_to(root.resolve()) and path.name == Path(source).name
+    return (
+        path.exists()
+        and path.resolve().is_relative_to(root.resolve())
+        and path.name == Path(source).name
+    )

@@ -1,4 +1,5 @@
-"""Review of a project's labels: on a page in the browser, or image by image from the shell."""
+"""Review of a project's labels: on a page in the browser, or image by image from the
+shell."""
 
 from __future__ import annotations
 
@@ -29,12 +30,17 @@ WAITING = "waiting"
 
 
 def review_page(
-    reviewer: str | None, port: int, browser: bool, announce: Callable[[str], None], start: Path | None = None
+    reviewer: str | None,
+    port: int,
+    browser: bool,
+    announce: Callable[[str], None],
+    start: Path | None = None,
 ) -> None:
     """Serve the review page until Ctrl+C.
 
     Args:
-        reviewer: The only person who may decide on this page; None: the project's only reviewer, else the page asks.
+        reviewer: The only person who may decide on this page; None: the project's only
+            reviewer, else the page asks.
         port: 0 for any that is free.
         browser: Whether to open it, where this computer has a screen.
         announce: Gets the address once it answers.
@@ -49,9 +55,13 @@ def review_page(
     from finediving_pose.annotation.review_guard import new_token
 
     project = find_project(start)
-    reviewers = (_reviewer(project, reviewer),) if reviewer is not None else project.reviewers
+    reviewers = (
+        (_reviewer(project, reviewer),) if reviewer is not None else project.reviewers
+    )
     if not reviewers:
-        raise UsageError(f"who reviews? --reviewer NAME, or name the people in {project.root / SETTINGS_NAME}")
+        raise UsageError(
+            f"who reviews? --reviewer NAME, or name the people in {project.root / SETTINGS_NAME}"
+        )
     listener = review_server.listen(port)
     with listener:
         console.log.info("looking at %d images …", len(project.images))
@@ -72,7 +82,8 @@ def review_page(
 
 
 def assigned(project: Project, reviewer: str) -> frozenset[str]:
-    """Return the images that were handed to a reviewer; empty where nothing was handed out."""
+    """Return the images that were handed to a reviewer; empty where nothing was handed
+    out."""
     queue = read_queues(project.queues).get(reviewer, Queue())
     return frozenset((*queue.review, *queue.review_shared))
 
@@ -80,7 +91,8 @@ def assigned(project: Project, reviewer: str) -> frozenset[str]:
 def list_images(
     state: str | None = None, reviewer: str | None = None, start: Path | None = None
 ) -> dict[str, tuple[State, bool]]:
-    """Return the state of images, in the manifest's order, and whether each is assigned to `reviewer`.
+    """Return the state of images, in the manifest's order, and whether each is assigned
+    to `reviewer`.
 
     Args:
         state: One of :data:`KINDS`, or :data:`WAITING`; None: all.
@@ -93,7 +105,11 @@ def list_images(
         raise UsageError(f"--state {state}{nearest(state, (*KINDS, WAITING))}")
     project = find_project(start)
     wanted = KINDS if state is None else TO_REVIEW if state == WAITING else (state,)
-    own = assigned(project, _reviewer(project, reviewer)) if reviewer is not None else frozenset()
+    own = (
+        assigned(project, _reviewer(project, reviewer))
+        if reviewer is not None
+        else frozenset()
+    )
     states = project.desk.states()
     return {
         image: (found, image in own)
@@ -111,22 +127,25 @@ def accept_images(
     faults: bool = False,
     start: Path | None = None,
 ) -> tuple[list[Decision], dict[str, str]]:
-    """Accept the newest label of each image as it is. Nobody sees what is wrong with it here, as the page shows it.
+    """Accept the newest label of each image as it is. Nobody sees what is wrong with it
+    here, as the page shows it.
 
     Args:
         images: As the manifest names them.
         reviewer: Who decides; None: the project's only reviewer.
         comment: For the log.
-        label: Which label, an annotator's name or a file below ``labels/``; needed where two people have labelled the
-            image. For one image.
+        label: Which label, an annotator's name or a file below ``labels/``; needed
+            where two people have labelled the image. For one image.
         confirm: Clears the mark of a model's guess.
-        faults: Accept a label that lacks a joint or the box, or has another fault that cannot be right.
+        faults: Accept a label that lacks a joint or the box, or has another fault that
+            cannot be right.
 
     Returns:
         The decisions, and why an image could not be accepted.
 
     Raises:
-        UsageError: If nobody or the wrong person decides, or `label` is given for several images.
+        UsageError: If nobody or the wrong person decides, or `label` is given for
+            several images.
     """
     project = find_project(start)
     who = _reviewer(project, reviewer)
@@ -136,17 +155,25 @@ def accept_images(
     for image in images:
         name = _image_name(project, image)
         try:
-            chosen = _label_name(project, name, label) or _only_label(project.desk, name)
+            chosen = _label_name(project, name, label) or _only_label(
+                project.desk, name
+            )
             if not faults:
                 _refuse_faults(project.desk, name, chosen)
-            decisions.append(project.desk.accept(who, name, chosen, comment, confirm=confirm))
+            decisions.append(
+                project.desk.accept(who, name, chosen, comment, confirm=confirm)
+            )
         except FdposeError as error:
             refused[name] = str(error)
     return decisions, refused
 
 
 def return_image(
-    image: str, comment: str, reviewer: str | None = None, label: str | None = None, start: Path | None = None
+    image: str,
+    comment: str,
+    reviewer: str | None = None,
+    label: str | None = None,
+    start: Path | None = None,
 ) -> Decision:
     """Give a label back to its annotator. Arguments as of :func:`accept_images`.
 
@@ -155,50 +182,78 @@ def return_image(
     """
     project = find_project(start)
     name = _image_name(project, image)
-    return project.desk.give_back(_reviewer(project, reviewer), name, comment, _label_name(project, name, label))
+    return project.desk.give_back(
+        _reviewer(project, reviewer), name, comment, _label_name(project, name, label)
+    )
 
 
 def read_log(image: str | None = None, start: Path | None = None) -> list[Decision]:
     """Return the decisions, oldest first; of one image where it is named."""
     project = find_project(start)
-    name = None if image is None else project.desk.frame(_image_name(project, image)).image
-    return [decision for decision in review_log.read(project.review_log) if name in (None, decision.image)]
+    name = (
+        None if image is None else project.desk.frame(_image_name(project, image)).image
+    )
+    return [
+        decision
+        for decision in review_log.read(project.review_log)
+        if name in (None, decision.image)
+    ]
 
 
 def _reviewer(project: Project, name: str | None) -> str:
     if name is None:
         if len(project.reviewers) == 1:
             return project.reviewers[0]
-        raise UsageError(f"who reviews? --reviewer NAME{nearest('', project.reviewers)}")
+        raise UsageError(
+            f"who reviews? --reviewer NAME{nearest('', project.reviewers)}"
+        )
     if project.reviewers and name not in project.reviewers:
         known = nearest(name, project.reviewers)
-        raise UsageError(f"{name!r} is no reviewer of this project{known}; {SETTINGS_NAME} lists them")
+        raise UsageError(
+            f"{name!r} is no reviewer of this project{known}; {SETTINGS_NAME} lists them"
+        )
     return check_person(name)
 
 
 def _image_name(project: Project, text: str) -> str:
-    """Return an image's name; a path to it, as the shell completes it, names it as well."""
+    """Return an image's name; a path to it, as the shell completes it, names it as
+    well."""
     if text in project.desk.images:
         return text
     if f"{text}.jpg" in project.desk.images:
         return f"{text}.jpg"
     path = Path(os.path.abspath(text))
-    return path.relative_to(project.frames).as_posix() if path.is_relative_to(project.frames) else text
+    return (
+        path.relative_to(project.frames).as_posix()
+        if path.is_relative_to(project.frames)
+        else text
+    )
 
 
 def _only_label(desk: ReviewDesk, image: str) -> str:
     item = desk.item(image)
     if item.newest is None:
-        raise UsageError(f"{image}: no usable label ({item.state.reason or item.state.kind})")
-    people = [label.name for label in item.labels if label.frame is not None and annotator_of(label.name)]
+        raise UsageError(
+            f"{image}: no usable label ({item.state.reason or item.state.kind})"
+        )
+    people = [
+        label.name
+        for label in item.labels
+        if label.frame is not None and annotator_of(label.name)
+    ]
     if annotator_of(item.newest.name) and len(people) > 1:
-        raise UsageError(f"{image}: {len(people)} people labelled it; --label says which: {', '.join(people)}")
+        raise UsageError(
+            f"{image}: {len(people)} people labelled it; --label says which: {', '.join(people)}"
+        )
     return item.newest.name
 
 
 def _has_screen() -> bool:
-    """Whether a browser would be a window; over SSH it would be a text browser that takes the terminal."""
-    return sys.platform in {"win32", "darwin"} or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    """Whether a browser would be a window; over SSH it would be a text browser that
+    takes the terminal."""
+    return sys.platform in {"win32", "darwin"} or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
 
 
 def _open(address: str) -> None:
@@ -223,8 +278,15 @@ def _refuse_faults(desk: ReviewDesk, image: str, label: str) -> None:
     found = next((each for each in desk.item(image).labels if each.name == label), None)
     if found is None or found.frame is None:
         return  # the desk says so
-    wrong = [str(problem.message) for problem in found.problems if problem.severity == "error"]
-    wrong += [f"{JOINTS[joint]} is not labelled" for joint in np.flatnonzero(~found.frame.labelled).tolist()]
+    wrong = [
+        str(problem.message)
+        for problem in found.problems
+        if problem.severity == "error"
+    ]
+    wrong += [
+        f"{JOINTS[joint]} is not labelled"
+        for joint in np.flatnonzero(~found.frame.labelled).tolist()
+    ]
     if found.frame.box is None:
         wrong.append("the athlete's box is missing")
     if wrong:

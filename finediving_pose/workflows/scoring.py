@@ -1,4 +1,5 @@
-"""``fdpose score``: a clip, its skeleton and a model directory become a score, and what it rests on."""
+"""``fdpose score``: a clip, its skeleton and a model directory become a score, and what
+it rests on."""
 
 from __future__ import annotations
 
@@ -23,7 +24,13 @@ from finediving_pose.files import write_json
 from finediving_pose.manifest import recording
 from finediving_pose.media import numbered_images, open_frames, sample_indices
 from finediving_pose.records import Clip, Dive, SkeletonSequence
-from finediving_pose.reporting.score_text import _exemplar_lines, exemplar_table, facts, seen_lines, stage_rows
+from finediving_pose.reporting.score_text import (
+    _exemplar_lines,
+    exemplar_table,
+    facts,
+    seen_lines,
+    stage_rows,
+)
 from finediving_pose.workflows import model_loading
 
 if TYPE_CHECKING:
@@ -49,16 +56,21 @@ class Request:
     """What to score, and what is known about it.
 
     Attributes:
-        clip: A video file or a folder of images; None only where features stand in for it.
-        dive_number: For example ``407c``; needed where exemplars are of the same number.
-        difficulty: DD; None = taken from `apparatus` or from the exemplars, where they tell.
+        clip: A video file or a folder of images; None only where features stand in for
+            it.
+        dive_number: For example ``407c``; needed where exemplars are of the same
+            number.
+        difficulty: DD; None = taken from `apparatus` or from the exemplars, where they
+            tell.
         apparatus: ``1m``, ``3m`` or ``10m``, from which DD follows for most dives.
         match, dive: The dive's name; None = as the clip's folder and its own name say.
-        start, end: First and last frame of the dive in the clip, both included; None = all of it.
+        start, end: First and last frame of the dive in the clip, both included; None =
+            all of it.
         skeletons: A ``pred_comp_*.npz``, or a folder that extract wrote.
         found_skeletons: The folder to look in where `skeletons` are not named.
         no_skeleton: Whether the model may run with all joints missing.
-        pose_model, detector: What extracts the skeleton; None = the newest, if one is needed.
+        pose_model, detector: What extracts the skeleton; None = the newest, if one is
+            needed.
         features: A ``.npz`` that stands in for pictures.
     """
 
@@ -78,20 +90,23 @@ class Request:
     features: Path | None = None
 
 
-def score_clip(model: Path, request: Request, device: str = "auto", out: Path | None = None) -> Scored:
+def score_clip(
+    model: Path, request: Request, device: str = "auto", out: Path | None = None
+) -> Scored:
     """Score a clip.
 
     Args:
         model: The model directory, with its exemplar bank.
         request: What to score.
         device: auto, cpu, cuda or cuda:N.
-        out: A folder for ``score.html``, ``score.json``, ``manifest.json`` and a skeleton that was extracted; None =
-            nothing is written.
+        out: A folder for ``score.html``, ``score.json``, ``manifest.json`` and a
+            skeleton that was extracted; None = nothing is written.
 
     Raises:
-        UsageError: If options do not go together, or something that the model needs was not named.
-        DataError: If the dive number was never trained on, there is no skeleton, the clip has too few frames, or
-            model, bank or clip are not readable.
+        UsageError: If options do not go together, or something that the model needs was
+            not named.
+        DataError: If the dive number was never trained on, there is no skeleton, the
+            clip has too few frames, or model, bank or clip are not readable.
         EnvironmentUnfit: If a package or device is missing.
     """
     model_loading.require_aqa("score")
@@ -130,7 +145,9 @@ class _Scoring:
 
     def __init__(self, model: Path, request: Request, device: str, work: Path) -> None:
         self._directory = read_model_directory(model, "aqa")
-        self._settings = validate_settings(AqaSettings, self._directory.settings, str(model / CARD_NAME))
+        self._settings = validate_settings(
+            AqaSettings, self._directory.settings, str(model / CARD_NAME)
+        )
         self._request = request
         self._number = _number(request.dive_number)
         self._refuse_misuse()  # before torch is loaded, which takes seconds
@@ -143,7 +160,10 @@ class _Scoring:
         self._work = work
         self._bank = read_bank(model)
         self._notes: list[str] = []
-        self.facts: dict[str, Any] = {"model_sha256": self._directory.weights_sha256, "device": self._device}
+        self.facts: dict[str, Any] = {
+            "model_sha256": self._directory.weights_sha256,
+            "device": self._device,
+        }
 
     def run(self) -> Scored:
         """Do all of it."""
@@ -155,29 +175,46 @@ class _Scoring:
         record, difficulty_from = self._record()
         frames = self._frames(record)
         if frames.numbers:
-            record = replace(record, start_frame=frames.numbers[0], end_frame=frames.numbers[-1])
+            record = replace(
+                record, start_frame=frames.numbers[0], end_frame=frames.numbers[-1]
+            )
         skeleton, skeleton_text = self._skeleton(record)
         query = AqaDive(record, self._clip(record), skeleton)
         known = self._joints_known(query, frames)
         model = load_weights(self._directory, self._device)
         loader = self._loader(record)
         precision: Precision = settings.precision if self._device != "cpu" else "fp32"
-        encoded = encode(model, [query], loader, self._device, precision=precision, title="")
+        encoded = encode(
+            model, [query], loader, self._device, precision=precision, title=""
+        )
         transitions = encoded.transitions[0].tolist()
         features = loader.load(query).features if settings.features else None
-        shown = glimpse(query, transitions, settings.frames, None if features is None else features.numpy())
+        shown = glimpse(
+            query,
+            transitions,
+            settings.frames,
+            None if features is None else features.numpy(),
+        )
         seen = self._seen(record, shown)
         chosen = self._exemplars(record, seen)
-        found = predict(model, encoded, [record], self._bank.encoded, self._bank.dives, [chosen]).compared[0]
+        found = predict(
+            model, encoded, [record], self._bank.encoded, self._bank.dives, [chosen]
+        ).compared[0]
         exemplars = self._compared(found, record)
         score = _finite(found.score)
         if score is None:
-            raise DataError(f"{record.match}/{record.dive}: the model gives no number for this dive; is it damaged?")
+            raise DataError(
+                f"{record.match}/{record.dive}: the model gives no number for this dive; is it damaged?"
+            )
         award = score / record.difficulty / 3 if record.difficulty else None
         if award is not None and not 0 <= award <= 10:
-            self._notes.append(f"judges give no mean award of {award:.1f}: this score is not to be believed")
+            self._notes.append(
+                f"judges give no mean award of {award:.1f}: this score is not to be believed"
+            )
         if len(exemplars) == 1:
-            self._notes.append("one exemplar only has no spread, and its own oddities count in full")
+            self._notes.append(
+                "one exemplar only has no spread, and its own oddities count in full"
+            )
         return Scored(
             clip=str(self._request.clip or self._request.features),
             name="/".join(record.key),
@@ -203,26 +240,56 @@ class _Scoring:
         request, settings = self._request, self._settings
         if request.clip is not None and not request.clip.exists():
             raise UsageError(f"{request.clip}: no such video file or folder of images")
-        if request.clip is not None and request.clip.is_dir() and not numbered_images(request.clip):
-            raise UsageError(f"{request.clip}: holds no images; name a video file or the folder of one dive's images")
+        if (
+            request.clip is not None
+            and request.clip.is_dir()
+            and not numbered_images(request.clip)
+        ):
+            raise UsageError(
+                f"{request.clip}: holds no images; name a video file or the folder of one dive's images"
+            )
         if request.clip is None and request.features is None:
-            raise UsageError("nothing to score: name a video file or a folder of images")
+            raise UsageError(
+                "nothing to score: name a video file or a folder of images"
+            )
         if request.clip is None and settings.reads_pictures:
-            raise UsageError(f"{self._directory.path}: looks at pictures: name a video or a folder of images")
+            raise UsageError(
+                f"{self._directory.path}: looks at pictures: name a video or a folder of images"
+            )
         if bool(settings.features) != (request.features is not None):
             raise UsageError(
                 f"{self._directory.path}: this model reads "
-                + ("features: give those of this dive with --features FILE.npz" if settings.features else "no features")
+                + (
+                    "features: give those of this dive with --features FILE.npz"
+                    if settings.features
+                    else "no features"
+                )
             )
-        if request.no_skeleton and (request.skeletons or request.pose_model or request.detector):
-            raise UsageError("--no-skeleton does without one; give it alone, or name skeletons or models")
+        if request.no_skeleton and (
+            request.skeletons or request.pose_model or request.detector
+        ):
+            raise UsageError(
+                "--no-skeleton does without one; give it alone, or name skeletons or models"
+            )
         if request.skeletons and (request.pose_model or request.detector):
-            raise UsageError("--skeletons names a skeleton and --pose-model, --detector make one; give one of the two")
+            raise UsageError(
+                "--skeletons names a skeleton and --pose-model, --detector make one; give one of the two"
+            )
         if request.difficulty is not None and not 0 < request.difficulty < 10:
-            raise UsageError(f"--difficulty {request.difficulty:g}: expected a degree of difficulty such as 3.2")
-        if request.apparatus is not None and request.apparatus not in get_args(diving.Apparatus):
-            raise UsageError(f"--apparatus {request.apparatus}: expected {', '.join(get_args(diving.Apparatus))}")
-        if self._number is None and settings.dive_numbers and settings.regressor == "contrastive":
+            raise UsageError(
+                f"--difficulty {request.difficulty:g}: expected a degree of difficulty such as 3.2"
+            )
+        if request.apparatus is not None and request.apparatus not in get_args(
+            diving.Apparatus
+        ):
+            raise UsageError(
+                f"--apparatus {request.apparatus}: expected {', '.join(get_args(diving.Apparatus))}"
+            )
+        if (
+            self._number is None
+            and settings.dive_numbers
+            and settings.regressor == "contrastive"
+        ):
             raise UsageError(
                 "this model compares dives of one dive number: name the dive's with --dive-number, such as 407c"
             )
@@ -236,14 +303,26 @@ class _Scoring:
             dive=request.dive or (path.name if path.is_dir() else path.stem),
             dive_number=None if self._number is None else str(self._number).lower(),
         )
-        same = [dive for dive in self._bank.dives if (dive.dive_number or "").lower() == record.dive_number]
-        if self._settings.dive_numbers and self._settings.regressor == "contrastive" and not same:
+        same = [
+            dive
+            for dive in self._bank.dives
+            if (dive.dive_number or "").lower() == record.dive_number
+        ]
+        if (
+            self._settings.dive_numbers
+            and self._settings.regressor == "contrastive"
+            and not same
+        ):
             raise DataError(self._unknown_number())
         difficulty, source = self._difficulty(same)
         if difficulty is None and self._settings.target == "completeness":
-            raise UsageError(f"this model predicts score / DD and needs the degree of difficulty: {source}")
+            raise UsageError(
+                f"this model predicts score / DD and needs the degree of difficulty: {source}"
+            )
         if difficulty is None and self._settings.exemplar_choice == "difficulty":
-            raise UsageError(f"this model compares dives of one degree of difficulty: {source}")
+            raise UsageError(
+                f"this model compares dives of one degree of difficulty: {source}"
+            )
         return replace(record, difficulty=difficulty), source
 
     def _difficulty(self, same: Sequence[Dive]) -> tuple[float | None, str]:
@@ -251,19 +330,28 @@ class _Scoring:
         if request.difficulty is not None:
             return request.difficulty, "as given"
         if request.apparatus is not None and self._number is not None:
-            if (value := diving.difficulty(self._number, request.apparatus)) is not None:  # type: ignore[arg-type]
+            value = diving.difficulty(self._number, request.apparatus)  # type: ignore[arg-type]
+            if value is not None:
                 return value, f"by the rule, {self._number} from {request.apparatus}"
-            return None, f"the rule's value of {self._number} from {request.apparatus} is not known here: --difficulty"
+            return (
+                None,
+                f"the rule's value of {self._number} from {request.apparatus} is not known here: --difficulty",
+            )
         found = sorted({dive.difficulty for dive in same if dive.difficulty})
         if len(found) == 1:
             return found[0], f"that of all {len(same)} training dives {self._number}"
         if found:
             values = ", ".join(f"{value:.1f}" for value in found)
-            return None, f"the training dives {self._number} have {values}: say which with --difficulty, or --apparatus"
+            return (
+                None,
+                f"the training dives {self._number} have {values}: say which with --difficulty, or --apparatus",
+            )
         return None, "give it with --difficulty, or --apparatus"
 
     def _unknown_number(self) -> str:
-        known = sorted({dive.dive_number.upper() for dive in self._bank.dives if dive.dive_number})
+        known = sorted(
+            {dive.dive_number.upper() for dive in self._bank.dives if dive.dive_number}
+        )
         listed = ", ".join(known) or "none"
         return (
             f"--dive-number {self._number}: this model has learned from no such dive, so there is nothing to compare "
@@ -286,15 +374,23 @@ class _Scoring:
             raise AssertionError("nothing was wanted")
         for fault in source.faults:
             self._notes.append(f"{clip.source}: {fault}")
-        numbers = tuple(source.number(position) for position in range(source.count or 0))
+        numbers = tuple(
+            source.number(position) for position in range(source.count or 0)
+        )
         if len(numbers) < LEAST_FRAMES:
-            part = "" if clip.start_frame is None and clip.end_frame is None else " in the part that was asked for"
+            part = (
+                ""
+                if clip.start_frame is None and clip.end_frame is None
+                else " in the part that was asked for"
+            )
             raise DataError(
                 f"{clip.source}: {len(numbers)} frames{part}, expected {LEAST_FRAMES} or more (a dive has about 100): "
                 "no score"
             )
         if len(numbers) < self._settings.frames:
-            self._notes.append(f"{len(numbers)} frames stand for {self._settings.frames}: some count twice")
+            self._notes.append(
+                f"{len(numbers)} frames stand for {self._settings.frames}: some count twice"
+            )
         rows = sample_indices(len(numbers), self._settings.frames)
         return _Frames(numbers, tuple(numbers[row] for row in rows), source.fps)
 
@@ -312,8 +408,16 @@ class _Scoring:
         if request.skeletons is not None:
             path = self._named_skeleton(request.skeletons, record)
             return path, str(path)
-        found = None if request.found_skeletons is None else _in_folder(request.found_skeletons, record)
-        if found is not None and found.is_file() and not (request.pose_model or request.detector):
+        found = (
+            None
+            if request.found_skeletons is None
+            else _in_folder(request.found_skeletons, record)
+        )
+        if (
+            found is not None
+            and found.is_file()
+            and not (request.pose_model or request.detector)
+        ):
             log.info("skeleton: %s (--skeletons names another)", found)
             return found, str(found)
         return self._extracted(record)
@@ -332,10 +436,13 @@ class _Scoring:
         return found
 
     def _extracted(self, record: Dive) -> tuple[Path, str]:
-        """Extract the skeleton with the pose model and detector that were named, or the newest."""
+        """Extract the skeleton with the pose model and detector that were named, or the
+        newest."""
         request, clip = self._request, self._clip(record)
         if clip is None:
-            raise UsageError("this model reads skeletons too: name the dive's with --skeletons FILE.npz")
+            raise UsageError(
+                "this model reads skeletons too: name the dive's with --skeletons FILE.npz"
+            )
         looked = f" in {request.found_skeletons}" if request.found_skeletons else ""
         try:
             pose_model = request.pose_model or model_loading.newest_model("pose")
@@ -347,7 +454,9 @@ class _Scoring:
                 "one with --pose-model RUN --detector RUN; --no-skeleton scores without, and says so"
             ) from None
         path = pose_path(self._work / "skeletons", record.match, record.dive)
-        _extract(clip, path, pose_model, detector, self._asked_device, self._settings.frames)
+        _extract(
+            clip, path, pose_model, detector, self._asked_device, self._settings.frames
+        )
         self.facts.update(pose_model=str(pose_model), detector=detector)
         return path, f"extracted with {pose_model} and {detector}"
 
@@ -375,20 +484,32 @@ class _Scoring:
                 "--start and --end missing?"
             )
         if known < FEW_JOINTS:
-            self._notes.append(f"only {known:.0%} of the joints are known in the frames that the model sees")
+            self._notes.append(
+                f"only {known:.0%} of the joints are known in the frames that the model sees"
+            )
         return known
 
-    def _compare_numbers(self, path: Path, sequence: SkeletonSequence, sampled: Sequence[int]) -> None:
-        """Refuse a skeleton of other frames; one of a dive as long may be of the same, numbered from elsewhere."""
+    def _compare_numbers(
+        self, path: Path, sequence: SkeletonSequence, sampled: Sequence[int]
+    ) -> None:
+        """Refuse a skeleton of other frames; one of a dive as long may be of the same,
+        numbered from elsewhere."""
         if not sequence.meta or not len(sampled):
             return
-        own, clip = ((int(numbers[0]), int(numbers[-1])) for numbers in (sequence.frame_index, sampled))
+        own, clip = (
+            (int(numbers[0]), int(numbers[-1]))
+            for numbers in (sequence.frame_index, sampled)
+        )
         if own[0] <= clip[1] and clip[0] <= own[1]:
             return
         found = f"{path}: is of frames {own[0]} – {own[1]}, the clip has {clip[0]} – {clip[1]}"
         if abs((own[1] - own[0]) - (clip[1] - clip[0])) > 1:
-            raise DataError(f"{found}: is it another dive's, or are --start and --end missing?")
-        self._notes.append(f"{found}: as long, so taken as the same dive with other numbers; make sure that it is")
+            raise DataError(
+                f"{found}: is it another dive's, or are --start and --end missing?"
+            )
+        self._notes.append(
+            f"{found}: as long, so taken as the same dive with other numbers; make sure that it is"
+        )
 
     def _loader(self, record: Dive) -> Any:
         from finediving_pose.aqa.data.features import FeatureStore
@@ -397,9 +518,13 @@ class _Scoring:
 
         settings, pictures, features = self._settings, None, None
         if settings.reads_pictures:
-            pictures = PictureReader(Geometry(settings.geometry, settings.size), settings.frames)
+            pictures = PictureReader(
+                Geometry(settings.geometry, settings.size), settings.frames
+            )
         if self._request.features is not None:
-            features = FeatureStore(self._request.features, frames=settings.frames, key=record.key)
+            features = FeatureStore(
+                self._request.features, frames=settings.frames, key=record.key
+            )
             if features.dim != settings.feature_dim:
                 raise DataError(
                     f"{self._request.features}: vectors of {features.dim} numbers, and the model learned from "
@@ -413,30 +538,50 @@ class _Scoring:
         compared = self._bank.compared(shown.fingerprint)
         for at, dive in enumerate(self._bank.dives):
             facts = {"name": "/".join(dive.key) == own, **compared[at]}
-            by, against = (tuple(name for name, same in facts.items() if same is which) for which in (True, False))
+            by, against = (
+                tuple(name for name, same in facts.items() if same is which)
+                for which in (True, False)
+            )
             if by:
-                found.append(Seen("/".join(dive.key), by, tuple(name for name in against if name != "name")))
+                found.append(
+                    Seen(
+                        "/".join(dive.key),
+                        by,
+                        tuple(name for name in against if name != "name"),
+                    )
+                )
         return tuple(found)
 
     def _exemplars(self, record: Dive, seen: Sequence[Seen]) -> tuple[int, ...]:
-        """Choose as evaluation does; a training dive is no exemplar of itself, whatever it is called now."""
+        """Choose as evaluation does; a training dive is no exemplar of itself, whatever
+        it is called now."""
         from finediving_pose.aqa.data.exemplars import ExemplarPool
 
         settings = self._settings
         if settings.regressor == "direct":
             return ()
         same = {each.name for each in seen}
-        places = [at for at, dive in enumerate(self._bank.dives) if "/".join(dive.key) not in same]
+        places = [
+            at
+            for at, dive in enumerate(self._bank.dives)
+            if "/".join(dive.key) not in same
+        ]
         chosen = self._drawn(ExemplarPool, record, places)
         if not chosen and same:
-            self._notes.append("its only exemplar is itself: there is no other training dive to compare with")
-            chosen = self._drawn(ExemplarPool, record, list(range(len(self._bank.dives))))
+            self._notes.append(
+                "its only exemplar is itself: there is no other training dive to compare with"
+            )
+            chosen = self._drawn(
+                ExemplarPool, record, list(range(len(self._bank.dives)))
+            )
         if not chosen:
             raise DataError("no training dive to compare with: no score")
         if len(set(chosen)) < settings.exemplars:
             count = len(set(chosen))
             some = "one exemplar" if count == 1 else f"{count} exemplars"
-            self._notes.append(f"{some}, where {settings.exemplars} are usual: there are no more")
+            self._notes.append(
+                f"{some}, where {settings.exemplars} are usual: there are no more"
+            )
         return chosen
 
     def _drawn(self, pool: Any, record: Dive, places: list[int]) -> tuple[int, ...]:
@@ -444,19 +589,40 @@ class _Scoring:
         if not places:
             return ()
         dives = [self._bank.dives[at] for at in places]
-        drawn = pool(dives, settings.exemplar_choice, settings.exemplars, settings.seed, settings.exemplar_padding)
+        drawn = pool(
+            dives,
+            settings.exemplar_choice,
+            settings.exemplars,
+            settings.seed,
+            settings.exemplar_padding,
+        )
         return tuple(places[at] for at in drawn.of(record))
 
     def _compared(self, found: Compared, record: Dive) -> tuple[Exemplar, ...]:
         exemplars = []
-        for at, single, parts in zip(found.exemplars, found.single, found.parts, strict=False):
+        for at, single, parts in zip(
+            found.exemplars, found.single, found.parts, strict=False
+        ):
             dive = self._bank.dives[at]
             assert dive.score is not None, dive.key
             start = dive.score
-            if self._settings.target == "completeness" and record.difficulty and dive.difficulty:
+            if (
+                self._settings.target == "completeness"
+                and record.difficulty
+                and dive.difficulty
+            ):
                 start = dive.score * record.difficulty / dive.difficulty
             shares = tuple(float(part) for part in parts)
-            exemplars.append(Exemplar("/".join(dive.key), dive.score, dive.difficulty, start, shares, float(single)))
+            exemplars.append(
+                Exemplar(
+                    "/".join(dive.key),
+                    dive.score,
+                    dive.difficulty,
+                    start,
+                    shares,
+                    float(single),
+                )
+            )
         return tuple(exemplars)
 
     def _stages(self, transitions: Sequence[int], frames: _Frames) -> tuple[Stage, ...]:
@@ -464,10 +630,18 @@ class _Scoring:
         if not frames.sampled:
             return tuple(Stage(name, None, None, None) for name in names)
         firsts = [frames.numbers[0], *(frames.sampled[at] for at in transitions)]
-        lasts = [max(n for n in frames.numbers if n < first or n == frames.numbers[0]) for first in firsts[1:]]
+        lasts = [
+            max(n for n in frames.numbers if n < first or n == frames.numbers[0])
+            for first in firsts[1:]
+        ]
         lasts.append(frames.numbers[-1])
         return tuple(
-            Stage(name, first, last, (first / frames.fps, (last + 1) / frames.fps) if frames.fps else None)
+            Stage(
+                name,
+                first,
+                last,
+                (first / frames.fps, (last + 1) / frames.fps) if frames.fps else None,
+            )
             for name, first, last in zip(names, firsts, lasts, strict=True)
         )
 
@@ -482,10 +656,14 @@ def _number(text: str | None) -> diving.DiveNumber | None:
 
 
 def _in_folder(root: Path, record: Dive) -> Path:
-    return pose_path(root.parent if root.name == "Pose" else root, record.match, record.dive)
+    return pose_path(
+        root.parent if root.name == "Pose" else root, record.match, record.dive
+    )
 
 
-def _extract(clip: Clip, path: Path, pose_model: Path, detector: str, device: str, frames: int) -> None:
+def _extract(
+    clip: Clip, path: Path, pose_model: Path, detector: str, device: str, frames: int
+) -> None:
     """Write the skeleton of a clip.
 
     Raises:
@@ -497,13 +675,22 @@ def _extract(clip: Clip, path: Path, pose_model: Path, detector: str, device: st
 
     settings = ExtractionSettings(frames=frames)
     engine = LocalEngine(
-        model_loading.load_detector(detector, device), model_loading.load_estimator(pose_model, device), settings
+        model_loading.load_detector(detector, device),
+        model_loading.load_estimator(pose_model, device),
+        settings,
     )
-    log.info("extracting the skeleton of %s with %s and %s", clip.source, pose_model, detector)
+    log.info(
+        "extracting the skeleton of %s with %s and %s",
+        clip.source,
+        pose_model,
+        detector,
+    )
     with closing(engine.run([Task(clip, clip.source.name)])) as outcomes:
         outcome = next(outcomes)
     if outcome.reason is not None:
-        raise DataError(f"{clip.source}: no skeleton could be extracted: {outcome.reason}")
+        raise DataError(
+            f"{clip.source}: no skeleton could be extracted: {outcome.reason}"
+        )
     for warning in outcome.warnings:
         log.warning("%s: %s", clip.key, warning)
     write_pose(path, outcome.people[0])
@@ -520,7 +707,12 @@ def _view(scored: Scored) -> ScoreView:
 
     assert scored.shown is not None
     own, others = scored.shown
-    query = DiveView(("this dive", scored.name, f"scored {scored.score:.2f}"), own.pictures, own.poses, own.numbers)
+    query = DiveView(
+        ("this dive", scored.name, f"scored {scored.score:.2f}"),
+        own.pictures,
+        own.poses,
+        own.numbers,
+    )
     comparisons = [
         Comparison(
             DiveView(_exemplar_lines(each), shown.pictures, shown.poses, shown.numbers),
@@ -532,11 +724,15 @@ def _view(scored: Scored) -> ScoreView:
         for each, shown in zip(scored.exemplars, others, strict=True)
     ]
     stages = [stage.name for stage in scored.stages]
-    number = f", {scored.dive_number} {scored.description}" if scored.dive_number else ""
+    number = (
+        f", {scored.dive_number} {scored.description}" if scored.dive_number else ""
+    )
     return ScoreView(
         title=f"{scored.name}{number}",
         notice=" ".join(seen_lines(scored)),
-        facts=[(name.replace(" ", "\u00a0"), value) for name, value in facts(scored)],  # kept on one line
+        facts=[
+            (name.replace(" ", "\u00a0"), value) for name, value in facts(scored)
+        ],  # kept on one line
         notes=scored.notes,
         stages=stages,
         stage_rows=stage_rows(scored),

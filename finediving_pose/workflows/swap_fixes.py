@@ -1,4 +1,5 @@
-"""What ``fdpose validate --fix swap-sides`` does: exchanges of sides that findings suggest, as revisions to review."""
+"""What ``fdpose validate --fix swap-sides`` does: exchanges of sides that findings
+suggest, as revisions to review."""
 
 from __future__ import annotations
 
@@ -49,11 +50,13 @@ class Fix:
 
 
 def fix_sides(report: LabelReport, dry_run: bool = False) -> list[Fix]:
-    """Write the exchanges that findings suggest as new revisions; no file that is there changes.
+    """Write the exchanges that findings suggest as new revisions; no file that is there
+    changes.
 
-    An image is left as it is where somebody has decided on it, where another annotator's label of it has no such
-    finding, and where a joint would be out of place either way: there a reviewer chooses. A revision is no decision;
-    it waits for its review.
+    An image is left as it is where somebody has decided on it, where another
+    annotator's label of it has no such finding, and where a joint would be out of place
+    either way: there a reviewer chooses. A revision is no decision; it waits for its
+    review.
 
     Raises:
         UsageError: If the labels lie in no project.
@@ -66,7 +69,11 @@ def fix_sides(report: LabelReport, dry_run: bool = False) -> list[Fix]:
         )
     images = report.project.desk.images
     suggested = _suggested(report)
-    fixes = [_fix(report, report.project, image, suggested[image], dry_run) for image in images if image in suggested]
+    fixes = [
+        _fix(report, report.project, image, suggested[image], dry_run)
+        for image in images
+        if image in suggested
+    ]
     return fixes + _of_merged(report)
 
 
@@ -75,7 +82,11 @@ def _suggested(report: LabelReport) -> dict[str, dict[str, Pairs]]:
     suggested: dict[str, dict[str, Pairs]] = {}
     for told in report.open:
         finding = told.finding
-        if finding.suggestion == SWAP_SIDES and finding.image is not None and told.who != FINAL:
+        if (
+            finding.suggestion == SWAP_SIDES
+            and finding.image is not None
+            and told.who != FINAL
+        ):
             files = suggested.setdefault(finding.image, {})
             twice_is_never = set(files.get(finding.file, ())) ^ set(finding.pairs)
             files[finding.file] = tuple(sorted(twice_is_never))
@@ -83,12 +94,25 @@ def _suggested(report: LabelReport) -> dict[str, dict[str, Pairs]]:
 
 
 def _of_merged(report: LabelReport) -> list[Fix]:
-    found = [told.finding for told in report.open if told.who == FINAL and told.finding.suggestion == SWAP_SIDES]
+    found = [
+        told.finding
+        for told in report.open
+        if told.who == FINAL and told.finding.suggestion == SWAP_SIDES
+    ]
     left = "a merged label: review its image again, then `fdpose merge`"
-    return [Fix(finding.image or finding.file, finding.file, finding.pairs, left=left) for finding in found]
+    return [
+        Fix(finding.image or finding.file, finding.file, finding.pairs, left=left)
+        for finding in found
+    ]
 
 
-def _fix(report: LabelReport, project: Project, image: str, suggested: Mapping[str, Pairs], dry_run: bool) -> Fix:
+def _fix(
+    report: LabelReport,
+    project: Project,
+    image: str,
+    suggested: Mapping[str, Pairs],
+    dry_run: bool,
+) -> Fix:
     item = project.desk.item(image)
     files = {project.shown(project.labels / label.name): label for label in item.labels}
     file = next((name for name in files if name in suggested), next(iter(suggested)))
@@ -100,36 +124,62 @@ def _fix(report: LabelReport, project: Project, image: str, suggested: Mapping[s
     assert label.frame is not None  # else there were no findings on its joints
     based_on = {label.name: label.sha256}
     try:
-        path = project.desk.revise(image, swap_sides(label.frame, pairs), BY, item.seen, based_on)
+        path = project.desk.revise(
+            image, swap_sides(label.frame, pairs), BY, item.seen, based_on
+        )
     except Conflict as error:
         return Fix(image, file, pairs, left=str(error))
     return Fix(image, file, pairs, project.shown(path))
 
 
 def _reason(
-    report: LabelReport, project: Project, item: Item, files: Mapping[str, StoredLabel], suggested: Mapping[str, Pairs]
+    report: LabelReport,
+    project: Project,
+    item: Item,
+    files: Mapping[str, StoredLabel],
+    suggested: Mapping[str, Pairs],
 ) -> str:
     """Return why the image is better left as it is; empty if it is not."""
     if item.state.kind in _DECIDED:
         return _DECIDED[item.state.kind]
     for name in suggested:
         label = files.get(name)
-        if label is None or label.frame is None or report.stamps.get(name) != stamp_of(project.labels / label.name):
+        if (
+            label is None
+            or label.frame is None
+            or report.stamps.get(name) != stamp_of(project.labels / label.name)
+        ):
             return f"{name} changed while it was checked; run this again"
-    revised = [name for name, label in files.items() if revision_number(label.name) is not None]
+    revised = [
+        name for name, label in files.items() if revision_number(label.name) is not None
+    ]
     counted = revised[-1:] or list(files)
     pairs = next(iter(suggested.values()))
     others = [name for name in counted if suggested.get(name) != pairs]
     if others:
         return f"the same is not found in {', '.join(others)}; the reviewer chooses between them"
     misplaced = _misplaced(report, suggested)
-    return f"exchanged, {misplaced} would still be out of place: is it a slip?" if misplaced else ""
+    return (
+        f"exchanged, {misplaced} would still be out of place: is it a slip?"
+        if misplaced
+        else ""
+    )
 
 
 def _misplaced(report: LabelReport, suggested: Mapping[str, Pairs]) -> str:
-    """Return a joint of these pairs that would not fit either way round; findings of place take sides as exchanged."""
-    exchanged = {(file, JOINTS[joint]) for file, pairs in suggested.items() for pair in pairs for joint in pair}
+    """Return a joint of these pairs that would not fit either way round; findings of
+    place take sides as exchanged."""
+    exchanged = {
+        (file, JOINTS[joint])
+        for file, pairs in suggested.items()
+        for pair in pairs
+        for joint in pair
+    }
     for finding in (told.finding for told in report.open):
-        if finding.kind in _OF_PLACE and finding.joint and (finding.file, finding.joint) in exchanged:
+        if (
+            finding.kind in _OF_PLACE
+            and finding.joint
+            and (finding.file, finding.joint) in exchanged
+        ):
             return finding.joint
     return ""

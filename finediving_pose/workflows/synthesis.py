@@ -32,7 +32,13 @@ from finediving_pose.datasets.truth_files import (
     write_truth,
 )
 from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
-from finediving_pose.files import atomic_folder, atomic_path, sha256_json, write_json, write_text
+from finediving_pose.files import (
+    atomic_folder,
+    atomic_path,
+    sha256_json,
+    write_json,
+    write_text,
+)
 from finediving_pose.manifest import recording
 from finediving_pose.records import Dive, FloatArray, LabelledFrame
 from finediving_pose.synthesis import meet as meets
@@ -71,11 +77,13 @@ class SynthRequest:
         seed: Of everything.
         numbers: Restricts the programme to these dive numbers.
         hard: Occlusion, others who walk and dive, full stands, zoom, flicker.
-        kind: What is written of a dive: numbered JPEG or an mp4, both with truth and labels; these without pictures;
-            or annotations alone, for which nothing is painted and which is a hundred times as fast.
-        every: Label every n-th frame in LabelMe and in the FineDiving-Pose list; the truth files have all.
-        free_limbs: Arms and legs go their own ways, as no dive's do: for training pose nets. Mass centre, faults and
-            scores remain those of the dives as they were.
+        kind: What is written of a dive: numbered JPEG or an mp4, both with truth and
+            labels; these without pictures; or annotations alone, for which nothing is
+            painted and which is a hundred times as fast.
+        every: Label every n-th frame in LabelMe and in the FineDiving-Pose list; the
+            truth files have all.
+        free_limbs: Arms and legs go their own ways, as no dive's do: for training pose
+            nets. Mass centre, faults and scores remain those of the dives as they were.
     """
 
     dives: int
@@ -113,7 +121,8 @@ class _Written(NamedTuple):
 
 
 def synthesise(out: Path, request: SynthRequest, workers: int = 1) -> SynthResult:
-    """Make a meet below `out`. A rerun with the same request keeps the dives that are there.
+    """Make a meet below `out`. A rerun with the same request keeps the dives that are
+    there.
 
     Args:
         out: A new folder, or that of the same meet.
@@ -121,31 +130,52 @@ def synthesise(out: Path, request: SynthRequest, workers: int = 1) -> SynthResul
         workers: Processes. The files do not depend on it.
 
     Raises:
-        UsageError: If `out` holds something else, or the request asks for the impossible.
+        UsageError: If `out` holds something else, or the request asks for the
+            impossible.
         EnvironmentUnfit: If `out` cannot be written.
     """
     try:
-        meet = meets.plan_meet(request.dives, request.seed, request.numbers, request.hard, request.free_limbs)
+        meet = meets.plan_meet(
+            request.dives,
+            request.seed,
+            request.numbers,
+            request.hard,
+            request.free_limbs,
+        )
     except ValueError as error:
         raise UsageError(str(error)) from None
     if request.every < 1 or workers < 1:
-        raise UsageError(f"--every {request.every}, --workers {workers}: expected at least 1")
+        raise UsageError(
+            f"--every {request.every}, --workers {workers}: expected at least 1"
+        )
     _check_folder(out, _identity(request))
     try:
         return _synthesise(out, meet, request, workers)
     except OSError as error:
-        raise EnvironmentUnfit(f"{out}: cannot be written: {error}; the dives finished so far are kept") from error
+        raise EnvironmentUnfit(
+            f"{out}: cannot be written: {error}; the dives finished so far are kept"
+        ) from error
 
 
-def _synthesise(out: Path, meet: Meet, request: SynthRequest, workers: int) -> SynthResult:
+def _synthesise(
+    out: Path, meet: Meet, request: SynthRequest, workers: int
+) -> SynthResult:
     result = SynthResult(out)
-    with recording(out, synthetic=True, request=asdict(request), workers=workers, version=meets.VERSION):
+    with recording(
+        out,
+        synthetic=True,
+        request=asdict(request),
+        workers=workers,
+        version=meets.VERSION,
+    ):
         write_text(out / "README.txt", README)
         write_json(out / "meet.json", {"synthetic": True, **_identity(request)})
         annotations = _write_dives(out, meet, request, workers, result)
         _write_annotations(out, meet, annotations, request)
         _summarise(meet, annotations, result)
-        write_json(out / "meet.json", {**_identity(request), **result.as_dict(), "out": "."})
+        write_json(
+            out / "meet.json", {**_identity(request), **result.as_dict(), "out": "."}
+        )
     return result
 
 
@@ -162,19 +192,30 @@ def _check_folder(out: Path, identity: dict[str, Any]) -> None:
     try:
         there = json.loads((out / "meet.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise UsageError(f"{out}: exists and is no meet of fdpose synth; name another folder") from None
+        raise UsageError(
+            f"{out}: exists and is no meet of fdpose synth; name another folder"
+        ) from None
     there.setdefault("free_limbs", False)  # folders from before there were any go on
     differing = [key for key, value in identity.items() if there.get(key) != value]
     if differing:
-        found = ", ".join(f"{key} {there.get(key)!r} (asked for: {identity[key]!r})" for key in differing)
+        found = ", ".join(
+            f"{key} {there.get(key)!r} (asked for: {identity[key]!r})"
+            for key in differing
+        )
         raise UsageError(f"{out}: holds another meet: {found}; name another folder")
 
 
-def _write_dives(out: Path, meet: Meet, request: SynthRequest, workers: int, result: SynthResult) -> list[FineDive]:
+def _write_dives(
+    out: Path, meet: Meet, request: SynthRequest, workers: int, result: SynthResult
+) -> list[FineDive]:
     annotations = []
     with ExitStack() as stack:
         ticker = stack.enter_context(console.progress("dives", len(meet.dives)))
-        labels = None if request.kind == "annotations" else stack.enter_context(_json_list(out / LABELS_NAME))
+        labels = (
+            None
+            if request.kind == "annotations"
+            else stack.enter_context(_json_list(out / LABELS_NAME))
+        )
         for written in _written(out, list(meet.matches.values()), request, workers):
             annotations.append(written.annotation)
             if labels:
@@ -188,8 +229,12 @@ def _write_dives(out: Path, meet: Meet, request: SynthRequest, workers: int, res
 
 @contextmanager
 def _json_list(path: Path) -> Iterator[Callable[[Iterable[str]], None]]:
-    """Give a function that writes items of a JSON list, a few at a time: all of them would not fit into memory."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    """Give a function that writes items of a JSON list, a few at a time: all of them
+    would not fit into memory."""
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="\n") as file,
+    ):
         before = "[\n"
 
         def write(items: Iterable[str]) -> None:
@@ -205,14 +250,17 @@ def _json_list(path: Path) -> Iterator[Callable[[Iterable[str]], None]]:
 def _written(
     out: Path, matches: Sequence[list[PlannedDive]], request: SynthRequest, workers: int
 ) -> Iterator[_Written]:
-    """Write match by match, whose dives share a place, and give the results in order; few are held at a time."""
+    """Write match by match, whose dives share a place, and give the results in order;
+    few are held at a time."""
     if workers == 1:
         for match in matches:
             for dive in match:
                 yield _write_dive(out, dive, request)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_one_thread
+    ) as pool:
         waiting: deque[Future[list[_Written]]] = deque()
         for match in matches:
             waiting.append(pool.submit(_write_match, out, match, request))
@@ -229,14 +277,20 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _write_match(out: Path, dives: list[PlannedDive], request: SynthRequest) -> list[_Written]:
+def _write_match(
+    out: Path, dives: list[PlannedDive], request: SynthRequest
+) -> list[_Written]:
     return [_write_dive(out, dive, request) for dive in dives]
 
 
 def _write_dive(out: Path, dive: PlannedDive, request: SynthRequest) -> _Written:
     """Write one dive; its truth comes last and says that the rest is there."""
     if request.kind == "annotations":
-        return _Written(_annotation(dive, dive.start_frame, meets.move(dive).stages, request), [], skipped=False)
+        return _Written(
+            _annotation(dive, dive.start_frame, meets.move(dive).stages, request),
+            [],
+            skipped=False,
+        )
     path = truth_path(out, dive.match, str(dive.dive))
     identity = sha256_json([_identity(request), repr(dive)])
     truth = _truth_if_done(path, identity)
@@ -247,10 +301,19 @@ def _write_dive(out: Path, dive: PlannedDive, request: SynthRequest) -> _Written
             _write_pictures(out, dive, scene, request)
         truth = as_stored(_truth(dive, scene, request, identity))
         _write_labelme(out, _chosen(truth, dive, request))
-        write_pose(pose_path(out / SKELETONS_NAME, dive.match, str(dive.dive)), true_skeleton(truth))
+        write_pose(
+            pose_path(out / SKELETONS_NAME, dive.match, str(dive.dive)),
+            true_skeleton(truth),
+        )
         write_truth(path, truth)
-    records = [json.dumps(fdpose_json.record(frame)) for frame in _chosen(truth, dive, request)]
-    return _Written(_annotation(dive, int(truth.frame_index[0]), truth.frame_labels, request), records, skipped)
+    records = [
+        json.dumps(fdpose_json.record(frame)) for frame in _chosen(truth, dive, request)
+    ]
+    return _Written(
+        _annotation(dive, int(truth.frame_index[0]), truth.frame_labels, request),
+        records,
+        skipped,
+    )
 
 
 def _truth_if_done(path: Path, identity: str) -> DiveTruth | None:
@@ -261,7 +324,9 @@ def _truth_if_done(path: Path, identity: str) -> DiveTruth | None:
     return truth if truth.meta.get("identity") == identity else None
 
 
-def _truth(dive: PlannedDive, scene: Scene, request: SynthRequest, identity: str) -> DiveTruth:
+def _truth(
+    dive: PlannedDive, scene: Scene, request: SynthRequest, identity: str
+) -> DiveTruth:
     from finediving_pose.synthesis.dive import FPS, SUBSTEPS
 
     motion, first = scene.motion, _first_frame(dive, request)
@@ -300,21 +365,28 @@ def _truth(dive: PlannedDive, scene: Scene, request: SynthRequest, identity: str
 def _others(scene: Scene) -> FloatArray:
     """(K, 6): the row in the clip, the person and the box of everybody but the athlete."""
     boxes = [scene.others(k) for k in range(len(scene))]
-    return np.concatenate([np.column_stack([np.full(len(each), k), each]) for k, each in enumerate(boxes)])
+    return np.concatenate(
+        [np.column_stack([np.full(len(each), k), each]) for k, each in enumerate(boxes)]
+    )
 
 
-def _chosen(truth: DiveTruth, dive: PlannedDive, request: SynthRequest) -> list[LabelledFrame]:
+def _chosen(
+    truth: DiveTruth, dive: PlannedDive, request: SynthRequest
+) -> list[LabelledFrame]:
     from finediving_pose.synthesis.scene import SIZE
 
     return labelled_frames(truth, dive.match, str(dive.dive), SIZE)[:: request.every]
 
 
 def _first_frame(dive: PlannedDive, request: SynthRequest) -> int:
-    """Return the number of the first frame: in the match's recording, or in the dive's own video file."""
+    """Return the number of the first frame: in the match's recording, or in the dive's
+    own video file."""
     return 0 if request.kind == "video" else dive.start_frame
 
 
-def _write_pictures(out: Path, dive: PlannedDive, scene: Scene, request: SynthRequest) -> None:
+def _write_pictures(
+    out: Path, dive: PlannedDive, scene: Scene, request: SynthRequest
+) -> None:
     from finediving_pose.media import encode_jpeg, write_video
     from finediving_pose.synthesis.dive import FPS
 
@@ -331,20 +403,30 @@ def _write_pictures(out: Path, dive: PlannedDive, scene: Scene, request: SynthRe
 def _write_labelme(out: Path, frames: Sequence[LabelledFrame]) -> None:
     if not frames:
         return
-    with atomic_folder(out / "labels" / "truth" / f"{frames[0].match}__{frames[0].dive}") as folder:
+    with atomic_folder(
+        out / "labels" / "truth" / f"{frames[0].match}__{frames[0].dive}"
+    ) as folder:
         for frame in frames:
             assert frame.size is not None, frame.image
-            content = labelme.to_labelme(frame, frame.size, f"../../../frames/{frame.image}")
+            content = labelme.to_labelme(
+                frame, frame.size, f"../../../frames/{frame.image}"
+            )
             text = json.dumps(content, indent=1, ensure_ascii=False)
-            (folder / f"{Path(frame.image).stem}.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+            (folder / f"{Path(frame.image).stem}.json").write_text(
+                text + "\n", encoding="utf-8", newline="\n"
+            )
 
 
-def _annotation(dive: PlannedDive, first: int, labels: NDArray[np.int64], request: SynthRequest) -> FineDive:
+def _annotation(
+    dive: PlannedDive, first: int, labels: NDArray[np.int64], request: SynthRequest
+) -> FineDive:
     """Return what FineDiving's files say of a dive."""
     record = Dive(
         match=dive.match,
         dive=str(dive.dive),
-        video=f"videos/{dive.match}/{dive.dive}.mp4" if request.kind == "video" else f"frames/{dive.match}/{dive.dive}",
+        video=f"videos/{dive.match}/{dive.dive}.mp4"
+        if request.kind == "video"
+        else f"frames/{dive.match}/{dive.dive}",
         start_frame=first,
         end_frame=first + len(labels) - 1,
         dive_number=dive.choice.dive_number,
@@ -355,7 +437,9 @@ def _annotation(dive: PlannedDive, first: int, labels: NDArray[np.int64], reques
     return FineDive.labelled(record, labels)
 
 
-def _write_annotations(out: Path, meet: Meet, dives: list[FineDive], request: SynthRequest) -> None:
+def _write_annotations(
+    out: Path, meet: Meet, dives: list[FineDive], request: SynthRequest
+) -> None:
     train = [dive.key for dive in meet.part(test=False)]
     test = [dive.key for dive in meet.part(test=True)]
     write_finediving(out / "annotations", dives, train, test)
@@ -368,4 +452,6 @@ def _summarise(meet: Meet, dives: list[FineDive], result: SynthResult) -> None:
     result.test = len(meet.test)
     if result.test > 2:
         result.ceiling = meet.ceiling()
-        result.floors = floors(dives, [d.key for d in meet.part(False)], [d.key for d in meet.part(True)])
+        result.floors = floors(
+            dives, [d.key for d in meet.part(False)], [d.key for d in meet.part(True)]
+        )

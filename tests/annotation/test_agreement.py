@@ -1,4 +1,5 @@
-"""Two people's labels compared: figures that were worked out by hand, OKS as pycocotools has it, what is matched."""
+"""Two people's labels compared: figures that were worked out by hand, OKS as
+pycocotools has it, what is matched."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ def standing(image="m/1/00001.jpg", lean=0.0, **fields):
     keypoints[HEAD] += 80 * direction
     for place, (right, left) in enumerate(FLIP_PAIRS):
         keypoints[[right, left]] = [[60, 20 + 20 * place], [140, 20 + 20 * place]]
-    return make_frame(image, keypoints=keypoints, box=np.array([50.0, 20.0, 150.0, 120.0]), **fields)
+    return make_frame(
+        image, keypoints=keypoints, box=np.array([50.0, 20.0, 150.0, 120.0]), **fields
+    )
 
 
 def moved(frame, joint, by):
@@ -39,7 +42,9 @@ def moved(frame, joint, by):
 
 def test_figures_worked_out_by_hand():
     one = standing()
-    two = replace(moved(one, ANKLE, (6.0, 8.0)), box=np.array([50.0, 20.0, 150.0, 70.0]))
+    two = replace(
+        moved(one, ANKLE, (6.0, 8.0)), box=np.array([50.0, 20.0, 150.0, 70.0])
+    )
     found = agree(labels(one), labels(two))
     assert found.distance[0, ANKLE] == pytest.approx(10.0)
     assert found.head == pytest.approx([20.0])
@@ -48,7 +53,9 @@ def test_figures_worked_out_by_hand():
     ankle = found.by_joint()[ANKLE]
     assert (ankle.px.median, ankle.heads.median) == pytest.approx((10.0, 0.5))
     assert (ankle.loose, ankle.strict) == (1.0, 0.0)
-    assert ankle.oks == pytest.approx(np.exp(-100 / (2 * 7500 * (2 * OKS_SIGMAS[ANKLE]) ** 2)))
+    assert ankle.oks == pytest.approx(
+        np.exp(-100 / (2 * 7500 * (2 * OKS_SIGMAS[ANKLE]) ** 2))
+    )
     everything = found.overall()
     assert everything.oks == pytest.approx((15 + ankle.oks) / 16)
     assert everything.strict == pytest.approx(15 / 16)
@@ -75,7 +82,11 @@ def test_joints_of_one_only_and_occlusion_are_counted_apart():
     hidden[[2, 3]] = 1
     two = made_divers.without(replace(one, visibility=hidden), ANKLE)
     found = agree(labels(one), labels(two))
-    assert (found.overall().joints, found.overall().only_a, found.overall().only_b) == (15, 1, 0)
+    assert (found.overall().joints, found.overall().only_a, found.overall().only_b) == (
+        15,
+        1,
+        0,
+    )
     assert found.overall().occlusion == 2
     assert (found.by_joint()[ANKLE].only_a, found.by_joint()[ANKLE].joints) == (1, 0)
     assert np.isnan(found.by_joint()[ANKLE].px.mean)
@@ -88,24 +99,43 @@ def test_oks_is_that_of_pycocotools():
 
     rng = np.random.default_rng(4)
     one = [standing(f"m/1/{number:05d}.jpg", lean=20 * number) for number in range(12)]
-    two = [replace(frame, keypoints=frame.keypoints + rng.normal(0, 4, (16, 2))) for frame in one]
+    two = [
+        replace(frame, keypoints=frame.keypoints + rng.normal(0, 4, (16, 2)))
+        for frame in one
+    ]
     two[3] = made_divers.without(two[3], 5)
     one[4] = made_divers.without(one[4], 9)
     found = agree(labels(*one), labels(*two))
 
     def annotation(number, frame, other, **more):
-        seen = (frame.visibility > 0) & (other.visibility > 0)  # COCO counts what the truth has
+        seen = (frame.visibility > 0) & (
+            other.visibility > 0
+        )  # COCO counts what the truth has
         points = np.column_stack([np.nan_to_num(frame.keypoints), 2 * seen])
         box = [50.0, 20.0, 100.0, 100.0]
-        common = {"id": number + 1, "image_id": number, "category_id": 1, "area": 10000.0, "bbox": box, "iscrowd": 0}
-        return common | {"keypoints": points.ravel().tolist(), "num_keypoints": int(seen.sum())} | more
+        common = {
+            "id": number + 1,
+            "image_id": number,
+            "category_id": 1,
+            "area": 10000.0,
+            "bbox": box,
+            "iscrowd": 0,
+        }
+        return (
+            common
+            | {"keypoints": points.ravel().tolist(), "num_keypoints": int(seen.sum())}
+            | more
+        )
 
     pairs = list(enumerate(zip(one, two, strict=True)))
     truth, drawn = COCO(), COCO()
     for coco, chosen in ((truth, 0), (drawn, 1)):
         coco.dataset = {
             "images": [{"id": number} for number, _ in pairs],
-            "annotations": [annotation(n, pair[chosen], pair[1 - chosen], score=1.0) for n, pair in pairs],
+            "annotations": [
+                annotation(n, pair[chosen], pair[1 - chosen], score=1.0)
+                for n, pair in pairs
+            ],
             "categories": [{"id": 1, "name": "athlete"}],
         }
         coco.createIndex()
@@ -123,49 +153,85 @@ def test_exchanged_sides_are_a_share_of_the_disagreement():
     arms = one[4].keypoints.copy()
     for right, left in FLIP_PAIRS[3:]:
         arms[[right, left]] = arms[[left, right]]
-    two[4] = replace(two[4], keypoints=np.where(np.arange(16)[:, None] == ANKLE, two[4].keypoints, arms))
+    two[4] = replace(
+        two[4],
+        keypoints=np.where(np.arange(16)[:, None] == ANKLE, two[4].keypoints, arms),
+    )
     found = agree(labels(*one), labels(*two))
     assert found.exchanges() == [("m/1/00004.jpg", "the arms")]
     swapped = 6 * 80.0**2
     assert found.exchanged_share == pytest.approx(swapped / (swapped + 30))
     assert found.unexchanged[4, 10:] == pytest.approx(np.zeros(6))
     wrist = found.by_joint()[INDEX["right_wrist"]]
-    assert (wrist.exchanged, wrist.px.mean, wrist.unexchanged) == (1, pytest.approx(80 / 30), 0.0)
+    assert (wrist.exchanged, wrist.px.mean, wrist.unexchanged) == (
+        1,
+        pytest.approx(80 / 30),
+        0.0,
+    )
     assert found.worst(1) == [4]
     assert found.overall().exchanged == 1
 
 
-@pytest.mark.parametrize(("pairs", "words"), [((0, 1, 2), "the legs"), (range(6), "the whole body")])
+@pytest.mark.parametrize(
+    ("pairs", "words"), [((0, 1, 2), "the legs"), (range(6), "the whole body")]
+)
 def test_exchanges_in_words(pairs, words):
     one = [standing(f"m/1/{number:05d}.jpg") for number in range(3)]
     turned = one[0].keypoints.copy()
     for pair in pairs:
         turned[list(FLIP_PAIRS[pair])] = turned[list(FLIP_PAIRS[pair])[::-1]]
-    assert agree(labels(*one), labels(replace(one[0], keypoints=turned), *one[1:])).exchange_of(0) == words
+    assert (
+        agree(
+            labels(*one), labels(replace(one[0], keypoints=turned), *one[1:])
+        ).exchange_of(0)
+        == words
+    )
 
 
 def test_equal_labels_agree_fully():
     one = [standing(f"m/1/{number:05d}.jpg") for number in range(3)]
     found = agree(labels(*one), labels(*one))
     figures = found.overall()
-    assert (figures.loose, figures.strict, figures.oks, figures.iou, figures.px.p95) == (1, 1, 1, 1, 0)
+    assert (
+        figures.loose,
+        figures.strict,
+        figures.oks,
+        figures.iou,
+        figures.px.p95,
+    ) == (1, 1, 1, 1, 0)
     assert np.isnan(found.exchanged_share)
 
 
 def test_groups_by_stage_and_body_angle():
-    leans = {"a/1/1.jpg": 0, "a/1/2.jpg": 59, "a/1/3.jpg": -90, "a/1/4.jpg": 130, "a/1/5.jpg": -180}
+    leans = {
+        "a/1/1.jpg": 0,
+        "a/1/2.jpg": 59,
+        "a/1/3.jpg": -90,
+        "a/1/4.jpg": 130,
+        "a/1/5.jpg": -180,
+    }
     one = [standing(image, lean=lean) for image, lean in leans.items()]
-    stages = {"a/1/1.jpg": "approach", "a/1/2.jpg": "flight", "a/1/3.jpg": "flight", "a/1/4.jpg": ""}
+    stages = {
+        "a/1/1.jpg": "approach",
+        "a/1/2.jpg": "flight",
+        "a/1/3.jpg": "flight",
+        "a/1/4.jpg": "",
+    }
     two = [*one[:2], moved(one[2], ANKLE, (0.0, 30.0)), *one[3:]]
     found = agree(labels(*one), labels(*two), stages)
     assert found.angle == pytest.approx([0, 59, 90, 130, 180], abs=1e-6)
-    assert [(group.name, group.images) for group in found.by_stage()] == [("approach", 1), ("flight", 2)]
+    assert [(group.name, group.images) for group in found.by_stage()] == [
+        ("approach", 1),
+        ("flight", 2),
+    ]
     assert [(group.name, group.images) for group in found.by_angle()] == [
         ("upright", 2),
         ("tilted", 1),
         ("inverted", 2),
     ]
-    assert [group.px.mean for group in found.by_angle()] == pytest.approx([0, 30 / 16, 0])
+    assert [group.px.mean for group in found.by_angle()] == pytest.approx(
+        [0, 30 / 16, 0]
+    )
     assert [group.joints for group in found.by_stage()] == [16, 32]
 
 
@@ -176,9 +242,13 @@ def test_images_are_matched_by_name_then_dive_then_file_name():
     assert [a.image for a, _ in found.pairs] == ["m/1/00002.jpg"]
     assert (found.only_a, found.only_b) == (("m/1/00001.jpg",), ("m/1/00003.jpg",))
     known = {"match": "m", "dive": "1", "frame": 2}
-    by_dive = agree(labels(standing("x/2.jpg", **known)), labels(standing("y/two.jpg", **known)))
+    by_dive = agree(
+        labels(standing("x/2.jpg", **known)), labels(standing("y/two.jpg", **known))
+    )
     assert [(a.image, b.image) for a, b in by_dive.pairs] == [("x/2.jpg", "y/two.jpg")]
-    by_file = agree(labels(standing("x/2.jpg")), labels(standing("2.jpg"), standing("z/3.jpg")))
+    by_file = agree(
+        labels(standing("x/2.jpg")), labels(standing("2.jpg"), standing("z/3.jpg"))
+    )
     assert [(a.image, b.image) for a, b in by_file.pairs] == [("x/2.jpg", "2.jpg")]
     assert by_file.only_b == ("z/3.jpg",)
 
@@ -205,15 +275,24 @@ def test_without_boxes_the_joints_say_the_size():
 def test_tolerances_of_invented_annotators_with_all_their_mistakes():
     truth = []
     for number in range(15):
-        dive = made_divers.make_dive(40, somersault=10 + number, twist=3 + number, view=10 * number + 5)
-        truth += [replace(f, image=f"m/{number}/{f.frame:05d}.jpg", dive=str(number)) for f in dive]
+        dive = made_divers.make_dive(
+            40, somersault=10 + number, twist=3 + number, view=10 * number + 5
+        )
+        truth += [
+            replace(f, image=f"m/{number}/{f.frame:05d}.jpg", dive=str(number))
+            for f in dive
+        ]
     people = Annotator("anna"), Annotator("ben", spread=0.42, swap=0.10)
     one, two = (annotate(truth, person, seed=1)[0] for person in people)
     found = agree(labels(*one), labels(*two))
-    expected = OKS_SIGMAS * np.sqrt(0.30**2 + 0.42**2)  # see tolerances.py: both axes, both people
+    expected = OKS_SIGMAS * np.sqrt(
+        0.30**2 + 0.42**2
+    )  # see tolerances.py: both axes, both people
     tolerances = found.tolerances()
     assert [t.sigma for t in tolerances] == pytest.approx(expected, rel=0.08)
-    inside = [t.low <= sigma <= t.high for t, sigma in zip(tolerances, expected, strict=True)]
+    inside = [
+        t.low <= sigma <= t.high for t, sigma in zip(tolerances, expected, strict=True)
+    ]
     assert sum(inside) >= 14
     assert 0.2 < found.exchanged_share < 0.7
     assert [t.as_dict()["joint"] for t in tolerances] == list(JOINTS)
@@ -221,4 +300,8 @@ def test_tolerances_of_invented_annotators_with_all_their_mistakes():
 
 def test_spread_of_nothing_is_unknown():
     assert np.isnan(list(vars(Spread.of(np.array([np.nan]))).values())).all()
-    assert Spread.of(np.array([1.0, 3.0, np.nan])).as_dict() == {"median": 2.0, "mean": 2.0, "p95": 2.9}
+    assert Spread.of(np.array([1.0, 3.0, np.nan])).as_dict() == {
+        "median": 2.0,
+        "mean": 2.0,
+        "p95": 2.9,
+    }

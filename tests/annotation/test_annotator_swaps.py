@@ -1,4 +1,5 @@
-"""Exchanged sides between two labels: found where they can be seen, never made of scatter or slips."""
+"""Exchanged sides between two labels: found where they can be seen, never made of
+scatter or slips."""
 
 from __future__ import annotations
 
@@ -8,7 +9,12 @@ import numpy as np
 import pytest
 from helpers import made_divers
 
-from finediving_pose.annotation.annotator_swaps import exchanged_pairs, squares, usual_squares, with_exchanges
+from finediving_pose.annotation.annotator_swaps import (
+    exchanged_pairs,
+    squares,
+    usual_squares,
+    with_exchanges,
+)
 from finediving_pose.skeleton import FLIP_PAIRS, OKS_SIGMAS
 from finediving_pose.synthesis.annotators import Annotator, annotate
 
@@ -18,14 +24,24 @@ ARMS, LEGS, ALL = (3, 4, 5), (0, 1, 2), (0, 1, 2, 3, 4, 5)
 
 
 def two_people(dives=5, **habits):
-    """Labels of two people and sizes, of divers turned in many ways; and their mistakes."""
+    """Labels of two people and sizes, of divers turned in many ways; and their
+    mistakes."""
     truth = []
     for number in range(dives):
-        dive = made_divers.make_dive(40, somersault=12 + 3 * number, twist=4 + 2 * number, view=5 + 35 * number)
-        truth += [replace(frame, image=f"{number}/{frame.frame:05d}.jpg") for frame in dive]
-    people = [annotate(truth, replace(STEADY, name=name, **habits), seed=1) for name in ("a", "b")]
+        dive = made_divers.make_dive(
+            40, somersault=12 + 3 * number, twist=4 + 2 * number, view=5 + 35 * number
+        )
+        truth += [
+            replace(frame, image=f"{number}/{frame.frame:05d}.jpg") for frame in dive
+        ]
+    people = [
+        annotate(truth, replace(STEADY, name=name, **habits), seed=1)
+        for name in ("a", "b")
+    ]
     points = [np.array([frame.keypoints for frame in frames]) for frames, _ in people]
-    size = np.array([np.sqrt(np.prod(frame.box[2:] - frame.box[:2])) for frame in truth])
+    size = np.array(
+        [np.sqrt(np.prod(frame.box[2:] - frame.box[:2])) for frame in truth]
+    )
     return points, size, [frame.image for frame in truth], people[0][1] + people[1][1]
 
 
@@ -57,14 +73,26 @@ def test_scatter_is_hardly_ever_taken_for_an_exchange():
 
 
 def test_recall_and_precision_on_invented_annotators():
-    (a, b), size, images, mistakes = two_people(dives=10, swap=0.1, slip=0.05, miss=0.05)
-    wrong = np.zeros((len(images), 2), dtype=bool)  # legs, arms: one wrong and the other right
+    (a, b), size, images, mistakes = two_people(
+        dives=10, swap=0.1, slip=0.05, miss=0.05
+    )
+    wrong = np.zeros(
+        (len(images), 2), dtype=bool
+    )  # legs, arms: one wrong and the other right
     for mistake in mistakes:
         if mistake.kind == "swap":
             wrong[images.index(mistake.image), int(10 in mistake.joints)] ^= True
     found = exchanged_pairs(a, b, size).reshape(len(images), 2, 3).any(axis=2)
-    apart = np.array([np.linalg.norm(a[:, right] - a[:, left], axis=1) for right, left in FLIP_PAIRS])
-    visible = np.stack([np.fmax.reduce(apart[limb], axis=0) > 8 for limb in (slice(0, 3), slice(3, 6))], axis=1)
+    apart = np.array(
+        [np.linalg.norm(a[:, right] - a[:, left], axis=1) for right, left in FLIP_PAIRS]
+    )
+    visible = np.stack(
+        [
+            np.fmax.reduce(apart[limb], axis=0) > 8
+            for limb in (slice(0, 3), slice(3, 6))
+        ],
+        axis=1,
+    )
     assert wrong.sum() > 40
     assert (found & wrong & visible).sum() >= 0.95 * (wrong & visible).sum()
     assert (found & wrong).sum() >= 0.95 * found.sum()
@@ -108,10 +136,14 @@ def test_the_usual_distance_is_not_moved_by_many_wrong_labels():
     b = rng.normal(0, 3.0, a.shape)
     b[:400] += 50
     usual = usual_squares(squares(a, b) / 100**2)
-    assert (usual < 1.7 * 2 * 3**2 / 100**2).all()  # the mean would be 30 times as large
+    assert (
+        usual < 1.7 * 2 * 3**2 / 100**2
+    ).all()  # the mean would be 30 times as large
     clean = usual_squares(squares(a, b)[400:] / 100**2)
     assert clean == pytest.approx(np.full(16, 2 * 3**2 / 100**2), rel=0.1)
 
 
 def test_few_labels_take_half_of_cocos_scatter():
-    assert usual_squares(np.full((5, 16), 1.0)) == pytest.approx(2 * (OKS_SIGMAS / 2) ** 2)
+    assert usual_squares(np.full((5, 16), 1.0)) == pytest.approx(
+        2 * (OKS_SIGMAS / 2) ** 2
+    )

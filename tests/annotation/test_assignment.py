@@ -29,7 +29,9 @@ PEOPLE = ("anna", "ben", "carl")
 def frames(dives: int = 20, count: int = 6) -> list[ManifestFrame]:
     rest = ("flight", 8, 8, "v.mp4", "0" * 64, "0" * 64, "uniform")
     return [
-        ManifestFrame(image_key("Meet", str(dive), number), "Meet", str(dive), number, *rest)
+        ManifestFrame(
+            image_key("Meet", str(dive), number), "Meet", str(dive), number, *rest
+        )
         for dive in range(dives)
         for number in range(count)
     ]
@@ -43,7 +45,11 @@ def people_of_dives(assignment: Assignment) -> dict[str, set[Duty]]:
 
 
 def doubly(assignment: Assignment) -> set[str]:
-    return {dive_of(image) for image, duty in assignment.items() if len(duty.annotators) == 2}
+    return {
+        dive_of(image)
+        for image, duty in assignment.items()
+        if len(duty.annotators) == 2
+    }
 
 
 def load(assignment: Assignment) -> Counter[str]:
@@ -60,7 +66,10 @@ def test_whole_dives_go_to_one_person_evenly_and_a_share_to_two() -> None:
 
 def test_the_reviewer_has_not_labelled_the_image_and_reviews_are_even() -> None:
     found = assign(frames(), PEOPLE, PEOPLE, double_share=0.3, seed=1)
-    assert all(duty.reviewer is not None and duty.reviewer not in duty.annotators for duty in found.values())
+    assert all(
+        duty.reviewer is not None and duty.reviewer not in duty.annotators
+        for duty in found.values()
+    )
     reviews = Counter(duty.reviewer for duty in found.values())
     assert max(reviews.values()) - min(reviews.values()) <= 4 * 6
 
@@ -75,7 +84,10 @@ def test_of_two_people_one_reviews_the_disagreement() -> None:
     found = assign(frames(), PEOPLE[:2], PEOPLE[:2], double_share=0.2, seed=0)
     twice = [duty for duty in found.values() if len(duty.annotators) == 2]
     assert twice
-    assert all(duty.reviewer in duty.annotators and duty.reviews_a_shared_image for duty in twice)
+    assert all(
+        duty.reviewer in duty.annotators and duty.reviews_a_shared_image
+        for duty in twice
+    )
     queues = queues_of(found)
     shared = {image for queue in queues.values() for image in queue.review_shared}
     assert {dive_of(image) for image in shared} == doubly(found)
@@ -95,7 +107,9 @@ def test_what_was_handed_out_stays_when_frames_and_people_are_added() -> None:
     before = assign(frames(10), PEOPLE[:2], PEOPLE[:2], double_share=0.2, seed=0)
     more = [*PEOPLE, "dora"]
     after = assign(frames(30), more, more, double_share=0.2, seed=0, given=before)
-    assert all(after[image].annotators == duty.annotators for image, duty in before.items())
+    assert all(
+        after[image].annotators == duty.annotators for image, duty in before.items()
+    )
     assert len(doubly(after)) == 6
     assert {"carl", "dora"} <= set(load(after))
     for image, duty in before.items():
@@ -116,10 +130,16 @@ def test_a_removed_person_s_images_go_to_others_and_their_labels_stay() -> None:
     rows = frames(9)
     before = assign(rows, PEOPLE, PEOPLE, double_share=0.0, seed=0)
     anna = [image for image, duty in before.items() if duty.annotators == ("anna",)]
-    after = assign(rows, PEOPLE[1:], PEOPLE[1:], 0.0, 0, given=before, labelled={anna[0]: ["anna"]})
+    after = assign(
+        rows, PEOPLE[1:], PEOPLE[1:], 0.0, 0, given=before, labelled={anna[0]: ["anna"]}
+    )
     assert after[anna[0]].annotators == ("anna",)
     assert all(after[image].annotators in {("ben",), ("carl",)} for image in anna[1:])
-    assert all(after[image].annotators == duty.annotators for image, duty in before.items() if image not in anna)
+    assert all(
+        after[image].annotators == duty.annotators
+        for image, duty in before.items()
+        if image not in anna
+    )
     assert all(duty.reviewer != "anna" for duty in after.values())
 
 
@@ -136,21 +156,34 @@ def test_queues_say_all_that_was_decided(people: Sequence[str], tmp_path: Path) 
     found = assign(frames(), people, people, 0.2, 0)
     write_queues(tmp_path, queues_of(found))
     read = duties_of(read_queues(tmp_path))
-    assert {image: (set(duty.annotators), duty.reviewer) for image, duty in read.items()} == {
-        image: (set(duty.annotators), duty.reviewer) for image, duty in found.items()
-    }
+    assert {
+        image: (set(duty.annotators), duty.reviewer) for image, duty in read.items()
+    } == {image: (set(duty.annotators), duty.reviewer) for image, duty in found.items()}
 
 
 def test_only_queues_that_changed_are_written(tmp_path: Path) -> None:
-    queues = {"anna": Queue(label=("M/1/00001.jpg",)), "ben": Queue(review=("M/1/00001.jpg",))}
-    assert [path.name for path in write_queues(tmp_path, queues)] == ["anna.json", "ben.json"]
+    queues = {
+        "anna": Queue(label=("M/1/00001.jpg",)),
+        "ben": Queue(review=("M/1/00001.jpg",)),
+    }
+    assert [path.name for path in write_queues(tmp_path, queues)] == [
+        "anna.json",
+        "ben.json",
+    ]
     assert write_queues(tmp_path, queues) == []
-    assert [path.name for path in write_queues(tmp_path, {"anna": queues["anna"]})] == ["ben.json"]
+    assert [path.name for path in write_queues(tmp_path, {"anna": queues["anna"]})] == [
+        "ben.json"
+    ]
     assert read_queues(tmp_path)["ben"] == Queue()
 
 
-@pytest.mark.parametrize("content", ["[]", '{"label": "x"}', '{"label": [1], "review": [], "review_shared": []}'])
-def test_a_file_that_is_no_queue_is_refused_by_name(content: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    ["[]", '{"label": "x"}', '{"label": [1], "review": [], "review_shared": []}'],
+)
+def test_a_file_that_is_no_queue_is_refused_by_name(
+    content: str, tmp_path: Path
+) -> None:
     (tmp_path / "anna.json").write_text(content)
     with pytest.raises(DataError, match=r"anna\.json: expected lists"):
         read_queues(tmp_path)

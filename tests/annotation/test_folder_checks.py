@@ -1,4 +1,5 @@
-"""Files that are checked together: place says which picture, neighbours are not told of, what is gone is left out."""
+"""Files that are checked together: place says which picture, neighbours are not told
+of, what is gone is left out."""
 
 from __future__ import annotations
 
@@ -19,7 +20,12 @@ def job(tmp_path):
     """Anna's labels of a dive, named as 0, 1, …; two of them mirrored."""
     images = make_frames(tmp_path, count=FRAMES)
     paths = [
-        annotate(tmp_path, "anna", image, swap_sides(label_of(image)) if image.frame in {4, 10} else None)
+        annotate(
+            tmp_path,
+            "anna",
+            image,
+            swap_sides(label_of(image)) if image.frame in {4, 10} else None,
+        )
         for image in images
     ]
     files = {str(number): path for number, path in enumerate(paths)}
@@ -35,7 +41,10 @@ def test_findings_have_the_names_of_the_job(job):
     result = check_folder(job)
     assert found(result) == [("mirrored", "4"), ("mirrored", "10")]
     assert (result.who, result.files, result.frames) == ("anna", FRAMES, FRAMES)
-    assert [finding.image for finding in result.findings] == ["Meet/1/00004.jpg", "Meet/1/00010.jpg"]
+    assert [finding.image for finding in result.findings] == [
+        "Meet/1/00004.jpg",
+        "Meet/1/00010.jpg",
+    ]
 
 
 def test_neighbours_are_not_told_of(job):
@@ -59,13 +68,22 @@ def test_pictures_that_are_all_absent_are_no_fault_where_that_is_known(job, tmp_
     for row in job.rows.values():
         (tmp_path / "frames" / row.image).unlink()
     assert ("image-missing", str(job.folder)) in found(check_folder(job))
-    assert {kind for kind, _ in found(check_folder(replace(job, pictures_there=False)))} == {"mirrored"}
+    assert {
+        kind for kind, _ in found(check_folder(replace(job, pictures_there=False)))
+    } == {"mirrored"}
 
 
 def test_the_size_of_the_manifest_stands_for_one_the_label_lacks(job, tmp_path):
     image = job.rows["2"]
-    path = annotate(tmp_path, "anna", image, made_divers.slipped(label_of(image), 9, (2000, 0)))
-    path.write_text(path.read_text("utf-8").replace('"imageWidth": 455', '"imageWidth": null'), encoding="utf-8")
+    path = annotate(
+        tmp_path, "anna", image, made_divers.slipped(label_of(image), 9, (2000, 0))
+    )
+    path.write_text(
+        path.read_text("utf-8").replace('"imageWidth": 455', '"imageWidth": null'),
+        encoding="utf-8",
+    )
     for row in job.rows.values():
         (tmp_path / "frames" / row.image).unlink()
-    assert ("outside-image", "2") in found(check_folder(replace(job, pictures_there=False)))
+    assert ("outside-image", "2") in found(
+        check_folder(replace(job, pictures_there=False))
+    )

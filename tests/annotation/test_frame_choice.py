@@ -22,7 +22,8 @@ from finediving_pose.records import BoxState, BoxTrack, JointState, SkeletonSequ
 
 
 def test_the_papers_choice_of_the_published_files(shared_data):
-    """48 numbers, 367 videos, about 13,000 airborne frames, whichever dives the lot falls on."""
+    """48 numbers, 367 videos, about 13,000 airborne frames, whichever dives the lot
+    falls on."""
     dives = read_finediving(shared_data / "finediving").dives
     counts = []
     for seed in range(5):
@@ -39,8 +40,12 @@ def test_the_papers_choice_of_the_published_files(shared_data):
 def test_the_most_of_each_number_and_no_pairs():
     dives = made_meet(120)
     chosen = protocol_dives(dives, per_number=7, seed=1)
-    solo = Counter(dive.dive.dive_number for dive in dives if not dive.dive.synchronised)
-    assert Counter(dive.dive.dive_number for dive in chosen) == {number: min(7, n) for number, n in solo.items()}
+    solo = Counter(
+        dive.dive.dive_number for dive in dives if not dive.dive.synchronised
+    )
+    assert Counter(dive.dive.dive_number for dive in chosen) == {
+        number: min(7, n) for number, n in solo.items()
+    }
     assert not any(dive.dive.synchronised for dive in chosen)
 
 
@@ -57,7 +62,12 @@ def test_dives_that_are_added_take_only_places_that_the_lot_gives_them():
     after = {dive.key for dive in protocol_dives(dives, 3, seed=1)}
     everything = {dive.key for dive in protocol_dives(dives, 120, seed=1)}
     assert len(after) == len(before)
-    kept = [dive.key for dive in protocol_dives([d for d in dives if d.key in before | after], 3, seed=1)]
+    kept = [
+        dive.key
+        for dive in protocol_dives(
+            [d for d in dives if d.key in before | after], 3, seed=1
+        )
+    ]
     assert set(kept) == after <= everything
 
 
@@ -78,7 +88,9 @@ def test_the_flight_lies_between_take_off_and_entry():
     assert names[last] == names[-1] == "entry"
 
 
-@pytest.mark.parametrize(("count", "wanted"), [(100, 10), (7, 3), (5, 5), (3, 8), (0, 4), (1, 1)])
+@pytest.mark.parametrize(
+    ("count", "wanted"), [(100, 10), (7, 3), (5, 5), (3, 8), (0, 4), (1, 1)]
+)
 def test_evenly(count, wanted):
     places = evenly(count, wanted)
     assert len(places) == min(count, wanted) == len(set(places))
@@ -88,7 +100,12 @@ def test_evenly(count, wanted):
 
 def sequence(frames: int = 30) -> SkeletonSequence:
     """A body at rest, its right side on the left of the picture."""
-    points = np.tile(np.stack([np.arange(16) * 3.0, np.arange(16) * 9.0], axis=1), (frames, 1, 1)) + 50
+    points = (
+        np.tile(
+            np.stack([np.arange(16) * 3.0, np.arange(16) * 9.0], axis=1), (frames, 1, 1)
+        )
+        + 50
+    )
     return SkeletonSequence(
         keypoints=points.astype(np.float32),
         scores=np.full((frames, 16), 0.9, np.float32),
@@ -108,7 +125,9 @@ def test_a_model_doubts_where_scores_are_low_joints_jump_and_sides_change():
     low, jump, swap = sequence(), sequence(), sequence()
     low.scores[5] = 0.2
     jump.keypoints[10, 3] += 40
-    swap.keypoints[20] = swap.keypoints[20][[5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10]]
+    swap.keypoints[20] = swap.keypoints[20][
+        [5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10]
+    ]
     assert int(frame_doubt(low).argmax()) == 5
     assert int(frame_doubt(jump).argmax()) == 10
     assert set(np.argsort(-frame_doubt(swap))[:2].tolist()) == {20, 21}

@@ -5,7 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from finediving_pose.annotation.image_features import different_ones, features, same_picture, thumbnail
+from finediving_pose.annotation.image_features import (
+    different_ones,
+    features,
+    same_picture,
+    thumbnail,
+)
 
 
 def scene(kind: int, noise: int = 0, at: tuple[int, int] = (200, 120)) -> np.ndarray:
@@ -35,7 +40,10 @@ def test_as_many_clusters_as_equal_pictures_do_not_matter():
 
 def test_noise_and_compression_do_not_make_another_picture():
     image = scene(0)
-    again = cv2.imdecode(cv2.imencode(".jpg", scene(0, noise=1), [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR)
+    again = cv2.imdecode(
+        cv2.imencode(".jpg", scene(0, noise=1), [cv2.IMWRITE_JPEG_QUALITY, 60])[1],
+        cv2.IMREAD_COLOR,
+    )
     assert same_picture(thumbnail(again), [thumbnail(scene(1)), thumbnail(image)])
     assert not same_picture(thumbnail(image), [])
 

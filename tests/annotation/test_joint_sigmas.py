@@ -1,25 +1,36 @@
-"""Suggested tolerances: the true scatter comes back within its interval, whatever slips and copies there are."""
+"""Suggested tolerances: the true scatter comes back within its interval, whatever slips
+and copies there are."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from finediving_pose.annotation.joint_sigmas import LEAST_DIVES, LEAST_LABELS, drawn_by_dive, suggested_tolerances
+from finediving_pose.annotation.joint_sigmas import (
+    LEAST_DIVES,
+    LEAST_LABELS,
+    drawn_by_dive,
+    suggested_tolerances,
+)
 from finediving_pose.skeleton import JOINTS, OKS_SIGMAS
 
 SPREADS = 0.3, 0.42
 
 
 def scattered(count, seed, spreads=SPREADS):
-    """(count, 16) d²/s² between two people whose points scatter by these shares of OKS_SIGMAS along each axis."""
+    """(count, 16) d²/s² between two people whose points scatter by these shares of
+    OKS_SIGMAS along each axis."""
     rng = np.random.default_rng(seed)
-    a, b = (rng.normal(size=(count, 16, 2)) * (spread * OKS_SIGMAS)[:, None] for spread in spreads)
+    a, b = (
+        rng.normal(size=(count, 16, 2)) * (spread * OKS_SIGMAS)[:, None]
+        for spread in spreads
+    )
     return ((a - b) ** 2).sum(axis=-1)
 
 
 def true_sigma(spreads=SPREADS):
-    """E[d²] of one person is twice the variance along an axis; over two people, the mean."""
+    """E[d²] of one person is twice the variance along an axis; over two people, the
+    mean."""
     return OKS_SIGMAS * np.sqrt(spreads[0] ** 2 + spreads[1] ** 2)
 
 
@@ -32,8 +43,12 @@ def test_the_true_spread_comes_back_within_its_interval():
     for seed in range(5):
         found = suggested_tolerances(scattered(400, seed), one_dive(400))
         truth = true_sigma()
-        assert [tolerance.sigma for tolerance in found] == pytest.approx(truth, rel=0.12)
-        inside += sum(t.low <= sigma <= t.high for t, sigma in zip(found, truth, strict=True))
+        assert [tolerance.sigma for tolerance in found] == pytest.approx(
+            truth, rel=0.12
+        )
+        inside += sum(
+            t.low <= sigma <= t.high for t, sigma in zip(found, truth, strict=True)
+        )
     assert inside >= 0.9 * 80  # intervals of 95 %
     widths = [(tolerance.high - tolerance.low) / tolerance.sigma for tolerance in found]
     assert max(widths) < 0.2
@@ -61,7 +76,9 @@ def test_what_is_missing_does_not_count():
 
 
 def test_too_few_labels_suggest_nothing():
-    found = suggested_tolerances(scattered(LEAST_LABELS - 1, 0), one_dive(LEAST_LABELS - 1))
+    found = suggested_tolerances(
+        scattered(LEAST_LABELS - 1, 0), one_dive(LEAST_LABELS - 1)
+    )
     assert all(np.isnan([t.sigma, t.low, t.high]).all() for t in found)
     assert found[0].as_dict() == {
         "joint": JOINTS[0],
@@ -98,5 +115,9 @@ def test_copies_suggest_nothing():
 
 def test_the_same_seed_gives_the_same_interval():
     ratio = scattered(50, 0)
-    assert suggested_tolerances(ratio, one_dive(50)) == suggested_tolerances(ratio, one_dive(50))
-    assert suggested_tolerances(ratio, one_dive(50)) != suggested_tolerances(ratio, one_dive(50), seed=1)
+    assert suggested_tolerances(ratio, one_dive(50)) == suggested_tolerances(
+        ratio, one_dive(50)
+    )
+    assert suggested_tolerances(ratio, one_dive(50)) != suggested_tolerances(
+        ratio, one_dive(50), seed=1
+    )

@@ -1,4 +1,5 @@
-"""Findings: what reading said is told once, what cannot be right is found, and sides are put right."""
+"""Findings: what reading said is told once, what cannot be right is found, and sides
+are put right."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def kinds(findings):
 
 
 def points_without(joint):
-    return [point_shape(str(n), 110 + 5 * n, 70 + 8 * n) for n in range(16) if n != joint]
+    return [
+        point_shape(str(n), 110 + 5 * n, 70 + 8 * n) for n in range(16) if n != joint
+    ]
 
 
 @pytest.mark.parametrize(
@@ -37,32 +40,59 @@ def points_without(joint):
     [
         ([box_shape(), *points_without(4)], "missing-joint", "left_knee"),
         (points_without(99), "missing-box", None),
-        ([box_shape(), *points_without(99), point_shape("3", 1, 1)], "double", "left_hip"),
+        (
+            [box_shape(), *points_without(99), point_shape("3", 1, 1)],
+            "double",
+            "left_hip",
+        ),
         ([box_shape(), box_shape(), *points_without(99)], "double", None),
-        ([box_shape(), *points_without(4), point_shape("4", None, 3)], "unreadable", "left_knee"),
-        ([box_shape(), *points_without(4), point_shape("4", 900, 3)], "outside-image", "left_knee"),
-        ([box_shape(corners=((3, 3), (3, 9))), *points_without(99)], "missing-box", None),
+        (
+            [box_shape(), *points_without(4), point_shape("4", None, 3)],
+            "unreadable",
+            "left_knee",
+        ),
+        (
+            [box_shape(), *points_without(4), point_shape("4", 900, 3)],
+            "outside-image",
+            "left_knee",
+        ),
+        (
+            [box_shape(corners=((3, 3), (3, 9))), *points_without(99)],
+            "missing-box",
+            None,
+        ),
     ],
 )
 def test_what_reading_found_is_told_once_with_its_kind(tmp_path, shapes, kind, joint):
     labelme_file(tmp_path / "7.json", shapes=shapes)
     (finding,) = [
-        found for found in check(read_labels(tmp_path)) if found.severity == "error" and "limb" not in found.kind
+        found
+        for found in check(read_labels(tmp_path))
+        if found.severity == "error" and "limb" not in found.kind
     ]
     assert (finding.kind, finding.joint) == (kind, joint)
     assert finding.file == str(tmp_path / "7.json")
 
 
 def test_a_file_named_unlike_its_image_tells_a_missing_joint_once(tmp_path):
-    labelme_file(tmp_path / "a.json", shapes=[box_shape(), *points_without(4)], imagePath="b.jpg", image=False)
-    missing = [found for found in check(read_labels(tmp_path)) if found.kind == "missing-joint"]
+    labelme_file(
+        tmp_path / "a.json",
+        shapes=[box_shape(), *points_without(4)],
+        imagePath="b.jpg",
+        image=False,
+    )
+    missing = [
+        found for found in check(read_labels(tmp_path)) if found.kind == "missing-joint"
+    ]
     assert [(found.joint, found.image) for found in missing] == [("left_knee", "b.jpg")]
 
 
 def test_a_broken_file_is_a_finding_without_an_image(tmp_path):
     labelme_file(tmp_path / "1.json")
     (tmp_path / "2.json").write_text('{"shapes": [', encoding="utf-8")
-    (finding,) = [found for found in check(read_labels(tmp_path)) if found.kind == "unreadable"]
+    (finding,) = [
+        found for found in check(read_labels(tmp_path)) if found.kind == "unreadable"
+    ]
     assert finding.image is None
     assert "2.json" in finding.file
 
@@ -80,8 +110,14 @@ def test_an_image_that_changed_since_it_was_chosen_is_told(tmp_path):
     labelme_file(tmp_path / "1.json")
     labels = read_labels(tmp_path)
     good = hashlib.sha256((tmp_path / "1.jpg").read_bytes()).hexdigest()
-    assert "image-changed" not in {found.kind for found in check(labels, {"1.jpg": good})}
-    (finding,) = [found for found in check(labels, {"1.jpg": "0" * 64}) if found.kind == "image-changed"]
+    assert "image-changed" not in {
+        found.kind for found in check(labels, {"1.jpg": good})
+    }
+    (finding,) = [
+        found
+        for found in check(labels, {"1.jpg": "0" * 64})
+        if found.kind == "image-changed"
+    ]
     assert finding.value == good
 
 
@@ -106,7 +142,9 @@ def test_swapped_sides_are_found_and_put_right(pairs, twist):
     assert finding.kind == ("swapped-sides" if pairs else "mirrored")
     assert (finding.image, finding.suggestion) == (good.image, SWAP_SIDES)
     assert finding.pairs == (pairs or FLIP_PAIRS)
-    np.testing.assert_array_equal(swap_sides(frames[20], finding.pairs).keypoints, good.keypoints)
+    np.testing.assert_array_equal(
+        swap_sides(frames[20], finding.pairs).keypoints, good.keypoints
+    )
 
 
 def test_a_mirrored_skeleton_with_a_joint_missing_is_exchanged_whole():
@@ -127,12 +165,16 @@ def test_a_run_of_mirrored_skeletons_is_found_whole():
     frames = make_dive()
     frames[20:27] = [swap_sides(frame) for frame in frames[20:27]]
     found = findings_in(frames)
-    assert [(finding.kind, finding.image) for finding in found] == [("mirrored", f.image) for f in frames[20:27]]
+    assert [(finding.kind, finding.image) for finding in found] == [
+        ("mirrored", f.image) for f in frames[20:27]
+    ]
     assert "in this frame and 6 beside it" in found[0].message
 
 
 def test_sides_that_coincide_say_nothing():
-    frames = make_dive(view=90, twist=0)  # from the side: the joints of each pair lie on each other
+    frames = make_dive(
+        view=90, twist=0
+    )  # from the side: the joints of each pair lie on each other
     frames[20] = swap_sides(frames[20])
     assert findings_in(frames) == []
 
@@ -154,13 +196,18 @@ def test_a_dive_mirrored_from_end_to_end_shows_by_its_bent_hips(view):
     mirrored[5] = swap_sides(mirrored[5], ARMS)
     found = findings_in(mirrored)
     assert [finding.image for finding in found] == [frame.image for frame in good]
-    put_right = [swap_sides(frame, finding.pairs) for frame, finding in zip(mirrored, found, strict=True)]
+    put_right = [
+        swap_sides(frame, finding.pairs)
+        for frame, finding in zip(mirrored, found, strict=True)
+    ]
     for frame, before in zip(put_right, good, strict=True):
         np.testing.assert_array_equal(frame.keypoints, before.keypoints)
 
 
 def test_a_dive_mirrored_from_end_to_end_cannot_show_where_nothing_is_marked_hidden():
-    assert findings_in([swap_sides(frame) for frame in make_dive(view=80, twist=0)]) == []
+    assert (
+        findings_in([swap_sides(frame) for frame in make_dive(view=80, twist=0)]) == []
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -175,19 +222,30 @@ def test_a_single_frame_with_legs_against_its_shoulders_is_found():
 
 def test_frames_are_told_apart_by_dive():
     one = make_dive()
-    other = [replace(frame, dive="2", image=frame.image.replace("/1/", "/2/")) for frame in map(swap_sides, one)]
-    assert findings_in([frame for both in zip(one, other, strict=True) for frame in both]) == []
+    other = [
+        replace(frame, dive="2", image=frame.image.replace("/1/", "/2/"))
+        for frame in map(swap_sides, one)
+    ]
+    assert (
+        findings_in([frame for both in zip(one, other, strict=True) for frame in both])
+        == []
+    )
 
 
 def unnamed(frames, name):
-    return [replace(frame, match=None, dive=None, frame=None, image=name(frame.frame)) for frame in frames]
+    return [
+        replace(frame, match=None, dive=None, frame=None, image=name(frame.frame))
+        for frame in frames
+    ]
 
 
 def test_without_match_and_dive_the_numbers_of_the_images_say_which_are_neighbours():
     frames = make_dive()
     frames[20] = swap_sides(frames[20])
     found = findings_in(unnamed(frames, lambda number: f"clip/a_{number:05d}.jpg"))
-    assert [(finding.kind, finding.image) for finding in found] == [("mirrored", "clip/a_00020.jpg")]
+    assert [(finding.kind, finding.image) for finding in found] == [
+        ("mirrored", "clip/a_00020.jpg")
+    ]
 
 
 @pytest.mark.parametrize("name", ["all/a{}_1.jpg", "all/{}000.jpg"])
@@ -210,7 +268,9 @@ def test_joints_beside_the_box_are_graded():
     frames = make_dive()
     x1, y1, x2, y2 = frames[0].box
     frames[0] = replace(frames[0], box=np.array([x1, y1, x2, (y1 + y2) / 2]))
-    found = [finding for finding in findings_in(frames) if finding.kind == "outside-box"]
+    found = [
+        finding for finding in findings_in(frames) if finding.kind == "outside-box"
+    ]
     assert {finding.severity for finding in found} == {"warning", "error"}
 
 
@@ -218,8 +278,12 @@ def test_a_box_that_was_estimated_is_held_less_strictly():
     frames = make_dive()
     box = frames[0].box.copy()
     box[2:] -= 0.12 * (box[2:] - box[:2]).max()
-    sharp, estimated = (replace(frames[0], box=box, box_estimated=flag) for flag in (False, True))
-    assert "outside-box" in {finding.kind for finding in findings_in([sharp, *frames[1:]])}
+    sharp, estimated = (
+        replace(frames[0], box=box, box_estimated=flag) for flag in (False, True)
+    )
+    assert "outside-box" in {
+        finding.kind for finding in findings_in([sharp, *frames[1:]])
+    }
     assert findings_in([estimated, *frames[1:]]) == []
 
 
@@ -249,21 +313,33 @@ def test_findings_become_strict_json():
     frames = make_dive()
     frames[20] = swap_sides(frames[20], ARMS)
     (content,) = [finding.as_dict() for finding in findings_in(frames)]
-    assert json.loads(json.dumps(content, allow_nan=False)) == json.loads(json.dumps(content))
+    assert json.loads(json.dumps(content, allow_nan=False)) == json.loads(
+        json.dumps(content)
+    )
     assert content["pairs"][0] == ["right_wrist", "left_wrist"]
 
 
 def test_swapping_sides_twice_changes_nothing_and_keeps_visibility_with_its_point():
     frame = make_frame(visibility=np.arange(16, dtype=np.uint8) % 2 + 1)
     swapped = swap_sides(frame, [(0, 5)])
-    assert (swapped.visibility[0], swapped.visibility[5]) == (frame.visibility[5], frame.visibility[0])
+    assert (swapped.visibility[0], swapped.visibility[5]) == (
+        frame.visibility[5],
+        frame.visibility[0],
+    )
     np.testing.assert_array_equal(swapped.keypoints[1:5], frame.keypoints[1:5])
-    np.testing.assert_array_equal(swap_sides(swapped, [(0, 5)]).keypoints, frame.keypoints)
+    np.testing.assert_array_equal(
+        swap_sides(swapped, [(0, 5)]).keypoints, frame.keypoints
+    )
 
 
 def test_a_frame_with_hardly_a_joint_does_not_stop_the_others():
     frames = make_dive()
-    frames[5] = replace(frames[5], keypoints=np.full((16, 2), np.nan), visibility=np.zeros(16, np.uint8), box=None)
+    frames[5] = replace(
+        frames[5],
+        keypoints=np.full((16, 2), np.nan),
+        visibility=np.zeros(16, np.uint8),
+        box=None,
+    )
     frames[20] = swap_sides(frames[20])
     assert kinds(findings_in(frames)) == [("mirrored", None)]
 

@@ -12,13 +12,19 @@ from finediving_pose.skeleton import INDEX, JOINTS, LIMBS
 
 def arrays(frames):
     points = np.stack([frame.keypoints for frame in frames])
-    return points, np.array([frame.frame for frame in frames]), geometry.body_height(points)
+    return (
+        points,
+        np.array([frame.frame for frame in frames]),
+        geometry.body_height(points),
+    )
 
 
 def jumped(frames):
     points, times, height = arrays(frames)
     score, allowed = geometry.jumps(points, times, height)
-    return [(int(times[at]), JOINTS[joint]) for at, joint in np.argwhere(score > allowed)]
+    return [
+        (int(times[at]), JOINTS[joint]) for at, joint in np.argwhere(score > allowed)
+    ]
 
 
 def long_limbs(frames):
@@ -31,7 +37,9 @@ def long_limbs(frames):
 
 def test_the_body_height_does_not_depend_on_the_position():
     _, _, height = arrays(make_dive(view=0, twist=0, somersault=0))
-    assert height == pytest.approx(130, rel=0.15)  # straight at both ends, piked between
+    assert height == pytest.approx(
+        130, rel=0.15
+    )  # straight at both ends, piked between
 
 
 def test_the_body_height_is_unknown_without_the_joints_it_takes():
@@ -50,7 +58,10 @@ def test_somersaults_and_twists_are_no_faults(twist):
 def test_a_camera_that_pans_and_zooms_makes_no_jump():
     frames = make_dive()
     points, times, _ = arrays(frames)
-    points = points * np.linspace(1, 1.6, len(frames))[:, None, None] + np.arange(len(frames))[:, None, None] * 7
+    points = (
+        points * np.linspace(1, 1.6, len(frames))[:, None, None]
+        + np.arange(len(frames))[:, None, None] * 7
+    )
     score, allowed = geometry.jumps(points, times, geometry.body_height(points))
     assert not (score > allowed).any()
 
@@ -92,7 +103,9 @@ def test_a_limb_longer_than_the_persons_own_is_found_at_the_joint_that_moved():
 def test_a_single_frame_is_held_against_any_bodys_proportions():
     (frame,) = make_dive(frames=1)
     assert long_limbs([frame]) == []
-    assert long_limbs([slipped(frame, INDEX["left_wrist"], (0, -90))]) == [(0, "left_wrist")]
+    assert long_limbs([slipped(frame, INDEX["left_wrist"], (0, -90))]) == [
+        (0, "left_wrist")
+    ]
 
 
 def test_a_missing_joint_has_no_limbs():
@@ -111,4 +124,6 @@ def test_joints_are_measured_against_the_box():
     assert share[0, 3] == pytest.approx(0.3)
     assert share[0, 2] == 0
     assert np.isnan(share[0, 4])
-    assert geometry.filled_share(points, np.array([[0.0, 0.0, 100.0, 60.0]])) == pytest.approx([0.8])
+    assert geometry.filled_share(
+        points, np.array([[0.0, 0.0, 100.0, 60.0]])
+    ) == pytest.approx([0.8])

@@ -19,7 +19,9 @@ def test_a_held_lock_is_waited_for_and_its_holder_named(tmp_path):
     path = tmp_path / "new" / "a.lock"
     with (
         locked(path),
-        pytest.raises(UsageError, match=f"held by process {os.getpid()} on .*remove the file"),
+        pytest.raises(
+            UsageError, match=f"held by process {os.getpid()} on .*remove the file"
+        ),
         locked(path, seconds=0.05),
     ):
         pass

@@ -29,7 +29,14 @@ DECISION = Decision(
 def test_what_is_appended_is_read_back(tmp_path):
     path = tmp_path / "labels" / "review.jsonl"
     assert review_log.read(path) == []
-    odd = Decision(**{**asdict(DECISION), "comment": '<script>"\n世界 🤽', "action": "return", "revision": 3})
+    odd = Decision(
+        **{
+            **asdict(DECISION),
+            "comment": '<script>"\n世界 🤽',
+            "action": "return",
+            "revision": 3,
+        }
+    )
     review_log.append(path, DECISION)
     review_log.append(path, odd)
     assert review_log.read(path) == [DECISION, odd]
@@ -47,19 +54,26 @@ def test_two_processes_append_whole_lines(tmp_path):
         "    comment = f'{sys.argv[2]} {n} ' + 'x' * 20000\n"
         "    review_log.append(pathlib.Path(sys.argv[1]), replace(decision, comment=comment))"
     )
-    writers = [subprocess.Popen([sys.executable, "-c", code, str(path), str(number)]) for number in range(2)]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, str(path), str(number)])
+        for number in range(2)
+    ]
     assert [writer.wait(120) for writer in writers] == [0, 0]
     said = [decision.comment.split()[:2] for decision in review_log.read(path)]
     assert len(said) == 2 * each
     for writer in ("0", "1"):
-        assert [int(number) for who, number in said if who == writer] == list(range(each))
+        assert [int(number) for who, number in said if who == writer] == list(
+            range(each)
+        )
 
 
 @pytest.mark.parametrize(
     "change",
     [{"action": "maybe"}, {"seen": None}, {"who": 3}, {"image": None}],
 )
-def test_a_record_that_is_no_decision_is_left_out_with_a_warning(tmp_path, caplog, change):
+def test_a_record_that_is_no_decision_is_left_out_with_a_warning(
+    tmp_path, caplog, change
+):
     path = tmp_path / "review.jsonl"
     review_log.append(path, DECISION)
     with path.open("a", encoding="utf-8") as file:

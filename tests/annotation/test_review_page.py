@@ -1,4 +1,5 @@
-"""The review page in a real browser: what a reviewer does, and what is then on the disk."""
+"""The review page in a real browser: what a reviewer does, and what is then on the
+disk."""
 
 from __future__ import annotations
 
@@ -19,20 +20,30 @@ from finediving_pose.annotation.label_checks import swap_sides
 from finediving_pose.annotation.label_store import LabelStore
 from finediving_pose.skeleton import JOINTS
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+    None,
+)
 WAIT = 30_000  # ms; other tests may share the processor
 
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome is installed"),
+    pytest.mark.skipif(
+        CHROMIUM is None,
+        reason="no chromium, chromium-browser or google-chrome is installed",
+    ),
     pytest.mark.timeout(300),
 ]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright (extra `dev`) is not installed")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright (extra `dev`) is not installed"
+    )
     with playwright.sync_playwright() as started:
-        running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        running = started.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"]
+        )
         yield running
         running.close()
 
@@ -60,7 +71,13 @@ def review(project: Path) -> Iterator[RunningReview]:
 class Reviewer:
     """Somebody at the page."""
 
-    def __init__(self, context: Any, address: str, name: str | None = "carl", first: str = "Meet/1/00000.jpg") -> None:
+    def __init__(
+        self,
+        context: Any,
+        address: str,
+        name: str | None = "carl",
+        first: str = "Meet/1/00000.jpg",
+    ) -> None:
         self.page = context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -84,7 +101,8 @@ class Reviewer:
     def until(self, name: str, text: str) -> None:
         """Wait until an element says something."""
         self.page.wait_for_function(
-            "([id, text]) => document.getElementById(id).innerText.includes(text)", arg=[name, text]
+            "([id, text]) => document.getElementById(id).innerText.includes(text)",
+            arg=[name, text],
         )
 
     def kept(self) -> None:
@@ -96,7 +114,8 @@ class Reviewer:
             self.page.keyboard.press(key)
 
     def place(self, joint: str) -> tuple[float, float]:
-        """Choose a joint in the list and return where it is on the screen, as the page reports it."""
+        """Choose a joint in the list and return where it is on the screen, as the page
+        reports it."""
         self.page.locator("#joints button", has_text=joint).click()
         return self.coordinates()
 
@@ -115,10 +134,13 @@ class Reviewer:
         return left + (x + 0.5) * scale, top + (y + 0.5) * scale
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """Drag from one pixel of the picture to another, while the whole of it is shown."""
+        """Drag from one pixel of the picture to another, while the whole of it is
+        shown."""
         self.page.mouse.move(*self.on_screen(*start))
         self.page.mouse.down()
-        self.page.mouse.move(*self.on_screen(*((a + b) / 2 for a, b in zip(start, end, strict=True))))
+        self.page.mouse.move(
+            *self.on_screen(*((a + b) / 2 for a, b in zip(start, end, strict=True)))
+        )
         self.page.mouse.move(*self.on_screen(*end))
         self.page.mouse.up()
 
@@ -129,11 +151,19 @@ def revision(project: Path, number: int = 1, name: str = "00000") -> dict[str, A
 
 
 def points(label: dict[str, Any]) -> dict[str, list[float]]:
-    return {shape["label"]: shape["points"][0] for shape in label["shapes"] if shape["shape_type"] == "point"}
+    return {
+        shape["label"]: shape["points"][0]
+        for shape in label["shapes"]
+        if shape["shape_type"] == "point"
+    }
 
 
 def annotated(project: Path, name: str = "00000") -> dict[str, Any]:
-    return dict(json.loads((project / f"labels/anna/Meet__1/{name}.json").read_text(encoding="utf-8")))
+    return dict(
+        json.loads(
+            (project / f"labels/anna/Meet__1/{name}.json").read_text(encoding="utf-8")
+        )
+    )
 
 
 def decisions(project: Path) -> list[tuple[str, str, str]]:
@@ -142,7 +172,11 @@ def decisions(project: Path) -> list[tuple[str, str, str]]:
 
 
 def drafts(project: Path) -> list[Path]:
-    return sorted((project / "labels/drafts").rglob("*.json")) if (project / "labels/drafts").exists() else []
+    return (
+        sorted((project / "labels/drafts").rglob("*.json"))
+        if (project / "labels/drafts").exists()
+        else []
+    )
 
 
 def test_drag_swap_and_save_a_correction(project, review, context):
@@ -166,7 +200,9 @@ def test_drag_swap_and_save_a_correction(project, review, context):
     assert points(label)["4"] == points(original)["1"]
     assert points(label)["1"] == points(original)["4"]
     assert points(label)["12"] == points(original)["12"]
-    assert next(shape for shape in label["shapes"] if shape["label"] == "10")["flags"] == {"occluded": True}
+    assert next(shape for shape in label["shapes"] if shape["label"] == "10")[
+        "flags"
+    ] == {"occluded": True}
     assert label["fdpose"]["by"] == "carl"
     assert list(label["fdpose"]["based_on"]) == ["anna/Meet__1/00000.json"]
     assert {path: path.read_bytes() for path in before} == before
@@ -256,7 +292,9 @@ def test_a_draft_survives_a_server_that_dies(project, context):
         assert points(revision(project))["5"] == pytest.approx([x + 1, y], abs=0.011)
 
 
-def test_the_second_of_two_reviewers_sees_the_firsts_decision(project, review, browser, context):
+def test_the_second_of_two_reviewers_sees_the_firsts_decision(
+    project, review, browser, context
+):
     carl = Reviewer(context, review.address, "carl")
     other = browser.new_context(viewport={"width": 1280, "height": 800})
     other.set_default_timeout(WAIT)
@@ -282,7 +320,9 @@ def test_the_second_of_two_reviewers_sees_the_firsts_decision(project, review, b
         dora.shows("Meet/1/00001.jpg")
         assert decisions(project)[1] == ("dora", "correct", "Meet/1/00000.jpg")
         assert points(revision(project, 2))["6"] == pytest.approx(list(mine))
-        assert [*revision(project, 2)["fdpose"]["based_on"]] == ["revisions/Meet__1/00000.1.json"]
+        assert [*revision(project, 2)["fdpose"]["based_on"]] == [
+            "revisions/Meet__1/00000.1.json"
+        ]
         assert carl.errors == dora.errors == []
     finally:
         other.close()
@@ -313,7 +353,8 @@ def make_images(project: Path) -> list[Any]:
 
 
 def test_everything_by_keyboard(project, review, context):
-    """No mouse: the name, joints, the box, undo, a missing joint, swaps, the queue and the help."""
+    """No mouse: the name, joints, the box, undo, a missing joint, swaps, the queue and
+    the help."""
     page = context.new_page()
     page.goto(review.address)
     page.wait_for_selector("#who[open]")
@@ -348,11 +389,17 @@ def test_everything_by_keyboard(project, review, context):
     label = revision(project)
     assert points(label)["13"] == pytest.approx(list(shoulder))
     assert points(label)["0"] == original["5"]
-    assert points(label)["5"] == pytest.approx([original["0"][0] + 2, original["0"][1]], abs=0.011)
+    assert points(label)["5"] == pytest.approx(
+        [original["0"][0] + 2, original["0"][1]], abs=0.011
+    )
     assert points(label)["2"] == original["3"]
     assert points(label)["10"] == original["10"]
-    box = next(shape for shape in label["shapes"] if shape["label"] == "athlete")["points"]
-    was = next(shape for shape in annotated(project)["shapes"] if shape["label"] == "athlete")["points"]
+    box = next(shape for shape in label["shapes"] if shape["label"] == "athlete")[
+        "points"
+    ]
+    was = next(
+        shape for shape in annotated(project)["shapes"] if shape["label"] == "athlete"
+    )["points"]
     assert box[0][0] == pytest.approx(was[0][0] - 10, abs=0.011)
     assert box[1] == pytest.approx(was[1], abs=0.011)
     assert sorted(decisions(project)) == [
@@ -361,7 +408,9 @@ def test_everything_by_keyboard(project, review, context):
     ]
 
 
-def test_a_missing_joint_is_placed_by_a_click_and_the_box_by_its_handles(project, review, context):
+def test_a_missing_joint_is_placed_by_a_click_and_the_box_by_its_handles(
+    project, review, context
+):
     reviewer = Reviewer(context, review.address)
     reviewer.press("0")
     reviewer.place("head top")
@@ -369,22 +418,32 @@ def test_a_missing_joint_is_placed_by_a_click_and_the_box_by_its_handles(project
     reviewer.until("coordinates", "missing: click to place")
     reviewer.page.mouse.click(*reviewer.on_screen(40, 30))
     assert reviewer.coordinates() == pytest.approx((40, 30), abs=0.6)
-    x1, y1, x2, y2 = (value for corner in box_of(annotated(project)) for value in corner)
+    x1, y1, x2, y2 = (
+        value for corner in box_of(annotated(project)) for value in corner
+    )
     reviewer.drag((x2 - 0.5, y2 - 0.5), (x2 + 30, y2 + 20))
     reviewer.press("s")
     reviewer.shows("Meet/1/00001.jpg")
     label = revision(project)
     assert points(label)["9"] == pytest.approx([40, 30], abs=0.6)
-    assert [value for corner in box_of(label) for value in corner] == pytest.approx([x1, y1, x2 + 30, y2 + 20], abs=1.2)
+    assert [value for corner in box_of(label) for value in corner] == pytest.approx(
+        [x1, y1, x2 + 30, y2 + 20], abs=1.2
+    )
 
 
 def box_of(label: dict[str, Any]) -> list[list[float]]:
-    return list(next(shape for shape in label["shapes"] if shape["shape_type"] == "rectangle")["points"])
+    return list(
+        next(shape for shape in label["shapes"] if shape["shape_type"] == "rectangle")[
+            "points"
+        ]
+    )
 
 
 def test_a_models_guess_must_be_confirmed(project, review, context):
     images = make_images(project)
-    made_labels.annotate(project, "anna", images[1], made_labels.label_of(images[1], unconfirmed=True))
+    made_labels.annotate(
+        project, "anna", images[1], made_labels.label_of(images[1], unconfirmed=True)
+    )
     reviewer = Reviewer(context, review.address)
     reviewer.press("n")
     reviewer.shows("Meet/1/00001.jpg")
@@ -416,12 +475,21 @@ def test_a_finding_offers_the_swap_that_mends_it(tmp_path, context):
 
 
 def test_a_long_queue_with_what_is_assigned_first(tmp_path, context):
-    make_project(tmp_path, dives=(("Meet", "1"), ("Meet", "2"), ("Meet", "3")), count=40)
-    queue = {"person": "carl", "label": [], "review": ["Meet/3/00007.jpg", "Meet/3/00008.jpg"], "review_shared": []}
+    make_project(
+        tmp_path, dives=(("Meet", "1"), ("Meet", "2"), ("Meet", "3")), count=40
+    )
+    queue = {
+        "person": "carl",
+        "label": [],
+        "review": ["Meet/3/00007.jpg", "Meet/3/00008.jpg"],
+        "review_shared": [],
+    }
     (tmp_path / "labels/queues").mkdir()
     (tmp_path / "labels/queues/carl.json").write_text(json.dumps(queue))
     with running_review(tmp_path, "--reviewer", "carl") as review:
-        reviewer = Reviewer(context, review.address, name=None, first="Meet/3/00007.jpg")
+        reviewer = Reviewer(
+            context, review.address, name=None, first="Meet/3/00007.jpg"
+        )
         assert reviewer.text("counts") == "2 images, 2 to review"
         reviewer.press("a")
         reviewer.shows("Meet/3/00008.jpg")
@@ -436,7 +504,9 @@ def test_a_long_queue_with_what_is_assigned_first(tmp_path, context):
         reviewer.until("counts", "1 images")
         reviewer.page.locator("#filter-dive").select_option("")
         reviewer.page.locator("#filter-annotator").select_option("")
-        reviewer.page.locator("#rows").evaluate("rows => { rows.scrollTop = rows.scrollHeight; }")
+        reviewer.page.locator("#rows").evaluate(
+            "rows => { rows.scrollTop = rows.scrollHeight; }"
+        )
         reviewer.page.locator(".row", has_text="Meet/3/00039").click()
         reviewer.shows("Meet/3/00039.jpg")
         reviewer.press("n")
@@ -445,7 +515,9 @@ def test_a_long_queue_with_what_is_assigned_first(tmp_path, context):
 
 def test_names_are_text_and_never_markup(tmp_path, context):
     odd = '<img src=x onerror=alert(1)> "q" 跳水 🤿'
-    make_project(tmp_path, dives=((odd, "1"),), count=1, reviewers=("O'Neil & 安娜", "dora"))
+    make_project(
+        tmp_path, dives=((odd, "1"),), count=1, reviewers=("O'Neil & 安娜", "dora")
+    )
     with running_review(tmp_path) as review:
         page = context.new_page()
         page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
@@ -465,10 +537,14 @@ def test_a_wrong_token_opens_a_page_that_says_so(review, context):
 
 
 def test_another_page_can_neither_read_nor_write(review, project, context):
-    """A page of another origin in the same browser, which has the cookie and even knows the token."""
+    """A page of another origin in the same browser, which has the cookie and even knows
+    the token."""
     Reviewer(context, review.address)
     page = context.new_page()
-    page.route("http://evil.test/", lambda route: route.fulfill(body="<h1>evil</h1>", content_type="text/html"))
+    page.route(
+        "http://evil.test/",
+        lambda route: route.fulfill(body="<h1>evil</h1>", content_type="text/html"),
+    )
     page.goto("http://evil.test/")
     tried = page.evaluate(
         """async ([address, token]) => {
@@ -486,7 +562,8 @@ def test_another_page_can_neither_read_nor_write(review, project, context):
 
 @pytest.mark.parametrize("seconds", [0.02, 0.08])
 def test_killed_while_somebody_works_it_leaves_whole_files(project, context, seconds):
-    """kill -9 amid drafts and a save: what is there is whole, and the next start goes on with it."""
+    """kill -9 amid drafts and a save: what is there is whole, and the next start goes
+    on with it."""
     images = make_images(project)
     with running_review(project) as review:
         reviewer = Reviewer(context, review.address)

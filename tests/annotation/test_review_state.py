@@ -1,4 +1,5 @@
-"""Where an image stands, who may decide what, and what is noticed when things change underneath."""
+"""Where an image stands, who may decide what, and what is noticed when things change
+underneath."""
 
 from __future__ import annotations
 
@@ -50,7 +51,11 @@ def test_the_way_of_an_image(tmp_path, desk, images, image):
     returned = desk.give_back("ben", image, "left ankle is the right one")
     assert kinds(desk)[0] == "returned"
     assert desk.state(image).reason == "left ankle is the right one"
-    assert (returned.action, returned.label, returned.revision) == ("return", ANNA, None)
+    assert (returned.action, returned.label, returned.revision) == (
+        "return",
+        ANNA,
+        None,
+    )
 
     made_labels.annotate(tmp_path, "anna", images[0], moved(desk, image))
     assert kinds(desk)[0] == "labelled"
@@ -61,7 +66,9 @@ def test_the_way_of_an_image(tmp_path, desk, images, image):
     assert desk.item(image).decisions == (returned, decision)
 
 
-def test_a_correction_is_a_revision_and_leaves_the_annotators_file(tmp_path, desk, images, image):
+def test_a_correction_is_a_revision_and_leaves_the_annotators_file(
+    tmp_path, desk, images, image
+):
     mine = tmp_path / "labels" / ANNA
     before = mine.read_bytes()
     decision = desk.correct("ben", image, moved(desk, image, 33.0), based_on=ANNA)
@@ -79,7 +86,9 @@ def test_a_correction_is_a_revision_and_leaves_the_annotators_file(tmp_path, des
     assert kinds(desk)[0] == "reviewed"
 
 
-def test_what_changed_since_it_was_approved_is_in_conflict(tmp_path, desk, images, image):
+def test_what_changed_since_it_was_approved_is_in_conflict(
+    tmp_path, desk, images, image
+):
     desk.accept("ben", image, ANNA)
     made_labels.annotate(tmp_path, "anna", images[0], moved(desk, image))
     state = desk.state(image)
@@ -99,20 +108,34 @@ def test_a_decision_on_what_is_no_longer_so_is_refused(tmp_path, desk, images, i
         lambda: desk.accept("ben", image, ANNA, seen=item.seen),
         lambda: desk.correct("ben", image, moved(desk, image), seen=item.seen),
         lambda: desk.give_back("ben", image, "no", seen=item.seen),
-        lambda: desk.revise(image, moved(desk, image), "fdpose validate", item.seen, {}),
+        lambda: desk.revise(
+            image, moved(desk, image), "fdpose validate", item.seen, {}
+        ),
     ):
-        with pytest.raises(Conflict, match=r"anna/Meet__1/00000.json changed, after you looked"):
+        with pytest.raises(
+            Conflict, match=r"anna/Meet__1/00000.json changed, after you looked"
+        ):
             decide()
     assert review_log.read(desk.log) == []
     assert desk.item(image).labels[1:] == ()
 
 
-def test_the_second_of_two_reviewers_is_told_of_the_first(tmp_path, desk, images, image):
+def test_the_second_of_two_reviewers_is_told_of_the_first(
+    tmp_path, desk, images, image
+):
     item = desk.item(image)
     other = made_labels.make_desk(tmp_path, images)
     other.accept("carl", image, ANNA)
-    with pytest.raises(Conflict, match=r"carl decided `accept` at 20.* after you looked"):
-        desk.correct("ben", image, moved(desk, image), seen=item.seen, decisions=len(item.decisions))
+    with pytest.raises(
+        Conflict, match=r"carl decided `accept` at 20.* after you looked"
+    ):
+        desk.correct(
+            "ben",
+            image,
+            moved(desk, image),
+            seen=item.seen,
+            decisions=len(item.decisions),
+        )
     assert len(desk.item(image).labels) == 1
     desk.correct("ben", image, moved(desk, image), decisions=1)
     assert [decision.who for decision in other.item(image).decisions] == ["carl", "ben"]
@@ -125,12 +148,16 @@ def test_nobody_approves_what_only_they_have_seen(tmp_path, desk, images, image)
     ):
         with pytest.raises(UsageError, match="nobody but anna has looked"):
             decide()
-    path = desk.revise(image, moved(desk, image), "fdpose validate", desk.item(image).seen, {ANNA: "x"})
+    path = desk.revise(
+        image, moved(desk, image), "fdpose validate", desk.item(image).seen, {ANNA: "x"}
+    )
     with pytest.raises(UsageError, match="nobody but anna"):
         desk.accept("anna", image, desk.store.name_of(path))
     desk.accept("ben", image, desk.store.name_of(path))
     desk.correct("ben", image, moved(desk, image), based_on=ANNA)
-    desk.accept("anna", image, "revisions/Meet__1/00000.2.json")  # ben's correction: two have looked
+    desk.accept(
+        "anna", image, "revisions/Meet__1/00000.2.json"
+    )  # ben's correction: two have looked
 
 
 def test_who_works_alone_may_say_so(tmp_path, images, image):
@@ -141,7 +168,9 @@ def test_who_works_alone_may_say_so(tmp_path, images, image):
 def test_a_models_guess_is_confirmed_in_so_many_words(tmp_path, desk, images):
     image = images[1].image
     name = f"anna/{images[1].label_name}"
-    path = made_labels.annotate(tmp_path, "anna", images[1], made_labels.label_of(images[1], unconfirmed=True))
+    path = made_labels.annotate(
+        tmp_path, "anna", images[1], made_labels.label_of(images[1], unconfirmed=True)
+    )
     before = path.read_bytes()
     assert desk.state(image).kind == "unconfirmed"
     with pytest.raises(UsageError, match="marked `unconfirmed`; look at every joint"):
@@ -151,11 +180,15 @@ def test_a_models_guess_is_confirmed_in_so_many_words(tmp_path, desk, images):
     assert desk.state(image).kind == "reviewed"
     newest = desk.item(image).newest
     assert not newest.frame.unconfirmed
-    assert np.array_equal(newest.frame.keypoints, made_labels.label_of(images[1]).keypoints)
+    assert np.array_equal(
+        newest.frame.keypoints, made_labels.label_of(images[1]).keypoints
+    )
     assert path.read_bytes() == before
 
 
-def test_a_half_written_label_is_unreadable_and_stops_no_other(tmp_path, desk, images, image):
+def test_a_half_written_label_is_unreadable_and_stops_no_other(
+    tmp_path, desk, images, image
+):
     path = made_labels.annotate(tmp_path, "anna", images[1])
     path.write_bytes(path.read_bytes()[:300])
     assert kinds(desk)[:2] == ["labelled", "unreadable"]
@@ -182,11 +215,17 @@ def test_a_changed_or_absent_picture_is_not_decided_on(tmp_path, desk, images, i
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"x": 9999.0}, r"right_ankle at \(9999, 50\) lies outside the 455x256 picture"),
+        (
+            {"x": 9999.0},
+            r"right_ankle at \(9999, 50\) lies outside the 455x256 picture",
+        ),
         ({"x": -3.0}, "right_ankle"),
         ({"x": np.nan}, "right_ankle"),
         ({"box": None}, "box is missing"),
-        ({"box": np.array([10.0, 10.0, 10.0, 40.0])}, r"the box \(10, 10, 10, 40\) is empty or outside"),
+        (
+            {"box": np.array([10.0, 10.0, 10.0, 40.0])},
+            r"the box \(10, 10, 10, 40\) is empty or outside",
+        ),
         ({"box": np.array([-10.0, 10.0, 10.0, 40.0])}, "is empty or outside"),
     ],
 )
@@ -201,7 +240,9 @@ def test_a_missing_joint_may_stay_missing(desk, image):
     frame = moved(desk, image)
     keypoints, visibility = frame.keypoints.copy(), frame.visibility.copy()
     keypoints[3], visibility[3] = np.nan, Visibility.MISSING
-    desk.correct("ben", image, replace(frame, keypoints=keypoints, visibility=visibility))
+    desk.correct(
+        "ben", image, replace(frame, keypoints=keypoints, visibility=visibility)
+    )
     assert desk.item(image).newest.frame.visibility[3] == Visibility.MISSING
 
 
@@ -214,11 +255,23 @@ def test_a_label_is_returned_with_a_reason(desk, image, comment):
 @pytest.mark.parametrize(
     ("decide", "said"),
     [
-        (lambda desk, image: desk.accept("ben", "no/such/image.jpg", ANNA), "no image of frames/manifest.csv"),
-        (lambda desk, image: desk.accept("ben", image, "carl/Meet__1/00000.json"), r"no label carl.*there: anna/"),
-        (lambda desk, image: desk.accept("ben", image, "../../etc/x"), "no label of the project"),
+        (
+            lambda desk, image: desk.accept("ben", "no/such/image.jpg", ANNA),
+            "no image of frames/manifest.csv",
+        ),
+        (
+            lambda desk, image: desk.accept("ben", image, "carl/Meet__1/00000.json"),
+            r"no label carl.*there: anna/",
+        ),
+        (
+            lambda desk, image: desk.accept("ben", image, "../../etc/x"),
+            "no label of the project",
+        ),
         (lambda desk, image: desk.accept("../ben", image, ANNA), "no person's name"),
-        (lambda desk, image: desk.give_back("ben", "Meet/1/00001.jpg", "x"), "no annotator's label"),
+        (
+            lambda desk, image: desk.give_back("ben", "Meet/1/00001.jpg", "x"),
+            "no annotator's label",
+        ),
     ],
 )
 def test_what_is_not_there_cannot_be_decided_on(desk, image, decide, said):
@@ -239,11 +292,15 @@ def test_the_log_of_another_process_is_seen(tmp_path, desk, images, image):
     assert kinds(desk)[0] == "labelled"
     made_labels.make_desk(tmp_path, images).accept("carl", image, ANNA)
     assert kinds(desk)[0] == "reviewed"
-    records = [json.loads(line) for line in desk.log.read_text(encoding="utf-8").splitlines()]
+    records = [
+        json.loads(line) for line in desk.log.read_text(encoding="utf-8").splitlines()
+    ]
     assert [record["who"] for record in records] == ["carl"]
 
 
-def test_the_newest_label_is_read_again_only_when_it_changed(tmp_path, desk, images, image, monkeypatch):
+def test_the_newest_label_is_read_again_only_when_it_changed(
+    tmp_path, desk, images, image, monkeypatch
+):
     before = desk.newest(image)
     assert before.sha256 == desk.item(image).newest.sha256
     monkeypatch.setattr(desk.store, "read", lambda *_: pytest.fail("it was read again"))

@@ -1,4 +1,5 @@
-"""What labels alone reach: by hand on a few dives, and the published figures on the real ones."""
+"""What labels alone reach: by hand on a few dives, and the published figures on the
+real ones."""
 
 from __future__ import annotations
 
@@ -13,11 +14,20 @@ from finediving_pose.datasets.finediving import FineDive, read_finediving
 from finediving_pose.records import Dive
 
 
-def dive(key, number="407c", score=60.0, difficulty=3.0, transitions=(30, 60), frames=96) -> Dive:
-    return Dive("m", str(key), None, 0, frames - 1, number, difficulty, None, score, transitions)
+def dive(
+    key, number="407c", score=60.0, difficulty=3.0, transitions=(30, 60), frames=96
+) -> Dive:
+    return Dive(
+        "m", str(key), None, 0, frames - 1, number, difficulty, None, score, transitions
+    )
 
 
-TRAIN = [dive(1, score=60), dive(2, score=90), dive(3, "107b", score=30), dive(4, "107B", score=36)]
+TRAIN = [
+    dive(1, score=60),
+    dive(2, score=90),
+    dive(3, "107b", score=30),
+    dive(4, "107B", score=36),
+]
 QUERIES = [dive(8), dive(9, "107b"), dive(10, "5253b")]
 
 
@@ -37,16 +47,24 @@ def test_shrunk_completeness():
 def test_exemplars_of_the_number_are_distinct():
     few = baselines.same_number_exemplars(TRAIN, QUERIES[:2], exemplars=10)
     assert few.tolist() == [75, 33]  # all there are, none twice
-    assert set(baselines.same_number_exemplars(TRAIN, [dive(key) for key in range(30)], exemplars=1)) == {60, 90}
+    assert set(
+        baselines.same_number_exemplars(
+            TRAIN, [dive(key) for key in range(30)], exemplars=1
+        )
+    ) == {60, 90}
 
 
 def test_random_exemplars_are_of_any_number():
-    drawn = baselines.random_exemplars(TRAIN, [dive(key) for key in range(60)], exemplars=1)
+    drawn = baselines.random_exemplars(
+        TRAIN, [dive(key) for key in range(60)], exemplars=1
+    )
     assert set(drawn) == {60, 90, 30, 36}
     assert set(baselines.random_exemplars(TRAIN, QUERIES, exemplars=4)) == {54}
 
 
-@pytest.mark.parametrize("draw", [baselines.same_number_exemplars, baselines.random_exemplars])
+@pytest.mark.parametrize(
+    "draw", [baselines.same_number_exemplars, baselines.random_exemplars]
+)
 def test_a_draw_depends_on_seed_and_query_alone(draw):
     train = [dive(key, score=float(key)) for key in range(40)]
     queries = [dive(f"q{key}") for key in range(5)]
@@ -57,12 +75,22 @@ def test_a_draw_depends_on_seed_and_query_alone(draw):
 
 
 def test_number_transitions():
-    train = [dive(1, transitions=(20, 50)), dive(2, transitions=(30, 70)), dive(3, "107b", transitions=(40, 80))]
-    assert baselines.number_transitions(train, QUERIES).tolist() == [[25, 60], [40, 80], [30, 70]]
+    train = [
+        dive(1, transitions=(20, 50)),
+        dive(2, transitions=(30, 70)),
+        dive(3, "107b", transitions=(40, 80)),
+    ]
+    assert baselines.number_transitions(train, QUERIES).tolist() == [
+        [25, 60],
+        [40, 80],
+        [30, 70],
+    ]
 
 
 def test_transitions_are_those_of_the_96_samples():
-    assert baselines.true_transitions([dive(1, transitions=(29, 68), frames=101)]).tolist() == [[28, 65]]
+    assert baselines.true_transitions(
+        [dive(1, transitions=(29, 68), frames=101)]
+    ).tolist() == [[28, 65]]
 
 
 def test_floors_of_a_made_meet():
@@ -77,8 +105,16 @@ def test_floors_of_a_made_meet():
         baselines.NUMBER_TRANSITIONS,
         baselines.CONSTANT_TRANSITIONS,
     ]
-    assert set(found[baselines.NUMBER_MEAN]) == {"rho", "rho_within", "rl2_squared", "rl2_absolute", "mae"}
-    assert found == floors([dive.dive for dive in dives], [(match, int(key)) for match, key in train], test)
+    assert set(found[baselines.NUMBER_MEAN]) == {
+        "rho",
+        "rho_within",
+        "rl2_squared",
+        "rl2_absolute",
+        "mae",
+    }
+    assert found == floors(
+        [dive.dive for dive in dives], [(match, int(key)) for match, key in train], test
+    )
     assert found != floors(dives, train, test, seed=1)
 
 
@@ -87,7 +123,10 @@ def test_what_is_not_defined_is_left_out():
     train, test = made_split(made_meet(20))
     assert set(floors(dives, train, test)[baselines.NUMBER_MEAN]) == {"mae"}
     assert floors(dives, train, []) == {}
-    unstaged = [FineDive.labelled(replace(dive, score=float(place)), []) for place, dive in enumerate(dives)]
+    unstaged = [
+        FineDive.labelled(replace(dive, score=float(place)), [])
+        for place, dive in enumerate(dives)
+    ]
     assert set(floors(unstaged, train, test)) == {
         baselines.NUMBER_MEAN,
         baselines.SHRUNK_COMPLETENESS,
@@ -95,7 +134,10 @@ def test_what_is_not_defined_is_left_out():
         baselines.RANDOM,
     }
     unscored = [replace(dive, score=None) for dive in dives]
-    assert set(floors(unscored, train, test)) == {baselines.NUMBER_TRANSITIONS, baselines.CONSTANT_TRANSITIONS}
+    assert set(floors(unscored, train, test)) == {
+        baselines.NUMBER_TRANSITIONS,
+        baselines.CONSTANT_TRANSITIONS,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +148,10 @@ def real(shared_data):
 
 @pytest.mark.parametrize(
     ("name", "rho", "squared", "absolute"),
-    [(baselines.NUMBER_MEAN, 0.5882, 1.335, 8.330), (baselines.SHRUNK_COMPLETENESS, 0.5953, 1.279, 8.110)],
+    [
+        (baselines.NUMBER_MEAN, 0.5882, 1.335, 8.330),
+        (baselines.SHRUNK_COMPLETENESS, 0.5953, 1.279, 8.110),
+    ],
 )
 def test_floors_of_the_real_scores(real, name, rho, squared, absolute):
     figures = real[name]
@@ -117,11 +162,17 @@ def test_floors_of_the_real_scores(real, name, rho, squared, absolute):
 
 @pytest.mark.parametrize(
     ("name", "half", "three_quarters"),
-    [(baselines.NUMBER_TRANSITIONS, 83.85, 44.46), (baselines.CONSTANT_TRANSITIONS, 79.44, 32.58)],
+    [
+        (baselines.NUMBER_TRANSITIONS, 83.85, 44.46),
+        (baselines.CONSTANT_TRANSITIONS, 79.44, 32.58),
+    ],
 )
 def test_floors_of_the_real_stages(real, name, half, three_quarters):
     figures = real[name]
-    assert (round(figures["aiou_flight_0.5"], 2), round(figures["aiou_flight_0.75"], 2)) == (half, three_quarters)
+    assert (
+        round(figures["aiou_flight_0.5"], 2),
+        round(figures["aiou_flight_0.75"], 2),
+    ) == (half, three_quarters)
 
 
 def test_floors_of_the_real_exemplars(real):

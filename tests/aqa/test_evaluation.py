@@ -1,4 +1,5 @@
-"""Figures of predictions: by hand, beside the floors, and what is said where something is not defined."""
+"""Figures of predictions: by hand, beside the floors, and what is said where something
+is not defined."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ TRAIN = [dive.record for dive in made_dives(30)]
 QUERIES = [dive.record for dive in made_dives(12, "Queries")]
 
 
-def predictions(queries: list[Dive], errors: list[float], transitions=None, stages: int = 3) -> Predictions:
+def predictions(
+    queries: list[Dive], errors: list[float], transitions=None, stages: int = 3
+) -> Predictions:
     """Scores that are off by these; NaN = no exemplar answers."""
     compared = [
         Compared((), np.zeros(0), np.zeros((0, stages)))
@@ -41,15 +44,31 @@ def predictions(queries: list[Dive], errors: list[float], transitions=None, stag
         else Compared((0,), np.array([q.score + error]), np.zeros((1, stages)))
         for q, error in zip(queries, errors, strict=True)
     ]
-    cuts = np.tile([[20, 60]], (len(queries), 1)) if transitions is None else transitions
+    cuts = (
+        np.tile([[20, 60]], (len(queries), 1)) if transitions is None else transitions
+    )
     return Predictions(
-        tuple("/".join(q.key) for q in queries), tuple(compared), np.asarray(cuts, np.int64)[:, : stages - 1]
+        tuple("/".join(q.key) for q in queries),
+        tuple(compared),
+        np.asarray(cuts, np.int64)[:, : stages - 1],
     )
 
 
-def evaluated(errors: list[float] | None = None, settings=SETTINGS, **more) -> Evaluation:
-    errors = [float(place % 3) for place in range(len(QUERIES))] if errors is None else errors
-    return evaluate(predictions(QUERIES, errors, stages=settings.stage_count), QUERIES, TRAIN, settings, **more)
+def evaluated(
+    errors: list[float] | None = None, settings=SETTINGS, **more
+) -> Evaluation:
+    errors = (
+        [float(place % 3) for place in range(len(QUERIES))]
+        if errors is None
+        else errors
+    )
+    return evaluate(
+        predictions(QUERIES, errors, stages=settings.stage_count),
+        QUERIES,
+        TRAIN,
+        settings,
+        **more,
+    )
 
 
 def test_the_figures_are_those_of_the_metrics():
@@ -73,7 +92,10 @@ def test_intervals_hold_the_figures_and_follow_from_the_seed():
         assert low <= found.figures[name] <= high, name
     assert found.intervals["rho"][0] < found.intervals["rho"][1] <= 1
     assert found.intervals == evaluated([3.0, -9.0, 7.0] * 4).intervals
-    assert found.intervals["mae"] != evaluated([3.0, -9.0, 7.0] * 4, seed=1).intervals["mae"]
+    assert (
+        found.intervals["mae"]
+        != evaluated([3.0, -9.0, 7.0] * 4, seed=1).intervals["mae"]
+    )
 
 
 def test_rl2_keeps_the_span_of_the_split_in_every_resample():
@@ -89,28 +111,50 @@ def test_a_dive_without_an_exemplar_is_counted_and_not_guessed():
     assert found.figures["mae"] == pytest.approx(1)
     asked = QUERIES[1:11]
     every = [d.key for d in QUERIES]
-    expected = baselines.floors([*TRAIN, *QUERIES], [d.key for d in TRAIN], [d.key for d in asked], staged=every)
+    expected = baselines.floors(
+        [*TRAIN, *QUERIES], [d.key for d in TRAIN], [d.key for d in asked], staged=every
+    )
     assert found.floors == expected
-    assert any("2 dives are not answered, for no dive of their number" in note for note in found.notes)
+    assert any(
+        "2 dives are not answered, for no dive of their number" in note
+        for note in found.notes
+    )
     assert found.as_dict()["answered"] == 10
     assert sum(row["unanswered"] for row in found.per_number) == 2
 
 
 def test_floors_are_of_the_dives_that_the_figures_are_of():
-    """The first half is not answered: it counts in the figures of stages and in no others, and in the floors so too."""
-    queries = [replace(dive, transitions=(50, 80)) if at < 6 else dive for at, dive in enumerate(QUERIES)]
-    found = evaluate(predictions(queries, [math.nan] * 6 + [1.0] * 6), queries, TRAIN, SETTINGS)
-    means, true = baselines.number_mean(TRAIN, queries[6:]), [dive.score for dive in queries[6:]]
-    assert found.floors[baselines.NUMBER_MEAN]["mae"] == pytest.approx(np.abs(means - true).mean())
+    """The first half is not answered: it counts in the figures of stages and in no
+    others, and in the floors so too."""
+    queries = [
+        replace(dive, transitions=(50, 80)) if at < 6 else dive
+        for at, dive in enumerate(QUERIES)
+    ]
+    found = evaluate(
+        predictions(queries, [math.nan] * 6 + [1.0] * 6), queries, TRAIN, SETTINGS
+    )
+    means, true = (
+        baselines.number_mean(TRAIN, queries[6:]),
+        [dive.score for dive in queries[6:]],
+    )
+    assert found.floors[baselines.NUMBER_MEAN]["mae"] == pytest.approx(
+        np.abs(means - true).mean()
+    )
     cuts = baselines.number_transitions(TRAIN, queries)
     expected = stage_figures(cuts, baselines.true_transitions(queries), 96)
     assert found.floors[baselines.NUMBER_TRANSITIONS] == pytest.approx(expected)
-    assert expected["transition_error"] > 2 * np.abs(cuts - baselines.true_transitions(queries))[6:].mean()
+    assert (
+        expected["transition_error"]
+        > 2 * np.abs(cuts - baselines.true_transitions(queries))[6:].mean()
+    )
 
 
 @pytest.mark.parametrize("lacking", ["dive_number", "difficulty"])
 def test_a_dive_that_lacks_something_is_in_the_floors_too(lacking):
-    queries = [replace(dive, **{lacking: None}) if at % 2 else dive for at, dive in enumerate(QUERIES)]
+    queries = [
+        replace(dive, **{lacking: None}) if at % 2 else dive
+        for at, dive in enumerate(QUERIES)
+    ]
     found = evaluate(predictions(queries, [1.0] * 12), queries, TRAIN, SETTINGS)
     means = baselines.number_mean(TRAIN, queries)
     expected = np.abs(means - [dive.score for dive in queries]).mean()
@@ -124,15 +168,21 @@ def test_a_dive_that_lacks_something_is_in_the_floors_too(lacking):
 
 def test_dives_without_a_number_are_in_no_figure_within_numbers():
     queries = [replace(dive, dive_number=None) for dive in QUERIES]
-    found = evaluate(predictions(queries, [3.0, -9.0, 7.0] * 4), queries, TRAIN, SETTINGS)
+    found = evaluate(
+        predictions(queries, [3.0, -9.0, 7.0] * 4), queries, TRAIN, SETTINGS
+    )
     assert math.isnan(found.figures["rho_within"])
     assert all(map(math.isnan, found.intervals["rho_within"]))
     some = [dive if at < 6 else queries[at] for at, dive in enumerate(QUERIES)]
     errors = [3.0, -9.0, 7.0] * 4
-    expected = evaluate(predictions(QUERIES[:6], errors[:6]), QUERIES[:6], TRAIN, SETTINGS)
+    expected = evaluate(
+        predictions(QUERIES[:6], errors[:6]), QUERIES[:6], TRAIN, SETTINGS
+    )
     found = evaluate(predictions(some, errors), some, TRAIN, SETTINGS)
     assert found.figures["rho_within"] == pytest.approx(expected.figures["rho_within"])
-    assert found.intervals["rho_within"] == pytest.approx(expected.intervals["rho_within"])
+    assert found.intervals["rho_within"] == pytest.approx(
+        expected.intervals["rho_within"]
+    )
 
 
 def test_nothing_is_answered():
@@ -155,12 +205,25 @@ def test_transitions_of_other_frame_counts():
 
 
 def test_dives_without_stages_are_left_out_of_their_figures():
-    queries = [replace(dive, transitions=None) if place % 2 else dive for place, dive in enumerate(QUERIES)]
+    queries = [
+        replace(dive, transitions=None) if place % 2 else dive
+        for place, dive in enumerate(QUERIES)
+    ]
     found = evaluate(predictions(queries, [1.0] * 12), queries, TRAIN, SETTINGS)
-    own = stage_figures(np.tile([[20, 60]], (6, 1)), baselines.true_transitions(QUERIES[::2]), 96)
+    own = stage_figures(
+        np.tile([[20, 60]], (6, 1)), baselines.true_transitions(QUERIES[::2]), 96
+    )
     assert {name: found.figures[name] for name in own} == pytest.approx(own)
-    assert "figures of stages are of 6 dives; of 6 the true stages are not known" in found.notes
-    assert "miou" not in evaluate_arrays([1.0], [2.0], None, StageFrames(np.array([[1]]), np.array([[np.nan]]))).figures
+    assert (
+        "figures of stages are of 6 dives; of 6 the true stages are not known"
+        in found.notes
+    )
+    assert (
+        "miou"
+        not in evaluate_arrays(
+            [1.0], [2.0], None, StageFrames(np.array([[1]]), np.array([[np.nan]]))
+        ).figures
+    )
 
 
 def test_two_stages_have_no_flight():
@@ -173,7 +236,9 @@ def test_two_stages_have_no_flight():
 
 def test_one_stage_has_no_transitions():
     found = evaluated(settings=small_settings("frames=96", "stages=1"))
-    assert not any(name.startswith(("aiou", "miou", "transition")) for name in found.figures)
+    assert not any(
+        name.startswith(("aiou", "miou", "transition")) for name in found.figures
+    )
     assert any(note.startswith("K = 1:") for note in found.notes)
 
 
@@ -184,19 +249,31 @@ def test_floors_of_other_frame_counts_are_not_compared_in_frames():
 
 
 def test_what_flatters_is_said_once():
-    found = evaluated(settings=small_settings("select=test-best"), notes=[ON_TEST_BEST, "mine"])
+    found = evaluated(
+        settings=small_settings("select=test-best"), notes=[ON_TEST_BEST, "mine"]
+    )
     assert found.notes.count(ON_TEST_BEST) == 1
     assert "mine" in found.notes
     assert "the dynamic net starts random" in found.notes
 
 
 def test_best_floor_and_share_of_the_way():
-    floors = {"a": {"rho": 0.5, "mae": 8.0}, "b": {"rho": 0.6, "mae": 9.0}, "c": {"miou": 70.0}}
+    floors = {
+        "a": {"rho": 0.5, "mae": 8.0},
+        "b": {"rho": 0.6, "mae": 9.0},
+        "c": {"miou": 70.0},
+    }
     found = Evaluation({"rho": 0.8}, {}, [], 9, floors=floors, ceiling=0.9)
-    assert (found.best_floor("rho"), found.best_floor("mae"), found.best_floor("miou")) == (0.6, 8, 70)
+    assert (
+        found.best_floor("rho"),
+        found.best_floor("mae"),
+        found.best_floor("miou"),
+    ) == (0.6, 8, 70)
     assert math.isnan(found.best_floor("rl2_squared"))
     assert found.share_of_way == pytest.approx(2 / 3)
-    assert "from the best floor, 0.6000, to the ceiling, 0.9000: 66.7%" in "\n".join(found.lines())
+    assert "from the best floor, 0.6000, to the ceiling, 0.9000: 66.7%" in "\n".join(
+        found.lines()
+    )
     assert math.isnan(replace(found, ceiling=None).share_of_way)
     assert math.isnan(replace(found, ceiling=0.6).share_of_way)
     assert math.isnan(replace(found, floors={}).share_of_way)
@@ -208,7 +285,15 @@ def test_each_number_has_its_row():
     rows = {row["dive_number"]: row for row in found.per_number}
     assert list(rows) == ["407c", "", "107b"]
     assert rows["407c"] == pytest.approx(
-        {"dive_number": "407c", "dives": 3, "unanswered": 0, "rho": 1, "mae": 2, "bias": 2, "miou": math.nan},
+        {
+            "dive_number": "407c",
+            "dives": 3,
+            "unanswered": 0,
+            "rho": 1,
+            "mae": 2,
+            "bias": 2,
+            "miou": math.nan,
+        },
         nan_ok=True,
     )
     assert rows["107b"]["bias"] == -4
@@ -223,7 +308,9 @@ def test_lines_name_every_figure_and_begin_with_the_headlines():
     assert lines[0] == "12 dives, 3 without a skeleton"
     assert lines[2].startswith("ρ (Spearman)")
     assert lines[3].startswith("R-ℓ2 ×100, squared")
-    assert [line[:34].strip() for line in lines[2 : 2 + len(TITLES)]] == [title.text for title in TITLES.values()]
+    assert [line[:34].strip() for line in lines[2 : 2 + len(TITLES)]] == [
+        title.text for title in TITLES.values()
+    ]
     assert not any("dive number  " in line for line in lines)
     assert any(line.startswith(f"  {baselines.NUMBER_MEAN}: ρ ") for line in lines)
 
@@ -245,7 +332,9 @@ def test_model_figures_are_those_of_the_evaluation():
 
 def test_intervals_of_floors_hold_their_figures():
     intervals = floor_intervals(TRAIN, QUERIES)
-    floors = baselines.floors([*TRAIN, *QUERIES], [d.key for d in TRAIN], [d.key for d in QUERIES])
+    floors = baselines.floors(
+        [*TRAIN, *QUERIES], [d.key for d in TRAIN], [d.key for d in QUERIES]
+    )
     assert set(intervals) == {
         baselines.NUMBER_MEAN,
         baselines.SHRUNK_COMPLETENESS,
@@ -259,7 +348,10 @@ def test_intervals_of_floors_hold_their_figures():
     assert "rho_within" not in intervals[baselines.SAME_NUMBER]
     assert floor_intervals([], QUERIES) == {}
     text = "\n".join(floor_lines(floors, intervals))
-    value, (low, high) = floors[baselines.NUMBER_MEAN]["rl2_squared"], intervals[baselines.NUMBER_MEAN]["rl2_squared"]
+    value, (low, high) = (
+        floors[baselines.NUMBER_MEAN]["rl2_squared"],
+        intervals[baselines.NUMBER_MEAN]["rl2_squared"],
+    )
     assert f"{value:.4f}  {low:.4f} … {high:.4f}" in text
 
 
@@ -269,8 +361,13 @@ def test_a_bootstrap_of_ranks_is_scipys():
     predicted = true + rng.normal(0, 10, 40)
     found = evaluate_arrays(predicted, true, seed=5)
     draws = np.random.default_rng(5)
-    rho = [spearman(predicted[at], true[at]) for at in (draws.integers(0, 40, 40) for _ in range(1000))]
-    assert found.intervals["rho"] == pytest.approx(tuple(np.quantile(rho, [0.025, 0.975])))
+    rho = [
+        spearman(predicted[at], true[at])
+        for at in (draws.integers(0, 40, 40) for _ in range(1000))
+    ]
+    assert found.intervals["rho"] == pytest.approx(
+        tuple(np.quantile(rho, [0.025, 0.975]))
+    )
     assert found.figures["rl2_squared"] == pytest.approx(rl2(predicted, true))
 
 
@@ -278,14 +375,22 @@ def test_the_margin_to_the_best_floor_is_of_the_same_dives():
     errors = [3.0, -1.0, 0.5] * 4
     found = evaluated(errors)
     true = np.array([dive.score for dive in QUERIES])
-    floors = {name: draws[0] for name, draws in baselines.score_predictions(TRAIN, QUERIES).items() if len(draws) == 1}
+    floors = {
+        name: draws[0]
+        for name, draws in baselines.score_predictions(TRAIN, QUERIES).items()
+        if len(draws) == 1
+    }
     best = max(floors, key=lambda name: spearman(floors[name], true))
     margin = found.margins["rho"]
     assert margin.floor == best
-    assert margin.difference == pytest.approx(found.figures["rho"] - spearman(floors[best], true))
+    assert margin.difference == pytest.approx(
+        found.figures["rho"] - spearman(floors[best], true)
+    )
     assert margin.low <= margin.difference <= margin.high
     lowest = min(rl2(scores, true) for scores in floors.values())
-    assert found.margins["rl2_squared"].difference == pytest.approx(found.figures["rl2_squared"] - lowest)
+    assert found.margins["rl2_squared"].difference == pytest.approx(
+        found.figures["rl2_squared"] - lowest
+    )
     assert found.as_dict()["margins"]["rho"]["floor"] == best
     assert any(line.startswith(f"ρ less that of {best}: ") for line in found.lines())
 

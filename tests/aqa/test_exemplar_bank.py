@@ -1,4 +1,5 @@
-"""The exemplar bank: what is written is what is read, and it scores as the training set does."""
+"""The exemplar bank: what is written is what is read, and it scores as the training set
+does."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ def dives(tmp_path_factory: pytest.TempPathFactory) -> list[AqaDive]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, dives: list[AqaDive]) -> tuple[Path, HPMCoRe]:
+def made(
+    tmp_path_factory: pytest.TempPathFactory, dives: list[AqaDive]
+) -> tuple[Path, HPMCoRe]:
     folder = tmp_path_factory.mktemp("runs") / "mine"
     model = random_model(folder, SETTINGS)
     write_bank(folder, model, dives[:3], reader(SETTINGS))
@@ -43,7 +46,10 @@ def made(tmp_path_factory: pytest.TempPathFactory, dives: list[AqaDive]) -> tupl
 def same(bank: Bank, dive: AqaDive) -> dict[int, list[str]]:
     """Which dives of the bank that one is, and what tells so."""
     compared = bank.compared(glimpse(dive, (3, 9), SETTINGS.frames).fingerprint)
-    found = {place: [name for name, equal in facts.items() if equal] for place, facts in compared.items()}
+    found = {
+        place: [name for name, equal in facts.items() if equal]
+        for place, facts in compared.items()
+    }
     return {place: names for place, names in found.items() if names}
 
 
@@ -53,11 +59,22 @@ def test_it_scores_as_the_training_set_does(made, dives):
     query = dives[3]
     pool = ExemplarPool(bank.dives, SETTINGS.exemplar_choice, SETTINGS.exemplars, 5)
     chosen = [pool.of(query.record)]
-    found = predict(model, encode(model, [query], reader(SETTINGS)), [query.record], bank.encoded, bank.dives, chosen)
+    found = predict(
+        model,
+        encode(model, [query], reader(SETTINGS)),
+        [query.record],
+        bank.encoded,
+        bank.dives,
+        chosen,
+    )
     expected = predict_dives(model, [query], dives[:3], reader(SETTINGS), seed=5)
     assert found.compared[0].exemplars == expected.compared[0].exemplars
-    np.testing.assert_allclose(found.compared[0].single, expected.compared[0].single, atol=1e-4)
-    np.testing.assert_allclose(found.compared[0].parts, expected.compared[0].parts, atol=1e-4)
+    np.testing.assert_allclose(
+        found.compared[0].single, expected.compared[0].single, atol=1e-4
+    )
+    np.testing.assert_allclose(
+        found.compared[0].parts, expected.compared[0].parts, atol=1e-4
+    )
     np.testing.assert_array_equal(found.transitions, expected.transitions)
 
 
@@ -69,25 +86,39 @@ def test_pictures_are_of_the_stage_and_show_the_diver(made):
     bank = read_bank(made[0])
     for place, each in enumerate(bank.glimpses):
         edges = [0, *bank.encoded.transitions[place].tolist(), SETTINGS.frames]
-        numbers = np.array([i * (41 + place - 1) // (SETTINGS.frames - 1) for i in range(SETTINGS.frames)])
+        numbers = np.array(
+            [
+                i * (41 + place - 1) // (SETTINGS.frames - 1)
+                for i in range(SETTINGS.frames)
+            ]
+        )
         for stage, shown in enumerate(each.numbers - 1000 * (place + 1)):
             inside = numbers[edges[stage] : edges[stage + 1]]
             assert np.isin(shown, inside).all()
             assert (np.diff(shown) >= 0).all()
-        image = cv2.imdecode(np.frombuffer(each.pictures[4], np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(
+            np.frombuffer(each.pictures[4], np.uint8), cv2.IMREAD_COLOR
+        )
         assert image.shape == (160, 160, 3)
 
 
 def test_joints_lie_on_the_diver_in_the_pictures(tmp_path, dives):
-    """The dot of the drawn dives is in the middle of the joints, of which two lie beside it."""
+    """The dot of the drawn dives is in the middle of the joints, of which two lie
+    beside it."""
     plain = made_dive(tmp_path, "1", frames=40)
     shown = glimpse(plain, (10, 20), SETTINGS.frames)
-    for content, pose in zip(shown.pictures, shown.poses.reshape(-1, 16, 2), strict=True):
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., 2].astype(float)
+    for content, pose in zip(
+        shown.pictures, shown.poses.reshape(-1, 16, 2), strict=True
+    ):
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[
+            ..., 2
+        ].astype(float)
         image[image < 128] = 0
         y, x = np.mgrid[:160, :160]
         dot = np.array([(image * x).sum(), (image * y).sum()]) / image.sum()
-        middle = np.nanmean(pose[[7, 8]], axis=0)  # they lie half a pixel beside the dot and drift with time
+        middle = np.nanmean(
+            pose[[7, 8]], axis=0
+        )  # they lie half a pixel beside the dot and drift with time
         assert np.abs(middle - dot).max() < 160 / 51 * 5
 
 
@@ -104,15 +135,20 @@ def test_a_dive_is_known_again_under_another_name(made, dives, tmp_path):
     """By its pictures, also written anew as a video, and by its skeleton alone."""
     bank = read_bank(made[0])
     shutil.copytree(dives[1].source.source, tmp_path / "x")
-    copy = replace(dives[1], source=replace(dives[1].source, source=tmp_path / "x"), skeleton=None)
+    copy = replace(
+        dives[1], source=replace(dives[1].source, source=tmp_path / "x"), skeleton=None
+    )
     assert same(bank, copy) == {1: ["pictures"]}
     images = [cv2.imread(str(path)) for path in sorted(copy.source.source.iterdir())]
-    write_video(tmp_path / "x.mp4", [cv2.resize(image, (182, 102)) for image in images], 25)
+    write_video(
+        tmp_path / "x.mp4", [cv2.resize(image, (182, 102)) for image in images], 25
+    )
     video = replace(copy, source=replace(copy.source, source=tmp_path / "x.mp4"))
     assert same(bank, video) == {1: ["pictures"]}
     assert same(bank, replace(dives[1], source=None))[1] == ["skeleton"]
     assert (
-        same(bank, dives[1]) == {1: ["pictures", "skeleton"], 0: ["skeleton"]} or "skeleton" in same(bank, dives[1])[1]
+        same(bank, dives[1]) == {1: ["pictures", "skeleton"], 0: ["skeleton"]}
+        or "skeleton" in same(bank, dives[1])[1]
     )
     assert same(bank, replace(dives[3], skeleton=None)) == {}
 
@@ -125,7 +161,9 @@ def test_a_bank_of_other_weights_is_refused(made, tmp_path):
         read_bank(tmp_path / "other")
 
 
-@pytest.mark.parametrize("name", ["exemplars.json", "features.safetensors", "pictures.npz"])
+@pytest.mark.parametrize(
+    "name", ["exemplars.json", "features.safetensors", "pictures.npz"]
+)
 def test_damage_is_told(made, tmp_path, name):
     shutil.copytree(made[0], tmp_path / "copy")
     path = tmp_path / "copy" / BANK_NAME / name
@@ -140,7 +178,9 @@ def test_dives_and_features_that_do_not_go_together_are_refused(made, tmp_path):
     content = json.loads(path.read_text())
     content["dives"].pop()
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"holds \[3\] dives, exemplars.json beside it 2"):
+    with pytest.raises(
+        DataError, match=r"holds \[3\] dives, exemplars.json beside it 2"
+    ):
         read_bank(tmp_path / "copy")
 
 
@@ -156,13 +196,25 @@ def test_features_leave_no_pictures(tmp_path, dives):
     from finediving_pose.aqa.data.features import FeatureStore
 
     table = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
-    np.savez(tmp_path / "t.npz", features=table, match=["Made"] * 3, dive=["1", "2", "3"])
+    np.savez(
+        tmp_path / "t.npz", features=table, match=["Made"] * 3, dive=["1", "2", "3"]
+    )
     settings = small_settings(
-        f"features={tmp_path / 't.npz'}", "feature_dim=5", "branch_static=false", "branch_pose=false"
+        f"features={tmp_path / 't.npz'}",
+        "feature_dim=5",
+        "branch_static=false",
+        "branch_pose=false",
     )
     model = random_model(tmp_path / "mine", settings)
-    loader = video_loader(settings, None, FeatureStore(tmp_path / "t.npz", frames=settings.frames))
-    write_bank(tmp_path / "mine", model, [replace(dive, source=None, skeleton=None) for dive in dives[:3]], loader)
+    loader = video_loader(
+        settings, None, FeatureStore(tmp_path / "t.npz", frames=settings.frames)
+    )
+    write_bank(
+        tmp_path / "mine",
+        model,
+        [replace(dive, source=None, skeleton=None) for dive in dives[:3]],
+        loader,
+    )
     bank = read_bank(tmp_path / "mine")
     assert all(set(each.pictures) == {b""} for each in bank.glimpses)
     assert len({each.fingerprint.features for each in bank.glimpses}) == 3

@@ -1,4 +1,5 @@
-"""Each video is encoded once, and the scores are those of the pairwise way; eq. 19, 20 and 24 by hand."""
+"""Each video is encoded once, and the scores are those of the pairwise way; eq. 19, 20
+and 24 by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +17,13 @@ from numpy.testing import assert_allclose
 from finediving_pose.aqa import inference
 from finediving_pose.aqa.batch import collate_pairs
 from finediving_pose.aqa.data.dives import AqaDive
-from finediving_pose.aqa.inference import Compared, encode, predict, predict_dives, predict_with
+from finediving_pose.aqa.inference import (
+    Compared,
+    encode,
+    predict,
+    predict_dives,
+    predict_with,
+)
 from finediving_pose.aqa.model.comparison import Differences
 from finediving_pose.aqa.model.hpmcore import Encoded, HPMCoRe
 
@@ -46,13 +53,17 @@ def count_encoded(model: HPMCoRe, monkeypatch: pytest.MonkeyPatch) -> Counter[st
     return seen
 
 
-def pairwise(model: HPMCoRe, loader: MadeLoader, query: AqaDive, exemplar: AqaDive) -> float:
+def pairwise(
+    model: HPMCoRe, loader: MadeLoader, query: AqaDive, exemplar: AqaDive
+) -> float:
     """The score as training sees it: both videos of the pair encoded for it."""
     with torch.no_grad():
         outcome = model(collate_pairs([(loader.load(query), loader.load(exemplar))]))
     value = outcome.differences.delta[0].item()
     if model.settings.target == "completeness":
-        return (exemplar.record.score / exemplar.record.difficulty + value) * query.record.difficulty
+        return (
+            exemplar.record.score / exemplar.record.difficulty + value
+        ) * query.record.difficulty
     return exemplar.record.score + value
 
 
@@ -67,14 +78,19 @@ def pairwise(model: HPMCoRe, loader: MadeLoader, query: AqaDive, exemplar: AqaDi
     ids=",".join,
 )
 def test_the_scores_are_those_of_the_pairwise_way(overrides):
-    # pairs are cut by the labels in training and by prediction here, so the segmenter must cut in both
-    settings = small_settings("exemplars=3", "boundaries=predicted", "predicted_after=0", *overrides)
+    # pairs are cut by the labels in training and by prediction here, so the segmenter
+    # must cut in both
+    settings = small_settings(
+        "exemplars=3", "boundaries=predicted", "predicted_after=0", *overrides
+    )
     model, loader = made_model(settings), MadeLoader(settings)
     queries, train = made_dives(2, "Queries"), made_dives(7)
     found = predict_dives(model, queries, train, loader)
     for query, compared in zip(queries, found.compared, strict=True):
         assert len(compared.exemplars) == 3
-        expected = [pairwise(model, loader, query, train[at]) for at in compared.exemplars]
+        expected = [
+            pairwise(model, loader, query, train[at]) for at in compared.exemplars
+        ]
         assert_allclose(compared.single, expected, rtol=1e-5)
         assert compared.score == pytest.approx(np.mean(expected), rel=1e-5)  # eq. 24
 
@@ -89,31 +105,49 @@ def test_each_video_goes_through_the_encoders_once(model, monkeypatch):
     assert sum(len(compared.exemplars) for compared in found.compared) == 15 > len(used)
 
 
-def test_training_dives_that_are_queries_are_encoded_once_and_no_exemplars_of_themselves(model, monkeypatch):
+def test_training_dives_that_are_queries_are_encoded_once_and_no_exemplars_of_themselves(
+    model, monkeypatch
+):
     seen = count_encoded(model, monkeypatch)
     train = [*made_dives(6), *made_dives(1, "Alone", ("5253b",))]
     found = predict_dives(model, train, train, MadeLoader(SETTINGS))
     assert set(seen.values()) == {1}
-    assert all(place not in compared.exemplars for place, compared in enumerate(found.compared[:6]))
+    assert all(
+        place not in compared.exemplars
+        for place, compared in enumerate(found.compared[:6])
+    )
     assert found.compared[6].exemplars == (6,)
 
 
 def test_an_encoded_bank_gives_what_its_videos_give(model, monkeypatch):
-    queries, train, loader = made_dives(3, "Queries"), made_dives(7), MadeLoader(SETTINGS)
+    queries, train, loader = (
+        made_dives(3, "Queries"),
+        made_dives(7),
+        MadeLoader(SETTINGS),
+    )
     expected = predict_dives(model, queries, train, loader, seed=4)
     bank = encode(model, train, loader)
     seen = count_encoded(model, monkeypatch)
     found = predict_with(model, queries, bank, records(train), loader, seed=4)
     assert set(seen) == {dive.name for dive in queries}
-    assert [each.exemplars for each in found.compared] == [each.exemplars for each in expected.compared]
+    assert [each.exemplars for each in found.compared] == [
+        each.exemplars for each in expected.compared
+    ]
     assert_allclose(found.scores, expected.scores, rtol=1e-5)
 
 
 def test_the_exemplars_follow_from_the_seed(model):
-    queries, train, loader = made_dives(2, "Queries"), made_dives(16), MadeLoader(SETTINGS)
+    queries, train, loader = (
+        made_dives(2, "Queries"),
+        made_dives(16),
+        MadeLoader(SETTINGS),
+    )
 
     def chosen(seed: int) -> list[tuple[int, ...]]:
-        return [each.exemplars for each in predict_dives(model, queries, train, loader, seed=seed).compared]
+        return [
+            each.exemplars
+            for each in predict_dives(model, queries, train, loader, seed=seed).compared
+        ]
 
     assert chosen(1) == chosen(1) != chosen(2)
 
@@ -122,15 +156,20 @@ def made_encoded(count: int, stages: int = 3) -> Encoded:
     """Videos whose one token is their place."""
     places = torch.arange(count, dtype=torch.float32)
     tokens = {"fused": places[:, None, None, None].expand(count, stages, 1, 1)}
-    return Encoded(tokens, {}, torch.zeros(count, 32, 2), torch.tensor([[9, 20]]).expand(count, 2))
+    return Encoded(
+        tokens, {}, torch.zeros(count, 32, 2), torch.tensor([[9, 20]]).expand(count, 2)
+    )
 
 
 def by_hand(model: HPMCoRe, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let the stages' shares be (10·query, −exemplar, 1); note the sizes of the portions."""
+    """Let the stages' shares be (10·query, −exemplar, 1); note the sizes of the
+    portions."""
     sizes = []
 
     def compare(queries: Encoded, exemplars: Encoded) -> Differences:
-        query, exemplar = (each.tokens["fused"][:, 0, 0, 0] for each in (queries, exemplars))
+        query, exemplar = (
+            each.tokens["fused"][:, 0, 0, 0] for each in (queries, exemplars)
+        )
         delta_k = torch.stack([10 * query, -exemplar, torch.ones_like(query)], dim=1)
         sizes.append(len(query))
         return Differences(delta_k.sum(dim=1), delta_k, torch.ones(3) / 3)
@@ -151,7 +190,9 @@ def test_scores_by_hand(model, monkeypatch):
     by_hand(model, monkeypatch)
     found = predict(model, made_encoded(3), QUERIES, made_encoded(3), BANK, CHOSEN)
     first, none, last = found.compared
-    assert_allclose(first.single, [60 + 0 - 0 + 1, 70 + 0 - 1 + 1, 86 + 0 - 2 + 1])  # eq. 19
+    assert_allclose(
+        first.single, [60 + 0 - 0 + 1, 70 + 0 - 1 + 1, 86 + 0 - 2 + 1]
+    )  # eq. 19
     assert_allclose(first.parts, [[0, 0, 1], [0, -1, 1], [0, -2, 1]])  # eq. 20
     assert first.score == pytest.approx((61 + 70 + 85) / 3)  # eq. 24
     assert first.spread == pytest.approx(np.std([61, 70, 85], ddof=1))
@@ -168,7 +209,9 @@ def test_scores_by_hand(model, monkeypatch):
 def test_completeness_by_hand(monkeypatch):
     model = made_model(small_settings("target=completeness"))
     by_hand(model, monkeypatch)
-    found = predict(model, made_encoded(3), QUERIES, made_encoded(3), BANK, CHOSEN).compared[2]
+    found = predict(
+        model, made_encoded(3), QUERIES, made_encoded(3), BANK, CHOSEN
+    ).compared[2]
     assert_allclose(found.single, [(86 / 2 + 20 - 2 + 1) * 3])
     assert_allclose(found.parts, [[20 * 3, -2 * 3, 1 * 3]])
     assert found.single[0] == pytest.approx(86 * 3 / 2 + found.parts.sum())
@@ -183,7 +226,9 @@ def test_pairs_are_compared_in_portions(model, monkeypatch):
 
 
 def test_nobody_answers(model):
-    found = predict_dives(model, made_dives(2, "Queries", ("5253b",)), made_dives(4), MadeLoader(SETTINGS))
+    found = predict_dives(
+        model, made_dives(2, "Queries", ("5253b",)), made_dives(4), MadeLoader(SETTINGS)
+    )
     assert np.isnan(found.scores).all()
     assert found.transitions.shape == (2, 2)
 
@@ -192,12 +237,17 @@ def test_a_direct_regressor_looks_at_no_exemplar(monkeypatch):
     settings = small_settings("regressor=direct", "target=completeness", *POSE_ONLY)
     model = made_model(settings)
     model.origin.fill_(20.0)
-    seen, queries = count_encoded(model, monkeypatch), made_dives(3, "Queries", ("5253b", "407c"))
+    seen, queries = (
+        count_encoded(model, monkeypatch),
+        made_dives(3, "Queries", ("5253b", "407c")),
+    )
     found = predict_dives(model, queries, made_dives(4), MadeLoader(settings))
     assert set(seen) == {dive.name for dive in queries}
     for query, compared in zip(queries, found.compared, strict=True):
         assert compared.exemplars == ()
-        assert compared.score == pytest.approx(20 * query.record.difficulty + compared.parts.sum(), rel=1e-6)
+        assert compared.score == pytest.approx(
+            20 * query.record.difficulty + compared.parts.sum(), rel=1e-6
+        )
         assert math.isnan(compared.spread)
 
 
@@ -211,7 +261,9 @@ def test_the_size_of_the_batches_changes_nothing(model):
 def test_workers_read_the_same(model):
     settings = small_settings(*POSE_ONLY)
     own, dives = made_model(settings), made_dives(4)
-    one, other = (encode(own, dives, MadeLoader(settings), workers=workers) for workers in (0, 2))
+    one, other = (
+        encode(own, dives, MadeLoader(settings), workers=workers) for workers in (0, 2)
+    )
     assert torch.equal(one.tokens["fused"], other.tokens["fused"])
 
 
@@ -223,7 +275,9 @@ def test_the_mode_is_as_before_and_nothing_is_learned(training):
     found = encode(model, made_dives(3), MadeLoader(settings))
     assert model.training is training
     assert not found.tokens["fused"].requires_grad
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in model.state_dict().items()
+    )
 
 
 def test_the_mode_is_as_before_after_an_error(model):
@@ -239,24 +293,42 @@ def test_the_mode_is_as_before_after_an_error(model):
 
 
 def test_half_precision_is_nearly_the_same(model):
-    queries, train, loader = made_dives(3, "Queries"), made_dives(6), MadeLoader(SETTINGS)
-    full, half = (predict_dives(model, queries, train, loader, precision=name) for name in ("fp32", "bf16"))
+    queries, train, loader = (
+        made_dives(3, "Queries"),
+        made_dives(6),
+        MadeLoader(SETTINGS),
+    )
+    full, half = (
+        predict_dives(model, queries, train, loader, precision=name)
+        for name in ("fp32", "bf16")
+    )
     assert_allclose(half.scores, full.scores, atol=0.5)
     assert (half.scores != full.scores).any()
-    assert encode(model, train, loader, precision="bf16").tokens["fused"].dtype == torch.float32
+    assert (
+        encode(model, train, loader, precision="bf16").tokens["fused"].dtype
+        == torch.float32
+    )
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_gpu_says_the_same(model, precision):
-    queries, train, loader = made_dives(3, "Queries"), made_dives(6), MadeLoader(SETTINGS)
+    queries, train, loader = (
+        made_dives(3, "Queries"),
+        made_dives(6),
+        MadeLoader(SETTINGS),
+    )
     expected = predict_dives(model, queries, train, loader)
     try:
-        found = predict_dives(model.cuda(), queries, train, loader, device="cuda", precision=precision)
+        found = predict_dives(
+            model.cuda(), queries, train, loader, device="cuda", precision=precision
+        )
     finally:
         model.cpu()
-    assert_allclose(found.scores, expected.scores, atol=1e-2 if precision == "fp32" else 0.5)
+    assert_allclose(
+        found.scores, expected.scores, atol=1e-2 if precision == "fp32" else 0.5
+    )
 
 
 def test_mean_and_spread():

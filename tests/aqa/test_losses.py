@@ -22,9 +22,12 @@ from finediving_pose.aqa.losses import (
 from finediving_pose.aqa.model.comparison import Differences
 from finediving_pose.aqa.model.hpmcore import Encoded, Outcome
 
-VECTORS = torch.randn(6, 3, 8, generator=torch.Generator().manual_seed(1))  # three pairs, K = 3
+VECTORS = torch.randn(
+    6, 3, 8, generator=torch.Generator().manual_seed(1)
+)  # three pairs, K = 3
 
-# Query stages along x and y; both stages of the exemplar along x: δ(q1, e1) = 1, δ(q2, e2) = 0.
+# Query stages along x and y; both stages of the exemplar along x: δ(q1, e1) = 1, δ(q2,
+# e2) = 0.
 BY_HAND = torch.tensor([[[2.0, 0.0], [0.0, 3.0]], [[1.0, 0.0], [5.0, 0.0]]])
 
 
@@ -43,21 +46,33 @@ def test_the_stage_loss_by_hand():
 
 def test_infonce_by_hand():
     near = math.e ** (1 / 0.5)
-    terms = [near / (near + near), 1 / (1 + 1), near / (near + 1), 1 / (1 + near)]  # the same without intra negatives
-    assert infonce(BY_HAND, 0.5).item() == pytest.approx(-sum(map(math.log, terms)) / 4, rel=1e-5)
+    terms = [
+        near / (near + near),
+        1 / (1 + 1),
+        near / (near + 1),
+        1 / (1 + near),
+    ]  # the same without intra negatives
+    assert infonce(BY_HAND, 0.5).item() == pytest.approx(
+        -sum(map(math.log, terms)) / 4, rel=1e-5
+    )
 
 
 def test_the_triplet_loss_by_hand():
-    # max(0, δ⁻ − δ⁺ + 0.3) with the negatives of the stage loss, two for each of four anchors
+    # max(0, δ⁻ − δ⁺ + 0.3) with the negatives of the stage loss, two for each of four
+    # anchors
     terms = [0.3, 0.0, 0.3, 0.3, 0.0, 0.3, 1.3, 1.3]
     assert triplet(BY_HAND, 0.3).item() == pytest.approx(sum(terms) / 8, rel=1e-5)
 
 
-def anchors(vectors: torch.Tensor) -> Iterator[tuple[int, int, int, Callable[[int, int, int, int], float]]]:
+def anchors(
+    vectors: torch.Tensor,
+) -> Iterator[tuple[int, int, int, Callable[[int, int, int, int], float]]]:
     videos, stages = vectors.shape[:2]
 
     def delta(v: int, k: int, w: int, m: int) -> float:
-        return torch.nn.functional.cosine_similarity(vectors[v, k], vectors[w, m], dim=0).item()
+        return torch.nn.functional.cosine_similarity(
+            vectors[v, k], vectors[w, m], dim=0
+        ).item()
 
     for v in range(videos):
         for k in range(stages):
@@ -69,19 +84,30 @@ def test_the_stage_loss_as_plain_loops():
     for v, partner, k, delta in anchors(VECTORS):
         epsilon = math.exp(delta(v, k, partner, k) / 0.5)
         zeta = sum(
-            math.exp(delta(v, k, partner, m) / 0.5) + math.exp(delta(v, k, v, m) / 0.5) for m in range(3) if m != k
+            math.exp(delta(v, k, partner, m) / 0.5) + math.exp(delta(v, k, v, m) / 0.5)
+            for m in range(3)
+            if m != k
         )
         losses.append(-math.log(epsilon / (epsilon + zeta)))
-    assert stage_contrastive(VECTORS, 0.5).item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert stage_contrastive(VECTORS, 0.5).item() == pytest.approx(
+        sum(losses) / len(losses), rel=1e-5
+    )
 
 
 def test_infonce_as_plain_loops():
     losses = []
     for v, partner, k, delta in anchors(VECTORS):
         epsilon = math.exp(delta(v, k, partner, k) / 0.1)
-        zeta = sum(math.exp(delta(v, k, w, m) / 0.1) for w in range(6) for m in range(3) if w != v and m != k)
+        zeta = sum(
+            math.exp(delta(v, k, w, m) / 0.1)
+            for w in range(6)
+            for m in range(3)
+            if w != v and m != k
+        )
         losses.append(-math.log(epsilon / (epsilon + zeta)))
-    assert infonce(VECTORS, 0.1).item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert infonce(VECTORS, 0.1).item() == pytest.approx(
+        sum(losses) / len(losses), rel=1e-5
+    )
 
 
 def test_the_triplet_loss_as_plain_loops():
@@ -92,7 +118,9 @@ def test_the_triplet_loss_as_plain_loops():
         for m in range(3)
         if m != k
     ]
-    assert triplet(VECTORS, 0.3).item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert triplet(VECTORS, 0.3).item() == pytest.approx(
+        sum(losses) / len(losses), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("loss", [stage_contrastive, infonce, triplet])
@@ -105,7 +133,10 @@ def test_descending_brings_same_stages_together_and_others_apart(loss):
         optimizer.step()
     units = torch.nn.functional.normalize(vectors.detach(), dim=2)
     across = units[:3] @ units[3:].transpose(1, 2)  # (B, K, K)
-    same, other = across.diagonal(dim1=1, dim2=2), across[:, ~torch.eye(3, dtype=torch.bool)]
+    same, other = (
+        across.diagonal(dim1=1, dim2=2),
+        across[:, ~torch.eye(3, dtype=torch.bool)],
+    )
     assert same.min() > other.max() + 0.25
 
 
@@ -124,7 +155,9 @@ def test_swapping_queries_and_exemplars_changes_no_contrast(loss):
     ],
 )
 def test_the_chosen_contrast(contrastive, expected):
-    settings = small_settings(f"contrastive={contrastive}", "temperature=0.2", "triplet_margin=0.4")
+    settings = small_settings(
+        f"contrastive={contrastive}", "temperature=0.2", "triplet_margin=0.4"
+    )
     assert torch.equal(contrastive_loss(VECTORS, settings), expected(VECTORS))
 
 
@@ -141,9 +174,13 @@ def test_transitions_by_hand():
     transitions = torch.tensor([[1, 2], [0, 3]])
     nats = [[math.log(2), math.log(4)], [math.log(4), math.log(1.5)]]
     both = torch.tensor([True, True])
-    assert transition_loss(logits, transitions, both).item() == pytest.approx(sum(map(sum, nats)) / 4, rel=1e-5)
+    assert transition_loss(logits, transitions, both).item() == pytest.approx(
+        sum(map(sum, nats)) / 4, rel=1e-5
+    )
     one = torch.tensor([True, False])
-    assert transition_loss(logits, transitions, one).item() == pytest.approx(sum(nats[0]) / 2, rel=1e-5)
+    assert transition_loss(logits, transitions, one).item() == pytest.approx(
+        sum(nats[0]) / 2, rel=1e-5
+    )
     weighted = transition_loss(logits, transitions, one, (1.0, 2.0))
     assert weighted.item() == pytest.approx((nats[0][0] + 2 * nats[0][1]) / 2, rel=1e-5)
 
@@ -151,14 +188,20 @@ def test_transitions_by_hand():
 @pytest.mark.parametrize(("weights", "chance"), [((), 4.56), ((1.0, 2.0), 6.85)])
 def test_the_chance_levels_of_96_frames(weights, chance):
     loss = transition_loss(
-        torch.zeros(3, 96, 2), torch.tensor([[20, 60]] * 3), torch.ones(3, dtype=torch.bool), weights
+        torch.zeros(3, 96, 2),
+        torch.tensor([[20, 60]] * 3),
+        torch.ones(3, dtype=torch.bool),
+        weights,
     )
     assert loss.item() == pytest.approx(chance, abs=0.006)
 
 
 def test_unlabelled_videos_have_no_part_in_the_transition_loss():
     logits = torch.randn(3, 8, 2, requires_grad=True)
-    transitions, labelled = torch.tensor([[2, 5], [0, 0], [0, 0]]), torch.tensor([True, False, False])
+    transitions, labelled = (
+        torch.tensor([[2, 5], [0, 0], [0, 0]]),
+        torch.tensor([True, False, False]),
+    )
     loss = transition_loss(logits, transitions, labelled)
     loss.backward()
     assert torch.equal(loss, transition_loss(logits[:1], transitions[:1], labelled[:1]))
@@ -169,7 +212,11 @@ def test_unlabelled_videos_have_no_part_in_the_transition_loss():
 @pytest.mark.parametrize("transitions", [0, 2])
 def test_without_any_label_there_is_no_transition_loss(transitions):
     logits = torch.randn(2, 8, transitions, requires_grad=True)
-    loss = transition_loss(logits, torch.zeros(2, transitions, dtype=torch.int64), torch.tensor([False, False]))
+    loss = transition_loss(
+        logits,
+        torch.zeros(2, transitions, dtype=torch.int64),
+        torch.tensor([False, False]),
+    )
     loss.backward()
     assert loss.item() == 0
     assert logits.grad is not None  # several processes wait for each other's gradients
@@ -192,29 +239,45 @@ def test_swapping_query_and_exemplar_negates_what_is_wanted():
         assert torch.equal(wanted(swapped, settings), -wanted(targets, settings))
     assert wanted(targets, small_settings()).tolist() == [10, -4, -10, 4]
     assert wanted(targets, small_settings("symmetric=false")).tolist() == [10, -4]
-    assert wanted(targets, small_settings("regressor=direct")).tolist() == targets.tolist()
+    assert (
+        wanted(targets, small_settings("regressor=direct")).tolist() == targets.tolist()
+    )
 
 
 def outcome_of(vectors: dict[str, torch.Tensor], delta: list[float]) -> Outcome:
-    encoded = Encoded({}, vectors, torch.zeros(2, 32, 2), torch.zeros(2, 2, dtype=torch.int64))
-    return Outcome(encoded, Differences(torch.tensor(delta), torch.zeros(2, 3), torch.ones(3)))
+    encoded = Encoded(
+        {}, vectors, torch.zeros(2, 32, 2), torch.zeros(2, 2, dtype=torch.int64)
+    )
+    return Outcome(
+        encoded, Differences(torch.tensor(delta), torch.zeros(2, 3), torch.ones(3))
+    )
 
 
 def test_the_whole_is_the_weighed_sum():
-    settings = small_settings("loss_aqa=0.5", "loss_ce=2", "loss_contrastive=10", "target=score")
+    settings = small_settings(
+        "loss_aqa=0.5", "loss_ce=2", "loss_contrastive=10", "target=score"
+    )
     videos = made_videos(settings)._replace(score=torch.tensor([81.0, 70.0]))
     vectors = {"fused": VECTORS[:2], "static": VECTORS[2:4]}
     losses = training_losses(outcome_of(vectors, [9.0, -14.0]), videos, settings)
     assert losses.aqa.item() == pytest.approx(2**2 + 3**2)
     assert losses.transitions.item() == pytest.approx(math.log(32), rel=1e-5)
-    contrast = stage_contrastive(VECTORS[:2], 0.5) + stage_contrastive(VECTORS[2:4], 0.5)
+    contrast = stage_contrastive(VECTORS[:2], 0.5) + stage_contrastive(
+        VECTORS[2:4], 0.5
+    )
     assert losses.contrastive.item() == pytest.approx(contrast.item())
     total = 0.5 * losses.aqa + 2 * losses.transitions + 10 * losses.contrastive
     assert losses.total.item() == pytest.approx(total.item())
 
 
 def test_completeness_is_asked_for_where_it_is_the_target():
-    settings = small_settings("target=completeness", "contrastive=off", "loss_ce=0", "symmetric=false")
-    videos = made_videos(settings)._replace(score=torch.tensor([81.0, 70.0]), difficulty=torch.tensor([3.0, 2.8]))
-    losses = training_losses(outcome_of({}, [2.5]), videos, settings)  # 81 / 3 − 70 / 2.8 = 2
+    settings = small_settings(
+        "target=completeness", "contrastive=off", "loss_ce=0", "symmetric=false"
+    )
+    videos = made_videos(settings)._replace(
+        score=torch.tensor([81.0, 70.0]), difficulty=torch.tensor([3.0, 2.8])
+    )
+    losses = training_losses(
+        outcome_of({}, [2.5]), videos, settings
+    )  # 81 / 3 − 70 / 2.8 = 2
     assert losses.total.item() == pytest.approx(0.25, rel=1e-4)

@@ -1,6 +1,8 @@
-"""Published weights by name: made-up files in the layouts of I3D's two, torchvision's and timm's distributions.
+"""Published weights by name: made-up files in the layouts of I3D's two, torchvision's
+and timm's distributions.
 
-The names are spelled out here as the files have them, from what is known of those, not from the nets.
+The names are spelled out here as the files have them, from what is known of those, not
+from the nets.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from finediving_pose.errors import EnvironmentUnfit, UsageError
 
 Tensors = dict[str, Tensor]
 
-# What follows a convolution's input: the outputs of 1×1; 1×1, 3×3; 1×1, 3×3; 1×1 after the pool.
+# What follows a convolution's input: the outputs of 1×1; 1×1, 3×3; 1×1, 3×3; 1×1 after
+# the pool.
 INCEPTION = {
     "3b": (192, 64, 96, 128, 16, 32, 32),
     "3c": (256, 128, 128, 192, 32, 96, 64),
@@ -33,7 +36,9 @@ INCEPTION = {
 }
 
 
-def norm(name: str, channels: int, counter: bool = True) -> Iterator[tuple[str, Tensor]]:
+def norm(
+    name: str, channels: int, counter: bool = True
+) -> Iterator[tuple[str, Tensor]]:
     for kind in ("weight", "bias", "running_mean", "running_var"):
         yield f"{name}.{kind}", torch.rand(channels)
     if counter:
@@ -58,9 +63,14 @@ def i3d_in_capitals() -> Tensors:
     """As in rgb_imagenet.pt."""
     tensors: Tensors = {}
     for name, given, out, kernel in i3d_units():
-        tensors[f"{name}.conv3d.weight"] = torch.rand(out, given, kernel, kernel, kernel)
+        tensors[f"{name}.conv3d.weight"] = torch.rand(
+            out, given, kernel, kernel, kernel
+        )
         tensors |= norm(f"{name}.bn", out)
-    return tensors | {"logits.conv3d.weight": torch.rand(400, 1024, 1, 1, 1), "logits.conv3d.bias": torch.rand(400)}
+    return tensors | {
+        "logits.conv3d.weight": torch.rand(400, 1024, 1, 1, 1),
+        "logits.conv3d.bias": torch.rand(400),
+    }
 
 
 BRANCHES = {
@@ -79,10 +89,14 @@ def i3d_in_small_letters() -> Tensors:
     for capital, given, out, kernel in i3d_units():
         stem, dot, branch = capital.lower().partition(".")
         name = stem + BRANCHES.get(dot + branch, "")
-        tensors[f"{name}.conv3d.weight"] = torch.rand(out, given, kernel, kernel, kernel)
+        tensors[f"{name}.conv3d.weight"] = torch.rand(
+            out, given, kernel, kernel, kernel
+        )
         tensors |= norm(f"{name}.batch3d", out, counter=False)
     classifier = {"weight": torch.rand(400, 1024, 1, 1, 1), "bias": torch.rand(400)}
-    return tensors | {f"conv3d_0c_1x1.conv3d.{kind}": value for kind, value in classifier.items()}
+    return tensors | {
+        f"conv3d_0c_1x1.conv3d.{kind}": value for kind, value in classifier.items()
+    }
 
 
 def torchvision_resnet(blocks: tuple[int, ...] = (3, 4, 6, 3)) -> Tensors:
@@ -95,10 +109,14 @@ def torchvision_resnet(blocks: tuple[int, ...] = (3, 4, 6, 3)) -> Tensors:
             tensors[f"{name}.conv1.weight"] = torch.rand(middle, given, 1, 1)
             tensors[f"{name}.conv2.weight"] = torch.rand(middle, middle, 3, 3)
             tensors[f"{name}.conv3.weight"] = torch.rand(4 * middle, middle, 1, 1)
-            tensors |= dict(norm(f"{name}.bn1", middle)) | dict(norm(f"{name}.bn2", middle))
+            tensors |= dict(norm(f"{name}.bn1", middle)) | dict(
+                norm(f"{name}.bn2", middle)
+            )
             tensors |= norm(f"{name}.bn3", 4 * middle)
             if block == 0:
-                tensors[f"{name}.downsample.0.weight"] = torch.rand(4 * middle, given, 1, 1)
+                tensors[f"{name}.downsample.0.weight"] = torch.rand(
+                    4 * middle, given, 1, 1
+                )
                 tensors |= norm(f"{name}.downsample.1", 4 * middle)
             given = 4 * middle
     return tensors | {"fc.weight": torch.rand(1000, 2048), "fc.bias": torch.rand(1000)}
@@ -113,7 +131,9 @@ def timm_regnety() -> Tensors:
 
     conv_norm("stem", 32, 3, 3, 3)
     given = 32
-    for stage, (count, out) in enumerate([(1, 24), (1, 56), (4, 152), (7, 368)], start=1):
+    for stage, (count, out) in enumerate(
+        [(1, 24), (1, 56), (4, 152), (7, 368)], start=1
+    ):
         for block in range(1, count + 1):
             name = f"s{stage}.b{block}"
             squeezed = {32: 8, 24: 6, 56: 14, 152: 38, 368: 92}[given]
@@ -127,7 +147,10 @@ def timm_regnety() -> Tensors:
             if block == 1:
                 conv_norm(f"{name}.downsample", out, given, 1, 1)
             given = out
-    return tensors | {"head.fc.weight": torch.rand(1000, 368), "head.fc.bias": torch.rand(1000)}
+    return tensors | {
+        "head.fc.weight": torch.rand(1000, 368),
+        "head.fc.bias": torch.rand(1000),
+    }
 
 
 LAYOUTS = {
@@ -161,7 +184,12 @@ def test_published_layouts_fill_every_tensor(name, tmp_path):
     net, published = make(), publish()
     torch.save(published, tmp_path / "weights.pth")
     loaded = load_pretrained(net, tmp_path / "weights.pth", layout)
-    assert (loaded.share, loaded.missing, loaded.misshapen, loaded.unused) == (1, (), (), ())
+    assert (loaded.share, loaded.missing, loaded.misshapen, loaded.unused) == (
+        1,
+        (),
+        (),
+        (),
+    )
     for theirs, ours in SAMPLES[name]:
         assert torch.equal(net.state_dict()[ours], published[theirs])
 
@@ -170,7 +198,10 @@ def test_every_value_of_both_i3d_layouts_lands_in_the_same_place(tmp_path):
     capitals, small = i3d_in_capitals(), i3d_in_small_letters()
     convolutions = [name for name in capitals if "num_batches" not in name]
     # Both made-up files list their tensors in the same order.
-    torch.save(dict(zip(small, (capitals[name] for name in convolutions), strict=True)), tmp_path / "model_rgb.pth")
+    torch.save(
+        dict(zip(small, (capitals[name] for name in convolutions), strict=True)),
+        tmp_path / "model_rgb.pth",
+    )
     torch.save(capitals, tmp_path / "rgb_imagenet.pt")
     nets = [I3D(), I3D()]
     for net, file in zip(nets, ("model_rgb.pth", "rgb_imagenet.pt"), strict=True):
@@ -181,7 +212,13 @@ def test_every_value_of_both_i3d_layouts_lands_in_the_same_place(tmp_path):
 
 def test_wrapped_and_prefixed_and_safe_files(tmp_path):
     tensors = torchvision_resnet()
-    torch.save({"epoch": 3, "state_dict": {f"module.{name}": value for name, value in tensors.items()}}, tmp_path / "a")
+    torch.save(
+        {
+            "epoch": 3,
+            "state_dict": {f"module.{name}": value for name, value in tensors.items()},
+        },
+        tmp_path / "a",
+    )
     save_file(tensors, tmp_path / "b.safetensors")
     for file in ("a", "b.safetensors"):
         net = ResNet50()
@@ -207,7 +244,9 @@ def refusal(net: torch.nn.Module, tensors: object, layout: str, tmp_path: Path) 
     before = {name: value.clone() for name, value in net.state_dict().items()}
     with pytest.raises(EnvironmentUnfit) as refused:
         load_pretrained(net, tmp_path / "weights.pth", layout)
-    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in net.state_dict().items()
+    )
     return str(refused.value)
 
 
@@ -220,21 +259,32 @@ def test_a_file_that_lacks_three_of_265_is_refused(tmp_path):
 
 
 def test_a_deeper_net_is_refused_though_it_fills_every_tensor(tmp_path):
-    message = refusal(ResNet50(), torchvision_resnet((3, 4, 23, 3)), "resnet50", tmp_path)
+    message = refusal(
+        ResNet50(), torchvision_resnet((3, 4, 23, 3)), "resnet50", tmp_path
+    )
     assert "fills 265 of the net's 265 tensors" in message
     assert "in the file but not in the net: layer3.6.conv1.weight" in message
     assert "ResNet-50 (ImageNet, torchvision's)" in message
 
 
 def test_a_flow_net_is_refused_for_its_first_convolution(tmp_path):
-    tensors = i3d_in_small_letters() | {"conv3d_1a_7x7.conv3d.weight": torch.rand(64, 2, 7, 7, 7)}
+    tensors = i3d_in_small_letters() | {
+        "conv3d_1a_7x7.conv3d.weight": torch.rand(64, 2, 7, 7, 7)
+    }
     message = refusal(I3D(), tensors, "i3d", tmp_path)
-    assert "1 of another shape: conv3d_1a_7x7.conv.weight: (64, 2, 7, 7, 7), expected (64, 3, 7, 7, 7)" in message
+    assert (
+        "1 of another shape: conv3d_1a_7x7.conv.weight: (64, 2, 7, 7, 7), expected (64, 3, 7, 7, 7)"
+        in message
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [([1, 2], "holds no named tensors"), (ResNet50, "it is no file of tensors"), ({"a": 1}, "holds no named tensors")],
+    [
+        ([1, 2], "holds no named tensors"),
+        (ResNet50, "it is no file of tensors"),
+        ({"a": 1}, "holds no named tensors"),
+    ],
 )
 def test_what_is_no_state_dict_is_refused_and_not_run(content, words, tmp_path):
     message = refusal(I3D(), content, "i3d", tmp_path)
@@ -248,10 +298,15 @@ def test_damaged_files_are_refused(file, tmp_path):
     (tmp_path / "half.pth").write_bytes((tmp_path / "half.pth").read_bytes()[:10_000])
     for text in ("text.pth", "text.safetensors"):
         (tmp_path / text).write_text("<html>404: no such release</html>")
-    with pytest.raises(EnvironmentUnfit, match=r"cannot be read as weights .* Is the download whole"):
+    with pytest.raises(
+        EnvironmentUnfit, match=r"cannot be read as weights .* Is the download whole"
+    ):
         load_pretrained(RegNetY200(2), tmp_path / file, "regnety200")
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(UsageError, match=r"no such file\. Expected I3D .*model_rgb.pth or rgb_imagenet.pt"):
+    with pytest.raises(
+        UsageError,
+        match=r"no such file\. Expected I3D .*model_rgb.pth or rgb_imagenet.pt",
+    ):
         load_pretrained(I3D(), tmp_path / "model_rgb.pth", "i3d")

@@ -1,4 +1,5 @@
-"""A score model from its folder: the same answers as before, and a folder that is damaged is refused."""
+"""A score model from its folder: the same answers as before, and a folder that is
+damaged is refused."""
 
 from __future__ import annotations
 
@@ -45,7 +46,10 @@ def test_it_answers_as_before(written):
 
 def test_settings_that_were_changed_do_not_fit_the_weights(written):
     change_settings(written[0], pose_dim=32)
-    with pytest.raises(DataError, match=r"model\.safetensors: does not fit the settings .*model\.json edited"):
+    with pytest.raises(
+        DataError,
+        match=r"model\.safetensors: does not fit the settings .*model\.json edited",
+    ):
         load_model(written[0])
 
 
@@ -57,6 +61,10 @@ def test_settings_of_another_version_are_named(written):
 
 def test_another_kind_of_model_is_refused(written):
     card = json.loads((written[0] / "model.json").read_text(encoding="utf-8"))
-    (written[0] / "model.json").write_text(json.dumps(card | {"kind": "detector"}), encoding="utf-8")
-    with pytest.raises(UsageError, match="is a detector model, and an aqa model is needed"):
+    (written[0] / "model.json").write_text(
+        json.dumps(card | {"kind": "detector"}), encoding="utf-8"
+    )
+    with pytest.raises(
+        UsageError, match="is a detector model, and an aqa model is needed"
+    ):
         load_model(written[0])

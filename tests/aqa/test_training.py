@@ -1,4 +1,5 @@
-"""The training loop: what follows from the seed alone, which epoch is kept, and what a stop in the middle changes."""
+"""The training loop: what follows from the seed alone, which epoch is kept, and what a
+stop in the middle changes."""
 
 from __future__ import annotations
 
@@ -34,20 +35,31 @@ class Stopped(Exception):
 
 
 def run(
-    folder: Path, table: Path, *overrides: str, resume: bool = False, parts: Parts | None = None, **options: Any
+    folder: Path,
+    table: Path,
+    *overrides: str,
+    resume: bool = False,
+    parts: Parts | None = None,
+    **options: Any,
 ) -> Trained:
     """Train on a table, on a CPU."""
     prepared = prepared_table(table, *overrides)
     folder.mkdir(exist_ok=True)
     own = parts or divide(prepared.gathered, prepared.settings)
-    return train(folder, prepared.settings, own, prepared.loader, resume=resume, **options)
+    return train(
+        folder, prepared.settings, own, prepared.loader, resume=resume, **options
+    )
 
 
 def curve(folder: Path, *without: str) -> list[dict[str, str]]:
     """Read metrics.csv, without what depends on the clock."""
     with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
         return [
-            {name: value for name, value in row.items() if name not in ("seconds", *without)}
+            {
+                name: value
+                for name, value in row.items()
+                if name not in ("seconds", *without)
+            }
             for row in csv.DictReader(file)
         ]
 
@@ -94,7 +106,15 @@ def test_processes_that_read_change_no_number(tmp_path, table):
 
 def test_it_learns(tmp_path):
     table = write_table(tmp_path / "table.npz", dives=60)
-    trained = run(tmp_path / "run", table, "epochs=8", "lr=1e-2", "val_fraction=0.2", "stages=1", "regressor=direct")
+    trained = run(
+        tmp_path / "run",
+        table,
+        "epochs=8",
+        "lr=1e-2",
+        "val_fraction=0.2",
+        "stages=1",
+        "regressor=direct",
+    )
     losses = [float(row["loss"]) for row in curve(tmp_path / "run")]
     assert losses[-1] < losses[0] / 2
     assert trained.figures["rho"] > 0.8
@@ -105,12 +125,21 @@ def test_the_curves_have_a_line_an_epoch(tmp_path, table):
     rows = curve(tmp_path / "run")
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     row = {name: float(value) for name, value in rows[1].items()}
-    assert row["loss"] == pytest.approx(row["loss_aqa"] + 2 * row["loss_ce"] + 3 * row["loss_contrastive"], rel=1e-5)
+    assert row["loss"] == pytest.approx(
+        row["loss_aqa"] + 2 * row["loss_ce"] + 3 * row["loss_contrastive"], rel=1e-5
+    )
     assert row["lr"] == pytest.approx(1e-3 * 0.75)
-    assert {"val_rho", "val_rl2_squared", "val_aiou_flight_0.5", "val_aiou_flight_0.75"} <= row.keys()
+    assert {
+        "val_rho",
+        "val_rl2_squared",
+        "val_aiou_flight_0.5",
+        "val_aiou_flight_0.75",
+    } <= row.keys()
     assert trained.epochs == 3
     assert not trained.stopped_early
-    assert trained.figures["rho"] == pytest.approx(float(rows[trained.best_epoch - 1]["val_rho"]))
+    assert trained.figures["rho"] == pytest.approx(
+        float(rows[trained.best_epoch - 1]["val_rho"])
+    )
     assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
 
 
@@ -124,7 +153,9 @@ def test_the_curves_have_a_line_an_epoch(tmp_path, table):
         ("_log", 2, ("regressor=direct",)),
     ],
 )
-def test_a_run_that_was_stopped_ends_with_the_same_numbers(tmp_path, table, monkeypatch, method, call, overrides):
+def test_a_run_that_was_stopped_ends_with_the_same_numbers(
+    tmp_path, table, monkeypatch, method, call, overrides
+):
     whole = run(tmp_path / "whole", table, *overrides)
     with monkeypatch.context() as patched:
         stop_at(patched, method, call)
@@ -137,7 +168,9 @@ def test_a_run_that_was_stopped_ends_with_the_same_numbers(tmp_path, table, monk
     assert replace(again, seconds=0) == replace(whole, seconds=0)
 
 
-def test_a_run_that_stopped_within_its_first_epoch_starts_again(tmp_path, table, monkeypatch):
+def test_a_run_that_stopped_within_its_first_epoch_starts_again(
+    tmp_path, table, monkeypatch
+):
     with monkeypatch.context() as patched:
         stop_at(patched, "training_step", 2)
         with pytest.raises(Stopped):
@@ -163,9 +196,17 @@ def test_the_whole_run_is_not_continued_either(tmp_path, table):
 
 
 @pytest.mark.parametrize(
-    ("rho", "best"), [((0.1, 0.7, 0.3), 2), ((0.4, 0.4, 0.4), 1), ((math.nan, -0.2, -0.5), 2), ((math.nan,) * 3, 3)]
+    ("rho", "best"),
+    [
+        ((0.1, 0.7, 0.3), 2),
+        ((0.4, 0.4, 0.4), 1),
+        ((math.nan, -0.2, -0.5), 2),
+        ((math.nan,) * 3, 3),
+    ],
 )
-def test_the_epoch_with_the_highest_rho_is_kept_the_earlier_of_two(tmp_path, table, monkeypatch, rho, best):
+def test_the_epoch_with_the_highest_rho_is_kept_the_earlier_of_two(
+    tmp_path, table, monkeypatch, rho, best
+):
     judged_as(monkeypatch, *rho)
     assert run(tmp_path / "run", table).best_epoch == best
 
@@ -176,10 +217,14 @@ def test_the_kept_weights_are_those_of_the_chosen_epoch(tmp_path, table):
     trained = run(tmp_path / "run", table, "epochs=4", "lr=1e-2")
     model = HPMCoRe(prepared.settings)
     model.load_state_dict(load_file(tmp_path / "run" / WEIGHTS_NAME))
-    assert judge(model, parts.val, parts.train, prepared.loader, "cpu") == pytest.approx(trained.figures)
+    assert judge(
+        model, parts.val, parts.train, prepared.loader, "cpu"
+    ) == pytest.approx(trained.figures)
 
 
-def test_the_last_epoch_where_that_is_asked_for_or_nothing_can_choose(tmp_path, table, monkeypatch):
+def test_the_last_epoch_where_that_is_asked_for_or_nothing_can_choose(
+    tmp_path, table, monkeypatch
+):
     judged_as(monkeypatch, 0.9, 0.1, 0.1)
     assert run(tmp_path / "last", table, "select=last").best_epoch == 3
     trained = run(tmp_path / "none", table, "val_fraction=0")
@@ -194,7 +239,11 @@ def test_patience_does_not_end_a_run_whose_last_epoch_is_kept(tmp_path, table):
 
 def test_the_best_on_the_test_dives_says_so(tmp_path, table, monkeypatch):
     judged: list[int] = []
-    monkeypatch.setattr(training, "judge", lambda _, dives, *__: (judged.append(len(dives)), {"rho": 0.5})[1])
+    monkeypatch.setattr(
+        training,
+        "judge",
+        lambda _, dives, *__: (judged.append(len(dives)), {"rho": 0.5})[1],
+    )
     prepared = prepared_table(table)
     parts = divide(prepared.gathered, prepared.settings)
     run(tmp_path / "run", table, "select=test-best")
@@ -206,7 +255,8 @@ def test_the_best_on_the_test_dives_says_so(tmp_path, table, monkeypatch):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_try(tmp_path, table):
     with pytest.raises(
-        DataError, match=r"epoch 1, batch \d+: the loss is not finite; .*a smaller lr, clip=1 or precision=fp32"
+        DataError,
+        match=r"epoch 1, batch \d+: the loss is not finite; .*a smaller lr, clip=1 or precision=fp32",
     ):
         run(tmp_path / "run", table, "lr=1e30", "epochs=1")
 
@@ -215,15 +265,31 @@ def test_a_plain_head_starts_from_the_mean_of_the_targets(tmp_path):
     score = np.linspace(30, 90, 24)
     score[5] = 0.0  # a failed dive has a score
     table = write_table(tmp_path / "table.npz", score=score)
-    for target, difficulty in (("score", 1.0), ("completeness", np.array([3.0, 3.2, 2.8])[np.arange(24) % 3])):
-        run(tmp_path / target, table, "regressor=direct", f"target={target}", "val_fraction=0", "test_fraction=0")
+    for target, difficulty in (
+        ("score", 1.0),
+        ("completeness", np.array([3.0, 3.2, 2.8])[np.arange(24) % 3]),
+    ):
+        run(
+            tmp_path / target,
+            table,
+            "regressor=direct",
+            f"target={target}",
+            "val_fraction=0",
+            "test_fraction=0",
+        )
         origin = load_file(tmp_path / target / WEIGHTS_NAME)["origin"]
         assert origin.item() == pytest.approx((score / difficulty).mean())
 
 
-def test_weight_files_are_loaded_before_a_checkpoint_is_restored(tmp_path, table, monkeypatch):
+def test_weight_files_are_loaded_before_a_checkpoint_is_restored(
+    tmp_path, table, monkeypatch
+):
     loaded = []
-    monkeypatch.setattr(HPMCoRe, "load_pretrained", lambda self: loaded.append(self) or {"dynamic": None})
+    monkeypatch.setattr(
+        HPMCoRe,
+        "load_pretrained",
+        lambda self: loaded.append(self) or {"dynamic": None},
+    )
     first = run(tmp_path / "run", table, "epochs=1")
     again = run(tmp_path / "run", table, "epochs=1", resume=True)
     assert len(loaded) == 2
@@ -234,19 +300,28 @@ def test_the_model_is_told_how_far_the_run_is(tmp_path, table, monkeypatch):
     told = []
     original = HPMCoRe.forward
     monkeypatch.setattr(
-        HPMCoRe, "forward", lambda self, videos, progress: (told.append(progress), original(self, videos, progress))[1]
+        HPMCoRe,
+        "forward",
+        lambda self, videos, progress: (
+            told.append(progress),
+            original(self, videos, progress),
+        )[1],
     )
     run(tmp_path / "run", table, "epochs=4")
     assert sorted(set(told)) == [0.0, 0.25, 0.5, 0.75]
 
 
 def test_the_learning_rates_of_the_run():
-    assert [schedule("cosine_run", epoch, 4) for epoch in range(4)] == pytest.approx([1, 0.85355339, 0.5, 0.14644661])
+    assert [schedule("cosine_run", epoch, 4) for epoch in range(4)] == pytest.approx(
+        [1, 0.85355339, 0.5, 0.14644661]
+    )
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     torchs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=20)
     for epoch in range(50):
-        assert schedule("cosine_20", epoch, 50) == pytest.approx(torchs.get_last_lr()[0], abs=1e-6)
+        assert schedule("cosine_20", epoch, 50) == pytest.approx(
+            torchs.get_last_lr()[0], abs=1e-6
+        )
         optimizer.step()
         torchs.step()
 
@@ -256,7 +331,10 @@ def test_lines_of_epochs_that_were_lost_are_replaced(tmp_path):
     for epoch, loss in ((0, 5.0), (1, 4.0), (2, 3.0), (1, 2.0)):
         add_row(path, {"epoch": epoch, "loss": loss})
     add_row(path, {"epoch": 2, "loss": 1.0, "val_rho": 0.5})
-    assert path.read_text(encoding="utf-8") == "epoch,loss,val_rho\n0,5.0,\n1,2.0,\n2,1.0,0.5\n"
+    assert (
+        path.read_text(encoding="utf-8")
+        == "epoch,loss,val_rho\n0,5.0,\n1,2.0,\n2,1.0,0.5\n"
+    )
 
 
 def test_lightning_keeps_quiet(tmp_path, table, capfd, caplog, recwarn):
@@ -266,4 +344,8 @@ def test_lightning_keeps_quiet(tmp_path, table, capfd, caplog, recwarn):
     assert "epoch 2 of 2: loss" in caplog.text
     found = capfd.readouterr()
     assert (found.out, found.err) == ("", "")
-    assert [str(warning.message) for warning in recwarn if "lightning" in str(warning.filename)] == []
+    assert [
+        str(warning.message)
+        for warning in recwarn
+        if "lightning" in str(warning.filename)
+    ] == []

@@ -17,16 +17,24 @@ from finediving_pose.workflows.aqa_training import SUMMARY_NAME
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What train-aqa is asked for; in its stead figures are written that follow from the number of tokens."""
+    """What train-aqa is asked for; in its stead figures are written that follow from
+    the number of tokens."""
     asked = []
 
     def train(run, settings, sources, device):
         asked.append((settings.tokens, settings.seed, sources, device))
         if settings.tokens == 8:
             raise errors.DataError("no dive can be read")
-        test = {"figures": {"rho": settings.tokens / 10, "rl2_squared": 1.0}, "intervals": {}, "dives": 4}
+        test = {
+            "figures": {"rho": settings.tokens / 10, "rl2_squared": 1.0},
+            "intervals": {},
+            "dives": 4,
+        }
         write_json(run / "model.json", {})
-        write_json(run / SUMMARY_NAME, {"seed": settings.seed, "epochs": 5, "best_epoch": 2, "test": test})
+        write_json(
+            run / SUMMARY_NAME,
+            {"seed": settings.seed, "epochs": 5, "best_epoch": 2, "test": test},
+        )
 
     monkeypatch.setattr(ablation, "train_aqa", train)
     return asked
@@ -46,7 +54,17 @@ def cells(line: str) -> list[str]:
 
 def test_a_table_is_trained_printed_and_written(project, asked):
     answer = fdpose(
-        "ablate", "VII", "epochs=5", "--preset", "tiny", "--rows", "t3,t5", "--seeds", "0,1", "--device", "cpu"
+        "ablate",
+        "VII",
+        "epochs=5",
+        "--preset",
+        "tiny",
+        "--rows",
+        "t3,t5",
+        "--seeds",
+        "0,1",
+        "--device",
+        "cpu",
     )
     assert answer.code == 0
     assert [each[:2] for each in asked] == [(3, 0), (3, 1), (5, 0), (5, 1)]
@@ -54,12 +72,22 @@ def test_a_table_is_trained_printed_and_written(project, asked):
     lines = answer.out.splitlines()
     assert lines[0] == "Table VII: tokens a stage"
     assert cells(lines[2]) == ["method", "ρ", "published", "R-ℓ2 ×100", "published"]
-    assert cells(lines[4]) == ["T = 3", "0.3000 ± 0.0000", "0.9353", "1.0000 ± 0.0000 ~", "0.2469"]
+    assert cells(lines[4]) == [
+        "T = 3",
+        "0.3000 ± 0.0000",
+        "0.9353",
+        "1.0000 ± 0.0000 ~",
+        "0.2469",
+    ]
     folder = project / "runs" / "ablations"
     assert "Written: runs/ablations/VII/table.md" in answer.out
-    assert (folder / "VII" / "table.md").read_text(encoding="utf-8").splitlines()[2:6] == lines[2:6]
+    assert (folder / "VII" / "table.md").read_text(encoding="utf-8").splitlines()[
+        2:6
+    ] == lines[2:6]
     assert len(list((folder / "trained").glob("*/seed_1/model.json"))) == 2
-    configuration = json.loads(next((folder / "trained").glob("*/configuration.json")).read_text())
+    configuration = json.loads(
+        next((folder / "trained").glob("*/configuration.json")).read_text()
+    )
     assert configuration["sources"]["annotations"] == str(project / "annotations")
     assert configuration["settings"]["epochs"] == 5
 
@@ -69,7 +97,11 @@ def test_a_failed_row_is_listed_and_the_exit_code_says_so(project, asked):
     assert answer.code == errors.EXIT_SOME_FAILED
     rows = {row["name"]: row for row in json.loads(answer.out)["rows"]}
     assert rows["t8"]["failed"] == "seed 0: no dive can be read"
-    assert (rows["t8"]["mean"]["rho"], rows["t10"]["mean"]["rho"], rows["t10"]["failed"]) == (None, 1.0, None)
+    assert (
+        rows["t8"]["mean"]["rho"],
+        rows["t10"]["mean"]["rho"],
+        rows["t10"]["failed"],
+    ) == (None, 1.0, None)
 
 
 def test_a_dry_run_trains_nothing_and_counts_what_is_there(project, asked):
@@ -89,7 +121,11 @@ def test_a_dry_run_in_json_and_others_methods(project, asked):
     answer = fdpose("ablate", "I", "--without-numbers", "--dry-run", "--json")
     rows = json.loads(answer.out)
     assert [row["name"] for row in rows] == ["core", "mcore", "head", "ours"]
-    assert rows[0]["settings"] == ["--preset …+core", "exemplar_choice=random", "ce_weights=[]"]
+    assert rows[0]["settings"] == [
+        "--preset …+core",
+        "exemplar_choice=random",
+        "ce_weights=[]",
+    ]
     assert rows[0]["seeds_done"] == []
     text = fdpose("ablate", "I", "--dry-run").out
     assert "Not built here, published figures only: usdl, musdl, tsa" in text
@@ -97,7 +133,10 @@ def test_a_dry_run_in_json_and_others_methods(project, asked):
 
 def test_out_names_the_tables_folder_and_runs_lie_beside_it(project, asked):
     out = project / "elsewhere" / "seven"
-    assert fdpose("ablate", "VII", "--preset", "tiny", "--rows", "t3", "--out", out).code == 0
+    assert (
+        fdpose("ablate", "VII", "--preset", "tiny", "--rows", "t3", "--out", out).code
+        == 0
+    )
     assert (out / "table.json").is_file()
     assert len(list((out.parent / "trained").glob("*/seed_0"))) == 1
 
@@ -106,18 +145,33 @@ def test_sources_are_those_of_the_options(project, asked):
     for name in "labels", "pictures", "poses":
         (project / name).mkdir()
     write_meet(project / "labels", made_meet(8))
-    options = ("--data", "labels", "--frames", "pictures", "--skeletons", "poses", "--cache", "kept")
+    options = (
+        "--data",
+        "labels",
+        "--frames",
+        "pictures",
+        "--skeletons",
+        "poses",
+        "--cache",
+        "kept",
+    )
     fdpose("ablate", "VII", "--preset", "tiny", "--rows", "t3", *options)
     found: Sources = asked[0][2]
     names = ["labels", "pictures", "poses", "kept"]
-    assert list(found.as_dict().values()) == [*(str(project / name) for name in names), None]
+    assert list(found.as_dict().values()) == [
+        *(str(project / name) for name in names),
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("X",), "no table 'X': expected one of I, I-without, II"),
-        (("II", "--without-numbers"), "--without-numbers is for table I; found table II"),
+        (
+            ("II", "--without-numbers"),
+            "--without-numbers is for table I; found table II",
+        ),
         (("V", "--rows", "k5"), "table V has no row 'k5' (did you mean k"),
         (("V", "--seeds", "0,0"), "--seeds 0,0: expected different whole numbers"),
         (("V", "epoch=1"), "unknown key epoch (did you mean epochs?)"),

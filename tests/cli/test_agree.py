@@ -1,4 +1,5 @@
-"""``fdpose agree``: annotators of a project and label files, the answer in text and JSON, the page, odd names."""
+"""``fdpose agree``: annotators of a project and label files, the answer in text and
+JSON, the page, odd names."""
 
 from __future__ import annotations
 
@@ -28,14 +29,18 @@ def swapped_legs(frame):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Two annotators who scatter by a pixel; one has exchanged the legs once, and slipped once."""
+    """Two annotators who scatter by a pixel; one has exchanged the legs once, and
+    slipped once."""
     monkeypatch.chdir(tmp_path)
     init_project(tmp_path, [FIRST, SECOND, "cleo"])
     images = make_frames(tmp_path, (("Meet <b>", "1"),), count=COUNT)
     rng = np.random.default_rng(0)
     for image in images:
         truth = label_of(image)
-        one, two = (replace(truth, keypoints=truth.keypoints + rng.normal(0, 0.7, (16, 2))) for _ in range(2))
+        one, two = (
+            replace(truth, keypoints=truth.keypoints + rng.normal(0, 0.7, (16, 2)))
+            for _ in range(2)
+        )
         if image.frame == SWAPPED:
             two = swapped_legs(two)
         if image.frame == SLIPPED:
@@ -53,12 +58,24 @@ def test_json_says_everything(project, capsys):
     assert (answer["a"], answer["b"]) == (FIRST, SECOND)
     assert answer["overall"]["images"] == COUNT - 1
     assert answer["only_a"] == [images[0].image]
-    assert answer["exchanges"] == [{"image": images[SWAPPED].image, "sides": "the legs"}]
-    assert answer["images"][0]["image"] in {images[SWAPPED].image, images[SLIPPED].image}
+    assert answer["exchanges"] == [
+        {"image": images[SWAPPED].image, "sides": "the legs"}
+    ]
+    assert answer["images"][0]["image"] in {
+        images[SWAPPED].image,
+        images[SLIPPED].image,
+    }
     assert answer["overall"]["px"]["median"] == pytest.approx(1.2, abs=0.2)
-    assert answer["joints"][INDEX["left_wrist"]]["px"]["mean"] > answer["joints"][INDEX["head_top"]]["px"]["mean"]
+    assert (
+        answer["joints"][INDEX["left_wrist"]]["px"]["mean"]
+        > answer["joints"][INDEX["head_top"]]["px"]["mean"]
+    )
     assert [group["name"] for group in answer["stages"]] == ["flight"]
-    assert {group["name"] for group in answer["body_angles"]} == {"upright", "tilted", "inverted"}
+    assert {group["name"] for group in answer["body_angles"]} == {
+        "upright",
+        "tilted",
+        "inverted",
+    }
     assert answer["tolerances"][INDEX["left_wrist"]]["slips"] == 1
     assert 0 < answer["exchanged_share"] < 1
     assert answer["page"] == str(root / "reports/agreement.html")
@@ -68,8 +85,14 @@ def test_the_answer_in_text_and_the_page(project, capsys):
     root, images = project
     assert run(["agree", FIRST, SECOND, "--worst", "3"]) == 0
     out = capsys.readouterr().out
-    assert f"      29  images that both labelled\n       1  images of {FIRST} alone\n" in out
-    assert f"left and right exchanged in 1 image\n  {images[SWAPPED].image}: the legs\n" in out
+    assert (
+        f"      29  images that both labelled\n       1  images of {FIRST} alone\n"
+        in out
+    )
+    assert (
+        f"left and right exchanged in 1 image\n  {images[SWAPPED].image}: the legs\n"
+        in out
+    )
     assert "right ankle" in out
     html = (root / "reports/agreement.html").read_text(encoding="utf-8")
     assert html.count("data:image/jpeg") == 3
@@ -87,24 +110,53 @@ def test_the_page_goes_where_it_is_wanted(project):
 
 def test_labels_do_not_change(project):
     root, _ = project
-    files = {path: path.read_bytes() for path in (root / "labels").rglob("*") if path.is_file()}
+    files = {
+        path: path.read_bytes()
+        for path in (root / "labels").rglob("*")
+        if path.is_file()
+    }
     run(["agree", FIRST, SECOND])
-    assert files == {path: path.read_bytes() for path in (root / "labels").rglob("*") if path.is_file()}
+    assert files == {
+        path: path.read_bytes()
+        for path in (root / "labels").rglob("*")
+        if path.is_file()
+    }
 
 
-def test_files_and_folders_of_any_format_outside_a_project(project, tmp_path_factory, monkeypatch, capsys):
+def test_files_and_folders_of_any_format_outside_a_project(
+    project, tmp_path_factory, monkeypatch, capsys
+):
     root, _ = project
-    assert run(["convert", f"labels/{SECOND}", "--to", "coco", "--out", "two.json", "--images", "frames"]) == 0
+    assert (
+        run(
+            [
+                "convert",
+                f"labels/{SECOND}",
+                "--to",
+                "coco",
+                "--out",
+                "two.json",
+                "--images",
+                "frames",
+            ]
+        )
+        == 0
+    )
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     shutil.copytree(root / "labels" / FIRST, elsewhere / "one")
     shutil.copy(root / "two.json", elsewhere)
     monkeypatch.chdir(elsewhere)
     capsys.readouterr()
-    assert run(["agree", "one", "two.json", "--images", str(root / "frames"), "--json"]) == 0
+    assert (
+        run(["agree", "one", "two.json", "--images", str(root / "frames"), "--json"])
+        == 0
+    )
     answer = json.loads(capsys.readouterr().out)
     assert answer["overall"]["images"] == COUNT - 1
     assert answer["stages"] == []
-    assert "data:image/jpeg" in (elsewhere / "reports/agreement.html").read_text(encoding="utf-8")
+    assert "data:image/jpeg" in (elsewhere / "reports/agreement.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_without_pictures_the_page_says_so(project, capsys):
@@ -147,7 +199,10 @@ def test_nothing_in_common_is_an_error(project, capsys):
     annotate(root, "cleo", images[0])
     assert run(["agree", "cleo", SECOND]) == 3
     err = capsys.readouterr().err
-    assert f"no image in common: cleo has 1, the first is {images[0].image}; ben has 29" in err
+    assert (
+        f"no image in common: cleo has 1, the first is {images[0].image}; ben has 29"
+        in err
+    )
     assert not (root / "reports").exists()
 
 

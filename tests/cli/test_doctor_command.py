@@ -10,7 +10,9 @@ from finediving_pose.workflows.doctor import Finding
 
 FINE = Finding("python", "ok", "3.12.1")
 NOTE = Finding("extra ray", "note", "ray is missing", "pip install 'fdpose[ray]'")
-FAULT = Finding("core packages", "fault", "pandas is missing", "pip install 'pandas>=2.2'")
+FAULT = Finding(
+    "core packages", "fault", "pandas is missing", "pip install 'pandas>=2.2'"
+)
 
 
 @pytest.fixture
@@ -28,7 +30,9 @@ def finding(monkeypatch):
     return set_findings
 
 
-@pytest.mark.parametrize(("findings", "code"), [((FINE,), 0), ((FINE, NOTE), 0), ((FINE, NOTE, FAULT), 4)])
+@pytest.mark.parametrize(
+    ("findings", "code"), [((FINE,), 0), ((FINE, NOTE), 0), ((FINE, NOTE, FAULT), 4)]
+)
 def test_only_a_fault_changes_the_exit_code(finding, findings, code):
     finding(*findings)
     assert main.run(["doctor"]) == code
@@ -45,7 +49,10 @@ def test_the_line_to_paste_stands_whole_on_a_line_of_its_own(finding, capsys):
 def test_json_goes_to_stdout_and_nothing_else_does(finding, capsys):
     finding(FINE, FAULT)
     assert main.run(["doctor", "--json"]) == 4
-    assert [item["name"] for item in json.loads(capsys.readouterr().out)] == ["python", "core packages"]
+    assert [item["name"] for item in json.loads(capsys.readouterr().out)] == [
+        "python",
+        "core packages",
+    ]
 
 
 def test_the_wanted_device_is_handed_on(finding):

@@ -26,7 +26,9 @@ def there(project, monkeypatch):
 
 
 def test_the_newest_model_of_a_project(tmp_path):
-    answer = fdpose("eval-aqa", "--device", "cpu", "--ceiling", "0.9", "--out", tmp_path / "out")
+    answer = fdpose(
+        "eval-aqa", "--device", "cpu", "--ceiling", "0.9", "--out", tmp_path / "out"
+    )
     assert answer.code == 0
     lines = answer.out.splitlines()
     assert lines[0] == "runs/aqa/mine, test part"
@@ -43,7 +45,17 @@ def test_the_newest_model_of_a_project(tmp_path):
 
 
 def test_json_of_a_model():
-    answer = fdpose("eval-aqa", "--model", "runs/aqa/mine", "--part", "val", "--device", "cpu", "--json", "exemplars=1")
+    answer = fdpose(
+        "eval-aqa",
+        "--model",
+        "runs/aqa/mine",
+        "--part",
+        "val",
+        "--device",
+        "cpu",
+        "--json",
+        "exemplars=1",
+    )
     values = json.loads(answer.out)
     assert (values["model"], values["part"]) == ("runs/aqa/mine", "val")
     assert values["dives"] == values["answered"] > 0
@@ -54,7 +66,9 @@ def test_two_files():
     answer = fdpose("eval-aqa", "--pred", "pred.txt", "--true", "true.txt")
     assert answer.code == 0
     assert "MAE, points                           1.000     1.000 … 1.000" in answer.out
-    values = json.loads(fdpose("eval-aqa", "--pred", "pred.txt", "--true", "true.txt", "--json").out)
+    values = json.loads(
+        fdpose("eval-aqa", "--pred", "pred.txt", "--true", "true.txt", "--json").out
+    )
     assert values["figures"]["rho"] == pytest.approx(1)
 
 
@@ -62,7 +76,11 @@ def test_floors():
     answer = fdpose("eval-aqa", "--floors")
     assert answer.code == 0
     assert answer.out.startswith("annotations: 30 dives to learn from, 10 to test on")
-    values = json.loads(fdpose("eval-aqa", "--floors", "--data", "annotations", "--json", "--seed", "3").out)
+    values = json.loads(
+        fdpose(
+            "eval-aqa", "--floors", "--data", "annotations", "--json", "--seed", "3"
+        ).out
+    )
     assert values["split"] == "published"
     assert set(values["intervals"]) < set(values["floors"])
 
@@ -72,19 +90,35 @@ def test_floors():
     [
         (["--pred", "pred.txt"], 2, "--pred and --true go together"),
         (["--true", "true.txt"], 2, "--pred and --true go together"),
-        (["--pred", "pred.txt", "--true", "true.txt", "--model", "x"], 2, "leave out --model"),
-        (["--pred", "pred.txt", "--true", "true.txt", "--data", "annotations"], 2, "leave out --data"),
+        (
+            ["--pred", "pred.txt", "--true", "true.txt", "--model", "x"],
+            2,
+            "leave out --model",
+        ),
+        (
+            ["--pred", "pred.txt", "--true", "true.txt", "--data", "annotations"],
+            2,
+            "leave out --data",
+        ),
         (["--floors", "--pred", "pred.txt"], 2, "labels alone; leave out --pred"),
         (["--floors", "--part", "train"], 2, "labels alone; leave out --part"),
         (["--floors", "--ceiling", "0"], 2, "labels alone; leave out --ceiling"),
-        (["--pred", "pred.txt", "--true", "true.txt", "--ceiling", "0.9"], 2, "leave out --ceiling"),
+        (
+            ["--pred", "pred.txt", "--true", "true.txt", "--ceiling", "0.9"],
+            2,
+            "leave out --ceiling",
+        ),
         (["--floors", "--out", "x"], 2, "labels alone; leave out --out"),
         (["--floors", "--data", "nowhere"], 2, "nowhere: no such file or folder"),
         (["--model", "nowhere"], 2, "nowhere: no model directory"),
         (["dim=3"], 2, "dim belongs to the trained weights"),
         (["--part", "all"], 2, "'all' is not one of"),
         (["--ceiling", "2"], 2, "less than or equal to 1"),
-        (["--skeletons", "nowhere"], 2, "nowhere: no such file or folder; name it with --skeletons"),
+        (
+            ["--skeletons", "nowhere"],
+            2,
+            "nowhere: no such file or folder; name it with --skeletons",
+        ),
     ],
 )
 def test_mistakes(capsys, arguments, code, said):

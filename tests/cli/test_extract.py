@@ -11,7 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.moving_blobs import BlobDetector, BoxEstimator, blob_box, joints_in, nowhere, write_clip
+from helpers.moving_blobs import (
+    BlobDetector,
+    BoxEstimator,
+    blob_box,
+    joints_in,
+    nowhere,
+    write_clip,
+)
 from helpers.tiny_models import Answer, fdpose
 
 from finediving_pose.console import log
@@ -43,7 +50,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     loads = Loads()
     monkeypatch.setattr(model_loading, "load_detector", loads.load_detector)
     monkeypatch.setattr(model_loading, "load_estimator", loads.load_estimator)
-    monkeypatch.setattr(model_loading, "on_gpu", lambda device: device.startswith("cuda"))
+    monkeypatch.setattr(
+        model_loading, "on_gpu", lambda device: device.startswith("cuda")
+    )
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
     return loads
 
@@ -58,7 +67,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loads: Loads) -> Pa
 
 
 def extract(*more: object) -> Answer:
-    return fdpose("extract", "--videos", "videos", "--model", "m/net", "--detector", "d", *more)
+    return fdpose(
+        "extract", "--videos", "videos", "--model", "m/net", "--detector", "d", *more
+    )
 
 
 def model_directory(path: Path, age: int) -> Path:
@@ -78,9 +89,13 @@ def messages(caplog: pytest.LogCaptureFixture) -> str:
 
 
 @pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+def logged(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> pytest.LogCaptureFixture:
     """The log, though the command sets it up anew."""
-    monkeypatch.setattr("finediving_pose.console.setup_logging", lambda *_: log.setLevel(logging.INFO))
+    monkeypatch.setattr(
+        "finediving_pose.console.setup_logging", lambda *_: log.setLevel(logging.INFO)
+    )
     return caplog
 
 
@@ -89,7 +104,10 @@ def test_from_videos_to_skeletons(project):
     assert answer.code == 0
     first, profile, *paths = answer.out.splitlines()
     assert first == "2 clips extracted, 0 already done, 0 failed"
-    assert paths == ["skeletons: skeletons/net/Pose", "quality: skeletons/net/quality.csv"]
+    assert paths == [
+        "skeletons: skeletons/net/Pose",
+        "quality: skeletons/net/quality.csv",
+    ]
     stages = r"detect [\d.]+, pose [\d.]+, track [\d.]+, repair [\d.]+, write [\d.]+, draw [\d.]+, idle [\d.]+"
     expected = rf"profile: [\d.]+ s, [\d.]+ frames/s: {stages}; beside it decode [\d.]+, crop [\d.]+"
     assert re.fullmatch(expected, profile)
@@ -97,11 +115,24 @@ def test_from_videos_to_skeletons(project):
     np.testing.assert_allclose(sequence.keypoints[5], joints_in(blob_box(5)), atol=1e-4)
     assert sequence.keypoints.shape == (12, 16, 2)
     assert (project / "skeletons/net/overlays/pool/a.mp4").stat().st_size > 1000
-    assert extract("--frames", "all").out.startswith("0 clips extracted, 2 already done, 0 failed")
+    assert extract("--frames", "all").out.startswith(
+        "0 clips extracted, 2 already done, 0 failed"
+    )
 
 
 def test_options_reach_the_nets_and_the_settings(project, loads):
-    extract("--device", "cuda:1", "--no-flip-test", "--batch-size", 5, "--channels", 3, "--max-gap", 4, "--extend-ends")
+    extract(
+        "--device",
+        "cuda:1",
+        "--no-flip-test",
+        "--batch-size",
+        5,
+        "--channels",
+        3,
+        "--max-gap",
+        4,
+        "--extend-ends",
+    )
     assert loads.asked == [
         ("detector", "d", "cuda:1", {"precision": "fp32", "compile": False}),
         ("pose", Path("m/net"), "cuda:1", False, "fp32", False, "none", False),
@@ -110,7 +141,11 @@ def test_options_reach_the_nets_and_the_settings(project, loads):
     with np.load(project / "skeletons/net/Pose/01/pred_comp_3.npz") as content:
         assert content["pred"].shape == (96, 16, 3)
         settings = json.loads(str(content["meta"]))["settings"]
-    assert (settings["max_gap"], settings["extend_ends"], settings["channels"]) == (4, True, 3)
+    assert (settings["max_gap"], settings["extend_ends"], settings["channels"]) == (
+        4,
+        True,
+        3,
+    )
     assert (settings["repair"]["enabled"], settings["repair"]["smooth"]) == (True, 0)
 
 
@@ -129,7 +164,10 @@ def test_options_of_speed_reach_the_nets_and_the_engine(project, loads):
         "rotate4",
         "--second-look",
     )
-    assert extract("--device", "cpu", "--detect-every", 4, "--frames", "all", *more).code == 0
+    assert (
+        extract("--device", "cpu", "--detect-every", 4, "--frames", "all", *more).code
+        == 0
+    )
     assert loads.asked == [
         ("detector", "d", "cpu", {"precision": "bf16", "compile": True}),
         ("pose", Path("m/net"), "cpu", True, "bf16", True, "rotate4", True),
@@ -148,23 +186,33 @@ def test_batches_suit_the_device(project, loads):
 
 def test_no_net_is_loaded_where_there_is_no_clip(project, loads):
     (project / "empty").mkdir()
-    assert fdpose("extract", "--videos", "empty", "--model", "m", "--detector", "d").code == 3
+    assert (
+        fdpose("extract", "--videos", "empty", "--model", "m", "--detector", "d").code
+        == 3
+    )
     assert loads.asked == []
 
 
 def test_the_repair_can_be_left_out_or_smooth(project):
     def repair_settings():
-        return read_pose(project / "skeletons/net/Pose/01/pred_comp_3.npz").meta["settings"]["repair"]
+        return read_pose(project / "skeletons/net/Pose/01/pred_comp_3.npz").meta[
+            "settings"
+        ]["repair"]
 
     extract("--no-repair")
     assert not repair_settings()["enabled"]
-    assert extract("--smooth", 5).out.startswith("2 clips extracted")  # other settings: nothing is taken as done
+    assert extract("--smooth", 5).out.startswith(
+        "2 clips extracted"
+    )  # other settings: nothing is taken as done
     assert (repair_settings()["enabled"], repair_settings()["smooth"]) == (True, 5)
 
 
 def test_a_window_that_cannot_be(project, logged):
     assert extract("--smooth", 4).code == 2
-    assert "repair: smooth=4: expected 0 or an odd number above smooth_order=2" in messages(logged)
+    assert (
+        "repair: smooth=4: expected 0 or an odd number above smooth_order=2"
+        in messages(logged)
+    )
 
 
 def test_the_answer_as_json(project):
@@ -179,9 +227,14 @@ def test_the_answer_as_json(project):
     assert summary["out"] == "out"
     assert summary["profile"]["frames"] == 12 + 12 + 3
     assert 0 < summary["profile"]["detect"] < summary["profile"]["wall"]
-    assert json.loads((project / "out/manifest.json").read_text())["profile"] == summary["profile"]
+    assert (
+        json.loads((project / "out/manifest.json").read_text())["profile"]
+        == summary["profile"]
+    )
     with (project / "out/failures.csv").open(newline="", encoding="utf-8") as file:
-        assert [(row["clip"], row["source"]) for row in csv.DictReader(file)] == [("pool/bad", "pool/bad.mp4")]
+        assert [(row["clip"], row["source"]) for row in csv.DictReader(file)] == [
+            ("pool/bad", "pool/bad.mp4")
+        ]
 
 
 def test_a_clip_without_a_diver_is_done_and_said(project):
@@ -202,7 +255,11 @@ def test_nothing_usable_is_invalid_data(project):
 
 
 def test_two_persons(project):
-    write_clip(project / "videos" / "m" / "s", 8, (lambda t: (30 + t, 30), lambda t: (90 + t, 40)))
+    write_clip(
+        project / "videos" / "m" / "s",
+        8,
+        (lambda t: (30 + t, 30), lambda t: (90 + t, 40)),
+    )
     assert extract("--persons", 2).code == 0
     names = [path.name for path in sorted((project / "skeletons/net/Pose/m").iterdir())]
     assert names == ["pred_comp_s.npz", "pred_comp_s_2.npz"]
@@ -211,7 +268,17 @@ def test_two_persons(project):
 def test_videos_above_the_current_folder(project, monkeypatch):
     (project / "work").mkdir()
     monkeypatch.chdir(project / "work")
-    answer = fdpose("extract", "--videos", "../videos", "--model", "m", "--detector", "d", "--out", "../out")
+    answer = fdpose(
+        "extract",
+        "--videos",
+        "../videos",
+        "--model",
+        "m",
+        "--detector",
+        "d",
+        "--out",
+        "../out",
+    )
     assert answer.code == 0
     assert read_pose(project / "out/Pose/01/pred_comp_3.npz").meta["source"] == "01/3"
 
@@ -225,7 +292,12 @@ def test_dives_csv_at_the_videos_is_taken(project, logged):
     assert sequence.frame_index.tolist() == [2, 3, 4, 5]
     assert sequence.meta["synchronised"] is True
     assert "dives are named by videos/dives.csv" in messages(logged)
-    assert read_pose(project / "skeletons/net/Pose/01/pred_comp_3.npz").meta["synchronised"] is False
+    assert (
+        read_pose(project / "skeletons/net/Pose/01/pred_comp_3.npz").meta[
+            "synchronised"
+        ]
+        is False
+    )
 
 
 def test_shards_extract_each_clip_once_and_the_last_lists_all(project):
@@ -234,7 +306,9 @@ def test_shards_extract_each_clip_once_and_the_last_lists_all(project):
     counts = []
     for index in (1, 2):
         answer = extract("--shard", f"{index}/2", "--json")
-        counts.append([len(json.loads(answer.out)[key]) for key in ("done", "skipped", "failed")])
+        counts.append(
+            [len(json.loads(answer.out)[key]) for key in ("done", "skipped", "failed")]
+        )
     assert np.sum(counts, axis=0).tolist() == [2, 0, 1]
     assert listed(project, "quality.csv") == ["01/3", "pool/a"]
     assert listed(project, "failures.csv") == ["pool/broken"]
@@ -250,11 +324,17 @@ def test_shards_extract_each_clip_once_and_the_last_lists_all(project):
     ("arguments", "message"),
     [
         (("--videos", "gone"), "--videos gone: no such file or folder"),
-        (("--tracker", "neerest"), "--tracker: no tracker named 'neerest' (did you mean nearest?)"),
+        (
+            ("--tracker", "neerest"),
+            "--tracker: no tracker named 'neerest' (did you mean nearest?)",
+        ),
         (("--frames", "some"), "--frames 'some': expected a number of frames, or all"),
         (("--frames", "0"), "--frames '0'"),
         (("--frames", "-3"), "--frames '-3'"),
-        (("--seed-box", "3,10,10,50"), "--seed-box '3,10,10,50': expected frame,x1,y1,x2,y2"),
+        (
+            ("--seed-box", "3,10,10,50"),
+            "--seed-box '3,10,10,50': expected frame,x1,y1,x2,y2",
+        ),
         (("--seed-box", "3,10,10,50,x"), "--seed-box"),
         (("--seed-box", "3,50,10,10,50"), "with x1 < x2 and y1 < y2"),
         (("--seed-box", "-1,10,10,50,50"), "frame from 0"),
@@ -263,21 +343,38 @@ def test_shards_extract_each_clip_once_and_the_last_lists_all(project):
         (("--seed-box", "1,nan,10,60,50"), "--seed-box"),
         (("--shard", "0/4"), "--shard 0/4: expected I from 1 to N"),
         (("--shard", "x"), "--shard 'x': expected I/N, such as 2/8"),
-        (("--shard", "1/2", "--engine", "ray"), "Ray shares out the clips itself; give one of the two"),
-        (("--no-repair", "--smooth", 7), "--no-repair leaves the joints as the net saw them; leave out --smooth"),
-        (("--seed-box", "0,1,1,9,9", "--seeds", "labels"), "--seed-box, --seeds: both say whom to follow"),
+        (
+            ("--shard", "1/2", "--engine", "ray"),
+            "Ray shares out the clips itself; give one of the two",
+        ),
+        (
+            ("--no-repair", "--smooth", 7),
+            "--no-repair leaves the joints as the net saw them; leave out --smooth",
+        ),
+        (
+            ("--seed-box", "0,1,1,9,9", "--seeds", "labels"),
+            "--seed-box, --seeds: both say whom to follow",
+        ),
         (("--out", "videos"), "--out videos: is the folder of the videos"),
-        (("--out", "videos/pool/a.avi"), "--out videos/pool/a.avi: is a file, expected a folder"),
+        (
+            ("--out", "videos/pool/a.avi"),
+            "--out videos/pool/a.avi: is a file, expected a folder",
+        ),
     ],
 )
-def test_wrong_use_is_said_before_a_net_is_loaded(project, loads, logged, arguments, message):
+def test_wrong_use_is_said_before_a_net_is_loaded(
+    project, loads, logged, arguments, message
+):
     assert extract(*arguments).code == 2
     assert message in messages(logged)
     assert loads.asked == []
     assert not (project / "skeletons").exists()
 
 
-@pytest.mark.parametrize("arguments", [("--persons", 3), ("--channels", 4), ("--max-gap", -1), ("--min-score", 1.5)])
+@pytest.mark.parametrize(
+    "arguments",
+    [("--persons", 3), ("--channels", 4), ("--max-gap", -1), ("--min-score", 1.5)],
+)
 def test_values_out_of_range(project, loads, arguments):
     assert extract(*arguments).code == 2
     assert loads.asked == []
@@ -297,7 +394,9 @@ def test_a_seed_box_for_two_clips(project, logged):
 def test_an_empty_folder(project, logged):
     (project / "none").mkdir()
     assert extract("--videos", "none").code == 3
-    assert "none: no video file and no folder of images there or below" in messages(logged)
+    assert "none: no video file and no folder of images there or below" in messages(
+        logged
+    )
 
 
 def test_files_that_do_not_exist(project, logged):
@@ -339,15 +438,23 @@ def test_the_newest_models_are_taken_by_default(project, loads, logged):
         ("pose", Path("runs/hrnet/20230101_new")),
     ]
     assert (project / "skeletons/20230101_new/Pose/01/pred_comp_3.npz").is_file()
-    assert "pose model: runs/hrnet/20230101_new, the newest of 3 (--model names another)" in messages(logged)
-    assert "detector model: runs/detector/20230101_new, the newest of 3" in messages(logged)
+    assert (
+        "pose model: runs/hrnet/20230101_new, the newest of 3 (--model names another)"
+        in messages(logged)
+    )
+    assert "detector model: runs/detector/20230101_new, the newest of 3" in messages(
+        logged
+    )
 
 
 def test_a_named_model_goes_before_the_newest(project, loads):
     model_directory(project / "runs/hrnet/a", age=5)
     model_directory(project / "runs/detector/a", age=5)
     assert fdpose("extract", "--videos", "videos", "--model", "runs/hrnet/b").code == 0
-    assert [asked[1] for asked in loads.asked] == ["runs/detector/a", Path("runs/hrnet/b")]
+    assert [asked[1] for asked in loads.asked] == [
+        "runs/detector/a",
+        Path("runs/hrnet/b"),
+    ]
     assert (project / "skeletons/b/quality.csv").is_file()
 
 
@@ -355,11 +462,16 @@ def test_a_named_model_goes_before_the_newest(project, loads):
     ("given", "missing", "option"),
     [("--detector", "hrnet", "--model"), ("--model", "detector", "--detector")],
 )
-def test_no_model_says_what_was_looked_for(project, loads, logged, given, missing, option):
+def test_no_model_says_what_was_looked_for(
+    project, loads, logged, given, missing, option
+):
     (project / "runs" / missing / "unfinished").mkdir(parents=True)
     assert fdpose("extract", "--videos", "videos", given, "x").code == 2
     text = messages(logged)
-    assert f"looked for a model directory (a folder with model.json) in {project / 'runs' / missing}" in text
+    assert (
+        f"looked for a model directory (a folder with model.json) in {project / 'runs' / missing}"
+        in text
+    )
     assert f"name one with {option} (synthetic: the one that comes with fdpose" in text
     assert f"or make one with fdpose finetune-{missing}" in text
     assert loads.asked == []

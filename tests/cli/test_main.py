@@ -12,7 +12,8 @@ from finediving_pose.cli import main
 
 @pytest.fixture
 def raising(monkeypatch):
-    """A program with the real options and one command ``go`` that raises what the test says."""
+    """A program with the real options and one command ``go`` that raises what the test
+    says."""
 
     def build(error: BaseException | None) -> None:
         app = typer.Typer(pretty_exceptions_enable=False)
@@ -68,7 +69,9 @@ def test_an_internal_error_says_where_to_look_further(raising, capsys):
     assert "Traceback" not in error
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), errors.DataError("bad file")])
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("division by zero"), errors.DataError("bad file")]
+)
 def test_a_traceback_is_shown_when_asked_for(raising, capsys, error):
     raising(error)
     main.run(["-vv", "go"])
@@ -77,7 +80,9 @@ def test_a_traceback_is_shown_when_asked_for(raising, capsys, error):
     assert "in go" in shown
 
 
-@pytest.mark.parametrize("arguments", [["no-such-command"], ["--no-such-option"], ["stay", "surplus"]])
+@pytest.mark.parametrize(
+    "arguments", [["no-such-command"], ["--no-such-option"], ["stay", "surplus"]]
+)
 def test_wrong_use(raising, capsys, arguments):
     raising(None)
     assert main.run(arguments) == 2
@@ -86,7 +91,11 @@ def test_wrong_use(raising, capsys, arguments):
 
 def test_version_and_help():
     run = subprocess.run(
-        [sys.executable, "-m", "finediving_pose", "--version"], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-m", "finediving_pose", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     assert run.stdout.split() == ["fdpose", __version__]
     assert run.stderr == ""

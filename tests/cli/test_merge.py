@@ -1,4 +1,5 @@
-"""``fdpose merge``: what becomes final, what is left out and why, what a second run does, and what convert reads."""
+"""``fdpose merge``: what becomes final, what is left out and why, what a second run
+does, and what convert reads."""
 
 from __future__ import annotations
 
@@ -21,20 +22,44 @@ ACCEPTED, CORRECTED, RETURNED, WAITING, ALONE, GUESSED, CHANGED, EMPTY = range(8
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """An image of each kind; its labels are changed here, which conflicts with an earlier decision."""
+    """An image of each kind; its labels are changed here, which conflicts with an
+    earlier decision."""
     monkeypatch.chdir(tmp_path)
     init_project(tmp_path, ["anna", "ben"], ["cleo"])
     images = make_frames(tmp_path, count=8)
     for image in images[:EMPTY]:
-        annotate(tmp_path, "anna", image, label_of(image, unconfirmed=image.frame == GUESSED))
-    annotate(tmp_path, "ben", images[ACCEPTED], made_divers.slipped(label_of(images[ACCEPTED]), 0, (2.0, 0.0)))
-    annotate(tmp_path, "ben", images[WAITING], made_divers.slipped(label_of(images[WAITING]), 0, (30.0, 0.0)))
+        annotate(
+            tmp_path, "anna", image, label_of(image, unconfirmed=image.frame == GUESSED)
+        )
+    annotate(
+        tmp_path,
+        "ben",
+        images[ACCEPTED],
+        made_divers.slipped(label_of(images[ACCEPTED]), 0, (2.0, 0.0)),
+    )
+    annotate(
+        tmp_path,
+        "ben",
+        images[WAITING],
+        made_divers.slipped(label_of(images[WAITING]), 0, (30.0, 0.0)),
+    )
     desk = make_desk(tmp_path, images)
     for number in (ACCEPTED, CHANGED):
         desk.accept("cleo", images[number].image, f"anna/{images[number].label_name}")
-    desk.correct("cleo", images[CORRECTED].image, made_divers.slipped(label_of(images[CORRECTED]), 0, (1.0, 1.0)))
-    desk.give_back("cleo", images[RETURNED].image, "sides", f"anna/{images[RETURNED].label_name}")
-    annotate(tmp_path, "anna", images[CHANGED], made_divers.slipped(label_of(images[CHANGED]), 3, (5.0, 0.0)))
+    desk.correct(
+        "cleo",
+        images[CORRECTED].image,
+        made_divers.slipped(label_of(images[CORRECTED]), 0, (1.0, 1.0)),
+    )
+    desk.give_back(
+        "cleo", images[RETURNED].image, "sides", f"anna/{images[RETURNED].label_name}"
+    )
+    annotate(
+        tmp_path,
+        "anna",
+        images[CHANGED],
+        made_divers.slipped(label_of(images[CHANGED]), 3, (5.0, 0.0)),
+    )
     return tmp_path, images
 
 
@@ -44,7 +69,11 @@ def table(root):
 
 
 def state_of(folder):
-    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_every_image_is_recorded_with_its_rule_or_why_not(project, capsys):
@@ -77,18 +106,28 @@ def test_final_labels_are_what_was_decided_and_convert_reads_them(project, capsy
     run(["merge"])
     final = read_labels(root / "labels/final")
     assert final.errors == ()
-    assert [frame.image for frame in final.frames] == [image.image for image in images[:2]]
+    assert [frame.image for frame in final.frames] == [
+        image.image for image in images[:2]
+    ]
     assert all(final.image_path(frame).is_file() for frame in final.frames)
     mean, corrected = final.frames
-    assert mean.keypoints[0] == pytest.approx(label_of(images[0]).keypoints[0] + (1, 0), abs=1e-3)
-    assert corrected.keypoints[0] == pytest.approx(label_of(images[1]).keypoints[0] + (1, 1))
+    assert mean.keypoints[0] == pytest.approx(
+        label_of(images[0]).keypoints[0] + (1, 0), abs=1e-3
+    )
+    assert corrected.keypoints[0] == pytest.approx(
+        label_of(images[1]).keypoints[0] + (1, 1)
+    )
     assert run(["convert", "labels/final", "--to", "coco", "--out", "coco.json"]) == 0
     assert len(json.loads((root / "coco.json").read_text())["annotations"]) == 2
 
 
 def test_files_of_annotators_stay_as_they_are(project):
     root, _ = project
-    before = {path: entry for path, entry in state_of(root / "labels").items() if "final" not in path.parts}
+    before = {
+        path: entry
+        for path, entry in state_of(root / "labels").items()
+        if "final" not in path.parts
+    }
     run(["merge", "--allow-unreviewed"])
     after = state_of(root / "labels")
     assert before == {path: after[path] for path in before}
@@ -124,7 +163,9 @@ def test_unreviewed_labels_are_taken_when_told_but_no_others(project, capsys):
     rows = table(root)
     assert rows[ALONE]["rule"] == "single"
     assert rows[WAITING]["refused"] == "disagreement"
-    assert {rows[number]["rule"] for number in (RETURNED, GUESSED, CHANGED, EMPTY)} == {""}
+    assert {rows[number]["rule"] for number in (RETURNED, GUESSED, CHANGED, EMPTY)} == {
+        ""
+    }
     assert run(["merge", "--allow-unreviewed", "--tolerance", "5"]) == 1
     assert table(root)[WAITING]["rule"] == "mean"
 
@@ -134,7 +175,9 @@ def test_an_unreviewed_suggestion_replaces_what_it_was_made_from(project):
     desk = make_desk(root, images)
     item = desk.item(images[WAITING].image)
     corrected = made_divers.slipped(label_of(images[WAITING]), 5, (3.0, 0.0))
-    desk.revise(item.image.image, corrected, "fdpose validate --fix", item.seen, item.seen)
+    desk.revise(
+        item.image.image, corrected, "fdpose validate --fix", item.seen, item.seen
+    )
     run(["merge", "--allow-unreviewed"])
     assert table(root)[WAITING]["rule"] == "single"
     assert table(root)[WAITING]["labels"] == f"revisions/Meet__1/{WAITING:05d}.1.json"
@@ -144,7 +187,11 @@ def test_a_label_that_changes_is_told_with_how_far(project, capsys):
     root, images = project
     run(["merge"])
     desk = make_desk(root, images)
-    desk.correct("cleo", images[CORRECTED].image, made_divers.slipped(label_of(images[CORRECTED]), 0, (4.0, 5.0)))
+    desk.correct(
+        "cleo",
+        images[CORRECTED].image,
+        made_divers.slipped(label_of(images[CORRECTED]), 0, (4.0, 5.0)),
+    )
     capsys.readouterr()
     run(["merge"])
     assert "Meet__1/00001.json: moved by up to 5.0 px" in capsys.readouterr().out
@@ -163,7 +210,9 @@ def test_a_label_that_is_final_no_longer_is_moved_away(project, capsys):
     assert path.exists()
     run(["merge"])
     out = capsys.readouterr().out
-    assert "Meet__1/00000.json: final no longer, goes to labels/.removed: returned" in out
+    assert (
+        "Meet__1/00000.json: final no longer, goes to labels/.removed: returned" in out
+    )
     assert not path.exists()
     assert (root / "labels/.removed/Meet__1/00000.1.json").read_bytes() == content
     assert [frame.frame for frame in read_labels(root / "labels/final").frames] == [1]
@@ -184,9 +233,15 @@ def test_files_that_somebody_put_or_edited_there_are_kept_aside(project, capsys)
     capsys.readouterr()
     run(["merge"])
     out = capsys.readouterr().out
-    assert "Meet__1/00001.json: moved by up to 0.0 px: somebody else had changed it there" in out
+    assert (
+        "Meet__1/00001.json: moved by up to 0.0 px: somebody else had changed it there"
+        in out
+    )
     assert "Meet__1/00000.json: a joint or the box came or went" in out
-    assert "Other__1/00001.json: final no longer, goes to labels/.removed: no image of the manifest" in out
+    assert (
+        "Other__1/00001.json: final no longer, goes to labels/.removed: no image of the manifest"
+        in out
+    )
     assert not stray.parent.exists()
     assert other.exists()  # no label by its place: not ours to move
     removed = root / "labels/.removed"
@@ -216,7 +271,9 @@ def test_a_picture_that_was_replaced_is_refused(project):
     for path in (root / "frames").rglob("*.jpg"):
         path.unlink()
     run(["merge"])
-    assert table(root)[CORRECTED]["rule"] == "reviewer"  # somebody who has the labels alone
+    assert (
+        table(root)[CORRECTED]["rule"] == "reviewer"
+    )  # somebody who has the labels alone
 
 
 def test_a_damaged_label_is_refused_and_stops_nothing(project):
@@ -243,13 +300,21 @@ def test_a_label_that_changes_during_the_merge_is_refused(project, monkeypatch):
 
     def and_then_somebody_saves(desk):
         found = states(desk)
-        annotate(root, "ben", images[ACCEPTED], made_divers.slipped(label_of(images[ACCEPTED]), 0, (3.0, 0.0)))
+        annotate(
+            root,
+            "ben",
+            images[ACCEPTED],
+            made_divers.slipped(label_of(images[ACCEPTED]), 0, (3.0, 0.0)),
+        )
         return found
 
     monkeypatch.setattr(ReviewDesk, "states", and_then_somebody_saves)
     run(["merge"])
     assert table(root)[ACCEPTED]["refused"] == "conflict"
-    assert "ben/Meet__1/00000.json changed during the merge" in table(root)[ACCEPTED]["reason"]
+    assert (
+        "ben/Meet__1/00000.json changed during the merge"
+        in table(root)[ACCEPTED]["reason"]
+    )
 
 
 def test_the_manifest_says_from_what_and_how(project):
@@ -257,12 +322,17 @@ def test_the_manifest_says_from_what_and_how(project):
     run(["merge", "--allow-unreviewed"])
     manifest = json.loads((root / "labels/final/manifest.json").read_text())
     assert manifest["status"] == "done"
-    assert manifest["settings"] == {"tolerance": 0.5, "allow_unreviewed": True, "allow_incomplete": False}
+    assert manifest["settings"] == {
+        "tolerance": 0.5,
+        "allow_unreviewed": True,
+        "allow_incomplete": False,
+    }
     assert manifest["inputs"]["review_log"] == sha256_file(root / "labels/review.jsonl")
     assert manifest["rules"] == {"reviewer": 2, "single": 1}
     content = json.loads((root / "labels/final/Meet__1/00000.json").read_text())
     assert content["fdpose"]["based_on"] == {
-        name: sha256_file(root / "labels" / name) for name in table(root)[ACCEPTED]["labels"].split(";")
+        name: sha256_file(root / "labels" / name)
+        for name in table(root)[ACCEPTED]["labels"].split(";")
     }
 
 
@@ -272,10 +342,14 @@ def test_everything_reviewed_is_exit_code_0(tmp_path, monkeypatch):
     images = make_frames(tmp_path, (("跳水 'x'", "1"), ("Meet <b>", "2")), count=1)
     for image in images:
         annotate(tmp_path, "anna", image)
-        make_desk(tmp_path, images).accept("ben", image.image, f"anna/{image.label_name}")
+        make_desk(tmp_path, images).accept(
+            "ben", image.image, f"anna/{image.label_name}"
+        )
     assert run(["merge"]) == 0
     final = read_labels(tmp_path / "labels/final", images=tmp_path / "frames")
-    assert sorted(frame.image for frame in final.frames) == sorted(image.image for image in images)
+    assert sorted(frame.image for frame in final.frames) == sorted(
+        image.image for image in images
+    )
     assert np.isfinite([frame.keypoints for frame in final.frames]).all()
 
 

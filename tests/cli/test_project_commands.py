@@ -16,7 +16,9 @@ from finediving_pose.workflows.project import find_project
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of two people with pictures, and the current folder."""
-    assert fdpose("init", tmp_path, "--annotator", "anna", "--annotator", "ben").code == 0
+    assert (
+        fdpose("init", tmp_path, "--annotator", "anna", "--annotator", "ben").code == 0
+    )
     made_labels.make_frames(tmp_path, [("Meet", str(n)) for n in range(4)], 2)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -35,7 +37,9 @@ def test_init_refuses_names_that_can_be_no_folder(tmp_path: Path, name: str) -> 
     assert not (tmp_path / "p").exists()
 
 
-def test_init_without_people_asks_for_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_without_people_asks_for_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert fdpose("init", tmp_path / "p").code == 2
     assert "--annotator NAME" in capsys.readouterr().err
 
@@ -49,7 +53,9 @@ def test_status_says_what_is_next(project: Path) -> None:
     assert (said["frames"], said["next"]) == (8, "fdpose annotate anna")
 
 
-def test_status_outside_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_outside_a_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert fdpose("status").code == 2
 
@@ -57,7 +63,12 @@ def test_status_outside_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_status_shows_what_was_returned_whatever_is_in_the_words(project: Path) -> None:
     assert fdpose("annotate", "anna", "--no-start").code == 0
     queue = json.loads((project / "labels/queues/anna.json").read_text())["label"]
-    image = next(i for i in queue if i not in json.loads((project / "labels/queues/ben.json").read_text())["label"])
+    image = next(
+        i
+        for i in queue
+        if i
+        not in json.loads((project / "labels/queues/ben.json").read_text())["label"]
+    )
     desk = find_project(project).desk
     made_labels.annotate(project, "anna", desk.images[image])
     desk.give_back("ben", image, "<b>膝\x1b[31m")
@@ -81,14 +92,18 @@ def test_annotate_without_labelme_still_hands_out_the_queue(
     assert "pip install" in capsys.readouterr().err
 
 
-def test_annotate_refuses_unknown_names_with_the_known_ones(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_annotate_refuses_unknown_names_with_the_known_ones(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert fdpose("annotate", "../../x").code == 2
     assert "known: anna, ben" in capsys.readouterr().err
 
 
 def test_annotate_answers_in_json(project: Path) -> None:
     said = json.loads(fdpose("annotate", "anna", "--json", "--dry-run").out)
-    assert said["counts"]["unlabelled"] == sum(len(dive["images"]) for dive in said["dives"])
+    assert said["counts"]["unlabelled"] == sum(
+        len(dive["images"]) for dive in said["dives"]
+    )
     assert not (project / "labels/queues").exists()
 
 

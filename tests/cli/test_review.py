@@ -1,4 +1,5 @@
-"""``fdpose review list|accept|return|log``: exit codes, what is answered and what is said."""
+"""``fdpose review list|accept|return|log``: exit codes, what is answered and what is
+said."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ def review(*arguments):
 
 
 def decided(folder):
-    return [(entry.who, entry.action, entry.image) for entry in review_log.read(folder / "labels/review.jsonl")]
+    return [
+        (entry.who, entry.action, entry.image)
+        for entry in review_log.read(folder / "labels/review.jsonl")
+    ]
 
 
 def test_list(images, capfd):
@@ -41,7 +45,9 @@ def test_list(images, capfd):
     assert captured.err.endswith("3 images\n")
     assert review("list", "--state", "reviewed", "--json") == 0
     rows = json.loads(capfd.readouterr().out)
-    assert [(row["image"], row["kind"], row["decision"]["who"]) for row in rows] == [(SECOND, "reviewed", "carl")]
+    assert [(row["image"], row["kind"], row["decision"]["who"]) for row in rows] == [
+        (SECOND, "reviewed", "carl")
+    ]
 
 
 def test_list_of_what_is_assigned(tmp_path, images, capfd):
@@ -55,7 +61,17 @@ def test_list_of_what_is_assigned(tmp_path, images, capfd):
 
 
 def test_words_of_a_comment_stay_on_one_line(images, capfd):
-    assert review("return", SECOND, "--reviewer", "carl", "--comment", 'left "knee"\x1b[2J\nmore 跳水') == 0
+    assert (
+        review(
+            "return",
+            SECOND,
+            "--reviewer",
+            "carl",
+            "--comment",
+            'left "knee"\x1b[2J\nmore 跳水',
+        )
+        == 0
+    )
     assert review("list", "--state", "returned") == 0
     assert review("log") == 0
     out = capfd.readouterr().out
@@ -64,18 +80,42 @@ def test_words_of_a_comment_stay_on_one_line(images, capfd):
 
 
 def test_accept_goes_on_after_what_is_refused(tmp_path, images, capfd):
-    assert review("accept", FIRST, SECOND, "Meet/1/9.jpg", f"frames/{THIRD}", "--reviewer", "carl") == 1
+    assert (
+        review(
+            "accept",
+            FIRST,
+            SECOND,
+            "Meet/1/9.jpg",
+            f"frames/{THIRD}",
+            "--reviewer",
+            "carl",
+        )
+        == 1
+    )
     captured = capfd.readouterr()
     assert decided(tmp_path) == [("carl", "accept", SECOND), ("carl", "accept", THIRD)]
-    assert [line.split("  ")[3] for line in captured.out.splitlines()] == [SECOND, THIRD]
-    assert f"{FIRST}: 2 people labelled it; --label says which: anna/Meet__1/00000.json, ben/" in captured.err
+    assert [line.split("  ")[3] for line in captured.out.splitlines()] == [
+        SECOND,
+        THIRD,
+    ]
+    assert (
+        f"{FIRST}: 2 people labelled it; --label says which: anna/Meet__1/00000.json, ben/"
+        in captured.err
+    )
     assert "'Meet/1/9.jpg' is no image of frames/manifest.csv" in captured.err
-    assert review("accept", FIRST, "--reviewer", "carl", "--label", "ben/Meet__1/00000.json") == 0
+    assert (
+        review(
+            "accept", FIRST, "--reviewer", "carl", "--label", "ben/Meet__1/00000.json"
+        )
+        == 0
+    )
     assert "ben/Meet__1/00000.json" in capfd.readouterr().out
 
 
 def test_a_models_guess_wants_confirm(tmp_path, images, capfd):
-    made_labels.annotate(tmp_path, "anna", images[1], made_labels.label_of(images[1], unconfirmed=True))
+    made_labels.annotate(
+        tmp_path, "anna", images[1], made_labels.label_of(images[1], unconfirmed=True)
+    )
     assert review("accept", SECOND, "--reviewer", "carl") == 1
     assert "look at every joint, then confirm it" in capfd.readouterr().err
     assert review("accept", SECOND, "--reviewer", "carl", "--confirm") == 0
@@ -90,9 +130,14 @@ def test_return_and_log(tmp_path, images, capfd):
     capfd.readouterr()
     assert review("log", SECOND) == 0
     line = capfd.readouterr().out
-    assert line.endswith(f'  carl  return  {SECOND}  anna/Meet__1/00001.json  "sides"\n')
+    assert line.endswith(
+        f'  carl  return  {SECOND}  anna/Meet__1/00001.json  "sides"\n'
+    )
     assert review("log", "--json") == 0
-    assert [entry["image"] for entry in json.loads(capfd.readouterr().out)] == [SECOND, THIRD]
+    assert [entry["image"] for entry in json.loads(capfd.readouterr().out)] == [
+        SECOND,
+        THIRD,
+    ]
     assert review("log", "Meet/9/00000.jpg") == 2
 
 
@@ -100,7 +145,10 @@ def test_who_reviews(tmp_path, images, capfd):
     assert review("accept", SECOND) == 2
     assert "who reviews? --reviewer NAME (known: carl, dora)" in capfd.readouterr().err
     assert review("accept", SECOND, "--reviewer", "karl") == 2
-    assert "'karl' is no reviewer of this project (did you mean carl?)" in capfd.readouterr().err
+    assert (
+        "'karl' is no reviewer of this project (did you mean carl?)"
+        in capfd.readouterr().err
+    )
     assert review("--reviewer", "../x", "--no-browser") == 2
     assert "'../x' is no reviewer of this project" in capfd.readouterr().err
     assert decided(tmp_path) == []
@@ -116,7 +164,18 @@ def test_the_only_reviewer_need_not_be_named(tmp_path, monkeypatch, capfd):
 def test_wrong_use(tmp_path, images, monkeypatch, capfd):
     assert review("list", "--state", "waitin") == 2
     assert "--state waitin (did you mean waiting?)" in capfd.readouterr().err
-    assert review("accept", FIRST, SECOND, "--reviewer", "carl", "--label", "anna/Meet__1/00000.json") == 2
+    assert (
+        review(
+            "accept",
+            FIRST,
+            SECOND,
+            "--reviewer",
+            "carl",
+            "--label",
+            "anna/Meet__1/00000.json",
+        )
+        == 2
+    )
     assert "--label is one image's, found 2 images" in capfd.readouterr().err
     assert review("accept") == 2
     with review_server.listen(0) as other:

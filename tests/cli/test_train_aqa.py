@@ -1,4 +1,5 @@
-"""The command train-aqa as its users meet it: what extract wrote, mistakes, a process that dies, several processes."""
+"""The command train-aqa as its users meet it: what extract wrote, mistakes, a process
+that dies, several processes."""
 
 from __future__ import annotations
 
@@ -22,13 +23,33 @@ from finediving_pose.datasets.dives_csv import write_dives
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.files import write_json
 
-PICTURES = ("frames=16", "size=32", "dim=16", "pose_dim=16", "decoder_layers=1", "epochs=2", "workers=0")
+PICTURES = (
+    "frames=16",
+    "size=32",
+    "dim=16",
+    "pose_dim=16",
+    "decoder_layers=1",
+    "epochs=2",
+    "workers=0",
+)
 
 
 def command_line(table: Path, run: Path, *more: object) -> list[str]:
     """``train-aqa`` on a table of features, on a CPU."""
     settings = (f"features={table}", *SMALL, "epochs=3", "val_fraction=0.3")
-    command = ("train-aqa", "--data", table, "--preset", "tiny", "--device", "cpu", "--out", run, *settings, *more)
+    command = (
+        "train-aqa",
+        "--data",
+        table,
+        "--preset",
+        "tiny",
+        "--device",
+        "cpu",
+        "--out",
+        run,
+        *settings,
+        *more,
+    )
     return [str(part) for part in command]
 
 
@@ -43,9 +64,12 @@ def table(tmp_path) -> Path:
 
 @pytest.fixture
 def extracted(tmp_path) -> Path:
-    """Ten dives as extract leaves them: of one nobody was found, of one it failed, one file is cut short; and one has
-    no frames."""
-    dives = [made_dive(tmp_path, str(n), frames=20, skeleton=n != 1, somebody=n != 2) for n in range(10)]
+    """Ten dives as extract leaves them: of one nobody was found, of one it failed, one
+    file is cut short; and one has no frames."""
+    dives = [
+        made_dive(tmp_path, str(n), frames=20, skeleton=n != 1, somebody=n != 2)
+        for n in range(10)
+    ]
     broken = pose_path(tmp_path, "Made", "3")
     broken.write_bytes(broken.read_bytes()[:200])
     for picture in (tmp_path / "frames" / "Made" / "9").iterdir():
@@ -57,15 +81,28 @@ def extracted(tmp_path) -> Path:
 
 def test_what_extract_wrote_is_trained_on(extracted, caplog):
     assert np.isnan(read_pose(pose_path(extracted, "Made", "2")).keypoints).all()
-    where = ("--data", extracted / "dives.csv", "--frames", extracted / "frames", "--skeletons", extracted)
+    where = (
+        "--data",
+        extracted / "dives.csv",
+        "--frames",
+        extracted / "frames",
+        "--skeletons",
+        extracted,
+    )
     out = ("--out", extracted / "run", "--device", "cpu", "--json")
-    answer = fdpose("train-aqa", "--preset", "tiny", *where, *out, *PICTURES, "val_fraction=0.2")
+    answer = fdpose(
+        "train-aqa", "--preset", "tiny", *where, *out, *PICTURES, "val_fraction=0.2"
+    )
     assert answer.code == 0
     summary = json.loads(answer.out)
     assert summary["dives"] == {"train": 6, "val": 1, "test": 2, "left out": 1}
-    source = json.loads((extracted / "run" / "data" / "source.json").read_text(encoding="utf-8"))
+    source = json.loads(
+        (extracted / "run" / "data" / "source.json").read_text(encoding="utf-8")
+    )
     assert source["left_out"] == ["Made/9: no frames"]
-    assert {"dynamic encoder", "static encoder", "pose encoder"} <= summary["parameters"].keys()
+    assert {"dynamic encoder", "static encoder", "pose encoder"} <= summary[
+        "parameters"
+    ].keys()
     assert all(np.isfinite(float(row["loss"])) for row in metrics(extracted / "run"))
     log = (extracted / "run" / "log.txt").read_text(encoding="utf-8")
     assert "1 left out: no frames (Made/9)" in log
@@ -77,10 +114,17 @@ def test_a_project_folder_names_everything(extracted, monkeypatch):
     (extracted / "skeletons" / "mine").mkdir()
     (extracted / "Pose").rename(extracted / "skeletons" / "mine" / "Pose")
     monkeypatch.chdir(extracted)
-    assert fdpose("train-aqa", "--preset", "tiny", "--device", "cpu", *PICTURES, "epochs=1").code == 0
+    assert (
+        fdpose(
+            "train-aqa", "--preset", "tiny", "--device", "cpu", *PICTURES, "epochs=1"
+        ).code
+        == 0
+    )
     (run,) = (extracted / "runs" / "aqa").iterdir()
     assert run.name.endswith("_tiny")
-    sources = json.loads((run / "data" / "source.json").read_text(encoding="utf-8"))["sources"]
+    sources = json.loads((run / "data" / "source.json").read_text(encoding="utf-8"))[
+        "sources"
+    ]
     assert Path(sources["skeletons"]) == extracted / "skeletons" / "mine"
     assert Path(sources["frames"]) == extracted / "frames"
 
@@ -93,10 +137,16 @@ def test_the_answer_names_the_model_and_the_floors(table, tmp_path):
 
 
 def test_several_seeds_are_summed_up(table, tmp_path):
-    answer = fdpose(*command_line(table, tmp_path / "runs", "--seeds", "0,1", "--epochs", "1"))
+    answer = fdpose(
+        *command_line(table, tmp_path / "runs", "--seeds", "0,1", "--epochs", "1")
+    )
     assert answer.code == 0
     assert "±" in answer.out.splitlines()[-1]
-    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["seed_0", "seed_1", "summary.json"]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [
+        "seed_0",
+        "seed_1",
+        "summary.json",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -104,19 +154,41 @@ def test_several_seeds_are_summed_up(table, tmp_path):
     [
         (["epoch=3"], 2, "unknown key epoch (did you mean epochs?)"),
         (["--preset", "tinny"], 2, "no preset named 'tinny' (did you mean tiny?)"),
-        (["--select", "best"], 2, "select: Input should be 'val', 'last' or 'test-best', found 'best'"),
+        (
+            ["--select", "best"],
+            2,
+            "select: Input should be 'val', 'last' or 'test-best', found 'best'",
+        ),
         (["--device", "gpu"], 2, "--device gpu: expected auto, cpu, cuda or cuda:N"),
-        (["--seeds", "0,0"], 2, "--seeds 0,0: expected different whole numbers such as 0,1,2"),
-        (["--seeds", "0", "--seed", "1"], 2, "--seed trains once and --seeds several times"),
+        (
+            ["--seeds", "0,0"],
+            2,
+            "--seeds 0,0: expected different whole numbers such as 0,1,2",
+        ),
+        (
+            ["--seeds", "0", "--seed", "1"],
+            2,
+            "--seed trains once and --seeds several times",
+        ),
         (["--splits", "nowhere.json"], 3, "nowhere.json"),
         (["--data", "nowhere"], 2, "nowhere: no such file or folder"),
-        (["branch_pose=true"], 2, "name the folder that extract wrote with --skeletons DIR"),
+        (
+            ["branch_pose=true"],
+            2,
+            "name the folder that extract wrote with --skeletons DIR",
+        ),
         (["precision=fp16"], 2, "precision=fp16 needs a GPU"),
         (["--devices", "3"], 2, "batch_size=8 cannot be shared by --devices 3"),
-        (["--resume", "nowhere"], 2, "--resume continues a run with its own data and settings"),
+        (
+            ["--resume", "nowhere"],
+            2,
+            "--resume continues a run with its own data and settings",
+        ),
     ],
 )
-def test_mistakes_are_named_before_anything_is_written(table, tmp_path, capsys, monkeypatch, mistake, code, said):
+def test_mistakes_are_named_before_anything_is_written(
+    table, tmp_path, capsys, monkeypatch, mistake, code, said
+):
     monkeypatch.chdir(tmp_path)
     answer = fdpose(*command_line(table, tmp_path / "run", *mistake))
     assert (answer.code, answer.out) == (code, "")
@@ -130,16 +202,31 @@ def test_only_a_run_is_resumed(tmp_path, capsys):
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(table, tmp_path):
-    """SIGKILL, as a machine that goes down; the dropout of the segmenter is drawn anew in each epoch."""
+    """SIGKILL, as a machine that goes down; the dropout of the segmenter is drawn anew
+    in each epoch."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert fdpose(*command_line(table, whole, "epochs=12")).code == 0
-    command = [sys.executable, killed_at.__file__, str(killed / "last.ckpt"), *command_line(table, killed, "epochs=12")]
-    assert subprocess.run(command, start_new_session=True, timeout=200, check=False).returncode == -signal.SIGKILL
+    command = [
+        sys.executable,
+        killed_at.__file__,
+        str(killed / "last.ckpt"),
+        *command_line(table, killed, "epochs=12"),
+    ]
+    assert (
+        subprocess.run(
+            command, start_new_session=True, timeout=200, check=False
+        ).returncode
+        == -signal.SIGKILL
+    )
     assert (killed / "last.ckpt").exists()
     assert not (killed / "model.json").exists()
     assert fdpose("train-aqa", "--resume", killed, "--device", "cpu").code == 0
-    assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
-    curves = [[{**row, "seconds": ""} for row in metrics(run)] for run in (killed, whole)]
+    assert (killed / "model.safetensors").read_bytes() == (
+        whole / "model.safetensors"
+    ).read_bytes()
+    curves = [
+        [{**row, "seconds": ""} for row in metrics(run)] for run in (killed, whole)
+    ]
     assert curves[0] == curves[1]
     assert len(curves[0]) == 12
 
@@ -147,10 +234,17 @@ def test_a_killed_run_goes_on_to_the_same_bytes(table, tmp_path):
 def test_ctrl_c_says_how_to_continue(table, tmp_path):
     run = tmp_path / "run"
     process = subprocess.Popen(
-        started(*command_line(table, run, "epochs=500")), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        started(*command_line(table, run, "epochs=500")),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 120
-    while not (run / "last.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not (run / "last.ckpt").exists()
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -158,16 +252,27 @@ def test_ctrl_c_says_how_to_continue(table, tmp_path):
     assert out == ""
     assert f"interrupted; it continues with: fdpose train-aqa --resume {run}" in err
     assert "Detected KeyboardInterrupt" not in err
-    assert json.loads((run / "manifest.json").read_text(encoding="utf-8"))["status"] == "interrupted"
+    assert (
+        json.loads((run / "manifest.json").read_text(encoding="utf-8"))["status"]
+        == "interrupted"
+    )
 
 
 @pytest.mark.slow
 def test_two_processes_train_one_model(table, tmp_path):
-    """Each has half of every batch, so that nets without dropout learn as in one process."""
+    """Each has half of every batch, so that nets without dropout learn as in one
+    process."""
     splits, one, two = tmp_path / "splits.json", tmp_path / "one", tmp_path / "two"
     names = [f"table/{place}" for place in range(24)]
     write_json(splits, {"train": names[:16], "val": names[16:20], "test": names[20:]})
-    settings = ("stages=1", "contrastive=off", "batch_size=4", "--json", "--splits", splits)
+    settings = (
+        "stages=1",
+        "contrastive=off",
+        "batch_size=4",
+        "--json",
+        "--splits",
+        splits,
+    )
     assert fdpose(*command_line(table, one, *settings)).code == 0
     done = subprocess.run(
         started(*command_line(table, two, *settings, "--devices", "2")),

@@ -15,7 +15,10 @@ def test_odd_things_are_warnings(tmp_path, capfd):
     assert run(["validate", "--finediving", str(folder)]) == 0
     captured = capfd.readouterr()
     assert captured.err == ""
-    assert "120 dives of 5 numbers in 15 matches\n80 individual of 5 numbers, 40 synchronised\n" in captured.out
+    assert (
+        "120 dives of 5 numbers in 15 matches\n80 individual of 5 numbers, 40 synchronised\n"
+        in captured.out
+    )
     assert "   15  test matches that also occur in training\n" in captured.out
     assert "Made0: 2 test and 6 training dives\n" in captured.out
     assert "… and 12 more (--all)\n" in captured.out
@@ -38,14 +41,19 @@ def test_floors(tmp_path, capfd):
 
 def test_frames(tmp_path, capfd):
     folder = write_meet(tmp_path / "meet", made_meet(8))
-    assert run(["validate", "--finediving", str(folder), "--frames", str(tmp_path)]) == 0
+    assert (
+        run(["validate", "--finediving", str(folder), "--frames", str(tmp_path)]) == 0
+    )
     assert f"    8  frames missing below {tmp_path}\n" in capfd.readouterr().out
 
 
 def test_json(tmp_path, capfd):
     assert run(["validate", "--finediving", str(write_meet(tmp_path)), "--json"]) == 0
     answer = json.loads(capfd.readouterr().out)
-    assert (answer["counts"]["dives"], answer["anomalies"][0]["kind"]) == (120, "matches")
+    assert (answer["counts"]["dives"], answer["anomalies"][0]["kind"]) == (
+        120,
+        "matches",
+    )
     assert len(answer["anomalies"][0]["items"]) == 15
 
 
@@ -55,7 +63,10 @@ def test_a_file_that_cannot_be_read(tmp_path, capfd):
     (tmp_path / TRAIN_NAME).unlink()
     assert run(["validate", "--finediving", str(tmp_path)]) == 3
     out = capfd.readouterr().out
-    assert f"    1  error: could not be read\n         {AQA_NAME}: not readable as a pickle" in out
+    assert (
+        f"    1  error: could not be read\n         {AQA_NAME}: not readable as a pickle"
+        in out
+    )
     assert f"  {TRAIN_NAME:40} absent\n" in out
     assert "120 dives" in out  # the others are reported all the same
 
@@ -67,4 +78,6 @@ def test_nothing_there(tmp_path, capfd):
 
 def test_without_a_folder(capfd):
     assert run(["validate"]) == 2
-    assert "--finediving DIR names FineDiving's annotation files" in capfd.readouterr().err
+    assert (
+        "--finediving DIR names FineDiving's annotation files" in capfd.readouterr().err
+    )

@@ -1,4 +1,5 @@
-"""``fdpose validate`` of labels: what it says, exit codes, JSON, odd names, and revisions that exchange sides."""
+"""``fdpose validate`` of labels: what it says, exit codes, JSON, odd names, and
+revisions that exchange sides."""
 
 from __future__ import annotations
 
@@ -67,8 +68,14 @@ def test_a_mirrored_skeleton_and_a_missing_joint(tmp_path, images, capfd):
     code, out = validated(capfd)
     assert code == 3
     assert f"25 frames checked: {FRAMES} of anna, 1 of ben\n" in out
-    assert "\nmirrored, left and right of the whole body exchanged: 1 error of anna\n" in out
-    assert "\n  error: labels/anna/Meet__1/00011.json: left and right of the whole body look exchanged;" in out
+    assert (
+        "\nmirrored, left and right of the whole body exchanged: 1 error of anna\n"
+        in out
+    )
+    assert (
+        "\n  error: labels/anna/Meet__1/00011.json: left and right of the whole body look exchanged;"
+        in out
+    )
     assert "→ exchange left and right (--fix swap-sides)\n" in out
     assert "\nmissing-joint, a joint that is not labelled: 1 error of ben\n" in out
     assert "\n  error: labels/ben/Meet__1/00003.json: left_knee: not labelled" in out
@@ -86,7 +93,11 @@ def test_json_has_everything(tmp_path, images, capfd):
     (finding,) = answer["findings"]
     assert finding["file"] == "labels/anna/Meet__1/00011.json"
     assert finding["image"] == images[WRONG].image
-    assert (finding["who"], finding["suggestion"], finding["replaced"]) == ("anna", "swap-sides", False)
+    assert (finding["who"], finding["suggestion"], finding["replaced"]) == (
+        "anna",
+        "swap-sides",
+        False,
+    )
     assert ["right_hip", "left_hip"] in finding["pairs"]
 
 
@@ -112,14 +123,21 @@ def test_a_half_written_file_stops_no_other(tmp_path, images, capfd):
     half.write_bytes(half.read_bytes()[:200])
     code, answer = answered(capfd)
     assert code == 3
-    assert {finding["kind"] for finding in answer["findings"]} == {"unreadable", "mirrored"}
+    assert {finding["kind"] for finding in answer["findings"]} == {
+        "unreadable",
+        "mirrored",
+    }
     assert answer["checked"] == [{"who": "anna", "files": FRAMES, "frames": FRAMES - 1}]
 
 
 def test_pictures_that_changed_or_are_gone(tmp_path, images, capfd):
     (tmp_path / "frames" / images[1].image).unlink()
-    Image.new("RGB", made_divers.SIZE, "red").save(tmp_path / "frames" / images[2].image)
-    Image.new("RGB", (20_000, 20_000)).save(tmp_path / "frames" / images[3].image, quality=1)
+    Image.new("RGB", made_divers.SIZE, "red").save(
+        tmp_path / "frames" / images[2].image
+    )
+    Image.new("RGB", (20_000, 20_000)).save(
+        tmp_path / "frames" / images[3].image, quality=1
+    )
     _, answer = answered(capfd)
     found = {(finding["kind"], finding["file"]) for finding in answer["findings"]}
     assert found == {
@@ -134,7 +152,9 @@ def test_without_any_picture_it_says_so_once(tmp_path, images, capfd):
         (tmp_path / "frames" / image.image).unlink()
     code, out = validated(capfd)
     assert code == 0
-    assert out.startswith("note: no picture is there in frames: labels were not compared with pictures\n")
+    assert out.startswith(
+        "note: no picture is there in frames: labels were not compared with pictures\n"
+    )
 
 
 def test_without_a_manifest_it_says_so(tmp_path, images, capfd):
@@ -145,7 +165,9 @@ def test_without_a_manifest_it_says_so(tmp_path, images, capfd):
     assert f"nothing found in {FRAMES} frames" in out
 
 
-def test_a_damaged_manifest_is_an_error_and_labels_are_checked_all_the_same(tmp_path, images, capfd):
+def test_a_damaged_manifest_is_an_error_and_labels_are_checked_all_the_same(
+    tmp_path, images, capfd
+):
     (tmp_path / "frames" / "manifest.csv").write_text("image\n", encoding="utf-8")
     spoil(tmp_path, images[WRONG])
     code, out = validated(capfd)
@@ -156,16 +178,27 @@ def test_a_damaged_manifest_is_an_error_and_labels_are_checked_all_the_same(tmp_
 
 def test_a_label_of_another_picture_and_one_of_none(tmp_path, images, capfd):
     path = annotate(tmp_path, "anna", images[4])
-    path.write_text(path.read_text("utf-8").replace("00004.jpg", "00005.jpg"), encoding="utf-8")
+    path.write_text(
+        path.read_text("utf-8").replace("00004.jpg", "00005.jpg"), encoding="utf-8"
+    )
     elsewhere = annotate(tmp_path, "anna", images[6])
     elsewhere.write_text(
-        elsewhere.read_text("utf-8").replace("../../../frames/Meet/1", "D:/pictures/anna"), encoding="utf-8"
+        elsewhere.read_text("utf-8").replace(
+            "../../../frames/Meet/1", "D:/pictures/anna"
+        ),
+        encoding="utf-8",
     )
     annotate(tmp_path, "anna", replace(images[0], image="Other/9/00000.jpg"))
     _, answer = answered(capfd)
-    found = {(finding["kind"], finding["file"]): finding for finding in answer["findings"]}
+    found = {
+        (finding["kind"], finding["file"]): finding for finding in answer["findings"]
+    }
     wrong = found.pop(("other-image", "labels/anna/Meet__1/00004.json"))
-    assert (wrong["value"], wrong["expected"], wrong["severity"]) == ("00005.jpg", "00004.jpg", "error")
+    assert (wrong["value"], wrong["expected"], wrong["severity"]) == (
+        "00005.jpg",
+        "00004.jpg",
+        "error",
+    )
     stray = found.pop(("other-image", "labels/anna/Other__9/00000.json"))
     assert "nobody will review" in stray["message"]
     assert list(found) == [("image-missing", "labels/anna/Other__9")]
@@ -176,7 +209,9 @@ def test_one_file_is_checked_with_its_neighbours(tmp_path, images, capfd):
     spoil(tmp_path, images[3])
     code, answer = answered(capfd, str(path))
     assert code == 3
-    assert [finding["file"] for finding in answer["findings"]] == ["labels/anna/Meet__1/00011.json"]
+    assert [finding["file"] for finding in answer["findings"]] == [
+        "labels/anna/Meet__1/00011.json"
+    ]
     assert answer["checked"] == [{"who": "anna", "files": 1, "frames": 1}]
 
 
@@ -188,8 +223,19 @@ def test_folders_are_seen_one_by_one(tmp_path, images, capfd):
 
 def test_coordinates_beyond_any_image(tmp_path, capfd, monkeypatch, recwarn):
     monkeypatch.chdir(tmp_path)
-    points = [point_shape(str(joint), 1e308 if joint == 9 else 110 + 5 * joint, 70 + 8 * joint) for joint in range(16)]
-    labelme_file(tmp_path / "1.json", shapes=[box_shape(), *points], image=False, imageWidth=None, imageHeight=None)
+    points = [
+        point_shape(
+            str(joint), 1e308 if joint == 9 else 110 + 5 * joint, 70 + 8 * joint
+        )
+        for joint in range(16)
+    ]
+    labelme_file(
+        tmp_path / "1.json",
+        shapes=[box_shape(), *points],
+        image=False,
+        imageWidth=None,
+        imageHeight=None,
+    )
     code, answer = answered(capfd, "1.json")
     assert code == 3
     found = {(finding["kind"], finding["joint"]) for finding in answer["findings"]}
@@ -202,8 +248,15 @@ def test_odd_names(tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = ("<script>alert(1)</script>", "飛込 🤿", "a'b\"c", "esc\x1b[31m")
     images = make_project(tmp_path, dives=[(name, "1") for name in names[1:2]])
-    odd = annotate(tmp_path, "anna", images[0], made_divers.without(label_of(images[0]), 9))
-    folder = tmp_path / "labels" / "anna" / f"{names[0].replace('/', '')}{names[2]}{names[3]}__2"
+    odd = annotate(
+        tmp_path, "anna", images[0], made_divers.without(label_of(images[0]), 9)
+    )
+    folder = (
+        tmp_path
+        / "labels"
+        / "anna"
+        / f"{names[0].replace('/', '')}{names[2]}{names[3]}__2"
+    )
     folder.mkdir()
     odd.rename(folder / odd.name)
     code, out = validated(capfd)
@@ -234,9 +287,15 @@ def test_outside_a_project(tmp_path, capfd, monkeypatch):
         ([], "what is to be validated? No fdpose.yaml here or above"),
         (["nowhere"], "nowhere: no such file or folder"),
         (["a", "--images", "nowhere"], "nowhere: no such folder"),
-        (["a", "--fix", "swap-sides"], "--fix writes revisions into the labels/ of a project, and these labels lie in"),
+        (
+            ["a", "--fix", "swap-sides"],
+            "--fix writes revisions into the labels/ of a project, and these labels lie in",
+        ),
         (["a", "--dry-run"], "--dry-run means something only with --fix"),
-        (["a", "--finediving", "a"], "LABELS means something only without --finediving"),
+        (
+            ["a", "--finediving", "a"],
+            "LABELS means something only without --finediving",
+        ),
         (["a", "--floors"], "--floors means something only with --finediving"),
         (["a", "--fix", "everything"], "swap-sides"),
     ],
@@ -264,13 +323,22 @@ def test_a_fix_is_a_new_revision_that_waits_for_review(tmp_path, images, capfd):
 
     code, out = validated(capfd, "--fix", "swap-sides")
     assert code == 3
-    assert "  labels/anna/Meet__1/00011.json → labels/revisions/Meet__1/00011.1.json: the whole body\n" in out
-    assert {path: content for path, content in bytes_below(tmp_path).items() if path in before} == before
+    assert (
+        "  labels/anna/Meet__1/00011.json → labels/revisions/Meet__1/00011.1.json: the whole body\n"
+        in out
+    )
+    assert {
+        path: content
+        for path, content in bytes_below(tmp_path).items()
+        if path in before
+    } == before
     item = make_desk(tmp_path, images).item(images[WRONG].image)
     assert item.state.kind == "labelled"
     assert item.newest.origin["by"] == "fdpose validate"
     assert list(item.newest.origin["based_on"]) == ["anna/Meet__1/00011.json"]
-    assert item.newest.frame.keypoints == pytest.approx(label_of(images[WRONG]).keypoints)
+    assert item.newest.frame.keypoints == pytest.approx(
+        label_of(images[WRONG]).keypoints
+    )
 
 
 def test_what_a_revision_put_right_is_no_fault_any_more(tmp_path, images, capfd):
@@ -287,10 +355,14 @@ def test_what_a_revision_put_right_is_no_fault_any_more(tmp_path, images, capfd)
 def test_a_revision_is_checked_among_the_labels_beside_it(tmp_path, images, capfd):
     desk = make_desk(tmp_path, images)
     item = desk.item(images[WRONG].image)
-    desk.revise(images[WRONG].image, swap_sides(item.newest.frame), "ben", item.seen, {})
+    desk.revise(
+        images[WRONG].image, swap_sides(item.newest.frame), "ben", item.seen, {}
+    )
     code, answer = answered(capfd)
     assert code == 3
-    assert [finding["file"] for finding in answer["findings"]] == ["labels/revisions/Meet__1/00011.1.json"]
+    assert [finding["file"] for finding in answer["findings"]] == [
+        "labels/revisions/Meet__1/00011.1.json"
+    ]
 
 
 def test_what_somebody_decided_on_is_left(tmp_path, images, capfd):
@@ -298,7 +370,15 @@ def test_what_somebody_decided_on_is_left(tmp_path, images, capfd):
     for image, decide in ((images[5], desk.accept), (images[15], desk.give_back)):
         spoil(tmp_path, image)
         label = f"anna/{image.label_name}"
-        decide("ben", image.image, **({"label": label} if decide == desk.accept else {"comment": "look at the sides"}))
+        decide(
+            "ben",
+            image.image,
+            **(
+                {"label": label}
+                if decide == desk.accept
+                else {"comment": "look at the sides"}
+            ),
+        )
     _, answer = answered(capfd, "--fix", "swap-sides")
     left = {fix["image"]: fix["left"] for fix in answer["fixes"]}
     assert left == {
@@ -308,15 +388,22 @@ def test_what_somebody_decided_on_is_left(tmp_path, images, capfd):
     assert not (tmp_path / "labels" / "revisions").exists()
 
 
-def test_of_two_labels_the_wrong_one_does_not_replace_the_right_one(tmp_path, images, capfd):
+def test_of_two_labels_the_wrong_one_does_not_replace_the_right_one(
+    tmp_path, images, capfd
+):
     for image in images:
         annotate(tmp_path, "ben", image)
     spoil(tmp_path, images[5], "ben")
     for person in ("anna", "ben"):
         spoil(tmp_path, images[15], person)
     _, out = validated(capfd, "--fix", "swap-sides")
-    assert "labels/ben/Meet__1/00005.json: the same is not found in labels/anna/Meet__1/00005.json; the rev" in out
-    assert "labels/anna/Meet__1/00015.json → labels/revisions/Meet__1/00015.1.json" in out
+    assert (
+        "labels/ben/Meet__1/00005.json: the same is not found in labels/anna/Meet__1/00005.json; the rev"
+        in out
+    )
+    assert (
+        "labels/anna/Meet__1/00015.json → labels/revisions/Meet__1/00015.1.json" in out
+    )
     assert not (tmp_path / "labels" / "revisions" / "Meet__1" / "00005.1.json").exists()
 
 

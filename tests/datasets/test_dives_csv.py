@@ -11,14 +11,34 @@ from finediving_pose.datasets.finediving import read_coarse
 from finediving_pose.errors import DataError
 from finediving_pose.records import Dive
 
-FULL = Dive("Zürich", "1", "videos/a.mp4", 10, 110, "407c", 3.2, (7.5, 8.0, 8.5), 76.8, (31, 80), True)
+FULL = Dive(
+    "Zürich",
+    "1",
+    "videos/a.mp4",
+    10,
+    110,
+    "407c",
+    3.2,
+    (7.5, 8.0, 8.5),
+    76.8,
+    (31, 80),
+    True,
+)
 BARE = Dive("Zürich", "2", "videos/a.mp4")
 
 
 def read_row(tmp_path, **cells):
     """Read a file of one good row with cells changed."""
-    given = {"video": "a.mp4", "start_frame": "10", "end_frame": "110", "match": "m", "dive": "1"} | cells
-    (tmp_path / "dives.csv").write_text(f"{','.join(COLUMNS)}\n{','.join(given.get(name, '') for name in COLUMNS)}\n")
+    given = {
+        "video": "a.mp4",
+        "start_frame": "10",
+        "end_frame": "110",
+        "match": "m",
+        "dive": "1",
+    } | cells
+    (tmp_path / "dives.csv").write_text(
+        f"{','.join(COLUMNS)}\n{','.join(given.get(name, '') for name in COLUMNS)}\n"
+    )
     return read_dives(tmp_path / "dives.csv")
 
 
@@ -28,9 +48,14 @@ def test_what_is_written_is_read(tmp_path):
 
 
 def test_only_the_first_five_columns_are_needed(tmp_path):
-    text = "\ufeffvideo;start_frame;end_frame;match;dive\r\na.mp4;10;110;01;3\r\n;;;;\r\n"
+    text = (
+        "\ufeffvideo;start_frame;end_frame;match;dive\r\na.mp4;10;110;01;3\r\n;;;;\r\n"
+    )
     (tmp_path / "dives.csv").write_text(text, encoding="utf-8")
-    assert read_dives(tmp_path / "dives.csv") == ([Dive("01", "3", "a.mp4", 10, 110)], [])
+    assert read_dives(tmp_path / "dives.csv") == (
+        [Dive("01", "3", "a.mp4", 10, 110)],
+        [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +77,9 @@ def test_only_the_first_five_columns_are_needed(tmp_path):
         ("end_frame", "9", "9 lies before start_frame 10"),
     ],
 )
-def test_a_row_without_a_usable_name_video_or_window_is_left_out(tmp_path, column, cell, message):
+def test_a_row_without_a_usable_name_video_or_window_is_left_out(
+    tmp_path, column, cell, message
+):
     dives, problems = read_row(tmp_path, **{column: cell})
     assert dives == []
     (problem,) = problems
@@ -88,7 +115,10 @@ def test_the_dive_number_is_in_small_letters(tmp_path):
 
 
 def test_a_key_stands_once(tmp_path):
-    write_dives(tmp_path / "dives.csv", [FULL, replace(FULL, video="b.mp4"), replace(FULL, match="Bern")])
+    write_dives(
+        tmp_path / "dives.csv",
+        [FULL, replace(FULL, video="b.mp4"), replace(FULL, match="Bern")],
+    )
     dives, (problem,) = read_dives(tmp_path / "dives.csv")
     assert [dive.match for dive in dives] == ["Zürich", "Bern"]
     assert "Zürich/1 stands in an earlier line" in problem.message
@@ -96,7 +126,9 @@ def test_a_key_stands_once(tmp_path):
 
 
 def test_unknown_columns_are_warned_of(tmp_path):
-    (tmp_path / "dives.csv").write_text("video,start_frame,end_frame,match,dive,coach\na.mp4,1,2,m,1,x\n")
+    (tmp_path / "dives.csv").write_text(
+        "video,start_frame,end_frame,match,dive,coach\na.mp4,1,2,m,1,x\n"
+    )
     dives, (problem,) = read_dives(tmp_path / "dives.csv")
     assert len(dives) == 1
     assert (problem.where, problem.severity) == ("coach", "warning")
@@ -119,8 +151,13 @@ def test_another_file_is_refused(tmp_path, content, message):
 
 
 def test_all_of_finediving(tmp_path, shared_data):
-    dives = [replace(dive, video=f"{dive.match}.mp4") for dive in read_coarse(shared_data / "finediving")]
+    dives = [
+        replace(dive, video=f"{dive.match}.mp4")
+        for dive in read_coarse(shared_data / "finediving")
+    ]
     write_dives(tmp_path / "dives.csv", dives)
     back, problems = read_dives(tmp_path / "dives.csv")
-    assert [problem.where for problem in problems] == ["awards"] * 3  # 55.5, 45 and 8.9 points
+    assert [problem.where for problem in problems] == [
+        "awards"
+    ] * 3  # 55.5, 45 and 8.9 points
     assert sum(dive == other for dive, other in zip(back, dives, strict=True)) == 2997

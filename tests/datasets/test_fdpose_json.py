@@ -1,4 +1,5 @@
-"""FineDiving-Pose's published JSON: the real sample comes out as it went in; what is lost is estimated and marked."""
+"""FineDiving-Pose's published JSON: the real sample comes out as it went in; what is
+lost is estimated and marked."""
 
 from __future__ import annotations
 
@@ -17,8 +18,11 @@ PUBLISHED_KEYS = {"image", "joints", "joints_vis", "center", "scale"}
 
 
 def published(**changes):
-    """An item as FineDiving-Pose has them: joints reach 60 px right and 20 px down from the centre."""
-    joints = [[100.0 + 4 * joint, 100.0 + joint] for joint in range(15)] + [[160.0, 80.0]]
+    """An item as FineDiving-Pose has them: joints reach 60 px right and 20 px down from
+    the centre."""
+    joints = [[100.0 + 4 * joint, 100.0 + joint] for joint in range(15)] + [
+        [160.0, 80.0]
+    ]
     return {
         "image": "1.jpg",
         "joints": joints,
@@ -36,14 +40,19 @@ def read_items(tmp_path, *items):
 def test_the_lost_box_is_estimated_and_marked(tmp_path):
     (frame,) = read_items(tmp_path, published()).frames
     assert frame.box_estimated
-    np.testing.assert_allclose(frame.box, [30, 78, 170, 122])  # 200·0.7 wide, 2·1.1·20 high
+    np.testing.assert_allclose(
+        frame.box, [30, 78, 170, 122]
+    )  # 200·0.7 wide, 2·1.1·20 high
     assert frame.scale == 0.7
 
 
 def test_the_estimated_box_is_never_longer_across_than_along():
     keypoints = np.full((16, 2), np.nan)
     keypoints[0], keypoints[1] = (160, 100), (100, 158)
-    np.testing.assert_allclose(fdpose_json.estimate_box(np.array([100.0, 100]), 0.5, keypoints), [50, 50, 150, 150])
+    np.testing.assert_allclose(
+        fdpose_json.estimate_box(np.array([100.0, 100]), 0.5, keypoints),
+        [50, 50, 150, 150],
+    )
 
 
 def test_without_joints_no_box_can_be_estimated():
@@ -67,7 +76,10 @@ def test_only_what_is_needed_is_added(tmp_path):
 def test_joints_declared_invisible(tmp_path):
     joints = published()["joints"]
     joints[0:5] = [[0, 0], [-1, -1], [None, None], [50.5, 60.5], [70.0, 80.0]]
-    labels = read_items(tmp_path, published(joints=joints, joints_vis=[0, 0, 0, 0] + [1] * 12, occluded=[4]))
+    labels = read_items(
+        tmp_path,
+        published(joints=joints, joints_vis=[0, 0, 0, 0] + [1] * 12, occluded=[4]),
+    )
     (frame,) = labels.frames
     assert np.isnan(frame.keypoints[:3]).all()
     assert frame.keypoints[3].tolist() == [50.5, 60.5]
@@ -134,7 +146,9 @@ def test_the_published_sample_round_trips_exactly(shared_data, tmp_path):
     assert all(frame.box_estimated for frame in labels.frames)
     assert labels.images == source.parent / "images"
     fdpose_json.write(tmp_path / "a.json", labels)
-    assert json.loads((tmp_path / "a.json").read_text()) == json.loads(source.read_text())
+    assert json.loads((tmp_path / "a.json").read_text()) == json.loads(
+        source.read_text()
+    )
 
 
 @pytest.mark.parametrize("name", ["labelme", "mpii", "coco", "csv"])
@@ -144,7 +158,9 @@ def test_the_published_sample_through_other_formats(shared_data, tmp_path, name)
     source = shared_data / "finediving_pose_sample/annotations.json"
     labels = read_labels(source)
     path = tmp_path / f"through{FORMATS[name].suffix}"
-    assert [problem.severity for problem in FORMATS[name].write(path, labels)] == ["warning"] * (name == "mpii")
+    assert [problem.severity for problem in FORMATS[name].write(path, labels)] == [
+        "warning"
+    ] * (name == "mpii")
     back = read_labels(path, name, labels.images)
     assert back.problems == ()
     fdpose_json.write(tmp_path / "a.json", back)
@@ -153,9 +169,13 @@ def test_the_published_sample_through_other_formats(shared_data, tmp_path, name)
         assert item.keys() - {"size"} == PUBLISHED_KEYS
         assert item["image"] == original["image"]
         assert item["joints_vis"] == original["joints_vis"]
-        np.testing.assert_allclose(item["joints"], original["joints"], rtol=0, atol=1e-9)
         np.testing.assert_allclose(
-            [*item["center"], item["scale"]], [*original["center"], original["scale"]], atol=1e-9
+            item["joints"], original["joints"], rtol=0, atol=1e-9
+        )
+        np.testing.assert_allclose(
+            [*item["center"], item["scale"]],
+            [*original["center"], original["scale"]],
+            atol=1e-9,
         )
 
 

@@ -47,8 +47,16 @@ def test_the_real_file(shared_data):
     assert sum(dive.synchronised for dive in dives.values()) == 607
     assert {len(dive.awards) for dive in dives.values()} == {3, 5, 7}
     dive = dives["FINAWorldChampionships2019_Men10mSynchronised_final_r4", "1"]
-    assert (dive.start_frame, dive.end_frame, dive.dive_number, dive.score) == (3095, 3195, "207c", 81.18)
-    assert all(type(dive.score) is float and type(dive.dive_number) is str for dive in dives.values())
+    assert (dive.start_frame, dive.end_frame, dive.dive_number, dive.score) == (
+        3095,
+        3195,
+        "207c",
+        81.18,
+    )
+    assert all(
+        type(dive.score) is float and type(dive.dive_number) is str
+        for dive in dives.values()
+    )
 
 
 def test_the_other_files_pass_the_restricted_reader(shared_data):
@@ -56,13 +64,20 @@ def test_the_other_files_pass_the_restricted_reader(shared_data):
     fine = restricted_pickle.load(folder / "FineDiving_fine-grained_annotation.pkl")
     assert len(fine) == 3000
     assert all(len(value["frames_labels"]) for value in fine.values())
-    assert len(restricted_pickle.load(folder / "fine-grained_annotation_aqa.pkl")) == 3000
+    assert (
+        len(restricted_pickle.load(folder / "fine-grained_annotation_aqa.pkl")) == 3000
+    )
     assert len(restricted_pickle.load(folder / "train_split.pkl")) == 2251
 
 
 def test_synchronised_are_those_with_five_awards(tmp_path):
-    (tmp_path / "a.pkl").write_bytes(pickle.dumps({("m", 1): GOOD, ("m", 2): GOOD | {"judge_scores": [8.0] * 5}}))
-    assert [dive.synchronised for dive in read_coarse(tmp_path / "a.pkl")] == [False, True]
+    (tmp_path / "a.pkl").write_bytes(
+        pickle.dumps({("m", 1): GOOD, ("m", 2): GOOD | {"judge_scores": [8.0] * 5}})
+    )
+    assert [dive.synchronised for dive in read_coarse(tmp_path / "a.pkl")] == [
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -71,11 +86,24 @@ def test_synchronised_are_those_with_five_awards(tmp_path):
         ([1], "expected a dict of dives, found a list"),
         ({"m": GOOD}, r"found key 'm', expected \(match, dive\)"),
         ({("../m", 1): GOOD}, "of plain names"),
-        ({("m", 1): {key: value for key, value in GOOD.items() if key != "difficulty"}}, "m/1: key 'difficulty' is"),
+        (
+            {
+                ("m", 1): {
+                    key: value for key, value in GOOD.items() if key != "difficulty"
+                }
+            },
+            "m/1: key 'difficulty' is",
+        ),
         ({("m", 1): GOOD | {"start_frame": "x"}}, "m/1: invalid literal"),
         ({("m", 1): 3}, "m/1: the dive: expected a dict, found a int"),
-        ({("m", 1): GOOD | {"end_frame": 9}}, "frames 10 to 9: expected a first frame from 0"),
-        ({("m", 1): GOOD | {"dive_score": float("nan")}}, "dive_score: found nan, expected a number"),
+        (
+            {("m", 1): GOOD | {"end_frame": 9}},
+            "frames 10 to 9: expected a first frame from 0",
+        ),
+        (
+            {("m", 1): GOOD | {"dive_score": float("nan")}},
+            "dive_score: found nan, expected a number",
+        ),
     ],
 )
 def test_another_file_is_refused(tmp_path, content, message):
@@ -86,19 +114,34 @@ def test_another_file_is_refused(tmp_path, content, message):
 
 def test_all_real_files(shared_data):
     data = read_finediving(shared_data / "finediving")
-    assert (len(data.dives), len(data.train), len(data.test), data.missing) == (3000, 2251, 749, ())
+    assert (len(data.dives), len(data.train), len(data.test), data.missing) == (
+        3000,
+        2251,
+        749,
+        (),
+    )
     assert data.sha256 == MEASURED
     single = [dive for dive in data.dives if not dive.dive.synchronised]
     assert (len(single), len({dive.dive.dive_number for dive in single})) == (2393, 48)
     assert len(data.select(data.train)) == 2251
     assert set(data.train).isdisjoint(data.test)
     lengths = [len(dive.frame_labels) for dive in data.dives]
-    assert (min(lengths), np.median(lengths), max(lengths), sum(n < 96 for n in lengths)) == (63, 101, 273, 489)
+    assert (
+        min(lengths),
+        np.median(lengths),
+        max(lengths),
+        sum(n < 96 for n in lengths),
+    ) == (63, 101, 273, 489)
     assert all(
-        dive.dive.end_frame - dive.dive.start_frame + 1 == n for dive, n in zip(data.dives, lengths, strict=True)
+        dive.dive.end_frame - dive.dive.start_frame + 1 == n
+        for dive, n in zip(data.dives, lengths, strict=True)
     )
     dive = data.by_key["FINAWorldChampionships2019_Men10mSynchronised_final_r4", "1"]
-    assert (dive.sequence, dive.transitions(), dive.dive.transitions) == ((2, 25, 36), (29, 68), (29, 68))
+    assert (dive.sequence, dive.transitions(), dive.dive.transitions) == (
+        (2, 25, 36),
+        (29, 68),
+        (29, 68),
+    )
     assert dive.dive.awards == (7.5, 9.0, 8.0, 8.0, 8.5)
 
 
@@ -114,11 +157,17 @@ def test_sampled_transitions_are_where_the_sampled_labels_change(shared_data):
     for dive in read_finediving(shared_data).dives:
         labels = dive.frame_labels[sample_indices(len(dive.frame_labels))]
         changes = np.flatnonzero(np.diff(labels)) + 1
-        assert sampled_transitions(dive.transitions(), len(dive.frame_labels)) == (changes[0], changes[-1])
+        assert sampled_transitions(dive.transitions(), len(dive.frame_labels)) == (
+            changes[0],
+            changes[-1],
+        )
 
 
 def test_sampled_transitions():
-    assert sampled_transitions((29, 68), 101) == (28, 65)  # 27 -> 28, 28 -> 29; 64 -> 67, 65 -> 68
+    assert sampled_transitions((29, 68), 101) == (
+        28,
+        65,
+    )  # 27 -> 28, 28 -> 29; 64 -> 67, 65 -> 68
     assert sampled_transitions((30, 60), 96) == (30, 60)
     assert sampled_transitions((1, 2), 3, samples=5) == (2, 4)
 
@@ -129,18 +178,31 @@ LABELS = [2] * 4 + [31] * 3 + [15] * 2 + [36] * 5
 def test_stages_follow_from_the_labels():
     dive = FineDive.labelled(Dive("m", "1"), LABELS)
     assert dive.sequence == (2, 31, 15, 36)
-    assert [(run.label, run.start, run.stop) for run in dive.runs] == [(2, 0, 4), (31, 4, 7), (15, 7, 9), (36, 9, 14)]
+    assert [(run.label, run.start, run.stop) for run in dive.runs] == [
+        (2, 0, 4),
+        (31, 4, 7),
+        (15, 7, 9),
+        (36, 9, 14),
+    ]
     assert [dive.transitions(k) for k in (1, 2, "2*", 3)] == [(), (4,), (9,), (4, 9)]
     assert dive.dive.transitions == (4, 9)
     assert dive.stages.tolist() == [0] * 4 + [1] * 5 + [2] * 5
     assert dive.steps_transit_frames.tolist() == [3, 6, 8]
-    assert dive.sub_action_names == {2: "Back", 31: "1.5 Twists", 15: "2.5 Soms.Pike", 36: "Entry"}
+    assert dive.sub_action_names == {
+        2: "Back",
+        31: "1.5 Twists",
+        15: "2.5 Soms.Pike",
+        36: "Entry",
+    }
     with pytest.raises(ValueError, match="4 stages: expected 1, 2, 2"):
         dive.transitions(4)
 
 
 def test_stored_steps_are_not_believed():
-    dive = replace(FineDive.labelled(Dive("m", "1"), LABELS), steps_transit_frames=np.array([-1, 2, 3]))
+    dive = replace(
+        FineDive.labelled(Dive("m", "1"), LABELS),
+        steps_transit_frames=np.array([-1, 2, 3]),
+    )
     assert dive.transitions() == (4, 9)
 
 
@@ -179,18 +241,28 @@ def test_round_trip_of_the_real_files(shared_data, tmp_path):
     again = read_finediving(tmp_path)
     assert again.problems == ()
     assert (again.train, again.test) == (real.train, real.test)
-    assert all(same(one, other) for one, other in zip(real.dives, again.dives, strict=True))
+    assert all(
+        same(one, other) for one, other in zip(real.dives, again.dives, strict=True)
+    )
 
 
 def skeleton_of(value):
     """Containers, types and keys of a pickle's content, without its values."""
     if isinstance(value, dict):
         return {
-            (type(key), skeleton_of(key) if isinstance(key, tuple) else key): skeleton_of(value[key]) for key in value
+            (
+                type(key),
+                skeleton_of(key) if isinstance(key, tuple) else key,
+            ): skeleton_of(value[key])
+            for key in value
         }
     if isinstance(value, (list, tuple)):
         return type(value), [skeleton_of(entry) for entry in value]
-    return (type(value), value.dtype.str, value.ndim) if isinstance(value, np.ndarray) else type(value)
+    return (
+        (type(value), value.dtype.str, value.ndim)
+        if isinstance(value, np.ndarray)
+        else type(value)
+    )
 
 
 @pytest.mark.parametrize(
@@ -222,20 +294,32 @@ def test_plain_pickle_reads_what_we_write(tmp_path):
             content[name] = pickle.load(file)
     assert content[TRAIN_NAME] == [("Made0", 0)]
     assert content[TEST_NAME] == [("Made0", 1)]
-    coarse, fine, aqa = (content[name]["Made0", 3] for name in (COARSE_NAME, FINE_NAME, AQA_NAME))
+    coarse, fine, aqa = (
+        content[name]["Made0", 3] for name in (COARSE_NAME, FINE_NAME, AQA_NAME)
+    )
     dive = dives[3]
     assert coarse["judge_scores"] == list(dive.dive.awards)
     assert aqa[:3] == ["5253b", dive.dive.score, 3.2]
     np.testing.assert_array_equal(aqa[4], dive.frame_labels)
-    np.testing.assert_array_equal(fine["steps_transit_frames"], dive.steps_transit_frames)
-    assert fine["sub-action_types"] == {2: "Back", 31: "1.5 Twists", 15: "2.5 Soms.Pike", 36: "Entry"}
+    np.testing.assert_array_equal(
+        fine["steps_transit_frames"], dive.steps_transit_frames
+    )
+    assert fine["sub-action_types"] == {
+        2: "Back",
+        31: "1.5 Twists",
+        15: "2.5 Soms.Pike",
+        36: "Entry",
+    }
     assert {type(label) for label in fine["sub-action_types"]} == {np.int64}
 
 
 def test_the_files_name_numpy_as_numpy_1_does(tmp_path):
     write_meet(tmp_path, made_meet(3))
     for name in (COARSE_NAME, FINE_NAME, AQA_NAME):
-        operations = [(code.name, argument) for code, argument, _ in pickletools.genops((tmp_path / name).read_bytes())]
+        operations = [
+            (code.name, argument)
+            for code, argument, _ in pickletools.genops((tmp_path / name).read_bytes())
+        ]
         assert operations[0] == ("PROTO", 3)
         names = {argument for code, argument in operations if code == "GLOBAL"}
         assert names <= {
@@ -255,9 +339,13 @@ def test_the_same_dives_give_the_same_bytes(tmp_path):
     assert second.sha256 == first.sha256
 
 
-@pytest.mark.parametrize("changes", [{"score": None}, {"awards": None}, {"start_frame": None}])
+@pytest.mark.parametrize(
+    "changes", [{"score": None}, {"awards": None}, {"start_frame": None}]
+)
 def test_an_incomplete_dive_is_not_written(tmp_path, changes):
-    with pytest.raises(ValueError, match=f"Made0/2: {next(iter(changes))} is not known"):
+    with pytest.raises(
+        ValueError, match=f"Made0/2: {next(iter(changes))} is not known"
+    ):
         write_finediving(tmp_path, [made_dive(2, **changes)], [], [])
     assert list(tmp_path.iterdir()) == []
 
@@ -265,7 +353,12 @@ def test_an_incomplete_dive_is_not_written(tmp_path, changes):
 def test_a_label_a_frame(tmp_path):
     dive = made_dive(2)
     with pytest.raises(ValueError, match=r"Made0/2: \d+ frame labels of 5 frames"):
-        write_finediving(tmp_path, [replace(dive, dive=replace(dive.dive, start_frame=0, end_frame=4))], [], [])
+        write_finediving(
+            tmp_path,
+            [replace(dive, dive=replace(dive.dive, start_frame=0, end_frame=4))],
+            [],
+            [],
+        )
 
 
 def test_files_that_are_absent(tmp_path):
@@ -274,9 +367,19 @@ def test_files_that_are_absent(tmp_path):
         (tmp_path / name).unlink()
     data = read_finediving(tmp_path)
     assert data.missing == (COARSE_NAME, FINE_NAME, TRAIN_NAME)
-    assert (len(data.dives), data.train, len(data.test), data.problems) == (120, (), 30, ())
+    assert (len(data.dives), data.train, len(data.test), data.problems) == (
+        120,
+        (),
+        30,
+        (),
+    )
     dive = data.dives[3].dive
-    assert (dive.start_frame, dive.awards, dive.dive_number, dive.difficulty) == (None, None, "5253b", 3.2)
+    assert (dive.start_frame, dive.awards, dive.dive_number, dive.difficulty) == (
+        None,
+        None,
+        "5253b",
+        3.2,
+    )
     assert data.dives[3].sub_action_names == {}
 
 
@@ -286,7 +389,10 @@ def test_the_coarse_file_alone(tmp_path):
         (tmp_path / name).unlink()
     data = read_finediving(tmp_path)
     assert [dive.dive for dive in data.dives] == read_coarse(tmp_path)
-    assert all(len(dive.frame_labels) == 0 and dive.transitions() is None for dive in data.dives)
+    assert all(
+        len(dive.frame_labels) == 0 and dive.transitions() is None
+        for dive in data.dives
+    )
 
 
 def test_the_folder_may_be_the_one_above(tmp_path):
@@ -298,7 +404,8 @@ def test_the_folder_may_be_the_one_above(tmp_path):
 
 def test_no_files(tmp_path):
     with pytest.raises(
-        DataError, match="none of FineDiving's files here or one folder below; expected FineDiving_coarse"
+        DataError,
+        match="none of FineDiving's files here or one folder below; expected FineDiving_coarse",
     ):
         read_finediving(tmp_path)
     with pytest.raises(DataError, match="no such folder"):
@@ -324,22 +431,44 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(tmp_path):
     ]
     assert data.problems[1].message == "expected a list of keys, found a dict"
     assert (len(data.dives), len(data.train), data.test) == (120, 90, ())
-    assert all(len(dive.frame_labels) for dive in data.dives)  # from the fine-grained file
+    assert all(
+        len(dive.frame_labels) for dive in data.dives
+    )  # from the fine-grained file
 
 
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        (AQA_NAME, lambda entry: entry.pop(), "expected a list of action_type, .* found a list of 4"),
+        (
+            AQA_NAME,
+            lambda entry: entry.pop(),
+            "expected a list of action_type, .* found a list of 4",
+        ),
         (
             AQA_NAME,
             lambda entry: entry.__setitem__(4, np.array([1, 99, 36])),
             "frames_labels: found 99, expected sub-ac",
         ),
-        (AQA_NAME, lambda entry: entry.__setitem__(4, np.ones((2, 2))), "frames_labels: found 2 dimensions of float64"),
-        (AQA_NAME, lambda entry: entry.__setitem__(1, "x"), "could not convert string to float"),
-        (FINE_NAME, lambda entry: entry.pop("frames_labels"), "key 'frames_labels' is missing"),
-        (FINE_NAME, lambda entry: entry.__setitem__("sub-action_types", 3), "sub-action_types: expected a dict"),
+        (
+            AQA_NAME,
+            lambda entry: entry.__setitem__(4, np.ones((2, 2))),
+            "frames_labels: found 2 dimensions of float64",
+        ),
+        (
+            AQA_NAME,
+            lambda entry: entry.__setitem__(1, "x"),
+            "could not convert string to float",
+        ),
+        (
+            FINE_NAME,
+            lambda entry: entry.pop("frames_labels"),
+            "key 'frames_labels' is missing",
+        ),
+        (
+            FINE_NAME,
+            lambda entry: entry.__setitem__("sub-action_types", 3),
+            "sub-action_types: expected a dict",
+        ),
     ],
 )
 def test_a_bad_entry_does_not_stop_the_others(tmp_path, name, change, message):
@@ -350,7 +479,9 @@ def test_a_bad_entry_does_not_stop_the_others(tmp_path, name, change, message):
     assert (problem.severity, problem.where) == ("error", "Made0/2")
     assert re.search(message, problem.message)
     assert len(data.dives) == 120
-    assert data.by_key["Made0", "2"].transitions() is not None  # the other file has it as well
+    assert (
+        data.by_key["Made0", "2"].transitions() is not None
+    )  # the other file has it as well
 
 
 def test_keys_that_would_be_paths_are_left_out(tmp_path):
@@ -358,17 +489,28 @@ def test_keys_that_would_be_paths_are_left_out(tmp_path):
     rewrite(tmp_path / TRAIN_NAME, lambda keys: keys.append(("../x", 1)))
     rewrite(tmp_path / COARSE_NAME, lambda content: content.update({("a/b", 1): GOOD}))
     data = read_finediving(tmp_path)
-    assert [problem.message.split(",")[0] for problem in data.problems] == ["found key ('a/b'", "found key ('../x'"]
+    assert [problem.message.split(",")[0] for problem in data.problems] == [
+        "found key ('a/b'",
+        "found key ('../x'",
+    ]
     assert (len(data.train), len(data.dives)) == (90, 120)
 
 
 def test_disagreements_are_reported_and_the_aqa_file_counts(tmp_path):
     write_meet(tmp_path)
-    rewrite(tmp_path / FINE_NAME, lambda content: content["Made0", 2].update(frames_labels=np.array([1, 17, 36])))
-    rewrite(tmp_path / COARSE_NAME, lambda content: content["Made0", 2].update(action_type="107c", dive_score=1.0))
+    rewrite(
+        tmp_path / FINE_NAME,
+        lambda content: content["Made0", 2].update(frames_labels=np.array([1, 17, 36])),
+    )
+    rewrite(
+        tmp_path / COARSE_NAME,
+        lambda content: content["Made0", 2].update(action_type="107c", dive_score=1.0),
+    )
     data = read_finediving(tmp_path)
     score = made_dive(2).dive.score
-    assert [(problem.severity, problem.where, problem.message) for problem in data.problems] == [
+    assert [
+        (problem.severity, problem.where, problem.message) for problem in data.problems
+    ] == [
         ("warning", "Made0/2", f"score 1.0, in {AQA_NAME} {score}, which counts"),
         ("warning", "Made0/2", f"dive number 107c, in {AQA_NAME} 5152b, which counts"),
         ("warning", "Made0/2", f"frame labels: others than in {AQA_NAME}, which count"),

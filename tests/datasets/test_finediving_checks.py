@@ -1,4 +1,5 @@
-"""What is odd in FineDiving's files: nothing in a faultless meet, each fault by itself, and the real files."""
+"""What is odd in FineDiving's files: nothing in a faultless meet, each fault by itself,
+and the real files."""
 
 from __future__ import annotations
 
@@ -22,11 +23,17 @@ SEVENS = (7.0, 7.0, 7.0)
 def meet(dives=None, **changes) -> FineDiving:
     dives = made_meet() if dives is None else dives
     train, test = made_split(dives)
-    return replace(FineDiving(Path("."), tuple(dives), tuple(train), tuple(test)), **changes)
+    return replace(
+        FineDiving(Path("."), tuple(dives), tuple(train), tuple(test)), **changes
+    )
 
 
 def kinds(data, frames=None):
-    return {anomaly.kind: anomaly.items for anomaly in find_anomalies(data, frames) if anomaly.kind not in ALWAYS}
+    return {
+        anomaly.kind: anomaly.items
+        for anomaly in find_anomalies(data, frames)
+        if anomaly.kind not in ALWAYS
+    }
 
 
 def changed(place, **changes):
@@ -39,7 +46,9 @@ def changed(place, **changes):
 def relabelled(place, change):
     """The made meet, the frame labels of one dive changed."""
     dives = made_meet()
-    dives[place] = FineDive.labelled(dives[place].dive, change(dives[place].frame_labels.copy()))
+    dives[place] = FineDive.labelled(
+        dives[place].dive, change(dives[place].frame_labels.copy())
+    )
     return meet(dives)
 
 
@@ -48,7 +57,10 @@ def test_a_faultless_meet():
 
 
 def test_every_real_anomaly(shared_data):
-    found = {anomaly.kind: anomaly for anomaly in find_anomalies(read_finediving(shared_data))}
+    found = {
+        anomaly.kind: anomaly
+        for anomaly in find_anomalies(read_finediving(shared_data))
+    }
     assert {kind: len(anomaly.items) for kind, anomaly in found.items()} == {
         "disagreement": 1,
         "last_label": 14,
@@ -63,10 +75,22 @@ def test_every_real_anomaly(shared_data):
         "identical": 3,
     }
     assert {anomaly.severity for anomaly in found.values()} == {"warning"}
-    assert all("last label 35, expected 36" in message for _, message in found["last_label"].items)
-    assert sum("307c" in message and message.endswith("a DD of 3.3 fits") for _, message in found["score"].items) == 60
+    assert all(
+        "last label 35, expected 36" in message
+        for _, message in found["last_label"].items
+    )
+    assert (
+        sum(
+            "307c" in message and message.endswith("a DD of 3.3 fits")
+            for _, message in found["score"].items
+        )
+        == 60
+    )
     assert found["awards"].items[:2] == (
-        ("FINAWorldChampionships2019_Women3m_final_r3/1", "award 1 is 55.5: expected half points from 0 to 10"),
+        (
+            "FINAWorldChampionships2019_Women3m_final_r3/1",
+            "award 1 is 55.5: expected half points from 0 to 10",
+        ),
         ("04/49", "award 4 is 45: expected half points from 0 to 10"),
     )
     assert "17/164" in [where for where, _ in found["zero"].items]
@@ -78,9 +102,14 @@ def test_last_label():
         return labels
 
     found = kinds(relabelled(0, end_with_twist))
-    assert found["last_label"] == (("Made0/0", "407c: last label 35, expected 36 (Entry)"),)
+    assert found["last_label"] == (
+        ("Made0/0", "407c: last label 35, expected 36 (Entry)"),
+    )
     assert found["sequence"] == (
-        ("Made0/0", "407c: Inward – 3.5 Soms.Tuck – 3.5 Twists; usual is Inward – 3.5 Soms.Tuck – Entry"),
+        (
+            "Made0/0",
+            "407c: Inward – 3.5 Soms.Tuck – 3.5 Twists; usual is Inward – 3.5 Soms.Tuck – Entry",
+        ),
     )
 
 
@@ -88,15 +117,22 @@ def test_steps():
     dives = made_meet()
     dives[1] = replace(dives[1], steps_transit_frames=np.array([-1, 47]))
     expected = [run.stop - 1 for run in dives[1].runs[:-1]]
-    assert kinds(meet(dives)) == {"steps": (("Made0/1", f"[-1, 47], the labels change after {expected}"),)}
+    assert kinds(meet(dives)) == {
+        "steps": (("Made0/1", f"[-1, 47], the labels change after {expected}"),)
+    }
 
 
 def test_labels_that_are_no_stages():
-    assert set(kinds(relabelled(0, lambda labels: np.full_like(labels, 36)))) == {"few_runs", "sequence"}
+    assert set(kinds(relabelled(0, lambda labels: np.full_like(labels, 36)))) == {
+        "few_runs",
+        "sequence",
+    }
 
 
 def test_as_many_labels_as_frames():
-    assert set(kinds(relabelled(0, lambda labels: np.append(labels, 36)))) == {"label_count"}
+    assert set(kinds(relabelled(0, lambda labels: np.append(labels, 36)))) == {
+        "label_count"
+    }
 
 
 def test_usual_is_what_most_dives_have_and_the_rule_where_there_is_no_majority():
@@ -105,7 +141,10 @@ def test_usual_is_what_most_dives_have_and_the_rule_where_there_is_no_majority()
     one_each = meet([FineDive.labelled(dives[0].dive, pike), *dives[1:]])
     assert usual_sequences(one_each)["407c"] == (4, 25, 36)
     both = [
-        FineDive.labelled(dives[place].dive, np.where(dives[place].frame_labels == 25, 17, dives[place].frame_labels))
+        FineDive.labelled(
+            dives[place].dive,
+            np.where(dives[place].frame_labels == 25, 17, dives[place].frame_labels),
+        )
         for place in (0, 5)
     ]
     most = meet([both[0], *dives[1:5], both[1], *dives[6:]])
@@ -114,22 +153,43 @@ def test_usual_is_what_most_dives_have_and_the_rule_where_there_is_no_majority()
 
 def test_sub_action_names():
     dives = made_meet()
-    dives[0] = replace(dives[0], sub_action_names={4: "Forward", 25: "3.5 Soms.Tuck", 36: "Entry"})
+    dives[0] = replace(
+        dives[0], sub_action_names={4: "Forward", 25: "3.5 Soms.Tuck", 36: "Entry"}
+    )
     dives[1] = replace(dives[1], sub_action_names={1: "Forward", 17: "3.5 Soms.Pike"})
     assert kinds(meet(dives))["names"] == (
         ("Made0/0", "calls 4 'Forward', expected 'Inward'"),
-        ("Made0/1", "lists Forward – 3.5 Soms.Pike; the labels are Forward – 3.5 Soms.Pike – Entry"),
+        (
+            "Made0/1",
+            "lists Forward – 3.5 Soms.Pike; the labels are Forward – 3.5 Soms.Pike – Entry",
+        ),
     )
 
 
 @pytest.mark.parametrize(
     ("changes", "kind", "message"),
     [
-        ({"awards": (7.0, 55.5, 7.0)}, "awards", "award 2 is 55.5: expected half points from 0 to 10"),
+        (
+            {"awards": (7.0, 55.5, 7.0)},
+            "awards",
+            "award 2 is 55.5: expected half points from 0 to 10",
+        ),
         ({"awards": (7.0, 7.0)}, "score", "2 awards: expected 7 or 5 judges"),
-        ({"awards": SEVENS, "score": 69.3}, "score", "407c: score 69.3, DD 3.2 × awards 21 = 67.2; a DD of 3.3 fits"),
-        ({"awards": SEVENS, "score": 60.0}, "score", "407c: score 60, DD 3.2 × awards 21 = 67.2"),
-        ({"awards": (0.0, 0.0, 0.0), "score": 0.0}, "zero", "407c, DD 3.2: a failed dive"),
+        (
+            {"awards": SEVENS, "score": 69.3},
+            "score",
+            "407c: score 69.3, DD 3.2 × awards 21 = 67.2; a DD of 3.3 fits",
+        ),
+        (
+            {"awards": SEVENS, "score": 60.0},
+            "score",
+            "407c: score 60, DD 3.2 × awards 21 = 67.2",
+        ),
+        (
+            {"awards": (0.0, 0.0, 0.0), "score": 0.0},
+            "zero",
+            "407c, DD 3.2: a failed dive",
+        ),
         ({"dive_number": "9z"}, "dive_number", "'9z' is no dive number"),
     ],
 )
@@ -151,7 +211,11 @@ def test_few_exemplars():
 
 
 def test_shared_matches():
-    (anomaly,) = (anomaly for anomaly in find_anomalies(meet(made_meet(16))) if anomaly.kind == "matches")
+    (anomaly,) = (
+        anomaly
+        for anomaly in find_anomalies(meet(made_meet(16)))
+        if anomaly.kind == "matches"
+    )
     assert anomaly.items == (
         ("Made0", "2 test and 6 training dives"),
         ("Made1", "2 test and 6 training dives"),
@@ -162,17 +226,27 @@ def test_identical_dives_across_the_split():
     dives = made_meet()
     twin = dives[0].dive  # for testing; the one at place 1 trains
     dives[1] = FineDive.labelled(
-        replace(twin, dive="1", start_frame=7, end_frame=6 + len(dives[0].frame_labels)), dives[0].frame_labels
+        replace(
+            twin, dive="1", start_frame=7, end_frame=6 + len(dives[0].frame_labels)
+        ),
+        dives[0].frame_labels,
     )
     found = kinds(meet(dives))
     assert found == {
-        "identical": (("Made0/0", "number, score and all labels as in Made0/1, which is for training"),),
+        "identical": (
+            (
+                "Made0/0",
+                "number, score and all labels as in Made0/1, which is for training",
+            ),
+        ),
     }
 
 
 def test_splits():
     data = meet()
-    data = replace(data, train=(*data.train[1:], data.test[0], data.train[5], ("Nowhere", "1")))
+    data = replace(
+        data, train=(*data.train[1:], data.test[0], data.train[5], ("Nowhere", "1"))
+    )
     assert kinds(data)["splits"] == (
         (f"{data.train[4][0]}/{data.train[4][1]}", "2 times in the training split"),
         ("Nowhere/1", "in the training split, and in no annotation file"),
@@ -188,7 +262,9 @@ def test_absent_splits_are_no_anomaly():
 
 def test_a_dive_that_one_file_lacks():
     dives = made_meet()
-    dives[0] = FineDive.labelled(replace(dives[0].dive, start_frame=None, end_frame=None), dives[0].frame_labels)
+    dives[0] = FineDive.labelled(
+        replace(dives[0].dive, start_frame=None, end_frame=None), dives[0].frame_labels
+    )
     dives[1] = FineDive.labelled(dives[1].dive, [])
     assert kinds(meet(dives))["incomplete"] == (
         ("Made0/0", "not in the coarse file: frames and awards are not known"),
@@ -204,7 +280,10 @@ def test_what_the_reader_found_comes_first():
     )
     unreadable, disagreement = find_anomalies(meet(problems=problems))[:2]
     assert unreadable.severity == "error"
-    assert unreadable.items == (("a.pkl", "not readable"), ("m/1", "b.pkl: key 'difficulty' is missing"))
+    assert unreadable.items == (
+        ("a.pkl", "not readable"),
+        ("m/1", "b.pkl: key 'difficulty' is missing"),
+    )
     assert disagreement.items == (("m/2", "c.pkl: score 1, in d.pkl 2, which counts"),)
 
 
@@ -218,5 +297,8 @@ def test_frames(tmp_path):
     (tmp_path / "Made0/1/103.jpg").unlink()
     count = len(dives[1].frame_labels)
     assert kinds(meet(dives, train=(), test=()), tmp_path) == {
-        "frames": (("Made0/1", f"1 of {count} missing, the first is 103.jpg"), ("Made0/2", "no such folder")),
+        "frames": (
+            ("Made0/1", f"1 of {count} missing, the first is 103.jpg"),
+            ("Made0/2", "no such folder"),
+        ),
     }

@@ -1,4 +1,5 @@
-"""The manifest of the pictures to label: names that can be folders, and what a broken row says."""
+"""The manifest of the pictures to label: names that can be folders, and what a broken
+row says."""
 
 from __future__ import annotations
 
@@ -20,7 +21,19 @@ from finediving_pose.datasets.frame_manifest import (
 from finediving_pose.datasets.problems import safe_name
 from finediving_pose.errors import DataError
 
-FRAME = ManifestFrame("Meet/3/00012.jpg", "Meet", "3", 12, "flight", 455, 256, "v/a.mp4", "ab", "0" * 64, "protocol")
+FRAME = ManifestFrame(
+    "Meet/3/00012.jpg",
+    "Meet",
+    "3",
+    12,
+    "flight",
+    455,
+    256,
+    "v/a.mp4",
+    "ab",
+    "0" * 64,
+    "protocol",
+)
 ODD = [
     "../../etc/x",
     "<script>alert(1)</script>",
@@ -35,12 +48,16 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("name", ["FINAWorldCup2021_Women10m_final_r1", "a b", "1", "世界杯", "🤽", "it's"])
+@pytest.mark.parametrize(
+    "name", ["FINAWorldCup2021_Women10m_final_r1", "a b", "1", "世界杯", "🤽", "it's"]
+)
 def test_a_plain_name_is_its_own_folder(name):
     assert folder_name(name) == name
 
 
-@pytest.mark.parametrize("name", [*ODD, "", ".", "..", "NUL.txt", "_", "a_", " ", "a ", "a\u2028b"])
+@pytest.mark.parametrize(
+    "name", [*ODD, "", ".", "..", "NUL.txt", "_", "a_", " ", "a ", "a\u2028b"]
+)
 def test_an_odd_name_becomes_a_safe_folder_and_comes_back(name):
     folder = folder_name(name)
     assert safe_name(folder)
@@ -56,7 +73,10 @@ def test_two_names_never_share_a_folder(a, b):
     assert (folder_name(a) == folder_name(b)) == (a == b)
 
 
-@pytest.mark.parametrize(("match", "dive"), [("a", "3"), ("a_", "_b"), ("a__b", "__"), ("_", "_"), ("世界", "x__")])
+@pytest.mark.parametrize(
+    ("match", "dive"),
+    [("a", "3"), ("a_", "_b"), ("a__b", "__"), ("_", "_"), ("世界", "x__")],
+)
 def test_the_label_name_says_match_and_dive(match, dive):
     folder, _, name = label_name(image_key(match, dive, 7)).partition("/")
     assert name == "00007.json"
@@ -66,7 +86,13 @@ def test_the_label_name_says_match_and_dive(match, dive):
 
 def test_round_trip_with_odd_names(tmp_path):
     frames = [
-        replace(FRAME, image=image_key(name, 'd,"1"\n', number), match=name, dive='d,"1"\n', stage="")
+        replace(
+            FRAME,
+            image=image_key(name, 'd,"1"\n', number),
+            match=name,
+            dive='d,"1"\n',
+            stage="",
+        )
         for number, name in enumerate(ODD)
     ]
     write_frame_manifest(tmp_path / "manifest.csv", frames)
@@ -106,5 +132,7 @@ def test_an_absent_manifest_a_column_and_half_a_line(tmp_path):
 
 def test_an_image_stands_once(tmp_path):
     write_frame_manifest(tmp_path / "manifest.csv", [FRAME, FRAME])
-    with pytest.raises(DataError, match=r"line 3: Meet/3/00012\.jpg stands in an earlier line"):
+    with pytest.raises(
+        DataError, match=r"line 3: Meet/3/00012\.jpg stands in an earlier line"
+    ):
         read_frame_manifest(tmp_path / "manifest.csv")

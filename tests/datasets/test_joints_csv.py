@@ -20,7 +20,9 @@ def table(tmp_path, *frames):
 def test_pandas_reads_it(tmp_path):
     frame = make_frame("Zürich/1.jpg", match="01", dive="3", frame=0)
     frame.keypoints[6], frame.visibility[6] = np.nan, 0
-    data = pandas.read_csv(table(tmp_path, frame, make_frame("b.jpg", box=None)), dtype={"match": str})
+    data = pandas.read_csv(
+        table(tmp_path, frame, make_frame("b.jpg", box=None)), dtype={"match": str}
+    )
     assert list(data.columns[:4]) == ["image", "match", "dive", "frame"]
     assert data.image.tolist() == ["Zürich/1.jpg", "b.jpg"]
     assert data.match[0] == "01"
@@ -53,7 +55,9 @@ def test_semicolons_and_absent_optional_columns(tmp_path):
         ("x1", "", "box", "expected four finite numbers"),
     ],
 )
-def test_a_bad_cell_is_named_and_costs_only_itself(tmp_path, column, value, where, message):
+def test_a_bad_cell_is_named_and_costs_only_itself(
+    tmp_path, column, value, where, message
+):
     path = table(tmp_path, make_frame("a.jpg"), make_frame("b.jpg"))
     data = pandas.read_csv(path, dtype=str)
     data.loc[1, column] = value

@@ -1,4 +1,5 @@
-"""LabelMe: what annotators leave behind, what other programs write, and the real LabelMe."""
+"""LabelMe: what annotators leave behind, what other programs write, and the real
+LabelMe."""
 
 from __future__ import annotations
 
@@ -11,7 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.label_samples import SIZE, box_shape, labelme_file, make_frame, point_shape, problem_about, shape
+from helpers.label_samples import (
+    SIZE,
+    box_shape,
+    labelme_file,
+    make_frame,
+    point_shape,
+    problem_about,
+    shape,
+)
 from PIL import Image
 
 from finediving_pose.datasets import labelme
@@ -22,7 +31,11 @@ from finediving_pose.skeleton import JOINTS
 
 
 def points(*without: int, **changes: object) -> list[dict[str, object]]:
-    return [point_shape(str(j), 110 + 5 * j, 70 + 8 * j, **changes) for j in range(16) if j not in without]
+    return [
+        point_shape(str(j), 110 + 5 * j, 70 + 8 * j, **changes)
+        for j in range(16)
+        if j not in without
+    ]
 
 
 def test_a_good_file(tmp_path):
@@ -45,7 +58,9 @@ def test_versions_3_to_7(tmp_path, version):
 
 def test_a_newer_version_is_read_with_a_warning(tmp_path):
     labelme_file(tmp_path / "1.json", version="8.0.0")
-    assert problem_about(read_labels(tmp_path).problems, "version").severity == "warning"
+    assert (
+        problem_about(read_labels(tmp_path).problems, "version").severity == "warning"
+    )
 
 
 def test_version_3_without_shape_types_and_sizes(tmp_path):
@@ -60,7 +75,9 @@ def test_version_3_without_shape_types_and_sizes(tmp_path):
 
 
 def test_joint_names_occlusion_and_four_corners(tmp_path):
-    named = [point_shape(name, 110 + 5 * j, 70 + 8 * j) for j, name in enumerate(JOINTS)]
+    named = [
+        point_shape(name, 110 + 5 * j, 70 + 8 * j) for j, name in enumerate(JOINTS)
+    ]
     named[3]["flags"] = {"occluded": True}
     named[4]["flags"] = {"occluded": False}
     box = box_shape("Person", ((210, 60), (100, 60), (100, 220), (210, 220)))
@@ -82,13 +99,19 @@ def test_a_missing_joint_is_an_error_of_the_joint(tmp_path):
     labelme_file(tmp_path / "1.json", shapes=[box_shape(), *points(4)])
     labels = read_labels(tmp_path)
     problem = problem_about(labels.problems, "left_knee")
-    assert str(problem) == f"error: {tmp_path / '1.json'}: left_knee: not labelled; expected a point `4`; joint missing"
+    assert (
+        str(problem)
+        == f"error: {tmp_path / '1.json'}: left_knee: not labelled; expected a point `4`; joint missing"
+    )
     assert np.isnan(labels.frames[0].keypoints[4]).all()
     assert labels.frames[0].visibility.tolist().count(2) == 15
 
 
 def test_a_duplicate_joint_leaves_the_frame_out(tmp_path):
-    labelme_file(tmp_path / "1.json", shapes=[box_shape(), *points(), point_shape("left_knee", 1, 2)])
+    labelme_file(
+        tmp_path / "1.json",
+        shapes=[box_shape(), *points(), point_shape("left_knee", 1, 2)],
+    )
     labelme_file(tmp_path / "2.json")
     labels = read_labels(tmp_path)
     assert [frame.image for frame in labels.frames] == ["2.jpg"]
@@ -98,17 +121,25 @@ def test_a_duplicate_joint_leaves_the_frame_out(tmp_path):
 
 
 def test_two_boxes_leave_the_frame_out(tmp_path):
-    labelme_file(tmp_path / "1.json", shapes=[box_shape(), box_shape("diver"), *points()])
+    labelme_file(
+        tmp_path / "1.json", shapes=[box_shape(), box_shape("diver"), *points()]
+    )
     labels = read_labels(tmp_path)
     assert labels.frames == ()
-    assert "found 2 rectangles (`athlete`, `diver`)" in problem_about(labels.problems, "box").message
+    assert (
+        "found 2 rectangles (`athlete`, `diver`)"
+        in problem_about(labels.problems, "box").message
+    )
 
 
 def test_a_missing_box_is_an_error_and_the_joints_are_kept(tmp_path):
     labelme_file(tmp_path / "1.json", shapes=points())
     labels = read_labels(tmp_path)
     assert labels.frames[0].box is None
-    assert "expected a rectangle `athlete`" in problem_about(labels.problems, "box").message
+    assert (
+        "expected a rectangle `athlete`"
+        in problem_about(labels.problems, "box").message
+    )
 
 
 def test_a_box_alone_is_a_frame_with_a_warning(tmp_path):
@@ -120,25 +151,40 @@ def test_a_box_alone_is_a_frame_with_a_warning(tmp_path):
 
 
 def test_shapes_that_mean_nothing_are_warned_of(tmp_path):
-    extra = [shape("board", [[0, 0], [1, 0], [1, 1]], "polygon"), point_shape("16", 5, 5)]
+    extra = [
+        shape("board", [[0, 0], [1, 0], [1, 1]], "polygon"),
+        point_shape("16", 5, 5),
+    ]
     labelme_file(tmp_path / "1.json", shapes=[box_shape(), *points(), *extra])
     labels = read_labels(tmp_path)
     assert labels.errors == ()
     assert len(labels.frames) == 1
-    assert "ignored: board (polygon), 16 (point)" in problem_about(labels.problems, "shapes").message
+    assert (
+        "ignored: board (polygon), 16 (point)"
+        in problem_about(labels.problems, "shapes").message
+    )
 
 
 def test_several_people_with_joints_are_refused(tmp_path):
     first, second = points(group_id=1), points(group_id=2)
-    labelme_file(tmp_path / "1.json", shapes=[box_shape(group_id=1), box_shape(group_id=2), *first, *second])
+    labelme_file(
+        tmp_path / "1.json",
+        shapes=[box_shape(group_id=1), box_shape(group_id=2), *first, *second],
+    )
     labels = read_labels(tmp_path)
     assert labels.frames == ()
-    assert "found 2 people, 2 of them with joints" in problem_about(labels.problems, "group_id").message
+    assert (
+        "found 2 people, 2 of them with joints"
+        in problem_about(labels.problems, "group_id").message
+    )
 
 
 def test_the_one_person_with_joints_is_taken(tmp_path):
     spectator = box_shape("person", ((1, 2), (3, 4)), group_id=7)
-    labelme_file(tmp_path / "1.json", shapes=[spectator, box_shape("person", group_id=0), *points(group_id=0)])
+    labelme_file(
+        tmp_path / "1.json",
+        shapes=[spectator, box_shape("person", group_id=0), *points(group_id=0)],
+    )
     labels = read_labels(tmp_path)
     assert labels.problems == ()
     assert labels.frames[0].box.tolist() == [100, 60, 210, 220]
@@ -147,13 +193,37 @@ def test_the_one_person_with_joints_is_taken(tmp_path):
 @pytest.mark.parametrize(
     ("bad", "where", "message"),
     [
-        (point_shape("4", float("nan"), 3), "left_knee", "found (nan, 3), expected two finite numbers"),
-        (point_shape("4", float("inf"), 3), "left_knee", "found (inf, 3), expected two finite numbers"),
-        (point_shape("4", "12", 3), "left_knee", "found (nan, 3), expected two finite numbers"),
-        (point_shape("4", 600, 3), "left_knee", "(600, 3) lies outside the 455x256 image"),
-        (point_shape("4", 3, -9), "left_knee", "(3, -9) lies outside the 455x256 image"),
+        (
+            point_shape("4", float("nan"), 3),
+            "left_knee",
+            "found (nan, 3), expected two finite numbers",
+        ),
+        (
+            point_shape("4", float("inf"), 3),
+            "left_knee",
+            "found (inf, 3), expected two finite numbers",
+        ),
+        (
+            point_shape("4", "12", 3),
+            "left_knee",
+            "found (nan, 3), expected two finite numbers",
+        ),
+        (
+            point_shape("4", 600, 3),
+            "left_knee",
+            "(600, 3) lies outside the 455x256 image",
+        ),
+        (
+            point_shape("4", 3, -9),
+            "left_knee",
+            "(3, -9) lies outside the 455x256 image",
+        ),
         (shape("4", [], "point"), "left_knee", "found points [], expected x, y pairs"),
-        (shape("4", None, "point"), "left_knee", "found points None, expected x, y pairs"),
+        (
+            shape("4", None, "point"),
+            "left_knee",
+            "found points None, expected x, y pairs",
+        ),
     ],
 )
 def test_a_bad_joint_is_named_and_left_out(tmp_path, bad, where, message):
@@ -221,7 +291,10 @@ def test_a_missing_image_and_one_of_another_size(tmp_path):
     labels = read_labels(tmp_path)
     assert [frame.image for frame in labels.frames] == ["1.jpg"]
     missing, other = labels.problems
-    assert (missing.file, other.file) == (str(tmp_path / "2.json"), str(tmp_path / "3.json"))
+    assert (missing.file, other.file) == (
+        str(tmp_path / "2.json"),
+        str(tmp_path / "3.json"),
+    )
     assert "2.jpg is missing" in missing.message
     assert "is 100x50, the label was made for 455x256" in other.message
 
@@ -248,13 +321,19 @@ def test_image_paths_that_lead_out_of_the_label_folder(tmp_path):
 
 def test_images_of_no_dive_lie_below_the_folder_they_share(tmp_path):
     for number in (1, 2):
-        labelme_file(tmp_path / f"labels/{number}.json", image=False, imagePath=f"../pictures/{number}/a.jpg")
+        labelme_file(
+            tmp_path / f"labels/{number}.json",
+            image=False,
+            imagePath=f"../pictures/{number}/a.jpg",
+        )
     labels = read_labels(tmp_path / "labels")
     assert labels.images == tmp_path / "pictures"
     assert [frame.image for frame in labels.frames] == ["1/a.jpg", "2/a.jpg"]
 
 
-@pytest.mark.parametrize("path", ["C:\\Users\\anna\\frames\\1.jpg", "/elsewhere/frames/1.jpg"])
+@pytest.mark.parametrize(
+    "path", ["C:\\Users\\anna\\frames\\1.jpg", "/elsewhere/frames/1.jpg"]
+)
 def test_of_another_machines_path_only_the_name_counts(tmp_path, path):
     labelme_file(tmp_path / "1.json", imagePath=path)
     labels = read_labels(tmp_path)
@@ -294,13 +373,28 @@ def test_what_is_written_is_strict(tmp_path):
     frame.visibility[3] = 0
     assert labelme.write(tmp_path, LabelSet((frame,))) == []
     content = json.loads((tmp_path / "m__1/00007.json").read_text())
-    assert list(content) == ["version", "flags", "shapes", "imagePath", "imageData", "imageHeight", "imageWidth"]
+    assert list(content) == [
+        "version",
+        "flags",
+        "shapes",
+        "imagePath",
+        "imageData",
+        "imageHeight",
+        "imageWidth",
+    ]
     assert (content["imagePath"], content["imageData"]) == ("../m/1/00007.jpg", None)
     assert (content["imageWidth"], content["imageHeight"]) == SIZE
     keys = {"label", "points", "group_id", "description", "shape_type", "flags", "mask"}
     assert all(item.keys() == keys for item in content["shapes"])
-    assert [item["label"] for item in content["shapes"]] == ["athlete", *(str(j) for j in range(16) if j != 3)]
-    assert [item["label"] for item in content["shapes"] if item["flags"] == {"occluded": True}] == ["2"]
+    assert [item["label"] for item in content["shapes"]] == [
+        "athlete",
+        *(str(j) for j in range(16) if j != 3),
+    ]
+    assert [
+        item["label"]
+        for item in content["shapes"]
+        if item["flags"] == {"occluded": True}
+    ] == ["2"]
 
 
 def test_image_paths_are_written_relative_to_the_file(tmp_path):
@@ -316,7 +410,11 @@ def test_image_paths_are_written_relative_to_the_file(tmp_path):
 
 
 def test_what_a_file_cannot_hold_is_reported(tmp_path):
-    frames = (make_frame("a/1.jpg"), make_frame("a/1.jpg", 1), make_frame("a/2.jpg", size=None))
+    frames = (
+        make_frame("a/1.jpg"),
+        make_frame("a/1.jpg", 1),
+        make_frame("a/2.jpg", size=None),
+    )
     another, unknown = labelme.write(tmp_path, LabelSet(frames))
     assert "holds another athlete already" in another.message
     assert "image size unknown" in unknown.message
@@ -325,7 +423,11 @@ def test_what_a_file_cannot_hold_is_reported(tmp_path):
 
 def real_label_file() -> Any:
     pytest.importorskip("labelme", reason="LabelMe is not installed (extra `labelme`)")
-    name = next(name for name in ("labelme._label_file", "labelme.label_file") if find_spec(name))
+    name = next(
+        name
+        for name in ("labelme._label_file", "labelme.label_file")
+        if find_spec(name)
+    )
     return import_module(name).LabelFile
 
 
@@ -341,25 +443,38 @@ def test_the_real_labelme_opens_what_is_written(tmp_path, monkeypatch):
     assert len(opened.imageData) > 0
     by_label = {item["label"]: item for item in opened.shapes}
     assert by_label["athlete"]["shape_type"] == "rectangle"
-    np.testing.assert_array_equal(by_label["athlete"]["points"], frame.box.reshape(2, 2))
+    np.testing.assert_array_equal(
+        by_label["athlete"]["points"], frame.box.reshape(2, 2)
+    )
     assert by_label["2"]["flags"] == {"occluded": True}
-    np.testing.assert_array_equal([by_label[str(j)]["points"][0] for j in range(16)], frame.keypoints)
+    np.testing.assert_array_equal(
+        [by_label[str(j)]["points"][0] for j in range(16)], frame.keypoints
+    )
 
 
 def test_labelmes_own_examples(shared_data):
     labels = read_labels(shared_data / "labelme_examples/examples")
     assert labels.frames == ()
     assert len(labels.errors) == 15
-    primitives = [problem for problem in labels.errors if problem.file.endswith("primitives.json")]
-    assert ["no athlete box and no joint" in problem.message for problem in primitives] == [True]
+    primitives = [
+        problem for problem in labels.errors if problem.file.endswith("primitives.json")
+    ]
+    assert [
+        "no athlete box and no joint" in problem.message for problem in primitives
+    ] == [True]
     crowd = [problem for problem in labels.errors if problem.where == "box"]
-    assert [Path(problem.file).name for problem in crowd] == ["2011_000003.json", "2011_000006.json"]
+    assert [Path(problem.file).name for problem in crowd] == [
+        "2011_000003.json",
+        "2011_000006.json",
+    ]
 
 
 def test_x_anylabelings_file_with_four_corners(shared_data):
     labels = read_labels(shared_data / "xanylabeling_pose/human-pose.json")
     (frame,) = labels.frames
-    np.testing.assert_allclose(frame.box, [202.577448, 262.778091, 321.337652, 627.060413], atol=1e-6)
+    np.testing.assert_allclose(
+        frame.box, [202.577448, 262.778091, 321.337652, 627.060413], atol=1e-6
+    )
     assert frame.labelled.sum() == 12
     missing = [problem.where for problem in labels.errors]
     assert missing == ["pelvis", "thorax", "upper_neck", "head_top"]
@@ -369,4 +484,7 @@ def test_x_anylabelings_file_with_four_corners(shared_data):
 def test_x_anylabelings_crowd_is_refused(shared_data):
     labels = read_labels(shared_data / "xanylabeling_pose/Bangkok-0.json")
     assert labels.frames == ()
-    assert "none of them with our joints" in problem_about(labels.problems, "group_id").message
+    assert (
+        "none of them with our joints"
+        in problem_about(labels.problems, "group_id").message
+    )

@@ -1,4 +1,5 @@
-"""Round trips through every pair of formats, format detection, and the check against the images."""
+"""Round trips through every pair of formats, format detection, and the check against
+the images."""
 
 from __future__ import annotations
 
@@ -13,7 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.label_samples import assert_same_labels, frame_sets, labelme_file, make_frame, problem_about
+from helpers.label_samples import (
+    assert_same_labels,
+    frame_sets,
+    labelme_file,
+    make_frame,
+    problem_about,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -31,7 +38,9 @@ def target(folder: Path, name: str) -> Path:
     return folder / f"{name}{FORMATS[name].suffix}"
 
 
-def through(folder: Path, frames: tuple[LabelledFrame, ...], *names: str) -> tuple[LabelledFrame, ...]:
+def through(
+    folder: Path, frames: tuple[LabelledFrame, ...], *names: str
+) -> tuple[LabelledFrame, ...]:
     """Write and read the frames in one format after the other."""
     labels = LabelSet(frames)
     for step, name in enumerate(names):
@@ -85,7 +94,11 @@ def test_a_folder_with_annotations_json_is_that_file(tmp_path):
         ("a.json", "", "truncated or another kind of file"),
         ("a.csv", "a,b\n1,2\n", r"a\.csv: no column image, right_ankle_x"),
         ("a.pkl", "nonsense", "not readable as a pickle"),
-        ("a.json", '{"images": [], "annotations": [], "categories": 3}', "no COCO file"),
+        (
+            "a.json",
+            '{"images": [], "annotations": [], "categories": 3}',
+            "no COCO file",
+        ),
         ("a.json", "[" * 100000, "not readable as JSON"),
     ],
 )
@@ -98,7 +111,9 @@ def test_a_file_of_another_kind_is_refused(tmp_path, name, content, message):
 def test_a_file_that_is_far_too_large_is_not_read(tmp_path):
     with (tmp_path / "large.json").open("wb") as file:
         os.truncate(file.fileno(), 600 * 2**20)
-    with pytest.raises(DataError, match=r"large\.json: 600 MB, expected at most 512 MB"):
+    with pytest.raises(
+        DataError, match=r"large\.json: 600 MB, expected at most 512 MB"
+    ):
         read_labels(tmp_path / "large.json")
 
 
@@ -133,7 +148,10 @@ def test_an_image_of_another_size_costs_its_frame_only(tmp_path):
     Image.new("RGB", (640, 360)).save(tmp_path / "00001.jpg")
     labels = read_labels(path)
     assert len(labels.frames) == 2
-    assert "is 640x360, the label was made for 455x256" in problem_about(labels.problems, "image").message
+    assert (
+        "is 640x360, the label was made for 455x256"
+        in problem_about(labels.problems, "image").message
+    )
 
 
 def test_an_unreadable_image_costs_its_frame_only(tmp_path):
@@ -164,10 +182,15 @@ def test_a_joint_or_box_outside_the_image_is_dropped(tmp_path):
     labels = read_labels(tmp_path / "a.csv")
     problem = problem_about(labels.problems, "left_knee")
     assert "a.csv (clip/00001.jpg)" in problem.file
-    assert problem.message == "(455.5, 20) lies outside the 455x256 image; joint left out"
+    assert (
+        problem.message == "(455.5, 20) lies outside the 455x256 image; joint left out"
+    )
     assert np.isnan(labels.frames[0].keypoints[4]).all()
     assert labels.frames[0].visibility.tolist().count(0) == 1
-    assert "lies outside the 455x256 image" in next(p for p in labels.errors if p.where == "box").message
+    assert (
+        "lies outside the 455x256 image"
+        in next(p for p in labels.errors if p.where == "box").message
+    )
     assert labels.frames[0].box is None
 
 
@@ -185,13 +208,26 @@ def test_images_are_looked_for_by_dive_and_by_bare_name(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     labels = LabelSet((), images=tmp_path)
-    paths = [labels.image_path(make_frame(f"direct/{n}.jpg", match="m", dive="1")) for n in (1, 2, 3, 4)]
-    assert paths == [tmp_path / "direct/1.jpg", tmp_path / "m/1/2.jpg", tmp_path / "3.jpg", tmp_path / "direct/4.jpg"]
+    paths = [
+        labels.image_path(make_frame(f"direct/{n}.jpg", match="m", dive="1"))
+        for n in (1, 2, 3, 4)
+    ]
+    assert paths == [
+        tmp_path / "direct/1.jpg",
+        tmp_path / "m/1/2.jpg",
+        tmp_path / "3.jpg",
+        tmp_path / "direct/4.jpg",
+    ]
 
 
-@pytest.mark.parametrize("image", ["/etc/x.jpg", "../x.jpg", "a/../../x.jpg", "C:\\x.jpg", "", None, 3, "a\0b"])
+@pytest.mark.parametrize(
+    "image",
+    ["/etc/x.jpg", "../x.jpg", "a/../../x.jpg", "C:\\x.jpg", "", None, 3, "a\0b"],
+)
 def test_an_image_name_never_leaves_its_folder(tmp_path, image):
-    FORMATS["fdpose-json"].write(tmp_path / "a.json", LabelSet((make_frame(), make_frame("b.jpg"))))
+    FORMATS["fdpose-json"].write(
+        tmp_path / "a.json", LabelSet((make_frame(), make_frame("b.jpg")))
+    )
     items = json.loads((tmp_path / "a.json").read_text())
     items[0]["image"] = image
     (tmp_path / "a.json").write_text(json.dumps(items))
@@ -202,7 +238,9 @@ def test_an_image_name_never_leaves_its_folder(tmp_path, image):
 
 @pytest.mark.parametrize("match", ["a/b", "..", "a\0b", "a\\b", "C:"])
 def test_a_match_never_becomes_a_path_unchecked(tmp_path, match):
-    FORMATS["coco"].write(tmp_path / "a.json", LabelSet((make_frame(match=match, dive="1"),)))
+    FORMATS["coco"].write(
+        tmp_path / "a.json", LabelSet((make_frame(match=match, dive="1"),))
+    )
     labels = read_labels(tmp_path / "a.json")
     assert labels.frames[0].match is None
     assert "expected a name" in problem_about(labels.problems, "match").message
@@ -211,15 +249,24 @@ def test_a_match_never_becomes_a_path_unchecked(tmp_path, match):
 @pytest.mark.parametrize("name", ["coco", "fdpose-json", "mpii", "csv"])
 def test_a_bad_joint_or_box_is_named_and_the_rest_is_read(tmp_path, name):
     good = make_frame("good.jpg")
-    broken = make_frame("broken.jpg", keypoints=np.full((16, 2), 77.25), box=np.array([10.5, 20.5, 33.75, 41.5]))
+    broken = make_frame(
+        "broken.jpg",
+        keypoints=np.full((16, 2), 77.25),
+        box=np.array([10.5, 20.5, 33.75, 41.5]),
+    )
     path = target(tmp_path, name)
     FORMATS[name].write(path, LabelSet((good, broken)))
     number = "78.25" if name == "mpii" else "77.25"
     width = "23.25" if name == "coco" else "33.75"
     text = path.read_text(encoding="utf-8-sig")
-    path.write_text(text.replace(number, "NaN", 1).replace(width, "-3", 1), encoding="utf-8")
+    path.write_text(
+        text.replace(number, "NaN", 1).replace(width, "-3", 1), encoding="utf-8"
+    )
     labels = read_labels(path, name)
-    joint, box = problem_about(labels.problems, "right_ankle"), next(p for p in labels.errors if p.where == "box")
+    joint, box = (
+        problem_about(labels.problems, "right_ankle"),
+        next(p for p in labels.errors if p.where == "box"),
+    )
     assert "(broken.jpg)" in joint.file
     assert "(broken.jpg)" in box.file
     assert joint.message.endswith("expected two finite numbers; joint left out")
@@ -230,7 +277,10 @@ def test_a_bad_joint_or_box_is_named_and_the_rest_is_read(tmp_path, name):
 
 
 def test_a_problem_reads_as_one_line():
-    assert str(Problem("a.json (b.jpg)", "left_knee", "missing")) == "error: a.json (b.jpg): left_knee: missing"
+    assert (
+        str(Problem("a.json (b.jpg)", "left_knee", "missing"))
+        == "error: a.json (b.jpg): left_knee: missing"
+    )
     assert str(Problem("a.json", "", "odd", "warning")) == "warning: a.json: odd"
 
 
@@ -251,7 +301,10 @@ def test_an_image_held_upright_has_the_size_that_viewers_show(tmp_path):
 
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=4,
 )
 
@@ -259,7 +312,13 @@ ANY_JSON = st.recursive(
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Every place in a JSON value, as the keys and positions that lead there."""
     yield path
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    entries = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, inner in entries:
         yield from places(inner, (*path, key))
 

@@ -1,4 +1,5 @@
-"""Leeds Sports Pose Extended: 14 joints become ours, pelvis from the hips, no thorax, a box from the joints."""
+"""Leeds Sports Pose Extended: 14 joints become ours, pelvis from the hips, no thorax, a
+box from the joints."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ def read_items(tmp_path, *items):
 
 
 def published(path, people=2):
-    """A joints.mat whose joint j of person p lies at (100·p + j, j + 1), and its array (14, 3, N)."""
+    """A joints.mat whose joint j of person p lies at (100·p + j, j + 1), and its array
+    (14, 3, N)."""
     joints = np.zeros((14, 3, people))
     joints[:, 0] = 100 * np.arange(people) + np.arange(14)[:, None]
     joints[:, 1] = np.arange(14)[:, None] + 1
@@ -44,7 +46,9 @@ def published(path, people=2):
     return joints
 
 
-def test_what_is_not_labelled_stays_missing_and_the_list_is_known_by_its_names(tmp_path):
+def test_what_is_not_labelled_stays_missing_and_the_list_is_known_by_its_names(
+    tmp_path,
+):
     labels = read_items(tmp_path, item(missing=(0,)))
     (frame,) = labels.frames
     assert labels.format == "lsp"
@@ -54,7 +58,9 @@ def test_what_is_not_labelled_stays_missing_and_the_list_is_known_by_its_names(t
     assert labels.errors == ()
 
 
-def test_the_pelvis_lies_between_the_hips_unless_it_is_given_or_a_hip_is_missing(tmp_path):
+def test_the_pelvis_lies_between_the_hips_unless_it_is_given_or_a_hip_is_missing(
+    tmp_path,
+):
     hips = item(missing=(PELVIS,)), item(), item(missing=(PELVIS, INDEX["left_hip"]))
     computed, given, unknown = read_items(tmp_path, *hips).frames
     assert computed.keypoints[PELVIS].tolist() == [25.0, 22.5]
@@ -78,12 +84,17 @@ def test_two_joints_in_one_place_are_told(tmp_path):
     slip = item()
     slip["joints"][1] = slip["joints"][0]
     labels = read_items(tmp_path, slip)
-    assert "where right_ankle is too" in problem_about(labels.problems, "right_knee").message
+    assert (
+        "where right_ankle is too"
+        in problem_about(labels.problems, "right_knee").message
+    )
     assert labels.frames[0].labelled[:2].all()
 
 
 def test_a_bad_item_does_not_stop_the_others(tmp_path):
-    labels = read_items(tmp_path, item(), item(joints=[[1, 2]] * 14), item(joints_vis=None), "no item")
+    labels = read_items(
+        tmp_path, item(), item(joints=[[1, 2]] * 14), item(joints_vis=None), "no item"
+    )
     assert len(labels.frames) == 1
     assert len(labels.errors) == 3
 
@@ -100,12 +111,19 @@ def test_the_published_matlab_file(tmp_path):
     assert first.keypoints[INDEX["left_wrist"]].tolist() == [11, 12]
     assert first.keypoints[PELVIS].tolist() == [2.5, 3.5]
     assert np.flatnonzero(~first.labelled).tolist() == [THORAX]
-    assert np.flatnonzero(~second.labelled).tolist() == [INDEX["left_hip"], PELVIS, THORAX]
+    assert np.flatnonzero(~second.labelled).tolist() == [
+        INDEX["left_hip"],
+        PELVIS,
+        THORAX,
+    ]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [({"other": np.zeros(3)}, "found none"), ({"joints": np.zeros((3, 14, 5))}, "found 3x14x5, expected 14x3xN")],
+    [
+        ({"other": np.zeros(3)}, "found none"),
+        ({"joints": np.zeros((3, 14, 5))}, "found 3x14x5, expected 14x3xN"),
+    ],
 )
 def test_another_matlab_file(tmp_path, content, message):
     savemat(tmp_path / "joints.mat", content)
@@ -114,7 +132,9 @@ def test_another_matlab_file(tmp_path, content, message):
 
 
 def test_no_matlab_file(tmp_path):
-    (tmp_path / "joints.mat").write_bytes(b"no MATLAB file, but long enough to have a header" * 8)
+    (tmp_path / "joints.mat").write_bytes(
+        b"no MATLAB file, but long enough to have a header" * 8
+    )
     with pytest.raises(DataError, match="not readable as a MATLAB file"):
         lsp.read(tmp_path / "joints.mat")
 

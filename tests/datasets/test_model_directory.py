@@ -6,7 +6,11 @@ import json
 
 import pytest
 
-from finediving_pose.datasets.model_directory import is_model_directory, read_model_directory, write_model_card
+from finediving_pose.datasets.model_directory import (
+    is_model_directory,
+    read_model_directory,
+    write_model_card,
+)
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.skeleton import JOINTS
 
@@ -14,7 +18,9 @@ from finediving_pose.skeleton import JOINTS
 @pytest.fixture
 def model(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    write_model_card(tmp_path, "pose", {"input_size": 64}, ["b/2", "a/1", "b/2"], {"PCK": 0.5})
+    write_model_card(
+        tmp_path, "pose", {"input_size": 64}, ["b/2", "a/1", "b/2"], {"PCK": 0.5}
+    )
     return tmp_path
 
 
@@ -41,7 +47,10 @@ def test_a_detector_has_no_joints(tmp_path):
 
 def test_changed_weights_are_noticed(model):
     (model / "model.safetensors").write_bytes(b"weightz")
-    with pytest.raises(DataError, match=r"model\.safetensors: sha256 is .*the model card names .*copy the directory"):
+    with pytest.raises(
+        DataError,
+        match=r"model\.safetensors: sha256 is .*the model card names .*copy the directory",
+    ):
         read_model_directory(model)
 
 
@@ -52,7 +61,9 @@ def test_missing_weights_are_noticed(model):
 
 
 def test_a_model_of_another_kind_is_refused(model):
-    with pytest.raises(UsageError, match="is a pose model, and a detector model is needed here"):
+    with pytest.raises(
+        UsageError, match="is a pose model, and a detector model is needed here"
+    ):
         read_model_directory(model, "detector")
 
 
@@ -81,7 +92,9 @@ def test_a_spoiled_card(model, fields, message):
         read_model_directory(model)
 
 
-@pytest.mark.parametrize("content", [b"{}", b"[]", b"not json", b"", b"\xff\xfe\x00", b"null", b"3"])
+@pytest.mark.parametrize(
+    "content", [b"{}", b"[]", b"not json", b"", b"\xff\xfe\x00", b"null", b"3"]
+)
 def test_a_file_that_is_no_card(model, content):
     (model / "model.json").write_bytes(content)
     with pytest.raises(DataError, match=r"model\.json: not a readable model card"):

@@ -1,4 +1,5 @@
-"""MTL-AQA's pickles: keys, window, dive numbers from their parts, borrowed stages, and what is wrong in them."""
+"""MTL-AQA's pickles: keys, window, dive numbers from their parts, borrowed stages, and
+what is wrong in them."""
 
 from __future__ import annotations
 
@@ -36,18 +37,36 @@ def write(folder, entries, train=((1, 2),), test=()):
 
 def lender(**changes) -> Dive:
     """The same dive in FineDiving: it starts a frame later."""
-    record = {"start_frame": 8650, "end_frame": 8738, "score": 86.4, "transitions": (20, 60), "dive_number": "407c"}
+    record = {
+        "start_frame": 8650,
+        "end_frame": 8738,
+        "score": 86.4,
+        "transitions": (20, 60),
+        "dive_number": "407c",
+    }
     return Dive("01", "2", **{**record, **changes})
 
 
 def test_a_dive_and_the_split(tmp_path):
-    data = read_mtl_aqa(write(tmp_path, {(1, 2): entry(), (10, 3): entry()}, [(1, 2)], [(10, 3)]))
+    data = read_mtl_aqa(
+        write(tmp_path, {(1, 2): entry(), (10, 3): entry()}, [(1, 2)], [(10, 3)])
+    )
     assert data.dives[0] == Dive(
-        "01", "2", start_frame=8738 - 102, end_frame=8738, dive_number="407c", difficulty=3.2, score=86.4
+        "01",
+        "2",
+        start_frame=8738 - 102,
+        end_frame=8738,
+        dive_number="407c",
+        difficulty=3.2,
+        score=86.4,
     )
     assert (data.train, data.test) == ((("01", "2"),), (("10", "3"),))
     assert data.problems == ()
-    assert sorted(data.sha256) == ["final_annotations_dict.pkl", "test_split_0.pkl", "train_split_0.pkl"]
+    assert sorted(data.sha256) == [
+        "final_annotations_dict.pkl",
+        "test_split_0.pkl",
+        "train_split_0.pkl",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -57,8 +76,25 @@ def test_a_dive_and_the_split(tmp_path):
         ({"rotation_type": REVERSE}, "307c"),
         ({"rotation_type": BACK, "ss_no": 2, "position": FREE_OR_STRAIGHT}, "202a"),
         ({"rotation_type": BACK, "ss_no": 5, "tw_no": 3, "position": PIKE}, "5253b"),
-        ({"rotation_type": FORWARD, "ss_no": 3, "tw_no": 7, "position": FREE_OR_STRAIGHT}, "5137d"),
-        ({"armstand": 1, "rotation_type": BACK, "ss_no": 4, "tw_no": 5, "position": FREE_OR_STRAIGHT}, "6245d"),
+        (
+            {
+                "rotation_type": FORWARD,
+                "ss_no": 3,
+                "tw_no": 7,
+                "position": FREE_OR_STRAIGHT,
+            },
+            "5137d",
+        ),
+        (
+            {
+                "armstand": 1,
+                "rotation_type": BACK,
+                "ss_no": 4,
+                "tw_no": 5,
+                "position": FREE_OR_STRAIGHT,
+            },
+            "6245d",
+        ),
         ({"armstand": 1, "rotation_type": BACK, "ss_no": 6}, "626c"),
         ({"rotation_type": REVERSE, "ss_no": 0, "position": FREE_OR_STRAIGHT}, "301b"),
     ],
@@ -68,7 +104,9 @@ def test_dive_numbers(parts, number):
 
 
 def test_stages_are_borrowed_and_counted_from_the_window(tmp_path):
-    (dive,) = read_mtl_aqa(write(tmp_path, {(1, 2): entry()}), {("01", "2"): lender()}).dives
+    (dive,) = read_mtl_aqa(
+        write(tmp_path, {(1, 2): entry()}), {("01", "2"): lender()}
+    ).dives
     # Flight begins in frame 8650 + 20, and the window in 8738 − 102 = 8636.
     assert dive.transitions == (34, 74)
 
@@ -82,14 +120,18 @@ def test_stages_are_borrowed_and_counted_from_the_window(tmp_path):
     ],
 )
 def test_stages_that_do_not_fit_are_not_borrowed(tmp_path, changes, message):
-    data = read_mtl_aqa(write(tmp_path, {(1, 2): entry()}), {("01", "2"): lender(**changes)})
+    data = read_mtl_aqa(
+        write(tmp_path, {(1, 2): entry()}), {("01", "2"): lender(**changes)}
+    )
     assert data.dives[0].transitions is None
     assert [problem.severity for problem in data.problems] == ["warning"]
     assert f"01/2: FineDiving's stages not borrowed: {message}" in str(data.problems[0])
 
 
 def test_unlabelled_dives_lend_nothing(tmp_path):
-    data = read_mtl_aqa(write(tmp_path, {(1, 2): entry()}), {("01", "2"): lender(transitions=None)})
+    data = read_mtl_aqa(
+        write(tmp_path, {(1, 2): entry()}), {("01", "2"): lender(transitions=None)}
+    )
     assert data.dives[0].transitions is None
     assert data.problems == ()
 
@@ -98,7 +140,9 @@ def test_the_version_with_awards_counts_first(tmp_path):
     write(tmp_path, {(1, 2): entry(), (1, 3): entry()})
     awards = [9.0, 8.5, 9.0, 9.0, 9.0, 9.0, 9.0]
     content = {(1, 2): entry(judge_scores=awards, dive_number="407C")}
-    (tmp_path / "final_annotations_dict_with_dive_number.pkl").write_bytes(pickle.dumps(content))
+    (tmp_path / "final_annotations_dict_with_dive_number.pkl").write_bytes(
+        pickle.dumps(content)
+    )
     dives = {dive.key: dive for dive in read_mtl_aqa(tmp_path).dives}
     assert dives["01", "2"].awards == tuple(awards)
     assert dives["01", "3"].awards is None
@@ -138,12 +182,18 @@ def test_without_annotations(tmp_path):
 
 def test_the_published_training_dives(shared_data):
     lenders = read_finediving(shared_data / "finediving").by_key
-    data = read_mtl_aqa(shared_data / "mtl_aqa", {key: dive.dive for key, dive in lenders.items()})
+    data = read_mtl_aqa(
+        shared_data / "mtl_aqa", {key: dive.dive for key, dive in lenders.items()}
+    )
     assert (len(data.dives), len(data.train), len(data.test)) == (1059, 1059, 0)
     assert all(dive.end_frame - dive.start_frame + 1 == FRAMES for dive in data.dives)
     shared = [dive for dive in data.dives if dive.key in lenders]
     assert len(shared) == 1025
     assert sum(dive.transitions is not None for dive in data.dives) == 982
     assert len(data.problems) == 1025 - 982
-    numbers = Counter(dive.dive_number == lenders[dive.key].dive.dive_number for dive in shared)
-    assert numbers[False] == 14  # in which the two data sets say different things of a dive
+    numbers = Counter(
+        dive.dive_number == lenders[dive.key].dive.dive_number for dive in shared
+    )
+    assert (
+        numbers[False] == 14
+    )  # in which the two data sets say different things of a dive

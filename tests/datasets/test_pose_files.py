@@ -1,4 +1,5 @@
-"""Skeleton files: the layout to the letter, plain numpy, nothing unpickled, and messages for what is no such file."""
+"""Skeleton files: the layout to the letter, plain numpy, nothing unpickled, and
+messages for what is no such file."""
 
 from __future__ import annotations
 
@@ -13,7 +14,12 @@ import numpy as np
 import pytest
 
 from finediving_pose.datasets import pose_files
-from finediving_pose.datasets.pose_files import checked_name, pose_path, read_pose, write_pose
+from finediving_pose.datasets.pose_files import (
+    checked_name,
+    pose_path,
+    read_pose,
+    write_pose,
+)
 from finediving_pose.errors import DataError
 from finediving_pose.records import BoxState, BoxTrack, JointState, SkeletonSequence
 
@@ -30,7 +36,8 @@ LAYOUT = {
 
 @pytest.fixture
 def sequence() -> SkeletonSequence:
-    """A sequence with a missing frame, an interpolated joint and numbers that differ everywhere."""
+    """A sequence with a missing frame, an interpolated joint and numbers that differ
+    everywhere."""
     rng = np.random.default_rng(7)
     keypoints = rng.uniform(0, 400, (96, 16, 2)).astype(np.float32)
     scores = rng.uniform(0, 1, (96, 16)).astype(np.float32)
@@ -38,10 +45,24 @@ def sequence() -> SkeletonSequence:
     boxes = rng.uniform(0, 400, (96, 4)).astype(np.float32)
     box_scores = rng.uniform(0, 1, 96).astype(np.float32)
     box_state = np.full(96, BoxState.DETECTED, np.uint8)
-    keypoints[5], scores[5], state[5], boxes[5], box_scores[5], box_state[5] = np.nan, np.nan, 0, np.nan, np.nan, 0
+    keypoints[5], scores[5], state[5], boxes[5], box_scores[5], box_state[5] = (
+        np.nan,
+        np.nan,
+        0,
+        np.nan,
+        np.nan,
+        0,
+    )
     scores[7, 3], state[7, 3] = np.nan, JointState.INTERPOLATED
     meta = {"clip": "Größe/03", "warnings": []}
-    return SkeletonSequence(keypoints, scores, state, BoxTrack(boxes, box_scores, box_state), np.arange(96) * 3, meta)
+    return SkeletonSequence(
+        keypoints,
+        scores,
+        state,
+        BoxTrack(boxes, box_scores, box_state),
+        np.arange(96) * 3,
+        meta,
+    )
 
 
 def save(path: Path, **arrays: object) -> Path:
@@ -71,7 +92,9 @@ def test_what_is_written_is_read(sequence, tmp_path):
     for name in ("keypoints", "scores", "state", "frame_index"):
         np.testing.assert_array_equal(getattr(read, name), getattr(sequence, name))
     for name in ("boxes", "scores", "state"):
-        np.testing.assert_array_equal(getattr(read.track, name), getattr(sequence.track, name))
+        np.testing.assert_array_equal(
+            getattr(read.track, name), getattr(sequence.track, name)
+        )
     assert read.meta == sequence.meta
 
 
@@ -82,7 +105,9 @@ def test_the_nets_own_joints_are_kept_where_they_were_changed(sequence, tmp_path
     write_pose(tmp_path / "b.npz", sequence)
     assert read_pose(tmp_path / "b.npz").raw is None
     short = save(tmp_path / "c.npz", pred=sequence.keypoints, raw=raw[:95])
-    with pytest.raises(DataError, match=r"'raw' has shape \(95, 16, 2\), expected \(96, 16, 2\)"):
+    with pytest.raises(
+        DataError, match=r"'raw' has shape \(95, 16, 2\), expected \(96, 16, 2\)"
+    ):
         read_pose(short)
 
 
@@ -99,11 +124,15 @@ def test_three_channels_on_request(sequence, tmp_path):
         assert content["pred"].shape == (96, 16, 3)
         assert content["pred"].dtype == np.float32
         np.testing.assert_array_equal(content["pred"][..., 2], sequence.scores)
-    np.testing.assert_array_equal(read_pose(tmp_path / "a.npz").keypoints, sequence.keypoints)
+    np.testing.assert_array_equal(
+        read_pose(tmp_path / "a.npz").keypoints, sequence.keypoints
+    )
 
 
 def test_a_file_with_nothing_but_pred(sequence, tmp_path):
-    read = read_pose(save(tmp_path / "a.npz", pred=sequence.keypoints.astype(np.float64)))
+    read = read_pose(
+        save(tmp_path / "a.npz", pred=sequence.keypoints.astype(np.float64))
+    )
     assert read.keypoints.dtype == np.float32
     np.testing.assert_array_equal(read.keypoints, sequence.keypoints)
     assert read.state.sum() == 95 * 16  # observed, and 0 in frame 5
@@ -115,7 +144,9 @@ def test_a_file_with_nothing_but_pred(sequence, tmp_path):
 
 
 def test_the_third_channel_is_the_score_where_there_is_no_other(sequence, tmp_path):
-    pred = np.concatenate([sequence.keypoints, np.full((96, 16, 1), 0.25, np.float32)], axis=-1)
+    pred = np.concatenate(
+        [sequence.keypoints, np.full((96, 16, 1), 0.25, np.float32)], axis=-1
+    )
     assert (read_pose(save(tmp_path / "a.npz", pred=pred)).scores == 0.25).all()
     both = save(tmp_path / "b.npz", pred=pred, score=sequence.scores)
     np.testing.assert_array_equal(read_pose(both).scores, sequence.scores)
@@ -125,17 +156,29 @@ def test_the_third_channel_is_the_score_where_there_is_no_other(sequence, tmp_pa
     ("arrays", "message"),
     [
         ({"pose": np.zeros((96, 16, 2))}, "no array 'pred'; found pose"),
-        ({"pred": np.zeros((96, 17, 2))}, r"'pred' has shape \(96, 17, 2\), expected \(frames, 16, 2 or 3\)"),
+        (
+            {"pred": np.zeros((96, 17, 2))},
+            r"'pred' has shape \(96, 17, 2\), expected \(frames, 16, 2 or 3\)",
+        ),
         ({"pred": np.zeros((96, 16, 4))}, r"'pred' has shape \(96, 16, 4\)"),
         ({"pred": np.zeros((16, 2))}, r"'pred' has shape \(16, 2\)"),
         (
             {"pred": np.zeros((2, 16, 2)), "score": np.zeros((3, 16))},
             r"'score' has shape \(3, 16\), expected \(2, 16\)",
         ),
-        ({"pred": np.zeros((2, 16, 2)), "bbox": np.zeros((2, 5))}, r"'bbox' has shape \(2, 5\), expected \(2, 4\)"),
+        (
+            {"pred": np.zeros((2, 16, 2)), "bbox": np.zeros((2, 5))},
+            r"'bbox' has shape \(2, 5\), expected \(2, 4\)",
+        ),
         ({"pred": np.full((2, 16, 2), "x")}, "'pred' is of type <U1, expected numbers"),
-        ({"pred": np.zeros((2, 16, 2)), "meta": np.array("[1]")}, "'meta' is no JSON object"),
-        ({"pred": np.zeros((2, 16, 2)), "meta": np.array("{")}, "'meta' is no JSON object"),
+        (
+            {"pred": np.zeros((2, 16, 2)), "meta": np.array("[1]")},
+            "'meta' is no JSON object",
+        ),
+        (
+            {"pred": np.zeros((2, 16, 2)), "meta": np.array("{")},
+            "'meta' is no JSON object",
+        ),
     ],
 )
 def test_wrong_arrays_are_named(arrays, message, tmp_path):
@@ -153,7 +196,11 @@ def test_nothing_is_ever_unpickled(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "a.npz", pred=np.array([Bomb()], dtype=object))
     (tmp_path / "b.npz").write_bytes(pickle.dumps(Bomb()))
-    save(tmp_path / "c.npz", pred=np.zeros((2, 16, 2)), meta=np.array([Bomb()], dtype=object))
+    save(
+        tmp_path / "c.npz",
+        pred=np.zeros((2, 16, 2)),
+        meta=np.array([Bomb()], dtype=object),
+    )
     for name in ("a.npz", "b.npz", "c.npz"):
         with pytest.raises(DataError, match=name):
             read_pose(tmp_path / name)
@@ -180,7 +227,9 @@ def test_damage_is_a_message_wherever_it_is(sequence, tmp_path):
     whole = path.read_bytes()
     refused = 0
     for place in [*range(300), *range(len(whole) - 300, len(whole))]:
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        path.write_bytes(
+            whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :]
+        )
         try:
             read_pose(path)
         except DataError:
@@ -199,16 +248,23 @@ def test_a_file_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch):
 def test_a_header_that_promises_too_much(tmp_path):
     path = tmp_path / "promise.npz"
     with zipfile.ZipFile(path, "w") as archive, archive.open("pred.npy", "w") as member:
-        np.lib.format.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": (10**12, 16, 2)})
+        np.lib.format.write_array_header_1_0(
+            member, {"descr": "<f4", "fortran_order": False, "shape": (10**12, 16, 2)}
+        )
     with pytest.raises(DataError, match=r"promise\.npz"):
         read_pose(path)
 
 
 def test_the_second_divers_file():
-    assert pose_path(Path("out"), "a b", "Größe", 2) == Path("out/Pose/a b/pred_comp_Größe_2.npz")
+    assert pose_path(Path("out"), "a b", "Größe", 2) == Path(
+        "out/Pose/a b/pred_comp_Größe_2.npz"
+    )
 
 
-@pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "a\\b", "a:b", "a\0b", "a\nb", "x" * 201, "\udc80"])
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", ".", "..", "a/b", "a\\b", "a:b", "a\0b", "a\nb", "x" * 201, "\udc80"],
+)
 def test_names_that_cannot_name_a_file(name):
     with pytest.raises(DataError, match=r"rename it|shorten it"):
         checked_name(name)

@@ -1,4 +1,5 @@
-"""PYSKL's pickle: its own layout, clips by dive, foreign files, and nothing that could run."""
+"""PYSKL's pickle: its own layout, clips by dive, foreign files, and nothing that could
+run."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ from finediving_pose.errors import DataError
 
 
 def dive(name, *numbers):
-    return [make_frame(f"m/{name}/{number}.jpg", number, match="m", dive=name, frame=number) for number in numbers]
+    return [
+        make_frame(f"m/{name}/{number}.jpg", number, match="m", dive=name, frame=number)
+        for number in numbers
+    ]
 
 
 def dumped(tmp_path, content):
@@ -33,8 +37,14 @@ def test_the_layout_is_pyskls(tmp_path):
     assert content["split"] == {"all": ["m/1"]}
     assert (clip["frame_dir"], clip["total_frames"], clip["label"]) == ("m/1", 3, -1)
     assert clip["img_shape"] == clip["original_shape"] == (256, 455)
-    assert (clip["keypoint"].shape, clip["keypoint"].dtype) == ((1, 3, 16, 2), np.float32)
-    assert (clip["keypoint_score"].shape, clip["keypoint_score"].dtype) == ((1, 3, 16), np.float32)
+    assert (clip["keypoint"].shape, clip["keypoint"].dtype) == (
+        (1, 3, 16, 2),
+        np.float32,
+    )
+    assert (clip["keypoint_score"].shape, clip["keypoint_score"].dtype) == (
+        (1, 3, 16),
+        np.float32,
+    )
     assert clip["frame_index"].tolist() == [10, 11, 12]
     assert clip["keypoint"][0, 2, 4].tolist() == [0, 0]
     assert clip["keypoint_score"][0, 2].tolist() == [1, 1, 1, 1, 0] + [1] * 11
@@ -42,8 +52,12 @@ def test_the_layout_is_pyskls(tmp_path):
 
 
 def test_frames_of_no_dive_are_clips_by_folder():
-    content = pyskl.to_pyskl([make_frame("a/1.jpg"), make_frame("b/1.jpg"), make_frame("a/2.jpg")])
-    assert [(clip["frame_dir"], clip["total_frames"]) for clip in content["annotations"]] == [("a", 2), ("b", 1)]
+    content = pyskl.to_pyskl(
+        [make_frame("a/1.jpg"), make_frame("b/1.jpg"), make_frame("a/2.jpg")]
+    )
+    assert [
+        (clip["frame_dir"], clip["total_frames"]) for clip in content["annotations"]
+    ] == [("a", 2), ("b", 1)]
 
 
 def test_splits_are_written_by_clip():
@@ -82,10 +96,18 @@ def test_a_file_of_pyskl_itself(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "where", "message"),
     [
-        ({"keypoint": np.ones((1, 2, 17, 2))}, "keypoint", "found shape (1, 2, 17, 2), expected (1, T, 16, 2)"),
+        (
+            {"keypoint": np.ones((1, 2, 17, 2))},
+            "keypoint",
+            "found shape (1, 2, 17, 2), expected (1, T, 16, 2)",
+        ),
         ({"keypoint": np.ones((2, 2, 16, 2))}, "keypoint", "one person"),
         ({"keypoint": [1]}, "keypoint", "expected a dict with an array"),
-        ({"keypoint_score": np.ones((1, 3, 16))}, "score", "found shape (3, 16), expected (2, 16)"),
+        (
+            {"keypoint_score": np.ones((1, 3, 16))},
+            "score",
+            "found shape (3, 16), expected (2, 16)",
+        ),
         ({"box": "x"}, "box", "clip left out"),
         ({"image": ["a.jpg"]}, "image", "found shape (1,), expected (2,)"),
     ],
@@ -94,7 +116,10 @@ def test_a_bad_clip_is_left_out_and_the_rest_is_read(tmp_path, changes, where, m
     content = foreign(**changes)
     content["annotations"] += foreign(frame_dir="good")["annotations"]
     labels = read_labels(dumped(tmp_path, content))
-    assert [frame.image for frame in labels.frames] == ["good/00000.jpg", "good/00001.jpg"]
+    assert [frame.image for frame in labels.frames] == [
+        "good/00000.jpg",
+        "good/00001.jpg",
+    ]
     assert message in problem_about(labels.errors, where).message
 
 

@@ -31,7 +31,11 @@ def test_containers_and_arrays_come_through(tmp_path, protocol):
 
 @pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
 def test_arrays_of_numpy_1_and_2(tmp_path, core):
-    content = pickle.dumps(np.arange(3.0), protocol=3).replace(b"numpy._core", core).replace(b"numpy.core", core)
+    content = (
+        pickle.dumps(np.arange(3.0), protocol=3)
+        .replace(b"numpy._core", core)
+        .replace(b"numpy.core", core)
+    )
     (tmp_path / "a.pkl").write_bytes(content)
     assert restricted_pickle.load(tmp_path / "a.pkl").tolist() == [0, 1, 2]
 
@@ -49,21 +53,28 @@ def test_a_program_is_named_and_does_not_run(tmp_path, protocol):
     marker = tmp_path / "it-ran"
     attack = {"annotations": [Malicious(os.mkdir, (str(marker),))]}
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(attack, protocol=protocol))
-    with pytest.raises(DataError, match=r"a\.pkl: refused: the pickle names (posix|nt)\.mkdir"):
+    with pytest.raises(
+        DataError, match=r"a\.pkl: refused: the pickle names (posix|nt)\.mkdir"
+    ):
         restricted_pickle.load(tmp_path / "a.pkl")
     assert not marker.exists()
     pickle.loads((tmp_path / "a.pkl").read_bytes())
     assert marker.exists()  # it would have run
 
 
-@pytest.mark.parametrize("call", [(eval, ("1+1",)), (getattr, (1, "real")), (np.load, ("x",)), (bytearray, (10,))])
+@pytest.mark.parametrize(
+    "call",
+    [(eval, ("1+1",)), (getattr, (1, "real")), (np.load, ("x",)), (bytearray, (10,))],
+)
 def test_other_globals_are_refused(tmp_path, call):
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(Malicious(*call)))
     with pytest.raises(DataError, match="refused"):
         restricted_pickle.load(tmp_path / "a.pkl")
 
 
-@pytest.mark.parametrize("call", [(np.ndarray, ((10**12,),)), (np.ndarray, ((3,), "O"))])
+@pytest.mark.parametrize(
+    "call", [(np.ndarray, ((10**12,),)), (np.ndarray, ((3,), "O"))]
+)
 def test_arrays_are_not_made_by_calls(tmp_path, call):
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(Malicious(*call)))
     with pytest.raises(DataError, match="not readable as a pickle"):
@@ -85,14 +96,22 @@ def test_an_array_that_would_fill_the_memory_is_refused(tmp_path):
 def test_a_scalar_of_objects_is_refused(tmp_path):
     from numpy._core.multiarray import scalar
 
-    (tmp_path / "a.pkl").write_bytes(pickle.dumps(Malicious(scalar, (np.dtype("O"), pickle.dumps(3)))))
+    (tmp_path / "a.pkl").write_bytes(
+        pickle.dumps(Malicious(scalar, (np.dtype("O"), pickle.dumps(3))))
+    )
     with pytest.raises(DataError, match="a numpy scalar of another type"):
         restricted_pickle.load(tmp_path / "a.pkl")
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"nonsense", pickle.dumps([1] * 99)[:-20], b"\x80\x03(" * 50, b"\x80\x04\x8e" + struct.pack("<Q", 2**62)],
+    [
+        b"",
+        b"nonsense",
+        pickle.dumps([1] * 99)[:-20],
+        b"\x80\x03(" * 50,
+        b"\x80\x04\x8e" + struct.pack("<Q", 2**62),
+    ],
 )
 def test_a_broken_pickle(tmp_path, content):
     (tmp_path / "a.pkl").write_bytes(content)

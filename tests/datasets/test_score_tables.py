@@ -7,7 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from finediving_pose.datasets.score_tables import read_names, read_number_rows, read_numbers
+from finediving_pose.datasets.score_tables import (
+    read_names,
+    read_number_rows,
+    read_numbers,
+)
 from finediving_pose.errors import DataError, UsageError
 
 
@@ -15,7 +19,10 @@ def write(path, content):
     if path.suffix == ".npy":
         np.save(path, content, allow_pickle=True)
     else:
-        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        path.write_text(
+            content if isinstance(content, str) else json.dumps(content),
+            encoding="utf-8",
+        )
     return path
 
 
@@ -44,7 +51,10 @@ def test_one_number_a_line(tmp_path, name, content):
     ],
 )
 def test_several_numbers_a_line(tmp_path, name, content):
-    assert read_number_rows(write(tmp_path / name, content)).tolist() == [[1, 2], [3, 4]]
+    assert read_number_rows(write(tmp_path / name, content)).tolist() == [
+        [1, 2],
+        [3, 4],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +97,11 @@ def test_other_files_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.txt", "407c\n\n107b\n"), ("a.json", ["407c", None, "107b"]), ("a.npy", np.array(["407c", "", "107b"]))],
+    [
+        ("a.txt", "407c\n\n107b\n"),
+        ("a.json", ["407c", None, "107b"]),
+        ("a.npy", np.array(["407c", "", "107b"])),
+    ],
 )
 def test_names(tmp_path, name, content):
     assert read_names(write(tmp_path / name, content)) == ["407c", "", "107b"]

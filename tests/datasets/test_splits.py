@@ -10,7 +10,14 @@ from helpers.label_samples import make_frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finediving_pose.datasets.splits import PARTS, Splits, group_of, make_splits, read_splits, write_splits
+from finediving_pose.datasets.splits import (
+    PARTS,
+    Splits,
+    group_of,
+    make_splits,
+    read_splits,
+    write_splits,
+)
 from finediving_pose.errors import DataError, UsageError
 
 
@@ -46,7 +53,11 @@ def test_no_group_is_torn_and_no_frame_is_lost(matches, dives, by, val, test, se
 
 def test_the_fractions_are_met_as_well_as_groups_allow():
     splits = make_splits(meet(10, 10), "dive", val=0.2, test=0.1)
-    assert {part: len(images) for part, images in splits.images.items()} == {"train": 350, "val": 100, "test": 50}
+    assert {part: len(images) for part, images in splits.images.items()} == {
+        "train": 350,
+        "val": 100,
+        "test": 50,
+    }
 
 
 def test_the_draw_depends_on_the_seed_alone():
@@ -57,20 +68,31 @@ def test_the_draw_depends_on_the_seed_alone():
 
 
 def test_frames_of_no_dive_go_by_folder():
-    frames = [make_frame(f"meet/{dive}/{number}.jpg") for dive in "abc" for number in range(2)]
-    assert make_splits(frames, "dive").groups["val"][0] in {"meet/a", "meet/b", "meet/c"}
+    frames = [
+        make_frame(f"meet/{dive}/{number}.jpg") for dive in "abc" for number in range(2)
+    ]
+    assert make_splits(frames, "dive").groups["val"][0] in {
+        "meet/a",
+        "meet/b",
+        "meet/c",
+    }
     with pytest.raises(DataError, match="cannot split by match: found 1 \\('meet'\\)"):
         make_splits(frames, "match")
 
 
 def test_too_few_groups():
-    with pytest.raises(DataError, match=r"cannot split by match: found 2 .* expected at least 3: one for train and"):
+    with pytest.raises(
+        DataError,
+        match=r"cannot split by match: found 2 .* expected at least 3: one for train and",
+    ):
         make_splits(meet(2), "match", val=0.2, test=0.2)
     with pytest.raises(DataError, match="found 1 \\('one image folder'\\)"):
         make_splits([make_frame("1.jpg"), make_frame("2.jpg")])
 
 
-@pytest.mark.parametrize("wrong", [{"by": "frame"}, {"val": 1.0}, {"val": -0.1}, {"val": 0.6, "test": 0.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"by": "frame"}, {"val": 1.0}, {"val": -0.1}, {"val": 0.6, "test": 0.5}]
+)
 def test_wrong_use(wrong):
     with pytest.raises(UsageError, match="expected"):
         make_splits(meet(), **wrong)
@@ -95,7 +117,10 @@ def test_what_is_written_is_read(tmp_path):
         ([], "expected an object with the image names"),
         ({"train": "a", "val": []}, "train: expected a list of names"),
         ({"train": [1], "val": []}, "train: expected a list of names"),
-        ({"train": [], "val": [], "by": "frame"}, "by: found 'frame', expected dive or match"),
+        (
+            {"train": [], "val": [], "by": "frame"},
+            "by: found 'frame', expected dive or match",
+        ),
         ({"train": [], "val": [], "groups": []}, "groups: expected an object"),
     ],
 )
@@ -108,7 +133,9 @@ def test_a_bad_file_is_refused(tmp_path, content, message):
 def test_leakage_is_noticed_when_frames_are_chosen():
     frames = meet(1, 1)
     torn = Splits({"train": (frames[0].image,), "val": (frames[1].image,), "test": ()})
-    with pytest.raises(DataError, match="leakage: the dive 'm0/0' is in train and in val"):
+    with pytest.raises(
+        DataError, match="leakage: the dive 'm0/0' is in train and in val"
+    ):
         torn.select(frames, "train")
 
 

@@ -50,7 +50,9 @@ def test_ids_and_names():
     assert list(SUB_ACTIONS) == list(range(1, 43))
     assert len(set(SUB_ACTIONS.values())) == 42
     assert SUB_ACTIONS[ENTRY] == "Entry"
-    assert [SUB_ACTIONS[i] for i in (6, 8, 11, 12, 19, 20, 25, 28, 29, 30, 35, 39, 42)] == [
+    assert [
+        SUB_ACTIONS[i] for i in (6, 8, 11, 12, 19, 20, 25, 28, 29, 30, 35, 39, 42)
+    ] == [
         "Arm.Back",
         "1 Som.Straight",
         "2.5 Soms.Straight",
@@ -68,9 +70,17 @@ def test_ids_and_names():
 
 
 def test_names_are_those_of_the_real_files(shared_data):
-    named = Counter(item for dive in read_finediving(shared_data).dives for item in dive.sub_action_names.items())
+    named = Counter(
+        item
+        for dive in read_finediving(shared_data).dives
+        for item in dive.sub_action_names.items()
+    )
     assert len({label for label, _ in named}) == 29
-    assert [(item, count) for item, count in named.items() if SUB_ACTIONS[item[0]] != item[1]] == [((2, "Forward"), 1)]
+    assert [
+        (item, count)
+        for item, count in named.items()
+        if SUB_ACTIONS[item[0]] != item[1]
+    ] == [((2, "Forward"), 1)]
 
 
 def test_the_rule_gives_what_most_dives_of_each_real_number_have(shared_data):
@@ -79,6 +89,13 @@ def test_the_rule_gives_what_most_dives_of_each_real_number_have(shared_data):
         found.setdefault(dive.dive.dive_number, Counter())[dive.sequence] += 1
     assert len(found) == 52
     usual = {number: counts.most_common(1)[0][0] for number, counts in found.items()}
-    unlike = {number for number, sequence in usual.items() if sequence != expected_sequence(parse(number))}
+    unlike = {
+        number
+        for number, sequence in usual.items()
+        if sequence != expected_sequence(parse(number))
+    }
     assert unlike == LABELLED_35_FOR_ENTRY
-    assert all((*usual[number][:-1], ENTRY) == expected_sequence(parse(number)) for number in unlike)
+    assert all(
+        (*usual[number][:-1], ENTRY) == expected_sequence(parse(number))
+        for number in unlike
+    )

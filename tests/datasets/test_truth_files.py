@@ -42,7 +42,9 @@ def test_what_is_written_comes_back(tmp_path):
     assert found.meta == stored.meta
     for field in fields(DiveTruth):
         if field.name != "meta":
-            np.testing.assert_array_equal(getattr(found, field.name), getattr(stored, field.name))
+            np.testing.assert_array_equal(
+                getattr(found, field.name), getattr(stored, field.name)
+            )
             assert getattr(found, field.name).dtype == getattr(stored, field.name).dtype
 
 
@@ -56,7 +58,9 @@ def test_a_frame_without_all_joints_in_sight_is_not_labelled():
     visibility = np.full((3, 16), 2)
     visibility[1, 5] = 0
     visibility[2, 5] = 1
-    frames = labelled_frames(as_stored(replace(truth(), visibility=visibility)), "M", "7", (455, 256))
+    frames = labelled_frames(
+        as_stored(replace(truth(), visibility=visibility)), "M", "7", (455, 256)
+    )
     assert [frame.frame for frame in frames] == [100, 102]
     assert frames[1].image == frame_name("M", "7", 102) == "M/7/00102.jpg"
     assert frames[1].visibility[5] == 1
@@ -65,7 +69,9 @@ def test_a_frame_without_all_joints_in_sight_is_not_labelled():
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no zip"])
 def test_what_is_no_truth_is_refused(tmp_path, content):
     (tmp_path / "x.npz").write_bytes(content)
-    with pytest.raises(DataError, match="not readable as the truth of a synthetic dive"):
+    with pytest.raises(
+        DataError, match="not readable as the truth of a synthetic dive"
+    ):
         read_truth(tmp_path / "x.npz")
 
 

@@ -9,7 +9,9 @@ from finediving_pose.errors import EnvironmentUnfit
 from finediving_pose.extraction.batching import Batcher
 
 
-def doubling(sizes: list[int], poison: int | None = None, error: Exception | None = None):
+def doubling(
+    sizes: list[int], poison: int | None = None, error: Exception | None = None
+):
     def run(items: list[int]) -> list[int]:
         sizes.append(len(items))
         if poison in items:
@@ -81,15 +83,23 @@ class SmallMemory:
     [
         MemoryError(),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError(
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        ),
     ],
 )
-def test_out_of_memory_halves_the_batch_for_good_and_says_so(error, caplog, monkeypatch):
+def test_out_of_memory_halves_the_batch_for_good_and_says_so(
+    error, caplog, monkeypatch
+):
     monkeypatch.setattr(console.log, "propagate", True)
     run = SmallMemory(2, error)
     batcher = Batcher(run, 8)
-    answers = [answer for key in range(16) for answer in batcher.add(key, key)] + batcher.flush()
-    assert {answer.key: answer.value for answer in answers} == {key: 2 * key for key in range(16)}
+    answers = [
+        answer for key in range(16) for answer in batcher.add(key, key)
+    ] + batcher.flush()
+    assert {answer.key: answer.value for answer in answers} == {
+        key: 2 * key for key in range(16)
+    }
     assert run.sizes[:4] == [8, 4, 2, 2]
     assert run.sizes.count(8) == 1
     assert set(run.sizes[-4:]) == {2}
@@ -126,20 +136,45 @@ def test_the_next_batch_is_begun_before_the_results_of_the_one_before_are_asked_
     device = Device()
     batcher = Batcher(device, 2)
     answers = [batcher.add(key, key) for key in range(5)]
-    assert [[answer.key for answer in each] for each in answers] == [[], [], [], [0, 1], []]
-    assert [(answer.key, answer.value) for answer in batcher.flush()] == [(2, 4), (3, 6), (4, 8)]
-    assert [what for what, _ in device.log] == ["begun", "begun", "asked", "begun", "asked", "asked"]
+    assert [[answer.key for answer in each] for each in answers] == [
+        [],
+        [],
+        [],
+        [0, 1],
+        [],
+    ]
+    assert [(answer.key, answer.value) for answer in batcher.flush()] == [
+        (2, 4),
+        (3, 6),
+        (4, 8),
+    ]
+    assert [what for what, _ in device.log] == [
+        "begun",
+        "begun",
+        "asked",
+        "begun",
+        "asked",
+        "asked",
+    ]
     assert batcher.flush() == []
 
 
-@pytest.mark.parametrize("error", [ValueError("odd"), RuntimeError("CUDA out of memory")])
+@pytest.mark.parametrize(
+    "error", [ValueError("odd"), RuntimeError("CUDA out of memory")]
+)
 def test_a_batch_that_fails_on_the_device_is_halved_too(error, caplog, monkeypatch):
     monkeypatch.setattr(console.log, "propagate", True)
     batcher = Batcher(Device(error), 4)
-    answers = [answer for key in range(12) for answer in batcher.add(key, key)] + batcher.flush()
-    assert [(answer.key, answer.value) for answer in answers] == [(key, 2 * key) for key in range(12)]
+    answers = [
+        answer for key in range(12) for answer in batcher.add(key, key)
+    ] + batcher.flush()
+    assert [(answer.key, answer.value) for answer in answers] == [
+        (key, 2 * key) for key in range(12)
+    ]
     assert all(answer.error is None for answer in answers)
-    assert ("going on with batches of" in caplog.text) == isinstance(error, RuntimeError)
+    assert ("going on with batches of" in caplog.text) == isinstance(
+        error, RuntimeError
+    )
 
 
 def test_a_failed_batch_lets_its_memory_go_before_its_halves_are_run():
@@ -160,4 +195,9 @@ def test_a_failed_batch_lets_its_memory_go_before_its_halves_are_run():
         return items if activations else []
 
     batcher = Batcher(run, 4)
-    assert [answer.value for key in range(4) for answer in batcher.add(key, key)] == [0, 1, 2, 3]
+    assert [answer.value for key in range(4) for answer in batcher.add(key, key)] == [
+        0,
+        1,
+        2,
+        3,
+    ]

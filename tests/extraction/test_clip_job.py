@@ -13,7 +13,9 @@ from finediving_pose.records import Clip
 
 def run(clip, detector, estimator):
     limits = Limits(detector_batch=64, clip_bytes=draw(0).nbytes * 3)
-    (outcome,) = LocalEngine(detector, estimator, ExtractionSettings(frames=None), limits).run([Task(clip, "d")])
+    (outcome,) = LocalEngine(
+        detector, estimator, ExtractionSettings(frames=None), limits
+    ).run([Task(clip, "d")])
     return outcome
 
 
@@ -25,7 +27,9 @@ def test_the_second_look_sees_the_same_frames(tmp_path):
             seen.append(image.copy())
             return super().crop(image, box)
 
-    outcome = run(Clip("m", "d", write_clip(tmp_path / "d", 12), 3, 9), BlobDetector(), Noting())
+    outcome = run(
+        Clip("m", "d", write_clip(tmp_path / "d", 12), 3, 9), BlobDetector(), Noting()
+    )
     assert outcome.reason is None
     assert len(seen) == 7
     assert all(np.array_equal(image, draw(3 + i)) for i, image in enumerate(seen))
@@ -49,4 +53,6 @@ def test_an_unreadable_image_is_no_change(tmp_path):
     (folder / "4.png").write_bytes(b"broken")
     outcome = run(Clip("m", "d", folder), BlobDetector(), BoxEstimator())
     assert outcome.reason is None
-    assert outcome.people[0].state[4, 0] == 2  # the box there is filled, the joints are interpolated
+    assert (
+        outcome.people[0].state[4, 0] == 2
+    )  # the box there is filled, the joints are interpolated

@@ -28,7 +28,14 @@ def sources(found: Found, root: Path) -> dict[str, str]:
 
 
 def test_videos_frame_folders_and_finedivings_layout(tmp_path):
-    make(tmp_path, "meet/a.MP4", "meet/b.avi", "frames/01/3/00001.jpg", "frames/01/3/00002.jpg", "meet/notes.txt")
+    make(
+        tmp_path,
+        "meet/a.MP4",
+        "meet/b.avi",
+        "frames/01/3/00001.jpg",
+        "frames/01/3/00002.jpg",
+        "meet/notes.txt",
+    )
     assert sources(find_clips(tmp_path), tmp_path) == {
         "01/3": "frames/01/3",
         "meet/a": "meet/a.MP4",
@@ -44,7 +51,11 @@ def test_the_same_basename_in_two_matches_is_two_clips(tmp_path):
 
 def test_the_same_match_and_dive_in_two_places_are_told_apart(tmp_path):
     found = find_clips(make(tmp_path, "u/01/a.mp4", "v/01/a.mp4", "v/01/b.mp4"))
-    assert sources(found, tmp_path) == {"01/b": "v/01/b.mp4", "u__01/a": "u/01/a.mp4", "v__01/a": "v/01/a.mp4"}
+    assert sources(found, tmp_path) == {
+        "01/b": "v/01/b.mp4",
+        "u__01/a": "u/01/a.mp4",
+        "v__01/a": "v/01/a.mp4",
+    }
     assert len(found.notes) == 2
     assert "called u__01/a, because several clips would be 01/a" in found.notes[0]
 
@@ -55,13 +66,21 @@ def test_one_stem_with_two_suffixes(tmp_path):
 
 
 def test_names_that_really_collide_are_refused_all_of_them(tmp_path):
-    found = find_clips(make(tmp_path, "a__b/01/x.mp4", "a/b/01/x.mp4", "a/b__01/x.mp4", "02/x.mp4"))
+    found = find_clips(
+        make(tmp_path, "a__b/01/x.mp4", "a/b/01/x.mp4", "a/b__01/x.mp4", "02/x.mp4")
+    )
     assert keys(found) == ["02/x", "b__01/x"]
-    assert sorted(Path(refused.source).relative_to(tmp_path).as_posix() for refused in found.refused) == [
+    assert sorted(
+        Path(refused.source).relative_to(tmp_path).as_posix()
+        for refused in found.refused
+    ) == [
         "a/b/01/x.mp4",
         "a__b/01/x.mp4",
     ]
-    assert all("2 clips would write Pose/a__b__01/pred_comp_x.npz" in refused.reason for refused in found.refused)
+    assert all(
+        "2 clips would write Pose/a__b__01/pred_comp_x.npz" in refused.reason
+        for refused in found.refused
+    )
     assert all("dives.csv" in refused.reason for refused in found.refused)
 
 
@@ -69,10 +88,19 @@ def test_a_listed_dive_and_a_plain_file_of_its_name(tmp_path):
     make(tmp_path, "long.mp4", "01/3.mp4")
     found = find_clips(tmp_path, [Dive("01", "3", "long.mp4", 0, 9)])
     assert keys(found) == []
-    assert [Path(refused.source).name for refused in found.refused] == ["long.mp4", "3.mp4"]
-    make(tmp_path, "u/01/4.mp4")  # a plain file gives way where its folders give it another name
+    assert [Path(refused.source).name for refused in found.refused] == [
+        "long.mp4",
+        "3.mp4",
+    ]
+    make(
+        tmp_path, "u/01/4.mp4"
+    )  # a plain file gives way where its folders give it another name
     found = find_clips(tmp_path, [Dive("01", "4", "long.mp4", 0, 9)])
-    assert sources(found, tmp_path) == {"01/3": "01/3.mp4", "01/4": "long.mp4", "u__01/4": "u/01/4.mp4"}
+    assert sources(found, tmp_path) == {
+        "01/3": "01/3.mp4",
+        "01/4": "long.mp4",
+        "u__01/4": "u/01/4.mp4",
+    }
 
 
 def test_a_folder_that_is_a_clip_itself(tmp_path):
@@ -113,22 +141,31 @@ def test_names_no_file_may_have_are_refused_and_the_rest_goes_on(tmp_path):
     found = find_clips(tmp_path)
     assert keys(found) == ["01/b"]
     assert len(found.refused) == 2
-    assert all("rename it" in refused.reason or "shorten it" in refused.reason for refused in found.refused)
+    assert all(
+        "rename it" in refused.reason or "shorten it" in refused.reason
+        for refused in found.refused
+    )
 
 
 def test_non_ascii_names(tmp_path):
-    assert keys(find_clips(make(tmp_path, "Größe 10 m/跳水 №1.mp4"))) == ["Größe 10 m/跳水 №1"]
+    assert keys(find_clips(make(tmp_path, "Größe 10 m/跳水 №1.mp4"))) == [
+        "Größe 10 m/跳水 №1"
+    ]
 
 
 def test_dives_cut_out_of_a_recording(tmp_path):
     make(tmp_path, "videos/final.mp4", "videos/other.mp4")
     dives = [
         Dive("worlds", "1", "videos/final.mp4", 10, 40),
-        Dive("worlds", "2", "final.mp4", 50, None),  # relative to the searched folder, too
+        Dive(
+            "worlds", "2", "final.mp4", 50, None
+        ),  # relative to the searched folder, too
         Dive("worlds", "3", "nowhere.mp4", 0, 5),
     ]
     found = find_clips(tmp_path / "videos", dives, tmp_path)
-    assert [(c.key, c.source.name, c.start_frame, c.end_frame) for c in found.clips] == [
+    assert [
+        (c.key, c.source.name, c.start_frame, c.end_frame) for c in found.clips
+    ] == [
         ("videos/other", "other.mp4", None, None),
         ("worlds/1", "final.mp4", 10, 40),
         ("worlds/2", "final.mp4", 50, None),
@@ -147,7 +184,11 @@ def test_dives_whose_recording_is_elsewhere_are_a_note(tmp_path):
 def test_synchronised_as_the_annotation_or_dives_csv_says(tmp_path):
     make(tmp_path, "01/1/1.jpg", "01/2/1.jpg", "02/1/1.jpg", "long.mp4")
     listed = [Dive("own", "1", "long.mp4", synchronised=True)]
-    annotated = [Dive("01", "1", synchronised=True), Dive("01", "2"), Dive("09", "1", synchronised=True)]
+    annotated = [
+        Dive("01", "1", synchronised=True),
+        Dive("01", "2"),
+        Dive("09", "1", synchronised=True),
+    ]
     found = find_clips(tmp_path, listed, tmp_path, annotated)
     assert [(c.key, c.synchronised) for c in found.clips] == [
         ("01/1", True),
@@ -162,7 +203,10 @@ def test_a_second_divers_file_is_no_other_clips(tmp_path):
     assert keys(find_clips(tmp_path)) == ["01/3", "01/3_2", "01/4"]
     found = find_clips(tmp_path, persons=2)
     assert keys(found) == ["01/4"]
-    assert [Path(refused.source).name for refused in found.refused] == ["3.mp4", "3_2.mp4"]
+    assert [Path(refused.source).name for refused in found.refused] == [
+        "3.mp4",
+        "3_2.mp4",
+    ]
     assert all("pred_comp_3_2.npz" in refused.reason for refused in found.refused)
 
 

@@ -21,8 +21,11 @@ def frames(*numbers: int) -> np.ndarray:
 
 
 def test_hand_case_of_eq_27():
-    # i = 2, j = 6: p_3 = p_i·3/4 + p_j·1/4, and so on; crossed weights would give 15, 12, 9 instead
-    filled, mask = fill_gaps(column(4, NAN, NAN, NAN, 20), frames(2, 3, 4, 5, 6), max_gap=3)
+    # i = 2, j = 6: p_3 = p_i·3/4 + p_j·1/4, and so on; crossed weights would give 15,
+    # 12, 9 instead
+    filled, mask = fill_gaps(
+        column(4, NAN, NAN, NAN, 20), frames(2, 3, 4, 5, 6), max_gap=3
+    )
     assert filled[:, 0, 0].tolist() == [4, 8, 12, 16, 20]
     assert filled[:, 0, 1].tolist() == [40, 80, 120, 160, 200]
     assert mask[:, 0].tolist() == [False, True, True, True, False]
@@ -30,7 +33,9 @@ def test_hand_case_of_eq_27():
 
 def test_the_formula_at_the_ends_gives_the_ends():
     # frames that hardly differ from i and j are hardly away from p_i and p_j
-    filled, _ = fill_gaps(column(4, NAN, NAN, 20), frames(0, 1, 999, 1000), max_gap=1000)
+    filled, _ = fill_gaps(
+        column(4, NAN, NAN, 20), frames(0, 1, 999, 1000), max_gap=1000
+    )
     assert filled[1, 0, 0] == pytest.approx(4.016)
     assert filled[2, 0, 0] == pytest.approx(19.984)
 
@@ -64,11 +69,17 @@ def test_ends_stay_missing_unless_asked():
 
 
 def test_points_are_filled_each_on_its_own_and_the_input_is_left_alone():
-    points = np.concatenate([column(0, NAN, 2), column(NAN, 5, NAN), column(NAN, NAN, NAN)], axis=1)
+    points = np.concatenate(
+        [column(0, NAN, 2), column(NAN, 5, NAN), column(NAN, NAN, NAN)], axis=1
+    )
     before = points.copy()
     filled, mask = fill_gaps(points, frames(0, 1, 2), max_gap=5)
     np.testing.assert_array_equal(points, before)
-    assert mask.tolist() == [[False, False, False], [True, False, False], [False, False, False]]
+    assert mask.tolist() == [
+        [False, False, False],
+        [True, False, False],
+        [False, False, False],
+    ]
     assert filled[1, 0].tolist() == [1, 10]
     assert np.isnan(filled[:, 2]).all()
 

@@ -21,11 +21,19 @@ PRINT = {"input_sha256": "a", "model_sha256": "b", "settings_sha256": "c"}
 
 def outcome(tmp_path, dive="1", warnings=()):
     nothing = np.full((4, 16), np.nan, np.float32)
-    boxes = BoxTrack(np.full((4, 4), np.nan, np.float32), nothing[:, 0], np.zeros(4, np.uint8))
-    sequence = SkeletonSequence(
-        np.full((4, 16, 2), np.nan, np.float32), nothing, np.zeros((4, 16), np.uint8), boxes, np.arange(4)
+    boxes = BoxTrack(
+        np.full((4, 4), np.nan, np.float32), nothing[:, 0], np.zeros(4, np.uint8)
     )
-    return Outcome(Task(Clip("m", dive, tmp_path), dive), [sequence], warnings=list(warnings))
+    sequence = SkeletonSequence(
+        np.full((4, 16, 2), np.nan, np.float32),
+        nothing,
+        np.zeros((4, 16), np.uint8),
+        boxes,
+        np.arange(4),
+    )
+    return Outcome(
+        Task(Clip("m", dive, tmp_path), dive), [sequence], warnings=list(warnings)
+    )
 
 
 def write(folder, dive="1", shard=WHOLE, **options):
@@ -79,7 +87,9 @@ def test_the_second_divers_file_goes_once_the_clip_succeeds_again(tmp_path):
     assert (tmp_path / "Pose/m/pred_comp_1_2.npz").exists()
     ledger.write_failure("m/1", "1", "gone")
     write(tmp_path)
-    assert [path.name for path in (tmp_path / "Pose/m").iterdir()] == ["pred_comp_1.npz"]
+    assert [path.name for path in (tmp_path / "Pose/m").iterdir()] == [
+        "pred_comp_1.npz"
+    ]
 
 
 def test_the_latest_line_counts(tmp_path):
@@ -110,14 +120,25 @@ def test_tables_list_what_is_done_and_what_failed_now(tmp_path):
     ledger.write_tables(["m/1", "m/2"])
     (quality,) = table(tmp_path / "quality.csv")
     assert (quality["clip"], quality["person"], quality["frames"]) == ("m/1", "1", "4")
-    assert (quality["mean_score"], quality["nan_share"], quality["warnings"]) == ("", "1.0", "dark, wet; cold")
-    assert table(tmp_path / "failures.csv") == [{"clip": "m/2", "source": "v/2.avi", "reason": 'not "readable"'}]
+    assert (quality["mean_score"], quality["nan_share"], quality["warnings"]) == (
+        "",
+        "1.0",
+        "dark, wet; cold",
+    )
+    assert table(tmp_path / "failures.csv") == [
+        {"clip": "m/2", "source": "v/2.avi", "reason": 'not "readable"'}
+    ]
 
 
-@pytest.mark.parametrize("line", [{"epoch": 1}, {"clip": "m/1", "status": "done"}, [1], {"status": "failed"}])
+@pytest.mark.parametrize(
+    "line", [{"epoch": 1}, {"clip": "m/1", "status": "done"}, [1], {"status": "failed"}]
+)
 def test_foreign_files_are_refused(tmp_path, line):
     (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
-    with pytest.raises(DataError, match=r"manifest\.jsonl: not written by fdpose extract; give another --out"):
+    with pytest.raises(
+        DataError,
+        match=r"manifest\.jsonl: not written by fdpose extract; give another --out",
+    ):
         Ledger(tmp_path)
 
 
@@ -133,13 +154,17 @@ def test_each_shard_appends_to_its_own_and_reads_all(tmp_path):
     write(tmp_path, "2", Shard(2, 2))
     write(tmp_path, "3")
     names = ["manifest.1-of-2.jsonl", "manifest.2-of-2.jsonl", "manifest.jsonl"]
-    assert [[line["clip"] for line in read_json_lines(tmp_path / name)] for name in names] == [
+    assert [
+        [line["clip"] for line in read_json_lines(tmp_path / name)] for name in names
+    ] == [
         ["m/1"],
         ["m/2"],
         ["m/3"],
     ]
     for shard in (WHOLE, Shard(1, 2), Shard(5, 7)):
-        assert all(Ledger(tmp_path, shard).is_done(f"m/{dive}", PRINT) for dive in (1, 2, 3))
+        assert all(
+            Ledger(tmp_path, shard).is_done(f"m/{dive}", PRINT) for dive in (1, 2, 3)
+        )
 
 
 def test_the_latest_line_counts_whichever_file_it_is_in(tmp_path):
@@ -154,13 +179,38 @@ def test_the_latest_line_counts_whichever_file_it_is_in(tmp_path):
     ("lines", "counts"),
     [
         (
-            {"manifest.jsonl": [failed("old")], "manifest.1-of-2.jsonl": [failed("new", time="2026-01-01T00:00:00")]},
+            {
+                "manifest.jsonl": [failed("old")],
+                "manifest.1-of-2.jsonl": [failed("new", time="2026-01-01T00:00:00")],
+            },
             "new",
         ),
         ({"manifest.jsonl": [failed("first"), failed("second")]}, "second"),
-        ({"manifest.jsonl": [failed("last file")], "manifest.2-of-2.jsonl": [failed("first file")]}, "last file"),
-        ({"manifest.jsonl": [failed("late", time="2026-01-02"), failed("early", time="2026-01-01")]}, "late"),
-        ({"manifest.jsonl": [failed("a", time="2026-01-02"), failed("b", time="2026-01-02")]}, "b"),
+        (
+            {
+                "manifest.jsonl": [failed("last file")],
+                "manifest.2-of-2.jsonl": [failed("first file")],
+            },
+            "last file",
+        ),
+        (
+            {
+                "manifest.jsonl": [
+                    failed("late", time="2026-01-02"),
+                    failed("early", time="2026-01-01"),
+                ]
+            },
+            "late",
+        ),
+        (
+            {
+                "manifest.jsonl": [
+                    failed("a", time="2026-01-02"),
+                    failed("b", time="2026-01-02"),
+                ]
+            },
+            "b",
+        ),
     ],
 )
 def test_lines_are_ordered_by_stamp_then_file_then_place(tmp_path, lines, counts):
@@ -187,8 +237,11 @@ def test_tables_hold_what_other_shards_did_after_this_one_began(tmp_path):
     assert [row["clip"] for row in table(tmp_path / "failures.csv")] == ["m/3"]
 
 
-def test_tables_hold_what_another_shard_did_while_they_were_written(tmp_path, monkeypatch):
-    """The other one reads, writes and ends between this one's reading and writing: this one writes last."""
+def test_tables_hold_what_another_shard_did_while_they_were_written(
+    tmp_path, monkeypatch
+):
+    """The other one reads, writes and ends between this one's reading and writing: this
+    one writes last."""
     first = write(tmp_path, "1", Shard(1, 2))
     ours = first._write_tables
 
@@ -204,5 +257,7 @@ def test_tables_hold_what_another_shard_did_while_they_were_written(tmp_path, mo
 
 def test_a_foreign_ledger_of_a_shard_is_refused(tmp_path):
     append_json_line(tmp_path / "manifest.1-of-2.jsonl", {"epoch": 1})
-    with pytest.raises(DataError, match=r"manifest\.1-of-2\.jsonl: not written by fdpose extract"):
+    with pytest.raises(
+        DataError, match=r"manifest\.1-of-2\.jsonl: not written by fdpose extract"
+    ):
         Ledger(tmp_path)

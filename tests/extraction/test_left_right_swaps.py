@@ -1,4 +1,5 @@
-"""Sides taken for each other are found where they begin and end, and nothing is exchanged where nothing tells."""
+"""Sides taken for each other are found where they begin and end, and nothing is
+exchanged where nothing tells."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def joints_of(pairs):
     return sorted(joint for pair in pairs for joint in FLIP_PAIRS[pair])
 
 
-@pytest.mark.parametrize("how", [{}, {"twist": 0.0, "view": 0.0}, {"somersault": 30.0}, {"view": 90.0}])
+@pytest.mark.parametrize(
+    "how", [{}, {"twist": 0.0, "view": 0.0}, {"somersault": 30.0}, {"view": 90.0}]
+)
 def test_a_good_dive_stays_as_it_is(how):
     points, scores, frames = dive(**how)
     assert not exchanged(points, scores, frames, SETTINGS).any()
@@ -52,7 +55,9 @@ def test_two_exchanges_at_once_are_both_found():
     truth = points.copy()
     exchange(points, np.array([20]), LEGS)
     exchange(points, np.array([20]), (3, 4))
-    np.testing.assert_array_equal(put_right(points, exchanged(points, scores, frames, SETTINGS)), truth)
+    np.testing.assert_array_equal(
+        put_right(points, exchanged(points, scores, frames, SETTINGS)), truth
+    )
 
 
 def test_frames_that_were_not_sampled_and_a_joint_that_is_missing_do_not_hide_an_exchange():
@@ -80,7 +85,9 @@ def test_sides_that_lie_on_one_spot_are_left_alone():
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_hardly_a_frame(count):
     points, scores, frames = dive()
-    assert exchanged(points[:count], scores[:count], frames[:count], SETTINGS).shape == (count, 16)
+    assert exchanged(
+        points[:count], scores[:count], frames[:count], SETTINGS
+    ).shape == (count, 16)
     nothing = np.full((count, 16, 2), np.nan)
     assert not exchanged(nothing, nothing[..., 0], frames[:count], SETTINGS).any()
 

@@ -1,4 +1,5 @@
-"""From clips to frames: each sampled frame once, and the samples where what decodes says, not the container."""
+"""From clips to frames: each sampled frame once, and the samples where what decodes
+says, not the container."""
 
 from __future__ import annotations
 
@@ -7,7 +8,13 @@ from itertools import chain
 import pytest
 from helpers.moving_blobs import write_clip
 
-from finediving_pose.extraction.loading import ClipEnd, LoadedFrame, Task, event_bytes, load
+from finediving_pose.extraction.loading import (
+    ClipEnd,
+    LoadedFrame,
+    Task,
+    event_bytes,
+    load,
+)
 from finediving_pose.media import VideoFile
 from finediving_pose.records import Clip
 
@@ -23,7 +30,12 @@ def test_only_the_sampled_frames_are_given_each_once(tmp_path):
     task = Task(Clip("m", "d", write_clip(tmp_path / "v.avi", 30)), "v.avi")
     given, end = events(task, 4)
     assert given == [0, 9, 19, 29]
-    assert (end.positions, end.count, end.size, end.fps) == ([0, 9, 19, 29], 30, (160, 96), 25)
+    assert (end.positions, end.count, end.size, end.fps) == (
+        [0, 9, 19, 29],
+        30,
+        (160, 96),
+        25,
+    )
     given, end = events(task, 90)
     assert given == list(range(30))
     assert end.positions == [i * 29 // 89 for i in range(90)]
@@ -45,7 +57,9 @@ def test_samples_follow_what_decodes(tmp_path, monkeypatch, declared):
         self.count = declared
 
     monkeypatch.setattr(VideoFile, "__init__", lying)
-    given, end = events(Task(Clip("m", "d", write_clip(tmp_path / "v.avi", 31)), "v.avi"), 4)
+    given, end = events(
+        Task(Clip("m", "d", write_clip(tmp_path / "v.avi", 31)), "v.avi"), 4
+    )
     assert (end.positions, end.count) == ([0, 10, 20, 30], 31)
     assert set(end.positions) <= set(given)
     assert len(given) == len(set(given))
@@ -94,8 +108,14 @@ def test_clips_are_opened_when_their_turn_comes(tmp_path):
 
 
 def detected(source, samples, every):
-    found = chain.from_iterable(load([Task(Clip("m", "d", source), "d")], samples, every, lambda image: "seen"))
-    return [event.position for event in found if isinstance(event, LoadedFrame) and event.prepared == "seen"]
+    found = chain.from_iterable(
+        load([Task(Clip("m", "d", source), "d")], samples, every, lambda image: "seen")
+    )
+    return [
+        event.position
+        for event in found
+        if isinstance(event, LoadedFrame) and event.prepared == "seen"
+    ]
 
 
 def test_the_detector_sees_every_nth_sample_and_the_last(tmp_path):
@@ -117,5 +137,11 @@ def test_a_picture_that_cannot_be_prepared_fails_its_clip(tmp_path):
     def prepare(image):
         raise ValueError("too small")
 
-    (end,) = next(load([Task(Clip("m", "d", write_clip(tmp_path / "d", 2)), "d")], None, prepare=prepare))
+    (end,) = next(
+        load(
+            [Task(Clip("m", "d", write_clip(tmp_path / "d", 2)), "d")],
+            None,
+            prepare=prepare,
+        )
+    )
     assert end.error == "frame 0 cannot be prepared: ValueError: too small"

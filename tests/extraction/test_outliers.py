@@ -24,7 +24,9 @@ def places(mask):
     return [(int(row), int(joint)) for row, joint in np.argwhere(mask)]
 
 
-@pytest.mark.parametrize("how", [{}, {"noise": 0.02}, {"somersault": 30.0, "twist": 30.0}, {"view": 90.0}])
+@pytest.mark.parametrize(
+    "how", [{}, {"noise": 0.02}, {"somersault": 30.0, "twist": 30.0}, {"view": 90.0}]
+)
 def test_a_good_dive_loses_nothing(how):
     assert places(outliers(*dive(**how), SETTINGS)) == []
 
@@ -34,7 +36,9 @@ def test_a_good_dive_loses_nothing(how):
 def test_a_joint_that_was_seen_elsewhere(joint, rows):
     points, scores, frames = dive()
     points[list(rows), joint] += (0.3 * HEIGHT, -0.2 * HEIGHT)
-    assert places(outliers(points, scores, frames, SETTINGS)) == [(row, joint) for row in rows]
+    assert places(outliers(points, scores, frames, SETTINGS)) == [
+        (row, joint) for row in rows
+    ]
 
 
 def test_one_astray_beside_a_missing_one():
@@ -56,15 +60,25 @@ def test_a_limb_that_stays_too_long_is_no_jump_and_still_found():
     points, scores, frames = dive(twist=0.0, view=0.0)
     rows = slice(12, 17)
     points[rows, WRIST] = points[rows, INDEX["left_elbow"]] + (0.6 * HEIGHT, 0.0)
-    assert places(outliers(points, scores, frames, SETTINGS)) == [(row, WRIST) for row in range(12, 17)]
+    assert places(outliers(points, scores, frames, SETTINGS)) == [
+        (row, WRIST) for row in range(12, 17)
+    ]
 
 
 def test_a_frame_left_out_by_hand():
-    # stops at 0, 1, 2, 3; over 2 it is 5 + 5 instead of 1, and leaving a stop out costs 3
+    # stops at 0, 1, 2, 3; over 2 it is 5 + 5 instead of 1, and leaving a stop out costs
+    # 3
     rows = np.arange(4)
     steps = np.array([[9.0, 1, 5, 5], [9, 9, 5, 1], [9, 9, 9, 2]])
-    assert _on_the_way(rows, steps, np.full(4, 3.0), longest=1).tolist() == [True, True, False, True]
-    assert _on_the_way(rows, steps, np.full(4, 9.5), longest=1).all()  # 10 are not worth 1 + 9.5
+    assert _on_the_way(rows, steps, np.full(4, 3.0), longest=1).tolist() == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert _on_the_way(
+        rows, steps, np.full(4, 9.5), longest=1
+    ).all()  # 10 are not worth 1 + 9.5
     assert _on_the_way(rows, steps, np.full(4, 3.0), longest=0).all()
 
 

@@ -1,4 +1,5 @@
-"""Generators that run ahead, within their budget, in their order, and end with their consumer."""
+"""Generators that run ahead, within their budget, in their order, and end with their
+consumer."""
 
 from __future__ import annotations
 
@@ -50,7 +51,10 @@ def test_errors_come_after_what_was_made_before():
         raise OSError("gone")
 
     seen = []
-    with pytest.raises(OSError, match="gone"), Prefetch([failing()], 10, lambda item: 1) as items:
+    with (
+        pytest.raises(OSError, match="gone"),
+        Prefetch([failing()], 10, lambda item: 1) as items,
+    ):
         seen += items
     assert seen == [1]
 
@@ -71,7 +75,9 @@ def test_streams_keep_their_order_however_long_each_takes(threads):
             time.sleep(0.001 * ((7 * stream) % 5))
             yield stream, i
 
-    with Prefetch((slow(stream) for stream in range(20)), 4, lambda item: 1, threads) as items:
+    with Prefetch(
+        (slow(stream) for stream in range(20)), 4, lambda item: 1, threads
+    ) as items:
         assert list(items) == [(stream, i) for stream in range(20) for i in range(3)]
 
 
@@ -112,7 +118,10 @@ def test_an_error_of_the_second_stream_comes_after_the_first_stream():
         yield 1
 
     seen = []
-    with pytest.raises(OSError, match="gone"), Prefetch([slow(), failing()], 10, lambda item: 1, 2) as items:
+    with (
+        pytest.raises(OSError, match="gone"),
+        Prefetch([slow(), failing()], 10, lambda item: 1, 2) as items,
+    ):
         seen += items
     assert seen == [1]
 
@@ -123,7 +132,10 @@ def test_an_error_of_what_gives_the_streams_is_raised():
         raise OSError("no more")
 
     seen = []
-    with pytest.raises(OSError, match="no more"), Prefetch(streams(), 10, lambda item: 1, 2) as items:
+    with (
+        pytest.raises(OSError, match="no more"),
+        Prefetch(streams(), 10, lambda item: 1, 2) as items,
+    ):
         seen.extend(items)
     assert seen == [1, 2]
 

@@ -7,7 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from finediving_pose.extraction.quality import FIGURES, clip_figures, contributions, doubt, reasons
+from finediving_pose.extraction.quality import (
+    FIGURES,
+    clip_figures,
+    contributions,
+    doubt,
+    reasons,
+)
 from finediving_pose.records import BoxState, BoxTrack, JointState, SkeletonSequence
 
 FRAMES = 60
@@ -18,16 +24,22 @@ def turning(frames: int = FRAMES) -> SkeletonSequence:
     """A body that falls and turns by 6° a frame; nothing is wrong with it."""
     time = np.arange(frames)
     angle = np.deg2rad(6 * time)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]).transpose(2, 0, 1)
+    turn = np.array(
+        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    ).transpose(2, 0, 1)
     middle = np.stack([200 + 1.5 * time, 100 + 2.0 * time], axis=1)
-    points = np.einsum("tij,kj->tki", turn, LAYOUT - LAYOUT.mean(axis=0)) + middle[:, None]
+    points = (
+        np.einsum("tij,kj->tki", turn, LAYOUT - LAYOUT.mean(axis=0)) + middle[:, None]
+    )
     boxes = np.concatenate([middle - 80, middle + 80], axis=1)
     return SkeletonSequence(
         keypoints=points.astype(np.float32),
         scores=np.full((frames, 16), 0.95, np.float32),
         state=np.full((frames, 16), JointState.OBSERVED, np.uint8),
         track=BoxTrack(
-            boxes.astype(np.float32), np.ones(frames, np.float32), np.full(frames, BoxState.DETECTED, np.uint8)
+            boxes.astype(np.float32),
+            np.ones(frames, np.float32),
+            np.full(frames, BoxState.DETECTED, np.uint8),
         ),
         frame_index=time.astype(np.int64),
     )
@@ -48,7 +60,9 @@ def jump(sequence: SkeletonSequence) -> None:
 def stretch(sequence: SkeletonSequence) -> None:
     rng = np.random.default_rng(0)
     middle = sequence.keypoints.mean(axis=1, keepdims=True)
-    sequence.keypoints[:] = middle + (sequence.keypoints - middle) * np.exp(rng.normal(0, 0.8, (FRAMES, 16, 1)))
+    sequence.keypoints[:] = middle + (sequence.keypoints - middle) * np.exp(
+        rng.normal(0, 0.8, (FRAMES, 16, 1))
+    )
 
 
 def teleport(sequence: SkeletonSequence) -> None:
@@ -103,7 +117,8 @@ def test_the_reasons_are_in_words_and_the_weightiest_comes_first():
     figures = clip_figures(sequence)
     assert next(iter(contributions(figures))) == "gaps"
     assert (
-        reasons(figures)[0] == "the detector misses the diver in 42% of the frames from the first to the last with one"
+        reasons(figures)[0]
+        == "the detector misses the diver in 42% of the frames from the first to the last with one"
     )
 
 

@@ -1,4 +1,5 @@
-"""The Ray engine on a real cluster of two nodes: the same outcomes as on one machine, also when a node goes."""
+"""The Ray engine on a real cluster of two nodes: the same outcomes as on one machine,
+also when a node goes."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ SETTINGS = ExtractionSettings(frames=12)
 
 
 class SlowDetector(BlobDetector):
-    """Says on which nodes it works beside `marker`, and waits for the second one to begin."""
+    """Says on which nodes it works beside `marker`, and waits for the second one to
+    begin."""
 
     def __init__(self, seconds: float, marker: Path) -> None:
         super().__init__()
@@ -59,7 +61,10 @@ def equip(detector) -> Equipment:
 
 def equip_blobs() -> Equipment:
     estimator = BoxEstimator()
-    identity = {"detector": dict(BlobDetector.identity), "pose": dict(estimator.identity)}
+    identity = {
+        "detector": dict(BlobDetector.identity),
+        "pose": dict(estimator.identity),
+    }
     return Equipment(LocalEngine(BlobDetector(), estimator, SETTINGS), identity)
 
 
@@ -68,7 +73,8 @@ def broken() -> Equipment:
 
 
 def started(attempts: int = 4):
-    """A cluster of two nodes, connected; on a busy machine a node may take longer than Ray waits for it."""
+    """A cluster of two nodes, connected; on a busy machine a node may take longer than
+    Ray waits for it."""
     from ray.cluster_utils import Cluster
 
     made = Cluster()
@@ -88,7 +94,9 @@ def started(attempts: int = 4):
 @pytest.fixture(scope="module")
 def cluster():
     before = os.environ.get("PYTHONPATH", "")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).resolve().parents[1]), before])
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(Path(__file__).resolve().parents[1]), before]
+    )
     made = started()
     yield made
     ray.shutdown()
@@ -98,7 +106,9 @@ def cluster():
 
 @pytest.fixture
 def tasks(tmp_path):
-    clips = [write_clip(tmp_path / "videos" / f"{i:02d}", 14 + i % 3) for i in range(24)]
+    clips = [
+        write_clip(tmp_path / "videos" / f"{i:02d}", 14 + i % 3) for i in range(24)
+    ]
     return [Task(Clip("m", path.name, path), path.name) for path in clips]
 
 
@@ -132,37 +142,82 @@ def test_the_files_are_those_of_the_local_engine(cluster, tmp_path):
         write_clip(videos / "m" / name, 15)
     extract(videos, tmp_path / "local", BlobDetector(), BoxEstimator(), SETTINGS)
     engine = RayEngine(equip_blobs)
-    summary = extract_with(lambda: Equipment(engine, engine.identity), videos, tmp_path / "ray", SETTINGS)
+    summary = extract_with(
+        lambda: Equipment(engine, engine.identity), videos, tmp_path / "ray", SETTINGS
+    )
     assert sorted(summary.done) == ["m/a", "m/b", "m/c"]
     for path in (tmp_path / "local" / "Pose").rglob("*.npz"):
-        assert path.read_bytes() == (tmp_path / "ray" / path.relative_to(tmp_path / "local")).read_bytes()
-    local, cluster_table = ((tmp_path / name / "quality.csv").read_text() for name in ("local", "ray"))
+        assert (
+            path.read_bytes()
+            == (tmp_path / "ray" / path.relative_to(tmp_path / "local")).read_bytes()
+        )
+    local, cluster_table = (
+        (tmp_path / name / "quality.csv").read_text() for name in ("local", "ray")
+    )
     assert local == cluster_table
     again = RayEngine(equip_blobs)
-    assert len(extract_with(lambda: Equipment(again, again.identity), videos, tmp_path / "ray", SETTINGS).skipped) == 3
+    assert (
+        len(
+            extract_with(
+                lambda: Equipment(again, again.identity),
+                videos,
+                tmp_path / "ray",
+                SETTINGS,
+            ).skipped
+        )
+        == 3
+    )
 
 
-def test_a_clip_that_takes_its_worker_with_it_is_given_up_alone(cluster, tasks, tmp_path):
+def test_a_clip_that_takes_its_worker_with_it_is_given_up_alone(
+    cluster, tasks, tmp_path
+):
     write_clip(tmp_path / "videos" / "deadly", 12, ())
     deadly = Task(Clip("m", "deadly", tmp_path / "videos" / "deadly"), "deadly")
-    outcomes = by_clip(RayEngine(partial(equip, DeadlyDetector())).run([*tasks[:9], deadly, *tasks[9:12]]))
+    outcomes = by_clip(
+        RayEngine(partial(equip, DeadlyDetector())).run(
+            [*tasks[:9], deadly, *tasks[9:12]]
+        )
+    )
     assert len(outcomes) == 13
     assert {key for key, outcome in outcomes.items() if outcome.reason} == {"m/deadly"}
-    assert outcomes["m/deadly"].reason.startswith("3 workers were lost while they worked on it")
+    assert outcomes["m/deadly"].reason.startswith(
+        "3 workers were lost while they worked on it"
+    )
 
 
-def test_the_command_finds_the_packaged_models_on_workers(cluster, tmp_path, monkeypatch):
+def test_the_command_finds_the_packaged_models_on_workers(
+    cluster, tmp_path, monkeypatch
+):
     write_clip(tmp_path / "videos" / "m" / "a", 4)
     monkeypatch.chdir(tmp_path)
     models = ["--model", "synthetic", "--detector", "synthetic", "--device", "cpu"]
     for engine in ("local", "ray"):
-        assert fdpose(["extract", "--videos", "videos", *models, "--out", engine, "--engine", engine]) == 0
-    local, ray_made = (tmp_path / engine / "Pose/m/pred_comp_a.npz" for engine in ("local", "ray"))
+        assert (
+            fdpose(
+                [
+                    "extract",
+                    "--videos",
+                    "videos",
+                    *models,
+                    "--out",
+                    engine,
+                    "--engine",
+                    engine,
+                ]
+            )
+            == 0
+        )
+    local, ray_made = (
+        tmp_path / engine / "Pose/m/pred_comp_a.npz" for engine in ("local", "ray")
+    )
     assert local.read_bytes() == ray_made.read_bytes()
 
 
 def test_networks_that_do_not_load_end_the_run_with_the_reason(cluster, tasks):
-    with pytest.raises(EnvironmentUnfit, match=r"cannot load the networks: .*model\.safetensors"):
+    with pytest.raises(
+        EnvironmentUnfit, match=r"cannot load the networks: .*model\.safetensors"
+    ):
         list(RayEngine(broken).run(tasks))
 
 
@@ -170,7 +225,11 @@ def test_no_room_for_a_worker_is_said_at_once_or_after_waiting(cluster, tasks):
     with pytest.raises(EnvironmentUnfit, match="one worker takes 1 and 1"):
         RayEngine(partial(equip, BlobDetector()), need=Need(gpus=1))
     with pytest.raises(EnvironmentUnfit, match="no Ray worker started within 1 s"):
-        list(RayEngine(partial(equip, BlobDetector()), workers=1, need=Need(gpus=1), patience=1).run(tasks))
+        list(
+            RayEngine(
+                partial(equip, BlobDetector()), workers=1, need=Need(gpus=1), patience=1
+            ).run(tasks)
+        )
 
 
 def test_leaving_early_frees_the_workers(cluster, tasks):
@@ -178,11 +237,15 @@ def test_leaving_early_frees_the_workers(cluster, tasks):
     running = engine.run(tasks)
     next(running)
     running.close()
-    again = RayEngine(partial(equip, BlobDetector()), patience=120)  # starts only if there is room again
+    again = RayEngine(
+        partial(equip, BlobDetector()), patience=120
+    )  # starts only if there is room again
     assert len(list(again.run(tasks[:2]))) == 2
 
 
-def test_the_clips_of_a_node_that_is_removed_are_done_by_the_other(cluster, tasks, tmp_path, monkeypatch):
+def test_the_clips_of_a_node_that_is_removed_are_done_by_the_other(
+    cluster, tasks, tmp_path, monkeypatch
+):
     monkeypatch.setattr(ray_engine, "CLIPS_AT_ONCE", 4)
     expected = by_clip(LocalEngine(BlobDetector(), BoxEstimator(), SETTINGS).run(tasks))
     marker = tmp_path / "nodes" / "x"

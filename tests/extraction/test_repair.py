@@ -1,4 +1,5 @@
-"""The order of repairs, what each joint's state says of it, and that the net's own joints can be had."""
+"""The order of repairs, what each joint's state says of it, and that the net's own
+joints can be had."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ def dive():
 
 
 def broken():
-    """A dive whose sides are the wrong way round in frame 15, with a wrist astray in 25 and a joint missing in 30."""
+    """A dive whose sides are the wrong way round in frame 15, with a wrist astray in 25
+    and a joint missing in 30."""
     points, scores, frames = dive()
     for a, b in FLIP_PAIRS:
         points[15, [a, b]] = points[15, [b, a]]
@@ -43,7 +45,12 @@ def test_each_fault_is_put_right_and_marked():
     truth, _, _ = dive()
     points, scores, frames = broken()
     right = repair(points, scores, frames, settings())
-    assert right.counts == {"swapped_joints": 12, "swapped_frames": 1, "outliers": 1, "interpolated": 2}
+    assert right.counts == {
+        "swapped_joints": 12,
+        "swapped_frames": 1,
+        "outliers": 1,
+        "interpolated": 2,
+    }
     sides = [joint for pair in FLIP_PAIRS for joint in pair]
     assert (right.state[15, sides] == OBSERVED | SWAPPED).all()
     assert right.state[25, WRIST] == REMOVED | INTERPOLATED
@@ -65,7 +72,12 @@ def test_the_nets_own_joints_stay():
     np.testing.assert_array_equal(right.raw, points)
     clean = repair(*dive(), settings())
     assert clean.raw is None
-    assert clean.counts == {"swapped_joints": 0, "swapped_frames": 0, "outliers": 0, "interpolated": 0}
+    assert clean.counts == {
+        "swapped_joints": 0,
+        "swapped_frames": 0,
+        "outliers": 0,
+        "interpolated": 0,
+    }
 
 
 def test_without_repair_nothing_is_touched_and_nothing_filled():
@@ -86,7 +98,9 @@ def test_an_outlier_that_cannot_be_filled_is_missing():
 
 def test_smoothing_is_off_unless_asked_for():
     points, scores, frames = dive()
-    np.testing.assert_array_equal(repair(points, scores, frames, settings()).keypoints, points)
+    np.testing.assert_array_equal(
+        repair(points, scores, frames, settings()).keypoints, points
+    )
     smoothed = repair(points, scores, frames, settings(smooth=5))
     assert 0 < np.abs(smoothed.keypoints - points).max() < 0.02 * HEIGHT
     np.testing.assert_array_equal(smoothed.raw, points)
@@ -107,4 +121,9 @@ def test_a_clip_without_anybody():
 
 def test_counts_by_hand():
     state = np.array([[5, 5, 1], [1, 10, 8], [0, 2, 4]], np.uint8)
-    assert count(state) == {"swapped_joints": 3, "swapped_frames": 2, "outliers": 2, "interpolated": 2}
+    assert count(state) == {
+        "swapped_joints": 3,
+        "swapped_frames": 2,
+        "outliers": 2,
+        "interpolated": 2,
+    }

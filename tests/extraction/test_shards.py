@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from finediving_pose.errors import UsageError
-from finediving_pose.extraction.shards import WHOLE, Shard, is_ledger, ledger_paths, manifest_paths
+from finediving_pose.extraction.shards import (
+    WHOLE,
+    Shard,
+    is_ledger,
+    ledger_paths,
+    manifest_paths,
+)
 
 KEYS = [f"match{i % 7}/{i}" for i in range(2000)]
 
@@ -15,7 +21,9 @@ def test_each_clip_belongs_to_one_shard(count):
     shards = [Shard(index, count) for index in range(1, count + 1)]
     held = [[key for key in KEYS if shard.holds(key)] for shard in shards]
     assert sorted(key for keys in held for key in keys) == sorted(KEYS)
-    assert all(abs(len(keys) - len(KEYS) / count) < 0.35 * len(KEYS) / count for keys in held)
+    assert all(
+        abs(len(keys) - len(KEYS) / count) < 0.35 * len(KEYS) / count for keys in held
+    )
 
 
 def test_the_assignment_is_the_same_everywhere():
@@ -50,9 +58,15 @@ def test_anything_else_is_refused(text, message):
 
 
 def test_files_of_shards_are_known_by_their_names(tmp_path):
-    assert (WHOLE.ledger_name, WHOLE.manifest_name) == ("manifest.jsonl", "manifest.json")
+    assert (WHOLE.ledger_name, WHOLE.manifest_name) == (
+        "manifest.jsonl",
+        "manifest.json",
+    )
     shard = Shard(2, 8)
-    assert (shard.ledger_name, shard.manifest_name) == ("manifest.2-of-8.jsonl", "manifest.2-of-8.json")
+    assert (shard.ledger_name, shard.manifest_name) == (
+        "manifest.2-of-8.jsonl",
+        "manifest.2-of-8.json",
+    )
     assert is_ledger("manifest.jsonl")
     assert is_ledger(shard.ledger_name)
     others = (
@@ -63,9 +77,22 @@ def test_files_of_shards_are_known_by_their_names(tmp_path):
         "manifest-2.jsonl",
     )
     assert not any(map(is_ledger, others))
-    ours = ["manifest.1-of-2.jsonl", "manifest.2-of-2.json", "manifest.2-of-8.jsonl", "manifest.json", "manifest.jsonl"]
+    ours = [
+        "manifest.1-of-2.jsonl",
+        "manifest.2-of-2.json",
+        "manifest.2-of-8.jsonl",
+        "manifest.json",
+        "manifest.jsonl",
+    ]
     for name in (*others, *ours):
         (tmp_path / name).touch()
-    assert [path.name for path in ledger_paths(tmp_path)] == [name for name in ours if name.endswith("l")]
-    assert [path.name for path in manifest_paths(tmp_path)] == ["manifest.json", "manifest.2-of-2.json"]
-    assert ledger_paths(tmp_path / "absent") == manifest_paths(tmp_path / "absent") == []
+    assert [path.name for path in ledger_paths(tmp_path)] == [
+        name for name in ours if name.endswith("l")
+    ]
+    assert [path.name for path in manifest_paths(tmp_path)] == [
+        "manifest.json",
+        "manifest.2-of-2.json",
+    ]
+    assert (
+        ledger_paths(tmp_path / "absent") == manifest_paths(tmp_path / "absent") == []
+    )

@@ -1,4 +1,5 @@
-"""Joints into sequences: what is observed, filled and missing, and the figures of quality."""
+"""Joints into sequences: what is observed, filled and missing, and the figures of
+quality."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ FRAMES = 8
 
 def track(missing=()):
     boxes = np.tile(np.array([0, 0, 30, 40], np.float32), (FRAMES, 1))
-    scores, state = np.full(FRAMES, 0.9, np.float32), np.full(FRAMES, BoxState.DETECTED, np.uint8)
+    scores, state = (
+        np.full(FRAMES, 0.9, np.float32),
+        np.full(FRAMES, BoxState.DETECTED, np.uint8),
+    )
     for row in missing:
         boxes[row], scores[row], state[row] = np.nan, np.nan, BoxState.MISSING
     return BoxTrack(boxes, scores, state)
@@ -33,7 +37,9 @@ def joints(missing=()):
 def build(missing=(), numbers=None, **settings):
     keypoints, scores = joints(missing)
     index = np.arange(FRAMES) if numbers is None else np.array(numbers)
-    return assemble(track(missing), keypoints, scores, index, ExtractionSettings(**settings))
+    return assemble(
+        track(missing), keypoints, scores, index, ExtractionSettings(**settings)
+    )
 
 
 def test_gaps_are_filled_flagged_and_have_no_score():
@@ -46,7 +52,13 @@ def test_gaps_are_filled_flagged_and_have_no_score():
 
 def test_long_gaps_and_ends_stay_missing():
     sequence = build(missing=[0, 3, 4, 5, 7], max_gap=2)
-    assert np.flatnonzero(np.isnan(sequence.keypoints[:, 0, 0])).tolist() == [0, 3, 4, 5, 7]
+    assert np.flatnonzero(np.isnan(sequence.keypoints[:, 0, 0])).tolist() == [
+        0,
+        3,
+        4,
+        5,
+        7,
+    ]
     assert (sequence.state[[0, 3, 4, 5, 7]] == JointState.MISSING).all()
 
 
@@ -72,7 +84,9 @@ def test_what_the_repair_did_is_counted_once_and_its_raw_joints_go_along():
     keypoints = np.stack([frame.keypoints for frame in make_dive(FRAMES)])
     scores = np.full((FRAMES, 16), 0.5)
     keypoints[4, 9] += 60
-    sequence = assemble(track(), keypoints, scores, np.arange(FRAMES), ExtractionSettings())
+    sequence = assemble(
+        track(), keypoints, scores, np.arange(FRAMES), ExtractionSettings()
+    )
     assert sequence.state[4, 9] == JointState.OUTLIER_REMOVED | JointState.INTERPOLATED
     taken = take(sequence, [0, 4, 4], {})
     assert measure(taken)["outliers"] == taken.meta["repair"]["outliers"] == 1
@@ -98,20 +112,33 @@ def test_quality_of_a_clip_with_gaps():
 
 def test_quality_of_nothing():
     figures = measure(build(missing=range(FRAMES)))
-    assert (figures["detected_share"], figures["nan_share"], figures["longest_gap"]) == (0.0, 1.0, FRAMES)
+    assert (
+        figures["detected_share"],
+        figures["nan_share"],
+        figures["longest_gap"],
+    ) == (0.0, 1.0, FRAMES)
     assert figures["mean_score"] is None
 
 
 def test_repeated_samples_are_no_standing_still():
-    """A jump from one frame to the next counts once, however often its frames are repeated."""
+    """A jump from one frame to the next counts once, however often its frames are
+    repeated."""
     path = track()
     path.boxes[4:] += 200
     sequence = assemble(path, *joints(), np.arange(FRAMES), ExtractionSettings())
     assert measure(sequence)["track_jumps"] == 1
-    assert measure(take(sequence, [row for row in range(FRAMES) for _ in range(3)], {}))["track_jumps"] == 1
+    assert (
+        measure(take(sequence, [row for row in range(FRAMES) for _ in range(3)], {}))[
+            "track_jumps"
+        ]
+        == 1
+    )
 
 
 @pytest.mark.parametrize("step", [1, 5])
 def test_gaps_count_in_frames_of_the_source(step):
     sequence = build(missing=[3], numbers=range(0, FRAMES * step, step), max_gap=4)
-    assert (sequence.state[3] == (JointState.INTERPOLATED if step == 1 else JointState.MISSING)).all()
+    assert (
+        sequence.state[3]
+        == (JointState.INTERPOLATED if step == 1 else JointState.MISSING)
+    ).all()

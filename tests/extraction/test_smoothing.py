@@ -1,4 +1,5 @@
-"""Savitzky and Golay's filter where time is even, the same idea where it is not, and never over a gap."""
+"""Savitzky and Golay's filter where time is even, the same idea where it is not, and
+never over a gap."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def test_by_hand():
 def test_with_even_steps_it_is_the_filter(window, order, step):
     points = RNG.normal(size=(30, 3, 2))
     expected = savgol_filter(points, window, order, axis=0, mode="interp")
-    np.testing.assert_allclose(smooth(points, 7 + step * np.arange(30), window, order), expected, atol=1e-9)
+    np.testing.assert_allclose(
+        smooth(points, 7 + step * np.arange(30), window, order), expected, atol=1e-9
+    )
 
 
 def test_uneven_steps_leave_a_steady_motion_alone():

@@ -20,7 +20,9 @@ def box(x: float, y: float, width: float = 30, height: float = 40) -> tuple[floa
     return x, y, x + width, y + height
 
 
-def found(*boxes: tuple[float, ...], scores: tuple[float, ...] | None = None) -> Detections:
+def found(
+    *boxes: tuple[float, ...], scores: tuple[float, ...] | None = None
+) -> Detections:
     return Detections(
         np.array(boxes, np.float32).reshape(-1, 4),
         np.array(scores if scores is not None else [0.9] * len(boxes), np.float32),
@@ -35,12 +37,20 @@ def seed(*corners: float, frame: int = 0) -> Seed:
     return Seed(frame, np.array(corners, np.float32))
 
 
-def follow(detections: list[Detections], start: Seed | None = None, **settings: object) -> BoxTrack:
-    return track(detections, numbered(len(detections)), TrackingSettings.model_validate(settings), start)
+def follow(
+    detections: list[Detections], start: Seed | None = None, **settings: object
+) -> BoxTrack:
+    return track(
+        detections,
+        numbered(len(detections)),
+        TrackingSettings.model_validate(settings),
+        start,
+    )
 
 
 def test_the_nearest_box_by_eq_25():
-    # dis of (9, 0) to all four corners: √(2·9² + 2·0²) = 12.73; the other box only grows: √(0 + 0 + 0 + 12²) = 12
+    # dis of (9, 0) to all four corners: √(2·9² + 2·0²) = 12.73; the other box only
+    # grows: √(0 + 0 + 0 + 12²) = 12
     moved, grown = box(109, 100), (100, 100, 130, 152)
     path = follow([found(box(100, 100)), found(moved, grown)], seed(*box(100, 100)))
     assert path.boxes[1].tolist() == list(grown)
@@ -50,33 +60,55 @@ def test_the_nearest_box_by_eq_25():
 
 
 def test_confidence_outweighs_a_little_distance():
-    near, sure = box(104, 100), box(110, 100)  # eq. 25 in diagonals: 0.113 and 0.283; the lead is worth 0.34 of score
+    near, sure = (
+        box(104, 100),
+        box(110, 100),
+    )  # eq. 25 in diagonals: 0.113 and 0.283; the lead is worth 0.34 of score
     detections = [found(box(100, 100)), found(near, sure, scores=(0.5, 0.9))]
     assert follow(detections, seed(*box(100, 100))).boxes[1].tolist() == list(sure)
-    path = follow(detections, seed(*box(100, 100)), confidence_weight=0.4)  # 0.313 against 0.323
+    path = follow(
+        detections, seed(*box(100, 100)), confidence_weight=0.4
+    )  # 0.313 against 0.323
     assert path.boxes[1].tolist() == list(near)
     assert path.scores[1] == np.float32(0.5)
 
 
 def test_a_box_too_far_away_is_nobody():
     far = box(100 + 36, 100)  # √2·36 = 50.9 > one diagonal
-    path = follow([found(box(100, 100)), found(far), found(box(102, 100))], seed(*box(100, 100)))
+    path = follow(
+        [found(box(100, 100)), found(far), found(box(102, 100))], seed(*box(100, 100))
+    )
     assert path.state.tolist() == [BoxState.DETECTED, ABSENT, BoxState.DETECTED]
     assert np.isnan(path.boxes[1]).all()
     assert np.isnan(path.scores[1])
 
 
 def test_reach_grows_with_the_root_of_time():
-    away = box(100 + 48, 100)  # 67.9 px, 1.36 diagonals: beyond 1 after one frame, within √2 after two
-    assert follow([found(box(100, 100)), found(away)], seed(*box(100, 100))).state[1] == ABSENT
+    away = box(
+        100 + 48, 100
+    )  # 67.9 px, 1.36 diagonals: beyond 1 after one frame, within √2 after two
+    assert (
+        follow([found(box(100, 100)), found(away)], seed(*box(100, 100))).state[1]
+        == ABSENT
+    )
     path = follow([found(box(100, 100)), found(), found(away)], seed(*box(100, 100)))
     assert path.boxes[2].tolist() == list(away)
     farther = box(100 + 53, 100)  # 1.5 diagonals
-    assert follow([found(box(100, 100)), found(), found(farther)], seed(*box(100, 100))).state[2] == ABSENT
+    assert (
+        follow(
+            [found(box(100, 100)), found(), found(farther)], seed(*box(100, 100))
+        ).state[2]
+        == ABSENT
+    )
 
 
 def test_weak_and_impossible_boxes_are_not_looked_at():
-    bad = found(box(100, 100), (100, 100, 100.5, 140), (np.nan, 0, 1, 1), scores=(0.05, 0.9, 0.9))
+    bad = found(
+        box(100, 100),
+        (100, 100, 100.5, 140),
+        (np.nan, 0, 1, 1),
+        scores=(0.05, 0.9, 0.9),
+    )
     path = follow([found(box(100, 100)), bad], seed(*box(100, 100)))
     assert path.state.tolist() == [BoxState.DETECTED, ABSENT]
 
@@ -90,8 +122,20 @@ def test_nobody_anywhere_gives_nan_everywhere():
 
 
 def test_the_track_ends_after_the_longest_absence():
-    detections = [found(box(100, 100)), found(), found(), found(box(101, 100)), found(box(102, 100))]
-    assert follow(detections, seed(*box(100, 100)), max_absence=3).state.tolist() == [1, 0, 0, 1, 1]
+    detections = [
+        found(box(100, 100)),
+        found(),
+        found(),
+        found(box(101, 100)),
+        found(box(102, 100)),
+    ]
+    assert follow(detections, seed(*box(100, 100)), max_absence=3).state.tolist() == [
+        1,
+        0,
+        0,
+        1,
+        1,
+    ]
     path = follow(detections, seed(*box(100, 100)), max_absence=2)
     assert path.state.tolist() == [1, 0, 0, 0, 0]
     assert np.isnan(path.boxes[1:]).all()
@@ -100,14 +144,28 @@ def test_the_track_ends_after_the_longest_absence():
 def test_absence_is_counted_in_source_frames():
     detections = [found(box(100, 100)), found(), found(box(101, 100))]
     sampled = np.array([0, 30, 60])
-    assert track(detections, sampled, DEFAULT, seed(*box(100, 100))).state.tolist() == [1, 0, 0]
-    assert track(detections, sampled // 2, DEFAULT, seed(*box(100, 100))).state.tolist() == [1, 0, 1]
+    assert track(detections, sampled, DEFAULT, seed(*box(100, 100))).state.tolist() == [
+        1,
+        0,
+        0,
+    ]
+    assert track(
+        detections, sampled // 2, DEFAULT, seed(*box(100, 100))
+    ).state.tolist() == [1, 0, 1]
 
 
 def test_a_gap_is_filled_and_flagged():
-    path = follow([found(box(100, 100)), found(), found(), found(box(106, 112))], seed(*box(100, 100)))
+    path = follow(
+        [found(box(100, 100)), found(), found(), found(box(106, 112))],
+        seed(*box(100, 100)),
+    )
     filled = fill_track(path, numbered(4), max_gap=2)
-    assert filled.state.tolist() == [BoxState.DETECTED, BoxState.FILLED, BoxState.FILLED, BoxState.DETECTED]
+    assert filled.state.tolist() == [
+        BoxState.DETECTED,
+        BoxState.FILLED,
+        BoxState.FILLED,
+        BoxState.DETECTED,
+    ]
     assert filled.boxes[1:3].tolist() == [list(box(102, 104)), list(box(104, 108))]
     np.testing.assert_array_equal(np.isnan(filled.scores), [False, True, True, False])
     assert fill_track(path, numbered(4), max_gap=1).state.tolist() == [1, 0, 0, 1]
@@ -120,21 +178,32 @@ def test_followed_both_ways_from_the_seed():
 
 
 def test_the_seed_takes_the_detection_it_overlaps():
-    detections = [found(box(100, 100), box(300, 100)), found(box(101, 100), box(301, 100))]
+    detections = [
+        found(box(100, 100), box(300, 100)),
+        found(box(101, 100), box(301, 100)),
+    ]
     path = follow(detections, seed(*box(305, 104)))
     assert path.boxes.tolist() == [list(box(300, 100)), list(box(301, 100))]
     assert path.state.tolist() == [1, 1]
 
 
 def test_a_seed_nobody_was_detected_at_stands_for_itself():
-    path = follow([found(box(300, 100)), found(box(101, 100), box(300, 100))], seed(*box(100, 100)))
+    path = follow(
+        [found(box(300, 100)), found(box(101, 100), box(300, 100))],
+        seed(*box(100, 100)),
+    )
     assert path.boxes.tolist() == [list(box(100, 100)), list(box(101, 100))]
     assert path.state.tolist() == [BoxState.FILLED, BoxState.DETECTED]
     assert np.isnan(path.scores[0])
 
 
 def test_a_seed_between_two_samples_starts_at_the_nearer_and_invents_no_box():
-    path = track([found(), found(box(101, 100))], np.array([0, 10]), DEFAULT, seed(*box(100, 100), frame=4))
+    path = track(
+        [found(), found(box(101, 100))],
+        np.array([0, 10]),
+        DEFAULT,
+        seed(*box(100, 100), frame=4),
+    )
     assert path.state.tolist() == [0, 1]
 
 
@@ -142,24 +211,40 @@ def test_a_seed_between_two_samples_starts_at_the_nearer_and_invents_no_box():
 def test_a_moving_diver_is_preferred_to_larger_still_spectators(spectators):
     still = [box(300 + 120 * n, 20, 90, 120) for n in range(spectators)]
     diver = [box(50 + 3 * t, 50 + 4 * t) for t in range(12)]
-    path = follow([found(*still, diver[t], scores=(0.95,) * spectators + (0.7,)) for t in range(12)])
+    path = follow(
+        [
+            found(*still, diver[t], scores=(0.95,) * spectators + (0.7,))
+            for t in range(12)
+        ]
+    )
     assert path.boxes.tolist() == [list(corners) for corners in diver]
 
 
-@pytest.mark.parametrize(("pan", "spectators"), [((7, 0), 1), ((7, 0), 3), ((-4, 9), 3)])
+@pytest.mark.parametrize(
+    ("pan", "spectators"), [((7, 0), 1), ((7, 0), 3), ((-4, 9), 3)]
+)
 def test_a_moving_diver_under_a_panning_camera(pan, spectators):
     dx, dy = pan
 
     def seen(t: int) -> Detections:
-        still = [box(300 + 120 * n + dx * t, 200 + dy * t, 90, 120) for n in range(spectators)]
-        return found(*still, box(200, 150 + t), scores=(0.95,) * spectators + (0.7,))  # the camera follows the diver
+        still = [
+            box(300 + 120 * n + dx * t, 200 + dy * t, 90, 120)
+            for n in range(spectators)
+        ]
+        return found(
+            *still, box(200, 150 + t), scores=(0.95,) * spectators + (0.7,)
+        )  # the camera follows the diver
 
     path = follow([seen(t) for t in range(12)])
     assert path.boxes.tolist() == [list(box(200, 150 + t)) for t in range(12)]
 
 
 def test_among_the_still_the_largest_and_surest():
-    detections = [found(box(0, 0), box(200, 0, 60, 80), box(400, 0, 60, 80), scores=(0.9, 0.9, 0.5))] * 4
+    detections = [
+        found(
+            box(0, 0), box(200, 0, 60, 80), box(400, 0, 60, 80), scores=(0.9, 0.9, 0.5)
+        )
+    ] * 4
     assert follow(detections).boxes[0].tolist() == list(box(200, 0, 60, 80))
 
 
@@ -168,11 +253,18 @@ def test_the_second_person_is_tracked_on_what_is_left():
     first = follow(detections, seed(*box(200, 100)))
     left = without(detections, first)
     assert [len(each.boxes) for each in left] == [1] * 6
-    assert follow(left).boxes.tolist() == [list(box(100 + 3 * t, 100)) for t in range(6)]
+    assert follow(left).boxes.tolist() == [
+        list(box(100 + 3 * t, 100)) for t in range(6)
+    ]
 
 
 def test_jumps_are_counted():
-    corners = [box(0, 0), box(5, 0), box(30, 0), box(32, 0)]  # 7, 35 and 3 px of eq. 25; half a diagonal is 25
+    corners = [
+        box(0, 0),
+        box(5, 0),
+        box(30, 0),
+        box(32, 0),
+    ]  # 7, 35 and 3 px of eq. 25; half a diagonal is 25
     path = follow([found(c) for c in corners], seed(*corners[0]))
     assert count_jumps(path, numbered(4)) == 1
     assert count_jumps(path, numbered(4) * 2) == 0
@@ -180,5 +272,7 @@ def test_jumps_are_counted():
 
 
 def test_an_unknown_tracker_is_named_with_the_nearest():
-    with pytest.raises(UsageError, match=r"no tracker named 'neerest' \(did you mean nearest\?\)"):
+    with pytest.raises(
+        UsageError, match=r"no tracker named 'neerest' \(did you mean nearest\?\)"
+    ):
         follow([found()], tracker="neerest")

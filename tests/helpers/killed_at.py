@@ -1,6 +1,8 @@
-"""Run ``fdpose`` and kill it, and all that it started, as soon as a file is there: python killed_at.py FILE ARGUMENT …
+"""Run ``fdpose`` and kill it, and all that it started, as soon as a file is there:
+python killed_at.py FILE ARGUMENT …
 
-It is killed from within, so that a busy machine cannot make the kill come late. For a process group of its own.
+It is killed from within, so that a busy machine cannot make the kill come late. For a
+process group of its own.
 """
 
 from __future__ import annotations

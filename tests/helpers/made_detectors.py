@@ -11,7 +11,8 @@ from finediving_pose.openmmlab.settings import DetectorSettings
 
 
 def decided_net(threshold: float) -> tuple[DetectorSettings, Any]:
-    """The narrowest RTMDet as MMDetection builds it, random, nothing fused, its head such that scores differ widely."""
+    """The narrowest RTMDet as MMDetection builds it, random, nothing fused, its head
+    such that scores differ widely."""
     from finediving_pose.openmmlab import compat
 
     compat.require("mmdet")
@@ -21,7 +22,9 @@ def decided_net(threshold: float) -> tuple[DetectorSettings, Any]:
 
     from finediving_pose.openmmlab.detector_config import detector_model
 
-    settings = validate_settings(DetectorSettings, {"image_size": 96, "variant": "nano"}, "test")
+    settings = validate_settings(
+        DetectorSettings, {"image_size": 96, "variant": "nano"}, "test"
+    )
     config = ConfigDict(detector_model(settings))
     config.test_cfg.score_thr = threshold
     torch.manual_seed(1)

@@ -1,4 +1,5 @@
-"""A stick diver who somersaults, tucks and twists, as true labels; and what annotators do to labels."""
+"""A stick diver who somersaults, tucks and twists, as true labels; and what annotators
+do to labels."""
 
 from __future__ import annotations
 
@@ -48,20 +49,31 @@ def make_dive(
     noise: float = 0.003,
     hidden_marked: bool = False,
 ) -> list[LabelledFrame]:
-    """A dive of so many degrees a frame about each axis, seen so many degrees from the front; noise in body heights."""
+    """A dive of so many degrees a frame about each axis, seen so many degrees from the
+    front; noise in body heights."""
     rng = np.random.default_rng(3)
     labels = []
     for number in range(frames):
         joints = _body(1.6 * np.sin(np.pi * number / frames) ** 2)
-        joints = joints @ _about(1, twist * number).T @ _about(0, somersault * number).T @ _about(1, view).T
-        points = np.array([[150.0 + 3 * number, 120.0]]) + _HEIGHT * joints[:, :2] * (1, -1)
+        joints = (
+            joints
+            @ _about(1, twist * number).T
+            @ _about(0, somersault * number).T
+            @ _about(1, view).T
+        )
+        points = np.array([[150.0 + 3 * number, 120.0]]) + _HEIGHT * joints[:, :2] * (
+            1,
+            -1,
+        )
         points += rng.normal(0, noise * _HEIGHT, points.shape)
         box = np.concatenate([points.min(axis=0) - 4, points.max(axis=0) + 4])
         labels.append(
             LabelledFrame(
                 image=f"meet/1/{number:05d}.jpg",
                 keypoints=points,
-                visibility=_visibility(joints) if hidden_marked else np.full(16, 2, dtype=np.uint8),
+                visibility=_visibility(joints)
+                if hidden_marked
+                else np.full(16, 2, dtype=np.uint8),
                 box=box,
                 size=SIZE,
                 match="meet",

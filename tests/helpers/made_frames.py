@@ -1,4 +1,5 @@
-"""Dives of a few small pictures, drawn in code: a white dot goes down, and the skeleton's joints are where it is."""
+"""Dives of a few small pictures, drawn in code: a white dot goes down, and the
+skeleton's joints are where it is."""
 
 from __future__ import annotations
 
@@ -21,15 +22,20 @@ START = 1000
 DOT = (40, 20)
 
 
-def picture(number: int, dot: tuple[int, int] = DOT, size: tuple[int, int] = (WIDTH, HEIGHT)) -> NDArray[np.uint8]:
-    """A picture of one shade of blue, which tells its number, with a white dot of 5 px around `dot`."""
+def picture(
+    number: int, dot: tuple[int, int] = DOT, size: tuple[int, int] = (WIDTH, HEIGHT)
+) -> NDArray[np.uint8]:
+    """A picture of one shade of blue, which tells its number, with a white dot of 5 px
+    around `dot`."""
     image = np.zeros((size[1], size[0], 3), np.uint8)
     image[..., 0] = number % 100 + 50
     image[dot[1] - 2 : dot[1] + 3, dot[0] - 2 : dot[0] + 3] = 255
     return image
 
 
-def write_frames(folder: Path, numbers: Iterable[int], size: tuple[int, int] = (WIDTH, HEIGHT)) -> Path:
+def write_frames(
+    folder: Path, numbers: Iterable[int], size: tuple[int, int] = (WIDTH, HEIGHT)
+) -> Path:
     """Write lossless pictures under their numbers, and return their folder."""
     import cv2
 
@@ -40,7 +46,8 @@ def write_frames(folder: Path, numbers: Iterable[int], size: tuple[int, int] = (
 
 
 def numbers_seen(images: NDArray[np.uint8]) -> list[int]:
-    """Read the numbers, modulo 100, off (n, h, w, 3) RGB pictures: the shade of their lower left corner."""
+    """Read the numbers, modulo 100, off (n, h, w, 3) RGB pictures: the shade of their
+    lower left corner."""
     return [int(value) - 50 for value in images[:, -1, 0, 2]]
 
 
@@ -51,8 +58,11 @@ def where_white(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.array([(x * weights).sum(), (y * weights).sum()]) / weights.sum()
 
 
-def extracted(numbers: Iterable[int], samples: int = 96, somebody: bool = True) -> SkeletonSequence:
-    """What extraction makes of a clip with these frame numbers: joints spread around the dot, drifting with time.
+def extracted(
+    numbers: Iterable[int], samples: int = 96, somebody: bool = True
+) -> SkeletonSequence:
+    """What extraction makes of a clip with these frame numbers: joints spread around
+    the dot, drifting with time.
 
     Joint 3 is not seen in every fifth sampled frame and filled, joint 9 is never seen.
     """
@@ -63,23 +73,39 @@ def extracted(numbers: Iterable[int], samples: int = 96, somebody: bool = True) 
     scores = np.full((len(own), NUM_JOINTS), np.nan)
     boxes = np.full((len(own), 4), np.nan)
     if somebody:
-        spread = np.stack([np.arange(NUM_JOINTS) - 7.5, np.arange(NUM_JOINTS) * 2.0 - 15], axis=1)
+        spread = np.stack(
+            [np.arange(NUM_JOINTS) - 7.5, np.arange(NUM_JOINTS) * 2.0 - 15], axis=1
+        )
         keypoints[:] = np.array(DOT) + spread
         keypoints[..., 0] += (own - own[0])[:, None] / 10
         scores[:] = 0.5 + np.arange(NUM_JOINTS) / 100
-        keypoints[2::5, 3], keypoints[:, 9], scores[2::5, 3], scores[:, 9] = (np.nan,) * 4
+        keypoints[2::5, 3], keypoints[:, 9], scores[2::5, 3], scores[:, 9] = (
+            np.nan,
+        ) * 4
         boxes[:] = (40, 0, 80, 50)
-    state = np.where(np.isfinite(boxes[:, 0]), BoxState.DETECTED, BoxState.MISSING).astype(np.uint8)
+    state = np.where(
+        np.isfinite(boxes[:, 0]), BoxState.DETECTED, BoxState.MISSING
+    ).astype(np.uint8)
     track = BoxTrack(boxes, np.where(state > 0, 0.9, np.nan), state)
     sequence = assemble(track, keypoints, scores, own, ExtractionSettings())
     places = {position: row for row, position in enumerate(sorted(set(rows)))}
-    return take(sequence, [places[position] for position in rows], {"frames_in_clip": len(number), "warnings": []})
+    return take(
+        sequence,
+        [places[position] for position in rows],
+        {"frames_in_clip": len(number), "warnings": []},
+    )
 
 
 def made_dive(
-    root: Path, dive: str = "1", frames: int = 120, start: int = START, skeleton: bool = True, somebody: bool = True
+    root: Path,
+    dive: str = "1",
+    frames: int = 120,
+    start: int = START,
+    skeleton: bool = True,
+    somebody: bool = True,
 ) -> AqaDive:
-    """A dive with pictures and, unless nobody was found or its extraction failed, a skeleton file."""
+    """A dive with pictures and, unless nobody was found or its extraction failed, a
+    skeleton file."""
     numbers = range(start, start + frames)
     folder = write_frames(root / "frames" / "Made" / dive, numbers)
     path = pose_path(root, "Made", dive)

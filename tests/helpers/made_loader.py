@@ -1,4 +1,5 @@
-"""Dives that lie nowhere: a loader that draws their videos, and a model that has seen nothing."""
+"""Dives that lie nowhere: a loader that draws their videos, and a model that has seen
+nothing."""
 
 from __future__ import annotations
 
@@ -39,10 +40,14 @@ class MadeLoader:
             torch.tensor(value if value is not None else float("nan"))
             for value in (dive.record.score, dive.record.difficulty)
         )
-        return Video(*tensors, name=dive.name)._replace(score=score, difficulty=difficulty)
+        return Video(*tensors, name=dive.name)._replace(
+            score=score, difficulty=difficulty
+        )
 
 
-def made_dives(count: int, match: str = "Made", numbers: tuple[str, ...] = tuple(NUMBERS)) -> list[AqaDive]:
+def made_dives(
+    count: int, match: str = "Made", numbers: tuple[str, ...] = tuple(NUMBERS)
+) -> list[AqaDive]:
     """Dives of these numbers in turn, with scores, awards being left out, and stages."""
     rng = np.random.default_rng(zlib.crc32(match.encode()))
     return [

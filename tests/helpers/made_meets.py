@@ -1,4 +1,5 @@
-"""A small meet in FineDiving's terms, built in code: five dive numbers; seven, five and three awards."""
+"""A small meet in FineDiving's terms, built in code: five dive numbers; seven, five and
+three awards."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ TEST_EVERY = 4
 
 
 def made_dive(place: int, **changes: Any) -> FineDive:
-    """Dive number `place` of the meet, without any fault; `changes` replace values of its record."""
+    """Dive number `place` of the meet, without any fault; `changes` replace values of
+    its record."""
     rng = np.random.default_rng(place)
     number = list(NUMBERS)[place % len(NUMBERS)]
     judges = JUDGES[place % len(JUDGES)]

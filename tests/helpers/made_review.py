@@ -1,4 +1,5 @@
-"""A small project to review, and the command that serves its page as a process of its own."""
+"""A small project to review, and the command that serves its page as a process of its
+own."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def make_project(
     count: int = 4,
     reviewers: Sequence[str] = ("carl", "dora"),
 ) -> list[ManifestFrame]:
-    """A project whose images anna has all labelled, and ben the first of each dive; return the manifest's rows."""
+    """A project whose images anna has all labelled, and ben the first of each dive;
+    return the manifest's rows."""
     init_project(root, ["anna", "ben"], reviewers)
     images = made_labels.make_frames(root, dives, count)
     for image in images:
@@ -55,18 +57,36 @@ class RunningReview:
 
 
 @contextmanager
-def running_review(root: Path, *arguments: str, port: int = 0) -> Iterator[RunningReview]:
+def running_review(
+    root: Path, *arguments: str, port: int = 0
+) -> Iterator[RunningReview]:
     """Serve the review of a project until the block ends."""
-    command = [sys.executable, "-m", "finediving_pose", "review", "--no-browser", "--port", str(port), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "finediving_pose",
+        "review",
+        "--no-browser",
+        "--port",
+        str(port),
+        *arguments,
+    ]
     # Its log goes to a file: a pipe that nobody reads would stop it one day.
     with (root / "review.log").open("a") as log:
         process = subprocess.Popen(
-            command, cwd=root, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+            command,
+            cwd=root,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         assert process.stdout is not None
         try:
             address = process.stdout.readline().strip()
-            assert address.startswith("http://127.0.0.1:"), (root / "review.log").read_text()
+            assert address.startswith("http://127.0.0.1:"), (
+                root / "review.log"
+            ).read_text()
             yield RunningReview(address, process)
         finally:
             process.kill()

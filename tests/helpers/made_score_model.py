@@ -1,4 +1,5 @@
-"""A score model that has seen nothing, as a training would have left it, and its meet, in a second."""
+"""A score model that has seen nothing, as a training would have left it, and its meet,
+in a second."""
 
 from __future__ import annotations
 
@@ -17,7 +18,13 @@ from helpers.made_loader import made_model
 from helpers.made_meets import made_meet, write_meet
 from helpers.made_videos import small_settings
 
-POSE_ONLY = ("branch_dynamic=false", "branch_static=false", "exemplars=3", "workers=0", "val_fraction=0.2")
+POSE_ONLY = (
+    "branch_dynamic=false",
+    "branch_static=false",
+    "exemplars=3",
+    "workers=0",
+    "val_fraction=0.2",
+)
 
 
 def write_data(root: Path, dives: int = 40) -> Sources:
@@ -32,7 +39,9 @@ def write_data(root: Path, dives: int = 40) -> Sources:
     return Sources(write_meet(root / "annotations", meet), None, root / "skeletons")
 
 
-def write_model(folder: Path, sources: Sources, *overrides: str, bank: bool = True) -> tuple[AqaSettings, Parts]:
+def write_model(
+    folder: Path, sources: Sources, *overrides: str, bank: bool = True
+) -> tuple[AqaSettings, Parts]:
     """Write a model directory without a training."""
     settings = small_settings(*POSE_ONLY, *overrides)
     prepared = prepare(settings, sources)
@@ -40,8 +49,13 @@ def write_model(folder: Path, sources: Sources, *overrides: str, bank: bool = Tr
     model = made_model(settings)
     folder.mkdir(parents=True)
     write_weights(folder / WEIGHTS_NAME, model)
-    names = {name: [dive.name for dive in dives] for name, dives in parts._asdict().items()}
-    write_json(folder / SOURCE_NAME, {"kind": "aqa", "sources": sources.as_dict(), "parts": names, "left_out": []})
+    names = {
+        name: [dive.name for dive in dives] for name, dives in parts._asdict().items()
+    }
+    write_json(
+        folder / SOURCE_NAME,
+        {"kind": "aqa", "sources": sources.as_dict(), "parts": names, "left_out": []},
+    )
     write_model_card(folder, "aqa", settings.model_dump(mode="json"), names["train"])
     if bank:
         write_bank(folder, model, parts.train, prepared.loader)

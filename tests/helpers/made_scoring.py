@@ -22,8 +22,12 @@ from helpers.made_videos import small_settings
 
 
 def scoring_dives(root: Path) -> list[AqaDive]:
-    """Three to learn from, the last without a skeleton, and one to score; the diver falls somewhere else in each."""
-    made = [made_dive(root, str(n), frames=40 + n, start=1000 * n, skeleton=n != 3) for n in range(1, 5)]
+    """Three to learn from, the last without a skeleton, and one to score; the diver
+    falls somewhere else in each."""
+    made = [
+        made_dive(root, str(n), frames=40 + n, start=1000 * n, skeleton=n != 3)
+        for n in range(1, 5)
+    ]
     for place, dive in enumerate(made):
         assert dive.source is not None
         for number, path in enumerate(sorted(dive.source.source.iterdir())):
@@ -35,18 +39,24 @@ def scoring_dives(root: Path) -> list[AqaDive]:
 
 def reader(settings: AqaSettings) -> VideoLoader:
     """Read what the settings say."""
-    pictures = PictureReader(Geometry(settings.geometry, settings.size), settings.frames)
+    pictures = PictureReader(
+        Geometry(settings.geometry, settings.size), settings.frames
+    )
     return video_loader(settings, pictures if settings.reads_pictures else None)
 
 
-def random_model(folder: Path, settings: AqaSettings | None = None, seed: int = 0) -> HPMCoRe:
+def random_model(
+    folder: Path, settings: AqaSettings | None = None, seed: int = 0
+) -> HPMCoRe:
     """A model directory of random weights, without a bank."""
     settings = settings or small_settings("target=score")
     torch.manual_seed(seed)
     model = HPMCoRe(settings).eval()
     folder.mkdir(parents=True, exist_ok=True)
     save_file(model.state_dict(), folder / WEIGHTS_NAME)
-    write_model_card(folder, "aqa", settings.model_dump(mode="json"), ["Made/1", "Made/2", "Made/3"])
+    write_model_card(
+        folder, "aqa", settings.model_dump(mode="json"), ["Made/1", "Made/2", "Made/3"]
+    )
     return model
 
 

@@ -1,4 +1,5 @@
-"""Tables of features from which a score can be read, and settings under which they train in seconds."""
+"""Tables of features from which a score can be read, and settings under which they
+train in seconds."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ SMALL = (
 
 
 def write_table(path: Path, dives: int = 24, vectors: int = 1, **columns: Any) -> Path:
-    """Write a table whose dives' first feature tells their score; `columns` replace some, None leaves one out."""
+    """Write a table whose dives' first feature tells their score; `columns` replace
+    some, None leaves one out."""
     rng = np.random.default_rng(0)
     features = rng.normal(size=(dives, vectors, 6)).astype(np.float32)
     made = {
@@ -36,13 +38,21 @@ def write_table(path: Path, dives: int = 24, vectors: int = 1, **columns: Any) -
         "frames": np.full(dives, 100),
         "transitions": np.tile([30, 60], (dives, 1)),
     }
-    np.savez(path, **{name: value for name, value in (made | columns).items() if value is not None})
+    np.savez(
+        path,
+        **{
+            name: value for name, value in (made | columns).items() if value is not None
+        },
+    )
     return path
 
 
 def table_settings(table: Path, *overrides: str) -> AqaSettings:
     """Narrow nets that read a table of features."""
-    return load_aqa("tiny", [f"features={table}", *SMALL, "epochs=3", "val_fraction=0.3", *overrides])
+    return load_aqa(
+        "tiny",
+        [f"features={table}", *SMALL, "epochs=3", "val_fraction=0.3", *overrides],
+    )
 
 
 def prepared_table(table: Path, *overrides: str) -> Prepared:

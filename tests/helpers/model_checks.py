@@ -14,5 +14,9 @@ def assert_gradients_everywhere(net: nn.Module, output: Tensor) -> None:
     """Fail, with names, if some parameter has no part in the output."""
     # Squares, because a sum over what a norm has centred would have no gradient.
     output.square().mean().backward()
-    idle = [name for name, value in net.named_parameters() if value.grad is None or not value.grad.any()]
+    idle = [
+        name
+        for name, value in net.named_parameters()
+        if value.grad is None or not value.grad.any()
+    ]
     assert not idle

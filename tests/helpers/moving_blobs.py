@@ -1,4 +1,5 @@
-"""Drawn clips with bright blobs for people, and callables that find them: what tests of extraction run on."""
+"""Drawn clips with bright blobs for people, and callables that find them: what tests of
+extraction run on."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ def nowhere(frame: int) -> None:
     return None
 
 
-def draw(frame: int, places: Sequence[Place] = (falling,), size: tuple[int, int] = SIZE) -> Image:
+def draw(
+    frame: int, places: Sequence[Place] = (falling,), size: tuple[int, int] = SIZE
+) -> Image:
     """Draw frame `frame`: a dark picture with a blob of 16×24 px at each place."""
     image = np.full((size[1], size[0], 3), 20, np.uint8)
     for place in places:
@@ -43,9 +46,14 @@ def blob_box(frame: int, place: Place = falling) -> FloatArray:
 
 
 def write_clip(
-    path: Path, count: int, places: Sequence[Place] = (falling,), size: tuple[int, int] = SIZE, first: int = 0
+    path: Path,
+    count: int,
+    places: Sequence[Place] = (falling,),
+    size: tuple[int, int] = SIZE,
+    first: int = 0,
 ) -> Path:
-    """Write a video file (.avi as motion JPEG, .mp4 as MPEG-4), or numbered PNGs where `path` has no suffix."""
+    """Write a video file (.avi as motion JPEG, .mp4 as MPEG-4), or numbered PNGs where
+    `path` has no suffix."""
     frames = [draw(first + i, places, size) for i in range(count)]
     if path.suffix:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +70,8 @@ def write_clip(
 
 
 class BlobDetector:
-    """Finds bright blobs, the larger the surer. Notes the size of each batch it was given."""
+    """Finds bright blobs, the larger the surer. Notes the size of each batch it was
+    given."""
 
     identity: dict[str, Any] = {"kind": "blobs"}  # noqa: RUF012 - as the protocol has it
 
@@ -77,12 +86,15 @@ class BlobDetector:
         bright = (image.max(axis=2) > 128).astype(np.uint8)
         _, _, stats, _ = cv2.connectedComponentsWithStats(bright)
         blobs = [s for s in stats[1:] if s[cv2.CC_STAT_AREA] > 50]
-        boxes = np.array([[x, y, x + w, y + h] for x, y, w, h, _ in blobs], np.float32).reshape(-1, 4)
+        boxes = np.array(
+            [[x, y, x + w, y + h] for x, y, w, h, _ in blobs], np.float32
+        ).reshape(-1, 4)
         return Detections(boxes, np.full(len(blobs), 0.9, np.float32))
 
 
 class BoxEstimator:
-    """Puts the joints on a fixed layout in the box: joint j at (j + 1)/17 of its diagonal. Notes its batches."""
+    """Puts the joints on a fixed layout in the box: joint j at (j + 1)/17 of its
+    diagonal. Notes its batches."""
 
     identity: dict[str, Any] = {"kind": "layout"}  # noqa: RUF012 - as the protocol has it
 
@@ -92,12 +104,16 @@ class BoxEstimator:
 
     def crop(self, image: Image, box: FloatArray) -> Crop:
         x1, y1, x2, y2 = (float(value) for value in box)
-        pixels = image[max(0, int(y1)) : int(y2) + 1, max(0, int(x1)) : int(x2) + 1].copy()
+        pixels = image[
+            max(0, int(y1)) : int(y2) + 1, max(0, int(x1)) : int(x2) + 1
+        ].copy()
         return Crop(pixels, np.array([[x2 - x1, 0, x1], [0, y2 - y1, y1]]))
 
     def __call__(self, crops: Sequence[Crop]) -> tuple[FloatArray, FloatArray]:
         self.batches.append(len(crops))
-        return np.stack([layout(crop.to_frame) for crop in crops]), np.stack([self._scores] * len(crops))
+        return np.stack([layout(crop.to_frame) for crop in crops]), np.stack(
+            [self._scores] * len(crops)
+        )
 
 
 def layout(to_frame: FloatArray) -> FloatArray:

@@ -1,4 +1,5 @@
-"""Trainings that take seconds: drawn dives, the narrowest nets, small pictures. They learn next to nothing."""
+"""Trainings that take seconds: drawn dives, the narrowest nets, small pictures. They
+learn next to nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +17,14 @@ from finediving_pose.cli import main
 FRAMES = 4
 """Frames of each of the three dives; one dive is held out."""
 
-HRNET = ("init_from=none", "backbone=w8", "input_size=64", "batch_size=4", "val_interval=1", "warmup_iterations=0")
+HRNET = (
+    "init_from=none",
+    "backbone=w8",
+    "input_size=64",
+    "batch_size=4",
+    "val_interval=1",
+    "warmup_iterations=0",
+)
 DETECTOR = (
     "init_from=none",
     "image_size=96",
@@ -50,12 +58,17 @@ def fdpose(*arguments: object) -> Answer:
     return Answer(code, out.getvalue())
 
 
-def finetune_hrnet(labels: Path, out: Path, *more: object, settings: tuple[str, ...] = HRNET) -> Answer:
-    """Run ``finetune-hrnet`` on a CPU with settings that take seconds; `more` comes last."""
+def finetune_hrnet(
+    labels: Path, out: Path, *more: object, settings: tuple[str, ...] = HRNET
+) -> Answer:
+    """Run ``finetune-hrnet`` on a CPU with settings that take seconds; `more` comes
+    last."""
     return _finetune("finetune-hrnet", labels, out, settings, more)
 
 
-def finetune_detector(labels: Path, out: Path, *more: object, settings: tuple[str, ...] = DETECTOR) -> Answer:
+def finetune_detector(
+    labels: Path, out: Path, *more: object, settings: tuple[str, ...] = DETECTOR
+) -> Answer:
     """Run ``finetune-detector`` likewise."""
     return _finetune("finetune-detector", labels, out, settings, more)
 
@@ -66,13 +79,38 @@ def metrics(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _finetune(command: str, labels: Path, out: Path, settings: tuple[str, ...], more: tuple[object, ...]) -> Answer:
-    data = ("--data", labels / "labels" / "final", "--images", labels / "frames", "--val", "0.34")
-    return fdpose(command, "--preset", "tiny", *data, "--out", out, "--device", "cpu", *settings, *more)
+def _finetune(
+    command: str,
+    labels: Path,
+    out: Path,
+    settings: tuple[str, ...],
+    more: tuple[object, ...],
+) -> Answer:
+    data = (
+        "--data",
+        labels / "labels" / "final",
+        "--images",
+        labels / "frames",
+        "--val",
+        "0.34",
+    )
+    return fdpose(
+        command,
+        "--preset",
+        "tiny",
+        *data,
+        "--out",
+        out,
+        "--device",
+        "cpu",
+        *settings,
+        *more,
+    )
 
 
 def stop_before_epoch(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Interrupt any training of this process at the start of an epoch, counted from 1, as Ctrl-C would."""
+    """Interrupt any training of this process at the start of an epoch, counted from 1,
+    as Ctrl-C would."""
     from finediving_pose.openmmlab.training import RunRecorder
 
     seeded = RunRecorder.before_train_epoch

@@ -24,7 +24,11 @@ ZOO_NAME = "rtmdet_tiny_8xb32-300e_coco"
 @pytest.fixture(scope="module")
 def images():
     """Pictures of three sizes, wide, tall and tiny."""
-    return [draw_dive(1, 1).images[0], draw_dive(2, 1).images[0][:, 100:300], np.zeros((40, 50, 3), np.uint8)]
+    return [
+        draw_dive(1, 1).images[0],
+        draw_dive(2, 1).images[0][:, 100:300],
+        np.zeros((40, 50, 3), np.uint8),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,9 @@ def test_boxes_are_sorted_and_inside_images_of_any_size(detector, images):
         assert (people.boxes[:, 2:] >= people.boxes[:, :2]).all()
 
 
-def test_on_a_cpu_an_images_boxes_do_not_depend_on_the_others_by_a_bit(detector, images):
+def test_on_a_cpu_an_images_boxes_do_not_depend_on_the_others_by_a_bit(
+    detector, images
+):
     together = detector(images)
     for image, people in zip(images, together, strict=True):
         (alone,) = detector([image])
@@ -57,7 +63,9 @@ def test_on_a_cpu_an_images_boxes_do_not_depend_on_the_others_by_a_bit(detector,
 @pytest.mark.parametrize("threshold", [0.0, 0.3])
 def test_it_equals_mmdetections_inference(images, threshold):
     settings, net = decided_net(threshold)
-    theirs = MMDetector(copy.deepcopy(net), inference_pipeline(settings), {}, None, threshold)(images)
+    theirs = MMDetector(
+        copy.deepcopy(net), inference_pipeline(settings), {}, None, threshold
+    )(images)
     ours = AthleteDetector(net, settings, {}, threshold)(images)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a.scores, b.scores, atol=1e-4)
@@ -101,14 +109,18 @@ def test_compiled_it_finds_the_same_in_batches_of_any_size(images, monkeypatch):
     assert seen == [3, 3, 3]  # always one size: smaller batches are filled up
 
 
-def test_nothing_found_is_an_empty_answer_of_the_right_shape(tiny_detector_model, images):
+def test_nothing_found_is_an_empty_answer_of_the_right_shape(
+    tiny_detector_model, images
+):
     for people in load_detector(str(tiny_detector_model), score_threshold=1.0)(images):
         assert people.boxes.shape == (0, 4)
         assert people.scores.shape == (0,)
     assert load_detector(str(tiny_detector_model))([]) == []
 
 
-def test_the_threshold_is_the_models_own_unless_another_is_given(detector, tiny_detector_model, images):
+def test_the_threshold_is_the_models_own_unless_another_is_given(
+    detector, tiny_detector_model, images
+):
     assert detector.score_threshold == 0.0  # what the fixture was trained with
     scores = detector(images[:1])[0].scores
     middle = float(np.median(scores))
@@ -119,7 +131,9 @@ def test_the_threshold_is_the_models_own_unless_another_is_given(detector, tiny_
 
 
 def test_a_pose_model_is_no_detector(tiny_pose_model):
-    with pytest.raises(errors.UsageError, match="is a pose model, and a detector model is needed"):
+    with pytest.raises(
+        errors.UsageError, match="is a pose model, and a detector model is needed"
+    ):
         load_detector(str(tiny_pose_model))
 
 
@@ -146,11 +160,19 @@ def foreign_checkpoint(tmp_path_factory):
         net = MODELS.build(config.model)
     path = tmp_path_factory.mktemp("zoo") / "rtmdet.pth"
     classes = CocoDataset.METAINFO["classes"]
-    torch.save({"state_dict": net.state_dict(), "meta": {"dataset_meta": {"classes": classes}}}, path)
+    torch.save(
+        {
+            "state_dict": net.state_dict(),
+            "meta": {"dataset_meta": {"classes": classes}},
+        },
+        path,
+    )
     return path
 
 
-def test_of_a_foreign_detector_only_people_in_the_picture_are_kept(foreign_checkpoint, images, monkeypatch):
+def test_of_a_foreign_detector_only_people_in_the_picture_are_kept(
+    foreign_checkpoint, images, monkeypatch
+):
     from mmdet.structures import DetDataSample
     from mmengine.structures import InstanceData
 
@@ -159,11 +181,22 @@ def test_of_a_foreign_detector_only_people_in_the_picture_are_kept(foreign_check
     assert detector.score_threshold == 0.05
     height, width = images[0].shape[:2]
     answer = InstanceData(
-        bboxes=torch.tensor([[0.0, 0, 10, 10], [5, 5, 90, 60], [20, 20, width + 30, 50], [1, height, 9, height + 9]]),
-        labels=torch.tensor([0, 7, 0, 0]),  # a person, a truck, a person who leaves the picture, and one below it
+        bboxes=torch.tensor(
+            [
+                [0.0, 0, 10, 10],
+                [5, 5, 90, 60],
+                [20, 20, width + 30, 50],
+                [1, height, 9, height + 9],
+            ]
+        ),
+        labels=torch.tensor(
+            [0, 7, 0, 0]
+        ),  # a person, a truck, a person who leaves the picture, and one below it
         scores=torch.tensor([0.3, 0.9, 0.6, 0.8]),
     )
-    sample = DetDataSample(pred_instances=answer, metainfo={"ori_shape": (height, width)})
+    sample = DetDataSample(
+        pred_instances=answer, metainfo={"ori_shape": (height, width)}
+    )
     monkeypatch.setattr(detector.net, "test_step", lambda batch: [sample])
     (found,) = detector(images[:1])
     np.testing.assert_allclose(found.scores, [0.6, 0.3], rtol=1e-6)
@@ -174,12 +207,16 @@ def test_classes_without_a_person_are_refused(foreign_checkpoint, tmp_path):
     content = torch.load(foreign_checkpoint)
     content["meta"]["dataset_meta"]["classes"] = ("cat", "dog")
     torch.save(content, tmp_path / "x.pth")
-    with pytest.raises(errors.UsageError, match=r"none of its classes is a person \(cat, dog"):
+    with pytest.raises(
+        errors.UsageError, match=r"none of its classes is a person \(cat, dog"
+    ):
         load_detector(f"{zoo_config(ZOO_NAME)},{tmp_path / 'x.pth'}")
 
 
 def test_a_checkpoint_of_another_config_is_refused(foreign_checkpoint):
-    with pytest.raises(errors.UsageError, match=r"does not fill the net|not one of its"):
+    with pytest.raises(
+        errors.UsageError, match=r"does not fill the net|not one of its"
+    ):
         load_detector(f"{zoo_config('rtmdet_s_8xb32-300e_coco')},{foreign_checkpoint}")
 
 
@@ -188,16 +225,22 @@ def test_a_config_without_its_file(tmp_path):
         load_detector(f"{tmp_path / 'absent.py'},{tmp_path / 'x.pth'}")
     with pytest.raises(errors.UsageError, match=r"x\.pth: no such file"):
         load_detector(f"{zoo_config(ZOO_NAME)},{tmp_path / 'x.pth'}")
-    with pytest.raises(errors.UsageError, match="a detector without weights finds nothing"):
+    with pytest.raises(
+        errors.UsageError, match="a detector without weights finds nothing"
+    ):
         load_detector(f"{zoo_config(ZOO_NAME)},none")
 
 
 def test_a_misspelt_name_suggests_the_nearest():
-    with pytest.raises(errors.UsageError, match=r"did you mean rtmdet_tiny_8xb32-300e_coco\?"):
+    with pytest.raises(
+        errors.UsageError, match=r"did you mean rtmdet_tiny_8xb32-300e_coco\?"
+    ):
         load_detector("rtmdet_tiny_8xb32-300e_cocoo")
 
 
-def test_zoo_weights_that_cannot_be_fetched_name_the_place_for_the_file(tmp_path, monkeypatch):
+def test_zoo_weights_that_cannot_be_fetched_name_the_place_for_the_file(
+    tmp_path, monkeypatch
+):
     def refuse(*_, **__):
         raise OSError("no network in tests")
 
@@ -205,14 +248,24 @@ def test_zoo_weights_that_cannot_be_fetched_name_the_place_for_the_file(tmp_path
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     with pytest.raises(errors.EnvironmentUnfit) as caught:
         load_detector(ZOO_NAME)
-    place = tmp_path / "checkpoints" / "rtmdet_tiny_8xb32-300e_coco_20220902_112414-78e30dcc.pth"
+    place = (
+        tmp_path
+        / "checkpoints"
+        / "rtmdet_tiny_8xb32-300e_coco_20220902_112414-78e30dcc.pth"
+    )
     assert str(place) in str(caught.value)
     assert "no network in tests" in str(caught.value)
 
 
-def test_zoo_weights_put_there_by_hand_are_used(tmp_path, monkeypatch, foreign_checkpoint):
+def test_zoo_weights_put_there_by_hand_are_used(
+    tmp_path, monkeypatch, foreign_checkpoint
+):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    place = tmp_path / "checkpoints" / "rtmdet_tiny_8xb32-300e_coco_20220902_112414-78e30dcc.pth"
+    place = (
+        tmp_path
+        / "checkpoints"
+        / "rtmdet_tiny_8xb32-300e_coco_20220902_112414-78e30dcc.pth"
+    )
     place.parent.mkdir()
     place.write_bytes(foreign_checkpoint.read_bytes())
     detector = load_detector(ZOO_NAME)
@@ -221,22 +274,34 @@ def test_zoo_weights_put_there_by_hand_are_used(tmp_path, monkeypatch, foreign_c
 
 
 def test_a_detector_with_roi_align_says_what_it_needs(tmp_path):
-    if "compiled" in compat.status()["mmcv._ext"] or compat.status()["torchvision"] == "torchvision":
+    if (
+        "compiled" in compat.status()["mmcv._ext"]
+        or compat.status()["torchvision"] == "torchvision"
+    ):
         pytest.skip("RoIAlign is available here")
     torch.save({"state_dict": {"x": torch.ones(1)}}, tmp_path / "x.pth")
     config = tmp_path / "faster-rcnn.py"
-    resize = {"type": "Resize", "scale": (128, 128), "keep_ratio": True}  # smaller than the zoo's, for speed
+    resize = {
+        "type": "Resize",
+        "scale": (128, 128),
+        "keep_ratio": True,
+    }  # smaller than the zoo's, for speed
     meta = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
     config.write_text(
         f"_base_ = [{str(zoo_config('faster-rcnn_r50_fpn_1x_coco'))!r}]\n"
         f"steps = [{resize}, {{'type': 'PackDetInputs', 'meta_keys': {meta}}}]\n"
         "test_dataloader = dict(dataset=dict(pipeline=steps))\n"
     )
-    with pytest.raises(errors.EnvironmentUnfit, match=r"faster-rcnn: .*roi_align.* needs the compiled package"):
+    with pytest.raises(
+        errors.EnvironmentUnfit,
+        match=r"faster-rcnn: .*roi_align.* needs the compiled package",
+    ):
         load_detector(f"{config},{tmp_path / 'x.pth'}")
 
 
 def test_bf16_finds_nearly_the_same(tiny_detector_model, detector, images):
     exact = detector(images[:1])[0].scores[:3]
-    half = load_detector(str(tiny_detector_model), precision="bf16")(images[:1])[0].scores[:3]
+    half = load_detector(str(tiny_detector_model), precision="bf16")(images[:1])[
+        0
+    ].scores[:3]
     np.testing.assert_allclose(half, exact, atol=0.02)

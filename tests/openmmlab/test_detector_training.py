@@ -17,7 +17,11 @@ def test_a_detector_trains_and_becomes_a_model_directory(tiny_detector_run):
     run, answer = tiny_detector_run
     assert answer.code == 0
     summary = json.loads(answer.out)
-    assert (summary["epochs"], summary["train_frames"], summary["val_frames"]) == (2, 8, 4)
+    assert (summary["epochs"], summary["train_frames"], summary["val_frames"]) == (
+        2,
+        8,
+        4,
+    )
     assert set(summary["metrics"]) == {"best_recall", "AP", "AP50"}
     directory = read_model_directory(run, "detector")
     assert directory.settings["variant"] == "nano"
@@ -29,16 +33,34 @@ def test_a_detector_trains_and_becomes_a_model_directory(tiny_detector_run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("val", ["0.34", "0"])
-def test_a_stopped_training_with_mosaics_and_averaged_weights_continues_alike(drawn_dives, tmp_path, monkeypatch, val):
+def test_a_stopped_training_with_mosaics_and_averaged_weights_continues_alike(
+    drawn_dives, tmp_path, monkeypatch, val
+):
     settings = ("mosaic=1.0", "quarter_turns=0.5", "epochs=3", "--val", val)
-    assert tiny_models.finetune_detector(drawn_dives, tmp_path / "whole", *settings).code == 0
+    assert (
+        tiny_models.finetune_detector(drawn_dives, tmp_path / "whole", *settings).code
+        == 0
+    )
     with monkeypatch.context() as patch:
         tiny_models.stop_before_epoch(patch, 3)
-        assert tiny_models.finetune_detector(drawn_dives, tmp_path / "torn", *settings).code == 130
-    assert tiny_models.fdpose("finetune-detector", "--resume", tmp_path / "torn", "--device", "cpu").code == 0
+        assert (
+            tiny_models.finetune_detector(
+                drawn_dives, tmp_path / "torn", *settings
+            ).code
+            == 130
+        )
+    assert (
+        tiny_models.fdpose(
+            "finetune-detector", "--resume", tmp_path / "torn", "--device", "cpu"
+        ).code
+        == 0
+    )
     whole, torn = (tmp_path / name / "model.safetensors" for name in ("whole", "torn"))
     assert torn.read_bytes() == whole.read_bytes()
-    losses = [[row["loss"] for row in tiny_models.metrics(path.parent)] for path in (whole, torn)]
+    losses = [
+        [row["loss"] for row in tiny_models.metrics(path.parent)]
+        for path in (whole, torn)
+    ]
     assert losses[0] == losses[1]
 
 
@@ -57,7 +79,11 @@ def test_a_quarter_turn_keeps_boxes_on_their_objects(quarter_turns, monkeypatch)
     for value, (x1, y1, x2, y2) in enumerate(corners, start=1):
         image[y1:y2, x1:x2] = 100 * value
     boxes = HorizontalBoxes(np.array(corners, np.float32))
-    results = turned({"img": image, "gt_bboxes": boxes, "img_shape": (40, 70)}, quarter_turns, monkeypatch)
+    results = turned(
+        {"img": image, "gt_bboxes": boxes, "img_shape": (40, 70)},
+        quarter_turns,
+        monkeypatch,
+    )
     expected = (40, 70) if quarter_turns == 2 else (70, 40)
     assert results["img"].shape[:2] == results["img_shape"] == expected
     for value, box in enumerate(results["gt_bboxes"].tensor.tolist(), start=1):
@@ -81,7 +107,11 @@ def metric(tmp_path):
 
     frames = [
         LabelledFrame(
-            f"{i}.jpg", np.full((16, 2), 50.0), np.full(16, 2, np.uint8), np.array([10.0, 10, 60, 90]), size=(100, 100)
+            f"{i}.jpg",
+            np.full((16, 2), 50.0),
+            np.full(16, 2, np.uint8),
+            np.array([10.0, 10, 60, 90]),
+            size=(100, 100),
         )
         for i in range(2)
     ]
@@ -99,14 +129,29 @@ RIGHT, WRONG = (10, 10, 60, 90), (60, 5, 95, 30)
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
-        ((boxes(RIGHT), [0.9]), (boxes(RIGHT), [0.8]), {"best_recall": 1.0, "AP": 1.0, "AP50": 1.0}),
-        ((boxes(WRONG, RIGHT), [0.9, 0.8]), (boxes(RIGHT), [0.7]), {"best_recall": 0.5, "AP50": 2 / 3}),
-        ((boxes(), []), (boxes(RIGHT), [0.7]), {"best_recall": 0.5, "AP": 51 / 101, "AP50": 51 / 101}),
+        (
+            (boxes(RIGHT), [0.9]),
+            (boxes(RIGHT), [0.8]),
+            {"best_recall": 1.0, "AP": 1.0, "AP50": 1.0},
+        ),
+        (
+            (boxes(WRONG, RIGHT), [0.9, 0.8]),
+            (boxes(RIGHT), [0.7]),
+            {"best_recall": 0.5, "AP50": 2 / 3},
+        ),
+        (
+            (boxes(), []),
+            (boxes(RIGHT), [0.7]),
+            {"best_recall": 0.5, "AP": 51 / 101, "AP50": 51 / 101},
+        ),
         ((boxes(), []), (boxes(), []), {"best_recall": 0.0, "AP": 0.0, "AP50": 0.0}),
     ],
 )
 def test_the_figures_of_boxes(metric, first, second, expected):
-    results = [(i, found, np.array(scores)) for i, (found, scores) in enumerate((first, second), start=1)]
+    results = [
+        (i, found, np.array(scores))
+        for i, (found, scores) in enumerate((first, second), start=1)
+    ]
     figures = metric.compute_metrics(results)
     for name, value in expected.items():
         assert figures[name] == pytest.approx(value, abs=1e-6), name

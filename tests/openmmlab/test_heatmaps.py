@@ -1,4 +1,5 @@
-"""Batched decoding is MMPose's own, and stays in the picture where there is nothing to decode."""
+"""Batched decoding is MMPose's own, and stays in the picture where there is nothing to
+decode."""
 
 from __future__ import annotations
 
@@ -22,23 +23,38 @@ def mmpose_codec(method: str):
     return MSRAHeatmap(*size, sigma=2, unbiased=method == "dark")
 
 
-def noisy_heatmaps(method: str, noise: float, low: float = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Points (6, 16, 2) px from `low` to the crop's other edge less `low`, and their heatmaps."""
+def noisy_heatmaps(
+    method: str, noise: float, low: float = 2
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points (6, 16, 2) px from `low` to the crop's other edge less `low`, and their
+    heatmaps."""
     random = np.random.default_rng(0)
     points = random.uniform(low, SIDE - 1 - low, (6, 16, 2))
-    heatmaps = np.stack([mmpose_codec(method).encode(person[None])["heatmaps"] for person in points])
-    return points, (heatmaps + random.normal(0, noise, heatmaps.shape)).astype(np.float32)
+    heatmaps = np.stack(
+        [mmpose_codec(method).encode(person[None])["heatmaps"] for person in points]
+    )
+    return points, (heatmaps + random.normal(0, noise, heatmaps.shape)).astype(
+        np.float32
+    )
 
 
 @pytest.mark.parametrize("method", ["msra", "dark", "udp"])
 @pytest.mark.parametrize(("noise", "low"), [(0.003, 2), (0.0, 0), (0.02, 12)])
 def test_decoding_equals_mmposes(method, noise, low):
     points, heatmaps = noisy_heatmaps(method, noise, low)
-    found, scores = (tensor.numpy() for tensor in decode(torch.from_numpy(heatmaps), method, SIDE))
+    found, scores = (
+        tensor.numpy() for tensor in decode(torch.from_numpy(heatmaps), method, SIDE)
+    )
     theirs = [mmpose_codec(method).decode(person.copy()) for person in heatmaps]
-    np.testing.assert_allclose(found, np.concatenate([keypoints for keypoints, _ in theirs]), rtol=0, atol=1e-4)
-    np.testing.assert_allclose(scores, np.concatenate([score for _, score in theirs]), rtol=1e-6)
-    assert np.median(np.linalg.norm(found - points, axis=-1)) < 0.6 * STRIDE  # and it found what was encoded
+    np.testing.assert_allclose(
+        found, np.concatenate([keypoints for keypoints, _ in theirs]), rtol=0, atol=1e-4
+    )
+    np.testing.assert_allclose(
+        scores, np.concatenate([score for _, score in theirs]), rtol=1e-6
+    )
+    assert (
+        np.median(np.linalg.norm(found - points, axis=-1)) < 0.6 * STRIDE
+    )  # and it found what was encoded
 
 
 def test_refined_decoding_is_more_exact_than_a_quarter_pixel():
@@ -46,7 +62,8 @@ def test_refined_decoding_is_more_exact_than_a_quarter_pixel():
     for method in ("msra", "dark", "udp"):
         points, heatmaps = noisy_heatmaps(method, 0.0, low=24)
         found = decode(torch.from_numpy(heatmaps), method, SIDE)[0].numpy()
-        # UDP's crop has its last pixel at the box's edge, and its decoder stretches the answer to the full side.
+        # UDP's crop has its last pixel at the box's edge, and its decoder stretches the
+        # answer to the full side.
         stretch = SIDE / (SIDE - 1) if method == "udp" else 1.0
         errors[method] = np.linalg.norm(found / stretch - points, axis=-1).max()
     assert errors["dark"] < 0.05

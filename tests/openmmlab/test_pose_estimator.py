@@ -1,4 +1,5 @@
-"""Our batched estimator answers what MMPose's own inference answers for the same net, frames and boxes."""
+"""Our batched estimator answers what MMPose's own inference answers for the same net,
+frames and boxes."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def frames():
 
 
 class SmoothFeatures(torch.nn.Module):
-    """In place of HRNet: broad features of the picture, so that heatmaps have peaks without any training."""
+    """In place of HRNet: broad features of the picture, so that heatmaps have peaks
+    without any training."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -44,13 +46,21 @@ class SmoothFeatures(torch.nn.Module):
 
 
 def smooth(net: torch.nn.Module, width: int, softmax: bool) -> torch.nn.Module:
-    """Give a net such features, and a last layer whose answers spread as a trained one's do."""
+    """Give a net such features, and a last layer whose answers spread as a trained
+    one's do."""
     net.backbone = SmoothFeatures(width)
     with torch.no_grad():
-        pictures = torch.stack([torch.from_numpy(draw_dive(seed, 1).images[0][80:144, 180:244]) for seed in (1, 2)])
+        pictures = torch.stack(
+            [
+                torch.from_numpy(draw_dive(seed, 1).images[0][80:144, 180:244])
+                for seed in (1, 2)
+            ]
+        )
         features = net.extract_feat((pictures.permute(0, 3, 1, 2).float() - 120) / 58)
         layer = net.head.final_layer
-        layer.weight.copy_(torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(1)))
+        layer.weight.copy_(
+            torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(1))
+        )
         logits = layer(features[0])
         gain = (4.0 if softmax else 0.15) / logits.std()
         layer.weight.mul_(gain)
@@ -68,17 +78,22 @@ def build(model: dict) -> torch.nn.Module:
 
 
 def pair(heatmap: str, loss: str, flip_test: bool):
-    """Our estimator, and MMPose's model with the very same net, ready for inference_topdown."""
+    """Our estimator, and MMPose's model with the very same net, ready for
+    inference_topdown."""
     from mmengine.config import Config
 
     from finediving_pose.openmmlab.pose_config import _val_pipeline, pose_model
     from finediving_pose.openmmlab.pose_estimator import HrnetEstimator
     from finediving_pose.openmmlab.pose_parts import DiverDataset
 
-    settings = HrnetSettings(backbone="w8", input_size=SIDE, heatmap=heatmap, loss=loss, flip_test=flip_test)
+    settings = HrnetSettings(
+        backbone="w8", input_size=SIDE, heatmap=heatmap, loss=loss, flip_test=flip_test
+    )
     net = build(pose_model(settings))
     smooth(net, 8, loss == "softmax")
-    net.cfg = Config({"test_dataloader": {"dataset": {"pipeline": _val_pipeline(settings)}}})
+    net.cfg = Config(
+        {"test_dataloader": {"dataset": {"pipeline": _val_pipeline(settings)}}}
+    )
     from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
     net.dataset_meta = parse_pose_metainfo(DiverDataset.METAINFO)
@@ -86,7 +101,8 @@ def pair(heatmap: str, loss: str, flip_test: bool):
 
 
 def within_the_longest_step(estimator, crops, expected: np.ndarray) -> np.ndarray:
-    """(N, 16) where MMPose's refined point lies so near to the maximum that ours is not held back."""
+    """(N, 16) where MMPose's refined point lies so near to the maximum that ours is not
+    held back."""
     heatmaps = estimator.heatmaps([crop.pixels for crop in crops])
     last = 1 if estimator.settings.heatmap == "udp" else 0
     index = heatmaps.flatten(2).argmax(-1).numpy()
@@ -122,10 +138,14 @@ def test_it_equals_mmposes_inference(frames, heatmap, loss, flip_test):
     ]
     expected = np.concatenate([instances.keypoints for instances in theirs])
     assert keypoints.shape == (4, NUM_JOINTS, 2)
-    assert np.linalg.norm(expected[0].std(axis=0)) > 5  # the joints do differ, or this would show nothing
+    assert (
+        np.linalg.norm(expected[0].std(axis=0)) > 5
+    )  # the joints do differ, or this would show nothing
     believed = within_the_longest_step(estimator, crops, expected)
     assert believed.mean() > 0.85
-    np.testing.assert_allclose(keypoints[believed], expected[believed], rtol=0, atol=0.05)
+    np.testing.assert_allclose(
+        keypoints[believed], expected[believed], rtol=0, atol=0.05
+    )
     confidence = np.concatenate([instances.keypoint_scores for instances in theirs])
     np.testing.assert_allclose(scores, np.clip(confidence, 0, 1), rtol=0, atol=1e-4)
 
@@ -161,7 +181,9 @@ def test_an_empty_heatmap_is_a_missing_joint(frames, monkeypatch):
     keypoints, scores = estimator([crop])
     known = np.isfinite(keypoints[0]).all(axis=1)
     assert known.nonzero()[0].tolist() == [3]
-    np.testing.assert_allclose(keypoints[0, 3], crop.to_frame @ [9 * 4, 4 * 4, 1], atol=1e-3)
+    np.testing.assert_allclose(
+        keypoints[0, 3], crop.to_frame @ [9 * 4, 4 * 4, 1], atol=1e-3
+    )
     assert scores[0].tolist() == [0.0] * 3 + [1.0] + [0.0] * 12
 
 
@@ -172,7 +194,9 @@ def test_a_model_directory_loads_and_names_itself(tiny_pose_model, frames):
     directory = read_model_directory(tiny_pose_model)
     assert estimator.identity["weights_sha256"] == directory.weights_sha256
     assert estimator.identity["flip_test"] is True
-    assert estimator.identity != load_estimator(tiny_pose_model, flip_test=False).identity
+    assert (
+        estimator.identity != load_estimator(tiny_pose_model, flip_test=False).identity
+    )
     image, (box, _) = frames[0]
     keypoints, scores = estimator([estimator.crop(image, box)])
     assert np.isfinite(keypoints).all()
@@ -213,7 +237,8 @@ def test_compiled_it_answers_the_same_in_batches_of_any_size(frames, monkeypatch
 
 
 def test_a_size_that_does_not_fit_is_not_come_back_to(frames, monkeypatch):
-    """Where memory runs out the batch is halved, and a compiled net must not fill it up again."""
+    """Where memory runs out the batch is halved, and a compiled net must not fill it up
+    again."""
     from finediving_pose.extraction.batching import Batcher
     from finediving_pose.openmmlab import pose_estimator
 
@@ -231,11 +256,17 @@ def test_a_size_that_does_not_fit_is_not_come_back_to(frames, monkeypatch):
 
     estimator, net = pair("dark", "softmax", False)
     monkeypatch.setattr(torch, "compile", compiled)
-    fast = pose_estimator.HrnetEstimator(net, estimator.settings, {}, "cpu", False, compile=True)
+    fast = pose_estimator.HrnetEstimator(
+        net, estimator.settings, {}, "cpu", False, compile=True
+    )
     image, boxes = frames[0]
     batcher = Batcher(lambda crops: list(zip(*fast(crops), strict=True)), 8)
-    answers = [a for key in range(16) for a in batcher.add(key, fast.crop(image, boxes[0]))] + batcher.flush()
-    assert [answer.key for answer in answers if answer.value is not None] == list(range(16))
+    answers = [
+        a for key in range(16) for a in batcher.add(key, fast.crop(image, boxes[0]))
+    ] + batcher.flush()
+    assert [answer.key for answer in answers if answer.value is not None] == list(
+        range(16)
+    )
     assert seen == [8, 4, 4, 4, 4]
 
 

@@ -45,25 +45,38 @@ def test_what_is_not_predicted_is_a_miss():
     values = figures.flat()
     assert values["PCK"] == values["PCKh"] == 10 / 16
     assert values["PCK_limbs"] == 0.5
-    assert values["PCK/left_wrist"] == values["PCKh/left_wrist"] == values["OKS/left_wrist"] == 0
-    assert values["AP"] == pytest.approx(0.3, abs=1e-6)  # OKS is 10/16: right at .50, .55 and .60 of ten thresholds
+    assert (
+        values["PCK/left_wrist"]
+        == values["PCKh/left_wrist"]
+        == values["OKS/left_wrist"]
+        == 0
+    )
+    assert values["AP"] == pytest.approx(
+        0.3, abs=1e-6
+    )  # OKS is 10/16: right at .50, .55 and .60 of ten thresholds
     assert values["AP50"] == 1
 
-    nothing = evaluate_keypoints(frames, np.full((4, 16, 2), np.nan), np.full((4, 16), np.nan)).flat()
+    nothing = evaluate_keypoints(
+        frames, np.full((4, 16, 2), np.nan), np.full((4, 16), np.nan)
+    ).flat()
     assert set(nothing.values()) == {0.0}
 
 
 def test_ap_of_a_case_worked_out_by_hand():
-    """One frame perfect, one shifted so that its OKS is known, the sure one first: AP by COCO's 101 points."""
+    """One frame perfect, one shifted so that its OKS is known, the sure one first: AP
+    by COCO's 101 points."""
     frames = labelled(2)
     predicted = stacked(frames)
     area = np.prod(frames[1].box[2:] - frames[1].box[:2])
     wanted = 0.72
     # exp(−d² / (2·area·(2σ)²)) = wanted for each joint
     predicted[1, :, 0] += np.sqrt(-2 * area * (2 * OKS_SIGMAS) ** 2 * np.log(wanted))
-    values = evaluate_keypoints(frames, predicted, np.repeat([[0.9], [0.5]], 16, axis=1)).flat()
+    values = evaluate_keypoints(
+        frames, predicted, np.repeat([[0.9], [0.5]], 16, axis=1)
+    ).flat()
     assert values["AP50"] == pytest.approx(1, abs=1e-6)
-    # Up to .70 both are right; above, recall ends at one half with precision 1: 51 of 101 points.
+    # Up to .70 both are right; above, recall ends at one half with precision 1: 51 of
+    # 101 points.
     assert values["AP"] == pytest.approx((5 * 1 + 5 * 51 / 101) / 10, abs=1e-6)
     assert values["OKS/pelvis"] == pytest.approx((1 + wanted) / 2, abs=1e-5)
 
@@ -81,7 +94,9 @@ def test_joints_without_a_label_are_not_counted():
     frames = labelled()
     keypoints, visibility = frames[0].keypoints.copy(), frames[0].visibility.copy()
     keypoints[0], visibility[0] = np.nan, 0
-    frames[0] = LabelledFrame("d/0.jpg", keypoints, visibility, box=frames[0].box, size=(455, 256))
+    frames[0] = LabelledFrame(
+        "d/0.jpg", keypoints, visibility, box=frames[0].box, size=(455, 256)
+    )
     predicted = np.nan_to_num(stacked(frames), nan=-500.0)
     figures = evaluate_keypoints(frames, predicted, np.ones((4, 16)))
     assert figures.flat()["PCK"] == 1
@@ -99,9 +114,17 @@ def test_without_boxes_there_is_no_ap_and_none_is_claimed():
 
 def test_several_people_in_one_image_are_told_apart():
     first, second = labelled(2)
-    second = LabelledFrame(first.image, second.keypoints + 40, second.visibility, second.box + 40, size=first.size)
+    second = LabelledFrame(
+        first.image,
+        second.keypoints + 40,
+        second.visibility,
+        second.box + 40,
+        size=first.size,
+    )
     frames = [first, second]
-    assert evaluate_keypoints(frames, stacked(frames), np.ones((2, 16))).flat()["AP"] == 1
+    assert (
+        evaluate_keypoints(frames, stacked(frames), np.ones((2, 16))).flat()["AP"] == 1
+    )
 
 
 def test_joints_without_a_label_count_nothing_wherever_they_are_predicted():

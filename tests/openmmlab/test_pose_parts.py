@@ -30,10 +30,18 @@ def test_the_loss_of_a_case_worked_out_by_hand(loss):
     logits = torch.tensor([[[[1.0, 2.0], [0.0, -1.0]]]])
     exponentials = np.exp([1, 2, 0, -1])
     expected = -np.log(exponentials[1] / exponentials.sum())
-    assert loss(logits, one_hot(0, 1), torch.ones(1, 1)).item() == pytest.approx(expected, abs=1e-6)
-    half = 0.5 * one_hot(0, 1) + 0.5 * one_hot(1, 1)  # any mass counts the same: it is made to sum to 1
-    both = -0.5 * np.log(exponentials[1] / exponentials.sum()) - 0.5 * np.log(exponentials[3] / exponentials.sum())
-    assert loss(logits, 7 * half, torch.ones(1, 1)).item() == pytest.approx(both, abs=1e-6)
+    assert loss(logits, one_hot(0, 1), torch.ones(1, 1)).item() == pytest.approx(
+        expected, abs=1e-6
+    )
+    half = 0.5 * one_hot(0, 1) + 0.5 * one_hot(
+        1, 1
+    )  # any mass counts the same: it is made to sum to 1
+    both = -0.5 * np.log(exponentials[1] / exponentials.sum()) - 0.5 * np.log(
+        exponentials[3] / exponentials.sum()
+    )
+    assert loss(logits, 7 * half, torch.ones(1, 1)).item() == pytest.approx(
+        both, abs=1e-6
+    )
 
 
 def test_knowing_nothing_costs_the_logarithm_of_all_places(loss):
@@ -45,9 +53,13 @@ def test_knowing_nothing_costs_the_logarithm_of_all_places(loss):
 def test_joints_without_weight_or_outside_the_crop_count_nothing(loss):
     logits, target = torch.randn(1, 3, 4, 4), torch.rand(1, 3, 4, 4)
     alone = loss(logits[:, :1], target[:, :1], torch.ones(1, 1))
-    assert loss(logits, target, torch.tensor([[1.0, 0, 0]])).item() == pytest.approx(alone.item(), abs=1e-6)
+    assert loss(logits, target, torch.tensor([[1.0, 0, 0]])).item() == pytest.approx(
+        alone.item(), abs=1e-6
+    )
     target[:, 1:] = 0  # where the joint lies outside, its heatmap is empty
-    assert loss(logits, target, torch.ones(1, 3)).item() == pytest.approx(alone.item(), abs=1e-6)
+    assert loss(logits, target, torch.ones(1, 3)).item() == pytest.approx(
+        alone.item(), abs=1e-6
+    )
 
 
 def test_gradients_are_finite_and_push_towards_the_target(loss):
@@ -59,7 +71,9 @@ def test_gradients_are_finite_and_push_towards_the_target(loss):
     assert (logits.grad[0, 0] < 0).nonzero().tolist() == [[1, 2]]
     assert (logits.grad[0, 1] == 0).all()
     empty = torch.zeros(1, 2, 4, 4, requires_grad=True)
-    value = loss(empty, torch.zeros(1, 2, 4, 4), torch.zeros(1, 2))  # a picture without any joint
+    value = loss(
+        empty, torch.zeros(1, 2, 4, 4), torch.zeros(1, 2)
+    )  # a picture without any joint
     value.backward()
     assert value.item() == 0
     assert (empty.grad == 0).all()
@@ -70,17 +84,23 @@ def test_the_heads_answer_to_a_perfect_logit_is_the_usual_heatmap():
     from mmpose.codecs import MSRAHeatmap
     from mmpose.registry import MODELS
 
-    settings = HrnetSettings(backbone="w8", input_size=128, heatmap="dark", loss="softmax", sigma=1.5)
+    settings = HrnetSettings(
+        backbone="w8", input_size=128, heatmap="dark", loss="softmax", sigma=1.5
+    )
     with DefaultScope.overwrite_default_scope("mmpose"):
         head = MODELS.build(pose_model(settings)["head"]).eval()
     codec = MSRAHeatmap((128, 128), (32, 32), sigma=1.5, unbiased=True)
     points = np.random.default_rng(0).uniform(30, 97, (1, 16, 2))
     target = torch.from_numpy(codec.encode(points)["heatmaps"])[None]
-    with torch.no_grad():  # features that are the logarithm of the target, and a layer that hands them on
+    with (
+        torch.no_grad()
+    ):  # features that are the logarithm of the target, and a layer that hands them on
         head.final_layer = torch.nn.Identity()
         answer = head((target.clamp(min=1e-12).log(),))
     np.testing.assert_allclose(answer, target, atol=0.01)
-    assert answer.amax(dim=(-2, -1)).numpy() == pytest.approx(target.amax(dim=(-2, -1)).numpy(), abs=0.01)
+    assert answer.amax(dim=(-2, -1)).numpy() == pytest.approx(
+        target.amax(dim=(-2, -1)).numpy(), abs=0.01
+    )
     head.train()
     np.testing.assert_allclose(head((target,)), target)  # logits while training
 
@@ -110,13 +130,22 @@ def test_motion_blur_keeps_the_light_and_can_be_left_out():
     assert blurred.dtype == np.uint8
     assert not np.array_equal(blurred, image)
     assert blurred.mean() == pytest.approx(image.mean(), rel=0.01)
-    assert np.array_equal(pose_parts.RandomMotionBlur(0.0).transform({"img": image.copy()})["img"], image)
+    assert np.array_equal(
+        pose_parts.RandomMotionBlur(0.0).transform({"img": image.copy()})["img"], image
+    )
 
 
 def test_colours_change_but_skin_stays_skin():
-    image = np.full((8, 8, 3), (140, 170, 210), np.uint8)  # BGR of fair skin: hue 13 of 180
+    image = np.full(
+        (8, 8, 3), (140, 170, 210), np.uint8
+    )  # BGR of fair skin: hue 13 of 180
     np.random.seed(1)  # noqa: NPY002 - what the transform draws from
-    drawn = np.stack([pose_parts.RandomColour().transform({"img": image.copy()})["img"] for _ in range(200)])
+    drawn = np.stack(
+        [
+            pose_parts.RandomColour().transform({"img": image.copy()})["img"]
+            for _ in range(200)
+        ]
+    )
     assert (drawn.dtype, drawn.shape) == (np.uint8, (200, 8, 8, 3))
     blue, _, red = np.moveaxis(drawn[:, 0, 0].astype(int), -1, 0)
     lit = red.max() - red.min(), (red - blue).max() - (red - blue).min()
@@ -129,7 +158,10 @@ def test_colours_are_drawn_anew_and_repeatable():
 
     def two():
         np.random.seed(7)  # noqa: NPY002
-        return [pose_parts.RandomColour().transform({"img": image.copy()})["img"] for _ in range(2)]
+        return [
+            pose_parts.RandomColour().transform({"img": image.copy()})["img"]
+            for _ in range(2)
+        ]
 
     first, again = two(), two()
     assert not np.array_equal(*first)
@@ -147,26 +179,44 @@ def dataset(tmp_path):
     missing[[4, 9]], visibility[[4, 9]] = np.nan, 0
     visibility[3] = 1
     frames = [
-        LabelledFrame("a/1.jpg", whole, np.full(16, 2, np.uint8), box=np.array([10.0, 20, 95, 99]), size=(128, 120)),
+        LabelledFrame(
+            "a/1.jpg",
+            whole,
+            np.full(16, 2, np.uint8),
+            box=np.array([10.0, 20, 95, 99]),
+            size=(128, 120),
+        ),
         LabelledFrame("a/2.jpg", whole + 3, np.full(16, 2, np.uint8), size=(128, 120)),
-        LabelledFrame("a/3.jpg", missing, visibility, box=np.array([10.0, 20, 95, 99]), size=(128, 120)),
+        LabelledFrame(
+            "a/3.jpg",
+            missing,
+            visibility,
+            box=np.array([10.0, 20, 95, 99]),
+            size=(128, 120),
+        ),
     ]
     for frame in frames:
         (tmp_path / "a").mkdir(exist_ok=True)
         Image.new("RGB", frame.size).save(tmp_path / frame.image)
     write_json(tmp_path / "train.json", to_coco(frames))
     return pose_parts.DiverDataset(
-        ann_file=str(tmp_path / "train.json"), data_prefix={"img": str(tmp_path)}, pipeline=[]
+        ann_file=str(tmp_path / "train.json"),
+        data_prefix={"img": str(tmp_path)},
+        pipeline=[],
     ), frames
 
 
 def test_a_missing_joint_has_no_weight(dataset):
     data, frames = dataset
     sample = data.get_data_info(2)
-    assert sample["keypoints_visible"][0].tolist() == [float(j not in (4, 9)) for j in range(16)]
+    assert sample["keypoints_visible"][0].tolist() == [
+        float(j not in (4, 9)) for j in range(16)
+    ]
     assert sample["num_keypoints"] == 14
     assert np.isfinite(sample["keypoints"]).all()
-    np.testing.assert_allclose(sample["keypoints"][0, :4], frames[2].keypoints[:4], rtol=1e-6)
+    np.testing.assert_allclose(
+        sample["keypoints"][0, :4], frames[2].keypoints[:4], rtol=1e-6
+    )
 
 
 def test_the_drawn_box_is_used_or_else_the_widened_hull(dataset):
@@ -175,7 +225,9 @@ def test_the_drawn_box_is_used_or_else_the_widened_hull(dataset):
     points = frames[1].keypoints
     low, high = points.min(axis=0), points.max(axis=0)
     margin = (high - low) * 0.1  # 1.2 times the hull
-    np.testing.assert_allclose(data.get_data_info(1)["bbox"][0], [*(low - margin), *(high + margin)], rtol=1e-5)
+    np.testing.assert_allclose(
+        data.get_data_info(1)["bbox"][0], [*(low - margin), *(high + margin)], rtol=1e-5
+    )
 
 
 def test_mmpose_knows_our_sides_and_halves(dataset):
@@ -190,22 +242,41 @@ def test_mmpose_knows_our_sides_and_halves(dataset):
 
 
 def test_a_flip_in_training_swaps_sides(dataset, tmp_path):
-    """The left wrist's label must lie on the mirrored image's left wrist, and the heatmaps must say so."""
+    """The left wrist's label must lie on the mirrored image's left wrist, and the
+    heatmaps must say so."""
     from mmengine.registry import DefaultScope
 
     from finediving_pose.openmmlab.pose_config import pose_training
 
     settings = HrnetSettings(
-        backbone="w8", input_size=64, flip=1.0, rotation=0, rotation_chance=0, scale=0, heatmap="dark"
+        backbone="w8",
+        input_size=64,
+        flip=1.0,
+        rotation=0,
+        rotation_chance=0,
+        scale=0,
+        heatmap="dark",
     )
     with DefaultScope.overwrite_default_scope("mmpose"):
-        config = pose_training(settings, tmp_path / "train.json", None, tmp_path)["train_dataloader"]["dataset"]
+        config = pose_training(settings, tmp_path / "train.json", None, tmp_path)[
+            "train_dataloader"
+        ]["dataset"]
         config.pop("type")
         flipped = pose_parts.DiverDataset(**config)[0]
         plain = pose_parts.DiverDataset(
-            **(config | {"pipeline": [s for s in config["pipeline"] if s["type"] != "RandomFlip"]})
+            **(
+                config
+                | {
+                    "pipeline": [
+                        s for s in config["pipeline"] if s["type"] != "RandomFlip"
+                    ]
+                }
+            )
         )[0]
-    peaks = [sample["data_samples"].gt_fields.heatmaps.flatten(1).argmax(1) for sample in (flipped, plain)]
+    peaks = [
+        sample["data_samples"].gt_fields.heatmaps.flatten(1).argmax(1)
+        for sample in (flipped, plain)
+    ]
     x = [peak % 16 for peak in peaks]
     mirrored = 15 - x[1][torch.from_numpy(skeleton.flip_index())]
     assert (x[0] - mirrored).abs().max() <= 1
@@ -220,7 +291,9 @@ def test_a_random_start_has_convolutions_that_a_step_of_the_optimizer_does_not_d
     with DefaultScope.overwrite_default_scope("mmpose"):
         net = MODELS.build(pose_model(settings))
     net.init_weights()
-    weights = [m.weight for m in net.backbone.modules() if isinstance(m, torch.nn.Conv2d)]
+    weights = [
+        m.weight for m in net.backbone.modules() if isinstance(m, torch.nn.Conv2d)
+    ]
     assert min(weight.std().item() for weight in weights) > 0.02
     norms = [m for m in net.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert all((norm.weight == 1).all() for norm in norms)

@@ -28,7 +28,12 @@ def twice():
 
 
 def estimated(estimator, drawn, boxes):
-    return estimator([estimator.crop(image, box) for image, box in zip(drawn.images, boxes, strict=True)])
+    return estimator(
+        [
+            estimator.crop(image, box)
+            for image, box in zip(drawn.images, boxes, strict=True)
+        ]
+    )
 
 
 def test_boxes_that_cut_limbs_off_are_mended(drawn, once, twice):
@@ -36,7 +41,11 @@ def test_boxes_that_cut_limbs_off_are_mended(drawn, once, twice):
     boxes[:, 3] -= 0.35 * (boxes[:, 3] - boxes[:, 1])
     boxes[:, 0] -= 0.25 * (boxes[:, 2] - boxes[:, 0])
     errors = [
-        np.nanmean(np.linalg.norm(estimated(estimator, drawn, boxes)[0] - drawn.keypoints, axis=-1))
+        np.nanmean(
+            np.linalg.norm(
+                estimated(estimator, drawn, boxes)[0] - drawn.keypoints, axis=-1
+            )
+        )
         for estimator in (once, twice)
     ]
     assert errors[1] < 0.9 * errors[0]
@@ -44,11 +53,18 @@ def test_boxes_that_cut_limbs_off_are_mended(drawn, once, twice):
 
 def test_joints_and_scores_are_those_of_the_net_in_the_second_box(drawn, once, twice):
     first, _ = estimated(once, drawn, drawn.boxes)
-    boxes = [box_around(points, box) for points, box in zip(first, drawn.boxes, strict=True)]
+    boxes = [
+        box_around(points, box) for points, box in zip(first, drawn.boxes, strict=True)
+    ]
     expected, confidence = estimated(once, drawn, boxes)
     points, scores = estimated(twice, drawn, drawn.boxes)
-    assert (points.shape, points.dtype, scores.dtype) == ((6, 16, 2), np.float32, np.float32)
-    # The pixels are the same; where a crop begins is rounded in the whole picture and in a part of it.
+    assert (points.shape, points.dtype, scores.dtype) == (
+        (6, 16, 2),
+        np.float32,
+        np.float32,
+    )
+    # The pixels are the same; where a crop begins is rounded in the whole picture and
+    # in a part of it.
     np.testing.assert_allclose(scores, confidence, atol=0.02)
     assert np.median(np.linalg.norm(points - expected, axis=-1)) < 0.05
 
@@ -58,7 +74,12 @@ def test_it_is_another_model_to_a_rerun(once, twice):
 
 
 @pytest.mark.parametrize(
-    "box", [(-30.0, -20.0, 20.0, 40.0), (430.0, 200.0, 480.0, 300.0), (454.0, 255.0, 460.0, 260.0)]
+    "box",
+    [
+        (-30.0, -20.0, 20.0, 40.0),
+        (430.0, 200.0, 480.0, 300.0),
+        (454.0, 255.0, 460.0, 260.0),
+    ],
 )
 def test_boxes_at_the_edges_of_the_picture(drawn, twice, box):
     crop = twice.crop(drawn.images[0], np.array(box))
@@ -80,5 +101,7 @@ def test_a_box_is_made_of_the_joints_that_were_found():
     np.testing.assert_array_equal(box_around(points, given), given)  # too few for a box
     points[5] = (40, 45)
     margin = MARGIN * 40
-    np.testing.assert_allclose(box_around(points, given), [20 - margin, 30 - margin, 60 + margin, 50 + margin])
+    np.testing.assert_allclose(
+        box_around(points, given), [20 - margin, 30 - margin, 60 + margin, 50 + margin]
+    )
     np.testing.assert_array_equal(box_around(NOT_FOUND, given), given)

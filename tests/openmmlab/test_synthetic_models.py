@@ -1,4 +1,5 @@
-"""The models that come with the package: what they are, what they know, and that every command takes them by name."""
+"""The models that come with the package: what they are, what they know, and that every
+command takes them by name."""
 
 from __future__ import annotations
 
@@ -9,7 +10,11 @@ import pytest
 from helpers.tiny_models import fdpose
 from safetensors.numpy import load_file
 
-from finediving_pose.datasets.model_directory import PACKAGED, model_path, read_model_directory
+from finediving_pose.datasets.model_directory import (
+    PACKAGED,
+    model_path,
+    read_model_directory,
+)
 from finediving_pose.errors import UsageError
 from finediving_pose.files import read_json_lines
 from finediving_pose.workflows import finetuning
@@ -18,7 +23,8 @@ from finediving_pose.workflows.model_loading import load_detector, load_estimato
 
 KINDS = ("pose", "detector")
 SMALLEST_PCK = 0.5
-"""On drawn dives that they have not seen; the mean layout of the joints in the box has .1."""
+"""On drawn dives that they have not seen; the mean layout of the joints in the box has
+.1."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -37,46 +43,82 @@ def test_they_are_small():
     files = [path for path in PACKAGED.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 15_000_000
     for kind in KINDS:
-        types = {str(value.dtype) for value in load_file(PACKAGED / kind / "model.safetensors").values()}
+        types = {
+            str(value.dtype)
+            for value in load_file(PACKAGED / kind / "model.safetensors").values()
+        }
         assert types <= {"float16", "int64"}
 
 
 @pytest.fixture
 def unseen(drawn_dives):
     """Drawn dives of a meet that the models do not know."""
-    return finetuning.training_data(drawn_dives / "labels" / "final", "hrnet", drawn_dives / "frames", None, 0.0, 0)
+    return finetuning.training_data(
+        drawn_dives / "labels" / "final", "hrnet", drawn_dives / "frames", None, 0.0, 0
+    )
 
 
 def test_they_find_drawn_divers(unseen):
-    figures = finetuning.evaluate(load_estimator("synthetic", "cpu"), unseen.train, unseen.images)
+    figures = finetuning.evaluate(
+        load_estimator("synthetic", "cpu"), unseen.train, unseen.images
+    )
     assert figures.flat()["PCK"] > SMALLEST_PCK
     from finediving_pose.media import read_image
 
     pictures = [read_image(unseen.images / frame.image) for frame in unseen.train]
-    assert check_detector(load_detector("synthetic", "cpu"), pictures, unseen.train)["best_recall"] > SMALLEST_PCK
+    assert (
+        check_detector(load_detector("synthetic", "cpu"), pictures, unseen.train)[
+            "best_recall"
+        ]
+        > SMALLEST_PCK
+    )
 
 
 def test_extraction_works_out_of_the_box(drawn_dives, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     models = ("--model", "synthetic", "--detector", "synthetic")
     answer = fdpose(
-        "extract", "--videos", drawn_dives / "frames", "--out", "out", "--frames", "all", "--device", "cpu", *models
+        "extract",
+        "--videos",
+        drawn_dives / "frames",
+        "--out",
+        "out",
+        "--frames",
+        "all",
+        "--device",
+        "cpu",
+        *models,
     )
     assert answer.code == 0
-    assert {line["status"] for line in read_json_lines(tmp_path / "out" / "manifest.jsonl")} == {"done"}
+    assert {
+        line["status"] for line in read_json_lines(tmp_path / "out" / "manifest.jsonl")
+    } == {"done"}
 
 
-def test_without_a_model_the_message_names_them(drawn_dives, tmp_path, monkeypatch, capsys):
+def test_without_a_model_the_message_names_them(
+    drawn_dives, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     assert fdpose("extract", "--videos", drawn_dives / "frames").code == 2
-    assert "synthetic: the one that comes with fdpose, trained on generated divers" in capsys.readouterr().err
+    assert (
+        "synthetic: the one that comes with fdpose, trained on generated divers"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
-    ("command", "preset"), [("hrnet", "few-labels"), ("hrnet", "tiny"), ("detector", "few-labels")]
+    ("command", "preset"),
+    [("hrnet", "few-labels"), ("hrnet", "tiny"), ("detector", "few-labels")],
 )
 def test_presets_start_from_them(drawn_dives, tmp_path, command, preset):
-    data = ("--data", drawn_dives / "labels" / "final", "--images", drawn_dives / "frames", "--val", "0")
+    data = (
+        "--data",
+        drawn_dives / "labels" / "final",
+        "--images",
+        drawn_dives / "frames",
+        "--val",
+        "0",
+    )
     size = "input_size=64" if command == "hrnet" else "image_size=96"
     once = ("--epochs", 1, "--device", "cpu", "--json", size, "--out", tmp_path / "run")
     answer = fdpose(f"finetune-{command}", "--preset", preset, *data, *once)
@@ -93,7 +135,12 @@ def test_a_folder_of_that_name_comes_first(tmp_path, monkeypatch, tiny_pose_mode
     monkeypatch.chdir(tmp_path)
     assert model_path("synthetic", "pose") == PACKAGED / "pose"
     shutil.copytree(tiny_pose_model, tmp_path / "synthetic")
-    assert read_model_directory(model_path("synthetic", "pose"), "pose").settings["backbone"] == "w8"
+    assert (
+        read_model_directory(model_path("synthetic", "pose"), "pose").settings[
+            "backbone"
+        ]
+        == "w8"
+    )
 
 
 def test_there_is_no_score_model_of_that_name(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
-"""Weights in: what did not fit is said, and what cannot be had names the place to put it."""
+"""Weights in: what did not fit is said, and what cannot be had names the place to put
+it."""
 
 from __future__ import annotations
 
@@ -34,10 +35,17 @@ def saved(tmp_path):
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_a_whole_net_is_filled_whatever_its_wrapping(saved, wrapped, prefix):
     source, target = Net(), Net()
-    tensors = OrderedDict((prefix + name, value) for name, value in source.state_dict().items())
+    tensors = OrderedDict(
+        (prefix + name, value) for name, value in source.state_dict().items()
+    )
     path = saved({wrapped: tensors, "meta": {}} if wrapped else tensors)
     report = weights.load_into(target, path)
-    assert (report.loaded, report.missing, report.mismatched, report.unused) == (4, (), (), ())
+    assert (report.loaded, report.missing, report.mismatched, report.unused) == (
+        4,
+        (),
+        (),
+        (),
+    )
     assert report.lines() == [f"{path}: filled 4 of 4 tensors"]
     for name, value in source.state_dict().items():
         assert torch.equal(target.state_dict()[name], value)
@@ -47,13 +55,19 @@ def test_a_head_of_17_joints_is_listed_and_left_as_it_was(saved):
     source, target = Net(17), Net(16)
     before = target.head.weight.clone()
     report = weights.load_into(target, saved({"state_dict": source.state_dict()}))
-    assert report.mismatched == ("head.weight: (17, 8) → (16, 8)", "head.bias: (17,) → (16,)")
+    assert report.mismatched == (
+        "head.weight: (17, 8) → (16, 8)",
+        "head.bias: (17,) → (16,)",
+    )
     assert report.loaded == 2
     assert torch.equal(target.head.weight, before)
     assert torch.equal(target.backbone.weight, source.backbone.weight)
     first, second = report.lines()
     assert first.endswith("filled 2 of 4 tensors")
-    assert second == "  2 of another shape, left random: head.weight: (17, 8) → (16, 8), head.bias: (17,) → (16,)"
+    assert (
+        second
+        == "  2 of another shape, left random: head.weight: (17, 8) → (16, 8), head.bias: (17,) → (16,)"
+    )
 
 
 def test_missing_and_unused_tensors_are_listed(saved):
@@ -64,12 +78,21 @@ def test_missing_and_unused_tensors_are_listed(saved):
     assert report.unused == tuple(f"neck.{i}" for i in range(9))
     _, missing, unused = report.lines()
     assert missing == "  1 not in the file, left random: head.bias"
-    assert unused == "  9 in the file but not in the net: neck.0, neck.1, neck.2, neck.3, neck.4, neck.5 and 3 more"
+    assert (
+        unused
+        == "  9 in the file but not in the net: neck.0, neck.1, neck.2, neck.3, neck.4, neck.5 and 3 more"
+    )
 
 
-@pytest.mark.parametrize("content", [{"state_dict": {"other": torch.ones(3)}}, {"state_dict": {}}, {"meta": 1}])
+@pytest.mark.parametrize(
+    "content",
+    [{"state_dict": {"other": torch.ones(3)}}, {"state_dict": {}}, {"meta": 1}],
+)
 def test_a_file_of_which_nothing_fits_is_refused(saved, content):
-    with pytest.raises(errors.UsageError, match=r"not one of its [01] tensors fits the net .*backbone\.weight"):
+    with pytest.raises(
+        errors.UsageError,
+        match=r"not one of its [01] tensors fits the net .*backbone\.weight",
+    ):
         weights.load_into(Net(), saved(content))
 
 
@@ -78,11 +101,16 @@ def test_locate(tmp_path, saved, monkeypatch):
     assert weights.locate("none", "pose") is None
     assert weights.locate("None", "pose") is None
     assert weights.locate(str(path), "pose") == path
-    with pytest.raises(errors.UsageError, match=r"init_from=nowhere\.pth: no such file or model directory .*`none`"):
+    with pytest.raises(
+        errors.UsageError,
+        match=r"init_from=nowhere\.pth: no such file or model directory .*`none`",
+    ):
         weights.locate("nowhere.pth", "pose")
 
 
-def test_a_url_that_cannot_be_fetched_names_the_place_for_the_file(tmp_path, monkeypatch):
+def test_a_url_that_cannot_be_fetched_names_the_place_for_the_file(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     place = tmp_path / "checkpoints" / "net.pth"
     with pytest.raises(errors.EnvironmentUnfit) as caught:

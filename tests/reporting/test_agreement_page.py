@@ -31,10 +31,15 @@ def test_both_labels_are_drawn_enlarged_in_their_colours():
 
 def test_left_joints_are_hollow():
     one = np.full((16, 2), np.nan)
-    one[0], one[5] = (120, 100), (180, 100)  # right and left ankle: no limb between them
+    one[0], one[5] = (
+        (120, 100),
+        (180, 100),
+    )  # right and left ankle: no limb between them
     drawn = draw_pair(GREY, (one, one[:, :] * np.nan), (None, None))
     middle = drawn[drawn.shape[0] // 2]
-    blue = np.flatnonzero(np.abs(middle.astype(int) - PAIR_COLOURS[0][::-1]).max(axis=1) < 12)
+    blue = np.flatnonzero(
+        np.abs(middle.astype(int) - PAIR_COLOURS[0][::-1]).max(axis=1) < 12
+    )
     left, right = blue[blue > drawn.shape[1] / 2], blue[blue < drawn.shape[1] / 2]
     assert np.diff(right).max() == 1  # one stroke
     assert np.diff(left).max() > 3  # a ring
@@ -56,8 +61,13 @@ def test_nothing_labelled_shows_the_whole_picture():
 def test_names_cannot_become_html():
     evil = "<script>alert('x')</script>\udcff"
     shown = ShownPair(evil, GREY, (points(), points(3)), (BOX, BOX))
-    tables = [Table("All", ["", evil], [(evil, 0.5)], evil), Table("More", ["a"], [[None]])]
-    html = agreement_page((evil, "ben"), tables, {"ankle": np.array([0.1, 0.2])}, [shown], [evil]).html()
+    tables = [
+        Table("All", ["", evil], [(evil, 0.5)], evil),
+        Table("More", ["a"], [[None]]),
+    ]
+    html = agreement_page(
+        (evil, "ben"), tables, {"ankle": np.array([0.1, 0.2])}, [shown], [evil]
+    ).html()
     assert "<script" not in html
     assert "&lt;script&gt;" in html
     assert html.encode("utf-8")
@@ -66,5 +76,7 @@ def test_names_cannot_become_html():
 
 
 def test_without_pictures_there_is_no_section_of_them():
-    page = agreement_page(("a", "b"), [Table("All", ["", ""], [])], {"ankle": np.array([np.nan])}, [], [])
+    page = agreement_page(
+        ("a", "b"), [Table("All", ["", ""], [])], {"ankle": np.array([np.nan])}, [], []
+    )
     assert [section.title for section in page.sections] == ["All"]

@@ -21,7 +21,9 @@ def test_pictures_stand_in_rows():
 
 def test_captions_stand_above():
     plain = contact_sheet([grey(0, 60, 200)] * 2, columns=2)
-    captioned = contact_sheet([grey(0, 60, 200)] * 2, columns=2, captions=["one", "two"])
+    captioned = contact_sheet(
+        [grey(0, 60, 200)] * 2, columns=2, captions=["one", "two"]
+    )
     assert captioned.shape[0] > plain.shape[0]
     assert captioned.shape[1] == plain.shape[1]
 

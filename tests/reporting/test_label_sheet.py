@@ -29,7 +29,9 @@ def strips(monkeypatch):
 
 def sheet(tmp_path, frame, keypoints, scores=None) -> np.ndarray:
     picture = np.full((SIZE[1], SIZE[0], 3), GREY, np.uint8)
-    LabelSheet(tmp_path)(frame, picture, keypoints, np.full(16, 0.5) if scores is None else scores)
+    LabelSheet(tmp_path)(
+        frame, picture, keypoints, np.full(16, 0.5) if scores is None else scores
+    )
     (path,) = tmp_path.iterdir()
     return cv2.imread(str(path))
 
@@ -50,12 +52,19 @@ def test_label_left_prediction_right(tmp_path, strips):
     left, right = body[:, :width], body[:, width + 4 :]
     assert all(drawn_at(left, point, scale) for point in frame.keypoints)
     assert all(drawn_at(right, point, scale) for point in predicted[:10])
-    assert strips == [("clip/00001.jpg   label | prediction", "mean score 0.50   PCK@0.2: 0 of 16 joints")]
+    assert strips == [
+        (
+            "clip/00001.jpg   label | prediction",
+            "mean score 0.50   PCK@0.2: 0 of 16 joints",
+        )
+    ]
 
 
 def test_the_strip_counts_hits(tmp_path, strips):
     frame = make_frame()
-    torso = np.linalg.norm(frame.keypoints[[12, 13]].mean(0) - frame.keypoints[[2, 3]].mean(0))
+    torso = np.linalg.norm(
+        frame.keypoints[[12, 13]].mean(0) - frame.keypoints[[2, 3]].mean(0)
+    )
     predicted = frame.keypoints.copy()
     predicted[:5, 1] += 0.21 * torso
     predicted[5:8, 1] += 0.19 * torso
@@ -67,7 +76,11 @@ def test_what_is_not_labelled_is_not_counted(tmp_path, strips):
     frame = make_frame()
     keypoints, visibility = frame.keypoints.copy(), frame.visibility.copy()
     keypoints[[0, 9]], visibility[[0, 9]] = np.nan, 0
-    sheet(tmp_path, make_frame(keypoints=keypoints, visibility=visibility), frame.keypoints)
+    sheet(
+        tmp_path,
+        make_frame(keypoints=keypoints, visibility=visibility),
+        frame.keypoints,
+    )
     assert strips[0][1].endswith("14 of 14 joints")
 
 

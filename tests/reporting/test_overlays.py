@@ -36,21 +36,35 @@ def rgb(image, x, y):
     return tuple(int(value) for value in image[y, x, ::-1])
 
 
-def sequence(frames, keypoints=None, box=(50, 40, 90, 110), state=BoxState.DETECTED, numbers=None):
-    points = np.stack([NOWHERE if keypoints is None else keypoints] * frames).astype(np.float32)
+def sequence(
+    frames, keypoints=None, box=(50, 40, 90, 110), state=BoxState.DETECTED, numbers=None
+):
+    points = np.stack([NOWHERE if keypoints is None else keypoints] * frames).astype(
+        np.float32
+    )
     return SkeletonSequence(
         points,
         np.full((frames, 16), 0.5, np.float32),
         np.full((frames, 16), JointState.OBSERVED, np.uint8),
-        BoxTrack(np.array([box] * frames, np.float32), np.full(frames, 0.87), np.full(frames, state, np.uint8)),
+        BoxTrack(
+            np.array([box] * frames, np.float32),
+            np.full(frames, 0.87),
+            np.full(frames, state, np.uint8),
+        ),
         np.array(range(frames) if numbers is None else numbers),
     )
 
 
-@pytest.mark.parametrize(("height", "factor"), [(256, 2), (96, 4), (140, 4), (576, 1), (1080, 1), (40, 4)])
+@pytest.mark.parametrize(
+    ("height", "factor"), [(256, 2), (96, 4), (140, 4), (576, 1), (1080, 1), (40, 4)]
+)
 def test_small_pictures_are_enlarged(height, factor):
     assert enlargement(height) == factor
-    assert draw_skeleton(picture(200, height), NOWHERE).shape == (height * factor, 200 * factor, 3)
+    assert draw_skeleton(picture(200, height), NOWHERE).shape == (
+        height * factor,
+        200 * factor,
+        3,
+    )
 
 
 @pytest.mark.parametrize("joint", ["right_knee", "left_wrist", "pelvis"])
@@ -60,7 +74,9 @@ def test_a_joint_has_the_colour_of_its_side_in_its_place(joint, scale):
     centre = round((60.5) * scale - 0.5), round((50.5) * scale - 0.5)
     assert rgb(image, *centre) == COLOURS[INDEX[joint]]
     changed = np.argwhere((image != GREY).any(axis=2))
-    assert np.abs(changed.mean(axis=0)[::-1] - ((60.5 * scale) - 0.5)).max() <= 10 * scale
+    assert (
+        np.abs(changed.mean(axis=0)[::-1] - ((60.5 * scale) - 0.5)).max() <= 10 * scale
+    )
 
 
 def test_an_interpolated_joint_is_hollow():
@@ -73,7 +89,14 @@ def test_an_interpolated_joint_is_hollow():
 
 
 def test_nothing_is_drawn_for_what_is_missing():
-    image = draw_skeleton(picture(), NOWHERE, np.zeros(16, np.uint8), np.full(4, np.nan), BoxState.MISSING, scale=1)
+    image = draw_skeleton(
+        picture(),
+        NOWHERE,
+        np.zeros(16, np.uint8),
+        np.full(4, np.nan),
+        BoxState.MISSING,
+        scale=1,
+    )
     assert (image == GREY).all()
     half = one_joint(3, 60, np.nan)
     assert (draw_skeleton(picture(), half, scale=1) == GREY).all()
@@ -81,7 +104,9 @@ def test_nothing_is_drawn_for_what_is_missing():
 
 def test_the_picture_itself_is_left_alone():
     original = picture()
-    draw_skeleton(original, one_joint(3, 60, 50), box=np.array([10, 10, 50, 90]), scale=1)
+    draw_skeleton(
+        original, one_joint(3, 60, 50), box=np.array([10, 10, 50, 90]), scale=1
+    )
     assert (original == GREY).all()
 
 
@@ -97,7 +122,12 @@ def test_limbs_join_known_joints_only():
 def test_a_filled_box_is_dashed():
     box = np.array([20, 20, 180, 120])
     drawn = {
-        state: (draw_skeleton(picture(), NOWHERE, box=box, box_state=state, scale=1)[20, 20:180] != GREY).any(axis=1)
+        state: (
+            draw_skeleton(picture(), NOWHERE, box=box, box_state=state, scale=1)[
+                20, 20:180
+            ]
+            != GREY
+        ).any(axis=1)
         for state in (BoxState.DETECTED, BoxState.FILLED)
     }
     assert drawn[BoxState.DETECTED].all()
@@ -107,7 +137,9 @@ def test_a_filled_box_is_dashed():
 def test_two_divers_have_boxes_of_two_colours():
     people = [sequence(3), sequence(3, box=(110, 40, 150, 110))]
     image = draw_people(picture(), people, 1, scale=1)
-    assert np.allclose(rgb(image, 50, 70), BOX_COLOURS[0], atol=30)  # lines are smoothed
+    assert np.allclose(
+        rgb(image, 50, 70), BOX_COLOURS[0], atol=30
+    )  # lines are smoothed
     assert np.allclose(rgb(image, 110, 70), BOX_COLOURS[1], atol=30)
 
 
@@ -127,7 +159,10 @@ def test_the_caption_adds_a_strip_and_keeps_the_picture():
 
 
 def test_a_long_caption_leaves_room_for_the_note():
-    notes = [with_caption(picture(), text, "box 0.87")[:20, -50:] for text in ("short", "a very long title " * 20)]
+    notes = [
+        with_caption(picture(), text, "box 0.87")[:20, -50:]
+        for text in ("short", "a very long title " * 20)
+    ]
     assert np.array_equal(*notes)
 
 
@@ -145,11 +180,19 @@ def test_an_overlay_video_has_a_frame_for_each_picture(tmp_path):
     read = [frame.image for frame in VideoFile(tmp_path / "d.mp4").read()]
     assert len(read) == 3
     height, width = pictures[0].shape[:2]
-    assert all(np.abs(a[:height, :width].astype(int) - b).mean() < 12 for a, b in zip(read, pictures, strict=True))
+    assert all(
+        np.abs(a[:height, :width].astype(int) - b).mean() < 12
+        for a, b in zip(read, pictures, strict=True)
+    )
 
 
-@pytest.mark.parametrize(("room", "kept"), [(7, "shorter"), (5, "shor…"), (2, "s…"), (1, "…"), (0, "…")])
+@pytest.mark.parametrize(
+    ("room", "kept"), [(7, "shorter"), (5, "shor…"), (2, "s…"), (1, "…"), (0, "…")]
+)
 def test_a_caption_is_cut_to_what_fits(room, kept):
     tries = []
-    assert _shortened("shorter", lambda text: tries.append(text) or len(text) <= room) == kept
+    assert (
+        _shortened("shorter", lambda text: tries.append(text) or len(text) <= room)
+        == kept
+    )
     assert len(tries) <= 5

@@ -13,7 +13,10 @@ def page_with_all() -> Page:
     page = Page("A <title>", notice="SYNTHETIC: nothing here was filmed")
     section = page.section("Figures & more")
     section.text("1 < 2")
-    section.table(["name", "value"], [["<b>", 0.12345], ["many", 12345], ["none", None], ["not a number", np.nan]])
+    section.table(
+        ["name", "value"],
+        [["<b>", 0.12345], ["many", 12345], ["none", None], ["not a number", np.nan]],
+    )
     section.picture(np.full((20, 30, 3), 90, np.uint8), 'a "grey" picture')
     section.plot(b"\x89PNG", "a drawing", width=400)
     return page
@@ -46,14 +49,22 @@ def test_pictures_are_inside_the_file():
 
     data = re.search(r"data:image/jpeg;base64,([^\"]+)", page_with_all().html())
     assert data
-    picture = cv2.imdecode(np.frombuffer(base64.b64decode(data[1]), np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(
+        np.frombuffer(base64.b64decode(data[1]), np.uint8), cv2.IMREAD_COLOR
+    )
     assert picture.shape == (20, 30, 3)
-    assert not re.search(r"""(?:src|href)=["']?(?:https?:|//)""", page_with_all().html())
+    assert not re.search(
+        r"""(?:src|href)=["']?(?:https?:|//)""", page_with_all().html()
+    )
 
 
 def test_written_as_one_file(tmp_path):
     page_with_all().write(tmp_path / "reports" / "page.html")
-    assert (tmp_path / "reports" / "page.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert (
+        (tmp_path / "reports" / "page.html")
+        .read_text(encoding="utf-8")
+        .startswith("<!DOCTYPE html>")
+    )
 
 
 def test_what_is_no_picture_is_refused():
@@ -64,4 +75,10 @@ def test_what_is_no_picture_is_refused():
 def test_text_that_is_a_number_with_sign_or_point_is_set_to_the_right():
     page = Page("t")
     page.section("s").table(["a"] * 5, [["+1.20", "−3", "3.2", "3", "1.2.3"]])
-    assert [cell["number"] for cell in page.sections[0].blocks[0]["rows"][0]] == [True, True, True, False, False]
+    assert [cell["number"] for cell in page.sections[0].blocks[0]["rows"][0]] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]

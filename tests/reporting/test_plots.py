@@ -6,7 +6,10 @@ import pytest
 
 from finediving_pose.reporting import plots
 
-CURVES = {"train": ([1, 2, 3], [3.0, 2.0, 1.0]), "validation": ([1, 2, 3], [np.nan, 2.5, np.nan])}
+CURVES = {
+    "train": ([1, 2, 3], [3.0, 2.0, 1.0]),
+    "validation": ([1, 2, 3], [np.nan, 2.5, np.nan]),
+}
 STAGES = {"M/1": [4, 4, 25, 25, 36], "M/2": [4, 25, 36, 36]}
 SPREADS = {"ankle": np.array([1.0, 2.0, np.nan, 4.0]), "wrist": np.full(3, np.nan)}
 NAMES = {4: "Inward", 25: "3.5 Soms.Tuck", 36: "Entry"}
@@ -25,9 +28,18 @@ def decoded(png: bytes) -> np.ndarray:
             lambda: plots.curves(CURVES, "epoch", "loss"),
             lambda: plots.curves({"train": CURVES["train"]}, "epoch", "loss"),
         ),
-        (lambda: plots.stages(STAGES, NAMES), lambda: plots.stages({**STAGES, "M/1": [4, 25, 25, 25, 36]}, NAMES)),
-        (lambda: plots.scatter([1, 2], [2, 3], "a", "b"), lambda: plots.scatter([1, 2], [2, 2.5], "a", "b")),
-        (lambda: plots.boxes(SPREADS, "px"), lambda: plots.boxes({**SPREADS, "wrist": np.arange(5.0)}, "px")),
+        (
+            lambda: plots.stages(STAGES, NAMES),
+            lambda: plots.stages({**STAGES, "M/1": [4, 25, 25, 25, 36]}, NAMES),
+        ),
+        (
+            lambda: plots.scatter([1, 2], [2, 3], "a", "b"),
+            lambda: plots.scatter([1, 2], [2, 2.5], "a", "b"),
+        ),
+        (
+            lambda: plots.boxes(SPREADS, "px"),
+            lambda: plots.boxes({**SPREADS, "wrist": np.arange(5.0)}, "px"),
+        ),
     ],
     ids=["curves", "stages", "scatter", "boxes"],
 )

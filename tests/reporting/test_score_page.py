@@ -1,4 +1,5 @@
-"""The page of a score: pictures where they belong, bars as long as the parts, text that cannot break out."""
+"""The page of a score: pictures where they belong, bars as long as the parts, text that
+cannot break out."""
 
 from __future__ import annotations
 
@@ -10,20 +11,34 @@ import pytest
 
 from finediving_pose.media import encode_jpeg
 from finediving_pose.reporting import score_page
-from finediving_pose.reporting.score_page import Comparison, DiveView, ScoreView, draw_comparison, write_score_page
+from finediving_pose.reporting.score_page import (
+    Comparison,
+    DiveView,
+    ScoreView,
+    draw_comparison,
+    write_score_page,
+)
 
 STAGES = ("take-off", "flight", "entry")
 COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
 """BGR of the three stages' pictures."""
 
 
-def view(role: str = "this dive", pictures: bool = True, poses: bool = False) -> DiveView:
-    images = [np.full((160, 160, 3), COLOURS[place // 3], np.uint8) for place in range(9)]
+def view(
+    role: str = "this dive", pictures: bool = True, poses: bool = False
+) -> DiveView:
+    images = [
+        np.full((160, 160, 3), COLOURS[place // 3], np.uint8) for place in range(9)
+    ]
     joints = np.full((3, 3, 16, 2), np.nan, np.float32)
     if poses:
-        joints[:] = np.stack([np.linspace(40, 120, 16), np.linspace(30, 130, 16)], axis=1)
+        joints[:] = np.stack(
+            [np.linspace(40, 120, 16), np.linspace(30, 130, 16)], axis=1
+        )
     content = tuple(encode_jpeg(image) if pictures else b"" for image in images)
-    return DiveView((role, "Made/1", "80.00"), content, joints, np.arange(9).reshape(3, 3))
+    return DiveView(
+        (role, "Made/1", "80.00"), content, joints, np.arange(9).reshape(3, 3)
+    )
 
 
 def comparison(*parts: float, **given) -> Comparison:
@@ -51,18 +66,24 @@ def close_to(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
 
 def test_stages_are_columns_and_dives_are_rows():
     drawn = draw_comparison(STAGES, view(), comparison(2.0, -1.0, 0.5))
-    middles = [np.argwhere(close_to(drawn, colour)).mean(axis=0)[1] for colour in COLOURS]
+    middles = [
+        np.argwhere(close_to(drawn, colour)).mean(axis=0)[1] for colour in COLOURS
+    ]
     assert middles == sorted(middles)
     for colour in COLOURS:
         columns = close_to(drawn, colour)
         rows = np.flatnonzero(columns.any(axis=1))
-        assert np.count_nonzero(np.diff(rows) > 1) == 1  # two dives, one below the other
+        assert (
+            np.count_nonzero(np.diff(rows) > 1) == 1
+        )  # two dives, one below the other
         assert columns.sum() > 0.9 * 6 * (drawn.shape[1] / 12) ** 2
 
 
 def test_bars_point_where_the_parts_do_and_are_as_long():
     drawn = draw_comparison(STAGES, view(), comparison(2.0, -1.0, 0.5))
-    up, down = (close_to(drawn, bgr(colour)) for colour in (score_page._UP, score_page._DOWN))
+    up, down = (
+        close_to(drawn, bgr(colour)) for colour in (score_page._UP, score_page._DOWN)
+    )
     below = slice(int(drawn.shape[0] * 0.72), None)
     lengths = [np.count_nonzero(mask[below].any(axis=0)) for mask in (up, down)]
     assert lengths[0] == pytest.approx(2.5 * lengths[1], rel=0.05)
@@ -74,13 +95,18 @@ def test_bars_point_where_the_parts_do_and_are_as_long():
 def test_parts_below_a_point_look_small():
     widths = {}
     for size in (0.02, 2.0):
-        mask = close_to(draw_comparison(STAGES, view(), comparison(size, size, size)), bgr(score_page._UP))
+        mask = close_to(
+            draw_comparison(STAGES, view(), comparison(size, size, size)),
+            bgr(score_page._UP),
+        )
         widths[size] = np.count_nonzero(mask.any(axis=0))
     assert widths[0.02] < widths[2.0] / 20
 
 
 def test_skeletons_are_drawn_on_pictures_and_on_none():
-    plain, with_joints = (draw_comparison(STAGES, view(poses=poses)) for poses in (False, True))
+    plain, with_joints = (
+        draw_comparison(STAGES, view(poses=poses)) for poses in (False, True)
+    )
     assert plain.shape == with_joints.shape
     assert np.count_nonzero((plain != with_joints).any(axis=2)) > 2000
     alone = draw_comparison(STAGES, view(pictures=False, poses=True))
@@ -89,7 +115,9 @@ def test_skeletons_are_drawn_on_pictures_and_on_none():
 
 def test_without_pictures_and_joints_the_bars_remain():
     nothing = view(pictures=False)
-    drawn = draw_comparison(STAGES, nothing, replace(comparison(1.0, 1.0, 1.0), exemplar=nothing))
+    drawn = draw_comparison(
+        STAGES, nothing, replace(comparison(1.0, 1.0, 1.0), exemplar=nothing)
+    )
     assert drawn.shape[0] < 200
     assert close_to(drawn, bgr(score_page._UP)).any()
 
@@ -98,9 +126,14 @@ def test_without_pictures_and_joints_the_bars_remain():
 def test_fewer_stages_fit(stages):
     whole = view()
     few = replace(
-        whole, pictures=whole.pictures[: 3 * stages], poses=whole.poses[:stages], numbers=whole.numbers[:stages]
+        whole,
+        pictures=whole.pictures[: 3 * stages],
+        poses=whole.poses[:stages],
+        numbers=whole.numbers[:stages],
     )
-    drawn = draw_comparison(STAGES[:stages], few, Comparison(few, "x", 70.0, (1.0,) * stages, 71.0))
+    drawn = draw_comparison(
+        STAGES[:stages], few, Comparison(few, "x", 70.0, (1.0,) * stages, 71.0)
+    )
     assert close_to(drawn, COLOURS[stages - 1]).any()
 
 
@@ -115,27 +148,43 @@ def test_the_page_says_what_adds_up(tmp_path):
 
 def test_what_has_to_be_known_first_is_the_banner(tmp_path):
     write_score_page(tmp_path / "p.html", page(notice="trained on this dive"))
-    assert '<div class="notice" role="note">trained on this dive</div>' in (tmp_path / "p.html").read_text()
+    assert (
+        '<div class="notice" role="note">trained on this dive</div>'
+        in (tmp_path / "p.html").read_text()
+    )
 
 
 def test_a_dive_alone_is_shown_too(tmp_path):
     write_score_page(tmp_path / "p.html", page(comparisons=[]))
     assert (tmp_path / "p.html").read_text().count("data:image/jpeg") == 1
-    write_score_page(tmp_path / "p.html", page(comparisons=[], query=view(pictures=False)))
+    write_score_page(
+        tmp_path / "p.html", page(comparisons=[], query=view(pictures=False))
+    )
     assert (tmp_path / "p.html").read_text().count("data:image/jpeg") == 0
 
 
 def test_names_are_text(tmp_path):
     evil = "<img src=x onerror=alert(1)>"
     other = replace(comparison(1.0, 1.0, 1.0), name=evil)
-    write_score_page(tmp_path / "p.html", page(title=evil, notice=evil, notes=[evil], comparisons=[other]))
+    write_score_page(
+        tmp_path / "p.html",
+        page(title=evil, notice=evil, notes=[evil], comparisons=[other]),
+    )
     assert evil not in (tmp_path / "p.html").read_text()
 
 
 def test_long_names_stay_beside_the_pictures():
-    """Whatever the names, the pictures begin at the same place, and no letter reaches them."""
+    """Whatever the names, the pictures begin at the same place, and no letter reaches
+    them."""
     short = draw_comparison(STAGES, view())
-    long = replace(view(), lines=("this dive", "W" * 30 + "_" + "W" * 60 + "/" + "$x^2$" * 20, "scored 80.00"))
+    long = replace(
+        view(),
+        lines=(
+            "this dive",
+            "W" * 30 + "_" + "W" * 60 + "/" + "$x^2$" * 20,
+            "scored 80.00",
+        ),
+    )
     drawn = draw_comparison(STAGES, long)
     left = np.flatnonzero(close_to(short, COLOURS[0]).any(axis=0))[0]
     assert (drawn[:, left:] == short[:, left:]).all()

@@ -1,4 +1,5 @@
-"""The worst frames: which frames are on it, in which order, and that what is drawn lies on the body."""
+"""The worst frames: which frames are on it, in which order, and that what is drawn lies
+on the body."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def test_the_worst_are_kept_worst_first(tmp_path, captions):
     frame = make_frame()
     sheet = WorstFrames(count=2)
     for name, count in (("a", 3), ("b", 9), ("c", 0), ("d", 12), ("e", 9)):
-        sheet(replace(frame, image=f"{name}.jpg"), PICTURE, missing(frame, count), SCORES)
+        sheet(
+            replace(frame, image=f"{name}.jpg"), PICTURE, missing(frame, count), SCORES
+        )
     assert sheet.write(tmp_path / "worst.png") == 2
     assert captions == ["4 of 16   d.jpg", "7 of 16   b.jpg"]
     image = cv2.imread(str(tmp_path / "worst.png"))
@@ -50,7 +53,9 @@ def test_the_worst_are_kept_worst_first(tmp_path, captions):
     first = WorstFrames(count=1)
     first(replace(frame, image="d.jpg"), PICTURE, missing(frame, 12), SCORES)
     first.write(tmp_path / "first.png")
-    assert np.array_equal(image[:, : 2 * TILE], cv2.imread(str(tmp_path / "first.png"))[:, : 2 * TILE])
+    assert np.array_equal(
+        image[:, : 2 * TILE], cv2.imread(str(tmp_path / "first.png"))[:, : 2 * TILE]
+    )
 
 
 @pytest.mark.parametrize("boxed", [True, False])
@@ -65,12 +70,17 @@ def test_joints_lie_in_their_tile(tmp_path, boxed):
         sheet = WorstFrames()
         sheet(frame, picture, np.full((16, 2), np.nan), SCORES)
         sheet.write(path)
-    drawn, beneath = (cv2.imread(str(path))[-TILE:, : 2 * TILE].astype(int) for path in (plain, dotted))
+    drawn, beneath = (
+        cv2.imread(str(path))[-TILE:, : 2 * TILE].astype(int)
+        for path in (plain, dotted)
+    )
     label = np.abs(drawn[:, :TILE] - GREY).max(axis=-1) > 8
     dark = beneath[:, TILE:].max(axis=-1) < 30
     assert dark.sum() > 100
     assert (label & dark).sum() > 0.3 * dark.sum()
-    assert not (np.abs(drawn[:, TILE:] - GREY).max(axis=-1) > 8).any()  # nothing was predicted
+    assert not (
+        np.abs(drawn[:, TILE:] - GREY).max(axis=-1) > 8
+    ).any()  # nothing was predicted
 
 
 def test_frames_that_cannot_be_measured_are_left_out(tmp_path):

@@ -21,19 +21,30 @@ TOES = [POINT["right_toe"], POINT["left_toe"]]
 
 def jump_of(direction, depth, running=False):
     ahead, turning = DIRECTIONS[direction]
-    draft = Jump.draft(BUILD, Start(ahead, turning, False, running, 3.0, depth), direction)
+    draft = Jump.draft(
+        BUILD, Start(ahead, turning, False, running, 3.0, depth), direction
+    )
     return replace(draft, velocity=np.array([ahead * 1.2, 5.0 if depth else 2.9]))
 
 
 def fall_of(direction):
     ahead, turning = DIRECTIONS[direction]
-    return Fall(BUILD, Start(ahead, turning, True, False, 10.0, 0.0), pose(POSES["armstand"]), 24.0, 72.0, 0.0)
+    return Fall(
+        BUILD,
+        Start(ahead, turning, True, False, 10.0, 0.0),
+        pose(POSES["armstand"]),
+        24.0,
+        72.0,
+        0.0,
+    )
 
 
 def moved(takeoff, seed=0):
     """The approach and its points (N, P, 3) m in the world."""
     before = approach(takeoff, np.random.default_rng(seed))
-    return before, takeoff.start.placed(BUILD, before.poses, before.lean) + before.pelvis[:, None]
+    return before, takeoff.start.placed(
+        BUILD, before.poses, before.lean
+    ) + before.pelvis[:, None]
 
 
 def every_takeoff():
@@ -61,7 +72,9 @@ def test_standing_feet_stay_at_the_tip(direction, depth):
     before, points = moved(takeoff)
     toes = points[:, TOES].mean(axis=1)
     toes[:, 1] += before.board
-    np.testing.assert_allclose(toes, np.tile(takeoff.start.support, (len(toes), 1)), atol=1e-9)
+    np.testing.assert_allclose(
+        toes, np.tile(takeoff.start.support, (len(toes), 1)), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize(("direction", "depth"), STANDS)
@@ -111,7 +124,9 @@ def test_a_run_up_ends_with_both_feet_at_the_tip(direction, depth):
     before, points = moved(takeoff)
     toes = points[-round(0.4 * RATE) :, TOES]
     toes[..., 1] += before.board[-round(0.4 * RATE) :, None]
-    np.testing.assert_allclose(toes.mean(axis=1) - takeoff.start.support, 0.0, atol=1e-9)
+    np.testing.assert_allclose(
+        toes.mean(axis=1) - takeoff.start.support, 0.0, atol=1e-9
+    )
     assert before.board.max() == pytest.approx(depth, abs=0.02)
     assert points[0, POINT["pelvis"], 0] < -1.5
 
@@ -121,7 +136,9 @@ def test_an_armstand_is_held_upside_down_on_the_hands(direction):
     takeoff = fall_of(direction)
     _, points = moved(takeoff)
     wrists = points[:, [POINT["right_wrist"], POINT["left_wrist"]]].mean(axis=1)
-    np.testing.assert_allclose(wrists, np.tile(takeoff.start.support, (len(wrists), 1)), atol=1e-9)
+    np.testing.assert_allclose(
+        wrists, np.tile(takeoff.start.support, (len(wrists), 1)), atol=1e-9
+    )
     assert (points[:, POINT["right_ankle"], 1] > points[:, POINT["head_top"], 1]).all()
     swaying = points[: len(points) // 2, POINT["right_ankle"], 0]
     assert 0.005 < np.ptp(swaying) < 0.3
@@ -131,7 +148,9 @@ def test_an_armstand_is_held_upside_down_on_the_hands(direction):
 def test_nothing_jumps_before_the_takeoff(takeoff):
     _, points = moved(takeoff)
     change = np.linalg.norm(np.diff(points, 2, axis=0), axis=-1) * RATE
-    assert change.max() < 6  # m/s in 10 ms: where feet strike the board; 3 is the most elsewhere
+    assert (
+        change.max() < 6
+    )  # m/s in 10 ms: where feet strike the board; 3 is the most elsewhere
     assert np.median(change.max(axis=1)) < 1
 
 
@@ -139,4 +158,12 @@ def test_the_same_seed_gives_the_same_bytes_and_another_another_tempo():
     takeoff = jump_of(2, 0.38)
     first, again = (approach(takeoff, np.random.default_rng(3)) for _ in range(2))
     assert first.poses.tobytes() == again.poses.tobytes()
-    assert len({len(approach(takeoff, np.random.default_rng(seed)).poses) for seed in range(5)}) > 1
+    assert (
+        len(
+            {
+                len(approach(takeoff, np.random.default_rng(seed)).poses)
+                for seed in range(5)
+            }
+        )
+        > 1
+    )

@@ -7,7 +7,14 @@ import pytest
 
 from finediving_pose.skeleton import JOINTS
 from finediving_pose.synthesis import body
-from finediving_pose.synthesis.body import ANGLE, LIMITS, POINT, POSES, body_points, pose
+from finediving_pose.synthesis.body import (
+    ANGLE,
+    LIMITS,
+    POINT,
+    POSES,
+    body_points,
+    pose,
+)
 
 SEXES = ("women", "men")
 
@@ -21,7 +28,9 @@ def points_of(one_pose, seed=0):
 
 
 def random_poses(count=40):
-    return np.random.default_rng(2).uniform(LIMITS[:, 0], LIMITS[:, 1], (count, len(LIMITS)))
+    return np.random.default_rng(2).uniform(
+        LIMITS[:, 0], LIMITS[:, 1], (count, len(LIMITS))
+    )
 
 
 def test_points_begin_with_the_joints_in_their_order():
@@ -38,7 +47,9 @@ def test_builds_are_those_of_divers(sex):
     assert 0.03 < stature.std() < 0.06
     assert all(17 < build.mass / build.stature**2 < 27 for build in builds)
     assert all(0.85 <= build.girth <= 1.2 for build in builds)
-    legs = np.array([(b.lengths["thigh"] + b.lengths["shin"]) / b.stature for b in builds])
+    legs = np.array(
+        [(b.lengths["thigh"] + b.lengths["shin"]) / b.stature for b in builds]
+    )
     assert 0.44 < legs.min() < legs.max() < 0.54
 
 
@@ -46,7 +57,9 @@ def test_builds_are_those_of_divers(sex):
 def test_a_standing_body_is_as_tall_as_its_build_says(sex):
     build = build_of(3, sex)
     points = body_points(build, POSES["standing"][None])[0]
-    assert points[:, 1].max() - points[:, 1].min() == pytest.approx(build.stature, rel=0.06)
+    assert points[:, 1].max() - points[:, 1].min() == pytest.approx(
+        build.stature, rel=0.06
+    )
 
 
 def test_men_have_broader_shoulders_and_narrower_hips():
@@ -86,11 +99,23 @@ def test_pose_sets_both_sides_or_one():
 def test_limbs_keep_their_lengths_in_every_pose():
     build = build_of()
     points = body_points(build, random_poses())
-    ends = {"thigh": ("hip", "knee"), "shin": ("knee", "ankle"), "foot": ("ankle", "toe")}
-    ends |= {"upper_arm": ("shoulder", "elbow"), "forearm": ("elbow", "wrist"), "hand": ("wrist", "finger")}
+    ends = {
+        "thigh": ("hip", "knee"),
+        "shin": ("knee", "ankle"),
+        "foot": ("ankle", "toe"),
+    }
+    ends |= {
+        "upper_arm": ("shoulder", "elbow"),
+        "forearm": ("elbow", "wrist"),
+        "hand": ("wrist", "finger"),
+    }
     for side in ("right", "left"):
         for name, (first, last) in ends.items():
-            length = np.linalg.norm(points[:, POINT[f"{side}_{first}"]] - points[:, POINT[f"{side}_{last}"]], axis=-1)
+            length = np.linalg.norm(
+                points[:, POINT[f"{side}_{first}"]]
+                - points[:, POINT[f"{side}_{last}"]],
+                axis=-1,
+            )
             np.testing.assert_allclose(length, build.lengths[name], atol=1e-9)
     np.testing.assert_array_equal(points[:, POINT["pelvis"]], 0.0)
 
@@ -100,12 +125,22 @@ def test_a_mirrored_pose_is_the_mirrored_body():
     angles[:, ANGLE["head_turn"]] = 0.0
     swapped = angles.copy()
     for name, index in ANGLE.items():
-        other = name.replace("right_", "left_") if name.startswith("right_") else name.replace("left_", "right_")
+        other = (
+            name.replace("right_", "left_")
+            if name.startswith("right_")
+            else name.replace("left_", "right_")
+        )
         swapped[:, ANGLE[other]] = angles[:, index]
     points, mirrored = (body_points(build_of(), poses) for poses in (angles, swapped))
     for name, index in POINT.items():
-        other = name.replace("right_", "left_") if name.startswith("right_") else name.replace("left_", "right_")
-        np.testing.assert_allclose(mirrored[:, POINT[other]], points[:, index] * (1, 1, -1), atol=1e-12)
+        other = (
+            name.replace("right_", "left_")
+            if name.startswith("right_")
+            else name.replace("left_", "right_")
+        )
+        np.testing.assert_allclose(
+            mirrored[:, POINT[other]], points[:, index] * (1, 1, -1), atol=1e-12
+        )
 
 
 @pytest.mark.parametrize(
@@ -135,21 +170,33 @@ def test_the_head_turns_to_the_right():
 
 
 def test_shoulders_rise_with_the_arms():
-    hanging, raised = (points_of(POSES[name])[POINT["right_shoulder"], 1] for name in ("standing", "arms_up"))
+    hanging, raised = (
+        points_of(POSES[name])[POINT["right_shoulder"], 1]
+        for name in ("standing", "arms_up")
+    )
     assert 0.02 < raised - hanging < 0.08
 
 
 def test_named_poses_are_what_their_names_say():
-    tuck, pike, straight, reach = (points_of(POSES[name]) for name in ("tuck", "pike", "straight", "reach"))
+    tuck, pike, straight, reach = (
+        points_of(POSES[name]) for name in ("tuck", "pike", "straight", "reach")
+    )
 
     def between(a, b):
-        return np.degrees(np.arccos(np.clip(a @ b / np.linalg.norm(a) / np.linalg.norm(b), -1, 1)))
+        return np.degrees(
+            np.arccos(np.clip(a @ b / np.linalg.norm(a) / np.linalg.norm(b), -1, 1))
+        )
 
     def hip_angle(points):
-        return between(points[POINT["thorax"]], points[POINT["right_knee"]] - points[POINT["right_hip"]])
+        return between(
+            points[POINT["thorax"]],
+            points[POINT["right_knee"]] - points[POINT["right_hip"]],
+        )
 
     def knee_angle(points):
-        hip, knee, ankle = (points[POINT[f"right_{name}"]] for name in ("hip", "knee", "ankle"))
+        hip, knee, ankle = (
+            points[POINT[f"right_{name}"]] for name in ("hip", "knee", "ankle")
+        )
         return between(hip - knee, ankle - knee)
 
     assert hip_angle(pike) < 35
@@ -162,21 +209,29 @@ def test_named_poses_are_what_their_names_say():
 def test_mass_centre_is_inside_a_standing_body():
     build = build_of()
     points = body_points(build, POSES["standing"][None])
-    height = (body.mass_centre(build, points)[0, 1] - points[0, :, 1].min()) / build.stature
+    height = (
+        body.mass_centre(build, points)[0, 1] - points[0, :, 1].min()
+    ) / build.stature
     assert 0.52 < height < 0.60  # of the stature, as measured on people
     moved = body.mass_centre(build, points + np.array([1.0, 2.0, 3.0]))
-    np.testing.assert_allclose(moved - body.mass_centre(build, points), [[1.0, 2.0, 3.0]])
+    np.testing.assert_allclose(
+        moved - body.mass_centre(build, points), [[1.0, 2.0, 3.0]]
+    )
 
 
 def test_inertia_is_that_of_people_and_falls_with_folding():
-    """About the somersault axis: some 10 to 16 kg m² straight with the arms up, 3 to 5 in the tuck."""
+    """About the somersault axis: some 10 to 16 kg m² straight with the arms up, 3 to 5
+    in the tuck."""
     build, axis = build_of(1, "men"), np.array([0.0, 0.0, 1.0])
     straight, pike, tuck = (
-        body.inertia(build, body_points(build, POSES[name][None]), axis)[0] for name in ("reach", "pike", "tuck")
+        body.inertia(build, body_points(build, POSES[name][None]), axis)[0]
+        for name in ("reach", "pike", "tuck")
     )
     assert 10 < straight < 18
     assert 2.0 < tuck < pike < 0.5 * straight
-    lengthwise = body.inertia(build, body_points(build, POSES["straight"][None]), np.array([0.0, 1.0, 0.0]))[0]
+    lengthwise = body.inertia(
+        build, body_points(build, POSES["straight"][None]), np.array([0.0, 1.0, 0.0])
+    )[0]
     assert lengthwise < 0.15 * straight
 
 
@@ -184,20 +239,34 @@ def test_inertia_does_not_depend_on_place_or_length_of_the_axis():
     build = build_of()
     points = body_points(build, POSES["pike"][None])
     first = body.inertia(build, points, np.array([0.0, 0.0, 1.0]))
-    np.testing.assert_allclose(body.inertia(build, points + 5.0, np.array([0.0, 0.0, 3.0])), first)
+    np.testing.assert_allclose(
+        body.inertia(build, points + 5.0, np.array([0.0, 0.0, 3.0])), first
+    )
 
 
 def test_angular_momentum_of_a_turning_rigid_body_is_inertia_times_speed():
     build, speed = build_of(), 90.0
     points = np.repeat(body_points(build, POSES["pike"][None]), 5, axis=0)
-    turned = np.einsum("nij,npj->npi", body.turn_about("z", speed * np.arange(5) / 1000), points)
+    turned = np.einsum(
+        "nij,npj->npi", body.turn_about("z", speed * np.arange(5) / 1000), points
+    )
     found = body.angular_momentum(build, turned, 1 / 1000)
     expected = speed * body.inertia(build, points, np.array([0.0, 0.0, 1.0]))
     np.testing.assert_allclose(found[1:-1], expected[1:-1], rtol=1e-4)
-    np.testing.assert_allclose(body.angular_momentum(build, points + np.arange(5)[:, None, None], 1.0), 0.0, atol=1e-9)
+    np.testing.assert_allclose(
+        body.angular_momentum(build, points + np.arange(5)[:, None, None], 1.0),
+        0.0,
+        atol=1e-9,
+    )
 
 
-@pytest.mark.parametrize(("axis", "before", "after"), [("x", 1, 2), ("y", 2, 0), ("z", 0, 1)])
+@pytest.mark.parametrize(
+    ("axis", "before", "after"), [("x", 1, 2), ("y", 2, 0), ("z", 0, 1)]
+)
 def test_turn_about_turns_the_right_hand_way(axis, before, after):
     unit = np.eye(3)
-    np.testing.assert_allclose(body.turn_about(axis, np.array([90.0]))[0] @ unit[before], unit[after], atol=1e-12)
+    np.testing.assert_allclose(
+        body.turn_about(axis, np.array([90.0]))[0] @ unit[before],
+        unit[after],
+        atol=1e-12,
+    )

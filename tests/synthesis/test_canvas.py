@@ -13,7 +13,9 @@ RED = (0, 0, 255)
 
 @pytest.fixture(params=[20.0, -20.0], ids=["from +z", "from -z"])
 def canvas(request):
-    view = look_at(Station((0.0, 5.0, request.param), 1600.0), np.array([0.0, 5.0, 0.0]))
+    view = look_at(
+        Station((0.0, 5.0, request.param), 1600.0), np.array([0.0, 5.0, 0.0])
+    )
     return Canvas(view, SIZE, (0, 0, 0))
 
 
@@ -23,7 +25,12 @@ def painted(canvas):
 
 
 def square(w, half=0.5):
-    return [(-half, 5 - half, w), (half, 5 - half, w), (half, 5 + half, w), (-half, 5 + half, w)]
+    return [
+        (-half, 5 - half, w),
+        (half, 5 - half, w),
+        (half, 5 + half, w),
+        (-half, 5 + half, w),
+    ]
 
 
 @pytest.mark.parametrize("w", [0.0, -10.0, 5.0])
@@ -60,7 +67,9 @@ def test_many_faces_are_the_same_as_one_by_one(canvas):
 def test_only_what_is_in_front_is_noted_as_in_front(canvas):
     canvas.face(square(0.0), RED)
     assert not canvas.front.any()
-    canvas.box((-2, 6.0, -1), (0, 6.2, 1), RED, front=True)  # above the camera: its underside is seen
+    canvas.box(
+        (-2, 6.0, -1), (0, 6.2, 1), RED, front=True
+    )  # above the camera: its underside is seen
     assert set(np.unique(canvas.front)) >= {0, UNDER, NEARER}
 
 

@@ -1,4 +1,5 @@
-"""Dives obey mechanics, show their faults and nothing else, and have FineDiving's stages and lengths."""
+"""Dives obey mechanics, show their faults and nothing else, and have FineDiving's
+stages and lengths."""
 
 from __future__ import annotations
 
@@ -25,14 +26,28 @@ def performed(number, apparatus, seed=0, faults=True):
     rng = np.random.default_rng([seed, len(number), ord(number[0])])
     build = body.draw_build(rng, "women" if seed % 2 else "men")
     execution = draw_execution(rng, 0.0, 3.0) if faults else Execution()
-    return dive.perform(parse(number), apparatus, build, execution, rng, expected_sequence(parse(number)))
+    return dive.perform(
+        parse(number),
+        apparatus,
+        build,
+        execution,
+        rng,
+        expected_sequence(parse(number)),
+    )
 
 
 def varied(number, apparatus="10m", **faults):
     """A dive whose chance is always the same, with these faults."""
     rng = np.random.default_rng(8)
     build = body.draw_build(rng, "women")
-    return dive.perform(parse(number), apparatus, build, Execution(**faults), rng, expected_sequence(parse(number)))
+    return dive.perform(
+        parse(number),
+        apparatus,
+        build,
+        Execution(**faults),
+        rng,
+        expected_sequence(parse(number)),
+    )
 
 
 def takeoff_of(motion):
@@ -40,10 +55,13 @@ def takeoff_of(motion):
 
 
 def touch_of(motion):
-    """The instant of the touch: the one of the last frame's at which the angle is exactly what it should be."""
+    """The instant of the touch: the one of the last frame's at which the angle is
+    exactly what it should be."""
     last = motion.touch * dive.SUBSTEPS
     wanted = 180 * motion.number.half_somersaults + motion.execution.over_rotation
-    return last - 3 + int(np.abs(motion.somersault[last - 3 : last + 1] - wanted).argmin())
+    return (
+        last - 3 + int(np.abs(motion.somersault[last - 3 : last + 1] - wanted).argmin())
+    )
 
 
 def flight_of(motion):
@@ -51,7 +69,10 @@ def flight_of(motion):
 
 
 def head_down(points):
-    return points[..., body.POINT["head_top"], 1] < points[..., body.POINT["right_ankle"], 1]
+    return (
+        points[..., body.POINT["head_top"], 1]
+        < points[..., body.POINT["right_ankle"], 1]
+    )
 
 
 each_dive = pytest.mark.parametrize(("number", "apparatus"), CHOICES)
@@ -66,7 +87,11 @@ def test_the_mass_centre_flies_along_a_parabola(number, apparatus):
     expected = path[0] + speed * clock[:, None]
     expected[:, 1] += GRAVITY / 2 * clock * (clock[-1] - clock)
     np.testing.assert_allclose(path, expected, atol=1e-6)
-    np.testing.assert_allclose(path, body.mass_centre(motion.build, motion.points[flight_of(motion)]), atol=1e-9)
+    np.testing.assert_allclose(
+        path,
+        body.mass_centre(motion.build, motion.points[flight_of(motion)]),
+        atol=1e-9,
+    )
 
 
 @each_dive
@@ -75,26 +100,34 @@ def test_the_somersaults_and_twists_are_those_of_the_number(number, apparatus):
     touch = touch_of(motion)
     wanted = 180 * motion.number.half_somersaults + motion.execution.over_rotation
     assert motion.somersault[touch] == pytest.approx(wanted, abs=1e-6)
-    assert motion.twist[touch] == pytest.approx(180 * motion.number.half_twists, abs=1e-6)
+    assert motion.twist[touch] == pytest.approx(
+        180 * motion.number.half_twists, abs=1e-6
+    )
     assert (motion.twist[: takeoff_of(motion)] == 0).all()
     assert (np.diff(motion.twist) >= -1e-9).all()
 
 
 @each_dive
 def test_the_body_itself_turns_by_that_angle(number, apparatus):
-    """At the touch the trunk points where the number says, up to the few degrees of the entry's pose."""
+    """At the touch the trunk points where the number says, up to the few degrees of the
+    entry's pose."""
     motion = performed(number, apparatus)
     points = motion.points[touch_of(motion)]
     trunk = points[body.POINT["thorax"]] - points[body.POINT["pelvis"]]
     turned = motion.somersault[touch_of(motion)] + 180 * (motion.number.group == 6)
     turning = -1 if motion.number.direction in (3, 4) else 1
-    assert trunk[0] / np.linalg.norm(trunk) == pytest.approx(turning * np.sin(np.radians(turned)), abs=0.12)
-    assert trunk[1] / np.linalg.norm(trunk) == pytest.approx(np.cos(np.radians(turned)), abs=0.12)
+    assert trunk[0] / np.linalg.norm(trunk) == pytest.approx(
+        turning * np.sin(np.radians(turned)), abs=0.12
+    )
+    assert trunk[1] / np.linalg.norm(trunk) == pytest.approx(
+        np.cos(np.radians(turned)), abs=0.12
+    )
 
 
 @each_dive
 def test_angular_momentum_is_constant_in_flight(number, apparatus):
-    """All of it, also of swinging limbs. Differences over 10 ms are good to 3 % when the take-off's kick is over."""
+    """All of it, also of swinging limbs. Differences over 10 ms are good to 3 % when
+    the take-off's kick is over."""
     motion = performed(number, apparatus)
     turning = -1 if motion.number.direction in (3, 4) else 1
     points = motion.points[takeoff_of(motion) + 9 : touch_of(motion) + 1]
@@ -107,7 +140,9 @@ def test_angular_momentum_is_constant_in_flight(number, apparatus):
 def test_a_closed_body_turns_faster(number):
     motion = performed(number, "10m")
     flight = flight_of(motion)
-    moment = body.inertia(motion.build, motion.points[flight], np.array([0.0, 0.0, 1.0]))
+    moment = body.inertia(
+        motion.build, motion.points[flight], np.array([0.0, 0.0, 1.0])
+    )
     speed = np.gradient(motion.somersault[flight]) * RATE
     closed = moment < np.quantile(moment, 0.3)
     np.testing.assert_allclose((moment * speed)[closed], motion.momentum, rtol=0.05)
@@ -118,9 +153,13 @@ def test_a_closed_body_turns_faster(number):
 def test_what_carries_the_body_does_not_slide(number, apparatus):
     motion = performed(number, apparatus)
     end = takeoff_of(motion)
-    points = motion.points[: end + 1, WRISTS if motion.number.group == 6 else TOES].mean(axis=1)
+    points = motion.points[
+        : end + 1, WRISTS if motion.number.group == 6 else TOES
+    ].mean(axis=1)
     points[:end, 1] += motion.board[:end]
-    standing = slice(max(0, end - int(0.40 * RATE)), end + 1)  # the shortest contact after a hurdle
+    standing = slice(
+        max(0, end - int(0.40 * RATE)), end + 1
+    )  # the shortest contact after a hurdle
     np.testing.assert_allclose(points[standing] - points[end], 0, atol=1e-3)
 
 
@@ -129,7 +168,9 @@ def test_a_walking_foot_stands_still_while_it_carries():
         motion = performed("107b", "3m", seed)
         toes = motion.points[: takeoff_of(motion), TOES]
         height = (
-            toes[..., 1] + motion.board[: takeoff_of(motion), None] - motion.points[takeoff_of(motion), TOES, 1].mean()
+            toes[..., 1]
+            + motion.board[: takeoff_of(motion), None]
+            - motion.points[takeoff_of(motion), TOES, 1].mean()
         )
         on_board = np.abs(height) < 1e-4
         both = on_board[1:] & on_board[:-1]
@@ -143,7 +184,10 @@ def test_before_the_takeoff_nobody_is_inside_the_board(number, apparatus):
     motion = performed(number, apparatus)
     before = motion.points[: takeoff_of(motion)]
     x, y = before[..., 0], before[..., 1]
-    bent = motion.board[: takeoff_of(motion), None] * np.clip((x - tower._FULCRUM) / -tower._FULCRUM, 0, None) ** 2
+    bent = (
+        motion.board[: takeoff_of(motion), None]
+        * np.clip((x - tower._FULCRUM) / -tower._FULCRUM, 0, None) ** 2
+    )
     above = y - (dive.HEIGHTS[apparatus] - bent)
     assert above[x <= 0].min() > -0.06
     assert above.min() > -0.10  # heels over the edge
@@ -155,12 +199,22 @@ def test_in_flight_nobody_goes_through_the_board_or_hits_the_head(number, appara
         motion = performed(number, apparatus, seed)
         flight = motion.points[flight_of(motion)]
         relative = flight - [0.0, dive.HEIGHTS[apparatus], 0.0]
-        inside = (relative[..., 0] < -0.02) & (relative[..., 1] < -0.04) & (relative[..., 1] > -0.3)
+        inside = (
+            (relative[..., 0] < -0.02)
+            & (relative[..., 1] < -0.04)
+            & (relative[..., 1] > -0.3)
+        )
         assert not inside.any()
-        head = relative[:, [body.POINT[name] for name in ("head_top", "nose", "upper_neck")]]
+        head = relative[
+            :, [body.POINT[name] for name in ("head_top", "nose", "upper_neck")]
+        ]
         far = np.linalg.norm(head[..., :2], axis=-1).min(axis=1) > 0.25
         down = np.gradient(motion.mass_centre[flight_of(motion)][:, 1]) < 0
-        near = (np.abs(head[..., 1]) < 0.5).any(axis=1) & down & (np.arange(len(far)) > 0.4 * RATE)
+        near = (
+            (np.abs(head[..., 1]) < 0.5).any(axis=1)
+            & down
+            & (np.arange(len(far)) > 0.4 * RATE)
+        )
         assert (head[near][..., 0] > 0.25).all()
 
 
@@ -170,29 +224,56 @@ def test_every_joint_keeps_its_length_and_its_side(number, apparatus):
     length = motion.build.lengths
 
     def between(first, second):
-        return np.linalg.norm(motion.points[:, body.POINT[first]] - motion.points[:, body.POINT[second]], axis=-1)
+        return np.linalg.norm(
+            motion.points[:, body.POINT[first]] - motion.points[:, body.POINT[second]],
+            axis=-1,
+        )
 
     for side in ("right", "left"):
-        limbs = {"thigh": ("hip", "knee"), "shin": ("knee", "ankle"), "foot": ("ankle", "toe")}
-        limbs |= {"upper_arm": ("shoulder", "elbow"), "forearm": ("elbow", "wrist"), "hand": ("wrist", "finger")}
+        limbs = {
+            "thigh": ("hip", "knee"),
+            "shin": ("knee", "ankle"),
+            "foot": ("ankle", "toe"),
+        }
+        limbs |= {
+            "upper_arm": ("shoulder", "elbow"),
+            "forearm": ("elbow", "wrist"),
+            "hand": ("wrist", "finger"),
+        }
         for name, (first, second) in limbs.items():
-            np.testing.assert_allclose(between(f"{side}_{first}", f"{side}_{second}"), length[name], atol=1e-9)
-    np.testing.assert_allclose(between("upper_neck", "head_top"), length["head"], atol=1e-9)
-    np.testing.assert_allclose(between("right_hip", "left_hip"), length["hip_width"], atol=1e-9)
-    right = motion.points[:, body.POINT["right_hip"]] - motion.points[:, body.POINT["left_hip"]]
+            np.testing.assert_allclose(
+                between(f"{side}_{first}", f"{side}_{second}"), length[name], atol=1e-9
+            )
+    np.testing.assert_allclose(
+        between("upper_neck", "head_top"), length["head"], atol=1e-9
+    )
+    np.testing.assert_allclose(
+        between("right_hip", "left_hip"), length["hip_width"], atol=1e-9
+    )
+    right = (
+        motion.points[:, body.POINT["right_hip"]]
+        - motion.points[:, body.POINT["left_hip"]]
+    )
     up = motion.points[:, body.POINT["waist"]] - motion.points[:, body.POINT["pelvis"]]
-    nose = motion.points[:, body.POINT["nose"]] - motion.points[:, body.POINT["upper_neck"]]
+    nose = (
+        motion.points[:, body.POINT["nose"]]
+        - motion.points[:, body.POINT["upper_neck"]]
+    )
     ahead = np.cross(up, right)
-    assert ((ahead * nose).sum(axis=-1) > -0.3 * np.linalg.norm(ahead, axis=-1) * np.linalg.norm(nose, axis=-1)).all()
+    assert (
+        (ahead * nose).sum(axis=-1)
+        > -0.3 * np.linalg.norm(ahead, axis=-1) * np.linalg.norm(nose, axis=-1)
+    ).all()
 
 
 @each_dive
 def test_nothing_jumps(number, apparatus):
     """Bounds on a point's speed, and on what its velocity changes in 10 ms.
 
-    A toe at 0.9 m from the axis of 3.8 turns a second moves at 21 m/s about the mass centre, and legs open besides.
-    A hand at 0.9 m needs 3.2 m/s in 10 ms for 3 turns a second; 8 leaves room for a throw of the arms. Feet that
-    strike or leave the board, and hands that get ready for the water late, may change by more at once.
+    A toe at 0.9 m from the axis of 3.8 turns a second moves at 21 m/s about the mass
+    centre, and legs open besides. A hand at 0.9 m needs 3.2 m/s in 10 ms for 3 turns a
+    second; 8 leaves room for a throw of the arms. Feet that strike or leave the board,
+    and hands that get ready for the water late, may change by more at once.
     """
     motion = performed(number, apparatus)
     speed = np.diff(motion.points, axis=0) * RATE
@@ -222,7 +303,9 @@ def test_the_entry_is_on_the_water_in_front_of_the_board(number, apparatus):
     assert abs(lowest[1]) < 0.05
     assert 0.6 < lowest[0] < 4.5
     assert points[:, 0].min() > 0.3
-    upright = motion.number.half_somersaults % 2 == (1 if motion.number.group == 6 else 0)
+    upright = motion.number.half_somersaults % 2 == (
+        1 if motion.number.group == 6 else 0
+    )
     assert head_down(points) == (not upright)
     assert motion.gone > motion.touch
     assert (np.diff(motion.mass_centre[touch_of(motion) :, 1]) < 0).all()
@@ -255,68 +338,110 @@ def test_stages_are_the_sub_actions_in_order(number, apparatus):
 
 
 def test_durations_are_like_the_published_ones():
-    """Frames in the 5th, 25th, 50th, 75th and 95th percentile of the 3000 published dives, at 25 frames a second."""
+    """Frames in the 5th, 25th, 50th, 75th and 95th percentile of the 3000 published
+    dives, at 25 frames a second."""
     rng = np.random.default_rng(3)
     parts = []
     for seed, choice in enumerate(allocate(200, rng)):
         stages = performed(choice.dive_number, choice.apparatus, 100 + seed).stages
-        takeoff, entry = int((stages == stages[0]).argmin()), int((stages == ENTRY).sum())
+        takeoff, entry = (
+            int((stages == stages[0]).argmin()),
+            int((stages == ENTRY).sum()),
+        )
         parts.append((takeoff, len(stages) - takeoff - entry, entry))
     lengths = np.sum(parts, axis=1)
     assert lengths.min() >= 63
     assert lengths.max() <= 273
-    published = {"take-off": (9, 22, 30, 39, 56), "flight": (28, 33, 37, 39, 42), "entry": (21, 31, 37, 43, 51)}
-    for found, (name, wanted) in zip(np.transpose(parts), published.items(), strict=True):
+    published = {
+        "take-off": (9, 22, 30, 39, 56),
+        "flight": (28, 33, 37, 39, 42),
+        "entry": (21, 31, 37, 43, 51),
+    }
+    for found, (name, wanted) in zip(
+        np.transpose(parts), published.items(), strict=True
+    ):
         five, low, middle, high, ninety_five = np.percentile(found, (5, 25, 50, 75, 95))
         assert middle == pytest.approx(wanted[2], abs=4), name
         assert high - low == pytest.approx(wanted[3] - wanted[1], abs=6), name
-        assert ninety_five - five == pytest.approx(wanted[4] - wanted[0], rel=0.45), name
+        assert ninety_five - five == pytest.approx(wanted[4] - wanted[0], rel=0.45), (
+            name
+        )
 
 
 def closed_instant(motion):
     """The instant in flight at which the body is folded most."""
     flight = flight_of(motion)
-    moment = body.inertia(motion.build, motion.points[flight], np.array([0.0, 0.0, 1.0]))
+    moment = body.inertia(
+        motion.build, motion.points[flight], np.array([0.0, 0.0, 1.0])
+    )
     return flight.start + int(moment.argmin())
 
 
 def angle_at(points, first, middle, last):
     """Degrees between two limbs, 180 = straight."""
-    a, b = (points[body.POINT[name]] - points[body.POINT[middle]] for name in (first, last))
+    a, b = (
+        points[body.POINT[name]] - points[body.POINT[middle]] for name in (first, last)
+    )
     return between_limbs(a, b)
 
 
 def thighs_apart(points):
-    return between_limbs(*(points[body.POINT[f"{s}_knee"]] - points[body.POINT[f"{s}_hip"]] for s in ("right", "left")))
+    return between_limbs(
+        *(
+            points[body.POINT[f"{s}_knee"]] - points[body.POINT[f"{s}_hip"]]
+            for s in ("right", "left")
+        )
+    )
 
 
 def between_limbs(a, b):
-    return np.degrees(np.arccos(np.clip(a @ b / np.linalg.norm(a) / np.linalg.norm(b), -1.0, 1.0)))
+    return np.degrees(
+        np.arccos(np.clip(a @ b / np.linalg.norm(a) / np.linalg.norm(b), -1.0, 1.0))
+    )
 
 
 @pytest.mark.parametrize("number", ["107b", "407c"])
 def test_knees_and_legs_and_toes_show_their_faults(number):
     good = varied(number)
-    bent, apart, flexed = varied(number, knee_bend=30), varied(number, legs_apart=24), varied(number, toe_flex=40)
+    bent, apart, flexed = (
+        varied(number, knee_bend=30),
+        varied(number, legs_apart=24),
+        varied(number, toe_flex=40),
+    )
     k, touch = closed_instant(good), touch_of(good)
-    knee = [angle_at(m.points[k], "right_hip", "right_knee", "right_ankle") for m in (good, bent)]
+    knee = [
+        angle_at(m.points[k], "right_hip", "right_knee", "right_ankle")
+        for m in (good, bent)
+    ]
     assert knee[0] - knee[1] == pytest.approx(30 if number == "107b" else -15, abs=3)
-    knee = [angle_at(m.points[touch_of(m)], "right_hip", "right_knee", "right_ankle") for m in (good, bent)]
+    knee = [
+        angle_at(m.points[touch_of(m)], "right_hip", "right_knee", "right_ankle")
+        for m in (good, bent)
+    ]
     assert knee[0] - knee[1] == pytest.approx(18, abs=1)
     for instant in (k, touch):
-        assert thighs_apart(apart.points[instant]) - thighs_apart(good.points[instant]) == pytest.approx(24, abs=3)
-        feet = [angle_at(m.points[instant], "right_knee", "right_ankle", "right_toe") for m in (good, flexed)]
+        assert thighs_apart(apart.points[instant]) - thighs_apart(
+            good.points[instant]
+        ) == pytest.approx(24, abs=3)
+        feet = [
+            angle_at(m.points[instant], "right_knee", "right_ankle", "right_toe")
+            for m in (good, flexed)
+        ]
         assert feet[0] - feet[1] == pytest.approx(40, abs=2)
 
 
 def test_an_early_opening_opens_early():
     def opened(motion):
         """Instants from the take-off until the body has unfolded."""
-        moment = body.inertia(motion.build, motion.points[flight_of(motion)], np.array([0.0, 0.0, 1.0]))
+        moment = body.inertia(
+            motion.build, motion.points[flight_of(motion)], np.array([0.0, 0.0, 1.0])
+        )
         closed = int(moment.argmin())
         return closed + int(np.argmax(moment[closed:] > 0.5 * moment.max()))
 
-    early, good, late = (opened(varied("107b", opening=seconds)) for seconds in (-0.12, 0.0, 0.06))
+    early, good, late = (
+        opened(varied("107b", opening=seconds)) for seconds in (-0.12, 0.0, 0.06)
+    )
     assert good - early == pytest.approx(12, abs=2)
     assert late - good == pytest.approx(6, abs=2)
 
@@ -330,12 +455,16 @@ def test_height_and_distance_move_the_parabola(number):
         return motion.mass_centre[touch_of(motion), 0]
 
     good = varied(number)
-    assert entry(varied(number, takeoff_distance=0.6)) - entry(good) == pytest.approx(0.6, abs=0.02)
+    assert entry(varied(number, takeoff_distance=0.6)) - entry(good) == pytest.approx(
+        0.6, abs=0.02
+    )
     higher = top(varied(number, takeoff_height=0.2)) - top(good)
     if number[0] == "6":
-        assert len(varied(number, takeoff_height=0.2).mass_centre[flight_of(varied(number, takeoff_height=0.2))]) > len(
-            good.mass_centre[flight_of(good)]
-        )
+        assert len(
+            varied(number, takeoff_height=0.2).mass_centre[
+                flight_of(varied(number, takeoff_height=0.2))
+            ]
+        ) > len(good.mass_centre[flight_of(good)])
     else:
         assert higher == pytest.approx(0.2, abs=0.03)
 
@@ -354,7 +483,9 @@ def test_the_same_seed_gives_the_same_bytes():
 def test_over_rotation_tilts_the_entry():
     short, over = (varied("107b", over_rotation=degrees) for degrees in (-20, 20))
     ankles = [
-        m.points[touch_of(m), body.POINT["right_ankle"], 0] - m.mass_centre[touch_of(m), 0] for m in (short, over)
+        m.points[touch_of(m), body.POINT["right_ankle"], 0]
+        - m.mass_centre[touch_of(m), 0]
+        for m in (short, over)
     ]
     assert ankles[0] < -0.2 < 0.2 < ankles[1]
 
@@ -370,14 +501,24 @@ def test_a_springboard_goes_down_and_swings_back():
 def test_joints_are_the_points_at_the_frames():
     motion = performed("205b", "3m")
     assert motion.joints.shape == (motion.frames, 16, 3)
-    np.testing.assert_array_equal(motion.joints[7], motion.points[7 * dive.SUBSTEPS, :16])
+    np.testing.assert_array_equal(
+        motion.joints[7], motion.points[7 * dive.SUBSTEPS, :16]
+    )
 
 
 def test_faultless_dives_enter_straight():
     for number in ("107b", "407c", "5253b", "6243d"):
         motion = performed(number, "10m", faults=False)
         points = motion.points[touch_of(motion)]
-        legs = points[[body.POINT["right_knee"], body.POINT["left_knee"]]].mean(axis=0) - points[body.POINT["pelvis"]]
+        legs = (
+            points[[body.POINT["right_knee"], body.POINT["left_knee"]]].mean(axis=0)
+            - points[body.POINT["pelvis"]]
+        )
         assert angle_at(points, "right_hip", "right_knee", "right_ankle") > 170
-        assert between_limbs(points[body.POINT["thorax"]] - points[body.POINT["pelvis"]], legs) > 168
+        assert (
+            between_limbs(
+                points[body.POINT["thorax"]] - points[body.POINT["pelvis"]], legs
+            )
+            > 168
+        )
         assert angle_at(points, "right_shoulder", "right_elbow", "right_wrist") > 170

@@ -34,7 +34,10 @@ def whiteness(picture):
 
 
 def test_a_splash_grows_with_its_size():
-    amounts = [sum(whiteness(splashed(size, 0.25, seed)) for seed in range(3)) for size in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    amounts = [
+        sum(whiteness(splashed(size, 0.25, seed)) for seed in range(3))
+        for size in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ]
     assert amounts == sorted(amounts)
     assert amounts[-1] > 5 * amounts[0] > 0
 
@@ -54,7 +57,9 @@ def test_nothing_splashes_before_the_touch_and_the_air_is_empty_again_after_it()
 
 def test_ripples_outlast_the_drops_and_spread():
     early, late = splashed(0.5, 0.5), splashed(0.5, 1.2)
-    columns = [np.flatnonzero((picture != 90).any(axis=(0, 2))) for picture in (early, late)]
+    columns = [
+        np.flatnonzero((picture != 90).any(axis=(0, 2))) for picture in (early, late)
+    ]
     assert np.ptp(columns[1]) > np.ptp(columns[0])
 
 
@@ -93,11 +98,19 @@ def test_the_cameras_way_is_that_of_what_it_shows():
     first, last = view(), look_at(STATION, np.array([0.5, 0.5, 0.0]))
     way = effects.camera_way(first, last)
     point = np.array([[0.5, 0.6, 0.0]])
-    assert way == pytest.approx((last.project(point)[0] - first.project(point)[0])[0], abs=0.01)
+    assert way == pytest.approx(
+        (last.project(point)[0] - first.project(point)[0])[0], abs=0.01
+    )
 
 
 def sensor(**changes):
-    settings = {"cast": (1.0, 1.0, 1.0), "vignette": 0.0, "noise": 3.0, "softness": 1.0, **changes}
+    settings = {
+        "cast": (1.0, 1.0, 1.0),
+        "vignette": 0.0,
+        "noise": 3.0,
+        "softness": 1.0,
+        **changes,
+    }
     return effects.Sensor(**settings, rng=np.random.default_rng(7))
 
 
@@ -108,7 +121,9 @@ def exposed(k=0, **changes):
 
 
 def test_noise_is_as_strong_as_asked_new_in_each_frame_and_the_same_for_the_same_frame():
-    assert exposed().std(axis=(0, 1)) == pytest.approx(np.full(3, 3.0 * np.hypot(0.5, 0.75)), rel=0.2)
+    assert exposed().std(axis=(0, 1)) == pytest.approx(
+        np.full(3, 3.0 * np.hypot(0.5, 0.75)), rel=0.2
+    )
     assert np.array_equal(exposed(4), exposed(4))
     correlation = np.corrcoef(exposed(4).ravel(), exposed(5).ravel())[0, 1]
     assert abs(correlation) < 0.05
@@ -136,18 +151,32 @@ def test_softness_takes_horizontal_detail():
 
 def test_a_banner_hides_what_is_under_it_and_nothing_else():
     picture = water()
-    banner = effects.score_banner(("A LONG NAME", "ABC", "407C"), 3, (120, 40, 20), WHITE, np.random.default_rng(0))
+    banner = effects.score_banner(
+        ("A LONG NAME", "ABC", "407C"),
+        3,
+        (120, 40, 20),
+        WHITE,
+        np.random.default_rng(0),
+    )
     banner.paint(picture)
     changed = (picture != 90).any(axis=2)
     rows, columns = np.nonzero(changed)
-    middle = np.array([[(columns.min() + columns.max()) / 2, (rows.min() + rows.max()) / 2], [5.0, 5.0], [-3.0, 900.0]])
+    middle = np.array(
+        [
+            [(columns.min() + columns.max()) / 2, (rows.min() + rows.max()) / 2],
+            [5.0, 5.0],
+            [-3.0, 900.0],
+        ]
+    )
     assert rows.min() > 0.8 * SIZE[1]  # at the bottom
     assert banner.hides(middle).tolist() == [True, False, False]
 
 
 def test_a_banner_says_another_thing_for_another_dive():
     banners = [
-        effects.score_banner(("A NAME", "ABC", number), 3, (120, 40, 20), WHITE, np.random.default_rng(0)).image
+        effects.score_banner(
+            ("A NAME", "ABC", number), 3, (120, 40, 20), WHITE, np.random.default_rng(0)
+        ).image
         for number in ("407C", "5253B")
     ]
     assert not np.array_equal(*banners)
@@ -168,7 +197,9 @@ def test_obstacles_stand_still_in_the_world_and_hide_a_part_of_the_picture():
 
 
 def test_shimmer_moves_and_stays_on_the_water():
-    corners = np.array([(-1.5, 0, -9.0), (30.0, 0, -9.0), (30.0, 0, 12.0), (-1.5, 0, 12.0)])
+    corners = np.array(
+        [(-1.5, 0, -9.0), (30.0, 0, -9.0), (30.0, 0, 12.0), (-1.5, 0, 12.0)]
+    )
     shimmer = effects.Shimmer(corners, 6.0, np.random.default_rng(0))
     first, later = water(), water()
     shimmer.paint(first, view(), 0.0)
@@ -183,7 +214,9 @@ def test_shimmer_moves_and_stays_on_the_water():
 def test_masks_are_looked_up_by_pixel_and_are_empty_outside():
     mask = np.zeros((4, 6), np.uint8)
     cv2.rectangle(mask, (2, 1), (3, 2), 255, -1)
-    assert effects.looked_up(mask, np.array([[2.4, 1.4], [0.0, 0.0], [-1.0, 1.0], [6.0, 1.0]])).tolist() == [
+    assert effects.looked_up(
+        mask, np.array([[2.4, 1.4], [0.0, 0.0], [-1.0, 1.0], [6.0, 1.0]])
+    ).tolist() == [
         255,
         0,
         0,

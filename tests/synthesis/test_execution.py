@@ -18,7 +18,9 @@ from finediving_pose.synthesis.execution import (
 FAULTLESS = Execution()
 
 
-def drawn(count: int, skill: float = 0.0, difficulty: float = 3.0, seed: int = 0) -> list[Execution]:
+def drawn(
+    count: int, skill: float = 0.0, difficulty: float = 3.0, seed: int = 0
+) -> list[Execution]:
     rng = np.random.default_rng(seed)
     return [draw_execution(rng, skill, difficulty) for _ in range(count)]
 
@@ -35,7 +37,9 @@ def test_a_fault_costs_what_the_table_says_up_to_its_limit(name):
     once = replace(FAULTLESS, **{name: sign * rule.per})
     assert deductions(once)[name] == pytest.approx(min(rule.points, rule.limit))
     assert true_mark(once) == pytest.approx(10 - rule.points)
-    assert true_mark(replace(FAULTLESS, **{name: sign * 100 * rule.per})) == pytest.approx(10 - rule.limit)
+    assert true_mark(
+        replace(FAULTLESS, **{name: sign * 100 * rule.per})
+    ) == pytest.approx(10 - rule.limit)
 
 
 def test_too_high_a_take_off_is_no_fault():
@@ -45,7 +49,11 @@ def test_too_high_a_take_off_is_no_fault():
 @pytest.mark.parametrize("name", ["takeoff_distance", "opening", "over_rotation"])
 def test_too_much_and_too_little_cost_the_same(name):
     size = DEDUCTIONS[name].per / 2
-    assert true_mark(Execution(**{name: size})) == true_mark(Execution(**{name: -size})) < 10
+    assert (
+        true_mark(Execution(**{name: size}))
+        == true_mark(Execution(**{name: -size}))
+        < 10
+    )
 
 
 def test_a_mark_is_never_below_zero():
@@ -71,14 +79,19 @@ def test_awards_stay_between_zero_and_ten(mark):
 
 
 def test_the_better_athlete_makes_smaller_faults():
-    poor, good = (np.mean([true_mark(e) for e in drawn(400, skill)]) for skill in (-1.5, 1.5))
+    poor, good = (
+        np.mean([true_mark(e) for e in drawn(400, skill)]) for skill in (-1.5, 1.5)
+    )
     assert good > poor + 0.7
 
 
 def test_marks_spread_as_the_published_awards_do():
-    """Of the 2,393 individual dives, score / DD / 3 has mean 7.06, standard deviation 1.31 and median 7.3."""
+    """Of the 2,393 individual dives, score / DD / 3 has mean 7.06, standard deviation
+    1.31 and median 7.3."""
     rng = np.random.default_rng(1)
-    marks = np.array([true_mark(draw_execution(rng, rng.normal(), 3.1)) for _ in range(3000)])
+    marks = np.array(
+        [true_mark(draw_execution(rng, rng.normal(), 3.1)) for _ in range(3000)]
+    )
     assert marks.mean() == pytest.approx(7.2, abs=0.3)
     assert marks.std() == pytest.approx(1.3, abs=0.15)
     assert np.percentile(marks, 5) == pytest.approx(4.7, abs=0.4)
@@ -93,7 +106,8 @@ def test_faults_stay_within_what_a_body_can_show():
 
 
 def test_splash_tells_something_the_joints_do_not():
-    """It goes with the entry angle, as in life, but not by far as closely as with the mark it costs."""
+    """It goes with the entry angle, as in life, but not by far as closely as with the
+    mark it costs."""
     from scipy.stats import spearmanr
 
     executions = drawn(2000)

@@ -1,4 +1,5 @@
-"""Dives whose arms and legs go their own ways: bodies that are possible, everything else as it was."""
+"""Dives whose arms and legs go their own ways: bodies that are possible, everything
+else as it was."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ KEPT = ("head_top", "upper_neck", "thorax", "pelvis", "right_hip", "left_hip")
 
 def lengths(motion):
     ends = np.array(LIMBS)
-    return np.linalg.norm(motion.points[:, ends[:, 0]] - motion.points[:, ends[:, 1]], axis=-1)
+    return np.linalg.norm(
+        motion.points[:, ends[:, 0]] - motion.points[:, ends[:, 1]], axis=-1
+    )
 
 
 @pytest.fixture(scope="module", params=range(0, 12, 3))
@@ -51,8 +54,13 @@ def test_arms_and_legs_are_elsewhere_and_legs_only_in_flight(pair):
 def test_they_move_without_jumps(pair):
     plain, free = pair
     flight = slice(SUBSTEPS * plain.takeoff, SUBSTEPS * plain.touch)
-    fastest = [np.linalg.norm(np.diff(m.points[flight], axis=0), axis=-1).max() for m in (plain, free)]
-    assert fastest[1] < fastest[0] + 0.2  # m in a hundredth of a second, beside the turning of the whole body
+    fastest = [
+        np.linalg.norm(np.diff(m.points[flight], axis=0), axis=-1).max()
+        for m in (plain, free)
+    ]
+    assert (
+        fastest[1] < fastest[0] + 0.2
+    )  # m in a hundredth of a second, beside the turning of the whole body
 
 
 def test_the_same_seed_gives_the_same_limbs():
@@ -65,30 +73,54 @@ def test_the_same_seed_gives_the_same_limbs():
 def test_angles_of_legs_are_read_back():
     motion = move(DIVES[2])
     frames = free_limbs._pelvis_frames(motion.points)
-    body = np.einsum("nji,npj->npi", frames, motion.points - motion.points[:, [POINT["pelvis"]]])
+    body = np.einsum(
+        "nji,npj->npi", frames, motion.points - motion.points[:, [POINT["pelvis"]]]
+    )
     poses = np.stack(
-        [free_limbs._pose({side: free_limbs._leg_angles(p, side, sign) for side, sign in SIDES}) for p in body]
+        [
+            free_limbs._pose(
+                {side: free_limbs._leg_angles(p, side, sign) for side, sign in SIDES}
+            )
+            for p in body
+        ]
     )
     assert (poses >= LIMITS[:, 0]).all()
     made = body.copy()
     for side, sign in SIDES:
-        place_leg(motion.build, {name: poses[:, i] for name, i in ANGLE.items()}, made, side, sign)
+        place_leg(
+            motion.build,
+            {name: poses[:, i] for name, i in ANGLE.items()},
+            made,
+            side,
+            sign,
+        )
     np.testing.assert_allclose(made, body, atol=1e-6)
 
 
 def test_hands_come_to_the_legs_where_they_can_and_else_not():
     motion = move(DIVES[4])
     k = SUBSTEPS * (motion.takeoff + motion.touch) // 2
-    points, chest = motion.points[k], free_limbs._chest_frames(motion.points[k : k + 1])[0]
+    points, chest = (
+        motion.points[k],
+        free_limbs._chest_frames(motion.points[k : k + 1])[0],
+    )
     length = motion.build.lengths["upper_arm"] + motion.build.lengths["forearm"]
     reached = 0
     for side, sign in SIDES:
         for where in np.linspace(0.5, 1.9, 15):
             around = np.array([0.0, 0.0, 1.0])
-            held = free_limbs._held(motion.build, points, chest, side, sign, float(where), around)
+            held = free_limbs._held(
+                motion.build, points, chest, side, sign, float(where), around
+            )
             shoulder = points[POINT[f"{side}_shoulder"]]
-            hip, knee, ankle = (points[POINT[f"{side}_{name}"]] for name in ("hip", "knee", "ankle"))
-            on_leg = hip + where * (knee - hip) if where < 1 else knee + (where - 1) * (ankle - knee)
+            hip, knee, ankle = (
+                points[POINT[f"{side}_{name}"]] for name in ("hip", "knee", "ankle")
+            )
+            on_leg = (
+                hip + where * (knee - hip)
+                if where < 1
+                else knee + (where - 1) * (ankle - knee)
+            )
             aside = free_limbs._AROUND * motion.build.girth * sign * chest[:, 2]
             far = np.linalg.norm(on_leg + aside - shoulder) / length
             assert bool(held) == (0.3 < far < 0.97)

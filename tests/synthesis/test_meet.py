@@ -28,15 +28,27 @@ def test_names_say_that_nothing_is_real(meet):
 
 def test_a_match_has_one_height_one_sex_one_camera_and_different_athletes(meet):
     for dives in meet.matches.values():
-        assert len({(d.choice.apparatus, d.athlete.sex, d.venue_seed, d.camera_seed) for d in dives}) == 1
+        assert (
+            len(
+                {
+                    (d.choice.apparatus, d.athlete.sex, d.venue_seed, d.camera_seed)
+                    for d in dives
+                }
+            )
+            == 1
+        )
         assert len({d.athlete for d in dives}) == len(dives)
         assert [d.dive for d in dives] == list(range(1, len(dives) + 1))
 
 
 def test_a_place_holds_two_matches_and_cameras_differ(meet):
     venues = Counter(dives[0].venue_seed for dives in meet.matches.values())
-    assert Counter(venues.values())[2] >= len(venues) - 2  # an odd number of matches leaves one alone
-    assert len({dives[0].camera_seed for dives in meet.matches.values()}) == len(meet.matches)
+    assert (
+        Counter(venues.values())[2] >= len(venues) - 2
+    )  # an odd number of matches leaves one alone
+    assert len({dives[0].camera_seed for dives in meet.matches.values()}) == len(
+        meet.matches
+    )
 
 
 def test_dives_of_a_match_follow_each_other_in_its_recording(meet):
@@ -74,16 +86,21 @@ def test_scores_rank_as_the_faults_do_and_judges_err_a_little(meet):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_dive_number_alone_tells_as_much_as_in_the_published_files(seed):
-    """There the mean score of the same number has ρ .588 with the score of the 749 test dives."""
+    """There the mean score of the same number has ρ .588 with the score of the 749 test
+    dives."""
     from scipy.stats import spearmanr
 
     meet = plan_meet(3000, seed)
     means = {
-        number: np.mean([d.score for d in meet.part(False) if d.choice.dive_number == number])
+        number: np.mean(
+            [d.score for d in meet.part(False) if d.choice.dive_number == number]
+        )
         for number in {d.choice.dive_number for d in meet.part(False)}
     }
     test = meet.part(True)
-    rho = spearmanr([means[d.choice.dive_number] for d in test], [d.score for d in test]).statistic
+    rho = spearmanr(
+        [means[d.choice.dive_number] for d in test], [d.score for d in test]
+    ).statistic
     assert 0.5 < rho < 0.68
 
 

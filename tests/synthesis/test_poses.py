@@ -1,4 +1,5 @@
-"""Poses of one athlete: hands at the shins, and faults that bend and open what they say."""
+"""Poses of one athlete: hands at the shins, and faults that bend and open what they
+say."""
 
 from __future__ import annotations
 
@@ -26,24 +27,34 @@ def points_of(build, one_pose):
 @pytest.mark.parametrize("seed", range(8))
 def test_the_hands_hold_the_shins(name, seed):
     build = build_of(seed)
-    faults = FAULTLESS if seed < 2 else draw_execution(np.random.default_rng(seed), 0.0, 3.0)
+    faults = (
+        FAULTLESS if seed < 2 else draw_execution(np.random.default_rng(seed), 0.0, 3.0)
+    )
     points = points_of(build, poses.folded(build, name, faults))
     for side in ("right", "left"):
-        wrist, knee, ankle = (points[POINT[f"{side}_{joint}"]] for joint in ("wrist", "knee", "ankle"))
+        wrist, knee, ankle = (
+            points[POINT[f"{side}_{joint}"]] for joint in ("wrist", "knee", "ankle")
+        )
         shin = ankle - knee
         share = (wrist - knee) @ shin / (shin @ shin)
         assert 0.0 <= share <= 1.0
-        assert np.linalg.norm(wrist - knee - share * shin) < 0.07  # beside the bone, where the skin is
+        assert (
+            np.linalg.norm(wrist - knee - share * shin) < 0.07
+        )  # beside the bone, where the skin is
 
 
 @pytest.mark.parametrize("name", ["pike", "tuck"])
 def test_folded_poses_keep_the_limits_and_are_alike_on_both_sides(name):
     for seed in range(8):
-        made = poses.folded(build_of(seed), name, draw_execution(np.random.default_rng(seed), -1.0, 3.0))
+        made = poses.folded(
+            build_of(seed), name, draw_execution(np.random.default_rng(seed), -1.0, 3.0)
+        )
         np.testing.assert_array_equal(made, body.clamp(made))
         for angle, index in ANGLE.items():
             if angle.startswith("right_"):
-                assert made[index] == pytest.approx(made[ANGLE[angle.replace("right_", "left_")]])
+                assert made[index] == pytest.approx(
+                    made[ANGLE[angle.replace("right_", "left_")]]
+                )
 
 
 def test_elbows_are_outside_the_hands_and_not_in_the_trunk():
@@ -55,7 +66,9 @@ def test_elbows_are_outside_the_hands_and_not_in_the_trunk():
 
 def test_faults_of_the_legs_are_those_asked_for():
     good = POSES["straight"]
-    made = poses.with_legs(good, Execution(knee_bend=20, legs_apart=30, toe_flex=25), knees=0.5)
+    made = poses.with_legs(
+        good, Execution(knee_bend=20, legs_apart=30, toe_flex=25), knees=0.5
+    )
     for side in ("right", "left"):
         assert made[ANGLE[f"{side}_knee"]] == 10
         assert made[ANGLE[f"{side}_hip_abduction"]] == 15
@@ -66,14 +79,23 @@ def test_faults_of_the_legs_are_those_asked_for():
 def test_a_bent_pike_has_bent_knees_and_a_loose_tuck_is_open():
     build, fault = build_of(1), Execution(knee_bend=30)
     knee = ANGLE["right_knee"]
-    assert poses.folded(build, "pike", fault)[knee] - poses.folded(build, "pike", FAULTLESS)[knee] == 30
-    assert poses.folded(build, "tuck", fault)[knee] < poses.folded(build, "tuck", FAULTLESS)[knee] - 10
+    assert (
+        poses.folded(build, "pike", fault)[knee]
+        - poses.folded(build, "pike", FAULTLESS)[knee]
+        == 30
+    )
+    assert (
+        poses.folded(build, "tuck", fault)[knee]
+        < poses.folded(build, "tuck", FAULTLESS)[knee] - 10
+    )
 
 
 def test_the_entry_keeps_a_share_of_the_faults():
     made = poses.entering("rip", Execution(knee_bend=30, legs_apart=10))
     assert 10 < made[ANGLE["right_knee"]] < 25
-    assert made[ANGLE["right_hip_abduction"]] == pytest.approx(POSES["rip"][ANGLE["right_hip_abduction"]] + 5)
+    assert made[ANGLE["right_hip_abduction"]] == pytest.approx(
+        POSES["rip"][ANGLE["right_hip_abduction"]] + 5
+    )
 
 
 def test_a_fold_is_found_quickly():

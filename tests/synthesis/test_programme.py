@@ -10,7 +10,10 @@ from finediving_pose.synthesis.programme import allocate, programme
 
 
 def numbers(dives: int, seed: int = 0, only: tuple[str, ...] = ()) -> Counter[str]:
-    return Counter(choice.dive_number for choice in allocate(dives, np.random.default_rng(seed), only))
+    return Counter(
+        choice.dive_number
+        for choice in allocate(dives, np.random.default_rng(seed), only)
+    )
 
 
 def test_the_programme_is_that_of_three_thousand_dives():
@@ -23,12 +26,18 @@ def test_every_difficulty_is_that_of_the_rule_a_compulsory_one_or_a_known_except
     exceptions = {("305c", 2.7), ("305b", 2.8), ("5337d", 3.4)}
     for choice in programme():
         rule = difficulty(choice.number, choice.apparatus)
-        if rule is not None and choice.difficulty != 2.0 and (choice.dive_number, choice.difficulty) not in exceptions:
+        if (
+            rule is not None
+            and choice.difficulty != 2.0
+            and (choice.dive_number, choice.difficulty) not in exceptions
+        ):
             assert choice.difficulty == rule, choice
 
 
 def test_armstand_dives_start_from_the_platform():
-    assert {choice.apparatus for choice in programme() if choice.number.group == 6} == {"10m"}
+    assert {choice.apparatus for choice in programme() if choice.number.group == 6} == {
+        "10m"
+    }
 
 
 def test_a_large_meet_has_every_number_in_the_published_shares():
@@ -56,10 +65,16 @@ def test_restricted_to_some_numbers_in_any_case():
 
 
 def test_an_unknown_number_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match="999z: not in the programme, which has 101b, 103b"):
+    with pytest.raises(
+        ValueError, match="999z: not in the programme, which has 101b, 103b"
+    ):
         allocate(3, np.random.default_rng(0), ("999Z", "107B"))
 
 
 def test_the_seed_decides():
-    assert allocate(20, np.random.default_rng(3)) == allocate(20, np.random.default_rng(3))
-    assert allocate(20, np.random.default_rng(3)) != allocate(20, np.random.default_rng(4))
+    assert allocate(20, np.random.default_rng(3)) == allocate(
+        20, np.random.default_rng(3)
+    )
+    assert allocate(20, np.random.default_rng(3)) != allocate(
+        20, np.random.default_rng(4)
+    )

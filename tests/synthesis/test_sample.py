@@ -38,5 +38,7 @@ def test_a_written_sample_reads_as_it_was_drawn(tmp_path):
     assert len({frame.dive_key for frame in read.frames}) == 2
     by_image = {frame.image: frame for frame in written.frames}
     for frame in read.frames:
-        np.testing.assert_allclose(frame.keypoints, by_image[frame.image].keypoints, atol=1e-3)
+        np.testing.assert_allclose(
+            frame.keypoints, by_image[frame.image].keypoints, atol=1e-3
+        )
         assert (tmp_path / "frames" / frame.image).exists()

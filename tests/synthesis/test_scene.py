@@ -31,14 +31,28 @@ def motion_of(seed, apparatus):
     number = diving.parse(NUMBERS[seed % len(NUMBERS)])
     rng = np.random.default_rng(seed)
     build = body.draw_build(rng, "men" if seed % 2 else "women")
-    return perform(number, apparatus, build, Execution(splash=0.5), rng, expected_sequence(number))
+    return perform(
+        number, apparatus, build, Execution(splash=0.5), rng, expected_sequence(number)
+    )
 
 
-def scene_of(seed=0, apparatus="10m", hard=False, caption=None, motion=None, venue_seed=None, camera_seed=5):
-    venue = draw_venue(VENUES[apparatus] if venue_seed is None else venue_seed, apparatus)
+def scene_of(
+    seed=0,
+    apparatus="10m",
+    hard=False,
+    caption=None,
+    motion=None,
+    venue_seed=None,
+    camera_seed=5,
+):
+    venue = draw_venue(
+        VENUES[apparatus] if venue_seed is None else venue_seed, apparatus
+    )
     look = draw_look(np.random.default_rng(seed), "women")
     motion = motion or motion_of(seed, apparatus)
-    return scene.Scene(motion, look, venue, np.random.default_rng(seed), hard, camera_seed, caption)
+    return scene.Scene(
+        motion, look, venue, np.random.default_rng(seed), hard, camera_seed, caption
+    )
 
 
 def hard_scene():
@@ -72,14 +86,21 @@ def test_keypoints_are_the_joints_through_the_camera(made):
 
 
 def bare(one):
-    """The same scene twice, of an athlete in magenta and in green, for what was painted shows as a difference."""
+    """The same scene twice, of an athlete in magenta and in green, for what was painted
+    shows as a difference."""
     looks = (replace(one.look, skin=colour, hair=colour, suit=colour, accent=colour)
              for colour in ((255, 0, 255), (0, 255, 0)))  # fmt: skip
-    return [scene.Scene(one.motion, look, one.venue, np.random.default_rng(1), camera_seed=5) for look in looks]
+    return [
+        scene.Scene(
+            one.motion, look, one.venue, np.random.default_rng(1), camera_seed=5
+        )
+        for look in looks
+    ]
 
 
 def test_the_athlete_is_painted_where_the_keypoints_are(made):
-    """Visible joints lie on the athlete's own pixels, and their box is what those pixels fill."""
+    """Visible joints lie on the athlete's own pixels, and their box is what those
+    pixels fill."""
     one, _ = made
     first, second = bare(one)
     boxes, visibility = first.boxes, first.visibility
@@ -90,7 +111,11 @@ def test_the_athlete_is_painted_where_the_keypoints_are(made):
         columns, rows = np.round(first.keypoints[k, visible]).astype(int).T
         hits += (change[rows, columns] > 40).tolist()
         rows, columns = np.nonzero(change > 25)
-        gaps.append(np.abs(boxes[k] - (columns.min(), rows.min(), columns.max(), rows.max())).max())
+        gaps.append(
+            np.abs(
+                boxes[k] - (columns.min(), rows.min(), columns.max(), rows.max())
+            ).max()
+        )
     assert np.mean(hits) > 0.93
     assert np.median(gaps) <= 3
     assert max(gaps) < 14
@@ -155,14 +180,20 @@ def test_another_process_gives_the_same_bytes():
         "print(hashlib.sha256(test_scene.hard_scene().picture(30).tobytes()).hexdigest())"
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parent)]
-    there = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    there = subprocess.run(
+        command, capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert there == hashlib.sha256(hard_scene().picture(30).tobytes()).hexdigest()
 
 
 def test_the_splash_is_seen_in_the_pictures_and_nowhere_else():
     motion = motion_of(4, "3m")
     scenes = [
-        scene_of(4, "3m", motion=replace(motion, execution=replace(motion.execution, splash=size)))
+        scene_of(
+            4,
+            "3m",
+            motion=replace(motion, execution=replace(motion.execution, splash=size)),
+        )
         for size in (0.0, 0.4, 1.0)
     ]
     first = scenes[0]
@@ -178,15 +209,25 @@ def test_the_splash_is_seen_in_the_pictures_and_nowhere_else():
 
 
 def test_another_venue_gives_another_picture():
-    pictures = [scene_of(0, venue_seed=seed, camera_seed=seed).picture(5).astype(int) for seed in (21, 22)]
+    pictures = [
+        scene_of(0, venue_seed=seed, camera_seed=seed).picture(5).astype(int)
+        for seed in (21, 22)
+    ]
     assert np.abs(pictures[0] - pictures[1]).mean() > 15
 
 
 def test_the_background_streaks_when_the_camera_turns(made):
-    """It tilts down: what changes from row to row is smeared, what changes along a row is not."""
+    """It tilts down: what changes from row to row is smeared, what changes along a row
+    is not."""
     one, pictures = made
-    down, along = (np.abs(np.diff(pictures[:, :200].astype(int), axis=axis)).mean(axis=(1, 2, 3)) for axis in (1, 2))
-    fast, slow = slice(one.motion.touch - 6, one.motion.touch - 1), slice(0, one.motion.takeoff)
+    down, along = (
+        np.abs(np.diff(pictures[:, :200].astype(int), axis=axis)).mean(axis=(1, 2, 3))
+        for axis in (1, 2)
+    )
+    fast, slow = (
+        slice(one.motion.touch - 6, one.motion.touch - 1),
+        slice(0, one.motion.takeoff),
+    )
     assert (down / along)[fast].mean() < 0.8 * (down / along)[slow].mean()
 
 
@@ -194,9 +235,15 @@ def test_a_hard_scene_differs_and_says_what_is_hidden():
     motion = motion_of(1, "3m")
     scenes = [scene_of(seed, "3m", hard=True, motion=motion) for seed in range(8)]
     easy = scene_of(0, "3m", motion=motion)
-    assert all(np.ptp(hard.views.focal) > 1.5 * np.ptp(easy.views.focal) for hard in scenes)
+    assert all(
+        np.ptp(hard.views.focal) > 1.5 * np.ptp(easy.views.focal) for hard in scenes
+    )
     frames = range(motion.takeoff, motion.touch, 4)
-    changed = [np.abs(hard.picture(k).astype(int) - easy.picture(k)).mean() for hard in scenes[:2] for k in frames]
+    changed = [
+        np.abs(hard.picture(k).astype(int) - easy.picture(k)).mean()
+        for hard in scenes[:2]
+        for k in frames
+    ]
     assert min(changed) > 5
     hidden = [_behind_something(hard, frames) for hard in scenes]
     assert max(hidden) > 0
@@ -207,16 +254,25 @@ def _behind_something(one, frames):
     """How many of the athlete's joints an obstacle hides in some frames."""
     if one._obstacle is None:
         return 0
-    masks = [looked_up(one._obstacle.mask(one.views[k]), one.keypoints[k]) > 127 for k in frames]
+    masks = [
+        looked_up(one._obstacle.mask(one.views[k]), one.keypoints[k]) > 127
+        for k in frames
+    ]
     return sum(int(mask.sum()) for mask in masks)
 
 
 def test_light_flickers_in_hard_scenes_only():
     brightness = {
-        hard: [scene_of(3, "3m", hard=hard, venue_seed=12).picture(k)[:40].mean() for k in range(6)]
+        hard: [
+            scene_of(3, "3m", hard=hard, venue_seed=12).picture(k)[:40].mean()
+            for k in range(6)
+        ]
         for hard in (False, True)
     }
-    assert np.abs(np.diff(brightness[True])).mean() > 3 * np.abs(np.diff(brightness[False])).mean()
+    assert (
+        np.abs(np.diff(brightness[True])).mean()
+        > 3 * np.abs(np.diff(brightness[False])).mean()
+    )
 
 
 def test_some_dives_have_a_banner_and_hide_what_it_covers():
@@ -231,7 +287,8 @@ def test_some_dives_have_a_banner_and_hide_what_it_covers():
 
 
 def test_a_frame_is_painted_fast(made):
-    """Far slower than measured on an idle core, so that it fails for a change of order, not for a busy machine."""
+    """Far slower than measured on an idle core, so that it fails for a change of order,
+    not for a busy machine."""
     one, _ = made
     start = time.process_time()
     for k in range(0, len(one), 8):
@@ -249,5 +306,8 @@ def test_who_else_is_in_the_picture_is_known():
     assert (first[:, 3:] - first[:, 1:3] >= 8).all()
     assert len(np.unique(first[:, 0])) == len(first)
     both = np.intersect1d(first[:, 0], second[:, 0])
-    moved = [np.abs(first[first[:, 0] == n] - second[second[:, 0] == n])[0, 1:].max() for n in both]
+    moved = [
+        np.abs(first[first[:, 0] == n] - second[second[:, 0] == n])[0, 1:].max()
+        for n in both
+    ]
     assert np.median(moved) < 30  # the same people, a frame later

@@ -39,22 +39,33 @@ def test_keys_are_in_time_and_end_with_the_entry(number, opening, touch):
     assert all(0 < bound < touch - 0.24 for bound in course.bounds)
 
 
-@pytest.mark.parametrize(("number", "parts"), [("107b", 0), ("5253b", 1), ("6243d", 1), ("5335d", 1), ("5152b", 2)])
+@pytest.mark.parametrize(
+    ("number", "parts"),
+    [("107b", 0), ("5253b", 1), ("6243d", 1), ("5335d", 1), ("5152b", 2)],
+)
 def test_parts_of_the_flight(number, parts):
     assert len(course_of(number).bounds) == parts
 
 
 def test_more_twists_take_more_time():
-    few, many = (np.diff(course_of(number, touch=1.9).twist) for number in ("5251b", "5255b"))
+    few, many = (
+        np.diff(course_of(number, touch=1.9).twist) for number in ("5251b", "5255b")
+    )
     assert many > few + 0.2
 
 
 @pytest.mark.parametrize(("side", "across"), [(1.0, "right"), (-1.0, "left")])
 def test_the_arm_that_goes_across_the_chest_leads_into_the_twist(side, across):
     course = course_of("5253b", side=side)
-    pose = next(pose for time, pose in course.keys if course.twist[0] < time < course.twist[1])
+    pose = next(
+        pose for time, pose in course.keys if course.twist[0] < time < course.twist[1]
+    )
     other = "left" if across == "right" else "right"
-    assert pose[ANGLE[f"{across}_shoulder_flexion"]] < 90 < pose[ANGLE[f"{other}_shoulder_flexion"]]
+    assert (
+        pose[ANGLE[f"{across}_shoulder_flexion"]]
+        < 90
+        < pose[ANGLE[f"{other}_shoulder_flexion"]]
+    )
 
 
 def test_straight_dives_stay_straight():

@@ -15,7 +15,13 @@ BUILD = body.draw_build(np.random.default_rng(4), "men")
 DIRECTIONS = {1: (1, 1), 2: (-1, 1), 3: (1, -1), 4: (-1, -1)}
 each_start = pytest.mark.parametrize(
     ("direction", "depth", "running"),
-    [(d, depth, run) for d in DIRECTIONS for depth in (0.0, 0.4) for run in (False, True) if not run or d in (1, 3)],
+    [
+        (d, depth, run)
+        for d in DIRECTIONS
+        for depth in (0.0, 0.4)
+        for run in (False, True)
+        if not run or d in (1, 3)
+    ],
 )
 
 
@@ -55,7 +61,9 @@ def test_the_push_ends_in_the_pose_and_place_of_the_takeoff(direction, depth, ru
     np.testing.assert_allclose(poses[-1], jump.pose, atol=0.01)
     assert pitch[-1] == pytest.approx(jump.pitch)
     assert board[-1] == 0.0
-    np.testing.assert_allclose(takeoff.centre_of(BUILD, poses, pitch, pelvis)[-1], jump.centre, atol=1e-5)
+    np.testing.assert_allclose(
+        takeoff.centre_of(BUILD, poses, pitch, pelvis)[-1], jump.centre, atol=1e-5
+    )
     assert board.max() == pytest.approx(depth, abs=0.01)
     np.testing.assert_array_equal(poses, body.clamp(poses))
 
@@ -86,7 +94,8 @@ def test_the_trunk_swings_for_the_angular_momentum(direction):
 
 
 def test_who_turns_towards_the_water_leans_that_way():
-    """All leave with the mass centre out over the water; back and reverse dives swing the trunk backwards."""
+    """All leave with the mass centre out over the water; back and reverse dives swing
+    the trunk backwards."""
     for direction, (ahead, _) in DIRECTIONS.items():
         assert jump_of(direction).centre[0] * ahead > 0.05
     for direction, backwards in ((1, False), (2, True), (3, True), (4, False)):
@@ -98,7 +107,9 @@ def test_who_turns_towards_the_water_leans_that_way():
 def test_rates_are_those_of_the_last_instant():
     jump = jump_of(1, spin=200.0)
     poses = jump.push(np.array([-1 / RATE, 0.0]))[0]
-    np.testing.assert_allclose(jump.rates, np.clip((poses[1] - poses[0]) * RATE, -800, 800))
+    np.testing.assert_allclose(
+        jump.rates, np.clip((poses[1] - poses[0]) * RATE, -800, 800)
+    )
     assert jump.rates[ANGLE["right_knee"]] < -100
 
 
@@ -108,7 +119,9 @@ def test_the_hands_stay_while_an_armstand_falls(direction):
     poses, lean, pelvis = fall.fall(clock_of(fall))
     points = fall.start.placed(BUILD, poses, lean) + pelvis[:, None]
     wrists = points[:, [POINT["right_wrist"], POINT["left_wrist"]]].mean(axis=1)
-    np.testing.assert_allclose(wrists, np.tile(fall.start.support, (len(wrists), 1)), atol=1e-12)
+    np.testing.assert_allclose(
+        wrists, np.tile(fall.start.support, (len(wrists), 1)), atol=1e-12
+    )
     assert abs(lean[-1]) == pytest.approx(24.0)
     assert lean[0] == 0.0
     assert (points[:, POINT["pelvis"], 1] > fall.start.height + 0.5).all()

@@ -1,4 +1,5 @@
-"""Places: how they differ, that they are the same again, and that things stand where they should."""
+"""Places: how they differ, that they are the same again, and that things stand where
+they should."""
 
 from __future__ import annotations
 
@@ -31,7 +32,13 @@ def places():
 def frame(place, target):
     _, station, seen = place
     matrix = seen.view.homography_to(look_at(station, np.array(target)))
-    return cv2.warpPerspective(seen.picture, matrix, SIZE, borderMode=cv2.BORDER_CONSTANT, borderValue=(255, 0, 255))
+    return cv2.warpPerspective(
+        seen.picture,
+        matrix,
+        SIZE,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(255, 0, 255),
+    )
 
 
 def test_venues_are_equal_for_equal_seeds_and_differ_otherwise():
@@ -53,7 +60,9 @@ def test_cameras_stand_aside_on_either_side(apparatus):
     distance = np.hypot(places[:, 0], places[:, 2])
     assert (distance >= 15).all()
     assert (distance <= 35).all()
-    assert (np.abs(np.degrees(np.arctan2(places[:, 0], np.abs(places[:, 2])))) <= 25.001).all()
+    assert (
+        np.abs(np.degrees(np.arctan2(places[:, 0], np.abs(places[:, 2])))) <= 25.001
+    ).all()
     assert (places[:, 1] >= 2).all()
     assert (places[:, 1] <= 9).all()
     assert {station.side for station in stations} == {1, -1}
@@ -62,7 +71,11 @@ def test_cameras_stand_aside_on_either_side(apparatus):
 
 def test_the_panorama_holds_all_of_the_cameras_way(places):
     for apparatus, place in places.items():
-        for target in ((0.0, HEIGHTS[apparatus] + 1.5, 0.0), (1.0, HEIGHTS[apparatus] / 2, 0.0), (2.5, 0.6, 0.0)):
+        for target in (
+            (0.0, HEIGHTS[apparatus] + 1.5, 0.0),
+            (1.0, HEIGHTS[apparatus] / 2, 0.0),
+            (2.5, 0.6, 0.0),
+        ):
             missing = (frame(place, target) == (255, 0, 255)).all(axis=2)
             assert missing.mean() == 0.0, (apparatus, target)
 
@@ -83,11 +96,19 @@ def test_the_water_begins_at_the_surface(places):
     """Just below the far edge of the pool it is bluer than just above the rim."""
     for venue, station, _ in places.values():
         view = look_at(station, np.array([3.0, 0.6, venue.pool_far * station.side]))
-        picture = frame((venue, station, panorama(venue, station)), (3.0, 0.6, venue.pool_far * station.side))
-        heights = {"deck": (0.5, venue.pool_far - 0.2), "water": (0.0, venue.pool_far + 2.0)}
+        picture = frame(
+            (venue, station, panorama(venue, station)),
+            (3.0, 0.6, venue.pool_far * station.side),
+        )
+        heights = {
+            "deck": (0.5, venue.pool_far - 0.2),
+            "water": (0.0, venue.pool_far + 2.0),
+        }
         blueness = {}
         for name, (y, w) in heights.items():
-            px, _ = view.project(np.array([[x, y, station.side * w] for x in np.linspace(1.5, 4.5, 40)]))
+            px, _ = view.project(
+                np.array([[x, y, station.side * w] for x in np.linspace(1.5, 4.5, 40)])
+            )
             columns, rows = np.round(px).astype(int).T
             colours = picture[rows.clip(0, 255), columns.clip(0, 454)].astype(float)
             blueness[name] = (colours[:, 0] - colours[:, 2]).mean()
@@ -96,7 +117,9 @@ def test_the_water_begins_at_the_surface(places):
 
 def test_the_near_side_of_the_platform_may_hide_the_athlete_and_the_air_may_not(places):
     _, station, seen = places["10m"]
-    beside = np.array([[-1.0, 9.9, 1.0 * station.side], [2.0, 9.0, 0.0], [1.0, 4.0, 0.0]])
+    beside = np.array(
+        [[-1.0, 9.9, 1.0 * station.side], [2.0, 9.0, 0.0], [1.0, 4.0, 0.0]]
+    )
     columns, rows = np.round(seen.view.project(beside)[0]).astype(int).T
     assert (seen.front[rows, columns] > 127).tolist() == [True, False, False]
 
@@ -104,7 +127,9 @@ def test_the_near_side_of_the_platform_may_hide_the_athlete_and_the_air_may_not(
 def test_of_a_springboard_only_the_near_rail_may_hide_the_athlete(places):
     _, station, seen = places["3m"]
     rail, board = [-3.2, 3.9, 0.42 * station.side], [-0.5, 3.0, 0.0]
-    columns, rows = np.round(seen.view.project(np.array([rail, board]))[0]).astype(int).T
+    columns, rows = (
+        np.round(seen.view.project(np.array([rail, board]))[0]).astype(int).T
+    )
     assert (seen.front[rows, columns] > 127).tolist() == [True, False]
     assert (seen.front > 127).mean() < 0.02
 
@@ -117,7 +142,9 @@ def test_the_springboard_bends_at_its_tip_and_not_where_it_is_held(places):
         tower.paint_springboard(picture, view, 3.0, bent, (200, 200, 200))
     tip, held = (
         [np.flatnonzero(picture[:, column].any(axis=1)).mean() for picture in pictures]
-        for column in np.round(view.project(np.array([[-0.1, 3.0, 0.0], [-2.0, 3.0, 0.0]]))[0][:, 0]).astype(int)
+        for column in np.round(
+            view.project(np.array([[-0.1, 3.0, 0.0], [-2.0, 3.0, 0.0]]))[0][:, 0]
+        ).astype(int)
     )
     scale = station.focal / abs(station.position[2])
     assert tip[1] - tip[0] == pytest.approx(0.45 * scale, rel=0.25)
@@ -126,7 +153,8 @@ def test_the_springboard_bends_at_its_tip_and_not_where_it_is_held(places):
 
 @pytest.mark.parametrize("apparatus", HEIGHTS)
 def test_water_fills_the_picture_before_every_resting_camera(apparatus):
-    """Its corners lie before the camera, and the lower corner of the picture away from the tower lies in the water."""
+    """Its corners lie before the camera, and the lower corner of the picture away from
+    the tower lies in the water."""
     venue = draw_venue(0, apparatus)
     for seed in range(150):
         station = draw_station(venue, seed)
@@ -145,21 +173,30 @@ def test_words_are_invented_pronounceable_and_varied():
 
 
 def test_every_theme_differs_from_the_others_to_the_eye():
-    colours = np.array([(*theme.wall, *theme.seat, *theme.band) for theme in THEMES], float)
+    colours = np.array(
+        [(*theme.wall, *theme.seat, *theme.band) for theme in THEMES], float
+    )
     gaps = np.abs(colours[:, None] - colours[None]).mean(axis=-1)
     assert gaps[~np.eye(len(THEMES), dtype=bool)].min() > 10
 
 
 def test_people_sit_in_full_stands_and_not_in_empty_ones():
     drawn = (draw_venue(seed, "3m") for seed in range(99))
-    venue = next(venue for venue in drawn if len(venue.tiers) == 1 and venue.theme.dark < 0.3)
+    venue = next(
+        venue for venue in drawn if len(venue.tiers) == 1 and venue.theme.dark < 0.3
+    )
     station = draw_station(venue, 0)
-    empty, full = (panorama(replace(venue, crowd=crowd), station) for crowd in (0.0, 0.95))
+    empty, full = (
+        panorama(replace(venue, crowd=crowd), station) for crowd in (0.0, 0.95)
+    )
     change = np.abs(empty.picture.astype(int) - full.picture).mean(axis=2)
     tier, height, width = venue.tiers[0], *change.shape
     found = []
     for row in range(tier.rows):
-        y, w = tier.floor + row * tier.rise + 0.75, tier.near - row * tier.tread - 0.4  # where a chest is
+        y, w = (
+            tier.floor + row * tier.rise + 0.75,
+            tier.near - row * tier.tread - 0.4,
+        )  # where a chest is
         places = np.array([[x, y, station.side * w] for x in np.linspace(-20, 20, 300)])
         columns, rows = np.round(empty.view.project(places)[0]).astype(int).T
         inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)

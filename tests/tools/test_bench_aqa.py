@@ -15,8 +15,24 @@ from finediving_pose.aqa.data.sources import Parts, Prepared
 from finediving_pose.aqa.settings import AqaSettings
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "bench_aqa.py"
-ARGUMENTS = ["--preset", "tiny", "--meet", "made", "--pairs", "2", "--rounds", "1", "--batches", "2", "workers=0"]
-NARROW = [text for text in SMALL if not text.startswith("batch_size")] + ["dim=16", "pose_dim=16", "exemplars=3"]
+ARGUMENTS = [
+    "--preset",
+    "tiny",
+    "--meet",
+    "made",
+    "--pairs",
+    "2",
+    "--rounds",
+    "1",
+    "--batches",
+    "2",
+    "workers=0",
+]
+NARROW = [text for text in SMALL if not text.startswith("batch_size")] + [
+    "dim=16",
+    "pose_dim=16",
+    "exemplars=3",
+]
 
 
 @pytest.fixture
@@ -28,7 +44,9 @@ def bench(monkeypatch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
-    def read_meet(settings: AqaSettings, folder: Path, cache: Path | None) -> tuple[Prepared, Parts]:
+    def read_meet(
+        settings: AqaSettings, folder: Path, cache: Path | None
+    ) -> tuple[Prepared, Parts]:
         parts = Parts(tuple(made_dives(6)), (), tuple(made_dives(4, "Queries")))
         return Prepared(settings, None, MadeLoader(settings), {}), parts  # type: ignore[arg-type]
 
@@ -56,13 +74,17 @@ def test_everything_as_json(bench, capsys):
     assert step["pairs"] == 2
     assert step["tflop"] > 0
     assert step["bound_seconds"] == pytest.approx(step["tflop"] / 0.5)
-    assert step["share_of_peak"] == pytest.approx(step["bound_seconds"] / step["seconds"])
+    assert step["share_of_peak"] == pytest.approx(
+        step["bound_seconds"] / step["seconds"]
+    )
     assert [row["cached"] for row in found["decoding"]] == [False, True]
 
 
 def test_twice_the_pairs_are_twice_the_work(bench, capsys):
     work = [
-        json.loads(run(bench, capsys, "--what", "step", "--json", "--pairs", pairs))["step"][0]["tflop"]
+        json.loads(run(bench, capsys, "--what", "step", "--json", "--pairs", pairs))[
+            "step"
+        ][0]["tflop"]
         for pairs in ("1", "2")
     ]
     assert work[1] == pytest.approx(2 * work[0], rel=0.01)
@@ -79,4 +101,7 @@ def test_tables(bench, capsys):
 def test_an_unknown_kind(bench, capsys):
     with pytest.raises(SystemExit):
         run(bench, capsys, "--what", "steps")
-    assert "--what steps: expected some of evaluation,step,decoding" in capsys.readouterr().err
+    assert (
+        "--what steps: expected some of evaluation,step,decoding"
+        in capsys.readouterr().err
+    )

@@ -1,4 +1,5 @@
-"""The benchmark of extraction: all four ways take the same frames, and its figures go together."""
+"""The benchmark of extraction: all four ways take the same frames, and its figures go
+together."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ def bench() -> ModuleType:
     pytest.importorskip("mmpose")
     sys.path.insert(0, str(TOOLS))
     try:
-        spec = importlib.util.spec_from_file_location("bench_extract", TOOLS / "bench_extract.py")
+        spec = importlib.util.spec_from_file_location(
+            "bench_extract", TOOLS / "bench_extract.py"
+        )
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -46,7 +49,11 @@ def test_all_ways_take_the_same_frames(figures):
         ratio = figures["ours_over"][way]["wall"]
         assert ratio["min"] <= ratio["median"] <= ratio["max"]
     assert figures["profile_of_ours"]["frames"] == 4
-    assert figures["projection"] == {"frames": 7200, "hours": round(2 / rates["ours"], 2), "at_the_rate_of": "ours"}
+    assert figures["projection"] == {
+        "frames": 7200,
+        "hours": round(2 / rates["ours"], 2),
+        "at_the_rate_of": "ours",
+    }
 
 
 def test_growth_is_measured_in_processes_of_their_own(figures):
@@ -57,30 +64,62 @@ def test_growth_is_measured_in_processes_of_their_own(figures):
 
 
 def test_tables(bench, figures):
-    rows = [line for line in bench.as_markdown(figures).splitlines() if line.startswith("|")]
+    rows = [
+        line for line in bench.as_markdown(figures).splitlines() if line.startswith("|")
+    ]
     ways, growth = rows[:6], rows[6:]
-    assert [row.split("|")[1].strip() for row in ways[2:]] == ["limit", "loop", "inferencer", "ours"]
-    assert len({row.count("|") for row in ways}) == len({row.count("|") for row in growth}) == 1
+    assert [row.split("|")[1].strip() for row in ways[2:]] == [
+        "limit",
+        "loop",
+        "inferencer",
+        "ours",
+    ]
+    assert (
+        len({row.count("|") for row in ways})
+        == len({row.count("|") for row in growth})
+        == 1
+    )
     assert growth[2].startswith("| 2 |")
 
 
 def test_what_cannot_run_says_why(bench, figures):
     refused = figures | {"cannot_run": {"inferencer": "KeyError: no such config"}}
-    assert "| inferencer | cannot run: KeyError: no such config |" in bench.as_markdown(refused)
+    assert "| inferencer | cannot run: KeyError: no such config |" in bench.as_markdown(
+        refused
+    )
 
 
 def test_without_ours_the_largest_growth_run_gives_the_projection(bench):
-    rows = [{"clips": 10, "frames_per_second": 5.0}, {"clips": 100, "frames_per_second": 10.0}]
-    assert bench.projection({"growth": rows}, 36000) == {"frames": 36000, "hours": 1.0, "at_the_rate_of": "100 clips"}
+    rows = [
+        {"clips": 10, "frames_per_second": 5.0},
+        {"clips": 100, "frames_per_second": 10.0},
+    ]
+    assert bench.projection({"growth": rows}, 36000) == {
+        "frames": 36000,
+        "hours": 1.0,
+        "at_the_rate_of": "100 clips",
+    }
     assert bench.projection({}, 36000) == {}
 
 
 def test_ratios_are_paired_by_round(bench):
     timings = bench.Timings()
-    timings.spent["loop"] = [bench.Spent(8.0, 4.0), bench.Spent(2.0, 4.0), bench.Spent(6.0, 6.0)]
-    timings.spent["ours"] = [bench.Spent(2.0, 1.0), bench.Spent(1.0, 1.0), bench.Spent(2.0, 1.0)]
+    timings.spent["loop"] = [
+        bench.Spent(8.0, 4.0),
+        bench.Spent(2.0, 4.0),
+        bench.Spent(6.0, 6.0),
+    ]
+    timings.spent["ours"] = [
+        bench.Spent(2.0, 1.0),
+        bench.Spent(1.0, 1.0),
+        bench.Spent(2.0, 1.0),
+    ]
     assert timings.ours_over("loop")["wall"] == {"min": 2.0, "median": 3.0, "max": 4.0}
-    assert timings.ours_over("loop")["processor"] == {"min": 4.0, "median": 4.0, "max": 6.0}
+    assert timings.ours_over("loop")["processor"] == {
+        "min": 4.0,
+        "median": 4.0,
+        "max": 6.0,
+    }
     assert timings.rate("ours") == 0.5
     assert timings.processor_ms("loop") == 4000
 
@@ -88,10 +127,15 @@ def test_ratios_are_paired_by_round(bench):
 def test_an_unknown_way(bench, capsys):
     with pytest.raises(SystemExit):
         bench.parsed(["--ways", "ours,theirs"])
-    assert "--ways theirs: expected some of limit,loop,inferencer,ours" in capsys.readouterr().err
+    assert (
+        "--ways theirs: expected some of limit,loop,inferencer,ours"
+        in capsys.readouterr().err
+    )
 
 
 def test_one_trained_model_alone(bench, capsys):
     with pytest.raises(SystemExit):
         bench.parsed(["--pose-model", "runs/hrnet/a"])
-    assert "expected --pose-model and --detector-model together" in capsys.readouterr().err
+    assert (
+        "expected --pose-model and --detector-model together" in capsys.readouterr().err
+    )

@@ -1,4 +1,5 @@
-"""What the measurement of `fdpose qc` counts as a clip's true error, and as finding the worst."""
+"""What the measurement of `fdpose qc` counts as a clip's true error, and as finding the
+worst."""
 
 from __future__ import annotations
 
@@ -56,8 +57,12 @@ def test_the_error_is_in_torsos_and_a_missing_joint_counts_one(truth, tmp_path):
 
 def test_frames_that_were_not_sampled_do_not_count(truth, tmp_path):
     rows = np.array([0, 2, 4, 6, 6])
-    track = BoxTrack(truth.track.boxes[rows], truth.track.scores[rows], truth.track.state[rows])
-    found = SkeletonSequence(truth.keypoints[rows], truth.scores[rows], truth.state[rows], track, rows)
+    track = BoxTrack(
+        truth.track.boxes[rows], truth.track.scores[rows], truth.track.state[rows]
+    )
+    found = SkeletonSequence(
+        truth.keypoints[rows], truth.scores[rows], truth.state[rows], track, rows
+    )
     assert error_of(found, truth, tmp_path) == 0
 
 

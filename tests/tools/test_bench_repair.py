@@ -22,7 +22,9 @@ SPEC.loader.exec_module(tool)
 
 
 def track():
-    points = np.stack([frame.keypoints for frame in make_dive(60, somersault=12.0, twist=4.0)])
+    points = np.stack(
+        [frame.keypoints for frame in make_dive(60, somersault=12.0, twist=4.0)]
+    )
     return tool.Track("made", points, np.arange(len(points)))
 
 
@@ -33,8 +35,12 @@ def test_what_is_exchanged_is_what_is_said():
     tool.exchange_some(seen, np.random.default_rng(0))
     for pair, (a, b) in enumerate(FLIP_PAIRS):
         rows = seen.kind[:, pair] != ""
-        np.testing.assert_array_equal(seen.points[rows][:, [a, b]], dive.points[rows][:, [b, a]])
-        np.testing.assert_array_equal(seen.points[~rows][:, [a, b]], dive.points[~rows][:, [a, b]])
+        np.testing.assert_array_equal(
+            seen.points[rows][:, [a, b]], dive.points[rows][:, [b, a]]
+        )
+        np.testing.assert_array_equal(
+            seen.points[~rows][:, [a, b]], dive.points[~rows][:, [a, b]]
+        )
     assert (seen.kind != "").any()
 
 
@@ -46,7 +52,10 @@ def test_what_strayed_is_far_away_and_the_rest_is_near():
         rows = seen.kind[:, pair] != ""
         right[rows, a], right[rows, b] = seen.points[rows, b], seen.points[rows, a]
         strayed = seen.strayed.copy()
-        seen.strayed[rows, a], seen.strayed[rows, b] = strayed[rows, b], strayed[rows, a]
+        seen.strayed[rows, a], seen.strayed[rows, b] = (
+            strayed[rows, b],
+            strayed[rows, a],
+        )
     off = np.linalg.norm(right - dive.points, axis=-1) / dive.torso
     assert np.nanmedian(off[seen.strayed]) > 0.5
     assert np.nanmax(off[~seen.strayed]) < 0.5
@@ -56,9 +65,16 @@ def test_the_counts_of_a_repair(capsys):
     tool.report([track()], 2, ExtractionSettings(), 0)
     text = capsys.readouterr().out
     assert "| body, one frame | " in text
-    seen, filled, repaired = (float(line.split("|")[2].split()[0]) for line in text.splitlines() if " (" in line)
+    seen, filled, repaired = (
+        float(line.split("|")[2].split()[0])
+        for line in text.splitlines()
+        if " (" in line
+    )
     assert seen < filled < repaired
 
 
 def test_no_harm_is_told_of_the_truth():
-    assert tool.harm([track()], tool.exact, ExtractionSettings(), 0) == "0.00% | 0.00% | 0.00%"
+    assert (
+        tool.harm([track()], tool.exact, ExtractionSettings(), 0)
+        == "0.00% | 0.00% | 0.00%"
+    )

@@ -1,4 +1,5 @@
-"""The benchmark of `fdpose validate` makes a project that validates, and prints what it took."""
+"""The benchmark of `fdpose validate` makes a project that validates, and prints what it
+took."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_validate", TOOLS / "bench_validate.py")
+    spec = importlib.util.spec_from_file_location(
+        "bench_validate", TOOLS / "bench_validate.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -33,19 +36,29 @@ def project(tool, tmp_path_factory) -> Path:
     return root
 
 
-def test_the_project_has_so_many_labels_of_both_annotators_and_the_pictures_of_its_manifest(project, monkeypatch):
+def test_the_project_has_so_many_labels_of_both_annotators_and_the_pictures_of_its_manifest(
+    project, monkeypatch
+):
     monkeypatch.chdir(project)
     report = validate_labels()
     assert dict(report.files) == {"anna": 12, "ben": 13}
-    assert not [told for told in report.told if told.finding.kind.startswith(("image", "other-", "unreadable"))]
+    assert not [
+        told
+        for told in report.told
+        if told.finding.kind.startswith(("image", "other-", "unreadable"))
+    ]
     rows = read_frame_manifest(project / "frames" / "manifest.csv")
     assert len({row.sha256 for row in rows}) == 25
     assert sha256_file(project / "frames" / rows[0].image) == rows[0].sha256
 
 
-def test_it_prints_a_row_with_and_one_without_pictures_and_puts_them_back(tool, project, monkeypatch, capsys):
+def test_it_prints_a_row_with_and_one_without_pictures_and_puts_them_back(
+    tool, project, monkeypatch, capsys
+):
     before = sorted(project.rglob("*"))
-    monkeypatch.setattr(sys, "argv", ["bench_validate.py", "--folder", str(project), "--rounds", "1"])
+    monkeypatch.setattr(
+        sys, "argv", ["bench_validate.py", "--folder", str(project), "--rounds", "1"]
+    )
     tool.main()
     rows = capsys.readouterr().out.splitlines()[2:]
     assert [row.split(" | ")[0] for row in rows] == ["| there", "| absent"]

@@ -8,7 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from finediving_pose.datasets.pose_files import pose_path, write_pose
-from finediving_pose.datasets.truth_files import DiveTruth, true_skeleton, truth_path, write_truth
+from finediving_pose.datasets.truth_files import (
+    DiveTruth,
+    true_skeleton,
+    truth_path,
+    write_truth,
+)
 from finediving_pose.records import BoxState, BoxTrack, SkeletonSequence
 
 PATH = Path(__file__).parents[2] / "tools" / "compare_trackers.py"
@@ -23,7 +28,9 @@ DIVER, JUDGE, NOBODY = [0.0, 0, 10, 20], [50.0, 0, 60, 20], [np.nan] * 4
 
 def judged(boxes):
     there = np.array([True, True, True, False])
-    return tool.judged(np.array(boxes), there & (np.array(boxes) == DIVER).all(axis=1), there)
+    return tool.judged(
+        np.array(boxes), there & (np.array(boxes) == DIVER).all(axis=1), there
+    )
 
 
 def test_on_the_diver_all_along():
@@ -64,17 +71,34 @@ def truth() -> DiveTruth:
 def extracted(folder: Path, boxes: list[list[float]]) -> Path:
     """An extraction with true joints in the boxes given."""
     sequence = true_skeleton(truth())
-    state = np.where(np.isfinite(np.array(boxes)[:, 0]), BoxState.DETECTED, BoxState.MISSING).astype(np.uint8)
+    state = np.where(
+        np.isfinite(np.array(boxes)[:, 0]), BoxState.DETECTED, BoxState.MISSING
+    ).astype(np.uint8)
     track = BoxTrack(np.array(boxes, np.float32), np.ones(4, np.float32), state)
     path = pose_path(folder, "meet", "1")
-    write_pose(path, SkeletonSequence(sequence.keypoints, sequence.scores, sequence.state, track, sequence.frame_index))
+    write_pose(
+        path,
+        SkeletonSequence(
+            sequence.keypoints,
+            sequence.scores,
+            sequence.state,
+            track,
+            sequence.frame_index,
+        ),
+    )
     return folder
 
 
 def test_an_extraction_is_judged_by_whose_boxes_it_has(tmp_path):
     near_diver = [2.0, 3, 14, 22]
     folder = extracted(tmp_path, [near_diver, JUDGE, [3.0, 0, 58, 20], NOBODY])
-    assert tool.against_truth(folder, "meet", "1", truth()) == (1 / 3, 0.5, 1.0, 0.0, 1.0)
+    assert tool.against_truth(folder, "meet", "1", truth()) == (
+        1 / 3,
+        0.5,
+        1.0,
+        0.0,
+        1.0,
+    )
 
 
 def test_the_table_tells_how_folders_differ(tmp_path):

@@ -1,4 +1,5 @@
-"""The measurement of the label checks: it counts right, and every fault it puts in is one."""
+"""The measurement of the label checks: it counts right, and every fault it puts in is
+one."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ def test_faults_are_put_in_at_the_rate_and_counted(tool):
     assert 8 < counts.put < 30
     assert (counts.found, counts.false) == (counts.put, 0)
     row = tool.row(of_dives, np.random.default_rng(0))
-    assert row.startswith(f"{counts.put} | 1.00 (1.00–1.00) | 1.00 | 1.00 (1.00–1.00) | 1.00 | 1.00 | 0 of")
+    assert row.startswith(
+        f"{counts.put} | 1.00 (1.00–1.00) | 1.00 | 1.00 (1.00–1.00) | 1.00 | 1.00 | 0 of"
+    )
 
 
 def test_what_is_told_of_another_joint_does_not_count(tool):
@@ -51,7 +54,10 @@ def test_what_is_told_of_another_joint_does_not_count(tool):
 
 def test_without_faults_put_in_there_are_no_shares(tool):
     of_dives = tool.measure(make_dive(), tool.KINDS[0], 0.0, np.random.default_rng(0))
-    assert tool.row(of_dives, np.random.default_rng(0)) == "0 | – | – | – | – | – | 0 of 40"
+    assert (
+        tool.row(of_dives, np.random.default_rng(0))
+        == "0 | – | – | – | – | – | 0 of 40"
+    )
 
 
 def test_a_run_is_mirrored_as_one(tool):
@@ -64,15 +70,21 @@ def test_a_run_is_mirrored_as_one(tool):
 def test_a_dive_is_mirrored_whole_or_not_at_all(tool, monkeypatch, share, put):
     (whole,) = [kind for kind in tool.KINDS if kind.frames_a_time == 0]
     monkeypatch.setattr(tool, "WHOLE_DIVES", share)
-    (counts,) = tool.measure(make_dive(frames=30), whole, 0.05, np.random.default_rng(0))
+    (counts,) = tool.measure(
+        make_dive(frames=30), whole, 0.05, np.random.default_rng(0)
+    )
     assert counts.put == put
 
 
 def test_the_interval_is_over_dives(tool):
     found, missed = tool.Counts(put=5, found=5, frames=9), tool.Counts(put=5, frames=9)
-    alike = tool.row([tool.Counts(put=4, found=2, frames=9)] * 6, np.random.default_rng(0))
+    alike = tool.row(
+        [tool.Counts(put=4, found=2, frames=9)] * 6, np.random.default_rng(0)
+    )
     assert alike.startswith("24 | 0.50 (0.50–0.50) |")
-    assert tool.row([found, missed], np.random.default_rng(0)).startswith("10 | 0.50 (0.00–1.00) |")
+    assert tool.row([found, missed], np.random.default_rng(0)).startswith(
+        "10 | 0.50 (0.00–1.00) |"
+    )
 
 
 def test_the_table_has_a_row_a_fault(tool, tmp_path, monkeypatch, capsys):
@@ -92,10 +104,14 @@ def test_the_table_has_a_row_a_fault(tool, tmp_path, monkeypatch, capsys):
         meta={},
     )
     write_truth(tmp_path / "truth" / "meet" / "1.npz", truth)
-    monkeypatch.setattr(sys, "argv", ["label_faults.py", "--meet", str(tmp_path), "--every", "1"])
+    monkeypatch.setattr(
+        sys, "argv", ["label_faults.py", "--meet", str(tmp_path), "--every", "1"]
+    )
     tool.main()
     out = capsys.readouterr().out
-    assert sum(line.startswith("| ") for line in out.splitlines()) == 1 + 3 * len(tool.KINDS)
+    assert sum(line.startswith("| ") for line in out.splitlines()) == 1 + 3 * len(
+        tool.KINDS
+    )
     assert "ms each" in out
 
 
@@ -103,7 +119,9 @@ def test_what_is_nearest_to_being_told(tool, tmp_path, monkeypatch, capsys):
     frames = make_dive(frames=12, twist=0)
     frames[6] = slipped(frames[6], 15, (0, 8))
     monkeypatch.setattr(tool, "sample_labels", lambda options: iter(frames))
-    monkeypatch.setattr(sys, "argv", ["label_faults.py", "--sample", str(tmp_path), "--nearest", "2"])
+    monkeypatch.setattr(
+        sys, "argv", ["label_faults.py", "--sample", str(tmp_path), "--nearest", "2"]
+    )
     tool.main()
     said, *nearest = capsys.readouterr().out.splitlines()
     assert said == "0 findings in 12 frames"

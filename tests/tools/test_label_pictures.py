@@ -1,4 +1,5 @@
-"""Pictures of what the checks find are made, small, and of the frames in which they find it."""
+"""Pictures of what the checks find are made, small, and of the frames in which they
+find it."""
 
 from __future__ import annotations
 
@@ -13,10 +14,15 @@ TOOL = Path(__file__).resolve().parents[2] / "tools" / "label_pictures.py"
 
 def test_a_picture_a_fault(tmp_path):
     run = subprocess.run(
-        [sys.executable, str(TOOL), "--out", str(tmp_path)], capture_output=True, text=True, check=True
+        [sys.executable, str(TOOL), "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     names = ["validate_mirrored.png", "validate_swapped-sides.png", "validate_jump.png"]
-    assert [Path(line.partition(": ")[0]).name for line in run.stdout.splitlines()] == names
+    assert [
+        Path(line.partition(": ")[0]).name for line in run.stdout.splitlines()
+    ] == names
     for name in names:
         assert Image.open(tmp_path / name).size[0] > 900
         assert (tmp_path / name).stat().st_size < 300_000
@@ -24,7 +30,9 @@ def test_a_picture_a_fault(tmp_path):
 
 def test_a_dive_in_which_nothing_is_found_says_so(tmp_path):
     command = [sys.executable, "-c", _NOTHING_FOUND, str(tmp_path)]
-    run = subprocess.run(command, cwd=TOOL.parent, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        command, cwd=TOOL.parent, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 1
     assert "mirrored is found in no frame of this dive" in run.stderr
 

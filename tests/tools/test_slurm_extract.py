@@ -1,4 +1,5 @@
-"""The SLURM script, run as a job array's tasks are, with the command but nets that find drawn blobs."""
+"""The SLURM script, run as a job array's tasks are, with the command but nets that find
+drawn blobs."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ from helpers.moving_blobs import write_clip
 
 from finediving_pose.files import read_json_lines
 
-pytestmark = pytest.mark.skipif(shutil.which("bash") is None or sys.platform == "win32", reason="needs bash")
+pytestmark = pytest.mark.skipif(
+    shutil.which("bash") is None or sys.platform == "win32", reason="needs bash"
+)
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "slurm_extract.sh"
 FDPOSE = """#!{python}
@@ -24,7 +27,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from helpers.moving_blobs import BlobDetector, BoxEstimator
 from finediving_pose.cli.main import run
-from finediving_pose.workflows import models
+from finediving_pose.workflows import model_loading as models
 class Stuck(BlobDetector):
     def __call__(self, images):
         if {stuck} and Path("out/manifest.jsonl").exists():
@@ -39,10 +42,11 @@ sys.exit(run(sys.argv[1:]))
 
 @pytest.fixture
 def job(tmp_path):
-    """A folder with eight clips, and a function that starts the script there as SLURM would.
+    """A folder with eight clips, and a function that starts the script there as SLURM
+    would.
 
-    With ``stuck`` the detector stops after the first finished clip, so that a signal always comes amid the work; small
-    batches let that clip finish early.
+    With ``stuck`` the detector stops after the first finished clip, so that a signal
+    always comes amid the work; small batches let that clip finish early.
     """
     for i in range(8):
         write_clip(tmp_path / f"videos/m/{i}", 10)
@@ -51,14 +55,27 @@ def job(tmp_path):
 
     def start(*more, stuck=False, **variables):
         scripts = {
-            "fdpose": FDPOSE.format(python=sys.executable, tests=str(Path(__file__).parents[1]), stuck=stuck),
+            "fdpose": FDPOSE.format(
+                python=sys.executable, tests=str(Path(__file__).parents[1]), stuck=stuck
+            ),
             "scontrol": f'#!/bin/sh\necho "$@" >> {tmp_path}/scontrol.txt\n',
         }
         for name, text in scripts.items():
             (commands / name).write_text(text)
             (commands / name).chmod(0o755)
         path = {"PATH": f"{commands}:{os.environ['PATH']}"}
-        arguments = ["--videos", "videos", "--model", "m/net", "--detector", "d", "--out", "out", "--device", "cpu"]
+        arguments = [
+            "--videos",
+            "videos",
+            "--model",
+            "m/net",
+            "--detector",
+            "d",
+            "--out",
+            "out",
+            "--device",
+            "cpu",
+        ]
         arguments += ["--detector-batch", "4", "--batch-size", "4"]
         return subprocess.Popen(
             ["bash", str(SCRIPT), *arguments, *more],
@@ -74,7 +91,10 @@ def job(tmp_path):
 
 def array(task, count=2):
     names = {"ID": task, "COUNT": count, "MIN": 1, "MAX": count}
-    return {"SLURM_JOB_ID": "77", **{f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in names.items()}}
+    return {
+        "SLURM_JOB_ID": "77",
+        **{f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in names.items()},
+    }
 
 
 def answer(process):
@@ -91,8 +111,12 @@ def test_an_array_and_a_last_call(job, tmp_path):
     for process in both:
         code, text = answer(process)
         assert (code, "--shard" in text) == (0, True), text
-    ledgers = [read_json_lines(tmp_path / f"out/manifest.{task}-of-2.jsonl") for task in (1, 2)]
-    assert sorted(line["clip"] for lines in ledgers for line in lines) == [f"m/{i}" for i in range(8)]
+    ledgers = [
+        read_json_lines(tmp_path / f"out/manifest.{task}-of-2.jsonl") for task in (1, 2)
+    ]
+    assert sorted(line["clip"] for lines in ledgers for line in lines) == [
+        f"m/{i}" for i in range(8)
+    ]
     code, text = answer(job())
     assert (code, "--shard" in text) == (0, False)
     assert "0 clips extracted, 8 already done, 0 failed" in text
@@ -139,7 +163,11 @@ def wait_for(path, process):
             "give --array=1-N, or FDPOSE_SHARDS",
         ),
         ({**array(9), "FDPOSE_SHARDS": "4"}, 2, "--shard 9/4: expected I from 1 to N"),
-        ({"FDPOSE": "no-such-command"}, 4, "no-such-command: no such command; activate its environment"),
+        (
+            {"FDPOSE": "no-such-command"},
+            4,
+            "no-such-command: no such command; activate its environment",
+        ),
     ],
 )
 def test_mistakes(job, variables, code, message):
@@ -150,7 +178,10 @@ def test_mistakes(job, variables, code, message):
 
 def test_some_tasks_of_an_array(job, tmp_path):
     code, text = answer(
-        job(**{**array(3), "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_TASK_MAX": "7"}, FDPOSE_SHARDS="8")
+        job(
+            **{**array(3), "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_TASK_MAX": "7"},
+            FDPOSE_SHARDS="8",
+        )
     )
     assert (code, "--shard 3/8" in text) == (0, True), text
     assert (tmp_path / "out/manifest.3-of-8.json").exists()

@@ -1,4 +1,5 @@
-"""Tables run row by row: each configuration once, whatever fails, and what the seeds and intervals can tell apart."""
+"""Tables run row by row: each configuration once, whatever fails, and what the seeds
+and intervals can tell apart."""
 
 from __future__ import annotations
 
@@ -18,14 +19,20 @@ from finediving_pose.aqa.settings import AqaSettings
 from finediving_pose.errors import EnvironmentUnfit, UsageError
 from finediving_pose.files import write_json
 from finediving_pose.workflows.ablation import TRAINED, Request, plan, run_table
-from finediving_pose.workflows.ablation_table import AblationTable, RowResult, SeedResult, within_noise
+from finediving_pose.workflows.ablation_table import (
+    AblationTable,
+    RowResult,
+    SeedResult,
+    within_noise,
+)
 from finediving_pose.workflows.aqa_training import SUMMARY_NAME
 
 FLOORS = {"mean of the dive number": {"rho": 0.5882, "rl2_squared": 1.335, "mae": 7.0}}
 
 
 class Trainer:
-    """Stands in for a training: notes what it was asked for, and writes figures that follow from the settings."""
+    """Stands in for a training: notes what it was asked for, and writes figures that
+    follow from the settings."""
 
     def __init__(self, **rho: float) -> None:
         self.asked: list[tuple[Path, AqaSettings]] = []
@@ -39,13 +46,23 @@ class Trainer:
         rho = self.rho.get(settings.segmenter, 0.9) + settings.seed / 1000
         write_json(run / "model.json", {})
         test = {
-            "figures": {"rho": rho, "rl2_squared": 0.3, "aiou_flight_0.5": 90.0, "aiou_flight_0.75": None},
+            "figures": {
+                "rho": rho,
+                "rl2_squared": 0.3,
+                "aiou_flight_0.5": 90.0,
+                "aiou_flight_0.75": None,
+            },
             "intervals": {"rho": [rho - 0.01, rho + 0.01], "rl2_squared": None},
             "dives": 12,
             "floors": FLOORS,
             "notes": ["chosen on the test dives"],
         }
-        summary = {"seed": settings.seed, "epochs": settings.epochs - 1, "best_epoch": 1, "test": test}
+        summary = {
+            "seed": settings.seed,
+            "epochs": settings.epochs - 1,
+            "best_epoch": 1,
+            "test": test,
+        }
         write_json(run / SUMMARY_NAME, summary)
 
 
@@ -63,14 +80,23 @@ SEGMENTERS = read_table("VI")
 
 
 def run(sources, out, trainer, table="VI", preset="tiny", **request):
-    return run_table(Request(read_table(table), preset, **request), sources, out, train=trainer)
+    return run_table(
+        Request(read_table(table), preset, **request), sources, out, train=trainer
+    )
 
 
 def test_every_row_is_trained_with_every_seed(sources, out):
     trainer = Trainer(fc=0.7)
     result = run(sources, out, trainer, seeds=(0, 2), overrides=("epochs=3",))
-    asked = [(settings.segmenter, settings.seed, settings.epochs, settings.dim) for _, settings in trainer.asked]
-    assert asked == [(name, seed, 3, 64) for name in ("fc", "tcn", "asformer", "bigru") for seed in (0, 2)]
+    asked = [
+        (settings.segmenter, settings.seed, settings.epochs, settings.dim)
+        for _, settings in trainer.asked
+    ]
+    assert asked == [
+        (name, seed, 3, 64)
+        for name in ("fc", "tcn", "asformer", "bigru")
+        for seed in (0, 2)
+    ]
     assert result.failed == ()
     fc = result.rows[0]
     assert fc.mean("rho") == pytest.approx(0.701)
@@ -95,7 +121,9 @@ def test_the_same_configuration_is_trained_once_for_all_tables(sources, out):
     assert table.reference.seeds[0].run == full
 
 
-def test_workers_and_the_places_of_folders_do_not_tell_configurations_apart(sources, out, tmp_path):
+def test_workers_and_the_places_of_folders_do_not_tell_configurations_apart(
+    sources, out, tmp_path
+):
     run(sources, out, Trainer())
     (tmp_path / "annotations").rename(tmp_path / "labels")
     moved = Sources(tmp_path / "labels", frames=None, skeletons=None)
@@ -105,15 +133,26 @@ def test_workers_and_the_places_of_folders_do_not_tell_configurations_apart(sour
 
 
 def test_other_labels_skeletons_frames_or_settings_do(sources, out, tmp_path):
-    def folders(sources: Sources, *overrides: str, table: str = "VI") -> list[Path | None]:
-        return [each.folder for each in plan(Request(read_table(table), "tiny", overrides), sources, out)]
+    def folders(
+        sources: Sources, *overrides: str, table: str = "VI"
+    ) -> list[Path | None]:
+        return [
+            each.folder
+            for each in plan(
+                Request(read_table(table), "tiny", overrides), sources, out
+            )
+        ]
 
     before = folders(sources)
     assert folders(sources) == before
     assert not set(folders(sources, "lr=0.01")) & set(before)
-    assert not set(folders(Sources(sources.annotations, frames=tmp_path / "frames"))) & set(before)
+    assert not set(
+        folders(Sources(sources.annotations, frames=tmp_path / "frames"))
+    ) & set(before)
     blind = "branch_dynamic=false", "branch_static=false"
-    assert folders(Sources(sources.annotations, frames=tmp_path / "frames"), *blind) == folders(sources, *blind)
+    assert folders(
+        Sources(sources.annotations, frames=tmp_path / "frames"), *blind
+    ) == folders(sources, *blind)
     skeleton = tmp_path / "Pose" / "A" / "pred_comp_1.npz"
     skeleton.parent.mkdir(parents=True)
     skeleton.write_bytes(b"1")
@@ -122,12 +161,16 @@ def test_other_labels_skeletons_frames_or_settings_do(sources, out, tmp_path):
     assert not set(one) & set(before)
     skeleton.write_bytes(b"2")
     assert not set(folders(with_skeletons)) & set(one)
-    assert folders(with_skeletons, "branch_pose=false") == folders(sources, "branch_pose=false")
+    assert folders(with_skeletons, "branch_pose=false") == folders(
+        sources, "branch_pose=false"
+    )
     write_meet(sources.annotations, made_meet(9))
     assert not set(folders(sources)) & set(before)
 
 
-@pytest.mark.parametrize("error", [UsageError("no frames"), ZeroDivisionError("by zero")])
+@pytest.mark.parametrize(
+    "error", [UsageError("no frames"), ZeroDivisionError("by zero")]
+)
 def test_a_row_that_fails_is_listed_and_stops_no_other(sources, out, error, caplog):
     trainer = Trainer()
     trainer.refuses["tcn"] = error
@@ -139,8 +182,12 @@ def test_a_row_that_fails_is_listed_and_stops_no_other(sources, out, error, capl
     assert str(error) in caplog.text
     table = (out / "table.md").read_text(encoding="utf-8")
     assert f"TCN failed: seed 0: {failed.reason.removeprefix('seed 0: ')}" in table
-    assert "failed" in next(line for line in table.splitlines() if line.startswith("| TCN"))
-    assert json.loads((out / "manifest.json").read_text())["warnings"] == [f"tcn: {failed.reason}"]
+    assert "failed" in next(
+        line for line in table.splitlines() if line.startswith("| TCN")
+    )
+    assert json.loads((out / "manifest.json").read_text())["warnings"] == [
+        f"tcn: {failed.reason}"
+    ]
     trainer.refuses.clear()
     trainer.asked.clear()
     assert run(sources, out, trainer).failed == ()
@@ -151,7 +198,12 @@ def test_what_fails_for_two_rows_is_tried_once(sources, out, monkeypatch):
     trainer = Trainer()
     trainer.refuses["fc"] = UsageError("no")
     rows = tuple(replace(SEGMENTERS.row("fc"), name=name) for name in ("a", "b"))
-    result = run_table(Request(replace(SEGMENTERS, rows=rows, reference="a"), "tiny"), sources, out, train=trainer)
+    result = run_table(
+        Request(replace(SEGMENTERS, rows=rows, reference="a"), "tiny"),
+        sources,
+        out,
+        train=trainer,
+    )
     assert len(trainer.asked) == 1
     assert len(result.failed) == 2
 
@@ -167,30 +219,47 @@ def test_what_no_row_could_do_without_stops_the_table(sources, out):
     with pytest.raises(EnvironmentUnfit, match="no GPU"):
         run(sources, out, trainer)
     assert len(trainer.asked) == 1
-    assert json.loads((out / "manifest.json").read_text())["status"].startswith("failed")
+    assert json.loads((out / "manifest.json").read_text())["status"].startswith(
+        "failed"
+    )
 
 
-def test_an_interrupted_table_says_how_it_goes_on_and_keeps_its_rows(sources, out, caplog):
+def test_an_interrupted_table_says_how_it_goes_on_and_keeps_its_rows(
+    sources, out, caplog
+):
     trainer = Trainer()
     trainer.refuses["tcn"] = KeyboardInterrupt()
     with caplog.at_level(logging.WARNING, "fdpose"), pytest.raises(KeyboardInterrupt):
         run(sources, out, trainer)
     assert "the same command goes on from here" in caplog.text
-    assert [row["name"] for row in json.loads((out / "table.json").read_text())["rows"]] == ["fc"]
+    assert [
+        row["name"] for row in json.loads((out / "table.json").read_text())["rows"]
+    ] == ["fc"]
     assert json.loads((out / "manifest.json").read_text())["status"] == "interrupted"
 
 
 def test_rows_whose_settings_do_not_go_together_are_listed(sources, out):
     trainer = Trainer()
-    result = run(sources, out, trainer, table="III", overrides=("features=f.npz", "branch_static=false"))
+    result = run(
+        sources,
+        out,
+        trainer,
+        table="III",
+        overrides=("features=f.npz", "branch_static=false"),
+    )
     assert [settings.branch_pose for _, settings in trainer.asked] == [False, True]
     assert [row.row.name for row in result.failed] == ["sve", "hse", "dve+sve", "full"]
     assert "stand in for the dynamic branch" in result.failed[0].reason
-    assert "DVE + SVE + HSE was not trained: nothing is compared with it." in result.as_dict()["notes"]
+    assert (
+        "DVE + SVE + HSE was not trained: nothing is compared with it."
+        in result.as_dict()["notes"]
+    )
 
 
 def test_an_override_that_no_row_can_use_is_refused(sources, out):
-    with pytest.raises(UsageError, match=r"unknown key epoch \(did you mean epochs\?\)"):
+    with pytest.raises(
+        UsageError, match=r"unknown key epoch \(did you mean epochs\?\)"
+    ):
         run(sources, out, Trainer(), overrides=("epoch=3",))
     assert not out.exists()
 
@@ -199,17 +268,33 @@ def test_rows_are_chosen_by_name(sources, out):
     trainer = Trainer()
     run(sources, out, trainer, rows=("bigru", "fc"))
     assert [settings.segmenter for _, settings in trainer.asked] == ["fc", "bigru"]
-    with pytest.raises(UsageError, match=r"--rows tsa: TSA \(2022\) is a method of others"):
+    with pytest.raises(
+        UsageError, match=r"--rows tsa: TSA \(2022\) is a method of others"
+    ):
         run(sources, out, trainer, table="I", rows=("tsa",))
 
 
 def test_others_methods_stand_in_the_table_with_a_dash(sources, out):
     result = run(sources, out, Trainer(), table="I")
-    assert [row.row.name for row in result.rows if row.seeds] == ["core", "mcore", "ours"]
+    assert [row.row.name for row in result.rows if row.seeds] == [
+        "core",
+        "mcore",
+        "ours",
+    ]
     table = (out / "table.md").read_text(encoding="utf-8")
     (tsa,) = (line for line in table.splitlines() if line.startswith("| TSA"))
     cells = [cell.strip() for cell in tsa.strip("|").split("|")]
-    assert cells == ["TSA (2022)", "–", "0.9203", "–", "0.3420", "–", "82.51", "–", "34.31"]
+    assert cells == [
+        "TSA (2022)",
+        "–",
+        "0.9203",
+        "–",
+        "0.3420",
+        "–",
+        "82.51",
+        "–",
+        "34.31",
+    ]
 
 
 def test_the_table_says_what_it_rests_on(sources, out):
@@ -219,7 +304,10 @@ def test_the_table_says_what_it_rests_on(sources, out):
     assert text.startswith("# Table VI")
     assert "| 0.7005 ± 0.0007   |" in text  # far below the full model
     assert "| 0.9005 ± 0.0007 ~ |" in text  # as the full model
-    assert "12 test dives, 2 epochs, seeds 0, 1 (mean ± standard deviation over seeds)" in text
+    assert (
+        "12 test dives, 2 epochs, seeds 0, 1 (mean ± standard deviation over seeds)"
+        in text
+    )
     assert "preset tiny epochs=3." in text
     assert "Labels alone, mean of the dive number: ρ 0.5882, R-ℓ2 ×100 1.3350" in text
     assert text.count("chosen on the test dives") == 1
@@ -236,7 +324,9 @@ def test_the_table_says_what_it_rests_on(sources, out):
 
 
 def made_row(name: str, *rho: float, half: float | None = None) -> RowResult:
-    intervals = [{} if half is None else {"rho": (value - half, value + half)} for value in rho]
+    intervals = [
+        {} if half is None else {"rho": (value - half, value + half)} for value in rho
+    ]
     row = SEGMENTERS.row(name)
     seeds = [
         SeedResult(place, Path(), 3, 2, {"rho": value}, bounds, 9)
@@ -259,12 +349,19 @@ def made_row(name: str, *rho: float, half: float | None = None) -> RowResult:
     ],
 )
 def test_what_seeds_or_dives_can_explain_is_noise(one, other, half, noise):
-    assert within_noise(made_row("fc", *one, half=half), made_row("bigru", *other, half=half), "rho") is noise
+    assert (
+        within_noise(
+            made_row("fc", *one, half=half), made_row("bigru", *other, half=half), "rho"
+        )
+        is noise
+    )
 
 
 def test_the_combined_deviation_is_that_of_the_difference():
     one, other = made_row("fc", 0.90, 0.92), made_row("bigru", 0.93, 0.95)
-    deviation = math.hypot(statistics.stdev([0.90, 0.92]), statistics.stdev([0.93, 0.95]))
+    deviation = math.hypot(
+        statistics.stdev([0.90, 0.92]), statistics.stdev([0.93, 0.95])
+    )
     assert deviation == pytest.approx(0.02)
     assert within_noise(one, other, "rho") is False  # 0.03 apart
     assert within_noise(one, made_row("bigru", 0.915, 0.935), "rho") is True  # 0.015
@@ -272,6 +369,8 @@ def test_the_combined_deviation_is_that_of_the_difference():
 
 def test_fewer_seeds_than_asked_for_are_named():
     half_done = replace(made_row("tcn", 0.8), reason="seed 1: out of memory")
-    lines = AblationTable(SEGMENTERS, "tiny", (), (0, 1), (half_done, made_row("bigru", 0.9, 0.91))).lines()
+    lines = AblationTable(
+        SEGMENTERS, "tiny", (), (0, 1), (half_done, made_row("bigru", 0.9, 0.91))
+    ).lines()
     assert "- Fewer seeds than asked for: TCN." in lines
     assert "- TCN failed: seed 1: out of memory" in lines

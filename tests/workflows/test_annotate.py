@@ -1,4 +1,5 @@
-"""What is handed to an annotator, how LabelMe is started, and the real LabelMe on one of our files."""
+"""What is handed to an annotator, how LabelMe is started, and the real LabelMe on one
+of our files."""
 
 from __future__ import annotations
 
@@ -19,15 +20,25 @@ from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.skeleton import COLOURS, NUM_JOINTS
-from finediving_pose.workflows.annotate import annotate, find_labelme, labelme_command, labelme_config, work_of
+from finediving_pose.workflows.annotate import (
+    annotate,
+    find_labelme,
+    labelme_command,
+    labelme_config,
+    work_of,
+)
 from finediving_pose.workflows.project import init_project
 
 HANDBOOK = Path(__file__).resolve().parents[2] / "annotations"
 
 
-def make_project(root: Path, people: Sequence[str] = ("anna",), dives: int = 2) -> list[ManifestFrame]:
+def make_project(
+    root: Path, people: Sequence[str] = ("anna",), dives: int = 2
+) -> list[ManifestFrame]:
     init_project(root, people)
-    return made_labels.make_frames(root, [("Meet", str(dive + 1)) for dive in range(dives)], count=3)
+    return made_labels.make_frames(
+        root, [("Meet", str(dive + 1)) for dive in range(dives)], count=3
+    )
 
 
 def false_labelme(folder: Path, says: str = "Labelme 6.3.1", code: int = 0) -> Path:
@@ -50,27 +61,55 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_queue_tells_what_each_picture_lacks(tmp_path: Path) -> None:
     images = make_project(tmp_path, dives=1)
     made_labels.annotate(tmp_path, "anna", images[0])
-    made_labels.annotate(tmp_path, "anna", images[1], made_labels.label_of(images[1], unconfirmed=True))
+    made_labels.annotate(
+        tmp_path, "anna", images[1], made_labels.label_of(images[1], unconfirmed=True)
+    )
     made_labels.annotate(tmp_path, "anna", images[2]).write_text('{"shapes": [')
     work = work_of("anna", start=tmp_path)
-    assert [task.need for task in work.sessions[0].tasks] == ["done", "unconfirmed", "unreadable"]
-    assert work.counts == {"returned": 0, "unreadable": 1, "unlabelled": 0, "unconfirmed": 1, "done": 1}
-    assert [task.need for task in work.sessions[0].to_do] == ["unreadable", "unconfirmed"]
+    assert [task.need for task in work.sessions[0].tasks] == [
+        "done",
+        "unconfirmed",
+        "unreadable",
+    ]
+    assert work.counts == {
+        "returned": 0,
+        "unreadable": 1,
+        "unlabelled": 0,
+        "unconfirmed": 1,
+        "done": 1,
+    }
+    assert [task.need for task in work.sessions[0].to_do] == [
+        "unreadable",
+        "unconfirmed",
+    ]
     assert work.sessions[0].labels == tmp_path / "labels/anna/Meet__1"
     assert (tmp_path / "labels/queues/anna.json").is_file()
 
 
 def test_a_returned_picture_comes_first_with_its_comment(tmp_path: Path) -> None:
     images = make_project(tmp_path, ("anna", "ben"), dives=4)
-    mine = [task.image for session in work_of("anna", start=tmp_path).sessions for task in session.tasks]
+    mine = [
+        task.image
+        for session in work_of("anna", start=tmp_path).sessions
+        for task in session.tasks
+    ]
     last = mine[-1]
     for image in images:
         made_labels.annotate(tmp_path, "anna" if image in mine else "ben", image)
-    made_labels.make_desk(tmp_path, images).give_back("ben", last.image, "the left knee")
+    made_labels.make_desk(tmp_path, images).give_back(
+        "ben", last.image, "the left knee"
+    )
     work = work_of("anna", start=tmp_path)
-    assert [session.dive for session in work.sessions] == [last.image.rpartition("/")[0]]
+    assert [session.dive for session in work.sessions] == [
+        last.image.rpartition("/")[0]
+    ]
     (task,) = work.sessions[0].to_do
-    assert (task.image, task.need, task.comment, task.reviewer) == (last, "returned", "the left knee", "ben")
+    assert (task.image, task.need, task.comment, task.reviewer) == (
+        last,
+        "returned",
+        "the left knee",
+        "ben",
+    )
     assert work.as_dict()["counts"]["returned"] == 1
 
 
@@ -81,7 +120,9 @@ def test_an_image_that_was_reviewed_needs_no_second_label(tmp_path: Path) -> Non
     desk = made_labels.make_desk(tmp_path, images)
     desk.accept("ben", images[0].image, f"anna/{images[0].label_name}")
     needs = {
-        task.image.image: task.need for session in work_of("ben", start=tmp_path).sessions for task in session.tasks
+        task.image.image: task.need
+        for session in work_of("ben", start=tmp_path).sessions
+        for task in session.tasks
     }
     assert needs[images[0].image] == "done"
 
@@ -101,7 +142,9 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../x", "Anna", "", "queues", "<script>"])
-def test_unknown_names_are_refused_with_the_known_ones(name: str, tmp_path: Path) -> None:
+def test_unknown_names_are_refused_with_the_known_ones(
+    name: str, tmp_path: Path
+) -> None:
     make_project(tmp_path)
     with pytest.raises(UsageError, match=r"no annotator of this project.*anna"):
         work_of(name, start=tmp_path)
@@ -120,12 +163,16 @@ def test_the_labels_are_the_handbooks(tmp_path: Path) -> None:
     assert config["labels"] == (HANDBOOK / "labels.txt").read_text().split()
     (flags,) = config["label_flags"].values()
     assert json.loads((HANDBOOK / "label_flags.json").read_text()) == {".*": flags}
-    assert [tuple(config["label_colors"][str(joint)]) for joint in range(NUM_JOINTS)] == list(COLOURS)
+    assert [
+        tuple(config["label_colors"][str(joint)]) for joint in range(NUM_JOINTS)
+    ] == list(COLOURS)
 
 
 def test_the_file_list_shows_the_queue_alone(tmp_path: Path) -> None:
     make_project(tmp_path, dives=1)
-    search = re.compile(labelme_config(work_of("anna", start=tmp_path).sessions[0])["file_search"])
+    search = re.compile(
+        labelme_config(work_of("anna", start=tmp_path).sessions[0])["file_search"]
+    )
     assert search.search("/p/Meet/1/00001.jpg")
     assert search.search("C:\\p\\Meet\\1\\00001.jpg")
     assert search.search("00001.jpg")
@@ -157,7 +204,15 @@ def test_labelme_is_started_on_one_dive_after_the_other(tmp_path: Path) -> None:
 def test_one_may_stop_after_a_dive(tmp_path: Path) -> None:
     make_project(tmp_path)
     program = false_labelme(tmp_path)
-    assert annotate(work_of("anna", start=tmp_path), program, lambda session: None, lambda session: False) == 1
+    assert (
+        annotate(
+            work_of("anna", start=tmp_path),
+            program,
+            lambda session: None,
+            lambda session: False,
+        )
+        == 1
+    )
 
 
 @pytest.mark.usefixtures("screen")
@@ -165,11 +220,18 @@ def test_a_labelme_that_fails_is_told(tmp_path: Path) -> None:
     make_project(tmp_path)
     work = work_of("anna", start=tmp_path)
     with pytest.raises(EnvironmentUnfit, match=r"ended with code 3"):
-        annotate(work, false_labelme(tmp_path, code=3), lambda session: None, lambda session: True)
+        annotate(
+            work,
+            false_labelme(tmp_path, code=3),
+            lambda session: None,
+            lambda session: True,
+        )
 
 
 @pytest.mark.usefixtures("screen")
-def test_labels_beside_the_pictures_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_labels_beside_the_pictures_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     make_project(tmp_path)
     work = work_of("anna", start=tmp_path)
     (work.sessions[0].pictures / "00000.json").write_text("{}")
@@ -183,17 +245,26 @@ def test_an_old_labelme_is_refused(tmp_path: Path) -> None:
         find_labelme("anna", false_labelme(tmp_path, "labelme 5.1.1"))
 
 
-def test_without_labelme_it_is_said_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_labelme_it_is_said_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(EnvironmentUnfit, match=r"(?s)pip install.*labelme>=6\.3.*fdpose annotate anna --labelme"):
+    with pytest.raises(
+        EnvironmentUnfit,
+        match=r"(?s)pip install.*labelme>=6\.3.*fdpose annotate anna --labelme",
+    ):
         find_labelme("anna")
     with pytest.raises(EnvironmentUnfit, match=r"--labelme .*nothere: no such program"):
         find_labelme("anna", tmp_path / "nothere")
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is always a screen")
-def test_without_a_screen_it_is_said_where_to_annotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="elsewhere there is always a screen"
+)
+def test_without_a_screen_it_is_said_where_to_annotate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for key in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(key, raising=False)
     with pytest.raises(EnvironmentUnfit, match=r"needs a screen"):
@@ -233,12 +304,15 @@ program.main()
 
 
 def labelme_python() -> str:
-    """The interpreter that has LabelMe: this one, or the one named by FDPOSE_LABELME_PYTHON."""
+    """The interpreter that has LabelMe: this one, or the one named by
+    FDPOSE_LABELME_PYTHON."""
     other = os.environ.get("FDPOSE_LABELME_PYTHON")
     if other:
         return other
     if find_spec("labelme") is None:
-        pytest.skip("LabelMe is not installed (extra `labelme`; or FDPOSE_LABELME_PYTHON names an interpreter with it)")
+        pytest.skip(
+            "LabelMe is not installed (extra `labelme`; or FDPOSE_LABELME_PYTHON names an interpreter with it)"
+        )
     return sys.executable
 
 
@@ -247,31 +321,55 @@ def test_the_real_labelme_saves_where_we_expect_it(tmp_path: Path) -> None:
     python, root = labelme_python(), tmp_path / "a project"
     images = make_project(root, dives=1)
     for image in images:
-        made_labels.annotate(root, "anna", image, made_labels.label_of(image, unconfirmed=image.frame == 1))
+        made_labels.annotate(
+            root,
+            "anna",
+            image,
+            made_labels.label_of(image, unconfirmed=image.frame == 1),
+        )
     path = root / "labels/anna" / images[1].label_name
     before = labelme.read(path).frames[0]
-    (root / "frames/Meet/1/00099.jpg").write_bytes((root / "frames" / images[0].image).read_bytes())  # nobody's
+    (root / "frames/Meet/1/00099.jpg").write_bytes(
+        (root / "frames" / images[0].image).read_bytes()
+    )  # nobody's
     (session,) = work_of("anna", start=root).sessions
     (tmp_path / "driver.py").write_text(DRIVER)
     command = labelme_command(Path("labelme"), session)[1:]
     run = subprocess.run(
-        [python, str(tmp_path / "driver.py"), str(tmp_path / "said.json"), json.dumps(command)],
-        env={**os.environ, "QT_QPA_PLATFORM": "offscreen", "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)},
+        [
+            python,
+            str(tmp_path / "driver.py"),
+            str(tmp_path / "said.json"),
+            json.dumps(command),
+        ],
+        env={
+            **os.environ,
+            "QT_QPA_PLATFORM": "offscreen",
+            "HOME": str(tmp_path),
+            "XDG_CONFIG_HOME": str(tmp_path),
+        },
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert (tmp_path / "said.json").is_file(), run.stderr[-2000:]
     said = json.loads((tmp_path / "said.json").read_text())
-    assert [Path(name).name for name in said["list"]] == ["00000.jpg", "00001.jpg", "00002.jpg"]
+    assert [Path(name).name for name in said["list"]] == [
+        "00000.jpg",
+        "00001.jpg",
+        "00002.jpg",
+    ]
     assert Path(said["picture"]).name == "00001.jpg"
     assert said["flags"] == {"unconfirmed": True}
-    files = sorted(file.relative_to(root / "labels/anna").as_posix() for file in (root / "labels/anna").rglob("*.json"))
+    files = sorted(
+        file.relative_to(root / "labels/anna").as_posix()
+        for file in (root / "labels/anna").rglob("*.json")
+    )
     assert files == [image.label_name for image in images]
     after = labelme.read(path).frames[0]
     assert not after.unconfirmed
     np.testing.assert_allclose(after.keypoints, before.keypoints)
-    assert Path(after.source.parent, json.loads(path.read_text())["imagePath"]).resolve() == (
-        (root / "frames" / images[1].image).resolve()
-    )
+    assert Path(
+        after.source.parent, json.loads(path.read_text())["imagePath"]
+    ).resolve() == ((root / "frames" / images[1].image).resolve())
     assert work_of("anna", start=root).sessions == ()

@@ -1,4 +1,5 @@
-"""Conversion: what is written beside the labels, splits, and input that is never written over."""
+"""Conversion: what is written beside the labels, splits, and input that is never
+written over."""
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ from finediving_pose.workflows.convert import SplitRequest, convert
 def meet(tmp_path):
     """A COCO file of two matches with three dives of two frames each."""
     frames = [
-        make_frame(f"{m}/{d}/{f}.jpg", match=m, dive=str(d), frame=f) for m in "ab" for d in range(3) for f in range(2)
+        make_frame(f"{m}/{d}/{f}.jpg", match=m, dive=str(d), frame=f)
+        for m in "ab"
+        for d in range(3)
+        for f in range(2)
     ]
     FORMATS["coco"].write(tmp_path / "meet.json", LabelSet(tuple(frames)))
     return tmp_path / "meet.json"
@@ -30,12 +34,25 @@ def meet(tmp_path):
 @pytest.mark.parametrize("name", FORMATS)
 def test_labels_report_and_manifest_are_written(meet, tmp_path, name):
     result = convert(meet, name, tmp_path / "out")
-    assert (result.format, result.frames, result.written, result.errors) == ("coco", 12, 12, 0)
+    assert (result.format, result.frames, result.written, result.errors) == (
+        "coco",
+        12,
+        12,
+        0,
+    )
     assert len(read_labels(result.out, name).frames) == 12
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
-    assert (manifest["status"], manifest["to"], manifest["written"]) == ("done", name, 12)
+    assert (manifest["status"], manifest["to"], manifest["written"]) == (
+        "done",
+        name,
+        12,
+    )
     assert manifest["input_sha256"] == {str(meet): sha256_file(meet)}
-    assert (tmp_path / "out/problems.csv").read_text().startswith("severity,file,where,message\n")
+    assert (
+        (tmp_path / "out/problems.csv")
+        .read_text()
+        .startswith("severity,file,where,message\n")
+    )
 
 
 def test_problems_are_listed_beside_the_output(tmp_path):
@@ -57,7 +74,10 @@ def test_where_nothing_is_usable_only_the_report_is_written(tmp_path):
     labelme_file(tmp_path / "labels/1.json", shapes=[])
     result = convert(tmp_path / "labels", "coco", tmp_path / "out")
     assert result.written == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["manifest.json", "problems.csv"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "manifest.json",
+        "problems.csv",
+    ]
 
 
 def test_what_the_new_format_cannot_hold_is_not_counted(tmp_path):
@@ -81,19 +101,28 @@ def test_a_split_has_a_file_a_part(meet, tmp_path, by):
 def test_a_split_of_pyskl_stands_inside(meet, tmp_path):
     from finediving_pose.datasets import restricted_pickle
 
-    result = convert(meet, "pyskl", tmp_path / "out", split=SplitRequest("match", val=0.3))
+    result = convert(
+        meet, "pyskl", tmp_path / "out", split=SplitRequest("match", val=0.3)
+    )
     split = restricted_pickle.load(result.out)["split"]
     assert sorted(map(len, split.values())) == [0, 3, 3]
 
 
 def test_a_split_that_is_impossible_writes_nothing(meet, tmp_path):
     with pytest.raises(DataError, match="cannot split by match"):
-        convert(meet, "coco", tmp_path / "out", split=SplitRequest("match", val=0.3, test=0.3))
+        convert(
+            meet,
+            "coco",
+            tmp_path / "out",
+            split=SplitRequest("match", val=0.3, test=0.3),
+        )
     assert not (tmp_path / "out").exists()
 
 
 def test_a_dry_run_writes_nothing(meet, tmp_path):
-    result = convert(meet, "csv", tmp_path / "out", split=SplitRequest("dive"), dry_run=True)
+    result = convert(
+        meet, "csv", tmp_path / "out", split=SplitRequest("dive"), dry_run=True
+    )
     assert result.frames == 12
     assert sum(result.parts.values()) == 12
     assert not (tmp_path / "out").exists()
@@ -103,7 +132,9 @@ def test_output_that_is_there_is_kept_unless_asked(meet, tmp_path):
     convert(meet, "csv", tmp_path / "out")
     before = (tmp_path / "out/annotations.csv").read_bytes()
     (tmp_path / "out/annotations.csv").write_bytes(b"mine")
-    with pytest.raises(UsageError, match=r"annotations\.csv: is there already.*--overwrite"):
+    with pytest.raises(
+        UsageError, match=r"annotations\.csv: is there already.*--overwrite"
+    ):
         convert(meet, "csv", tmp_path / "out")
     assert (tmp_path / "out/annotations.csv").read_bytes() == b"mine"
     convert(meet, "csv", tmp_path / "out", overwrite=True)
@@ -124,16 +155,25 @@ def test_input_is_never_written_over(meet, tmp_path):
         with pytest.raises(UsageError, match="never overwritten"):
             convert(tmp_path / "labels", "labelme", tmp_path / out, overwrite=True)
     with pytest.raises(UsageError, match="never overwritten"):
-        convert(tmp_path / "labels/anna/1.json", "labelme", tmp_path / "labels", overwrite=True)
+        convert(
+            tmp_path / "labels/anna/1.json",
+            "labelme",
+            tmp_path / "labels",
+            overwrite=True,
+        )
 
 
 def test_the_name_of_the_output(meet, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert convert(meet, "coco").out.as_posix() == "data/coco/annotations.json"
     assert convert(meet, "csv", tmp_path / "table.CSV").out == tmp_path / "table.CSV"
-    assert convert(meet, "labelme", tmp_path / "labels.v2").out == tmp_path / "labels.v2"
+    assert (
+        convert(meet, "labelme", tmp_path / "labels.v2").out == tmp_path / "labels.v2"
+    )
     assert (tmp_path / "labels.v2/manifest.json").exists()
-    with pytest.raises(UsageError, match=r"x\.json: csv is written as \.csv, found \.json"):
+    with pytest.raises(
+        UsageError, match=r"x\.json: csv is written as \.csv, found \.json"
+    ):
         convert(meet, "csv", tmp_path / "x.json")
     with pytest.raises(UsageError, match="unknown format 'yolo'"):
         convert(meet, "yolo")

@@ -24,14 +24,25 @@ TINY = Size(
     per_clip=5,
     pose=("input_size=64",),
     detector=("image_size=96", "quarter_turns=0.0", "score_threshold=0.0"),
-    score=("size=32", "dim=16", "pose_dim=16", "batch_size=2", "workers=0", "val_fraction=0", "select=last"),
+    score=(
+        "size=32",
+        "dim=16",
+        "pose_dim=16",
+        "batch_size=2",
+        "workers=0",
+        "val_fraction=0",
+        "select=last",
+    ),
 )
 
 
 def test_the_short_demo_runs_the_whole_way(tmp_path: Path) -> None:
     result = run_demo(tmp_path / "demo", size=TINY, short=True)
     assert result.steps.keys() == STEPS.keys()
-    assert all(step.note == "done" and step.seconds is not None for step in result.steps.values())
+    assert all(
+        step.note == "done" and step.seconds is not None
+        for step in result.steps.values()
+    )
     summary = json.loads((result.out / "summary.json").read_text())
     assert summary["synthetic"] is True
     assert summary["figures"]["frames"] > 0
@@ -39,11 +50,17 @@ def test_the_short_demo_runs_the_whole_way(tmp_path: Path) -> None:
     assert len(files) == 1  # one of four dives is held out
     with np.load(files[0], allow_pickle=False) as skeletons:
         assert skeletons["pred"].shape == (96, 16, 2)
-    assert json.loads((tmp_path / "demo" / "manifest.json").read_text())["status"] == "done"
+    assert (
+        json.loads((tmp_path / "demo" / "manifest.json").read_text())["status"]
+        == "done"
+    )
     page = result.report.read_text(encoding="utf-8")
     assert page.count("data:image/") >= 6
     assert 'class="notice" role="note">SYNTHETIC' in page
-    assert json.loads((result.out / "runs" / "aqa" / "summary.json").read_text())["epochs"] == 1
+    assert (
+        json.loads((result.out / "runs" / "aqa" / "summary.json").read_text())["epochs"]
+        == 1
+    )
     assert "Training loss of the score model" in page
     assert "With 0 test dives these figures say nothing" in page
     scored = json.loads((result.out / "score" / "score.json").read_text())
@@ -62,7 +79,9 @@ def test_the_short_demo_runs_the_whole_way(tmp_path: Path) -> None:
     assert (result.out / "reports" / "qc" / "qc.csv").read_text().count("\n") == 2
 
 
-def test_the_demo_does_not_write_into_a_folder_of_something_else(tmp_path: Path) -> None:
+def test_the_demo_does_not_write_into_a_folder_of_something_else(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "thesis.tex").write_text("42")
     with pytest.raises(UsageError, match="no folder of an earlier demo"):
         run_demo(tmp_path)

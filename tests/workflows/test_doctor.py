@@ -19,12 +19,15 @@ EVERYTHING = "99.0.0"
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Pretend which packages are installed: what the test sets, everything else in a very new version."""
+    """Pretend which packages are installed: what the test sets, everything else in a
+    very new version."""
     versions: dict[str, str | None] = {}
 
     def found(names):
         answers = {name: versions.get(name, EVERYTHING) for name in names}
-        return {name: version for name, version in answers.items() if version is not None}
+        return {
+            name: version for name, version in answers.items() if version is not None
+        }
 
     monkeypatch.setattr(manifest, "package_versions", found)
     return versions
@@ -32,7 +35,8 @@ def installed(monkeypatch):
 
 @pytest.fixture
 def imports(monkeypatch):
-    """Pretend which modules fail to import, and with what; the others are really imported."""
+    """Pretend which modules fail to import, and with what; the others are really
+    imported."""
     failures: dict[str, BaseException] = {}
     real = importlib.import_module
 
@@ -84,7 +88,12 @@ def test_what_the_core_misses_is_a_fault_with_one_line_to_paste(installed):
 
 
 @pytest.mark.parametrize(
-    "error", [ImportError("libGL.so.1: cannot open shared object file"), AttributeError("_ARRAY_API"), SystemExit(3)]
+    "error",
+    [
+        ImportError("libGL.so.1: cannot open shared object file"),
+        AttributeError("_ARRAY_API"),
+        SystemExit(3),
+    ],
 )
 def test_a_core_package_that_does_not_import_is_a_fault(imports, error):
     imports["cv2"] = error
@@ -144,7 +153,9 @@ def test_parts_of_the_bridge_are_listed(installed, monkeypatch):
     installed.update(compat.PACKAGES)
     monkeypatch.setattr(compat, "status", lambda: {"mmcv._ext": "nms by OpenCV"})
     monkeypatch.setattr(compat, "require", lambda *_: None)
-    assert doctor.openmmlab_packages()[1:] == [Finding("bridge: mmcv._ext", "ok", "nms by OpenCV")]
+    assert doctor.openmmlab_packages()[1:] == [
+        Finding("bridge: mmcv._ext", "ok", "nms by OpenCV")
+    ]
 
 
 def test_other_versions_of_mm_packages_are_noted(installed, monkeypatch):
@@ -157,7 +168,10 @@ def test_other_versions_of_mm_packages_are_noted(installed, monkeypatch):
     assert f"tested with mmcv-lite {compat.PACKAGES['mmcv-lite']}" in finding.detail
 
 
-@pytest.mark.parametrize("error", [AssertionError("MMCV==2.2.0 is incompatible\nmore"), SystemExit("no"), OSError()])
+@pytest.mark.parametrize(
+    "error",
+    [AssertionError("MMCV==2.2.0 is incompatible\nmore"), SystemExit("no"), OSError()],
+)
 def test_mm_packages_that_do_not_import_are_a_fault(installed, monkeypatch, error):
     def status():
         raise error
@@ -204,7 +218,9 @@ def torch(monkeypatch, installed):
     def ones(*_, **__):
         if not fake.computes:
             raise RuntimeError("CUDA error: no kernel image is available\nmore")
-        return types.SimpleNamespace(sum=lambda: types.SimpleNamespace(item=lambda: 2.0))
+        return types.SimpleNamespace(
+            sum=lambda: types.SimpleNamespace(item=lambda: 2.0)
+        )
 
     fake.ones = ones
     monkeypatch.setitem(doctor.sys.modules, "torch", fake)
@@ -215,7 +231,10 @@ def torch(monkeypatch, installed):
 def test_gpus_are_listed_with_memory_and_driver(torch):
     torch.cuda, torch.smi = FakeCuda(2), {"driver_version": "580.95"}
     findings = doctor.devices("cuda:1")
-    assert [(f.name, f.status) for f in findings] == [("cuda:0", "ok"), ("cuda:1", "ok")]
+    assert [(f.name, f.status) for f in findings] == [
+        ("cuda:0", "ok"),
+        ("cuda:1", "ok"),
+    ]
     assert findings[0].detail == "NVIDIA H100, 80 GiB, driver 580.95, CUDA 13.0"
 
 
@@ -234,7 +253,8 @@ def test_a_gpu_beyond_the_last_is_a_fault(torch, wanted):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "status"), [(None, "note"), ("cpu", "note"), ("cuda", "fault"), ("cuda:0", "fault")]
+    ("wanted", "status"),
+    [(None, "note"), ("cpu", "note"), ("cuda", "fault"), ("cuda:0", "fault")],
 )
 def test_no_gpu_is_a_fault_only_if_one_was_asked_for(torch, wanted, status):
     finding = only(doctor.devices(wanted))
@@ -274,14 +294,20 @@ def test_weights_are_found_in_the_cache_and_below_runs(tmp_path, monkeypatch):
     model.mkdir(parents=True)
     (model / "model.json").write_text("{}")
     downloaded, models = doctor.weights()
-    assert downloaded.detail.startswith("w0.pth, w1.pth, w2.pth, w3.pth, w4.pth and 2 more in ")
+    assert downloaded.detail.startswith(
+        "w0.pth, w1.pth, w2.pth, w3.pth, w4.pth and 2 more in "
+    )
     assert models == Finding("model directories", "ok", "runs/hrnet/2026_a")
 
 
-@pytest.mark.parametrize(("free_gib", "status"), [(100.0, "ok"), (1.0, "note"), (0.1, "fault")])
+@pytest.mark.parametrize(
+    ("free_gib", "status"), [(100.0, "ok"), (1.0, "note"), (0.1, "fault")]
+)
 def test_disks(monkeypatch, free_gib, status):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, int(free_gib * 2**30)))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _: usage(0, 0, int(free_gib * 2**30))
+    )
     assert {finding.status for finding in doctor.disks()} == {status}
 
 
@@ -290,7 +316,12 @@ def test_machine_names_cores_and_memory():
 
 
 @pytest.mark.parametrize(
-    ("pip", "uv", "told"), [("https://a https://b", None, True), (None, None, False), ("https://a", "https://a", False)]
+    ("pip", "uv", "told"),
+    [
+        ("https://a https://b", None, True),
+        (None, None, False),
+        ("https://a", "https://a", False),
+    ],
 )
 def test_find_links_are_told_of_only_where_uv_lacks_them(monkeypatch, pip, uv, told):
     for name, value in (("PIP_FIND_LINKS", pip), ("UV_FIND_LINKS", uv)):
@@ -299,7 +330,10 @@ def test_find_links_are_told_of_only_where_uv_lacks_them(monkeypatch, pip, uv, t
             monkeypatch.setenv(name, value)
     findings = doctor.find_links()
     assert bool(findings) == told
-    assert all("UV_FIND_LINKS" in finding.fix and "https" not in finding.detail for finding in findings)
+    assert all(
+        "UV_FIND_LINKS" in finding.fix and "https" not in finding.detail
+        for finding in findings
+    )
 
 
 def test_a_probe_that_breaks_does_not_stop_the_others(monkeypatch):
@@ -311,13 +345,22 @@ def test_a_probe_that_breaks_does_not_stop_the_others(monkeypatch):
         monkeypatch.setattr(doctor, name, list)
     monkeypatch.setattr(doctor, "devices", lambda _: [Finding("device", "ok", "")])
     findings = doctor.examine()
-    assert Finding("broken", "note", "could not be examined: ZeroDivisionError: a probe of ours") in findings
+    assert (
+        Finding(
+            "broken",
+            "note",
+            "could not be examined: ZeroDivisionError: a probe of ours",
+        )
+        in findings
+    )
     assert any(finding.name == "disk here" for finding in findings)
 
 
 def test_the_answer_is_json():
     findings = [Finding("ä", "fault", "b", "c")]
-    assert json.loads(doctor.as_json(findings)) == [{"name": "ä", "status": "fault", "detail": "b", "fix": "c"}]
+    assert json.loads(doctor.as_json(findings)) == [
+        {"name": "ä", "status": "fault", "detail": "b", "fix": "c"}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -339,14 +382,18 @@ def test_versions_are_compared_number_by_number(version, bounds, fits):
 
 
 def test_the_requirements_are_read_from_the_package_itself():
-    requirements = {requirement.name: requirement for requirement in doctor._requirements()}
+    requirements = {
+        requirement.name: requirement for requirement in doctor._requirements()
+    }
     assert requirements["numpy"].extra is None
     assert requirements["torch"].extra == "pose"
     assert requirements["ray"].extra == "ray"
     assert requirements["ray"].bounds.startswith(">=")
 
 
-def test_every_finding_of_this_environment_has_a_name_and_every_fault_a_fix(monkeypatch, tmp_path):
+def test_every_finding_of_this_environment_has_a_name_and_every_fault_a_fix(
+    monkeypatch, tmp_path
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor, "openmmlab_packages", list)  # seconds of imports
     findings = doctor.examine()

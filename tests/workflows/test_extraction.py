@@ -1,4 +1,5 @@
-"""Clips in, skeleton files out: what is written, what a rerun redoes, and one bad clip that stops no other."""
+"""Clips in, skeleton files out: what is written, what a rerun redoes, and one bad clip
+that stops no other."""
 
 from __future__ import annotations
 
@@ -12,7 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.moving_blobs import BlobDetector, BoxEstimator, blob_box, draw, falling, joints_in, nowhere, write_clip
+from helpers.moving_blobs import (
+    BlobDetector,
+    BoxEstimator,
+    blob_box,
+    draw,
+    falling,
+    joints_in,
+    nowhere,
+    write_clip,
+)
 
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
@@ -39,7 +49,9 @@ def run(videos, out, **options):
 
 def pose(out, key, person=1):
     match, dive = key.split("/")
-    return read_pose(out / "Pose" / match / f"pred_comp_{dive}{'_2' if person == 2 else ''}.npz")
+    return read_pose(
+        out / "Pose" / match / f"pred_comp_{dive}{'_2' if person == 2 else ''}.npz"
+    )
 
 
 def rows(path):
@@ -58,16 +70,27 @@ def videos(tmp_path):
 def test_a_video_and_finedivings_layout(videos, tmp_path):
     out = tmp_path / "out"
     summary = run(videos, out)
-    assert (sorted(summary.done), summary.failed, summary.exit_code) == (["01/3", "pool/a"], [], 0)
+    assert (sorted(summary.done), summary.failed, summary.exit_code) == (
+        ["01/3", "pool/a"],
+        [],
+        0,
+    )
     dive = pose(out, "01/3")
     assert dive.keypoints.shape == (96, 16, 2)
     assert dive.frame_index.tolist() == [1000 + i * 29 // 95 for i in range(96)]
     for row in (0, 50, 95):
-        assert np.allclose(dive.keypoints[row], joints_in(blob_box(int(dive.frame_index[row]))))
+        assert np.allclose(
+            dive.keypoints[row], joints_in(blob_box(int(dive.frame_index[row])))
+        )
     assert (dive.state == JointState.OBSERVED).all()
     assert (dive.track.state == BoxState.DETECTED).all()
     video = pose(out, "pool/a")
-    assert np.abs(video.keypoints - [joints_in(blob_box(int(i))) for i in video.frame_index]).max() < 3
+    assert (
+        np.abs(
+            video.keypoints - [joints_in(blob_box(int(i))) for i in video.frame_index]
+        ).max()
+        < 3
+    )
 
 
 def test_published_layout_loads_with_plain_numpy(videos, tmp_path):
@@ -76,7 +99,11 @@ def test_published_layout_loads_with_plain_numpy(videos, tmp_path):
         assert (file["pred"].shape, file["pred"].dtype) == ((96, 16, 2), np.float32)
         meta = json.loads(str(file["meta"]))
     assert meta["clip"] == "01/3"
-    assert (meta["source"], meta["frames_in_clip"], meta["size"]) == ("01/3", 30, [160, 96])
+    assert (meta["source"], meta["frames_in_clip"], meta["size"]) == (
+        "01/3",
+        30,
+        [160, 96],
+    )
     assert meta["detector"] == BlobDetector.identity
     assert meta["pose"] == BoxEstimator.identity
     assert len(meta["source_sha256"]) == 64
@@ -94,13 +121,20 @@ def test_two_runs_give_the_same_bytes(videos, tmp_path):
     for out in ("one", "two"):
         run(videos, tmp_path / out)
     for path in (tmp_path / "one").rglob("*.npz"):
-        assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+        assert (
+            path.read_bytes()
+            == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+        )
 
 
 def test_a_pool_without_a_diver_gives_nan_and_says_so(tmp_path):
     write_clip(tmp_path / "v/pool/empty.avi", 20, (nowhere,))
     summary = run(tmp_path / "v", tmp_path / "out")
-    assert (summary.done, summary.empty, summary.exit_code) == (["pool/empty"], ["pool/empty"], 0)
+    assert (summary.done, summary.empty, summary.exit_code) == (
+        ["pool/empty"],
+        ["pool/empty"],
+        0,
+    )
     sequence = pose(tmp_path / "out", "pool/empty")
     assert np.isnan(sequence.keypoints).all()
     assert np.isnan(sequence.scores).all()
@@ -108,7 +142,11 @@ def test_a_pool_without_a_diver_gives_nan_and_says_so(tmp_path):
     assert (sequence.state == 0).all()
     assert "nobody was detected in any frame" in sequence.meta["warnings"]
     (quality,) = rows(tmp_path / "out/quality.csv")
-    assert (quality["nan_share"], quality["detected_share"], quality["mean_score"]) == ("1.0", "0.0", "")
+    assert (quality["nan_share"], quality["detected_share"], quality["mean_score"]) == (
+        "1.0",
+        "0.0",
+        "",
+    )
     assert "nobody" in quality["warnings"]
 
 
@@ -117,10 +155,19 @@ def test_gaps_are_filled_up_to_the_limit_and_marked(tmp_path):
         return None if frame in (5, 6, 15, 16, 17, 18) else falling(frame)
 
     write_clip(tmp_path / "v/m/d", 30, (hidden,))
-    run(tmp_path / "v", tmp_path / "out", settings=ExtractionSettings(frames=None, max_gap=3))
+    run(
+        tmp_path / "v",
+        tmp_path / "out",
+        settings=ExtractionSettings(frames=None, max_gap=3),
+    )
     sequence = pose(tmp_path / "out", "m/d")
     assert np.flatnonzero(sequence.track.state == BoxState.FILLED).tolist() == [5, 6]
-    assert np.flatnonzero(np.isnan(sequence.keypoints[:, 0, 0])).tolist() == [15, 16, 17, 18]
+    assert np.flatnonzero(np.isnan(sequence.keypoints[:, 0, 0])).tolist() == [
+        15,
+        16,
+        17,
+        18,
+    ]
     assert np.abs(sequence.keypoints[5] - joints_in(blob_box(5))).max() <= 1
 
 
@@ -187,7 +234,10 @@ def test_one_frame_stands_for_all_samples_and_says_so(tmp_path):
 def test_names_that_are_not_ascii_and_sizes_that_are_odd(tmp_path):
     write_clip(tmp_path / "v/прыжки/höhe 跳.avi", 12)
     write_clip(tmp_path / "v/прыжки/odd", 12, size=(161, 97))
-    assert sorted(run(tmp_path / "v", tmp_path / "out", overlay=True).done) == ["прыжки/höhe 跳", "прыжки/odd"]
+    assert sorted(run(tmp_path / "v", tmp_path / "out", overlay=True).done) == [
+        "прыжки/höhe 跳",
+        "прыжки/odd",
+    ]
     assert pose(tmp_path / "out", "прыжки/odd").meta["size"] == [161, 97]
     assert (tmp_path / "out/overlays/прыжки/höhe 跳.mp4").stat().st_size > 0
 
@@ -199,9 +249,15 @@ def test_equal_names_in_different_folders_both_survive(tmp_path):
     write_clip(tmp_path / "v/y/pool/a.avi", 10, (beside,))
     summary = run(tmp_path / "v", tmp_path / "out")
     assert sorted(summary.done) == ["01/3", "03/3", "x__pool/a", "y__pool/a"]
-    shift = pose(tmp_path / "out", "03/3").keypoints - pose(tmp_path / "out", "01/3").keypoints
+    shift = (
+        pose(tmp_path / "out", "03/3").keypoints
+        - pose(tmp_path / "out", "01/3").keypoints
+    )
     assert np.allclose(shift, [40, 0])
-    shift = pose(tmp_path / "out", "y__pool/a").keypoints - pose(tmp_path / "out", "x__pool/a").keypoints
+    shift = (
+        pose(tmp_path / "out", "y__pool/a").keypoints
+        - pose(tmp_path / "out", "x__pool/a").keypoints
+    )
     assert np.allclose(shift, [40, 0], atol=3)
 
 
@@ -246,7 +302,10 @@ def test_a_seed_box_says_whom_to_follow(tmp_path):
 
 
 def test_a_seed_box_is_for_one_clip(videos, tmp_path):
-    with pytest.raises(UsageError, match=r"--seed-box says whom to follow in one clip, found 2; use --seeds"):
+    with pytest.raises(
+        UsageError,
+        match=r"--seed-box says whom to follow in one clip, found 2; use --seeds",
+    ):
         run(videos, tmp_path / "out", seed_box=Seed(0, blob_box(0)))
 
 
@@ -254,9 +313,22 @@ def test_labels_say_whom_to_follow(tmp_path):
     write_clip(tmp_path / "v/m/d", 20, (falling, at_rest))
     folder = tmp_path / "labels" / "m__d"
     folder.mkdir(parents=True)
-    shape = {"label": "athlete", "shape_type": "rectangle", "points": [[122, 58], [138, 82]], "flags": {}}
-    label = {"version": "5.5.0", "flags": {}, "shapes": [shape], "imagePath": "7.png", "imageData": None}
-    (folder / "7.json").write_text(json.dumps({**label, "imageHeight": 96, "imageWidth": 160}))
+    shape = {
+        "label": "athlete",
+        "shape_type": "rectangle",
+        "points": [[122, 58], [138, 82]],
+        "flags": {},
+    }
+    label = {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": [shape],
+        "imagePath": "7.png",
+        "imageData": None,
+    }
+    (folder / "7.json").write_text(
+        json.dumps({**label, "imageHeight": 96, "imageWidth": 160})
+    )
     run(tmp_path / "v", tmp_path / "out", seeds=tmp_path / "labels")
     assert np.allclose(pose(tmp_path / "out", "m/d").track.boxes, [122, 58, 138, 82])
 
@@ -270,7 +342,11 @@ def test_a_rerun_skips_what_is_done(videos, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")}
     detector = BlobDetector()
     summary = extract(videos, out, detector, BoxEstimator())
-    assert (sorted(summary.skipped), summary.done, detector.batches) == (["01/3", "pool/a"], [], [])
+    assert (sorted(summary.skipped), summary.done, detector.batches) == (
+        ["01/3", "pool/a"],
+        [],
+        [],
+    )
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")} == before
     assert len(rows(out / "quality.csv")) == 2
 
@@ -284,7 +360,10 @@ def test_a_rerun_redoes_what_changed(videos, tmp_path):
     assert run(videos, out).done == ["01/3"]
     (out / "Pose/01/pred_comp_3.npz").unlink()
     assert run(videos, out).done == ["01/3"]
-    assert sorted(run(videos, out, settings=ExtractionSettings(max_gap=3)).done) == ["01/3", "pool/a"]
+    assert sorted(run(videos, out, settings=ExtractionSettings(max_gap=3)).done) == [
+        "01/3",
+        "pool/a",
+    ]
 
     class Other(BoxEstimator):
         identity = {"kind": "other"}  # noqa: RUF012
@@ -311,7 +390,9 @@ def test_each_clip_has_a_line(videos, tmp_path):
     line = lines["pool/a"]
     assert line["status"] == "done"
     assert line["input_sha256"] == sha256_file(videos / "pool/a.avi")
-    assert line["files"] == {"Pose/pool/pred_comp_a.npz": sha256_file(out / "Pose/pool/pred_comp_a.npz")}
+    assert line["files"] == {
+        "Pose/pool/pred_comp_a.npz": sha256_file(out / "Pose/pool/pred_comp_a.npz")
+    }
     assert {"decode", "detect", "pose"} <= line["seconds"].keys()
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["status"] == "done"
@@ -342,7 +423,9 @@ def test_overlay_shows_each_frame_once(videos, tmp_path):
     assert source.fps == pytest.approx(25, abs=0.1)
     plain = np.kron(draw(1000), np.ones((4, 4, 1))).astype(int)
     picture = frames[0].image[-plain.shape[0] :].astype(int)
-    assert 1 < np.abs(picture - plain).mean() < 20  # the frame, and something drawn over it
+    assert (
+        1 < np.abs(picture - plain).mean() < 20
+    )  # the frame, and something drawn over it
 
 
 # --- what stops a run ---
@@ -389,7 +472,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from finediving_pose.cli import main
 from helpers.moving_blobs import BlobDetector, BoxEstimator
-from finediving_pose.workflows import models
+from finediving_pose.workflows import model_loading as models
 class Stuck(BlobDetector):
     def __call__(self, images):
         Path({mark!r}).touch()
@@ -404,9 +487,16 @@ sys.exit(main.run(["extract", "--videos", {videos!r}, "--model", "m", "--detecto
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")
 def test_ctrl_c_and_sigterm_end_with_130(videos, tmp_path, name):
     mark, out = tmp_path / "mark", tmp_path / "out"
-    paths = {"tests": str(Path(__file__).parents[1]), "mark": str(mark), "videos": str(videos), "out": str(out)}
+    paths = {
+        "tests": str(Path(__file__).parents[1]),
+        "mark": str(mark),
+        "videos": str(videos),
+        "out": str(out),
+    }
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED.format(**paths)], cwd=Path(__file__).parents[2], stderr=subprocess.PIPE
+        [sys.executable, "-c", INTERRUPTED.format(**paths)],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
     )
     while not mark.exists() and process.poll() is None:
         time.sleep(0.02)
@@ -445,7 +535,9 @@ def test_real_videos(shared_data, tmp_path):
         def _find(self, image):
             return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
-    summary = extract(shared_data / "videos", tmp_path / "out", Nobody(), BoxEstimator())
+    summary = extract(
+        shared_data / "videos", tmp_path / "out", Nobody(), BoxEstimator()
+    )
     assert len(summary.done) == 7
     assert summary.empty == summary.done
     assert pose(tmp_path / "out", "videos/vtest").frame_index[-1] == 794
@@ -460,7 +552,10 @@ def test_an_overlay_asked_for_later_is_drawn_without_extracting_again(videos, tm
     detector = BlobDetector()
     summary = extract(videos, out, detector, BoxEstimator(), overlay=True)
     assert (summary.done, len(summary.skipped), detector.batches) == ([], 2, [])
-    assert [len(list(VideoFile(out / "overlays" / name).read())) for name in ("01/3.mp4", "pool/a.mp4")] == [30, 20]
+    assert [
+        len(list(VideoFile(out / "overlays" / name).read()))
+        for name in ("01/3.mp4", "pool/a.mp4")
+    ] == [30, 20]
 
 
 def test_no_overlay_of_an_earlier_result_stays(videos, tmp_path):
@@ -469,10 +564,14 @@ def test_no_overlay_of_an_earlier_result_stays(videos, tmp_path):
     assert len(list(out.rglob("*.mp4"))) == 2
     write_clip(videos / "pool" / "a.avi", 21)
     assert run(videos, out).done == ["pool/a"]
-    assert [path.relative_to(out).as_posix() for path in out.rglob("*.mp4")] == ["overlays/01/3.mp4"]
+    assert [path.relative_to(out).as_posix() for path in out.rglob("*.mp4")] == [
+        "overlays/01/3.mp4"
+    ]
 
 
-def test_a_clip_that_cannot_be_drawn_is_extracted_nevertheless(videos, tmp_path, monkeypatch, caplog):
+def test_a_clip_that_cannot_be_drawn_is_extracted_nevertheless(
+    videos, tmp_path, monkeypatch, caplog
+):
     def refuse(path, images, fps):
         raise OSError("this OpenCV writes no video")
 
@@ -505,7 +604,9 @@ def test_a_file_that_is_now_another_clips_is_not_removed(tmp_path):
 def test_a_seed_beyond_the_clip_is_said(tmp_path):
     write_clip(tmp_path / "v/m/d", 20)
     run(tmp_path / "v", tmp_path / "out", seed_box=Seed(500, blob_box(19)))
-    assert pose(tmp_path / "out", "m/d").meta["warnings"] == ["the seed box is of frame 500, and the clip has 0 to 19"]
+    assert pose(tmp_path / "out", "m/d").meta["warnings"] == [
+        "the seed box is of frame 500, and the clip has 0 to 19"
+    ]
 
 
 def test_figures_of_quality_by_hand(tmp_path):
@@ -513,24 +614,31 @@ def test_figures_of_quality_by_hand(tmp_path):
         return None if frame in (0, 5, 6, 14, 15, 16, 17) else falling(frame)
 
     write_clip(tmp_path / "v/m/d", 20, (hidden,))
-    run(tmp_path / "v", tmp_path / "out", settings=ExtractionSettings(frames=None, max_gap=3))
+    run(
+        tmp_path / "v",
+        tmp_path / "out",
+        settings=ExtractionSettings(frames=None, max_gap=3),
+    )
     (row,) = rows(tmp_path / "out/quality.csv")
-    assert row == {
-        "clip": "m/d",
-        "person": "1",
-        "frames": "20",
-        "detected_share": "0.65",  # 13 of 20; the box is filled in 5 and 6, where joints are observed
-        "mean_score": "0.8",
-        "interpolated_share": "0.0",
-        "nan_share": "0.25",  # 0 and 14 to 17
-        "longest_gap": "4",
-        "track_jumps": "0",
-        "swapped_joints": "0",
-        "swapped_frames": "0",
-        "outliers": "0",
-        "interpolated": "0",
-        "warnings": "",
-    }
+    assert (
+        row
+        == {
+            "clip": "m/d",
+            "person": "1",
+            "frames": "20",
+            "detected_share": "0.65",  # 13 of 20; the box is filled in 5 and 6, where joints are observed
+            "mean_score": "0.8",
+            "interpolated_share": "0.0",
+            "nan_share": "0.25",  # 0 and 14 to 17
+            "longest_gap": "4",
+            "track_jumps": "0",
+            "swapped_joints": "0",
+            "swapped_frames": "0",
+            "outliers": "0",
+            "interpolated": "0",
+            "warnings": "",
+        }
+    )
 
 
 def test_a_detector_that_fails_on_one_clip(videos, tmp_path):
@@ -545,8 +653,16 @@ def test_a_detector_that_fails_on_one_clip(videos, tmp_path):
     summary = extract(videos, out, Choosy(), BoxEstimator())
     assert (sorted(summary.done), summary.exit_code) == (["01/3", "pool/a"], 1)
     (failure,) = rows(out / "failures.csv")
-    assert failure == {"clip": "02/1", "source": "02/1", "reason": "detector: ValueError: not this size"}
-    lines = [line for line in read_json_lines(out / "manifest.jsonl") if line["status"] == "failed"]
+    assert failure == {
+        "clip": "02/1",
+        "source": "02/1",
+        "reason": "detector: ValueError: not this size",
+    }
+    lines = [
+        line
+        for line in read_json_lines(out / "manifest.jsonl")
+        if line["status"] == "failed"
+    ]
     assert [line["clip"] for line in lines] == ["02/1"]
 
     class Broken(BlobDetector):
@@ -574,7 +690,10 @@ def test_another_net_redoes_everything_and_nothing_else_does(videos, tmp_path, n
     run(videos, out)
     detector, estimator = BlobDetector(), BoxEstimator()
     changed = detector if net == "detector" else estimator
-    changed.identity = {"kind": "layout" if net == "pose" else "blobs", "weights_sha256": "b" * 64}
+    changed.identity = {
+        "kind": "layout" if net == "pose" else "blobs",
+        "weights_sha256": "b" * 64,
+    }
     assert len(extract(videos, out, detector, estimator).done) == 2
     assert len(extract(videos, out, detector, estimator).skipped) == 2
     assert len(run(videos, out).done) == 2
@@ -583,5 +702,17 @@ def test_another_net_redoes_everything_and_nothing_else_does(videos, tmp_path, n
 def test_each_setting_that_decides_the_result_redoes_it(videos, tmp_path):
     out = tmp_path / "out"
     run(videos, out)
-    for change in ({"min_score": 0.5}, {"channels": 3}, {"extend_ends": True}, {"tracking": {"max_absence": 9}}):
-        assert len(run(videos, out, settings=ExtractionSettings.model_validate(change)).done) == 2, change
+    for change in (
+        {"min_score": 0.5},
+        {"channels": 3},
+        {"extend_ends": True},
+        {"tracking": {"max_absence": 9}},
+    ):
+        assert (
+            len(
+                run(
+                    videos, out, settings=ExtractionSettings.model_validate(change)
+                ).done
+            )
+            == 2
+        ), change

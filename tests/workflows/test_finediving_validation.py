@@ -42,7 +42,9 @@ def test_a_made_meet(tmp_path):
 
 def test_as_dict_is_json(tmp_path):
     folder = write_meet(tmp_path)
-    answer = json.loads(json.dumps(validate_finediving(folder, floors=True).as_dict(), allow_nan=False))
+    answer = json.loads(
+        json.dumps(validate_finediving(folder, floors=True).as_dict(), allow_nan=False)
+    )
     assert answer["sha256"] == {name: sha256_file(folder / name) for name in FILES}
     assert answer["missing"] == []
     assert answer["anomalies"][0]["count"] == len(answer["anomalies"][0]["items"]) == 15
@@ -56,7 +58,11 @@ def test_absent_files_are_named_and_nothing_is_made_up(tmp_path):
     assert report.data.missing == (COARSE_NAME,)
     assert not report.unreadable
     counts = report.counts()
-    assert (counts["individual"], counts["synchronised"], counts["without_awards"]) == (0, 0, 120)
+    assert (counts["individual"], counts["synchronised"], counts["without_awards"]) == (
+        0,
+        0,
+        120,
+    )
     assert counts["frames"] == []
 
 
@@ -76,7 +82,9 @@ def test_wrong_use(tmp_path):
     with pytest.raises(UsageError, match=r"--frames .*nowhere: no such folder"):
         validate_finediving(tmp_path, frames=tmp_path / "nowhere")
     (tmp_path / TEST_NAME).unlink()
-    with pytest.raises(UsageError, match="--floors: needs the training and the test split"):
+    with pytest.raises(
+        UsageError, match="--floors: needs the training and the test split"
+    ):
         validate_finediving(tmp_path, floors=True)
 
 

@@ -1,4 +1,5 @@
-"""`fdpose frames` in a project: what is written, what a second run adds, and what cannot be used."""
+"""`fdpose frames` in a project: what is written, what a second run adds, and what
+cannot be used."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ def write_jpegs(folder, count, first=0, size=(120, 80)):
     """Noise that is different in every frame, as numbered JPEG."""
     folder.mkdir(parents=True)
     for i in range(count):
-        image = np.random.default_rng([i, first]).integers(0, 255, (8, 12, 3), dtype=np.uint8)
+        image = np.random.default_rng([i, first]).integers(
+            0, 255, (8, 12, 3), dtype=np.uint8
+        )
         picture = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
         (folder / f"{first + i:05d}.jpg").write_bytes(encode_jpeg(picture))
     return folder
@@ -40,8 +43,16 @@ def meet(tmp_path):
     write_meet(tmp_path / "annotations", dives)
     for dive in dives[:10]:
         record = dive.dive
-        write_jpegs(tmp_path / "videos" / record.match / record.dive, len(dive.frame_labels), record.start_frame)
-    return init_project(tmp_path / "p", ["anna"], finediving=tmp_path / "annotations"), tmp_path / "videos", dives
+        write_jpegs(
+            tmp_path / "videos" / record.match / record.dive,
+            len(dive.frame_labels),
+            record.start_frame,
+        )
+    return (
+        init_project(tmp_path / "p", ["anna"], finediving=tmp_path / "annotations"),
+        tmp_path / "videos",
+        dives,
+    )
 
 
 @pytest.fixture
@@ -58,7 +69,10 @@ def rows(project):
 
 
 def everything(project):
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in project.frames.rglob("*.jpg")}
+    return {
+        path: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in project.frames.rglob("*.jpg")
+    }
 
 
 def test_the_protocol_writes_the_flight_byte_for_byte(meet):
@@ -70,7 +84,11 @@ def test_the_protocol_writes_the_flight_byte_for_byte(meet):
         dive = by_key[row.match, row.dive]
         source = videos / row.match / row.dive / f"{row.frame:05d}.jpg"
         assert dive.stages[row.frame - dive.dive.start_frame] == 1
-        assert (row.stage, row.chosen_by, (row.width, row.height)) == ("flight", "protocol", (120, 80))
+        assert (row.stage, row.chosen_by, (row.width, row.height)) == (
+            "flight",
+            "protocol",
+            (120, 80),
+        )
         assert (project.frames / row.image).read_bytes() == source.read_bytes()
         assert row.sha256 == row.source_sha256 == sha256_file(source)
     assert set(summary.by_stage) == {"flight"}
@@ -92,10 +110,17 @@ def test_a_second_run_changes_nothing_and_another_seed_adds(meet):
     project, videos, _ = meet
     choose_frames(project, FramesRequest("protocol", videos, per_number=1, seed=0))
     before, manifest = everything(project), project.frame_manifest.read_text()
-    again = choose_frames(project, FramesRequest("protocol", videos, per_number=1, seed=0))
+    again = choose_frames(
+        project, FramesRequest("protocol", videos, per_number=1, seed=0)
+    )
     assert (again.added, again.present) == (0, len(before))
-    assert (everything(project), project.frame_manifest.read_text()) == (before, manifest)
-    more = choose_frames(project, FramesRequest("protocol", videos, per_number=3, seed=5))
+    assert (everything(project), project.frame_manifest.read_text()) == (
+        before,
+        manifest,
+    )
+    more = choose_frames(
+        project, FramesRequest("protocol", videos, per_number=3, seed=5)
+    )
     assert more.added > 0
     assert before.items() <= everything(project).items()
     assert project.frame_manifest.read_text().startswith(manifest)
@@ -120,7 +145,10 @@ def test_an_interrupt_keeps_the_clips_that_are_written(meet, monkeypatch):
         choose_frames(project, request)
     kept = rows(project)
     assert len({(row.match, row.dive) for row in kept}) == 2
-    assert json.loads((project.frames / "manifest.json").read_text())["status"] == "interrupted"
+    assert (
+        json.loads((project.frames / "manifest.json").read_text())["status"]
+        == "interrupted"
+    )
     monkeypatch.undo()
     summary = choose_frames(project, request)
     assert summary.present == len(kept)
@@ -134,8 +162,13 @@ def test_a_dive_with_too_few_pictures_fails_alone(meet):
     sorted((videos / match / name).iterdir())[4].unlink()
     summary = choose_frames(project, FramesRequest("protocol", videos, per_number=10))
     assert [clip for clip, _ in summary.failed] == [f"{match}/{name}"]
-    assert f"where FineDiving's annotation has {len(solo[0].frame_labels)}" in summary.failed[0][1]
-    assert {(row.match, row.dive) for row in rows(project)} == {dive.key for dive in solo[1:]}
+    assert (
+        f"where FineDiving's annotation has {len(solo[0].frame_labels)}"
+        in summary.failed[0][1]
+    )
+    assert {(row.match, row.dive) for row in rows(project)} == {
+        dive.key for dive in solo[1:]
+    }
 
 
 def test_uniform_takes_frames_evenly_from_videos_and_folders(plain):
@@ -146,7 +179,10 @@ def test_uniform_takes_frames_evenly_from_videos_and_folders(plain):
         key: [row.frame for row in rows(project) if (row.match, row.dive) == key]
         for key in (("pool", "a"), ("01", "3"))
     }
-    assert numbers == {("pool", "a"): [4, 12, 20, 28, 36], ("01", "3"): [1003, 1009, 1015, 1021, 1027]}
+    assert numbers == {
+        ("pool", "a"): [4, 12, 20, 28, 36],
+        ("01", "3"): [1003, 1009, 1015, 1021, 1027],
+    }
     for row in rows(project):
         picture = cv2.imread(str(project.frames / row.image))
         assert picture.shape == (row.height, row.width, 3) == (96, 160, 3)
@@ -158,12 +194,19 @@ def test_uniform_takes_frames_evenly_from_videos_and_folders(plain):
 
 def test_only_the_stages_that_are_asked_for(meet):
     project, videos, _ = meet
-    summary = choose_frames(project, FramesRequest("uniform", videos, per_clip=4, stages=("approach", "entry")))
+    summary = choose_frames(
+        project,
+        FramesRequest("uniform", videos, per_clip=4, stages=("approach", "entry")),
+    )
     assert summary.by_stage == Counter(row.stage for row in rows(project))
     assert set(summary.by_stage) == {"approach", "entry"}
     assert sum(summary.by_number.values()) == summary.chosen == summary.added
-    choose_frames(project, FramesRequest("kmeans", videos, per_clip=2, stages=("flight",)))
-    assert {row.stage for row in rows(project) if row.chosen_by == "kmeans"} == {"flight"}
+    choose_frames(
+        project, FramesRequest("kmeans", videos, per_clip=2, stages=("flight",))
+    )
+    assert {row.stage for row in rows(project) if row.chosen_by == "kmeans"} == {
+        "flight"
+    }
 
 
 def test_stages_need_annotations(plain):
@@ -180,13 +223,18 @@ def test_frames_that_show_the_same_are_left_out(tmp_path):
     assert (first.added, first.duplicates) == (1, 3)
     more = choose_frames(project, FramesRequest("uniform", videos, per_clip=7))
     assert more.added == 0
-    kept = choose_frames(project, FramesRequest("uniform", videos, per_clip=4, keep_duplicates=True))
+    kept = choose_frames(
+        project, FramesRequest("uniform", videos, per_clip=4, keep_duplicates=True)
+    )
     assert kept.total == 4
 
 
 def test_kmeans_finds_the_few_frames_that_differ(tmp_path):
     videos = tmp_path / "videos"
-    places = (lambda frame: (130, 70) if frame in (20, 21, 22) else (30, 30), lambda frame: (80, 20 + frame * 0.05))
+    places = (
+        lambda frame: (130, 70) if frame in (20, 21, 22) else (30, 30),
+        lambda frame: (80, 20 + frame * 0.05),
+    )
     write_clip(videos / "m" / "1", 40, places)
     project = init_project(tmp_path / "p", ["anna"])
     choose_frames(project, FramesRequest("kmeans", videos, per_clip=2))
@@ -199,9 +247,13 @@ def test_doubt_takes_the_frames_that_a_model_is_least_sure_of(plain, tmp_path):
     project, videos = plain
     sequence = extracted(range(1000, 1030))
     low = {1005, 1020}
-    sequence.scores[[n for n, number in enumerate(sequence.frame_index) if int(number) in low]] = 0.1
+    sequence.scores[
+        [n for n, number in enumerate(sequence.frame_index) if int(number) in low]
+    ] = 0.1
     write_pose(pose_path(tmp_path / "skeletons", "01", "3"), sequence)
-    request = FramesRequest("doubt", videos, skeletons=tmp_path / "skeletons", per_clip=2)
+    request = FramesRequest(
+        "doubt", videos, skeletons=tmp_path / "skeletons", per_clip=2
+    )
     choose_frames(project, request)
     assert {row.frame for row in rows(project)} == low
     assert {(row.match, row.dive) for row in rows(project)} == {("01", "3")}
@@ -219,7 +271,9 @@ def test_a_damaged_clip_or_skeleton_leaves_the_other_doubts(plain, tmp_path):
     pose_path(skeletons, "pool", "a").write_bytes(b"PK half")
     (videos / "pool" / "b.avi").write_bytes(b"RIFF" + bytes(100))
     write_pose(pose_path(skeletons, "pool", "b"), extracted(range(30)))
-    summary = choose_frames(project, FramesRequest("doubt", videos, skeletons=skeletons, per_clip=2))
+    summary = choose_frames(
+        project, FramesRequest("doubt", videos, skeletons=skeletons, per_clip=2)
+    )
     assert {(row.match, row.dive) for row in rows(project)} == {("01", "3")}
     assert sorted(clip for clip, _ in summary.failed) == ["pool/a", "pool/b"]
     assert summary.exit_code == 1
@@ -229,9 +283,17 @@ def test_a_damaged_clip_or_skeleton_leaves_the_other_doubts(plain, tmp_path):
 def test_doubt_looks_only_at_the_stages_that_are_asked_for(meet, tmp_path):
     project, videos, dives = meet
     for dive in dives[:3]:
-        numbers = range(dive.dive.start_frame, dive.dive.start_frame + len(dive.frame_labels))
+        numbers = range(
+            dive.dive.start_frame, dive.dive.start_frame + len(dive.frame_labels)
+        )
         write_pose(pose_path(tmp_path / "skeletons", *dive.key), extracted(numbers))
-    request = FramesRequest("doubt", videos, skeletons=tmp_path / "skeletons", per_clip=3, stages=("flight",))
+    request = FramesRequest(
+        "doubt",
+        videos,
+        skeletons=tmp_path / "skeletons",
+        per_clip=3,
+        stages=("flight",),
+    )
     choose_frames(project, request)
     assert {row.stage for row in rows(project)} == {"flight"}
     with pytest.raises(UsageError, match="the protocol is the flight alone"):
@@ -264,7 +326,8 @@ def recording_listed_as(tmp_path, match):
     """A project with one recording, of which dives.csv says which match it belongs to."""
     quoted = match.replace('"', '""')
     (tmp_path / "dives.csv").write_text(
-        f'match,dive,video,start_frame,end_frame\n"{quoted}",1,meet.avi,5,24\n', encoding="utf-8"
+        f'match,dive,video,start_frame,end_frame\n"{quoted}",1,meet.avi,5,24\n',
+        encoding="utf-8",
     )
     write_clip(tmp_path / "videos" / "meet.avi", 40)
     project = init_project(tmp_path / "p", ["anna"])
@@ -272,7 +335,9 @@ def recording_listed_as(tmp_path, match):
     return project
 
 
-@pytest.mark.parametrize("name", ["跳水 10米", "🤿", "a__b", "CON", "it's (final) & more%", "_x"])
+@pytest.mark.parametrize(
+    "name", ["跳水 10米", "🤿", "a__b", "CON", "it's (final) & more%", "_x"]
+)
 def test_odd_names_are_safe_on_disk_and_come_back(tmp_path, name):
     project = recording_listed_as(tmp_path, name)
     assert {(row.match, row.dive) for row in rows(project)} == {(name, "1")}
@@ -285,7 +350,9 @@ def test_odd_names_are_safe_on_disk_and_come_back(tmp_path, name):
 @pytest.mark.parametrize("name", ["<script>", 'a"b', "..", "../../etc/x"])
 def test_names_that_can_be_no_file_are_refused_with_their_row(tmp_path, name, caplog):
     project = recording_listed_as(tmp_path, name)
-    assert {(row.match, row.dive) for row in rows(project)} == {("videos", "meet")}  # as if it were not listed
+    assert {(row.match, row.dive) for row in rows(project)} == {
+        ("videos", "meet")
+    }  # as if it were not listed
     assert "dives.csv" in caplog.text
 
 
@@ -328,14 +395,45 @@ def test_the_command_in_a_project(meet, monkeypatch, capsys):
     assert "of 5 dive numbers" in capsys.readouterr().out
     assert not project.frame_manifest.exists()
     assert fdpose(["frames"]) == 2
-    assert fdpose(["frames", "--videos", str(videos), "--method", "uniform", "--stages", "flihgt"]) == 2
-    assert fdpose(["frames", "--videos", str(videos), "--method", "uniform", "--per-clip", "1", "--json"]) == 0
+    assert (
+        fdpose(
+            [
+                "frames",
+                "--videos",
+                str(videos),
+                "--method",
+                "uniform",
+                "--stages",
+                "flihgt",
+            ]
+        )
+        == 2
+    )
+    assert (
+        fdpose(
+            [
+                "frames",
+                "--videos",
+                str(videos),
+                "--method",
+                "uniform",
+                "--per-clip",
+                "1",
+                "--json",
+            ]
+        )
+        == 0
+    )
     answer = json.loads(capsys.readouterr().out)
     assert answer["added"] == answer["total"] == 10
-    assert {row.stage for row in read_frame_manifest(find_project().frame_manifest)} <= {"approach", "flight", "entry"}
+    assert {
+        row.stage for row in read_frame_manifest(find_project().frame_manifest)
+    } <= {"approach", "flight", "entry"}
 
 
 def test_without_annotations_the_protocol_says_what_it_needs(plain):
     project, videos = plain
-    with pytest.raises(UsageError, match=r"needs FineDiving's annotations: .* --method uniform"):
+    with pytest.raises(
+        UsageError, match=r"needs FineDiving's annotations: .* --method uniform"
+    ):
         choose_frames(project, FramesRequest("protocol", videos))

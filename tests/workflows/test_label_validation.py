@@ -1,4 +1,5 @@
-"""Which labels are checked with which, several processes give what one gives, and what is open after a revision."""
+"""Which labels are checked with which, several processes give what one gives, and what
+is open after a revision."""
 
 from __future__ import annotations
 
@@ -46,12 +47,19 @@ def test_two_annotators_are_not_each_others_neighbours(tmp_path, images):
 
 def test_labels_of_another_folder_and_of_the_project_at_once(tmp_path, images):
     shutil.copytree(tmp_path / "labels" / "anna", tmp_path / "copy")
-    report = validate_labels([tmp_path / "copy", tmp_path / "labels" / "anna"], tmp_path / "frames")
-    assert dict(report.files) == {str(tmp_path / "copy"): 2 * FRAMES, "anna": 2 * FRAMES}
+    report = validate_labels(
+        [tmp_path / "copy", tmp_path / "labels" / "anna"], tmp_path / "frames"
+    )
+    assert dict(report.files) == {
+        str(tmp_path / "copy"): 2 * FRAMES,
+        "anna": 2 * FRAMES,
+    }
     assert report.project is not None
 
 
-def test_the_project_of_the_labels_is_found_from_elsewhere(tmp_path, images, monkeypatch, tmp_path_factory):
+def test_the_project_of_the_labels_is_found_from_elsewhere(
+    tmp_path, images, monkeypatch, tmp_path_factory
+):
     annotate(tmp_path, "anna", images[3], made_divers.without(label_of(images[3]), 9))
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     (told,) = validate_labels([tmp_path / "labels"]).told
@@ -61,7 +69,9 @@ def test_the_project_of_the_labels_is_found_from_elsewhere(tmp_path, images, mon
 def test_a_file_that_lies_too_high_is_seen(tmp_path, images):
     path = annotate(tmp_path, "anna", images[3])
     path.rename(tmp_path / "labels" / "anna" / path.name)
-    (told,) = [told for told in validate_labels().told if told.finding.kind == "other-image"]
+    (told,) = [
+        told for told in validate_labels().told if told.finding.kind == "other-image"
+    ]
     assert told.finding.file == "labels/anna/00003.json"
     assert told.finding.severity == "warning"
 

@@ -34,10 +34,14 @@ def test_without_reviewers_the_annotators_review(tmp_path: Path) -> None:
 
 
 def test_every_key_stands_in_the_file_under_a_comment(tmp_path: Path) -> None:
-    settings = ProjectSettings(name="a: b # c", annotators=("Zoë", "李 雷"), double_share=0.25)
+    settings = ProjectSettings(
+        name="a: b # c", annotators=("Zoë", "李 雷"), double_share=0.25
+    )
     lines = settings_text(settings).splitlines()
     for key in ProjectSettings.model_fields:
-        line = next(index for index, text in enumerate(lines) if text.startswith(f"{key}: "))
+        line = next(
+            index for index, text in enumerate(lines) if text.startswith(f"{key}: ")
+        )
         assert lines[line - 1].startswith("# ")
     (tmp_path / SETTINGS_NAME).write_text(settings_text(settings), encoding="utf-8")
     assert find_project(tmp_path).settings == settings
@@ -46,7 +50,9 @@ def test_every_key_stands_in_the_file_under_a_comment(tmp_path: Path) -> None:
 def test_paths_are_relative_so_that_the_folder_can_be_moved(tmp_path: Path) -> None:
     (tmp_path / "annotations").mkdir()
     init_project(tmp_path / "p", ["anna"], finediving=tmp_path / "annotations")
-    values = yaml.safe_load((tmp_path / "p" / SETTINGS_NAME).read_text(encoding="utf-8"))
+    values = yaml.safe_load(
+        (tmp_path / "p" / SETTINGS_NAME).read_text(encoding="utf-8")
+    )
     assert values["finediving"] == "../annotations"
     project = find_project(tmp_path / "p")
     assert project.finediving is not None
@@ -56,7 +62,9 @@ def test_paths_are_relative_so_that_the_folder_can_be_moved(tmp_path: Path) -> N
 def test_a_project_is_not_made_twice(tmp_path: Path) -> None:
     init_project(tmp_path, ["anna"])
     before = (tmp_path / SETTINGS_NAME).read_bytes()
-    with pytest.raises(UsageError, match=r"is there already: edit it; nothing was changed"):
+    with pytest.raises(
+        UsageError, match=r"is there already: edit it; nothing was changed"
+    ):
         init_project(tmp_path, ["ben"])
     assert (tmp_path / SETTINGS_NAME).read_bytes() == before
     assert not (tmp_path / "labels/ben").exists()
@@ -79,7 +87,9 @@ def test_what_lies_in_the_folder_stays(tmp_path: Path) -> None:
         ([""], r"no person's name"),
     ],
 )
-def test_names_that_can_be_no_folder_are_refused(people: list[str], message: str, tmp_path: Path) -> None:
+def test_names_that_can_be_no_folder_are_refused(
+    people: list[str], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match=message):
         init_project(tmp_path / "p", people)
     assert not (tmp_path / "p").exists()
@@ -99,14 +109,22 @@ def test_a_file_and_an_absent_folder_are_refused(tmp_path: Path) -> None:
         ("labels: ../elsewhere", r"labels: found '\.\./elsewhere'"),
         ("frames: /etc", r"frames: found '/etc'"),
         ("frames: .", r"frames: found '\.'"),
-        ("final: labels/anna", r"final: labels/anna is where annotators' labels lie; expected labels/final"),
-        ("annotators: [drafts]", r"annotators: 'drafts' is a folder of the project's own"),
+        (
+            "final: labels/anna",
+            r"final: labels/anna is where annotators' labels lie; expected labels/final",
+        ),
+        (
+            "annotators: [drafts]",
+            r"annotators: 'drafts' is a folder of the project's own",
+        ),
         ("double_share: 2", r"double_share"),
         ("annotator: [anna]", r"annotator"),
         ("seed: [", r"fdpose\.yaml"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_by_file_and_key(line: str, message: str, tmp_path: Path) -> None:
+def test_settings_that_cannot_be_are_refused_by_file_and_key(
+    line: str, message: str, tmp_path: Path
+) -> None:
     (tmp_path / SETTINGS_NAME).write_text(line + "\n", encoding="utf-8")
     with pytest.raises(UsageError, match=message):
         find_project(tmp_path)
@@ -118,7 +136,9 @@ def test_one_name_may_stand_without_brackets(tmp_path: Path) -> None:
 
 
 def test_without_a_project_the_command_that_makes_one_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no fdpose\.yaml here or above; `fdpose init DIR`"):
+    with pytest.raises(
+        UsageError, match=r"no fdpose\.yaml here or above; `fdpose init DIR`"
+    ):
         find_project(tmp_path)
 
 

@@ -8,7 +8,13 @@ import re
 
 import numpy as np
 import pytest
-from helpers.moving_blobs import BlobDetector, BoxEstimator, falling, nowhere, write_clip
+from helpers.moving_blobs import (
+    BlobDetector,
+    BoxEstimator,
+    falling,
+    nowhere,
+    write_clip,
+)
 
 from finediving_pose.cli.main import run as fdpose
 from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
@@ -26,7 +32,8 @@ def appearing(frame):
 
 @pytest.fixture
 def extracted(tmp_path):
-    """Four clips: a good one, one whose diver comes and goes, an empty one, and one that does not decode."""
+    """Four clips: a good one, one whose diver comes and goes, an empty one, and one
+    that does not decode."""
     videos, out = tmp_path / "videos", tmp_path / "out"
     write_clip(videos / "01" / "good", 30, first=120)
     write_clip(videos / "01" / "flicker", 48, (appearing,))
@@ -39,7 +46,12 @@ def extracted(tmp_path):
 def test_the_ranking_and_its_reasons(extracted, tmp_path):
     videos, out = extracted
     result = qc(out, tmp_path / "qc", videos)
-    assert [clip.clip for clip in result.clips] == ["pool/broken", "pool/empty", "01/flicker", "01/good"]
+    assert [clip.clip for clip in result.clips] == [
+        "pool/broken",
+        "pool/empty",
+        "01/flicker",
+        "01/good",
+    ]
     broken, empty, flicker, good = result.clips
     assert broken.doubt == 1
     assert broken.reasons[0].startswith("not extracted: ")
@@ -50,58 +62,89 @@ def test_the_ranking_and_its_reasons(extracted, tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["clip"] for row in rows] == [clip.clip for clip in result.clips]
     assert rows[0]["absent"] == ""
-    assert {float(rows[3][name]) for name in FIGURES} == {round(value, 4) for value in good.figures.values()}
-    assert json.loads((tmp_path / "qc" / "manifest.json").read_text())["status"] == "done"
+    assert {float(rows[3][name]) for name in FIGURES} == {
+        round(value, 4) for value in good.figures.values()
+    }
+    assert (
+        json.loads((tmp_path / "qc" / "manifest.json").read_text())["status"] == "done"
+    )
 
 
 def test_what_shards_extracted_is_looked_at_as_one(extracted, tmp_path):
     videos, out = extracted
     for index in (1, 2, 3):
-        extract(videos, tmp_path / "shards", BlobDetector(), BoxEstimator(), shard=Shard(index, 3))
+        extract(
+            videos,
+            tmp_path / "shards",
+            BlobDetector(),
+            BoxEstimator(),
+            shard=Shard(index, 3),
+        )
     assert recorded_videos(tmp_path / "shards")("01/good") == videos
     whole, shards = (
-        qc(folder, tmp_path / name, videos) for folder, name in ((out, "qc1"), (tmp_path / "shards", "qc2"))
+        qc(folder, tmp_path / name, videos)
+        for folder, name in ((out, "qc1"), (tmp_path / "shards", "qc2"))
     )
     assert shards.table.read_bytes() == whole.table.read_bytes()
     assert shards.clips[0].reasons == whole.clips[0].reasons
 
 
-def test_each_clip_is_shown_from_the_folder_that_it_was_extracted_from(extracted, tmp_path):
+def test_each_clip_is_shown_from_the_folder_that_it_was_extracted_from(
+    extracted, tmp_path
+):
     videos, _ = extracted
     for part in ("01", "pool"):
         extract(videos / part, tmp_path / "two", BlobDetector(), BoxEstimator())
-    assert [recorded_videos(tmp_path / "two")(clip) for clip in ("01/good", "pool/empty")] == [
+    assert [
+        recorded_videos(tmp_path / "two")(clip) for clip in ("01/good", "pool/empty")
+    ] == [
         videos / "01",
         videos / "pool",
     ]
     assert qc(tmp_path / "two", tmp_path / "qc").notes == []
     (videos / "01").rename(videos / "02")
-    assert recorded_videos(tmp_path / "two")("01/good") == videos / "pool"  # better than nothing: the last run's
+    assert (
+        recorded_videos(tmp_path / "two")("01/good") == videos / "pool"
+    )  # better than nothing: the last run's
 
 
 def test_where_no_pictures_are_known_it_is_said_once(extracted, tmp_path):
     videos, out = extracted
     videos.rename(tmp_path / "elsewhere")
-    assert qc(out, tmp_path / "qc").notes == ["no film strips of 3 clips: say with --videos where the pictures are"]
+    assert qc(out, tmp_path / "qc").notes == [
+        "no film strips of 3 clips: say with --videos where the pictures are"
+    ]
 
 
-def test_files_of_a_clip_that_failed_since_are_not_taken_for_its_skeletons(extracted, tmp_path):
+def test_files_of_a_clip_that_failed_since_are_not_taken_for_its_skeletons(
+    extracted, tmp_path
+):
     videos, out = extracted
     for picture in (videos / "01" / "good").iterdir():
         picture.write_text("no picture")
     extract(videos, out, BlobDetector(), BoxEstimator())
-    (good,) = [clip for clip in qc(out, tmp_path / "qc", videos).clips if clip.clip == "01/good"]
+    (good,) = [
+        clip
+        for clip in qc(out, tmp_path / "qc", videos).clips
+        if clip.clip == "01/good"
+    ]
     assert (good.doubt, good.path) == (1.0, None)
     assert good.reasons[0].startswith("not extracted: ")
     assert "kept from an earlier run: Pose/01/pred_comp_good.npz" in good.reasons[0]
 
 
 @pytest.mark.parametrize("command", ["qc", "render"])
-def test_an_output_that_cannot_be_written_is_no_internal_error(extracted, tmp_path, capsys, command):
+def test_an_output_that_cannot_be_written_is_no_internal_error(
+    extracted, tmp_path, capsys, command
+):
     videos, out = extracted
     (tmp_path / "file").write_text("")
     where = ["--out", str(tmp_path / "file"), "--videos", str(videos)]
-    arguments = ["qc", str(out), *where] if command == "qc" else ["render", "01/good", "--skeletons", str(out), *where]
+    arguments = (
+        ["qc", str(out), *where]
+        if command == "qc"
+        else ["render", "01/good", "--skeletons", str(out), *where]
+    )
     assert fdpose(arguments) == 4
     said = capsys.readouterr().err
     assert f"{tmp_path / 'file'}" in said
@@ -111,8 +154,12 @@ def test_an_output_that_cannot_be_written_is_no_internal_error(extracted, tmp_pa
 def test_the_page_shows_the_worst_with_pictures(extracted, tmp_path):
     videos, out = extracted
     page = qc(out, tmp_path / "qc", videos, worst=3).page.read_text(encoding="utf-8")
-    assert page.count("data:image/jpeg") == 2  # film strips of two of the three: the broken one has no pictures
-    assert page.count("data:image/png") == 3  # how doubt is spread, and two plots of joints
+    assert (
+        page.count("data:image/jpeg") == 2
+    )  # film strips of two of the three: the broken one has no pictures
+    assert (
+        page.count("data:image/png") == 3
+    )  # how doubt is spread, and two plots of joints
     assert re.search(r"<h2[^>]*>2\. 01/flicker</h2>", page)
     assert "3. 01/good" not in page
 

@@ -1,4 +1,5 @@
-"""A clip's skeletons over its pictures: the video, the film strip, and which pictures they are."""
+"""A clip's skeletons over its pictures: the video, the film strip, and which pictures
+they are."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ def test_the_video_has_every_frame_once_and_lasts_as_long(extracted, tmp_path, s
     frames = list(VideoFile(made.video).read())
     assert len(frames) == 24
     blue, _, red = np.moveaxis(frames[10].image.astype(int), 2, 0)
-    assert (red - blue > 60).sum() > 50  # the yellow box on a grey picture, after lossy compression
+    assert (
+        red - blue > 60
+    ).sum() > 50  # the yellow box on a grey picture, after lossy compression
 
 
 def test_a_folder_that_lost_its_last_frames_is_drawn_without_them(extracted, tmp_path):
@@ -50,12 +53,19 @@ def test_the_film_strip_shows_the_athlete_in_the_middle(extracted):
     sequence = read_pose(pose_path(out, "01", "3"))
     rows = strip_rows(sequence, 3)
     assert sequence.frame_index[rows].tolist() == [1000, 1014, 1029]
-    pictures = {1000 + i: cv2.imread(str(videos / "01" / "3" / f"{1000 + i}.png")) for i in (0, 14)}
+    pictures = {
+        1000 + i: cv2.imread(str(videos / "01" / "3" / f"{1000 + i}.png"))
+        for i in (0, 14)
+    }
     sheet = film_strip(pictures, sequence, rows, side=100, columns=3)
     cells = [sheet[-100:, x : x + 100] for x in (0, 104, 208)]
     for number, cell in zip((1000, 1014), cells, strict=False):
         bright = np.argwhere(cell.min(axis=2) > 220)
-        height = np.ptp(blob_box(number)[[1, 3]]) / (np.ptp(blob_box(number)[[1, 3]]) * 1.5) * 100
+        height = (
+            np.ptp(blob_box(number)[[1, 3]])
+            / (np.ptp(blob_box(number)[[1, 3]]) * 1.5)
+            * 100
+        )
         assert np.abs(bright.mean(axis=0) - 50).max() < 6
         assert np.ptp(bright[:, 0]) == pytest.approx(height, abs=8)
     assert (cells[2] == 96).mean() > 0.99  # there was no picture of it
@@ -73,8 +83,17 @@ def test_one_folder_as_the_videos_is_found_from_its_parent(tmp_path):
 def test_part_of_a_recording_and_all_frames(tmp_path):
     videos, out = tmp_path / "videos", tmp_path / "out"
     write_clip(videos / "meet.avi", 60)
-    (videos / "dives.csv").write_text("match,dive,video,start_frame,end_frame\nM,1,meet.avi,20,39\n")
-    extract(videos, out, BlobDetector(), BoxEstimator(), ExtractionSettings(frames=None), dives=videos / "dives.csv")
+    (videos / "dives.csv").write_text(
+        "match,dive,video,start_frame,end_frame\nM,1,meet.avi,20,39\n"
+    )
+    extract(
+        videos,
+        out,
+        BlobDetector(),
+        BoxEstimator(),
+        ExtractionSettings(frames=None),
+        dives=videos / "dives.csv",
+    )
     made = render(out, "M/1", tmp_path / "drawn", videos)
     assert made.frames == 20
 
@@ -104,7 +123,17 @@ def test_mistakes_are_answered(extracted, tmp_path, capsys):
 
 def test_the_command(extracted, tmp_path, capsys):
     videos, out = extracted
-    options = ["--skeletons", str(out), "--videos", str(videos), "--out", str(tmp_path / "drawn")]
+    options = [
+        "--skeletons",
+        str(out),
+        "--videos",
+        str(videos),
+        "--out",
+        str(tmp_path / "drawn"),
+    ]
     assert fdpose(["render", "01/3", *options]) == 0
     assert "01/3: wrote" in capsys.readouterr().out
-    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["01__3.jpg", "01__3.mp4"]
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == [
+        "01__3.jpg",
+        "01__3.mp4",
+    ]

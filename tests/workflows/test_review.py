@@ -23,7 +23,9 @@ from finediving_pose.workflows.status import status
 
 @pytest.mark.parametrize("screen", [True, False])
 @pytest.mark.parametrize("browser", [True, False])
-def test_a_browser_is_opened_where_there_is_a_screen(tmp_path, monkeypatch, screen, browser):
+def test_a_browser_is_opened_where_there_is_a_screen(
+    tmp_path, monkeypatch, screen, browser
+):
     make_project(tmp_path, count=1)
     opened, done, announced = [], threading.Event(), []
 
@@ -34,9 +36,13 @@ def test_a_browser_is_opened_where_there_is_a_screen(tmp_path, monkeypatch, scre
     monkeypatch.setattr(webbrowser, "open", remember)
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.setenv("DISPLAY", ":0") if screen else monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":0") if screen else monkeypatch.delenv(
+        "DISPLAY", raising=False
+    )
     wanted = screen and browser
-    monkeypatch.setattr(review_server, "serve", lambda app, listener: done.wait(10) if wanted else None)
+    monkeypatch.setattr(
+        review_server, "serve", lambda app, listener: done.wait(10) if wanted else None
+    )
     review_page(None, 0, browser, announced.append, tmp_path)
     assert opened == (announced if wanted else [])
     assert announced[0].startswith("http://127.0.0.1:")
@@ -65,7 +71,10 @@ def test_nobody_to_review(tmp_path):
     make_project(tmp_path, count=1)
     path = tmp_path / SETTINGS_NAME
     path.write_text("name: x\n")
-    with pytest.raises(UsageError, match=r"who reviews\? --reviewer NAME, or name the people in .*fdpose.yaml"):
+    with pytest.raises(
+        UsageError,
+        match=r"who reviews\? --reviewer NAME, or name the people in .*fdpose.yaml",
+    ):
         review_page(None, 0, False, print, tmp_path)
 
 
@@ -75,13 +84,19 @@ def test_the_shell_does_not_accept_what_cannot_be_right(tmp_path):
     whole = made_labels.label_of(image)
     points, visibility = whole.keypoints.copy(), whole.visibility.copy()
     points[2], visibility[2] = np.nan, 0
-    made_labels.annotate(tmp_path, "anna", image, replace(whole, keypoints=points, visibility=visibility))
+    made_labels.annotate(
+        tmp_path, "anna", image, replace(whole, keypoints=points, visibility=visibility)
+    )
     decisions, refused = accept_images([image.image], "ben", start=tmp_path)
     assert decisions == []
     assert "right_hip is not labelled" in refused[image.image]
     assert "--with-faults" in refused[image.image]
     decisions, refused = accept_images(
-        [image.image.removesuffix(".jpg")], "ben", label="anna", faults=True, start=tmp_path
+        [image.image.removesuffix(".jpg")],
+        "ben",
+        label="anna",
+        faults=True,
+        start=tmp_path,
     )
     assert (len(decisions), refused) == (1, {})
     merged = merge_labels(start=tmp_path)

@@ -50,7 +50,9 @@ def clip_of(dive: AqaDive) -> Path:
 
 
 def request_of(dive: AqaDive, /, **given: Any) -> Request:
-    return Request(clip_of(dive), **{"dive_number": "407c", "skeletons": dive.skeleton, **given})
+    return Request(
+        clip_of(dive), **{"dive_number": "407c", "skeletons": dive.skeleton, **given}
+    )
 
 
 def score(model: Path, dive: AqaDive, /, **given: Any) -> Scored:
@@ -62,10 +64,14 @@ def test_it_says_what_evaluation_says(model, dives):
     settings = small_settings("target=score")
     from finediving_pose.aqa.trained_model import load_model
 
-    expected = predict_dives(load_model(model), dives[3:], dives[:3], reader(settings), seed=settings.seed)
+    expected = predict_dives(
+        load_model(model), dives[3:], dives[:3], reader(settings), seed=settings.seed
+    )
     assert found.score == pytest.approx(expected.scores[0], abs=1e-4)
     assert found.spread == pytest.approx(expected.spreads[0], abs=1e-4)
-    assert [each.name for each in found.exemplars] == [dives[at].name for at in expected.compared[0].exemplars]
+    assert [each.name for each in found.exemplars] == [
+        dives[at].name for at in expected.compared[0].exemplars
+    ]
     assert found.seen == ()
 
 
@@ -75,7 +81,9 @@ def test_what_it_says_adds_up(model, dives):
     for each in found.exemplars:
         assert each.start == each.score
         assert each.predicted == pytest.approx(each.score + sum(each.parts), abs=1e-4)
-    assert found.score == pytest.approx(np.mean([each.predicted for each in found.exemplars]))
+    assert found.score == pytest.approx(
+        np.mean([each.predicted for each in found.exemplars])
+    )
     assert found.mean_award == pytest.approx(found.score / 3.2 / 3)
     assert found.difficulty_from == "that of all 3 training dives 407C"
     assert "3 exemplars, where 10 are usual: there are no more" in found.notes
@@ -85,14 +93,18 @@ def test_stages_are_the_clips_own_frames_without_a_gap(model, dives):
     stages = score(model, dives[3]).stages
     assert [stage.name for stage in stages] == ["take-off", "flight", "entry"]
     assert (stages[0].first, stages[-1].last) == (4000, 4043)
-    assert [stage.first for stage in stages[1:]] == [stage.last + 1 for stage in stages[:-1]]
+    assert [stage.first for stage in stages[1:]] == [
+        stage.last + 1 for stage in stages[:-1]
+    ]
     assert all(stage.seconds is None for stage in stages)
 
 
 def test_of_a_recording_a_part_is_scored_with_seconds(model, dives, tmp_path):
     images = [cv2.imread(str(path)) for path in sorted(clip_of(dives[3]).iterdir())]
     write_video(tmp_path / "long.mp4", [np.zeros_like(images[0])] * 30 + images, 20)
-    given = Request(tmp_path / "long.mp4", "407c", start=30, end=73, skeletons=dives[3].skeleton)
+    given = Request(
+        tmp_path / "long.mp4", "407c", start=30, end=73, skeletons=dives[3].skeleton
+    )
     found = score_clip(model, given, "cpu")
     assert (found.stages[0].first, found.stages[-1].last) == (30, 73)
     assert found.stages[0].seconds[0] == pytest.approx(1.5)
@@ -105,16 +117,26 @@ def test_a_training_dive_is_flagged(model, dives, tmp_path, known_by):
     query, given = dives[1], {}
     if known_by == "pictures":
         shutil.copytree(clip_of(query), tmp_path / "other")
-        found = score_clip(model, Request(tmp_path / "other", "407c", no_skeleton=True), "cpu")
+        found = score_clip(
+            model, Request(tmp_path / "other", "407c", no_skeleton=True), "cpu"
+        )
         assert found.seen == (Seen("Made/2", ("pictures",)),)
     elif known_by == "video":
         images = [cv2.imread(str(path)) for path in sorted(clip_of(query).iterdir())]
-        write_video(tmp_path / "other.mp4", [cv2.resize(image, (182, 102)) for image in images], 25)
-        found = score_clip(model, Request(tmp_path / "other.mp4", "407c", no_skeleton=True), "cpu")
+        write_video(
+            tmp_path / "other.mp4",
+            [cv2.resize(image, (182, 102)) for image in images],
+            25,
+        )
+        found = score_clip(
+            model, Request(tmp_path / "other.mp4", "407c", no_skeleton=True), "cpu"
+        )
         assert found.seen == (Seen("Made/2", ("pictures",)),)
     elif known_by == "skeleton":
         own = read_pose(query.skeleton)
-        write_pose(tmp_path / "own.npz", replace(own, frame_index=own.frame_index + 2000))
+        write_pose(
+            tmp_path / "own.npz", replace(own, frame_index=own.frame_index + 2000)
+        )
         found = score(model, dives[3], skeletons=tmp_path / "own.npz")
         assert Seen("Made/2", ("skeleton",), ("pictures",)) in found.seen
         assert "the skeleton is another dive's" in " ".join(seen_lines(found))
@@ -126,7 +148,10 @@ def test_a_training_dive_is_flagged(model, dives, tmp_path, known_by):
 
 
 def test_a_number_that_was_never_trained_on_has_no_score(model, dives):
-    with pytest.raises(DataError, match=r"5253B: this model has learned from no such dive.*numbers: 407C"):
+    with pytest.raises(
+        DataError,
+        match=r"5253B: this model has learned from no such dive.*numbers: 407C",
+    ):
         score(model, dives[3], dive_number="5253b")
 
 
@@ -136,7 +161,10 @@ def test_a_number_that_was_never_trained_on_has_no_score(model, dives):
         ({"dive_number": None}, "name the dive's with --dive-number"),
         ({"dive_number": "407"}, "'407' is no dive number"),
         ({"no_skeleton": True}, "--no-skeleton does without one"),
-        ({"detector": "x"}, "--skeletons names a skeleton and --pose-model, --detector make one"),
+        (
+            {"detector": "x"},
+            "--skeletons names a skeleton and --pose-model, --detector make one",
+        ),
         ({"difficulty": 32.0}, "--difficulty 32"),
         ({"apparatus": "5m"}, "expected 1m, 3m, 10m"),
         ({"features": Path("x.npz")}, "reads no features"),
@@ -151,10 +179,16 @@ def test_wrong_use_is_told(model, dives, given, message):
 
 
 def test_too_few_frames_have_no_score(model, dives, tmp_path):
-    with pytest.raises(DataError, match="11 frames in the part that was asked for, expected 16 or more"):
+    with pytest.raises(
+        DataError, match="11 frames in the part that was asked for, expected 16 or more"
+    ):
         score(model, dives[3], start=4010, end=4020)
     with pytest.raises(DataError, match="15 frames, expected 16"):
-        score_clip(model, Request(write_frames(tmp_path / "x", range(15)), "407c", no_skeleton=True), "cpu")
+        score_clip(
+            model,
+            Request(write_frames(tmp_path / "x", range(15)), "407c", no_skeleton=True),
+            "cpu",
+        )
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="holds no images"):
         score_clip(model, Request(tmp_path / "empty", "407c"), "cpu")
@@ -163,15 +197,24 @@ def test_too_few_frames_have_no_score(model, dives, tmp_path):
 def test_skeletons_are_found_by_the_dives_name(model, dives, root):
     by_path = score(model, dives[3], skeletons=root)
     assert by_path.skeleton.endswith("pred_comp_4.npz")
-    assert score(model, dives[3], skeletons=None, found_skeletons=root).skeleton == by_path.skeleton
+    assert (
+        score(model, dives[3], skeletons=None, found_skeletons=root).skeleton
+        == by_path.skeleton
+    )
     assert by_path.joints_known > 0.8
-    with pytest.raises(DataError, match=r"pred_comp_9.npz: no such file.*--match and --dive"):
+    with pytest.raises(
+        DataError, match=r"pred_comp_9.npz: no such file.*--match and --dive"
+    ):
         score(model, dives[3], skeletons=root, dive="9")
 
 
-def test_without_a_skeleton_there_is_no_score_unless_asked_for(model, dives, tmp_path, monkeypatch):
+def test_without_a_skeleton_there_is_no_score_unless_asked_for(
+    model, dives, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="reads skeletons, and there is none of Made/4"):
+    with pytest.raises(
+        UsageError, match="reads skeletons, and there is none of Made/4"
+    ):
         score(model, dives[3], skeletons=None)
     found = score(model, dives[3], skeletons=None, no_skeleton=True)
     assert found.skeleton.startswith("none")
@@ -186,22 +229,40 @@ def test_a_skeleton_of_nobody_or_of_other_frames_is_none(model, dives, tmp_path)
     with pytest.raises(DataError, match="not readable"):
         score(model, dives[3], skeletons=tmp_path / "b.npz")
     write_pose(tmp_path / "c.npz", extracted(range(9000, 9070)))
-    with pytest.raises(DataError, match=r"c.npz: is of frames 9000 – 9069, the clip has .*: is it another dive's"):
+    with pytest.raises(
+        DataError,
+        match=r"c.npz: is of frames 9000 – 9069, the clip has .*: is it another dive's",
+    ):
         score(model, dives[3], skeletons=tmp_path / "c.npz")
 
 
-def test_a_skeleton_of_as_many_frames_with_other_numbers_is_taken_and_said(model, dives, tmp_path):
+def test_a_skeleton_of_as_many_frames_with_other_numbers_is_taken_and_said(
+    model, dives, tmp_path
+):
     own = read_pose(dives[3].skeleton)
     write_pose(tmp_path / "d.npz", replace(own, frame_index=own.frame_index + 4000))
     found = score(model, dives[3], skeletons=tmp_path / "d.npz")
-    assert any("taken as the same dive with other numbers; make sure that it is" in note for note in found.notes)
+    assert any(
+        "taken as the same dive with other numbers; make sure that it is" in note
+        for note in found.notes
+    )
     assert found.score == score(model, dives[3], skeletons=dives[3].skeleton).score
 
 
-def test_a_skeleton_is_extracted_with_the_models_that_are_named(model, tmp_path, monkeypatch):
+def test_a_skeleton_is_extracted_with_the_models_that_are_named(
+    model, tmp_path, monkeypatch
+):
     asked = []
-    monkeypatch.setattr(model_loading, "load_detector", lambda *given: asked.append(given) or BlobDetector())
-    monkeypatch.setattr(model_loading, "load_estimator", lambda *given: asked.append(given) or BoxEstimator())
+    monkeypatch.setattr(
+        model_loading,
+        "load_detector",
+        lambda *given: asked.append(given) or BlobDetector(),
+    )
+    monkeypatch.setattr(
+        model_loading,
+        "load_estimator",
+        lambda *given: asked.append(given) or BoxEstimator(),
+    )
     clip = write_clip(tmp_path / "pool" / "7", 40)
     given = Request(clip, "407c", pose_model=Path("net"), detector="finder")
     found = score_clip(model, given, "cpu", tmp_path / "out")
@@ -209,13 +270,17 @@ def test_a_skeleton_is_extracted_with_the_models_that_are_named(model, tmp_path,
     assert found.skeleton == "extracted with net and finder"
     assert found.joints_known == 1.0
     assert (tmp_path / "out/skeletons/Pose/pool/pred_comp_7.npz").is_file()
-    assert json.loads((tmp_path / "out/manifest.json").read_text())["detector"] == "finder"
+    assert (
+        json.loads((tmp_path / "out/manifest.json").read_text())["detector"] == "finder"
+    )
 
 
 def test_what_is_written_is_what_is_said_and_names_are_no_html(model, dives, tmp_path):
     given = request_of(dives[3], match="<b>x", dive="<script>")
     found = score_clip(model, given, "cpu", tmp_path / "out")
-    assert json.loads((tmp_path / "out/score.json").read_text()) == json.loads(json.dumps(found.as_dict()))
+    assert json.loads((tmp_path / "out/score.json").read_text()) == json.loads(
+        json.dumps(found.as_dict())
+    )
     assert json.loads((tmp_path / "out/manifest.json").read_text())["status"] == "done"
     page = (tmp_path / "out/score.html").read_text()
     assert page.count("data:image/jpeg") == 3
@@ -243,8 +308,13 @@ def test_exemplars_of_several_difficulties_leave_it_unknown(dives, tmp_path):
     model_with_bank(tmp_path / "m", [dives[0], other])
     found = score(tmp_path / "m", dives[3])
     assert found.mean_award is None
-    assert found.difficulty_from == "the training dives 407C have 3.2, 3.4: say which with --difficulty, or --apparatus"
-    assert ("mean award", f"not known without DD: {found.difficulty_from}") in facts(found)
+    assert (
+        found.difficulty_from
+        == "the training dives 407C have 3.2, 3.4: say which with --difficulty, or --apparatus"
+    )
+    assert ("mean award", f"not known without DD: {found.difficulty_from}") in facts(
+        found
+    )
 
 
 def test_a_model_of_completeness_rescales_and_needs_the_difficulty(dives, tmp_path):
@@ -260,7 +330,9 @@ def test_a_model_of_completeness_rescales_and_needs_the_difficulty(dives, tmp_pa
 
 def test_a_model_without_exemplars_has_no_spread(dives, tmp_path):
     model_with_bank(tmp_path / "m", dives[:3], "regressor=direct")
-    found = score_clip(tmp_path / "m", request_of(dives[3], dive_number=None), "cpu", tmp_path / "out")
+    found = score_clip(
+        tmp_path / "m", request_of(dives[3], dive_number=None), "cpu", tmp_path / "out"
+    )
     assert (found.exemplars, found.spread, found.dive_number) == ((), None, None)
     assert (tmp_path / "out/score.html").read_text().count("data:image/jpeg") == 1
 
@@ -273,7 +345,9 @@ def test_a_model_without_dive_numbers_needs_none(dives, tmp_path):
 
 
 def test_a_model_of_skeletons_alone_reads_the_frames_of_the_clip(dives, tmp_path):
-    model_with_bank(tmp_path / "m", dives[:2], "branch_dynamic=false", "branch_static=false")
+    model_with_bank(
+        tmp_path / "m", dives[:2], "branch_dynamic=false", "branch_static=false"
+    )
     found = score_clip(tmp_path / "m", request_of(dives[3]), "cpu", tmp_path / "out")
     assert (found.stages[0].first, found.stages[-1].last) == (4000, 4043)
     assert (tmp_path / "out/score.html").read_text().count("data:image/jpeg") == 2
@@ -295,14 +369,28 @@ def test_features_stand_in_for_pictures(dives, tmp_path):
     from finediving_pose.aqa.data.sources import video_loader
 
     table = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
-    np.savez(tmp_path / "t.npz", features=table, match=["Made"] * 4, dive=["1", "2", "3", "4"])
-    overrides = (f"features={tmp_path / 't.npz'}", "feature_dim=5", "branch_static=false", "branch_pose=false")
+    np.savez(
+        tmp_path / "t.npz",
+        features=table,
+        match=["Made"] * 4,
+        dive=["1", "2", "3", "4"],
+    )
+    overrides = (
+        f"features={tmp_path / 't.npz'}",
+        "feature_dim=5",
+        "branch_static=false",
+        "branch_pose=false",
+    )
     settings = small_settings(*overrides)
     net = random_model(tmp_path / "m", settings)
-    loader = video_loader(settings, None, FeatureStore(tmp_path / "t.npz", frames=settings.frames))
+    loader = video_loader(
+        settings, None, FeatureStore(tmp_path / "t.npz", frames=settings.frames)
+    )
     bare = [replace(dive, source=None, skeleton=None) for dive in dives]
     write_bank(tmp_path / "m", net, bare[:3], loader)
-    expected = predict_dives(net, bare[3:], bare[:3], loader, seed=settings.seed).scores[0]
+    expected = predict_dives(
+        net, bare[3:], bare[:3], loader, seed=settings.seed
+    ).scores[0]
     np.savez(tmp_path / "own.npz", table[3])
     for path in (tmp_path / "t.npz", tmp_path / "own.npz"):
         given = Request(None, "407c", match="Made", dive="4", features=path)
@@ -310,11 +398,17 @@ def test_features_stand_in_for_pictures(dives, tmp_path):
         assert found.score == pytest.approx(expected, abs=1e-4)
         assert found.seen == ()
     np.savez(tmp_path / "seen.npz", table[1])
-    again = score_clip(tmp_path / "m", Request(None, "407c", features=tmp_path / "seen.npz"), "cpu")
+    again = score_clip(
+        tmp_path / "m", Request(None, "407c", features=tmp_path / "seen.npz"), "cpu"
+    )
     assert again.seen == (Seen("Made/2", ("features",)),)
     np.savez(tmp_path / "wide.npz", np.zeros(7, np.float32))
-    with pytest.raises(DataError, match="vectors of 7 numbers, and the model learned from 5"):
-        score_clip(tmp_path / "m", Request(None, "407c", features=tmp_path / "wide.npz"), "cpu")
+    with pytest.raises(
+        DataError, match="vectors of 7 numbers, and the model learned from 5"
+    ):
+        score_clip(
+            tmp_path / "m", Request(None, "407c", features=tmp_path / "wide.npz"), "cpu"
+        )
     given = Request(None, "407c", match="Made", dive="9", features=tmp_path / "t.npz")
     with pytest.raises(DataError, match="holds no features of the dive Made/9"):
         score_clip(tmp_path / "m", given, "cpu")

@@ -1,4 +1,5 @@
-"""Where a project stands, and the command that is named next, from the first folder to the last label."""
+"""Where a project stands, and the command that is named next, from the first folder to
+the last label."""
 
 from __future__ import annotations
 
@@ -25,10 +26,18 @@ def following(root: Path) -> list[str]:
     return [step.command for step in now(root).steps]
 
 
-def labelled(root: Path, people: tuple[str, ...] = ("anna", "ben")) -> list[ManifestFrame]:
-    """A project of four dives whose queues are handed out and labelled by whoever has them."""
+def labelled(
+    root: Path, people: tuple[str, ...] = ("anna", "ben")
+) -> list[ManifestFrame]:
+    """A project of four dives whose queues are handed out and labelled by whoever has
+    them."""
     init_project(root, people)
-    images = {image.image: image for image in made_labels.make_frames(root, [("Meet", str(n)) for n in range(4)], 2)}
+    images = {
+        image.image: image
+        for image in made_labels.make_frames(
+            root, [("Meet", str(n)) for n in range(4)], 2
+        )
+    }
     for name, queue in hand_out(find_project(root)).items():
         for image in queue.label:
             made_labels.annotate(root, name, images[image])
@@ -66,7 +75,9 @@ def test_the_way_through_a_project(tmp_path: Path) -> None:
     assert following(root) == ["fdpose merge"]
     merge_labels(start=root)
     assert now(root).merged == 8
-    assert following(root) == ["fdpose convert labels/final --to coco --images frames --split dive"]
+    assert following(root) == [
+        "fdpose convert labels/final --to coco --images frames --split dive"
+    ]
     (root / "data/coco").mkdir(parents=True)
     assert following(root) == ["fdpose finetune-hrnet"]
 
@@ -74,17 +85,25 @@ def test_the_way_through_a_project(tmp_path: Path) -> None:
 def test_a_returned_picture_is_listed_with_its_comment(tmp_path: Path) -> None:
     images = labelled(tmp_path)
     project = find_project(tmp_path)
-    image = next(image for image in images if project.desk.state(image.image).annotators == ("anna",))
+    image = next(
+        image
+        for image in images
+        if project.desk.state(image.image).annotators == ("anna",)
+    )
     project.desk.give_back("ben", image.image, "the left <knee>")
     found = now(tmp_path)
     anna = next(person for person in found.people if person.name == "anna")
-    assert [(task.image.image, task.comment) for task in anna.returned] == [(image.image, "the left <knee>")]
+    assert [(task.image.image, task.comment) for task in anna.returned] == [
+        (image.image, "the left <knee>")
+    ]
     assert found.stages["returned"] == 1
     assert found.steps[0].command == "fdpose annotate anna"
     assert found.steps[0].why == "1 returned"
     plain = json.loads(json.dumps(found.as_dict()))
     assert plain["next"] == "fdpose annotate anna"
-    assert plain["people"][0]["returned"] == [{"image": image.image, "reviewer": "ben", "comment": "the left <knee>"}]
+    assert plain["people"][0]["returned"] == [
+        {"image": image.image, "reviewer": "ben", "comment": "the left <knee>"}
+    ]
 
 
 def test_a_label_that_changed_after_its_approval_waits_again(tmp_path: Path) -> None:
@@ -105,7 +124,9 @@ def test_a_label_approved_anew_is_to_be_merged_anew(tmp_path: Path) -> None:
     merge_labels(start=tmp_path)
     project = find_project(tmp_path)
     name, reviewer = next(
-        (image.image, "ben") for image in images if project.desk.state(image.image).annotators == ("anna",)
+        (image.image, "ben")
+        for image in images
+        if project.desk.state(image.image).annotators == ("anna",)
     )
     project.desk.correct(reviewer, name, project.desk.item(name).labels[0].frame)
     assert following(tmp_path) == ["fdpose merge"]
@@ -117,11 +138,15 @@ def test_one_person_alone_is_told_what_to_do_for_a_review(tmp_path: Path) -> Non
     assert step.command == f"edit {SETTINGS_NAME}"
     assert "allow_own_review" in step.why
     path = tmp_path / SETTINGS_NAME
-    path.write_text(path.read_text().replace("allow_own_review: false", "allow_own_review: true"))
+    path.write_text(
+        path.read_text().replace("allow_own_review: false", "allow_own_review: true")
+    )
     assert following(tmp_path) == ["fdpose review"]
 
 
-def test_what_a_removed_person_did_not_label_is_to_be_handed_out_again(tmp_path: Path) -> None:
+def test_what_a_removed_person_did_not_label_is_to_be_handed_out_again(
+    tmp_path: Path,
+) -> None:
     init_project(tmp_path, ["anna", "ben"])
     made_labels.make_frames(tmp_path, [("Meet", str(n)) for n in range(4)], 2)
     ben = len(hand_out(find_project(tmp_path))["ben"].label)
@@ -133,10 +158,16 @@ def test_what_a_removed_person_did_not_label_is_to_be_handed_out_again(tmp_path:
     assert now(tmp_path).unassigned == 0
 
 
-def test_a_picture_returned_to_somebody_who_left_goes_to_the_review(tmp_path: Path) -> None:
+def test_a_picture_returned_to_somebody_who_left_goes_to_the_review(
+    tmp_path: Path,
+) -> None:
     images = labelled(tmp_path)
     project = find_project(tmp_path)
-    back = next(image for image in images if project.desk.state(image.image).annotators == ("anna",))
+    back = next(
+        image
+        for image in images
+        if project.desk.state(image.image).annotators == ("anna",)
+    )
     accept_all(tmp_path, [image for image in images if image is not back])
     find_project(tmp_path).desk.give_back("ben", back.image, "again")
     merge_labels(start=tmp_path)
@@ -146,7 +177,9 @@ def test_a_picture_returned_to_somebody_who_left_goes_to_the_review(tmp_path: Pa
     assert (step.command, step.why[:9]) == ("fdpose review", "1 picture")
 
 
-def test_an_unreadable_label_is_counted_and_is_the_annotators_to_do(tmp_path: Path) -> None:
+def test_an_unreadable_label_is_counted_and_is_the_annotators_to_do(
+    tmp_path: Path,
+) -> None:
     labelled(tmp_path)
     next((tmp_path / "labels/ben").rglob("*.json")).write_text("{")
     found = now(tmp_path)
@@ -162,12 +195,18 @@ def test_looking_writes_nothing(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_init_names_the_next_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_names_the_next_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     init_cli.command(tmp_path / "new", ["anna", "ben"], None, None)
-    assert capsys.readouterr().out.startswith(f"next: cd {tmp_path / 'new'} && fdpose frames")
+    assert capsys.readouterr().out.startswith(
+        f"next: cd {tmp_path / 'new'} && fdpose frames"
+    )
 
 
-def test_init_in_a_folder_with_pictures_hands_them_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_in_a_folder_with_pictures_hands_them_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     made_labels.make_frames(tmp_path)
     init_cli.command(tmp_path, ["anna", "ben"], None, None)
     assert "fdpose annotate anna" in capsys.readouterr().out

@@ -1,4 +1,5 @@
-"""Revisions that exchange sides: of what was checked only, never over somebody's decision, never twice."""
+"""Revisions that exchange sides: of what was checked only, never over somebody's
+decision, never twice."""
 
 from __future__ import annotations
 
@@ -25,20 +26,33 @@ def images(tmp_path, monkeypatch):
     images = make_frames(tmp_path, (("Meet", "1"),), FRAMES)
     for image in images:
         label = label_of(image)
-        annotate(tmp_path, "anna", image, swap_sides(label) if image is images[WRONG] else label)
+        annotate(
+            tmp_path,
+            "anna",
+            image,
+            swap_sides(label) if image is images[WRONG] else label,
+        )
     return images
 
 
 def test_a_fix_is_written_once(tmp_path, images):
     (fix,) = fix_sides(validate_labels())
-    assert (fix.label, fix.revision) == ("labels/anna/Meet__1/00007.json", "labels/revisions/Meet__1/00007.1.json")
+    assert (fix.label, fix.revision) == (
+        "labels/anna/Meet__1/00007.json",
+        "labels/revisions/Meet__1/00007.1.json",
+    )
     assert fix_sides(validate_labels()) == []
     assert fix.as_dict()["pairs"][0] == ["right_ankle", "left_ankle"]
 
 
 def test_what_was_saved_while_it_was_checked_is_left(tmp_path, images):
     report = validate_labels()
-    annotate(tmp_path, "anna", images[WRONG], replace(label_of(images[WRONG]), box=label_of(images[WRONG]).box + 1))
+    annotate(
+        tmp_path,
+        "anna",
+        images[WRONG],
+        replace(label_of(images[WRONG]), box=label_of(images[WRONG]).box + 1),
+    )
     (fix,) = fix_sides(report)
     assert "changed while it was checked; run this again" in fix.left
     assert not (tmp_path / "labels" / "revisions").exists()
@@ -51,12 +65,17 @@ def test_what_is_saved_in_the_very_moment_is_left(tmp_path, images, monkeypatch)
     report = validate_labels()
     monkeypatch.setattr(ReviewDesk, "revise", changed)
     (fix,) = fix_sides(report)
-    assert (fix.revision, fix.left) == (None, "anna/Meet__1/00007.json changed, after you looked; look again")
+    assert (fix.revision, fix.left) == (
+        None,
+        "anna/Meet__1/00007.json changed, after you looked; look again",
+    )
 
 
 def test_what_was_approved_and_changed_is_left(tmp_path, images):
     annotate(tmp_path, "anna", images[WRONG])
-    make_desk(tmp_path, images).accept("ben", images[WRONG].image, "anna/Meet__1/00007.json")
+    make_desk(tmp_path, images).accept(
+        "ben", images[WRONG].image, "anna/Meet__1/00007.json"
+    )
     annotate(tmp_path, "anna", images[WRONG], swap_sides(label_of(images[WRONG])))
     (fix,) = fix_sides(validate_labels())
     assert "in conflict" in fix.left
@@ -65,7 +84,9 @@ def test_what_was_approved_and_changed_is_left(tmp_path, images):
 def test_a_wrong_revision_is_put_right_by_the_next(tmp_path, images):
     desk = make_desk(tmp_path, images)
     item = desk.item(images[WRONG].image)
-    desk.revise(images[WRONG].image, swap_sides(label_of(images[WRONG])), "ben", item.seen, {})
+    desk.revise(
+        images[WRONG].image, swap_sides(label_of(images[WRONG])), "ben", item.seen, {}
+    )
     (fix,) = fix_sides(validate_labels())
     assert fix.label == "labels/revisions/Meet__1/00007.1.json"
     newest = make_desk(tmp_path, images).item(images[WRONG].image).newest
@@ -73,25 +94,47 @@ def test_a_wrong_revision_is_put_right_by_the_next(tmp_path, images):
 
 
 def test_a_models_guess_stays_unconfirmed(tmp_path, images):
-    annotate(tmp_path, "anna", images[WRONG], replace(swap_sides(label_of(images[WRONG])), unconfirmed=True))
+    annotate(
+        tmp_path,
+        "anna",
+        images[WRONG],
+        replace(swap_sides(label_of(images[WRONG])), unconfirmed=True),
+    )
     fix_sides(validate_labels())
-    assert make_desk(tmp_path, images).item(images[WRONG].image).newest.frame.unconfirmed
+    assert (
+        make_desk(tmp_path, images).item(images[WRONG].image).newest.frame.unconfirmed
+    )
 
 
 def test_merged_labels_are_left_and_said(tmp_path, images):
     annotate(tmp_path, "anna", images[WRONG])
     for image in images:
         label = label_of(image)
-        annotate(tmp_path, "final", image, swap_sides(label) if image is images[WRONG] else label)
+        annotate(
+            tmp_path,
+            "final",
+            image,
+            swap_sides(label) if image is images[WRONG] else label,
+        )
     (fix,) = fix_sides(validate_labels())
-    assert (fix.label, fix.left.partition(":")[0]) == ("labels/final/Meet__1/00007.json", "a merged label")
+    assert (fix.label, fix.left.partition(":")[0]) == (
+        "labels/final/Meet__1/00007.json",
+        "a merged label",
+    )
 
 
 def test_a_slip_that_looks_like_an_exchange_is_left(tmp_path, images):
     label = label_of(images[WRONG])
-    annotate(tmp_path, "anna", images[WRONG], slipped(swap_sides(label), INDEX["left_wrist"], (40, 0)))
+    annotate(
+        tmp_path,
+        "anna",
+        images[WRONG],
+        slipped(swap_sides(label), INDEX["left_wrist"], (40, 0)),
+    )
     report = validate_labels()
     assert {told.finding.kind for told in report.told} >= {"mirrored", "jump"}
     (fix,) = fix_sides(report)
-    assert fix.left == "exchanged, right_wrist would still be out of place: is it a slip?"
+    assert (
+        fix.left == "exchanged, right_wrist would still be out of place: is it a slip?"
+    )
     assert not (tmp_path / "labels" / "revisions").exists()

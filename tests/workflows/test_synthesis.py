@@ -47,7 +47,10 @@ def contents(out: Path) -> dict[str, str]:
 
 
 def truths(out: Path) -> dict[str, DiveTruth]:
-    return {str(path.relative_to(out / "truth")): read_truth(path) for path in sorted((out / "truth").rglob("*.npz"))}
+    return {
+        str(path.relative_to(out / "truth")): read_truth(path)
+        for path in sorted((out / "truth").rglob("*.npz"))
+    }
 
 
 def test_frames_lie_as_finediving_lays_them(meet):
@@ -62,21 +65,34 @@ def test_frames_lie_as_finediving_lays_them(meet):
 
 
 def test_plain_pickles_hold_what_the_published_ones_hold(meet):
-    coarse = pickle.loads((meet / "annotations" / "FineDiving_coarse_annotation.pkl").read_bytes())
-    fine = pickle.loads((meet / "annotations" / "FineDiving_fine-grained_annotation.pkl").read_bytes())
+    coarse = pickle.loads(
+        (meet / "annotations" / "FineDiving_coarse_annotation.pkl").read_bytes()
+    )
+    fine = pickle.loads(
+        (meet / "annotations" / "FineDiving_fine-grained_annotation.pkl").read_bytes()
+    )
     for key, value in coarse.items():
         assert isinstance(key[1], int)
         assert len(value["judge_scores"]) == 7
-        assert value["dive_score"] == pytest.approx(value["difficulty"] * sum(sorted(value["judge_scores"])[2:5]))
-        assert len(fine[key]["frames_labels"]) == value["end_frame"] - value["start_frame"] + 1
+        assert value["dive_score"] == pytest.approx(
+            value["difficulty"] * sum(sorted(value["judge_scores"])[2:5])
+        )
+        assert (
+            len(fine[key]["frames_labels"])
+            == value["end_frame"] - value["start_frame"] + 1
+        )
         assert fine[key]["frames_labels"][-1] == 36
 
 
 def test_the_truth_projects_onto_the_pictures(meet):
     for truth in truths(meet).values():
-        points = np.concatenate([truth.joints, np.ones((*truth.joints.shape[:2], 1))], axis=2)
+        points = np.concatenate(
+            [truth.joints, np.ones((*truth.joints.shape[:2], 1))], axis=2
+        )
         image = np.einsum("tij,tkj->tki", truth.cameras, points)
-        np.testing.assert_allclose(image[..., :2] / image[..., 2:], truth.keypoints, atol=0.01)
+        np.testing.assert_allclose(
+            image[..., :2] / image[..., 2:], truth.keypoints, atol=0.01
+        )
 
 
 def test_joints_in_sight_lie_inside_the_picture_and_above_water(meet):
@@ -102,14 +118,18 @@ def test_labels_in_both_formats_are_the_truth(meet):
         row = int(np.flatnonzero(truth.frame_index == frame.frame)[0])
         np.testing.assert_allclose(frame.keypoints, truth.keypoints[row], atol=1e-3)
         np.testing.assert_allclose(frame.box, truth.boxes[row], atol=1e-3)
-        np.testing.assert_allclose(by_image[frame.image].keypoints, frame.keypoints, atol=1e-3)
+        np.testing.assert_allclose(
+            by_image[frame.image].keypoints, frame.keypoints, atol=1e-3
+        )
         assert (meet / "frames" / frame.image).exists()
 
 
 def test_skeletons_are_the_true_joints_in_sight(meet):
     for name, truth in truths(meet).items():
         path = Path(name)
-        sequence = read_pose(meet / SKELETONS_NAME / "Pose" / path.parent / f"pred_comp_{path.name}")
+        sequence = read_pose(
+            meet / SKELETONS_NAME / "Pose" / path.parent / f"pred_comp_{path.name}"
+        )
         seen = truth.visibility != Visibility.MISSING
         assert np.array_equal(np.isfinite(sequence.keypoints).all(axis=-1), seen)
         assert np.array_equal(sequence.state == JointState.OBSERVED, seen)
@@ -124,7 +144,9 @@ def test_faults_awards_and_score_are_on_record(meet):
         assert set(truth.meta["execution"]) >= {"knee_bend", "over_rotation", "splash"}
         turned = truth.somersault[truth.meta["touch"]]
         halves = int(truth.meta["choice"]["dive_number"][2])
-        assert turned == pytest.approx(180 * halves + truth.meta["execution"]["over_rotation"], abs=20)
+        assert turned == pytest.approx(
+            180 * halves + truth.meta["execution"]["over_rotation"], abs=20
+        )
         assert 0 <= truth.meta["score"] <= truth.meta["choice"]["difficulty"] * 30
 
 
@@ -146,20 +168,42 @@ def test_a_rerun_redoes_only_what_is_missing(meet, tmp_path):
 
 def test_a_killed_run_goes_on_to_the_same_files(meet, tmp_path):
     out = tmp_path / "meet"
-    command = [sys.executable, "-m", "finediving_pose", "synth", str(out), "--dives", "2", "--seed", "3"]
-    with subprocess.Popen([*command, "--numbers", "107B,5253B"], stderr=subprocess.DEVNULL) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "finediving_pose",
+        "synth",
+        str(out),
+        "--dives",
+        "2",
+        "--seed",
+        "3",
+    ]
+    with subprocess.Popen(
+        [*command, "--numbers", "107B,5253B"], stderr=subprocess.DEVNULL
+    ) as process:
         deadline = time.monotonic() + 120
-        while not list(out.glob("truth/*/[!.]*.npz")) and process.poll() is None and time.monotonic() < deadline:
+        while (
+            not list(out.glob("truth/*/[!.]*.npz"))
+            and process.poll() is None
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     result = synthesise(out, REQUEST)
     assert result.skipped >= 1
-    visible = {name: digest for name, digest in contents(out).items() if "/." not in name and not name.startswith(".")}
+    visible = {
+        name: digest
+        for name, digest in contents(out).items()
+        if "/." not in name and not name.startswith(".")
+    }
     assert visible == contents(meet)
 
 
 def test_another_meet_is_not_mixed_in(meet):
-    with pytest.raises(UsageError, match=r"holds another meet: seed 3 \(asked for: 4\)"):
+    with pytest.raises(
+        UsageError, match=r"holds another meet: seed 3 \(asked for: 4\)"
+    ):
         synthesise(meet, SynthRequest(dives=2, seed=4, numbers=REQUEST.numbers))
 
 
@@ -179,7 +223,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
         (SynthRequest(2, 0), 0, "--workers 0"),
     ],
 )
-def test_the_impossible_is_refused_before_anything_is_written(tmp_path, request_, workers, message):
+def test_the_impossible_is_refused_before_anything_is_written(
+    tmp_path, request_, workers, message
+):
     with pytest.raises(UsageError, match=message):
         synthesise(tmp_path / "x", request_, workers)
     assert not (tmp_path / "x").exists()
@@ -187,7 +233,10 @@ def test_the_impossible_is_refused_before_anything_is_written(tmp_path, request_
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(EnvironmentUnfit, match=r"cannot be written: .*; the dives finished so far are kept"):
+    with pytest.raises(
+        EnvironmentUnfit,
+        match=r"cannot be written: .*; the dives finished so far are kept",
+    ):
         synthesise(tmp_path / "file" / "meet", REQUEST)
 
 
@@ -204,7 +253,9 @@ def test_as_video_every_dive_is_a_file_of_its_own(meet, tmp_path):
     assert (dives[0].start_frame, dives[0].end_frame) == (0, count - 1)
     assert not (out / "frames").exists()
     listed = json.loads((out / "finediving_pose.json").read_text())
-    assert len(listed) == pytest.approx(count / 18, abs=4)  # every tenth of those that show all joints
+    assert len(listed) == pytest.approx(
+        count / 18, abs=4
+    )  # every tenth of those that show all joints
 
 
 def test_without_pictures_the_truth_is_the_same(meet, tmp_path):
@@ -213,7 +264,14 @@ def test_without_pictures_the_truth_is_the_same(meet, tmp_path):
     assert not (out / "frames").exists()
     for name, truth in truths(out).items():
         other = truths(meet)[name]
-        for field in ("keypoints", "visibility", "boxes", "frame_labels", "joints", "cameras"):
+        for field in (
+            "keypoints",
+            "visibility",
+            "boxes",
+            "frame_labels",
+            "joints",
+            "cameras",
+        ):
             np.testing.assert_array_equal(getattr(truth, field), getattr(other, field))
 
 
@@ -236,7 +294,10 @@ def test_limbs_of_their_own_are_asked_for_and_a_meet_without_goes_on(tmp_path):
     free = replace(plain, free_limbs=True)
     synthesise(tmp_path / "plain", plain)
     synthesise(tmp_path / "free", free)
-    joints = [next(iter(truths(tmp_path / name).values())).keypoints for name in ("plain", "free")]
+    joints = [
+        next(iter(truths(tmp_path / name).values())).keypoints
+        for name in ("plain", "free")
+    ]
     assert np.nanmax(np.abs(joints[0] - joints[1])) > 10
     for there, asked in (("plain", free), ("free", plain)):
         with pytest.raises(UsageError, match="holds another meet: free_limbs"):

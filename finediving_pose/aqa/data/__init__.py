@@ -1,1 +1,2 @@
-"""From annotations, pictures or features, and skeletons to the batches that the score model reads."""
+"""From annotations, pictures or features, and skeletons to the batches that the score
+model reads."""

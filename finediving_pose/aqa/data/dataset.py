@@ -1,4 +1,5 @@
-"""Dives as tensors: single ones for evaluation, pairs of query and exemplar for training."""
+"""Dives as tensors: single ones for evaluation, pairs of query and exemplar for
+training."""
 
 from __future__ import annotations
 
@@ -14,7 +15,13 @@ from finediving_pose.aqa.batch import Video
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool, crc
 from finediving_pose.aqa.data.features import FeatureStore
-from finediving_pose.aqa.data.pictures import AffineMap, Images, Numbers, PictureReader, Strip
+from finediving_pose.aqa.data.pictures import (
+    AffineMap,
+    Images,
+    Numbers,
+    PictureReader,
+    Strip,
+)
 from finediving_pose.aqa.data.pose_normalisation import normalise
 from finediving_pose.aqa.data.skeletons import read_skeleton
 from finediving_pose.aqa.settings import KEPT_TRANSITIONS, Flip, Normalisation, Stages
@@ -23,14 +30,17 @@ from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import SAMPLES, sample_indices
 from finediving_pose.records import Dive, JointState
 
-_MEAN_AND_DEVIATION: dict[Normalisation, tuple[tuple[float, ...], tuple[float, ...]]] = {
+_MEAN_AND_DEVIATION: dict[
+    Normalisation, tuple[tuple[float, ...], tuple[float, ...]]
+] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "minus1to1": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
 
 
 class VideoLoader:
-    """Makes a :class:`Video` of a dive: pictures or features or neither, and the skeleton or not."""
+    """Makes a :class:`Video` of a dive: pictures or features or neither, and the
+    skeleton or not."""
 
     def __init__(
         self,
@@ -48,23 +58,33 @@ class VideoLoader:
         Args:
             pictures: Reads them; None = no pictures.
             features: Stand in for pictures; None = no features.
-            pose_channels: 0 = no skeletons, 2 = x and y, 3 = the confidence too, which is 0 for interpolated joints.
+            pose_channels: 0 = no skeletons, 2 = x and y, 3 = the confidence too, which
+                is 0 for interpolated joints.
             frames: How many stand for a dive; a `pictures` reader must have as many.
             stages: K; ``2`` cuts after the take-off, ``2*`` before the entry.
-            normalisation: Of the pictures: by ImageNet's mean and deviation, or to [−1, 1].
-            flip: Mirrors in training half of the dives: pictures and skeletons, or, as the released code does, the
-                pictures alone. Features cannot be mirrored, and then nothing is.
-            random_crop: In training cut the square out anywhere in the scaled frame, else in its middle.
+            normalisation: Of the pictures: by ImageNet's mean and deviation, or to [−1,
+                1].
+            flip: Mirrors in training half of the dives: pictures and skeletons, or, as
+                the released code does, the pictures alone. Features cannot be mirrored,
+                and then nothing is.
+            random_crop: In training cut the square out anywhere in the scaled frame,
+                else in its middle.
 
         Raises:
             UsageError: If nothing is to be read, or pictures and features both.
         """
         if pictures is not None and features is not None:
-            raise UsageError("features stand in for pictures: expected one of them, found both")
+            raise UsageError(
+                "features stand in for pictures: expected one of them, found both"
+            )
         if pictures is None and features is None and not pose_channels:
-            raise UsageError("nothing to read: expected pictures, features or skeletons")
+            raise UsageError(
+                "nothing to read: expected pictures, features or skeletons"
+            )
         if pictures is not None and pictures.frames != frames:
-            raise UsageError(f"frames={frames}, and the reader of pictures gives {pictures.frames}")
+            raise UsageError(
+                f"frames={frames}, and the reader of pictures gives {pictures.frames}"
+            )
         self._pictures = pictures
         self._features = features
         self._channels = pose_channels
@@ -79,51 +99,85 @@ class VideoLoader:
 
         Args:
             dive: What to read; with `source` where pictures are read.
-            rng: Draws mirroring, shift and crop, for training; None = none of them, for evaluation.
+            rng: Draws mirroring, shift and crop, for training; None = none of them, for
+                evaluation.
 
         Raises:
-            DataError: If pictures or features are not readable. A skeleton that is not counts as missing.
+            DataError: If pictures or features are not readable. A skeleton that is not
+                counts as missing.
         """
         margin = self._pictures.margin if self._pictures else 0
-        flip = rng is not None and self._flip != "off" and self._features is None and bool(rng.integers(2))
+        flip = (
+            rng is not None
+            and self._flip != "off"
+            and self._features is None
+            and bool(rng.integers(2))
+        )
         shift = int(rng.integers(-margin, margin + 1)) if rng is not None else 0
         seen = _seen_by_annotation(dive.record, self._frames, shift)
         pictures, affine = None, _UNCHANGED
         if self._pictures:
-            assert dive.source is not None, f"{dive.name} has no pictures and should have been left out"
+            assert dive.source is not None, (
+                f"{dive.name} has no pictures and should have been left out"
+            )
             strip = self._pictures.read(dive.source)
             seen = Seen(strip.sampled, _first_frame(dive, strip.sampled), shift)
             images, affine = self._cut(strip, shift, rng)
             pictures = self._normaliser(images)
             pictures = pictures.flip(-1) if flip else pictures
-        pose = self._pose(dive, seen, affine, flip and self._flip == "together") if self._channels else _NO_POSE
+        pose = (
+            self._pose(dive, seen, affine, flip and self._flip == "together")
+            if self._channels
+            else _NO_POSE
+        )
         transitions = _sampled(dive.record, seen)
         return Video(
             pictures=pictures,
-            features=torch.from_numpy(self._features.read(dive.key)) if self._features else None,
+            features=torch.from_numpy(self._features.read(dive.key))
+            if self._features
+            else None,
             pose=pose.pose,
             pose_mask=pose.mask,
             observed=pose.observed,
-            transitions=torch.tensor([(transitions or _UNLABELLED)[place] for place in self._kept], dtype=torch.int64),
+            transitions=torch.tensor(
+                [(transitions or _UNLABELLED)[place] for place in self._kept],
+                dtype=torch.int64,
+            ),
             labelled=torch.tensor(transitions is not None),
             score=_scalar(dive.record.score),
             difficulty=_scalar(dive.record.difficulty),
             name=dive.name,
         )
 
-    def _cut(self, strip: Strip, shift: int, rng: np.random.Generator | None) -> tuple[Images, AffineMap]:
+    def _cut(
+        self, strip: Strip, shift: int, rng: np.random.Generator | None
+    ) -> tuple[Images, AffineMap]:
         assert self._pictures is not None
         geometry = self._pictures.geometry
         random = rng is not None and self._random_crop
-        corner = geometry.anywhere(*strip.size, rng) if random and rng else geometry.centre(*strip.size)
-        return geometry.crop(strip.images[strip.rows(shift)], corner), geometry.map(*strip.size, corner)
+        corner = (
+            geometry.anywhere(*strip.size, rng)
+            if random and rng
+            else geometry.centre(*strip.size)
+        )
+        return geometry.crop(strip.images[strip.rows(shift)], corner), geometry.map(
+            *strip.size, corner
+        )
 
-    def _pose(self, dive: AqaDive, seen: Seen | None, affine: AffineMap, flip: bool) -> _Pose:
+    def _pose(
+        self, dive: AqaDive, seen: Seen | None, affine: AffineMap, flip: bool
+    ) -> _Pose:
         numbers, shift = (seen.numbers, seen.shift) if seen else (None, 0)
-        skeleton = read_skeleton(dive.skeleton, self._frames, numbers, shift).mapped(affine)
+        skeleton = read_skeleton(dive.skeleton, self._frames, numbers, shift).mapped(
+            affine
+        )
         if flip:
-            skeleton = skeleton.flipped(self._pictures.geometry.size if self._pictures else 1)
-        pose, mask = normalise(skeleton.keypoints, skeleton.scores if self._channels == 3 else None)
+            skeleton = skeleton.flipped(
+                self._pictures.geometry.size if self._pictures else 1
+            )
+        pose, mask = normalise(
+            skeleton.keypoints, skeleton.scores if self._channels == 3 else None
+        )
         observed = torch.from_numpy((skeleton.state & JointState.OBSERVED) > 0)
         return _Pose(pose, mask, mask & observed)
 
@@ -132,8 +186,14 @@ class PictureNormaliser:
     """Turns bytes into what a net was trained on."""
 
     def __init__(self, how: Normalisation) -> None:
-        mean, deviation = (torch.tensor(values)[:, None, None, None] for values in _MEAN_AND_DEVIATION[how])
-        self._factor, self._offset = 1 / (255 * deviation), -mean / deviation  # (3, 1, 1, 1)
+        mean, deviation = (
+            torch.tensor(values)[:, None, None, None]
+            for values in _MEAN_AND_DEVIATION[how]
+        )
+        self._factor, self._offset = (
+            1 / (255 * deviation),
+            -mean / deviation,
+        )  # (3, 1, 1, 1)
 
     def __call__(self, images: Images) -> Tensor:
         """(frames, H, W, 3) uint8 RGB → (3, frames, H, W) float32."""
@@ -161,11 +221,18 @@ class DiveDataset(Dataset[Video]):
 class PairDataset(Dataset[tuple[Video, Video]]):
     """Queries, each with one exemplar, another in each epoch.
 
-    The index is ``epoch · len + place``, so that a pair follows from it alone: in whichever process it is read, before
-    or after a resume. :class:`EpochOrder` gives such indices.
+    The index is ``epoch · len + place``, so that a pair follows from it alone: in
+    whichever process it is read, before or after a resume. :class:`EpochOrder` gives
+    such indices.
     """
 
-    def __init__(self, dives: Sequence[AqaDive], pool: ExemplarPool, loader: VideoLoader, seed: int = 0) -> None:
+    def __init__(
+        self,
+        dives: Sequence[AqaDive],
+        pool: ExemplarPool,
+        loader: VideoLoader,
+        seed: int = 0,
+    ) -> None:
         """Take the training dives.
 
         Args:
@@ -203,12 +270,16 @@ class PairDataset(Dataset[tuple[Video, Video]]):
 
 
 class EpochOrder(Sampler[int]):
-    """The indices of a :class:`PairDataset` in an order that follows from seed and epoch alone.
+    """The indices of a :class:`PairDataset` in an order that follows from seed and
+    epoch alone.
 
-    Of several processes each gets every `world`-th of them; the first few are repeated until all have as many.
+    Of several processes each gets every `world`-th of them; the first few are repeated
+    until all have as many.
     """
 
-    def __init__(self, length: int, seed: int = 0, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self, length: int, seed: int = 0, rank: int = 0, world: int = 1
+    ) -> None:
         self._length = length
         self._seed = seed
         self._rank, self._world = rank, world
@@ -222,7 +293,9 @@ class EpochOrder(Sampler[int]):
         return -(-self._length // self._world)
 
     def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._length)
+        order = np.random.default_rng([self._seed, self._epoch]).permutation(
+            self._length
+        )
         own = np.resize(order, len(self) * self._world)[self._rank :: self._world]
         return iter((self._epoch * self._length + own).tolist())
 
@@ -232,7 +305,8 @@ class Seen(NamedTuple):
 
     Attributes:
         numbers: (frames,) int64, their numbers in the source before the shift.
-        first: The number of the dive's first frame, from which its transitions are counted.
+        first: The number of the dive's first frame, from which its transitions are
+            counted.
         shift: Frames by which the window is moved.
     """
 
@@ -256,17 +330,24 @@ def _seen_by_annotation(record: Dive, frames: int, shift: int) -> Seen | None:
     count = frame_count(record)
     if count is None or record.start_frame is None:
         return None
-    return Seen(record.start_frame + np.array(sample_indices(count, frames), np.int64), record.start_frame, shift)
+    return Seen(
+        record.start_frame + np.array(sample_indices(count, frames), np.int64),
+        record.start_frame,
+        shift,
+    )
 
 
 def _first_frame(dive: AqaDive, sampled: Numbers) -> int:
     """Return the number of the dive's first frame.
 
-    It is the annotated one, whose picture may be missing, unless the pictures are numbered otherwise: a video of the
-    dive alone counts from 0, and images may have been given new numbers.
+    It is the annotated one, whose picture may be missing, unless the pictures are
+    numbered otherwise: a video of the dive alone counts from 0, and images may have
+    been given new numbers.
     """
     record, source = dive.record, dive.source
-    own_video = source is not None and source.start_frame is None and not source.source.is_dir()
+    own_video = (
+        source is not None and source.start_frame is None and not source.source.is_dir()
+    )
     if record.start_frame is None or record.end_frame is None or own_video:
         return int(sampled[0])
     overlaps = sampled[0] <= record.end_frame and record.start_frame <= sampled[-1]
@@ -274,10 +355,13 @@ def _first_frame(dive: AqaDive, sampled: Numbers) -> int:
 
 
 def _sampled(record: Dive, seen: Seen | None) -> tuple[int, ...] | None:
-    """Return which of the frames is the first of flight and of entry; None where not known or not among them."""
+    """Return which of the frames is the first of flight and of entry; None where not
+    known or not among them."""
     if record.transitions is None or seen is None:
         return None
-    places = np.searchsorted(seen.numbers + seen.shift, seen.first + np.array(record.transitions))
+    places = np.searchsorted(
+        seen.numbers + seen.shift, seen.first + np.array(record.transitions)
+    )
     flight, entry = (int(place) for place in places)
     return (flight, entry) if 0 < flight < entry < len(seen.numbers) else None
 

@@ -1,4 +1,5 @@
-"""Which dives there are, where their pictures and skeletons lie, and what of them is missing."""
+"""Which dives there are, where their pictures and skeletons lie, and what of them is
+missing."""
 
 from __future__ import annotations
 
@@ -28,8 +29,10 @@ class AqaDive:
     """One dive as the score model meets it.
 
     Attributes:
-        record: Number, DD, awards, score, window and transitions, as far as they are known.
-        source: Its pictures; None where features stand in for them, or only the skeleton is read.
+        record: Number, DD, awards, score, window and transitions, as far as they are
+            known.
+        source: Its pictures; None where features stand in for them, or only the
+            skeleton is read.
         skeleton: Its ``pred_comp_*.npz``; None where there is none.
     """
 
@@ -54,7 +57,8 @@ class Annotations:
 
     Attributes:
         dives: In file order.
-        train, test: The keys of the published split; all dives and none where there is none.
+        train, test: The keys of the published split; all dives and none where there is
+            none.
         folder: What the recordings that dives name are relative to.
         sha256: By the names of the files that were read.
         problems: What could not be used.
@@ -99,13 +103,15 @@ class Gathered:
         return [by_key[key] for key in keys if key in by_key]
 
     def without(self, failed: Mapping[Key, str]) -> Gathered:
-        """Leave out dives whose pictures turned out not to be readable (:meth:`PictureReader.prepare`)."""
+        """Leave out dives whose pictures turned out not to be readable
+        (:meth:`PictureReader.prepare`)."""
         return replace(
             self,
             dives=tuple(dive for dive in self.dives if dive.key not in failed),
             train=tuple(key for key in self.train if key not in failed),
             test=tuple(key for key in self.test if key not in failed),
-            no_frames=self.no_frames + tuple(dive.key for dive in self.dives if dive.key in failed),
+            no_frames=self.no_frames
+            + tuple(dive.key for dive in self.dives if dive.key in failed),
         )
 
     def summary(self) -> list[str]:
@@ -117,11 +123,23 @@ class Gathered:
             "without a skeleton: kept, all joints missing": self.no_skeleton,
             "in the split but not in the annotations": self.unknown,
         }
-        lines = [f"{len(self.dives)} dives: {len(self.train)} to train, {len(self.test)} to test"]
-        lines += [f"{len(keys)} {what} ({_named(keys)})" for what, keys in lacking.items() if keys]
-        errors = [problem for problem in self.annotations.problems if problem.severity == "error"]
+        lines = [
+            f"{len(self.dives)} dives: {len(self.train)} to train, {len(self.test)} to test"
+        ]
+        lines += [
+            f"{len(keys)} {what} ({_named(keys)})"
+            for what, keys in lacking.items()
+            if keys
+        ]
+        errors = [
+            problem
+            for problem in self.annotations.problems
+            if problem.severity == "error"
+        ]
         if errors:
-            lines.append(f"{len(errors)} faults in the annotations, the first: {errors[0]}")
+            lines.append(
+                f"{len(errors)} faults in the annotations, the first: {errors[0]}"
+            )
         return lines
 
 
@@ -129,9 +147,11 @@ def read_annotations(path: Path, stages_from: Path | None = None) -> Annotations
     """Read the labels of a data set.
 
     Args:
-        path: A ``dives.csv``; a table of features with scores (``.npz``); or a folder with FineDiving's files, one of
-            these tables called ``dives.csv``, or MTL-AQA's files, looked for in this order.
-        stages_from: FineDiving's folder, from which dives of MTL-AQA borrow their stages.
+        path: A ``dives.csv``; a table of features with scores (``.npz``); or a folder
+            with FineDiving's files, one of these tables called ``dives.csv``, or
+            MTL-AQA's files, looked for in this order.
+        stages_from: FineDiving's folder, from which dives of MTL-AQA borrow their
+            stages.
 
     Raises:
         UsageError: If the path does not exist.
@@ -142,7 +162,9 @@ def read_annotations(path: Path, stages_from: Path | None = None) -> Annotations
     if path.is_file():
         return _read_table(path)
     folders = (path, *(entry for entry in path.iterdir() if entry.is_dir()))
-    if any((folder / name).is_file() for folder in folders for name in finediving.FILES[:3]):
+    if any(
+        (folder / name).is_file() for folder in folders for name in finediving.FILES[:3]
+    ):
         return _read_finediving(path)
     if (path / DIVES_NAME).is_file():
         return _read_table(path / DIVES_NAME)
@@ -162,10 +184,11 @@ def gather(
 ) -> Gathered:
     """Find what belongs to each dive.
 
-    Pictures of a dive are, whichever comes first: the images in ``<frames>/<match>/<dive>/``; the video file
-    ``<frames>/<match>/<dive>.mp4`` (or of another kind); the recording that the annotation names, relative to it or to
-    `frames`; the recording ``<frames>/<match>/`` or ``<frames>/<match>.mp4``. Recordings are cut to the dive's window,
-    what is the dive's own is used whole.
+    Pictures of a dive are, whichever comes first: the images in
+    ``<frames>/<match>/<dive>/``; the video file ``<frames>/<match>/<dive>.mp4`` (or of
+    another kind); the recording that the annotation names, relative to it or to
+    `frames`; the recording ``<frames>/<match>/`` or ``<frames>/<match>.mp4``.
+    Recordings are cut to the dive's window, what is the dive's own is used whole.
 
     Args:
         annotations: See :func:`read_annotations`.
@@ -174,12 +197,18 @@ def gather(
         skeletons: The folder above ``Pose/``, or that folder; None = none are read.
     """
     found = [_found(dive, annotations, frames, skeletons) for dive in annotations.dives]
-    no_frames = [dive.key for dive in found if frames is not None and dive.source is None]
-    no_features = [dive.key for dive in found if features is not None and dive.key not in features]
+    no_frames = [
+        dive.key for dive in found if frames is not None and dive.source is None
+    ]
+    no_features = [
+        dive.key for dive in found if features is not None and dive.key not in features
+    ]
     left_out = {*no_frames, *no_features}
     kept = [dive for dive in found if dive.key not in left_out]
     no_score = [dive.key for dive in kept if dive.record.score is None]
-    no_skeleton = [dive.key for dive in kept if skeletons is not None and dive.skeleton is None]
+    no_skeleton = [
+        dive.key for dive in kept if skeletons is not None and dive.skeleton is None
+    ]
     usable = {dive.key for dive in kept} - set(no_score)
     known = {dive.key for dive in found}
     return Gathered(
@@ -190,26 +219,40 @@ def gather(
         no_frames=tuple(no_frames),
         no_features=tuple(no_features),
         no_skeleton=tuple(no_skeleton),
-        unknown=tuple(key for key in (*annotations.train, *annotations.test) if key not in known),
+        unknown=tuple(
+            key for key in (*annotations.train, *annotations.test) if key not in known
+        ),
         annotations=annotations,
     )
 
 
 def _read_table(path: Path) -> Annotations:
-    dives, problems = read_table_dives(path) if path.suffix.lower() == ".npz" else read_dives(path)
-    return _annotations(dives, (), (), path.parent, {path.name: sha256_file(path)}, problems)
+    dives, problems = (
+        read_table_dives(path) if path.suffix.lower() == ".npz" else read_dives(path)
+    )
+    return _annotations(
+        dives, (), (), path.parent, {path.name: sha256_file(path)}, problems
+    )
 
 
 def _read_finediving(path: Path) -> Annotations:
     data = read_finediving(path)
     dives = [dive.dive for dive in data.dives]
-    return _annotations(dives, data.train, data.test, data.folder, data.sha256, data.problems)
+    return _annotations(
+        dives, data.train, data.test, data.folder, data.sha256, data.problems
+    )
 
 
 def _read_mtl_aqa(path: Path, stages_from: Path | None) -> Annotations:
-    stages = {dive.key: dive.dive for dive in read_finediving(stages_from).dives} if stages_from else {}
+    stages = (
+        {dive.key: dive.dive for dive in read_finediving(stages_from).dives}
+        if stages_from
+        else {}
+    )
     data = mtl_aqa.read_mtl_aqa(path, stages)
-    return _annotations(data.dives, data.train, data.test, data.folder, data.sha256, data.problems)
+    return _annotations(
+        data.dives, data.train, data.test, data.folder, data.sha256, data.problems
+    )
 
 
 def _annotations(
@@ -222,21 +265,45 @@ def _annotations(
 ) -> Annotations:
     if not train and not test:
         train = [dive.key for dive in dives]
-    return Annotations(tuple(dives), tuple(train), tuple(test), folder, sha256, tuple(problems))
+    return Annotations(
+        tuple(dives), tuple(train), tuple(test), folder, sha256, tuple(problems)
+    )
 
 
-def _found(dive: Dive, annotations: Annotations, frames: Path | None, skeletons: Path | None) -> AqaDive:
-    source = None if frames is None else next(_sources(dive, frames, annotations.folder), None)
-    return AqaDive(dive, source, None if skeletons is None else _skeleton(dive, skeletons))
+def _found(
+    dive: Dive, annotations: Annotations, frames: Path | None, skeletons: Path | None
+) -> AqaDive:
+    source = (
+        None
+        if frames is None
+        else next(_sources(dive, frames, annotations.folder), None)
+    )
+    return AqaDive(
+        dive, source, None if skeletons is None else _skeleton(dive, skeletons)
+    )
 
 
 def _sources(dive: Dive, frames: Path, folder: Path) -> Iterator[Clip]:
     own = _recordings(frames / dive.match / dive.dive)
-    yield from (Clip(dive.match, dive.dive, path, synchronised=dive.synchronised) for path in own)
-    named = [base / dive.video for base in (folder, frames)] if dive.video and safe_relative(dive.video) else []
+    yield from (
+        Clip(dive.match, dive.dive, path, synchronised=dive.synchronised)
+        for path in own
+    )
+    named = (
+        [base / dive.video for base in (folder, frames)]
+        if dive.video and safe_relative(dive.video)
+        else []
+    )
     whole_match = _recordings(frames / dive.match) if dive.end_frame is not None else ()
     for path in (*filter(_has_pictures, named), *whole_match):
-        yield Clip(dive.match, dive.dive, path, dive.start_frame, dive.end_frame, dive.synchronised)
+        yield Clip(
+            dive.match,
+            dive.dive,
+            path,
+            dive.start_frame,
+            dive.end_frame,
+            dive.synchronised,
+        )
 
 
 def _recordings(path: Path) -> Iterator[Path]:
@@ -252,12 +319,17 @@ def _has_pictures(path: Path) -> bool:
     if not path.is_dir():
         return path.is_file()
     with os.scandir(path) as entries:
-        return any(is_image(Path(entry.name)) and not entry.name.startswith(".") for entry in entries)
+        return any(
+            is_image(Path(entry.name)) and not entry.name.startswith(".")
+            for entry in entries
+        )
 
 
 def _skeleton(dive: Dive, root: Path) -> Path | None:
     try:
-        path = pose_path(root.parent if root.name == "Pose" else root, dive.match, dive.dive)
+        path = pose_path(
+            root.parent if root.name == "Pose" else root, dive.match, dive.dive
+        )
     except DataError:  # a name that no extraction can have written
         return None
     return path if path.is_file() else None

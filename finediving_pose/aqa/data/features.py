@@ -1,17 +1,19 @@
 """Visual features computed elsewhere, which stand in for pictures.
 
-A folder of ``<match>/<dive>.npz``, or one table (``.npz``) of all dives. Its arrays, N dives:
+A folder of ``<match>/<dive>.npz``, or one table (``.npz``) of all dives. Its arrays, N
+dives:
 
-===============  =====================================  =======================================================
-``features``     (N, D) or (N, n, D) numbers            n = 1 vector a dive, one a clip (9), or one a frame (96)
+===============  =====================================
+======================================================= ``features``     (N, D) or (N,
+n, D) numbers            n = 1 vector a dive, one a clip (9), or one a frame (96)
 ``match``        (N,) text or whole numbers             the table's name where absent
-``dive``         (N,) text or whole numbers             or ``index``; 0, 1, … where both are absent
-``score``        (N,)                                   this and all below: only for a table that is its own
-``difficulty``   (N,)                                   annotation
-``dive_number``  (N,) text
-``transitions``  (N, 2) whole numbers, −1 = unknown     first frame of flight and of entry
-``frames``       (N,) whole numbers                     how many frames the dive has
-===============  =====================================  =======================================================
+``dive``         (N,) text or whole numbers             or ``index``; 0, 1, … where both
+are absent ``score``        (N,)                                   this and all below:
+only for a table that is its own ``difficulty``   (N,)
+annotation ``dive_number``  (N,) text ``transitions``  (N, 2) whole numbers, −1 =
+unknown     first frame of flight and of entry ``frames``       (N,) whole numbers
+how many frames the dive has ===============  =====================================
+=======================================================
 
 A dive's own file holds ``features`` (or one array of any name), (D,) or (n, D).
 """
@@ -35,7 +37,17 @@ from finediving_pose.records import Dive, FloatArray
 
 FEATURES = "features"
 CLIPS = 9
-KNOWN_COLUMNS = (FEATURES, "match", "dive", "index", "score", "difficulty", "dive_number", "transitions", "frames")
+KNOWN_COLUMNS = (
+    FEATURES,
+    "match",
+    "dive",
+    "index",
+    "score",
+    "difficulty",
+    "dive_number",
+    "transitions",
+    "frames",
+)
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -48,14 +60,21 @@ class FeatureStore:
         vectors: n, vectors a dive.
     """
 
-    def __init__(self, path: Path, clips: int = CLIPS, frames: int = SAMPLES, key: Key | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clips: int = CLIPS,
+        frames: int = SAMPLES,
+        key: Key | None = None,
+    ) -> None:
         """Open a table or a folder.
 
         Args:
             path: See the module.
             clips: How many clips the model cuts a dive into.
             frames: How many frames it sees.
-            key: Of the one dive that is wanted; `path` may then be its own file, which names no dive.
+            key: Of the one dive that is wanted; `path` may then be its own file, which
+                names no dive.
 
         Raises:
             UsageError: If the path does not exist.
@@ -64,7 +83,9 @@ class FeatureStore:
         if not path.exists():
             raise UsageError(f"features={path}: no such file or folder")
         self._allowed = {1: "a dive", clips: "a clip", frames: "a frame"}
-        own = key if key is not None and path.is_file() and _names_no_dive(path) else None
+        own = (
+            key if key is not None and path.is_file() and _names_no_dive(path) else None
+        )
         self._table = read_table(path) if path.is_file() and own is None else {}
         self._files = {own: path} if own else _files(path) if path.is_dir() else {}
         first = next(iter([*self._table, *self._files]), None)
@@ -86,7 +107,8 @@ class FeatureStore:
 
         Raises:
             KeyError: If there are none.
-            DataError: If the dive's file is not readable, or has another shape than that of the first dive.
+            DataError: If the dive's file is not readable, or has another shape than
+                that of the first dive.
         """
         features = self._shaped(key)
         if features.shape != (self.vectors, self.dim):
@@ -97,17 +119,29 @@ class FeatureStore:
         return features
 
     def _shaped(self, key: Key) -> FloatArray:
-        features = self._table[key] if key in self._table else _own_features(self._files[key])
+        features = (
+            self._table[key] if key in self._table else _own_features(self._files[key])
+        )
         features = np.atleast_2d(features).astype(np.float32)
         if features.shape[0] not in self._allowed:
-            expected = " or ".join(f"{count} (one {what})" for count, what in self._allowed.items())
-            raise DataError(f"{self._place(key)}: {features.shape[0]} vectors, expected {expected}")
+            expected = " or ".join(
+                f"{count} (one {what})" for count, what in self._allowed.items()
+            )
+            raise DataError(
+                f"{self._place(key)}: {features.shape[0]} vectors, expected {expected}"
+            )
         if not np.isfinite(features).all():
-            raise DataError(f"{self._place(key)}: holds NaN or infinity; compute the features of this dive again")
+            raise DataError(
+                f"{self._place(key)}: holds NaN or infinity; compute the features of this dive again"
+            )
         return features
 
     def _place(self, key: Key) -> str:
-        return str(self._files[key]) if key in self._files else f"{self.path}: {'/'.join(key)}"
+        return (
+            str(self._files[key])
+            if key in self._files
+            else f"{self.path}: {'/'.join(key)}"
+        )
 
 
 def read_table(path: Path) -> dict[Key, FloatArray]:
@@ -117,11 +151,16 @@ def read_table(path: Path) -> dict[Key, FloatArray]:
         DataError: If it is not readable or not such a table; names the array.
     """
     arrays = _load(path)
-    return dict(zip(_keys(path, arrays), _features(path, arrays, dimensions=(2, 3)), strict=True))
+    return dict(
+        zip(
+            _keys(path, arrays), _features(path, arrays, dimensions=(2, 3)), strict=True
+        )
+    )
 
 
 def read_table_dives(path: Path) -> tuple[list[Dive], list[Problem]]:
-    """Return the dives of a table that has scores, and what of them could not be used; transitions need ``frames``.
+    """Return the dives of a table that has scores, and what of them could not be used;
+    transitions need ``frames``.
 
     Raises:
         DataError: If it is not readable, not such a table, or has no ``score``.
@@ -134,15 +173,28 @@ def read_table_dives(path: Path) -> tuple[list[Dive], list[Problem]]:
             "pictures, beside FineDiving's annotations or dives.csv"
         )
     problems = [
-        Problem(str(path), name, f"unknown array, ignored (known: {', '.join(KNOWN_COLUMNS)})", "warning")
+        Problem(
+            str(path),
+            name,
+            f"unknown array, ignored (known: {', '.join(KNOWN_COLUMNS)})",
+            "warning",
+        )
         for name in arrays
         if name not in KNOWN_COLUMNS
     ]
-    columns = {name: _column(path, arrays, name, len(keys)) for name in KNOWN_COLUMNS[4:] if name in arrays}
-    return [_dive(path, key, row, columns, problems) for row, key in enumerate(keys)], problems
+    columns = {
+        name: _column(path, arrays, name, len(keys))
+        for name in KNOWN_COLUMNS[4:]
+        if name in arrays
+    }
+    return [
+        _dive(path, key, row, columns, problems) for row, key in enumerate(keys)
+    ], problems
 
 
-def _dive(path: Path, key: Key, row: int, columns: Arrays, problems: list[Problem]) -> Dive:
+def _dive(
+    path: Path, key: Key, row: int, columns: Arrays, problems: list[Problem]
+) -> Dive:
     def cell(name: str, read: Callable[[Any], Any]) -> Any:
         if name not in columns:
             return None
@@ -150,7 +202,13 @@ def _dive(path: Path, key: Key, row: int, columns: Arrays, problems: list[Proble
         try:
             return read(value)
         except ValueError as error:
-            problems.append(Problem(str(path), f"{'/'.join(key)} {name}", f"found {value}, {error}; taken as unknown"))
+            problems.append(
+                Problem(
+                    str(path),
+                    f"{'/'.join(key)} {name}",
+                    f"found {value}, {error}; taken as unknown",
+                )
+            )
             return None
 
     frames = cell("frames", lambda value: _whole(value, 1))
@@ -194,19 +252,31 @@ def _transitions(value: Any, frames: int | None) -> tuple[int, ...] | None:
     if flight < 0 and entry < 0:
         return None
     if not 0 < flight < entry < frames:
-        raise ValueError(f"expected two rising frames from 1 to below the dive's {frames}")
+        raise ValueError(
+            f"expected two rising frames from 1 to below the dive's {frames}"
+        )
     return flight, entry
 
 
 def _keys(path: Path, arrays: Arrays) -> list[Key]:
     count = len(_features(path, arrays, dimensions=(2, 3)))
-    match = _names(path, arrays, "match", count) if "match" in arrays else [path.stem] * count
+    match = (
+        _names(path, arrays, "match", count)
+        if "match" in arrays
+        else [path.stem] * count
+    )
     column = next((name for name in ("dive", "index") if name in arrays), None)
-    dives = _names(path, arrays, column, count) if column else [str(row) for row in range(count)]
+    dives = (
+        _names(path, arrays, column, count)
+        if column
+        else [str(row) for row in range(count)]
+    )
     keys = list(zip(match, dives, strict=True))
     if len(set(keys)) < count:
         twice = next(key for place, key in enumerate(keys) if key in keys[:place])
-        raise DataError(f"{path}: the dive {'/'.join(twice)} is in it twice; give each row a match and dive of its own")
+        raise DataError(
+            f"{path}: the dive {'/'.join(twice)} is in it twice; give each row a match and dive of its own"
+        )
     return keys
 
 
@@ -214,15 +284,22 @@ def _names(path: Path, arrays: Arrays, name: str, count: int) -> list[str]:
     names = [str(value) for value in _column(path, arrays, name, count)]
     for row, text in enumerate(names):
         if not safe_name(text):
-            raise DataError(f"{path}: '{name}' row {row} is {text!r}, expected a name without / \\ : or ..")
+            raise DataError(
+                f"{path}: '{name}' row {row} is {text!r}, expected a name without / \\ : or .."
+            )
     return names
 
 
 def _column(path: Path, arrays: Arrays, name: str, count: int) -> NDArray[Any]:
     column = arrays[name]
     if not column.ndim or len(column) != count:
-        raise DataError(f"{path}: '{name}' has shape {column.shape}, expected {count} rows as '{FEATURES}' has")
-    if name in ("score", "difficulty", "transitions", "frames") and column.dtype.kind not in "fiu":
+        raise DataError(
+            f"{path}: '{name}' has shape {column.shape}, expected {count} rows as '{FEATURES}' has"
+        )
+    if (
+        name in ("score", "difficulty", "transitions", "frames")
+        and column.dtype.kind not in "fiu"
+    ):
         raise DataError(f"{path}: '{name}' is of type {column.dtype}, expected numbers")
     return column
 
@@ -230,10 +307,17 @@ def _column(path: Path, arrays: Arrays, name: str, count: int) -> NDArray[Any]:
 def _features(path: Path, arrays: Arrays, dimensions: tuple[int, ...]) -> NDArray[Any]:
     features = arrays.get(FEATURES)
     if features is None:
-        raise DataError(f"{path}: no array '{FEATURES}'; found {', '.join(sorted(arrays)) or 'nothing'}")
-    if features.ndim not in dimensions or not features.size or features.dtype.kind not in "fiu":
+        raise DataError(
+            f"{path}: no array '{FEATURES}'; found {', '.join(sorted(arrays)) or 'nothing'}"
+        )
+    if (
+        features.ndim not in dimensions
+        or not features.size
+        or features.dtype.kind not in "fiu"
+    ):
         shapes = " or ".join(
-            {1: "(D,)", 2: "(n, D)" if 1 in dimensions else "(N, D)", 3: "(N, n, D)"}[n] for n in dimensions
+            {1: "(D,)", 2: "(n, D)" if 1 in dimensions else "(N, D)", 3: "(N, n, D)"}[n]
+            for n in dimensions
         )
         raise DataError(
             f"{path}: '{FEATURES}' has shape {features.shape} of {features.dtype}, expected {shapes} of numbers"
@@ -253,14 +337,20 @@ def _own_features(path: Path) -> NDArray[Any]:
 
 
 def _files(root: Path) -> dict[Key, Path]:
-    return {(path.parent.name, path.stem): path for path in sorted(root.glob("*/*.npz"))}
+    return {
+        (path.parent.name, path.stem): path for path in sorted(root.glob("*/*.npz"))
+    }
 
 
 def _load(path: Path) -> Arrays:
     if not zipfile.is_zipfile(path):  # what numpy would say of it recommends unpickling
-        raise DataError(f"{path}: not readable as .npz: no archive, or cut short; write it with numpy.savez")
+        raise DataError(
+            f"{path}: not readable as .npz: no archive, or cut short; write it with numpy.savez"
+        )
     try:
         with np.load(path, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
     except (OSError, ValueError, zipfile.BadZipFile, AttributeError, EOFError) as error:
-        raise DataError(f"{path}: not readable as .npz without pickle: {str(error).partition('.')[0]}") from None
+        raise DataError(
+            f"{path}: not readable as .npz without pickle: {str(error).partition('.')[0]}"
+        ) from None

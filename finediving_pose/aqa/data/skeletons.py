@@ -1,4 +1,5 @@
-"""Skeletons of the frames that the model sees; what is missing is NaN, and a missing file is all NaN."""
+"""Skeletons of the frames that the model sees; what is missing is NaN, and a missing
+file is all NaN."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class Skeleton(NamedTuple):
         return self._replace(keypoints=affine(self.keypoints))
 
     def flipped(self, width: int) -> Skeleton:
-        """Return the joints in a picture of this width that is mirrored: left becomes right."""
+        """Return the joints in a picture of this width that is mirrored: left becomes
+        right."""
         order = flip_index()
         keypoints = self.keypoints[:, order].copy()
         keypoints[..., 0] = width - 1 - keypoints[..., 0]
@@ -75,19 +77,31 @@ class SkeletonCounts:
 def no_skeleton(frames: int = SAMPLES) -> Skeleton:
     """Return a skeleton of which every joint is missing."""
     shape = (frames, NUM_JOINTS)
-    return Skeleton(np.full((*shape, 2), np.nan, np.float32), np.full(shape, np.nan, np.float32), np.zeros(shape, "u1"))
+    return Skeleton(
+        np.full((*shape, 2), np.nan, np.float32),
+        np.full(shape, np.nan, np.float32),
+        np.zeros(shape, "u1"),
+    )
 
 
-def read_skeleton(path: Path | None, frames: int = SAMPLES, numbers: Numbers | None = None, shift: int = 0) -> Skeleton:
-    """Read the skeletons of the frames that the model sees; a file that cannot be used is logged, and all is missing.
+def read_skeleton(
+    path: Path | None,
+    frames: int = SAMPLES,
+    numbers: Numbers | None = None,
+    shift: int = 0,
+) -> Skeleton:
+    """Read the skeletons of the frames that the model sees; a file that cannot be used
+    is logged, and all is missing.
 
-    Frames are found by their numbers. A file that tells no numbers, as the published layout, and one that numbers
-    the same dive from elsewhere (extracted from a video, trained on its images) is set beside them from the start.
+    Frames are found by their numbers. A file that tells no numbers, as the published
+    layout, and one that numbers the same dive from elsewhere (extracted from a video,
+    trained on its images) is set beside them from the start.
 
     Args:
         path: A ``pred_comp_*.npz``; None = there is none.
         frames: How many the model sees.
-        numbers: (frames,) their numbers in the source; None = not known, the file's own are resampled.
+        numbers: (frames,) their numbers in the source; None = not known, the file's own
+            are resampled.
         shift: Frames by which the model's window is moved.
     """
     if path is None:
@@ -101,7 +115,8 @@ def read_skeleton(path: Path | None, frames: int = SAMPLES, numbers: Numbers | N
 
 
 def count_skeletons(dives: Iterable[AqaDive]) -> SkeletonCounts:
-    """Read the skeleton of every dive and say how many there are, and why the others are none."""
+    """Read the skeleton of every dive and say how many there are, and why the others
+    are none."""
     known, absent, empty = 0, [], []
     unreadable: dict[str, str] = {}
     for dive in dives:
@@ -109,7 +124,9 @@ def count_skeletons(dives: Iterable[AqaDive]) -> SkeletonCounts:
             absent.append(dive.name)
             continue
         try:
-            some = bool(np.isfinite(read_pose(dive.skeleton).keypoints).all(axis=-1).any())
+            some = bool(
+                np.isfinite(read_pose(dive.skeleton).keypoints).all(axis=-1).any()
+            )
         except DataError as error:
             unreadable[dive.name] = str(error)
             continue
@@ -119,15 +136,20 @@ def count_skeletons(dives: Iterable[AqaDive]) -> SkeletonCounts:
     return SkeletonCounts(known, tuple(absent), tuple(empty), unreadable)
 
 
-def _rows(sequence: SkeletonSequence, frames: int, numbers: Numbers | None, shift: int) -> Numbers:
-    """Return the row of the file for each frame, (frames,), −1 = none; (0,) for a file without rows."""
+def _rows(
+    sequence: SkeletonSequence, frames: int, numbers: Numbers | None, shift: int
+) -> Numbers:
+    """Return the row of the file for each frame, (frames,), −1 = none; (0,) for a file
+    without rows."""
     if not len(sequence):
         return np.full(frames, -1)
     if numbers is None or not len(numbers):
         return np.array(sample_indices(len(sequence), frames), np.int64)
     own = _numbering(sequence, numbers)
     rows = nearest(own, numbers + shift)
-    reach = int(np.diff(own).max(initial=1))  # a file of few samples knows nothing closer
+    reach = int(
+        np.diff(own).max(initial=1)
+    )  # a file of few samples knows nothing closer
     return np.where(np.abs(own[rows] - (numbers + shift)) <= reach, rows, -1)
 
 
@@ -137,9 +159,15 @@ def _numbering(sequence: SkeletonSequence, numbers: Numbers) -> Numbers:
     if not sequence.meta:
         if len(own) == len(numbers):
             return numbers
-        return numbers[0] + np.arange(len(own)) * (numbers[-1] - numbers[0]) // max(len(own) - 1, 1)
+        return numbers[0] + np.arange(len(own)) * (numbers[-1] - numbers[0]) // max(
+            len(own) - 1, 1
+        )
     common = min(own[-1], numbers[-1]) - max(own[0], numbers[0])
-    return own if 2 * common >= min(own[-1] - own[0], numbers[-1] - numbers[0]) else own - own[0] + numbers[0]
+    return (
+        own
+        if 2 * common >= min(own[-1] - own[0], numbers[-1] - numbers[0])
+        else own - own[0] + numbers[0]
+    )
 
 
 def _select(sequence: SkeletonSequence, rows: Numbers) -> Skeleton:

@@ -1,4 +1,5 @@
-"""From a data set's folders and the settings to dives that can be read, and the parts they fall into."""
+"""From a data set's folders and the settings to dives that can be read, and the parts
+they fall into."""
 
 from __future__ import annotations
 
@@ -39,13 +40,19 @@ class Sources:
     stages_from: Path | None = None
 
     def as_dict(self) -> dict[str, str | None]:
-        """Return JSON types; the paths are absolute, so that a run can be continued from anywhere."""
-        return {name: None if path is None else str(path.resolve()) for name, path in asdict(self).items()}
+        """Return JSON types; the paths are absolute, so that a run can be continued
+        from anywhere."""
+        return {
+            name: None if path is None else str(path.resolve())
+            for name, path in asdict(self).items()
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, str | None]) -> Sources:
         """The reverse of :meth:`as_dict`."""
-        paths = {name: None if path is None else Path(path) for name, path in values.items()}
+        paths = {
+            name: None if path is None else Path(path) for name, path in values.items()
+        }
         return cls(**paths)  # type: ignore[arg-type]
 
 
@@ -56,7 +63,8 @@ class Prepared(NamedTuple):
         settings: With the width of the features, where some are read.
         gathered: The dives that can be read, and what was left out.
         loader: Reads them.
-        unreadable: Why pictures of dives could not be read, by key; those dives are left out.
+        unreadable: Why pictures of dives could not be read, by key; those dives are
+            left out.
     """
 
     settings: AqaSettings
@@ -74,7 +82,8 @@ class Parts(NamedTuple):
 
 
 def prepare(settings: AqaSettings, sources: Sources) -> Prepared:
-    """Find the dives and try their pictures, so that nothing fails in the middle of a run.
+    """Find the dives and try their pictures, so that nothing fails in the middle of a
+    run.
 
     Raises:
         UsageError: If the settings read what `sources` does not name.
@@ -94,24 +103,35 @@ def prepare(settings: AqaSettings, sources: Sources) -> Prepared:
     pictures, unreadable = None, {}
     if settings.reads_pictures:
         geometry = Geometry(settings.geometry, settings.size)
-        pictures = PictureReader(geometry, settings.frames, settings.shift, sources.cache)
+        pictures = PictureReader(
+            geometry, settings.frames, settings.shift, sources.cache
+        )
         clips = [dive.source for dive in gathered.dives if dive.source is not None]
         unreadable = pictures.prepare(clips, threads=os.cpu_count() or 1)
         gathered = gathered.without(unreadable)
     if not gathered.dives:
-        raise DataError(f"{sources.annotations}: no dive can be read: " + "; ".join(gathered.summary()))
-    return Prepared(settings, gathered, video_loader(settings, pictures, features), unreadable)
+        raise DataError(
+            f"{sources.annotations}: no dive can be read: "
+            + "; ".join(gathered.summary())
+        )
+    return Prepared(
+        settings, gathered, video_loader(settings, pictures, features), unreadable
+    )
 
 
 def open_features(settings: AqaSettings) -> FeatureStore | None:
     """Return the features that the settings name, if they name some; see FeatureStore."""
     if not settings.features:
         return None
-    return FeatureStore(Path(settings.features), len(clip_starts(settings.frames)), settings.frames)
+    return FeatureStore(
+        Path(settings.features), len(clip_starts(settings.frames)), settings.frames
+    )
 
 
 def video_loader(
-    settings: AqaSettings, pictures: PictureReader | None = None, features: FeatureStore | None = None
+    settings: AqaSettings,
+    pictures: PictureReader | None = None,
+    features: FeatureStore | None = None,
 ) -> VideoLoader:
     """Return what reads dives as the settings say."""
     return VideoLoader(
@@ -127,28 +147,46 @@ def video_loader(
 
 
 def divide(gathered: Gathered, settings: AqaSettings) -> Parts:
-    """Divide the dives into the published parts, or, where there are none, into parts of our own.
+    """Divide the dives into the published parts, or, where there are none, into parts
+    of our own.
 
-    The test part of a data set without one follows from `settings.split_seed` alone, so that several seeds share it;
-    the validation part is a part of the training dives that follows from `settings.seed`.
+    The test part of a data set without one follows from `settings.split_seed` alone, so
+    that several seeds share it; the validation part is a part of the training dives
+    that follows from `settings.seed`.
 
     Raises:
         DataError: If there is no dive to learn from.
     """
     train, test = gathered.train, gathered.test
     if not test:
-        train, test = map(tuple, hold_out(_records(gathered, train), settings.test_fraction, settings.split_seed))
-    train, val = map(tuple, hold_out(_records(gathered, train), settings.val_fraction, settings.seed))
+        train, test = map(
+            tuple,
+            hold_out(
+                _records(gathered, train), settings.test_fraction, settings.split_seed
+            ),
+        )
+    train, val = map(
+        tuple, hold_out(_records(gathered, train), settings.val_fraction, settings.seed)
+    )
     parts = Parts(*(tuple(gathered.select(keys)) for keys in (train, val, test)))
     if not parts.train:
-        raise DataError("no dive with a score is left to learn from: " + "; ".join(gathered.summary()))
+        raise DataError(
+            "no dive with a score is left to learn from: "
+            + "; ".join(gathered.summary())
+        )
     return parts
 
 
 def select(gathered: Gathered, names: Mapping[str, Sequence[str]]) -> Parts:
-    """Return the parts that a run was made with, from the names ``match/dive`` it wrote down."""
+    """Return the parts that a run was made with, from the names ``match/dive`` it wrote
+    down."""
     by_name = {dive.name: dive for dive in gathered.dives}
-    return Parts(*(tuple(by_name[name] for name in names.get(part, ()) if name in by_name) for part in Parts._fields))
+    return Parts(
+        *(
+            tuple(by_name[name] for name in names.get(part, ()) if name in by_name)
+            for part in Parts._fields
+        )
+    )
 
 
 def _records(gathered: Gathered, keys: Sequence[Key]) -> list[Dive]:
@@ -166,6 +204,9 @@ def _refuse_lack(settings: AqaSettings, sources: Sources) -> None:
             "the pose branch reads skeletons: name the folder that extract wrote with --skeletons DIR, or read none "
             "with branch_pose=false"
         )
-    for option, folder in (("--frames", sources.frames), ("--skeletons", sources.skeletons)):
+    for option, folder in (
+        ("--frames", sources.frames),
+        ("--skeletons", sources.skeletons),
+    ):
         if folder is not None and not folder.is_dir():
             raise UsageError(f"{option} {folder}: no such folder")

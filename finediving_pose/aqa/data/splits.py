@@ -1,4 +1,5 @@
-"""Parts of the dives that are held out: a validation part of the training dives, or a test part of users' own."""
+"""Parts of the dives that are held out: a validation part of the training dives, or a
+test part of users' own."""
 
 from __future__ import annotations
 
@@ -10,16 +11,20 @@ from finediving_pose.errors import DataError, UsageError
 from finediving_pose.records import Dive
 
 RARE = 5
-"""A dive number with fewer dives is not divided: all of them are needed as exemplars of each other."""
+"""A dive number with fewer dives is not divided: all of them are needed as exemplars of
+each other."""
 
 LEFT_OF_A_NUMBER = 2
 """A query and its exemplar."""
 
 
-def hold_out(dives: Sequence[Dive], fraction: float, seed: int, rare: int = RARE) -> tuple[list[Key], list[Key]]:
+def hold_out(
+    dives: Sequence[Dive], fraction: float, seed: int, rare: int = RARE
+) -> tuple[list[Key], list[Key]]:
     """Divide dives in two, each dive number in about the same proportion.
 
-    What is held out of a number follows from the seed and the dives' keys, whatever their order.
+    What is held out of a number follows from the seed and the dives' keys, whatever
+    their order.
 
     Args:
         dives: All of them; those without a number count as of one number.
@@ -34,23 +39,31 @@ def hold_out(dives: Sequence[Dive], fraction: float, seed: int, rare: int = RARE
         UsageError: If the fraction is no such fraction.
     """
     if not 0 <= fraction < 1:
-        raise UsageError(f"a part of {fraction:g} to hold out: expected a fraction from 0 to below 1")
+        raise UsageError(
+            f"a part of {fraction:g} to hold out: expected a fraction from 0 to below 1"
+        )
     groups: dict[str, list[Key]] = {}
     for dive in dives:
         groups.setdefault((dive.dive_number or "").lower(), []).append(dive.key)
     sizes = {number: len(keys) for number, keys in groups.items() if len(keys) >= rare}
     held: set[Key] = set()
-    for number, count in _shares(sizes, fraction, round(fraction * len(dives)), seed).items():
-        held.update(sorted(groups[number], key=lambda key: _draw(seed, "/".join(key)))[:count])
+    for number, count in _shares(
+        sizes, fraction, round(fraction * len(dives)), seed
+    ).items():
+        held.update(
+            sorted(groups[number], key=lambda key: _draw(seed, "/".join(key)))[:count]
+        )
     keys = [dive.key for dive in dives]
-    return [key for key in keys if key not in held], [key for key in keys if key in held]
+    return [key for key in keys if key not in held], [
+        key for key in keys if key in held
+    ]
 
 
 def refuse_overlap(trained: Iterable[Key], tested: Iterable[Key]) -> None:
     """Refuse to test on what was trained on, in whichever data set it was met.
 
-    268 of FineDiving's training dives are test dives of MTL-AQA, and 249 the other way; both call them by the same
-    match and dive.
+    268 of FineDiving's training dives are test dives of MTL-AQA, and 249 the other way;
+    both call them by the same match and dive.
 
     Raises:
         DataError: If a dive is in both.
@@ -63,13 +76,23 @@ def refuse_overlap(trained: Iterable[Key], tested: Iterable[Key]) -> None:
         )
 
 
-def _shares(sizes: dict[str, int], fraction: float, total: int, seed: int) -> dict[str, int]:
-    """Give each number its share, rounded so that the shares add up to `total` if they can (largest remainders)."""
+def _shares(
+    sizes: dict[str, int], fraction: float, total: int, seed: int
+) -> dict[str, int]:
+    """Give each number its share, rounded so that the shares add up to `total` if they
+    can (largest remainders)."""
     most = {number: max(size - LEFT_OF_A_NUMBER, 0) for number, size in sizes.items()}
-    counts = {number: min(int(size * fraction), most[number]) for number, size in sizes.items()}
+    counts = {
+        number: min(int(size * fraction), most[number])
+        for number, size in sizes.items()
+    }
     missing = total - sum(counts.values())
-    by_remainder = sorted(sizes, key=lambda number: (-(sizes[number] * fraction % 1), _draw(seed, number)))
-    for number in [number for number in by_remainder if counts[number] < most[number]][: max(missing, 0)]:
+    by_remainder = sorted(
+        sizes, key=lambda number: (-(sizes[number] * fraction % 1), _draw(seed, number))
+    )
+    for number in [number for number in by_remainder if counts[number] < most[number]][
+        : max(missing, 0)
+    ]:
         counts[number] += 1
     return counts
 

@@ -1,1 +1,2 @@
-"""HP-MCoRe, a file a component: V videos are B queries, then their B exemplars; T is time, C and D are channels."""
+"""HP-MCoRe, a file a component: V videos are B queries, then their B exemplars; T is
+time, C and D are channels."""

@@ -1,4 +1,5 @@
-"""I3D: Inception v1 inflated to three dimensions (Carreira and Zisserman 2017), up to its last map, Mixed_5c."""
+"""I3D: Inception v1 inflated to three dimensions (Carreira and Zisserman 2017), up to
+its last map, Mixed_5c."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ NORM_EPSILON = 1e-3
 class I3D(nn.Module):
     """A clip's last map.
 
-    Shape: (N, 3, 16, H, W) → (N, 1024, 2, ⌈H/32⌉, ⌈W/32⌉); 16 × 112 × 112 gives (N, 1024, 2, 4, 4).
+    Shape: (N, 3, 16, H, W) → (N, 1024, 2, ⌈H/32⌉, ⌈W/32⌉); 16 × 112 × 112 gives (N,
+    1024, 2, 4, 4).
     """
 
     dim = 1024
@@ -68,7 +70,12 @@ class Mixed(nn.Module):
     """
 
     def __init__(
-        self, channels: int, point: int, reduced_a: tuple[int, int], reduced_b: tuple[int, int], pooled: int
+        self,
+        channels: int,
+        point: int,
+        reduced_a: tuple[int, int],
+        reduced_b: tuple[int, int],
+        pooled: int,
     ) -> None:
         super().__init__()
         self.b0 = ConvNorm3d(channels, point, kernel=1)
@@ -80,11 +87,20 @@ class Mixed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = same_max_pool(x, (3, 3, 3), (1, 1, 1))
-        return torch.cat([self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(pooled)], dim=1)
+        return torch.cat(
+            [
+                self.b0(x),
+                self.b1b(self.b1a(x)),
+                self.b2b(self.b2a(x)),
+                self.b3b(pooled),
+            ],
+            dim=1,
+        )
 
 
 class ConvNorm3d(nn.Module):
-    """Convolution padded to ⌈size / stride⌉, batch norm, ReLU: (N, C, T, H, W) → (N, out, ⌈T/s⌉, ⌈H/s⌉, ⌈W/s⌉)."""
+    """Convolution padded to ⌈size / stride⌉, batch norm, ReLU: (N, C, T, H, W) → (N,
+    out, ⌈T/s⌉, ⌈H/s⌉, ⌈W/s⌉)."""
 
     def __init__(self, channels: int, out: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
@@ -98,10 +114,12 @@ class ConvNorm3d(nn.Module):
 
 
 def same_max_pool(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
-    """Max-pool maps that are nowhere negative: (N, C, T, H, W) → (N, C, ⌈T/s⌉, ⌈H/s⌉, ⌈W/s⌉).
+    """Max-pool maps that are nowhere negative: (N, C, T, H, W) → (N, C, ⌈T/s⌉, ⌈H/s⌉,
+    ⌈W/s⌉).
 
-    The padding is zeros, which after a ReLU can never be what a window is asked for. Space first, then time, by the
-    pooling of pictures: that of volumes has no deterministic gradient on CUDA.
+    The padding is zeros, which after a ReLU can never be what a window is asked for.
+    Space first, then time, by the pooling of pictures: that of volumes has no
+    deterministic gradient on CUDA.
     """
     padded = _pad_same(x, kernel, stride)
     frames, channels = padded.shape[2], padded.shape[1]
@@ -113,16 +131,20 @@ def same_max_pool(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return how many zeros go before and after an axis so that a window finds ⌈size / stride⌉ places.
+    """Return how many zeros go before and after an axis so that a window finds ⌈size /
+    stride⌉ places.
 
-    This is TensorFlow's "SAME", in which the published weights were trained: an odd zero goes to the end.
+    This is TensorFlow's "SAME", in which the published weights were trained: an odd
+    zero goes to the end.
     """
     zeros = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return zeros // 2, zeros - zeros // 2
 
 
 def _pad_same(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
-    axes = [same_padding(*axis) for axis in zip(x.shape[2:], kernel, stride, strict=True)]
+    axes = [
+        same_padding(*axis) for axis in zip(x.shape[2:], kernel, stride, strict=True)
+    ]
     # F.pad counts the axes from the last one.
     padding = [zeros for axis in reversed(axes) for zeros in axis]
     return F.pad(x, padding) if any(padding) else x
@@ -133,10 +155,12 @@ PORTION = 4
 
 
 class GateShift(nn.Module):
-    """What a gate lets through of some channels moves a frame on, of as many others a frame back; the rest stays.
+    """What a gate lets through of some channels moves a frame on, of as many others a
+    frame back; the rest stays.
 
-    gate = tanh(conv(relu(norm(x)))), moved = gate ⊙ x, out = shift(moved) + (x − moved). Nothing enters from beyond
-    the ends of a video. The convolution starts at zero, and so with shut gates.
+    gate = tanh(conv(relu(norm(x)))), moved = gate ⊙ x, out = shift(moved) + (x −
+    moved). Nothing enters from beyond the ends of a video. The convolution starts at
+    zero, and so with shut gates.
 
     Shape: (V · frames, C, H, W) → the same, the frames of a video in order.
     """
@@ -144,7 +168,9 @@ class GateShift(nn.Module):
     def __init__(self, channels: int, frames: int) -> None:
         super().__init__()
         self.frames = frames
-        self.each_way = -(-channels // PORTION // 4) * 2  # the gated channels are a multiple of 4
+        self.each_way = (
+            -(-channels // PORTION // 4) * 2
+        )  # the gated channels are a multiple of 4
         self.norm = nn.BatchNorm3d(2 * self.each_way)
         # One gate for those that go on, one for those that go back.
         self.gate = nn.Conv3d(2 * self.each_way, 2, 3, padding=1, groups=2)
@@ -153,15 +179,20 @@ class GateShift(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gated, rest = x[:, : 2 * self.each_way], x[:, 2 * self.each_way :]
-        video = gated.unflatten(0, (-1, self.frames)).transpose(1, 2)  # (V, 2 · each_way, T, H, W)
+        video = gated.unflatten(0, (-1, self.frames)).transpose(
+            1, 2
+        )  # (V, 2 · each_way, T, H, W)
         gates = torch.tanh(self.gate(F.relu(self.norm(video))))  # (V, 2, T, H, W)
-        moved = gates.repeat_interleave(self.each_way, dim=1) * video  # (V, 2 · each_way, T, H, W)
+        moved = (
+            gates.repeat_interleave(self.each_way, dim=1) * video
+        )  # (V, 2 · each_way, T, H, W)
         shifted = (video - moved) + _shifted(moved, self.each_way)
         return torch.cat([shifted.transpose(1, 2).flatten(0, 1), rest], dim=1)
 
 
 def _shifted(video: Tensor, each_way: int) -> Tensor:
-    """Move the first `each_way` channels a frame on and the others a frame back, zeros at the ends."""
+    """Move the first `each_way` channels a frame on and the others a frame back, zeros
+    at the ends."""
     on = F.pad(video[:, :each_way, :-1], (0, 0, 0, 0, 1, 0))
     back = F.pad(video[:, each_way:, 1:], (0, 0, 0, 0, 0, 1))
     return torch.cat([on, back], dim=1)
@@ -183,8 +214,9 @@ SQUEEZE = 0.25
 class RegNetY200(nn.Module):
     """A frame's last map, in which the neighbouring frames of its video have a part.
 
-    Shape: (V · frames, 3, H, W) → (V · frames, 368, ⌈H/32⌉, ⌈W/32⌉), the frames of a video in order; 4 × 4 for
-    112 × 112. At the start the gates are shut, and each frame stands for itself.
+    Shape: (V · frames, 3, H, W) → (V · frames, 368, ⌈H/32⌉, ⌈W/32⌉), the frames of a
+    video in order; 4 × 4 for 112 × 112. At the start the gates are shut, and each frame
+    stands for itself.
     """
 
     dim = STAGES[-1][1]
@@ -199,7 +231,8 @@ class RegNetY200(nn.Module):
         self.s4 = _stage(STAGES[2][1], *STAGES[3], frames)
 
     def forward(self, frames: Tensor) -> Tensor:
-        # The shapes beside the lines are those of a frame of 112 × 112; N is V · frames.
+        # The shapes beside the lines are those of a frame of 112 × 112; N is V ·
+        # frames.
         x = F.relu(self.stem(frames), inplace=True)  # (N, 32, 56, 56)
         x = self.s1(x)  # (N, 24, 28, 28)
         x = self.s2(x)  # (N, 56, 14, 14)
@@ -208,7 +241,8 @@ class RegNetY200(nn.Module):
 
 
 class Block(nn.Module):
-    """Gate shift, 1×1, grouped 3×3 and 1×1 convolution with squeeze and excitation, added to what came in.
+    """Gate shift, 1×1, grouped 3×3 and 1×1 convolution with squeeze and excitation,
+    added to what came in.
 
     Shape: (V · frames, C, H, W) → (V · frames, out, H/stride, W/stride).
     """
@@ -217,7 +251,9 @@ class Block(nn.Module):
         super().__init__()
         self.shift = GateShift(channels, frames)
         self.conv1 = ConvNorm2d(channels, out, kernel=1)
-        self.conv2 = ConvNorm2d(out, out, kernel=3, stride=stride, groups=out // GROUP_WIDTH)
+        self.conv2 = ConvNorm2d(
+            out, out, kernel=3, stride=stride, groups=out // GROUP_WIDTH
+        )
         self.se = SqueezeExcitation(out, round(channels * SQUEEZE))
         self.conv3 = ConvNorm2d(out, out, kernel=1)
         self.downsample: nn.Module = nn.Identity()
@@ -231,7 +267,8 @@ class Block(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Each channel weighed by what all of them say of the whole picture: (N, C, H, W) → (N, C, H, W)."""
+    """Each channel weighed by what all of them say of the whole picture: (N, C, H, W) →
+    (N, C, H, W)."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -246,9 +283,19 @@ class SqueezeExcitation(nn.Module):
 class ConvNorm2d(nn.Module):
     """Convolution and batch norm: (N, C, H, W) → (N, out, ⌈H/stride⌉, ⌈W/stride⌉)."""
 
-    def __init__(self, channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self, channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, out, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+        self.conv = nn.Conv2d(
+            channels,
+            out,
+            kernel,
+            stride,
+            padding=kernel // 2,
+            groups=groups,
+            bias=False,
+        )
         self.bn = nn.BatchNorm2d(out)
         nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
 
@@ -257,8 +304,13 @@ class ConvNorm2d(nn.Module):
 
 
 def _stage(channels: int, blocks: int, out: int, frames: int) -> nn.Sequential:
-    made = [Block(channels, out, 2, frames), *(Block(out, out, 1, frames) for _ in range(blocks - 1))]
-    return nn.Sequential(OrderedDict((f"b{number}", block) for number, block in enumerate(made, start=1)))
+    made = [
+        Block(channels, out, 2, frames),
+        *(Block(out, out, 1, frames) for _ in range(blocks - 1)),
+    ]
+    return nn.Sequential(
+        OrderedDict((f"b{number}", block) for number, block in enumerate(made, start=1))
+    )
 
 
 EXPANSION = 4
@@ -266,7 +318,8 @@ EXPANSION = 4
 
 
 class ResNet50(nn.Module):
-    """A frame's last map: (N, 3, H, W) → (N, 2048, ⌈H/32⌉, ⌈W/32⌉), 4 × 4 for 112 × 112."""
+    """A frame's last map: (N, 3, H, W) → (N, 2048, ⌈H/32⌉, ⌈W/32⌉), 4 × 4 for 112 ×
+    112."""
 
     dim = 2048
     layout: LayoutName = "resnet50"
@@ -294,7 +347,8 @@ class ResNet50(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 (which strides) and 1×1 convolution, added to what came in: (N, C, H, W) → (N, 4 · middle, H/s, W/s)."""
+    """1×1, 3×3 (which strides) and 1×1 convolution, added to what came in: (N, C, H, W)
+    → (N, 4 · middle, H/s, W/s)."""
 
     def __init__(self, channels: int, middle: int, stride: int) -> None:
         super().__init__()
@@ -307,7 +361,9 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(out)
         self.downsample: nn.Module = nn.Identity()
         if stride != 1 or channels != out:
-            self.downsample = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -317,7 +373,9 @@ class Bottleneck(nn.Module):
 
 def _layer(channels: int, middle: int, blocks: int, stride: int) -> nn.Sequential:
     first = Bottleneck(channels, middle, stride)
-    return nn.Sequential(first, *(Bottleneck(middle * EXPANSION, middle, 1) for _ in range(blocks - 1)))
+    return nn.Sequential(
+        first, *(Bottleneck(middle * EXPANSION, middle, 1) for _ in range(blocks - 1))
+    )
 
 
 GROUPS = 8
@@ -332,7 +390,9 @@ class TinyDynamic(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv3d(3, 24, (3, 5, 5), stride=(2, 4, 4), padding=(1, 2, 2)),  # (N, 24, 8, 28, 28)
+            nn.Conv3d(
+                3, 24, (3, 5, 5), stride=(2, 4, 4), padding=(1, 2, 2)
+            ),  # (N, 24, 8, 28, 28)
             nn.GroupNorm(GROUPS, 24),
             nn.ReLU(inplace=True),
             *_space_then_time(24, 48),  # (N, 48, 4, 14, 14)
@@ -372,7 +432,9 @@ def _space_then_time(channels: int, out: int, time_stride: int = 2) -> list[nn.M
     ]
 
 
-def _strided(channels: int, out: int, kernel: int = 3, stride: int = 2) -> list[nn.Module]:
+def _strided(
+    channels: int, out: int, kernel: int = 3, stride: int = 2
+) -> list[nn.Module]:
     return [
         nn.Conv2d(channels, out, kernel, stride, padding=kernel // 2),
         nn.GroupNorm(GROUPS, out),

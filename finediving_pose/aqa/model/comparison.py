@@ -8,7 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from finediving_pose.aqa.model.fusion import FeedForward, join_heads, scaled_map, split_heads
+from finediving_pose.aqa.model.fusion import (
+    FeedForward,
+    join_heads,
+    scaled_map,
+    split_heads,
+)
 from finediving_pose.aqa.settings import BranchMerge, Target
 
 
@@ -20,24 +25,36 @@ class CrossDecoder(nn.Module):
     Args:
         dim: A multiple of `heads`.
         heads: Of each attention.
-        layers: In each the tokens of the one attend to those of the other, which stay as they are.
+        layers: In each the tokens of the one attend to those of the other, which stay
+            as they are.
         stages: K where each stage has layers of its own; None = the same for all.
     """
 
-    def __init__(self, dim: int = 256, heads: int = 4, layers: int = 4, stages: int | None = None) -> None:
+    def __init__(
+        self, dim: int = 256, heads: int = 4, layers: int = 4, stages: int | None = None
+    ) -> None:
         super().__init__()
         self.stacks = nn.ModuleList(
-            nn.ModuleList(CrossLayer(dim, heads) for _ in range(layers)) for _ in range(stages or 1)
+            nn.ModuleList(CrossLayer(dim, heads) for _ in range(layers))
+            for _ in range(stages or 1)
         )
 
     def forward(self, query: Tensor, exemplar: Tensor) -> Tensor:
         stacks = len(self.stacks)
-        stages = zip(self.stacks, query.tensor_split(stacks, dim=1), exemplar.tensor_split(stacks, dim=1), strict=True)
-        return torch.cat([_through(stack, one, other) for stack, one, other in stages], dim=1)
+        stages = zip(
+            self.stacks,
+            query.tensor_split(stacks, dim=1),
+            exemplar.tensor_split(stacks, dim=1),
+            strict=True,
+        )
+        return torch.cat(
+            [_through(stack, one, other) for stack, one, other in stages], dim=1
+        )
 
 
 class CrossLayer(nn.Module):
-    """Cross-attention, then a feed-forward network, each around a residual: (B, K, T, dim) → (B, K, T, dim)."""
+    """Cross-attention, then a feed-forward network, each around a residual: (B, K, T,
+    dim) → (B, K, T, dim)."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -45,7 +62,9 @@ class CrossLayer(nn.Module):
         self.asking_norm = nn.LayerNorm(dim)
         self.asked_norm = nn.LayerNorm(dim)
         self.query = nn.Linear(dim, dim)
-        self.key = nn.Linear(dim, dim, bias=False)  # what all keys share changes no softmax
+        self.key = nn.Linear(
+            dim, dim, bias=False
+        )  # what all keys share changes no softmax
         self.value = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
         self.feed_forward_norm = nn.LayerNorm(dim)
@@ -57,7 +76,9 @@ class CrossLayer(nn.Module):
 
     def _attend(self, asking: Tensor, asked: Tensor) -> Tensor:
         query = split_heads(self.query(asking), self.heads)  # (B, K, heads, T, d)
-        key, value = (split_heads(linear(asked), self.heads) for linear in (self.key, self.value))
+        key, value = (
+            split_heads(linear(asked), self.heads) for linear in (self.key, self.value)
+        )
         return self.out(join_heads(scaled_map(query, key).softmax(dim=-1) @ value))
 
 
@@ -84,9 +105,9 @@ class Differences(NamedTuple):
 class StageRegressor(nn.Module):
     """CR of eq. 20: Σ_k λ_k (M_fu(f_fu^k) + M_st(f_st^k)).
 
-    Each token goes through its branch's MLP, dim → dim → dim/4 → 1, the same for all stages; δ_k is the mean over the
-    stage's tokens, and λ = exp(p) / Σ exp(p) with p learnable. All in float32, for half precision has steps as large
-    as judges have.
+    Each token goes through its branch's MLP, dim → dim → dim/4 → 1, the same for all
+    stages; δ_k is the mean over the stage's tokens, and λ = exp(p) / Σ exp(p) with p
+    learnable. All in float32, for half precision has steps as large as judges have.
 
     Shape: by branch (B, K, T, dim) → :class:`Differences`.
 
@@ -94,26 +115,39 @@ class StageRegressor(nn.Module):
         branches: Their names.
         dim: Width of a token.
         stages: K.
-        merge: ``sum`` of the branches as in eq. 20, or ``mean`` as in the released code.
+        merge: ``sum`` of the branches as in eq. 20, or ``mean`` as in the released
+            code.
     """
 
-    def __init__(self, branches: Sequence[str], dim: int = 256, stages: int = 3, merge: BranchMerge = "sum") -> None:
+    def __init__(
+        self,
+        branches: Sequence[str],
+        dim: int = 256,
+        stages: int = 3,
+        merge: BranchMerge = "sum",
+    ) -> None:
         super().__init__()
         self.mlps = nn.ModuleDict({branch: _mlp(dim) for branch in branches})
         self.share = 1.0 if merge == "sum" else 1 / len(branches)
-        self.balance = nn.Parameter(torch.zeros(stages), requires_grad=stages > 1)  # p; one stage has nothing to weigh
+        self.balance = nn.Parameter(
+            torch.zeros(stages), requires_grad=stages > 1
+        )  # p; one stage has nothing to weigh
 
     def forward(self, tokens: Mapping[str, Tensor]) -> Differences:
         device = next(iter(tokens.values())).device.type
         with torch.autocast(device, enabled=False):
-            found = [mlp(tokens[branch].float())[..., 0].mean(dim=2) for branch, mlp in self.mlps.items()]  # (B, K)
+            found = [
+                mlp(tokens[branch].float())[..., 0].mean(dim=2)
+                for branch, mlp in self.mlps.items()
+            ]  # (B, K)
             weights = self.balance.softmax(dim=0)  # (K,)
             delta_k = weights * self.share * torch.stack(found).sum(dim=0)  # (B, K)
         return Differences(delta_k.sum(dim=1), delta_k, weights)
 
 
 def target_of(score: Tensor, difficulty: Tensor, target: Target) -> Tensor:
-    """Return what is regressed, (N,): the score, or the completeness score / DD; NaN where it is not known."""
+    """Return what is regressed, (N,): the score, or the completeness score / DD; NaN
+    where it is not known."""
     return score if target == "score" else score / difficulty
 
 
@@ -124,4 +158,10 @@ def score_of(value: Tensor, difficulty: Tensor, target: Target) -> Tensor:
 
 def _mlp(dim: int) -> nn.Sequential:
     narrow = max(dim // 4, 1)
-    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, narrow), nn.ReLU(), nn.Linear(narrow, 1))
+    return nn.Sequential(
+        nn.Linear(dim, dim),
+        nn.ReLU(),
+        nn.Linear(dim, narrow),
+        nn.ReLU(),
+        nn.Linear(narrow, 1),
+    )

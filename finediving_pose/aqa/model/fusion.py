@@ -1,4 +1,5 @@
-"""Pose-guided fusion (eq. 8 to 11): among the tokens of a stage, the pose also says which ones belong together."""
+"""Pose-guided fusion (eq. 8 to 11): among the tokens of a stage, the pose also says
+which ones belong together."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from finediving_pose.aqa.settings import FusionHow, FusionResidual, PoseAttentio
 
 TIED_FACTOR = 0.01
 TIED_DIVISOR = 64.0
-"""The released code scales the pose by the one and divides its map by the other, in the place of √d."""
+"""The released code scales the pose by the one and divides its map by the other, in the
+place of √d."""
 
 
 class PoseGuidedFusion(nn.Module):
@@ -19,20 +21,22 @@ class PoseGuidedFusion(nn.Module):
 
     Shape: visual (V, K, T, Dv) and pose (V, K, T, Dp) → (V, K, T, dim).
 
-    A token whose pose is 0, which is one of frames without a skeleton, is attended to and attends as if there were no
-    pose.
+    A token whose pose is 0, which is one of frames without a skeleton, is attended to
+    and attends as if there were no pose.
 
     Args:
         visual_dim: Dv.
-        pose_dim: Dp; None = no pose guides, and the visual tokens attend to each other by themselves.
+        pose_dim: Dp; None = no pose guides, and the visual tokens attend to each other
+            by themselves.
         dim: Width of the result, a multiple of `heads`.
-        layers: How many times eq. 8 to 11 are applied, each time to the result of the last.
+        layers: How many times eq. 8 to 11 are applied, each time to the result of the
+            last.
         heads: Of each attention.
-        how: How the two maps of eq. 8 come together: ``weighted`` adds the pose's times a learnable ρ, ``add`` adds
-            it, ``dot`` multiplies by it.
+        how: How the two maps of eq. 8 come together: ``weighted`` adds the pose's times
+            a learnable ρ, ``add`` adds it, ``dot`` multiplies by it.
         residual: ``post`` is eq. 10, Atten(F) + LN(F); ``pre`` is F + Atten(LN(F)).
-        pose_attention: ``own`` has a query and a key of the pose; ``tied`` one projection for both, and the released
-            code's scale.
+        pose_attention: ``own`` has a query and a key of the pose; ``tied`` one
+            projection for both, and the released code's scale.
         pose_scale_init: ρ before training.
     """
 
@@ -55,7 +59,9 @@ class PoseGuidedFusion(nn.Module):
                 PoseGuidedAttention(
                     dim,
                     heads,
-                    PoseMap(pose_dim, dim, heads, pose_attention) if pose_dim is not None else None,
+                    PoseMap(pose_dim, dim, heads, pose_attention)
+                    if pose_dim is not None
+                    else None,
                     how,
                     pose_scale_init,
                 ),
@@ -73,9 +79,12 @@ class PoseGuidedFusion(nn.Module):
 
 
 class FusionLayer(nn.Module):
-    """Eq. 10 and 11: F, pose → FFN(LN(H)) + H, with H = Atten + LN(F); (V, K, T, dim) → (V, K, T, dim)."""
+    """Eq. 10 and 11: F, pose → FFN(LN(H)) + H, with H = Atten + LN(F); (V, K, T, dim) →
+    (V, K, T, dim)."""
 
-    def __init__(self, attention: PoseGuidedAttention, dim: int, residual: FusionResidual) -> None:
+    def __init__(
+        self, attention: PoseGuidedAttention, dim: int, residual: FusionResidual
+    ) -> None:
         super().__init__()
         self.residual = residual
         self.attention = attention
@@ -85,27 +94,39 @@ class FusionLayer(nn.Module):
 
     def forward(self, x: Tensor, pose: Tensor | None) -> Tensor:
         normed = self.norm(x)
-        h = self.attention(x, pose) + normed if self.residual == "post" else x + self.attention(normed, pose)
+        h = (
+            self.attention(x, pose) + normed
+            if self.residual == "post"
+            else x + self.attention(normed, pose)
+        )
         return self.feed_forward(self.feed_forward_norm(h)) + h
 
 
 class PoseGuidedAttention(nn.Module):
-    """Eq. 8 and 9: α = softmax(QK/√d + ρ · pose map), Atten = Multihead(α · V); (V, K, T, dim) → (V, K, T, dim)."""
+    """Eq. 8 and 9: α = softmax(QK/√d + ρ · pose map), Atten = Multihead(α · V); (V, K,
+    T, dim) → (V, K, T, dim)."""
 
-    def __init__(self, dim: int, heads: int, guide: PoseMap | None, how: FusionHow, scale: float) -> None:
+    def __init__(
+        self, dim: int, heads: int, guide: PoseMap | None, how: FusionHow, scale: float
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.guide = guide
         self.how = how
         self.query = nn.Linear(dim, dim)
-        self.key = nn.Linear(dim, dim, bias=False)  # what all keys share changes no softmax
+        self.key = nn.Linear(
+            dim, dim, bias=False
+        )  # what all keys share changes no softmax
         self.value = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
         if guide is not None and how == "weighted":
             self.rho = nn.Parameter(torch.tensor(scale))
 
     def forward(self, x: Tensor, pose: Tensor | None) -> Tensor:
-        query, key, value = (split_heads(linear(x), self.heads) for linear in (self.query, self.key, self.value))
+        query, key, value = (
+            split_heads(linear(x), self.heads)
+            for linear in (self.query, self.key, self.value)
+        )
         scores = scaled_map(query, key)  # (V, K, heads, T, T)
         if self.guide is not None:
             assert pose is not None, "this fusion was made with a pose that guides"
@@ -115,7 +136,9 @@ class PoseGuidedAttention(nn.Module):
     def _guided(self, scores: Tensor, pose_map: Tensor, pose: Tensor) -> Tensor:
         if self.how == "dot":
             known = pose.any(dim=-1)  # (V, K, T)
-            both = (known[..., :, None] & known[..., None, :])[:, :, None]  # (V, K, 1, T, T)
+            both = (known[..., :, None] & known[..., None, :])[
+                :, :, None
+            ]  # (V, K, 1, T, T)
             return scores * torch.where(both, pose_map, 1.0)
         return scores + (self.rho * pose_map if self.how == "weighted" else pose_map)
 
@@ -126,7 +149,9 @@ class PoseMap(nn.Module):
     No projection has a bias, so that a pose of 0 has a map of 0.
     """
 
-    def __init__(self, pose_dim: int, dim: int, heads: int, kind: PoseAttention) -> None:
+    def __init__(
+        self, pose_dim: int, dim: int, heads: int, kind: PoseAttention
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.query = nn.Linear(pose_dim, dim, bias=False)
@@ -134,9 +159,14 @@ class PoseMap(nn.Module):
 
     def forward(self, pose: Tensor) -> Tensor:
         if self.key is None:
-            both = split_heads(self.query(TIED_FACTOR * pose), self.heads)  # (V, K, heads, T, d)
+            both = split_heads(
+                self.query(TIED_FACTOR * pose), self.heads
+            )  # (V, K, heads, T, d)
             return both @ both.transpose(-2, -1) / TIED_DIVISOR
-        return scaled_map(split_heads(self.query(pose), self.heads), split_heads(self.key(pose), self.heads))
+        return scaled_map(
+            split_heads(self.query(pose), self.heads),
+            split_heads(self.key(pose), self.heads),
+        )
 
 
 WIDENING = 4
@@ -162,4 +192,6 @@ class FeedForward(nn.Sequential):
     """Two linear layers with a GELU between them: (…, dim) → (…, dim)."""
 
     def __init__(self, dim: int) -> None:
-        super().__init__(nn.Linear(dim, WIDENING * dim), nn.GELU(), nn.Linear(WIDENING * dim, dim))
+        super().__init__(
+            nn.Linear(dim, WIDENING * dim), nn.GELU(), nn.Linear(WIDENING * dim, dim)
+        )

@@ -10,7 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from finediving_pose.aqa.settings import SegmenterKind, StagePoolingHow, TransitionChoice
+from finediving_pose.aqa.settings import (
+    SegmenterKind,
+    StagePoolingHow,
+    TransitionChoice,
+)
 
 
 class Segmenter(nn.Module):
@@ -19,7 +23,8 @@ class Segmenter(nn.Module):
     Shape: (V, T, D) → (V, T, K−1). The softmax, over time, is the loss's.
 
     Args:
-        kind: ``bigru`` as in the paper; ``fc``, ``tcn`` and ``asformer`` are those of its Table VI.
+        kind: ``bigru`` as in the paper; ``fc``, ``tcn`` and ``asformer`` are those of
+            its Table VI.
         dim: D.
         transitions: K−1, at least 1: a dive of one stage has nothing to segment.
     """
@@ -39,14 +44,18 @@ class Segmenter(nn.Module):
 
 
 def _frame_logits(dim: int, out: int) -> nn.Linear:
-    """A linear layer without bias: what is added to every frame changes no softmax over time."""
+    """A linear layer without bias: what is added to every frame changes no softmax over
+    time."""
     return nn.Linear(dim, out, bias=False)
 
 
 class BiGru(nn.Module):
-    """A bidirectional GRU of one layer, dropout and a fully connected layer: (V, T, D) → (V, T, out)."""
+    """A bidirectional GRU of one layer, dropout and a fully connected layer: (V, T, D)
+    → (V, T, out)."""
 
-    def __init__(self, dim: int, out: int, hidden: int = 256, dropout: float = 0.5) -> None:
+    def __init__(
+        self, dim: int, out: int, hidden: int = 256, dropout: float = 0.5
+    ) -> None:
         super().__init__()
         self.gru = nn.GRU(dim, hidden, batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
@@ -63,11 +72,19 @@ class CausalTcn(nn.Module):
     A frame sees itself and the 124 before it, none after it.
     """
 
-    def __init__(self, dim: int, out: int, hidden: int = 64, levels: int = 5, dropout: float = 0.2) -> None:
+    def __init__(
+        self,
+        dim: int,
+        out: int,
+        hidden: int = 64,
+        levels: int = 5,
+        dropout: float = 0.2,
+    ) -> None:
         super().__init__()
         widths = [dim, *[hidden] * levels]
         self.blocks = nn.ModuleList(
-            CausalBlock(widths[level], hidden, dilation=2**level, dropout=dropout) for level in range(levels)
+            CausalBlock(widths[level], hidden, dilation=2**level, dropout=dropout)
+            for level in range(levels)
         )
         self.linear = _frame_logits(hidden, out)
 
@@ -79,15 +96,20 @@ class CausalTcn(nn.Module):
 
 
 class CausalBlock(nn.Module):
-    """Two dilated causal convolutions with weight norm, ReLU and dropout, and a residual: (V, C, T) → (V, out, T)."""
+    """Two dilated causal convolutions with weight norm, ReLU and dropout, and a
+    residual: (V, C, T) → (V, out, T)."""
 
-    def __init__(self, channels: int, out: int, dilation: int, dropout: float, kernel: int = 3) -> None:
+    def __init__(
+        self, channels: int, out: int, dilation: int, dropout: float, kernel: int = 3
+    ) -> None:
         super().__init__()
         self.past = (kernel - 1) * dilation
         self.first = weight_norm(nn.Conv1d(channels, out, kernel, dilation=dilation))
         self.second = weight_norm(nn.Conv1d(out, out, kernel, dilation=dilation))
         self.dropout = nn.Dropout(dropout)
-        self.residual = nn.Conv1d(channels, out, 1) if channels != out else nn.Identity()
+        self.residual = (
+            nn.Conv1d(channels, out, 1) if channels != out else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
@@ -97,39 +119,56 @@ class CausalBlock(nn.Module):
 
 
 class AsFormer(nn.Module):
-    """ASFormer (Yi et al. 2021), an encoder and decoders that refine its answer: (V, T, D) → (V, T, out).
+    """ASFormer (Yi et al. 2021), an encoder and decoders that refine its answer: (V, T,
+    D) → (V, T, out).
 
     Each layer sees twice as far as the one before it. The answer is the last decoder's.
     """
 
     def __init__(
-        self, dim: int, out: int, hidden: int = 64, layers: int = 6, decoders: int = 3, dropout: float = 0.5
+        self,
+        dim: int,
+        out: int,
+        hidden: int = 64,
+        layers: int = 6,
+        decoders: int = 3,
+        dropout: float = 0.5,
     ) -> None:
         super().__init__()
         self.dropout = nn.Dropout1d(dropout)
         self.encoder = Refinement(dim, out, hidden, layers, crossed=False)
-        self.decoders = nn.ModuleList(Refinement(out, out, hidden, layers, crossed=True) for _ in range(decoders))
+        self.decoders = nn.ModuleList(
+            Refinement(out, out, hidden, layers, crossed=True) for _ in range(decoders)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         x = self.dropout(features.transpose(1, 2))  # (V, D, T), whole channels dropped
         states, logits = self.encoder(x)  # (V, hidden, T), (V, out, T)
         for number, decoder in enumerate(self.decoders):
-            # Shares of the clip, in units of an even share; the further on, the less the attention weighs.
+            # Shares of the clip, in units of an even share; the further on, the less
+            # the attention weighs.
             shares = logits.softmax(dim=2) * logits.shape[2]
             states, logits = decoder(shares, states, weight=math.exp(-3 * number))
         return logits.transpose(1, 2)
 
 
 class Refinement(nn.Module):
-    """The encoder or one decoder of ASFormer: (V, C, T) → states (V, hidden, T), logits (V, out, T)."""
+    """The encoder or one decoder of ASFormer: (V, C, T) → states (V, hidden, T), logits
+    (V, out, T)."""
 
-    def __init__(self, channels: int, out: int, hidden: int, layers: int, crossed: bool) -> None:
+    def __init__(
+        self, channels: int, out: int, hidden: int, layers: int, crossed: bool
+    ) -> None:
         super().__init__()
         self.entry = nn.Conv1d(channels, hidden, 1)
-        self.layers = nn.ModuleList(WindowLayer(hidden, 2**layer, crossed) for layer in range(layers))
+        self.layers = nn.ModuleList(
+            WindowLayer(hidden, 2**layer, crossed) for layer in range(layers)
+        )
         self.exit = nn.Conv1d(hidden, out, 1, bias=False)
 
-    def forward(self, x: Tensor, guide: Tensor | None = None, weight: float = 1.0) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, guide: Tensor | None = None, weight: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
         x = self.entry(x)
         for layer in self.layers:
             x = layer(x, guide, weight)
@@ -137,12 +176,15 @@ class Refinement(nn.Module):
 
 
 class WindowLayer(nn.Module):
-    """A dilated convolution and attention within a window, around a residual: (V, C, T) → (V, C, T).
+    """A dilated convolution and attention within a window, around a residual: (V, C, T)
+    → (V, C, T).
 
     Args:
         dim: C.
-        reach: Dilation of the convolution; attention goes as many frames to either side.
-        crossed: Whether the queries and keys also read a guide, (V, C, T), the states of the stage before.
+        reach: Dilation of the convolution; attention goes as many frames to either
+            side.
+        crossed: Whether the queries and keys also read a guide, (V, C, T), the states
+            of the stage before.
     """
 
     def __init__(self, dim: int, reach: int, crossed: bool) -> None:
@@ -151,7 +193,9 @@ class WindowLayer(nn.Module):
         self.conv = nn.Conv1d(dim, dim, 3, padding=reach, dilation=reach)
         self.norm = nn.InstanceNorm1d(dim)
         self.query = nn.Conv1d(dim * (1 + crossed), dim // 2, 1)
-        self.key = nn.Conv1d(dim * (1 + crossed), dim // 2, 1, bias=False)  # the same for all keys changes no softmax
+        self.key = nn.Conv1d(
+            dim * (1 + crossed), dim // 2, 1, bias=False
+        )  # the same for all keys changes no softmax
         self.value = nn.Conv1d(dim, dim // 2, 1)
         # No bias where it would only shift the last layer's answer in all frames.
         self.project = nn.Conv1d(dim // 2, dim, 1, bias=False)
@@ -163,7 +207,11 @@ class WindowLayer(nn.Module):
 
     def _attend(self, x: Tensor, guide: Tensor | None) -> Tensor:
         asked = x if guide is None else torch.cat([x, guide], dim=1)  # (V, C or 2C, T)
-        query, key, value = self.query(asked), self.key(asked), self.value(x)  # (V, C/2, T) each
+        query, key, value = (
+            self.query(asked),
+            self.key(asked),
+            self.value(x),
+        )  # (V, C/2, T) each
         scores = query.transpose(1, 2) @ key / math.sqrt(query.shape[1])  # (V, T, T)
         frames = torch.arange(x.shape[2], device=x.device)
         too_far = (frames[:, None] - frames).abs() > self.reach
@@ -172,24 +220,30 @@ class WindowLayer(nn.Module):
 
 
 def choose(logits: Tensor, how: TransitionChoice = "increasing") -> Tensor:
-    """Return the first frame of each stage but the first: (V, T, K−1) logits → (V, K−1) int64 frames.
+    """Return the first frame of each stage but the first: (V, T, K−1) logits → (V, K−1)
+    int64 frames.
 
-    With P_k the softmax of column k over time, ``increasing`` takes the frames 0 < t_1 < … < t_{K−1} whose product
-    Π P_k(t_k) is highest, exactly, over the whole clip. ``window`` is the released code's: t_k is the best frame of
-    the k-th of K−1 equal parts of the clip, which cannot find a transition that lies in another part.
+    With P_k the softmax of column k over time, ``increasing`` takes the frames 0 < t_1
+    < … < t_{K−1} whose product Π P_k(t_k) is highest, exactly, over the whole clip.
+    ``window`` is the released code's: t_k is the best frame of the k-th of K−1 equal
+    parts of the clip, which cannot find a transition that lies in another part.
     """
     videos, _, transitions = logits.shape
     if transitions == 0:
         return torch.zeros(videos, 0, dtype=torch.int64, device=logits.device)
-    # The softmax over time only adds a constant to a column, so the best logits are the best probabilities.
+    # The softmax over time only adds a constant to a column, so the best logits are the
+    # best probabilities.
     gains = logits.detach().float().transpose(1, 2)  # (V, K−1, T)
     return _best_increasing(gains) if how == "increasing" else _best_in_windows(gains)
 
 
 def _best_increasing(gains: Tensor) -> Tensor:
-    """Dynamic programming: the best way that ends in frame t comes from the best way that ended before t."""
+    """Dynamic programming: the best way that ends in frame t comes from the best way
+    that ended before t."""
     first, *later = gains.unbind(dim=1)
-    best = F.pad(first[:, 1:], (1, 0), value=-torch.inf)  # (V, T); no flight begins with the clip
+    best = F.pad(
+        first[:, 1:], (1, 0), value=-torch.inf
+    )  # (V, T); no flight begins with the clip
     origins = []
     for gain in later:
         so_far, place = best.cummax(dim=1)
@@ -204,48 +258,71 @@ def _best_increasing(gains: Tensor) -> Tensor:
 def _best_in_windows(gains: Tensor) -> Tensor:
     count, frames = gains.shape[1:]
     bounds = [frames * k // count for k in range(count + 1)]
-    best = [gains[:, k, bounds[k] : bounds[k + 1]].argmax(dim=1) + bounds[k] for k in range(count)]
+    best = [
+        gains[:, k, bounds[k] : bounds[k + 1]].argmax(dim=1) + bounds[k]
+        for k in range(count)
+    ]
     return torch.stack(best, dim=1)
 
 
-def pool(features: Tensor, transitions: Tensor, tokens: int, how: StagePoolingHow = "disjoint") -> Tensor:
-    """Resample each stage to as many tokens, linearly and ends on ends: (V, frames, D) → (V, K, T, D).
+def pool(
+    features: Tensor,
+    transitions: Tensor,
+    tokens: int,
+    how: StagePoolingHow = "disjoint",
+) -> Tensor:
+    """Resample each stage to as many tokens, linearly and ends on ends: (V, frames, D)
+    → (V, K, T, D).
 
     A single token is read in the middle of its stage.
 
     Args:
         features: (V, frames, D), of any modality.
-        transitions: (V, K−1) int64, first frame of each stage but the first; see :func:`separated` for those that
-            leave a stage empty.
+        transitions: (V, K−1) int64, first frame of each stage but the first; see
+            :func:`separated` for those that leave a stage empty.
         tokens: T.
-        how: ``disjoint``: stage k is [t_{k−1}, t_k), t_0 = 0 and t_K = frames. ``overlapping``, as in the released
-            code: it is [t_{k−1}, t_k], two neighbours share a frame.
+        how: ``disjoint``: stage k is [t_{k−1}, t_k), t_0 = 0 and t_K = frames.
+            ``overlapping``, as in the released code: it is [t_{k−1}, t_k], two
+            neighbours share a frame.
     """
-    weights = stage_weights(transitions, features.shape[1], tokens, how).to(features.dtype)
+    weights = stage_weights(transitions, features.shape[1], tokens, how).to(
+        features.dtype
+    )
     return weights @ features[:, None]  # (V, K, T, frames) @ (V, 1, frames, D)
 
 
-def stage_weights(transitions: Tensor, frames: int, tokens: int, how: StagePoolingHow = "disjoint") -> Tensor:
-    """Return the share of each frame in each token, (V, K, T, frames) float32; a token's shares add up to 1.
+def stage_weights(
+    transitions: Tensor, frames: int, tokens: int, how: StagePoolingHow = "disjoint"
+) -> Tensor:
+    """Return the share of each frame in each token, (V, K, T, frames) float32; a
+    token's shares add up to 1.
 
-    As a matrix product, because torch's own interpolation has no deterministic gradient on CUDA.
+    As a matrix product, because torch's own interpolation has no deterministic gradient
+    on CUDA.
     """
     inner = separated(transitions, frames)  # (V, K−1)
     starts = F.pad(inner, (1, 0), value=0)  # (V, K)
-    ends = F.pad(inner if how == "overlapping" else inner - 1, (0, 1), value=frames - 1)  # (V, K), inclusive
+    ends = F.pad(
+        inner if how == "overlapping" else inner - 1, (0, 1), value=frames - 1
+    )  # (V, K), inclusive
     steps = (
-        torch.linspace(0, 1, tokens, device=inner.device) if tokens > 1 else torch.full((1,), 0.5, device=inner.device)
+        torch.linspace(0, 1, tokens, device=inner.device)
+        if tokens > 1
+        else torch.full((1,), 0.5, device=inner.device)
     )
     at = starts[..., None] + (ends - starts)[..., None] * steps  # (V, K, T)
-    distance = (at[..., None] - torch.arange(frames, device=at.device)).abs()  # (V, K, T, frames)
+    distance = (
+        at[..., None] - torch.arange(frames, device=at.device)
+    ).abs()  # (V, K, T, frames)
     return F.relu(1 - distance)
 
 
 def separated(transitions: Tensor, frames: int) -> Tensor:
-    """Move (V, K−1) transitions just as far that they increase and each of the K stages has a frame.
+    """Move (V, K−1) transitions just as far that they increase and each of the K stages
+    has a frame.
 
-    A transition that is not after the one before it moves behind it, and all stay within the clip; transitions that
-    are in order stay as they are.
+    A transition that is not after the one before it moves behind it, and all stay
+    within the clip; transitions that are in order stay as they are.
     """
     # t increases strictly where t_k − k does not decrease.
     order = torch.arange(1, transitions.shape[1] + 1, device=transitions.device)

@@ -1,7 +1,9 @@
-"""The hierarchical skeletal encoder (eq. 4, 5): HD-GCN blocks on graphs of joints, one for each semantic level.
+"""The hierarchical skeletal encoder (eq. 4, 5): HD-GCN blocks on graphs of joints, one
+for each semantic level.
 
-Inside, a tensor is (V, C, T, J) with J = 16 joints, and `known` is (V, 1, T, J) bool. What is not known is 0 after
-every layer, so a missing joint tells nothing to its neighbours, to the frames around it or to the norms' statistics.
+Inside, a tensor is (V, C, T, J) with J = 16 joints, and `known` is (V, 1, T, J) bool.
+What is not known is 0 after every layer, so a missing joint tells nothing to its
+neighbours, to the frames around it or to the norms' statistics.
 """
 
 from __future__ import annotations
@@ -27,14 +29,18 @@ NEIGHBOURS = 5
 class SkeletalEncoder(nn.Module):
     """What the body does in each frame, F_sk of eq. 5 averaged over the known joints.
 
-    Shape: pose (V, C, T, 16) and mask (V, T, 16) bool, True = known → (V, T, dim). A frame without any known joint is
-    0, and so is the whole of a dive without a skeleton: fusion then finds no frame above another.
+    Shape: pose (V, C, T, 16) and mask (V, T, 16) bool, True = known → (V, T, dim). A
+    frame without any known joint is 0, and so is the whole of a dive without a
+    skeleton: fusion then finds no frame above another.
 
     Args:
-        levels: Names in skeleton.LEVELS, a graph each; ``released`` for the four graphs of adjacent shells.
+        levels: Names in skeleton.LEVELS, a graph each; ``released`` for the four graphs
+            of adjacent shells.
         channels_in: C, 2 for x, y and 3 with the confidence.
-        edgeconv: Whether Z of eq. 5 is there; without it the mean of MLP(P) stands alone.
-        dim: Width of the last block, a multiple of 8; the four before it have half of it.
+        edgeconv: Whether Z of eq. 5 is there; without it the mean of MLP(P) stands
+            alone.
+        dim: Width of the last block, a multiple of 8; the four before it have half of
+            it.
 
     Raises:
         UsageError: If there is no such level, or `dim` is no multiple of 8.
@@ -49,7 +55,9 @@ class SkeletalEncoder(nn.Module):
     ) -> None:
         super().__init__()
         if dim % 8:
-            raise UsageError(f"pose_dim={dim}: expected a multiple of 8, such as {max(dim // 8, 1) * 8}")
+            raise UsageError(
+                f"pose_dim={dim}: expected a multiple of 8, such as {max(dim // 8, 1) * 8}"
+            )
         graphs = graphs_of(levels)
         widths = (channels_in, *[dim // 2] * 4, dim)
         self.channels_in, self.dim = channels_in, dim
@@ -64,7 +72,9 @@ class SkeletalEncoder(nn.Module):
         x = torch.where(known, pose, 0.0)  # (V, C, T, 16)
         for block in self.blocks:
             x = block(x, known)  # (V, dim/2, T, 16), the last one (V, dim, T, 16)
-        return (x.sum(dim=3) / known.sum(dim=3).clamp(min=1)).transpose(1, 2)  # (V, T, dim)
+        return (x.sum(dim=3) / known.sum(dim=3).clamp(min=1)).transpose(
+            1, 2
+        )  # (V, T, dim)
 
     def _check(self, pose: Tensor, mask: Tensor) -> None:
         fits = pose.dim() == 4 and pose.shape[1::2] == (self.channels_in, NUM_JOINTS)
@@ -80,28 +90,44 @@ class Block(nn.Module):
 
     Args:
         graphs: The edges of each level.
-        attention: Whether the levels are weighed by attention; if not they are summed, as eq. 5 does.
+        attention: Whether the levels are weighed by attention; if not they are summed,
+            as eq. 5 does.
     """
 
-    def __init__(self, channels: int, out: int, graphs: Sequence[Edges], edgeconv: bool, attention: bool) -> None:
+    def __init__(
+        self,
+        channels: int,
+        out: int,
+        graphs: Sequence[Edges],
+        edgeconv: bool,
+        attention: bool,
+    ) -> None:
         super().__init__()
-        self.levels = nn.ModuleList(LevelGraph(channels, out, edges, edgeconv) for edges in graphs)
+        self.levels = nn.ModuleList(
+            LevelGraph(channels, out, edges, edgeconv) for edges in graphs
+        )
         self.attention = LevelAttention(out, graphs) if attention else None
         self.residual = NormedConv(channels, out) if channels != out else None
         self.temporal = TemporalConv(out)
 
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
-        levels = torch.stack([level(x, known) for level in self.levels], dim=1)  # (V, L, out, T, J)
-        merged = self.attention(levels, known) if self.attention else levels.sum(dim=1)  # (V, out, T, J)
+        levels = torch.stack(
+            [level(x, known) for level in self.levels], dim=1
+        )  # (V, L, out, T, J)
+        merged = (
+            self.attention(levels, known) if self.attention else levels.sum(dim=1)
+        )  # (V, out, T, J)
         y = F.relu(merged + (self.residual(x, known) if self.residual else x))
         return F.relu(self.temporal(y, known) + y)
 
 
 class LevelGraph(nn.Module):
-    """One level: H_i of eq. 4, and beside it the EdgeConv branch of eq. 5: (V, C, T, J) → (V, out, T, J).
+    """One level: H_i of eq. 4, and beside it the EdgeConv branch of eq. 5: (V, C, T, J)
+    → (V, out, T, J).
 
-    H_i = ‖_s A_i^s MLP(P) ∂_i^s over the subsets identity, centrifugal and centripetal has three quarters of the
-    channels; Z_i · 1/T Σ_t MLP(P), the same in every frame, has the last one.
+    H_i = ‖_s A_i^s MLP(P) ∂_i^s over the subsets identity, centrifugal and centripetal
+    has three quarters of the channels; Z_i · 1/T Σ_t MLP(P), the same in every frame,
+    has the last one.
     """
 
     def __init__(self, channels: int, out: int, edges: Edges, edgeconv: bool) -> None:
@@ -109,12 +135,16 @@ class LevelGraph(nn.Module):
         quarter = out // 4
         self.mlp = NormedConv(channels, quarter)
         self.adjacency = nn.Parameter(adjacency(edges))  # (3, J, J)
-        self.pointwise = NormedConv(3 * quarter, 3 * quarter, groups=3)  # ∂^s, a subset is a group
+        self.pointwise = NormedConv(
+            3 * quarter, 3 * quarter, groups=3
+        )  # ∂^s, a subset is a group
         self.edgeconv = EdgeConv(quarter) if edgeconv else None
 
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
         h = F.relu(self.mlp(x, known))  # (V, out/4, T, J)
-        spread = torch.einsum("vctu,suw->vsctw", h, self.adjacency).flatten(1, 2)  # (V, 3 · out/4, T, J)
+        spread = torch.einsum("vctu,suw->vsctw", h, self.adjacency).flatten(
+            1, 2
+        )  # (V, 3 · out/4, T, J)
         subsets = self.pointwise(spread, known)
         joints = h.sum(dim=2) / known.sum(dim=2).clamp(min=1)  # (V, out/4, J)
         semantic = self.edgeconv(joints, known.any(dim=2)) if self.edgeconv else joints
@@ -124,8 +154,9 @@ class LevelGraph(nn.Module):
 class EdgeConv(nn.Module):
     """EdgeConv (Wang et al. 2019) among the joints of a dive: (V, C, J) → (V, C, J).
 
-    max over the k nearest j in feature space of MLP(x_j − x_i ‖ x_i). The MLP is reckoned for all pairs, which are few,
-    and those that are no neighbours are masked: no gather, so the gradient is deterministic on every device.
+    max over the k nearest j in feature space of MLP(x_j − x_i ‖ x_i). The MLP is
+    reckoned for all pairs, which are few, and those that are no neighbours are masked:
+    no gather, so the gradient is deterministic on every device.
     """
 
     def __init__(self, channels: int, neighbours: int = NEIGHBOURS) -> None:
@@ -134,8 +165,12 @@ class EdgeConv(nn.Module):
         self.mlp = NormedConv(2 * channels, channels)
 
     def forward(self, joints: Tensor, known: Tensor) -> Tensor:
-        near = nearest(joints, known, self.neighbours)[:, None]  # (V, 1, J, J), known j that are near i
-        own = joints[..., None].expand(*joints.shape, joints.shape[-1])  # (V, C, J, J), x_i
+        near = nearest(joints, known, self.neighbours)[
+            :, None
+        ]  # (V, 1, J, J), known j that are near i
+        own = joints[..., None].expand(
+            *joints.shape, joints.shape[-1]
+        )  # (V, C, J, J), x_i
         edges = torch.cat([own.transpose(2, 3) - own, own], dim=1)  # (V, 2C, J, J)
         edges = F.leaky_relu(self.mlp(edges, near), 0.2)  # (V, C, J, J)
         highest = edges.masked_fill(~near, -torch.inf).amax(dim=3)  # (V, C, J)
@@ -143,26 +178,39 @@ class EdgeConv(nn.Module):
 
 
 class LevelAttention(nn.Module):
-    """Weigh the levels, channel by channel, by what each has on its own joints: (V, L, C, T, J) → (V, C, T, J)."""
+    """Weigh the levels, channel by channel, by what each has on its own joints: (V, L,
+    C, T, J) → (V, C, T, J)."""
 
     nodes: Tensor
 
     def __init__(self, channels: int, graphs: Sequence[Edges]) -> None:
         super().__init__()
-        self.register_buffer("nodes", torch.stack([nodes_of(edges) for edges in graphs]).float(), persistent=False)
-        self.mlp = nn.Sequential(nn.Linear(channels, channels // 4), nn.ReLU(), nn.Linear(channels // 4, channels))
+        self.register_buffer(
+            "nodes",
+            torch.stack([nodes_of(edges) for edges in graphs]).float(),
+            persistent=False,
+        )
+        self.mlp = nn.Sequential(
+            nn.Linear(channels, channels // 4),
+            nn.ReLU(),
+            nn.Linear(channels // 4, channels),
+        )
 
     def forward(self, levels: Tensor, known: Tensor) -> Tensor:
-        seen = known[:, 0].to(levels.dtype).sum(dim=1) @ self.nodes.T.to(levels.dtype)  # (V, L), joints times frames
+        seen = known[:, 0].to(levels.dtype).sum(dim=1) @ self.nodes.T.to(
+            levels.dtype
+        )  # (V, L), joints times frames
         total = torch.einsum("vlctj,lj->vlc", levels, self.nodes.to(levels.dtype))
         weights = self.mlp(total / seen[..., None].clamp(min=1)).sigmoid()  # (V, L, C)
         return torch.einsum("vlctj,vlc->vctj", levels, weights)
 
 
 class TemporalConv(nn.Module):
-    """Four views of time side by side, a quarter of the channels each: (V, C, T, J) → (V, C, T, J).
+    """Four views of time side by side, a quarter of the channels each: (V, C, T, J) →
+    (V, C, T, J).
 
-    Five frames in a row, five frames two apart, the maximum of three, and the frame itself.
+    Five frames in a row, five frames two apart, the maximum of three, and the frame
+    itself.
     """
 
     def __init__(self, channels: int) -> None:
@@ -170,14 +218,24 @@ class TemporalConv(nn.Module):
         quarter = channels // 4
         self.entry = NormedConv(channels, channels)
         self.near = nn.Conv2d(quarter, quarter, (5, 1), padding=(2, 0), bias=False)
-        self.far = nn.Conv2d(quarter, quarter, (5, 1), padding=(4, 0), dilation=(2, 1), bias=False)
+        self.far = nn.Conv2d(
+            quarter, quarter, (5, 1), padding=(4, 0), dilation=(2, 1), bias=False
+        )
         self.norm = MaskedBatchNorm(3 * quarter)
 
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
         *views, itself = self.entry(x, known).chunk(4, dim=1)  # 4 × (V, C/4, T, J)
         near, far, highest = (F.relu(view) for view in views)
         highest = F.max_pool2d(highest, (3, 1), stride=1, padding=(1, 0))
-        return torch.cat([self.norm(torch.cat([self.near(near), self.far(far), highest], dim=1), known), itself], dim=1)
+        return torch.cat(
+            [
+                self.norm(
+                    torch.cat([self.near(near), self.far(far), highest], dim=1), known
+                ),
+                itself,
+            ],
+            dim=1,
+        )
 
 
 class NormedConv(nn.Module):
@@ -193,7 +251,8 @@ class NormedConv(nn.Module):
 
 
 class MaskedBatchNorm(nn.Module):
-    """Batch norm over the known places alone; the others are 0 and move no statistics: (V, C, *, *) → (V, C, *, *).
+    """Batch norm over the known places alone; the others are 0 and move no statistics:
+    (V, C, *, *) → (V, C, *, *).
 
     `known` is (V, 1, *, *) bool. Statistics are reckoned in float32.
     """
@@ -201,7 +260,9 @@ class MaskedBatchNorm(nn.Module):
     mean: Tensor
     variance: Tensor
 
-    def __init__(self, channels: int, epsilon: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(
+        self, channels: int, epsilon: float = 1e-5, momentum: float = 0.1
+    ) -> None:
         super().__init__()
         self.epsilon, self.momentum = epsilon, momentum
         self.weight = nn.Parameter(torch.ones(channels, 1, 1))
@@ -212,15 +273,24 @@ class MaskedBatchNorm(nn.Module):
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             values, mask = x.float(), known.float()
-            mean, variance = self._measure(values * mask, mask.sum()) if self.training else (self.mean, self.variance)
+            mean, variance = (
+                self._measure(values * mask, mask.sum())
+                if self.training
+                else (self.mean, self.variance)
+            )
             scale = self.weight * (variance + self.epsilon).rsqrt()
-            return (torch.addcmul(self.bias - mean * scale, values, scale) * mask).to(x.dtype)
+            return (torch.addcmul(self.bias - mean * scale, values, scale) * mask).to(
+                x.dtype
+            )
 
     def _measure(self, values: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of values that are 0 where they are not known; what is remembered moves towards them."""
+        """Mean and variance of values that are 0 where they are not known; what is
+        remembered moves towards them."""
         count = places.clamp(min=1)
         mean = values.sum(dim=(0, 2, 3), keepdim=True)[0] / count  # (C, 1, 1)
-        variance = (values.square().sum(dim=(0, 2, 3), keepdim=True)[0] / count - mean.square()).clamp(min=0)
+        variance = (
+            values.square().sum(dim=(0, 2, 3), keepdim=True)[0] / count - mean.square()
+        ).clamp(min=0)
         with torch.no_grad():
             momentum = self.momentum * (places > 0)
             self.mean.lerp_(mean, momentum)
@@ -235,17 +305,22 @@ def graphs_of(levels: Levels) -> tuple[Edges, ...]:
         UsageError: If a level is not one of skeleton.LEVELS, or there is none.
     """
     if levels == "released":
-        return tuple([(i, j) for i in inner for j in outer] for inner, outer in pairwise(SHELLS))
+        return tuple(
+            [(i, j) for i in inner for j in outer] for inner, outer in pairwise(SHELLS)
+        )
     if not levels or not set(levels) <= set(LEVELS):
-        raise UsageError(f"graph_levels={levels!r}: expected some of {', '.join(LEVELS)}, or released")
+        raise UsageError(
+            f"graph_levels={levels!r}: expected some of {', '.join(LEVELS)}, or released"
+        )
     return tuple(LEVELS[level] for level in levels)
 
 
 def adjacency(edges: Edges) -> Tensor:
-    """Return the subsets of a graph as it starts to learn, (3, J, J): entry [s, u, w] is joint u's share in joint w.
+    """Return the subsets of a graph as it starts to learn, (3, J, J): entry [s, u, w]
+    is joint u's share in joint w.
 
-    Identity, centrifugal (w hears the joints further in) and centripetal (w hears those further out); the shares in a
-    joint add up to 1 where it hears any.
+    Identity, centrifugal (w hears the joints further in) and centripetal (w hears those
+    further out); the shares in a joint add up to 1 where it hears any.
     """
     inner, outer = zip(*edges, strict=True)
     links = torch.zeros(3, NUM_JOINTS, NUM_JOINTS)
@@ -263,7 +338,8 @@ def nodes_of(edges: Edges) -> Tensor:
 
 
 def nearest(joints: Tensor, known: Tensor, count: int) -> Tensor:
-    """Return (V, J, J) bool: entry [v, i, j] says that known joint j is among the `count` nearest to known joint i.
+    """Return (V, J, J) bool: entry [v, i, j] says that known joint j is among the
+    `count` nearest to known joint i.
 
     Args:
         joints: (V, C, J) features.
@@ -271,7 +347,11 @@ def nearest(joints: Tensor, known: Tensor, count: int) -> Tensor:
     """
     with torch.no_grad():
         points = joints.transpose(1, 2).float()  # (V, J, C)
-        distance = (points[:, :, None] - points[:, None]).square().sum(dim=-1)  # (V, J, J)
-        ranked = distance.masked_fill(~known, torch.inf).topk(count, largest=False).indices  # (V, J, count)
+        distance = (
+            (points[:, :, None] - points[:, None]).square().sum(dim=-1)
+        )  # (V, J, J)
+        ranked = (
+            distance.masked_fill(~known, torch.inf).topk(count, largest=False).indices
+        )  # (V, J, count)
         near = torch.zeros_like(distance, dtype=torch.bool).scatter(2, ranked, True)
         return near & known & known.transpose(1, 2)

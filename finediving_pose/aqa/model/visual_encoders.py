@@ -1,4 +1,5 @@
-"""What the two visual encoders share: a net, perhaps pretrained, run over a few videos at a time."""
+"""What the two visual encoders share: a net, perhaps pretrained, run over a few videos
+at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +14,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from finediving_pose.aqa.model.backbones import I3D, RegNetY200, ResNet50, TinyDynamic, TinyStatic
+from finediving_pose.aqa.model.backbones import (
+    I3D,
+    RegNetY200,
+    ResNet50,
+    TinyDynamic,
+    TinyStatic,
+)
 from finediving_pose.aqa.pretrained_weights import Loaded, load_pretrained
 from finediving_pose.aqa.settings import ClipReadingHow, DynamicNet, Mixing, StaticNet
 from finediving_pose.errors import UsageError
@@ -22,14 +29,18 @@ Encoding = Callable[[Tensor], Tensor]
 
 
 class VideoEncoder(nn.Module):
-    """The frame of an encoder: `net` is what a weight file fills, everything else starts random.
+    """The frame of an encoder: `net` is what a weight file fills, everything else
+    starts random.
 
-    Memory is bounded by `videos_at_once` wherever no gradient is asked for, and with `checkpointing` in training
-    too, for the price of a second forward pass; batch norms then take their statistics of as many videos. Training
-    without checkpointing keeps every map until the backward pass, so it runs all videos at once.
+    Memory is bounded by `videos_at_once` wherever no gradient is asked for, and with
+    `checkpointing` in training too, for the price of a second forward pass; batch norms
+    then take their statistics of as many videos. Training without checkpointing keeps
+    every map until the backward pass, so it runs all videos at once.
     """
 
-    def __init__(self, net: nn.Module, frames: int, videos_at_once: int, checkpointing: bool) -> None:
+    def __init__(
+        self, net: nn.Module, frames: int, videos_at_once: int, checkpointing: bool
+    ) -> None:
         super().__init__()
         self.net = net
         self.frames = frames
@@ -41,24 +52,33 @@ class VideoEncoder(nn.Module):
         """Fill the net from a file of published weights.
 
         Args:
-            path: See :func:`~finediving_pose.aqa.pretrained_weights.load_pretrained`, also for what it raises.
-            freeze_norms: Keep the running statistics of the filled batch norms, in training too; their scale and shift
-                go on learning.
+            path: See :func:`~finediving_pose.aqa.pretrained_weights.load_pretrained`,
+                also for what it raises.
+            freeze_norms: Keep the running statistics of the filled batch norms, in
+                training too; their scale and shift go on learning.
 
         Raises:
             UsageError: If nobody published weights of this net.
         """
         layout = getattr(self.net, "layout", None)
         if layout is None:
-            raise UsageError(f"{path}: there are no published weights of the tiny net; set its weights to `random`")
+            raise UsageError(
+                f"{path}: there are no published weights of the tiny net; set its weights to `random`"
+            )
         loaded = load_pretrained(self.net, path, layout)
         if freeze_norms:
             self._freeze_norms(loaded.filled)
         return loaded
 
     def _freeze_norms(self, filled: Container[str]) -> None:
-        norms = (name for name, module in self.net.named_modules() if isinstance(module, _BatchNorm))
-        self._frozen_norms = tuple(name for name in norms if f"{name}.running_mean" in filled)
+        norms = (
+            name
+            for name, module in self.net.named_modules()
+            if isinstance(module, _BatchNorm)
+        )
+        self._frozen_norms = tuple(
+            name for name in norms if f"{name}.running_mean" in filled
+        )
         self.train(self.training)
 
     def train(self, mode: bool = True) -> VideoEncoder:
@@ -68,7 +88,8 @@ class VideoEncoder(nn.Module):
         return self
 
     def few_at_a_time(self, encode: Encoding, videos: Tensor) -> Tensor:
-        """Run `encode`, which uses the net, over the videos in portions: (V, 3, frames, H, W) → (V, …).
+        """Run `encode`, which uses the net, over the videos in portions: (V, 3, frames,
+        H, W) → (V, …).
 
         Raises:
             UsageError: If the videos have another number of frames or of channels.
@@ -82,11 +103,15 @@ class VideoEncoder(nn.Module):
             return encode(videos)
         portions = videos.split(self.videos_at_once)
         if torch.is_grad_enabled():
-            return torch.cat([self._checkpointed(encode, portion) for portion in portions])
+            return torch.cat(
+                [self._checkpointed(encode, portion) for portion in portions]
+            )
         return torch.cat([encode(portion) for portion in portions])
 
     def _checkpointed(self, encode: Encoding, videos: Tensor) -> Tensor:
-        def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        def contexts() -> tuple[
+            AbstractContextManager[None], AbstractContextManager[None]
+        ]:
             return nullcontext(), _statistics_kept(self.net)
 
         return checkpoint(encode, videos, use_reentrant=False, context_fn=contexts)
@@ -94,8 +119,13 @@ class VideoEncoder(nn.Module):
 
 @contextmanager
 def _statistics_kept(net: nn.Module) -> Iterator[None]:
-    """Run the net a second time on the same input without counting it again in the running statistics."""
-    momenta = {module: module.momentum for module in net.modules() if isinstance(module, _BatchNorm)}
+    """Run the net a second time on the same input without counting it again in the
+    running statistics."""
+    momenta = {
+        module: module.momentum
+        for module in net.modules()
+        if isinstance(module, _BatchNorm)
+    }
     for norm in momenta:
         norm.momentum = 0.0
     try:
@@ -111,31 +141,42 @@ CLIP_LENGTH = 16
 CLIP_STEP = 10
 
 
-def clip_starts(frames: int = 96, length: int = CLIP_LENGTH, step: int = CLIP_STEP) -> tuple[int, ...]:
+def clip_starts(
+    frames: int = 96, length: int = CLIP_LENGTH, step: int = CLIP_STEP
+) -> tuple[int, ...]:
     """Return the first frame of each clip: 0, 10, …, 80 for 96 frames.
 
-    Where the steps leave frames over, a last clip ends with the video: 103 frames have ten clips, the last at 87.
+    Where the steps leave frames over, a last clip ends with the video: 103 frames have
+    ten clips, the last at 87.
 
     Raises:
         UsageError: If the video is shorter than one clip.
     """
     if frames < length:
-        raise UsageError(f"frames={frames}: a video must have at least the {length} frames of one clip")
+        raise UsageError(
+            f"frames={frames}: a video must have at least the {length} frames of one clip"
+        )
     starts = list(range(0, frames - length + 1, step))
     if starts[-1] + length < frames:
         starts.append(frames - length)
     return tuple(starts)
 
 
-def gather_clips(videos: Tensor, starts: Sequence[int], length: int = CLIP_LENGTH) -> Tensor:
-    """Cut each video into its clips: (V, 3, T, H, W) → (V · clips, 3, length, H, W), the clips of a video together."""
-    return torch.stack([videos[:, :, start : start + length] for start in starts], dim=1).flatten(0, 1)
+def gather_clips(
+    videos: Tensor, starts: Sequence[int], length: int = CLIP_LENGTH
+) -> Tensor:
+    """Cut each video into its clips: (V, 3, T, H, W) → (V · clips, 3, length, H, W),
+    the clips of a video together."""
+    return torch.stack(
+        [videos[:, :, start : start + length] for start in starts], dim=1
+    ).flatten(0, 1)
 
 
 class PrecomputedFeatures(nn.Module):
     """A feature of each frame: (V, n, D) → (V, frames, D).
 
-    One vector a dive (n = 1) stands for every frame, one a clip is read at the frames, one a frame is taken as it is.
+    One vector a dive (n = 1) stands for every frame, one a clip is read at the frames,
+    one a frame is taken as it is.
 
     Args:
         dim: D.
@@ -143,7 +184,9 @@ class PrecomputedFeatures(nn.Module):
         frames: Of a video.
     """
 
-    def __init__(self, dim: int, reading: ClipReadingHow = "interpolate", frames: int = 96) -> None:
+    def __init__(
+        self, dim: int, reading: ClipReadingHow = "interpolate", frames: int = 96
+    ) -> None:
         super().__init__()
         self.dim = dim
         self.frames = frames
@@ -191,7 +234,9 @@ class DynamicEncoder(VideoEncoder):
         return maps.unflatten(0, (-1, len(self.starts)))  # (V, clips, C, 2, h, w)
 
 
-def _mixing(mixing: Mixing, reading: ClipReadingHow, dim: int, frames: int) -> nn.Module:
+def _mixing(
+    mixing: Mixing, reading: ClipReadingHow, dim: int, frames: int
+) -> nn.Module:
     if mixing == "conv_mix":
         return ConvMix(dim, frames)
     return Tsa(frames) if mixing == "tsa" else NoMixing(frames, reading)
@@ -201,10 +246,11 @@ STRIDES = (1, 2, 4)
 
 
 class StaticEncoder(VideoEncoder):
-    """F_st = Down_mul(R(V)), eq. 2; without Down_mul the last map is averaged over space.
+    """F_st = Down_mul(R(V)), eq. 2; without Down_mul the last map is averaged over
+    space.
 
-    Shape: (V, 3, frames, H, W) → (V, frames, dim). `dim` is 512 with Down_mul, else 2048 with ResNet-50, 368 with
-    RegNetY, 128 with the tiny net.
+    Shape: (V, 3, frames, H, W) → (V, frames, dim). `dim` is 512 with Down_mul, else
+    2048 with ResNet-50, 368 with RegNetY, 128 with the tiny net.
 
     Args:
         net: What reads the frames.
@@ -221,7 +267,9 @@ class StaticEncoder(VideoEncoder):
     ) -> None:
         reader = _reader(net, frames)
         super().__init__(reader, frames, videos_at_once, checkpointing)
-        head = DownMul(reader.dim) if net == "resnet50_down_mul" else SpaceMean(reader.dim)
+        head = (
+            DownMul(reader.dim) if net == "resnet50_down_mul" else SpaceMean(reader.dim)
+        )
         self.head = head
         self.dim = head.dim
 
@@ -237,20 +285,24 @@ class StaticEncoder(VideoEncoder):
 class DownMul(nn.Module):
     """Down_mul of eq. 2: (N, C, h, w) → (N, dim).
 
-    One 1×1 convolution; then three branches of a 3×3 convolution with stride 1, 2 and 4, each averaged over space;
-    these, side by side, through a linear layer.
+    One 1×1 convolution; then three branches of a 3×3 convolution with stride 1, 2 and
+    4, each averaged over space; these, side by side, through a linear layer.
     """
 
     def __init__(self, channels: int = 2048, dim: int = 512) -> None:
         super().__init__()
         self.dim = dim
         self.reduce = nn.Conv2d(channels, dim, 1)
-        self.branches = nn.ModuleList(nn.Conv2d(dim, dim, 3, stride, padding=1) for stride in STRIDES)
+        self.branches = nn.ModuleList(
+            nn.Conv2d(dim, dim, 3, stride, padding=1) for stride in STRIDES
+        )
         self.join = nn.Linear(len(STRIDES) * dim, dim)
 
     def forward(self, maps: Tensor) -> Tensor:
         x = F.relu(self.reduce(maps))  # (N, dim, h, w)
-        scales = [F.relu(branch(x)).mean(dim=(-2, -1)) for branch in self.branches]  # 3 × (N, dim)
+        scales = [
+            F.relu(branch(x)).mean(dim=(-2, -1)) for branch in self.branches
+        ]  # 3 × (N, dim)
         return self.join(torch.cat(scales, dim=1))
 
 
@@ -277,14 +329,22 @@ KERNELS = (3, 5, 7)
 class ConvMix(nn.Module):
     """Conv_mix of eq. 3, three mixed temporal convolutions that dilate time.
 
-    Shape: (V, clips, C, S, h, w) → (V, frames, C). Space is max-pooled, the slots follow each other in time, and the
-    layers stretch them: 18 → 24 → 48 → 96 for 9 clips of 2 slots.
+    Shape: (V, clips, C, S, h, w) → (V, frames, C). Space is max-pooled, the slots
+    follow each other in time, and the layers stretch them: 18 → 24 → 48 → 96 for 9
+    clips of 2 slots.
     """
 
     def __init__(self, dim: int = 1024, frames: int = 96, slots: int = 2) -> None:
         super().__init__()
-        lengths = (len(clip_starts(frames)) * slots, -(-frames // 4), -(-frames // 2), frames)
-        self.layers = nn.ModuleList(MixedTemporalConv(dim, *pair) for pair in pairwise(lengths))
+        lengths = (
+            len(clip_starts(frames)) * slots,
+            -(-frames // 4),
+            -(-frames // 2),
+            frames,
+        )
+        self.layers = nn.ModuleList(
+            MixedTemporalConv(dim, *pair) for pair in pairwise(lengths)
+        )
 
     def forward(self, maps: Tensor) -> Tensor:
         slots = maps.amax(dim=(-2, -1))  # (V, clips, C, S)
@@ -297,8 +357,9 @@ class ConvMix(nn.Module):
 class MixedTemporalConv(nn.Module):
     """One layer of Conv_mix: (V, before, C) → (V, after, C).
 
-    Time is resampled; then depthwise convolutions over it, each third of the channels with a kernel of its own, a
-    pointwise convolution, norm and ReLU are added to it. The norm is LayerNorm, so that no video sees another.
+    Time is resampled; then depthwise convolutions over it, each third of the channels
+    with a kernel of its own, a pointwise convolution, norm and ReLU are added to it.
+    The norm is LayerNorm, so that no video sees another.
     """
 
     stretch: Tensor
@@ -306,7 +367,9 @@ class MixedTemporalConv(nn.Module):
     def __init__(self, dim: int, before: int, after: int) -> None:
         super().__init__()
         places = torch.linspace(0, before - 1, after).tolist()
-        self.register_buffer("stretch", interpolation_weights(range(before), places), persistent=False)
+        self.register_buffer(
+            "stretch", interpolation_weights(range(before), places), persistent=False
+        )
         self.widths = [dim // 3 + (third < dim % 3) for third in range(3)]
         self.depthwise = nn.ModuleList(
             nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
@@ -318,21 +381,35 @@ class MixedTemporalConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.stretch.to(x.dtype) @ x  # (V, after, C)
         thirds = x.transpose(1, 2).split(self.widths, dim=1)  # 3 × (V, C/3, after)
-        mixed = torch.cat([conv(third) for conv, third in zip(self.depthwise, thirds, strict=True)], dim=1)
-        return x + F.relu(self.norm(self.pointwise(mixed.transpose(1, 2))))  # (V, after, C)
+        mixed = torch.cat(
+            [conv(third) for conv, third in zip(self.depthwise, thirds, strict=True)],
+            dim=1,
+        )
+        return x + F.relu(
+            self.norm(self.pointwise(mixed.transpose(1, 2)))
+        )  # (V, after, C)
 
 
 class Tsa(nn.Module):
-    """The mixing of TSA: the clips are the channels of convolutions over the features, 9 → 12 → 24 → 48 → 96.
+    """The mixing of TSA: the clips are the channels of convolutions over the features,
+    9 → 12 → 24 → 48 → 96.
 
-    Shape: (V, clips, C, S, h, w) → (V, frames, C). Each clip is averaged over its slots and over space.
+    Shape: (V, clips, C, S, h, w) → (V, frames, C). Each clip is averaged over its slots
+    and over space.
     """
 
     def __init__(self, frames: int = 96) -> None:
         super().__init__()
-        sizes = (len(clip_starts(frames)), -(-frames // 8), -(-frames // 4), -(-frames // 2), frames)
+        sizes = (
+            len(clip_starts(frames)),
+            -(-frames // 8),
+            -(-frames // 4),
+            -(-frames // 2),
+            frames,
+        )
         self.layers = nn.ModuleList(
-            nn.Conv1d(before, after, kernel_size=3, padding=1) for before, after in pairwise(sizes)
+            nn.Conv1d(before, after, kernel_size=3, padding=1)
+            for before, after in pairwise(sizes)
         )
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -343,7 +420,8 @@ class Tsa(nn.Module):
 
 
 class NoMixing(nn.Module):
-    """No convolution: (V, clips, C, S, h, w) → (V, frames, C), each clip averaged and read at every frame."""
+    """No convolution: (V, clips, C, S, h, w) → (V, frames, C), each clip averaged and
+    read at every frame."""
 
     def __init__(self, frames: int = 96, how: ClipReadingHow = "interpolate") -> None:
         super().__init__()
@@ -354,10 +432,12 @@ class NoMixing(nn.Module):
 
 
 class ClipReading(nn.Module):
-    """Read the features of a video's clips at its frames: (V, clips, D) → (V, frames, D).
+    """Read the features of a video's clips at its frames: (V, clips, D) → (V, frames,
+    D).
 
-    ``interpolate`` goes linearly between the centres of the clips, 7.5 + 10c, and stays at the first and the last
-    beyond them; ``t//10`` takes clip t // 10, the last one where there is none.
+    ``interpolate`` goes linearly between the centres of the clips, 7.5 + 10c, and stays
+    at the first and the last beyond them; ``t//10`` takes clip t // 10, the last one
+    where there is none.
     """
 
     weights: Tensor
@@ -369,7 +449,11 @@ class ClipReading(nn.Module):
             centres = [start + (CLIP_LENGTH - 1) / 2 for start in starts]
             weights = interpolation_weights(centres, range(frames))
         else:
-            clips = torch.arange(frames).div(CLIP_STEP, rounding_mode="floor").clamp(max=len(starts) - 1)
+            clips = (
+                torch.arange(frames)
+                .div(CLIP_STEP, rounding_mode="floor")
+                .clamp(max=len(starts) - 1)
+            )
             weights = F.one_hot(clips, len(starts)).float()
         self.register_buffer("weights", weights, persistent=False)  # (frames, clips)
 
@@ -377,8 +461,11 @@ class ClipReading(nn.Module):
         return self.weights.to(clips.dtype) @ clips
 
 
-def interpolation_weights(positions: Sequence[float], wanted: Sequence[float]) -> Tensor:
-    """Return the (wanted, positions) weights of linear interpolation, constant beyond both ends.
+def interpolation_weights(
+    positions: Sequence[float], wanted: Sequence[float]
+) -> Tensor:
+    """Return the (wanted, positions) weights of linear interpolation, constant beyond
+    both ends.
 
     A matrix, because torch's own interpolation has no deterministic gradient on CUDA.
 

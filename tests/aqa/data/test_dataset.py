@@ -1,4 +1,5 @@
-"""Dives and pairs as tensors: shapes, labels by hand, pictures and joints under one map, seeds, missing skeletons."""
+"""Dives and pairs as tensors: shapes, labels by hand, pictures and joints under one
+map, seeds, missing skeletons."""
 
 from __future__ import annotations
 
@@ -13,7 +14,13 @@ from torch.utils.data import DataLoader
 from finediving_pose.aqa import batch
 from finediving_pose.aqa.batch import collate, collate_pairs
 from finediving_pose.aqa.data import dataset
-from finediving_pose.aqa.data.dataset import DiveDataset, EpochOrder, PairDataset, PictureNormaliser, VideoLoader
+from finediving_pose.aqa.data.dataset import (
+    DiveDataset,
+    EpochOrder,
+    PairDataset,
+    PictureNormaliser,
+    VideoLoader,
+)
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
 from finediving_pose.aqa.data.features import FeatureStore
@@ -36,7 +43,10 @@ class Draws:
         self.value = value
 
     def integers(self, low: int, high: int | None = None) -> int:
-        return min(max(self.value, 0 if high is None else low), (low if high is None else high) - 1)
+        return min(
+            max(self.value, 0 if high is None else low),
+            (low if high is None else high) - 1,
+        )
 
 
 def watch_joints(monkeypatch: pytest.MonkeyPatch) -> list[FloatArray]:
@@ -65,38 +75,62 @@ def pose_only(**options) -> VideoLoader:
 
 @pytest.fixture(scope="module")
 def dives(tmp_path_factory):
-    """Six dives of one number: all found, nobody found in the fifth, the extraction of the sixth failed."""
+    """Six dives of one number: all found, nobody found in the fifth, the extraction of
+    the sixth failed."""
     root = tmp_path_factory.mktemp("dives")
     lengths = {"1": 120, "2": 70, "3": 96, "4": 101, "5": 90, "6": 110}
-    return [made_dive(root, name, count, skeleton=name != "6", somebody=name != "5") for name, count in lengths.items()]
+    return [
+        made_dive(root, name, count, skeleton=name != "6", somebody=name != "5")
+        for name, count in lengths.items()
+    ]
 
 
 def test_one_dive(dives):
     video = loader().load(dives[0])
     assert video.pictures.shape == (3, 96, SIZE, SIZE)
-    assert video.pictures.dtype == video.pose.dtype == video.score.dtype == torch.float32
+    assert (
+        video.pictures.dtype == video.pose.dtype == video.score.dtype == torch.float32
+    )
     assert video.pose.shape == (2, 96, 16)
     assert video.pose_mask.shape == video.observed.shape == (96, 16)
     assert video.pose_mask.dtype == video.labelled.dtype == torch.bool
     assert video.transitions.dtype == torch.int64
-    assert (video.score.item(), round(video.difficulty.item(), 4), video.name) == (81.0, 3.2, "Made/1")
+    assert (video.score.item(), round(video.difficulty.item(), 4), video.name) == (
+        81.0,
+        3.2,
+        "Made/1",
+    )
     assert video.features is None
 
 
 def test_transitions_by_hand(dives):
-    # Flight begins in frame 30 of 120, entry in 90; sample i is frame i·119//95: 24 → 30 and 72 → 90.
+    # Flight begins in frame 30 of 120, entry in 90; sample i is frame i·119//95: 24 →
+    # 30 and 72 → 90.
     assert [index * 119 // 95 for index in (23, 24, 71, 72)] == [28, 30, 88, 90]
     for kind, expected in {"3": [24, 72], "2": [24], "2*": [72], "1": []}.items():
         video = loader(stages=kind).load(dives[0])
         assert (video.transitions.tolist(), video.labelled.item()) == (expected, True)
-        assert pose_only(stages=kind).load(replace(dives[0], source=None)).transitions.tolist() == expected
+        assert (
+            pose_only(stages=kind)
+            .load(replace(dives[0], source=None))
+            .transitions.tolist()
+            == expected
+        )
 
 
 @pytest.mark.parametrize(
-    "changes", [{"transitions": None}, {"transitions": (0, 50)}, {"transitions": (50, 300)}, {"transitions": (60, 60)}]
+    "changes",
+    [
+        {"transitions": None},
+        {"transitions": (0, 50)},
+        {"transitions": (50, 300)},
+        {"transitions": (60, 60)},
+    ],
 )
 def test_without_usable_transitions_a_dive_is_unlabelled(dives, changes):
-    video = loader(pose_channels=0).load(replace(dives[0], record=replace(dives[0].record, **changes)))
+    video = loader(pose_channels=0).load(
+        replace(dives[0], record=replace(dives[0].record, **changes))
+    )
     assert (video.transitions.tolist(), video.labelled.item()) == ([0, 0], False)
 
 
@@ -108,8 +142,11 @@ def test_transitions_of_pictures_that_are_numbered_anew_or_lack_some(dives, tmp_
     for path in sorted(renumbered.source.source.iterdir())[:5]:
         path.unlink()
     late = AqaDive(renumbered.record, renumbered.source)
-    # 115 frames from number 6; flight begins in number 1 + 30, the 25th of them, entry in the 85th.
-    expected = [next(i for i in range(96) if i * 114 // 95 >= place) for place in (25, 85)]
+    # 115 frames from number 6; flight begins in number 1 + 30, the 25th of them, entry
+    # in the 85th.
+    expected = [
+        next(i for i in range(96) if i * 114 // 95 >= place) for place in (25, 85)
+    ]
     assert loader(pose_channels=0).load(late).transitions.tolist() == expected
 
 
@@ -123,7 +160,10 @@ def test_unknown_score_and_dd_are_nan(dives):
 def test_the_window_moves_pictures_joints_and_transitions_together(dives, monkeypatch):
     seen = watch_joints(monkeypatch)
     record = dives[0].record
-    write_pose(dives[0].skeleton.with_name("all.npz"), extracted(range(1000, 1120), samples=120))
+    write_pose(
+        dives[0].skeleton.with_name("all.npz"),
+        extracted(range(1000, 1120), samples=120),
+    )
     window = Clip("Made", "1", dives[0].source.source, 1010, 1079)
     record = replace(record, start_frame=1010, end_frame=1079, transitions=(20, 50))
     dive = AqaDive(record, window, dives[0].skeleton.with_name("all.npz"))
@@ -133,7 +173,9 @@ def test_the_window_moves_pictures_joints_and_transitions_together(dives, monkey
     assert still.transitions.tolist() == [20, 50]
     assert later.transitions.tolist() == [17, 47]
     torch.testing.assert_close(later.pictures[2, :-3].flip(-1), still.pictures[2, 3:])
-    np.testing.assert_allclose(SIZE - 1 - seen[1][:-3, 2, 0], seen[0][3:, 3, 0], atol=1e-4)
+    np.testing.assert_allclose(
+        SIZE - 1 - seen[1][:-3, 2, 0], seen[0][3:, 3, 0], atol=1e-4
+    )
 
 
 def test_pictures_are_normalised_by_hand():
@@ -141,21 +183,34 @@ def test_pictures_are_normalised_by_hand():
     images[0, 0, 1] = (255, 51, 0)
     red = PictureNormaliser("imagenet")(images)[:, 0, 0]
     np.testing.assert_allclose(red[0], [-0.485 / 0.229, (1 - 0.485) / 0.229], rtol=1e-5)
-    np.testing.assert_allclose(red[1], [-0.456 / 0.224, (0.2 - 0.456) / 0.224], rtol=1e-5)
-    np.testing.assert_allclose(PictureNormaliser("minus1to1")(images)[:, 0, 0, 1], [1, -0.6, -1], rtol=1e-5)
+    np.testing.assert_allclose(
+        red[1], [-0.456 / 0.224, (0.2 - 0.456) / 0.224], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        PictureNormaliser("minus1to1")(images)[:, 0, 0, 1], [1, -0.6, -1], rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", ["keep_aspect", "squash_released"])
 @pytest.mark.parametrize("mirrored", [0, 1])
 def test_a_joint_lies_on_its_dot_in_the_picture(dives, monkeypatch, kind, mirrored):
-    """One affine map and one mirror image for both: the left shoulder is put on the dot that was drawn."""
+    """One affine map and one mirror image for both: the left shoulder is put on the dot
+    that was drawn."""
     joints = no_skeleton(96)
     joints.keypoints[:, SHOULDER] = DOT
     monkeypatch.setattr(dataset, "read_skeleton", lambda *_: joints)
     seen = watch_joints(monkeypatch)
-    made = VideoLoader(PictureReader(Geometry(kind)), normalisation="minus1to1", random_crop=True)
+    made = VideoLoader(
+        PictureReader(Geometry(kind)), normalisation="minus1to1", random_crop=True
+    )
     video = made.load(dives[0], Draws(mirrored))
-    bytes_again = ((video.pictures + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).numpy()
+    bytes_again = (
+        ((video.pictures + 1) * 127.5)
+        .round()
+        .to(torch.uint8)
+        .permute(1, 2, 3, 0)
+        .numpy()
+    )
     joint = INDEX["right_shoulder"] if mirrored else SHOULDER
     assert np.isfinite(seen[0]).any(axis=(0, 2)).nonzero()[0].tolist() == [joint]
     assert np.abs(where_white(bytes_again[0]) - seen[0][0, joint]).max() < 0.3
@@ -177,8 +232,12 @@ def test_mirrored_joints_alone(dives):
     made = pose_only()
     still, drawn = made.load(dives[0]), made.load(dives[0], Draws(1))
     left, right = INDEX["left_knee"], INDEX["right_knee"]
-    torch.testing.assert_close(drawn.pose[0, :, left], -still.pose[0, :, right], atol=1e-5, rtol=0)
-    torch.testing.assert_close(drawn.pose[1, :, left], still.pose[1, :, right], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        drawn.pose[0, :, left], -still.pose[0, :, right], atol=1e-5, rtol=0
+    )
+    torch.testing.assert_close(
+        drawn.pose[1, :, left], still.pose[1, :, right], atol=1e-5, rtol=0
+    )
 
 
 def test_missing_and_interpolated_joints_are_told_apart(dives):
@@ -193,7 +252,8 @@ def test_missing_and_interpolated_joints_are_told_apart(dives):
 
 
 def test_what_extraction_leaves_needs_no_special_case(dives):
-    """Found, nobody found in any frame, and no file because the extraction failed: all in one batch."""
+    """Found, nobody found in any frame, and no file because the extraction failed: all
+    in one batch."""
     batch = collate([loader().load(dive) for dive in dives])
     assert batch.pose.isfinite().all()
     assert batch.pictures.isfinite().all()
@@ -209,26 +269,42 @@ def test_a_batch_of_pairs_has_queries_first(dives):
     assert batch.pose.shape == (6, 2, 96, 16)
     assert batch.transitions.shape == (6, 2)
     assert batch.names[:3] == ("Made/1", "Made/4", "Made/6")
-    assert all(query != exemplar for query, exemplar in zip(batch.names[:3], batch.names[3:], strict=True))
+    assert all(
+        query != exemplar
+        for query, exemplar in zip(batch.names[:3], batch.names[3:], strict=True)
+    )
     assert batch.score.tolist() == [80.0 + int(name[-1]) for name in batch.names]
     assert batch.features is None
 
 
-def epoch_of(pairs: PairDataset, epoch: int, seed: int = 0, workers: int = 0) -> list[batch.Videos]:
+def epoch_of(
+    pairs: PairDataset, epoch: int, seed: int = 0, workers: int = 0
+) -> list[batch.Videos]:
     order = EpochOrder(len(pairs), seed)
     order.set_epoch(epoch)
-    batches = DataLoader(pairs, batch_size=2, sampler=order, num_workers=workers, collate_fn=collate_pairs)
+    batches = DataLoader(
+        pairs,
+        batch_size=2,
+        sampler=order,
+        num_workers=workers,
+        collate_fn=collate_pairs,
+    )
     return list(batches)
 
 
 def assert_same(one: list[batch.Videos], other: list[batch.Videos]) -> None:
     for first, second in zip(one, other, strict=True):
         for value, expected in zip(first, second, strict=True):
-            assert torch.equal(value, expected) if isinstance(value, torch.Tensor) else value == expected
+            assert (
+                torch.equal(value, expected)
+                if isinstance(value, torch.Tensor)
+                else value == expected
+            )
 
 
 def test_an_epoch_follows_from_the_seed_alone(dives):
-    """In whichever process, whatever was read before: so a resumed run reads what the killed one would have read."""
+    """In whichever process, whatever was read before: so a resumed run reads what the
+    killed one would have read."""
 
     def made(seed: int = 0) -> PairDataset:
         pool = ExemplarPool([dive.record for dive in dives], seed=seed)
@@ -239,15 +315,21 @@ def test_an_epoch_follows_from_the_seed_alone(dives):
     epoch_of(again, 2)
     assert_same(epoch_of(again, 3), first)
     assert_same(epoch_of(made(), 3, workers=2), first)
-    assert sorted(name for batch in first for name in batch.names[:2]) == [f"Made/{k}" for k in range(1, 7)]
+    assert sorted(name for batch in first for name in batch.names[:2]) == [
+        f"Made/{k}" for k in range(1, 7)
+    ]
     for other in (epoch_of(made(), 4), epoch_of(made(1), 3, seed=1)):
         assert [batch.names for batch in other] != [batch.names for batch in first]
 
 
 def test_mirroring_changes_between_epochs(dives):
-    pairs = PairDataset(dives, ExemplarPool([dive.record for dive in dives]), loader(pose_channels=0))
+    pairs = PairDataset(
+        dives, ExemplarPool([dive.record for dive in dives]), loader(pose_channels=0)
+    )
     still = loader(pose_channels=0).load(dives[0]).pictures
-    turned = [not torch.equal(pairs[epoch * 6][0].pictures, still) for epoch in range(24)]
+    turned = [
+        not torch.equal(pairs[epoch * 6][0].pictures, still) for epoch in range(24)
+    ]
     assert 4 < sum(turned) < 20
 
 
@@ -260,7 +342,9 @@ def test_single_dives_are_as_they_are(dives):
 
 def test_features_stand_in_for_pictures_and_are_never_mirrored(dives, tmp_path):
     features = np.random.default_rng(0).random((6, 9, 5), np.float32)
-    np.savez(tmp_path / "t.npz", features=features, match=["Made"] * 6, dive=range(1, 7))
+    np.savez(
+        tmp_path / "t.npz", features=features, match=["Made"] * 6, dive=range(1, 7)
+    )
     made = VideoLoader(features=FeatureStore(tmp_path / "t.npz"))
     batch = collate([made.load(replace(dive, source=None), Draws(1)) for dive in dives])
     assert batch.pictures is None
@@ -271,13 +355,18 @@ def test_features_stand_in_for_pictures_and_are_never_mirrored(dives, tmp_path):
 def test_the_cache_changes_nothing(dives, tmp_path):
     cached = loader(pictures=reader(cache=tmp_path))
     for _ in range(2):
-        assert torch.equal(cached.load(dives[1]).pictures, loader().load(dives[1]).pictures)
+        assert torch.equal(
+            cached.load(dives[1]).pictures, loader().load(dives[1]).pictures
+        )
 
 
 def test_a_dive_without_any_exemplar_is_refused(dives):
     unknown = replace(dives[5], record=replace(dives[5].record, dive_number=None))
     pool = ExemplarPool([*(dive.record for dive in dives[:5]), unknown.record])
-    with pytest.raises(DataError, match=r"1 training dives have no exemplar, the first Made/6.*exemplar_choice=random"):
+    with pytest.raises(
+        DataError,
+        match=r"1 training dives have no exemplar, the first Made/6.*exemplar_choice=random",
+    ):
         PairDataset([*dives[:5], unknown], pool, loader())
 
 

@@ -1,4 +1,5 @@
-"""Gathering: every kind of annotation, every place where pictures may lie, and a report of what is missing."""
+"""Gathering: every kind of annotation, every place where pictures may lie, and a report
+of what is missing."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def test_what_is_missing_is_left_out_or_kept_and_reported(meet, tmp_path):
         path = pose_path(tmp_path / "skeletons", "Made0", dive)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-    gathered = gather(meet, frames=tmp_path / "frames", skeletons=tmp_path / "skeletons")
+    gathered = gather(
+        meet, frames=tmp_path / "frames", skeletons=tmp_path / "skeletons"
+    )
     assert [dive.record.dive for dive in gathered.dives] == ["0", "1", "2", "5"]
     assert gathered.train == (("Made0", "1"), ("Made0", "2"), ("Made0", "5"))
     assert gathered.test == (("Made0", "0"),)
@@ -63,7 +66,9 @@ def test_what_is_missing_is_left_out_or_kept_and_reported(meet, tmp_path):
 def test_what_cannot_be_decoded_is_left_out_afterwards(meet, tmp_path):
     for dive in range(8):
         write_frames(tmp_path / "frames" / "Made0" / str(dive), range(1))
-    gathered = gather(meet, frames=tmp_path / "frames").without({("Made0", "0"): "cut short", ("Made0", "1"): "gone"})
+    gathered = gather(meet, frames=tmp_path / "frames").without(
+        {("Made0", "0"): "cut short", ("Made0", "1"): "gone"}
+    )
     assert len(gathered.dives) == 6
     assert gathered.test == (("Made0", "4"),)
     assert gathered.no_frames == (("Made0", "0"), ("Made0", "1"))
@@ -79,7 +84,12 @@ def test_skeletons_may_be_given_by_the_folder_pose_itself(meet, tmp_path):
 
 
 def test_features_stand_in_for_pictures(meet, tmp_path):
-    np.savez(tmp_path / "t.npz", features=np.ones((3, 4)), match=["Made0", "Made0", "Else"], dive=[1, 4, 1])
+    np.savez(
+        tmp_path / "t.npz",
+        features=np.ones((3, 4)),
+        match=["Made0", "Made0", "Else"],
+        dive=[1, 4, 1],
+    )
     gathered = gather(meet, features=FeatureStore(tmp_path / "t.npz"))
     assert [dive.record.dive for dive in gathered.dives] == ["1", "4"]
     assert len(gathered.no_features) == 6
@@ -90,7 +100,9 @@ def test_a_split_with_dives_that_nobody_annotated(tmp_path):
     write_meet(tmp_path, made_meet(8))
     from finediving_pose.datasets.finediving import write_finediving
 
-    write_finediving(tmp_path, made_meet(4), [("Made0", 1), ("Made0", 6)], [("Made0", 2)])
+    write_finediving(
+        tmp_path, made_meet(4), [("Made0", 1), ("Made0", 6)], [("Made0", 2)]
+    )
     gathered = gather(read_annotations(tmp_path))
     assert gathered.train == (("Made0", "1"),)
     assert gathered.unknown == (("Made0", "6"),)
@@ -98,7 +110,9 @@ def test_a_split_with_dives_that_nobody_annotated(tmp_path):
 
 def test_users_dives_cut_out_of_a_recording(tmp_path):
     write_video(tmp_path / "meet.mp4", (picture(number) for number in range(30)), 25)
-    scored = Dive("Club", "1", "meet.mp4", 5, 14, "101c", 1.4, score=20.0, transitions=(3, 7))
+    scored = Dive(
+        "Club", "1", "meet.mp4", 5, 14, "101c", 1.4, score=20.0, transitions=(3, 7)
+    )
     unscored = Dive("Club", "2", "meet.mp4", 15, 24)
     annotations = csv_dives(tmp_path, scored, unscored, Dive("Club", "3", "absent.mp4"))
     gathered = gather(annotations, frames=tmp_path / "frames")
@@ -112,7 +126,11 @@ def test_users_dives_cut_out_of_a_recording(tmp_path):
     ]
     source = gathered.dives[0].source
     assert source is not None
-    assert (source.source, source.start_frame, source.end_frame) == (tmp_path / "meet.mp4", 5, 14)
+    assert (source.source, source.start_frame, source.end_frame) == (
+        tmp_path / "meet.mp4",
+        5,
+        14,
+    )
 
 
 def test_the_dives_own_pictures_come_before_the_recording(tmp_path):
@@ -120,7 +138,10 @@ def test_the_dives_own_pictures_come_before_the_recording(tmp_path):
     annotations = csv_dives(tmp_path, dive)
 
     def found():
-        ((source),) = [dive.source for dive in gather(annotations, frames=tmp_path / "frames").dives]
+        ((source),) = [
+            dive.source
+            for dive in gather(annotations, frames=tmp_path / "frames").dives
+        ]
         return source.source.relative_to(tmp_path).as_posix(), source.start_frame
 
     write_frames(tmp_path / "frames" / "Club", range(30))
@@ -134,7 +155,13 @@ def test_the_dives_own_pictures_come_before_the_recording(tmp_path):
 
 
 def test_faults_of_the_annotations_are_in_the_summary(tmp_path):
-    gathered = gather(csv_dives(tmp_path, Dive("Club", "1", score=1.0), Dive("Club", "2", "a.mp4", score=2.0)))
+    gathered = gather(
+        csv_dives(
+            tmp_path,
+            Dive("Club", "1", score=1.0),
+            Dive("Club", "2", "a.mp4", score=2.0),
+        )
+    )
     assert len(gathered.dives) == 1
     assert "1 faults in the annotations, the first: error: " in gathered.summary()[-1]
     assert "dives.csv line 2: video: found ''" in gathered.summary()[-1]
@@ -148,13 +175,22 @@ def test_a_table_of_features_is_its_own_annotation(tmp_path):
 
 
 def test_where_nothing_is_says_what_was_expected(tmp_path):
-    with pytest.raises(UsageError, match="no such file or folder; expected annotations"):
+    with pytest.raises(
+        UsageError, match="no such file or folder; expected annotations"
+    ):
         read_annotations(tmp_path / "absent")
-    with pytest.raises(DataError, match=r"no annotations here; expected FineDiving_coarse_annotation.pkl, .*dives.csv"):
+    with pytest.raises(
+        DataError,
+        match=r"no annotations here; expected FineDiving_coarse_annotation.pkl, .*dives.csv",
+    ):
         read_annotations(tmp_path)
 
 
 def test_the_published_files(shared_data):
     gathered = gather(read_annotations(shared_data / "finediving"))
-    assert (len(gathered.dives), len(gathered.train), len(gathered.test)) == (3000, 2251, 749)
+    assert (len(gathered.dives), len(gathered.train), len(gathered.test)) == (
+        3000,
+        2251,
+        749,
+    )
     assert all(dive.record.transitions for dive in gathered.dives)

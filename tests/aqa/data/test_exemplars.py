@@ -1,4 +1,5 @@
-"""Exemplars: who may be one, how many, distinct, never the query, and what a draw depends on."""
+"""Exemplars: who may be one, how many, distinct, never the query, and what a draw
+depends on."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from finediving_pose.errors import UsageError
 from finediving_pose.records import Dive
 
 
-def dive(name: str, number: str | None = "407c", difficulty: float | None = 3.2) -> Dive:
+def dive(
+    name: str, number: str | None = "407c", difficulty: float | None = 3.2
+) -> Dive:
     return Dive(match="m", dive=name, dive_number=number, difficulty=difficulty)
 
 
@@ -59,7 +62,11 @@ def test_who_has_no_exemplar_gets_none():
 
 
 def test_by_difficulty_those_of_the_same_dd_come_first():
-    pool = ExemplarPool([*SAME[:3], dive("a", "x", 3.3), dive("b", "x", 3.0), dive("c", "x", None)], "difficulty", 5)
+    pool = ExemplarPool(
+        [*SAME[:3], dive("a", "x", 3.3), dive("b", "x", 3.0), dive("c", "x", None)],
+        "difficulty",
+        5,
+    )
     chosen = pool.of(QUERY)
     assert set(chosen[:3]) == {0, 1, 2}
     assert chosen[3:] == (3, 4)
@@ -79,7 +86,9 @@ def test_the_draw_depends_on_seed_query_and_epoch_and_on_nothing_else():
     assert ExemplarPool(SAME, seed=2).of(QUERY) != first
     assert pool.of(dive("another")) != first
     epochs = [pool.one(QUERY, epoch) for epoch in range(20)]
-    assert [ExemplarPool(SAME, seed=1).one(QUERY, epoch) for epoch in range(20)] == epochs
+    assert [
+        ExemplarPool(SAME, seed=1).one(QUERY, epoch) for epoch in range(20)
+    ] == epochs
     assert len(set(epochs)) > 5
 
 
@@ -89,7 +98,9 @@ def test_the_draw_is_the_same_in_another_process():
         "dives = [Dive(match='m', dive=str(k), dive_number='407c') for k in range(20)]\n"
         "print(*ExemplarPool(dives, seed=3).of(Dive(match='m', dive='query', dive_number='407c')))"
     )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert tuple(map(int, printed.split())) == ExemplarPool(SAME, seed=3).of(QUERY)
 
 

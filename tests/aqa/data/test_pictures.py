@@ -1,4 +1,5 @@
-"""Pictures: the affine map by hand and on drawn dots, sampling, repeated and damaged frames, the window, the cache."""
+"""Pictures: the affine map by hand and on drawn dots, sampling, repeated and damaged
+frames, the window, the cache."""
 
 from __future__ import annotations
 
@@ -6,7 +7,16 @@ import os
 
 import numpy as np
 import pytest
-from helpers.made_frames import DOT, HEIGHT, START, WIDTH, numbers_seen, picture, where_white, write_frames
+from helpers.made_frames import (
+    DOT,
+    HEIGHT,
+    START,
+    WIDTH,
+    numbers_seen,
+    picture,
+    where_white,
+    write_frames,
+)
 
 from finediving_pose.aqa.data import pictures
 from finediving_pose.aqa.data.pictures import Geometry, PictureReader, nearest
@@ -29,17 +39,24 @@ def test_finedivings_frames_keep_their_aspect():
     geometry = Geometry()
     assert geometry.scaled(455, 256) == (199, 112)
     assert geometry.centre(455, 256) == (43, 0)
-    # The middle of the frame, (227, 127.5), is the middle of 199 × 112, (99, 55.5); less 43 px to the left.
-    np.testing.assert_allclose(geometry.map(455, 256, (43, 0))(np.array([227.0, 127.5])), [56.0, 55.5])
+    # The middle of the frame, (227, 127.5), is the middle of 199 × 112, (99, 55.5);
+    # less 43 px to the left.
+    np.testing.assert_allclose(
+        geometry.map(455, 256, (43, 0))(np.array([227.0, 127.5])), [56.0, 55.5]
+    )
     # The left edge of the leftmost pixel stays on an edge.
-    assert geometry.map(455, 256, (0, 0))(np.array([-0.5, -0.5])) == pytest.approx([-0.5, -0.5])
+    assert geometry.map(455, 256, (0, 0))(np.array([-0.5, -0.5])) == pytest.approx(
+        [-0.5, -0.5]
+    )
 
 
 def test_the_released_code_squashes():
     geometry = Geometry("squash_released")
     assert geometry.scaled(455, 256) == (112, 200)
     assert geometry.centre(455, 256) == (0, 44)
-    np.testing.assert_allclose(geometry.map(455, 256, (0, 44))(np.array([227.0, 127.5])), [55.5, 55.5])
+    np.testing.assert_allclose(
+        geometry.map(455, 256, (0, 44))(np.array([227.0, 127.5])), [55.5, 55.5]
+    )
 
 
 @pytest.mark.parametrize("kind", ["keep_aspect", "squash_released"])
@@ -47,7 +64,11 @@ def test_the_released_code_squashes():
 @pytest.mark.parametrize("random", [False, True])
 def test_a_dot_lies_where_the_map_says(kind, size, random):
     geometry, dot = Geometry(kind), (size[0] // 2, size[1] // 2)
-    corner = geometry.anywhere(*size, np.random.default_rng(5)) if random else geometry.centre(*size)
+    corner = (
+        geometry.anywhere(*size, np.random.default_rng(5))
+        if random
+        else geometry.centre(*size)
+    )
     image = np.zeros((size[1], size[0], 3), np.uint8)
     image[dot[1] - 6 : dot[1] + 7, dot[0] - 6 : dot[0] + 7] = 255
     cropped = geometry.crop(geometry.scale(image)[None], corner)
@@ -58,8 +79,12 @@ def test_a_dot_lies_where_the_map_says(kind, size, random):
 
 def test_a_frame_that_is_too_narrow_lies_in_the_middle_of_black():
     geometry = Geometry(size=100)
-    cropped = geometry.crop(np.full((1, 100, 40, 3), 255, np.uint8), geometry.centre(40, 100))
-    assert [column.any() for column in cropped[0, :, :, 0].T] == [False] * 30 + [True] * 40 + [False] * 30
+    cropped = geometry.crop(
+        np.full((1, 100, 40, 3), 255, np.uint8), geometry.centre(40, 100)
+    )
+    assert [column.any() for column in cropped[0, :, :, 0].T] == [False] * 30 + [
+        True
+    ] * 40 + [False] * 30
 
 
 def test_a_crop_anywhere_reaches_both_sides_and_never_beyond():
@@ -71,7 +96,16 @@ def test_a_crop_anywhere_reaches_both_sides_and_never_beyond():
 
 def test_nearest():
     numbers = np.array([10, 12, 20])
-    assert nearest(numbers, np.array([0, 10, 11, 12, 15, 17, 20, 99])).tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
+    assert nearest(numbers, np.array([0, 10, 11, 12, 15, 17, 20, 99])).tolist() == [
+        0,
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+        2,
+    ]
 
 
 def test_the_sampled_frames_in_rgb(dive):
@@ -86,7 +120,9 @@ def test_the_sampled_frames_in_rgb(dive):
 
 
 def test_a_short_dive_repeats_frames_and_keeps_each_once(tmp_path):
-    strip = PictureReader().read(clip(write_frames(tmp_path / "1", range(START, START + 30))))
+    strip = PictureReader().read(
+        clip(write_frames(tmp_path / "1", range(START, START + 30)))
+    )
     assert len(strip.images) == 30
     assert strip.rows().tolist() == sample_indices(30)
 
@@ -103,7 +139,9 @@ def test_a_damaged_frame_is_replaced_by_the_nearest(dive, caplog):
 def test_a_dive_without_any_frame_is_named(dive, tmp_path):
     for path in dive.source.iterdir():
         path.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"Made/1: no frame of .* can be decoded; write it again"):
+    with pytest.raises(
+        DataError, match=r"Made/1: no frame of .* can be decoded; write it again"
+    ):
         PictureReader().read(dive)
     good = Clip("Made", "2", write_frames(tmp_path / "2", range(5)))
     absent = Clip("Made", "3", tmp_path / "3")
@@ -120,8 +158,12 @@ def test_a_video_gives_the_frames_that_its_pictures_give(dive, tmp_path):
     images = PictureReader().read(dive)
     assert video.numbers.tolist() == (images.numbers - START).tolist()
     assert video.size == (WIDTH + 1, HEIGHT + 1)  # videos have even sides
-    shades = [np.array(numbers_seen(strip.images[strip.rows()])) for strip in (video, images)]
-    assert np.abs(shades[0] - shades[1]).max() <= 8  # lossy, and 120 frames differ by up to 100
+    shades = [
+        np.array(numbers_seen(strip.images[strip.rows()])) for strip in (video, images)
+    ]
+    assert (
+        np.abs(shades[0] - shades[1]).max() <= 8
+    )  # lossy, and 120 frames differ by up to 100
 
 
 def test_a_video_cut_short_is_sampled_over_what_decodes(tmp_path):
@@ -131,11 +173,15 @@ def test_a_video_cut_short_is_sampled_over_what_decodes(tmp_path):
     assert strip.sampled.tolist() == [20 + index for index in sample_indices(30)]
 
 
-def test_a_video_that_declares_more_than_it_has_is_sampled_over_what_decodes(tmp_path, caplog):
+def test_a_video_that_declares_more_than_it_has_is_sampled_over_what_decodes(
+    tmp_path, caplog
+):
     import cv2
 
     path = tmp_path / "1.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (WIDTH + 1, HEIGHT + 1))
+    writer = cv2.VideoWriter(
+        str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (WIDTH + 1, HEIGHT + 1)
+    )
     for number in range(100):
         writer.write(picture(number, size=(WIDTH + 1, HEIGHT + 1)))
     writer.release()
@@ -153,9 +199,17 @@ def test_the_window_moves_within_the_recording(tmp_path):
     strip = reader.read(clip(recording, 10, 49))
     assert strip.sampled.tolist() == list(range(10, 50))
     for shift in (-3, 0, 3):
-        assert numbers_seen(strip.images[strip.rows(shift)]) == list(range(10 + shift, 50 + shift))
+        assert numbers_seen(strip.images[strip.rows(shift)]) == list(
+            range(10 + shift, 50 + shift)
+        )
     at_the_start = reader.read(clip(recording, 1, 40))
-    assert numbers_seen(at_the_start.images[at_the_start.rows(-3)])[:5] == [0, 0, 0, 1, 2]
+    assert numbers_seen(at_the_start.images[at_the_start.rows(-3)])[:5] == [
+        0,
+        0,
+        0,
+        1,
+        2,
+    ]
 
 
 def test_the_cache_gives_the_same_without_decoding(dive, tmp_path, monkeypatch):
@@ -197,7 +251,9 @@ def test_a_damaged_cache_file_is_named(dive, tmp_path):
     PictureReader(cache=tmp_path).read(dive)
     (path,) = (tmp_path / "Made").iterdir()
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(DataError, match=f"{path.name}: not readable as decoded frames .* delete it"):
+    with pytest.raises(
+        DataError, match=f"{path.name}: not readable as decoded frames .* delete it"
+    ):
         PictureReader(cache=tmp_path).read(dive)
 
 

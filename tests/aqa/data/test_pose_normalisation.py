@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from finediving_pose.aqa.data.pose_normalisation import LIMB_SHARES, body_height, normalise
+from finediving_pose.aqa.data.pose_normalisation import (
+    LIMB_SHARES,
+    body_height,
+    normalise,
+)
 from finediving_pose.skeleton import INDEX, LIMBS, flip_index
 
 PELVIS, THORAX = INDEX["pelvis"], INDEX["thorax"]
@@ -32,8 +36,11 @@ for name, place in {
             UPRIGHT[INDEX[side + name]] = (sign * place[0], place[1])
 
 
-def standing(frames: int = 6, height: float = 100.0, at: tuple[float, float] = (200.0, 120.0)) -> np.ndarray:
-    """(frames, 16, 2) px: the body above moves two pixels to the right from frame to frame."""
+def standing(
+    frames: int = 6, height: float = 100.0, at: tuple[float, float] = (200.0, 120.0)
+) -> np.ndarray:
+    """(frames, 16, 2) px: the body above moves two pixels to the right from frame to
+    frame."""
     way = np.array(at) + 2 * np.arange(frames)[:, None] * np.array([1, 0])
     return (UPRIGHT * height / 100 + way[:, None]).astype(np.float32)
 
@@ -43,12 +50,17 @@ def tucked(frames: int = 6) -> np.ndarray:
     joints = standing(frames)
     for side in ("right", "left"):
         joints[:, INDEX[f"{side}_ankle"]] = joints[:, INDEX[f"{side}_hip"]] + (0, -0.1)
-        joints[:, INDEX[f"{side}_wrist"]] = joints[:, INDEX[f"{side}_elbow"]] - (0, 14.6)
+        joints[:, INDEX[f"{side}_wrist"]] = joints[:, INDEX[f"{side}_elbow"]] - (
+            0,
+            14.6,
+        )
     return joints
 
 
 def test_limbs_are_limbs():
-    assert {frozenset(limb[:2]) for limb in LIMB_SHARES} <= {frozenset(limb) for limb in LIMBS}
+    assert {frozenset(limb[:2]) for limb in LIMB_SHARES} <= {
+        frozenset(limb) for limb in LIMBS
+    }
 
 
 def test_by_hand():
@@ -56,13 +68,20 @@ def test_by_hand():
     assert pose.shape == (2, 6, 16)
     assert mask.shape == (6, 16)
     assert mask.all()
-    np.testing.assert_allclose(pose.numpy(), np.broadcast_to(UPRIGHT.T[:, None] / 100, (2, 6, 16)), atol=1e-5)
+    np.testing.assert_allclose(
+        pose.numpy(), np.broadcast_to(UPRIGHT.T[:, None] / 100, (2, 6, 16)), atol=1e-5
+    )
 
 
-@pytest.mark.parametrize(("height", "at"), [(25.0, (3.0, 4.0)), (400.0, (-50.0, 900.0))])
+@pytest.mark.parametrize(
+    ("height", "at"), [(25.0, (3.0, 4.0)), (400.0, (-50.0, 900.0))]
+)
 def test_neither_place_nor_size_matter(height, at):
     torch.testing.assert_close(
-        normalise(standing(height=height, at=at)).pose, normalise(standing()).pose, atol=1e-5, rtol=0
+        normalise(standing(height=height, at=at)).pose,
+        normalise(standing()).pose,
+        atol=1e-5,
+        rtol=0,
     )
 
 
@@ -71,15 +90,20 @@ def test_a_tuck_does_not_shrink_the_body():
 
 
 def test_the_size_holds_through_real_tucks(shared_data):
-    """Over the labelled dives the box shrinks to less than half; the height of single frames by a third at most."""
-    labels = json.loads((shared_data / "finediving_pose_sample" / "annotations.json").read_text())
+    """Over the labelled dives the box shrinks to less than half; the height of single
+    frames by a third at most."""
+    labels = json.loads(
+        (shared_data / "finediving_pose_sample" / "annotations.json").read_text()
+    )
     joints = torch.tensor([label["joints"] for label in labels])
     boxes = (joints.amax(dim=1) - joints.amin(dim=1)).amax(dim=1)
     for dive in (slice(0, 34), slice(34, 69)):
         heights = body_height(joints[dive, None])  # each frame alone
         assert boxes[dive].min() < 0.45 * boxes[dive].max()
         assert heights.min() > 0.65 * heights.max()
-        assert body_height(joints[dive]).item() == pytest.approx(heights.median().item(), rel=0.05)
+        assert body_height(joints[dive]).item() == pytest.approx(
+            heights.median().item(), rel=0.05
+        )
 
 
 def test_a_wrong_frame_does_not_matter():
@@ -96,7 +120,9 @@ def test_missing_joints_do_not_change_the_others():
     assert not mask[:, INDEX["left_wrist"]].any()
     assert mask.sum() == 6 * 15 - 1
     assert (pose[:, ~mask] == 0).all()
-    torch.testing.assert_close(pose[:, mask], normalise(standing()).pose[:, mask], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        pose[:, mask], normalise(standing()).pose[:, mask], atol=1e-5, rtol=0
+    )
 
 
 def test_without_pelvis_the_hips_are_the_middle():
@@ -111,7 +137,9 @@ def test_without_pelvis_and_a_hip_the_known_joints_are_the_middle():
     joints = standing()
     joints[1, [PELVIS, INDEX["left_hip"]]] = np.nan
     pose, mask = normalise(joints)
-    torch.testing.assert_close(pose[:, 1, mask[1]].mean(dim=1), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        pose[:, 1, mask[1]].mean(dim=1), torch.zeros(2), atol=1e-5, rtol=0
+    )
 
 
 def test_a_dive_without_a_skeleton_is_masked_and_leaves_the_others_alone():
@@ -122,7 +150,9 @@ def test_a_dive_without_a_skeleton_is_masked_and_leaves_the_others_alone():
     assert (pose[1] == 0).all()
 
 
-@pytest.mark.parametrize("joints", [[THORAX], [INDEX["right_wrist"], INDEX["left_ankle"]]])
+@pytest.mark.parametrize(
+    "joints", [[THORAX], [INDEX["right_wrist"], INDEX["left_ankle"]]]
+)
 def test_a_body_without_a_limb_has_no_size(joints):
     lonely = np.full((6, 16, 2), np.nan, np.float32)
     lonely[:, joints] = standing()[:, joints]
@@ -155,7 +185,10 @@ def test_the_mirrored_body_is_the_mirrored_pose():
     joints[:, INDEX["left_wrist"]] += (9, -3)
     joints[2, PELVIS] = np.nan
     mirrored = joints[:, flip_index()] * (-1, 1) + (454, 0)
-    expected = normalise(joints).pose[:, :, flip_index()] * torch.tensor([-1.0, 1.0])[:, None, None]
+    expected = (
+        normalise(joints).pose[:, :, flip_index()]
+        * torch.tensor([-1.0, 1.0])[:, None, None]
+    )
     torch.testing.assert_close(normalise(mirrored).pose, expected, atol=1e-5, rtol=0)
 
 

@@ -1,4 +1,5 @@
-"""Skeletons beside the frames that the model sees: by number, by position, moved, missing, mirrored."""
+"""Skeletons beside the frames that the model sees: by number, by position, moved,
+missing, mirrored."""
 
 from __future__ import annotations
 
@@ -7,7 +8,12 @@ import pytest
 from helpers.made_frames import START, extracted, made_dive
 
 from finediving_pose.aqa.data.pictures import AffineMap
-from finediving_pose.aqa.data.skeletons import Skeleton, count_skeletons, no_skeleton, read_skeleton
+from finediving_pose.aqa.data.skeletons import (
+    Skeleton,
+    count_skeletons,
+    no_skeleton,
+    read_skeleton,
+)
 from finediving_pose.datasets.pose_files import write_pose
 from finediving_pose.media import sample_indices
 from finediving_pose.records import JointState
@@ -25,9 +31,13 @@ def path(tmp_path):
 
 
 def frames_of(skeleton: Skeleton) -> list[float]:
-    """Read the frame, from the first, off the joints, which drift by a tenth of a pixel a frame; −1 = missing."""
+    """Read the frame, from the first, off the joints, which drift by a tenth of a pixel
+    a frame; −1 = missing."""
     x = skeleton.keypoints[:, 0, 0]
-    return [-1 if np.isnan(value) else round((value - x[np.isfinite(x)][0]) * 10) for value in x]
+    return [
+        -1 if np.isnan(value) else round((value - x[np.isfinite(x)][0]) * 10)
+        for value in x
+    ]
 
 
 def test_the_frames_that_were_extracted(path):
@@ -44,19 +54,29 @@ def test_a_window_inside_the_extracted_clip(path):
     numbers = START + 30 + np.array(sample_indices(60))
     first = extracted(CLIP).keypoints[0, 0, 0]
     x = read_skeleton(path, numbers=numbers).keypoints[:, 0, 0]
-    assert np.abs((x - first) * 10 - (numbers - START)).max() <= 1.01  # every fourth frame was not extracted
+    assert (
+        np.abs((x - first) * 10 - (numbers - START)).max() <= 1.01
+    )  # every fourth frame was not extracted
 
 
 def test_a_moved_window_reads_other_frames_and_none_from_outside(tmp_path):
     write_pose(tmp_path / "all.npz", extracted(CLIP, samples=120))
-    skeleton = read_skeleton(tmp_path / "all.npz", 103, START + np.arange(103), shift=-3)
+    skeleton = read_skeleton(
+        tmp_path / "all.npz", 103, START + np.arange(103), shift=-3
+    )
     first = extracted(CLIP).keypoints[0, 0, 0]
-    assert not np.isfinite(skeleton.keypoints[:2]).any()  # frame −1 is one step away from frame 0, −3 and −2 are more
-    assert [round(float(value)) for value in (skeleton.keypoints[3:, 0, 0] - first) * 10] == list(range(100))
+    assert not np.isfinite(
+        skeleton.keypoints[:2]
+    ).any()  # frame −1 is one step away from frame 0, −3 and −2 are more
+    assert [
+        round(float(value)) for value in (skeleton.keypoints[3:, 0, 0] - first) * 10
+    ] == list(range(100))
 
 
 def test_frames_numbered_from_elsewhere(path):
-    skeleton = read_skeleton(path, numbers=SAMPLED - START)  # of images the numbers go from 1000, of a video from 0
+    skeleton = read_skeleton(
+        path, numbers=SAMPLED - START
+    )  # of images the numbers go from 1000, of a video from 0
     assert frames_of(skeleton) == sample_indices(120)
 
 
@@ -71,7 +91,9 @@ def test_the_published_layout_goes_by_position(tmp_path, count):
 
 def test_the_published_layout_of_every_frame(tmp_path):
     np.savez(tmp_path / "published.npz", pred=extracted(CLIP, samples=120).keypoints)
-    assert frames_of(read_skeleton(tmp_path / "published.npz", numbers=SAMPLED)) == sample_indices(120)
+    assert frames_of(
+        read_skeleton(tmp_path / "published.npz", numbers=SAMPLED)
+    ) == sample_indices(120)
 
 
 def test_without_frame_numbers_the_file_is_resampled(tmp_path):
@@ -83,7 +105,13 @@ def test_what_is_missing_is_nan(tmp_path, caplog):
     for name, content in {"broken": b"no archive", "empty": b""}.items():
         (tmp_path / name).write_bytes(content)
     np.savez(tmp_path / "none.npz", pred=np.zeros((0, 16, 2)))
-    for path in (None, tmp_path / "broken", tmp_path / "empty", tmp_path / "absent", tmp_path / "none.npz"):
+    for path in (
+        None,
+        tmp_path / "broken",
+        tmp_path / "empty",
+        tmp_path / "absent",
+        tmp_path / "none.npz",
+    ):
         for numbers in (None, SAMPLED):
             skeleton = read_skeleton(path, numbers=numbers)
             assert skeleton.keypoints.shape == (96, 16, 2)
@@ -107,7 +135,9 @@ def test_skeletons_are_counted(tmp_path):
     assert (counts.known, counts.absent, counts.empty, list(counts.unreadable)) == (
         1, ("Made/2",), ("Made/3",), ["Made/4"],
     )  # fmt: skip
-    assert counts.summary().startswith("1 of 4 dives have a skeleton; 1 no file, 1 a file without any joint")
+    assert counts.summary().startswith(
+        "1 of 4 dives have a skeleton; 1 no file, 1 a file without any joint"
+    )
 
 
 def test_mapped_by_hand():

@@ -30,9 +30,13 @@ def names(dives) -> list[str]:
 def test_sources_are_found_again_from_anywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "frames").mkdir()
-    values = Sources(tmp_path / "annotations", frames=tmp_path / "frames" / ".." / "frames").as_dict()
+    values = Sources(
+        tmp_path / "annotations", frames=tmp_path / "frames" / ".." / "frames"
+    ).as_dict()
     assert values["skeletons"] is None
-    assert Sources.from_dict(values) == Sources(tmp_path / "annotations", tmp_path / "frames")
+    assert Sources.from_dict(values) == Sources(
+        tmp_path / "annotations", tmp_path / "frames"
+    )
 
 
 def test_the_published_test_part_is_kept(meet):
@@ -46,7 +50,10 @@ def test_the_published_test_part_is_kept(meet):
 def test_the_seed_draws_the_validation_part_and_the_split_seed_the_test_part(tmp_path):
     gathered = prepared_table(write_table(tmp_path / "table.npz", dives=40)).gathered
     parts = [
-        divide(gathered, small_settings("val_fraction=0.2", f"seed={seed}", f"split_seed={split}"))
+        divide(
+            gathered,
+            small_settings("val_fraction=0.2", f"seed={seed}", f"split_seed={split}"),
+        )
         for seed, split in ((0, 0), (1, 0), (0, 1))
     ]
     assert names(parts[0].test) == names(parts[1].test) != names(parts[2].test)
@@ -65,39 +72,67 @@ def test_the_parts_of_a_run_are_found_again_by_name(meet):
 
 def test_no_dive_to_learn_from(meet):
     gathered = replace(gather(meet), train=())
-    with pytest.raises(DataError, match="no dive with a score is left to learn from: 80 dives: 0 to train"):
+    with pytest.raises(
+        DataError,
+        match="no dive with a score is left to learn from: 80 dives: 0 to train",
+    ):
         divide(gathered, small_settings())
 
 
 @pytest.mark.parametrize(
     ("overrides", "given", "said"),
     [
-        ((), {}, "the visual branches read pictures: name their folder with --frames DIR"),
-        (POSE, {}, "the pose branch reads skeletons: name the folder that extract wrote with --skeletons DIR"),
+        (
+            (),
+            {},
+            "the visual branches read pictures: name their folder with --frames DIR",
+        ),
+        (
+            POSE,
+            {},
+            "the pose branch reads skeletons: name the folder that extract wrote with --skeletons DIR",
+        ),
         (POSE, {"skeletons": "nowhere"}, r"--skeletons .*nowhere: no such folder"),
     ],
 )
 def test_what_the_settings_read_has_to_be_named(tmp_path, meet, overrides, given, said):
     folders = {name: tmp_path / folder for name, folder in given.items()}
     with pytest.raises(UsageError, match=said):
-        prepare(small_settings(*overrides), Sources(tmp_path / "annotations", **folders))
+        prepare(
+            small_settings(*overrides), Sources(tmp_path / "annotations", **folders)
+        )
 
 
 def test_pictures_that_do_not_decode_leave_their_dive_out(tmp_path):
     dives = [made_dive(tmp_path, str(number), frames=20) for number in range(3)]
     for picture in (tmp_path / "frames" / "Made" / "1").iterdir():
         picture.write_bytes(b"no picture")
-    write_dives(tmp_path / "dives.csv", [replace(dive.record, video=f"frames/{dive.name}") for dive in dives])
-    prepared = prepare(small_settings(), Sources(tmp_path / "dives.csv", tmp_path / "frames", tmp_path))
+    write_dives(
+        tmp_path / "dives.csv",
+        [replace(dive.record, video=f"frames/{dive.name}") for dive in dives],
+    )
+    prepared = prepare(
+        small_settings(), Sources(tmp_path / "dives.csv", tmp_path / "frames", tmp_path)
+    )
     assert names(prepared.gathered.dives) == ["Made/0", "Made/2"]
     assert "no frame of" in prepared.unreadable["Made", "1"]
-    assert prepared.loader.load(prepared.gathered.dives[0]).pictures.shape == (3, 32, 32, 32)
+    assert prepared.loader.load(prepared.gathered.dives[0]).pictures.shape == (
+        3,
+        32,
+        32,
+        32,
+    )
 
 
 def test_nothing_that_can_be_read(tmp_path, meet):
     write_frames(tmp_path / "frames" / "Other" / "1", range(2))
-    with pytest.raises(DataError, match=r"no dive can be read: 0 dives.*80 left out: no frames"):
-        prepare(small_settings("branch_pose=false"), Sources(tmp_path / "annotations", tmp_path / "frames"))
+    with pytest.raises(
+        DataError, match=r"no dive can be read: 0 dives.*80 left out: no frames"
+    ):
+        prepare(
+            small_settings("branch_pose=false"),
+            Sources(tmp_path / "annotations", tmp_path / "frames"),
+        )
 
 
 def test_the_width_of_features_is_read_from_them(tmp_path):

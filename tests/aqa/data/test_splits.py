@@ -1,4 +1,5 @@
-"""Held-out parts: proportions by dive number, rare ones whole, the same whatever the order; nothing on two sides."""
+"""Held-out parts: proportions by dive number, rare ones whole, the same whatever the
+order; nothing on two sides."""
 
 from __future__ import annotations
 
@@ -81,11 +82,18 @@ def test_finedivings_validation_part(shared_data):
     assert (len(rest), len(held)) == (2026, 225)
     numbers = {dive.key: dive.dive_number for dive in train}
     every, of_held = Counter(numbers.values()), Counter(numbers[key] for key in held)
-    assert all(abs(of_held[number] - count / 10) < 1 for number, count in every.items() if count >= 5)
+    assert all(
+        abs(of_held[number] - count / 10) < 1
+        for number, count in every.items()
+        if count >= 5
+    )
     assert not any(of_held[number] for number, count in every.items() if count < 5)
 
 
 def test_testing_on_what_was_trained_on_is_refused():
     refuse_overlap([("01", "1"), ("01", "2")], [("01", "3")])
-    with pytest.raises(DataError, match="1 dives were trained on and are to be tested on, the first 01/2"):
+    with pytest.raises(
+        DataError,
+        match="1 dives were trained on and are to be tested on, the first 01/2",
+    ):
         refuse_overlap([("01", "1"), ("01", "2")], [("01", "2"), ("02", "1")])

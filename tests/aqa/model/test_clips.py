@@ -11,7 +11,18 @@ from finediving_pose.errors import UsageError
 
 def test_starts_of_finediving_and_mtl_aqa():
     assert clip_starts() == (0, 10, 20, 30, 40, 50, 60, 70, 80)
-    assert clip_starts(103) == (0, 10, 20, 30, 40, 50, 60, 70, 80, 87)  # ten clips, the last ends with the video
+    assert clip_starts(103) == (
+        0,
+        10,
+        20,
+        30,
+        40,
+        50,
+        60,
+        70,
+        80,
+        87,
+    )  # ten clips, the last ends with the video
     assert clip_starts(16) == (0,)
 
 

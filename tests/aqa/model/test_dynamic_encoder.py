@@ -1,4 +1,5 @@
-"""The dynamic encoder: shapes of every mixing, time that stays where it is, the same seed and the same bytes."""
+"""The dynamic encoder: shapes of every mixing, time that stays where it is, the same
+seed and the same bytes."""
 
 from __future__ import annotations
 
@@ -36,7 +37,11 @@ def test_the_end_of_a_dive_leaves_its_beginning_alone(mixing):
     changed = videos.clone()
     changed[:, :, 90:] += torch.randn(1, 3, 6, 32, 32)
     with torch.no_grad():
-        moved = ((encoder(videos) - encoder(changed)).abs().amax(dim=2) > 1e-4)[0].nonzero().flatten()
+        moved = (
+            ((encoder(videos) - encoder(changed)).abs().amax(dim=2) > 1e-4)[0]
+            .nonzero()
+            .flatten()
+        )
     assert moved.min() >= 60
     assert moved.max() == 95
 

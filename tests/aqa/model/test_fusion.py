@@ -1,4 +1,5 @@
-"""Pose-guided fusion: eq. 8 to 11 by hand and in plain loops, and what a missing pose may not do."""
+"""Pose-guided fusion: eq. 8 to 11 by hand and in plain loops, and what a missing pose
+may not do."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ POSE = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(2))
 
 def small(pose_dim: int | None = 5, **options) -> PoseGuidedFusion:
     torch.manual_seed(0)
-    return PoseGuidedFusion(6, pose_dim, **{"dim": 8, "heads": 2, "pose_scale_init": 0.7, **options}).eval()
+    return PoseGuidedFusion(
+        6, pose_dim, **{"dim": 8, "heads": 2, "pose_scale_init": 0.7, **options}
+    ).eval()
 
 
 def be_identity(*linears: nn.Linear) -> None:
@@ -29,12 +32,17 @@ def be_identity(*linears: nn.Linear) -> None:
 
 
 def by_hand(**options) -> PoseGuidedFusion:
-    """Two dimensions, one head, every projection the identity, and a feed-forward network that adds nothing."""
+    """Two dimensions, one head, every projection the identity, and a feed-forward
+    network that adds nothing."""
     fusion = PoseGuidedFusion(2, 1, dim=2, heads=1, **options)
     layer = fusion.layers[0]
     attention = layer.attention
-    be_identity(fusion.entry, attention.query, attention.key, attention.value, attention.out)
-    be_identity(attention.guide.query, *([attention.guide.key] if attention.guide.key else []))
+    be_identity(
+        fusion.entry, attention.query, attention.key, attention.value, attention.out
+    )
+    be_identity(
+        attention.guide.query, *([attention.guide.key] if attention.guide.key else [])
+    )
     for parameter in layer.feed_forward[2].parameters():
         nn.init.zeros_(parameter)
     return fusion
@@ -52,28 +60,43 @@ def sigmoid(x: float) -> float:
     ("options", "pose", "difference"),
     # Q·K/√2 is (1, 0) / √2 for the first token; the pose's map is (1, −1) / √2.
     [
-        ({"how": "weighted", "pose_scale_init": 0.5}, 1, (1 - 0) / 2**0.5 + 0.5 * (1 - -1) / 2**0.5),
+        (
+            {"how": "weighted", "pose_scale_init": 0.5},
+            1,
+            (1 - 0) / 2**0.5 + 0.5 * (1 - -1) / 2**0.5,
+        ),
         ({"how": "add"}, 1, (1 - 0) / 2**0.5 + (1 - -1) / 2**0.5),
         ({"how": "dot"}, 1, 1 / 2**0.5 * 1 / 2**0.5 - 0),
-        ({"how": "weighted", "pose_attention": "tied"}, 400, (1 - 0) / 2**0.5 + 4**2 * (1 - -1) / 64),
+        (
+            {"how": "weighted", "pose_attention": "tied"},
+            400,
+            (1 - 0) / 2**0.5 + 4**2 * (1 - -1) / 64,
+        ),
     ],
 )
 def test_two_tokens_by_hand(options, pose, difference):
     own = sigmoid(difference)  # what a token keeps of itself
     # Eq. 10: Atten + LN(F), LN((1, 0)) = (1, −1) up to its epsilon.
     expected = torch.tensor([[own + 1, 1 - own - 1], [1 - own - 1, own + 1]])
-    assert torch.allclose(by_hand(**options)(TOKENS, pose * LEANING)[0, 0], expected, atol=1e-4)
+    assert torch.allclose(
+        by_hand(**options)(TOKENS, pose * LEANING)[0, 0], expected, atol=1e-4
+    )
 
 
 def test_the_residual_of_the_released_code_by_hand():
-    # LN first: the tokens are (1, −1) and (−1, 1), Q·K/√2 = ±√2, and F is added as it was.
+    # LN first: the tokens are (1, −1) and (−1, 1), Q·K/√2 = ±√2, and F is added as it
+    # was.
     own = sigmoid(2 * 2**0.5)
     expected = torch.tensor([1 + own - (1 - own), 0 - own + (1 - own)])
-    found = by_hand(residual="pre", how="weighted", pose_scale_init=0.0)(TOKENS, LEANING)
+    found = by_hand(residual="pre", how="weighted", pose_scale_init=0.0)(
+        TOKENS, LEANING
+    )
     assert torch.allclose(found[0, 0, 0], expected, atol=1e-4)
 
 
-def layer_in_loops(layer: nn.Module, tokens: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+def layer_in_loops(
+    layer: nn.Module, tokens: torch.Tensor, pose: torch.Tensor
+) -> torch.Tensor:
     """Eq. 8 to 11 for the tokens of one stage: (T, 8), (T, 5) → (T, 8)."""
     attention, guide = layer.attention, layer.attention.guide
     normed = layer.norm(tokens)
@@ -88,12 +111,18 @@ def layer_in_loops(layer: nn.Module, tokens: torch.Tensor, pose: torch.Tensor) -
                 score = attention.query(read[i])[own] @ attention.key(read[j])[own] / 2
                 pose_score = guide.query(pose[i])[own] @ guide.key(pose[j])[own] / 2
                 scores.append(
-                    {"weighted": score + 0.7 * pose_score, "add": score + pose_score, "dot": score * pose_score}[
-                        attention.how
-                    ]
+                    {
+                        "weighted": score + 0.7 * pose_score,
+                        "add": score + pose_score,
+                        "dot": score * pose_score,
+                    }[attention.how]
                 )
             alpha = torch.stack(scores).softmax(dim=0)
-            rows.append(sum(alpha[j] * attention.value(read[j])[own] for j in range(len(tokens))))
+            rows.append(
+                sum(
+                    alpha[j] * attention.value(read[j])[own] for j in range(len(tokens))
+                )
+            )
         parts.append(torch.stack(rows))
     attended = attention.out(torch.cat(parts, dim=1))
     h = attended + normed if layer.residual == "post" else tokens + attended
@@ -116,7 +145,11 @@ def test_stages_and_videos_do_not_see_each_other():
     fusion, changed = small(), (VISUAL.clone(), POSE.clone())
     changed[0][1, 2] += 1
     changed[1][0, 1] += 1
-    same = torch.isclose(fusion(VISUAL, POSE), fusion(*changed), atol=1e-6).flatten(2).all(dim=2)
+    same = (
+        torch.isclose(fusion(VISUAL, POSE), fusion(*changed), atol=1e-6)
+        .flatten(2)
+        .all(dim=2)
+    )
     assert same.tolist() == [[True, False, True], [True, True, False]]
 
 
@@ -125,7 +158,13 @@ def test_stages_and_videos_do_not_see_each_other():
 def test_without_any_pose_it_is_as_if_there_were_no_such_branch(how, pose_attention):
     guided = small(how=how, pose_attention=pose_attention)
     alone = small(pose_dim=None)
-    alone.load_state_dict({k: v for k, v in guided.state_dict().items() if "guide" not in k and "rho" not in k})
+    alone.load_state_dict(
+        {
+            k: v
+            for k, v in guided.state_dict().items()
+            if "guide" not in k and "rho" not in k
+        }
+    )
     pose = 1000 * POSE  # the tied map is small
     pose[0] = 0
     found, expected = guided(VISUAL, pose), alone(VISUAL)
@@ -137,7 +176,11 @@ def test_without_any_pose_it_is_as_if_there_were_no_such_branch(how, pose_attent
 def test_a_token_without_a_pose_attends_as_if_there_were_none(how):
     guided, pose = small(how=how), POSE.clone()
     pose[:, :, 1] = 0
-    assert torch.allclose(guided(VISUAL, pose)[:, :, 1], guided(VISUAL, torch.zeros_like(pose))[:, :, 1], atol=1e-6)
+    assert torch.allclose(
+        guided(VISUAL, pose)[:, :, 1],
+        guided(VISUAL, torch.zeros_like(pose))[:, :, 1],
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -153,9 +196,13 @@ def test_gradients_without_pose():
     assert_gradients_everywhere(fusion, fusion(VISUAL))
 
 
-@pytest.mark.parametrize(("how", "has_rho"), [("weighted", True), ("add", False), ("dot", False)])
+@pytest.mark.parametrize(
+    ("how", "has_rho"), [("weighted", True), ("add", False), ("dot", False)]
+)
 def test_only_weighted_addition_learns_how_much(how, has_rho):
-    names = [name for name, _ in small(how=how, pose_scale_init=0.001).named_parameters()]
+    names = [
+        name for name, _ in small(how=how, pose_scale_init=0.001).named_parameters()
+    ]
     assert any(name.endswith("rho") for name in names) == has_rho
 
 

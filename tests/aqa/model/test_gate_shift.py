@@ -17,7 +17,9 @@ def shift_with_gates(opening: float, x: torch.Tensor, frames: int) -> torch.Tens
         return module(x)
 
 
-@pytest.mark.parametrize(("channels", "gated"), [(24, 8), (32, 8), (56, 16), (152, 40), (368, 92)])
+@pytest.mark.parametrize(
+    ("channels", "gated"), [(24, 8), (32, 8), (56, 16), (152, 40), (368, 92)]
+)
 def test_a_quarter_of_the_channels_is_gated(channels, gated):
     assert GateShift(channels, 2).gate.in_channels == gated
 
@@ -28,10 +30,14 @@ def test_at_the_start_nothing_moves():
 
 
 def test_open_gates_move_whole_frames():
-    x = torch.arange(1.0, 7).view(6, 1, 1, 1).expand(6, 8, 2, 2)  # two videos of frames 1 2 3 and 4 5 6
+    x = (
+        torch.arange(1.0, 7).view(6, 1, 1, 1).expand(6, 8, 2, 2)
+    )  # two videos of frames 1 2 3 and 4 5 6
     out = shift_with_gates(20.0, x, frames=3)[:, :, 1, 0]
     assert out[:, 0].tolist() == out[:, 1].tolist() == [0, 1, 2, 0, 4, 5]  # a frame on
-    assert out[:, 2].tolist() == out[:, 3].tolist() == [2, 3, 0, 5, 6, 0]  # a frame back
+    assert (
+        out[:, 2].tolist() == out[:, 3].tolist() == [2, 3, 0, 5, 6, 0]
+    )  # a frame back
     assert out[:, 4:].T.tolist() == [[1, 2, 3, 4, 5, 6]] * 4  # these stay
 
 

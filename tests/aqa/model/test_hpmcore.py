@@ -1,4 +1,5 @@
-"""The whole model: every preset and option learns, each video is encoded once, and what must not matter does not."""
+"""The whole model: every preset and option learns, each video is encoded once, and what
+must not matter does not."""
 
 from __future__ import annotations
 
@@ -37,15 +38,25 @@ def backward(model: HPMCoRe, videos: Videos, progress: float = 0.0) -> float:
 
 
 def assert_everything_learns(model: HPMCoRe, videos: Videos) -> None:
-    """In two steps, for what stands before a gate that begins at 0 learns once the gate has moved."""
-    learning = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    """In two steps, for what stands before a gate that begins at 0 learns once the gate
+    has moved."""
+    learning = {
+        name: value for name, value in model.named_parameters() if value.requires_grad
+    }
     optimizer = torch.optim.Adam(learning.values(), lr=1e-3)
     idle = set(learning)
     for _ in range(2):
         optimizer.zero_grad()
         assert backward(model, videos) > 0
-        assert all(value.grad is None or value.grad.isfinite().all() for value in learning.values())
-        idle -= {name for name, value in learning.items() if value.grad is not None and value.grad.any()}
+        assert all(
+            value.grad is None or value.grad.isfinite().all()
+            for value in learning.values()
+        )
+        idle -= {
+            name
+            for name, value in learning.items()
+            if value.grad is not None and value.grad.any()
+        }
         optimizer.step()
     assert not idle
 
@@ -57,14 +68,20 @@ def rows(encoded: Encoded, *chosen: int) -> Encoded:
 def same(one: Encoded, other: Encoded, tolerance: float = 1e-5) -> bool:
     pairs = [
         *((one.tokens[name], other.tokens[name]) for name in one.tokens | other.tokens),
-        *((one.vectors[name], other.vectors[name]) for name in one.vectors | other.vectors),
+        *(
+            (one.vectors[name], other.vectors[name])
+            for name in one.vectors | other.vectors
+        ),
         (one.logits, other.logits),
         (one.transitions, other.transitions),
     ]
     return all(torch.allclose(a, b, atol=tolerance) for a, b in pairs)
 
 
-@pytest.mark.parametrize("preset", ["released", "mcore", "core", "regression", "mtl_aqa", "tiny", "tiny+core"])
+@pytest.mark.parametrize(
+    "preset",
+    ["released", "mcore", "core", "regression", "mtl_aqa", "tiny", "tiny+core"],
+)
 def test_every_preset_learns(preset):
     settings = small_settings(preset=preset)
     assert_everything_learns(made_model(settings), made_videos(settings))
@@ -93,7 +110,12 @@ def test_every_preset_learns(preset):
         ("graph_levels=H0", "edgeconv=false"),
         ("graph_levels=released", "pose_channels=3"),
         ("symmetric=false", "target=completeness"),
-        ("stage_pooling=overlapping", "transition_choice=window", "boundaries=predicted", "predicted_after=0"),
+        (
+            "stage_pooling=overlapping",
+            "transition_choice=window",
+            "boundaries=predicted",
+            "predicted_after=0",
+        ),
         ("regressor=direct",),
         FEATURES,
         (*FEATURES, "branch_pose=false", "stages=1"),
@@ -114,7 +136,9 @@ def test_the_papers_model_at_full_size(capsys):
     with capsys.disabled():
         unit = 2**20 if sys.platform == "darwin" else 2**10
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-        print(f"\npaper, one pair of 96x112x112: peak memory {peak:.0f} MiB, {sum(counts.values()):,} parameters")
+        print(
+            f"\npaper, one pair of 96x112x112: peak memory {peak:.0f} MiB, {sum(counts.values()):,} parameters"
+        )
         for name, count in counts.items():
             print(f"  {name:16} {count:>12,}")
 
@@ -124,18 +148,44 @@ def test_the_papers_model_at_full_size(capsys):
     [
         ((), ["fused", "static"], "dynamic", ["dynamic"]),
         (("branch_dynamic=false",), ["fused", "static"], "static", ["static"]),
-        (("branch_dynamic=false", "branch_pose=false"), ["static"], "static", ["static"]),
+        (
+            ("branch_dynamic=false", "branch_pose=false"),
+            ["static"],
+            "static",
+            ["static"],
+        ),
         (VISUAL_OFF, ["fused"], "pose", ["pose"]),
         (("branch_static=false",), ["fused"], "dynamic", ["dynamic"]),
-        (("branch_static=false", "segmentation_input=static"), ["fused"], "dynamic", ["dynamic"]),
-        (("segmentation_input=both",), ["fused", "static"], "dynamic", ["dynamic", "static"]),
-        (("segmentation_input=both", "branch_dynamic=false"), ["fused", "static"], "static", ["static"]),
+        (
+            ("branch_static=false", "segmentation_input=static"),
+            ["fused"],
+            "dynamic",
+            ["dynamic"],
+        ),
+        (
+            ("segmentation_input=both",),
+            ["fused", "static"],
+            "dynamic",
+            ["dynamic", "static"],
+        ),
+        (
+            ("segmentation_input=both", "branch_dynamic=false"),
+            ["fused", "static"],
+            "static",
+            ["static"],
+        ),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_remains_takes_the_place_of_what_is_off(overrides, branches, lead, segmented):
+def test_what_remains_takes_the_place_of_what_is_off(
+    overrides, branches, lead, segmented
+):
     model = made_model(small_settings(*overrides))
-    assert (list(model.norms), model.lead, model.segmented) == (branches, lead, segmented)
+    assert (list(model.norms), model.lead, model.segmented) == (
+        branches,
+        lead,
+        segmented,
+    )
 
 
 def test_the_shapes_of_an_encoding():
@@ -174,7 +224,9 @@ def test_a_video_is_encoded_alone_as_among_others(preset):
 
 
 def one_of(videos: Videos, place: int) -> Videos:
-    tensors = [None if value is None else value[place : place + 1] for value in videos[:-1]]
+    tensors = [
+        None if value is None else value[place : place + 1] for value in videos[:-1]
+    ]
     return Videos(*tensors, videos.names[place : place + 1])
 
 
@@ -190,15 +242,21 @@ def test_training_compares_what_was_encoded_once_both_ways():
         there = model.compare(rows(encoded, 0, 1), rows(encoded, 2, 3))
         back = model.compare(rows(encoded, 2, 3), rows(encoded, 0, 1))
     assert seen == [4, 4, 4]
-    assert torch.allclose(outcome.differences.delta, torch.cat([there.delta, back.delta]), atol=1e-5)
-    assert torch.allclose(outcome.differences.delta_k.sum(dim=1), outcome.differences.delta, atol=1e-5)
+    assert torch.allclose(
+        outcome.differences.delta, torch.cat([there.delta, back.delta]), atol=1e-5
+    )
+    assert torch.allclose(
+        outcome.differences.delta_k.sum(dim=1), outcome.differences.delta, atol=1e-5
+    )
 
 
 def test_one_direction_alone():
     settings = small_settings("symmetric=false")
     model, videos = made_model(settings).eval(), made_videos(settings, videos=4)
     outcome = model(videos)
-    expected = model.compare(rows(outcome.encoded, 0, 1), rows(outcome.encoded, 2, 3)).delta
+    expected = model.compare(
+        rows(outcome.encoded, 0, 1), rows(outcome.encoded, 2, 3)
+    ).delta
     assert torch.allclose(outcome.differences.delta, expected, atol=1e-6)
 
 
@@ -216,8 +274,13 @@ def test_labels_cut_the_stages_in_training_where_there_are_some():
 def test_predictions_cut_the_stages_late_in_the_run():
     settings = small_settings("boundaries=predicted", "predicted_after=0.5")
     model, videos = made_model(settings).eval(), made_videos(settings, videos=4)
-    assert torch.equal(model(videos, progress=0.4).encoded.transitions, videos.transitions)
-    assert torch.equal(model(videos, progress=0.5).encoded.transitions, model.encode(videos).transitions)
+    assert torch.equal(
+        model(videos, progress=0.4).encoded.transitions, videos.transitions
+    )
+    assert torch.equal(
+        model(videos, progress=0.5).encoded.transitions,
+        model.encode(videos).transitions,
+    )
 
 
 @pytest.mark.parametrize("overrides", [(), VISUAL_OFF, FEATURES], ids=",".join)
@@ -240,7 +303,9 @@ def test_a_dive_without_a_skeleton_is_fused_as_if_there_were_no_pose():
     expected = without.encode(videos)
     assert same(rows(found, 1), rows(expected, 1))
     assert same(rows(found, 0), rows(model.encode(videos), 0))
-    assert not torch.allclose(found.tokens["fused"][0], expected.tokens["fused"][0], atol=1e-5)
+    assert not torch.allclose(
+        found.tokens["fused"][0], expected.tokens["fused"][0], atol=1e-5
+    )
 
 
 def curve(settings: AqaSettings, seed: int) -> list[float]:
@@ -270,15 +335,24 @@ def test_a_few_pairs_are_learnt_by_heart():
         optimizer.step()
     targets = videos.score[:4] - videos.score[4:]
     with torch.no_grad():
-        assert (model.eval()(videos).differences.delta[:4] - targets).abs().max() < 0.1 * targets.abs().max()
+        assert (
+            model.eval()(videos).differences.delta[:4] - targets
+        ).abs().max() < 0.1 * targets.abs().max()
 
 
-@pytest.mark.parametrize(("target", "expected"), [("score", 70 + 6), ("completeness", (70 / 2.8 + 6) * 3)])
+@pytest.mark.parametrize(
+    ("target", "expected"), [("score", 70 + 6), ("completeness", (70 / 2.8 + 6) * 3)]
+)
 def test_a_score_is_the_exemplars_and_the_difference(target, expected):
     model = made_model(small_settings(f"target={target}"))
     differences = model.compare(*[model.encode(made_videos(model.settings))] * 2)
     differences = differences._replace(delta=torch.tensor([6.0, 6.0]))
-    found = model.scores(differences, torch.tensor([3.0, 3.0]), torch.tensor([70.0, 70.0]), torch.tensor([2.8, 2.8]))
+    found = model.scores(
+        differences,
+        torch.tensor([3.0, 3.0]),
+        torch.tensor([70.0, 70.0]),
+        torch.tensor([2.8, 2.8]),
+    )
     assert found.tolist() == pytest.approx([expected] * 2)
 
 
@@ -306,7 +380,10 @@ def test_half_precision_keeps_differences_whole():
 
 
 def test_features_without_their_width_are_refused():
-    with pytest.raises(UsageError, match=r"features=some.npz and feature_dim=0: expected the numbers in one"):
+    with pytest.raises(
+        UsageError,
+        match=r"features=some.npz and feature_dim=0: expected the numbers in one",
+    ):
         HPMCoRe(small_settings("features=some.npz", "branch_static=false"))
 
 
@@ -321,7 +398,12 @@ def test_every_parameter_is_counted_once():
     model = made_model(small_settings())
     counts = model.parameter_counts()
     assert sum(counts.values()) == parameters(model)
-    assert list(counts)[:4] == ["dynamic encoder", "static encoder", "pose encoder", "segmenter"]
+    assert list(counts)[:4] == [
+        "dynamic encoder",
+        "static encoder",
+        "pose encoder",
+        "segmenter",
+    ]
     assert counts["regressor"] == parameters(model.regressor)
 
 
@@ -338,40 +420,69 @@ def test_nets_without_a_weight_file_start_random_and_at_full_rate():
 def published(tmp_path_factory) -> str:
     torch.manual_seed(7)
     path = tmp_path_factory.mktemp("weights") / "regnety.pth"
-    torch.save({k: v for k, v in RegNetY200(32).state_dict().items() if ".shift." not in k}, path)
+    torch.save(
+        {k: v for k, v in RegNetY200(32).state_dict().items() if ".shift." not in k},
+        path,
+    )
     return str(path)
 
 
 @pytest.mark.parametrize(
-    ("overrides", "slow"), [((), True), (("slow_nets=dynamic",), False), (("freeze_pretrained_bn=false",), True)]
+    ("overrides", "slow"),
+    [
+        ((), True),
+        (("slow_nets=dynamic",), False),
+        (("freeze_pretrained_bn=false",), True),
+    ],
 )
-def test_a_loaded_net_learns_slowly_and_keeps_its_statistics(published, overrides: Sequence[str], slow):
-    settings = small_settings("static_net=regnety200_gsm", f"weights_static={published}", "lr=0.01", *overrides)
+def test_a_loaded_net_learns_slowly_and_keeps_its_statistics(
+    published, overrides: Sequence[str], slow
+):
+    settings = small_settings(
+        "static_net=regnety200_gsm",
+        f"weights_static={published}",
+        "lr=0.01",
+        *overrides,
+    )
     model, videos = made_model(settings), made_videos(settings)
     loaded = model.load_pretrained()
     assert loaded["dynamic"] is None
     assert len(loaded["static"].filled) > 100
     net = model.encoders["static"].net
-    rates = {id(value): group["lr"] for group in model.parameter_groups() for value in group["params"]}
+    rates = {
+        id(value): group["lr"]
+        for group in model.parameter_groups()
+        for value in group["params"]
+    }
     assert [rates[id(value)] for value in net.parameters()] == pytest.approx(
         [0.001 if slow else 0.01] * len(list(net.parameters()))
     )
     assert rates[id(model.fusion.entry.weight)] == 0.01
     assert len(rates) == len(list(model.parameters()))
-    before = {name: value.clone() for name, value in net.named_buffers() if "running" in name and "shift" not in name}
+    before = {
+        name: value.clone()
+        for name, value in net.named_buffers()
+        if "running" in name and "shift" not in name
+    }
     model.train()
     model(videos)
-    moved = any(not torch.equal(value, net.get_buffer(name)) for name, value in before.items())
+    moved = any(
+        not torch.equal(value, net.get_buffer(name)) for name, value in before.items()
+    )
     assert moved != (slow and settings.freeze_pretrained_bn)
 
 
 def test_the_tiny_nets_have_no_published_weights(published):
-    with pytest.raises(UsageError, match="no published weights of the tiny net; set its weights to `random`"):
+    with pytest.raises(
+        UsageError,
+        match="no published weights of the tiny net; set its weights to `random`",
+    ):
         made_model(small_settings(f"weights_i3d={published}")).load_pretrained()
 
 
 def test_what_extraction_writes_trains_with_failed_and_empty_skeletons(tmp_path):
-    """Three dives: all found, nobody found, and an extraction that failed and left no file."""
+    """Three dives: all found, nobody found, and an extraction that failed and left no
+    file."""
     kinds = {"1": (True, True), "2": (True, False), "3": (False, False)}
     dives = [
         made_dive(tmp_path, name, 100, skeleton=skeleton, somebody=somebody)
@@ -379,7 +490,9 @@ def test_what_extraction_writes_trains_with_failed_and_empty_skeletons(tmp_path)
     ]
     settings = small_settings("frames=96", "pose_channels=3", *VISUAL_OFF)
     loader = VideoLoader(pose_channels=settings.pose_channels)
-    pairs = PairDataset(dives, ExemplarPool([dive.record for dive in dives], "random"), loader)
+    pairs = PairDataset(
+        dives, ExemplarPool([dive.record for dive in dives], "random"), loader
+    )
     videos = collate_pairs([pairs[place] for place in range(3)])
     assert not videos.pose_mask.flatten(1).any(dim=1).all()
     assert_everything_learns(made_model(settings, seed=1), videos)

@@ -7,7 +7,13 @@ import torch
 import torch.nn.functional as F
 from helpers.model_checks import assert_gradients_everywhere, parameters
 
-from finediving_pose.aqa.model.backbones import I3D, ConvNorm3d, Mixed, same_max_pool, same_padding
+from finediving_pose.aqa.model.backbones import (
+    I3D,
+    ConvNorm3d,
+    Mixed,
+    same_max_pool,
+    same_padding,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,12 +31,22 @@ def test_same_padding(size, kernel, stride, zeros):
     assert same_padding(size, kernel, stride) == zeros
 
 
-@pytest.mark.parametrize(("kernel", "stride"), [((3, 3, 3), (2, 2, 2)), ((1, 3, 3), (1, 2, 2)), ((2, 2, 2), (2, 2, 2))])
+@pytest.mark.parametrize(
+    ("kernel", "stride"),
+    [((3, 3, 3), (2, 2, 2)), ((1, 3, 3), (1, 2, 2)), ((2, 2, 2), (2, 2, 2))],
+)
 def test_max_pool_in_two_steps_is_that_of_volumes(kernel, stride):
     torch.manual_seed(0)
     maps = torch.rand(2, 3, 5, 7, 8)
-    padding = [zeros for axis in (2, 1, 0) for zeros in same_padding(maps.shape[2 + axis], kernel[axis], stride[axis])]
-    assert torch.equal(same_max_pool(maps, kernel, stride), F.max_pool3d(F.pad(maps, padding), kernel, stride))
+    padding = [
+        zeros
+        for axis in (2, 1, 0)
+        for zeros in same_padding(maps.shape[2 + axis], kernel[axis], stride[axis])
+    ]
+    assert torch.equal(
+        same_max_pool(maps, kernel, stride),
+        F.max_pool3d(F.pad(maps, padding), kernel, stride),
+    )
 
 
 def test_convolution_starts_where_tensorflow_does():
@@ -54,13 +70,20 @@ def test_the_last_branch_sees_the_highest_of_its_neighbours():
     torch.nn.init.ones_(block.b3b.conv.weight)
     maps = torch.zeros(1, 1, 2, 4, 4)
     maps[0, 0, 0, 0, 0] = 1
-    assert (block(maps)[0, 3, 1] > 0.9).nonzero().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert (block(maps)[0, 3, 1] > 0.9).nonzero().tolist() == [
+        [0, 0],
+        [0, 1],
+        [1, 0],
+        [1, 1],
+    ]
 
 
 def test_size_and_shape_of_one_clip():
     torch.manual_seed(0)
     net = I3D().eval()
-    assert parameters(net) == 12_287_264  # 12.70 M with the published classifier of 1024 → 400
+    assert (
+        parameters(net) == 12_287_264
+    )  # 12.70 M with the published classifier of 1024 → 400
     with torch.no_grad():
         maps = net(torch.randn(1, 3, 16, 112, 112))
     assert maps.shape == (1, I3D.dim, 2, 4, 4)

@@ -18,8 +18,12 @@ def open_gates(net: nn.Module) -> None:
 def test_size_and_shape_of_four_frames():
     torch.manual_seed(0)
     net = RegNetY200(frames=4).eval()
-    shifts = sum(parameters(module) for module in net.modules() if isinstance(module, GateShift))
-    assert parameters(net) - shifts == 3_162_996 - 369_000  # timm's regnety_002 without its classifier
+    shifts = sum(
+        parameters(module) for module in net.modules() if isinstance(module, GateShift)
+    )
+    assert (
+        parameters(net) - shifts == 3_162_996 - 369_000
+    )  # timm's regnety_002 without its classifier
     assert shifts == 21_602
     with torch.no_grad():
         assert net(torch.randn(4, 3, 112, 112)).shape == (4, RegNetY200.dim, 4, 4)
@@ -54,7 +58,10 @@ def test_squeeze_and_excitation_by_hand():
         weigh.fc2.weight.copy_(torch.tensor([1.0, 0.0]).view(2, 1, 1, 1))
         weigh.fc2.bias.zero_()
     x = torch.tensor([[1.0, 3.0], [0.0, 2.0]]).view(1, 2, 1, 2)
-    weights = [torch.sigmoid(torch.tensor(3.0)).item(), 0.5]  # the channels' means are 2 and 1
+    weights = [
+        torch.sigmoid(torch.tensor(3.0)).item(),
+        0.5,
+    ]  # the channels' means are 2 and 1
     assert torch.allclose(weigh(x), x * torch.tensor(weights).view(1, 2, 1, 1))
 
 

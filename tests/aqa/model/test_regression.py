@@ -43,7 +43,9 @@ def test_two_stages_by_hand(merge, share):
     static[0, 1, :, 5] = torch.tensor([0.0, 8.0])  # 4
     found = regressor({"fused": fused, "static": static})
     assert torch.allclose(found.weights, torch.tensor([0.25, 0.75]))
-    assert torch.allclose(found.delta_k, share * torch.tensor([[6 / 4, (20 + 4) * 3 / 4]]))
+    assert torch.allclose(
+        found.delta_k, share * torch.tensor([[6 / 4, (20 + 4) * 3 / 4]])
+    )
     assert torch.allclose(found.delta, share * torch.tensor([19.5]))
 
 
@@ -88,7 +90,11 @@ def test_half_precision_does_not_round_scores():
 
 def test_completeness_is_score_over_dd_and_back():
     score, difficulty = torch.tensor([81.0, 70.0]), torch.tensor([3.0, 2.8])
-    assert torch.allclose(target_of(score, difficulty, "completeness"), torch.tensor([27.0, 25.0]))
-    assert torch.allclose(score_of(torch.tensor([27.0, 25.0]), difficulty, "completeness"), score)
+    assert torch.allclose(
+        target_of(score, difficulty, "completeness"), torch.tensor([27.0, 25.0])
+    )
+    assert torch.allclose(
+        score_of(torch.tensor([27.0, 25.0]), difficulty, "completeness"), score
+    )
     assert torch.equal(target_of(score, difficulty, "score"), score)
     assert torch.equal(score_of(score, difficulty, "score"), score)

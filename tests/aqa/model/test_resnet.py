@@ -25,7 +25,11 @@ def test_a_block_adds_to_what_came_in():
 
 def test_the_middle_convolution_strides():
     block = ResNet50().layer3[0]
-    assert (block.conv1.stride, block.conv2.stride, block.downsample[0].stride) == ((1, 1), (2, 2), (2, 2))
+    assert (block.conv1.stride, block.conv2.stride, block.downsample[0].stride) == (
+        (1, 1),
+        (2, 2),
+        (2, 2),
+    )
 
 
 def test_gradients_reach_every_parameter():

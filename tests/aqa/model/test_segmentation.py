@@ -1,4 +1,5 @@
-"""The segmentation nets: what a frame's logits may depend on, and that each net can learn."""
+"""The segmentation nets: what a frame's logits may depend on, and that each net can
+learn."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ def made(kind, dim=6, transitions=2, seed=0) -> Segmenter:
 
 def influence(net: torch.nn.Module, frame: int, frames: int = 40) -> set[int]:
     """The frames whose features the logits of one frame depend on."""
-    features = torch.randn(1, frames, 6, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    features = torch.randn(
+        1, frames, 6, generator=torch.Generator().manual_seed(1), requires_grad=True
+    )
     net.eval()(features)[0, frame].sum().backward()
     return set(features.grad[0].abs().sum(dim=1).nonzero().flatten().tolist())
 
@@ -25,7 +28,11 @@ def influence(net: torch.nn.Module, frame: int, frames: int = 40) -> set[int]:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("frames", "transitions"), [(96, 2), (103, 1)])
 def test_shapes(kind, frames, transitions):
-    assert made(kind, transitions=transitions)(torch.randn(3, frames, 6)).shape == (3, frames, transitions)
+    assert made(kind, transitions=transitions)(torch.randn(3, frames, 6)).shape == (
+        3,
+        frames,
+        transitions,
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -33,7 +40,11 @@ def test_gradients_reach_every_parameter(kind):
     net = made(kind).train()
     logits = net(torch.randn(3, 96, 6))
     logits.log_softmax(dim=1)[:, (20, 70), (0, 1)].sum().backward()
-    untouched = [name for name, weight in net.named_parameters() if weight.grad is None or not weight.grad.abs().max()]
+    untouched = [
+        name
+        for name, weight in net.named_parameters()
+        if weight.grad is None or not weight.grad.abs().max()
+    ]
     assert untouched == []
 
 
@@ -43,7 +54,11 @@ def test_no_parameter_only_shifts_the_softmax(kind):
     net = made(kind).eval().double()
     logits = net(torch.randn(3, 40, 6, dtype=torch.float64))
     logits.log_softmax(dim=1)[:, (10, 30), (0, 1)].sum().backward()
-    assert [name for name, weight in net.named_parameters() if weight.grad.abs().max() < 1e-12] == []
+    assert [
+        name
+        for name, weight in net.named_parameters()
+        if weight.grad.abs().max() < 1e-12
+    ] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -107,14 +122,20 @@ def test_attention_by_hand():
     assert layer._attend(x, None)[0, 0].tolist() == [4.5, 6.0, 5.0, 4.5]
 
 
-@pytest.mark.parametrize(("kind", "steps"), [("bigru", 25), ("fc", 60), ("tcn", 40), ("asformer", 25)])
+@pytest.mark.parametrize(
+    ("kind", "steps"), [("bigru", 25), ("fc", 60), ("tcn", 40), ("asformer", 25)]
+)
 def test_transitions_are_learnt(kind, steps):
-    """Short signals mark the transitions; after some steps they are found in videos that were not learnt from."""
+    """Short signals mark the transitions; after some steps they are found in videos
+    that were not learnt from."""
     generator = torch.Generator().manual_seed(0)
 
     def videos(count: int) -> tuple[torch.Tensor, torch.Tensor]:
         true = torch.stack(
-            [torch.randint(2, 15, (count,), generator=generator), torch.randint(17, 30, (count,), generator=generator)],
+            [
+                torch.randint(2, 15, (count,), generator=generator),
+                torch.randint(17, 30, (count,), generator=generator),
+            ],
             1,
         )
         features = 0.1 * torch.randn(count, 32, 6, generator=generator)

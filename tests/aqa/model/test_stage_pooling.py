@@ -14,8 +14,12 @@ def ramp(frames: int = 96) -> torch.Tensor:
     return torch.arange(float(frames))[None, :, None]
 
 
-def tokens_of(transitions: list[int], tokens: int, how="disjoint", frames: int = 96) -> list[list[float]]:
-    return pool(ramp(frames), torch.tensor([transitions]), tokens, how)[0, :, :, 0].tolist()
+def tokens_of(
+    transitions: list[int], tokens: int, how="disjoint", frames: int = 96
+) -> list[list[float]]:
+    return pool(ramp(frames), torch.tensor([transitions]), tokens, how)[
+        0, :, :, 0
+    ].tolist()
 
 
 def test_disjoint_stages_by_hand():
@@ -23,7 +27,11 @@ def test_disjoint_stages_by_hand():
 
 
 def test_overlapping_stages_share_a_frame():
-    assert tokens_of([3, 8], 3, "overlapping", frames=11) == [[0, 1.5, 3], [3, 5.5, 8], [8, 9, 10]]
+    assert tokens_of([3, 8], 3, "overlapping", frames=11) == [
+        [0, 1.5, 3],
+        [3, 5.5, 8],
+        [8, 9, 10],
+    ]
 
 
 def test_a_token_between_two_frames_is_their_mean():
@@ -41,7 +49,11 @@ def test_a_single_token_is_the_middle():
 
 
 def test_a_stage_of_one_frame_is_repeated():
-    assert tokens_of([1, 10], 4, frames=11) == [[0] * 4, [1, pytest.approx(11 / 3), pytest.approx(19 / 3), 9], [10] * 4]
+    assert tokens_of([1, 10], 4, frames=11) == [
+        [0] * 4,
+        [1, pytest.approx(11 / 3), pytest.approx(19 / 3), 9],
+        [10] * 4,
+    ]
 
 
 @pytest.mark.parametrize("tokens", [3, 5, 8, 10])
@@ -54,7 +66,9 @@ def test_as_linear_interpolation(tokens, start, end):
     for video in range(2):
         for channel in range(4):
             expected = np.interp(at, np.arange(96), features[video, :, channel].numpy())
-            np.testing.assert_allclose(pooled[video, stage, :, channel].numpy(), expected, atol=1e-4)
+            np.testing.assert_allclose(
+                pooled[video, stage, :, channel].numpy(), expected, atol=1e-4
+            )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +92,9 @@ def test_no_stage_is_empty(transitions, moved):
     assert separated(given, 96).tolist() == [moved]
     weights = stage_weights(given, 96, 5)
     assert weights.shape == (1, len(transitions) + 1, 5, 96)
-    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(1, len(transitions) + 1, 5))
+    torch.testing.assert_close(
+        weights.sum(dim=-1), torch.ones(1, len(transitions) + 1, 5)
+    )
 
 
 def test_disjoint_stages_read_no_frame_of_another():

@@ -19,13 +19,20 @@ def test_down_mul_by_hand():
             branch.bias.zero_()
         down.join.weight.copy_(torch.tensor([[1.0, 10, 100]]))
         down.join.bias.zero_()
-    # Of a 4×4 map of ones a 3×3 sum is 4 in corners, 6 at edges, 9 inside; stride 2 meets 4 6 6 9, stride 4 one corner.
+    # Of a 4×4 map of ones a 3×3 sum is 4 in corners, 6 at edges, 9 inside; stride 2
+    # meets 4 6 6 9, stride 4 one corner.
     expected = (4 * 4 + 8 * 6 + 4 * 9) / 16 + 10 * (4 + 6 + 6 + 9) / 4 + 100 * 4
     assert down(torch.ones(3, 2, 4, 4)).tolist() == [[pytest.approx(expected)]] * 3
 
 
 @pytest.mark.parametrize(
-    ("net", "dim"), [("resnet50_down_mul", 512), ("resnet50", 2048), ("regnety200_gsm", 368), ("tiny", 128)]
+    ("net", "dim"),
+    [
+        ("resnet50_down_mul", 512),
+        ("resnet50", 2048),
+        ("regnety200_gsm", 368),
+        ("tiny", 128),
+    ],
 )
 def test_shapes(net, dim):
     encoder = StaticEncoder(net, frames=4).eval()

@@ -8,7 +8,10 @@ from helpers.model_checks import assert_gradients_everywhere, parameters
 
 from finediving_pose.aqa.model.backbones import TinyDynamic, TinyStatic
 
-NETS = [(TinyDynamic, (2, 3, 16, 112, 112), (2, 128, 2, 4, 4)), (TinyStatic, (4, 3, 112, 112), (4, 128, 4, 4))]
+NETS = [
+    (TinyDynamic, (2, 3, 16, 112, 112), (2, 128, 2, 4, 4)),
+    (TinyStatic, (4, 3, 112, 112), (4, 128, 4, 4)),
+]
 
 
 @pytest.mark.parametrize(("kind", "given", "answered"), NETS)

@@ -1,4 +1,5 @@
-"""The frames that stages begin with: against every possible choice, and as the released code chooses."""
+"""The frames that stages begin with: against every possible choice, and as the released
+code chooses."""
 
 from __future__ import annotations
 
@@ -21,12 +22,16 @@ def peaks(frames: int, *columns: dict[int, float]) -> torch.Tensor:
 
 @pytest.mark.parametrize("transitions", [1, 2, 3, 4])
 def test_increasing_is_the_best_of_all_choices(transitions):
-    logits = torch.randn(20, 9, transitions, generator=torch.Generator().manual_seed(transitions))
+    logits = torch.randn(
+        20, 9, transitions, generator=torch.Generator().manual_seed(transitions)
+    )
     probabilities = logits.softmax(dim=1)
     for video, chosen in enumerate(choose(logits).tolist()):
 
         def product(frames, video=video):
-            return torch.stack([probabilities[video, t, k] for k, t in enumerate(frames)]).prod()
+            return torch.stack(
+                [probabilities[video, t, k] for k, t in enumerate(frames)]
+            ).prod()
 
         assert tuple(chosen) == max(combinations(range(1, 9), transitions), key=product)
 
