@@ -6,48 +6,47 @@ import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from safetensors.torch import save_file
-
-from finediving_pose.aqa.model.hpmcore import HPMCoRe
 from finediving_pose.files import atomic_path, write_text
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def _append_row(path: Path, row: dict[str, Any]) -> None:
-    """Add a row to a CSV file, widening its header when a row brings new columns."""
-    rows = _read_rows(path)
-    columns = list(dict.fromkeys([*(rows[0] if rows else ()), *row]))
-    _write_rows(path, columns, [*rows, {key: str(value) for key, value in row.items()}])
+METRICS_NAME = "metrics.csv"
+"""The table of epochs in a run's folder."""
 
 
-def _drop_rows(path: Path, last_epoch: int) -> None:
-    """Take out epochs after `last_epoch`: a resumed run does them again."""
+def add_epoch_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Add an epoch to the table of a run, and widen the header by its new columns.
+
+    Rows of this and of later epochs are replaced: a resumed run does them again.
+
+    Args:
+        path: The CSV file; made where it is absent.
+        row: Values by column; ``epoch`` is among them.
+    """
+    kept = [old for old in _read_rows(path) if int(old["epoch"]) < row["epoch"]]
+    _write_rows(path, [*kept, dict(row)])
+
+
+def drop_epoch_rows(path: Path, last_epoch: int) -> None:
+    """Take the rows of the epochs after `last_epoch` out of the table of a run.
+
+    Args:
+        path: The CSV file; may be absent.
+        last_epoch: The last epoch that a resumed run does not do again.
+    """
     rows = _read_rows(path)
     kept = [row for row in rows if int(row["epoch"]) <= last_epoch]
     if len(kept) != len(rows):
-        _write_rows(path, list(rows[0]), kept)
+        _write_rows(path, kept or [], header=list(rows[0]))
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def write_weights(path: Path, model: nn.Module) -> None:
+    """Write a model's tensors as safetensors, all of them or nothing."""
+    from safetensors.torch import save_file
 
-
-def _write_rows(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_weights(path: Path, model: HPMCoRe) -> None:
-    """Write a model's tensors atomically."""
     tensors = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in model.state_dict().items()
@@ -56,21 +55,19 @@ def write_weights(path: Path, model: HPMCoRe) -> None:
         save_file(tensors, temporary)
 
 
-def add_row(path: Path, row: Mapping[str, float]) -> None:
-    """Add a line to a table of epochs; lines of this and of later epochs, from before a
-    stop, are replaced."""
-    rows: list[dict[str, Any]] = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [
-                line
-                for line in csv.DictReader(file)
-                if int(line["epoch"]) < row["epoch"]
-            ]
-    rows.append(dict(row))
-    names = list(dict.fromkeys(name for line in rows for name in line))
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _write_rows(
+    path: Path, rows: list[dict[str, Any]], header: list[str] | None = None
+) -> None:
+    columns = header or list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())

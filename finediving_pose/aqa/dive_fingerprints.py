@@ -16,6 +16,7 @@ from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.pictures import Numbers, nearest
 from finediving_pose.aqa.data.skeletons import read_skeleton
 from finediving_pose.datasets.pose_files import read_pose
+from finediving_pose.datasets.score_files import Preview
 from finediving_pose.errors import DataError
 from finediving_pose.media import Image, encode_jpeg, open_frames, sample_indices
 from finediving_pose.records import Clip, FloatArray
@@ -76,20 +77,9 @@ class Fingerprint:
 
 
 @dataclass(frozen=True)
-class Glimpse:
-    """K stages, some frames of each.
+class FingerprintedPreview(Preview):
+    """A preview with what tells whether its dive is the same as another."""
 
-    Attributes:
-        numbers: (K, 3) int64, the frames' numbers in their source; −1 = not known.
-        pictures: K · 3 JPEG files, 160 px square, cut out around the diver; empty ones
-            where there are no pictures.
-        poses: (K, 3, 16, 2) float32 px of these pictures, NaN = missing.
-        fingerprint: Of the whole dive.
-    """
-
-    numbers: Numbers
-    pictures: tuple[bytes, ...]
-    poses: FloatArray
     fingerprint: Fingerprint
 
 
@@ -98,7 +88,7 @@ def glimpse(
     transitions: Sequence[int],
     frames: int,
     features: FloatArray | None = None,
-) -> Glimpse:
+) -> FingerprintedPreview:
     """Look at a dive.
 
     Args:
@@ -127,7 +117,7 @@ def glimpse(
     cut = [
         _cut(image, corner, side) for image, corner in zip(own, corners, strict=False)
     ]
-    return Glimpse(
+    return FingerprintedPreview(
         numbers=np.full(rows.shape, -1) if numbers is None else numbers[rows],
         pictures=tuple(encode_jpeg(image, 85) for image in cut)
         if cut

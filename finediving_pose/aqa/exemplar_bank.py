@@ -29,7 +29,7 @@ from finediving_pose.aqa.dive_fingerprints import (
     LOOKED_AT,
     SHOWN,
     Fingerprint,
-    Glimpse,
+    FingerprintedPreview,
     glimpse,
 )
 from finediving_pose.console import log, progress
@@ -63,7 +63,7 @@ class Bank:
 
     dives: tuple[Dive, ...]
     encoded: Encoded
-    glimpses: tuple[Glimpse, ...]
+    glimpses: tuple[FingerprintedPreview, ...]
 
     def compared(self, fingerprint: Fingerprint) -> dict[int, dict[str, bool]]:
         """Return of each dive, by position, whether its pictures, skeleton and features
@@ -158,10 +158,10 @@ def read_bank(folder: Path) -> Bank:
 
 def _glimpses(
     model: HPMCoRe, dives: Sequence[AqaDive], encoded: Encoded, loader: VideoLoader
-) -> list[Glimpse]:
+) -> list[FingerprintedPreview]:
     frames, features = model.settings.frames, bool(model.settings.features)
 
-    def look(dive: AqaDive, transitions: list[int]) -> Glimpse:
+    def look(dive: AqaDive, transitions: list[int]) -> FingerprintedPreview:
         own = loader.load(dive).features if features else None
         try:
             return glimpse(
@@ -185,7 +185,9 @@ def _glimpses(
 
 
 def _listed(
-    weights_sha256: str, dives: Sequence[AqaDive], glimpses: Sequence[Glimpse]
+    weights_sha256: str,
+    dives: Sequence[AqaDive],
+    glimpses: Sequence[FingerprintedPreview],
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -261,7 +263,7 @@ def _read_features(path: Path, dives: int) -> Encoded:
     return encoded
 
 
-def _write_pictures(path: Path, glimpses: Sequence[Glimpse]) -> None:
+def _write_pictures(path: Path, glimpses: Sequence[FingerprintedPreview]) -> None:
     pictures = [picture for each in glimpses for picture in each.pictures]
     empty = np.zeros((LOOKED_AT, *GRID), np.uint8)
     prints = [each.fingerprint.pictures for each in glimpses]
@@ -278,7 +280,7 @@ def _write_pictures(path: Path, glimpses: Sequence[Glimpse]) -> None:
 
 def _read_pictures(
     path: Path, hashes: Sequence[tuple[str, str]], stages: int
-) -> tuple[Glimpse, ...]:
+) -> tuple[FingerprintedPreview, ...]:
     count = len(hashes)
     shapes = {
         "ends": (count * stages * SHOWN,),
@@ -306,7 +308,7 @@ def _read_pictures(
     ]
     shown = stages * SHOWN
     return tuple(
-        Glimpse(
+        FingerprintedPreview(
             arrays["numbers"][place],
             tuple(pictures[place * shown : (place + 1) * shown]),
             arrays["poses"][place],

@@ -41,10 +41,9 @@ from finediving_pose.aqa.settings import AqaSettings, Precision, Schedule
 from finediving_pose.console import Ticker, log, progress
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME
 from finediving_pose.errors import DataError
-from finediving_pose.training_files import add_row, write_weights
+from finediving_pose.training_files import METRICS_NAME, add_epoch_row, write_weights
 
 CHECKPOINT_NAME = "last.ckpt"
-METRICS_NAME = "metrics.csv"
 PERIOD = 20
 """T_max of ``cosine_20``, in epochs."""
 
@@ -329,7 +328,7 @@ class AqaModule(pl.LightningModule):
         optimizer = self.optimizers()
         row |= {"lr": optimizer.param_groups[0]["lr"], "seconds": round(seconds, 3)}  # type: ignore[union-attr]
         if self.trainer.is_global_zero:
-            add_row(self._folder / METRICS_NAME, row)
+            add_epoch_row(self._folder / METRICS_NAME, row)
             assert self.logger is not None
             self.logger.log_metrics(
                 {k: v for k, v in row.items() if k != "epoch"}, step=self.state.epochs

@@ -6,9 +6,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from finediving_pose.aqa.dive_fingerprints import Glimpse
+import numpy as np
+from numpy.typing import NDArray
+
+from finediving_pose.records import FloatArray
 
 SPREAD = "standard deviation of the answers of the exemplars; a spread, not a calibrated interval"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A few frames of each of a dive's K stages, to look at.
+
+    Attributes:
+        numbers: (K, 3) int64, the frames' numbers in their source; −1 = not known.
+        pictures: K · 3 JPEG files, 160 px square, cut out around the athlete; empty
+            ones where there are no images.
+        poses: (K, 3, 16, 2) float32 px of these images, NaN = missing.
+    """
+
+    numbers: NDArray[np.int64]
+    pictures: tuple[bytes, ...]
+    poses: FloatArray
 
 
 @dataclass(frozen=True)
@@ -104,7 +123,7 @@ class Scored:
     joints_known: float | None
     fps: float | None
     notes: tuple[str, ...] = ()
-    shown: tuple[Glimpse, tuple[Glimpse, ...]] | None = field(
+    shown: tuple[Preview, tuple[Preview, ...]] | None = field(
         default=None, repr=False, compare=False
     )
 

@@ -36,7 +36,7 @@ from finediving_pose.openmmlab.settings import (
     HrnetSettings,
     TrainingSettings,
 )
-from finediving_pose.training_files import _append_row, _drop_rows
+from finediving_pose.training_files import METRICS_NAME, add_epoch_row, drop_epoch_rows
 
 compat.require("mmengine")
 
@@ -49,7 +49,6 @@ from mmengine.registry import FUNCTIONS  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
 CHECKPOINT_NAME = "last.ckpt"
-METRICS_NAME = "metrics.csv"
 LOG_NAME = "log.txt"
 STATE_KEY = "fdpose"
 LONGEST_WARMUP = 0.2
@@ -198,7 +197,7 @@ class RunRecorder(Hook):
         if runner.epoch and self.ticker:
             self.ticker.advance(runner.epoch * len(runner.train_dataloader))
         if runner.rank == 0:
-            _drop_rows(self.folder / METRICS_NAME, runner.epoch)
+            drop_epoch_rows(self.folder / METRICS_NAME, runner.epoch)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed the epoch, so that a resumed run draws what an undisturbed one would
@@ -274,7 +273,7 @@ class RunRecorder(Hook):
                 "seconds": round(time.monotonic() - self._epoch_start, 3),
                 **metrics,
             }
-            _append_row(self.folder / METRICS_NAME, row)
+            add_epoch_row(self.folder / METRICS_NAME, row)
         runner.message_hub.update_info(
             STATE_KEY, {"best": self.best, "load_report": self.load_report}
         )

@@ -34,7 +34,7 @@ from finediving_pose.reporting.score_text import (
 from finediving_pose.workflows import model_loading
 
 if TYPE_CHECKING:
-    from finediving_pose.aqa.dive_fingerprints import Glimpse
+    from finediving_pose.aqa.dive_fingerprints import FingerprintedPreview
     from finediving_pose.aqa.inference import Compared
     from finediving_pose.reporting.score_page import ScoreView
 
@@ -532,7 +532,7 @@ class _Scoring:
                 )
         return video_loader(settings, pictures, features)
 
-    def _seen(self, record: Dive, shown: Glimpse) -> tuple[Seen, ...]:
+    def _seen(self, record: Dive, shown: FingerprintedPreview) -> tuple[Seen, ...]:
         """Return the training dives that this is, by its name or by its content."""
         own, found = "/".join(record.key), []
         compared = self._bank.compared(shown.fingerprint)

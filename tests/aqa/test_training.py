@@ -22,7 +22,7 @@ from finediving_pose.aqa.model.hpmcore import HPMCoRe
 from finediving_pose.aqa.training import Trained, judge, schedule, train
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME
 from finediving_pose.errors import DataError
-from finediving_pose.training_files import add_row
+from finediving_pose.training_files import add_epoch_row
 
 
 @pytest.fixture
@@ -329,8 +329,8 @@ def test_the_learning_rates_of_the_run():
 def test_lines_of_epochs_that_were_lost_are_replaced(tmp_path):
     path = tmp_path / "metrics.csv"
     for epoch, loss in ((0, 5.0), (1, 4.0), (2, 3.0), (1, 2.0)):
-        add_row(path, {"epoch": epoch, "loss": loss})
-    add_row(path, {"epoch": 2, "loss": 1.0, "val_rho": 0.5})
+        add_epoch_row(path, {"epoch": epoch, "loss": loss})
+    add_epoch_row(path, {"epoch": 2, "loss": 1.0, "val_rho": 0.5})
     assert (
         path.read_text(encoding="utf-8")
         == "epoch,loss,val_rho\n0,5.0,\n1,2.0,\n2,1.0,0.5\n"
