@@ -1,5 +1,5 @@
 # `make demo` and `make test` set up all they need; both reuse the environment when nothing changed.
-.PHONY: demo test test-all env lint clean
+.PHONY: demo test test-all env lint docs clean
 PYTEST := .venv/bin/python -m pytest
 # Two test processes are quickest on two cores. One thread each, for the demo as well: two threads that wait for each
 # other on cores that others use too are slower than one.
@@ -23,5 +23,8 @@ lint: env        ## style and types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+docs: env        ## build the documentation into site/, strictly: a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
+
 clean:           ## remove what make made
-	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv demo site .pytest_cache .mypy_cache .ruff_cache

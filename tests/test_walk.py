@@ -1,4 +1,4 @@
-"""The handbook's walk, command by command, as docs/labelling.md has it."""
+"""The handbook's walk, command by command, as docs/how-to/label.md has it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXPECTED = {"validate": 3, "merge": 1}
 
 
 def commands() -> list[list[str]]:
-    text = (ROOT / "docs" / "labelling.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "how-to" / "label.md").read_text(encoding="utf-8")
     block = re.search(r"## The walk.*?```\n(.*?)```", text, re.DOTALL)
     assert block is not None
     return [shlex.split(line) for line in block[1].splitlines()]

@@ -5,7 +5,7 @@
 #
 # OUT is a new folder for logs and runs; SAMPLE the published FineDiving-Pose example (annotations.json, images/).
 # Set up the environment before: `make env`, or FDPOSE_TORCH=system make env on an image that brings its torch.
-# Put what it prints into docs/measurements.md with the card's name.
+# Put what it prints into docs/measurements/ with the card's name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?usage: tools/gpu_checks.sh OUT [SAMPLE]}

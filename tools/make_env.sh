@@ -3,12 +3,12 @@
 #
 #   tools/make_env.sh                 what `make env` runs
 #   PYTHON=/path/to/python3.12        the interpreter to build on (default: the first fit one found)
-#   FDPOSE_EXTRAS=pose,dev,labelme    the extras to install (default: pose,aqa,ray,dev)
+#   FDPOSE_EXTRAS=pose,dev,labelme    the extras to install (default: pose,aqa,ray,dev,docs)
 #   FDPOSE_TORCH=system               use the torch (and torchvision) of that interpreter, as on GPU images
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-extras=${FDPOSE_EXTRAS:-pose,aqa,ray,dev}
+extras=${FDPOSE_EXTRAS:-pose,aqa,ray,dev,docs}
 torch=${FDPOSE_TORCH:-pinned}
 venv=.venv
 python=$venv/bin/python

@@ -5,7 +5,7 @@
 #
 # Draws the meet (1,000 dives; once), trains each of the three with the same settings, and measures it on the 250 test
 # dives beside what labels alone reach. Skeletons are the true joints in sight. A run that is there is kept, one that was
-# interrupted goes on. Without key=value the settings are those of the table in docs/measurements.md, for CPUs: about two
+# interrupted goes on. Without key=value the settings are those of the table in docs/measurements/scores.md, for CPUs: about two
 # hours of one core.
 set -euo pipefail
 out=${1:?usage: tools/meet_scores.sh OUT [--device cuda] [--seeds 0,1,2] [key=value …]}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# fdpose extract as a SLURM job array, a shard a task; docs/cluster.md has the whole of it.
+# fdpose extract as a SLURM job array, a shard a task; docs/how-to/cluster.md has the whole of it.
 #
 #   job=$(sbatch --parsable --array=1-8 tools/slurm_extract.sh --videos videos --model M --detector D --out O)
 #   sbatch --dependency=afterany:$job tools/slurm_extract.sh --videos videos --model M --detector D --out O
