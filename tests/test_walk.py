@@ -12,7 +12,7 @@ import pytest
 from finediving_pose.cli.main import run as fdpose
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.workflows.project import find_project
-from finediving_pose.workflows.status import status
+from finediving_pose.workflows.status import collect_status
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPECTED = {"validate": 3, "merge": 1}
@@ -84,7 +84,7 @@ def test_from_init_to_final_labels(
     assert "SyntheticMeet01_Men3m_r1/1/01471.jpg" in {
         frame.image for frame in final.frames
     }
-    assert status(project).stages["reviewed"] == 1
+    assert collect_status(project).stages["reviewed"] == 1
     assert len(
         read_labels(tmp_path / "walk" / "data" / "coco" / "annotations.json").frames
     ) == len(final.frames)

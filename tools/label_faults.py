@@ -27,7 +27,11 @@ from typing import NamedTuple
 import numpy as np
 
 from finediving_pose.annotation import label_checks
-from finediving_pose.annotation.label_checks import check, dives, swap_sides
+from finediving_pose.annotation.label_checks import (
+    check_labels,
+    group_dives,
+    swap_sides,
+)
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.truth_files import labelled_frames, read_truth
@@ -316,10 +320,10 @@ def print_nearest(options: argparse.Namespace) -> None:
     """Print what is told of the sample as it is, and the joints that come nearest to a
     jump that is."""
     labels = list(sample_labels(argparse.Namespace(**{**vars(options), "repeats": 1})))
-    findings = check(LabelSet(tuple(labels)))
+    findings = check_labels(LabelSet(tuple(labels)))
     print(*findings, f"{len(findings)} findings in {len(labels)} frames", sep="\n")
     doubts = []
-    for dive in dives(labels):
+    for dive in group_dives(labels):
         points = np.stack([label.keypoints for label in dive])
         times = np.array([label.frame for label in dive], dtype=np.int64)
         score, allowed = label_checks.jumps(
@@ -344,7 +348,7 @@ def measure(
     found."""
     faults: dict[str, Fault] = {}
     spoilt: list[list[LabelledFrame]] = []
-    for dive in dives(good):
+    for dive in group_dives(good):
         run = kind.frames_a_time or len(dive)
         starts = rng.random(len(dive)) < rate / run
         if run == len(dive):
@@ -365,7 +369,9 @@ def measure(
         )
     told: dict[str, set[str | None]] = {}
     errors: dict[str, set[str | None]] = {}
-    for finding in check(LabelSet(tuple(label for dive in spoilt for label in dive))):
+    for finding in check_labels(
+        LabelSet(tuple(label for dive in spoilt for label in dive))
+    ):
         if finding.kind in kind.found_as and finding.image is not None:
             told.setdefault(finding.image, set()).add(finding.joint)
             if finding.severity == "error":

@@ -20,7 +20,7 @@ import numpy as np
 from bench_validate import true_labels
 from label_faults import CAREFUL
 
-from finediving_pose.annotation.label_checks import Finding, check, swap_sides
+from finediving_pose.annotation.label_checks import Finding, check_labels, swap_sides
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.files import atomic_path
 from finediving_pose.media import Image
@@ -91,7 +91,7 @@ def clearest(
         spoilt = LabelSet((*labels[:at], put(labels[at]), *labels[at + 1 :]))
         findings = [
             finding
-            for finding in check(spoilt)
+            for finding in check_labels(spoilt)
             if finding.image == labels[at].image and finding.kind == kind
         ]
         if findings:

@@ -27,12 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.annotation.annotator_swaps import (
-    exchanged_pairs,
-    squares,
-    with_exchanges,
+    detect_swapped_pairs,
+    measure_squared_distances,
+    undo_swaps,
 )
-from finediving_pose.annotation.joint_sigmas import Tolerance, suggested_tolerances
-from finediving_pose.annotation.label_checks import sides_in_words
+from finediving_pose.annotation.joint_sigmas import SuggestedSigma, suggest_sigmas
+from finediving_pose.annotation.label_checks import describe_sides
 from finediving_pose.annotation.label_swaps import ARMS, LEGS
 from finediving_pose.boxes import box_iou
 from finediving_pose.datasets.label_set import LabelSet
@@ -47,7 +47,7 @@ BANDS = {"upright": 60.0, "tilted": 120.0, "inverted": 180.0}
 
 
 @dataclass(frozen=True)
-class Spread:
+class DistanceSpread:
     """Median, mean and 95th percentile of distances; NaN without any."""
 
     median: float
@@ -55,7 +55,7 @@ class Spread:
     p95: float
 
     @classmethod
-    def of(cls, values: FloatArray) -> Spread:
+    def of(cls, values: FloatArray) -> DistanceSpread:
         known = values[np.isfinite(values)]
         if not len(known):
             return cls(*[float("nan")] * 3)
@@ -71,7 +71,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Figures:
+class AgreementMetrics:
     """How far labels agree in a group of images, or at one joint.
 
     Attributes:
@@ -96,8 +96,8 @@ class Figures:
     only_b: int
     occlusion: int
     exchanged: int
-    px: Spread
-    heads: Spread
+    px: DistanceSpread
+    heads: DistanceSpread
     loose: float
     strict: float
     oks: float
@@ -145,12 +145,14 @@ class Agreement:
     @cached_property
     def distance(self) -> FloatArray:
         """(N, 16) px, NaN where not both labelled the joint."""
-        return np.sqrt(squares(self.a, self.b))
+        return np.sqrt(measure_squared_distances(self.a, self.b))
 
     @cached_property
     def unexchanged(self) -> FloatArray:
         """(N, 16) px, the same after exchanged sides are undone."""
-        return np.sqrt(squares(self.a, with_exchanges(self.b, self.exchanged)))
+        return np.sqrt(
+            measure_squared_distances(self.a, undo_swaps(self.b, self.exchanged))
+        )
 
     @cached_property
     def oks(self) -> FloatArray:
@@ -165,38 +167,38 @@ class Agreement:
         return np.sqrt(_mean(relative, axis=1))
 
     @property
-    def exchanged_share(self) -> float:
+    def swapped_share(self) -> float:
         """Share of the squared distance that exchanged sides are; NaN where labels do
         not differ."""
         before = np.nansum((self.distance / self.size[:, None]) ** 2)
         after = np.nansum((self.unexchanged / self.size[:, None]) ** 2)
         return float(1 - after / before) if before > 0 else float("nan")
 
-    def worst(self, count: int) -> list[int]:
+    def rank_worst(self, count: int) -> list[int]:
         """Return the rows of the images that differ most, the worst first."""
         order = np.argsort(-np.nan_to_num(self.error, nan=-1.0), kind="stable")
         return [int(row) for row in order[:count]]
 
-    def exchanges(self) -> list[tuple[str, str]]:
+    def list_swaps(self) -> list[tuple[str, str]]:
         """Return each image with exchanged sides, and whose sides they are in words."""
         rows = np.flatnonzero(self.exchanged.any(axis=1)).tolist()
-        return [(self.pairs[row][0].image, self.exchange_of(row)) for row in rows]
+        return [(self.pairs[row][0].image, self.describe_swap(row)) for row in rows]
 
-    def exchange_of(self, row: int) -> str:
+    def describe_swap(self, row: int) -> str:
         """Return in words which sides one image has exchanged; empty for none."""
         if self.exchanged[row].all():
-            return sides_in_words(FLIP_PAIRS)
+            return describe_sides(FLIP_PAIRS)
         limbs = [
             tuple(FLIP_PAIRS[pair] for pair in limb if self.exchanged[row, pair])
             for limb in (LEGS, ARMS)
         ]
-        return " and ".join(sides_in_words(pairs) for pairs in limbs if pairs)
+        return " and ".join(describe_sides(pairs) for pairs in limbs if pairs)
 
-    def overall(self) -> Figures:
+    def measure_all(self) -> AgreementMetrics:
         """Return the figures of all images."""
         return self._figures("all", np.ones(len(self), dtype=bool))
 
-    def by_stage(self) -> list[Figures]:
+    def measure_stages(self) -> list[AgreementMetrics]:
         """Return the figures of each known stage, in the order in which they first
         occur."""
         names = np.array(self.stages, dtype=object)
@@ -206,7 +208,7 @@ class Agreement:
             if name
         ]
 
-    def by_angle(self) -> list[Figures]:
+    def measure_angles(self) -> list[AgreementMetrics]:
         """Return the figures of each band of body angles that occurs."""
         bands, low = [], -1.0
         for name, high in BANDS.items():
@@ -215,17 +217,17 @@ class Agreement:
             low = high
         return bands
 
-    def by_joint(self) -> list[Figures]:
+    def measure_joints(self) -> list[AgreementMetrics]:
         """Return the figures of each joint."""
         everywhere = np.ones(len(self), dtype=bool)
         return [
             self._figures(name, everywhere, joint) for joint, name in enumerate(JOINTS)
         ]
 
-    def tolerances(self, seed: int = 0) -> list[Tolerance]:
+    def suggest_sigmas(self, seed: int = 0) -> list[SuggestedSigma]:
         """Return the σ of each joint that these labels suggest."""
         ratio = (self.unexchanged / self.size[:, None]) ** 2
-        return suggested_tolerances(ratio, [a.dive_key for a, _ in self.pairs], seed)
+        return suggest_sigmas(ratio, [a.dive_key for a, _ in self.pairs], seed)
 
     @property
     def _both(self) -> NDArray[np.bool_]:
@@ -233,7 +235,7 @@ class Agreement:
 
     def _figures(
         self, name: str, rows: NDArray[np.bool_], joint: int | None = None
-    ) -> Figures:
+    ) -> AgreementMetrics:
         columns = slice(None) if joint is None else slice(joint, joint + 1)
         both = np.zeros_like(self._both)
         both[rows, columns] = self._both[rows, columns]
@@ -241,7 +243,7 @@ class Agreement:
         known_a, known_b = (
             np.isfinite(points[rows, columns, 0]) for points in (self.a, self.b)
         )
-        return Figures(
+        return AgreementMetrics(
             name=name,
             images=int(rows.sum()),
             joints=int(both.sum()),
@@ -249,8 +251,8 @@ class Agreement:
             only_b=int((known_b & ~known_a).sum()),
             occlusion=int((self._hidden & both).sum()),
             exchanged=int(self._exchanged_labels(joint)[rows].sum()),
-            px=Spread.of(distance),
-            heads=Spread.of(distance / self.head[:, None]),
+            px=DistanceSpread.of(distance),
+            heads=DistanceSpread.of(distance / self.head[:, None]),
             loose=pck(self.a, self.b, both, self.head, LOOSE).mean,
             strict=pck(self.a, self.b, both, self.head, STRICT).mean,
             oks=float(_mean(oks(self.a, self.b, both, self.size**2))),
@@ -282,7 +284,7 @@ class Agreement:
         )
 
 
-def agree(
+def compare_labels(
     a: LabelSet, b: LabelSet, stages: Mapping[str, str] | None = None
 ) -> Agreement:
     """Compare two people's labels, image by image.
@@ -315,7 +317,7 @@ def agree(
         head=head,
         size=size,
         angle=_angle(points_a, points_b),
-        exchanged=exchanged_pairs(points_a, points_b, size),
+        exchanged=detect_swapped_pairs(points_a, points_b, size),
         iou=np.array([_iou(one, two) for one, two in pairs]),
     )
 

@@ -37,7 +37,7 @@ _LEAST_SQUARE = (
 )  # identical labels scatter too, a little: half a pixel on a person of 128 px
 
 
-def exchanged_pairs(
+def detect_swapped_pairs(
     a: FloatArray, b: FloatArray, size: FloatArray
 ) -> NDArray[np.bool_]:
     """Return (N, 6) True where a pair of FLIP_PAIRS has its sides exchanged between the
@@ -51,12 +51,14 @@ def exchanged_pairs(
     right, left = np.array(FLIP_PAIRS).T
     relative = size[:, None] ** 2
     straight = (
-        squares(a[:, right], b[:, right]) + squares(a[:, left], b[:, left])
+        measure_squared_distances(a[:, right], b[:, right])
+        + measure_squared_distances(a[:, left], b[:, left])
     ) / relative
     crossed = (
-        squares(a[:, right], b[:, left]) + squares(a[:, left], b[:, right])
+        measure_squared_distances(a[:, right], b[:, left])
+        + measure_squared_distances(a[:, left], b[:, right])
     ) / relative
-    usual = usual_squares(squares(a, b) / relative)
+    usual = estimate_usual_squares(measure_squared_distances(a, b) / relative)
     usual = (usual[right] + usual[left]) / 2
     straight, crossed = straight / usual, crossed / usual
     known = np.isfinite(straight) & np.isfinite(crossed)
@@ -68,7 +70,7 @@ def exchanged_pairs(
     return found & known
 
 
-def with_exchanges(points: FloatArray, exchanged: NDArray[np.bool_]) -> FloatArray:
+def undo_swaps(points: FloatArray, exchanged: NDArray[np.bool_]) -> FloatArray:
     """Return (N, 16, 2) points with the (N, 6) pairs exchanged."""
     turned = points.copy()
     for pair, (right, left) in enumerate(FLIP_PAIRS):
@@ -80,7 +82,7 @@ def with_exchanges(points: FloatArray, exchanged: NDArray[np.bool_]) -> FloatArr
     return turned
 
 
-def usual_squares(ratio: FloatArray) -> FloatArray:
+def estimate_usual_squares(ratio: FloatArray) -> FloatArray:
     """Return (16,) how large the squared distance d²/s² of two annotators usually is,
     whatever the exceptions.
 
@@ -99,7 +101,7 @@ def usual_squares(ratio: FloatArray) -> FloatArray:
     return np.maximum(usual, _LEAST_SQUARE)
 
 
-def squares(a: FloatArray, b: FloatArray) -> FloatArray:
+def measure_squared_distances(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the squared distance of points, px²; NaN where one is missing."""
     return np.asarray(((a - b) ** 2).sum(axis=-1))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finediving_pose.annotation.frame_choice import lot
+from finediving_pose.annotation.frame_choice import draw_lot
 from finediving_pose.annotation.label_store import check_person
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.problems import load_json
@@ -64,7 +64,7 @@ class Queue:
     review_shared: tuple[str, ...] = ()
 
 
-def assign(
+def assign_images(
     frames: Sequence[ManifestFrame],
     annotators: Sequence[str],
     reviewers: Sequence[str],
@@ -92,7 +92,7 @@ def assign(
     desk = _Desk(annotators, reviewers, seed)
     dives: dict[str, list[str]] = {}
     for frame in frames:
-        dives.setdefault(dive_of(frame.image), []).append(frame.image)
+        dives.setdefault(parse_dive(frame.image), []).append(frame.image)
     fixed = {
         frame.image: _fixed(frame.image, desk.annotators, given, labelled)
         for frame in frames
@@ -118,12 +118,12 @@ def assign(
     }
 
 
-def dive_of(image: str) -> str:
+def parse_dive(image: str) -> str:
     """Return ``<match>/<dive>`` of an image's name."""
     return image.rpartition("/")[0]
 
 
-def queues_of(assignment: Mapping[str, Duty]) -> dict[str, Queue]:
+def build_queues(assignment: Mapping[str, Duty]) -> dict[str, Queue]:
     """Return the queue of everybody who has something to do."""
     lists: dict[str, dict[str, list[str]]] = {}
 
@@ -145,7 +145,7 @@ def queues_of(assignment: Mapping[str, Duty]) -> dict[str, Queue]:
     }
 
 
-def duties_of(queues: Mapping[str, Queue]) -> Assignment:
+def restore_duties(queues: Mapping[str, Queue]) -> Assignment:
     """Return the duties that queues say; :func:`queues_of` gives back the same queues,
     in another order at most."""
     annotators: dict[str, list[str]] = {}
@@ -213,7 +213,7 @@ class _Desk:
     def lot(self, text: str) -> str:
         """Return what decides between equals: it depends on the seed and this text
         alone."""
-        return lot(self.seed, text)
+        return draw_lot(self.seed, text)
 
     def take_over(self, fixed: Mapping[str, tuple[str, ...]]) -> None:
         """Count what is handed out already."""
@@ -324,9 +324,11 @@ def _labelled_twice(
 ) -> set[str]:
     """Return the dives that two people label: those handed to two, and new ones up to
     the share."""
-    handed = Counter(dive_of(image) for image, duty in given.items() if duty.annotators)
+    handed = Counter(
+        parse_dive(image) for image, duty in given.items() if duty.annotators
+    )
     to_two = Counter(
-        dive_of(image) for image, duty in given.items() if len(duty.annotators) > 1
+        parse_dive(image) for image, duty in given.items() if len(duty.annotators) > 1
     )
     # One image that a second person happened to label does not make a dive one of those
     # for two.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from finediving_pose.annotation.label_checks import Finding, check
+from finediving_pose.annotation.label_checks import Finding, check_labels
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.label_set import LabelSet
@@ -64,7 +64,7 @@ class FolderResult:
     stamps: Mapping[str, Stamp] = field(default_factory=dict)
 
 
-def stamp_of(path: Path) -> Stamp:
+def read_stamp(path: Path) -> Stamp:
     """Return what changes when somebody saves a file: its time in ns and its size."""
     stat = path.stat()
     return stat.st_mtime_ns, stat.st_size
@@ -88,7 +88,9 @@ def check_folder(job: FolderJob) -> FolderResult:
     chosen = {
         row.image: row.sha256 for name, row in (job.rows or {}).items() if name in told
     }
-    findings = check(replace(labels, frames=(*labels.frames, *neighbours)), chosen)
+    findings = check_labels(
+        replace(labels, frames=(*labels.frames, *neighbours)), chosen
+    )
     named = (replace(finding, file=read.names[finding.file]) for finding in findings)
     ours = tuple(finding for finding in named if finding.file in told)
     return FolderResult(
@@ -113,7 +115,7 @@ class _Read:
 
     def _add(self, name: str, path: Path, job: FolderJob) -> None:
         self.names[str(path)] = name
-        self.stamps[name] = stamp_of(path)
+        self.stamps[name] = read_stamp(path)
         for frame in _read(name, path, job, self.problems):
             self.names[item_name(path, frame.image)] = name
             self.frames.append(frame)

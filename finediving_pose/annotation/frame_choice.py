@@ -23,7 +23,7 @@ _FAR = 0.25  # how far off the line between its neighbours a joint is when it co
 T = TypeVar("T")
 
 
-def protocol_dives(
+def choose_protocol_dives(
     dives: Iterable[FineDive], per_number: int = 10, seed: int = 0
 ) -> list[FineDive]:
     """Choose dives as the paper does: no synchronised ones, up to `per_number` of each
@@ -51,12 +51,12 @@ def protocol_dives(
             by_number[dive.dive.dive_number].append(dive)
     drawn: list[FineDive] = []
     for number in sorted(by_number):
-        lots = sorted(by_number[number], key=lambda dive: lot(seed, *dive.key))
+        lots = sorted(by_number[number], key=lambda dive: draw_lot(seed, *dive.key))
         drawn += sorted(lots[:per_number], key=lambda dive: dive.key)
     return drawn
 
 
-def flight_frames(dive: FineDive) -> list[int]:
+def find_flight_frames(dive: FineDive) -> list[int]:
     """Return the airborne frames of a dive, counted from its first: all that lie
     between take-off and entry.
 
@@ -68,13 +68,13 @@ def flight_frames(dive: FineDive) -> list[int]:
     return [] if stages is None else np.flatnonzero(stages == FLIGHT).tolist()
 
 
-def stage_names(dive: FineDive) -> list[str]:
+def name_stages(dive: FineDive) -> list[str]:
     """Return the stage of each frame of a dive in words; empty where the frames are not
     labelled."""
     return [] if dive.stages is None else [STAGE_NAMES[stage] for stage in dive.stages]
 
 
-def evenly(count: int, wanted: int) -> list[int]:
+def spread_evenly(count: int, wanted: int) -> list[int]:
     """Return `wanted` of `count` positions evenly, each in the middle of its part; all
     where there are no more."""
     if wanted >= count:
@@ -82,7 +82,7 @@ def evenly(count: int, wanted: int) -> list[int]:
     return [int((place + 0.5) * count / wanted) for place in range(wanted)]
 
 
-def frame_doubt(sequence: SkeletonSequence) -> NDArray[np.float64]:
+def measure_doubt(sequence: SkeletonSequence) -> NDArray[np.float64]:
     """Return (T,) how doubtful each frame's skeleton is, 0 to 3; 0 where nobody was
     found, since nobody may be there.
 
@@ -110,7 +110,7 @@ def frame_doubt(sequence: SkeletonSequence) -> NDArray[np.float64]:
     return np.where(sequence.track.state == BoxState.MISSING, 0.0, total)
 
 
-def largest(
+def pick_largest(
     values: NDArray[np.float64], numbers: NDArray[np.int64], wanted: int, apart: int
 ) -> list[int]:
     """Return up to `wanted` rows with the largest values above 0, no two of them closer
@@ -124,7 +124,7 @@ def largest(
     return sorted(chosen)
 
 
-def lot(seed: int, *names: str) -> str:
+def draw_lot(seed: int, *names: str) -> str:
     """Return what decides the order of equals: it depends on the seed and these names
     alone."""
     return hashlib.sha256("\0".join([str(seed), *names]).encode()).hexdigest()

@@ -18,7 +18,7 @@ SAME = 6
 """Grey levels that noise and compression change a cell by."""
 
 
-def features(image: Image) -> NDArray[np.float32]:
+def compute_features(image: Image) -> NDArray[np.float32]:
     """Describe a picture by its layout of colour and of edges.
 
     Args:
@@ -40,7 +40,7 @@ def features(image: Image) -> NDArray[np.float32]:
     )
 
 
-def different_ones(
+def choose_different_images(
     described: Sequence[NDArray[np.float32]], wanted: int, seed: int
 ) -> list[int]:
     """Choose pictures that differ: k-means with k = `wanted`, and of each cluster the
@@ -73,7 +73,7 @@ def different_ones(
     return sorted(chosen)
 
 
-def thumbnail(image: Image) -> NDArray[np.int16]:
+def make_thumbnail(image: Image) -> NDArray[np.int16]:
     """Return the picture as (32, 32) mean lightness of its cells, 0 to 255."""
     small = cv2.resize(
         cv2.cvtColor(image, cv2.COLOR_BGR2GRAY),
@@ -83,7 +83,9 @@ def thumbnail(image: Image) -> NDArray[np.int16]:
     return small.astype(np.int16)
 
 
-def same_picture(found: NDArray[np.int16], others: Sequence[NDArray[np.int16]]) -> bool:
+def is_same_image(
+    found: NDArray[np.int16], others: Sequence[NDArray[np.int16]]
+) -> bool:
     """Whether a thumbnail shows the same as one of the others: no cell differs by more
     than :data:`SAME`.
 

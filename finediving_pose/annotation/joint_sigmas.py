@@ -48,7 +48,7 @@ _SAMPLES = 1000
 
 
 @dataclass(frozen=True)
-class Tolerance:
+class SuggestedSigma:
     """What the double labels suggest for one joint.
 
     Attributes:
@@ -93,9 +93,9 @@ class Tolerance:
         }
 
 
-def suggested_tolerances(
+def suggest_sigmas(
     ratio: FloatArray, dives: Sequence[str], seed: int = 0
-) -> list[Tolerance]:
+) -> list[SuggestedSigma]:
     """Estimate each joint's σ.
 
     Args:
@@ -121,7 +121,7 @@ def suggested_tolerances(
         np.where(enough, np.sqrt(square / 2), np.nan) for square in (mean, low, high)
     )
     return [
-        Tolerance(
+        SuggestedSigma(
             j,
             float(sigma[j]),
             float(low[j]),
@@ -133,7 +133,7 @@ def suggested_tolerances(
     ]
 
 
-def drawn_by_dive(dives: Sequence[str]) -> bool:
+def resamples_dives(dives: Sequence[str]) -> bool:
     """Whether there are enough dives for a bootstrap of whole dives."""
     return len(set(dives)) >= LEAST_DIVES
 
@@ -142,7 +142,7 @@ def _weights(dives: Sequence[str], rng: np.random.Generator) -> NDArray[np.float
     """(samples, N) how often each image is in each bootstrap sample."""
     names = (
         list(dives)
-        if drawn_by_dive(dives)
+        if resamples_dives(dives)
         else [str(number) for number in range(len(dives))]
     )
     _, group = np.unique(names, return_inverse=True)

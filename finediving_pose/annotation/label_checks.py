@@ -150,7 +150,9 @@ class Finding:
         return {**vars(self), "pairs": [[JOINTS[a], JOINTS[b]] for a, b in self.pairs]}
 
 
-def check(labels: LabelSet, sha256: Mapping[str, str] | None = None) -> list[Finding]:
+def check_labels(
+    labels: LabelSet, sha256: Mapping[str, str] | None = None
+) -> list[Finding]:
     """Look for everything wrong or doubtful in labels.
 
     Args:
@@ -169,7 +171,7 @@ def check(labels: LabelSet, sha256: Mapping[str, str] | None = None) -> list[Fin
     said = {(finding.file, finding.joint) for finding in findings if finding.joint}
     findings += _missing_joints(labels.frames, said)
     findings += _changed_images(labels, sha256 or {})
-    for dive in dives(labels.frames):
+    for dive in group_dives(labels.frames):
         findings += _of_dive(dive)
     return sorted(findings, key=lambda finding: finding.file)
 
@@ -185,7 +187,7 @@ def swap_sides(
     return replace(frame, keypoints=keypoints, visibility=visibility)
 
 
-def sides_in_words(pairs: Pairs) -> str:
+def describe_sides(pairs: Pairs) -> str:
     """Return what is exchanged with these pairs of joints, as one says it."""
     parts = {
         FLIP_PAIRS: "the whole body",
@@ -196,7 +198,7 @@ def sides_in_words(pairs: Pairs) -> str:
     return parts.get(tuple(pairs)) or "the " + " and ".join(names)
 
 
-def dives(frames: Sequence[LabelledFrame]) -> list[list[LabelledFrame]]:
+def group_dives(frames: Sequence[LabelledFrame]) -> list[list[LabelledFrame]]:
     """Return the frames dive by dive, each in the order of time.
 
     Where match and dive are not known, images of one folder whose names differ in their
@@ -314,7 +316,7 @@ def _of_dive(frames: Sequence[LabelledFrame]) -> Iterator[Finding]:
     if known:
         frames = [frames[at] for at in known]
         points, times, height = points[known], times[known], height[known]
-        faults = label_swaps.side_faults(
+        faults = label_swaps.detect_label_swaps(
             points, times, height, np.stack([frame.visibility for frame in frames])
         )
         yield from _side_findings(frames, faults)
@@ -338,8 +340,8 @@ def _box_findings(
     if not boxed:
         return
     boxes = np.stack([frames[at].box for at in boxed])  # type: ignore[misc]
-    beside = label_checks.beside_box(points[boxed], boxes)
-    filled = label_checks.filled_share(points[boxed], boxes)
+    beside = label_checks.measure_outside_box(points[boxed], boxes)
+    filled = label_checks.measure_box_fill(points[boxed], boxes)
     for row, at in enumerate(boxed):
         frame = frames[at]
         least, clear = _BESIDE_ESTIMATED if frame.box_estimated else _BESIDE_BOX
@@ -378,14 +380,14 @@ def _box_findings(
 
 
 def _side_findings(
-    frames: Sequence[LabelledFrame], faults: Iterable[label_swaps.SideFault]
+    frames: Sequence[LabelledFrame], faults: Iterable[label_swaps.LabelSwap]
 ) -> Iterator[Finding]:
     for fault in faults:
         whole = len(fault.pairs) == len(FLIP_PAIRS)
         pairs = tuple(FLIP_PAIRS[pair] for pair in fault.pairs)
         severity: Severity = "error" if fault.gain > _CLEAR_SIDES else "warning"
         message = (
-            f"left and right of {sides_in_words(pairs)} look exchanged{_in_how_many(len(fault.frames))}; the other way "
+            f"left and right of {describe_sides(pairs)} look exchanged{_in_how_many(len(fault.frames))}; the other way "
             f"round they fit the neighbouring frames and the body better by {fault.gain:.2f} body heights, expected 0"
         )
         joint = pairs[0][0] if len(pairs) == 1 else None
@@ -484,17 +486,17 @@ def _finding(
 __all__ = [
     "LINKED",
     "LONGEST",
-    "beside_box",
     "body_height",
-    "filled_share",
     "jumps",
     "limb_lengths",
     "longest_limbs",
+    "measure_box_fill",
+    "measure_outside_box",
     "too_long",
 ]
 
 
-def beside_box(points: FloatArray, boxes: FloatArray) -> FloatArray:
+def measure_outside_box(points: FloatArray, boxes: FloatArray) -> FloatArray:
     """Return (T, 16) by how much joints lie outside (T, 4) px boxes, as a share of the
     box's longer side; inside 0."""
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
@@ -503,7 +505,7 @@ def beside_box(points: FloatArray, boxes: FloatArray) -> FloatArray:
     return share
 
 
-def filled_share(points: FloatArray, boxes: FloatArray) -> FloatArray:
+def measure_box_fill(points: FloatArray, boxes: FloatArray) -> FloatArray:
     """Return (T,) the longer side of what the joints span, as a share of the box's
     longer side; NaN without joints."""
     span = (np.fmax.reduce(points, axis=1) - np.fmin.reduce(points, axis=1)).max(axis=1)

@@ -105,7 +105,7 @@ class LabelStore:
         self.labels, self.frames = labels, frames
         self._glances: dict[Path, tuple[tuple[int, int], Glance]] = {}
 
-    def annotators(self) -> list[str]:
+    def list_annotators(self) -> list[str]:
         """Return whoever has a folder, sorted."""
         if not self.labels.is_dir():
             return []
@@ -120,15 +120,15 @@ class LabelStore:
         """Return where an annotator's label of an image belongs."""
         return self.labels / check_person(annotator) / label_name
 
-    def annotated(self, label_name: str) -> dict[str, Path]:
+    def find_labels(self, label_name: str) -> dict[str, Path]:
         """Return the annotators who have a label of an image, with its file."""
         paths = {
             annotator: self.labels / annotator / label_name
-            for annotator in self.annotators()
+            for annotator in self.list_annotators()
         }
         return {annotator: path for annotator, path in paths.items() if path.is_file()}
 
-    def revisions(self, label_name: str) -> list[Path]:
+    def list_revisions(self, label_name: str) -> list[Path]:
         """Return the revisions of a label, oldest first."""
         first = self.labels / REVISIONS / label_name
         numbered = re.compile(rf"{re.escape(first.stem)}\.(\d+)\.json")
@@ -141,14 +141,14 @@ class LabelStore:
         ]
         return [path for _, path in sorted(found)]
 
-    def all_files(self) -> dict[str, list[Path]]:
+    def list_files(self) -> dict[str, list[Path]]:
         """Return every image's label files, by label name: annotators' in the order of
         names, then revisions.
 
         One walk over the folders, which is what makes a queue of thousands quick.
         """
         found: dict[str, list[Path]] = {}
-        for person in self.annotators():
+        for person in self.list_annotators():
             for folder in _folders(self.labels / person):
                 for name in _json_files(folder):
                     found.setdefault(f"{folder.name}/{name}", []).append(folder / name)
@@ -158,10 +158,10 @@ class LabelStore:
             for name in _json_files(folder)
         }
         for label_name in revised:
-            found.setdefault(label_name, []).extend(self.revisions(label_name))
+            found.setdefault(label_name, []).extend(self.list_revisions(label_name))
         return found
 
-    def name_of(self, path: Path) -> str:
+    def name_file(self, path: Path) -> str:
         """Return a file's path below ``labels/``, with forward slashes."""
         return path.relative_to(self.labels).as_posix()
 
@@ -204,7 +204,7 @@ class LabelStore:
                 source=path,
             )
             origin = _origin(path)
-        return StoredLabel(self.name_of(path), frame, tuple(problems), sha256, origin)
+        return StoredLabel(self.name_file(path), frame, tuple(problems), sha256, origin)
 
     def add_revision(
         self,
@@ -226,7 +226,7 @@ class LabelStore:
         """
         folder = (self.labels / REVISIONS / image.label_name).parent
         with locked(self.labels / LOCKS / "revisions.lock"):
-            earlier = self.revisions(image.label_name)
+            earlier = self.list_revisions(image.label_name)
             number = int(earlier[-1].stem.rpartition(".")[2]) + 1 if earlier else 1
             target = folder / f"{PurePosixPath(image.label_name).stem}.{number}.json"
             picture = os.path.relpath(self.frames / image.image, folder).replace(
@@ -306,21 +306,21 @@ def _origin(path: Path) -> dict[str, Any]:
     return origin if isinstance(origin, dict) else {}
 
 
-def revision_number(name: str) -> int | None:
+def parse_revision(name: str) -> int | None:
     """Return n of ``revisions/…/<number>.<n>.json``; None for an annotator's file."""
     if not name.startswith(f"{REVISIONS}/"):
         return None
     return int(PurePosixPath(name).stem.rpartition(".")[2])
 
 
-def annotator_of(name: str) -> str | None:
+def parse_annotator(name: str) -> str | None:
     """Return the annotator of a label file's name below ``labels/``; None for a
     revision."""
     person = name.partition("/")[0]
     return None if person == REVISIONS else person
 
 
-def parse_name(text: str) -> str:
+def check_label_name(text: str) -> str:
     """Return a label file's name below ``labels/``, as a page or a log gave it.
 
     Raises:

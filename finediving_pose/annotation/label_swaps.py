@@ -17,7 +17,7 @@ from finediving_pose.left_right import ALL, ARMS, LEGS, PAIRS, STATES, SWAPPED
 from finediving_pose.records import FloatArray
 from finediving_pose.skeleton import FLIP_PAIRS, flip_index
 
-__all__ = ["ALL", "ARMS", "LEGS", "PAIRS", "STATES", "SideFault", "side_faults"]
+__all__ = ["ALL", "ARMS", "LEGS", "PAIRS", "STATES", "LabelSwap", "detect_label_swaps"]
 
 _WEIGHTS = left_right.Weights()
 _MIRRORED = STATES.index(ALL)
@@ -33,7 +33,7 @@ _BOTH_KNEES = (1, 4)
 
 
 @dataclass(frozen=True)
-class SideFault:
+class LabelSwap:
     """Neighbouring frames whose sides are the wrong way round.
 
     Attributes:
@@ -48,12 +48,12 @@ class SideFault:
     gain: float
 
 
-def side_faults(
+def detect_label_swaps(
     points: FloatArray,
     times: NDArray[np.int64],
     height: FloatArray,
     visibility: NDArray[np.uint8] | None = None,
-) -> list[SideFault]:
+) -> list[LabelSwap]:
     """Find frames whose sides contradict their neighbours' or the body.
 
     Args:
@@ -72,9 +72,9 @@ def side_faults(
 
 def _faults(
     points: FloatArray, costs: _Costs, path: NDArray[np.intp]
-) -> list[SideFault]:
+) -> list[LabelSwap]:
     return [
-        SideFault(tuple(frames.tolist()), pairs, gain)
+        LabelSwap(tuple(frames.tolist()), pairs, gain)
         for frames, pairs, gain, _ in costs.runs(path)
         if gain >= _LEAST_GAIN and _seen(points, frames, pairs)
     ]
@@ -86,7 +86,7 @@ def _of_mirrored_dive(
     height: FloatArray,
     visibility: NDArray[np.uint8] | None,
     costs: _Costs,
-) -> list[SideFault]:
+) -> list[LabelSwap]:
     """Exchange the sides of the whole dive, also where nothing tells them, but for what
     is then at fault."""
     flip = flip_index()
@@ -105,7 +105,7 @@ def _of_mirrored_dive(
     changes = [at for at in range(1, len(pairs)) if pairs[at] != pairs[at - 1]]
     runs = np.split(np.arange(len(points)), changes)
     seen = [run for run in runs if _seen(points, run, pairs[run[0]])]
-    return [SideFault(tuple(run.tolist()), pairs[run[0]], gain) for run in seen]
+    return [LabelSwap(tuple(run.tolist()), pairs[run[0]], gain) for run in seen]
 
 
 def _seen(points: FloatArray, frames: NDArray[np.intp], pairs: tuple[int, ...]) -> bool:

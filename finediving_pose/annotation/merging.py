@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.annotation.label_checks import sides_in_words
+from finediving_pose.annotation.label_checks import describe_sides
 from finediving_pose.keypoint_metrics import head_length
 from finediving_pose.records import FloatArray, LabelledFrame
 from finediving_pose.skeleton import FLIP_PAIRS, JOINTS, NUM_JOINTS
@@ -162,7 +162,7 @@ def merge_unreviewed(
     )
 
 
-def largest_move(before: LabelledFrame, after: LabelledFrame) -> float:
+def measure_largest_move(before: LabelledFrame, after: LabelledFrame) -> float:
     """Return by how many px the joint or box corner that moved most did; infinite where
     one came or went."""
     if not np.array_equal(before.labelled, after.labelled) or (before.box is None) != (
@@ -205,7 +205,7 @@ def _difference(one: Candidate, two: Candidate, tolerance: float) -> str:
     exchanged = _clearly_exchanged(a, b, limit)
     if exchanged.any():
         pairs = tuple(pair for pair in FLIP_PAIRS if exchanged[pair[0]])
-        return f"have left and right the other way round: {sides_in_words(pairs)}"
+        return f"have left and right the other way round: {describe_sides(pairs)}"
     apart = a.labelled & ~_near(a, b, limit)
     if apart.any():
         return _apart(np.where(apart, _distance(a, b), 0.0) / _head(a, b), tolerance)

@@ -45,7 +45,7 @@ def new_token() -> str:
     return secrets.token_urlsafe(24)
 
 
-def cookie_name(token: str) -> str:
+def name_cookie(token: str) -> str:
     """Return the cookie's name. Cookies are shared by all ports of a computer, so each
     start has its own."""
     return f"fdpose_{hashlib.sha256(token.encode()).hexdigest()[:12]}"
@@ -127,7 +127,7 @@ class Guard:
         if request.url.path == "/":
             given.append(request.query_params.get("token"))
         if request.url.path == PICTURE_PATH:
-            given.append(request.cookies.get(cookie_name(self.token)))
+            given.append(request.cookies.get(name_cookie(self.token)))
         return any(
             secrets.compare_digest(text.encode(), self.token.encode())
             for text in given

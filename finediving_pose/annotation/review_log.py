@@ -55,13 +55,13 @@ class Decision:
 _FIELDS = {field.name for field in fields(Decision)}
 
 
-def append(path: Path, decision: Decision) -> None:
+def append_decision(path: Path, decision: Decision) -> None:
     """Append a decision; two processes never write into each other's line."""
-    with lock(path):
+    with lock_log(path):
         append_under_lock(path, decision)
 
 
-def lock(path: Path) -> Any:
+def lock_log(path: Path) -> Any:
     """Return the lock of a log, for who must read it and append without another's
     decision in between."""
     return locked(path.with_name(f".{path.name}.lock"))
@@ -72,7 +72,7 @@ def append_under_lock(path: Path, decision: Decision) -> None:
     append_json_line(path, asdict(decision))
 
 
-def read(path: Path) -> list[Decision]:
+def read_decisions(path: Path) -> list[Decision]:
     """Return the decisions, oldest first; an absent log is empty. A line that is none
     is left out with a warning."""
     decisions = []

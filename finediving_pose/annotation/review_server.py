@@ -15,11 +15,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 
 from finediving_pose import console
-from finediving_pose.annotation.review_guard import PICTURE_PATH, Guard, cookie_name
-from finediving_pose.annotation.review_pictures import (
+from finediving_pose.annotation.review_guard import PICTURE_PATH, Guard, name_cookie
+from finediving_pose.annotation.review_images import (
     MAX_SIDE,
     STRIP_SIDE,
-    read_picture,
+    read_image_file,
 )
 from finediving_pose.annotation.review_state import (
     TO_REVIEW,
@@ -33,11 +33,11 @@ from finediving_pose.annotation.review_views import (
     DiveViews,
     DraftRequest,
     PresenceRequest,
-    check_view,
-    item_view,
-    labelled_frame,
-    queue_view,
-    skeleton_view,
+    build_item_view,
+    build_queue_view,
+    build_skeleton_view,
+    check_edited_label,
+    parse_label,
 )
 from finediving_pose.config import nearest
 from finediving_pose.errors import DataError, FdposeError, UsageError
@@ -139,7 +139,7 @@ class _Board:
         self._version, self._looking, self._until = 0, False, 0.0
         self._look()
 
-    def states(self) -> tuple[dict[str, State], int]:
+    def read_states(self) -> tuple[dict[str, State], int]:
         """Return the states as they were a moment ago, and a number that changes with
         them."""
         with self._lock:
@@ -148,9 +148,9 @@ class _Board:
                 threading.Thread(target=self._look, daemon=True).start()
             return self._states, self._version
 
-    def decided(self, image: str) -> State:
+    def update(self, image: str) -> State:
         """Look at one image at once, and return its state."""
-        state = self._desk.state(image)
+        state = self._desk.read_state(image)
         with self._lock:
             self._states = {**self._states, image: state}
             self._version += 1
@@ -159,7 +159,7 @@ class _Board:
     def _look(self) -> None:
         started, version = time.monotonic(), self._version
         try:
-            states = self._desk.states()
+            states = self._desk.read_states()
         except (
             OSError,
             FdposeError,
@@ -219,7 +219,7 @@ def _add_page(app: FastAPI, setup: ReviewSetup) -> None:
     def page() -> Response:
         response = served("index.html")
         response.set_cookie(
-            cookie_name(setup.token),
+            name_cookie(setup.token),
             setup.token,
             httponly=True,
             samesite="strict",
@@ -245,22 +245,24 @@ def _add_reading(
             "reviewers": list(setup.reviewers),
             "to_review": list(TO_REVIEW),
             "allow_own": desk.allow_own,
-            **skeleton_view(),
+            **build_skeleton_view(),
         }
 
     @app.get("/api/queue")
     def queue(reviewer: str) -> dict[str, Any]:
-        states, version = board.states()
+        states, version = board.read_states()
         return {
             "version": version,
-            "rows": queue_view(desk, states, setup.assigned(_known(setup, reviewer))),
+            "rows": build_queue_view(
+                desk, states, setup.assigned(_known(setup, reviewer))
+            ),
         }
 
     @app.get("/api/item")
     def item(image: str, reviewer: str) -> dict[str, Any]:
         row = desk.frame(image)
-        return item_view(
-            desk.item(image),
+        return build_item_view(
+            desk.read_item(image),
             desk.store.read_draft(_known(setup, reviewer), row.label_name),
         )
 
@@ -272,14 +274,14 @@ def _add_reading(
 
     @app.post("/api/check")
     def check(request: CheckRequest) -> dict[str, Any]:
-        return {"findings": check_view(desk, request.image, request.label)}
+        return {"findings": check_edited_label(desk, request.image, request.label)}
 
     @app.get(PICTURE_PATH)
     def picture(
         request: Request, image: str, sha256: str = "", strip: bool = False
     ) -> Response:
         path = desk.store.frames / desk.frame(image).image
-        found = read_picture(path, STRIP_SIDE if strip else MAX_SIDE)
+        found = read_image_file(path, STRIP_SIDE if strip else MAX_SIDE)
         tag = f'"{found.sha256}{"-strip" if strip else ""}"'
         lasting = (
             "private, max-age=31536000, immutable"
@@ -296,11 +298,14 @@ def _add_reading(
         _known(setup, request.reviewer)
         here = None
         if request.image is not None:
-            state = desk.state(request.image)
-            here = {"seen": state.files, "decisions": desk.decided(request.image)}
+            state = desk.read_state(request.image)
+            here = {
+                "seen": state.files,
+                "decisions": desk.count_decisions(request.image),
+            }
         return {
             "others": presence.others(request),
-            "version": board.states()[1],
+            "version": board.read_states()[1],
             "here": here,
         }
 
@@ -335,12 +340,12 @@ def _add_writing(app: FastAPI, setup: ReviewSetup, board: _Board) -> None:
         else:
             if request.corrected is None:
                 raise UsageError("a correction without a label")
-            frame = labelled_frame(request.corrected, desk.frame(request.image))
+            frame = parse_label(request.corrected, desk.frame(request.image))
             _refuse_unconfirmed(desk, request)
             desk.correct(
                 *about, frame, request.comment, based_on=request.label, **known
             )
-        return {"state": board.decided(request.image).kind}
+        return {"state": board.update(request.image).kind}
 
 
 def _refuse_unconfirmed(desk: ReviewDesk, request: DecisionRequest) -> None:
@@ -348,7 +353,7 @@ def _refuse_unconfirmed(desk: ReviewDesk, request: DecisionRequest) -> None:
     base = next(
         (
             label
-            for label in desk.item(request.image).labels
+            for label in desk.read_item(request.image).labels
             if label.name == request.label
         ),
         None,

@@ -20,10 +20,10 @@ from finediving_pose.annotation.label_store import (
     REVISIONS,
     LabelStore,
     StoredLabel,
-    annotator_of,
+    check_label_name,
     check_person,
-    parse_name,
-    revision_number,
+    parse_annotator,
+    parse_revision,
 )
 from finediving_pose.annotation.review_log import Action, Decision
 from finediving_pose.datasets.frame_manifest import ManifestFrame
@@ -95,7 +95,7 @@ class Item:
         """The label a reviewer starts from: the newest usable revision, else the first
         annotator's usable label."""
         usable = [label for label in self.labels if label.frame is not None]
-        revised = [label for label in usable if revision_number(label.name) is not None]
+        revised = [label for label in usable if parse_revision(label.name) is not None]
         return revised[-1] if revised else next(iter(usable), None)
 
     @property
@@ -141,15 +141,15 @@ class ReviewDesk:
         )
         self._read: dict[Path, StoredLabel] = {}
 
-    def states(self) -> dict[str, State]:
+    def read_states(self) -> dict[str, State]:
         """Return the state of every image, in the manifest's order."""
-        decisions, files = self._by_image(), self.store.all_files()
+        decisions, files = self._by_image(), self.store.list_files()
         return {
             name: self._state(files.get(image.label_name, []), decisions.get(name, []))
             for name, image in self.images.items()
         }
 
-    def state(self, image: str) -> State:
+    def read_state(self, image: str) -> State:
         """Return the state of one image.
 
         Raises:
@@ -169,7 +169,7 @@ class ReviewDesk:
         except KeyError:
             raise UsageError(f"{image!r} is no image of frames/manifest.csv") from None
 
-    def item(self, image: str) -> Item:
+    def read_item(self, image: str) -> Item:
         """Return all there is of one image.
 
         Raises:
@@ -186,12 +186,12 @@ class ReviewDesk:
         return Item(
             frame,
             tuple(labels),
-            self.state(image),
+            self.read_state(image),
             decisions,
-            self.picture_problem(frame),
+            self.check_image(frame),
         )
 
-    def newest(self, image: str) -> StoredLabel | None:
+    def read_newest(self, image: str) -> StoredLabel | None:
         """Return :attr:`Item.newest` of an image, quickly: a file is read again only
         when it changed.
 
@@ -199,18 +199,21 @@ class ReviewDesk:
             UsageError: If the manifest has no such image.
         """
         frame = self.frame(image)
-        annotated = list(self.store.annotated(frame.label_name).values())
-        for path in [*reversed(self.store.revisions(frame.label_name)), *annotated]:
+        annotated = list(self.store.find_labels(frame.label_name).values())
+        for path in [
+            *reversed(self.store.list_revisions(frame.label_name)),
+            *annotated,
+        ]:
             label = self._stored(path, frame)
             if label is not None and label.frame is not None:
                 return label
         return None
 
-    def decided(self, image: str) -> int:
+    def count_decisions(self, image: str) -> int:
         """Return how many decisions there are on an image."""
         return len(self._by_image().get(image, []))
 
-    def picture_problem(self, image: ManifestFrame) -> str:
+    def check_image(self, image: ManifestFrame) -> str:
         """Return why a picture is not the one that was chosen; empty if it is."""
         path = self.store.frames / image.image
         if not path.is_file():
@@ -247,7 +250,7 @@ class ReviewDesk:
             UsageError: If the label cannot be used, is unconfirmed and `confirm` is not
                 given, or has been looked at by nobody else.
         """
-        with review_log.lock(self.log):
+        with review_log.lock_log(self.log):
             item = self._checked(who, image, seen, decisions)
             chosen = self._label(item, label)
             self._refuse_own(who, chosen, item)
@@ -287,7 +290,7 @@ class ReviewDesk:
         Raises:
             UsageError: Also if a joint or the box lies outside the image.
         """
-        with review_log.lock(self.log):
+        with review_log.lock_log(self.log):
             item = self._checked(who, image, seen, decisions)
             if set(item.state.annotators) == {who} and not self.allow_own:
                 raise UsageError(_OWN.format(who=who, image=image))
@@ -321,10 +324,12 @@ class ReviewDesk:
         """
         if not comment.strip():
             raise UsageError(f"{image}: say in a comment what is to be changed")
-        with review_log.lock(self.log):
+        with review_log.lock_log(self.log):
             item = self._checked(who, image, seen, decisions)
             annotated = [
-                entry for entry in item.labels if annotator_of(entry.name) is not None
+                entry
+                for entry in item.labels
+                if parse_annotator(entry.name) is not None
             ]
             if not annotated:
                 raise UsageError(f"{image}: no annotator's label to give back")
@@ -347,8 +352,8 @@ class ReviewDesk:
         Raises:
             Conflict: If a label changed since it was `seen`.
         """
-        with review_log.lock(self.log):
-            item = self.item(image)
+        with review_log.lock_log(self.log):
+            item = self.read_item(image)
             self._refuse_changed(item, seen)
             return self.store.add_revision(item.image, frame, by, now(), based_on)
 
@@ -360,7 +365,7 @@ class ReviewDesk:
         decisions: int | None,
     ) -> Item:
         check_person(who)
-        item = self.item(image)
+        item = self.read_item(image)
         if item.picture_problem:
             raise Conflict(item.picture_problem)
         if decisions is not None and len(item.decisions) != decisions:
@@ -384,7 +389,8 @@ class ReviewDesk:
 
     def _label(self, item: Item, name: str, usable: bool = True) -> StoredLabel:
         found = next(
-            (label for label in item.labels if label.name == parse_name(name)), None
+            (label for label in item.labels if label.name == check_label_name(name)),
+            None,
         )
         if found is None:
             there = ", ".join(label.name for label in item.labels) or "none"
@@ -424,7 +430,7 @@ class ReviewDesk:
             label=label,
             label_sha256=sha256,
             image_sha256=item.image.sha256,
-            revision=revision_number(label),
+            revision=parse_revision(label),
             seen={**seen, label: sha256},
         )
         review_log.append_under_lock(self.log, decision)
@@ -433,8 +439,8 @@ class ReviewDesk:
 
     def _files(self, image: ManifestFrame) -> list[Path]:
         return [
-            *self.store.annotated(image.label_name).values(),
-            *self.store.revisions(image.label_name),
+            *self.store.find_labels(image.label_name).values(),
+            *self.store.list_revisions(image.label_name),
         ]
 
     def _by_image(self) -> dict[str, list[Decision]]:
@@ -446,7 +452,7 @@ class ReviewDesk:
         known, decisions = self._decisions
         if stamp != known or stamp is None:
             decisions = {}
-            for decision in review_log.read(self.log):
+            for decision in review_log.read_decisions(self.log):
                 decisions.setdefault(decision.image, []).append(decision)
             self._decisions = (
                 stamp,
@@ -469,12 +475,12 @@ class ReviewDesk:
         glances = {}
         for path in paths:
             try:
-                glances[self.store.name_of(path)] = self.store.glance(path)
+                glances[self.store.name_file(path)] = self.store.glance(path)
             except OSError:
                 continue  # gone since the folder was listed
         files = {name: glance.sha256 for name, glance in glances.items()}
         annotators = tuple(
-            person for name in files if (person := annotator_of(name)) is not None
+            person for name in files if (person := parse_annotator(name)) is not None
         )
         latest = decisions[-1] if decisions else None
 
@@ -541,7 +547,7 @@ def _eyes(label: StoredLabel) -> set[str]:
     """Return the people who have had a part in a label."""
     based_on: Any = label.origin.get("based_on")
     names = [label.name, *(based_on if isinstance(based_on, dict) else [])]
-    makers = {annotator_of(name) for name in names} | {
+    makers = {parse_annotator(name) for name in names} | {
         str(label.origin.get("by", TOOL))
     }
     return {maker for maker in makers if maker and not maker.startswith(TOOL)}

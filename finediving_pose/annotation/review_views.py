@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from finediving_pose.annotation import label_checks
 from finediving_pose.annotation.label_store import (
     StoredLabel,
-    annotator_of,
-    revision_number,
+    parse_annotator,
+    parse_revision,
 )
 from finediving_pose.annotation.review_state import Item, ReviewDesk, State
 from finediving_pose.datasets.frame_manifest import ManifestFrame
@@ -91,7 +91,7 @@ class CheckRequest(_Body):
     label: LabelBody
 
 
-def skeleton_view() -> dict[str, Any]:
+def build_skeleton_view() -> dict[str, Any]:
     """Return the joints and everything that follows from them."""
     return {
         "joints": list(JOINTS),
@@ -101,7 +101,7 @@ def skeleton_view() -> dict[str, Any]:
     }
 
 
-def queue_view(
+def build_queue_view(
     desk: ReviewDesk, states: Mapping[str, State], assigned: Collection[str]
 ) -> list[list[Any]]:
     """Return a row for each image: name, kind, annotators, whether it is assigned, who
@@ -118,7 +118,7 @@ def queue_view(
     ]
 
 
-def item_view(item: Item, draft: Mapping[str, Any] | None) -> dict[str, Any]:
+def build_item_view(item: Item, draft: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return all there is to see of an image."""
     newest = item.newest
     return {
@@ -147,7 +147,7 @@ class DiveViews:
         """Return the frames of an image's dive in the order of time: state, newest
         label and findings of each."""
         desk, rows = self._desk, _dive_rows(self._desk, image)
-        labels = {row.image: desk.newest(row.image) for row in rows}
+        labels = {row.image: desk.read_newest(row.image) for row in rows}
         findings = self._findings(
             rows[0], [label for label in labels.values() if label is not None]
         )
@@ -158,7 +158,7 @@ class DiveViews:
             frames.append(
                 {
                     **_image_view(row),
-                    "kind": desk.state(row.image).kind,
+                    "kind": desk.read_state(row.image).kind,
                     "label": _frame_view(known) if known else None,
                     "findings": findings.get(row.image, []),
                 }
@@ -178,19 +178,19 @@ class DiveViews:
         return known[1]
 
 
-def check_view(desk: ReviewDesk, image: str, body: LabelBody) -> list[dict[str, Any]]:
+def check_edited_label(
+    desk: ReviewDesk, image: str, body: LabelBody
+) -> list[dict[str, Any]]:
     """Return the findings of an image as they would be with this label of it."""
     stored = [
         label
         for row in _dive_rows(desk, image)
-        if row.image != image and (label := desk.newest(row.image))
+        if row.image != image and (label := desk.read_newest(row.image))
     ]
-    return _findings(desk, stored, labelled_frame(body, desk.frame(image))).get(
-        image, []
-    )
+    return _findings(desk, stored, parse_label(body, desk.frame(image))).get(image, [])
 
 
-def labelled_frame(body: LabelBody, image: ManifestFrame) -> LabelledFrame:
+def parse_label(body: LabelBody, image: ManifestFrame) -> LabelledFrame:
     """Return the label that the page holds."""
     known = np.array([point is not None for point in body.joints])
     visibility = np.where(known, body.visibility, int(Visibility.MISSING)).astype(
@@ -219,10 +219,10 @@ def _image_view(image: ManifestFrame) -> dict[str, Any]:
 
 
 def _label_view(label: StoredLabel) -> dict[str, Any]:
-    number = revision_number(label.name)
+    number = parse_revision(label.name)
     return {
         "name": label.name,
-        "by": annotator_of(label.name) or str(label.origin.get("by", "somebody")),
+        "by": parse_annotator(label.name) or str(label.origin.get("by", "somebody")),
         "revision": number,
         "problems": [
             f"{problem.where}: {problem.message}".removeprefix(": ")
@@ -267,7 +267,7 @@ def _findings(
         if label.frame is not None
     )
     found: dict[str, list[dict[str, Any]]] = {}
-    for finding in label_checks.check(
+    for finding in label_checks.check_labels(
         LabelSet(tuple(frames), problems, desk.store.frames)
     ):
         if finding.image is not None:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from finediving_pose.workflows.label_validation import LabelReport, Told
-    from finediving_pose.workflows.swap_fixes import Fix
+    from finediving_pose.workflows.label_validation import LabelReport, ReportedFinding
+    from finediving_pose.workflows.swap_fixes import SwapFix
 
 SHOWN = {"error": 20, "warning": 10}
 """How many findings of each kind are shown without --all."""
@@ -51,10 +51,10 @@ def print_report(report: LabelReport, every: bool) -> None:
         )
 
 
-def print_fixes(fixes: Sequence[Fix], dry_run: bool, every: bool) -> None:
+def print_fixes(fixes: Sequence[SwapFix], dry_run: bool, every: bool) -> None:
     """Print which revisions were written, and what was left for which reason; the first
     of them unless `every`."""
-    from finediving_pose.annotation.label_checks import sides_in_words
+    from finediving_pose.annotation.label_checks import describe_sides
 
     done, left = (
         [fix for fix in fixes if not fix.left],
@@ -69,7 +69,7 @@ def print_fixes(fixes: Sequence[Fix], dry_run: bool, every: bool) -> None:
         )
         _print_some(
             [
-                f"{fix.label}{'' if dry_run else f' → {fix.revision}'}: {sides_in_words(fix.pairs)}"
+                f"{fix.label}{'' if dry_run else f' → {fix.revision}'}: {describe_sides(fix.pairs)}"
                 for fix in done
             ],
             every,
@@ -87,7 +87,7 @@ def _print_some(lines: Sequence[str], every: bool) -> None:
         say(f"  … and {len(lines) - len(shown)} more (--all shows them)")
 
 
-def _print_kind(told: Sequence[Told], every: bool) -> None:
+def _print_kind(told: Sequence[ReportedFinding], every: bool) -> None:
     for severity, most in SHOWN.items():
         of_it = [entry.finding for entry in told if entry.finding.severity == severity]
         shown = of_it if every else of_it[:most]
@@ -109,7 +109,7 @@ def _advice(suggestion: str) -> str:
     return suggestion
 
 
-def _badness(told: Told) -> tuple[bool, float, str]:
+def _badness(told: ReportedFinding) -> tuple[bool, float, str]:
     finding = told.finding
     value = finding.value if isinstance(finding.value, float) else 0.0
     worse = value if finding.kind == "loose-box" else -value

@@ -12,7 +12,7 @@ import typer
 from finediving_pose.cli._findings import say
 
 if TYPE_CHECKING:
-    from finediving_pose.annotation.agreement import Figures
+    from finediving_pose.annotation.agreement import AgreementMetrics
     from finediving_pose.workflows.agreement import AgreementResult
 
 _SHOWN = 10
@@ -61,9 +61,9 @@ def command(
 
     Example: fdpose agree first.json second.json --images frames --out compared.html
     """
-    from finediving_pose.workflows.agreement import compare
+    from finediving_pose.workflows.agreement import compare_annotators
 
-    result = compare(a, b, images, worst, out)
+    result = compare_annotators(a, b, images, worst, out)
     if json:
         print(
             json_module.dumps(result.as_dict())
@@ -73,16 +73,16 @@ def command(
 
 
 def _print(result: AgreementResult) -> None:
-    from finediving_pose.workflows.agreement import overview
+    from finediving_pose.workflows.agreement import list_overview
 
     for note in result.notes:
         say(f"note: {note}")
-    for name, value in overview(result):
+    for name, value in list_overview(result):
         say(f"{_cell(value):>8}  {name}")
     say("")
     _print_joints(result)
-    _print_groups(result.found.by_stage() + result.found.by_angle())
-    exchanges = result.found.exchanges()
+    _print_groups(result.found.measure_stages() + result.found.measure_angles())
+    exchanges = result.found.list_swaps()
     if exchanges:
         say(
             f"\nleft and right exchanged in {len(exchanges)} image{'s' * (len(exchanges) > 1)}"
@@ -110,7 +110,7 @@ def _print_joints(result: AgreementResult) -> None:
     ]
     rows = []
     for figures, tolerance in zip(
-        result.found.by_joint(), result.tolerances, strict=True
+        result.found.measure_joints(), result.tolerances, strict=True
     ):
         interval = (
             f"{tolerance.low:.3f}–{tolerance.high:.3f}"
@@ -134,7 +134,7 @@ def _print_joints(result: AgreementResult) -> None:
     _table(header, rows)
 
 
-def _print_groups(groups: Sequence[Figures]) -> None:
+def _print_groups(groups: Sequence[AgreementMetrics]) -> None:
     if not groups:
         return
     say("")

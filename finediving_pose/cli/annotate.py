@@ -56,15 +56,15 @@ def command(
 
     Example: fdpose annotate anna --no-start
     """
-    from finediving_pose.workflows.annotate import annotate, work_of
+    from finediving_pose.workflows.annotate import plan_work, run_labelme_session
 
-    work = work_of(name, every, dry_run)
+    work = plan_work(name, every, dry_run)
     if json:
         print(json_module.dumps(work.as_dict()))
         return
     _print(work)
     if work.sessions and not no_start and not dry_run:
-        opened = annotate(work, labelme, _announce, _go_on)
+        opened = run_labelme_session(work, labelme, _announce, _go_on)
         console.log.info(
             "%d of %d dives opened; `fdpose status` says what is next",
             opened,

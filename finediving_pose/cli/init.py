@@ -42,7 +42,7 @@ def command(
     FineDiving/Annotations
     """
     from finediving_pose.workflows.project import SETTINGS_NAME, init_project
-    from finediving_pose.workflows.status import status
+    from finediving_pose.workflows.status import collect_status
 
     project = init_project(folder, annotator or (), reviewer or (), finediving)
     console.log.info("made %s; look through it", project.root / SETTINGS_NAME)
@@ -53,7 +53,7 @@ def command(
             project.annotators[0],
             SETTINGS_NAME,
         )
-    step = status(project).steps[0]
+    step = collect_status(project).steps[0]
     away = (
         ""
         if project.root == Path.cwd()

@@ -13,7 +13,7 @@ from finediving_pose.cli._findings import say
 from finediving_pose.errors import UsageError
 
 if TYPE_CHECKING:
-    from finediving_pose.workflows.prelabel import Guesser, Summary
+    from finediving_pose.workflows.prelabel import Guesser, PrelabelSummary
 
 _SHOWN = 20
 
@@ -86,13 +86,13 @@ def command(
 
     Example: fdpose prelabel --skeletons skeletons/mine
     """
-    from finediving_pose.workflows.prelabel import prelabel
+    from finediving_pose.workflows.prelabel import prelabel_images
 
     if skeletons is not None and (model is not None or detector is not None):
         raise UsageError(
             "--skeletons has boxes and joints already; leave --model and --detector out"
         )
-    summary = prelabel(
+    summary = prelabel_images(
         lambda: _guesser(model, detector, skeletons, device),
         annotator or (),
         min_score,
@@ -109,7 +109,7 @@ def command(
 def _guesser(
     model: Path | None, detector: str | None, skeletons: Path | None, device: str
 ) -> Guesser:
-    from finediving_pose.workflows.prelabel import NetGuesser, SkeletonGuesser
+    from finediving_pose.workflows.prelabel import NetworkGuesser, SkeletonGuesser
 
     if skeletons is not None:
         return SkeletonGuesser(skeletons)
@@ -121,10 +121,12 @@ def _guesser(
 
     model = model or newest_model("pose")
     detector = detector or str(newest_model("detector"))
-    return NetGuesser(load_detector(detector, device), load_estimator(model, device))
+    return NetworkGuesser(
+        load_detector(detector, device), load_estimator(model, device)
+    )
 
 
-def _print(summary: Summary, dry_run: bool) -> None:
+def _print(summary: PrelabelSummary, dry_run: bool) -> None:
     verb = "would be labelled" if dry_run else "labelled, unconfirmed"
     for name, paths in summary.written.items():
         say(f"{name}: {len(paths)} pictures {verb}")

@@ -67,9 +67,9 @@ def page(
     """
     if context.invoked_subcommand is not None:
         return
-    from finediving_pose.workflows.review import review_page
+    from finediving_pose.workflows.review import serve_review_page
 
-    review_page(reviewer, port, not no_browser, _announce)
+    serve_review_page(reviewer, port, not no_browser, _announce)
 
 
 @app.command("list")

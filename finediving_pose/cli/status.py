@@ -26,9 +26,9 @@ def command(
     Example: fdpose status
     """
     from finediving_pose.workflows.project import find_project
-    from finediving_pose.workflows.status import status
+    from finediving_pose.workflows.status import collect_status
 
-    found = status(find_project())
+    found = collect_status(find_project())
     if json:
         print(json_module.dumps(found.as_dict()))
     else:

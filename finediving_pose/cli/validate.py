@@ -115,10 +115,10 @@ def _labels(
 ) -> None:
     from finediving_pose.cli._findings import print_fixes, print_report
     from finediving_pose.workflows.label_validation import validate_labels
-    from finediving_pose.workflows.swap_fixes import fix_sides
+    from finediving_pose.workflows.swap_fixes import fix_swaps
 
     report = validate_labels(sources, images)
-    fixes = fix_sides(report, dry_run) if fix else []
+    fixes = fix_swaps(report, dry_run) if fix else []
     if as_json:
         answer = {
             **report.as_dict(),

@@ -47,7 +47,7 @@ class ShownPair:
     boxes: tuple[FloatArray | None, FloatArray | None]
 
 
-def agreement_page(
+def build_agreement_page(
     names: tuple[str, str],
     tables: Sequence[Table],
     distances: Mapping[str, FloatArray],

@@ -58,10 +58,10 @@ class LabelSheet:
             _verdict(frame, keypoints, scores),
         )
         encoded = cv2.imencode(".png", sheet)[1]
-        write_bytes(self.folder / sheet_name(frame.image), encoded.tobytes())
+        write_bytes(self.folder / name_sheet(frame.image), encoded.tobytes())
 
 
-def sheet_name(image: str) -> str:
+def name_sheet(image: str) -> str:
     """Return the file name for an image's name: one folder holds all, and no part of a
     name leads out of it."""
     parts = [
@@ -72,7 +72,9 @@ def sheet_name(image: str) -> str:
     return "__".join(parts) + ".png"
 
 
-def joints_found(frame: LabelledFrame, keypoints: FloatArray) -> tuple[int, int] | None:
+def count_found_joints(
+    frame: LabelledFrame, keypoints: FloatArray
+) -> tuple[int, int] | None:
     """Return how many joints are within the PCK's distance of the label's, of how many;
     None without a torso."""
     result = pck_torso(keypoints[None], frame.keypoints[None], frame.labelled[None])
@@ -86,7 +88,7 @@ def joints_found(frame: LabelledFrame, keypoints: FloatArray) -> tuple[int, int]
 def _verdict(frame: LabelledFrame, keypoints: FloatArray, scores: FloatArray) -> str:
     known = scores[np.isfinite(scores)]
     confidence = f"mean score {known.mean():.2f}" if len(known) else "no score"
-    found = joints_found(frame, keypoints)
+    found = count_found_joints(frame, keypoints)
     if found is None:
         return f"{confidence}   PCK: the label has no torso"
     return f"{confidence}   PCK@{TORSO_THRESHOLD}: {found[0]} of {found[1]} joints"

@@ -11,7 +11,7 @@ from finediving_pose.files import write_bytes
 from finediving_pose.media import Image
 from finediving_pose.records import FloatArray, LabelledFrame
 from finediving_pose.reporting.contact_sheet import close_up, contact_sheet
-from finediving_pose.reporting.label_sheet import joints_found
+from finediving_pose.reporting.label_sheet import count_found_joints
 from finediving_pose.reporting.overlays import draw_skeleton
 
 TILE = 240  # px
@@ -42,7 +42,7 @@ class WorstFrames:
     ) -> None:
         """Consider a frame; arguments as for
         :class:`~finediving_pose.reporting.label_sheet.LabelSheet`."""
-        found = joints_found(frame, keypoints)
+        found = count_found_joints(frame, keypoints)
         if found is None:
             return
         self._shown += 1

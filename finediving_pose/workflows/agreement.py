@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from finediving_pose.annotation.agreement import Agreement, Figures, agree
+from finediving_pose.annotation.agreement import (
+    Agreement,
+    AgreementMetrics,
+    compare_labels,
+)
 from finediving_pose.annotation.joint_sigmas import (
     LEAST_LABELS,
-    Tolerance,
-    drawn_by_dive,
+    SuggestedSigma,
+    resamples_dives,
 )
 from finediving_pose.annotation.label_store import FINAL
 from finediving_pose.console import progress
@@ -47,7 +51,7 @@ class AgreementResult:
 
     names: tuple[str, str]
     found: Agreement
-    tolerances: tuple[Tolerance, ...]
+    tolerances: tuple[SuggestedSigma, ...]
     notes: tuple[str, ...]
     page: Path
 
@@ -57,16 +61,16 @@ class AgreementResult:
         return {
             "a": self.names[0],
             "b": self.names[1],
-            "overall": found.overall().as_dict(),
-            "exchanged_share": _number(found.exchanged_share),
-            "joints": [figures.as_dict() for figures in found.by_joint()],
-            "stages": [figures.as_dict() for figures in found.by_stage()],
-            "body_angles": [figures.as_dict() for figures in found.by_angle()],
+            "overall": found.measure_all().as_dict(),
+            "exchanged_share": _number(found.swapped_share),
+            "joints": [figures.as_dict() for figures in found.measure_joints()],
+            "stages": [figures.as_dict() for figures in found.measure_stages()],
+            "body_angles": [figures.as_dict() for figures in found.measure_angles()],
             "exchanges": [
-                {"image": image, "sides": sides} for image, sides in found.exchanges()
+                {"image": image, "sides": sides} for image, sides in found.list_swaps()
             ],
             "tolerances": [tolerance.as_dict() for tolerance in self.tolerances],
-            "images": [self._image(row) for row in found.worst(len(found))],
+            "images": [self._image(row) for row in found.rank_worst(len(found))],
             "only_a": list(found.only_a),
             "only_b": list(found.only_b),
             "ambiguous": list(found.ambiguous),
@@ -83,12 +87,12 @@ class AgreementResult:
             "error": _number(found.error[row]),
             "oks": _number(found.oks[row]),
             "box_iou": _number(found.iou[row]),
-            "exchanged": found.exchange_of(row),
+            "exchanged": found.describe_swap(row),
             "px": [_number(value, 2) for value in found.distance[row]],
         }
 
 
-def compare(
+def compare_annotators(
     a: str,
     b: str,
     images: Path | None = None,
@@ -115,11 +119,11 @@ def compare(
     if _source(a, project).resolve() == _source(b, project).resolve():
         raise UsageError(f"{a} and {b} are the same labels; name two annotators")
     one, two = (_labels(name, project, images, notes) for name in (a, b))
-    found = agree(one, two, _stages(project))
+    found = compare_labels(one, two, _stages(project))
     if not len(found):
         raise DataError(_nothing_common(a, one, b, two, found))
     page = out or ((project.root if project else Path()) / PAGE)
-    tolerances = tuple(found.tolerances())
+    tolerances = tuple(found.suggest_sigmas())
     notes += _about(found, tolerances)
     result = AgreementResult((a, b), found, tolerances, tuple(notes), page)
     _write_page(result, one, two, worst)
@@ -127,12 +131,12 @@ def compare(
 
 
 def _write_page(result: AgreementResult, a: LabelSet, b: LabelSet, worst: int) -> None:
-    from finediving_pose.reporting.agreement_page import agreement_page
+    from finediving_pose.reporting.agreement_page import build_agreement_page
 
     found, notes = result.found, list(result.notes)
     shown = []
     with progress("Drawing", min(worst, len(found))) as ticker:
-        for row in found.worst(worst):
+        for row in found.rank_worst(worst):
             drawn = _shown(found, row, a, b, notes)
             shown += [drawn] if drawn else []
             ticker.advance()
@@ -140,9 +144,9 @@ def _write_page(result: AgreementResult, a: LabelSet, b: LabelSet, worst: int) -
     by_joint = {
         name.replace("_", " "): distances[:, joint] for joint, name in enumerate(JOINTS)
     }
-    agreement_page(result.names, tables(result), by_joint, shown, notes).write(
-        result.page
-    )
+    build_agreement_page(
+        result.names, build_tables(result), by_joint, shown, notes
+    ).write(result.page)
 
 
 def _shown(
@@ -176,19 +180,19 @@ def _caption(found: Agreement, row: int) -> str:
         parts.append(
             f"most: {JOINTS[joint].replace('_', ' ')}, {found.distance[row, joint]:.1f} px"
         )
-    sides = found.exchange_of(row)
+    sides = found.describe_swap(row)
     return " · ".join(filter(None, [*parts, sides and f"exchanged: {sides}"]))
 
 
-def tables(result: AgreementResult) -> list[Table]:
+def build_tables(result: AgreementResult) -> list[Table]:
     """Return what is to be said in tables: overview, joints, exchanged sides,
     tolerances, stages, body angles."""
     from finediving_pose.reporting.agreement_page import Table
 
     found, (a, b) = result.found, result.names
-    joints = found.by_joint()
+    joints = found.measure_joints()
     made = [
-        Table("All images", ["", ""], overview(result)),
+        Table("All images", ["", ""], list_overview(result)),
         Table(
             "By joint",
             _JOINT_HEADER,
@@ -208,7 +212,7 @@ def tables(result: AgreementResult) -> list[Table]:
             _COUNTS,
         ),
     ]
-    exchanges = found.exchanges()
+    exchanges = found.list_swaps()
     if exchanges:
         left_out = (
             f" The first {_LISTED} of {len(exchanges)}."
@@ -216,7 +220,7 @@ def tables(result: AgreementResult) -> list[Table]:
             else ""
         )
         share = (
-            f"They are {_percent(found.exchanged_share)} of the squared distance."
+            f"They are {_percent(found.swapped_share)} of the squared distance."
             + left_out
         )
         made.append(
@@ -231,13 +235,13 @@ def tables(result: AgreementResult) -> list[Table]:
         Table(
             "Suggested tolerances",
             _TOLERANCE_HEADER,
-            [tolerance_row(t) for t in result.tolerances],
+            [format_sigma_row(t) for t in result.tolerances],
             _sigmas(result),
         )
     )
     for title, groups in (
-        ("By stage", found.by_stage()),
-        ("By body angle", found.by_angle()),
+        ("By stage", found.measure_stages()),
+        ("By body angle", found.measure_angles()),
     ):
         if groups:
             made.append(
@@ -251,10 +255,10 @@ def tables(result: AgreementResult) -> list[Table]:
     return made
 
 
-def overview(result: AgreementResult) -> list[tuple[str, object]]:
+def list_overview(result: AgreementResult) -> list[tuple[str, object]]:
     """Return the figures of all images, as names and values."""
     found, (a, b) = result.found, result.names
-    figures = found.overall()
+    figures = found.measure_all()
     return [
         ("images that both labelled", figures.images),
         (f"images of {a} alone", len(found.only_a)),
@@ -274,13 +278,13 @@ def overview(result: AgreementResult) -> list[tuple[str, object]]:
         ("images with left and right exchanged", figures.exchanged),
         (
             "share of the squared distance that exchanged sides are",
-            _percent(found.exchanged_share),
+            _percent(found.swapped_share),
         ),
         ("distance, px: mean, with exchanged sides undone", _px(figures.unexchanged)),
     ]
 
 
-def tolerance_row(tolerance: Tolerance) -> list[object]:
+def format_sigma_row(tolerance: SuggestedSigma) -> list[object]:
     """Return joint, σ, its interval, the σ in use, how they compare, labels and slips."""
     low, high = (
         f"{value:.3f}" if np.isfinite(value) else "–"
@@ -297,7 +301,7 @@ def tolerance_row(tolerance: Tolerance) -> list[object]:
     ]
 
 
-def _compared(tolerance: Tolerance) -> str:
+def _compared(tolerance: SuggestedSigma) -> str:
     if not np.isfinite(tolerance.sigma):
         return "too few" if tolerance.labels < LEAST_LABELS else "copies"
     if tolerance.high < tolerance.current:
@@ -355,7 +359,7 @@ _GROUPS = {
 
 def _sigmas(result: AgreementResult) -> str:
     dives = [one.dive_key for one, _ in result.found.pairs]
-    unit = "dives" if drawn_by_dive(dives) else "images, for there are too few dives"
+    unit = "dives" if resamples_dives(dives) else "images, for there are too few dives"
     return (
         "OKS's σ (COCO: the root mean square distance of an annotator from the truth, as a share of the square root of "
         "the box's area), from both annotators' distances: σ² = E[d²/s²]/2, exchanged sides undone and slips left out. "
@@ -363,7 +367,7 @@ def _sigmas(result: AgreementResult) -> str:
     )
 
 
-def _joint_row(figures: Figures) -> list[object]:
+def _joint_row(figures: AgreementMetrics) -> list[object]:
     px = [_px(value) for value in (figures.px.median, figures.px.mean, figures.px.p95)]
     shares = [
         figures.heads.median,
@@ -375,7 +379,7 @@ def _joint_row(figures: Figures) -> list[object]:
     return [_joint(figures), figures.joints, *px, *shares, _px(figures.unexchanged)]
 
 
-def _count_row(figures: Figures) -> list[object]:
+def _count_row(figures: AgreementMetrics) -> list[object]:
     return [
         _joint(figures),
         figures.only_a,
@@ -385,11 +389,11 @@ def _count_row(figures: Figures) -> list[object]:
     ]
 
 
-def _joint(figures: Figures) -> str:
+def _joint(figures: AgreementMetrics) -> str:
     return figures.name.replace("_", "\N{NO-BREAK SPACE}")
 
 
-def _group_row(figures: Figures) -> list[object]:
+def _group_row(figures: AgreementMetrics) -> list[object]:
     shares = [
         figures.heads.median,
         figures.loose,
@@ -439,7 +443,7 @@ def _source(name: str, project: Project | None) -> Path:
     """Return where labels lie: a person of the project comes before a path of the same
     name."""
     if project is not None:
-        if name in project.store.annotators():
+        if name in project.store.list_annotators():
             return project.labels / name
         if name == FINAL:
             return _final(project)
@@ -449,7 +453,7 @@ def _source(name: str, project: Project | None) -> Path:
             )
     if Path(name).exists():
         return Path(name)
-    people = ", ".join(project.store.annotators()) if project else ""
+    people = ", ".join(project.store.list_annotators()) if project else ""
     known = (
         f"no annotator of the project here (there are {people}) and " if people else ""
     )
@@ -481,7 +485,7 @@ def _stages(project: Project | None) -> dict[str, str]:
     return {row.image: row.stage for row in project.images}
 
 
-def _about(found: Agreement, tolerances: Sequence[Tolerance]) -> list[str]:
+def _about(found: Agreement, tolerances: Sequence[SuggestedSigma]) -> list[str]:
     notes = []
     if found.ambiguous:
         notes.append(

@@ -23,7 +23,13 @@ from finediving_pose import console
 from finediving_pose.datasets.labelme import BOX_LABEL, OCCLUDED_FLAG, UNCONFIRMED_FLAG
 from finediving_pose.errors import EnvironmentUnfit
 from finediving_pose.skeleton import COLOURS, NUM_JOINTS
-from finediving_pose.workflows.assignment import NEEDS, Task, by_dive, hand_out, tasks
+from finediving_pose.workflows.assignment import (
+    NEEDS,
+    Task,
+    group_by_dive,
+    hand_out_images,
+    list_tasks,
+)
 from finediving_pose.workflows.project import Project, find_project
 
 OLDEST_LABELME = 6
@@ -109,7 +115,7 @@ class Work:
         }
 
 
-def work_of(
+def plan_work(
     name: str, every: bool = False, dry_run: bool = False, start: Path | None = None
 ) -> Work:
     """Hand out an annotator's queue and say what is to be done.
@@ -125,15 +131,15 @@ def work_of(
         DataError: If there are no pictures yet, or the manifest or a queue is damaged.
     """
     project = find_project(start)
-    queues = hand_out(project, dry_run) if project.annotator(name) else {}
+    queues = hand_out_images(project, dry_run) if project.annotator(name) else {}
     found = (
-        tasks(project, name, queues[name], project.desk.states())
+        list_tasks(project, name, queues[name], project.desk.read_states())
         if name in queues
         else []
     )
     sessions = (
         _session(project, name, dive, of_dive)
-        for dive, of_dive in by_dive(found).items()
+        for dive, of_dive in group_by_dive(found).items()
     )
     counts = Counter(task.need for task in found)
     return Work(
@@ -144,7 +150,7 @@ def work_of(
     )
 
 
-def annotate(
+def run_labelme_session(
     work: Work,
     labelme: Path | None,
     announce: Callable[[Session], None],
@@ -206,7 +212,7 @@ def find_labelme(name: str, labelme: Path | None = None) -> Path:
     return Path(os.path.abspath(found))
 
 
-def labelme_command(program: Path, session: Session) -> list[str]:
+def build_labelme_command(program: Path, session: Session) -> list[str]:
     """Return the command line that opens a dive at its first picture to do."""
     first = (session.to_do or list(session.tasks))[0]
     picture = session.pictures / Path(first.image.image).name
@@ -216,11 +222,11 @@ def labelme_command(program: Path, session: Session) -> list[str]:
         "--output",
         str(session.labels),
         "--config",
-        json.dumps(labelme_config(session)),
+        json.dumps(build_labelme_config(session)),
     ]
 
 
-def labelme_config(session: Session) -> dict[str, Any]:
+def build_labelme_config(session: Session) -> dict[str, Any]:
     """Return LabelMe's settings for a dive; version 6 and 7 take the same."""
     joints = [str(joint) for joint in range(NUM_JOINTS)]
     pictures = "|".join(
@@ -273,7 +279,7 @@ def _check_version(program: str) -> None:
 def _run(program: Path, session: Session) -> None:
     session.labels.mkdir(parents=True, exist_ok=True)
     code = subprocess.run(
-        labelme_command(program, session), stdout=subprocess.DEVNULL
+        build_labelme_command(program, session), stdout=subprocess.DEVNULL
     ).returncode
     astray = sorted(path.name for path in session.pictures.glob("*.json"))
     if astray:

@@ -9,13 +9,13 @@ from typing import Literal, get_args
 
 from finediving_pose.annotation.assignment import (
     Queue,
-    assign,
-    duties_of,
-    queues_of,
+    assign_images,
+    build_queues,
     read_queues,
+    restore_duties,
     write_queues,
 )
-from finediving_pose.annotation.label_store import LOCKS, annotator_of
+from finediving_pose.annotation.label_store import LOCKS, parse_annotator
 from finediving_pose.annotation.locks import locked
 from finediving_pose.annotation.review_state import State
 from finediving_pose.datasets.frame_manifest import ManifestFrame
@@ -44,7 +44,7 @@ class Task:
     reviewer: str = ""
 
 
-def hand_out(project: Project, dry_run: bool = False) -> dict[str, Queue]:
+def hand_out_images(project: Project, dry_run: bool = False) -> dict[str, Queue]:
     """Bring everybody's queue up to date with the pictures and the people of the
     project, and return the queues.
 
@@ -62,7 +62,7 @@ def hand_out(project: Project, dry_run: bool = False) -> dict[str, Queue]:
     return queues
 
 
-def tasks(
+def list_tasks(
     project: Project, person: str, queue: Queue, states: Mapping[str, State]
 ) -> list[Task]:
     """Return what a person's images to label lack, in the queue's order. Images that
@@ -74,7 +74,7 @@ def tasks(
     ]
 
 
-def by_dive(found: list[Task]) -> dict[str, list[Task]]:
+def group_by_dive(found: list[Task]) -> dict[str, list[Task]]:
     """Return tasks by the folder of their dive, the dives with a returned image first,
     else in the tasks' order."""
     dives: dict[str, list[Task]] = {}
@@ -90,26 +90,26 @@ def by_dive(found: list[Task]) -> dict[str, list[Task]]:
 
 def _queues(project: Project, given: Mapping[str, Queue]) -> dict[str, Queue]:
     settings = project.settings
-    assignment = assign(
+    assignment = assign_images(
         project.images,
         project.annotators,
         project.reviewers,
         settings.double_share,
         settings.seed,
-        duties_of(given),
+        restore_duties(given),
         _labelled(project),
     )
-    return queues_of(assignment)
+    return build_queues(assignment)
 
 
 def _labelled(project: Project) -> dict[str, list[str]]:
     """Return who has labelled each image; a model's guess that somebody was given is
     not that person's work."""
-    files = project.store.all_files()
+    files = project.store.list_files()
     found: dict[str, list[str]] = {}
     for image in project.images:
         for path in files.get(image.label_name, []):
-            person = annotator_of(project.store.name_of(path))
+            person = parse_annotator(project.store.name_file(path))
             if person is not None and not project.store.glance(path).unconfirmed:
                 found.setdefault(image.image, []).append(person)
     return found
@@ -119,7 +119,7 @@ def _task(project: Project, person: str, state: State, image: ManifestFrame) -> 
     if state.kind == "reviewed":
         return Task(image, "done")
     path = project.store.label_path(person, image.label_name)
-    name = project.store.name_of(path)
+    name = project.store.name_file(path)
     if name not in state.files:
         return Task(image, "unlabelled")
     glance = project.store.glance(path)
@@ -129,7 +129,7 @@ def _task(project: Project, person: str, state: State, image: ManifestFrame) -> 
     if (
         state.kind == "returned"
         and decision
-        and annotator_of(decision.label) in (None, person)
+        and parse_annotator(decision.label) in (None, person)
     ):
         return Task(image, "returned", decision.comment, decision.who)
     return Task(image, "unconfirmed" if glance.unconfirmed else "done")

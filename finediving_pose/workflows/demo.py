@@ -22,7 +22,7 @@ from finediving_pose.files import write_json
 from finediving_pose.manifest import recording
 from finediving_pose.synthesis.annotators import ANNOTATORS
 from finediving_pose.workflows import aqa_training, demo_labels, finetuning, scoring
-from finediving_pose.workflows.agreement import compare
+from finediving_pose.workflows.agreement import compare_annotators
 from finediving_pose.workflows.aqa_training import TrainSummary
 from finediving_pose.workflows.convert import SplitRequest, convert
 from finediving_pose.workflows.demo_result import DemoResult, DemoTrace, Size
@@ -181,7 +181,9 @@ def _label(result: DemoResult, trace: DemoTrace, size: Size, seed: int) -> None:
     with _step(result, "validate labels"):
         labelling.report = validate_labels([project.labels])
     with _step(result, "agree"):
-        labelling.agreement = compare(ANNOTATORS[0].name, ANNOTATORS[1].name, start=out)
+        labelling.agreement = compare_annotators(
+            ANNOTATORS[0].name, ANNOTATORS[1].name, start=out
+        )
     with _step(result, "review"):
         demo_labels.review(project, truth, seed, labelling)
     with _step(result, "merge"):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finediving_pose.annotation.label_store import annotator_of
+from finediving_pose.annotation.label_store import parse_annotator
 from finediving_pose.annotation.review_state import Item
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.label_set import LabelSet
@@ -21,7 +21,7 @@ from finediving_pose.synthesis.annotators import (
     correct,
 )
 from finediving_pose.workflows.agreement import AgreementResult
-from finediving_pose.workflows.assignment import hand_out
+from finediving_pose.workflows.assignment import hand_out_images
 from finediving_pose.workflows.frames import FramesRequest, FramesSummary, choose_frames
 from finediving_pose.workflows.label_validation import LabelReport
 from finediving_pose.workflows.merging import MergeResult
@@ -87,7 +87,7 @@ def label(
     project: Project, truth: Mapping[str, LabelledFrame], seed: int, into: Labelling
 ) -> None:
     """Let everybody label what the queues give them, each into a folder of their own."""
-    queues = hand_out(project)
+    queues = hand_out_images(project)
     for annotator in ANNOTATORS:
         given = [
             truth[image] for image in queues[annotator.name].label if image in truth
@@ -104,10 +104,10 @@ def review(
 ) -> None:
     """Let the reviewer look at every label: correct what they see, accept the rest."""
     desk = project.desk
-    for image, state in desk.states().items():
+    for image, state in desk.read_states().items():
         if state.kind != "labelled":
             continue
-        item = desk.item(image)
+        item = desk.read_item(image)
         first = item.newest
         assert first is not None
         assert first.frame is not None
@@ -125,7 +125,7 @@ def review(
 def _mistakes_in(item: Item, mistakes: Sequence[Mistake]) -> list[Mistake]:
     """Return what is wrong with the label that the reviewer starts from."""
     assert item.newest is not None
-    who = annotator_of(item.newest.name)
+    who = parse_annotator(item.newest.name)
     return [
         mistake
         for mistake in mistakes

@@ -30,7 +30,7 @@ from finediving_pose.reporting.score_text import (
 )
 from finediving_pose.skeleton import JOINTS
 from finediving_pose.synthesis.annotators import Mistake
-from finediving_pose.workflows.agreement import overview
+from finediving_pose.workflows.agreement import list_overview
 from finediving_pose.workflows.aqa_training import TrainSummary
 from finediving_pose.workflows.demo import SCORE_FOLDER
 from finediving_pose.workflows.demo_labels import Labelling
@@ -134,7 +134,7 @@ def _agreement(section: Section, work: Labelling) -> None:
     assert work.agreement is not None
     section.table(
         ["agreement of the two", ""],
-        overview(work.agreement),
+        list_overview(work.agreement),
         f"fdpose agree; all of it: {work.agreement.page}",
     )
 

@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 
 from finediving_pose import console, errors
 from finediving_pose.annotation.frame_choice import (
-    evenly,
-    flight_frames,
-    frame_doubt,
-    largest,
-    protocol_dives,
-    stage_names,
+    choose_protocol_dives,
+    find_flight_frames,
+    measure_doubt,
+    name_stages,
+    pick_largest,
+    spread_evenly,
 )
 from finediving_pose.annotation.image_features import (
-    different_ones,
-    features,
-    same_picture,
-    thumbnail,
+    choose_different_images,
+    compute_features,
+    is_same_image,
+    make_thumbnail,
 )
 from finediving_pose.datasets.dives_csv import read_dives
 from finediving_pose.datasets.finediving import FineDive, Key, read_finediving
@@ -275,7 +275,7 @@ class _Run:
         ]
         self._summary.present += len(known)
         seen = [
-            thumbnail(read_image(self._path(choice, source, place)))
+            make_thumbnail(read_image(self._path(choice, source, place)))
             for place in self._shown(choice, source)
         ]
         new: list[ManifestFrame] = []
@@ -342,8 +342,8 @@ class _Run:
     ) -> bool:
         if self._request.method == "protocol":
             return written in self._contents
-        small = thumbnail(frame.image)
-        if written in self._contents or same_picture(small, seen):
+        small = make_thumbnail(frame.image)
+        if written in self._contents or is_same_image(small, seen):
             return True
         seen.append(small)
         return False
@@ -351,13 +351,13 @@ class _Run:
     def _by_looks(self, source: FrameSource, places: Sequence[int]) -> list[int]:
         wanted = self._request.per_clip
         if self._request.method == "uniform":
-            return [places[row] for row in evenly(len(places), wanted)]
-        pool = {places[row] for row in evenly(len(places), KMEANS_POOL * wanted)}
+            return [places[row] for row in spread_evenly(len(places), wanted)]
+        pool = {places[row] for row in spread_evenly(len(places), KMEANS_POOL * wanted)}
         looked_at = list(source.read(pool, to_end=False))
-        described = [features(frame.image) for frame in looked_at]
+        described = [compute_features(frame.image) for frame in looked_at]
         return [
             looked_at[row].position
-            for row in different_ones(described, wanted, self._seed)
+            for row in choose_different_images(described, wanted, self._seed)
         ]
 
     def _shown(self, choice: _Choice, source: FrameSource) -> list[int]:
@@ -428,9 +428,9 @@ def _choices(
     clips = _clips(videos, needed=not request.dry_run or request.method != "protocol")
     if request.method == "protocol":
         per_number = request.per_number or project.settings.dives_per_number
-        drawn = protocol_dives(dives.values(), per_number, seed)
+        drawn = choose_protocol_dives(dives.values(), per_number, seed)
         return [
-            _Choice(clips.get(dive.key), dive.key, dive, flight_frames(dive))
+            _Choice(clips.get(dive.key), dive.key, dive, find_flight_frames(dive))
             for dive in drawn
         ]
     if request.method == "doubt":
@@ -516,8 +516,8 @@ def _doubtful(
     place_of = {source.number(place): place for place in places}
     numbers, rows = np.unique(sequence.frame_index, return_index=True)
     inside = np.isin(numbers, list(place_of))
-    doubt, numbers = frame_doubt(sequence)[rows][inside], numbers[inside]
-    chosen = largest(doubt, numbers, request.per_clip, APART)
+    doubt, numbers = measure_doubt(sequence)[rows][inside], numbers[inside]
+    chosen = pick_largest(doubt, numbers, request.per_clip, APART)
     return [(float(doubt[row]), place_of[int(numbers[row])]) for row in chosen]
 
 
@@ -529,7 +529,7 @@ def _fail(summary: FramesSummary, key: Key, error: Exception) -> None:
 
 def _count(summary: FramesSummary, choice: _Choice) -> None:
     if choice.wanted is not None:
-        names = stage_names(choice.dive) if choice.dive is not None else []
+        names = name_stages(choice.dive) if choice.dive is not None else []
         _count_frames(summary, choice, choice.wanted, dict(enumerate(names)))
     if choice.clip is None:
         summary.absent.append("/".join(choice.key))
@@ -554,7 +554,7 @@ def _stages(choice: _Choice, source: FrameSource, must_match: bool) -> dict[int,
         DataError: If there must be as many pictures as labelled frames and are not:
             nobody knows which is which then.
     """
-    names = stage_names(choice.dive) if choice.dive is not None else []
+    names = name_stages(choice.dive) if choice.dive is not None else []
     if not names:
         return {}
     if source.count is not None and source.count != len(names):

@@ -18,7 +18,7 @@ from finediving_pose.annotation.folder_checks import (
     Stamp,
     check_folder,
 )
-from finediving_pose.annotation.label_checks import Finding, check
+from finediving_pose.annotation.label_checks import Finding, check_labels
 from finediving_pose.annotation.label_store import FINAL, REVISIONS
 from finediving_pose.console import progress
 from finediving_pose.datasets.frame_manifest import ManifestFrame
@@ -33,7 +33,7 @@ SPREAD_FROM = 3000
 _MOST_PROCESSES = 8
 
 
-class Told(NamedTuple):
+class ReportedFinding(NamedTuple):
     """A finding, whose label it is of, and whether a revision has replaced that label."""
 
     who: str
@@ -62,13 +62,13 @@ class LabelReport:
 
     files: Mapping[str, int]
     frames: Mapping[str, int]
-    told: tuple[Told, ...]
+    told: tuple[ReportedFinding, ...]
     notes: tuple[str, ...] = ()
     stamps: Mapping[str, Stamp] = field(default_factory=dict, repr=False)
     project: Project | None = field(default=None, repr=False)
 
     @property
-    def open(self) -> tuple[Told, ...]:
+    def open(self) -> tuple[ReportedFinding, ...]:
         """The findings that matter: of labels that no revision has replaced."""
         return tuple(told for told in self.told if not told.replaced)
 
@@ -182,7 +182,7 @@ def _foreign(source: Path, images: Path | None) -> LabelReport:
             message,
             "name the label files",
         )
-        return LabelReport({who: 1}, {who: 0}, (Told(who, finding),))
+        return LabelReport({who: 1}, {who: 0}, (ReportedFinding(who, finding),))
     files = {str(frame.source) for frame in labels.frames} | {
         problem.file for problem in labels.problems
     }
@@ -190,7 +190,7 @@ def _foreign(source: Path, images: Path | None) -> LabelReport:
     return LabelReport(
         {who: count},
         {who: len(labels.frames)},
-        tuple(Told(who, found) for found in check(labels)),
+        tuple(ReportedFinding(who, found) for found in check_labels(labels)),
     )
 
 
@@ -234,14 +234,16 @@ def _of_project(
         for finding in result.findings:
             shown = project.shown(Path(finding.file))
             told.append(
-                Told(result.who, replace(finding, file=shown), finding.file in replaced)
+                ReportedFinding(
+                    result.who, replace(finding, file=shown), finding.file in replaced
+                )
             )
     return LabelReport(files, usable, tuple(told), tuple(notes), stamps, project)
 
 
 def _manifest(
     project: Project,
-) -> tuple[list[ManifestFrame] | None, list[str], list[Told]]:
+) -> tuple[list[ManifestFrame] | None, list[str], list[ReportedFinding]]:
     """Return the manifest's rows, or why there are none."""
     path = project.shown(project.frame_manifest)
     if not project.frame_manifest.exists():
@@ -263,7 +265,7 @@ def _manifest(
         finding = Finding(
             path, None, None, "unreadable", "error", None, "a manifest", message, advice
         )
-        return None, [], [Told("frames", finding)]
+        return None, [], [ReportedFinding("frames", finding)]
 
 
 def _jobs(
@@ -271,7 +273,7 @@ def _jobs(
 ) -> Iterator[FolderJob]:
     """Yield what is checked together: each annotator's dives, final ones, and revisions
     among what they replace."""
-    roots = {who: project.labels / who for who in project.store.annotators()} | {
+    roots = {who: project.labels / who for who in project.store.list_annotators()} | {
         FINAL: project.final
     }
     for who, root in roots.items():
@@ -293,7 +295,7 @@ def _revision_jobs(
     annotator's label is a neighbour."""
     folder = project.labels / REVISIONS
     dives: dict[str, dict[str, Path]] = {}
-    for label, paths in sorted(project.store.all_files().items()):
+    for label, paths in sorted(project.store.list_files().items()):
         newest = paths[-1] if paths[-1].is_relative_to(folder) else paths[0]
         dives.setdefault(label.partition("/")[0], {})[label] = newest
     for dive, labels in dives.items():
@@ -344,7 +346,7 @@ def _narrowed(job: FolderJob, wanted: Sequence[Path]) -> FolderJob | None:
 def _replaced(project: Project) -> set[str]:
     """Return the annotators' files of images that have a revision."""
     revisions = project.labels / REVISIONS
-    files = project.store.all_files().values()
+    files = project.store.list_files().values()
     return {
         str(path)
         for paths in files

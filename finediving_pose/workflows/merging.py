@@ -21,7 +21,7 @@ from finediving_pose.annotation.label_store import (
     ORIGIN_KEY,
     REVISIONS,
     StoredLabel,
-    annotator_of,
+    parse_annotator,
 )
 from finediving_pose.annotation.locks import locked
 from finediving_pose.annotation.merging import (
@@ -29,7 +29,7 @@ from finediving_pose.annotation.merging import (
     Candidate,
     Merged,
     Refused,
-    largest_move,
+    measure_largest_move,
     merge_reviewed,
     merge_unreviewed,
 )
@@ -263,7 +263,7 @@ class _Merger:
     def plan(self) -> _Plan:
         rows = {row.image: row for row in self.project.images}
         plan = _Plan(rows)
-        states = self.project.desk.states()
+        states = self.project.desk.read_states()
         pictures = any((self.project.frames / image).is_file() for image in rows)
         if not pictures:
             plan.notes.append(
@@ -305,7 +305,7 @@ class _Merger:
         )
         if not taken:
             return _refused(state)
-        problem = self.project.desk.picture_problem(row) if pictures else ""
+        problem = self.project.desk.check_image(row) if pictures else ""
         if problem or (
             state.kind == "reviewed"
             and state.decision
@@ -340,7 +340,7 @@ class _Merger:
         if chosen.frame.unconfirmed:
             return Refused("unconfirmed", f"{chosen.name}: {_NEXT['unconfirmed']}")
         others = (
-            [] if annotator_of(approved.name) is None else _others(approved, labels)
+            [] if parse_annotator(approved.name) is None else _others(approved, labels)
         )
         return merge_reviewed(chosen, others, self.tolerance, self.incomplete)
 
@@ -400,7 +400,7 @@ def _refused(state: State) -> Refused:
 def _candidate(label: StoredLabel) -> Candidate | None:
     if label.frame is None:
         return None
-    who = annotator_of(label.name) or str(label.origin.get("by", "a revision"))
+    who = parse_annotator(label.name) or str(label.origin.get("by", "a revision"))
     return Candidate(label.name, who, label.frame)
 
 
@@ -408,7 +408,7 @@ def _others(approved: StoredLabel, labels: Iterable[StoredLabel]) -> list[Candid
     """Other annotators' usable, confirmed labels."""
     found = []
     for label in labels:
-        if label.name == approved.name or annotator_of(label.name) is None:
+        if label.name == approved.name or parse_annotator(label.name) is None:
             continue
         candidate = _candidate(label)
         if candidate is not None and not candidate.frame.unconfirmed:
@@ -460,7 +460,7 @@ def _moved(before: Path, after: LabelledFrame) -> float:
     """Return how far a final label moved; one that cannot be read any more counts as
     another label."""
     frames = labelme.read(before).frames
-    return largest_move(frames[0], after) if frames else float("inf")
+    return measure_largest_move(frames[0], after) if frames else float("inf")
 
 
 def _recorded(table: Path) -> dict[str, str]:

@@ -32,7 +32,7 @@ from finediving_pose.records import (
     PoseEstimator,
     Visibility,
 )
-from finediving_pose.workflows.assignment import hand_out, tasks
+from finediving_pose.workflows.assignment import hand_out_images, list_tasks
 from finediving_pose.workflows.project import Project, find_project
 
 MIN_SCORE = 0.2
@@ -73,7 +73,7 @@ class Guesser(Protocol):
         ...
 
 
-class NetGuesser:
+class NetworkGuesser:
     """Finds the athlete by a detector, followed from picture to picture, and the joints
     by a pose net."""
 
@@ -181,7 +181,7 @@ class SkeletonGuesser:
 
 
 @dataclass
-class Summary:
+class PrelabelSummary:
     """What was labelled.
 
     Attributes:
@@ -224,14 +224,14 @@ class Summary:
         }
 
 
-def prelabel(
+def prelabel_images(
     make_guesser: Callable[[], Guesser],
     annotators: Sequence[str] = (),
     min_score: float = MIN_SCORE,
     shared: bool = False,
     dry_run: bool = False,
     start: Path | None = None,
-) -> Summary:
+) -> PrelabelSummary:
     """Write unconfirmed labels for the pictures of queues that have none. No file that
     is there is touched.
 
@@ -253,8 +253,8 @@ def prelabel(
     people = [project.annotator(name) for name in dict.fromkeys(annotators)] or list(
         project.annotators
     )
-    queues = hand_out(project, dry_run)
-    summary = Summary()
+    queues = hand_out_images(project, dry_run)
+    summary = PrelabelSummary()
     wanted = _wanted(project, people, queues, shared, summary)
     if dry_run:
         for name, images in wanted.items():
@@ -275,17 +275,17 @@ def _wanted(
     people: Sequence[str],
     queues: Mapping[str, Queue],
     shared: bool,
-    summary: Summary,
+    summary: PrelabelSummary,
 ) -> dict[str, list[ManifestFrame]]:
     """Return the pictures that each person gets a guess for."""
-    states, wanted = project.desk.states(), {}
+    states, wanted = project.desk.read_states(), {}
     holders: dict[str, int] = {}
     for queue in queues.values():
         for image in queue.label:
             holders[image] = holders.get(image, 0) + 1
     left: set[str] = set()
     for name in people:
-        found = tasks(project, name, queues.get(name, Queue()), states)
+        found = list_tasks(project, name, queues.get(name, Queue()), states)
         empty = [task.image for task in found if task.need == "unlabelled"]
         wanted[name] = [image for image in empty if shared or holders[image.image] == 1]
         summary.labelled += len(found) - len(empty)
@@ -302,7 +302,7 @@ def _prelabel_one(
     images: Sequence[ManifestFrame],
     guesser: Guesser,
     min_score: float,
-    summary: Summary,
+    summary: PrelabelSummary,
 ) -> None:
     dives: dict[str, list[ManifestFrame]] = {}
     for image in images:

@@ -16,7 +16,7 @@ import numpy as np
 from finediving_pose import console
 from finediving_pose.annotation import review_log
 from finediving_pose.annotation.assignment import Queue, read_queues
-from finediving_pose.annotation.label_store import annotator_of, check_person
+from finediving_pose.annotation.label_store import check_person, parse_annotator
 from finediving_pose.annotation.review_log import Decision
 from finediving_pose.annotation.review_state import TO_REVIEW, Kind, ReviewDesk, State
 from finediving_pose.config import nearest
@@ -29,7 +29,7 @@ WAITING = "waiting"
 """The word for every state of :data:`TO_REVIEW`."""
 
 
-def review_page(
+def serve_review_page(
     reviewer: str | None,
     port: int,
     browser: bool,
@@ -68,7 +68,7 @@ def review_page(
         setup = review_server.ReviewSetup(
             desk=project.desk,
             reviewers=reviewers,
-            assigned=lambda name: assigned(project, name),
+            assigned=lambda name: list_assigned_images(project, name),
             title=project.settings.name or project.root.name,
             project=hashlib.sha256(str(project.root).encode()).hexdigest()[:16],
             token=new_token(),
@@ -81,7 +81,7 @@ def review_page(
         review_server.serve(app, listener)
 
 
-def assigned(project: Project, reviewer: str) -> frozenset[str]:
+def list_assigned_images(project: Project, reviewer: str) -> frozenset[str]:
     """Return the images that were handed to a reviewer; empty where nothing was handed
     out."""
     queue = read_queues(project.queues).get(reviewer, Queue())
@@ -106,11 +106,11 @@ def list_images(
     project = find_project(start)
     wanted = KINDS if state is None else TO_REVIEW if state == WAITING else (state,)
     own = (
-        assigned(project, _reviewer(project, reviewer))
+        list_assigned_images(project, _reviewer(project, reviewer))
         if reviewer is not None
         else frozenset()
     )
-    states = project.desk.states()
+    states = project.desk.read_states()
     return {
         image: (found, image in own)
         for image, found in states.items()
@@ -195,7 +195,7 @@ def read_log(image: str | None = None, start: Path | None = None) -> list[Decisi
     )
     return [
         decision
-        for decision in review_log.read(project.review_log)
+        for decision in review_log.read_decisions(project.review_log)
         if name in (None, decision.image)
     ]
 
@@ -231,7 +231,7 @@ def _image_name(project: Project, text: str) -> str:
 
 
 def _only_label(desk: ReviewDesk, image: str) -> str:
-    item = desk.item(image)
+    item = desk.read_item(image)
     if item.newest is None:
         raise UsageError(
             f"{image}: no usable label ({item.state.reason or item.state.kind})"
@@ -239,9 +239,9 @@ def _only_label(desk: ReviewDesk, image: str) -> str:
     people = [
         label.name
         for label in item.labels
-        if label.frame is not None and annotator_of(label.name)
+        if label.frame is not None and parse_annotator(label.name)
     ]
-    if annotator_of(item.newest.name) and len(people) > 1:
+    if parse_annotator(item.newest.name) and len(people) > 1:
         raise UsageError(
             f"{image}: {len(people)} people labelled it; --label says which: {', '.join(people)}"
         )
@@ -275,7 +275,9 @@ def _refuse_faults(desk: ReviewDesk, image: str, label: str) -> None:
     Raises:
         UsageError: Says what is wrong, and what can be done.
     """
-    found = next((each for each in desk.item(image).labels if each.name == label), None)
+    found = next(
+        (each for each in desk.read_item(image).labels if each.name == label), None
+    )
     if found is None or found.frame is None:
         return  # the desk says so
     wrong = [

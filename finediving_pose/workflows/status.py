@@ -17,7 +17,7 @@ from finediving_pose.annotation.review_state import TO_REVIEW, Kind, State
 from finediving_pose.datasets.model_directory import is_model_directory
 from finediving_pose.datasets.problems import load_json
 from finediving_pose.errors import DataError
-from finediving_pose.workflows.assignment import NEEDS, Task, tasks
+from finediving_pose.workflows.assignment import NEEDS, Task, list_tasks
 from finediving_pose.workflows.merging import MERGE_CSV
 from finediving_pose.workflows.model_loading import RUN_FOLDERS
 from finediving_pose.workflows.project import SETTINGS_NAME, Project
@@ -119,7 +119,7 @@ class Status:
         }
 
 
-def status(project: Project) -> Status:
+def collect_status(project: Project) -> Status:
     """Look at a project; nothing is written.
 
     Raises:
@@ -133,7 +133,7 @@ def status(project: Project) -> Status:
             _person(project, person, Queue(), {}) for person in _everybody(project, {})
         )
         return Status(name, 0, dict.fromkeys(KINDS, 0), 0, 0, 0, people, steps)
-    states, queues = project.desk.states(), read_queues(project.queues)
+    states, queues = project.desk.read_states(), read_queues(project.queues)
     stages: Counter[str] = Counter(state.kind for state in states.values())
     given = Counter(
         image
@@ -172,7 +172,7 @@ def _everybody(project: Project, queues: Mapping[str, Queue]) -> list[str]:
 def _person(
     project: Project, name: str, queue: Queue, states: Mapping[str, State]
 ) -> Person:
-    found = tasks(project, name, queue, states) if states else []
+    found = list_tasks(project, name, queue, states) if states else []
     needs = Counter(task.need for task in found)
     reviews = [
         image for image in (*queue.review, *queue.review_shared) if image in states
@@ -326,7 +326,7 @@ def _left_out(project: Project) -> int:
     if not table.is_file():
         return 0
     written = table.stat().st_mtime
-    states = project.desk.states()
+    states = project.desk.read_states()
     with table.open(newline="", encoding="utf-8") as file:
         refused = [row["image"] for row in csv.DictReader(file) if row["refused"]]
     approved = [

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from finediving_pose.annotation.folder_checks import stamp_of
+from finediving_pose.annotation.folder_checks import read_stamp
 from finediving_pose.annotation.label_checks import SWAP_SIDES, Pairs, swap_sides
-from finediving_pose.annotation.label_store import FINAL, StoredLabel, revision_number
+from finediving_pose.annotation.label_store import FINAL, StoredLabel, parse_revision
 from finediving_pose.annotation.review_state import TOOL, Conflict, Item
 from finediving_pose.errors import UsageError
 from finediving_pose.skeleton import JOINTS
@@ -27,7 +27,7 @@ _DECIDED = {
 
 
 @dataclass(frozen=True)
-class Fix:
+class SwapFix:
     """One label that was put right, or was not.
 
     Attributes:
@@ -49,7 +49,7 @@ class Fix:
         return {**vars(self), "pairs": [[JOINTS[a], JOINTS[b]] for a, b in self.pairs]}
 
 
-def fix_sides(report: LabelReport, dry_run: bool = False) -> list[Fix]:
+def fix_swaps(report: LabelReport, dry_run: bool = False) -> list[SwapFix]:
     """Write the exchanges that findings suggest as new revisions; no file that is there
     changes.
 
@@ -93,7 +93,7 @@ def _suggested(report: LabelReport) -> dict[str, dict[str, Pairs]]:
     return suggested
 
 
-def _of_merged(report: LabelReport) -> list[Fix]:
+def _of_merged(report: LabelReport) -> list[SwapFix]:
     found = [
         told.finding
         for told in report.open
@@ -101,7 +101,7 @@ def _of_merged(report: LabelReport) -> list[Fix]:
     ]
     left = "a merged label: review its image again, then `fdpose merge`"
     return [
-        Fix(finding.image or finding.file, finding.file, finding.pairs, left=left)
+        SwapFix(finding.image or finding.file, finding.file, finding.pairs, left=left)
         for finding in found
     ]
 
@@ -112,14 +112,14 @@ def _fix(
     image: str,
     suggested: Mapping[str, Pairs],
     dry_run: bool,
-) -> Fix:
-    item = project.desk.item(image)
+) -> SwapFix:
+    item = project.desk.read_item(image)
     files = {project.shown(project.labels / label.name): label for label in item.labels}
     file = next((name for name in files if name in suggested), next(iter(suggested)))
     pairs = suggested[file]
     reason = _reason(report, project, item, files, suggested)
     if reason or dry_run:
-        return Fix(image, file, pairs, left=reason)
+        return SwapFix(image, file, pairs, left=reason)
     label = files[file]
     assert label.frame is not None  # else there were no findings on its joints
     based_on = {label.name: label.sha256}
@@ -128,8 +128,8 @@ def _fix(
             image, swap_sides(label.frame, pairs), BY, item.seen, based_on
         )
     except Conflict as error:
-        return Fix(image, file, pairs, left=str(error))
-    return Fix(image, file, pairs, project.shown(path))
+        return SwapFix(image, file, pairs, left=str(error))
+    return SwapFix(image, file, pairs, project.shown(path))
 
 
 def _reason(
@@ -147,11 +147,11 @@ def _reason(
         if (
             label is None
             or label.frame is None
-            or report.stamps.get(name) != stamp_of(project.labels / label.name)
+            or report.stamps.get(name) != read_stamp(project.labels / label.name)
         ):
             return f"{name} changed while it was checked; run this again"
     revised = [
-        name for name, label in files.items() if revision_number(label.name) is not None
+        name for name, label in files.items() if parse_revision(label.name) is not None
     ]
     counted = revised[-1:] or list(files)
     pairs = next(iter(suggested.values()))

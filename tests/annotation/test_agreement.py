@@ -10,7 +10,7 @@ import pytest
 from helpers import made_divers
 from helpers.label_samples import make_frame
 
-from finediving_pose.annotation.agreement import Spread, agree
+from finediving_pose.annotation.agreement import DistanceSpread, compare_labels
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX, JOINTS, OKS_SIGMAS
 from finediving_pose.synthesis.annotators import Annotator, annotate
@@ -45,18 +45,18 @@ def test_figures_worked_out_by_hand():
     two = replace(
         moved(one, ANKLE, (6.0, 8.0)), box=np.array([50.0, 20.0, 150.0, 70.0])
     )
-    found = agree(labels(one), labels(two))
+    found = compare_labels(labels(one), labels(two))
     assert found.distance[0, ANKLE] == pytest.approx(10.0)
     assert found.head == pytest.approx([20.0])
     assert found.size == pytest.approx([np.sqrt((10000 + 5000) / 2)])
     assert found.iou == pytest.approx([0.5])
-    ankle = found.by_joint()[ANKLE]
+    ankle = found.measure_joints()[ANKLE]
     assert (ankle.px.median, ankle.heads.median) == pytest.approx((10.0, 0.5))
     assert (ankle.loose, ankle.strict) == (1.0, 0.0)
     assert ankle.oks == pytest.approx(
         np.exp(-100 / (2 * 7500 * (2 * OKS_SIGMAS[ANKLE]) ** 2))
     )
-    everything = found.overall()
+    everything = found.measure_all()
     assert everything.oks == pytest.approx((15 + ankle.oks) / 16)
     assert everything.strict == pytest.approx(15 / 16)
     assert everything.px.mean == pytest.approx(10 / 16)
@@ -67,11 +67,11 @@ def test_the_head_size_is_the_mean_of_both_or_the_only_one():
     one = standing()
     longer = moved(one, HEAD, (0.0, -10.0))
     headless = made_divers.without(one, HEAD)
-    assert agree(labels(one), labels(longer)).head == pytest.approx([25.0])
-    assert agree(labels(one), labels(headless)).head == pytest.approx([20.0])
-    found = agree(labels(headless), labels(headless))
+    assert compare_labels(labels(one), labels(longer)).head == pytest.approx([25.0])
+    assert compare_labels(labels(one), labels(headless)).head == pytest.approx([20.0])
+    found = compare_labels(labels(headless), labels(headless))
     assert np.isnan(found.head).all()
-    figures = found.overall()
+    figures = found.measure_all()
     assert np.isnan([figures.loose, figures.heads.median]).all()
     assert (figures.px.mean, figures.oks) == (0.0, 1.0)
 
@@ -81,16 +81,23 @@ def test_joints_of_one_only_and_occlusion_are_counted_apart():
     hidden = one.visibility.copy()
     hidden[[2, 3]] = 1
     two = made_divers.without(replace(one, visibility=hidden), ANKLE)
-    found = agree(labels(one), labels(two))
-    assert (found.overall().joints, found.overall().only_a, found.overall().only_b) == (
+    found = compare_labels(labels(one), labels(two))
+    assert (
+        found.measure_all().joints,
+        found.measure_all().only_a,
+        found.measure_all().only_b,
+    ) == (
         15,
         1,
         0,
     )
-    assert found.overall().occlusion == 2
-    assert (found.by_joint()[ANKLE].only_a, found.by_joint()[ANKLE].joints) == (1, 0)
-    assert np.isnan(found.by_joint()[ANKLE].px.mean)
-    assert agree(labels(two), labels(one)).overall().only_b == 1
+    assert found.measure_all().occlusion == 2
+    assert (
+        found.measure_joints()[ANKLE].only_a,
+        found.measure_joints()[ANKLE].joints,
+    ) == (1, 0)
+    assert np.isnan(found.measure_joints()[ANKLE].px.mean)
+    assert compare_labels(labels(two), labels(one)).measure_all().only_b == 1
 
 
 def test_oks_is_that_of_pycocotools():
@@ -105,7 +112,7 @@ def test_oks_is_that_of_pycocotools():
     ]
     two[3] = made_divers.without(two[3], 5)
     one[4] = made_divers.without(one[4], 9)
-    found = agree(labels(*one), labels(*two))
+    found = compare_labels(labels(*one), labels(*two))
 
     def annotation(number, frame, other, **more):
         seen = (frame.visibility > 0) & (
@@ -144,7 +151,7 @@ def test_oks_is_that_of_pycocotools():
     evaluation.evaluate()
     expected = [evaluation.ious[number, 1][0, 0] for number, _ in pairs]
     assert found.oks == pytest.approx(expected)
-    assert found.overall().oks == pytest.approx(np.mean(expected))
+    assert found.measure_all().oks == pytest.approx(np.mean(expected))
 
 
 def test_exchanged_sides_are_a_share_of_the_disagreement():
@@ -157,19 +164,19 @@ def test_exchanged_sides_are_a_share_of_the_disagreement():
         two[4],
         keypoints=np.where(np.arange(16)[:, None] == ANKLE, two[4].keypoints, arms),
     )
-    found = agree(labels(*one), labels(*two))
-    assert found.exchanges() == [("m/1/00004.jpg", "the arms")]
+    found = compare_labels(labels(*one), labels(*two))
+    assert found.list_swaps() == [("m/1/00004.jpg", "the arms")]
     swapped = 6 * 80.0**2
-    assert found.exchanged_share == pytest.approx(swapped / (swapped + 30))
+    assert found.swapped_share == pytest.approx(swapped / (swapped + 30))
     assert found.unexchanged[4, 10:] == pytest.approx(np.zeros(6))
-    wrist = found.by_joint()[INDEX["right_wrist"]]
+    wrist = found.measure_joints()[INDEX["right_wrist"]]
     assert (wrist.exchanged, wrist.px.mean, wrist.unexchanged) == (
         1,
         pytest.approx(80 / 30),
         0.0,
     )
-    assert found.worst(1) == [4]
-    assert found.overall().exchanged == 1
+    assert found.rank_worst(1) == [4]
+    assert found.measure_all().exchanged == 1
 
 
 @pytest.mark.parametrize(
@@ -181,17 +188,17 @@ def test_exchanges_in_words(pairs, words):
     for pair in pairs:
         turned[list(FLIP_PAIRS[pair])] = turned[list(FLIP_PAIRS[pair])[::-1]]
     assert (
-        agree(
+        compare_labels(
             labels(*one), labels(replace(one[0], keypoints=turned), *one[1:])
-        ).exchange_of(0)
+        ).describe_swap(0)
         == words
     )
 
 
 def test_equal_labels_agree_fully():
     one = [standing(f"m/1/{number:05d}.jpg") for number in range(3)]
-    found = agree(labels(*one), labels(*one))
-    figures = found.overall()
+    found = compare_labels(labels(*one), labels(*one))
+    figures = found.measure_all()
     assert (
         figures.loose,
         figures.strict,
@@ -199,7 +206,7 @@ def test_equal_labels_agree_fully():
         figures.iou,
         figures.px.p95,
     ) == (1, 1, 1, 1, 0)
-    assert np.isnan(found.exchanged_share)
+    assert np.isnan(found.swapped_share)
 
 
 def test_groups_by_stage_and_body_angle():
@@ -218,35 +225,35 @@ def test_groups_by_stage_and_body_angle():
         "a/1/4.jpg": "",
     }
     two = [*one[:2], moved(one[2], ANKLE, (0.0, 30.0)), *one[3:]]
-    found = agree(labels(*one), labels(*two), stages)
+    found = compare_labels(labels(*one), labels(*two), stages)
     assert found.angle == pytest.approx([0, 59, 90, 130, 180], abs=1e-6)
-    assert [(group.name, group.images) for group in found.by_stage()] == [
+    assert [(group.name, group.images) for group in found.measure_stages()] == [
         ("approach", 1),
         ("flight", 2),
     ]
-    assert [(group.name, group.images) for group in found.by_angle()] == [
+    assert [(group.name, group.images) for group in found.measure_angles()] == [
         ("upright", 2),
         ("tilted", 1),
         ("inverted", 2),
     ]
-    assert [group.px.mean for group in found.by_angle()] == pytest.approx(
+    assert [group.px.mean for group in found.measure_angles()] == pytest.approx(
         [0, 30 / 16, 0]
     )
-    assert [group.joints for group in found.by_stage()] == [16, 32]
+    assert [group.joints for group in found.measure_stages()] == [16, 32]
 
 
 def test_images_are_matched_by_name_then_dive_then_file_name():
     one = [standing("m/1/00001.jpg"), standing("m/1/00002.jpg")]
     two = [standing("m/1/00002.jpg"), standing("m/1/00003.jpg")]
-    found = agree(labels(*one), labels(*two))
+    found = compare_labels(labels(*one), labels(*two))
     assert [a.image for a, _ in found.pairs] == ["m/1/00002.jpg"]
     assert (found.only_a, found.only_b) == (("m/1/00001.jpg",), ("m/1/00003.jpg",))
     known = {"match": "m", "dive": "1", "frame": 2}
-    by_dive = agree(
+    by_dive = compare_labels(
         labels(standing("x/2.jpg", **known)), labels(standing("y/two.jpg", **known))
     )
     assert [(a.image, b.image) for a, b in by_dive.pairs] == [("x/2.jpg", "y/two.jpg")]
-    by_file = agree(
+    by_file = compare_labels(
         labels(standing("x/2.jpg")), labels(standing("2.jpg"), standing("z/3.jpg"))
     )
     assert [(a.image, b.image) for a, b in by_file.pairs] == [("x/2.jpg", "2.jpg")]
@@ -254,21 +261,21 @@ def test_images_are_matched_by_name_then_dive_then_file_name():
 
 
 def test_several_athletes_and_nothing_in_common():
-    twice = agree(labels(standing(), standing()), labels(standing()))
+    twice = compare_labels(labels(standing(), standing()), labels(standing()))
     assert (len(twice), twice.ambiguous) == (0, ("m/1/00001.jpg",))
-    apart = agree(labels(standing("a.jpg")), labels(standing("b.jpg")))
+    apart = compare_labels(labels(standing("a.jpg")), labels(standing("b.jpg")))
     assert (len(apart), apart.only_a, apart.only_b) == (0, ("a.jpg",), ("b.jpg",))
-    assert apart.overall().joints == 0
-    assert len(agree(labels(), labels())) == 0
+    assert apart.measure_all().joints == 0
+    assert len(compare_labels(labels(), labels())) == 0
 
 
 def test_without_boxes_the_joints_say_the_size():
     one = replace(standing(), box=None)
-    found = agree(labels(one), labels(one))
+    found = compare_labels(labels(one), labels(one))
     assert found.size == pytest.approx([np.sqrt(80 * 100)])
     assert np.isnan(found.iou).all()
-    assert np.isnan(found.overall().iou)
-    with_one = agree(labels(standing()), labels(one))
+    assert np.isnan(found.measure_all().iou)
+    with_one = compare_labels(labels(standing()), labels(one))
     assert with_one.size == pytest.approx([100.0])
 
 
@@ -284,23 +291,23 @@ def test_tolerances_of_invented_annotators_with_all_their_mistakes():
         ]
     people = Annotator("anna"), Annotator("ben", spread=0.42, swap=0.10)
     one, two = (annotate(truth, person, seed=1)[0] for person in people)
-    found = agree(labels(*one), labels(*two))
+    found = compare_labels(labels(*one), labels(*two))
     expected = OKS_SIGMAS * np.sqrt(
         0.30**2 + 0.42**2
     )  # see tolerances.py: both axes, both people
-    tolerances = found.tolerances()
+    tolerances = found.suggest_sigmas()
     assert [t.sigma for t in tolerances] == pytest.approx(expected, rel=0.08)
     inside = [
         t.low <= sigma <= t.high for t, sigma in zip(tolerances, expected, strict=True)
     ]
     assert sum(inside) >= 14
-    assert 0.2 < found.exchanged_share < 0.7
+    assert 0.2 < found.swapped_share < 0.7
     assert [t.as_dict()["joint"] for t in tolerances] == list(JOINTS)
 
 
 def test_spread_of_nothing_is_unknown():
-    assert np.isnan(list(vars(Spread.of(np.array([np.nan]))).values())).all()
-    assert Spread.of(np.array([1.0, 3.0, np.nan])).as_dict() == {
+    assert np.isnan(list(vars(DistanceSpread.of(np.array([np.nan]))).values())).all()
+    assert DistanceSpread.of(np.array([1.0, 3.0, np.nan])).as_dict() == {
         "median": 2.0,
         "mean": 2.0,
         "p95": 2.9,

@@ -10,10 +10,10 @@ import pytest
 from helpers import made_divers
 
 from finediving_pose.annotation.annotator_swaps import (
-    exchanged_pairs,
-    squares,
-    usual_squares,
-    with_exchanges,
+    detect_swapped_pairs,
+    estimate_usual_squares,
+    measure_squared_distances,
+    undo_swaps,
 )
 from finediving_pose.skeleton import FLIP_PAIRS, OKS_SIGMAS
 from finediving_pose.synthesis.annotators import Annotator, annotate
@@ -59,15 +59,15 @@ def test_an_exchange_is_found_with_its_pairs_and_undone(pairs):
     a = rng.uniform(0, 100, (40, 16, 2))  # sides far apart
     b = a + rng.normal(0, 1, a.shape)
     wrong = exchange(b, 7, pairs)
-    found = exchanged_pairs(a, wrong, SIZE)
+    found = detect_swapped_pairs(a, wrong, SIZE)
     assert np.flatnonzero(found[7]).tolist() == list(pairs)
     assert not np.delete(found, 7, axis=0).any()
-    assert with_exchanges(wrong, found) == pytest.approx(b)
+    assert undo_swaps(wrong, found) == pytest.approx(b)
 
 
 def test_scatter_is_hardly_ever_taken_for_an_exchange():
     (a, b), size, images, _ = two_people(dives=10)
-    found = exchanged_pairs(a, b, size)
+    found = detect_swapped_pairs(a, b, size)
     limbs = found.reshape(len(images), 2, 3).any(axis=2)
     assert limbs.sum() <= 2  # of 800
 
@@ -82,7 +82,7 @@ def test_recall_and_precision_on_invented_annotators():
     for mistake in mistakes:
         if mistake.kind == "swap":
             wrong[images.index(mistake.image), int(10 in mistake.joints)] ^= True
-    found = exchanged_pairs(a, b, size).reshape(len(images), 2, 3).any(axis=2)
+    found = detect_swapped_pairs(a, b, size).reshape(len(images), 2, 3).any(axis=2)
     apart = np.array(
         [np.linalg.norm(a[:, right] - a[:, left], axis=1) for right, left in FLIP_PAIRS]
     )
@@ -103,7 +103,7 @@ def test_a_slip_is_no_exchange():
     a = rng.uniform(0, 100, (40, 16, 2))
     b = a + rng.normal(0, 1, a.shape)
     b[3, 0] += (30, -20)
-    assert not exchanged_pairs(a, b, SIZE).any()
+    assert not detect_swapped_pairs(a, b, SIZE).any()
 
 
 def test_joints_that_coincide_follow_their_limb_and_tell_nothing_alone():
@@ -112,8 +112,8 @@ def test_joints_that_coincide_follow_their_limb_and_tell_nothing_alone():
     a[:, 3] = a[:, 2]  # hips
     b = a + rng.normal(0, 1, a.shape)
     legs, hips = exchange(b, 5, LEGS), exchange(b, 6, (2,))
-    assert exchanged_pairs(a, legs, SIZE)[5].tolist() == [True] * 3 + [False] * 3
-    assert not exchanged_pairs(a, hips, SIZE)[6].any()
+    assert detect_swapped_pairs(a, legs, SIZE)[5].tolist() == [True] * 3 + [False] * 3
+    assert not detect_swapped_pairs(a, hips, SIZE)[6].any()
 
 
 def test_a_pair_that_lacks_a_joint_is_left_alone():
@@ -121,13 +121,13 @@ def test_a_pair_that_lacks_a_joint_is_left_alone():
     a = rng.uniform(0, 100, (40, 16, 2))
     b = exchange(a + rng.normal(0, 1, a.shape), 7, LEGS)
     b[7, 0] = np.nan
-    assert np.flatnonzero(exchanged_pairs(a, b, SIZE)[7]).tolist() == [1, 2]
+    assert np.flatnonzero(detect_swapped_pairs(a, b, SIZE)[7]).tolist() == [1, 2]
 
 
 def test_identical_labels_and_none_at_all():
     a = np.random.default_rng(0).uniform(0, 100, (30, 16, 2))
-    assert not exchanged_pairs(a, a, np.full(30, 100.0)).any()
-    assert exchanged_pairs(a[:0], a[:0], np.empty(0)).shape == (0, 6)
+    assert not detect_swapped_pairs(a, a, np.full(30, 100.0)).any()
+    assert detect_swapped_pairs(a[:0], a[:0], np.empty(0)).shape == (0, 6)
 
 
 def test_the_usual_distance_is_not_moved_by_many_wrong_labels():
@@ -135,15 +135,15 @@ def test_the_usual_distance_is_not_moved_by_many_wrong_labels():
     a = np.zeros((2000, 16, 2))
     b = rng.normal(0, 3.0, a.shape)
     b[:400] += 50
-    usual = usual_squares(squares(a, b) / 100**2)
+    usual = estimate_usual_squares(measure_squared_distances(a, b) / 100**2)
     assert (
         usual < 1.7 * 2 * 3**2 / 100**2
     ).all()  # the mean would be 30 times as large
-    clean = usual_squares(squares(a, b)[400:] / 100**2)
+    clean = estimate_usual_squares(measure_squared_distances(a, b)[400:] / 100**2)
     assert clean == pytest.approx(np.full(16, 2 * 3**2 / 100**2), rel=0.1)
 
 
 def test_few_labels_take_half_of_cocos_scatter():
-    assert usual_squares(np.full((5, 16), 1.0)) == pytest.approx(
+    assert estimate_usual_squares(np.full((5, 16), 1.0)) == pytest.approx(
         2 * (OKS_SIGMAS / 2) ** 2
     )

@@ -13,11 +13,11 @@ from finediving_pose.annotation.assignment import (
     Assignment,
     Duty,
     Queue,
-    assign,
-    dive_of,
-    duties_of,
-    queues_of,
+    assign_images,
+    build_queues,
+    parse_dive,
     read_queues,
+    restore_duties,
     write_queues,
 )
 from finediving_pose.datasets.frame_manifest import ManifestFrame, image_key
@@ -40,13 +40,13 @@ def frames(dives: int = 20, count: int = 6) -> list[ManifestFrame]:
 def people_of_dives(assignment: Assignment) -> dict[str, set[Duty]]:
     found: dict[str, set[Duty]] = {}
     for image, duty in assignment.items():
-        found.setdefault(dive_of(image), set()).add(duty)
+        found.setdefault(parse_dive(image), set()).add(duty)
     return found
 
 
 def doubly(assignment: Assignment) -> set[str]:
     return {
-        dive_of(image)
+        parse_dive(image)
         for image, duty in assignment.items()
         if len(duty.annotators) == 2
     }
@@ -57,7 +57,7 @@ def load(assignment: Assignment) -> Counter[str]:
 
 
 def test_whole_dives_go_to_one_person_evenly_and_a_share_to_two() -> None:
-    found = assign(frames(), PEOPLE, PEOPLE, double_share=0.1, seed=0)
+    found = assign_images(frames(), PEOPLE, PEOPLE, double_share=0.1, seed=0)
     assert all(len(duties) == 1 for duties in people_of_dives(found).values())
     assert len(doubly(found)) == 2
     assert max(load(found).values()) - min(load(found).values()) <= 6
@@ -65,7 +65,7 @@ def test_whole_dives_go_to_one_person_evenly_and_a_share_to_two() -> None:
 
 
 def test_the_reviewer_has_not_labelled_the_image_and_reviews_are_even() -> None:
-    found = assign(frames(), PEOPLE, PEOPLE, double_share=0.3, seed=1)
+    found = assign_images(frames(), PEOPLE, PEOPLE, double_share=0.3, seed=1)
     assert all(
         duty.reviewer is not None and duty.reviewer not in duty.annotators
         for duty in found.values()
@@ -75,38 +75,40 @@ def test_the_reviewer_has_not_labelled_the_image_and_reviews_are_even() -> None:
 
 
 def test_the_seed_alone_decides() -> None:
-    one, other = (assign(frames(), PEOPLE, PEOPLE, 0.1, seed) for seed in (0, 1))
-    assert one == assign(frames(), PEOPLE, PEOPLE, 0.1, 0)
+    one, other = (assign_images(frames(), PEOPLE, PEOPLE, 0.1, seed) for seed in (0, 1))
+    assert one == assign_images(frames(), PEOPLE, PEOPLE, 0.1, 0)
     assert one != other
 
 
 def test_of_two_people_one_reviews_the_disagreement() -> None:
-    found = assign(frames(), PEOPLE[:2], PEOPLE[:2], double_share=0.2, seed=0)
+    found = assign_images(frames(), PEOPLE[:2], PEOPLE[:2], double_share=0.2, seed=0)
     twice = [duty for duty in found.values() if len(duty.annotators) == 2]
     assert twice
     assert all(
         duty.reviewer in duty.annotators and duty.reviews_a_shared_image
         for duty in twice
     )
-    queues = queues_of(found)
+    queues = build_queues(found)
     shared = {image for queue in queues.values() for image in queue.review_shared}
-    assert {dive_of(image) for image in shared} == doubly(found)
+    assert {parse_dive(image) for image in shared} == doubly(found)
     assert not any(set(queue.review) & set(queue.label) for queue in queues.values())
 
 
 def test_one_person_alone_has_no_reviewer() -> None:
-    found = assign(frames(2), PEOPLE[:1], PEOPLE[:1], double_share=0.5, seed=0)
+    found = assign_images(frames(2), PEOPLE[:1], PEOPLE[:1], double_share=0.5, seed=0)
     assert set(found.values()) == {Duty(("anna",), None)}
 
 
 def test_without_annotators_nobody_has_anything() -> None:
-    assert queues_of(assign(frames(2), (), (), 0.1, 0)) == {}
+    assert build_queues(assign_images(frames(2), (), (), 0.1, 0)) == {}
 
 
 def test_what_was_handed_out_stays_when_frames_and_people_are_added() -> None:
-    before = assign(frames(10), PEOPLE[:2], PEOPLE[:2], double_share=0.2, seed=0)
+    before = assign_images(frames(10), PEOPLE[:2], PEOPLE[:2], double_share=0.2, seed=0)
     more = [*PEOPLE, "dora"]
-    after = assign(frames(30), more, more, double_share=0.2, seed=0, given=before)
+    after = assign_images(
+        frames(30), more, more, double_share=0.2, seed=0, given=before
+    )
     assert all(
         after[image].annotators == duty.annotators for image, duty in before.items()
     )
@@ -120,17 +122,19 @@ def test_what_was_handed_out_stays_when_frames_and_people_are_added() -> None:
 
 
 def test_frames_added_to_a_dive_stay_in_the_same_hands() -> None:
-    before = assign(frames(6, 4), PEOPLE, PEOPLE, double_share=0.2, seed=0)
-    after = assign(frames(6, 9), PEOPLE, PEOPLE, double_share=0.2, seed=0, given=before)
+    before = assign_images(frames(6, 4), PEOPLE, PEOPLE, double_share=0.2, seed=0)
+    after = assign_images(
+        frames(6, 9), PEOPLE, PEOPLE, double_share=0.2, seed=0, given=before
+    )
     assert all(len(duties) == 1 for duties in people_of_dives(after).values())
     assert {image: after[image] for image in before} == before
 
 
 def test_a_removed_person_s_images_go_to_others_and_their_labels_stay() -> None:
     rows = frames(9)
-    before = assign(rows, PEOPLE, PEOPLE, double_share=0.0, seed=0)
+    before = assign_images(rows, PEOPLE, PEOPLE, double_share=0.0, seed=0)
     anna = [image for image, duty in before.items() if duty.annotators == ("anna",)]
-    after = assign(
+    after = assign_images(
         rows, PEOPLE[1:], PEOPLE[1:], 0.0, 0, given=before, labelled={anna[0]: ["anna"]}
     )
     assert after[anna[0]].annotators == ("anna",)
@@ -145,7 +149,9 @@ def test_a_removed_person_s_images_go_to_others_and_their_labels_stay() -> None:
 
 def test_who_has_labelled_an_image_unasked_counts_as_its_annotator() -> None:
     rows = frames(4)
-    found = assign(rows, PEOPLE, PEOPLE, 0.0, 0, labelled={rows[0].image: ["carl"]})
+    found = assign_images(
+        rows, PEOPLE, PEOPLE, 0.0, 0, labelled={rows[0].image: ["carl"]}
+    )
     assert found[rows[0].image].annotators == ("carl",)
     assert found[rows[0].image].reviewer != "carl"
     assert found[rows[1].image].annotators == ("carl",)  # the dive stays in one hand
@@ -153,9 +159,9 @@ def test_who_has_labelled_an_image_unasked_counts_as_its_annotator() -> None:
 
 @pytest.mark.parametrize("people", [PEOPLE, PEOPLE[:2], PEOPLE[:1]])
 def test_queues_say_all_that_was_decided(people: Sequence[str], tmp_path: Path) -> None:
-    found = assign(frames(), people, people, 0.2, 0)
-    write_queues(tmp_path, queues_of(found))
-    read = duties_of(read_queues(tmp_path))
+    found = assign_images(frames(), people, people, 0.2, 0)
+    write_queues(tmp_path, build_queues(found))
+    read = restore_duties(read_queues(tmp_path))
     assert {
         image: (set(duty.annotators), duty.reviewer) for image, duty in read.items()
     } == {image: (set(duty.annotators), duty.reviewer) for image, duty in found.items()}

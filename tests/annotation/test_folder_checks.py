@@ -9,7 +9,7 @@ import pytest
 from helpers import made_divers
 from helpers.made_labels import annotate, label_of, make_frames
 
-from finediving_pose.annotation.folder_checks import FolderJob, check_folder, stamp_of
+from finediving_pose.annotation.folder_checks import FolderJob, check_folder, read_stamp
 from finediving_pose.annotation.label_checks import swap_sides
 
 FRAMES = 16
@@ -54,7 +54,7 @@ def test_neighbours_are_not_told_of(job):
 
 
 def test_the_stamp_is_that_of_the_file_that_was_read(job):
-    assert check_folder(job).stamps["4"] == stamp_of(job.files["4"])
+    assert check_folder(job).stamps["4"] == read_stamp(job.files["4"])
 
 
 def test_a_file_that_is_gone_since_is_left_out(job):

@@ -13,7 +13,7 @@ from helpers.label_samples import box_shape, labelme_file, make_frame, point_sha
 from helpers.made_divers import make_dive, slipped, without
 
 from finediving_pose.annotation import label_swaps
-from finediving_pose.annotation.label_checks import SWAP_SIDES, check, swap_sides
+from finediving_pose.annotation.label_checks import SWAP_SIDES, check_labels, swap_sides
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX
@@ -22,7 +22,7 @@ LEGS, ARMS = FLIP_PAIRS[:3], FLIP_PAIRS[3:]
 
 
 def findings_in(frames):
-    return check(LabelSet(tuple(frames)))
+    return check_labels(LabelSet(tuple(frames)))
 
 
 def kinds(findings):
@@ -67,7 +67,7 @@ def test_what_reading_found_is_told_once_with_its_kind(tmp_path, shapes, kind, j
     labelme_file(tmp_path / "7.json", shapes=shapes)
     (finding,) = [
         found
-        for found in check(read_labels(tmp_path))
+        for found in check_labels(read_labels(tmp_path))
         if found.severity == "error" and "limb" not in found.kind
     ]
     assert (finding.kind, finding.joint) == (kind, joint)
@@ -82,7 +82,9 @@ def test_a_file_named_unlike_its_image_tells_a_missing_joint_once(tmp_path):
         image=False,
     )
     missing = [
-        found for found in check(read_labels(tmp_path)) if found.kind == "missing-joint"
+        found
+        for found in check_labels(read_labels(tmp_path))
+        if found.kind == "missing-joint"
     ]
     assert [(found.joint, found.image) for found in missing] == [("left_knee", "b.jpg")]
 
@@ -91,7 +93,9 @@ def test_a_broken_file_is_a_finding_without_an_image(tmp_path):
     labelme_file(tmp_path / "1.json")
     (tmp_path / "2.json").write_text('{"shapes": [', encoding="utf-8")
     (finding,) = [
-        found for found in check(read_labels(tmp_path)) if found.kind == "unreadable"
+        found
+        for found in check_labels(read_labels(tmp_path))
+        if found.kind == "unreadable"
     ]
     assert finding.image is None
     assert "2.json" in finding.file
@@ -102,7 +106,7 @@ def test_images_that_are_missing_or_of_another_size_are_told(tmp_path):
         labelme_file(tmp_path / f"{name}.json")
     (tmp_path / "1.jpg").unlink()
     labelme_file(tmp_path / "2.json", image=False, imageWidth=999)
-    found = {finding.kind for finding in check(read_labels(tmp_path))}
+    found = {finding.kind for finding in check_labels(read_labels(tmp_path))}
     assert {"image-missing", "image-size"} <= found
 
 
@@ -111,11 +115,11 @@ def test_an_image_that_changed_since_it_was_chosen_is_told(tmp_path):
     labels = read_labels(tmp_path)
     good = hashlib.sha256((tmp_path / "1.jpg").read_bytes()).hexdigest()
     assert "image-changed" not in {
-        found.kind for found in check(labels, {"1.jpg": good})
+        found.kind for found in check_labels(labels, {"1.jpg": good})
     }
     (finding,) = [
         found
-        for found in check(labels, {"1.jpg": "0" * 64})
+        for found in check_labels(labels, {"1.jpg": "0" * 64})
         if found.kind == "image-changed"
     ]
     assert finding.value == good
@@ -359,4 +363,6 @@ def test_the_cheapest_path_is_no_dearer_than_any_single_change():
 def test_the_real_frames_have_nothing_that_cannot_be(shared_data):
     labels = read_labels(shared_data / "finediving_pose_sample")
     assert len(labels.frames) == 69
-    assert [finding for finding in check(labels) if finding.severity == "error"] == []
+    assert [
+        finding for finding in check_labels(labels) if finding.severity == "error"
+    ] == []

@@ -120,10 +120,10 @@ def test_joints_are_measured_against_the_box():
     points = np.full((1, 16, 2), 50.0)
     points[0, 3] = 130, 50
     points[0, 4] = np.nan
-    share = geometry.beside_box(points, np.array([[0.0, 0.0, 100.0, 60.0]]))
+    share = geometry.measure_outside_box(points, np.array([[0.0, 0.0, 100.0, 60.0]]))
     assert share[0, 3] == pytest.approx(0.3)
     assert share[0, 2] == 0
     assert np.isnan(share[0, 4])
-    assert geometry.filled_share(
+    assert geometry.measure_box_fill(
         points, np.array([[0.0, 0.0, 100.0, 60.0]])
     ) == pytest.approx([0.8])

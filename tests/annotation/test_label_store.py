@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 from helpers import made_labels
 
-from finediving_pose.annotation.label_store import LabelStore, check_person, parse_name
+from finediving_pose.annotation.label_store import (
+    LabelStore,
+    check_label_name,
+    check_person,
+)
 from finediving_pose.errors import UsageError
 
 ODD_NAMES = [
@@ -47,8 +51,8 @@ def revise(store, image, x=5.0, by="ben"):
 
 
 def test_an_empty_project_has_nobody(store):
-    assert store.annotators() == []
-    assert store.all_files() == {}
+    assert store.list_annotators() == []
+    assert store.list_files() == {}
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
@@ -81,7 +85,7 @@ def test_people_have_all_sorts_of_names(name):
 )
 def test_a_label_is_named_within_the_folder(name):
     with pytest.raises(UsageError, match="no label of the project"):
-        parse_name(name)
+        check_label_name(name)
 
 
 def test_files_of_an_image(tmp_path, store, images):
@@ -92,12 +96,14 @@ def test_files_of_an_image(tmp_path, store, images):
         files.append(revise(store, images[0], number))
     made_labels.annotate(tmp_path, "final", images[0])
     made_labels.annotate(tmp_path, ".locks", images[0])
-    assert store.annotators() == ["anna", "ben"]
-    assert list(store.annotated(images[0].label_name)) == ["anna", "ben"]
+    assert store.list_annotators() == ["anna", "ben"]
+    assert list(store.find_labels(images[0].label_name)) == ["anna", "ben"]
     assert (
-        store.revisions(images[0].label_name) == files[2:]
+        store.list_revisions(images[0].label_name) == files[2:]
     )  # by number: 2 comes before 10
-    assert store.all_files() == {images[0].label_name: [files[1], files[0], *files[2:]]}
+    assert store.list_files() == {
+        images[0].label_name: [files[1], files[0], *files[2:]]
+    }
 
 
 def test_a_revision_is_a_labelme_file_with_its_origin(tmp_path, store, images):
@@ -202,5 +208,5 @@ def test_odd_names_of_matches(tmp_path, store):
         "../../etc/x <script>'\"",
         "世界🤽",
     )
-    assert list(store.all_files()) == [image.label_name]
+    assert list(store.list_files()) == [image.label_name]
     assert np.isfinite(label.frame.keypoints).all()

@@ -13,7 +13,7 @@ from helpers.made_divers import slipped, without
 from finediving_pose.annotation.merging import (
     Candidate,
     Refused,
-    largest_move,
+    measure_largest_move,
     merge_reviewed,
     merge_unreviewed,
 )
@@ -250,10 +250,12 @@ def test_no_tolerance_takes_only_equal_joints():
 
 def test_the_largest_move_is_that_of_a_joint_or_a_corner():
     one = label().frame
-    assert largest_move(one, one) == 0.0
-    assert largest_move(one, slipped(one, ANKLE, (3.0, 4.0))) == pytest.approx(5.0)
-    assert largest_move(
+    assert measure_largest_move(one, one) == 0.0
+    assert measure_largest_move(one, slipped(one, ANKLE, (3.0, 4.0))) == pytest.approx(
+        5.0
+    )
+    assert measure_largest_move(
         one, replace(one, box=np.add(one.box, (0, 0, 6, 8)))
     ) == pytest.approx(10.0)
-    assert largest_move(one, without(one, ANKLE)) == float("inf")
-    assert largest_move(one, replace(one, box=None)) == float("inf")
+    assert measure_largest_move(one, without(one, ANKLE)) == float("inf")
+    assert measure_largest_move(one, replace(one, box=None)) == float("inf")

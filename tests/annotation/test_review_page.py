@@ -167,7 +167,7 @@ def annotated(project: Path, name: str = "00000") -> dict[str, Any]:
 
 
 def decisions(project: Path) -> list[tuple[str, str, str]]:
-    log = review_log.read(project / "labels/review.jsonl")
+    log = review_log.read_decisions(project / "labels/review.jsonl")
     return [(decision.who, decision.action, decision.image) for decision in log]
 
 
@@ -234,7 +234,7 @@ def test_send_back_wants_words(project, review, context):
     reviewer.page.keyboard.type(words)
     reviewer.press("Control+Enter")
     reviewer.shows("Meet/1/00001.jpg")
-    decision = review_log.read(project / "labels/review.jsonl")[0]
+    decision = review_log.read_decisions(project / "labels/review.jsonl")[0]
     assert (decision.action, decision.comment) == ("return", words)
     reviewer.press("p")
     reviewer.shows("Meet/1/00000.jpg")
@@ -574,7 +574,7 @@ def test_killed_while_somebody_works_it_leaves_whole_files(project, context, sec
         killer.join()
         review.process.wait(30)
     store = LabelStore(project / "labels", project / "frames")
-    for path in store.revisions(images[0].label_name):
+    for path in store.list_revisions(images[0].label_name):
         assert store.read(path, images[0]).frame is not None
     for path in drafts(project):
         assert json.loads(path.read_text())["label"]["joints"]

@@ -19,11 +19,11 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from finediving_pose.annotation import review_log, review_server
-from finediving_pose.annotation.review_guard import MAX_BODY, cookie_name
-from finediving_pose.annotation.review_pictures import (
+from finediving_pose.annotation.review_guard import MAX_BODY, name_cookie
+from finediving_pose.annotation.review_images import (
     MAX_SIDE,
     STRIP_SIDE,
-    read_picture,
+    read_image_file,
 )
 from finediving_pose.datasets.frame_manifest import write_frame_manifest
 from finediving_pose.errors import DataError, UsageError
@@ -147,7 +147,7 @@ def test_the_page_needs_the_token_in_its_address_and_says_so(desk):
 
 
 def test_the_cookie_opens_pictures_and_nothing_else(desk, images):
-    client = make_client(desk, headers={"cookie": f"{cookie_name(TOKEN)}={TOKEN}"})
+    client = make_client(desk, headers={"cookie": f"{name_cookie(TOKEN)}={TOKEN}"})
     assert (
         client.get("/api/picture", params={"image": images[0].image}).status_code == 200
     )
@@ -167,7 +167,7 @@ def test_a_write_from_another_page_is_refused(desk, images, origin):
     )
     assert answer.status_code == 403
     assert "Origin" in answer.json()["message"]
-    assert review_log.read(desk.log) == []
+    assert review_log.read_decisions(desk.log) == []
 
 
 def test_a_write_through_a_tunnel_is_taken(desk, images):
@@ -257,7 +257,7 @@ def test_a_label_of_another_image_or_place_is_no_label(client, desk, images, lab
     item = item_of(client, images[0].image)
     answer = client.post("/api/decision", json=decision(item, "accept", label=label))
     assert answer.status_code == 400
-    assert review_log.read(desk.log) == []
+    assert review_log.read_decisions(desk.log) == []
 
 
 @pytest.mark.parametrize("who", ["anna", "../../x", "", ODD])
@@ -396,12 +396,12 @@ def test_accept_correct_and_send_back(tmp_path, client, desk, images):
     assert client.post(
         "/api/decision", json=decision(third, "return", comment="sides")
     ).json() == {"state": "returned"}
-    assert [entry.action for entry in review_log.read(desk.log)] == [
+    assert [entry.action for entry in review_log.read_decisions(desk.log)] == [
         "accept",
         "correct",
         "return",
     ]
-    newest = desk.item(images[1].image).newest
+    newest = desk.read_item(images[1].image).newest
     assert newest.name == "revisions/Meet__1/00001.1.json"
     assert newest.frame.keypoints[0].tolist() == [33.0, 44.0]
     assert np.isnan(newest.frame.keypoints[5]).all()
@@ -423,7 +423,7 @@ def test_the_second_of_two_reviewers_gets_a_conflict(client, desk, images):
     )
     assert answer.status_code == 409
     assert "carl decided `accept`" in answer.json()["message"]
-    assert desk.item(images[0].image).newest.name == item["newest"]
+    assert desk.read_item(images[0].image).newest.name == item["newest"]
 
 
 def test_a_label_that_changed_underneath_is_a_conflict(tmp_path, client, images):
@@ -478,7 +478,7 @@ def test_a_label_that_is_none_is_refused(client, desk, images, broken):
     )
     assert answer.status_code == 400
     assert "corrected" in answer.json()["message"]
-    assert desk.item(images[0].image).decisions == ()
+    assert desk.read_item(images[0].image).decisions == ()
 
 
 def test_a_joint_outside_the_picture_is_refused(client, images):
@@ -497,7 +497,7 @@ def test_a_joint_outside_the_picture_is_refused(client, images):
 def test_half_a_request_changes_nothing(client, desk, images):
     answer = client.post("/api/decision", content=b'{"reviewer": "ben", "image": "Mee')
     assert answer.status_code == 400
-    assert review_log.read(desk.log) == []
+    assert review_log.read_decisions(desk.log) == []
 
 
 # ---- drafts and presence
@@ -668,20 +668,20 @@ def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):
     )
     limit = Image.MAX_IMAGE_PIXELS
     with pytest.raises(DataError, match=r"200000x200000 px, expected at most 1000 Mpx"):
-        read_picture(bomb, MAX_SIDE)
+        read_image_file(bomb, MAX_SIDE)
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
 def test_what_is_no_jpeg_or_png_is_sent_as_one(tmp_path):
     path = tmp_path / "picture.jpg"
     Image.new("RGB", (30, 20)).save(path, "BMP")
-    found = read_picture(path, MAX_SIDE)
+    found = read_image_file(path, MAX_SIDE)
     assert found.media_type == "image/jpeg"
     assert Image.open(io.BytesIO(found.content)).size == (30, 20)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x", "x")
     with pytest.raises(DataError, match=r"not readable as a picture"):
-        read_picture(path, MAX_SIDE)
+        read_image_file(path, MAX_SIDE)
 
 
 def test_a_folder_that_cannot_be_written_is_said(client, desk, images, monkeypatch):
@@ -702,7 +702,7 @@ def test_an_internal_error_is_one_line_and_the_next_request_is_answered(
     client, desk, images, monkeypatch, caplog
 ):
     with monkeypatch.context() as broken:
-        broken.setattr(desk, "item", lambda image: 1 / 0)
+        broken.setattr(desk, "read_item", lambda image: 1 / 0)
         answer = client.get(
             "/api/item", params={"image": images[0].image, "reviewer": "ben"}
         )
@@ -741,7 +741,7 @@ def test_killed_amid_saves_every_file_is_whole(tmp_path, seconds):
             killer.join()
     assert {path: path.read_bytes() for path in before} == before
     desk = made_labels.make_desk(tmp_path, images)
-    found = desk.item(images[0].image)
+    found = desk.read_item(images[0].image)
     assert all(label.frame is not None for label in found.labels)
     revised = [label for label in found.labels if label.name.startswith("revisions/")]
     assert len(found.decisions) <= len(revised) <= len(found.decisions) + 1

@@ -36,11 +36,11 @@ def image(tmp_path, images):
 
 
 def kinds(desk):
-    return [state.kind for state in desk.states().values()]
+    return [state.kind for state in desk.read_states().values()]
 
 
 def moved(desk, image, x=100.0):
-    frame = desk.item(image).newest.frame
+    frame = desk.read_item(image).newest.frame
     keypoints = frame.keypoints.copy()
     keypoints[0] = (x, 50.0)
     return replace(frame, keypoints=keypoints)
@@ -50,7 +50,7 @@ def test_the_way_of_an_image(tmp_path, desk, images, image):
     assert kinds(desk) == ["labelled", *["unlabelled"] * 3]
     returned = desk.give_back("ben", image, "left ankle is the right one")
     assert kinds(desk)[0] == "returned"
-    assert desk.state(image).reason == "left ankle is the right one"
+    assert desk.read_state(image).reason == "left ankle is the right one"
     assert (returned.action, returned.label, returned.revision) == (
         "return",
         ANNA,
@@ -63,7 +63,7 @@ def test_the_way_of_an_image(tmp_path, desk, images, image):
     assert kinds(desk)[0] == "reviewed"
     assert decision.seen == {ANNA: decision.label_sha256}
     assert decision.image_sha256 == images[0].sha256
-    assert desk.item(image).decisions == (returned, decision)
+    assert desk.read_item(image).decisions == (returned, decision)
 
 
 def test_a_correction_is_a_revision_and_leaves_the_annotators_file(
@@ -75,14 +75,14 @@ def test_a_correction_is_a_revision_and_leaves_the_annotators_file(
     assert decision.label == "revisions/Meet__1/00000.1.json"
     assert decision.revision == 1
     assert kinds(desk)[0] == "reviewed"
-    newest = desk.item(image).newest
+    newest = desk.read_item(image).newest
     assert newest.name == decision.label
     assert newest.frame.keypoints[0].tolist() == [33.0, 50.0]
     assert newest.origin["based_on"].keys() == {ANNA}
     assert mine.read_bytes() == before
     again = desk.correct("carl", image, moved(desk, image, 34.0))
     assert again.revision == 2
-    assert desk.item(image).labels[1].frame.keypoints[0].tolist() == [33.0, 50.0]
+    assert desk.read_item(image).labels[1].frame.keypoints[0].tolist() == [33.0, 50.0]
     assert kinds(desk)[0] == "reviewed"
 
 
@@ -91,18 +91,18 @@ def test_what_changed_since_it_was_approved_is_in_conflict(
 ):
     desk.accept("ben", image, ANNA)
     made_labels.annotate(tmp_path, "anna", images[0], moved(desk, image))
-    state = desk.state(image)
+    state = desk.read_state(image)
     assert (state.kind, state.reason) == ("conflict", f"{ANNA} changed")
     desk.accept("ben", image, ANNA)
-    assert desk.state(image).kind == "reviewed"
+    assert desk.read_state(image).kind == "reviewed"
     made_labels.annotate(tmp_path, "carl", images[0])
-    assert desk.state(image).reason == "carl/Meet__1/00000.json is new"
+    assert desk.read_state(image).reason == "carl/Meet__1/00000.json is new"
     (tmp_path / "labels" / ANNA).unlink()
-    assert "anna/Meet__1/00000.json is gone" in desk.state(image).reason
+    assert "anna/Meet__1/00000.json is gone" in desk.read_state(image).reason
 
 
 def test_a_decision_on_what_is_no_longer_so_is_refused(tmp_path, desk, images, image):
-    item = desk.item(image)
+    item = desk.read_item(image)
     made_labels.annotate(tmp_path, "anna", images[0], moved(desk, image))
     for decide in (
         lambda: desk.accept("ben", image, ANNA, seen=item.seen),
@@ -116,14 +116,14 @@ def test_a_decision_on_what_is_no_longer_so_is_refused(tmp_path, desk, images, i
             Conflict, match=r"anna/Meet__1/00000.json changed, after you looked"
         ):
             decide()
-    assert review_log.read(desk.log) == []
-    assert desk.item(image).labels[1:] == ()
+    assert review_log.read_decisions(desk.log) == []
+    assert desk.read_item(image).labels[1:] == ()
 
 
 def test_the_second_of_two_reviewers_is_told_of_the_first(
     tmp_path, desk, images, image
 ):
-    item = desk.item(image)
+    item = desk.read_item(image)
     other = made_labels.make_desk(tmp_path, images)
     other.accept("carl", image, ANNA)
     with pytest.raises(
@@ -136,9 +136,12 @@ def test_the_second_of_two_reviewers_is_told_of_the_first(
             seen=item.seen,
             decisions=len(item.decisions),
         )
-    assert len(desk.item(image).labels) == 1
+    assert len(desk.read_item(image).labels) == 1
     desk.correct("ben", image, moved(desk, image), decisions=1)
-    assert [decision.who for decision in other.item(image).decisions] == ["carl", "ben"]
+    assert [decision.who for decision in other.read_item(image).decisions] == [
+        "carl",
+        "ben",
+    ]
 
 
 def test_nobody_approves_what_only_they_have_seen(tmp_path, desk, images, image):
@@ -149,11 +152,15 @@ def test_nobody_approves_what_only_they_have_seen(tmp_path, desk, images, image)
         with pytest.raises(UsageError, match="nobody but anna has looked"):
             decide()
     path = desk.revise(
-        image, moved(desk, image), "fdpose validate", desk.item(image).seen, {ANNA: "x"}
+        image,
+        moved(desk, image),
+        "fdpose validate",
+        desk.read_item(image).seen,
+        {ANNA: "x"},
     )
     with pytest.raises(UsageError, match="nobody but anna"):
-        desk.accept("anna", image, desk.store.name_of(path))
-    desk.accept("ben", image, desk.store.name_of(path))
+        desk.accept("anna", image, desk.store.name_file(path))
+    desk.accept("ben", image, desk.store.name_file(path))
     desk.correct("ben", image, moved(desk, image), based_on=ANNA)
     desk.accept(
         "anna", image, "revisions/Meet__1/00000.2.json"
@@ -172,13 +179,13 @@ def test_a_models_guess_is_confirmed_in_so_many_words(tmp_path, desk, images):
         tmp_path, "anna", images[1], made_labels.label_of(images[1], unconfirmed=True)
     )
     before = path.read_bytes()
-    assert desk.state(image).kind == "unconfirmed"
+    assert desk.read_state(image).kind == "unconfirmed"
     with pytest.raises(UsageError, match="marked `unconfirmed`; look at every joint"):
         desk.accept("ben", image, name)
     decision = desk.accept("ben", image, name, confirm=True)
     assert decision.revision == 1
-    assert desk.state(image).kind == "reviewed"
-    newest = desk.item(image).newest
+    assert desk.read_state(image).kind == "reviewed"
+    newest = desk.read_item(image).newest
     assert not newest.frame.unconfirmed
     assert np.array_equal(
         newest.frame.keypoints, made_labels.label_of(images[1]).keypoints
@@ -192,19 +199,19 @@ def test_a_half_written_label_is_unreadable_and_stops_no_other(
     path = made_labels.annotate(tmp_path, "anna", images[1])
     path.write_bytes(path.read_bytes()[:300])
     assert kinds(desk)[:2] == ["labelled", "unreadable"]
-    assert images[1].label_name in desk.state(images[1].image).reason
-    item = desk.item(images[1].image)
+    assert images[1].label_name in desk.read_state(images[1].image).reason
+    item = desk.read_item(images[1].image)
     assert item.newest is None
     with pytest.raises(UsageError, match="no usable label"):
         desk.accept("ben", images[1].image, f"anna/{images[1].label_name}")
     desk.give_back("ben", images[1].image, "please save again")
-    assert desk.state(images[1].image).kind == "unreadable"
+    assert desk.read_state(images[1].image).kind == "unreadable"
 
 
 def test_a_changed_or_absent_picture_is_not_decided_on(tmp_path, desk, images, image):
     picture = tmp_path / "frames" / image
     picture.write_bytes(picture.read_bytes() + b"x")
-    assert "not the one that was chosen" in desk.item(image).picture_problem
+    assert "not the one that was chosen" in desk.read_item(image).picture_problem
     with pytest.raises(Conflict, match="SHA-256 differs"):
         desk.accept("ben", image, ANNA)
     picture.unlink()
@@ -233,7 +240,7 @@ def test_a_correction_fits_its_picture(desk, image, change, said):
     frame = moved(desk, image, change.pop("x", 50.0))
     with pytest.raises(UsageError, match=said):
         desk.correct("ben", image, replace(frame, **change))
-    assert len(desk.item(image).labels) == 1
+    assert len(desk.read_item(image).labels) == 1
 
 
 def test_a_missing_joint_may_stay_missing(desk, image):
@@ -243,7 +250,7 @@ def test_a_missing_joint_may_stay_missing(desk, image):
     desk.correct(
         "ben", image, replace(frame, keypoints=keypoints, visibility=visibility)
     )
-    assert desk.item(image).newest.frame.visibility[3] == Visibility.MISSING
+    assert desk.read_item(image).newest.frame.visibility[3] == Visibility.MISSING
 
 
 @pytest.mark.parametrize("comment", ["", "  \n"])
@@ -277,7 +284,7 @@ def test_a_label_is_returned_with_a_reason(desk, image, comment):
 def test_what_is_not_there_cannot_be_decided_on(desk, image, decide, said):
     with pytest.raises(UsageError, match=said):
         decide(desk, image)
-    assert review_log.read(desk.log) == []
+    assert review_log.read_decisions(desk.log) == []
 
 
 def test_a_decision_ends_the_draft(desk, images, image):
@@ -301,19 +308,19 @@ def test_the_log_of_another_process_is_seen(tmp_path, desk, images, image):
 def test_the_newest_label_is_read_again_only_when_it_changed(
     tmp_path, desk, images, image, monkeypatch
 ):
-    before = desk.newest(image)
-    assert before.sha256 == desk.item(image).newest.sha256
+    before = desk.read_newest(image)
+    assert before.sha256 == desk.read_item(image).newest.sha256
     monkeypatch.setattr(desk.store, "read", lambda *_: pytest.fail("it was read again"))
-    assert desk.newest(image) is before
+    assert desk.read_newest(image) is before
     monkeypatch.undo()
     made_labels.annotate(tmp_path, "anna", images[0], moved(desk, image, 12.0))
-    assert desk.newest(image).frame.keypoints[0, 0] == 12.0
+    assert desk.read_newest(image).frame.keypoints[0, 0] == 12.0
     desk.correct("ben", image, moved(desk, image, 13.0))
-    assert desk.newest(image).name == "revisions/Meet__1/00000.1.json"
+    assert desk.read_newest(image).name == "revisions/Meet__1/00000.1.json"
     (tmp_path / "labels/revisions/Meet__1/00000.1.json").write_text("{")
-    assert desk.newest(image).name == ANNA
-    assert desk.newest(images[1].image) is None
-    assert desk.decided(image) == 1
+    assert desk.read_newest(image).name == ANNA
+    assert desk.read_newest(images[1].image) is None
+    assert desk.count_decisions(image) == 1
 
 
 def test_dives_are_in_the_order_of_time(tmp_path, images):

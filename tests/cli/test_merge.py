@@ -173,7 +173,7 @@ def test_unreviewed_labels_are_taken_when_told_but_no_others(project, capsys):
 def test_an_unreviewed_suggestion_replaces_what_it_was_made_from(project):
     root, images = project
     desk = make_desk(root, images)
-    item = desk.item(images[WAITING].image)
+    item = desk.read_item(images[WAITING].image)
     corrected = made_divers.slipped(label_of(images[WAITING]), 5, (3.0, 0.0))
     desk.revise(
         item.image.image, corrected, "fdpose validate --fix", item.seen, item.seen
@@ -296,7 +296,7 @@ def test_a_log_that_approves_a_label_it_has_not_seen_is_no_approval(project):
 
 def test_a_label_that_changes_during_the_merge_is_refused(project, monkeypatch):
     root, images = project
-    states = ReviewDesk.states
+    states = ReviewDesk.read_states
 
     def and_then_somebody_saves(desk):
         found = states(desk)
@@ -308,7 +308,7 @@ def test_a_label_that_changes_during_the_merge_is_refused(project, monkeypatch):
         )
         return found
 
-    monkeypatch.setattr(ReviewDesk, "states", and_then_somebody_saves)
+    monkeypatch.setattr(ReviewDesk, "read_states", and_then_somebody_saves)
     run(["merge"])
     assert table(root)[ACCEPTED]["refused"] == "conflict"
     assert (

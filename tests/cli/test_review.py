@@ -28,7 +28,7 @@ def review(*arguments):
 def decided(folder):
     return [
         (entry.who, entry.action, entry.image)
-        for entry in review_log.read(folder / "labels/review.jsonl")
+        for entry in review_log.read_decisions(folder / "labels/review.jsonl")
     ]
 
 

@@ -332,7 +332,7 @@ def test_a_fix_is_a_new_revision_that_waits_for_review(tmp_path, images, capfd):
         for path, content in bytes_below(tmp_path).items()
         if path in before
     } == before
-    item = make_desk(tmp_path, images).item(images[WRONG].image)
+    item = make_desk(tmp_path, images).read_item(images[WRONG].image)
     assert item.state.kind == "labelled"
     assert item.newest.origin["by"] == "fdpose validate"
     assert list(item.newest.origin["based_on"]) == ["anna/Meet__1/00011.json"]
@@ -354,7 +354,7 @@ def test_what_a_revision_put_right_is_no_fault_any_more(tmp_path, images, capfd)
 
 def test_a_revision_is_checked_among_the_labels_beside_it(tmp_path, images, capfd):
     desk = make_desk(tmp_path, images)
-    item = desk.item(images[WRONG].image)
+    item = desk.read_item(images[WRONG].image)
     desk.revise(
         images[WRONG].image, swap_sides(item.newest.frame), "ben", item.seen, {}
     )

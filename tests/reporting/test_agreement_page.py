@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from finediving_pose.reporting.agreement_page import ShownPair, Table, agreement_page
+from finediving_pose.reporting.agreement_page import (
+    ShownPair,
+    Table,
+    build_agreement_page,
+)
 from finediving_pose.reporting.pair_overlay import PAIR_COLOURS, draw_pair
 
 GREY = np.full((256, 455, 3), 90, np.uint8)
@@ -65,7 +69,7 @@ def test_names_cannot_become_html():
         Table("All", ["", evil], [(evil, 0.5)], evil),
         Table("More", ["a"], [[None]]),
     ]
-    html = agreement_page(
+    html = build_agreement_page(
         (evil, "ben"), tables, {"ankle": np.array([0.1, 0.2])}, [shown], [evil]
     ).html()
     assert "<script" not in html
@@ -76,7 +80,7 @@ def test_names_cannot_become_html():
 
 
 def test_without_pictures_there_is_no_section_of_them():
-    page = agreement_page(
+    page = build_agreement_page(
         ("a", "b"), [Table("All", ["", ""], [])], {"ankle": np.array([np.nan])}, [], []
     )
     assert [section.title for section in page.sections] == ["All"]

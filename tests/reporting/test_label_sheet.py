@@ -8,7 +8,7 @@ import pytest
 from helpers.label_samples import SIZE, make_frame
 
 from finediving_pose.reporting import label_sheet
-from finediving_pose.reporting.label_sheet import LabelSheet, sheet_name
+from finediving_pose.reporting.label_sheet import LabelSheet, name_sheet
 
 GREY = 90
 
@@ -104,4 +104,4 @@ def test_without_a_torso_or_a_prediction(tmp_path, strips):
     ],
 )
 def test_names_stay_in_the_folder(image, name):
-    assert sheet_name(image) == name
+    assert name_sheet(image) == name

@@ -29,7 +29,7 @@ def test_it_has_as_many_images_as_wanted_in_every_state(tmp_path, made_review_pr
         (project.images[8].match, "2"),
         (project.images[16].match, "3"),
     ]
-    states = project.desk.states().values()
+    states = project.desk.read_states().values()
     assert Counter(state.kind for state in states) == {"labelled": 18, "unconfirmed": 2}
     assert Counter(len(state.annotators) for state in states) == {2: 8, 1: 12}
-    assert not any(project.desk.picture_problem(frame) for frame in project.images)
+    assert not any(project.desk.check_image(frame) for frame in project.images)

@@ -21,11 +21,11 @@ from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.skeleton import COLOURS, NUM_JOINTS
 from finediving_pose.workflows.annotate import (
-    annotate,
+    build_labelme_command,
+    build_labelme_config,
     find_labelme,
-    labelme_command,
-    labelme_config,
-    work_of,
+    plan_work,
+    run_labelme_session,
 )
 from finediving_pose.workflows.project import init_project
 
@@ -65,7 +65,7 @@ def test_the_queue_tells_what_each_picture_lacks(tmp_path: Path) -> None:
         tmp_path, "anna", images[1], made_labels.label_of(images[1], unconfirmed=True)
     )
     made_labels.annotate(tmp_path, "anna", images[2]).write_text('{"shapes": [')
-    work = work_of("anna", start=tmp_path)
+    work = plan_work("anna", start=tmp_path)
     assert [task.need for task in work.sessions[0].tasks] == [
         "done",
         "unconfirmed",
@@ -90,7 +90,7 @@ def test_a_returned_picture_comes_first_with_its_comment(tmp_path: Path) -> None
     images = make_project(tmp_path, ("anna", "ben"), dives=4)
     mine = [
         task.image
-        for session in work_of("anna", start=tmp_path).sessions
+        for session in plan_work("anna", start=tmp_path).sessions
         for task in session.tasks
     ]
     last = mine[-1]
@@ -99,7 +99,7 @@ def test_a_returned_picture_comes_first_with_its_comment(tmp_path: Path) -> None
     made_labels.make_desk(tmp_path, images).give_back(
         "ben", last.image, "the left knee"
     )
-    work = work_of("anna", start=tmp_path)
+    work = plan_work("anna", start=tmp_path)
     assert [session.dive for session in work.sessions] == [
         last.image.rpartition("/")[0]
     ]
@@ -115,13 +115,13 @@ def test_a_returned_picture_comes_first_with_its_comment(tmp_path: Path) -> None
 
 def test_an_image_that_was_reviewed_needs_no_second_label(tmp_path: Path) -> None:
     images = make_project(tmp_path, ("anna", "ben"), dives=1)
-    work_of("anna", start=tmp_path)
+    plan_work("anna", start=tmp_path)
     made_labels.annotate(tmp_path, "anna", images[0])
     desk = made_labels.make_desk(tmp_path, images)
     desk.accept("ben", images[0].image, f"anna/{images[0].label_name}")
     needs = {
         task.image.image: task.need
-        for session in work_of("ben", start=tmp_path).sessions
+        for session in plan_work("ben", start=tmp_path).sessions
         for task in session.tasks
     }
     assert needs[images[0].image] == "done"
@@ -130,14 +130,14 @@ def test_an_image_that_was_reviewed_needs_no_second_label(tmp_path: Path) -> Non
 def test_finished_dives_are_shown_when_asked_for(tmp_path: Path) -> None:
     for image in make_project(tmp_path, dives=1):
         made_labels.annotate(tmp_path, "anna", image)
-    assert work_of("anna", start=tmp_path).sessions == ()
-    assert len(work_of("anna", every=True, start=tmp_path).sessions) == 1
+    assert plan_work("anna", start=tmp_path).sessions == ()
+    assert len(plan_work("anna", every=True, start=tmp_path).sessions) == 1
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     make_project(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    assert len(work_of("anna", dry_run=True, start=tmp_path).sessions) == 2
+    assert len(plan_work("anna", dry_run=True, start=tmp_path).sessions) == 2
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -147,19 +147,19 @@ def test_unknown_names_are_refused_with_the_known_ones(
 ) -> None:
     make_project(tmp_path)
     with pytest.raises(UsageError, match=r"no annotator of this project.*anna"):
-        work_of(name, start=tmp_path)
+        plan_work(name, start=tmp_path)
     assert not (tmp_path / "labels/queues").exists()
 
 
 def test_without_pictures_the_next_command_is_named(tmp_path: Path) -> None:
     init_project(tmp_path, ["anna"])
     with pytest.raises(DataError, match=r"fdpose frames"):
-        work_of("anna", start=tmp_path)
+        plan_work("anna", start=tmp_path)
 
 
 def test_the_labels_are_the_handbooks(tmp_path: Path) -> None:
     make_project(tmp_path, dives=1)
-    config = labelme_config(work_of("anna", start=tmp_path).sessions[0])
+    config = build_labelme_config(plan_work("anna", start=tmp_path).sessions[0])
     assert config["labels"] == (HANDBOOK / "labels.txt").read_text().split()
     (flags,) = config["label_flags"].values()
     assert json.loads((HANDBOOK / "label_flags.json").read_text()) == {".*": flags}
@@ -171,7 +171,9 @@ def test_the_labels_are_the_handbooks(tmp_path: Path) -> None:
 def test_the_file_list_shows_the_queue_alone(tmp_path: Path) -> None:
     make_project(tmp_path, dives=1)
     search = re.compile(
-        labelme_config(work_of("anna", start=tmp_path).sessions[0])["file_search"]
+        build_labelme_config(plan_work("anna", start=tmp_path).sessions[0])[
+            "file_search"
+        ]
     )
     assert search.search("/p/Meet/1/00001.jpg")
     assert search.search("C:\\p\\Meet\\1\\00001.jpg")
@@ -185,13 +187,16 @@ def test_labelme_is_started_on_one_dive_after_the_other(tmp_path: Path) -> None:
     images = make_project(tmp_path)
     made_labels.annotate(tmp_path, "anna", images[0])
     asked = []
-    work = work_of("anna", start=tmp_path)
+    work = plan_work("anna", start=tmp_path)
 
     def go_on(session: object) -> bool:
         asked.append(session)
         return True
 
-    assert annotate(work, false_labelme(tmp_path), lambda session: None, go_on) == 2
+    assert (
+        run_labelme_session(work, false_labelme(tmp_path), lambda session: None, go_on)
+        == 2
+    )
     first, second = (tmp_path / "calls").read_text().splitlines()
     dives = {session.dive: session for session in work.sessions}
     assert asked == [work.sessions[1]]
@@ -205,8 +210,8 @@ def test_one_may_stop_after_a_dive(tmp_path: Path) -> None:
     make_project(tmp_path)
     program = false_labelme(tmp_path)
     assert (
-        annotate(
-            work_of("anna", start=tmp_path),
+        run_labelme_session(
+            plan_work("anna", start=tmp_path),
             program,
             lambda session: None,
             lambda session: False,
@@ -218,9 +223,9 @@ def test_one_may_stop_after_a_dive(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("screen")
 def test_a_labelme_that_fails_is_told(tmp_path: Path) -> None:
     make_project(tmp_path)
-    work = work_of("anna", start=tmp_path)
+    work = plan_work("anna", start=tmp_path)
     with pytest.raises(EnvironmentUnfit, match=r"ended with code 3"):
-        annotate(
+        run_labelme_session(
             work,
             false_labelme(tmp_path, code=3),
             lambda session: None,
@@ -233,9 +238,11 @@ def test_labels_beside_the_pictures_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_project(tmp_path)
-    work = work_of("anna", start=tmp_path)
+    work = plan_work("anna", start=tmp_path)
     (work.sessions[0].pictures / "00000.json").write_text("{}")
-    annotate(work, false_labelme(tmp_path), lambda session: None, lambda session: False)
+    run_labelme_session(
+        work, false_labelme(tmp_path), lambda session: None, lambda session: False
+    )
     assert "00000.json" in caplog.text
 
 
@@ -332,9 +339,9 @@ def test_the_real_labelme_saves_where_we_expect_it(tmp_path: Path) -> None:
     (root / "frames/Meet/1/00099.jpg").write_bytes(
         (root / "frames" / images[0].image).read_bytes()
     )  # nobody's
-    (session,) = work_of("anna", start=root).sessions
+    (session,) = plan_work("anna", start=root).sessions
     (tmp_path / "driver.py").write_text(DRIVER)
-    command = labelme_command(Path("labelme"), session)[1:]
+    command = build_labelme_command(Path("labelme"), session)[1:]
     run = subprocess.run(
         [
             python,
@@ -372,4 +379,4 @@ def test_the_real_labelme_saves_where_we_expect_it(tmp_path: Path) -> None:
     assert Path(
         after.source.parent, json.loads(path.read_text())["imagePath"]
     ).resolve() == ((root / "frames" / images[1].image).resolve())
-    assert work_of("anna", start=root).sessions == ()
+    assert plan_work("anna", start=root).sessions == ()

@@ -16,7 +16,7 @@ from finediving_pose.workflows.demo import SMALL, run_demo
 from finediving_pose.workflows.demo_report import _one_of_each
 from finediving_pose.workflows.demo_result import STEPS, Size
 from finediving_pose.workflows.project import find_project
-from finediving_pose.workflows.status import status
+from finediving_pose.workflows.status import collect_status
 
 TINY = Size(
     dives=4,
@@ -71,7 +71,7 @@ def test_the_short_demo_runs_the_whole_way(tmp_path: Path) -> None:
     project = find_project(result.out)
     assert {row.stage for row in project.images} == {"approach", "flight"}
     assert len(project.images) == 20
-    now = status(project)
+    now = collect_status(project)
     assert now.stages["reviewed"] == 20
     final = read_labels(project.final, images=project.frames)
     assert 15 <= len(final.frames) == now.merged <= 20

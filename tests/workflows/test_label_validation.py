@@ -86,7 +86,7 @@ def test_without_a_manifest_an_image_labelled_in_two_files_is_told(tmp_path, ima
 def test_findings_of_replaced_labels_are_kept_but_not_open(tmp_path, images):
     annotate(tmp_path, "anna", images[7], swap_sides(label_of(images[7])))
     desk = make_desk(tmp_path, images)
-    item = desk.item(images[7].image)
+    item = desk.read_item(images[7].image)
     desk.revise(images[7].image, label_of(images[7]), "ben", item.seen, {})
     report = validate_labels()
     assert [told.replaced for told in report.told] == [True]
@@ -96,7 +96,9 @@ def test_findings_of_replaced_labels_are_kept_but_not_open(tmp_path, images):
 def test_an_older_revision_is_not_checked(tmp_path, images):
     desk = make_desk(tmp_path, images)
     for frame in (made_divers.without(label_of(images[7]), 9), label_of(images[7])):
-        desk.revise(images[7].image, frame, "ben", desk.item(images[7].image).seen, {})
+        desk.revise(
+            images[7].image, frame, "ben", desk.read_item(images[7].image).seen, {}
+        )
     report = validate_labels()
     assert report.files["revisions"] == 1
     assert report.open == ()

@@ -35,13 +35,13 @@ from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import sha256_file
 from finediving_pose.media import write_jpeg
 from finediving_pose.records import BoxState, BoxTrack, Detections, SkeletonSequence
-from finediving_pose.workflows.assignment import hand_out
+from finediving_pose.workflows.assignment import hand_out_images
 from finediving_pose.workflows.model_loading import load_detector, load_estimator
 from finediving_pose.workflows.prelabel import (
-    NetGuesser,
+    NetworkGuesser,
+    PrelabelSummary,
     SkeletonGuesser,
-    Summary,
-    prelabel,
+    prelabel_images,
 )
 from finediving_pose.workflows.project import SETTINGS_NAME, find_project, init_project
 
@@ -94,12 +94,12 @@ def write_picture(
     )
 
 
-def blobs() -> NetGuesser:
-    return NetGuesser(BlobDetector(), BoxEstimator())
+def blobs() -> NetworkGuesser:
+    return NetworkGuesser(BlobDetector(), BoxEstimator())
 
 
-def run(root: Path, make: Callable[[], Any] = blobs, **options: Any) -> Summary:
-    return prelabel(make, start=root, **options)
+def run(root: Path, make: Callable[[], Any] = blobs, **options: Any) -> PrelabelSummary:
+    return prelabel_images(make, start=root, **options)
 
 
 def skeletons(
@@ -159,7 +159,7 @@ def test_the_review_waits_for_their_confirmation(tmp_path: Path) -> None:
     images = make_project(tmp_path, ("anna", "ben"))
     run(tmp_path)
     desk = find_project(tmp_path).desk
-    state = desk.state(images[0].image)
+    state = desk.read_state(images[0].image)
     assert state.kind == "unconfirmed"
     reviewer = "ben" if state.annotators == ("anna",) else "anna"
     with pytest.raises(UsageError, match=r"unconfirmed"):
@@ -190,7 +190,7 @@ def test_a_label_saved_while_the_net_runs_stays(tmp_path: Path) -> None:
     images = make_project(tmp_path)
     path = tmp_path / "labels/anna" / images[2].label_name
 
-    class Slow(NetGuesser):
+    class Slow(NetworkGuesser):
         def __call__(self, some: Any, frames: Path) -> Any:
             path.parent.mkdir(parents=True)
             path.write_text("anna's")
@@ -243,7 +243,7 @@ def test_joints_outside_the_picture_are_left_out(tmp_path: Path) -> None:
             points[:, 5] = SIZE
             return points, scores
 
-    summary = run(tmp_path, lambda: NetGuesser(BlobDetector(), Far()))
+    summary = run(tmp_path, lambda: NetworkGuesser(BlobDetector(), Far()))
     frame = labelme.read(summary.written["anna"][0]).frames[0]
     assert np.flatnonzero(~frame.labelled).tolist() == [4, 5]
 
@@ -319,7 +319,7 @@ def test_a_guess_is_nobodys_work_when_its_annotator_leaves(tmp_path: Path) -> No
     run(tmp_path)
     settings = tmp_path / SETTINGS_NAME
     settings.write_text(settings.read_text().replace("[anna, ben]", "[anna]"))
-    assert len(hand_out(find_project(tmp_path))["anna"].label) == len(images)
+    assert len(hand_out_images(find_project(tmp_path))["anna"].label) == len(images)
 
 
 def test_without_pictures_the_next_command_is_named(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def test_with_real_nets(
 
     summary = run(
         tmp_path,
-        lambda: NetGuesser(Sure(), load_estimator(tiny_pose_model, "cpu")),
+        lambda: NetworkGuesser(Sure(), load_estimator(tiny_pose_model, "cpu")),
         min_score=0.0,
     )
     assert summary.count + len(summary.left_out) == 3

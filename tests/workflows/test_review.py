@@ -17,8 +17,8 @@ from finediving_pose.annotation import review_server
 from finediving_pose.errors import UsageError
 from finediving_pose.workflows.merging import merge_labels
 from finediving_pose.workflows.project import SETTINGS_NAME, find_project, init_project
-from finediving_pose.workflows.review import accept_images, review_page
-from finediving_pose.workflows.status import status
+from finediving_pose.workflows.review import accept_images, serve_review_page
+from finediving_pose.workflows.status import collect_status
 
 
 @pytest.mark.parametrize("screen", [True, False])
@@ -43,7 +43,7 @@ def test_a_browser_is_opened_where_there_is_a_screen(
     monkeypatch.setattr(
         review_server, "serve", lambda app, listener: done.wait(10) if wanted else None
     )
-    review_page(None, 0, browser, announced.append, tmp_path)
+    serve_review_page(None, 0, browser, announced.append, tmp_path)
     assert opened == (announced if wanted else [])
     assert announced[0].startswith("http://127.0.0.1:")
 
@@ -63,7 +63,7 @@ def test_the_address_is_served_to_its_token_alone(tmp_path, monkeypatch):
 
     monkeypatch.setattr(review_server, "serve", answer)
     for _ in range(2):
-        review_page("carl", 0, False, announced.append, tmp_path)
+        serve_review_page("carl", 0, False, announced.append, tmp_path)
     assert answers == [200, 200, 200, 403]
 
 
@@ -75,7 +75,7 @@ def test_nobody_to_review(tmp_path):
         UsageError,
         match=r"who reviews\? --reviewer NAME, or name the people in .*fdpose.yaml",
     ):
-        review_page(None, 0, False, print, tmp_path)
+        serve_review_page(None, 0, False, print, tmp_path)
 
 
 def test_the_shell_does_not_accept_what_cannot_be_right(tmp_path):
@@ -101,5 +101,5 @@ def test_the_shell_does_not_accept_what_cannot_be_right(tmp_path):
     assert (len(decisions), refused) == (1, {})
     merged = merge_labels(start=tmp_path)
     assert set(merged.refused) == {image.image}
-    steps = [step.command for step in status(find_project(tmp_path)).steps]
+    steps = [step.command for step in collect_status(find_project(tmp_path)).steps]
     assert steps == ["fdpose review"]  # not merge again, which would leave it out again

@@ -11,15 +11,15 @@ from helpers import made_labels
 
 from finediving_pose.cli import init as init_cli
 from finediving_pose.datasets.frame_manifest import ManifestFrame
-from finediving_pose.workflows.annotate import work_of
-from finediving_pose.workflows.assignment import hand_out
+from finediving_pose.workflows.annotate import plan_work
+from finediving_pose.workflows.assignment import hand_out_images
 from finediving_pose.workflows.merging import merge_labels
 from finediving_pose.workflows.project import SETTINGS_NAME, find_project, init_project
-from finediving_pose.workflows.status import Status, status
+from finediving_pose.workflows.status import Status, collect_status
 
 
 def now(root: Path) -> Status:
-    return status(find_project(root))
+    return collect_status(find_project(root))
 
 
 def following(root: Path) -> list[str]:
@@ -38,7 +38,7 @@ def labelled(
             root, [("Meet", str(n)) for n in range(4)], 2
         )
     }
-    for name, queue in hand_out(find_project(root)).items():
+    for name, queue in hand_out_images(find_project(root)).items():
         for image in queue.label:
             made_labels.annotate(root, name, images[image])
     return list(images.values())
@@ -47,7 +47,7 @@ def labelled(
 def accept_all(root: Path, images: list[ManifestFrame]) -> None:
     project = find_project(root)
     for image in images:
-        name = next(iter(project.desk.state(image.image).files))
+        name = next(iter(project.desk.read_state(image.image).files))
         reviewer = "ben" if name.startswith("anna/") else "anna"
         project.desk.accept(reviewer, image.image, name)
 
@@ -59,9 +59,9 @@ def test_the_way_through_a_project(tmp_path: Path) -> None:
     images = made_labels.make_frames(root, [("Meet", str(n)) for n in range(4)], 2)
     assert following(root) == ["fdpose annotate anna"]
     assert now(root).unassigned == 8
-    work_of("anna", start=root)
+    plan_work("anna", start=root)
     assert {"fdpose annotate anna", "fdpose annotate ben"} == set(following(root))
-    queues = hand_out(find_project(root))
+    queues = hand_out_images(find_project(root))
     by_name = {image.image: image for image in images}
     for image in queues["anna"].label:
         made_labels.annotate(root, "anna", by_name[image])
@@ -88,7 +88,7 @@ def test_a_returned_picture_is_listed_with_its_comment(tmp_path: Path) -> None:
     image = next(
         image
         for image in images
-        if project.desk.state(image.image).annotators == ("anna",)
+        if project.desk.read_state(image.image).annotators == ("anna",)
     )
     project.desk.give_back("ben", image.image, "the left <knee>")
     found = now(tmp_path)
@@ -126,9 +126,9 @@ def test_a_label_approved_anew_is_to_be_merged_anew(tmp_path: Path) -> None:
     name, reviewer = next(
         (image.image, "ben")
         for image in images
-        if project.desk.state(image.image).annotators == ("anna",)
+        if project.desk.read_state(image.image).annotators == ("anna",)
     )
-    project.desk.correct(reviewer, name, project.desk.item(name).labels[0].frame)
+    project.desk.correct(reviewer, name, project.desk.read_item(name).labels[0].frame)
     assert following(tmp_path) == ["fdpose merge"]
 
 
@@ -149,12 +149,12 @@ def test_what_a_removed_person_did_not_label_is_to_be_handed_out_again(
 ) -> None:
     init_project(tmp_path, ["anna", "ben"])
     made_labels.make_frames(tmp_path, [("Meet", str(n)) for n in range(4)], 2)
-    ben = len(hand_out(find_project(tmp_path))["ben"].label)
+    ben = len(hand_out_images(find_project(tmp_path))["ben"].label)
     path = tmp_path / SETTINGS_NAME
     path.write_text(path.read_text().replace("[anna, ben]", "[anna]"))
     assert now(tmp_path).unassigned >= ben - 2  # but for the dive that both label
     assert following(tmp_path)[0] == "fdpose annotate anna"
-    work_of("anna", start=tmp_path)
+    plan_work("anna", start=tmp_path)
     assert now(tmp_path).unassigned == 0
 
 
@@ -166,7 +166,7 @@ def test_a_picture_returned_to_somebody_who_left_goes_to_the_review(
     back = next(
         image
         for image in images
-        if project.desk.state(image.image).annotators == ("anna",)
+        if project.desk.read_state(image.image).annotators == ("anna",)
     )
     accept_all(tmp_path, [image for image in images if image is not back])
     find_project(tmp_path).desk.give_back("ben", back.image, "again")

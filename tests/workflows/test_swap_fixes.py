@@ -14,7 +14,7 @@ from finediving_pose.annotation.review_state import Conflict, ReviewDesk
 from finediving_pose.skeleton import INDEX
 from finediving_pose.workflows.label_validation import validate_labels
 from finediving_pose.workflows.project import init_project
-from finediving_pose.workflows.swap_fixes import BY, fix_sides
+from finediving_pose.workflows.swap_fixes import BY, fix_swaps
 
 FRAMES, WRONG = 16, 7
 
@@ -36,12 +36,12 @@ def images(tmp_path, monkeypatch):
 
 
 def test_a_fix_is_written_once(tmp_path, images):
-    (fix,) = fix_sides(validate_labels())
+    (fix,) = fix_swaps(validate_labels())
     assert (fix.label, fix.revision) == (
         "labels/anna/Meet__1/00007.json",
         "labels/revisions/Meet__1/00007.1.json",
     )
-    assert fix_sides(validate_labels()) == []
+    assert fix_swaps(validate_labels()) == []
     assert fix.as_dict()["pairs"][0] == ["right_ankle", "left_ankle"]
 
 
@@ -53,7 +53,7 @@ def test_what_was_saved_while_it_was_checked_is_left(tmp_path, images):
         images[WRONG],
         replace(label_of(images[WRONG]), box=label_of(images[WRONG]).box + 1),
     )
-    (fix,) = fix_sides(report)
+    (fix,) = fix_swaps(report)
     assert "changed while it was checked; run this again" in fix.left
     assert not (tmp_path / "labels" / "revisions").exists()
 
@@ -64,7 +64,7 @@ def test_what_is_saved_in_the_very_moment_is_left(tmp_path, images, monkeypatch)
 
     report = validate_labels()
     monkeypatch.setattr(ReviewDesk, "revise", changed)
-    (fix,) = fix_sides(report)
+    (fix,) = fix_swaps(report)
     assert (fix.revision, fix.left) == (
         None,
         "anna/Meet__1/00007.json changed, after you looked; look again",
@@ -77,19 +77,19 @@ def test_what_was_approved_and_changed_is_left(tmp_path, images):
         "ben", images[WRONG].image, "anna/Meet__1/00007.json"
     )
     annotate(tmp_path, "anna", images[WRONG], swap_sides(label_of(images[WRONG])))
-    (fix,) = fix_sides(validate_labels())
+    (fix,) = fix_swaps(validate_labels())
     assert "in conflict" in fix.left
 
 
 def test_a_wrong_revision_is_put_right_by_the_next(tmp_path, images):
     desk = make_desk(tmp_path, images)
-    item = desk.item(images[WRONG].image)
+    item = desk.read_item(images[WRONG].image)
     desk.revise(
         images[WRONG].image, swap_sides(label_of(images[WRONG])), "ben", item.seen, {}
     )
-    (fix,) = fix_sides(validate_labels())
+    (fix,) = fix_swaps(validate_labels())
     assert fix.label == "labels/revisions/Meet__1/00007.1.json"
-    newest = make_desk(tmp_path, images).item(images[WRONG].image).newest
+    newest = make_desk(tmp_path, images).read_item(images[WRONG].image).newest
     assert (newest.name, newest.origin["by"]) == ("revisions/Meet__1/00007.2.json", BY)
 
 
@@ -100,9 +100,11 @@ def test_a_models_guess_stays_unconfirmed(tmp_path, images):
         images[WRONG],
         replace(swap_sides(label_of(images[WRONG])), unconfirmed=True),
     )
-    fix_sides(validate_labels())
+    fix_swaps(validate_labels())
     assert (
-        make_desk(tmp_path, images).item(images[WRONG].image).newest.frame.unconfirmed
+        make_desk(tmp_path, images)
+        .read_item(images[WRONG].image)
+        .newest.frame.unconfirmed
     )
 
 
@@ -116,7 +118,7 @@ def test_merged_labels_are_left_and_said(tmp_path, images):
             image,
             swap_sides(label) if image is images[WRONG] else label,
         )
-    (fix,) = fix_sides(validate_labels())
+    (fix,) = fix_swaps(validate_labels())
     assert (fix.label, fix.left.partition(":")[0]) == (
         "labels/final/Meet__1/00007.json",
         "a merged label",
@@ -133,7 +135,7 @@ def test_a_slip_that_looks_like_an_exchange_is_left(tmp_path, images):
     )
     report = validate_labels()
     assert {told.finding.kind for told in report.told} >= {"mirrored", "jump"}
-    (fix,) = fix_sides(report)
+    (fix,) = fix_swaps(report)
     assert (
         fix.left == "exchanged, right_wrist would still be out of place: is it a slip?"
     )

@@ -25,7 +25,7 @@ _TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
 
 @dataclass(frozen=True)
-class Picture:
+class SentImage:
     """What is sent to the browser; `sha256` is that of the file it was made from."""
 
     content: bytes
@@ -33,7 +33,7 @@ class Picture:
     sha256: str
 
 
-def read_picture(path: Path, side: int) -> Picture:
+def read_image_file(path: Path, side: int) -> SentImage:
     """Return a picture whose longer side has at most `side` px, else the file's own
     bytes.
 
@@ -48,7 +48,7 @@ def read_picture(path: Path, side: int) -> Picture:
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, side: int, _time: int, _size: int) -> Picture:
+def _read(path: Path, side: int, _time: int, _size: int) -> SentImage:
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     kind = next(
@@ -56,9 +56,9 @@ def _read(path: Path, side: int, _time: int, _size: int) -> Picture:
     )
     smaller = _scaled(content, side, path.name, as_it_is=kind is not None)
     return (
-        Picture(content, str(kind), sha256)
+        SentImage(content, str(kind), sha256)
         if smaller is None
-        else Picture(smaller, "image/jpeg", sha256)
+        else SentImage(smaller, "image/jpeg", sha256)
     )
 
 
