@@ -71,7 +71,7 @@ def test_a_kill_between_writing_and_renaming_leaves_the_old_file(tmp_path):
     target = tmp_path / "x.txt"
     target.write_text("old")
     code = (
-        "import sys, time; from pathlib import Path; from finediving_pose.manifest import atomic_path\n"
+        "import sys, time; from pathlib import Path; from finediving_pose.files import atomic_path\n"
         "with atomic_path(Path(sys.argv[1])) as t:\n"
         "    t.write_text('half'); print('written', flush=True); time.sleep(60)"
     )
@@ -91,7 +91,7 @@ def test_a_kill_between_writing_and_renaming_leaves_the_old_file(tmp_path):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_temporaries_of_killed_processes_are_swept_and_no_others(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from finediving_pose.manifest import atomic_path\n"
+        "import sys, time; from pathlib import Path; from finediving_pose.files import atomic_path\n"
         "with atomic_path(Path(sys.argv[1])): print('begun', flush=True); time.sleep(60)"
     )
     target = tmp_path / "m" / "pred_comp_1.npz"

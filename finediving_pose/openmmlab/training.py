@@ -25,12 +25,6 @@ from finediving_pose.datasets.model_directory import WEIGHTS_NAME
 from finediving_pose.devices import choose_device
 from finediving_pose.errors import UsageError
 from finediving_pose.openmmlab import compat, weights
-from finediving_pose.openmmlab.detector_config import (
-    detector_model,
-    detector_training,
-    ema_hooks,
-)
-from finediving_pose.openmmlab.pose_config import pose_model, pose_training
 from finediving_pose.openmmlab.settings import (
     DetectorSettings,
     HrnetSettings,
@@ -38,7 +32,7 @@ from finediving_pose.openmmlab.settings import (
 )
 from finediving_pose.training_files import METRICS_NAME, add_epoch_row, drop_epoch_rows
 
-compat.require("mmengine")
+compat.require("mmengine", "mmpose", "mmdet")
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
@@ -47,6 +41,14 @@ from mmengine.hooks import EMAHook, Hook  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.registry import FUNCTIONS  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
+
+from finediving_pose.openmmlab import detector_parts, pose_parts  # noqa: E402, F401 - register our parts
+from finediving_pose.openmmlab.detector_config import (
+    detector_model,
+    detector_training,
+    ema_hooks,
+)  # noqa: E402
+from finediving_pose.openmmlab.pose_config import pose_model, pose_training  # noqa: E402
 
 CHECKPOINT_NAME = "last.ckpt"
 LOG_NAME = "log.txt"

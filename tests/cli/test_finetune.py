@@ -110,8 +110,8 @@ def test_a_gpu_that_is_not_there_is_never_replaced(refused, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     code, said = refused("--device", "cuda")
     assert code == 4
-    assert "--device cuda: torch" in said
-    assert "sees no GPU" in said
+    assert "--device cuda: this torch" in said
+    assert "sees no CUDA GPU" in said
 
 
 def test_a_gpu_number_beyond_the_last(refused, monkeypatch):
@@ -120,7 +120,7 @@ def test_a_gpu_number_beyond_the_last(refused, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     code, said = refused("--device", "cuda:2")
-    assert (code, "there are 2 GPUs, counted from 0" in said) == (4, True)
+    assert (code, "there are 2 GPUs, numbered from 0" in said) == (4, True)
 
 
 def test_a_new_run_does_not_go_into_an_old_one(drawn_dives, tiny_pose_model, capsys):

@@ -226,7 +226,7 @@ def test_what_a_killed_run_left_behind_goes_with_the_next(tmp_path):
     write_clip(videos / "m/1", 4)
     (out / "Pose" / "m").mkdir(parents=True)
     code = (
-        "import os, sys; from pathlib import Path; from finediving_pose.manifest import atomic_path\n"
+        "import os, sys; from pathlib import Path; from finediving_pose.files import atomic_path\n"
         "with atomic_path(Path(sys.argv[1])) as path: path.write_bytes(b'half'); os._exit(1)"
     )
     subprocess.run(
