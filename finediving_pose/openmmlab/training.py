@@ -43,11 +43,11 @@ from mmengine.registry import FUNCTIONS  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
 from finediving_pose.openmmlab import detector_parts, pose_parts  # noqa: E402, F401 - register our parts
-from finediving_pose.openmmlab.detector_config import (
+from finediving_pose.openmmlab.detector_config import (  # noqa: E402
     detector_model,
     detector_training,
     ema_hooks,
-)  # noqa: E402
+)
 from finediving_pose.openmmlab.pose_config import pose_model, pose_training  # noqa: E402
 
 CHECKPOINT_NAME = "last.ckpt"
