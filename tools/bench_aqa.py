@@ -44,7 +44,13 @@ from finediving_pose.aqa.batch import Video, Videos, collate_pairs
 from finediving_pose.aqa.data.dataset import EpochOrder, PairDataset
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
-from finediving_pose.aqa.data.sources import Parts, Prepared, Sources, divide, prepare
+from finediving_pose.aqa.data.sources import (
+    Parts,
+    Prepared,
+    Sources,
+    divide_dives,
+    prepare_data,
+)
 from finediving_pose.aqa.inference import (
     autocast,
     choose_exemplars,
@@ -423,8 +429,8 @@ def read_meet(
     sources = Sources(
         folder / "annotations", folder / "frames", folder / "skeletons" / "truth", cache
     )
-    prepared = prepare(settings, sources)
-    return prepared, divide(prepared.gathered, prepared.settings)
+    prepared = prepare_data(settings, sources)
+    return prepared, divide_dives(prepared.gathered, prepared.settings)
 
 
 def made_model(settings: AqaSettings, device: str) -> HPMCoRe:

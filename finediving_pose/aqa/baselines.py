@@ -47,7 +47,7 @@ NUMBER_TRANSITIONS = "median transitions of the number"
 CONSTANT_TRANSITIONS = f"constant transitions {TYPICAL_TRANSITIONS}"
 
 
-def number_mean(train: Sequence[Dive], queries: Sequence[Dive]) -> FloatArray:
+def predict_number_mean(train: Sequence[Dive], queries: Sequence[Dive]) -> FloatArray:
     """Predict the mean score of the training dives of the same number: (N,) points."""
     everything = float(_scores(train).mean())
     means = {
@@ -57,7 +57,7 @@ def number_mean(train: Sequence[Dive], queries: Sequence[Dive]) -> FloatArray:
     return np.array([means.get(_number(query), everything) for query in queries])
 
 
-def shrunk_completeness(
+def predict_shrunk_completeness(
     train: Sequence[Dive], queries: Sequence[Dive], shrinkage: float = SHRINKAGE
 ) -> FloatArray:
     """Predict completeness × DD: (N,) points.
@@ -81,7 +81,7 @@ def shrunk_completeness(
     )
 
 
-def same_number_exemplars(
+def predict_from_same_number(
     train: Sequence[Dive],
     queries: Sequence[Dive],
     seed: int = 0,
@@ -102,7 +102,7 @@ def same_number_exemplars(
     )
 
 
-def random_exemplars(
+def predict_from_random(
     train: Sequence[Dive],
     queries: Sequence[Dive],
     seed: int = 0,
@@ -113,23 +113,25 @@ def random_exemplars(
     return np.array([_mean_of_some(train, query, seed, exemplars) for query in queries])
 
 
-def number_transitions(train: Sequence[Dive], queries: Sequence[Dive]) -> FloatArray:
+def predict_number_transitions(
+    train: Sequence[Dive], queries: Sequence[Dive]
+) -> FloatArray:
     """Predict the median transitions of the number: (N, 2) of the 96 sampled frames,
     halves where n is even."""
-    everything = np.median(true_transitions(train), axis=0)
+    everything = np.median(get_true_transitions(train), axis=0)
     medians = {
-        number: np.median(true_transitions(dives), axis=0)
+        number: np.median(get_true_transitions(dives), axis=0)
         for number, dives in _by_number(train).items()
     }
     return np.array([medians.get(_number(query), everything) for query in queries])
 
 
-def true_transitions(dives: Iterable[Dive]) -> FloatArray:
+def get_true_transitions(dives: Iterable[Dive]) -> FloatArray:
     """Return (N, 2): the first of the 96 sampled frames of flight and of entry."""
     return np.array([_sampled(dive) for dive in dives], dtype=np.float64).reshape(-1, 2)
 
 
-def floors(
+def measure_baselines(
     dives: Iterable[Dive | FineDive],
     train: Iterable[tuple[str, Any]],
     test: Iterable[tuple[str, Any]],
@@ -167,7 +169,7 @@ def floors(
     return {**scored, **_stage_floors(learned, _having(cut, _is_staged))}
 
 
-def score_predictions(
+def predict_scores(
     train: Sequence[Dive], test: Sequence[Dive], seed: int = 0
 ) -> dict[str, list[FloatArray]]:
     """Return by baseline what it predicts, (N,) points, once or for each of several
@@ -183,15 +185,15 @@ def score_predictions(
     """
     seeds = range(seed, seed + DRAWS)
     completeness = (
-        [shrunk_completeness(train, test)]
+        [predict_shrunk_completeness(train, test)]
         if all(dive.difficulty for dive in test)
         else None
     )
     return {
-        NUMBER_MEAN: [number_mean(train, test)],
+        NUMBER_MEAN: [predict_number_mean(train, test)],
         **({} if completeness is None else {SHRUNK_COMPLETENESS: completeness}),
-        SAME_NUMBER: [same_number_exemplars(train, test, draw) for draw in seeds],
-        RANDOM: [random_exemplars(train, test, draw) for draw in seeds],
+        SAME_NUMBER: [predict_from_same_number(train, test, draw) for draw in seeds],
+        RANDOM: [predict_from_random(train, test, draw) for draw in seeds],
     }
 
 
@@ -210,7 +212,7 @@ def _score_floors(
         name: _defined(
             _mean_figures([score_figures(scores, true, numbers) for scores in draws])
         )
-        for name, draws in score_predictions(train, test, seed).items()
+        for name, draws in predict_scores(train, test, seed).items()
     }
 
 
@@ -220,12 +222,12 @@ def _stage_floors(
     if not train or not test:
         return {}
     predicted = {
-        NUMBER_TRANSITIONS: number_transitions(train, test),
+        NUMBER_TRANSITIONS: predict_number_transitions(train, test),
         CONSTANT_TRANSITIONS: np.tile(
             np.array(TYPICAL_TRANSITIONS, np.float64), (len(test), 1)
         ),
     }
-    true = true_transitions(test)
+    true = get_true_transitions(test)
     return {
         name: _defined(stage_figures(frames, true, SAMPLES))
         for name, frames in predicted.items()

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.aqa.data.dives import AqaDive
-from finediving_pose.aqa.data.pictures import Numbers, nearest
 from finediving_pose.aqa.data.skeletons import read_skeleton
+from finediving_pose.aqa.data.video_frames import Numbers, find_nearest
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.datasets.score_files import Preview
 from finediving_pose.errors import DataError
@@ -59,7 +59,7 @@ class Fingerprint:
     skeleton: str = ""
     features: str = ""
 
-    def compared_with(self, other: Fingerprint) -> dict[str, bool]:
+    def compare_with(self, other: Fingerprint) -> dict[str, bool]:
         """Return of ``pictures``, ``skeleton`` and ``features`` those that both have,
         and whether they are the same.
 
@@ -83,7 +83,7 @@ class FingerprintedPreview(Preview):
     fingerprint: Fingerprint
 
 
-def glimpse(
+def preview_dive(
     dive: AqaDive,
     transitions: Sequence[int],
     frames: int,
@@ -101,7 +101,7 @@ def glimpse(
     Raises:
         DataError: If the pictures are not readable.
     """
-    rows = shown_rows(transitions, frames)
+    rows = choose_shown_rows(transitions, frames)
     compared = np.linspace(0, frames - 1, LOOKED_AT).round().astype(int).tolist()
     numbers, images = (
         _decoded(dive.source, frames, {*rows.ravel().tolist(), *compared})
@@ -133,7 +133,7 @@ def glimpse(
     )
 
 
-def shown_rows(transitions: Sequence[int], frames: int) -> Numbers:
+def choose_shown_rows(transitions: Sequence[int], frames: int) -> Numbers:
     """Return which sampled frames are shown, (K, 3): in the middle of each third of the
     stage."""
     edges = [0, *(int(frame) for frame in transitions), frames]
@@ -166,7 +166,7 @@ def _decoded(
     if not images:
         raise DataError(f"{clip.key}: no frame of {clip.source} can be decoded")
     decoded = list(images)
-    places = nearest(np.array(decoded, np.int64), np.array(positions, np.int64))
+    places = find_nearest(np.array(decoded, np.int64), np.array(positions, np.int64))
     numbers = np.array([source.number(position) for position in positions], np.int64)
     return numbers, {row: images[decoded[int(places[row])]] for row in rows}
 

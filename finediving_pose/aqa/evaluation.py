@@ -165,7 +165,7 @@ class Evaluation:
             *self._table(),
             *self._margin_lines(),
             *self._way(),
-            *floor_lines(self.floors),
+            *format_baselines(self.floors),
             *(self._numbers() if numbers else ()),
             *(f"note: {note}" for note in self.notes),
         ]
@@ -271,7 +271,9 @@ def evaluate(
         [math.nan if dive.score is None else dive.score for dive in queries], np.float64
     )
     stages = StageFrames(
-        predictions.transitions, true_frames(queries, settings), settings.frames
+        predictions.transitions,
+        sample_true_transitions(queries, settings),
+        settings.frames,
     )
     found = evaluate_arrays(
         predictions.scores,
@@ -287,7 +289,7 @@ def evaluate(
         if not there
     )
     asked = [dive for dive, there in zip(queries, answered, strict=True) if there]
-    floors = baselines.floors(
+    floors = baselines.measure_baselines(
         [*train, *queries], _keys(train), _keys(asked), seed, staged=_keys(queries)
     )
     return replace(
@@ -342,7 +344,7 @@ def evaluate_arrays(
     )
 
 
-def model_figures(
+def measure_model(
     predictions: Predictions, queries: Sequence[Dive], settings: AqaSettings
 ) -> dict[str, float]:
     """Return the figures of :func:`evaluate` alone, without intervals and floors; those
@@ -354,13 +356,15 @@ def model_figures(
     figures = _score_values(predictions.scores, true, numbers)
     if settings.stage_count > 1:
         stages = StageFrames(
-            predictions.transitions, true_frames(queries, settings), settings.frames
+            predictions.transitions,
+            sample_true_transitions(queries, settings),
+            settings.frames,
         )
         figures |= _stage_values(stages)
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
-def floor_intervals(
+def bootstrap_baselines(
     train: Sequence[Dive], test: Sequence[Dive], seed: int = 0
 ) -> dict[str, dict[str, tuple[float, float]]]:
     """Return, by score floor and figure, the 95 % bootstrap interval over the test
@@ -379,11 +383,11 @@ def floor_intervals(
         name: _score_intervals(
             np.stack(draws, axis=1), true, None if len(draws) > 1 else numbers, seed
         )
-        for name, draws in baselines.score_predictions(train, test, seed).items()
+        for name, draws in baselines.predict_scores(train, test, seed).items()
     }
 
 
-def floor_lines(
+def format_baselines(
     floors: Mapping[str, Mapping[str, float]],
     intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
 ) -> list[str]:
@@ -420,7 +424,7 @@ def floor_lines(
     return lines
 
 
-def true_frames(dives: Sequence[Dive], settings: AqaSettings) -> FloatArray:
+def sample_true_transitions(dives: Sequence[Dive], settings: AqaSettings) -> FloatArray:
     """Return (N, K−1) true transitions in the frames that stand for a dive; NaN where a
     dive has none, or no window that says which frames these are."""
     kept = KEPT_TRANSITIONS[settings.stages]
@@ -442,7 +446,7 @@ def _margins(
     true = np.array([dive.score for dive in asked], np.float64)
     floors = {
         name: draws[0]
-        for name, draws in baselines.score_predictions(learned, asked, seed).items()
+        for name, draws in baselines.predict_scores(learned, asked, seed).items()
         if len(draws) == 1
     }
     figures: dict[str, Callable[..., float]] = {

@@ -30,7 +30,7 @@ from finediving_pose.aqa.dive_fingerprints import (
     SHOWN,
     Fingerprint,
     FingerprintedPreview,
-    glimpse,
+    preview_dive,
 )
 from finediving_pose.console import log, progress
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME, read_model_directory
@@ -58,19 +58,21 @@ class Bank:
     Attributes:
         dives: N records.
         encoded: What the model made of them, on the CPU.
-        glimpses: Some frames of each, with its skeleton and fingerprint.
+        previews: Some frames of each, with its skeleton and fingerprint.
     """
 
     dives: tuple[Dive, ...]
     encoded: Encoded
-    glimpses: tuple[FingerprintedPreview, ...]
+    previews: tuple[FingerprintedPreview, ...]
 
-    def compared(self, fingerprint: Fingerprint) -> dict[int, dict[str, bool]]:
+    def compare_fingerprints(
+        self, fingerprint: Fingerprint
+    ) -> dict[int, dict[str, bool]]:
         """Return of each dive, by position, whether its pictures, skeleton and features
         are those of a fingerprint."""
         return {
-            place: fingerprint.compared_with(each.fingerprint)
-            for place, each in enumerate(self.glimpses)
+            place: fingerprint.compare_with(each.fingerprint)
+            for place, each in enumerate(self.previews)
         }
 
 
@@ -109,14 +111,14 @@ def write_bank(
     encoded = encode(
         model, dives, loader, device, workers, size, precision, title="Encode exemplars"
     )
-    glimpses = _glimpses(model, dives, encoded, loader)
+    previews = _make_previews(model, dives, encoded, loader)
     target = folder / BANK_NAME
     with atomic_folder(target) as temporary:
         _write_features(temporary / FEATURES_NAME, encoded)
-        _write_pictures(temporary / PICTURES_NAME, glimpses)
+        _write_pictures(temporary / PICTURES_NAME, previews)
         write_json(
             temporary / LIST_NAME,
-            _listed(sha256_file(weights), dives, glimpses),
+            _listed(sha256_file(weights), dives, previews),
             indent=None,
         )
     return target
@@ -156,7 +158,7 @@ def read_bank(folder: Path) -> Bank:
     )
 
 
-def _glimpses(
+def _make_previews(
     model: HPMCoRe, dives: Sequence[AqaDive], encoded: Encoded, loader: VideoLoader
 ) -> list[FingerprintedPreview]:
     frames, features = model.settings.frames, bool(model.settings.features)
@@ -164,12 +166,12 @@ def _glimpses(
     def look(dive: AqaDive, transitions: list[int]) -> FingerprintedPreview:
         own = loader.load(dive).features if features else None
         try:
-            return glimpse(
+            return preview_dive(
                 dive, transitions, frames, None if own is None else own.numpy()
             )
         except DataError as error:  # it was encoded: its pictures came from the cache
             log.warning("%s; the exemplar bank has no pictures of this dive", error)
-            return glimpse(
+            return preview_dive(
                 AqaDive(dive.record, None, dive.skeleton), transitions, frames
             )
 
@@ -187,7 +189,7 @@ def _glimpses(
 def _listed(
     weights_sha256: str,
     dives: Sequence[AqaDive],
-    glimpses: Sequence[FingerprintedPreview],
+    previews: Sequence[FingerprintedPreview],
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -198,7 +200,7 @@ def _listed(
                 "skeleton": each.fingerprint.skeleton,
                 "features": each.fingerprint.features,
             }
-            for dive, each in zip(dives, glimpses, strict=True)
+            for dive, each in zip(dives, previews, strict=True)
         ],
     }
 
@@ -263,16 +265,16 @@ def _read_features(path: Path, dives: int) -> Encoded:
     return encoded
 
 
-def _write_pictures(path: Path, glimpses: Sequence[FingerprintedPreview]) -> None:
-    pictures = [picture for each in glimpses for picture in each.pictures]
+def _write_pictures(path: Path, previews: Sequence[FingerprintedPreview]) -> None:
+    pictures = [picture for each in previews for picture in each.pictures]
     empty = np.zeros((LOOKED_AT, *GRID), np.uint8)
-    prints = [each.fingerprint.pictures for each in glimpses]
+    prints = [each.fingerprint.pictures for each in previews]
     np.savez(
         path,
         jpeg=np.frombuffer(b"".join(pictures), np.uint8),
         ends=np.cumsum([len(picture) for picture in pictures], dtype=np.int64),
-        numbers=np.stack([each.numbers for each in glimpses]),
-        poses=np.stack([each.poses for each in glimpses]),
+        numbers=np.stack([each.numbers for each in previews]),
+        poses=np.stack([each.poses for each in previews]),
         grey=np.stack([empty if each is None else each for each in prints]),
         looked_at=np.array([each is not None for each in prints]),
     )

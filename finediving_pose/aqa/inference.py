@@ -281,7 +281,7 @@ def choose_exemplars(
         seed,
         settings.exemplar_padding,
     )
-    return [pool.of(query) for query in queries]
+    return [pool.choose_exemplars(query) for query in queries]
 
 
 def moved(videos: Videos, device: str) -> Videos:

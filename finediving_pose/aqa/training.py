@@ -32,7 +32,7 @@ from finediving_pose.aqa.data.dataset import EpochOrder, PairDataset, VideoLoade
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
 from finediving_pose.aqa.data.sources import Parts
-from finediving_pose.aqa.evaluation import model_figures
+from finediving_pose.aqa.evaluation import measure_model
 from finediving_pose.aqa.inference import predict_dives
 from finediving_pose.aqa.losses import training_losses
 from finediving_pose.aqa.model.comparison import target_of
@@ -371,7 +371,7 @@ def judge(
         seed=s.seed,
         title="",
     )
-    return model_figures(found, [dive.record for dive in dives], s)
+    return measure_model(found, [dive.record for dive in dives], s)
 
 
 def schedule(kind: Schedule, epoch: int, epochs: int) -> float:

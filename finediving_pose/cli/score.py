@@ -149,28 +149,28 @@ def command(
 def table(scored: Scored) -> str:
     """Return the answer as text."""
     from finediving_pose.reporting.score_text import (
-        exemplar_table,
-        facts,
-        seen_lines,
-        stage_rows,
+        format_seen,
+        list_facts,
+        list_stage_rows,
+        make_exemplar_table,
     )
 
     number = (
         f"  {scored.dive_number}  {scored.description}" if scored.dive_number else ""
     )
     lines = [scored.name + number]
-    lines += [f"{name:12s}{value}" for name, value in facts(scored)]
-    lines += [f"{'note':12s}{note}" for note in (*seen_lines(scored), *scored.notes)]
+    lines += [f"{name:12s}{value}" for name, value in list_facts(scored)]
+    lines += [f"{'note':12s}{note}" for note in (*format_seen(scored), *scored.notes)]
     lines += [
         "",
         *_columns(
             ["stage", "frames", "seconds"],
-            [list(row) for row in stage_rows(scored)],
+            [list(row) for row in list_stage_rows(scored)],
             left=3,
         ),
     ]
     if scored.exemplars:
-        header, rows = exemplar_table(scored)
+        header, rows = make_exemplar_table(scored)
         lines += ["", *_columns(header, rows, left=1)]
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ from finediving_pose.media import Image
 from finediving_pose.records import FloatArray
 from finediving_pose.reporting.page import Page
 from finediving_pose.reporting.pair_overlay import draw_pair
-from finediving_pose.reporting.plots import boxes
+from finediving_pose.reporting.plots import plot_boxes
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def build_agreement_page(
         )
         if number == 0:
             section.plot(
-                boxes(distances, "distance, head sizes"),
+                plot_boxes(distances, "distance, head sizes"),
                 "Distance between the two by joint: half of the labels lie in the box, 90 % between the whiskers.",
             )
     if shown:

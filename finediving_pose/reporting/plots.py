@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from finediving_pose.records import FloatArray
 
 
-def curves(
+def plot_curves(
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     x_label: str,
     y_label: str,
@@ -36,7 +36,7 @@ def curves(
     return _png(figure)
 
 
-def stages(rows: Mapping[str, Sequence[int]], names: Mapping[int, str]) -> bytes:
+def plot_stages(rows: Mapping[str, Sequence[int]], names: Mapping[int, str]) -> bytes:
     """Draw the stages of dives as coloured bars over time and return the PNG.
 
     Args:
@@ -73,7 +73,7 @@ def stages(rows: Mapping[str, Sequence[int]], names: Mapping[int, str]) -> bytes
     return _png(figure)
 
 
-def scatter(
+def plot_scatter(
     x: Sequence[float], y: Sequence[float], x_label: str, y_label: str
 ) -> bytes:
     """Draw points and the diagonal, with equal axes, and return the PNG."""
@@ -88,7 +88,7 @@ def scatter(
     return _png(figure)
 
 
-def histogram(values: Sequence[float], x_label: str, y_label: str) -> bytes:
+def plot_histogram(values: Sequence[float], x_label: str, y_label: str) -> bytes:
     """Draw how often values between 0 and 1 occur, in twenty steps, and return the PNG."""
     figure, axes = _figure(6.4, 2.4)
     axes.hist(values, bins=np.linspace(0, 1, 21).tolist())
@@ -99,7 +99,7 @@ def histogram(values: Sequence[float], x_label: str, y_label: str) -> bytes:
     return _png(figure)
 
 
-def boxes(values: Mapping[str, FloatArray], x_label: str) -> bytes:
+def plot_boxes(values: Mapping[str, FloatArray], x_label: str) -> bytes:
     """Draw the spread of named values as boxes, whiskers from the 5th to the 95th
     percentile, and return the PNG.
 
@@ -120,7 +120,7 @@ def boxes(values: Mapping[str, FloatArray], x_label: str) -> bytes:
     return _png(figure)
 
 
-def joint_tracks(
+def plot_joint_tracks(
     numbers: NDArray[np.int64],
     points: FloatArray,
     boxes: FloatArray,

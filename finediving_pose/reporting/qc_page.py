@@ -10,7 +10,7 @@ import numpy as np
 from finediving_pose.media import Image
 from finediving_pose.records import BoxState, JointState, SkeletonSequence
 from finediving_pose.reporting.page import Page, Section
-from finediving_pose.reporting.plots import histogram, joint_tracks
+from finediving_pose.reporting.plots import plot_histogram, plot_joint_tracks
 from finediving_pose.skeleton import COLOURS, INDEX
 
 LISTED = 200
@@ -83,7 +83,7 @@ def _overview(
     for note in notes:
         section.text(note)
     section.plot(
-        histogram([doubt for _, doubt, _ in clips], "doubt", "clips"),
+        plot_histogram([doubt for _, doubt, _ in clips], "doubt", "clips"),
         f"Doubt of the {len(clips)} clips.",
     )
     left_out = (
@@ -122,7 +122,7 @@ def _tracks(sequence: SkeletonSequence) -> bytes:
         INDEX[name]: (name.replace("_", " "), _SHADES.get(name, _hex(INDEX[name])))
         for name in _TELLING
     }
-    return joint_tracks(
+    return plot_joint_tracks(
         sequence.frame_index[rows],
         sequence.keypoints[rows],
         sequence.track.boxes[rows],

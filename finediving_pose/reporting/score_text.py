@@ -5,7 +5,8 @@ from __future__ import annotations
 from finediving_pose.datasets.score_files import SPREAD, Exemplar, Scored
 
 
-def _exemplar_lines(exemplar: Exemplar) -> list[str]:
+def format_exemplar(exemplar: Exemplar) -> list[str]:
+    """Return the caption of an exemplar: its role, its name and its true score."""
     lines = ["exemplar", exemplar.name, f"true score {exemplar.score:.2f}"]
     return (
         lines
@@ -14,7 +15,7 @@ def _exemplar_lines(exemplar: Exemplar) -> list[str]:
     )
 
 
-def seen_lines(scored: Scored) -> list[str]:
+def format_seen(scored: Scored) -> list[str]:
     """Say which training dives this one is."""
     lines = []
     for seen in scored.seen:
@@ -38,7 +39,7 @@ def seen_lines(scored: Scored) -> list[str]:
     return lines
 
 
-def facts(scored: Scored) -> list[tuple[str, str]]:
+def list_facts(scored: Scored) -> list[tuple[str, str]]:
     """Return the answer's main lines, what and its value."""
     lines = [("score", f"{scored.score:.2f} points")]
     if scored.spread is not None:
@@ -66,7 +67,7 @@ def facts(scored: Scored) -> list[tuple[str, str]]:
     return lines
 
 
-def stage_rows(scored: Scored) -> list[tuple[str, str, str]]:
+def list_stage_rows(scored: Scored) -> list[tuple[str, str, str]]:
     """Return name, frames and seconds of each stage as text."""
     rows = []
     for stage in scored.stages:
@@ -80,7 +81,7 @@ def stage_rows(scored: Scored) -> list[tuple[str, str, str]]:
     return rows
 
 
-def exemplar_table(scored: Scored) -> tuple[list[str], list[list[object]]]:
+def make_exemplar_table(scored: Scored) -> tuple[list[str], list[list[object]]]:
     """Return header and rows: an exemplar, its score, each stage's share of the
     difference, and what follows.
 

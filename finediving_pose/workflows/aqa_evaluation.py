@@ -125,13 +125,13 @@ class Floors:
 
     def lines(self) -> list[str]:
         """Return the floors as text."""
-        from finediving_pose.aqa.evaluation import floor_lines
+        from finediving_pose.aqa.evaluation import format_baselines
 
         split = f" ({self.own_split})" if self.own_split else ""
         counts = f"{self.data}: {self.train} dives to learn from, {self.test} to test on{split}"
         return [
             counts,
-            *floor_lines(self.figures, self.intervals),
+            *format_baselines(self.figures, self.intervals),
             "… 95 % bootstrap intervals over the test dives",
         ]
 
@@ -273,11 +273,11 @@ def label_floors(data: Path, stages_from: Path | None = None, seed: int = 0) -> 
         DataError: If one of the parts is empty.
     """
     from finediving_pose.aqa import baselines
-    from finediving_pose.aqa.data.dives import gather, read_annotations
+    from finediving_pose.aqa.data.dives import gather_dives, read_annotations
     from finediving_pose.aqa.data.splits import hold_out
-    from finediving_pose.aqa.evaluation import floor_intervals
+    from finediving_pose.aqa.evaluation import bootstrap_baselines
 
-    gathered = gather(read_annotations(data, stages_from))
+    gathered = gather_dives(read_annotations(data, stages_from))
     train: Sequence[Key] = gathered.train
     test: Sequence[Key] = gathered.test
     own_split = ""
@@ -294,14 +294,14 @@ def label_floors(data: Path, stages_from: Path | None = None, seed: int = 0) -> 
         )
     records = [dive.record for dive in gathered.dives]
     learned, tested = _records(gathered, train), _records(gathered, test)
-    figures = baselines.floors(records, train, test, seed)
+    figures = baselines.measure_baselines(records, train, test, seed)
     return Floors(
         data,
         len(train),
         len(test),
         own_split,
         figures,
-        floor_intervals(learned, tested, seed),
+        bootstrap_baselines(learned, tested, seed),
     )
 
 
@@ -351,14 +351,14 @@ def _evaluate(
     sources: Sources,
     manifest: Manifest | None = None,
 ) -> ModelFigures:
-    from finediving_pose.aqa.data.sources import prepare
+    from finediving_pose.aqa.data.sources import prepare_data
     from finediving_pose.aqa.evaluation import evaluate
     from finediving_pose.aqa.trained_model import load_weights
     from finediving_pose.devices import choose_device
 
     card, settings = request.card, request.settings
     device = choose_device(request.device)
-    prepared = prepare(settings, sources)
+    prepared = prepare_data(settings, sources)
     if prepared.settings.feature_dim != settings.feature_dim:
         raise DataError(
             f"{settings.features}: vectors of {prepared.settings.feature_dim} numbers, and {card.path} was trained on "
@@ -593,9 +593,9 @@ def _prediction_rows(
     train: Sequence[Dive],
     settings: AqaSettings,
 ) -> Iterable[dict[str, Any]]:
-    from finediving_pose.aqa.evaluation import true_frames
+    from finediving_pose.aqa.evaluation import sample_true_transitions
 
-    true = true_frames(records, settings)
+    true = sample_true_transitions(records, settings)
     for place, (name, record, compared) in enumerate(
         zip(found.names, records, found.compared, strict=True)
     ):

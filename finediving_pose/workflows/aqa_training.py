@@ -118,7 +118,7 @@ def train_aqa(
         EnvironmentUnfit: If a package, a device or a weight file cannot be used.
     """
     require_aqa("train-aqa", "pytorch_lightning")
-    from finediving_pose.aqa.data.sources import prepare
+    from finediving_pose.aqa.data.sources import prepare_data
     from finediving_pose.devices import choose_device
 
     if (folder / CONFIG_NAME).exists():
@@ -127,7 +127,7 @@ def train_aqa(
         )
     device = choose_device(device)
     _check_request(settings, device, devices)
-    prepared = prepare(settings, sources)
+    prepared = prepare_data(settings, sources)
     parts, left_out = _parts(prepared, splits)
     source = {
         "kind": "aqa",
@@ -152,7 +152,7 @@ def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSum
         DataError: If dives that it was begun with are gone.
     """
     require_aqa("train-aqa", "pytorch_lightning")
-    from finediving_pose.aqa.data.sources import Sources, prepare, select
+    from finediving_pose.aqa.data.sources import Sources, prepare_data, select_parts
     from finediving_pose.devices import choose_device
 
     if next(folder.glob(f"seed_*/{CONFIG_NAME}"), None):
@@ -171,8 +171,8 @@ def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSum
     )
     device = choose_device(device)
     _check_request(settings, device, devices)
-    prepared = prepare(settings, Sources.from_dict(source["sources"]))
-    parts = _scored(select(prepared.gathered, source["parts"]))
+    prepared = prepare_data(settings, Sources.from_dict(source["sources"]))
+    parts = _scored(select_parts(prepared.gathered, source["parts"]))
     for name, dives in parts._asdict().items():
         gone = set(source["parts"][name]) - {dive.name for dive in dives}
         if gone:
@@ -414,11 +414,11 @@ def _parts(prepared: Prepared, splits: Path | None) -> tuple[Parts, list[str]]:
         DataError: If there is nothing to learn from or to choose by, or a dive is in
             two parts.
     """
-    from finediving_pose.aqa.data.sources import divide
+    from finediving_pose.aqa.data.sources import divide_dives
 
     settings = prepared.settings
     parts = (
-        divide(prepared.gathered, settings)
+        divide_dives(prepared.gathered, settings)
         if splits is None
         else _named_parts(prepared, splits)
     )
@@ -462,14 +462,18 @@ def _unfit_to_learn_from(
             settings.exemplar_choice, ""
         )
         reason = f"{lack}, by which its exemplar is chosen (exemplar_choice=random needs none)"
-        unfit |= {dive.name: reason for dive in fit if pool.one(dive.record, 0) is None}
+        unfit |= {
+            dive.name: reason
+            for dive in fit
+            if pool.draw_exemplar(dive.record, 0) is None
+        }
     return unfit
 
 
 def _named_parts(prepared: Prepared, path: Path) -> Parts:
     """Return the parts that a file names; without ``val`` it is held out of the
     training dives as usual."""
-    from finediving_pose.aqa.data.sources import Parts, select
+    from finediving_pose.aqa.data.sources import Parts, select_parts
     from finediving_pose.aqa.data.splits import hold_out, refuse_overlap
 
     gathered, settings = prepared.gathered, prepared.settings
@@ -481,7 +485,7 @@ def _named_parts(prepared: Prepared, path: Path) -> Parts:
             f"{path}: names {len(unknown)} dives that the annotations do not have, the first {unknown[0]}; expected "
             f"match/dive such as {min(known)}"
         )
-    parts = _scored(select(gathered, names))
+    parts = _scored(select_parts(gathered, names))
     if "val" not in names:
         stay, held = hold_out(
             [dive.record for dive in parts.train], settings.val_fraction, settings.seed

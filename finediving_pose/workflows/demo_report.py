@@ -21,12 +21,12 @@ from finediving_pose.records import LabelledFrame
 from finediving_pose.reporting.contact_sheet import contact_sheet
 from finediving_pose.reporting.overlays import draw_skeleton, with_caption
 from finediving_pose.reporting.page import Page, Section
-from finediving_pose.reporting.plots import curves, stages
+from finediving_pose.reporting.plots import plot_curves, plot_stages
 from finediving_pose.reporting.score_text import (
-    exemplar_table,
-    facts,
-    seen_lines,
-    stage_rows,
+    format_seen,
+    list_facts,
+    list_stage_rows,
+    make_exemplar_table,
 )
 from finediving_pose.skeleton import JOINTS
 from finediving_pose.synthesis.annotators import Mistake
@@ -249,7 +249,7 @@ def _training(section: Section, trace: DemoTrace) -> None:
             continue
         epochs = [float(row["epoch"]) for row in rows]
         section.plot(
-            curves(
+            plot_curves(
                 {"loss": (epochs, [_number(row.get("loss", "")) for row in rows])},
                 "epoch",
                 f"loss of the {name}",
@@ -295,7 +295,7 @@ def _scores(section: Section, result: DemoResult, trace: DemoTrace) -> None:
         for dive in dives
     }
     section.plot(
-        stages(bars, SUB_ACTIONS),
+        plot_stages(bars, SUB_ACTIONS),
         "True stages: take-off, flight in one or more parts, entry.",
         width=900,
     )
@@ -344,7 +344,7 @@ def _score_training(section: Section, scores: TrainSummary) -> None:
         for name, key in parts.items()
     }
     section.plot(
-        curves(lines, "epoch", "loss"),
+        plot_curves(lines, "epoch", "loss"),
         f"Training loss of the score model and its parts, {scores.model}.",
     )
 
@@ -360,21 +360,21 @@ def _scored_dive(section: Section, result: DemoResult, trace: DemoTrace) -> None
         section.text(
             f"With that skeleton there is no score ({trace.refusal}), so it was scored without."
         )
-    warnings = [*seen_lines(trace.scored), *trace.scored.notes]
+    warnings = [*format_seen(trace.scored), *trace.scored.notes]
     section.table(
         ["", ""],
         [
             ("dive", trace.scored.name),
-            *facts(trace.scored),
+            *list_facts(trace.scored),
             *(("note", line) for line in warnings),
         ],
     )
     section.table(
         ["stage", "frames", "seconds"],
-        stage_rows(trace.scored),
+        list_stage_rows(trace.scored),
         "Stages as the model cut them.",
     )
-    header, rows = exemplar_table(trace.scored)
+    header, rows = make_exemplar_table(trace.scored)
     section.table(
         header,
         rows,

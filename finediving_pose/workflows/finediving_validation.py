@@ -123,7 +123,7 @@ def _floors(data: FineDiving) -> dict[str, dict[str, float]]:
         raise UsageError(
             "--floors: needs the training and the test split, and one of them is absent or empty"
         )
-    return baselines.floors(data.dives, data.train, data.test)
+    return baselines.measure_baselines(data.dives, data.train, data.test)
 
 
 def _anomaly(anomaly: Anomaly) -> dict[str, Any]:

@@ -25,11 +25,11 @@ from finediving_pose.manifest import recording
 from finediving_pose.media import numbered_images, open_frames, sample_indices
 from finediving_pose.records import Clip, Dive, SkeletonSequence
 from finediving_pose.reporting.score_text import (
-    _exemplar_lines,
-    exemplar_table,
-    facts,
-    seen_lines,
-    stage_rows,
+    format_exemplar,
+    format_seen,
+    list_facts,
+    list_stage_rows,
+    make_exemplar_table,
 )
 from finediving_pose.workflows import model_loading
 
@@ -167,7 +167,7 @@ class _Scoring:
 
     def run(self) -> Scored:
         """Do all of it."""
-        from finediving_pose.aqa.dive_fingerprints import glimpse
+        from finediving_pose.aqa.dive_fingerprints import preview_dive
         from finediving_pose.aqa.inference import encode, predict
         from finediving_pose.aqa.trained_model import load_weights
 
@@ -189,7 +189,7 @@ class _Scoring:
         )
         transitions = encoded.transitions[0].tolist()
         features = loader.load(query).features if settings.features else None
-        shown = glimpse(
+        shown = preview_dive(
             query,
             transitions,
             settings.frames,
@@ -233,7 +233,7 @@ class _Scoring:
             joints_known=known,
             fps=frames.fps,
             notes=tuple(self._notes),
-            shown=(shown, tuple(self._bank.glimpses[at] for at in found.exemplars)),
+            shown=(shown, tuple(self._bank.previews[at] for at in found.exemplars)),
         )
 
     def _refuse_misuse(self) -> None:
@@ -513,12 +513,12 @@ class _Scoring:
 
     def _loader(self, record: Dive) -> Any:
         from finediving_pose.aqa.data.features import FeatureStore
-        from finediving_pose.aqa.data.pictures import Geometry, PictureReader
-        from finediving_pose.aqa.data.sources import video_loader
+        from finediving_pose.aqa.data.sources import make_loader
+        from finediving_pose.aqa.data.video_frames import FrameReader, Geometry
 
         settings, pictures, features = self._settings, None, None
         if settings.reads_pictures:
-            pictures = PictureReader(
+            pictures = FrameReader(
                 Geometry(settings.geometry, settings.size), settings.frames
             )
         if self._request.features is not None:
@@ -530,12 +530,12 @@ class _Scoring:
                     f"{self._request.features}: vectors of {features.dim} numbers, and the model learned from "
                     f"{settings.feature_dim}"
                 )
-        return video_loader(settings, pictures, features)
+        return make_loader(settings, pictures, features)
 
     def _seen(self, record: Dive, shown: FingerprintedPreview) -> tuple[Seen, ...]:
         """Return the training dives that this is, by its name or by its content."""
         own, found = "/".join(record.key), []
-        compared = self._bank.compared(shown.fingerprint)
+        compared = self._bank.compare_fingerprints(shown.fingerprint)
         for at, dive in enumerate(self._bank.dives):
             facts = {"name": "/".join(dive.key) == own, **compared[at]}
             by, against = (
@@ -596,7 +596,7 @@ class _Scoring:
             settings.seed,
             settings.exemplar_padding,
         )
-        return tuple(places[at] for at in drawn.of(record))
+        return tuple(places[at] for at in drawn.choose_exemplars(record))
 
     def _compared(self, found: Compared, record: Dive) -> tuple[Exemplar, ...]:
         exemplars = []
@@ -715,7 +715,7 @@ def _view(scored: Scored) -> ScoreView:
     )
     comparisons = [
         Comparison(
-            DiveView(_exemplar_lines(each), shown.pictures, shown.poses, shown.numbers),
+            DiveView(format_exemplar(each), shown.pictures, shown.poses, shown.numbers),
             each.name,
             each.start,
             each.parts,
@@ -729,16 +729,16 @@ def _view(scored: Scored) -> ScoreView:
     )
     return ScoreView(
         title=f"{scored.name}{number}",
-        notice=" ".join(seen_lines(scored)),
+        notice=" ".join(format_seen(scored)),
         facts=[
-            (name.replace(" ", "\u00a0"), value) for name, value in facts(scored)
+            (name.replace(" ", "\u00a0"), value) for name, value in list_facts(scored)
         ],  # kept on one line
         notes=scored.notes,
         stages=stages,
-        stage_rows=stage_rows(scored),
+        stage_rows=list_stage_rows(scored),
         query=query,
         comparisons=comparisons,
-        table=exemplar_table(scored),
+        table=make_exemplar_table(scored),
     )
 
 

@@ -447,11 +447,11 @@ def _write_annotations(
 
 
 def _summarise(meet: Meet, dives: list[FineDive], result: SynthResult) -> None:
-    from finediving_pose.aqa.baselines import floors
+    from finediving_pose.aqa.baselines import measure_baselines
 
     result.test = len(meet.test)
     if result.test > 2:
         result.ceiling = meet.ceiling()
-        result.floors = floors(
+        result.floors = measure_baselines(
             dives, [d.key for d in meet.part(False)], [d.key for d in meet.part(True)]
         )

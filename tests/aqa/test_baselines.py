@@ -9,7 +9,7 @@ import pytest
 from helpers.made_meets import made_dive, made_meet, made_split
 
 from finediving_pose.aqa import baselines
-from finediving_pose.aqa.baselines import floors
+from finediving_pose.aqa.baselines import measure_baselines
 from finediving_pose.datasets.finediving import FineDive, read_finediving
 from finediving_pose.records import Dive
 
@@ -32,38 +32,40 @@ QUERIES = [dive(8), dive(9, "107b"), dive(10, "5253b")]
 
 
 def test_number_mean():
-    assert baselines.number_mean(TRAIN, QUERIES).tolist() == [75, 33, 54]
+    assert baselines.predict_number_mean(TRAIN, QUERIES).tolist() == [75, 33, 54]
 
 
 def test_shrunk_completeness():
     queries = [replace(query, difficulty=2.0) for query in QUERIES]
     mean = (20 + 30 + 10 + 12) / 4
     expected = [2 * (50 + 5 * mean) / 7, 2 * (22 + 5 * mean) / 7, 2 * mean]
-    assert baselines.shrunk_completeness(TRAIN, queries) == pytest.approx(expected)
-    unshrunk = baselines.shrunk_completeness(TRAIN, queries, shrinkage=0)
+    assert baselines.predict_shrunk_completeness(TRAIN, queries) == pytest.approx(
+        expected
+    )
+    unshrunk = baselines.predict_shrunk_completeness(TRAIN, queries, shrinkage=0)
     assert unshrunk == pytest.approx([50, 22, 2 * mean])
 
 
 def test_exemplars_of_the_number_are_distinct():
-    few = baselines.same_number_exemplars(TRAIN, QUERIES[:2], exemplars=10)
+    few = baselines.predict_from_same_number(TRAIN, QUERIES[:2], exemplars=10)
     assert few.tolist() == [75, 33]  # all there are, none twice
     assert set(
-        baselines.same_number_exemplars(
+        baselines.predict_from_same_number(
             TRAIN, [dive(key) for key in range(30)], exemplars=1
         )
     ) == {60, 90}
 
 
 def test_random_exemplars_are_of_any_number():
-    drawn = baselines.random_exemplars(
+    drawn = baselines.predict_from_random(
         TRAIN, [dive(key) for key in range(60)], exemplars=1
     )
     assert set(drawn) == {60, 90, 30, 36}
-    assert set(baselines.random_exemplars(TRAIN, QUERIES, exemplars=4)) == {54}
+    assert set(baselines.predict_from_random(TRAIN, QUERIES, exemplars=4)) == {54}
 
 
 @pytest.mark.parametrize(
-    "draw", [baselines.same_number_exemplars, baselines.random_exemplars]
+    "draw", [baselines.predict_from_same_number, baselines.predict_from_random]
 )
 def test_a_draw_depends_on_seed_and_query_alone(draw):
     train = [dive(key, score=float(key)) for key in range(40)]
@@ -80,7 +82,7 @@ def test_number_transitions():
         dive(2, transitions=(30, 70)),
         dive(3, "107b", transitions=(40, 80)),
     ]
-    assert baselines.number_transitions(train, QUERIES).tolist() == [
+    assert baselines.predict_number_transitions(train, QUERIES).tolist() == [
         [25, 60],
         [40, 80],
         [30, 70],
@@ -88,7 +90,7 @@ def test_number_transitions():
 
 
 def test_transitions_are_those_of_the_96_samples():
-    assert baselines.true_transitions(
+    assert baselines.get_true_transitions(
         [dive(1, transitions=(29, 68), frames=101)]
     ).tolist() == [[28, 65]]
 
@@ -96,7 +98,7 @@ def test_transitions_are_those_of_the_96_samples():
 def test_floors_of_a_made_meet():
     dives = made_meet()
     train, test = made_split(dives)
-    found = floors(dives, train, test)
+    found = measure_baselines(dives, train, test)
     assert list(found) == [
         baselines.NUMBER_MEAN,
         baselines.SHRUNK_COMPLETENESS,
@@ -112,29 +114,29 @@ def test_floors_of_a_made_meet():
         "rl2_absolute",
         "mae",
     }
-    assert found == floors(
+    assert found == measure_baselines(
         [dive.dive for dive in dives], [(match, int(key)) for match, key in train], test
     )
-    assert found != floors(dives, train, test, seed=1)
+    assert found != measure_baselines(dives, train, test, seed=1)
 
 
 def test_what_is_not_defined_is_left_out():
     dives = [replace(made_dive(place).dive, score=50.0) for place in range(20)]
     train, test = made_split(made_meet(20))
-    assert set(floors(dives, train, test)[baselines.NUMBER_MEAN]) == {"mae"}
-    assert floors(dives, train, []) == {}
+    assert set(measure_baselines(dives, train, test)[baselines.NUMBER_MEAN]) == {"mae"}
+    assert measure_baselines(dives, train, []) == {}
     unstaged = [
         FineDive.labelled(replace(dive, score=float(place)), [])
         for place, dive in enumerate(dives)
     ]
-    assert set(floors(unstaged, train, test)) == {
+    assert set(measure_baselines(unstaged, train, test)) == {
         baselines.NUMBER_MEAN,
         baselines.SHRUNK_COMPLETENESS,
         baselines.SAME_NUMBER,
         baselines.RANDOM,
     }
     unscored = [replace(dive, score=None) for dive in dives]
-    assert set(floors(unscored, train, test)) == {
+    assert set(measure_baselines(unscored, train, test)) == {
         baselines.NUMBER_TRANSITIONS,
         baselines.CONSTANT_TRANSITIONS,
     }
@@ -143,7 +145,7 @@ def test_what_is_not_defined_is_left_out():
 @pytest.fixture(scope="module")
 def real(shared_data):
     data = read_finediving(shared_data)
-    return floors(data.dives, data.train, data.test)
+    return measure_baselines(data.dives, data.train, data.test)
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,12 @@ from finediving_pose.aqa.evaluation import (
     TITLES,
     Evaluation,
     StageFrames,
+    bootstrap_baselines,
     evaluate,
     evaluate_arrays,
-    floor_intervals,
-    floor_lines,
-    model_figures,
-    true_frames,
+    format_baselines,
+    measure_model,
+    sample_true_transitions,
 )
 from finediving_pose.aqa.inference import Compared, Predictions
 from finediving_pose.records import Dive
@@ -78,7 +78,7 @@ def test_the_figures_are_those_of_the_metrics():
     scores = np.add(true, errors)
     cuts = np.tile([[20, 60]], (12, 1))
     expected = score_figures(scores, true, [dive.dive_number for dive in QUERIES])
-    expected |= stage_figures(cuts, baselines.true_transitions(QUERIES), 96)
+    expected |= stage_figures(cuts, baselines.get_true_transitions(QUERIES), 96)
     assert found.figures == pytest.approx(expected)
     assert set(found.figures) == set(TITLES)
     assert found.figures["mae"] == pytest.approx(1.5)
@@ -111,7 +111,7 @@ def test_a_dive_without_an_exemplar_is_counted_and_not_guessed():
     assert found.figures["mae"] == pytest.approx(1)
     asked = QUERIES[1:11]
     every = [d.key for d in QUERIES]
-    expected = baselines.floors(
+    expected = baselines.measure_baselines(
         [*TRAIN, *QUERIES], [d.key for d in TRAIN], [d.key for d in asked], staged=every
     )
     assert found.floors == expected
@@ -134,18 +134,18 @@ def test_floors_are_of_the_dives_that_the_figures_are_of():
         predictions(queries, [math.nan] * 6 + [1.0] * 6), queries, TRAIN, SETTINGS
     )
     means, true = (
-        baselines.number_mean(TRAIN, queries[6:]),
+        baselines.predict_number_mean(TRAIN, queries[6:]),
         [dive.score for dive in queries[6:]],
     )
     assert found.floors[baselines.NUMBER_MEAN]["mae"] == pytest.approx(
         np.abs(means - true).mean()
     )
-    cuts = baselines.number_transitions(TRAIN, queries)
-    expected = stage_figures(cuts, baselines.true_transitions(queries), 96)
+    cuts = baselines.predict_number_transitions(TRAIN, queries)
+    expected = stage_figures(cuts, baselines.get_true_transitions(queries), 96)
     assert found.floors[baselines.NUMBER_TRANSITIONS] == pytest.approx(expected)
     assert (
         expected["transition_error"]
-        > 2 * np.abs(cuts - baselines.true_transitions(queries))[6:].mean()
+        > 2 * np.abs(cuts - baselines.get_true_transitions(queries))[6:].mean()
     )
 
 
@@ -156,11 +156,11 @@ def test_a_dive_that_lacks_something_is_in_the_floors_too(lacking):
         for at, dive in enumerate(QUERIES)
     ]
     found = evaluate(predictions(queries, [1.0] * 12), queries, TRAIN, SETTINGS)
-    means = baselines.number_mean(TRAIN, queries)
+    means = baselines.predict_number_mean(TRAIN, queries)
     expected = np.abs(means - [dive.score for dive in queries]).mean()
     assert found.floors[baselines.NUMBER_MEAN]["mae"] == pytest.approx(expected)
     assert (baselines.SHRUNK_COMPLETENESS in found.floors) is (lacking != "difficulty")
-    assert set(floor_intervals(TRAIN, queries)) == set(found.floors) - {
+    assert set(bootstrap_baselines(TRAIN, queries)) == set(found.floors) - {
         baselines.NUMBER_TRANSITIONS,
         baselines.CONSTANT_TRANSITIONS,
     }
@@ -196,12 +196,16 @@ def test_nothing_is_answered():
 
 def test_transitions_of_other_frame_counts():
     dive = replace(QUERIES[0], start_frame=0, end_frame=100, transitions=(29, 68))
-    assert true_frames([dive], SETTINGS).tolist() == [[28, 65]]
-    assert true_frames([dive], small_settings("frames=32")).tolist() == [[9, 22]]
-    assert true_frames([dive], small_settings("stages=2")).tolist() == [[9]]
-    assert true_frames([dive], small_settings("stages=2*")).tolist() == [[22]]
+    assert sample_true_transitions([dive], SETTINGS).tolist() == [[28, 65]]
+    assert sample_true_transitions([dive], small_settings("frames=32")).tolist() == [
+        [9, 22]
+    ]
+    assert sample_true_transitions([dive], small_settings("stages=2")).tolist() == [[9]]
+    assert sample_true_transitions([dive], small_settings("stages=2*")).tolist() == [
+        [22]
+    ]
     unknown = [replace(dive, transitions=None), replace(dive, end_frame=None)]
-    assert np.isnan(true_frames(unknown, SETTINGS)).all()
+    assert np.isnan(sample_true_transitions(unknown, SETTINGS)).all()
 
 
 def test_dives_without_stages_are_left_out_of_their_figures():
@@ -211,7 +215,7 @@ def test_dives_without_stages_are_left_out_of_their_figures():
     ]
     found = evaluate(predictions(queries, [1.0] * 12), queries, TRAIN, SETTINGS)
     own = stage_figures(
-        np.tile([[20, 60]], (6, 1)), baselines.true_transitions(QUERIES[::2]), 96
+        np.tile([[20, 60]], (6, 1)), baselines.get_true_transitions(QUERIES[::2]), 96
     )
     assert {name: found.figures[name] for name in own} == pytest.approx(own)
     assert (
@@ -325,14 +329,14 @@ def test_without_numbers_nothing_is_said_of_them():
 def test_model_figures_are_those_of_the_evaluation():
     given = predictions(QUERIES, [1.0, -4.0, 2.0] * 4)
     expected = evaluate(given, QUERIES, TRAIN, SETTINGS).figures
-    assert model_figures(given, QUERIES, SETTINGS) == pytest.approx(expected)
+    assert measure_model(given, QUERIES, SETTINGS) == pytest.approx(expected)
     nothing = predictions(QUERIES[:2], [1.0, 1.0])
-    assert "rho_within" not in model_figures(nothing, QUERIES[:2], SETTINGS)
+    assert "rho_within" not in measure_model(nothing, QUERIES[:2], SETTINGS)
 
 
 def test_intervals_of_floors_hold_their_figures():
-    intervals = floor_intervals(TRAIN, QUERIES)
-    floors = baselines.floors(
+    intervals = bootstrap_baselines(TRAIN, QUERIES)
+    floors = baselines.measure_baselines(
         [*TRAIN, *QUERIES], [d.key for d in TRAIN], [d.key for d in QUERIES]
     )
     assert set(intervals) == {
@@ -346,8 +350,8 @@ def test_intervals_of_floors_hold_their_figures():
             assert figures[key][0] < floors[name][key] < figures[key][1]
     assert "rho_within" in intervals[baselines.NUMBER_MEAN]
     assert "rho_within" not in intervals[baselines.SAME_NUMBER]
-    assert floor_intervals([], QUERIES) == {}
-    text = "\n".join(floor_lines(floors, intervals))
+    assert bootstrap_baselines([], QUERIES) == {}
+    text = "\n".join(format_baselines(floors, intervals))
     value, (low, high) = (
         floors[baselines.NUMBER_MEAN]["rl2_squared"],
         intervals[baselines.NUMBER_MEAN]["rl2_squared"],
@@ -377,7 +381,7 @@ def test_the_margin_to_the_best_floor_is_of_the_same_dives():
     true = np.array([dive.score for dive in QUERIES])
     floors = {
         name: draws[0]
-        for name, draws in baselines.score_predictions(TRAIN, QUERIES).items()
+        for name, draws in baselines.predict_scores(TRAIN, QUERIES).items()
         if len(draws) == 1
     }
     best = max(floors, key=lambda name: spearman(floors[name], true))
@@ -396,8 +400,8 @@ def test_the_margin_to_the_best_floor_is_of_the_same_dives():
 
 
 def test_a_floor_set_beside_itself_is_no_better():
-    floor = baselines.number_mean(TRAIN, QUERIES)
-    shrunk = baselines.shrunk_completeness(TRAIN, QUERIES)
+    floor = baselines.predict_number_mean(TRAIN, QUERIES)
+    shrunk = baselines.predict_shrunk_completeness(TRAIN, QUERIES)
     true = [dive.score for dive in QUERIES]
     best = max((floor, shrunk), key=lambda scores: spearman(scores, true))
     found = evaluated(list(best - np.array(true)))

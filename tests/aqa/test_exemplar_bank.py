@@ -17,8 +17,8 @@ from helpers.made_videos import small_settings
 
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
-from finediving_pose.aqa.data.sources import video_loader
-from finediving_pose.aqa.dive_fingerprints import glimpse
+from finediving_pose.aqa.data.sources import make_loader
+from finediving_pose.aqa.dive_fingerprints import preview_dive
 from finediving_pose.aqa.exemplar_bank import BANK_NAME, Bank, read_bank, write_bank
 from finediving_pose.aqa.inference import encode, predict, predict_dives
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
@@ -45,7 +45,9 @@ def made(
 
 def same(bank: Bank, dive: AqaDive) -> dict[int, list[str]]:
     """Which dives of the bank that one is, and what tells so."""
-    compared = bank.compared(glimpse(dive, (3, 9), SETTINGS.frames).fingerprint)
+    compared = bank.compare_fingerprints(
+        preview_dive(dive, (3, 9), SETTINGS.frames).fingerprint
+    )
     found = {
         place: [name for name, equal in facts.items() if equal]
         for place, facts in compared.items()
@@ -58,7 +60,7 @@ def test_it_scores_as_the_training_set_does(made, dives):
     bank = read_bank(folder)
     query = dives[3]
     pool = ExemplarPool(bank.dives, SETTINGS.exemplar_choice, SETTINGS.exemplars, 5)
-    chosen = [pool.of(query.record)]
+    chosen = [pool.choose_exemplars(query.record)]
     found = predict(
         model,
         encode(model, [query], reader(SETTINGS)),
@@ -84,7 +86,7 @@ def test_records_return(made, dives):
 
 def test_pictures_are_of_the_stage_and_show_the_diver(made):
     bank = read_bank(made[0])
-    for place, each in enumerate(bank.glimpses):
+    for place, each in enumerate(bank.previews):
         edges = [0, *bank.encoded.transitions[place].tolist(), SETTINGS.frames]
         numbers = np.array(
             [
@@ -106,7 +108,7 @@ def test_joints_lie_on_the_diver_in_the_pictures(tmp_path, dives):
     """The dot of the drawn dives is in the middle of the joints, of which two lie
     beside it."""
     plain = made_dive(tmp_path, "1", frames=40)
-    shown = glimpse(plain, (10, 20), SETTINGS.frames)
+    shown = preview_dive(plain, (10, 20), SETTINGS.frames)
     for content, pose in zip(
         shown.pictures, shown.poses.reshape(-1, 16, 2), strict=True
     ):
@@ -123,8 +125,8 @@ def test_joints_lie_on_the_diver_in_the_pictures(tmp_path, dives):
 
 
 def test_a_dive_without_skeleton_or_pictures_has_none(made, dives, tmp_path):
-    assert np.isnan(read_bank(made[0]).glimpses[2].poses).all()
-    blind = glimpse(replace(dives[0], source=None), (10, 20), SETTINGS.frames)
+    assert np.isnan(read_bank(made[0]).previews[2].poses).all()
+    blind = preview_dive(replace(dives[0], source=None), (10, 20), SETTINGS.frames)
     assert set(blind.pictures) == {b""}
     assert (blind.numbers == -1).all()
     assert np.nanmin(blind.poses) > 0
@@ -206,7 +208,7 @@ def test_features_leave_no_pictures(tmp_path, dives):
         "branch_pose=false",
     )
     model = random_model(tmp_path / "mine", settings)
-    loader = video_loader(
+    loader = make_loader(
         settings, None, FeatureStore(tmp_path / "t.npz", frames=settings.frames)
     )
     write_bank(
@@ -216,5 +218,5 @@ def test_features_leave_no_pictures(tmp_path, dives):
         loader,
     )
     bank = read_bank(tmp_path / "mine")
-    assert all(set(each.pictures) == {b""} for each in bank.glimpses)
-    assert len({each.fingerprint.features for each in bank.glimpses}) == 3
+    assert all(set(each.pictures) == {b""} for each in bank.previews)
+    assert len({each.fingerprint.features for each in bank.previews}) == 3

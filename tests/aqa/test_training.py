@@ -17,7 +17,7 @@ from helpers.made_tables import prepared_table, write_table
 from safetensors.torch import load_file
 
 from finediving_pose.aqa import training
-from finediving_pose.aqa.data.sources import Parts, divide
+from finediving_pose.aqa.data.sources import Parts, divide_dives
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
 from finediving_pose.aqa.training import Trained, judge, schedule, train
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME
@@ -45,7 +45,7 @@ def run(
     """Train on a table, on a CPU."""
     prepared = prepared_table(table, *overrides)
     folder.mkdir(exist_ok=True)
-    own = parts or divide(prepared.gathered, prepared.settings)
+    own = parts or divide_dives(prepared.gathered, prepared.settings)
     return train(
         folder, prepared.settings, own, prepared.loader, resume=resume, **options
     )
@@ -213,7 +213,7 @@ def test_the_epoch_with_the_highest_rho_is_kept_the_earlier_of_two(
 
 def test_the_kept_weights_are_those_of_the_chosen_epoch(tmp_path, table):
     prepared = prepared_table(table, "epochs=4", "lr=1e-2")
-    parts = divide(prepared.gathered, prepared.settings)
+    parts = divide_dives(prepared.gathered, prepared.settings)
     trained = run(tmp_path / "run", table, "epochs=4", "lr=1e-2")
     model = HPMCoRe(prepared.settings)
     model.load_state_dict(load_file(tmp_path / "run" / WEIGHTS_NAME))
@@ -245,7 +245,7 @@ def test_the_best_on_the_test_dives_says_so(tmp_path, table, monkeypatch):
         lambda _, dives, *__: (judged.append(len(dives)), {"rho": 0.5})[1],
     )
     prepared = prepared_table(table)
-    parts = divide(prepared.gathered, prepared.settings)
+    parts = divide_dives(prepared.gathered, prepared.settings)
     run(tmp_path / "run", table, "select=test-best")
     assert set(judged) == {len(parts.test)}
     row = curve(tmp_path / "run")[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finediving_pose.aqa.data.sources import Parts, Sources, divide, prepare
+from finediving_pose.aqa.data.sources import Parts, Sources, divide_dives, prepare_data
 from finediving_pose.aqa.exemplar_bank import write_bank
 from finediving_pose.aqa.settings import AqaSettings
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME, write_model_card
@@ -44,8 +44,8 @@ def write_model(
 ) -> tuple[AqaSettings, Parts]:
     """Write a model directory without a training."""
     settings = small_settings(*POSE_ONLY, *overrides)
-    prepared = prepare(settings, sources)
-    parts = divide(prepared.gathered, settings)
+    prepared = prepare_data(settings, sources)
+    parts = divide_dives(prepared.gathered, settings)
     model = made_model(settings)
     folder.mkdir(parents=True)
     write_weights(folder / WEIGHTS_NAME, model)

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 from finediving_pose.aqa.data.dataset import VideoLoader
 from finediving_pose.aqa.data.dives import AqaDive
-from finediving_pose.aqa.data.pictures import Geometry, PictureReader
-from finediving_pose.aqa.data.sources import video_loader
+from finediving_pose.aqa.data.sources import make_loader
+from finediving_pose.aqa.data.video_frames import FrameReader, Geometry
 from finediving_pose.aqa.exemplar_bank import write_bank
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
 from finediving_pose.aqa.settings import AqaSettings
@@ -39,10 +39,8 @@ def scoring_dives(root: Path) -> list[AqaDive]:
 
 def reader(settings: AqaSettings) -> VideoLoader:
     """Read what the settings say."""
-    pictures = PictureReader(
-        Geometry(settings.geometry, settings.size), settings.frames
-    )
-    return video_loader(settings, pictures if settings.reads_pictures else None)
+    pictures = FrameReader(Geometry(settings.geometry, settings.size), settings.frames)
+    return make_loader(settings, pictures if settings.reads_pictures else None)
 
 
 def random_model(

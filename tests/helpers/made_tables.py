@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from finediving_pose.aqa.data.sources import Prepared, Sources, prepare
+from finediving_pose.aqa.data.sources import Prepared, Sources, prepare_data
 from finediving_pose.aqa.settings import AqaSettings, load_aqa
 
 NUMBERS = ("107b", "407c", "5253b")
@@ -57,4 +57,4 @@ def table_settings(table: Path, *overrides: str) -> AqaSettings:
 
 def prepared_table(table: Path, *overrides: str) -> Prepared:
     """The dives of a table, ready to train on."""
-    return prepare(table_settings(table, *overrides), Sources(table))
+    return prepare_data(table_settings(table, *overrides), Sources(table))

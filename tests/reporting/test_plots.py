@@ -25,20 +25,20 @@ def decoded(png: bytes) -> np.ndarray:
     ("png", "more"),
     [
         (
-            lambda: plots.curves(CURVES, "epoch", "loss"),
-            lambda: plots.curves({"train": CURVES["train"]}, "epoch", "loss"),
+            lambda: plots.plot_curves(CURVES, "epoch", "loss"),
+            lambda: plots.plot_curves({"train": CURVES["train"]}, "epoch", "loss"),
         ),
         (
-            lambda: plots.stages(STAGES, NAMES),
-            lambda: plots.stages({**STAGES, "M/1": [4, 25, 25, 25, 36]}, NAMES),
+            lambda: plots.plot_stages(STAGES, NAMES),
+            lambda: plots.plot_stages({**STAGES, "M/1": [4, 25, 25, 25, 36]}, NAMES),
         ),
         (
-            lambda: plots.scatter([1, 2], [2, 3], "a", "b"),
-            lambda: plots.scatter([1, 2], [2, 2.5], "a", "b"),
+            lambda: plots.plot_scatter([1, 2], [2, 3], "a", "b"),
+            lambda: plots.plot_scatter([1, 2], [2, 2.5], "a", "b"),
         ),
         (
-            lambda: plots.boxes(SPREADS, "px"),
-            lambda: plots.boxes({**SPREADS, "wrist": np.arange(5.0)}, "px"),
+            lambda: plots.plot_boxes(SPREADS, "px"),
+            lambda: plots.plot_boxes({**SPREADS, "wrist": np.arange(5.0)}, "px"),
         ),
     ],
     ids=["curves", "stages", "scatter", "boxes"],
@@ -53,7 +53,7 @@ def test_a_drawing_shows_its_data_and_is_the_same_each_time(png, more):
 
 
 def test_the_bar_of_a_dive_changes_colour_with_its_stages():
-    picture = decoded(plots.stages({"M/1": [4] * 50 + [25] * 50}, NAMES))
+    picture = decoded(plots.plot_stages({"M/1": [4] * 50 + [25] * 50}, NAMES))
     saturated = picture.reshape(-1, 3)[np.ptp(picture.reshape(-1, 3), axis=1) > 80]
     _colours, counts = np.unique(saturated, axis=0, return_counts=True)
     assert (counts > 500).sum() == 2

@@ -120,11 +120,11 @@ def test_the_bank_gives_what_the_training_dives_give(
 
 
 def test_what_training_would_have_written(made, data):
-    from finediving_pose.aqa.data.sources import prepare
+    from finediving_pose.aqa.data.sources import prepare_data
 
     model, parts = made
     net = load_model(model)
-    loader = prepare(net.settings, data).loader
+    loader = prepare_data(net.settings, data).loader
     records = [[dive.record for dive in dives] for dives in (parts.test, parts.train)]
     expected = evaluate(
         predict_dives(net, parts.test, parts.train, loader), *records, net.settings

@@ -23,7 +23,7 @@ from finediving_pose.datasets.pose_files import read_pose, write_pose
 from finediving_pose.datasets.score_files import Scored, Seen
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import write_video
-from finediving_pose.reporting.score_text import facts, seen_lines
+from finediving_pose.reporting.score_text import format_seen, list_facts
 from finediving_pose.workflows import model_loading
 from finediving_pose.workflows.scoring import Request, score_clip
 
@@ -139,7 +139,7 @@ def test_a_training_dive_is_flagged(model, dives, tmp_path, known_by):
         )
         found = score(model, dives[3], skeletons=tmp_path / "own.npz")
         assert Seen("Made/2", ("skeleton",), ("pictures",)) in found.seen
-        assert "the skeleton is another dive's" in " ".join(seen_lines(found))
+        assert "the skeleton is another dive's" in " ".join(format_seen(found))
     else:
         found = score(model, dives[3], match="Made", dive="2", **given)
         assert Seen("Made/2", ("name",), ("pictures", "skeleton")) in found.seen
@@ -312,9 +312,10 @@ def test_exemplars_of_several_difficulties_leave_it_unknown(dives, tmp_path):
         found.difficulty_from
         == "the training dives 407C have 3.2, 3.4: say which with --difficulty, or --apparatus"
     )
-    assert ("mean award", f"not known without DD: {found.difficulty_from}") in facts(
-        found
-    )
+    assert (
+        "mean award",
+        f"not known without DD: {found.difficulty_from}",
+    ) in list_facts(found)
 
 
 def test_a_model_of_completeness_rescales_and_needs_the_difficulty(dives, tmp_path):
@@ -366,7 +367,7 @@ def test_features_stand_in_for_pictures(dives, tmp_path):
     from helpers.made_scoring import random_model
 
     from finediving_pose.aqa.data.features import FeatureStore
-    from finediving_pose.aqa.data.sources import video_loader
+    from finediving_pose.aqa.data.sources import make_loader
 
     table = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
     np.savez(
@@ -383,7 +384,7 @@ def test_features_stand_in_for_pictures(dives, tmp_path):
     )
     settings = small_settings(*overrides)
     net = random_model(tmp_path / "m", settings)
-    loader = video_loader(
+    loader = make_loader(
         settings, None, FeatureStore(tmp_path / "t.npz", frames=settings.frames)
     )
     bare = [replace(dive, source=None, skeleton=None) for dive in dives]

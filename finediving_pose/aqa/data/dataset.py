@@ -13,17 +13,17 @@ from torch.utils.data import Dataset, Sampler
 
 from finediving_pose.aqa.batch import Video
 from finediving_pose.aqa.data.dives import AqaDive
-from finediving_pose.aqa.data.exemplars import ExemplarPool, crc
+from finediving_pose.aqa.data.exemplars import ExemplarPool, hash_key
 from finediving_pose.aqa.data.features import FeatureStore
-from finediving_pose.aqa.data.pictures import (
+from finediving_pose.aqa.data.pose_normalisation import normalise_pose
+from finediving_pose.aqa.data.skeletons import read_skeleton
+from finediving_pose.aqa.data.video_frames import (
     AffineMap,
+    FrameReader,
+    FrameStrip,
     Images,
     Numbers,
-    PictureReader,
-    Strip,
 )
-from finediving_pose.aqa.data.pose_normalisation import normalise
-from finediving_pose.aqa.data.skeletons import read_skeleton
 from finediving_pose.aqa.settings import KEPT_TRANSITIONS, Flip, Normalisation, Stages
 from finediving_pose.datasets.finediving import frame_count
 from finediving_pose.errors import DataError, UsageError
@@ -44,7 +44,7 @@ class VideoLoader:
 
     def __init__(
         self,
-        pictures: PictureReader | None = None,
+        pictures: FrameReader | None = None,
         features: FeatureStore | None = None,
         pose_channels: Literal[0, 2, 3] = 2,
         frames: int = SAMPLES,
@@ -90,7 +90,7 @@ class VideoLoader:
         self._channels = pose_channels
         self._frames = frames
         self._kept = KEPT_TRANSITIONS[stages]
-        self._normaliser = PictureNormaliser(normalisation)
+        self._normaliser = ImageNormaliser(normalisation)
         self._flip = flip
         self._random_crop = random_crop
 
@@ -121,7 +121,9 @@ class VideoLoader:
                 f"{dive.name} has no pictures and should have been left out"
             )
             strip = self._pictures.read(dive.source)
-            seen = Seen(strip.sampled, _first_frame(dive, strip.sampled), shift)
+            seen = SampledFrames(
+                strip.sampled, _first_frame(dive, strip.sampled), shift
+            )
             images, affine = self._cut(strip, shift, rng)
             pictures = self._normaliser(images)
             pictures = pictures.flip(-1) if flip else pictures
@@ -150,7 +152,7 @@ class VideoLoader:
         )
 
     def _cut(
-        self, strip: Strip, shift: int, rng: np.random.Generator | None
+        self, strip: FrameStrip, shift: int, rng: np.random.Generator | None
     ) -> tuple[Images, AffineMap]:
         assert self._pictures is not None
         geometry = self._pictures.geometry
@@ -165,24 +167,24 @@ class VideoLoader:
         )
 
     def _pose(
-        self, dive: AqaDive, seen: Seen | None, affine: AffineMap, flip: bool
+        self, dive: AqaDive, seen: SampledFrames | None, affine: AffineMap, flip: bool
     ) -> _Pose:
         numbers, shift = (seen.numbers, seen.shift) if seen else (None, 0)
-        skeleton = read_skeleton(dive.skeleton, self._frames, numbers, shift).mapped(
-            affine
-        )
+        skeleton = read_skeleton(
+            dive.skeleton, self._frames, numbers, shift
+        ).map_points(affine)
         if flip:
-            skeleton = skeleton.flipped(
+            skeleton = skeleton.mirror(
                 self._pictures.geometry.size if self._pictures else 1
             )
-        pose, mask = normalise(
+        pose, mask = normalise_pose(
             skeleton.keypoints, skeleton.scores if self._channels == 3 else None
         )
         observed = torch.from_numpy((skeleton.state & JointState.OBSERVED) > 0)
         return _Pose(pose, mask, mask & observed)
 
 
-class PictureNormaliser:
+class ImageNormaliser:
     """Turns bytes into what a net was trained on."""
 
     def __init__(self, how: Normalisation) -> None:
@@ -249,7 +251,11 @@ class PairDataset(Dataset[tuple[Video, Video]]):
         self._pool = pool
         self._loader = loader
         self._seed = seed
-        alone = [dive.name for dive in self.dives if pool.one(dive.record, 0) is None]
+        alone = [
+            dive.name
+            for dive in self.dives
+            if pool.draw_exemplar(dive.record, 0) is None
+        ]
         if alone:
             raise DataError(
                 f"{len(alone)} training dives have no exemplar, the first {alone[0]}: their dive number or DD is not "
@@ -262,10 +268,10 @@ class PairDataset(Dataset[tuple[Video, Video]]):
     def __getitem__(self, index: int) -> tuple[Video, Video]:
         epoch, place = divmod(index, len(self))
         query = self.dives[place]
-        chosen = self._pool.one(query.record, epoch)
+        chosen = self._pool.draw_exemplar(query.record, epoch)
         assert chosen is not None, query.name
         exemplar = self._by_key[self._pool.dives[chosen].key]
-        rng = np.random.default_rng([self._seed, epoch, crc(query.key)])
+        rng = np.random.default_rng([self._seed, epoch, hash_key(query.key)])
         return self._loader.load(query, rng), self._loader.load(exemplar, rng)
 
 
@@ -300,7 +306,7 @@ class EpochOrder(Sampler[int]):
         return iter((self._epoch * self._length + own).tolist())
 
 
-class Seen(NamedTuple):
+class SampledFrames(NamedTuple):
     """Which frames stand for a dive.
 
     Attributes:
@@ -326,11 +332,11 @@ _NO_POSE = _Pose(None, None, None)
 _UNLABELLED = (0, 0)
 
 
-def _seen_by_annotation(record: Dive, frames: int, shift: int) -> Seen | None:
+def _seen_by_annotation(record: Dive, frames: int, shift: int) -> SampledFrames | None:
     count = frame_count(record)
     if count is None or record.start_frame is None:
         return None
-    return Seen(
+    return SampledFrames(
         record.start_frame + np.array(sample_indices(count, frames), np.int64),
         record.start_frame,
         shift,
@@ -354,7 +360,7 @@ def _first_frame(dive: AqaDive, sampled: Numbers) -> int:
     return record.start_frame if overlaps else int(sampled[0])
 
 
-def _sampled(record: Dive, seen: Seen | None) -> tuple[int, ...] | None:
+def _sampled(record: Dive, seen: SampledFrames | None) -> tuple[int, ...] | None:
     """Return which of the frames is the first of flight and of entry; None where not
     known or not among them."""
     if record.transitions is None or seen is None:

@@ -176,7 +176,7 @@ def read_annotations(path: Path, stages_from: Path | None = None) -> Annotations
     )
 
 
-def gather(
+def gather_dives(
     annotations: Annotations,
     frames: Path | None = None,
     features: FeatureStore | None = None,

@@ -60,7 +60,7 @@ class ExemplarPool:
                 self._numbers.setdefault(dive.dive_number.lower(), []).append(place)
         self._difficulties = np.array([_or_nan(dive.difficulty) for dive in self.dives])
 
-    def of(self, query: Dive) -> tuple[int, ...]:
+    def choose_exemplars(self, query: Dive) -> tuple[int, ...]:
         """Return the positions of the query's exemplars, for evaluation.
 
         They are distinct, and the query itself is among them only if there is no other.
@@ -72,14 +72,14 @@ class ExemplarPool:
             chosen += chosen[:1] * (self._count - len(chosen))
         return tuple(chosen)
 
-    def one(self, query: Dive, epoch: int) -> int | None:
+    def draw_exemplar(self, query: Dive, epoch: int) -> int | None:
         """Return the position of one exemplar, another in each epoch, for training;
-        None where :meth:`of` is empty."""
+        None where :meth:`choose_exemplars` is empty."""
         return next(iter(self._ranked(query, epoch)), None)
 
     def _ranked(self, query: Dive, epoch: int | None) -> list[int]:
         rng = np.random.default_rng(
-            [self._seed, crc(query.key), *([] if epoch is None else [epoch + 1])]
+            [self._seed, hash_key(query.key), *([] if epoch is None else [epoch + 1])]
         )
         places = rng.permutation(self._candidates(query))
         others = [int(place) for place in places if self.dives[place].key != query.key]
@@ -102,7 +102,7 @@ class ExemplarPool:
         return list(range(len(self.dives)))
 
 
-def crc(key: Key) -> int:
+def hash_key(key: Key) -> int:
     """Return a number for a key that is the same in every process."""
     return zlib.crc32("/".join(key).encode())
 

@@ -86,7 +86,7 @@ class FeatureStore:
         own = (
             key if key is not None and path.is_file() and _names_no_dive(path) else None
         )
-        self._table = read_table(path) if path.is_file() and own is None else {}
+        self._table = read_feature_table(path) if path.is_file() and own is None else {}
         self._files = {own: path} if own else _files(path) if path.is_dir() else {}
         first = next(iter([*self._table, *self._files]), None)
         if first is None:
@@ -144,7 +144,7 @@ class FeatureStore:
         )
 
 
-def read_table(path: Path) -> dict[Key, FloatArray]:
+def read_feature_table(path: Path) -> dict[Key, FloatArray]:
     """Return the features of a table's dives, each (D,) or (n, D).
 
     Raises:

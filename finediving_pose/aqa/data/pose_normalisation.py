@@ -52,7 +52,7 @@ class NormalisedPose(NamedTuple):
     mask: Tensor
 
 
-def normalise(keypoints: Array, scores: Array | None = None) -> NormalisedPose:
+def normalise_pose(keypoints: Array, scores: Array | None = None) -> NormalisedPose:
     """Centre each frame on the pelvis and divide the sequence by the athlete's height.
 
     Where the pelvis is missing the middle of the hips stands for it, else the mean of
@@ -74,7 +74,7 @@ def normalise(keypoints: Array, scores: Array | None = None) -> NormalisedPose:
         )
     known = joints.isfinite().all(dim=-1)  # (…, T, 16)
     joints = joints.masked_fill(~known[..., None], torch.nan)
-    height = body_height(joints)[..., None, None]  # (…, 1, 1)
+    height = estimate_body_height(joints)[..., None, None]  # (…, 1, 1)
     mask = known & (height >= LEAST_HEIGHT)
     channels = (joints - _centres(joints)) / height[..., None]  # (…, T, 16, 2)
     if scores is not None:
@@ -86,7 +86,7 @@ def normalise(keypoints: Array, scores: Array | None = None) -> NormalisedPose:
     return NormalisedPose(channels.movedim(-1, -3), mask)  # (…, C, T, 16)
 
 
-def body_height(keypoints: Tensor) -> Tensor:
+def estimate_body_height(keypoints: Tensor) -> Tensor:
     """Return the athlete's height in px, one for a sequence: (…, T, 16, 2) px, NaN =
     missing → (…).
 

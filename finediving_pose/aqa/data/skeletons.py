@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.aqa.data.pictures import AffineMap, Numbers, nearest
+from finediving_pose.aqa.data.video_frames import AffineMap, Numbers, find_nearest
 from finediving_pose.console import log
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.errors import DataError
@@ -36,11 +36,11 @@ class Skeleton(NamedTuple):
     scores: FloatArray
     state: NDArray[np.uint8]
 
-    def mapped(self, affine: AffineMap) -> Skeleton:
+    def map_points(self, affine: AffineMap) -> Skeleton:
         """Return the joints in px of the model's picture."""
         return self._replace(keypoints=affine(self.keypoints))
 
-    def flipped(self, width: int) -> Skeleton:
+    def mirror(self, width: int) -> Skeleton:
         """Return the joints in a picture of this width that is mirrored: left becomes
         right."""
         order = flip_index()
@@ -74,7 +74,7 @@ class SkeletonCounts:
         )
 
 
-def no_skeleton(frames: int = SAMPLES) -> Skeleton:
+def make_missing_skeleton(frames: int = SAMPLES) -> Skeleton:
     """Return a skeleton of which every joint is missing."""
     shape = (frames, NUM_JOINTS)
     return Skeleton(
@@ -105,12 +105,12 @@ def read_skeleton(
         shift: Frames by which the model's window is moved.
     """
     if path is None:
-        return no_skeleton(frames)
+        return make_missing_skeleton(frames)
     try:
         sequence = read_pose(path)
     except DataError as error:
         log.warning("%s; this dive's joints count as missing", error)
-        return no_skeleton(frames)
+        return make_missing_skeleton(frames)
     return _select(sequence, _rows(sequence, frames, numbers, shift))
 
 
@@ -146,7 +146,7 @@ def _rows(
     if numbers is None or not len(numbers):
         return np.array(sample_indices(len(sequence), frames), np.int64)
     own = _numbering(sequence, numbers)
-    rows = nearest(own, numbers + shift)
+    rows = find_nearest(own, numbers + shift)
     reach = int(
         np.diff(own).max(initial=1)
     )  # a file of few samples knows nothing closer
@@ -171,7 +171,7 @@ def _numbering(sequence: SkeletonSequence, numbers: Numbers) -> Numbers:
 
 
 def _select(sequence: SkeletonSequence, rows: Numbers) -> Skeleton:
-    skeleton, there = no_skeleton(len(rows)), rows >= 0
+    skeleton, there = make_missing_skeleton(len(rows)), rows >= 0
     skeleton.keypoints[there] = sequence.keypoints[rows[there]]
     skeleton.scores[there] = sequence.scores[rows[there]]
     skeleton.state[there] = sequence.state[rows[there]]

@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from finediving_pose.aqa.data.dataset import VideoLoader
-from finediving_pose.aqa.data.dives import AqaDive, Gathered, gather, read_annotations
+from finediving_pose.aqa.data.dives import (
+    AqaDive,
+    Gathered,
+    gather_dives,
+    read_annotations,
+)
 from finediving_pose.aqa.data.features import FeatureStore
-from finediving_pose.aqa.data.pictures import Geometry, PictureReader
 from finediving_pose.aqa.data.splits import hold_out
+from finediving_pose.aqa.data.video_frames import FrameReader, Geometry
 from finediving_pose.aqa.model.visual_encoders import clip_starts
 from finediving_pose.aqa.settings import AqaSettings
 from finediving_pose.datasets.finediving import Key
@@ -81,7 +86,7 @@ class Parts(NamedTuple):
     test: tuple[AqaDive, ...]
 
 
-def prepare(settings: AqaSettings, sources: Sources) -> Prepared:
+def prepare_data(settings: AqaSettings, sources: Sources) -> Prepared:
     """Find the dives and try their pictures, so that nothing fails in the middle of a
     run.
 
@@ -94,7 +99,7 @@ def prepare(settings: AqaSettings, sources: Sources) -> Prepared:
     if features is not None:
         settings = settings.model_copy(update={"feature_dim": features.dim})
     annotations = read_annotations(sources.annotations, sources.stages_from)
-    gathered = gather(
+    gathered = gather_dives(
         annotations,
         sources.frames if settings.reads_pictures else None,
         features,
@@ -103,9 +108,7 @@ def prepare(settings: AqaSettings, sources: Sources) -> Prepared:
     pictures, unreadable = None, {}
     if settings.reads_pictures:
         geometry = Geometry(settings.geometry, settings.size)
-        pictures = PictureReader(
-            geometry, settings.frames, settings.shift, sources.cache
-        )
+        pictures = FrameReader(geometry, settings.frames, settings.shift, sources.cache)
         clips = [dive.source for dive in gathered.dives if dive.source is not None]
         unreadable = pictures.prepare(clips, threads=os.cpu_count() or 1)
         gathered = gathered.without(unreadable)
@@ -115,7 +118,7 @@ def prepare(settings: AqaSettings, sources: Sources) -> Prepared:
             + "; ".join(gathered.summary())
         )
     return Prepared(
-        settings, gathered, video_loader(settings, pictures, features), unreadable
+        settings, gathered, make_loader(settings, pictures, features), unreadable
     )
 
 
@@ -128,9 +131,9 @@ def open_features(settings: AqaSettings) -> FeatureStore | None:
     )
 
 
-def video_loader(
+def make_loader(
     settings: AqaSettings,
-    pictures: PictureReader | None = None,
+    pictures: FrameReader | None = None,
     features: FeatureStore | None = None,
 ) -> VideoLoader:
     """Return what reads dives as the settings say."""
@@ -146,7 +149,7 @@ def video_loader(
     )
 
 
-def divide(gathered: Gathered, settings: AqaSettings) -> Parts:
+def divide_dives(gathered: Gathered, settings: AqaSettings) -> Parts:
     """Divide the dives into the published parts, or, where there are none, into parts
     of our own.
 
@@ -177,7 +180,7 @@ def divide(gathered: Gathered, settings: AqaSettings) -> Parts:
     return parts
 
 
-def select(gathered: Gathered, names: Mapping[str, Sequence[str]]) -> Parts:
+def select_parts(gathered: Gathered, names: Mapping[str, Sequence[str]]) -> Parts:
     """Return the parts that a run was made with, from the names ``match/dive`` it wrote
     down."""
     by_name = {dive.name: dive for dive in gathered.dives}

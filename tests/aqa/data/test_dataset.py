@@ -17,16 +17,16 @@ from finediving_pose.aqa.data import dataset
 from finediving_pose.aqa.data.dataset import (
     DiveDataset,
     EpochOrder,
+    ImageNormaliser,
     PairDataset,
-    PictureNormaliser,
     VideoLoader,
 )
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
 from finediving_pose.aqa.data.features import FeatureStore
-from finediving_pose.aqa.data.pictures import Geometry, PictureReader
-from finediving_pose.aqa.data.pose_normalisation import NormalisedPose, normalise
-from finediving_pose.aqa.data.skeletons import no_skeleton
+from finediving_pose.aqa.data.pose_normalisation import NormalisedPose, normalise_pose
+from finediving_pose.aqa.data.skeletons import make_missing_skeleton
+from finediving_pose.aqa.data.video_frames import FrameReader, Geometry
 from finediving_pose.datasets.pose_files import write_pose
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.records import Clip, Dive, FloatArray
@@ -55,14 +55,14 @@ def watch_joints(monkeypatch: pytest.MonkeyPatch) -> list[FloatArray]:
 
     def noted(joints: FloatArray, scores: FloatArray | None) -> NormalisedPose:
         seen.append(joints)
-        return normalise(joints, scores)
+        return normalise_pose(joints, scores)
 
-    monkeypatch.setattr(dataset, "normalise", noted)
+    monkeypatch.setattr(dataset, "normalise_pose", noted)
     return seen
 
 
-def reader(**options) -> PictureReader:
-    return PictureReader(Geometry(size=SIZE), **options)
+def reader(**options) -> FrameReader:
+    return FrameReader(Geometry(size=SIZE), **options)
 
 
 def loader(**options) -> VideoLoader:
@@ -181,13 +181,13 @@ def test_the_window_moves_pictures_joints_and_transitions_together(dives, monkey
 def test_pictures_are_normalised_by_hand():
     images = np.zeros((1, 1, 2, 3), np.uint8)
     images[0, 0, 1] = (255, 51, 0)
-    red = PictureNormaliser("imagenet")(images)[:, 0, 0]
+    red = ImageNormaliser("imagenet")(images)[:, 0, 0]
     np.testing.assert_allclose(red[0], [-0.485 / 0.229, (1 - 0.485) / 0.229], rtol=1e-5)
     np.testing.assert_allclose(
         red[1], [-0.456 / 0.224, (0.2 - 0.456) / 0.224], rtol=1e-5
     )
     np.testing.assert_allclose(
-        PictureNormaliser("minus1to1")(images)[:, 0, 0, 1], [1, -0.6, -1], rtol=1e-5
+        ImageNormaliser("minus1to1")(images)[:, 0, 0, 1], [1, -0.6, -1], rtol=1e-5
     )
 
 
@@ -196,12 +196,12 @@ def test_pictures_are_normalised_by_hand():
 def test_a_joint_lies_on_its_dot_in_the_picture(dives, monkeypatch, kind, mirrored):
     """One affine map and one mirror image for both: the left shoulder is put on the dot
     that was drawn."""
-    joints = no_skeleton(96)
+    joints = make_missing_skeleton(96)
     joints.keypoints[:, SHOULDER] = DOT
     monkeypatch.setattr(dataset, "read_skeleton", lambda *_: joints)
     seen = watch_joints(monkeypatch)
     made = VideoLoader(
-        PictureReader(Geometry(kind)), normalisation="minus1to1", random_crop=True
+        FrameReader(Geometry(kind)), normalisation="minus1to1", random_crop=True
     )
     video = made.load(dives[0], Draws(mirrored))
     bytes_again = (

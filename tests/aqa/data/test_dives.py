@@ -8,7 +8,7 @@ import pytest
 from helpers.made_frames import picture, write_frames
 from helpers.made_meets import made_dive, made_meet, write_meet
 
-from finediving_pose.aqa.data.dives import gather, read_annotations
+from finediving_pose.aqa.data.dives import gather_dives, read_annotations
 from finediving_pose.aqa.data.features import FeatureStore
 from finediving_pose.datasets.dives_csv import write_dives
 from finediving_pose.datasets.pose_files import pose_path
@@ -29,7 +29,7 @@ def csv_dives(folder, *dives: Dive):
 
 
 def test_finedivings_files(meet):
-    gathered = gather(meet)
+    gathered = gather_dives(meet)
     assert (len(gathered.dives), len(gathered.train), len(gathered.test)) == (8, 6, 2)
     assert gathered.dives[3].record == made_dive(3).dive
     assert gathered.dives[3].name == "Made0/3"
@@ -49,7 +49,7 @@ def test_what_is_missing_is_left_out_or_kept_and_reported(meet, tmp_path):
         path = pose_path(tmp_path / "skeletons", "Made0", dive)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-    gathered = gather(
+    gathered = gather_dives(
         meet, frames=tmp_path / "frames", skeletons=tmp_path / "skeletons"
     )
     assert [dive.record.dive for dive in gathered.dives] == ["0", "1", "2", "5"]
@@ -66,7 +66,7 @@ def test_what_is_missing_is_left_out_or_kept_and_reported(meet, tmp_path):
 def test_what_cannot_be_decoded_is_left_out_afterwards(meet, tmp_path):
     for dive in range(8):
         write_frames(tmp_path / "frames" / "Made0" / str(dive), range(1))
-    gathered = gather(meet, frames=tmp_path / "frames").without(
+    gathered = gather_dives(meet, frames=tmp_path / "frames").without(
         {("Made0", "0"): "cut short", ("Made0", "1"): "gone"}
     )
     assert len(gathered.dives) == 6
@@ -80,7 +80,7 @@ def test_skeletons_may_be_given_by_the_folder_pose_itself(meet, tmp_path):
     path.parent.mkdir(parents=True)
     path.write_bytes(b"")
     for root in (tmp_path, tmp_path / "Pose"):
-        assert gather(meet, skeletons=root).dives[1].skeleton == path
+        assert gather_dives(meet, skeletons=root).dives[1].skeleton == path
 
 
 def test_features_stand_in_for_pictures(meet, tmp_path):
@@ -90,7 +90,7 @@ def test_features_stand_in_for_pictures(meet, tmp_path):
         match=["Made0", "Made0", "Else"],
         dive=[1, 4, 1],
     )
-    gathered = gather(meet, features=FeatureStore(tmp_path / "t.npz"))
+    gathered = gather_dives(meet, features=FeatureStore(tmp_path / "t.npz"))
     assert [dive.record.dive for dive in gathered.dives] == ["1", "4"]
     assert len(gathered.no_features) == 6
     assert gathered.dives[0].source is None
@@ -103,7 +103,7 @@ def test_a_split_with_dives_that_nobody_annotated(tmp_path):
     write_finediving(
         tmp_path, made_meet(4), [("Made0", 1), ("Made0", 6)], [("Made0", 2)]
     )
-    gathered = gather(read_annotations(tmp_path))
+    gathered = gather_dives(read_annotations(tmp_path))
     assert gathered.train == (("Made0", "1"),)
     assert gathered.unknown == (("Made0", "6"),)
 
@@ -115,7 +115,7 @@ def test_users_dives_cut_out_of_a_recording(tmp_path):
     )
     unscored = Dive("Club", "2", "meet.mp4", 15, 24)
     annotations = csv_dives(tmp_path, scored, unscored, Dive("Club", "3", "absent.mp4"))
-    gathered = gather(annotations, frames=tmp_path / "frames")
+    gathered = gather_dives(annotations, frames=tmp_path / "frames")
     assert gathered.train == (("Club", "1"),)
     assert gathered.test == ()
     assert gathered.no_score == (("Club", "2"),)
@@ -140,7 +140,7 @@ def test_the_dives_own_pictures_come_before_the_recording(tmp_path):
     def found():
         ((source),) = [
             dive.source
-            for dive in gather(annotations, frames=tmp_path / "frames").dives
+            for dive in gather_dives(annotations, frames=tmp_path / "frames").dives
         ]
         return source.source.relative_to(tmp_path).as_posix(), source.start_frame
 
@@ -155,7 +155,7 @@ def test_the_dives_own_pictures_come_before_the_recording(tmp_path):
 
 
 def test_faults_of_the_annotations_are_in_the_summary(tmp_path):
-    gathered = gather(
+    gathered = gather_dives(
         csv_dives(
             tmp_path,
             Dive("Club", "1", score=1.0),
@@ -170,7 +170,7 @@ def test_faults_of_the_annotations_are_in_the_summary(tmp_path):
 def test_a_table_of_features_is_its_own_annotation(tmp_path):
     np.savez(tmp_path / "meet.npz", features=np.ones((3, 4)), score=[1, 2, 3])
     annotations = read_annotations(tmp_path / "meet.npz")
-    gathered = gather(annotations, features=FeatureStore(tmp_path / "meet.npz"))
+    gathered = gather_dives(annotations, features=FeatureStore(tmp_path / "meet.npz"))
     assert gathered.train == (("meet", "0"), ("meet", "1"), ("meet", "2"))
 
 
@@ -187,7 +187,7 @@ def test_where_nothing_is_says_what_was_expected(tmp_path):
 
 
 def test_the_published_files(shared_data):
-    gathered = gather(read_annotations(shared_data / "finediving"))
+    gathered = gather_dives(read_annotations(shared_data / "finediving"))
     assert (len(gathered.dives), len(gathered.train), len(gathered.test)) == (
         3000,
         2251,

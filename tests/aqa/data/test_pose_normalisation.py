@@ -10,8 +10,8 @@ import torch
 
 from finediving_pose.aqa.data.pose_normalisation import (
     LIMB_SHARES,
-    body_height,
-    normalise,
+    estimate_body_height,
+    normalise_pose,
 )
 from finediving_pose.skeleton import INDEX, LIMBS, flip_index
 
@@ -64,7 +64,7 @@ def test_limbs_are_limbs():
 
 
 def test_by_hand():
-    pose, mask = normalise(standing())
+    pose, mask = normalise_pose(standing())
     assert pose.shape == (2, 6, 16)
     assert mask.shape == (6, 16)
     assert mask.all()
@@ -78,15 +78,17 @@ def test_by_hand():
 )
 def test_neither_place_nor_size_matter(height, at):
     torch.testing.assert_close(
-        normalise(standing(height=height, at=at)).pose,
-        normalise(standing()).pose,
+        normalise_pose(standing(height=height, at=at)).pose,
+        normalise_pose(standing()).pose,
         atol=1e-5,
         rtol=0,
     )
 
 
 def test_a_tuck_does_not_shrink_the_body():
-    assert body_height(torch.tensor(tucked())).item() == pytest.approx(100, abs=0.1)
+    assert estimate_body_height(torch.tensor(tucked())).item() == pytest.approx(
+        100, abs=0.1
+    )
 
 
 def test_the_size_holds_through_real_tucks(shared_data):
@@ -98,10 +100,10 @@ def test_the_size_holds_through_real_tucks(shared_data):
     joints = torch.tensor([label["joints"] for label in labels])
     boxes = (joints.amax(dim=1) - joints.amin(dim=1)).amax(dim=1)
     for dive in (slice(0, 34), slice(34, 69)):
-        heights = body_height(joints[dive, None])  # each frame alone
+        heights = estimate_body_height(joints[dive, None])  # each frame alone
         assert boxes[dive].min() < 0.45 * boxes[dive].max()
         assert heights.min() > 0.65 * heights.max()
-        assert body_height(joints[dive]).item() == pytest.approx(
+        assert estimate_body_height(joints[dive]).item() == pytest.approx(
             heights.median().item(), rel=0.05
         )
 
@@ -109,34 +111,36 @@ def test_the_size_holds_through_real_tucks(shared_data):
 def test_a_wrong_frame_does_not_matter():
     joints = standing(7)
     joints[3, INDEX["head_top"]] += 500
-    assert body_height(torch.tensor(joints)).item() == pytest.approx(100, abs=0.01)
+    assert estimate_body_height(torch.tensor(joints)).item() == pytest.approx(
+        100, abs=0.01
+    )
 
 
 def test_missing_joints_do_not_change_the_others():
     joints = standing()
     joints[:, INDEX["left_wrist"]] = np.nan
     joints[2, INDEX["head_top"], 1] = np.nan
-    pose, mask = normalise(joints)
+    pose, mask = normalise_pose(joints)
     assert not mask[:, INDEX["left_wrist"]].any()
     assert mask.sum() == 6 * 15 - 1
     assert (pose[:, ~mask] == 0).all()
     torch.testing.assert_close(
-        pose[:, mask], normalise(standing()).pose[:, mask], atol=1e-5, rtol=0
+        pose[:, mask], normalise_pose(standing()).pose[:, mask], atol=1e-5, rtol=0
     )
 
 
 def test_without_pelvis_the_hips_are_the_middle():
     joints = standing()
     joints[1, PELVIS] = np.nan
-    pose = normalise(joints).pose
+    pose = normalise_pose(joints).pose
     assert (pose[:, 1, PELVIS] == 0).all()
-    torch.testing.assert_close(pose, normalise(standing()).pose, atol=1e-5, rtol=0)
+    torch.testing.assert_close(pose, normalise_pose(standing()).pose, atol=1e-5, rtol=0)
 
 
 def test_without_pelvis_and_a_hip_the_known_joints_are_the_middle():
     joints = standing()
     joints[1, [PELVIS, INDEX["left_hip"]]] = np.nan
-    pose, mask = normalise(joints)
+    pose, mask = normalise_pose(joints)
     torch.testing.assert_close(
         pose[:, 1, mask[1]].mean(dim=1), torch.zeros(2), atol=1e-5, rtol=0
     )
@@ -144,8 +148,8 @@ def test_without_pelvis_and_a_hip_the_known_joints_are_the_middle():
 
 def test_a_dive_without_a_skeleton_is_masked_and_leaves_the_others_alone():
     both = np.stack([standing(), np.full((6, 16, 2), np.nan, np.float32)])
-    pose, mask = normalise(both)
-    assert torch.equal(pose[0], normalise(standing()).pose)
+    pose, mask = normalise_pose(both)
+    assert torch.equal(pose[0], normalise_pose(standing()).pose)
     assert not mask[1].any()
     assert (pose[1] == 0).all()
 
@@ -156,13 +160,13 @@ def test_a_dive_without_a_skeleton_is_masked_and_leaves_the_others_alone():
 def test_a_body_without_a_limb_has_no_size(joints):
     lonely = np.full((6, 16, 2), np.nan, np.float32)
     lonely[:, joints] = standing()[:, joints]
-    pose, mask = normalise(lonely)
+    pose, mask = normalise_pose(lonely)
     assert not mask.any()
     assert (pose == 0).all()
 
 
 def test_a_body_on_one_point_has_no_size():
-    pose, mask = normalise(np.full((6, 16, 2), 7.0))
+    pose, mask = normalise_pose(np.full((6, 16, 2), 7.0))
     assert not mask.any()
     assert (pose == 0).all()
 
@@ -172,7 +176,7 @@ def test_the_confidence_is_the_third_channel():
     scores[0, 0] = np.nan  # interpolated: a place, no confidence
     joints = standing()
     joints[1, 1] = np.nan
-    pose, mask = normalise(joints, scores)
+    pose, mask = normalise_pose(joints, scores)
     assert pose.shape == (3, 6, 16)
     assert mask[0, 0]
     assert pose[2, 0, 0] == 0
@@ -186,16 +190,18 @@ def test_the_mirrored_body_is_the_mirrored_pose():
     joints[2, PELVIS] = np.nan
     mirrored = joints[:, flip_index()] * (-1, 1) + (454, 0)
     expected = (
-        normalise(joints).pose[:, :, flip_index()]
+        normalise_pose(joints).pose[:, :, flip_index()]
         * torch.tensor([-1.0, 1.0])[:, None, None]
     )
-    torch.testing.assert_close(normalise(mirrored).pose, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        normalise_pose(mirrored).pose, expected, atol=1e-5, rtol=0
+    )
 
 
 def test_an_infinite_coordinate_is_missing():
     joints = standing()
     joints[0, 0, 0] = np.inf
-    pose, mask = normalise(joints)
+    pose, mask = normalise_pose(joints)
     assert not mask[0, 0]
     assert pose.isfinite().all()
 
@@ -203,4 +209,4 @@ def test_an_infinite_coordinate_is_missing():
 @pytest.mark.parametrize("shape", [(6, 16, 3), (6, 17, 2), (16, 2)])
 def test_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match=r"expected shape \(…, T, 16, 2\), got \(.*\)"):
-        normalise(np.zeros(shape))
+        normalise_pose(np.zeros(shape))

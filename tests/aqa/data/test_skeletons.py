@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from helpers.made_frames import START, extracted, made_dive
 
-from finediving_pose.aqa.data.pictures import AffineMap
 from finediving_pose.aqa.data.skeletons import (
     Skeleton,
     count_skeletons,
-    no_skeleton,
+    make_missing_skeleton,
     read_skeleton,
 )
+from finediving_pose.aqa.data.video_frames import AffineMap
 from finediving_pose.datasets.pose_files import write_pose
 from finediving_pose.media import sample_indices
 from finediving_pose.records import JointState
@@ -141,21 +141,21 @@ def test_skeletons_are_counted(tmp_path):
 
 
 def test_mapped_by_hand():
-    skeleton = no_skeleton(2)
+    skeleton = make_missing_skeleton(2)
     skeleton.keypoints[0, 5] = (10, 20)
-    mapped = skeleton.mapped(AffineMap((0.5, 2.0), (-3.0, 1.0)))
+    mapped = skeleton.map_points(AffineMap((0.5, 2.0), (-3.0, 1.0)))
     assert mapped.keypoints[0, 5].tolist() == [2, 41]
     assert np.isfinite(mapped.keypoints).sum() == 2
     assert skeleton.keypoints[0, 5].tolist() == [10, 20]
 
 
 def test_mirrored_by_hand():
-    skeleton = no_skeleton(1)
+    skeleton = make_missing_skeleton(1)
     skeleton.keypoints[0, INDEX["left_wrist"]] = (10, 20)
     skeleton.keypoints[0, INDEX["head_top"]] = (0, 5)
     skeleton.scores[0, INDEX["left_wrist"]] = 0.25
     skeleton.state[0, INDEX["left_wrist"]] = JointState.OBSERVED
-    mirrored = skeleton.flipped(112)
+    mirrored = skeleton.mirror(112)
     assert mirrored.keypoints[0, INDEX["right_wrist"]].tolist() == [101, 20]
     assert mirrored.keypoints[0, INDEX["head_top"]].tolist() == [111, 5]
     assert np.isnan(mirrored.keypoints[0, INDEX["left_wrist"]]).all()
@@ -166,7 +166,7 @@ def test_mirrored_by_hand():
 def test_mirrored_twice_is_as_before():
     sequence = extracted(CLIP)
     skeleton = Skeleton(sequence.keypoints, sequence.scores, sequence.state)
-    again = skeleton.flipped(112).flipped(112)
+    again = skeleton.mirror(112).mirror(112)
     np.testing.assert_allclose(again.keypoints, skeleton.keypoints, atol=1e-4)
     np.testing.assert_array_equal(again.scores, skeleton.scores)
     np.testing.assert_array_equal(again.state, skeleton.state)

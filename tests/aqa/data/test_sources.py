@@ -10,8 +10,13 @@ from helpers.made_meets import made_meet, made_split, write_meet
 from helpers.made_tables import prepared_table, write_table
 from helpers.made_videos import small_settings
 
-from finediving_pose.aqa.data.dives import gather, read_annotations
-from finediving_pose.aqa.data.sources import Sources, divide, prepare, select
+from finediving_pose.aqa.data.dives import gather_dives, read_annotations
+from finediving_pose.aqa.data.sources import (
+    Sources,
+    divide_dives,
+    prepare_data,
+    select_parts,
+)
 from finediving_pose.datasets.dives_csv import write_dives
 from finediving_pose.errors import DataError, UsageError
 
@@ -40,7 +45,7 @@ def test_sources_are_found_again_from_anywhere(tmp_path, monkeypatch):
 
 
 def test_the_published_test_part_is_kept(meet):
-    parts = divide(gather(meet), small_settings("val_fraction=0.2"))
+    parts = divide_dives(gather_dives(meet), small_settings("val_fraction=0.2"))
     train, test = made_split(made_meet(80))
     assert [dive.key for dive in parts.test] == test
     assert sorted(dive.key for dive in (*parts.train, *parts.val)) == sorted(train)
@@ -50,7 +55,7 @@ def test_the_published_test_part_is_kept(meet):
 def test_the_seed_draws_the_validation_part_and_the_split_seed_the_test_part(tmp_path):
     gathered = prepared_table(write_table(tmp_path / "table.npz", dives=40)).gathered
     parts = [
-        divide(
+        divide_dives(
             gathered,
             small_settings("val_fraction=0.2", f"seed={seed}", f"split_seed={split}"),
         )
@@ -62,21 +67,21 @@ def test_the_seed_draws_the_validation_part_and_the_split_seed_the_test_part(tmp
 
 
 def test_the_parts_of_a_run_are_found_again_by_name(meet):
-    gathered = gather(meet)
-    parts = divide(gathered, small_settings())
+    gathered = gather_dives(meet)
+    parts = divide_dives(gathered, small_settings())
     written = {name: names(dives) for name, dives in parts._asdict().items()}
-    assert select(gathered, written) == parts
+    assert select_parts(gathered, written) == parts
     gone = gathered.without({parts.val[0].key: "gone"})
-    assert select(gone, written).val == parts.val[1:]
+    assert select_parts(gone, written).val == parts.val[1:]
 
 
 def test_no_dive_to_learn_from(meet):
-    gathered = replace(gather(meet), train=())
+    gathered = replace(gather_dives(meet), train=())
     with pytest.raises(
         DataError,
         match="no dive with a score is left to learn from: 80 dives: 0 to train",
     ):
-        divide(gathered, small_settings())
+        divide_dives(gathered, small_settings())
 
 
 @pytest.mark.parametrize(
@@ -98,7 +103,7 @@ def test_no_dive_to_learn_from(meet):
 def test_what_the_settings_read_has_to_be_named(tmp_path, meet, overrides, given, said):
     folders = {name: tmp_path / folder for name, folder in given.items()}
     with pytest.raises(UsageError, match=said):
-        prepare(
+        prepare_data(
             small_settings(*overrides), Sources(tmp_path / "annotations", **folders)
         )
 
@@ -111,7 +116,7 @@ def test_pictures_that_do_not_decode_leave_their_dive_out(tmp_path):
         tmp_path / "dives.csv",
         [replace(dive.record, video=f"frames/{dive.name}") for dive in dives],
     )
-    prepared = prepare(
+    prepared = prepare_data(
         small_settings(), Sources(tmp_path / "dives.csv", tmp_path / "frames", tmp_path)
     )
     assert names(prepared.gathered.dives) == ["Made/0", "Made/2"]
@@ -129,7 +134,7 @@ def test_nothing_that_can_be_read(tmp_path, meet):
     with pytest.raises(
         DataError, match=r"no dive can be read: 0 dives.*80 left out: no frames"
     ):
-        prepare(
+        prepare_data(
             small_settings("branch_pose=false"),
             Sources(tmp_path / "annotations", tmp_path / "frames"),
         )

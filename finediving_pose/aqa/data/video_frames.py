@@ -133,7 +133,7 @@ class Geometry:
         return result
 
 
-class Strip(NamedTuple):
+class FrameStrip(NamedTuple):
     """The frames of a dive that may be asked for, each once.
 
     Attributes:
@@ -157,10 +157,10 @@ class Strip(NamedTuple):
         Args:
             shift: Frames by which the whole window is moved.
         """
-        return nearest(self.numbers, self.sampled + shift)
+        return find_nearest(self.numbers, self.sampled + shift)
 
 
-class PictureReader:
+class FrameReader:
     """Reads the strips of dives, from a cache where one is given and holds them."""
 
     def __init__(
@@ -186,7 +186,7 @@ class PictureReader:
         self._cache = cache
         self._cached: dict[Key, Path] = {}
 
-    def read(self, clip: Clip) -> Strip:
+    def read(self, clip: Clip) -> FrameStrip:
         """Return the strip of a dive; write it to the cache first where that lacks it.
 
         Raises:
@@ -234,7 +234,7 @@ class PictureReader:
             return str(error)
         return None
 
-    def _decode(self, clip: Clip) -> Strip:
+    def _decode(self, clip: Clip) -> FrameStrip:
         source = _open(self._widened(clip))
         images: dict[int, Images] = {}
         numbers = sampled = np.empty(0, np.int64)
@@ -252,7 +252,7 @@ class PictureReader:
             log.warning("%s: %s", clip.key, fault)
         if not images:
             raise DataError(_nothing_decodes(clip))
-        return Strip(
+        return FrameStrip(
             np.stack(list(images.values())),
             np.array(list(images), np.int64),
             sampled,
@@ -303,7 +303,7 @@ class PictureReader:
         if not len(sampled):
             return set()
         shifts = np.arange(-self.margin, self.margin + 1)
-        return set(nearest(numbers, (sampled + shifts[:, None]).ravel()).tolist())
+        return set(find_nearest(numbers, (sampled + shifts[:, None]).ravel()).tolist())
 
     def _cache_path(self, cache: Path, clip: Clip) -> Path:
         made_of = [
@@ -318,7 +318,7 @@ class PictureReader:
         return cache / checked_name(clip.match) / name
 
 
-def nearest(numbers: Numbers, wanted: Numbers) -> Numbers:
+def find_nearest(numbers: Numbers, wanted: Numbers) -> Numbers:
     """Return the position in `numbers`, (n,) rising, of the one nearest to each of
     `wanted`; the earlier of two."""
     after = np.searchsorted(numbers, wanted).clip(0, len(numbers) - 1)
@@ -378,7 +378,7 @@ def _facts(stat: Callable[[], os.stat_result]) -> tuple[int, int]:
     return result.st_size, result.st_mtime_ns
 
 
-def _write_strip(path: Path, strip: Strip) -> None:
+def _write_strip(path: Path, strip: FrameStrip) -> None:
     """Write numpy arrays one behind the other; the pictures come last, so that they can
     be mapped."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -391,7 +391,7 @@ def _write_strip(path: Path, strip: Strip) -> None:
             np.lib.format.write_array(file, array, allow_pickle=False)
 
 
-def _map_strip(path: Path) -> Strip:
+def _map_strip(path: Path) -> FrameStrip:
     try:
         with path.open("rb") as file:
             size, numbers, sampled = (
@@ -404,4 +404,4 @@ def _map_strip(path: Path) -> Strip:
         raise DataError(
             f"{path}: not readable as decoded frames ({error}); delete it, and it is made anew"
         ) from None
-    return Strip(images, numbers, sampled, (int(size[0]), int(size[1])))
+    return FrameStrip(images, numbers, sampled, (int(size[0]), int(size[1])))

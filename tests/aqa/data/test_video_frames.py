@@ -18,8 +18,8 @@ from helpers.made_frames import (
     write_frames,
 )
 
-from finediving_pose.aqa.data import pictures
-from finediving_pose.aqa.data.pictures import Geometry, PictureReader, nearest
+from finediving_pose.aqa.data import video_frames
+from finediving_pose.aqa.data.video_frames import FrameReader, Geometry, find_nearest
 from finediving_pose.errors import DataError
 from finediving_pose.media import sample_indices, write_video
 from finediving_pose.records import Clip
@@ -96,7 +96,9 @@ def test_a_crop_anywhere_reaches_both_sides_and_never_beyond():
 
 def test_nearest():
     numbers = np.array([10, 12, 20])
-    assert nearest(numbers, np.array([0, 10, 11, 12, 15, 17, 20, 99])).tolist() == [
+    assert find_nearest(
+        numbers, np.array([0, 10, 11, 12, 15, 17, 20, 99])
+    ).tolist() == [
         0,
         0,
         0,
@@ -109,7 +111,7 @@ def test_nearest():
 
 
 def test_the_sampled_frames_in_rgb(dive):
-    strip = PictureReader().read(dive)
+    strip = FrameReader().read(dive)
     expected = [START + index for index in sample_indices(120)]
     assert strip.sampled.tolist() == expected
     assert strip.size == (WIDTH, HEIGHT)
@@ -120,7 +122,7 @@ def test_the_sampled_frames_in_rgb(dive):
 
 
 def test_a_short_dive_repeats_frames_and_keeps_each_once(tmp_path):
-    strip = PictureReader().read(
+    strip = FrameReader().read(
         clip(write_frames(tmp_path / "1", range(START, START + 30)))
     )
     assert len(strip.images) == 30
@@ -130,7 +132,7 @@ def test_a_short_dive_repeats_frames_and_keeps_each_once(tmp_path):
 def test_a_damaged_frame_is_replaced_by_the_nearest(dive, caplog):
     place = sample_indices(120)[40]
     (dive.source / f"{START + place:05d}.png").write_bytes(b"no picture")
-    strip = PictureReader().read(dive)
+    strip = FrameReader().read(dive)
     seen = numbers_seen(strip.images[strip.rows()])
     assert seen[40] in (seen[39], seen[41])
     assert f"{START + place:05d}.png: not readable as an image" in caplog.text
@@ -142,20 +144,20 @@ def test_a_dive_without_any_frame_is_named(dive, tmp_path):
     with pytest.raises(
         DataError, match=r"Made/1: no frame of .* can be decoded; write it again"
     ):
-        PictureReader().read(dive)
+        FrameReader().read(dive)
     good = Clip("Made", "2", write_frames(tmp_path / "2", range(5)))
     absent = Clip("Made", "3", tmp_path / "3")
-    for reader in (PictureReader(), PictureReader(cache=tmp_path / "cache")):
+    for reader in (FrameReader(), FrameReader(cache=tmp_path / "cache")):
         failed = reader.prepare([dive, good, absent], threads=2)
         assert list(failed) == [("Made", "1"), ("Made", "3")]
         assert "no such f" in failed["Made", "3"]
         assert len(reader.read(good).images) == 5
 
 
-def test_a_video_gives_the_frames_that_its_pictures_give(dive, tmp_path):
+def test_a_video_gives_the_frames_that_its_images_give(dive, tmp_path):
     write_video(tmp_path / "1.mp4", (picture(START + k) for k in range(120)), fps=25)
-    video = PictureReader().read(clip(tmp_path / "1.mp4"))
-    images = PictureReader().read(dive)
+    video = FrameReader().read(clip(tmp_path / "1.mp4"))
+    images = FrameReader().read(dive)
     assert video.numbers.tolist() == (images.numbers - START).tolist()
     assert video.size == (WIDTH + 1, HEIGHT + 1)  # videos have even sides
     shades = [
@@ -168,7 +170,7 @@ def test_a_video_gives_the_frames_that_its_pictures_give(dive, tmp_path):
 
 def test_a_video_cut_short_is_sampled_over_what_decodes(tmp_path):
     write_video(tmp_path / "1.mp4", (picture(START + k) for k in range(50)), fps=25)
-    strip = PictureReader().read(clip(tmp_path / "1.mp4", 20, 79))
+    strip = FrameReader().read(clip(tmp_path / "1.mp4", 20, 79))
     assert (strip.sampled[0], strip.sampled[-1]) == (20, 49)
     assert strip.sampled.tolist() == [20 + index for index in sample_indices(30)]
 
@@ -186,7 +188,7 @@ def test_a_video_that_declares_more_than_it_has_is_sampled_over_what_decodes(
         writer.write(picture(number, size=(WIDTH + 1, HEIGHT + 1)))
     writer.release()
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    strip = PictureReader().read(clip(path))
+    strip = FrameReader().read(clip(path))
     decoded = strip.sampled[-1] + 1
     assert 30 < decoded < 60
     assert strip.sampled.tolist() == sample_indices(decoded)
@@ -195,7 +197,7 @@ def test_a_video_that_declares_more_than_it_has_is_sampled_over_what_decodes(
 
 def test_the_window_moves_within_the_recording(tmp_path):
     recording = write_frames(tmp_path / "recording", range(60))
-    reader = PictureReader(frames=40, margin=3)
+    reader = FrameReader(frames=40, margin=3)
     strip = reader.read(clip(recording, 10, 49))
     assert strip.sampled.tolist() == list(range(10, 50))
     for shift in (-3, 0, 3):
@@ -213,11 +215,11 @@ def test_the_window_moves_within_the_recording(tmp_path):
 
 
 def test_the_cache_gives_the_same_without_decoding(dive, tmp_path, monkeypatch):
-    decoded = PictureReader().read(dive)
-    cached = PictureReader(cache=tmp_path / "cache")
+    decoded = FrameReader().read(dive)
+    cached = FrameReader(cache=tmp_path / "cache")
     assert cached.prepare([dive]) == {}
-    monkeypatch.setattr(pictures, "open_frames", None)
-    for reader in (cached, PictureReader(cache=tmp_path / "cache")):
+    monkeypatch.setattr(video_frames, "open_frames", None)
+    for reader in (cached, FrameReader(cache=tmp_path / "cache")):
         strip = reader.read(dive)
         assert isinstance(strip.images, np.memmap)
         assert strip.size == decoded.size
@@ -225,40 +227,40 @@ def test_the_cache_gives_the_same_without_decoding(dive, tmp_path, monkeypatch):
             np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("change", ["pictures", "geometry", "frames", "window"])
+@pytest.mark.parametrize("change", ["images", "geometry", "frames", "window"])
 def test_what_changed_is_decoded_anew(dive, tmp_path, change):
     cache = tmp_path / "cache"
-    before = PictureReader(cache=cache).read(dive)
-    reader, source = PictureReader(cache=cache), dive
-    if change == "pictures":
+    before = FrameReader(cache=cache).read(dive)
+    reader, source = FrameReader(cache=cache), dive
+    if change == "images":
         path = sorted(dive.source.iterdir())[0]
         os.utime(path, ns=(0, 0))
     elif change == "geometry":
-        reader = PictureReader(Geometry("squash_released"), cache=cache)
+        reader = FrameReader(Geometry("squash_released"), cache=cache)
     elif change == "frames":
-        reader = PictureReader(frames=48, cache=cache)
+        reader = FrameReader(frames=48, cache=cache)
     else:
         source = clip(dive.source, START + 1, START + 60)
     after = reader.read(source)
     assert len(list((cache / "Made").iterdir())) == 2
-    if change == "pictures":
+    if change == "images":
         np.testing.assert_array_equal(after.images, before.images)
     else:
         assert after.images.shape != before.images.shape
 
 
 def test_a_damaged_cache_file_is_named(dive, tmp_path):
-    PictureReader(cache=tmp_path).read(dive)
+    FrameReader(cache=tmp_path).read(dive)
     (path,) = (tmp_path / "Made").iterdir()
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(
         DataError, match=f"{path.name}: not readable as decoded frames .* delete it"
     ):
-        PictureReader(cache=tmp_path).read(dive)
+        FrameReader(cache=tmp_path).read(dive)
 
 
 def test_the_dot_of_the_drawn_dive(dive):
-    strip = PictureReader().read(dive)
+    strip = FrameReader().read(dive)
     geometry = Geometry()
     corner = geometry.centre(*strip.size)
     where = geometry.map(*strip.size, corner)(np.array(DOT, np.float64))
