@@ -26,22 +26,15 @@ def _box_area(boxes: FloatArray) -> FloatArray:
     return np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=-1)
 
 
-def _distance(a: FloatArray, b: FloatArray) -> FloatArray:
-    return np.sqrt(((a - b) ** 2).sum(axis=-1))
-
-
-def _diagonal(boxes: FloatArray) -> FloatArray:
-    return np.hypot(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
-
-
 def middles(boxes: FloatArray) -> FloatArray:
     """Return the (N, 2) px middles of boxes (N, 4)."""
     return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2)
 
 
 def diagonals(boxes: FloatArray) -> FloatArray:
-    """Return the (N,) px diagonals of boxes (N, 4)."""
-    return np.asarray(np.hypot(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]))
+    """Return the (…,) px diagonals of boxes (…, 4)."""
+    width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
+    return np.asarray(np.hypot(width, height))
 
 
 def eq25(a: FloatArray, b: FloatArray) -> FloatArray:

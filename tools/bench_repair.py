@@ -36,7 +36,7 @@ from finediving_pose.body_geometry import body_height
 from finediving_pose.config import validate_settings
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.pose_files import read_pose
-from finediving_pose.extraction.repair import Repaired, repair
+from finediving_pose.extraction.repair import Repaired, repair_joints
 from finediving_pose.extraction.settings import (
     ExtractionSettings,
     RepairSettings,
@@ -399,7 +399,7 @@ def share(tally: Counter[str], name: str) -> str:
 
 
 def run(track: Track, seen: Faulty, settings: ExtractionSettings) -> Repaired:
-    return repair(seen.points, seen.scores, track.frames, settings)
+    return repair_joints(seen.points, seen.scores, track.frames, settings)
 
 
 def removed(found: Repaired) -> NDArray[np.bool_]:

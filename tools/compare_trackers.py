@@ -48,7 +48,7 @@ from finediving_pose.boxes import box_iou
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.datasets.truth_files import DiveTruth, read_truth
 from finediving_pose.extraction.settings import TrackingSettings
-from finediving_pose.extraction.trackers import TRACKERS, track
+from finediving_pose.extraction.trackers import TRACKERS, track_person
 from finediving_pose.extraction.tracking import Seed
 from finediving_pose.keypoint_metrics import pck_torso
 from finediving_pose.records import Detections, FloatArray, Visibility
@@ -134,7 +134,7 @@ def compared(
     if given:
         row = int(rng.choice(np.flatnonzero(np.isfinite(truth.boxes).all(axis=1))))
         start = Seed(row, truth.boxes[row])
-    followed = track(detections, frames, settings, start)
+    followed = track_person(detections, frames, settings, start)
     on = np.array(
         [_same(b[None], t) for b, t in zip(followed.boxes, truth.boxes, strict=True)]
     )

@@ -1,5 +1,4 @@
-"""How the picture moved from frame to frame, told by the boxes of those who do not
-move.
+"""Camera motion from frame to frame, estimated from the boxes of people at rest.
 
 A camera that turns and zooms moves all that stands still by one similarity, ``x' =
 scale·x + shift``. Whoever moves otherwise moves in the world.
@@ -16,34 +15,42 @@ from numpy.typing import NDArray
 from finediving_pose.boxes import box_iou, diagonals, eq25, middles
 from finediving_pose.records import Detections, FloatArray
 
-_VOTERS = 8
+VOTERS = 8
 """So many of the surest boxes propose how the camera moved; all of them vote."""
-_AGREES = 0.12, 0.06
-"""Distance in diagonals up to which a box agrees with a proposal: with the bare shift,
-with the similarity fitted."""
-_RISES = 1.5
+AGREES = 0.12
+"""Distance in diagonals up to which a box agrees with a proposed shift."""
+AGREES_FITTED = 0.06
+"""The same, once a similarity is fitted to those who agree."""
+RISES = 1.5
 """How many agreeing votes one person outweighs who would have to rise: people fall,
 they do not rise."""
-_SUDDEN = 0.5
+LARGEST_RISE = 0.6
+"""Distance in diagonals beyond which a box is somebody else's, and no rise."""
+SUDDEN = 0.5
 """Votes of full confidence that outweigh a change of the camera's pace by a diagonal a
 frame."""
-_SLOWS = 0.9
+SLOWS = 0.9
 """How much of its pace a camera keeps in a frame that does not tell."""
-_REACH = 1.5
+REACH = 1.5
 """Longest shift in diagonals a frame that is proposed."""
-_ONE_PERSON = 0.3
+ALIKE = 0.25
+"""Largest change of a box's log diagonal between two frames."""
+ONE_PERSON = 0.3
 """IoU from which on two boxes are one person's, who has one vote: weak detectors find a
 person many times over."""
-_ENOUGH = 3
+CERTAIN = 3
 """People at rest from whom on the camera's motion is certain."""
-_AROUND = 4
+AROUND = 4
 """Frames before and after over which that is averaged."""
+ROUNDS = 3
+"""How often a similarity is fitted and those who agree are chosen anew."""
+ZOOM = 0.8, 1.25
+"""Least and largest scale from one frame to the next."""
 
 
 @dataclass(frozen=True)
 class CameraPath:
-    """Where the picture of each of T frames lies in that of the first, as far as the
-    boxes tell.
+    """The place of each of T images within the first, as far as the boxes tell.
 
     Attributes:
         scale: (T,) px of this frame per px of the first.
@@ -57,16 +64,20 @@ class CameraPath:
     shift: FloatArray
     told: FloatArray
 
-    def carried(self, boxes: FloatArray, row: int, to: int) -> FloatArray:
-        """Return where boxes (N, 4) of frame `row` would be seen in frame `to` if they
-        rested."""
+    def carry_boxes(self, boxes: FloatArray, row: int, to: int) -> FloatArray:
+        """Return the boxes that people at rest would have in another frame.
+
+        Args:
+            boxes: (N, 4) px of frame `row`.
+            row: The frame that they are from.
+            to: The frame to carry them to.
+        """
         ratio = self.scale[to] / self.scale[row]
-        return np.asarray(
-            ratio * (boxes - np.tile(self.shift[row], 2)) + np.tile(self.shift[to], 2)
-        )
+        origin = boxes - np.tile(self.shift[row], 2)
+        return np.asarray(ratio * origin + np.tile(self.shift[to], 2))
 
 
-def camera_path(
+def estimate_camera_path(
     detections: Sequence[Detections], frame_index: NDArray[np.int64]
 ) -> CameraPath:
     """Estimate the camera's motion; where fewer than two people are seen it is taken to
@@ -76,34 +87,38 @@ def camera_path(
     is as good as the number of people who agree with it, less 1.5 for each other person
     who would rise: with a judge and a diver alone the one who falls less is the
     background, also where the camera follows the diver and the judge seems to move.
+
+    Args:
+        detections: The people found in each of T frames.
+        frame_index: (T,) strictly increasing frame numbers.
     """
-    people = [_one_box_each(found) for found in detections]
+    people = [_keep_one_box_each(found) for found in detections]
     scale, shift = np.ones(len(people)), np.zeros((len(people), 2))
     resting = np.zeros(len(people))
-    pace = np.zeros(2)
+    pace = np.zeros(2)  # px a frame
     for row in range(1, len(people)):
+        before, after = people[row - 1], people[row]
         step = int(frame_index[row] - frame_index[row - 1])
-        ratio, moved = _between(people[row - 1], people[row], step, pace * step)
+        ratio, moved = _estimate_step(before, after, step, pace * step)
         pace = moved / step
+        # Chained to the first frame: scale and shift of one step act on the last.
         scale[row] = ratio * scale[row - 1]
         shift[row] = ratio * shift[row - 1] + moved
-        resting[row] = _resting(people[row - 1], people[row], ratio, moved)
-    return CameraPath(scale, shift, _told(resting))
+        resting[row] = _count_resting(before, after, ratio, moved)
+    return CameraPath(scale, shift, _average_support(resting))
 
 
-def _one_box_each(found: Detections) -> Detections:
+def _keep_one_box_each(found: Detections) -> Detections:
     """Leave out boxes that overlap a surer one so much that they are the same person's."""
-    overlaps = (
-        box_iou(found.boxes, found.boxes) if len(found.boxes) else np.zeros((0, 0))
-    )
+    overlaps = box_iou(found.boxes, found.boxes)
     kept: list[int] = []
     for n in np.argsort(-found.scores, kind="stable").tolist():
-        if not (overlaps[n, kept] > _ONE_PERSON).any():
+        if not (overlaps[n, kept] > ONE_PERSON).any():
             kept.append(n)
     return Detections(found.boxes[kept], found.scores[kept])
 
 
-def _resting(
+def _count_resting(
     before: Detections, after: Detections, scale: float, shift: FloatArray
 ) -> int:
     """Count the people who are found again where the camera's motion alone would have
@@ -111,76 +126,78 @@ def _resting(
     if min(len(before.boxes), len(after.boxes)) < 2:
         return 0
     carried = scale * before.boxes.astype(np.float64) + np.tile(shift, 2)
-    distance = eq25(carried[:, None], after.boxes[None]).min(axis=1) / diagonals(
-        before.boxes
-    )
-    return int((distance < _AGREES[0]).sum())
+    distance = eq25(carried[:, None], after.boxes[None]).min(axis=1)
+    return int((distance / diagonals(before.boxes) < AGREES).sum())
 
 
-def _told(resting: FloatArray) -> FloatArray:
+def _average_support(resting: FloatArray) -> FloatArray:
     """Turn the (T,) people at rest since the frame before into how far they bear the
-    camera's motion out."""
+    camera's motion out, 0..1."""
     if len(resting) < 2:
         return np.zeros(len(resting))
-    sure = np.clip((resting - 1) / (_ENOUGH - 1), 0, 1)
-    sure[0] = sure[1]
-    window = 2 * _AROUND + 1
-    return np.convolve(
-        np.pad(sure, _AROUND, mode="edge"), np.full(window, 1 / window), "valid"
-    )
+    # One person at rest may be the athlete whom the camera follows, so one says nothing.
+    sure = np.clip((resting - 1) / (CERTAIN - 1), 0, 1)
+    sure[0] = sure[1]  # nothing comes before the first frame
+    window = 2 * AROUND + 1
+    padded = np.pad(sure, AROUND, mode="edge")
+    return np.convolve(padded, np.full(window, 1 / window), "valid")
 
 
-def _between(
+def _estimate_step(
     before: Detections, after: Detections, step: int, expected: FloatArray
 ) -> tuple[float, FloatArray]:
-    """Return the scale and the (2,) px shift from one frame to the next, where a shift
-    is `expected`."""
-    rest = 1.0, _SLOWS * expected
+    """Return the scale and the (2,) px shift from one frame to the next, `step` frames
+    later, where a shift is `expected`."""
     if min(len(before.boxes), len(after.boxes)) < 2:
-        return rest
+        return 1.0, SLOWS * expected
     a, b = before.boxes.astype(np.float64), after.boxes.astype(np.float64)
     size = diagonals(a)
-    moves = b[None] - a[:, None]
-    shifts = (moves[..., :2] + moves[..., 2:]) / 2
-    alike = np.abs(np.log(diagonals(b)[None] / size[:, None])) < 0.25
-    near = np.linalg.norm(shifts, axis=-1) < _REACH * np.sqrt(step) * size[:, None]
-    proposing = np.zeros(len(a), bool)
-    proposing[np.argsort(-before.scores, kind="stable")[:_VOTERS]] = True
-    proposals = shifts[alike & near & proposing[:, None]]
+    moves = b[None] - a[:, None]  # (N, M, 4): from each box to each box a frame later
+    proposals = _propose_shifts(a, b, before.scores, step)
+    # To go on as before and to rest are always possible.
     proposals = np.concatenate([proposals, expected[None], np.zeros((1, 2))])
     residual = moves[None] - np.tile(proposals, 2)[:, None, None]  # (P, N, M, 4)
     distance = np.sqrt((residual**2).sum(axis=-1)) / size[:, None]
-    best = distance.argmin(axis=-1)  # (P, N)
-    least = np.take_along_axis(distance, best[..., None], axis=-1)[..., 0]
-    down = (
-        np.take_along_axis(
-            residual[..., 1] + residual[..., 3], best[..., None], axis=-1
-        )[..., 0]
-        / 2
-        / size
-    )
-    agrees = least < _AGREES[0]
-    rises = ~agrees & (least < 0.6) & (down < -_AGREES[0] / 2)
-    votes = agrees * (1 - 0.5 * least / _AGREES[0]) - _RISES * rises
+    best = distance.argmin(axis=-1)  # (P, N): whom each person would be under each
+    least = _take_best(distance, best)
+    down = _take_best(residual[..., 1] + residual[..., 3], best) / 2 / size
+    agrees = least < AGREES
+    rises = ~agrees & (least < LARGEST_RISE) & (down < -AGREES / 2)
+    # A vote fades to a half towards the limit, so that the tightest proposal wins.
+    votes = agrees * (1 - 0.5 * least / AGREES) - RISES * rises
     sure = before.scores * after.scores[best]
+    # Cameras are heavy: a proposal unlike the pace so far needs more votes.
     sudden = np.linalg.norm(proposals - expected, axis=1) / np.median(size) / step
-    chosen = int(((sure * votes).sum(axis=1) - _SUDDEN * sudden).argmax())
-    return _fitted(
-        a,
-        b,
-        size,
-        (1.0, proposals[chosen]),
-        np.flatnonzero(agrees[chosen]),
-        best[chosen],
-    )
+    chosen = int(((sure * votes).sum(axis=1) - SUDDEN * sudden).argmax())
+    voters = np.flatnonzero(agrees[chosen])
+    return _fit_similarity(a, b, proposals[chosen], voters, best[chosen])
 
 
-def _fitted(
+def _propose_shifts(
+    a: FloatArray, b: FloatArray, scores: FloatArray, step: int
+) -> FloatArray:
+    """Return the (P, 2) px shifts between boxes of similar size, from the surest ones
+    to all within reach."""
+    size = diagonals(a)
+    moves = b[None] - a[:, None]
+    shifts = (moves[..., :2] + moves[..., 2:]) / 2
+    alike = np.abs(np.log(diagonals(b)[None] / size[:, None])) < ALIKE
+    near = np.linalg.norm(shifts, axis=-1) < REACH * np.sqrt(step) * size[:, None]
+    proposing = np.zeros(len(a), bool)
+    proposing[np.argsort(-scores, kind="stable")[:VOTERS]] = True
+    return np.asarray(shifts[alike & near & proposing[:, None]])
+
+
+def _take_best(values: FloatArray, best: NDArray[np.intp]) -> FloatArray:
+    """Return (P, N) of (P, N, M) values, those of the `best` of M."""
+    return np.take_along_axis(values, best[..., None], axis=-1)[..., 0]
+
+
+def _fit_similarity(
     a: FloatArray,
     b: FloatArray,
-    size: FloatArray,
-    guess: tuple[float, FloatArray],
-    rows: NDArray[np.intp],
+    shift: FloatArray,
+    voters: NDArray[np.intp],
     best: NDArray[np.intp],
 ) -> tuple[float, FloatArray]:
     """Refine a shift to a similarity by least squares over those who agree, who are
@@ -188,33 +205,36 @@ def _fitted(
 
     One or two people say nothing of the zoom: their boxes' sizes change for reasons of
     their own.
+
+    Args:
+        a: (N, 4) px, boxes of the frame before.
+        b: (M, 4) px, boxes of the frame after.
+        shift: (2,) px, the proposal that won.
+        voters: Which of N agree with it.
+        best: (N,) which of M each of N would be.
     """
-    scale, shift = guess
-    for _ in range(3):
-        if len(rows) < 3:
-            return (
-                (
-                    scale,
-                    (middles(b[best[rows]]) - scale * middles(a[rows])).mean(axis=0),
-                )
-                if len(rows)
-                else guess
-            )
-        p, q = middles(a[rows]), middles(b[best[rows]])
+    guess = 1.0, shift
+    scale = 1.0
+    size = diagonals(a)
+    for _ in range(ROUNDS):
+        if not len(voters):
+            return guess
+        p, q = middles(a[voters]), middles(b[best[voters]])
+        if len(voters) < 3:
+            return scale, (q - scale * p).mean(axis=0)
+        # Least squares of q = scale·p + shift: the slope of the centred middles.
         centred = p - p.mean(axis=0)
         spread = float((centred**2).sum())
-        told = (
-            float((centred * (q - q.mean(axis=0))).sum()) / spread
-            if spread > 1e-6
-            else 1.0
-        )
-        scale = float(np.clip(told, 0.8, 1.25))
+        slope = 1.0
+        if spread > 1e-6:  # people on one spot say nothing of the zoom either
+            slope = float((centred * (q - q.mean(axis=0))).sum()) / spread
+        scale = float(np.clip(slope, *ZOOM))
         shift = q.mean(axis=0) - scale * p.mean(axis=0)
         residual = b[None] - (scale * a + np.tile(shift, 2))[:, None]
         distance = np.sqrt((residual**2).sum(axis=-1)) / size[:, None]
         best = distance.argmin(axis=1)
         close = distance[np.arange(len(a)), best]
-        rows = np.flatnonzero(
-            close < max(_AGREES[1], 1.5 * float(np.median(close[rows])))
-        )
+        # The limit follows the voters' own scatter, which grows with weak detectors.
+        limit = max(AGREES_FITTED, 1.5 * float(np.median(close[voters])))
+        voters = np.flatnonzero(close < limit)
     return scale, shift

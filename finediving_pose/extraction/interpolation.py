@@ -36,7 +36,7 @@ def fill_gaps(
         as it was.
     """
     filled = points.copy()
-    known = complete(points)
+    known = is_complete(points)
     for n in range(points.shape[1]):
         rows = np.flatnonzero(known[:, n])
         for i, j in pairwise(rows):
@@ -50,10 +50,10 @@ def fill_gaps(
             after = frame_index[last + 1 :] - frame_index[last] <= max_gap
             filled[:first, n][before] = points[first, n]
             filled[last + 1 :, n][after] = points[last, n]
-    return filled, complete(filled) & ~known
+    return filled, is_complete(filled) & ~known
 
 
-def complete(points: FloatArray) -> NDArray[np.bool_]:
+def is_complete(points: FloatArray) -> NDArray[np.bool_]:
     """Return which points of a (…, D) array have all their coordinates."""
     return np.asarray(np.isfinite(points).all(axis=-1))
 
@@ -63,7 +63,7 @@ def _between(p_i: FloatArray, p_j: FloatArray, frames: NDArray[np.int64]) -> Flo
     return p_i * (1 - weight) + p_j * weight
 
 
-def smooth(
+def smooth_joints(
     points: FloatArray, frame_index: NDArray[np.int64], window: int, order: int
 ) -> FloatArray:
     """Replace each point by the value there of the polynomial that fits the window
@@ -82,7 +82,7 @@ def smooth(
         order: Degree of the polynomials.
     """
     smoothed = points.copy()
-    known = complete(points)
+    known = is_complete(points)
     for n in range(points.shape[1]):
         edges = np.flatnonzero(
             np.diff(np.concatenate([[False], known[:, n], [False]]).astype(np.int8))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from finediving_pose import left_right
 from finediving_pose.body_geometry import LINKED, body_height
-from finediving_pose.extraction.interpolation import complete, fill_gaps
+from finediving_pose.extraction.interpolation import fill_gaps, is_complete
 from finediving_pose.extraction.settings import RepairSettings
 from finediving_pose.records import FloatArray
 from finediving_pose.skeleton import FLIP_PAIRS, NUM_JOINTS
@@ -21,7 +21,7 @@ _MOST = 0.5  # of a stretch
 _DOUBTFUL_TURN = np.pi / 6
 
 
-def exchanged(
+def detect_swaps(
     keypoints: FloatArray,
     scores: FloatArray,
     frame_index: NDArray[np.int64],
@@ -46,11 +46,11 @@ def exchanged(
     turned = np.zeros((len(keypoints), len(FLIP_PAIRS)), bool)
     points, _ = fill_gaps(keypoints.astype(np.float64), frame_index, _BRIDGED)
     height, trust = body_height(points), _trust(scores)
-    rows = np.flatnonzero(complete(points).any(axis=1) & (height > 0))
+    rows = np.flatnonzero(is_complete(points).any(axis=1) & (height > 0))
     if len(rows) < _LEAST_FRAMES:
         return _of_joints(turned)
     for _ in range(_ROUNDS):
-        right = put_right(points, _of_joints(turned))[rows]
+        right = swap_sides(points, _of_joints(turned))[rows]
         costs = _costs(right, trust[rows], frame_index[rows], height[rows], settings)
         found = np.zeros_like(turned)
         for run in costs.runs(costs.cheapest()):
@@ -62,7 +62,7 @@ def exchanged(
     return _of_joints(_rather_few(turned, rows, frame_index))
 
 
-def put_right(values: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
+def swap_sides(values: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
     """Return (T, 16, …) values with left and right exchanged where the (T, 16) mask of
     both joints says so."""
     right = values.copy()

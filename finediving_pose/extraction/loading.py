@@ -87,7 +87,7 @@ def event_bytes(event: Event) -> int:
     )
 
 
-def load(
+def load_clips(
     tasks: Iterable[Task],
     samples: int | None,
     detect_every: int = 1,

@@ -28,15 +28,21 @@ from typing import Any
 from finediving_pose.errors import DataError, EnvironmentUnfit
 from finediving_pose.extraction.batching import Answer, Batcher
 from finediving_pose.extraction.clip_job import ClipJob, Outcome
-from finediving_pose.extraction.loading import ClipEnd, Event, Task, event_bytes, load
+from finediving_pose.extraction.loading import (
+    ClipEnd,
+    Event,
+    Task,
+    event_bytes,
+    load_clips,
+)
 from finediving_pose.extraction.prefetch import Prefetch
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.skeleton_assembly import (
     Followed,
     assemble_people,
-    follow,
+    track_people,
 )
-from finediving_pose.extraction.worker_pool import Helpers, Pending
+from finediving_pose.extraction.worker_pool import Pending, WorkerPool
 from finediving_pose.records import (
     Crop,
     Detections,
@@ -160,9 +166,11 @@ class LocalEngine:
         """
         self._begin()
         settings, limits = self._settings, self._limits
-        streams = load(tasks, settings.frames, settings.detect_every, self._prepare)
+        streams = load_clips(
+            tasks, settings.frames, settings.detect_every, self._prepare
+        )
         with ExitStack() as stack:
-            self._helpers = stack.enter_context(Helpers(limits.helpers))
+            self._helpers = stack.enter_context(WorkerPool(limits.helpers))
             budget = limits.prefetch_bytes
             self._cuts = stack.enter_context(
                 Prefetch(self._cut_streams(), budget, _cut_bytes)
@@ -278,7 +286,7 @@ class LocalEngine:
             job.waiting += 1  # holds the clip open until all its crops are handed over
             self._cutting.append(serial)
             self._to_cut.put(
-                (serial, job, self._helpers.submit(follow, job.sightings()))
+                (serial, job, self._helpers.submit(track_people, job.sightings()))
             )
         else:
             del self._jobs[serial]

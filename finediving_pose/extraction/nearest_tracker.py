@@ -1,4 +1,4 @@
-"""Tracker `nearest`: the athlete moves most, and the nearest box continues the track."""
+"""Tracker `nearest`: from the person who moves most, box by box to the nearest one."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.boxes import _diagonal, _distance
+from finediving_pose.boxes import diagonals, eq25
 from finediving_pose.extraction.settings import TrackingSettings
 from finediving_pose.extraction.tracking import (
     Seed,
-    _choose,
-    _given_start,
-    _nobody,
-    _Start,
+    Start,
+    choose_detection,
+    empty_track,
+    find_seeded_start,
+    place_seed,
 )
-from finediving_pose.records import BoxState, BoxTrack, Detections, FloatArray
+from finediving_pose.records import BoxTrack, Detections, FloatArray
 
 MIN_LINKS = 2
-"""Links between two frames from which their median says how the camera moved."""
+"""Links between two frames from which on their median is the camera's motion."""
+
+LEAST_MOTION = 0.01
+"""What a person at rest counts of one in full motion: where nobody moves, the largest
+and surest person is followed."""
 
 
 def track_nearest(
@@ -29,44 +34,63 @@ def track_nearest(
     settings: TrackingSettings,
     seed: Seed | None,
 ) -> BoxTrack:
-    """Follow the nearest box, forwards and backwards from the seed, as the paper does.
+    """Follow the nearest box, forwards and backwards from the start, as the paper does.
 
     From the last chosen box to each candidate the cost is ``dis / diagonal + w·(1 −
     confidence)``, dis as in eq. 25; the cheapest candidate nearer than
     ``max_jump·√(frames since the last box)`` diagonals is chosen. A frame without one
     stays empty, and the track ends where `max_absence` frames have none.
+
+    Arguments and result are those of :class:`.trackers.Tracker`.
     """
-    frames = len(detections)
-    boxes, scores, state = _nobody(frames)
-    start = (
-        _given_start(detections, frame_index, seed)
-        if seed
-        else _moving_start(detections, frame_index, settings)
-    )
+    path = empty_track(len(detections))
+    if seed is None:
+        start = find_moving_start(detections, frame_index, settings)
+    else:
+        start = find_seeded_start(detections, frame_index, seed)
     if start is None:
-        return BoxTrack(boxes, scores, state)
+        return path
     if start.candidate is not None:
-        _choose(boxes, scores, state, start.row, detections[start.row], start.candidate)
-    elif seed is not None and frame_index[start.row] == seed.frame:
-        boxes[start.row], state[start.row] = seed.box, BoxState.FILLED
-    for rows in (range(start.row + 1, frames), range(start.row - 1, -1, -1)):
-        last, since = start.box, int(frame_index[start.row])
+        choose_detection(path, start.row, detections[start.row], start.candidate)
+    elif seed is not None:
+        place_seed(path, frame_index, start, seed)
+    forwards = range(start.row + 1, len(detections))
+    backwards = range(start.row - 1, -1, -1)
+    for rows in (forwards, backwards):
+        last = start.box
+        last_frame = int(frame_index[start.row])
         for row in rows:
-            gap = abs(int(frame_index[row]) - since)
+            gap = abs(int(frame_index[row]) - last_frame)
             if gap > settings.max_absence:
                 break
-            candidate = _nearest(last, detections[row], gap, settings)
+            candidate = _find_nearest(last, detections[row], gap, settings)
             if candidate is not None:
-                _choose(boxes, scores, state, row, detections[row], candidate)
-                last, since = boxes[row], int(frame_index[row])
-    return BoxTrack(boxes, scores, state)
+                choose_detection(path, row, detections[row], candidate)
+                last = path.boxes[row]
+                last_frame = int(frame_index[row])
+    return path
 
 
-def _moving_start(
+def _find_nearest(
+    last: FloatArray, found: Detections, gap: int, settings: TrackingSettings
+) -> int | None:
+    """Return the cheapest of the boxes within reach, `gap` frames after the last one."""
+    if not len(found.boxes):
+        return None
+    distance = eq25(last, found.boxes) / diagonals(last)
+    cost = distance + settings.confidence_weight * (1 - found.scores)
+    # Where a person may have gone unseen spreads like a random walk: by √n in n frames.
+    reach = settings.max_jump * np.sqrt(gap)
+    cost[distance > reach] = np.inf
+    best = int(cost.argmin())
+    return best if np.isfinite(cost[best]) else None
+
+
+def find_moving_start(
     detections: Sequence[Detections],
     frame_index: NDArray[np.int64],
     settings: TrackingSettings,
-) -> _Start | None:
+) -> Start | None:
     """Start at the largest confident moving person.
 
     Boxes that are each other's nearest in neighbouring frames are linked into short
@@ -76,25 +100,38 @@ def _moving_start(
     athlete: a large and confident judge who sits still loses against a small diver in
     flight, also where the camera follows the diver. With only two people the median is
     the mean, both have the same shift against it, and their sizes and shapes decide.
+
+    Args:
+        detections: The people found in each of T frames.
+        frame_index: (T,) strictly increasing numbers of these frames.
+        settings: `max_jump` and `moving_speed` are used.
+
+    Returns:
+        The weightiest box of that short track; None where nobody was found.
     """
-    chains = _linked(detections, frame_index, settings)
+    chains = _link_chains(detections, frame_index, settings)
     if not chains:
         return None
 
-    def weight(node: tuple[int, int]) -> float:
+    def weigh_box(node: tuple[int, int]) -> float:
         row, n = node
-        return float(detections[row].scores[n] * _diagonal(detections[row].boxes[n]))
+        return float(detections[row].scores[n] * diagonals(detections[row].boxes[n]))
 
-    def rank(chain: _Chain) -> float:
-        moving = max(0.01, min(1.0, chain.speed / settings.moving_speed) ** 2)
-        return moving * sum(weight(node) for node in chain.nodes)
+    def weigh_chain(chain: _Chain) -> float:
+        # Squared, so that the jitter of boxes at rest is next to no motion.
+        moving = min(1.0, chain.speed / settings.moving_speed) ** 2
+        weight = sum(weigh_box(node) for node in chain.nodes)
+        return max(LEAST_MOTION, moving) * weight
 
-    row, n = max(max(chains, key=rank).nodes, key=weight)
-    return _Start(row, detections[row].boxes[n], n)
+    best = max(chains, key=weigh_chain)
+    row, n = max(best.nodes, key=weigh_box)
+    return Start(row, detections[row].boxes[n], n)
 
 
 @dataclass
 class _Chain:
+    """A short track: (row, detection) of each box, and the speeds between them."""
+
     nodes: list[tuple[int, int]]
     speeds: list[float]
 
@@ -104,67 +141,54 @@ class _Chain:
         return float(np.mean(self.speeds)) if self.speeds else 0.0
 
 
-def _linked(
+def _link_chains(
     detections: Sequence[Detections],
     frame_index: NDArray[np.int64],
     settings: TrackingSettings,
 ) -> list[_Chain]:
     chains: list[_Chain] = []
-    open_chains: dict[int, _Chain] = {}
+    open_chains: dict[int, _Chain] = {}  # by the detection of the frame before
     for row, found in enumerate(detections):
-        following: dict[int, _Chain] = {}
+        continued: dict[int, _Chain] = {}
         if row:
             step = int(frame_index[row] - frame_index[row - 1])
-            for a, b, speed in _links(
-                detections[row - 1].boxes, found.boxes, step, settings.max_jump
-            ):
+            before = detections[row - 1].boxes
+            for a, b, speed in _link_boxes(before, found.boxes, step, settings):
                 chain = open_chains[a]
                 chain.nodes.append((row, b))
                 chain.speeds.append(speed)
-                following[b] = chain
+                continued[b] = chain
         for n in range(len(found.boxes)):
-            if n not in following:
-                following[n] = _Chain([(row, n)], [])
-                chains.append(following[n])
-        open_chains = following
+            if n not in continued:
+                continued[n] = _Chain([(row, n)], [])
+                chains.append(continued[n])
+        open_chains = continued
     return chains
 
 
-def _links(
-    before: FloatArray, after: FloatArray, step: int, max_jump: float
+def _link_boxes(
+    before: FloatArray, after: FloatArray, step: int, settings: TrackingSettings
 ) -> list[tuple[int, int, float]]:
     """Return (index before, index after, speed against the camera) of boxes that are
-    each other's nearest."""
+    each other's nearest, `step` frames apart."""
     if not len(before) or not len(after):
         return []
-    distance = _distance(before[:, None], after[None]) / _diagonal(before)[:, None]
-    pairs = [
-        (a, int(b))
-        for a, b in enumerate(distance.argmin(axis=1))
-        if distance[:, b].argmin() == a and distance[a, b] <= max_jump * np.sqrt(step)
-    ]
+    distance = eq25(before[:, None], after[None]) / diagonals(before)[:, None]
+    reach = settings.max_jump * np.sqrt(step)
+    pairs = []
+    for a, b in enumerate(distance.argmin(axis=1).tolist()):
+        # Nearest in both directions: two people who cross do not share a box.
+        if distance[:, b].argmin() == a and distance[a, b] <= reach:
+            pairs.append((a, b))
     if not pairs:
         return []
-    a, b = np.array(pairs).T
-    change = after[b] - before[a]
-    camera = (
-        np.median((change[:, :2] + change[:, 2:]) / 2, axis=0)
-        if len(pairs) >= MIN_LINKS
-        else np.zeros(2)
-    )
-    speed = (
-        _distance(change, np.tile(camera, 2)) / np.sqrt(2) / _diagonal(before[a]) / step
-    )
-    return [(i, j, float(s)) for (i, j), s in zip(pairs, speed, strict=True)]
-
-
-def _nearest(
-    last: FloatArray, found: Detections, gap: int, settings: TrackingSettings
-) -> int | None:
-    if not len(found.boxes):
-        return None
-    distance = _distance(last, found.boxes) / _diagonal(last)
-    cost = distance + settings.confidence_weight * (1 - found.scores)
-    cost[distance > settings.max_jump * np.sqrt(gap)] = np.inf
-    best = int(cost.argmin())
-    return best if np.isfinite(cost[best]) else None
+    rows, columns = np.array(pairs).T
+    change = after[columns] - before[rows]
+    camera = np.zeros(2)
+    if len(pairs) >= MIN_LINKS:
+        # Most people rest, so their median shift is the camera's.
+        camera = np.median((change[:, :2] + change[:, 2:]) / 2, axis=0)
+    # Eq. 25 counts a plain shift twice, once a corner: hence √2.
+    own = eq25(change, np.tile(camera, 2)) / np.sqrt(2)
+    speeds = own / diagonals(before[rows]) / step
+    return [(a, b, float(s)) for (a, b), s in zip(pairs, speeds, strict=True)]

@@ -15,7 +15,7 @@ from finediving_pose.body_geometry import (
     running_median,
     too_long,
 )
-from finediving_pose.extraction.interpolation import complete
+from finediving_pose.extraction.interpolation import is_complete
 from finediving_pose.extraction.settings import RepairSettings
 from finediving_pose.records import FloatArray
 
@@ -23,7 +23,7 @@ _ROUNDS = 2  # of limbs: a frame may have two joints astray
 _LEAST_TRUST = 0.3
 
 
-def outliers(
+def detect_outliers(
     keypoints: FloatArray,
     scores: FloatArray,
     frame_index: NDArray[np.int64],
@@ -52,7 +52,7 @@ def outliers(
             astray[frame, joint] = True
         if not found:
             break
-    return astray & complete(points)
+    return astray & is_complete(points)
 
 
 def _jumping(
@@ -68,7 +68,7 @@ def _jumping(
     out costs twice `spike`, less where the net has doubts. A steady motion is as long
     without a stop as with it: only a way out and back pays.
     """
-    known = complete(points)
+    known = is_complete(points)
     steps = np.stack(
         [_steps(points, times, height, lag) for lag in range(1, LINKED + 1)]
     )

@@ -1,4 +1,12 @@
-"""Tracker `path`: the cheapest path of one person through all detections of a clip."""
+"""Tracker `path`: the cheapest path of one person through all detections of a clip.
+
+1. Confidences are divided by the clip's surest ones, and the camera's motion is
+   estimated (:mod:`.camera_motion`).
+2. Boxes are linked into short tracks, each of which is one person's without doubt.
+3. Short tracks are cut into pieces. What a piece gains depends on the phase: a diver
+   stands and does not stay, then flies and never rests again.
+4. Dynamic programming finds the chain of pieces that gains most.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +17,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.boxes import diagonals, eq25, middles
-from finediving_pose.extraction.camera_motion import CameraPath, camera_path
+from finediving_pose.extraction.camera_motion import CameraPath, estimate_camera_path
 from finediving_pose.extraction.settings import TrackingSettings
-from finediving_pose.extraction.tracking import Seed, _choose, _given_start, _nobody
-from finediving_pose.records import BoxState, BoxTrack, Detections, FloatArray
+from finediving_pose.extraction.tracking import (
+    Seed,
+    choose_detection,
+    empty_track,
+    find_seeded_start,
+    place_seed,
+)
+from finediving_pose.records import BoxTrack, Detections, FloatArray
+
+Node = tuple[int, int]
+"""The row of a frame and the number of a detection in it."""
+
+SUREST = 0.9
+"""Quantile of the frames' best confidences that counts as a confidence of 1."""
+
+# Links between boxes; distances are in diagonals.
+LINK = 0.45
+"""Distance up to which a box a frame later is the same person's; over n frames √n times
+as much."""
+LINK_ABSENCE = 2  # frames that a short track outlasts
+LEAST_BOXES = 3  # a short track of fewer is a false alarm
+IN_THE_PICTURE = 1.3  # the distance to a person at rest in the picture counts so much
+CHANGE_OF_SIZE = 0.3  # distance that a change of the diagonal by a factor e adds
+NEW_STEP = 0.4  # what the last step counts in a person's velocity
+
+# Gains of pieces.
+PIECE = 5  # boxes of a piece
+WINDOW = 4  # frames before and after over which a speed is measured
+SWINGS = 0.3  # what motion counts of a person who stands
+LATER = 10  # frames after which a person who stays is looked for
+STAYS = 0.35  # distance within which they are found again
+LEAST_LOOKS = 4  # frames in which their place must be in the image to say anything
+UNKNOWN_STAY = 0.25  # how surely they stay, where fewer frames tell
+UNKNOWN_MOTION = 0.9
+"""Motion at least of a person where nobody at rest tells how the camera moves: it may
+follow the athlete."""
+
+# Costs from piece to piece.
+DISTANCE_COST = 1.5  # of a diagonal from one short track to the next
+FORCED = 1e4  # gain of a box that the path must go through: more than all else together
 
 
 def track_path(
@@ -21,93 +67,57 @@ def track_path(
     settings: TrackingSettings,
     seed: Seed | None,
 ) -> BoxTrack:
-    """Follow the cheapest path over the whole clip, see :mod:`.path_tracking`; it goes
-    through the seed's box.
+    """Follow the cheapest path over the whole clip; it goes through the seed's box.
 
-    A seed that nobody was detected at stands for itself, as in :func:`track_nearest`.
+    A seed that nobody was detected at stands for itself, as in
+    :func:`.nearest_tracker.track_nearest`. Arguments and result are those of
+    :class:`.trackers.Tracker`.
     """
-    start = _given_start(detections, frame_index, seed) if seed else None
+    start = None
+    if seed is not None:
+        start = find_seeded_start(detections, frame_index, seed)
     fixed = None
     everyone = list(detections)
     if start is not None:
         found = everyone[start.row]
-        fixed = (
-            start.row,
-            len(found.boxes) if start.candidate is None else start.candidate,
-        )
         if start.candidate is None:
-            boxes, sure = (
-                np.concatenate([found.boxes, start.box[None]]),
-                np.append(found.scores, np.float32(1)),
-            )
-            everyone[start.row] = Detections(boxes, sure)
-    boxes, scores, state = _nobody(len(detections))
-    for row, n in enumerate(cheapest_path(everyone, frame_index, settings, fixed)):
-        if n is not None and n < len(detections[row].boxes):
-            _choose(boxes, scores, state, row, detections[row], n)
-    if (
-        start is not None
-        and start.candidate is None
-        and seed is not None
-        and frame_index[start.row] == seed.frame
-    ):
-        boxes[start.row], state[start.row] = seed.box, BoxState.FILLED
-    return BoxTrack(boxes, scores, state)
+            # The seed's own box joins the detections for the search.
+            boxes = np.concatenate([found.boxes, start.box[None]])
+            scores = np.append(found.scores, np.float32(1))
+            everyone[start.row] = Detections(boxes, scores)
+            fixed = (start.row, len(found.boxes))
+        else:
+            fixed = (start.row, start.candidate)
+    path = empty_track(len(detections))
+    chosen = find_cheapest_path(everyone, frame_index, settings, fixed)
+    for row, candidate in enumerate(chosen):
+        if candidate is not None and candidate < len(detections[row].boxes):
+            choose_detection(path, row, detections[row], candidate)
+    if start is not None and seed is not None:
+        place_seed(path, frame_index, start, seed)
+    return path
 
 
-Fixed = tuple[int, int]
-"""The row and the number of a detection that the path must go through."""
+@dataclass(frozen=True)
+class Scene:
+    """A clip as the search sees it.
 
+    Attributes:
+        detections: The people found in each of T frames.
+        frame_index: (T,) strictly increasing frame numbers.
+        camera: The camera's motion over these frames.
+        settings: The gains and costs.
+    """
 
-_LINK = 0.45
-"""Distance in diagonals up to which a box a frame later is the same person's; over n
-frames √n times as much."""
-
-
-_LINK_ABSENCE = 2  # frames that a short track outlasts
-
-
-_LEAST = 3  # boxes of a short track; fewer are false alarms
-
-
-_PIECE = 5  # boxes of a piece
-
-
-_WINDOW = 4  # frames before and after over which a speed is measured
-
-
-_DISTANCE = 1.5
-
-
-_SWINGS = 0.3  # what motion counts of a person who stands
-
-
-_LATER = 10  # frames after which a person who stays is looked for
-
-
-_STAYS = 0.35  # distance in diagonals within which they are found again
-
-
-_TOLD = 4  # frames in which their place must be in the picture to say anything; else:
-
-
-_UNTOLD = 0.25
-
-
-_UNTOLD_MOTION = 0.9  # m at least, where nobody at rest tells how the camera moves: it may follow the athlete
-
-
-_SUREST = (
-    0.9  # quantile of the frames' best confidences that counts as a confidence of 1
-)
-
-
-_SURE = 1e4  # what a box is worth that the path must go through
+    detections: Sequence[Detections]
+    frame_index: NDArray[np.int64]
+    camera: CameraPath
+    settings: TrackingSettings
 
 
 @dataclass
 class Tracklet:
-    """Boxes that are one person's without doubt.
+    """A short track: boxes that are one person's without doubt.
 
     Attributes:
         rows: In which frames, ascending.
@@ -135,7 +145,7 @@ class Pieces:
     """
 
     tracklet: NDArray[np.int64]
-    nodes: Sequence[Sequence[Fixed]]
+    nodes: Sequence[Sequence[Node]]
     first: NDArray[np.int64]
     last: NDArray[np.int64]
     start: FloatArray
@@ -144,164 +154,204 @@ class Pieces:
     flying: FloatArray
 
 
-def cheapest_path(
+def find_cheapest_path(
     detections: Sequence[Detections],
     frame_index: NDArray[np.int64],
     settings: TrackingSettings,
-    fixed: Fixed | None = None,
+    fixed: Node | None = None,
 ) -> list[int | None]:
-    """Return which detection of each of T frames the best path chooses, None where it
-    has none.
+    """Choose a detection in each frame of the best path.
 
     Where nobody takes off, the one who is surest to stand there is followed.
 
     Args:
-        detections: Who was found in each frame, boxes with area.
+        detections: The people found in each of T frames, boxes with area.
         frame_index: (T,) strictly increasing frame numbers.
         settings: The gains and costs.
-        fixed: What the path must go through.
+        fixed: The detection that the path must go through.
+
+    Returns:
+        Which detection of each frame, None where the path has none.
     """
-    detections = _in_terms_of_the_surest(detections)
-    camera = camera_path(detections, frame_index)
-    tracklets = link(detections, frame_index, camera)
-    if fixed is not None and not any(
-        fixed in zip(each.rows, each.picks, strict=True) for each in tracklets
-    ):
-        tracklets.append(
-            Tracklet(
-                [fixed[0]],
-                [fixed[1]],
-                [detections[fixed[0]].boxes[fixed[1]].astype(np.float64)],
-            )
-        )
+    detections = _scale_confidences(detections)
+    camera = estimate_camera_path(detections, frame_index)
+    scene = Scene(detections, frame_index, camera, settings)
+    tracklets = link_boxes(scene)
+    if fixed is not None and not _holds_node(tracklets, fixed):
+        # Nobody is linked to the fixed box: it is a short track of its own.
+        row, pick = fixed
+        box = detections[row].boxes[pick].astype(np.float64)
+        tracklets.append(Tracklet([row], [pick], [box]))
     path: list[int | None] = [None] * len(detections)
-    if tracklets:
-        pieces = cut(tracklets, detections, frame_index, camera, settings, fixed)
-        for n in best_chain(pieces, frame_index, camera, settings):
-            for row, pick in pieces.nodes[n]:
-                path[row] = pick
+    if not tracklets:
+        return path
+    pieces = cut_pieces(tracklets, scene, fixed)
+    for n in find_best_chain(pieces, scene):
+        for row, pick in pieces.nodes[n]:
+            path[row] = pick
     return path
 
 
-def link(
-    detections: Sequence[Detections], frame_index: NDArray[np.int64], camera: CameraPath
-) -> list[Tracklet]:
+def _scale_confidences(detections: Sequence[Detections]) -> list[Detections]:
+    """Divide confidences by what the clip's surest boxes have: a weak network is as
+    good a guide within its own range."""
+    best = [float(found.scores.max()) for found in detections if len(found.scores)]
+    surest = 1.0
+    if best:
+        surest = max(float(np.quantile(best, SUREST)), 1e-6)
+    scaled = []
+    for found in detections:
+        scores = np.minimum(found.scores / surest, 1).astype(np.float32)
+        scaled.append(Detections(found.boxes, scores))
+    return scaled
+
+
+def _holds_node(tracklets: Sequence[Tracklet], node: Node) -> bool:
+    return any(node in zip(each.rows, each.picks, strict=True) for each in tracklets)
+
+
+def link_boxes(scene: Scene) -> list[Tracklet]:
     """Link boxes into short tracks, frame by frame, by the assignment of least total
     distance.
 
     The distance of a box to a short track is the least of that to where its person
     would be at the same velocity, at rest in the world, and, at 1.3 times its length,
-    at rest in the picture.
+    at rest in the image.
     """
     from scipy.optimize import linear_sum_assignment
 
+    camera, frame_index = scene.camera, scene.frame_index
     live: list[Tracklet] = []
     done: list[Tracklet] = []
-    for row, found in enumerate(detections):
+    for row, found in enumerate(scene.detections):
         boxes = found.boxes.astype(np.float64)
         taken = np.zeros(len(boxes), bool)
         if live and len(boxes):
+            # Where each person would be now if they rested in the world.
             rested = np.array(
                 [
-                    camera.carried(each.boxes[-1][None], each.rows[-1], row)[0]
+                    camera.carry_boxes(each.boxes[-1][None], each.rows[-1], row)[0]
                     for each in live
                 ]
             )
-            apart = np.array(
-                [frame_index[row] - frame_index[each.rows[-1]] for each in live]
-            )
-            distance = _to_tracklets(live, rested, apart, boxes)
-            allowed = distance < _LINK * np.sqrt(apart)[:, None]
-            for n, pick in zip(
-                *linear_sum_assignment(np.where(allowed, distance, _SURE)), strict=True
-            ):
+            last_rows = [each.rows[-1] for each in live]
+            apart = frame_index[row] - frame_index[last_rows]
+            distance = _measure_to_tracklets(live, rested, apart, boxes)
+            allowed = distance < LINK * np.sqrt(apart)[:, None]
+            # A forbidden link costs more than all others together, and is dropped.
+            pairs = linear_sum_assignment(np.where(allowed, distance, FORCED))
+            for n, pick in zip(*pairs, strict=True):
                 if allowed[n, pick]:
                     taken[pick] = True
-                    _extend(
-                        live[n], row, int(pick), boxes[pick], rested[n], int(apart[n])
+                    step = (middles(boxes[pick][None]) - middles(rested[n][None]))[0]
+                    _extend_tracklet(live[n], (row, int(pick)), boxes[pick])
+                    live[n].velocity = (1 - NEW_STEP) * live[n].velocity + (
+                        NEW_STEP * (step / int(apart[n]))
                     )
-        done += [each for each in live if row - each.rows[-1] > _LINK_ABSENCE]
-        live = [each for each in live if row - each.rows[-1] <= _LINK_ABSENCE]
-        live += [
-            Tracklet([row], [int(pick)], [boxes[pick]])
-            for pick in np.flatnonzero(~taken)
-        ]
-    return [each for each in done + live if len(each.rows) >= _LEAST]
+        done += [each for each in live if row - each.rows[-1] > LINK_ABSENCE]
+        live = [each for each in live if row - each.rows[-1] <= LINK_ABSENCE]
+        for pick in np.flatnonzero(~taken).tolist():
+            live.append(Tracklet([row], [pick], [boxes[pick]]))
+    return [each for each in done + live if len(each.rows) >= LEAST_BOXES]
 
 
-def motion(
-    tracklet: Tracklet,
-    frame_index: NDArray[np.int64],
-    camera: CameraPath,
-    settings: TrackingSettings,
+def _extend_tracklet(tracklet: Tracklet, node: Node, box: FloatArray) -> None:
+    row, pick = node
+    tracklet.rows.append(row)
+    tracklet.picks.append(pick)
+    tracklet.boxes.append(box)
+
+
+def _measure_to_tracklets(
+    live: Sequence[Tracklet], rested: FloatArray, apart: FloatArray, boxes: FloatArray
 ) -> FloatArray:
-    """Return how surely a person moves in the world in each box of a short track, 0..1.
+    """Return the (tracks, boxes) distances in diagonals of the smaller one, with a
+    third of the change of size."""
+    last = np.array([each.boxes[-1] for each in live])
+    velocity = np.array([each.velocity for each in live])
+    moved = rested + np.tile(velocity * apart[:, None], 2)
+    distances = np.stack(
+        [eq25(place[:, None], boxes[None]) for place in (moved, rested, last)]
+    )
+    # The camera may follow the athlete, so rest in the image is possible, but rarer.
+    distances[2] *= IN_THE_PICTURE
+    sizes, size = diagonals(last)[:, None], diagonals(boxes)[None]
+    growth = CHANGE_OF_SIZE * np.abs(np.log(size / sizes))
+    return np.asarray(distances.min(axis=0) / np.minimum(sizes, size) + growth)
+
+
+def measure_motion(tracklet: Tracklet, scene: Scene) -> FloatArray:
+    """Measure how surely a person moves in the world in each box of a short track.
 
     The speed of the box's middle against the camera, by a straight line through the
     frames around, in diagonals a frame, by `moving_speed`, squared and at most 1; as
     far as nobody tells how the camera moves, at least 0.9.
+
+    Args:
+        tracklet: Its boxes.
+        scene: The clip that it is from.
+
+    Returns:
+        0 to 1 for each box.
     """
+    camera = scene.camera
     rows = np.array(tracklet.rows)
     boxes = np.array(tracklet.boxes)
-    time = frame_index[rows].astype(np.float64)
+    time = scene.frame_index[rows].astype(np.float64)
+    # Into the coordinates of the first frame, in which the world stands still.
     still = (middles(boxes) - camera.shift[rows]) / camera.scale[rows][:, None]
     diagonal = float(np.median(diagonals(boxes) / camera.scale[rows]))
     moving = np.zeros(len(rows))
     for place in range(len(rows)):
-        near = np.abs(time - time[place]) <= _WINDOW
-        if near.sum() >= _LEAST:
-            offset = time[near] - time[near].mean()
-            speed = (
-                np.linalg.norm((offset[:, None] * still[near]).sum(axis=0))
-                / (offset**2).sum()
-            )
-            moving[place] = (
-                min(1.0, float(speed) / diagonal / settings.moving_speed) ** 2
-            )
-    return np.asarray(
-        moving + (1 - camera.told[rows]) * np.maximum(_UNTOLD_MOTION - moving, 0.0)
-    )
+        near = np.abs(time - time[place]) <= WINDOW
+        if near.sum() < LEAST_BOXES:
+            continue
+        # The slope of a least-squares line: a single jittering box hardly bends it.
+        offset = time[near] - time[near].mean()
+        slope = (offset[:, None] * still[near]).sum(axis=0)
+        speed = np.linalg.norm(slope) / (offset**2).sum()
+        share = min(1.0, float(speed) / diagonal / scene.settings.moving_speed)
+        moving[place] = share**2
+    lacking = np.maximum(UNKNOWN_MOTION - moving, 0.0)
+    return np.asarray(moving + (1 - camera.told[rows]) * lacking)
 
 
-def cut(
-    tracklets: Sequence[Tracklet],
-    detections: Sequence[Detections],
-    frame_index: NDArray[np.int64],
-    camera: CameraPath,
-    settings: TrackingSettings,
-    fixed: Fixed | None = None,
+def cut_pieces(
+    tracklets: Sequence[Tracklet], scene: Scene, fixed: Node | None = None
 ) -> Pieces:
-    """Cut short tracks into pieces and say what each gains; the one of the `fixed` box
-    outweighs everything."""
-    parts = [
-        (n, part) for n, each in enumerate(tracklets) for part in _parts(len(each.rows))
-    ]
+    """Cut short tracks into pieces and say what each gains.
+
+    Args:
+        tracklets: The short tracks, one at least.
+        scene: The clip that they are from.
+        fixed: A detection whose piece outweighs everything.
+    """
+    settings = scene.settings
+    parts = []
+    for n, each in enumerate(tracklets):
+        parts += [(n, part) for part in _cut_length(len(each.rows))]
     parts.sort(key=lambda each: tracklets[each[0]].rows[each[1].start])
-    moving = [motion(each, frame_index, camera, settings) for each in tracklets]
-    nodes = [
-        list(zip(tracklets[n].rows[part], tracklets[n].picks[part], strict=True))
-        for n, part in parts
-    ]
-    centres = [
-        (
-            tracklets[n].rows[part][len(nodes[k]) // 2],
-            tracklets[n].boxes[part][len(nodes[k]) // 2],
-        )
-        for k, (n, part) in enumerate(parts)
-    ]
+    nodes = []
+    centres = []
+    for n, part in parts:
+        rows, picks = tracklets[n].rows[part], tracklets[n].picks[part]
+        nodes.append(list(zip(rows, picks, strict=True)))
+        middle = len(rows) // 2
+        centres.append((rows[middle], tracklets[n].boxes[part][middle]))
     size = np.array([len(each) for each in nodes], np.float64)
-    moved = np.array([moving[n][part].sum() for n, part in parts])
-    sure = np.array(
-        [
-            sum(float(detections[row].scores[pick]) - 0.5 for row, pick in each)
-            for each in nodes
-        ]
-    )
-    sure *= settings.confidence_weight
-    stays = _stays(centres, detections, camera)
-    forced = np.array([_SURE if fixed in each else 0.0 for each in nodes])
-    of_seed = [n for (n, _), each in zip(parts, nodes, strict=True) if fixed in each]
-    stays[[n in of_seed for n, _ in parts]] = 0.0  # whoever was named may sit still
+    motions = [measure_motion(each, scene) for each in tracklets]
+    moved = np.array([motions[n][part].sum() for n, part in parts])
+    sure = settings.confidence_weight * _sum_confidences(nodes, scene.detections)
+    stays = _measure_stays(centres, scene)
+    forced = np.zeros(len(parts))
+    if fixed is not None:
+        holding = [fixed in each for each in nodes]
+        named = {n for (n, _), holds in zip(parts, holding, strict=True) if holds}
+        forced[holding] = FORCED
+        # Whoever was named may sit still.
+        stays[[n in named for n, _ in parts]] = 0.0
+    stand_gain = settings.stand_gain - settings.stay_weight * stays
+    rest = size - moved
     return Pieces(
         tracklet=np.array([n for n, _ in parts], np.int64),
         nodes=nodes,
@@ -309,177 +359,141 @@ def cut(
         last=np.array([each[-1][0] for each in nodes], np.int64),
         start=np.array([tracklets[n].boxes[part][0] for n, part in parts]),
         end=np.array([tracklets[n].boxes[part][-1] for n, part in parts]),
-        standing=size * (settings.stand_gain - settings.stay_weight * stays)
-        + _SWINGS * moved
-        + sure
-        + forced,
-        flying=moved - settings.still_weight * (size - moved) + sure + forced,
+        standing=size * stand_gain + SWINGS * moved + sure + forced,
+        flying=moved - settings.still_weight * rest + sure + forced,
     )
 
 
-def best_chain(
-    pieces: Pieces,
-    frame_index: NDArray[np.int64],
-    camera: CameraPath,
-    settings: TrackingSettings,
-) -> list[int]:
-    """Return the pieces of the path that gains most, in time: one with a flight that
-    pays, else one that stands."""
+def _cut_length(length: int) -> list[slice]:
+    """Cut a length into parts of :data:`PIECE`, with no single box left over."""
+    starts = list(range(0, length, PIECE))
+    if len(starts) > 1 and length - starts[-1] < 2:
+        starts.pop()
+    return [slice(a, b) for a, b in zip(starts, [*starts[1:], length], strict=True)]
+
+
+def _sum_confidences(
+    nodes: Sequence[Sequence[Node]], detections: Sequence[Detections]
+) -> FloatArray:
+    """Sum up the confidences of each piece, above or below a half."""
+    sums = []
+    for piece in nodes:
+        sums.append(
+            sum(float(detections[row].scores[pick]) - 0.5 for row, pick in piece)
+        )
+    return np.array(sums)
+
+
+def _measure_stays(
+    centres: Sequence[tuple[int, FloatArray]], scene: Scene
+) -> FloatArray:
+    """Return how surely somebody is found later on where each of N (row, box) would be
+    at rest, 0..1: spectators stay, divers leave the board."""
+    stays = np.full(len(centres), UNKNOWN_STAY)
+    region = _find_region(scene.detections)
+    rows = np.array([row for row, _ in centres])
+    for row in np.unique(rows):
+        which = np.flatnonzero(rows == row)
+        boxes = np.array([centres[int(n)][1] for n in which])
+        hits, looks = np.zeros(len(which)), np.zeros(len(which))
+        for later in range(row + LATER, len(scene.detections), 2):
+            carried = scene.camera.carry_boxes(boxes, row, later)
+            middle = middles(carried)
+            # A place that the camera has left says nothing.
+            inside = ((middle >= region[:2]) & (middle <= region[2:])).all(axis=1)
+            looks += inside
+            found = scene.detections[later].boxes
+            if len(found):
+                distance = eq25(carried[:, None], found[None])
+                distance = distance / diagonals(carried)[:, None]
+                hits += inside & (distance.min(axis=1) < STAYS)
+        known = looks >= LEAST_LOOKS
+        stays[which[known]] = hits[known] / looks[known]
+    return stays
+
+
+def _find_region(detections: Sequence[Detections]) -> FloatArray:
+    """(4,) px in which people are ever found: as much of the image's size as the boxes
+    tell."""
+    boxes = np.concatenate([found.boxes for found in detections])
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+
+
+def find_best_chain(pieces: Pieces, scene: Scene) -> list[int]:
+    """Find the chain of pieces that gains most: one with a flight if it pays, else one
+    that only stands.
+
+    Args:
+        pieces: N pieces, by their first row.
+        scene: The clip that they are from.
+
+    Returns:
+        The pieces of the chain, in time.
+    """
+    switch_cost = scene.settings.switch_cost
     count = len(pieces.first)
+    own = (pieces.standing, pieces.flying)
+    # The best gain of a chain that ends with each piece, standing and flying.
     gain = np.full((2, count), -np.inf)
+    # Which phase and piece that chain has before it; -1 = it begins there.
     came = np.full((2, count, 2), -1, np.int64)
     for n in range(count):
-        gain[:, n] = pieces.standing[n], pieces.flying[n] - settings.switch_cost
+        gain[:, n] = pieces.standing[n], pieces.flying[n] - switch_cost
         before = np.flatnonzero(pieces.last < pieces.first[n])
         if not len(before):
             continue
-        cost = link_costs(pieces, before, n, frame_index, camera, settings)
-        for phase, sources in ((0, (0,)), (1, (0, 1))):
-            own = (pieces.standing, pieces.flying)[phase][n]
-            for source in sources:
-                values = (
-                    gain[source, before]
-                    - cost
-                    - settings.switch_cost * (source != phase)
-                    + own
-                )
-                best = int(values.argmax())
-                if values[best] > gain[phase, n]:
-                    gain[phase, n], came[phase, n] = (
-                        values[best],
-                        (source, before[best]),
-                    )
+        cost = measure_link_costs(pieces, before, n, scene)
+        # A flight follows on a stand or a flight, a stand on a stand only.
+        for phase, source in ((0, 0), (1, 0), (1, 1)):
+            takeoff_cost = switch_cost * (source != phase)
+            values = gain[source, before] - cost - takeoff_cost + own[phase][n]
+            best = int(values.argmax())
+            if values[best] > gain[phase, n]:
+                gain[phase, n] = values[best]
+                came[phase, n] = source, before[best]
     stands, flies = gain.max(axis=1)
-    phase = int(
-        flies >= (stands if stands > _SURE / 2 else 0.0)
-    )  # a seed may be somebody who only stands
-    chain, n = [], int(gain[phase].argmax())
+    # A flight has to pay, unless a seed is on somebody who only stands.
+    least = stands if stands > FORCED / 2 else 0.0
+    phase = int(flies >= least)
+    n = int(gain[phase].argmax())
+    chain = []
     while n >= 0:
         chain.append(n)
         phase, n = came[phase, n]
     return chain[::-1]
 
 
-def link_costs(
-    pieces: Pieces,
-    before: NDArray[np.intp],
-    n: int,
-    frame_index: NDArray[np.int64],
-    camera: CameraPath,
-    settings: TrackingSettings,
+def measure_link_costs(
+    pieces: Pieces, before: NDArray[np.intp], n: int, scene: Scene
 ) -> FloatArray:
-    """Return what it costs to go on from each piece of `before` with piece `n`,
-    infinite where it is too far."""
+    """Measure what it costs to go on with a piece.
+
+    Args:
+        pieces: All pieces.
+        before: The pieces to come from, all of which end before piece `n` begins.
+        n: The piece to go on with.
+        scene: The clip that they are from.
+
+    Returns:
+        The cost from each piece of `before`: 0 within one short track, infinite where
+        it is too far in space or time.
+    """
+    camera, settings = scene.camera, scene.settings
     row, start = int(pieces.first[n]), pieces.start[n]
     ends, rows = pieces.end[before], pieces.last[before]
-    apart = (frame_index[row] - frame_index[rows]).astype(np.float64)
+    apart = (scene.frame_index[row] - scene.frame_index[rows]).astype(np.float64)
+    # Where each piece's last box would be now if its person rested in the world.
     ratio = (camera.scale[row] / camera.scale[rows])[:, None]
-    rested = ratio * (ends - np.tile(camera.shift[rows], 2)) + np.tile(
-        camera.shift[row], 2
-    )
+    origin = ends - np.tile(camera.shift[rows], 2)
+    rested = ratio * origin + np.tile(camera.shift[row], 2)
     sizes = diagonals(ends)
     size = float(diagonals(start[None])[0])
-    distance = np.minimum(eq25(rested, start), eq25(ends, start)) / np.minimum(
-        sizes, size
-    )
-    far = (distance > settings.max_jump * np.sqrt(apart)) | (
-        apart > settings.max_absence
-    )
-    cost = (
-        settings.switch_cost
-        + _DISTANCE * distance
-        + settings.size_weight * np.abs(np.log(size / sizes))
-    )
-    cost = np.where(far, np.inf, cost + settings.gap_cost * apart)
+    # At rest in the world or in the image, whichever is nearer.
+    distance = np.minimum(eq25(rested, start), eq25(ends, start))
+    distance = distance / np.minimum(sizes, size)
+    too_far = distance > settings.max_jump * np.sqrt(apart)
+    too_late = apart > settings.max_absence
+    growth = settings.size_weight * np.abs(np.log(size / sizes))
+    cost = settings.switch_cost + DISTANCE_COST * distance + growth
+    cost = np.where(too_far | too_late, np.inf, cost + settings.gap_cost * apart)
     return np.where(pieces.tracklet[before] == pieces.tracklet[n], 0.0, cost)
-
-
-def _in_terms_of_the_surest(detections: Sequence[Detections]) -> list[Detections]:
-    """Divide confidences by what the clip's surest boxes have: a weak net is as good a
-    guide within its own range."""
-    best = [float(found.scores.max()) for found in detections if len(found.scores)]
-    surest = max(float(np.quantile(best, _SUREST)), 1e-6) if best else 1.0
-    return [
-        Detections(found.boxes, np.minimum(found.scores / surest, 1).astype(np.float32))
-        for found in detections
-    ]
-
-
-def _to_tracklets(
-    live: Sequence[Tracklet], rested: FloatArray, apart: FloatArray, boxes: FloatArray
-) -> FloatArray:
-    """Return the (tracks, boxes) distances in diagonals of the smaller one, with a
-    third of the change of size."""
-    last = np.array([each.boxes[-1] for each in live])
-    ahead = rested + np.tile(
-        np.array([each.velocity for each in live]) * apart[:, None], 2
-    )
-    places = np.stack(
-        [eq25(place[:, None], boxes[None]) for place in (ahead, rested, last)]
-    )
-    places[2] *= 1.3
-    sizes, size = diagonals(last)[:, None], diagonals(boxes)[None]
-    return np.asarray(
-        places.min(axis=0) / np.minimum(sizes, size)
-        + 0.3 * np.abs(np.log(size / sizes))
-    )
-
-
-def _extend(
-    tracklet: Tracklet,
-    row: int,
-    pick: int,
-    box: FloatArray,
-    rested: FloatArray,
-    apart: int,
-) -> None:
-    step = (middles(box[None]) - middles(rested[None]))[0] / apart
-    tracklet.velocity = 0.6 * tracklet.velocity + 0.4 * step
-    tracklet.rows.append(row)
-    tracklet.picks.append(pick)
-    tracklet.boxes.append(box)
-
-
-def _parts(length: int) -> list[slice]:
-    """Cut a length into parts of :data:`_PIECE`, with no single box left over."""
-    starts = list(range(0, length, _PIECE))
-    if len(starts) > 1 and length - starts[-1] < 2:
-        starts.pop()
-    return [slice(a, b) for a, b in zip(starts, [*starts[1:], length], strict=True)]
-
-
-def _stays(
-    centres: Sequence[tuple[int, FloatArray]],
-    detections: Sequence[Detections],
-    camera: CameraPath,
-) -> FloatArray:
-    """Return how surely somebody is found later on where each of N (row, box) would be
-    at rest, 0..1."""
-    stays = np.full(len(centres), _UNTOLD)
-    region = _region(detections)
-    rows = np.array([row for row, _ in centres])
-    for row in np.unique(rows):
-        which = np.flatnonzero(rows == row)
-        boxes = np.array([centres[int(n)][1] for n in which])
-        hits, seen = np.zeros(len(which)), np.zeros(len(which))
-        for later in range(row + _LATER, len(detections), 2):
-            carried = camera.carried(boxes, row, later)
-            middle = middles(carried)
-            inside = ((middle >= region[:2]) & (middle <= region[2:])).all(axis=1)
-            seen += inside
-            if len(detections[later].boxes):
-                distance = (
-                    eq25(carried[:, None], detections[later].boxes[None])
-                    / diagonals(carried)[:, None]
-                )
-                hits += inside & (distance.min(axis=1) < _STAYS)
-        told = seen >= _TOLD
-        stays[which[told]] = hits[told] / seen[told]
-    return stays
-
-
-def _region(detections: Sequence[Detections]) -> FloatArray:
-    """(4,) px in which people are ever found: what of the picture's size the boxes
-    tell."""
-    boxes = np.concatenate([found.boxes for found in detections])
-    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.extraction.interpolation import complete
-from finediving_pose.extraction.repair import count
+from finediving_pose.extraction.interpolation import is_complete
+from finediving_pose.extraction.repair import count_repairs
 from finediving_pose.extraction.tracking import count_jumps
 from finediving_pose.records import (
     BoxState,
@@ -232,10 +232,10 @@ def measure(sequence: SkeletonSequence) -> dict[str, float | int | None]:
         if observed.any()
         else None,
         "interpolated_share": _share(interpolated),
-        "nan_share": _share(~complete(sequence.keypoints)),
+        "nan_share": _share(~is_complete(sequence.keypoints)),
         "longest_gap": _longest_run(np.asarray(~observed.any(axis=1))),
         "track_jumps": count_jumps(once, sequence.frame_index[rows]),
-        **count(sequence.state[rows]),
+        **count_repairs(sequence.state[rows]),
     }
 
 

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.extraction.interpolation import complete, fill_gaps, smooth
-from finediving_pose.extraction.left_right_swaps import exchanged, put_right
-from finediving_pose.extraction.outliers import outliers
+from finediving_pose.extraction.interpolation import (
+    fill_gaps,
+    is_complete,
+    smooth_joints,
+)
+from finediving_pose.extraction.left_right_swaps import detect_swaps, swap_sides
+from finediving_pose.extraction.outliers import detect_outliers
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.records import FloatArray, JointState
 
@@ -36,7 +40,7 @@ class Repaired:
     counts: dict[str, int]
 
 
-def repair(
+def repair_joints(
     keypoints: FloatArray,
     scores: FloatArray,
     frame_index: NDArray[np.int64],
@@ -54,38 +58,38 @@ def repair(
             not sampled.
         settings: `min_score`, `max_gap`, `extend_ends` and `repair` are used.
     """
-    observed = complete(keypoints) & (scores >= settings.min_score)
+    observed = is_complete(keypoints) & (scores >= settings.min_score)
     seen = np.where(observed[..., None], keypoints, np.nan)
     sure = np.where(observed, scores, np.nan)
     if not settings.repair.enabled:
         state = np.where(observed, JointState.OBSERVED, JointState.MISSING).astype(
             np.uint8
         )
-        return Repaired(seen, sure, state, None, count(state))
-    swapped = exchanged(seen, sure, frame_index, settings.repair)
-    points, sure = put_right(seen, swapped), put_right(sure, swapped)
-    swapped &= complete(points)
-    removed = outliers(points, sure, frame_index, settings.repair)
+        return Repaired(seen, sure, state, None, count_repairs(state))
+    swapped = detect_swaps(seen, sure, frame_index, settings.repair)
+    points, sure = swap_sides(seen, swapped), swap_sides(sure, swapped)
+    swapped &= is_complete(points)
+    removed = detect_outliers(points, sure, frame_index, settings.repair)
     left = np.where(removed[..., None], np.nan, points)
     filled, interpolated = fill_gaps(
         left, frame_index, settings.max_gap, settings.extend_ends
     )
     if settings.repair.smooth:
-        filled = smooth(
+        filled = smooth_joints(
             filled, frame_index, settings.repair.smooth, settings.repair.smooth_order
         )
-    state = _state(complete(left), interpolated, swapped & ~removed, removed)
+    state = _state(is_complete(left), interpolated, swapped & ~removed, removed)
     changed = bool(swapped.any() or removed.any() or settings.repair.smooth)
     return Repaired(
         filled,
         np.where(removed, np.nan, sure),
         state,
         seen if changed else None,
-        count(state),
+        count_repairs(state),
     )
 
 
-def count(state: NDArray[np.uint8]) -> dict[str, int]:
+def count_repairs(state: NDArray[np.uint8]) -> dict[str, int]:
     """Count a (T, 16) state: joints exchanged, frames with such, joints removed as
     outliers, joints interpolated."""
     swapped = (state & JointState.SIDE_SWAPPED) > 0

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.extraction.repair import repair
+from finediving_pose.extraction.repair import repair_joints
 from finediving_pose.extraction.settings import ExtractionSettings
-from finediving_pose.extraction.trackers import track
-from finediving_pose.extraction.tracking import Seed, fill_track, without
+from finediving_pose.extraction.trackers import track_person
+from finediving_pose.extraction.tracking import Seed, fill_track, remove_tracked
 from finediving_pose.records import (
     BoxState,
     BoxTrack,
@@ -78,7 +78,7 @@ class Poses:
     meta: dict[str, Any]
 
 
-def follow(seen: Sightings) -> Followed:
+def track_people(seen: Sightings) -> Followed:
     """Track the athlete, and the second diver where asked for, through the detections.
 
     Raises:
@@ -96,12 +96,12 @@ def follow(seen: Sightings) -> Followed:
     tracks: list[BoxTrack] = []
     for person in range(settings.persons):
         seed = seen.seed if person == 0 else None
-        path = track(left, seen.frame_index[seen.rows], settings.tracking, seed)
+        path = track_person(left, seen.frame_index[seen.rows], settings.tracking, seed)
         if person and not np.isfinite(path.boxes).any():
             warnings.append("no second person was found")
             break
         tracks.append(_over_all_frames(path, seen))
-        left = without(left, path)
+        left = remove_tracked(left, path)
     return Followed(tracks, warnings)
 
 
@@ -109,7 +109,7 @@ def assemble_people(poses: Poses) -> list[SkeletonSequence]:
     """Return the skeleton sequence of each person, the clip's samples in order."""
     sequences = []
     for person, path in enumerate(poses.tracks):
-        whole = assemble(
+        whole = assemble_sequence(
             path,
             poses.keypoints[person],
             poses.scores[person],
@@ -117,7 +117,7 @@ def assemble_people(poses: Poses) -> list[SkeletonSequence]:
             poses.settings,
         )
         sequences.append(
-            take(whole, poses.samples, {**poses.meta, "person": person + 1})
+            take_rows(whole, poses.samples, {**poses.meta, "person": person + 1})
         )
     return sequences
 
@@ -157,7 +157,7 @@ def _over_all_frames(path: BoxTrack, seen: Sightings) -> BoxTrack:
     )
 
 
-def assemble(
+def assemble_sequence(
     track: BoxTrack,
     keypoints: FloatArray,
     scores: FloatArray,
@@ -174,7 +174,7 @@ def assemble(
         frame_index: (T,) strictly increasing frame numbers.
         settings: See :func:`repair`.
     """
-    right = repair(keypoints, scores, frame_index, settings)
+    right = repair_joints(keypoints, scores, frame_index, settings)
     return SkeletonSequence(
         keypoints=right.keypoints.astype(np.float32),
         scores=right.scores.astype(np.float32),
@@ -186,7 +186,7 @@ def assemble(
     )
 
 
-def take(
+def take_rows(
     sequence: SkeletonSequence, rows: Sequence[int], meta: dict[str, Any]
 ) -> SkeletonSequence:
     """Return the given rows of a sequence, which may repeat; `meta` adds to what it

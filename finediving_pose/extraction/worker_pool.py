@@ -47,7 +47,7 @@ class Pending(Generic[R]):
             ) from error
 
 
-class Helpers:
+class WorkerPool:
     """Runs functions in `count` processes, or at once in this one where there are none;
     use it in a ``with`` block.
 
@@ -63,7 +63,7 @@ class Helpers:
             )  # a fork of a process with threads or CUDA may hang
             self._pool = ProcessPoolExecutor(count, context, initializer=_start)
 
-    def __enter__(self) -> Helpers:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(

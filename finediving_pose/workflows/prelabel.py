@@ -21,7 +21,7 @@ from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.extraction.settings import TrackingSettings
-from finediving_pose.extraction.trackers import track
+from finediving_pose.extraction.trackers import track_person
 from finediving_pose.files import sha256_file, write_json
 from finediving_pose.manifest import recording
 from finediving_pose.media import read_image
@@ -122,7 +122,7 @@ class NetworkGuesser:
         ]
         numbers = np.array([images[index].frame for index in order], np.int64)
         settings = TrackingSettings()
-        followed = track(detections, numbers, settings).boxes
+        followed = track_person(detections, numbers, settings).boxes
         boxes = {}
         for index, box, people in zip(order, followed, detections, strict=True):
             if np.isfinite(box).all():

@@ -1,13 +1,20 @@
-"""Gaps on the straight line between their ends, eq. 27 with its weights uncrossed."""
+"""Gaps on the straight line between their ends, eq. 27 with its weights uncrossed; and
+smoothing, which never passes over a gap."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.signal import savgol_filter
 
-from finediving_pose.extraction.interpolation import complete, fill_gaps
+from finediving_pose.extraction.interpolation import (
+    fill_gaps,
+    is_complete,
+    smooth_joints,
+)
 
 NAN = np.nan
+RNG = np.random.default_rng(0)
 
 
 def column(*values: float) -> np.ndarray:
@@ -87,7 +94,7 @@ def test_points_are_filled_each_on_its_own_and_the_input_is_left_alone():
 def test_half_a_point_is_missing():
     points = column(0, 1, 2)
     points[1, 0, 1] = NAN
-    assert complete(points)[:, 0].tolist() == [True, False, True]
+    assert is_complete(points)[:, 0].tolist() == [True, False, True]
     filled, mask = fill_gaps(points, frames(0, 1, 2), max_gap=1)
     assert mask[1, 0]
     assert filled[1, 0].tolist() == [1, 10]
@@ -97,3 +104,43 @@ def test_boxes_too():
     boxes = np.array([[0, 0, 10, 10], [NAN] * 4, [4, 8, 14, 18]], float)[:, None]
     filled, _ = fill_gaps(boxes, frames(0, 1, 2), max_gap=1)
     assert filled[1, 0].tolist() == [2, 4, 12, 14]
+
+
+def test_smoothing_by_hand():
+    # five points, a parabola: (-3·p₋₂ + 12·p₋₁ + 17·p₀ + 12·p₁ - 3·p₂) / 35
+    points = np.zeros((5, 1, 2))
+    points[2, 0] = 35.0, 70.0
+    smoothed = smooth_joints(points, np.arange(5), 5, 2)
+    np.testing.assert_allclose(smoothed[2, 0], [17.0, 34.0])
+
+
+@pytest.mark.parametrize(("window", "order"), [(5, 2), (9, 3), (7, 1), (3, 0)])
+@pytest.mark.parametrize("step", [1, 3])
+def test_smoothing_even_steps_is_the_filter_of_savitzky_and_golay(window, order, step):
+    points = RNG.normal(size=(30, 3, 2))
+    expected = savgol_filter(points, window, order, axis=0, mode="interp")
+    np.testing.assert_allclose(
+        smooth_joints(points, 7 + step * np.arange(30), window, order),
+        expected,
+        atol=1e-9,
+    )
+
+
+def test_smoothing_uneven_steps_leaves_a_steady_motion_alone():
+    numbers = np.array([0, 1, 3, 4, 6, 7, 9, 12, 13, 14])
+    points = np.stack([2.0 * numbers, 3.0 - 0.5 * numbers**2], axis=-1)[:, None]
+    np.testing.assert_allclose(smooth_joints(points, numbers, 5, 2), points, atol=1e-9)
+
+
+def test_smoothing_a_gap_parts_the_runs_and_a_short_run_stays():
+    points = RNG.normal(size=(16, 1, 2))
+    points[7] = np.nan
+    points[13, 0, 1] = np.nan
+    smoothed = smooth_joints(points, np.arange(16), 5, 2)
+    np.testing.assert_allclose(
+        smoothed[:7], smooth_joints(points[:7], np.arange(7), 5, 2)
+    )
+    np.testing.assert_allclose(
+        smoothed[8:13], smooth_joints(points[8:13], np.arange(5), 5, 2)
+    )
+    np.testing.assert_array_equal(smoothed[[7, 13, 14, 15]], points[[7, 13, 14, 15]])

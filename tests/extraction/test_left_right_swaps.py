@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.made_divers import make_dive
 
-from finediving_pose.extraction.left_right_swaps import exchanged, put_right
+from finediving_pose.extraction.left_right_swaps import detect_swaps, swap_sides
 from finediving_pose.extraction.settings import RepairSettings
 from finediving_pose.left_right import ALL, ARMS, LEGS
 from finediving_pose.skeleton import FLIP_PAIRS, flip_index
@@ -35,7 +35,7 @@ def joints_of(pairs):
 )
 def test_a_good_dive_stays_as_it_is(how):
     points, scores, frames = dive(**how)
-    assert not exchanged(points, scores, frames, SETTINGS).any()
+    assert not detect_swaps(points, scores, frames, SETTINGS).any()
 
 
 @pytest.mark.parametrize("pairs", [ALL, LEGS, ARMS, (3,)], ids=str)
@@ -44,10 +44,10 @@ def test_an_exchange_is_found_in_its_frames_and_joints_only(pairs, length):
     points, scores, frames = dive(twist=0.0, view=0.0)
     truth, rows = points.copy(), np.arange(18, 18 + length)
     exchange(points, rows, pairs)
-    mask = exchanged(points, scores, frames, SETTINGS)
+    mask = detect_swaps(points, scores, frames, SETTINGS)
     assert np.flatnonzero(mask.any(axis=1)).tolist() == rows.tolist()
     assert np.flatnonzero(mask.any(axis=0)).tolist() == joints_of(pairs)
-    np.testing.assert_array_equal(put_right(points, mask), truth)
+    np.testing.assert_array_equal(swap_sides(points, mask), truth)
 
 
 def test_two_exchanges_at_once_are_both_found():
@@ -56,7 +56,7 @@ def test_two_exchanges_at_once_are_both_found():
     exchange(points, np.array([20]), LEGS)
     exchange(points, np.array([20]), (3, 4))
     np.testing.assert_array_equal(
-        put_right(points, exchanged(points, scores, frames, SETTINGS)), truth
+        swap_sides(points, detect_swaps(points, scores, frames, SETTINGS)), truth
     )
 
 
@@ -65,13 +65,13 @@ def test_frames_that_were_not_sampled_and_a_joint_that_is_missing_do_not_hide_an
     exchange(points, np.array([20, 21]), ARMS)
     points[22, 10], scores[22, 10] = np.nan, np.nan
     sampled = np.array([row for row in range(40) if row not in (10, 17, 24, 31)])
-    mask = exchanged(points[sampled], scores[sampled], frames[sampled], SETTINGS)
+    mask = detect_swaps(points[sampled], scores[sampled], frames[sampled], SETTINGS)
     assert sampled[mask.any(axis=1)].tolist() == [20, 21]
 
 
 def test_a_clip_mirrored_throughout_cannot_be_told():
     points, scores, frames = dive()
-    assert not exchanged(points[:, flip_index()], scores, frames, SETTINGS).any()
+    assert not detect_swaps(points[:, flip_index()], scores, frames, SETTINGS).any()
 
 
 def test_sides_that_lie_on_one_spot_are_left_alone():
@@ -79,24 +79,24 @@ def test_sides_that_lie_on_one_spot_are_left_alone():
     for a, b in FLIP_PAIRS[:3]:
         points[:, b] = points[:, a] + 0.2
     exchange(points, np.array([20]), LEGS)
-    assert not exchanged(points, scores, frames, SETTINGS).any()
+    assert not detect_swaps(points, scores, frames, SETTINGS).any()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_hardly_a_frame(count):
     points, scores, frames = dive()
-    assert exchanged(
+    assert detect_swaps(
         points[:count], scores[:count], frames[:count], SETTINGS
     ).shape == (count, 16)
     nothing = np.full((count, 16, 2), np.nan)
-    assert not exchanged(nothing, nothing[..., 0], frames[:count], SETTINGS).any()
+    assert not detect_swaps(nothing, nothing[..., 0], frames[:count], SETTINGS).any()
 
 
 def test_a_side_goes_to_the_other_joint_and_the_mask_is_of_both():
     values = np.arange(32.0).reshape(2, 16)
     mask = np.zeros((2, 16), bool)
     mask[1, [0, 5]] = True
-    right = put_right(values, mask)
+    right = swap_sides(values, mask)
     assert right[1, [0, 5]].tolist() == [21, 16]
     right[1, [0, 5]] = [16, 21]
     np.testing.assert_array_equal(right, values)

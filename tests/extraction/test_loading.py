@@ -13,14 +13,14 @@ from finediving_pose.extraction.loading import (
     LoadedFrame,
     Task,
     event_bytes,
-    load,
+    load_clips,
 )
 from finediving_pose.media import VideoFile
 from finediving_pose.records import Clip
 
 
 def events(task, samples):
-    found = list(chain.from_iterable(load([task], samples)))
+    found = list(chain.from_iterable(load_clips([task], samples)))
     (end,) = (event for event in found if isinstance(event, ClipEnd))
     assert found[-1] is end
     return [event.position for event in found if isinstance(event, LoadedFrame)], end
@@ -86,7 +86,9 @@ def test_an_image_that_cannot_be_read_leaves_its_place_empty(tmp_path):
 def test_clips_follow_one_another_and_a_bad_one_is_only_itself(tmp_path):
     good = Clip("m", "d", write_clip(tmp_path / "d", 2))
     gone = Clip("m", "gone", tmp_path / "gone.avi")
-    found = list(chain.from_iterable(load([Task(gone, "gone"), Task(good, "d")], None)))
+    found = list(
+        chain.from_iterable(load_clips([Task(gone, "gone"), Task(good, "d")], None))
+    )
     assert [event.serial for event in found] == [0, 1, 1, 1]
     assert isinstance(found[0], ClipEnd)
     assert "no such file" in (found[0].error or "")
@@ -100,7 +102,7 @@ def test_clips_are_opened_when_their_turn_comes(tmp_path):
             asked.append(name)
             yield Task(Clip("m", name, write_clip(tmp_path / name, 2)), name)
 
-    stream = load(tasks(), None)
+    stream = load_clips(tasks(), None)
     first = next(next(stream))
     assert asked == ["a"]
     assert event_bytes(first) == 160 * 96 * 3
@@ -109,7 +111,9 @@ def test_clips_are_opened_when_their_turn_comes(tmp_path):
 
 def detected(source, samples, every):
     found = chain.from_iterable(
-        load([Task(Clip("m", "d", source), "d")], samples, every, lambda image: "seen")
+        load_clips(
+            [Task(Clip("m", "d", source), "d")], samples, every, lambda image: "seen"
+        )
     )
     return [
         event.position
@@ -128,7 +132,9 @@ def test_the_detector_sees_every_nth_sample_and_the_last(tmp_path):
 
 def test_what_the_detector_takes_is_made_ahead_and_counts_as_memory(tmp_path):
     task = Task(Clip("m", "d", write_clip(tmp_path / "d", 2)), "d")
-    (first, *_) = next(load([task], None, prepare=lambda image: image[::2, ::2].copy()))
+    (first, *_) = next(
+        load_clips([task], None, prepare=lambda image: image[::2, ::2].copy())
+    )
     assert first.prepared.shape == (48, 80, 3)
     assert event_bytes(first) == 160 * 96 * 3 + 80 * 48 * 3
 
@@ -138,7 +144,7 @@ def test_a_picture_that_cannot_be_prepared_fails_its_clip(tmp_path):
         raise ValueError("too small")
 
     (end,) = next(
-        load(
+        load_clips(
             [Task(Clip("m", "d", write_clip(tmp_path / "d", 2)), "d")],
             None,
             prepare=prepare,

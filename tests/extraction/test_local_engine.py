@@ -158,7 +158,9 @@ def test_threads_and_processes_change_neither_the_batches_nor_the_results(
 
 
 def test_a_helper_that_is_killed_ends_the_run_with_a_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr("finediving_pose.extraction.local_engine.follow", end_process)
+    monkeypatch.setattr(
+        "finediving_pose.extraction.local_engine.track_people", end_process
+    )
     with pytest.raises(
         EnvironmentUnfit, match="a helper process was ended from outside"
     ):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.made_divers import make_dive
 
-from finediving_pose.extraction.outliers import _on_the_way, outliers
+from finediving_pose.extraction.outliers import _on_the_way, detect_outliers
 from finediving_pose.extraction.settings import RepairSettings
 from finediving_pose.skeleton import INDEX
 
@@ -28,7 +28,7 @@ def places(mask):
     "how", [{}, {"noise": 0.02}, {"somersault": 30.0, "twist": 30.0}, {"view": 90.0}]
 )
 def test_a_good_dive_loses_nothing(how):
-    assert places(outliers(*dive(**how), SETTINGS)) == []
+    assert places(detect_outliers(*dive(**how), SETTINGS)) == []
 
 
 @pytest.mark.parametrize("joint", [WRIST, KNEE, HEAD])
@@ -36,7 +36,7 @@ def test_a_good_dive_loses_nothing(how):
 def test_a_joint_that_was_seen_elsewhere(joint, rows):
     points, scores, frames = dive()
     points[list(rows), joint] += (0.3 * HEIGHT, -0.2 * HEIGHT)
-    assert places(outliers(points, scores, frames, SETTINGS)) == [
+    assert places(detect_outliers(points, scores, frames, SETTINGS)) == [
         (row, joint) for row in rows
     ]
 
@@ -45,22 +45,22 @@ def test_one_astray_beside_a_missing_one():
     points, scores, frames = dive()
     points[20, WRIST] += (0.3 * HEIGHT, -0.2 * HEIGHT)
     points[21, WRIST], scores[21, WRIST] = np.nan, np.nan
-    assert places(outliers(points, scores, frames, SETTINGS)) == [(20, WRIST)]
+    assert places(detect_outliers(points, scores, frames, SETTINGS)) == [(20, WRIST)]
 
 
 def test_what_the_net_doubts_goes_sooner():
     points, scores, frames = dive()
     points[20, WRIST] += (0.1 * HEIGHT, 0.0)
-    assert places(outliers(points, scores, frames, SETTINGS)) == []
+    assert places(detect_outliers(points, scores, frames, SETTINGS)) == []
     scores[20, WRIST] = 0.2
-    assert places(outliers(points, scores, frames, SETTINGS)) == [(20, WRIST)]
+    assert places(detect_outliers(points, scores, frames, SETTINGS)) == [(20, WRIST)]
 
 
 def test_a_limb_that_stays_too_long_is_no_jump_and_still_found():
     points, scores, frames = dive(twist=0.0, view=0.0)
     rows = slice(12, 17)
     points[rows, WRIST] = points[rows, INDEX["left_elbow"]] + (0.6 * HEIGHT, 0.0)
-    assert places(outliers(points, scores, frames, SETTINGS)) == [
+    assert places(detect_outliers(points, scores, frames, SETTINGS)) == [
         (row, WRIST) for row in range(12, 17)
     ]
 
@@ -85,9 +85,11 @@ def test_a_frame_left_out_by_hand():
 @pytest.mark.parametrize("count", [1, 2])
 def test_hardly_a_frame(count):
     points, scores, frames = dive()
-    assert not outliers(points[:count], scores[:count], frames[:count], SETTINGS).any()
+    assert not detect_outliers(
+        points[:count], scores[:count], frames[:count], SETTINGS
+    ).any()
 
 
 def test_a_body_of_no_size():
     points, scores, frames = np.ones((8, 16, 2)), np.ones((8, 16)), np.arange(8)
-    assert not outliers(points, scores, frames, SETTINGS).any()
+    assert not detect_outliers(points, scores, frames, SETTINGS).any()

@@ -4,76 +4,48 @@ box leads astray."""
 from __future__ import annotations
 
 from itertools import combinations, pairwise
-from typing import Any
 
 import numpy as np
 import pytest
+from helpers.made_detections import box, diver, found, shifted
 
-from finediving_pose.extraction.camera_motion import CameraPath, camera_path
+from finediving_pose.extraction.camera_motion import CameraPath, estimate_camera_path
 from finediving_pose.extraction.path_tracker import (
     Pieces,
-    best_chain,
-    link,
-    link_costs,
-    motion,
+    Scene,
+    find_best_chain,
+    link_boxes,
+    measure_link_costs,
+    measure_motion,
 )
 from finediving_pose.extraction.settings import TrackingSettings
-from finediving_pose.extraction.trackers import track
-from finediving_pose.extraction.tracking import Seed, without
+from finediving_pose.extraction.trackers import track_person
+from finediving_pose.extraction.tracking import Seed, remove_tracked
 from finediving_pose.records import BoxState, BoxTrack, Detections
 
 PATH = TrackingSettings(tracker="path")
-FLIGHT = 30
-
-
-def box(x: float, y: float, width: float = 30, height: float = 40) -> tuple[float, ...]:
-    return x, y, x + width, y + height
-
-
-def found(
-    *boxes: tuple[float, ...], scores: tuple[float, ...] | None = None
-) -> Detections:
-    sure = scores if scores is not None else (0.9,) * len(boxes)
-    return Detections(
-        np.array(boxes, np.float32).reshape(-1, 4), np.array(sure, np.float32)
-    )
-
-
-def diver(t: int, start: int = 20) -> tuple[float, ...]:
-    """Stands until `start`, then falls."""
-    fallen = max(0, t - start)
-    return box(200 + 2.0 * fallen, 20 + 0.25 * fallen**2)
 
 
 def follow(
     detections: list[Detections], seed: Seed | None = None, **settings: object
 ) -> BoxTrack:
     chosen = TrackingSettings.model_validate({"tracker": "path", **settings})
-    return track(detections, np.arange(len(detections)), chosen, seed)
-
-
-def shifted(
-    boxes: list[tuple[float, ...]], dx: float, dy: float
-) -> list[tuple[float, ...]]:
-    return [(a + dx, b + dy, c + dx, d + dy) for a, b, c, d in boxes]
+    return track_person(detections, np.arange(len(detections)), chosen, seed)
 
 
 def chain_gain(
-    chain: tuple[int, ...], taking_off: int | None, pieces: Pieces, *rest: Any
+    chain: tuple[int, ...], taking_off: int | None, pieces: Pieces, scene: Scene
 ) -> float:
     """What a chain gains that flies from its piece number `taking_off` on; None = it
     only stands."""
-    numbers, camera, settings = rest
     total = 0.0
     for place, n in enumerate(chain):
         flies = taking_off is not None and place >= taking_off
         total += float((pieces.flying if flies else pieces.standing)[n])
-        total -= settings.switch_cost * (place == taking_off)
+        total -= scene.settings.switch_cost * (place == taking_off)
         if place:
             total -= float(
-                link_costs(
-                    pieces, np.array([chain[place - 1]]), n, numbers, camera, settings
-                )[0]
+                measure_link_costs(pieces, np.array([chain[place - 1]]), n, scene)[0]
             )
     return total
 
@@ -94,12 +66,9 @@ def test_no_chain_gains_more(seed):
         standing=rng.normal(0.0, 1.0, 7),
         flying=rng.normal(0.5, 1.0, 7),
     )
-    settings = TrackingSettings(max_absence=6)
-    rest = (
-        np.arange(20),
-        CameraPath(np.ones(20), np.zeros((20, 2)), np.ones(20)),
-        settings,
-    )
+    camera = CameraPath(np.ones(20), np.zeros((20, 2)), np.ones(20))
+    nobody = [found()] * 20
+    scene = Scene(nobody, np.arange(20), camera, TrackingSettings(max_absence=6))
     every = [
         chain
         for length in range(1, 8)
@@ -107,33 +76,15 @@ def test_no_chain_gains_more(seed):
         if all(pieces.last[a] < pieces.first[b] for a, b in pairwise(chain))
     ]
     gains = {
-        chain: max(chain_gain(chain, k, pieces, *rest) for k in range(len(chain)))
+        chain: max(chain_gain(chain, k, pieces, scene) for k in range(len(chain)))
         for chain in every
     }
-    found = tuple(best_chain(pieces, *rest))
+    best = tuple(find_best_chain(pieces, scene))
     if max(gains.values()) >= 0:
-        assert gains[found] == pytest.approx(max(gains.values()))
+        assert gains[best] == pytest.approx(max(gains.values()))
     else:
-        stood = {chain: chain_gain(chain, None, pieces, *rest) for chain in every}
-        assert stood[found] == pytest.approx(max(stood.values()))
-
-
-def test_the_camera_is_told_by_those_who_stand_still():
-    still = [box(40 * n + 3 * (n % 3), 100 + 7 * (n % 4), 20, 30) for n in range(10)]
-    detections = [found(*shifted(still, 9 * t, -4 * t), box(200, 50)) for t in range(5)]
-    path = camera_path(detections, np.arange(5))
-    np.testing.assert_allclose(
-        path.shift, [[9 * t, -4 * t] for t in range(5)], atol=1e-3
-    )
-    np.testing.assert_allclose(path.scale, 1, atol=1e-6)
-
-
-def test_a_zoom_is_told_from_a_shift():
-    still = np.array([box(40 * n, 100 + 9 * (n % 4), 20, 30) for n in range(10)])
-    detections = [found(*(still * 1.03**t)) for t in range(4)]
-    np.testing.assert_allclose(
-        camera_path(detections, np.arange(4)).scale, 1.03 ** np.arange(4), rtol=1e-4
-    )
+        stood = {chain: chain_gain(chain, None, pieces, scene) for chain in every}
+        assert stood[best] == pytest.approx(max(stood.values()))
 
 
 @pytest.mark.parametrize("followed", [False, True])
@@ -188,15 +139,12 @@ def test_false_alarms_are_not_taken_for_motion():
         found(*still, box(*rng.uniform(0, 400, 2)), scores=(0.9,) * 8 + (0.6,))
         for _ in range(40)
     ]
-    camera = camera_path(detections, np.arange(40))
-    tracklets = link(detections, np.arange(40), camera)
+    camera = estimate_camera_path(detections, np.arange(40))
+    scene = Scene(detections, np.arange(40), camera, PATH)
+    tracklets = link_boxes(scene)
     assert sorted(len(each.rows) for each in tracklets)[-8:] == [40] * 8
     moves = np.concatenate(
-        [
-            motion(each, np.arange(40), camera, PATH)
-            for each in tracklets
-            if len(each.rows) == 40
-        ]
+        [measure_motion(each, scene) for each in tracklets if len(each.rows) == 40]
     )
     assert moves.max() < 0.05
     assert (
@@ -224,7 +172,7 @@ def test_a_seed_nobody_was_detected_at_stands_for_itself_and_between_samples_for
     assert path.state.tolist() == [BoxState.FILLED] + [BoxState.DETECTED] * 5
     assert np.isnan(path.scores[0])
     sampled = np.arange(6) * 3
-    path = track(
+    path = track_person(
         detections, sampled, PATH, Seed(1, np.array(box(100, 100), np.float32))
     )
     assert path.state.tolist() == [BoxState.MISSING] + [BoxState.DETECTED] * 5
@@ -248,7 +196,7 @@ def test_the_second_person_is_found_on_what_is_left():
         found(diver(t), *shifted([diver(t)], 60, 0), *crowd) for t in range(45)
     ]
     first = follow(detections)
-    second = follow(without(detections, first))
+    second = follow(remove_tracked(detections, first))
     both = {tuple(first.boxes[30].tolist()), tuple(second.boxes[30].tolist())}
     assert both == {diver(30), *shifted([diver(30)], 60, 0)}
 
@@ -269,19 +217,3 @@ def test_a_weak_detector_that_finds_the_diver_alone_and_many_times_over():
     path = follow(detections)
     apart = np.abs(path.boxes - diver_at).max(axis=1)
     assert (apart < 60).mean() > 0.9
-
-
-def test_how_far_people_at_rest_bear_the_camera_out():
-    still = [box(60 * n, 150, 22, 30) for n in range(4)]
-    assert camera_path(
-        [found(*still)] * 12, np.arange(12)
-    ).told.tolist() == pytest.approx([1] * 12)
-    alone = camera_path([found(diver(t)) for t in range(12)], np.arange(12))
-    assert alone.told.tolist() == [0] * 12
-    many_times_over = [box(200 + n, 20 + n) for n in range(4)]
-    assert (
-        camera_path([found(*many_times_over)] * 12, np.arange(12)).told.tolist()
-        == [0] * 12
-    )
-    assert camera_path([found(*still)], np.arange(1)).told.tolist() == [0]
-    assert camera_path([], np.arange(0)).told.tolist() == []

@@ -9,7 +9,7 @@ from helpers.made_divers import make_dive
 
 from finediving_pose.config import validate_settings
 from finediving_pose.errors import UsageError
-from finediving_pose.extraction.repair import count, repair
+from finediving_pose.extraction.repair import count_repairs, repair_joints
 from finediving_pose.extraction.settings import ExtractionSettings, RepairSettings
 from finediving_pose.records import JointState
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX
@@ -44,7 +44,7 @@ def settings(**repair):
 def test_each_fault_is_put_right_and_marked():
     truth, _, _ = dive()
     points, scores, frames = broken()
-    right = repair(points, scores, frames, settings())
+    right = repair_joints(points, scores, frames, settings())
     assert right.counts == {
         "swapped_joints": 12,
         "swapped_frames": 1,
@@ -60,7 +60,7 @@ def test_each_fault_is_put_right_and_marked():
 
 
 def test_a_score_goes_with_its_joint_and_a_removed_joint_has_none():
-    right = repair(*broken(), settings())
+    right = repair_joints(*broken(), settings())
     for a, b in FLIP_PAIRS:
         assert right.scores[15, [a, b]].tolist() == [0.7, 0.8]
     assert np.isnan(right.scores[25, WRIST])
@@ -68,9 +68,9 @@ def test_a_score_goes_with_its_joint_and_a_removed_joint_has_none():
 
 def test_the_nets_own_joints_stay():
     points, scores, frames = broken()
-    right = repair(points, scores, frames, settings())
+    right = repair_joints(points, scores, frames, settings())
     np.testing.assert_array_equal(right.raw, points)
-    clean = repair(*dive(), settings())
+    clean = repair_joints(*dive(), settings())
     assert clean.raw is None
     assert clean.counts == {
         "swapped_joints": 0,
@@ -82,7 +82,7 @@ def test_the_nets_own_joints_stay():
 
 def test_without_repair_nothing_is_touched_and_nothing_filled():
     points, scores, frames = broken()
-    right = repair(points, scores, frames, settings(enabled=False, smooth=5))
+    right = repair_joints(points, scores, frames, settings(enabled=False, smooth=5))
     np.testing.assert_array_equal(right.keypoints, points)
     assert right.raw is None
     assert set(np.unique(right.state)) == {JointState.MISSING, OBSERVED}
@@ -91,7 +91,9 @@ def test_without_repair_nothing_is_touched_and_nothing_filled():
 
 def test_an_outlier_that_cannot_be_filled_is_missing():
     points, scores, frames = broken()
-    right = repair(points, scores, frames, settings().model_copy(update={"max_gap": 0}))
+    right = repair_joints(
+        points, scores, frames, settings().model_copy(update={"max_gap": 0})
+    )
     assert right.state[25, WRIST] == REMOVED
     assert np.isnan(right.keypoints[25, WRIST]).all()
 
@@ -99,9 +101,9 @@ def test_an_outlier_that_cannot_be_filled_is_missing():
 def test_smoothing_is_off_unless_asked_for():
     points, scores, frames = dive()
     np.testing.assert_array_equal(
-        repair(points, scores, frames, settings()).keypoints, points
+        repair_joints(points, scores, frames, settings()).keypoints, points
     )
-    smoothed = repair(points, scores, frames, settings(smooth=5))
+    smoothed = repair_joints(points, scores, frames, settings(smooth=5))
     assert 0 < np.abs(smoothed.keypoints - points).max() < 0.02 * HEIGHT
     np.testing.assert_array_equal(smoothed.raw, points)
 
@@ -114,14 +116,14 @@ def test_a_window_that_cannot_be(window):
 
 def test_a_clip_without_anybody():
     nothing = np.full((5, 16, 2), np.nan)
-    right = repair(nothing, nothing[..., 0], np.arange(5), settings())
+    right = repair_joints(nothing, nothing[..., 0], np.arange(5), settings())
     assert not right.state.any()
     assert np.isnan(right.keypoints).all()
 
 
 def test_counts_by_hand():
     state = np.array([[5, 5, 1], [1, 10, 8], [0, 2, 4]], np.uint8)
-    assert count(state) == {
+    assert count_repairs(state) == {
         "swapped_joints": 3,
         "swapped_frames": 2,
         "outliers": 2,

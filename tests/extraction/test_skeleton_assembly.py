@@ -9,7 +9,7 @@ from helpers.made_divers import make_dive
 
 from finediving_pose.extraction.quality import measure
 from finediving_pose.extraction.settings import ExtractionSettings
-from finediving_pose.extraction.skeleton_assembly import assemble, take
+from finediving_pose.extraction.skeleton_assembly import assemble_sequence, take_rows
 from finediving_pose.records import BoxState, BoxTrack, JointState
 
 FRAMES = 8
@@ -37,7 +37,7 @@ def joints(missing=()):
 def build(missing=(), numbers=None, **settings):
     keypoints, scores = joints(missing)
     index = np.arange(FRAMES) if numbers is None else np.array(numbers)
-    return assemble(
+    return assemble_sequence(
         track(missing), keypoints, scores, index, ExtractionSettings(**settings)
     )
 
@@ -66,13 +66,15 @@ def test_a_joint_at_the_limit_counts_as_observed():
     keypoints, scores = joints()
     scores[3, 4], scores[5, 4] = 0.2, 0.19
     settings = ExtractionSettings(min_score=np.float32(0.2).item())
-    sequence = assemble(track(), keypoints, scores, np.arange(FRAMES), settings)
+    sequence = assemble_sequence(
+        track(), keypoints, scores, np.arange(FRAMES), settings
+    )
     assert sequence.state[3, 4] == JointState.OBSERVED
     assert sequence.state[5, 4] == JointState.INTERPOLATED
 
 
 def test_rows_may_repeat():
-    sequence = take(build(missing=[2]), [0, 0, 2, 7], {"a": 1})
+    sequence = take_rows(build(missing=[2]), [0, 0, 2, 7], {"a": 1})
     assert sequence.frame_index.tolist() == [0, 0, 2, 7]
     assert sequence.keypoints[:, 0, 0].tolist() == [0, 0, 2, 7]
     assert sequence.track.state.tolist() == [1, 1, 0, 1]
@@ -84,11 +86,11 @@ def test_what_the_repair_did_is_counted_once_and_its_raw_joints_go_along():
     keypoints = np.stack([frame.keypoints for frame in make_dive(FRAMES)])
     scores = np.full((FRAMES, 16), 0.5)
     keypoints[4, 9] += 60
-    sequence = assemble(
+    sequence = assemble_sequence(
         track(), keypoints, scores, np.arange(FRAMES), ExtractionSettings()
     )
     assert sequence.state[4, 9] == JointState.OUTLIER_REMOVED | JointState.INTERPOLATED
-    taken = take(sequence, [0, 4, 4], {})
+    taken = take_rows(sequence, [0, 4, 4], {})
     assert measure(taken)["outliers"] == taken.meta["repair"]["outliers"] == 1
     np.testing.assert_allclose(taken.raw, keypoints[[0, 4, 4]], rtol=1e-6)
 
@@ -125,12 +127,14 @@ def test_repeated_samples_are_no_standing_still():
     repeated."""
     path = track()
     path.boxes[4:] += 200
-    sequence = assemble(path, *joints(), np.arange(FRAMES), ExtractionSettings())
+    sequence = assemble_sequence(
+        path, *joints(), np.arange(FRAMES), ExtractionSettings()
+    )
     assert measure(sequence)["track_jumps"] == 1
     assert (
-        measure(take(sequence, [row for row in range(FRAMES) for _ in range(3)], {}))[
-            "track_jumps"
-        ]
+        measure(
+            take_rows(sequence, [row for row in range(FRAMES) for _ in range(3)], {})
+        )["track_jumps"]
         == 1
     )
 

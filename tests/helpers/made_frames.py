@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.datasets.pose_files import pose_path, write_pose
 from finediving_pose.extraction.settings import ExtractionSettings
-from finediving_pose.extraction.skeleton_assembly import assemble, take
+from finediving_pose.extraction.skeleton_assembly import assemble_sequence, take_rows
 from finediving_pose.media import sample_indices
 from finediving_pose.records import BoxState, BoxTrack, Clip, Dive, SkeletonSequence
 from finediving_pose.skeleton import NUM_JOINTS
@@ -87,9 +87,9 @@ def extracted(
         np.isfinite(boxes[:, 0]), BoxState.DETECTED, BoxState.MISSING
     ).astype(np.uint8)
     track = BoxTrack(boxes, np.where(state > 0, 0.9, np.nan), state)
-    sequence = assemble(track, keypoints, scores, own, ExtractionSettings())
+    sequence = assemble_sequence(track, keypoints, scores, own, ExtractionSettings())
     places = {position: row for row, position in enumerate(sorted(set(rows)))}
-    return take(
+    return take_rows(
         sequence,
         [places[position] for position in rows],
         {"frames_in_clip": len(number), "warnings": []},
