@@ -1,20 +1,36 @@
-"""Where two labels of one image differ because one of them has left and right the wrong
-way round.
+"""Swapped sides between two labels of one image: one annotator took left for right.
 
-For a pair of joints let r and l be the right and left joint, a and b the two labels, s
-the size of the athlete (the square root of the box's area) and E the pair's usual
-squared distance between annotators as a share of s², from :func:`usual_squares`. Where
-labels scatter normally about one place, the logarithm of how much likelier the labels
-are with the pair exchanged is
+`agree` and `merge` ask different questions and decide by different rules:
 
-    gain = (|a_r − b_r|² + |a_l − b_l|² − |a_r − b_l|² − |a_l − b_r|²) / (E·s²)
+=============================  ===========================================================
+:func:`detect_swapped_pairs`   `agree`: which pairs are swapped? Many images tell how far
+                               annotators usually scatter, and a swap must be likely.
+:func:`detect_clear_swaps`     `merge` without a reviewer: may the labels be averaged? One
+                               image alone, so only a clear swap refuses it.
+:func:`detect_possible_swaps`  `merge` beside a reviewed label: may this pair be averaged?
+                               Any doubt leaves the reviewed label as it is.
+=============================  ===========================================================
 
-Gains of a limb's pairs add up, and an exchange must gain :data:`LEAST_GAIN`, one of
-part of a limb a little more; the chance that scatter alone gains so much is at most
-that of √(2·6) = 3.5 standard deviations, 0.03 %, however far apart the joints are.
-Besides, the exchanged pairs must have at most half the squared distance they had, so
-that a slip is not taken for an exchange. Joints of a pair that nearly coincide cannot
-tell, and follow their limb.
+For a pair of joints let r and l be the right and left joint, and a and b the two labels.
+*Straight* is the squared distance of the labels as they are, |a_r − b_r|² + |a_l − b_l|²;
+*crossed* the same with one label's sides swapped, |a_r − b_l|² + |a_l − b_r|².
+
+**The rule of agree.** Let s be the size of the athlete (the square root of the bounding
+box's area) and E the pair's usual squared distance between annotators as a share of s²
+(:func:`estimate_usual_squares`). Where labels scatter normally about one place, the
+logarithm of how much likelier the labels are with the pair swapped is
+
+    gain = (straight − crossed) / (E·s²)
+
+Gains of a limb's pairs add up. A swap must gain :data:`LEAST_GAIN`, a swap of part of a
+limb a little more. The chance that scatter alone gains so much is at most that of
+√(2·6) = 3.5 standard deviations, 0.03 %, however far apart the joints are. Besides, the
+swap must at least halve the squared distance, so that a slip is not taken for a swap.
+Joints of a pair that nearly coincide cannot tell, and follow their limb.
+
+**The rules of merge.** They compare straight and crossed pair by pair. A possible swap
+has crossed < straight. A clear swap has a straight distance more than four times the
+crossed one, and larger than annotators scatter.
 """
 
 from __future__ import annotations
@@ -29,57 +45,100 @@ from finediving_pose.records import FloatArray
 from finediving_pose.skeleton import FLIP_PAIRS, OKS_SIGMAS
 
 LEAST_GAIN = 6.0
-_PART_OF_LIMB = 1.0  # what it costs more to exchange only some of a limb's pairs
+_PART_OF_LIMB = 1.0  # what it costs more to swap only some of a limb's pairs
 _LEAST_REDUCTION = 0.5
-_ENOUGH = 20  # labels that say how annotators scatter; with fewer, half of COCO's scatter is taken
-_LEAST_SQUARE = (
-    0.004**2
-)  # identical labels scatter too, a little: half a pixel on a person of 128 px
+# Labels that say how annotators scatter; with fewer, half of COCO's scatter is taken.
+_ENOUGH = 20
+# Identical labels scatter too, a little: half a pixel on a person of 128 px.
+_LEAST_SQUARE = 0.004**2
+# How many times smaller the squared distance of a clear swap is with sides swapped.
+_CLEARLY = 4.0
 
 
 def detect_swapped_pairs(
     a: FloatArray, b: FloatArray, size: FloatArray
 ) -> NDArray[np.bool_]:
-    """Return (N, 6) True where a pair of FLIP_PAIRS has its sides exchanged between the
-    labels.
+    """Detect pairs whose sides are swapped between two labels: the rule of `agree`.
 
     Args:
         a: (N, 16, 2) px, NaN = not labelled.
         b: The same images' other labels.
-        size: (N,) px, square root of the box's area.
+        size: (N,) px, square root of the bounding box's area.
+
+    Returns:
+        (N, 6) True where a pair of FLIP_PAIRS is swapped.
     """
+    area = size[:, None] ** 2
+    straight, crossed = _measure_pairs(a, b)
+    # In units of the usual scatter, a difference of squares is a log likelihood.
+    usual = estimate_usual_squares(measure_squared_distances(a, b) / area)
     right, left = np.array(FLIP_PAIRS).T
-    relative = size[:, None] ** 2
-    straight = (
-        measure_squared_distances(a[:, right], b[:, right])
-        + measure_squared_distances(a[:, left], b[:, left])
-    ) / relative
-    crossed = (
-        measure_squared_distances(a[:, right], b[:, left])
-        + measure_squared_distances(a[:, left], b[:, right])
-    ) / relative
-    usual = estimate_usual_squares(measure_squared_distances(a, b) / relative)
     usual = (usual[right] + usual[left]) / 2
-    straight, crossed = straight / usual, crossed / usual
+    straight = straight / area / usual
+    crossed = crossed / area / usual
+    # A pair with a missing joint says nothing: it neither gains nor costs.
     known = np.isfinite(straight) & np.isfinite(crossed)
-    found = np.zeros((len(a), len(FLIP_PAIRS)), dtype=bool)
+    straight = np.where(known, straight, 0.0)
+    crossed = np.where(known, crossed, 0.0)
+    swapped = np.zeros((len(a), len(FLIP_PAIRS)), dtype=bool)
     for limb in (LEGS, ARMS):
-        found |= _best_of_limb(
-            np.where(known, straight, 0.0), np.where(known, crossed, 0.0), limb
-        )
-    return found & known
+        swapped |= _choose_swaps_of_limb(straight, crossed, limb)
+    return swapped & known
 
 
-def undo_swaps(points: FloatArray, exchanged: NDArray[np.bool_]) -> FloatArray:
-    """Return (N, 16, 2) points with the (N, 6) pairs exchanged."""
-    turned = points.copy()
+def detect_clear_swaps(
+    a: FloatArray, b: FloatArray, tolerance: float
+) -> NDArray[np.bool_]:
+    """Detect pairs that fit clearly better with sides swapped: the rule of `merge` for
+    labels that nobody reviewed.
+
+    Args:
+        a: (..., 16, 2) px, NaN = not labelled.
+        b: The other label.
+        tolerance: px, within which the annotators' joints count as the same.
+
+    Returns:
+        (..., 6) True where a pair of FLIP_PAIRS is swapped; False where a joint misses.
+    """
+    straight, crossed = _measure_pairs(a, b)
+    # Both joints of the pair a quarter of the tolerance apart is what people scatter.
+    scatter = 2 * (tolerance / 4) ** 2
+    least = np.maximum(_CLEARLY * crossed, scatter)
+    return np.asarray(straight > least)  # NaN compares as False
+
+
+def detect_possible_swaps(a: FloatArray, b: FloatArray) -> NDArray[np.bool_]:
+    """Detect pairs that fit at all better with sides swapped: the rule of `merge` for
+    labels beside a reviewed one.
+
+    Args:
+        a: (..., 16, 2) px, NaN = not labelled.
+        b: The other label.
+
+    Returns:
+        (..., 6) True where a pair of FLIP_PAIRS may be swapped; False where a joint
+        misses.
+    """
+    straight, crossed = _measure_pairs(a, b)
+    return np.asarray(crossed < straight)  # NaN compares as False
+
+
+def swap_pairs(points: FloatArray, swapped: NDArray[np.bool_]) -> FloatArray:
+    """Swap the sides of some pairs of joints.
+
+    Args:
+        points: (N, 16, 2) px.
+        swapped: (N, 6) True where a pair of FLIP_PAIRS is to be swapped.
+
+    Returns:
+        (N, 16, 2) px.
+    """
+    result = points.copy()
     for pair, (right, left) in enumerate(FLIP_PAIRS):
-        rows = exchanged[:, pair]
-        turned[rows, right], turned[rows, left] = (
-            points[rows, left],
-            points[rows, right],
-        )
-    return turned
+        rows = swapped[:, pair]
+        result[rows, right] = points[rows, left]
+        result[rows, left] = points[rows, right]
+    return result
 
 
 def estimate_usual_squares(ratio: FloatArray) -> FloatArray:
@@ -87,8 +146,8 @@ def estimate_usual_squares(ratio: FloatArray) -> FloatArray:
     whatever the exceptions.
 
     For normal scatter d² is exponentially distributed, so that its mean is its median /
-    ln 2; the median is not moved by the fewer than half of the labels that are
-    exchanged or slipped.
+    ln 2; the median is not moved by the fewer than half of the labels that are swapped
+    or slipped.
 
     Args:
         ratio: (N, 16) d²/s², NaN = not labelled by both.
@@ -102,28 +161,43 @@ def estimate_usual_squares(ratio: FloatArray) -> FloatArray:
 
 
 def measure_squared_distances(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return the squared distance of points, px²; NaN where one is missing."""
+    """Return the squared distance of (..., 2) points, px²; NaN where one is missing."""
     return np.asarray(((a - b) ** 2).sum(axis=-1))
 
 
-def _best_of_limb(
+def _measure_pairs(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return (..., 6) px² the straight and the crossed squared distance of each pair."""
+    right, left = np.array(FLIP_PAIRS).T
+    a_right, a_left = a[..., right, :], a[..., left, :]
+    b_right, b_left = b[..., right, :], b[..., left, :]
+    straight = measure_squared_distances(a_right, b_right)
+    straight = straight + measure_squared_distances(a_left, b_left)
+    crossed = measure_squared_distances(a_right, b_left)
+    crossed = crossed + measure_squared_distances(a_left, b_right)
+    return straight, crossed
+
+
+def _choose_swaps_of_limb(
     straight: FloatArray, crossed: FloatArray, limb: tuple[int, ...]
 ) -> NDArray[np.bool_]:
-    """(N, 6) the pairs of a limb that are best exchanged together; none where nothing
+    """(N, 6) the pairs of a limb that are best swapped together; none where nothing
     gains enough."""
-    subsets = [subset for count in (3, 2, 1) for subset in combinations(limb, count)]
+    # The whole limb first: of equal gains the larger swap wins, as people swap limbs.
+    subsets: list[tuple[int, ...]] = []
+    for count in (3, 2, 1):
+        subsets.extend(combinations(limb, count))
+    none = len(subsets)
     table = np.zeros((len(subsets) + 1, len(FLIP_PAIRS)), dtype=bool)
     best = np.zeros(len(straight))
-    chosen = np.full(len(straight), len(subsets))  # the last row: none
+    chosen = np.full(len(straight), none)
     for number, subset in enumerate(subsets):
         table[number, list(subset)] = True
-        before, after = straight[:, subset].sum(axis=1), crossed[:, subset].sum(axis=1)
-        gain = (
-            before
-            - after
-            - LEAST_GAIN
-            - (_PART_OF_LIMB if len(subset) < len(limb) else 0.0)
-        )
+        before = straight[:, subset].sum(axis=1)
+        after = crossed[:, subset].sum(axis=1)
+        gain = before - after - LEAST_GAIN
+        if len(subset) < len(limb):
+            gain = gain - _PART_OF_LIMB
         better = (gain > best) & (after <= _LEAST_REDUCTION * before)
-        best, chosen = np.where(better, gain, best), np.where(better, number, chosen)
+        best = np.where(better, gain, best)
+        chosen = np.where(better, number, chosen)
     return np.asarray(table[chosen])

@@ -1,5 +1,5 @@
-"""How far a careful annotator is from the truth, per joint, estimated from images that
-two people labelled.
+"""Sigma of each joint: the distance of a careful annotator from the truth, estimated
+from images that two people labelled.
 
 COCO's definition: σ_i² = E[d_i² / s²], d_i the Euclidean distance in px between an
 annotator's joint i and the true place, s² the athlete's area; OKS takes k_i = 2·σ_i.
@@ -15,8 +15,8 @@ Slips must not count, for a tolerance is what careful people need. For normal sc
 = d²/s² is exponentially distributed with mean m = E[q]. So m is found as the fixed
 point of: leave out q > c·m with c = ln 1000, which normal scatter exceeds once in a
 thousand; take the mean of the rest; divide by 1 − c·e^−c / (1 − e^−c), its expectation
-for m = 1. It starts from median(q) / ln 2. Exchanged sides are to be undone before
-(:mod:`exchanges`).
+for m = 1. It starts from median(q) / ln 2. Swapped sides must be undone before
+(:mod:`annotator_swaps`).
 
 The interval is the middle 95 % of 1000 bootstrap samples of whole dives, whose frames
 err alike, or of images where there are fewer than ten dives. On invented labels of
@@ -41,9 +41,12 @@ LEAST_LABELS = 10
 LEAST_DIVES = 10
 """From so many dives on, dives are drawn by the bootstrap; else images."""
 
+# Normal scatter exceeds c = ln 1000 times its mean once in a thousand.
 _CUT = float(np.log(1000.0))
+# The expectation of the mean of what is below the cut, for a mean of 1.
 _KEPT = 1 - _CUT * np.exp(-_CUT) / (1 - np.exp(-_CUT))
-_ROUNDS, _ROUNDS_OF_SAMPLE = 50, 8
+_ROUNDS = 50
+_ROUNDS_OF_SAMPLE = 8  # a bootstrap sample starts at the mean of all labels, close by
 _SAMPLES = 1000
 
 
@@ -71,23 +74,17 @@ class SuggestedSigma:
 
     @property
     def current(self) -> float:
+        """The sigma that fdpose computes OKS with."""
         return float(OKS_SIGMAS[self.joint])
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types; what is unknown is None."""
-        figures = {
-            "sigma": self.sigma,
-            "low": self.low,
-            "high": self.high,
-            "current": self.current,
-        }
-        known = {
-            name: round(value, 5) if np.isfinite(value) else None
-            for name, value in figures.items()
-        }
         return {
             "joint": JOINTS[self.joint],
-            **known,
+            "sigma": _round_known(self.sigma),
+            "low": _round_known(self.low),
+            "high": _round_known(self.high),
+            "current": _round_known(self.current),
             "labels": self.labels,
             "slips": self.slips,
         }
@@ -99,38 +96,40 @@ def suggest_sigmas(
     """Estimate each joint's σ.
 
     Args:
-        ratio: (N, 16) d²/s² between two annotators, exchanged sides undone; NaN = not
+        ratio: (N, 16) d²/s² between two annotators, swapped sides undone; NaN = not
             labelled by both.
         dives: The dive of each image.
         seed: Of the bootstrap.
+
+    Returns:
+        One of each joint, in the order of the skeleton.
     """
     known = np.isfinite(ratio)
     count = known.sum(axis=0)
+    # Infinity is above every cut: a missing label is left out like a slip.
     values = np.where(known, ratio, np.inf)
-    start = np.array([_first_guess(column[np.isfinite(column)]) for column in ratio.T])
-    mean = _fixed_point(values, np.ones(len(ratio)), start, _ROUNDS)
-    rng = np.random.default_rng(seed)
-    samples = [
-        _fixed_point(values, weight, mean, _ROUNDS_OF_SAMPLE)
-        for weight in _weights(dives, rng)
-    ]
+    start = _estimate_from_medians(ratio)
+    mean = _find_fixed_point(values, np.ones(len(ratio)), start, _ROUNDS)
+    samples = []
+    for weight in _draw_weights(dives, np.random.default_rng(seed)):
+        samples.append(_find_fixed_point(values, weight, mean, _ROUNDS_OF_SAMPLE))
     low, high = np.percentile(np.array(samples), [2.5, 97.5], axis=0)
     slips = (known & (values > _CUT * mean)).sum(axis=0)
+    # A median of 0 means that most labels are copies, which say nothing about scatter.
     enough = (count >= LEAST_LABELS) & (start > 0)
-    sigma, low, high = (
-        np.where(enough, np.sqrt(square / 2), np.nan) for square in (mean, low, high)
-    )
-    return [
-        SuggestedSigma(
-            j,
-            float(sigma[j]),
-            float(low[j]),
-            float(high[j]),
-            int(count[j]),
-            int(slips[j]),
+    sigmas = []
+    for joint in range(len(JOINTS)):
+        squares = np.array([mean[joint], low[joint], high[joint]])
+        if not enough[joint]:
+            squares = np.full(3, np.nan)
+        # The distance of two annotators holds the scatter of both: σ² is half of it.
+        sigma, lower, upper = np.sqrt(squares / 2).tolist()
+        sigmas.append(
+            SuggestedSigma(
+                joint, sigma, lower, upper, int(count[joint]), int(slips[joint])
+            )
         )
-        for j in range(len(JOINTS))
-    ]
+    return sigmas
 
 
 def resamples_dives(dives: Sequence[str]) -> bool:
@@ -138,33 +137,44 @@ def resamples_dives(dives: Sequence[str]) -> bool:
     return len(set(dives)) >= LEAST_DIVES
 
 
-def _weights(dives: Sequence[str], rng: np.random.Generator) -> NDArray[np.float64]:
+def _draw_weights(
+    dives: Sequence[str], rng: np.random.Generator
+) -> NDArray[np.float64]:
     """(samples, N) how often each image is in each bootstrap sample."""
-    names = (
-        list(dives)
-        if resamples_dives(dives)
-        else [str(number) for number in range(len(dives))]
-    )
+    names = list(dives)
+    if not resamples_dives(dives):
+        names = [str(number) for number in range(len(dives))]
     _, group = np.unique(names, return_inverse=True)
     groups = int(group.max()) + 1 if len(names) else 1
     drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=_SAMPLES)
     return np.asarray(drawn[:, group], dtype=np.float64)
 
 
-def _first_guess(values: FloatArray) -> float:
-    return float(np.median(values) / np.log(2)) if len(values) else 0.0
+def _estimate_from_medians(ratio: FloatArray) -> FloatArray:
+    """(16,) the mean of each joint's d²/s² as its median says; 0 without labels."""
+    means = np.zeros(ratio.shape[1])
+    for joint, column in enumerate(ratio.T):
+        known = column[np.isfinite(column)]
+        if len(known):
+            means[joint] = np.median(known) / np.log(2)
+    return means
 
 
-def _fixed_point(
+def _find_fixed_point(
     values: FloatArray, weight: FloatArray, mean: FloatArray, rounds: int
 ) -> FloatArray:
     """(16,) the mean of (N, 16) exponentially distributed values, without those that
     are too large for it."""
     for _ in range(rounds):
         kept = values <= _CUT * mean
-        total, count = weight @ np.where(kept, values, 0.0), weight @ kept
+        total = weight @ np.where(kept, values, 0.0)
+        count = weight @ kept
         new = np.divide(total, count * _KEPT, out=np.zeros_like(mean), where=count > 0)
         if np.allclose(new, mean, rtol=1e-6, atol=0):
             break
         mean = new
     return mean
+
+
+def _round_known(value: float) -> float | None:
+    return round(value, 5) if np.isfinite(value) else None

@@ -1,5 +1,5 @@
-"""One final label from an image's labels: the reviewer's word, else where two
-annotators agree, else the only one.
+"""Merging of an image's labels into one final label: the reviewer's word, else the mean
+where two annotators agree, else the only label.
 
 What a reviewer's decision covers: a corrected revision is the reviewer's own word for
 every joint and is taken as it is. An accepted annotator's label was found good by
@@ -7,7 +7,8 @@ somebody who saw the others' labels beside it, so it stands for every joint, for
 occluded and for the box; where another annotator put a joint within the tolerance, the
 mean of the two is nearer to the truth than either and cannot contradict the reviewer.
 Where the other disagrees, or lies on the other side of the body, the accepted joint
-stands alone.
+stands alone. Swapped sides are told by :func:`annotator_swaps.detect_possible_swaps`
+beside a reviewed label and by :func:`annotator_swaps.detect_clear_swaps` without one.
 
 Distances are told in head sizes, from head top to upper neck, the mean of the labels
 compared. The tolerance of a label whose head is not labelled is unknown: nothing agrees
@@ -16,13 +17,18 @@ with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.annotation.annotator_swaps import (
+    detect_clear_swaps,
+    detect_possible_swaps,
+)
 from finediving_pose.annotation.label_checks import describe_sides
 from finediving_pose.keypoint_metrics import head_length
 from finediving_pose.records import FloatArray, LabelledFrame
@@ -33,7 +39,6 @@ TOLERANCE = 0.5
 """Head sizes within which two annotators' joints count as the same."""
 
 _DECIMALS = 3  # of a mean, in px: more is noise
-_CLEARLY = 4.0  # how many times smaller the squared distance must be with sides exchanged to be called an exchange
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def merge_reviewed(
     tolerance: float = TOLERANCE,
     incomplete: bool = False,
 ) -> Merged | Refused:
-    """Return the final label of an image that a reviewer has approved.
+    """Merge the labels of an image that a reviewer has approved.
 
     Args:
         approved: What the reviewer corrected or accepted.
@@ -86,98 +91,107 @@ def merge_reviewed(
             correction, which stands as it is.
         tolerance: Head sizes.
         incomplete: Whether it may lack joints, which are then out of sight.
+
+    Returns:
+        The final label, or why there is none.
     """
-    lacking = _lacking(approved, incomplete)
-    if lacking:
-        return lacking
-    frame, used = approved.frame, [approved.name]
-    stacks = [np.where(frame.labelled[:, None], frame.keypoints, np.nan)]
+    refusal = _refuse_incomplete(approved, incomplete)
+    if refusal:
+        return refusal
+    frame = approved.frame
+    used = [approved.name]
+    points = [_read_points(frame)]
     boxes = [frame.box]
     for other in others:
-        limit = tolerance * _head(frame, other.frame)
-        near = _near(frame, other.frame, limit) & ~_other_side(frame, other.frame)
-        same_box = _same_box(frame, other.frame, limit)
-        stacks.append(np.where(near[:, None], other.frame.keypoints, np.nan))
-        boxes += [other.frame.box] if same_box else []
-        used += [other.name] if near.any() or same_box else []
-    several = np.isfinite(stacks).all(axis=-1).sum(axis=0) > 1
+        limit = tolerance * _measure_head(frame, other.frame)
+        near = _find_near_joints(frame, other.frame, limit)
+        near &= ~_find_other_sides(frame, other.frame)
+        points.append(np.where(near[:, None], other.frame.keypoints, np.nan))
+        same_box = _is_same_box(frame, other.frame, limit)
+        if same_box:
+            boxes.append(other.frame.box)
+        if near.any() or same_box:
+            used.append(other.name)
+    # A joint that nobody else has near keeps the reviewer's coordinates, unrounded.
+    averaged = np.isfinite(points).all(axis=-1).sum(axis=0) > 1
     keypoints = frame.keypoints.copy()
-    keypoints[several] = np.nanmean(np.array(stacks)[:, several], axis=0).round(
-        _DECIMALS
-    )
-    box = np.mean([corners for corners in boxes if corners is not None], axis=0)
-    merged = replace(
-        frame,
-        keypoints=keypoints,
-        box=box.round(_DECIMALS) if len(boxes) > 1 else frame.box,
-    )
-    return Merged(merged, "reviewer", tuple(used), int(several.sum()))
+    means = np.nanmean(np.array(points)[:, averaged], axis=0)
+    keypoints[averaged] = means.round(_DECIMALS)
+    box = frame.box
+    if len(boxes) > 1:
+        box = _average_boxes(boxes)
+    merged = replace(frame, keypoints=keypoints, box=box)
+    return Merged(merged, "reviewer", tuple(used), int(averaged.sum()))
 
 
 def merge_unreviewed(
     labels: Sequence[Candidate], tolerance: float = TOLERANCE, incomplete: bool = False
 ) -> Merged | Refused:
-    """Return the final label of an image that nobody has reviewed.
+    """Merge the labels of an image that nobody has reviewed.
 
-    One label is taken as it is. Of several, every joint and the box must agree, each
-    with each, and becomes their mean; a joint is occluded where anybody says so. One
-    joint that differs, that only some have, or sides that fit clearly better exchanged
-    refuse the whole image: somebody has to look.
+    One label is taken as it is. Of several, every joint and the bounding box must agree,
+    each with each, and becomes their mean; a joint is occluded where anybody says so.
+    One joint that differs, that only some have, or sides that fit clearly better swapped
+    refuse the whole image: a reviewer has to look.
 
     Args:
         labels: At least one, all confirmed.
         tolerance: Head sizes.
         incomplete: Whether it may lack joints.
+
+    Returns:
+        The final label, or why there is none.
     """
     first = labels[0]
-    lacking = _lacking(first, incomplete)
-    if lacking:
-        return lacking
+    refusal = _refuse_incomplete(first, incomplete)
+    if refusal:
+        return refusal
     if len(labels) == 1:
         return Merged(first.frame, "single", (first.name,))
-    for number, one in enumerate(labels):
-        for two in labels[number + 1 :]:
-            differs = _difference(one, two, tolerance)
-            if differs:
-                return Refused(
-                    "disagreement",
-                    f"{one.who} and {two.who} {differs}; a reviewer decides",
-                )
+    for one, two in combinations(labels, 2):
+        difference = _describe_difference(one, two, tolerance)
+        if difference:
+            reason = f"{one.who} and {two.who} {difference}; a reviewer decides"
+            return Refused("disagreement", reason)
     frame = first.frame
-    keypoints = np.mean([label.frame.keypoints for label in labels], axis=0).round(
-        _DECIMALS
-    )
+    frames = [label.frame for label in labels]
+    keypoints = np.mean([each.keypoints for each in frames], axis=0).round(_DECIMALS)
     keypoints[~frame.labelled] = np.nan
-    visibility = np.min([label.frame.visibility for label in labels], axis=0).astype(
-        np.uint8
-    )
-    box = np.mean(
-        [label.frame.box for label in labels if label.frame.box is not None], axis=0
-    ).round(_DECIMALS)
+    # Of visibilities, occluded is the least that labels of the same joint can have.
+    visibility = np.min([each.visibility for each in frames], axis=0)
     merged = replace(
-        frame, keypoints=keypoints, visibility=visibility, box=box, box_estimated=False
+        frame,
+        keypoints=keypoints,
+        visibility=visibility.astype(np.uint8),
+        box=_average_boxes([each.box for each in frames]),
+        box_estimated=False,
     )
-    return Merged(
-        merged, "mean", tuple(label.name for label in labels), int(frame.labelled.sum())
-    )
+    sources = tuple(label.name for label in labels)
+    return Merged(merged, "mean", sources, int(frame.labelled.sum()))
 
 
 def measure_largest_move(before: LabelledFrame, after: LabelledFrame) -> float:
-    """Return by how many px the joint or box corner that moved most did; infinite where
-    one came or went."""
-    if not np.array_equal(before.labelled, after.labelled) or (before.box is None) != (
-        after.box is None
-    ):
+    """Measure by how far the joint or box corner that moved most did.
+
+    Args:
+        before: A label.
+        after: The label that replaces it.
+
+    Returns:
+        px; infinite where a joint or the box came or went.
+    """
+    if not np.array_equal(before.labelled, after.labelled):
         return float("inf")
-    moves = [float(np.nanmax(_distance(before, after), initial=0.0))]
-    if before.box is not None and after.box is not None:
-        moves.append(
-            float(np.linalg.norm((before.box - after.box).reshape(2, 2), axis=1).max())
-        )
-    return max(moves)
+    if (before.box is None) != (after.box is None):
+        return float("inf")
+    move = float(np.nanmax(_measure_distances(before, after), initial=0.0))
+    if before.box is None or after.box is None:
+        return move
+    corners = (before.box - after.box).reshape(2, 2)
+    return max(move, float(np.linalg.norm(corners, axis=1).max()))
 
 
-def _lacking(label: Candidate, incomplete: bool) -> Refused | None:
+def _refuse_incomplete(label: Candidate, incomplete: bool) -> Refused | None:
     missing = [JOINTS[joint] for joint in np.flatnonzero(~label.frame.labelled)]
     if len(missing) == NUM_JOINTS:
         missing = ["every joint"]
@@ -193,88 +207,79 @@ def _lacking(label: Candidate, incomplete: bool) -> Refused | None:
     )
 
 
-def _difference(one: Candidate, two: Candidate, tolerance: float) -> str:
+def _describe_difference(one: Candidate, two: Candidate, tolerance: float) -> str:
     """Return in words on what two labels disagree; empty where they agree."""
     a, b = one.frame, two.frame
-    limit = tolerance * _head(a, b)
+    head = _measure_head(a, b)
+    limit = tolerance * head
     if not np.isfinite(limit):
-        return "cannot be compared in head sizes, for head top or upper neck is missing or both coincide"
+        return (
+            "cannot be compared in head sizes, for head top or upper neck is missing "
+            "or both coincide"
+        )
     lonely = a.labelled != b.labelled
     if lonely.any():
-        return f"differ in whether {_names(lonely)} can be labelled"
-    exchanged = _clearly_exchanged(a, b, limit)
-    if exchanged.any():
-        pairs = tuple(pair for pair in FLIP_PAIRS if exchanged[pair[0]])
+        names = ", ".join(JOINTS[joint] for joint in np.flatnonzero(lonely))
+        return f"differ in whether {names} can be labelled"
+    swapped = detect_clear_swaps(_read_points(a), _read_points(b), limit)
+    if swapped.any():
+        pairs = tuple(FLIP_PAIRS[pair] for pair in np.flatnonzero(swapped))
         return f"have left and right the other way round: {describe_sides(pairs)}"
-    apart = a.labelled & ~_near(a, b, limit)
+    apart = a.labelled & ~_find_near_joints(a, b, limit)
     if apart.any():
-        return _apart(np.where(apart, _distance(a, b), 0.0) / _head(a, b), tolerance)
-    return "" if _same_box(a, b, limit) else "drew different boxes"
+        heads = np.where(apart, _measure_distances(a, b), 0.0) / head
+        return _describe_distances(heads, tolerance)
+    return "" if _is_same_box(a, b, limit) else "drew different boxes"
 
 
-def _apart(heads: FloatArray, tolerance: float) -> str:
+def _describe_distances(heads: FloatArray, tolerance: float) -> str:
     """Say which joints are too far apart, given (16,) head sizes, 0 where they are not."""
     worst, count = int(np.argmax(heads)), int((heads > 0).sum())
     others = f" and {count - 1} more joint{'s' * (count > 2)}" if count > 1 else ""
-    return f"differ at {JOINTS[worst]} by {heads[worst]:.2f} head sizes{others} ({tolerance:g} is tolerated)"
+    return (
+        f"differ at {JOINTS[worst]} by {heads[worst]:.2f} head sizes{others} "
+        f"({tolerance:g} is tolerated)"
+    )
 
 
-def _head(a: LabelledFrame, b: LabelledFrame) -> float:
+def _measure_head(a: LabelledFrame, b: LabelledFrame) -> float:
     """Return the head size in px; NaN where no head is labelled."""
-    heads = head_length(np.stack([_points(a), _points(b)]))
+    heads = head_length(np.stack([_read_points(a), _read_points(b)]))
     heads = heads[np.isfinite(heads) & (heads > 0)]
     return float(heads.mean()) if len(heads) else float("nan")
 
 
-def _near(a: LabelledFrame, b: LabelledFrame, limit: float) -> NDArray[np.bool_]:
-    return np.asarray(_distance(a, b) <= limit)  # NaN compares as False
+def _find_near_joints(
+    a: LabelledFrame, b: LabelledFrame, limit: float
+) -> NDArray[np.bool_]:
+    """(16,) True where both labelled a joint within `limit` px."""
+    return np.asarray(_measure_distances(a, b) <= limit)  # NaN compares as False
 
 
-def _same_box(a: LabelledFrame, b: LabelledFrame, limit: float) -> bool:
+def _find_other_sides(a: LabelledFrame, b: LabelledFrame) -> NDArray[np.bool_]:
+    """(16,) True at both joints of a pair that may be swapped."""
+    found = np.zeros(NUM_JOINTS, dtype=bool)
+    swapped = detect_possible_swaps(_read_points(a), _read_points(b))
+    for pair in np.flatnonzero(swapped):
+        found[list(FLIP_PAIRS[pair])] = True
+    return found
+
+
+def _is_same_box(a: LabelledFrame, b: LabelledFrame, limit: float) -> bool:
     if a.box is None or b.box is None or a.box_estimated != b.box_estimated:
         return False
     return bool(np.abs(a.box - b.box).max() <= limit)
 
 
-def _other_side(a: LabelledFrame, b: LabelledFrame) -> NDArray[np.bool_]:
-    """(16,) True at both joints of a pair that fits at all better with sides exchanged."""
-    return _of_pairs(lambda straight, crossed: crossed < straight, a, b)
+def _average_boxes(boxes: Sequence[FloatArray | None]) -> FloatArray:
+    known = [box for box in boxes if box is not None]
+    mean: FloatArray = np.mean(known, axis=0).round(_DECIMALS)
+    return mean
 
 
-def _clearly_exchanged(
-    a: LabelledFrame, b: LabelledFrame, limit: float
-) -> NDArray[np.bool_]:
-    """(16,) True where a pair fits clearly better exchanged, and is further apart than
-    people scatter."""
-    least = 2 * (limit / 4) ** 2
-    return _of_pairs(
-        lambda straight, crossed: straight > max(_CLEARLY * crossed, least), a, b
-    )
+def _measure_distances(a: LabelledFrame, b: LabelledFrame) -> FloatArray:
+    return np.linalg.norm(_read_points(a) - _read_points(b), axis=1)
 
 
-def _of_pairs(
-    test: Callable[[float, float], bool], a: LabelledFrame, b: LabelledFrame
-) -> NDArray[np.bool_]:
-    found = np.zeros(NUM_JOINTS, dtype=bool)
-    p, q = _points(a), _points(b)
-    for right, left in FLIP_PAIRS:
-        straight = float(
-            ((p[right] - q[right]) ** 2).sum() + ((p[left] - q[left]) ** 2).sum()
-        )
-        crossed = float(
-            ((p[right] - q[left]) ** 2).sum() + ((p[left] - q[right]) ** 2).sum()
-        )
-        found[[right, left]] = test(straight, crossed)  # NaN compares as False
-    return found
-
-
-def _distance(a: LabelledFrame, b: LabelledFrame) -> FloatArray:
-    return np.linalg.norm(_points(a) - _points(b), axis=1)
-
-
-def _points(frame: LabelledFrame) -> FloatArray:
+def _read_points(frame: LabelledFrame) -> FloatArray:
     return np.where(frame.labelled[:, None], frame.keypoints, np.nan)
-
-
-def _names(joints: NDArray[np.bool_]) -> str:
-    return ", ".join(JOINTS[joint] for joint in np.flatnonzero(joints))

@@ -1,8 +1,9 @@
-"""``fdpose agree``."""
+"""The command `fdpose agree`."""
 
 from __future__ import annotations
 
 import json as json_module
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -50,7 +51,7 @@ def command(
     ] = False,
 ) -> None:
     """Say how far two annotators agree: joint by joint, in boxes, with and without
-    exchanged sides.
+    swapped sides.
 
     Where left and right fit clearly better the other way round, one of the two has the
     sides wrong: that is told apart from scatter. The scatter that is left suggests a
@@ -65,9 +66,8 @@ def command(
 
     result = compare_annotators(a, b, images, worst, out)
     if json:
-        print(
-            json_module.dumps(result.as_dict())
-        )  # in ASCII, as names of files may be no text
+        # In ASCII, as names of files may be no text.
+        print(json_module.dumps(result.as_dict()))
     else:
         _print(result)
 
@@ -78,19 +78,11 @@ def _print(result: AgreementResult) -> None:
     for note in result.notes:
         say(f"note: {note}")
     for name, value in list_overview(result):
-        say(f"{_cell(value):>8}  {name}")
+        say(f"{_format_cell(value):>8}  {name}")
     say("")
     _print_joints(result)
     _print_groups(result.found.measure_stages() + result.found.measure_angles())
-    exchanges = result.found.list_swaps()
-    if exchanges:
-        say(
-            f"\nleft and right exchanged in {len(exchanges)} image{'s' * (len(exchanges) > 1)}"
-        )
-    for image, sides in exchanges[:_SHOWN]:
-        say(f"  {image}: {sides}")
-    if len(exchanges) > _SHOWN:
-        say(f"  … and {len(exchanges) - _SHOWN} more on the page")
+    _print_swaps(result.found.list_swaps())
     say(f"\nwrote {result.page}")
 
 
@@ -103,35 +95,33 @@ def _print_joints(result: AgreementResult) -> None:
         "heads",
         "PCKh@.5",
         "OKS",
-        "exchanged",
+        "swapped",
         "sigma",
         "95 % interval",
         "in use",
     ]
     rows = []
-    for figures, tolerance in zip(
-        result.found.measure_joints(), result.tolerances, strict=True
-    ):
-        interval = (
-            f"{tolerance.low:.3f}–{tolerance.high:.3f}"
-            if tolerance.sigma == tolerance.sigma
-            else "–"
+    joints = result.found.measure_joints()
+    for metrics, tolerance in zip(joints, result.tolerances, strict=True):
+        interval = "–"
+        if not math.isnan(tolerance.sigma):
+            interval = f"{tolerance.low:.3f}–{tolerance.high:.3f}"
+        rows.append(
+            [
+                metrics.name.replace("_", " "),
+                metrics.joints,
+                f"{metrics.px.median:.1f}",
+                f"{metrics.px.p95:.1f}",
+                f"{metrics.heads.median:.2f}",
+                metrics.loose,
+                metrics.oks,
+                metrics.swapped,
+                tolerance.sigma,
+                interval,
+                tolerance.current,
+            ]
         )
-        px = [
-            f"{figures.px.median:.1f}",
-            f"{figures.px.p95:.1f}",
-            f"{figures.heads.median:.2f}",
-        ]
-        shares = [
-            figures.loose,
-            figures.oks,
-            figures.exchanged,
-            tolerance.sigma,
-            interval,
-            tolerance.current,
-        ]
-        rows.append([figures.name.replace("_", " "), figures.joints, *px, *shares])
-    _table(header, rows)
+    _print_table(header, rows)
 
 
 def _print_groups(groups: Sequence[AgreementMetrics]) -> None:
@@ -147,41 +137,50 @@ def _print_groups(groups: Sequence[AgreementMetrics]) -> None:
         "PCKh@.5",
         "OKS",
         "box IoU",
-        "exchanged",
+        "swapped",
     ]
     rows = []
     for group in groups:
-        px = [
-            f"{group.px.median:.1f}",
-            f"{group.px.p95:.1f}",
-            f"{group.heads.median:.2f}",
-        ]
         rows.append(
             [
                 group.name,
                 group.images,
-                *px,
+                f"{group.px.median:.1f}",
+                f"{group.px.p95:.1f}",
+                f"{group.heads.median:.2f}",
                 group.loose,
                 group.oks,
                 group.iou,
-                group.exchanged,
+                group.swapped,
             ]
         )
-    _table(header, rows)
+    _print_table(header, rows)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    cells = [list(header), *([_cell(value) for value in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    for row in cells:
-        first, *others = [
-            text.ljust(width) if column == 0 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        say("  ".join([first, *others]).rstrip())
+def _print_swaps(swaps: Sequence[tuple[str, str]]) -> None:
+    if swaps:
+        images = "image" if len(swaps) == 1 else "images"
+        say(f"\nleft and right swapped in {len(swaps)} {images}")
+    for image, sides in swaps[:_SHOWN]:
+        say(f"  {image}: {sides}")
+    if len(swaps) > _SHOWN:
+        say(f"  … and {len(swaps) - _SHOWN} more on the page")
 
 
-def _cell(value: object) -> str:
-    if value is None or value != value:
-        return "–"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print columns as wide as their widest cell: the first to the left, others right."""
+    cells = [list(header)]
+    for row in rows:
+        cells.append([_format_cell(value) for value in row])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for first, *others in cells:
+        line = [first.ljust(widths[0])]
+        for text, width in zip(others, widths[1:], strict=True):
+            line.append(text.rjust(width))
+        say("  ".join(line).rstrip())
+
+
+def _format_cell(value: object) -> str:
+    if isinstance(value, float):
+        return "–" if math.isnan(value) else f"{value:.3f}"
+    return "–" if value is None else str(value)

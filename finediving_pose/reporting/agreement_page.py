@@ -1,4 +1,4 @@
-"""The page of two annotators: how far they agree in tables, a plot by joint, and the
+"""Page of `fdpose agree`: tables of two annotators' agreement, a plot by joint and the
 worst images drawn."""
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class ShownPair:
 
     Attributes:
         caption: Its name and what is wrong.
-        picture: (H, W, 3) uint8 BGR.
+        image: (H, W, 3) uint8 BGR.
         points: Both labels, (16, 2) px, NaN = missing.
         boxes: Both boxes, (4,) px or None.
     """
 
     caption: str
-    picture: Image
+    image: Image
     points: tuple[FloatArray, FloatArray]
     boxes: tuple[FloatArray | None, FloatArray | None]
 
@@ -63,40 +63,43 @@ def build_agreement_page(
         shown: The worst images, the worst first.
         notes: What could not be compared.
     """
-    one, two = (_readable(name) for name in names)
+    one, two = _make_readable(names[0]), _make_readable(names[1])
     page = Page(f"Labels of {one} and {two}")
     for number, table in enumerate(tables):
-        section = page.section(_readable(table.title))
+        section = page.section(_make_readable(table.title))
         if number == 0:
             for note in notes:
-                section.text(_readable(note))
+                section.text(_make_readable(note))
         if table.text:
-            section.text(_readable(table.text))
+            section.text(_make_readable(table.text))
         section.table(
-            [_readable(name) for name in table.header],
-            [
-                [_readable(cell) if isinstance(cell, str) else cell for cell in row]
-                for row in table.rows
-            ],
+            [_make_readable(name) for name in table.header],
+            [_make_readable_row(row) for row in table.rows],
         )
         if number == 0:
             section.plot(
                 plot_boxes(distances, "distance, head sizes"),
-                "Distance between the two by joint: half of the labels lie in the box, 90 % between the whiskers.",
+                "Distance between the two by joint: half of the labels lie in the box, "
+                "90 % between the whiskers.",
             )
     if shown:
         section = page.section("The worst images")
         section.text(
-            f"{one} is blue, {two} orange; left joints are hollow. A white line joins the two places of a joint."
+            f"{one} is blue, {two} orange; left joints are hollow. A white line joins the "
+            "two places of a joint."
         )
         for pair in shown:
             section.picture(
-                draw_pair(pair.picture, pair.points, pair.boxes),
-                _readable(pair.caption),
+                draw_pair(pair.image, pair.points, pair.boxes),
+                _make_readable(pair.caption),
             )
     return page
 
 
-def _readable(text: str) -> str:
+def _make_readable_row(row: Sequence[object]) -> list[object]:
+    return [_make_readable(cell) if isinstance(cell, str) else cell for cell in row]
+
+
+def _make_readable(text: str) -> str:
     """Names of files may be no text; a page must be."""
     return text.encode("utf-8", "backslashreplace").decode()

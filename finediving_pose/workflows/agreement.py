@@ -1,4 +1,4 @@
-"""What ``fdpose agree`` does: compares two annotators' labels, and draws where they
+"""`fdpose agree`: compare two annotators' labels and write a page that draws where they
 differ most."""
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PAGE = Path("reports") / "agreement.html"
 _LISTED = 500
-"""Exchanged images in the page's table; --json has all."""
+"""Images with swapped sides in the page's table; --json has all."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,20 @@ class AgreementResult:
     def as_dict(self) -> dict[str, Any]:
         """Return everything in JSON types; what is unknown is None."""
         found = self.found
+        swaps = [
+            {"image": image, "sides": sides} for image, sides in found.list_swaps()
+        ]
         return {
             "a": self.names[0],
             "b": self.names[1],
             "overall": found.measure_all().as_dict(),
-            "exchanged_share": _number(found.swapped_share),
-            "joints": [figures.as_dict() for figures in found.measure_joints()],
-            "stages": [figures.as_dict() for figures in found.measure_stages()],
-            "body_angles": [figures.as_dict() for figures in found.measure_angles()],
-            "exchanges": [
-                {"image": image, "sides": sides} for image, sides in found.list_swaps()
-            ],
+            "exchanged_share": _round_known(found.swapped_share),
+            "joints": [metrics.as_dict() for metrics in found.measure_joints()],
+            "stages": [metrics.as_dict() for metrics in found.measure_stages()],
+            "body_angles": [metrics.as_dict() for metrics in found.measure_angles()],
+            "exchanges": swaps,
             "tolerances": [tolerance.as_dict() for tolerance in self.tolerances],
-            "images": [self._image(row) for row in found.rank_worst(len(found))],
+            "images": [self._describe_image(r) for r in found.rank_worst(len(found))],
             "only_a": list(found.only_a),
             "only_b": list(found.only_b),
             "ambiguous": list(found.ambiguous),
@@ -78,17 +79,17 @@ class AgreementResult:
             "page": str(self.page),
         }
 
-    def _image(self, row: int) -> dict[str, Any]:
+    def _describe_image(self, row: int) -> dict[str, Any]:
         found = self.found
         return {
             "image": found.pairs[row][0].image,
             "stage": found.stages[row],
-            "body_angle": _number(found.angle[row], 1),
-            "error": _number(found.error[row]),
-            "oks": _number(found.oks[row]),
-            "box_iou": _number(found.iou[row]),
+            "body_angle": _round_known(found.angle[row], 1),
+            "error": _round_known(found.error[row]),
+            "oks": _round_known(found.oks[row]),
+            "box_iou": _round_known(found.iou[row]),
             "exchanged": found.describe_swap(row),
-            "px": [_number(value, 2) for value in found.distance[row]],
+            "px": [_round_known(value, 2) for value in found.distance[row]],
         }
 
 
@@ -105,213 +106,211 @@ def compare_annotators(
     Args:
         a: An annotator of the project here, ``final``, or a file or folder of labels.
         b: The same.
-        images: The folder of the pictures; None: the project's, or beside the labels.
+        images: The folder of the images; None: the project's, or beside the labels.
         worst: How many images to draw.
         out: The page; None: ``reports/agreement.html`` of the project or here.
         start: Where to look for the project; None: the current folder.
+
+    Returns:
+        The comparison, and where the page is.
 
     Raises:
         UsageError: If there are no such labels.
         DataError: If they have no image in common.
     """
-    project = _project_of(start or Path.cwd())
-    notes: list[str] = []
-    if _source(a, project).resolve() == _source(b, project).resolve():
+    project = _find_project_if_any(start or Path.cwd())
+    if _locate_labels(a, project).resolve() == _locate_labels(b, project).resolve():
         raise UsageError(f"{a} and {b} are the same labels; name two annotators")
-    one, two = (_labels(name, project, images, notes) for name in (a, b))
-    found = compare_labels(one, two, _stages(project))
+    notes: list[str] = []
+    labels_a = _read_labels_of(a, project, images, notes)
+    labels_b = _read_labels_of(b, project, images, notes)
+    found = compare_labels(labels_a, labels_b, _read_stages(project))
     if not len(found):
-        raise DataError(_nothing_common(a, one, b, two, found))
+        raise DataError(_explain_no_common_image((a, b), (labels_a, labels_b), found))
     page = out or ((project.root if project else Path()) / PAGE)
     tolerances = tuple(found.suggest_sigmas())
-    notes += _about(found, tolerances)
+    notes += _note_left_out(found, tolerances)
     result = AgreementResult((a, b), found, tolerances, tuple(notes), page)
-    _write_page(result, one, two, worst)
+    _write_page(result, (labels_a, labels_b), worst)
     return result
 
 
-def _write_page(result: AgreementResult, a: LabelSet, b: LabelSet, worst: int) -> None:
+def _write_page(
+    result: AgreementResult, labels: tuple[LabelSet, LabelSet], worst: int
+) -> None:
     from finediving_pose.reporting.agreement_page import build_agreement_page
 
     found, notes = result.found, list(result.notes)
     shown = []
     with progress("Drawing", min(worst, len(found))) as ticker:
         for row in found.rank_worst(worst):
-            drawn = _shown(found, row, a, b, notes)
-            shown += [drawn] if drawn else []
+            pair = _load_pair(found, row, labels, notes)
+            if pair is not None:
+                shown.append(pair)
             ticker.advance()
-    distances = found.distance / found.head[:, None]
-    by_joint = {
-        name.replace("_", " "): distances[:, joint] for joint, name in enumerate(JOINTS)
-    }
-    build_agreement_page(
+    heads = found.distance / found.head[:, None]
+    by_joint = {}
+    for joint, name in enumerate(JOINTS):
+        by_joint[name.replace("_", " ")] = heads[:, joint]
+    page = build_agreement_page(
         result.names, build_tables(result), by_joint, shown, notes
-    ).write(result.page)
+    )
+    page.write(result.page)
 
 
-def _shown(
-    found: Agreement, row: int, a: LabelSet, b: LabelSet, notes: list[str]
+def _load_pair(
+    found: Agreement, row: int, labels: tuple[LabelSet, LabelSet], notes: list[str]
 ) -> ShownPair | None:
+    """Return an image with both labels; None, and a note, where it cannot be read."""
     from finediving_pose.reporting.agreement_page import ShownPair
 
-    one, two = found.pairs[row]
-    path = next(
-        (p for p in (a.image_path(one), b.image_path(two)) if p.is_file()), None
-    )
+    frame_a, frame_b = found.pairs[row]
+    paths = [labels[0].image_path(frame_a), labels[1].image_path(frame_b)]
+    present = [path for path in paths if path.is_file()]
+    if not present:
+        note = (
+            "some of the worst images are not drawn: their files are not there "
+            "(--images DIR names the folder)"
+        )
+        if note not in notes:
+            notes.append(note)
+        return None
     try:
-        picture = read_image(path) if path else None
+        image = read_image(present[0])
     except DataError as error:
         notes.append(f"not drawn: {error}")
         return None
-    if picture is None:
-        note = "some of the worst images are not drawn: their pictures are not there (--images DIR names the folder)"
-        notes += [note] if note not in notes else []
-        return None
+    points = (found.a[row], found.b[row])
     return ShownPair(
-        _caption(found, row), picture, (found.a[row], found.b[row]), (one.box, two.box)
+        _write_caption(found, row), image, points, (frame_a.box, frame_b.box)
     )
 
 
-def _caption(found: Agreement, row: int) -> str:
+def _write_caption(found: Agreement, row: int) -> str:
     parts = [found.pairs[row][0].image]
-    if np.isfinite(found.distance[row]).any():
-        joint = int(np.nanargmax(found.distance[row]))
-        parts.append(f"OKS {found.oks[row]:.2f}" if np.isfinite(found.oks[row]) else "")
+    distance = found.distance[row]
+    if np.isfinite(distance).any():
+        joint = int(np.nanargmax(distance))
+        if np.isfinite(found.oks[row]):
+            parts.append(f"OKS {found.oks[row]:.2f}")
         parts.append(
-            f"most: {JOINTS[joint].replace('_', ' ')}, {found.distance[row, joint]:.1f} px"
+            f"most: {JOINTS[joint].replace('_', ' ')}, {distance[joint]:.1f} px"
         )
     sides = found.describe_swap(row)
-    return " · ".join(filter(None, [*parts, sides and f"exchanged: {sides}"]))
+    if sides:
+        parts.append(f"swapped: {sides}")
+    return " · ".join(parts)
 
 
 def build_tables(result: AgreementResult) -> list[Table]:
-    """Return what is to be said in tables: overview, joints, exchanged sides,
-    tolerances, stages, body angles."""
+    """Return the page's tables: overview, joints, swapped sides, tolerances, stages,
+    body angles."""
     from finediving_pose.reporting.agreement_page import Table
 
     found, (a, b) = result.found, result.names
     joints = found.measure_joints()
-    made = [
-        Table("All images", ["", ""], list_overview(result)),
-        Table(
-            "By joint",
-            _JOINT_HEADER,
-            [_joint_row(figures) for figures in joints],
-            _JOINTS,
-        ),
-        Table(
-            "Missing, occluded, exchanged",
-            [
-                "joint",
-                f"only {a}",
-                f"only {b}",
-                "occluded for one of them",
-                "exchanged",
-            ],
-            [_count_row(figures) for figures in joints],
-            _COUNTS,
-        ),
+    counts_header = [
+        "joint",
+        f"only {a}",
+        f"only {b}",
+        "occluded for one of them",
+        "swapped",
     ]
-    exchanges = found.list_swaps()
-    if exchanges:
-        left_out = (
-            f" The first {_LISTED} of {len(exchanges)}."
-            if len(exchanges) > _LISTED
-            else ""
-        )
-        share = (
-            f"They are {_percent(found.swapped_share)} of the squared distance."
-            + left_out
-        )
-        made.append(
-            Table(
-                "Left and right exchanged",
-                ["image", "sides"],
-                exchanges[:_LISTED],
-                share + _EXCHANGED,
-            )
-        )
-    made.append(
+    joint_rows = [_format_joint_row(metrics) for metrics in joints]
+    count_rows = [_format_count_row(metrics) for metrics in joints]
+    tables = [
+        Table("All images", ["", ""], list_overview(result)),
+        Table("By joint", _JOINT_HEADER, joint_rows, _JOINTS_TEXT),
+        Table("Missing, occluded, swapped", counts_header, count_rows, _COUNTS_TEXT),
+    ]
+    swaps = found.list_swaps()
+    if swaps:
+        text = f"They are {_percent(found.swapped_share)} of the squared distance."
+        if len(swaps) > _LISTED:
+            text += f" The first {_LISTED} of {len(swaps)}."
+        text += _SWAPS_TEXT
+        header = ["image", "sides"]
+        tables.append(Table("Left and right swapped", header, swaps[:_LISTED], text))
+    sigma_rows = [format_sigma_row(tolerance) for tolerance in result.tolerances]
+    tables.append(
         Table(
             "Suggested tolerances",
-            _TOLERANCE_HEADER,
-            [format_sigma_row(t) for t in result.tolerances],
-            _sigmas(result),
+            _SIGMA_HEADER,
+            sigma_rows,
+            _explain_sigmas(result),
         )
     )
-    for title, groups in (
-        ("By stage", found.measure_stages()),
-        ("By body angle", found.measure_angles()),
-    ):
-        if groups:
-            made.append(
-                Table(
-                    title,
-                    _GROUP_HEADER,
-                    [_group_row(figures) for figures in groups],
-                    _GROUPS[title],
-                )
-            )
-    return made
+    groups = {
+        "By stage": found.measure_stages(),
+        "By body angle": found.measure_angles(),
+    }
+    for title, metrics in groups.items():
+        if metrics:
+            rows = [_format_group_row(group) for group in metrics]
+            tables.append(Table(title, _GROUP_HEADER, rows, _GROUPS_TEXT[title]))
+    return tables
 
 
 def list_overview(result: AgreementResult) -> list[tuple[str, object]]:
-    """Return the figures of all images, as names and values."""
+    """Return the metrics of all images, as names and values."""
     found, (a, b) = result.found, result.names
-    figures = found.measure_all()
+    metrics = found.measure_all()
     return [
-        ("images that both labelled", figures.images),
+        ("images that both labelled", metrics.images),
         (f"images of {a} alone", len(found.only_a)),
         (f"images of {b} alone", len(found.only_b)),
-        ("joints that both labelled", figures.joints),
-        (f"joints of {a} alone", figures.only_a),
-        (f"joints of {b} alone", figures.only_b),
-        ("joints occluded for one of them only", figures.occlusion),
-        ("distance, px: median", _px(figures.px.median)),
-        ("distance, px: mean", _px(figures.px.mean)),
-        ("distance, px: 95th percentile", _px(figures.px.p95)),
-        ("distance, head sizes: median", figures.heads.median),
-        ("PCKh@0.5", figures.loose),
-        ("PCKh@0.1", figures.strict),
-        ("OKS", figures.oks),
-        ("box IoU", figures.iou),
-        ("images with left and right exchanged", figures.exchanged),
+        ("joints that both labelled", metrics.joints),
+        (f"joints of {a} alone", metrics.only_a),
+        (f"joints of {b} alone", metrics.only_b),
+        ("joints occluded for one of them only", metrics.occlusion),
+        ("distance, px: median", _px(metrics.px.median)),
+        ("distance, px: mean", _px(metrics.px.mean)),
+        ("distance, px: 95th percentile", _px(metrics.px.p95)),
+        ("distance, head sizes: median", metrics.heads.median),
+        ("PCKh@0.5", metrics.loose),
+        ("PCKh@0.1", metrics.strict),
+        ("OKS", metrics.oks),
+        ("box IoU", metrics.iou),
+        ("images with left and right swapped", metrics.swapped),
         (
-            "share of the squared distance that exchanged sides are",
+            "share of the squared distance that swapped sides are",
             _percent(found.swapped_share),
         ),
-        ("distance, px: mean, with exchanged sides undone", _px(figures.unexchanged)),
+        ("distance, px: mean, with swapped sides undone", _px(metrics.unswapped)),
     ]
 
 
 def format_sigma_row(tolerance: SuggestedSigma) -> list[object]:
     """Return joint, σ, its interval, the σ in use, how they compare, labels and slips."""
-    low, high = (
-        f"{value:.3f}" if np.isfinite(value) else "–"
-        for value in (tolerance.low, tolerance.high)
-    )
+    low, high = "–", "–"
+    if np.isfinite(tolerance.sigma):
+        low, high = f"{tolerance.low:.3f}", f"{tolerance.high:.3f}"
     return [
         JOINTS[tolerance.joint].replace("_", "\N{NO-BREAK SPACE}"),
         tolerance.sigma,
         f"{low} to {high}",
         tolerance.current,
-        _compared(tolerance),
+        _compare_sigma(tolerance),
         tolerance.labels,
         tolerance.slips,
     ]
 
 
-def _compared(tolerance: SuggestedSigma) -> str:
+def _compare_sigma(tolerance: SuggestedSigma) -> str:
+    """Return how the labels' σ compares with the one in use, or why there is none."""
     if not np.isfinite(tolerance.sigma):
         return "too few" if tolerance.labels < LEAST_LABELS else "copies"
     if tolerance.high < tolerance.current:
         return "tighter"
-    return "wider" if tolerance.low > tolerance.current else "the same"
+    if tolerance.low > tolerance.current:
+        return "wider"
+    return "the same"
 
 
-_JOINTS = (
-    "Distances between the two in pixels and in head sizes (head top to upper neck). PCKh@t: the share within t head "
-    "sizes. Sides undone: the mean after left and right are put right where they are exchanged."
+_JOINTS_TEXT = (
+    "Distances between the two in pixels and in head sizes (head top to upper neck). "
+    "PCKh@t: the share within t head sizes. Swaps undone: the mean after left and right "
+    "are swapped back where they are swapped."
 )
 _JOINT_HEADER = (
     "joint",
@@ -324,13 +323,16 @@ _JOINT_HEADER = (
     "PCKh@0.5",
     "PCKh@0.1",
     "OKS",
-    "mean px, sides undone",
+    "mean px, swaps undone",
 )
-_COUNTS = (
-    "Labels of each joint; exchanged: its sides fit clearly better the other way round."
+_COUNTS_TEXT = (
+    "Labels of each joint; swapped: its sides fit clearly better the other way round."
 )
-_EXCHANGED = " One of the two has left and right the wrong way round; `fdpose validate` says whose, where it can tell."
-_TOLERANCE_HEADER = (
+_SWAPS_TEXT = (
+    " One of the two has left and right the wrong way round; `fdpose validate` says "
+    "whose, where it can tell."
+)
+_SIGMA_HEADER = (
     "joint",
     "σ suggested",
     "95 % interval",
@@ -349,88 +351,91 @@ _GROUP_HEADER = (
     "PCKh@0.1",
     "OKS",
     "box IoU",
-    "images exchanged",
+    "images swapped",
 )
-_GROUPS = {
-    "By stage": "The stage of the dive, as the manifest of the pictures has it.",
-    "By body angle": "The trunk against the vertical: upright up to 60°, inverted from 120° on.",
+_GROUPS_TEXT = {
+    "By stage": "The stage of the dive, from the manifest of the images.",
+    "By body angle": (
+        "The trunk against the vertical: upright up to 60°, inverted from 120° on."
+    ),
 }
 
 
-def _sigmas(result: AgreementResult) -> str:
-    dives = [one.dive_key for one, _ in result.found.pairs]
-    unit = "dives" if resamples_dives(dives) else "images, for there are too few dives"
+def _explain_sigmas(result: AgreementResult) -> str:
+    dives = [frame.dive_key for frame, _ in result.found.pairs]
+    unit = "images, for there are too few dives"
+    if resamples_dives(dives):
+        unit = "dives"
     return (
-        "OKS's σ (COCO: the root mean square distance of an annotator from the truth, as a share of the square root of "
-        "the box's area), from both annotators' distances: σ² = E[d²/s²]/2, exchanged sides undone and slips left out. "
-        f"Intervals by bootstrap of {unit}. σ in use is what fdpose computes OKS with."
+        "OKS's σ (COCO: the root mean square distance of an annotator from the truth, as "
+        "a share of the square root of the box's area), from both annotators' distances: "
+        "σ² = E[d²/s²]/2, swapped sides undone and slips left out. Intervals by "
+        f"bootstrap of {unit}. σ in use is what fdpose computes OKS with."
     )
 
 
-def _joint_row(figures: AgreementMetrics) -> list[object]:
-    px = [_px(value) for value in (figures.px.median, figures.px.mean, figures.px.p95)]
-    shares = [
-        figures.heads.median,
-        figures.heads.p95,
-        figures.loose,
-        figures.strict,
-        figures.oks,
-    ]
-    return [_joint(figures), figures.joints, *px, *shares, _px(figures.unexchanged)]
-
-
-def _count_row(figures: AgreementMetrics) -> list[object]:
+def _format_joint_row(metrics: AgreementMetrics) -> list[object]:
     return [
-        _joint(figures),
-        figures.only_a,
-        figures.only_b,
-        figures.occlusion,
-        figures.exchanged,
+        metrics.name.replace("_", "\N{NO-BREAK SPACE}"),
+        metrics.joints,
+        _px(metrics.px.median),
+        _px(metrics.px.mean),
+        _px(metrics.px.p95),
+        metrics.heads.median,
+        metrics.heads.p95,
+        metrics.loose,
+        metrics.strict,
+        metrics.oks,
+        _px(metrics.unswapped),
     ]
 
 
-def _joint(figures: AgreementMetrics) -> str:
-    return figures.name.replace("_", "\N{NO-BREAK SPACE}")
-
-
-def _group_row(figures: AgreementMetrics) -> list[object]:
-    shares = [
-        figures.heads.median,
-        figures.loose,
-        figures.strict,
-        figures.oks,
-        figures.iou,
-        figures.exchanged,
-    ]
+def _format_count_row(metrics: AgreementMetrics) -> list[object]:
     return [
-        figures.name,
-        figures.images,
-        figures.joints,
-        _px(figures.px.median),
-        *shares,
+        metrics.name.replace("_", "\N{NO-BREAK SPACE}"),
+        metrics.only_a,
+        metrics.only_b,
+        metrics.occlusion,
+        metrics.swapped,
     ]
 
 
-def _project_of(folder: Path) -> Project | None:
+def _format_group_row(metrics: AgreementMetrics) -> list[object]:
+    return [
+        metrics.name,
+        metrics.images,
+        metrics.joints,
+        _px(metrics.px.median),
+        metrics.heads.median,
+        metrics.loose,
+        metrics.strict,
+        metrics.oks,
+        metrics.iou,
+        metrics.swapped,
+    ]
+
+
+def _find_project_if_any(folder: Path) -> Project | None:
     folder = folder.absolute()
-    there = any((root / SETTINGS_NAME).is_file() for root in (folder, *folder.parents))
-    return find_project(folder) if there else None
+    for root in (folder, *folder.parents):
+        if (root / SETTINGS_NAME).is_file():
+            return find_project(folder)
+    return None
 
 
-def _labels(
+def _read_labels_of(
     name: str, project: Project | None, images: Path | None, notes: list[str]
 ) -> LabelSet:
-    labels = read_labels(
-        _source(name, project), images=_pictures(name, project, images)
-    )
-    faults, guesses = (
-        len(labels.errors),
-        sum(frame.unconfirmed for frame in labels.frames),
-    )
+    """Read an annotator's labels; what is wrong with them becomes a note."""
+    source = _locate_labels(name, project)
+    labels = read_labels(source, images=_locate_images(source, project, images))
+    faults = len(labels.errors)
     if faults:
         notes.append(
-            f"{name}: {faults} fault{'s' * (faults > 1)} in the labels; `fdpose validate` lists them"
+            f"{name}: {faults} fault{'s' * (faults > 1)} in the labels; "
+            "`fdpose validate` lists them"
         )
+    guesses = sum(frame.unconfirmed for frame in labels.frames)
     if guesses:
         are = "label is" if guesses == 1 else "labels are"
         notes.append(
@@ -439,66 +444,68 @@ def _labels(
     return labels
 
 
-def _source(name: str, project: Project | None) -> Path:
-    """Return where labels lie: a person of the project comes before a path of the same
-    name."""
+def _locate_labels(name: str, project: Project | None) -> Path:
+    """Return where labels lie: an annotator of the project comes before a path of the
+    same name."""
     if project is not None:
         if name in project.store.list_annotators():
             return project.labels / name
         if name == FINAL:
-            return _final(project)
+            if not project.final.is_dir():
+                raise UsageError(
+                    f"{FINAL}: no folder {project.shown(project.final)} yet; "
+                    "`fdpose merge` writes it"
+                )
+            return project.final
         if name in project.annotators:
             raise UsageError(
-                f"{name} has labelled nothing yet: no folder {project.shown(project.labels / name)}"
+                f"{name} has labelled nothing yet: no folder "
+                f"{project.shown(project.labels / name)}"
             )
     if Path(name).exists():
         return Path(name)
-    people = ", ".join(project.store.list_annotators()) if project else ""
-    known = (
-        f"no annotator of the project here (there are {people}) and " if people else ""
-    )
-    raise UsageError(f"{name}: {known}no file or folder of labels")
-
-
-def _final(project: Project) -> Path:
-    if not project.final.is_dir():
+    annotators = ", ".join(project.store.list_annotators()) if project else ""
+    if annotators:
         raise UsageError(
-            f"{FINAL}: no folder {project.shown(project.final)} yet; `fdpose merge` writes it"
+            f"{name}: no annotator of the project here (there are {annotators}) and "
+            "no file or folder of labels"
         )
-    return project.final
+    raise UsageError(f"{name}: no file or folder of labels")
 
 
-def _pictures(name: str, project: Project | None, images: Path | None) -> Path | None:
+def _locate_images(
+    source: Path, project: Project | None, images: Path | None
+) -> Path | None:
+    """Return the folder of the images; None: where the labels say."""
     if images is not None or project is None or not project.frames.is_dir():
         return images
-    source = _source(name, project)
-    return (
-        project.frames
-        if source.absolute().is_relative_to(project.labels) or source == project.final
-        else None
-    )
+    belongs = source.absolute().is_relative_to(project.labels)
+    return project.frames if belongs or source == project.final else None
 
 
-def _stages(project: Project | None) -> dict[str, str]:
+def _read_stages(project: Project | None) -> dict[str, str]:
     if project is None or not project.frame_manifest.exists():
         return {}
     return {row.image: row.stage for row in project.images}
 
 
-def _about(found: Agreement, tolerances: Sequence[SuggestedSigma]) -> list[str]:
+def _note_left_out(found: Agreement, tolerances: Sequence[SuggestedSigma]) -> list[str]:
     notes = []
     if found.ambiguous:
         notes.append(
             f"{len(found.ambiguous)} images left out: several athletes are labelled there"
         )
-    few = sum(tolerance.labels < LEAST_LABELS for tolerance in tolerances)
+    few, copies = 0, 0
+    for tolerance in tolerances:
+        if tolerance.labels < LEAST_LABELS:
+            few += 1
+        elif not np.isfinite(tolerance.sigma):
+            copies += 1
     if few:
         notes.append(
-            f"{few} joints have fewer than {LEAST_LABELS} labels of both: no tolerance is suggested for them"
+            f"{few} joints have fewer than {LEAST_LABELS} labels of both: "
+            "no tolerance is suggested for them"
         )
-    copies = sum(
-        t.labels >= LEAST_LABELS and not np.isfinite(t.sigma) for t in tolerances
-    )
     if copies:
         notes.append(
             f"{copies} joints are equal in most images: copies suggest no tolerance"
@@ -506,20 +513,21 @@ def _about(found: Agreement, tolerances: Sequence[SuggestedSigma]) -> list[str]:
     return notes
 
 
-def _nothing_common(
-    a: str, one: LabelSet, b: str, two: LabelSet, found: Agreement
+def _explain_no_common_image(
+    names: tuple[str, str], labels: tuple[LabelSet, LabelSet], found: Agreement
 ) -> str:
     if found.ambiguous:
-        return f"{a} and {b}: every image they share shows several athletes; expected one athlete an image"
-    first = [
-        f"{name} has {len(labels.frames)}, {_example(labels)}"
-        for name, labels in ((a, one), (b, two))
-    ]
-    return f"no image in common: {'; '.join(first)}; expected labels of the same images"
-
-
-def _example(labels: LabelSet) -> str:
-    return f"the first is {labels.frames[0].image}" if labels.frames else "none usable"
+        return (
+            f"{' and '.join(names)}: every image they share shows several athletes; "
+            "expected one athlete an image"
+        )
+    counts = []
+    for name, own in zip(names, labels, strict=True):
+        example = f"the first is {own.frames[0].image}" if own.frames else "none usable"
+        counts.append(f"{name} has {len(own.frames)}, {example}")
+    return (
+        f"no image in common: {'; '.join(counts)}; expected labels of the same images"
+    )
 
 
 def _px(value: float) -> str | None:
@@ -530,5 +538,5 @@ def _percent(share: float) -> str | None:
     return f"{100 * share:.0f} %" if np.isfinite(share) else None
 
 
-def _number(value: Any, digits: int = 4) -> float | None:
+def _round_known(value: Any, digits: int = 4) -> float | None:
     return round(float(value), digits) if np.isfinite(value) else None

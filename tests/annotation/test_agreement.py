@@ -1,4 +1,4 @@
-"""Two people's labels compared: figures that were worked out by hand, OKS as
+"""Two annotators' labels compared: metrics that were worked out by hand, OKS as
 pycocotools has it, what is matched."""
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def moved(frame, joint, by):
     return made_divers.slipped(frame, joint, by)
 
 
-def test_figures_worked_out_by_hand():
+def test_metrics_worked_out_by_hand():
     one = standing()
     two = replace(
         moved(one, ANKLE, (6.0, 8.0)), box=np.array([50.0, 20.0, 150.0, 70.0])
@@ -71,9 +71,9 @@ def test_the_head_size_is_the_mean_of_both_or_the_only_one():
     assert compare_labels(labels(one), labels(headless)).head == pytest.approx([20.0])
     found = compare_labels(labels(headless), labels(headless))
     assert np.isnan(found.head).all()
-    figures = found.measure_all()
-    assert np.isnan([figures.loose, figures.heads.median]).all()
-    assert (figures.px.mean, figures.oks) == (0.0, 1.0)
+    metrics = found.measure_all()
+    assert np.isnan([metrics.loose, metrics.heads.median]).all()
+    assert (metrics.px.mean, metrics.oks) == (0.0, 1.0)
 
 
 def test_joints_of_one_only_and_occlusion_are_counted_apart():
@@ -154,7 +154,7 @@ def test_oks_is_that_of_pycocotools():
     assert found.measure_all().oks == pytest.approx(np.mean(expected))
 
 
-def test_exchanged_sides_are_a_share_of_the_disagreement():
+def test_swapped_sides_are_a_share_of_the_disagreement():
     one = [standing(f"m/1/{number:05d}.jpg") for number in range(30)]
     two = [moved(frame, ANKLE, (1.0, 0.0)) for frame in one]
     arms = one[4].keypoints.copy()
@@ -168,21 +168,21 @@ def test_exchanged_sides_are_a_share_of_the_disagreement():
     assert found.list_swaps() == [("m/1/00004.jpg", "the arms")]
     swapped = 6 * 80.0**2
     assert found.swapped_share == pytest.approx(swapped / (swapped + 30))
-    assert found.unexchanged[4, 10:] == pytest.approx(np.zeros(6))
+    assert found.unswapped[4, 10:] == pytest.approx(np.zeros(6))
     wrist = found.measure_joints()[INDEX["right_wrist"]]
-    assert (wrist.exchanged, wrist.px.mean, wrist.unexchanged) == (
+    assert (wrist.swapped, wrist.px.mean, wrist.unswapped) == (
         1,
         pytest.approx(80 / 30),
         0.0,
     )
     assert found.rank_worst(1) == [4]
-    assert found.measure_all().exchanged == 1
+    assert found.measure_all().swapped == 1
 
 
 @pytest.mark.parametrize(
     ("pairs", "words"), [((0, 1, 2), "the legs"), (range(6), "the whole body")]
 )
-def test_exchanges_in_words(pairs, words):
+def test_swaps_in_words(pairs, words):
     one = [standing(f"m/1/{number:05d}.jpg") for number in range(3)]
     turned = one[0].keypoints.copy()
     for pair in pairs:
@@ -198,13 +198,13 @@ def test_exchanges_in_words(pairs, words):
 def test_equal_labels_agree_fully():
     one = [standing(f"m/1/{number:05d}.jpg") for number in range(3)]
     found = compare_labels(labels(*one), labels(*one))
-    figures = found.measure_all()
+    metrics = found.measure_all()
     assert (
-        figures.loose,
-        figures.strict,
-        figures.oks,
-        figures.iou,
-        figures.px.p95,
+        metrics.loose,
+        metrics.strict,
+        metrics.oks,
+        metrics.iou,
+        metrics.px.p95,
     ) == (1, 1, 1, 1, 0)
     assert np.isnan(found.swapped_share)
 
@@ -294,7 +294,7 @@ def test_tolerances_of_invented_annotators_with_all_their_mistakes():
     found = compare_labels(labels(*one), labels(*two))
     expected = OKS_SIGMAS * np.sqrt(
         0.30**2 + 0.42**2
-    )  # see tolerances.py: both axes, both people
+    )  # see joint_sigmas.py: both axes, both people
     tolerances = found.suggest_sigmas()
     assert [t.sigma for t in tolerances] == pytest.approx(expected, rel=0.08)
     inside = [

@@ -1,4 +1,4 @@
-"""Exchanged sides between two labels: found where they can be seen, never made of
+"""Swapped sides between two labels: found where they can be seen, never made of
 scatter or slips."""
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import pytest
 from helpers import made_divers
 
 from finediving_pose.annotation.annotator_swaps import (
+    detect_clear_swaps,
+    detect_possible_swaps,
     detect_swapped_pairs,
     estimate_usual_squares,
     measure_squared_distances,
-    undo_swaps,
+    swap_pairs,
 )
 from finediving_pose.skeleton import FLIP_PAIRS, OKS_SIGMAS
 from finediving_pose.synthesis.annotators import Annotator, annotate
@@ -45,7 +47,7 @@ def two_people(dives=5, **habits):
     return points, size, [frame.image for frame in truth], people[0][1] + people[1][1]
 
 
-def exchange(points, row, pairs):
+def swap(points, row, pairs):
     points = points.copy()
     for pair in pairs:
         right, left = FLIP_PAIRS[pair]
@@ -54,18 +56,18 @@ def exchange(points, row, pairs):
 
 
 @pytest.mark.parametrize("pairs", [LEGS, ARMS, ALL, (0, 1), (3,)])
-def test_an_exchange_is_found_with_its_pairs_and_undone(pairs):
+def test_a_swap_is_found_with_its_pairs_and_undone(pairs):
     rng = np.random.default_rng(0)
     a = rng.uniform(0, 100, (40, 16, 2))  # sides far apart
     b = a + rng.normal(0, 1, a.shape)
-    wrong = exchange(b, 7, pairs)
+    wrong = swap(b, 7, pairs)
     found = detect_swapped_pairs(a, wrong, SIZE)
     assert np.flatnonzero(found[7]).tolist() == list(pairs)
     assert not np.delete(found, 7, axis=0).any()
-    assert undo_swaps(wrong, found) == pytest.approx(b)
+    assert swap_pairs(wrong, found) == pytest.approx(b)
 
 
-def test_scatter_is_hardly_ever_taken_for_an_exchange():
+def test_scatter_is_hardly_ever_taken_for_a_swap():
     (a, b), size, images, _ = two_people(dives=10)
     found = detect_swapped_pairs(a, b, size)
     limbs = found.reshape(len(images), 2, 3).any(axis=2)
@@ -98,7 +100,7 @@ def test_recall_and_precision_on_invented_annotators():
     assert (found & wrong).sum() >= 0.95 * found.sum()
 
 
-def test_a_slip_is_no_exchange():
+def test_a_slip_is_no_swap():
     rng = np.random.default_rng(0)
     a = rng.uniform(0, 100, (40, 16, 2))
     b = a + rng.normal(0, 1, a.shape)
@@ -111,7 +113,7 @@ def test_joints_that_coincide_follow_their_limb_and_tell_nothing_alone():
     a = rng.uniform(0, 100, (40, 16, 2))
     a[:, 3] = a[:, 2]  # hips
     b = a + rng.normal(0, 1, a.shape)
-    legs, hips = exchange(b, 5, LEGS), exchange(b, 6, (2,))
+    legs, hips = swap(b, 5, LEGS), swap(b, 6, (2,))
     assert detect_swapped_pairs(a, legs, SIZE)[5].tolist() == [True] * 3 + [False] * 3
     assert not detect_swapped_pairs(a, hips, SIZE)[6].any()
 
@@ -119,7 +121,7 @@ def test_joints_that_coincide_follow_their_limb_and_tell_nothing_alone():
 def test_a_pair_that_lacks_a_joint_is_left_alone():
     rng = np.random.default_rng(0)
     a = rng.uniform(0, 100, (40, 16, 2))
-    b = exchange(a + rng.normal(0, 1, a.shape), 7, LEGS)
+    b = swap(a + rng.normal(0, 1, a.shape), 7, LEGS)
     b[7, 0] = np.nan
     assert np.flatnonzero(detect_swapped_pairs(a, b, SIZE)[7]).tolist() == [1, 2]
 
@@ -147,3 +149,30 @@ def test_few_labels_take_half_of_cocos_scatter():
     assert estimate_usual_squares(np.full((5, 16), 1.0)) == pytest.approx(
         2 * (OKS_SIGMAS / 2) ** 2
     )
+
+
+@pytest.mark.parametrize(
+    ("shift", "possible", "clear"),
+    [(0.0, False, False), (30.0, True, False), (50.0, True, True)],
+)
+def test_merge_refuses_clear_swaps_and_averages_no_possible_one(shift, possible, clear):
+    """Knees 50 px apart; the other label has each moved towards the opposite one."""
+    a = np.full((16, 2), np.nan)
+    right, left = FLIP_PAIRS[1]
+    a[right], a[left] = (0.0, 0.0), (50.0, 0.0)
+    b = a.copy()
+    b[right, 0] += shift
+    b[left, 0] -= shift
+    expected = [False, possible, False, False, False, False]
+    assert detect_possible_swaps(a, b).tolist() == expected
+    expected[1] = clear
+    assert detect_clear_swaps(a, b, tolerance=10.0).tolist() == expected
+
+
+def test_a_swap_smaller_than_scatter_is_not_clear():
+    a = np.zeros((16, 2))
+    a[FLIP_PAIRS[0][1], 0] = 5.0
+    b = swap(a[None], 0, (0,))[0]
+    assert detect_possible_swaps(a, b)[0]
+    assert detect_clear_swaps(a, b, tolerance=19.0)[0]
+    assert not detect_clear_swaps(a, b, tolerance=20.0).any()

@@ -80,7 +80,7 @@ def test_an_accepted_joint_stands_alone_where_the_other_differs():
     assert merge_reviewed(one, [two], tolerance=0.6).averaged == 16
 
 
-def test_sides_the_other_has_exchanged_are_never_averaged():
+def test_sides_the_other_has_swapped_are_never_averaged():
     one = label()
     keypoints = one.frame.keypoints.copy()
     keypoints[list(HIPS)] = [[148, 100], [152, 100]]  # 4 px apart: within the tolerance
@@ -201,7 +201,7 @@ def test_one_joint_that_differs_refuses_an_unreviewed_image():
     assert third.reason.startswith("anna and cleo differ")
 
 
-def test_exchanged_sides_refuse_an_unreviewed_image_even_within_the_tolerance():
+def test_swapped_sides_refuse_an_unreviewed_image_even_within_the_tolerance():
     one = label()
     keypoints = one.frame.keypoints.copy()
     keypoints[list(HIPS)] = [[146, 100], [154, 100]]

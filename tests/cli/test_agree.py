@@ -29,7 +29,7 @@ def swapped_legs(frame):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Two annotators who scatter by a pixel; one has exchanged the legs once, and
+    """Two annotators who scatter by a pixel; one has swapped the legs once, and
     slipped once."""
     monkeypatch.chdir(tmp_path)
     init_project(tmp_path, [FIRST, SECOND, "cleo"])
@@ -90,7 +90,7 @@ def test_the_answer_in_text_and_the_page(project, capsys):
         in out
     )
     assert (
-        f"left and right exchanged in 1 image\n  {images[SWAPPED].image}: the legs\n"
+        f"left and right swapped in 1 image\n  {images[SWAPPED].image}: the legs\n"
         in out
     )
     assert "right ankle" in out
@@ -159,13 +159,13 @@ def test_files_and_folders_of_any_format_outside_a_project(
     )
 
 
-def test_without_pictures_the_page_says_so(project, capsys):
+def test_without_images_the_page_says_so(project, capsys):
     root, _ = project
     shutil.rmtree(root / "frames" / "Meet %3Cb%3E")
     assert run(["agree", FIRST, SECOND]) == 0
     html = (root / "reports/agreement.html").read_text(encoding="utf-8")
     assert "data:image/jpeg" not in html
-    assert "pictures are not there" in html
+    assert "their files are not there" in html
 
 
 def test_faults_and_guesses_are_told(project, capsys):
