@@ -7,11 +7,10 @@ NaN.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,56 +192,6 @@ class Crop:
 
     pixels: NDArray[np.uint8]
     to_frame: FloatArray
-
-
-class Detector(Protocol):
-    """Finds people. `identity` names weights and settings in JSON types: it decides
-    what a rerun redoes."""
-
-    identity: dict[str, Any]
-
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """Return the people in each (H, W, 3) uint8 BGR image; the images may differ in
-        size."""
-        ...
-
-
-@runtime_checkable
-class Preparing(Protocol):
-    """A detector whose work on one image, before the net's, can be done ahead in
-    another thread."""
-
-    def prepare(self, image: NDArray[np.uint8]) -> Any:
-        """Make of an (H, W, 3) uint8 BGR image what the detector takes in its place;
-        its `nbytes` say what it holds."""
-        ...
-
-
-@runtime_checkable
-class Launching(Protocol):
-    """A network that can begin a batch and be asked for the results later, while a
-    device computes them."""
-
-    def launch(self, items: Sequence[Any]) -> Any:
-        """Begin a batch; return what calling the network gives, or a call that waits
-        for that and returns it."""
-        ...
-
-
-class PoseEstimator(Protocol):
-    """Finds the joints of one person in each box. `identity` as in :class:`Detector`."""
-
-    identity: dict[str, Any]
-
-    def crop(self, image: NDArray[np.uint8], box: FloatArray) -> Crop:
-        """Cut the (4,) px box, widened to the net's shape, out of an (H, W, 3) uint8
-        BGR image."""
-        ...
-
-    def __call__(self, crops: Sequence[Crop]) -> tuple[FloatArray, FloatArray]:
-        """Return keypoints (N, 16, 2) float32 px of the raw frames and scores (N, 16)
-        float32 in [0, 1]."""
-        ...
 
 
 @dataclass(frozen=True)

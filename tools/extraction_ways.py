@@ -26,6 +26,7 @@ from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.extraction.local_engine import Limits
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.media import write_video
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.settings import PRESETS, DetectorSettings, HrnetSettings
 from finediving_pose.synthesis.meet import plan_meet, stage
@@ -178,13 +179,14 @@ def only_one_box(head: Any) -> None:
 
 def load_ours(options: argparse.Namespace) -> tuple[Any, Any]:
     """Return detector and pose estimator as `fdpose extract` loads them."""
-    how = {"precision": options.precision, "compile": options.compile}
-    detector: Any = model_loading.load_detector(
-        options.detector_model, options.device, **how
+    network_options = NetworkOptions(
+        device=options.device,
+        precision=options.precision,
+        compile=options.compile,
+        flip_test=not options.no_flip_test,
     )
-    estimator = model_loading.load_estimator(
-        options.pose_model, options.device, not options.no_flip_test, **how
-    )
+    detector: Any = model_loading.load_detector(options.detector_model, network_options)
+    estimator = model_loading.load_estimator(options.pose_model, network_options)
     if options.one_box:
         only_one_box(detector.net.bbox_head)
     return detector, estimator

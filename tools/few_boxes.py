@@ -25,6 +25,7 @@ from few_experiment import Experiment, add_options, other, tabulated
 from finediving_pose import console, errors
 from finediving_pose.datasets.model_directory import read_model_directory
 from finediving_pose.media import read_image
+from finediving_pose.networks import NetworkOptions
 
 PRESET = "tiny"
 FINETUNING = ("lr=5e-4",)
@@ -123,17 +124,14 @@ def tested(
     test = other(train)
     data = experiment.dives[test]
     pictures = [read_image(data.images / frame.image) for frame in data.train]
+    detector = load_detector(str(model), NetworkOptions(device=experiment.device))
     return {
         "detector": variant,
         "train": train if variant != "generated-alone" else "none",
         "test": test,
         "seed": seed,
         "weights_sha256": read_model_directory(model, "detector").weights_sha256,
-        "boxes": dict(
-            check_detector(
-                load_detector(str(model), experiment.device), pictures, data.train
-            )
-        ),
+        "boxes": dict(check_detector(detector, pictures, data.train)),
     }
 
 

@@ -47,6 +47,7 @@ from few_experiment import (
 from finediving_pose import console, errors
 from finediving_pose.datasets.model_directory import read_model_directory
 from finediving_pose.errors import DataError, UsageError
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.records import LabelledFrame
 from finediving_pose.skeleton import JOINTS
 from finediving_pose.workflows import finetuning
@@ -386,7 +387,8 @@ def in_true_boxes(
 
     figures = {}
     for views in VIEWS:
-        estimator = load_estimator(model, experiment.device, tta=views)  # type: ignore[arg-type]
+        options = NetworkOptions(device=experiment.device, tta=views)
+        estimator = load_estimator(model, options)
         for part, data in parts.items():
             if (part, views) in TESTED:
                 figures[f"{part}_{views}"] = finetuning.evaluate(
@@ -414,14 +416,15 @@ def end_to_end(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((test.images / frame.image).read_bytes())
     assert experiment.detectors is not None
-    detector = load_detector(str(experiment.detectors / job.train), experiment.device)
+    options = NetworkOptions(device=experiment.device)
+    detector = load_detector(str(experiment.detectors / job.train), options)
     frames = [replace(frame, match=job.test, dive=job.test) for frame in test.train]
     figures = {}
     for name, again in (("end_to_end", False), ("second_look", True)):
         for views in VIEWS:
             estimator = load_estimator(
-                model, experiment.device, tta=views, second_look=again
-            )  # type: ignore[arg-type]
+                model, replace(options, tta=views, second_look=again)
+            )
             out = (
                 experiment.out
                 / "skeletons"

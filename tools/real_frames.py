@@ -36,6 +36,7 @@ from finediving_pose.extraction.trackers import TRACKERS
 from finediving_pose.files import write_json
 from finediving_pose.manifest import package_versions
 from finediving_pose.media import read_image
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab.pose_evaluation import evaluate_keypoints
 from finediving_pose.records import LabelledFrame
 from finediving_pose.workflows import finetuning
@@ -158,8 +159,9 @@ def one_way(
         )
         seconds[kind] = round(time.monotonic() - start, 1)
     start = time.monotonic()
-    detector = load_detector(trained["detector"], options.device)
-    estimator = load_estimator(trained["hrnet"], options.device)
+    network_options = NetworkOptions(device=options.device)
+    detector = load_detector(trained["detector"], network_options)
+    estimator = load_estimator(trained["hrnet"], network_options)
     extract(
         options.out / "frames" / MATCH,
         out / "skeletons",

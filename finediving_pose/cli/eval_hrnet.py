@@ -58,6 +58,7 @@ def command(
     reports/mine
     """
     from finediving_pose.datasets.model_directory import read_model_directory
+    from finediving_pose.networks import NetworkOptions
     from finediving_pose.reporting.label_sheet import LabelSheet
     from finediving_pose.reporting.worst_frames import WorstFrames
     from finediving_pose.workflows.finetuning import evaluate, evaluation_data
@@ -80,9 +81,8 @@ def command(
         for sheet in sheets:
             sheet(*item)
 
-    figures = evaluate(
-        load_estimator(model, device, flip_test, tta=tta), frames, root, draw
-    )
+    options = NetworkOptions(device=device, flip_test=flip_test, tta=tta)
+    figures = evaluate(load_estimator(model, options), frames, root, draw)
     if hardest and worst:
         hardest.write(worst)
     print(

@@ -243,6 +243,7 @@ def command(
     from finediving_pose.config import validate_settings
     from finediving_pose.extraction.settings import ExtractionSettings
     from finediving_pose.extraction.shards import WHOLE, Shard
+    from finediving_pose.networks import NetworkOptions
     from finediving_pose.workflows.extraction import (
         Networks,
         check_request,
@@ -294,9 +295,15 @@ def command(
     if engine == "ray":  # workers have another current folder, and share the cores
         detector, model = _absolute(detector), Path(_absolute(str(model)))
         wished |= {"decoders": decoders or 1, "helpers": helpers or 0}
-    networks = Networks(
-        detector, model, device, flip_test, precision, compile, tta, second_look
+    options = NetworkOptions(
+        device=device,
+        precision=precision,
+        compile=compile,
+        flip_test=flip_test,
+        tta=tta,
+        second_look=second_look,
     )
+    networks = Networks(detector, model, options)
     make = partial(equip, networks, settings, wished)
     with _sigterm_interrupts(), _told():
         summary = extract_with(

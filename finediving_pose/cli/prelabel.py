@@ -113,6 +113,7 @@ def _guesser(
 
     if skeletons is not None:
         return SkeletonGuesser(skeletons)
+    from finediving_pose.networks import NetworkOptions
     from finediving_pose.workflows.model_loading import (
         load_detector,
         load_estimator,
@@ -121,8 +122,9 @@ def _guesser(
 
     model = model or newest_model("pose")
     detector = detector or str(newest_model("detector"))
+    options = NetworkOptions(device=device)
     return NetworkGuesser(
-        load_detector(detector, device), load_estimator(model, device)
+        load_detector(detector, options), load_estimator(model, options)
     )
 
 

@@ -43,16 +43,8 @@ from finediving_pose.extraction.skeleton_assembly import (
     track_people,
 )
 from finediving_pose.extraction.worker_pool import Pending, WorkerPool
-from finediving_pose.records import (
-    Crop,
-    Detections,
-    Detector,
-    FloatArray,
-    Launching,
-    PoseEstimator,
-    Preparing,
-    SkeletonSequence,
-)
+from finediving_pose.networks import Detector, Launching, PoseEstimator, Preparing
+from finediving_pose.records import Crop, Detections, FloatArray, SkeletonSequence
 
 Pose = tuple[FloatArray, FloatArray]
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.detector_config import (
     IMAGENET_MEAN_BGR,
@@ -67,19 +68,16 @@ class Fitted:
 
 class AthleteDetector:
     """RTMDet as ``fdpose finetune-detector`` trains it; fulfils
-    :class:`finediving_pose.records.Detector`.
+    :class:`finediving_pose.networks.Detector`.
 
-    It is also :class:`~finediving_pose.records.Preparing` and
-    :class:`~finediving_pose.records.Launching`.
+    It is also :class:`~finediving_pose.networks.Preparing` and
+    :class:`~finediving_pose.networks.Launching`.
 
     Args:
         net: The MMDetection model, its weights loaded; it is changed.
         settings: What it was trained with.
         identity: Names weights and settings, in JSON types.
-        score_threshold: Boxes below are dropped; None = the settings' own.
-        device: Where it runs.
-        precision: ``fp32``, ``fp16`` or ``bf16``.
-        compile: Whether ``torch.compile`` makes the net faster, after minutes.
+        options: How it runs, its device chosen.
     """
 
     def __init__(
@@ -87,30 +85,28 @@ class AthleteDetector:
         net: Any,
         settings: DetectorSettings,
         identity: dict[str, Any],
-        score_threshold: float | None = None,
-        device: str = "cpu",
-        precision: str = "fp32",
-        compile: bool = False,
+        options: NetworkOptions,
     ) -> None:
         self.settings = settings
-        self.score_threshold = (
-            settings.score_threshold if score_threshold is None else score_threshold
-        )
+        self.score_threshold = settings.score_threshold
+        if options.score_threshold is not None:
+            self.score_threshold = options.score_threshold
         self.identity = identity | {
             "score_threshold": self.score_threshold,
-            "precision": precision,
+            "precision": options.precision,
         }
-        self.device = torch.device(device)
-        self.dtype = DTYPES[precision]
+        self.device = torch.device(options.device)
+        self.dtype = DTYPES[options.precision]
         # Not the head: its convolutions are shared by layers that are normed each in
         # its own way.
         net.backbone, net.neck = fuse_conv_bn(net.backbone), fuse_conv_bn(net.neck)
         self.net = net.to(self.device, self.dtype).eval()
         self.net.to(memory_format=torch.channels_last)
         self._forward = compiled(
-            lambda images: self.net.bbox_head(self.net.extract_feat(images)), compile
+            lambda images: self.net.bbox_head(self.net.extract_feat(images)),
+            options.compile,
         )
-        self._batch_size = BatchSize(self.device, compile)
+        self._batch_size = BatchSize(self.device, options.compile)
         self._mean = torch.tensor(IMAGENET_MEAN_BGR, device=self.device).view(
             1, 3, 1, 1
         )

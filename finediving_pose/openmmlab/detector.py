@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from finediving_pose.datasets.model_directory import (
     model_path,
     read_model_directory,
 )
+from finediving_pose.devices import choose_device
 from finediving_pose.errors import EnvironmentUnfit, UsageError
 from finediving_pose.files import sha256_file
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab import compat, weights
 from finediving_pose.openmmlab.settings import DetectorSettings
 from finediving_pose.records import Detections
@@ -45,16 +48,14 @@ FOREIGN_THRESHOLD = 0.05
 
 class MMDetector:
     """Any MMDetection model, one of others, as a finder of people; fulfils
-    :class:`finediving_pose.records.Detector`.
+    :class:`finediving_pose.networks.Detector`.
 
     Args:
         net: The model, its weights loaded.
         pipeline: Its test steps, without those that load files or labels.
         identity: Names weights and settings, in JSON types.
+        options: How it runs, its device chosen.
         people: Ids of the classes to keep; None = all.
-        score_threshold: Boxes below are dropped.
-        device: Where it runs.
-        precision: ``fp32``, ``fp16`` or ``bf16``.
     """
 
     def __init__(
@@ -62,18 +63,18 @@ class MMDetector:
         net: torch.nn.Module,
         pipeline: list[dict[str, Any]],
         identity: dict[str, Any],
+        options: NetworkOptions,
         people: tuple[int, ...] | None = None,
-        score_threshold: float = 0.0,
-        device: str = "cpu",
-        precision: str = "fp32",
     ) -> None:
+        self.score_threshold = FOREIGN_THRESHOLD
+        if options.score_threshold is not None:
+            self.score_threshold = options.score_threshold
         self.identity = identity | {
-            "score_threshold": score_threshold,
-            "precision": precision,
+            "score_threshold": self.score_threshold,
+            "precision": options.precision,
         }
-        self.device = torch.device(device)
-        self.score_threshold = score_threshold
-        self.dtype = DTYPES[precision]
+        self.device = torch.device(options.device)
+        self.dtype = DTYPES[options.precision]
         self.net = net.to(self.device).eval()
         self.people = people
         with _scope():
@@ -120,12 +121,7 @@ class MMDetector:
 
 
 def load_detector(
-    spec: str,
-    device: str = "cpu",
-    score_threshold: float | None = None,
-    precision: str = "fp32",
-    trust: bool = False,
-    compile: bool = False,
+    spec: str, options: NetworkOptions = NetworkOptions()
 ) -> AthleteDetector | MMDetector:
     """Load a detector.
 
@@ -133,23 +129,19 @@ def load_detector(
         spec: A model directory; ``synthetic``, the packaged one;
             ``CONFIG.py,CHECKPOINT``; or the name of a model-zoo config such as
             ``rtmdet_m_8xb32-300e_coco``, whose weights MMEngine's cache keeps.
-        device: Where it runs.
-        score_threshold: Boxes below are dropped; None = what the model was trained
-            with, or `FOREIGN_THRESHOLD`.
-        precision: ``fp32``, ``fp16`` or ``bf16``.
-        trust: Whether a foreign checkpoint may hold more than weights.
-        compile: Whether ``torch.compile`` makes the net faster, after minutes; for
-            model directories.
+        options: How it is loaded and runs. Without a score threshold a model directory
+            has its own, any other detector `FOREIGN_THRESHOLD`.
 
     Raises:
         UsageError, DataError: If there is no such detector, or its files do not fit.
-        EnvironmentUnfit: If weights must be fetched and cannot be, or the detector
-            needs compiled ops.
+        EnvironmentUnfit: If the device is absent, weights must be fetched and cannot
+            be, or the detector needs compiled ops.
     """
+    options = replace(options, device=choose_device(options.device))
     path = model_path(spec, "detector")
     if is_model_directory(path):
-        return _own(path, device, score_threshold, precision, compile)
-    if compile:
+        return _own(path, options)
+    if options.compile:
         log.warning(
             "--detector %s: is not compiled, as a model directory would be; the pose net is",
             spec,
@@ -167,16 +159,10 @@ def load_detector(
         raise UsageError(
             f"--detector {spec}: a detector without weights finds nothing; name a checkpoint"
         )
-    return _foreign(config_path, located, device, score_threshold, precision, trust)
+    return _foreign(config_path, located, options)
 
 
-def _own(
-    path: Path,
-    device: str,
-    score_threshold: float | None,
-    precision: str,
-    compile: bool,
-) -> AthleteDetector:
+def _own(path: Path, options: NetworkOptions) -> AthleteDetector:
     directory = read_model_directory(path, "detector")
     settings = validate_settings(
         DetectorSettings, directory.settings, f"{path}/model.json"
@@ -193,18 +179,11 @@ def _own(
         "weights_sha256": directory.weights_sha256,
         "settings": settings.model_dump(),
     }
-    return AthleteDetector(
-        net, settings, identity, score_threshold, device, precision, compile
-    )
+    return AthleteDetector(net, settings, identity, options)
 
 
 def _foreign(
-    config_path: Path,
-    checkpoint: Path,
-    device: str,
-    score_threshold: float | None,
-    precision: str,
-    trust: bool,
+    config_path: Path, checkpoint: Path, options: NetworkOptions
 ) -> MMDetector:
     config = Config.fromfile(str(config_path))
     _without_downloads(config.model)
@@ -217,18 +196,19 @@ def _foreign(
         with _scope():
             net = MODELS.build(config.model)
         _use_torchvision(net)
-        MMDetector(net, pipeline, {})(
+        # Some ops are missed only when they run.
+        MMDetector(net, pipeline, {}, NetworkOptions("cpu"))(
             [np.zeros((64, 64, 3), np.uint8)]
-        )  # some ops are missed only when they run
+        )
     except NotImplementedError as error:
         raise EnvironmentUnfit(f"{config_path.stem}: {error}") from error
-    report = weights.load_into(net, checkpoint, trust)
+    report = weights.load_into(net, checkpoint, options.trust)
     if report.missing or report.mismatched:
         raise UsageError(
             f"{config_path.stem}: the checkpoint does not fill the net: "
             + "\n".join(report.lines())
         )
-    meta = compat.load_checkpoint(checkpoint, trust).get("meta", {})
+    meta = compat.load_checkpoint(checkpoint, options.trust).get("meta", {})
     classes = (
         (meta.get("dataset_meta") or {}).get("classes")
         or meta.get("CLASSES")
@@ -244,8 +224,7 @@ def _foreign(
         "weights_sha256": sha256_file(checkpoint),
         "settings": config_path.stem,
     }
-    threshold = FOREIGN_THRESHOLD if score_threshold is None else score_threshold
-    return MMDetector(net, pipeline, identity, people, threshold, device, precision)
+    return MMDetector(net, pipeline, identity, options, people)
 
 
 def _use_torchvision(net: torch.nn.Module) -> None:

@@ -4,6 +4,7 @@ raw frames out."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from finediving_pose import skeleton
 from finediving_pose.config import validate_settings
 from finediving_pose.datasets.model_directory import read_model_directory
+from finediving_pose.devices import choose_device
 from finediving_pose.errors import UsageError
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab import compat, weights
-from finediving_pose.openmmlab.settings import HrnetSettings, Views
+from finediving_pose.openmmlab.settings import HrnetSettings
 from finediving_pose.records import Crop, FloatArray
 
 compat.require("mmpose")
@@ -43,6 +46,7 @@ from finediving_pose.openmmlab.pose_config import (  # noqa: E402
     pose_model,
 )
 from finediving_pose.openmmlab.rotated_views import TURNS, averaged_over_turns  # noqa: E402
+from finediving_pose.openmmlab.second_look import SecondLook  # noqa: E402
 
 CPU_CROPS = 4
 """Crops of one forward pass on a CPU: larger batches fall out of its cache and are
@@ -51,19 +55,15 @@ slower."""
 
 class HrnetEstimator:
     """HRNet for the joints of one athlete in each box; fulfils
-    :class:`finediving_pose.records.PoseEstimator`.
+    :class:`finediving_pose.networks.PoseEstimator`.
 
     Args:
         net: The MMPose estimator, its weights loaded.
         settings: What it was trained with.
         identity: Names weights and settings, in JSON types.
-        device: Where it runs.
-        flip_test: Average the heatmaps of the crop and its mirror image, as one doubled
-            batch.
-        precision: ``fp32``, ``fp16`` or ``bf16``.
-        compile: Whether ``torch.compile`` makes the net faster, after minutes.
-        tta: ``rotate4`` averages over the crop's quarter turns too, with the mirrored
-            ones eight views in one batch.
+        options: How it runs, its device chosen. The flip test averages the heatmaps of
+            the crop and its mirror image, as one doubled batch; with `tta` =
+            ``rotate4`` these are eight views in one batch.
     """
 
     def __init__(
@@ -71,32 +71,34 @@ class HrnetEstimator:
         net: Any,
         settings: HrnetSettings,
         identity: dict[str, Any],
-        device: str = "cpu",
-        flip_test: bool = True,
-        precision: str = "fp32",
-        compile: bool = False,
-        tta: Views = "none",
+        options: NetworkOptions,
     ) -> None:
         self.settings = settings
-        self.identity = identity | {"flip_test": flip_test, "precision": precision}
-        if tta != "none":  # so that what was extracted without is not extracted anew
-            self.identity["tta"] = tta
-        self.device = torch.device(device)
-        self.flip_test = flip_test
-        self.dtype = DTYPES[precision]
+        self.identity = identity | {
+            "flip_test": options.flip_test,
+            "precision": options.precision,
+        }
+        # Named only where it is used: what was extracted before there was such an
+        # option is not extracted anew.
+        if options.tta != "none":
+            self.identity["tta"] = options.tta
+        self.device = torch.device(options.device)
+        self.flip_test = options.flip_test
+        self.dtype = DTYPES[options.precision]
         # Channels last is up to twice as fast, on CPUs and on tensor cores alike.
         self.net = net.to(self.device, self.dtype).eval()
         self.net.to(memory_format=torch.channels_last)
         self._forward = compiled(
-            lambda images: self.net.head(self.net.extract_feat(images)), compile
+            lambda images: self.net.head(self.net.extract_feat(images)),
+            options.compile,
         )
         self._cpu_crops = CPU_CROPS
-        if tta == "rotate4":
+        if options.tta == "rotate4":
             self._forward = averaged_over_turns(
                 self._forward, shift=settings.heatmap != "udp"
             )
             self._cpu_crops = CPU_CROPS // TURNS
-        self._batch_size = BatchSize(self.device, compile)
+        self._batch_size = BatchSize(self.device, options.compile)
         self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1)
         self._flip = skeleton.flip_index().tolist()
@@ -186,14 +188,13 @@ class HrnetEstimator:
 
 
 def load_estimator(
-    path: Path,
-    device: str = "cpu",
-    flip_test: bool = True,
-    precision: str = "fp32",
-    compile: bool = False,
-    tta: Views = "none",
-) -> HrnetEstimator:
+    path: Path, options: NetworkOptions = NetworkOptions()
+) -> HrnetEstimator | SecondLook:
     """Load a pose model directory.
+
+    Args:
+        path: The folder.
+        options: How the network is loaded and runs.
 
     Raises:
         UsageError, DataError: If the directory is not one of ours, or its weights do
@@ -215,13 +216,6 @@ def load_estimator(
         "weights_sha256": directory.weights_sha256,
         "settings": settings.model_dump(),
     }
-    return HrnetEstimator(
-        fuse_conv_bn(net),
-        settings,
-        identity,
-        device,
-        flip_test,
-        precision,
-        compile,
-        tta,
-    )
+    options = replace(options, device=choose_device(options.device))
+    estimator = HrnetEstimator(fuse_conv_bn(net), settings, identity, options)
+    return SecondLook(estimator) if options.second_look else estimator

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.openmmlab.pose_estimator import HrnetEstimator
+from finediving_pose.networks import Launching, PoseEstimator
 from finediving_pose.records import Crop, FloatArray
 
 MARGIN = 0.12
@@ -36,15 +36,19 @@ class Surroundings(Crop):
     box: FloatArray
 
 
+class LaunchingEstimator(PoseEstimator, Launching, Protocol):
+    """A pose estimator that can begin a batch and be asked for the results later."""
+
+
 class SecondLook:
     """A pose net that looks twice; fulfils
-    :class:`finediving_pose.records.PoseEstimator` at twice the cost.
+    :class:`finediving_pose.networks.PoseEstimator` at twice the cost.
 
     Args:
         estimator: The pose net.
     """
 
-    def __init__(self, estimator: HrnetEstimator) -> None:
+    def __init__(self, estimator: LaunchingEstimator) -> None:
         self._estimator = estimator
         self.identity = estimator.identity | {"second_look": MARGIN}
 

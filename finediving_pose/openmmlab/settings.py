@@ -13,10 +13,6 @@ from finediving_pose.datasets.model_directory import ModelKind
 
 PRESETS = Path(__file__).parent / "presets"
 
-Views = Literal["none", "rotate4"]
-"""Test-time views beside the mirrored one: ``rotate4`` averages over the crop's quarter
-turns."""
-
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 

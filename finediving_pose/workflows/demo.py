@@ -20,6 +20,7 @@ from finediving_pose.datasets.splits import read_splits
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import write_json
 from finediving_pose.manifest import recording
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.synthesis.annotators import ANNOTATORS
 from finediving_pose.workflows import aqa_training, demo_labels, finetuning, scoring
 from finediving_pose.workflows.agreement import compare_annotators
@@ -146,9 +147,10 @@ def _run(
             "detector", out, seed, device, size.detector + shortened
         )
     with _step(result, "extract"):
+        options = NetworkOptions(device=device)
         networks = (
-            load_detector(str(trace.detector_run), device),
-            load_estimator(str(trace.pose_run), device),
+            load_detector(str(trace.detector_run), options),
+            load_estimator(str(trace.pose_run), options),
         )
         for dive in sorted(trace.held_out):
             extract(meet / "frames" / dive, out / "skeletons", *networks, overlay=True)

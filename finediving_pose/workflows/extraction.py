@@ -36,14 +36,8 @@ from finediving_pose.files import (
 )
 from finediving_pose.manifest import Manifest, recording
 from finediving_pose.media import numbered_images
-from finediving_pose.openmmlab.settings import Views
-from finediving_pose.records import (
-    Clip,
-    Detector,
-    Dive,
-    PoseEstimator,
-    SkeletonSequence,
-)
+from finediving_pose.networks import Detector, NetworkOptions, PoseEstimator
+from finediving_pose.records import Clip, Dive, SkeletonSequence
 from finediving_pose.workflows import model_loading
 from finediving_pose.workflows.rendering import write_overlay
 
@@ -57,18 +51,14 @@ class Networks:
     """Which networks to load, and how.
 
     Attributes:
-        detector, model: See :func:`models.load_detector` and
-            :func:`models.load_estimator`, as is the rest.
+        detector, model: See :func:`.model_loading.load_detector` and
+            :func:`.model_loading.load_estimator`.
+        options: How both are loaded and run.
     """
 
     detector: str
     model: Path
-    device: str = "auto"
-    flip_test: bool = True
-    precision: str = "fp32"
-    compile: bool = False
-    tta: Views = "none"
-    second_look: bool = False
+    options: NetworkOptions = field(default_factory=NetworkOptions)
 
 
 @dataclass
@@ -234,21 +224,12 @@ def equip(
         EnvironmentUnfit, UsageError, DataError: If device, packages, weights or the
             models cannot be had there.
     """
-    device, precision, compile = networks.device, networks.precision, networks.compile
-    found = model_loading.load_detector(
-        networks.detector, device, precision=precision, compile=compile
-    )
-    estimator = model_loading.load_estimator(
-        networks.model,
-        device,
-        networks.flip_test,
-        precision,
-        compile,
-        networks.tta,
-        networks.second_look,
-    )
-    limits = Limits.suited(model_loading.on_gpu(device), _usable_cores(), **wished)
-    return _equipment(found, estimator, settings, limits)
+    options = networks.options
+    detector = model_loading.load_detector(networks.detector, options)
+    estimator = model_loading.load_estimator(networks.model, options)
+    on_gpu = model_loading.on_gpu(options.device)
+    limits = Limits.suited(on_gpu, _usable_cores(), **wished)
+    return _equipment(detector, estimator, settings, limits)
 
 
 def _equipment(

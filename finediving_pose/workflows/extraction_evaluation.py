@@ -12,16 +12,12 @@ import numpy as np
 
 from finediving_pose.boxes import box_iou
 from finediving_pose.datasets.pose_files import pose_path, read_pose
+from finediving_pose.networks import Detector
 from finediving_pose.openmmlab.pose_evaluation import (
     KeypointFigures,
     evaluate_keypoints,
 )
-from finediving_pose.records import (
-    Detector,
-    FloatArray,
-    LabelledFrame,
-    SkeletonSequence,
-)
+from finediving_pose.records import FloatArray, LabelledFrame, SkeletonSequence
 
 GOOD_IOU = 0.5
 

@@ -36,6 +36,7 @@ from finediving_pose.datasets.splits import Part, Splits, make_splits, read_spli
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import sha256_file, sha256_json, write_json
 from finediving_pose.manifest import recording
+from finediving_pose.networks import PoseEstimator
 from finediving_pose.openmmlab.pose_evaluation import (
     KeypointFigures,
     evaluate_keypoints,
@@ -46,7 +47,7 @@ from finediving_pose.openmmlab.settings import (
     HrnetSettings,
     TrainingSettings,
 )
-from finediving_pose.records import LabelledFrame, PoseEstimator
+from finediving_pose.records import LabelledFrame
 from finediving_pose.workflows.model_loading import require_torch
 
 Kind = Literal["hrnet", "detector"]

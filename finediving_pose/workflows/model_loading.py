@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from finediving_pose.console import log
 from finediving_pose.datasets.model_directory import (
@@ -14,11 +13,7 @@ from finediving_pose.datasets.model_directory import (
     is_model_directory,
 )
 from finediving_pose.errors import EnvironmentUnfit, UsageError
-
-if TYPE_CHECKING:
-    from finediving_pose.openmmlab.settings import Views
-    from finediving_pose.records import Detector, PoseEstimator
-
+from finediving_pose.networks import Detector, NetworkOptions, PoseEstimator
 
 RUN_FOLDERS: dict[ModelKind, tuple[Path, str, str]] = {
     "pose": (Path("runs/hrnet"), "finetune-hrnet", "--model"),
@@ -95,66 +90,40 @@ def require_aqa(command: str, package: str = "torch") -> None:
         )
 
 
-def load_detector(
-    spec: str,
-    device: str = "auto",
-    score_threshold: float | None = None,
-    precision: str = "fp32",
-    trust: bool = False,
-    compile: bool = False,
-) -> Detector:
-    """Load a detector from a model directory, ``CONFIG.py,CHECKPOINT`` or the name of a
-    model-zoo config.
+def load_detector(spec: str, options: NetworkOptions = NetworkOptions()) -> Detector:
+    """Load a detector.
 
     Args:
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; a GPU that is asked for must
-            be there.
-        score_threshold: Boxes below are dropped; None = the model's own.
-        precision: ``fp32``, ``bf16`` or ``fp16``.
-        trust: Whether a foreign checkpoint may hold more than weights.
-        compile: Whether ``torch.compile`` makes the net faster, after minutes; last
-            digits may differ.
+        spec: A model directory, ``CONFIG.py,CHECKPOINT`` or the name of a model-zoo
+            config.
+        options: How it is loaded and runs.
 
     Raises:
         EnvironmentUnfit, UsageError, DataError: If device, packages, weights or the
             model cannot be had.
     """
     require_torch("detection")
-    from finediving_pose.devices import choose_device
-    from finediving_pose.openmmlab.detector import load_detector as load
+    from finediving_pose.openmmlab import detector
 
-    return load(spec, choose_device(device), score_threshold, precision, trust, compile)
+    return detector.load_detector(spec, options)
 
 
 def load_estimator(
-    spec: str | Path,
-    device: str = "auto",
-    flip_test: bool = True,
-    precision: str = "fp32",
-    compile: bool = False,
-    tta: Views = "none",
-    second_look: bool = False,
+    spec: str | Path, options: NetworkOptions = NetworkOptions()
 ) -> PoseEstimator:
-    """Load a pose net from a model directory; errors as for :func:`load_detector`.
+    """Load a pose network.
 
     Args:
-        flip_test: Whether the mirrored crop is looked at too.
-        tta: ``rotate4``: the crop's quarter turns too.
-        second_look: Whether everybody is looked at again in a box made of the joints of
-            the first look.
+        spec: A model directory.
+        options: How it is loaded and runs.
+
+    Raises:
+        EnvironmentUnfit, UsageError, DataError: As :func:`load_detector`.
     """
     require_torch("pose estimation")
-    from finediving_pose.devices import choose_device
-    from finediving_pose.openmmlab.pose_estimator import load_estimator as load
+    from finediving_pose.openmmlab import pose_estimator
 
-    estimator = load(
-        Path(spec), choose_device(device), flip_test, precision, compile, tta
-    )
-    if not second_look:
-        return estimator
-    from finediving_pose.openmmlab.second_look import SecondLook
-
-    return SecondLook(estimator)
+    return pose_estimator.load_estimator(Path(spec), options)
 
 
 def on_gpu(device: str) -> bool:

@@ -25,13 +25,8 @@ from finediving_pose.extraction.trackers import track_person
 from finediving_pose.files import sha256_file, write_json
 from finediving_pose.manifest import recording
 from finediving_pose.media import read_image
-from finediving_pose.records import (
-    Detector,
-    FloatArray,
-    LabelledFrame,
-    PoseEstimator,
-    Visibility,
-)
+from finediving_pose.networks import Detector, PoseEstimator
+from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.workflows.assignment import hand_out_images, list_tasks
 from finediving_pose.workflows.project import Project, find_project
 
@@ -236,7 +231,7 @@ def prelabel_images(
     is there is touched.
 
     Args:
-        make_guesser: Makes a :class:`NetGuesser` or :class:`SkeletonGuesser`, once it
+        make_guesser: Makes a :class:`NetworkGuesser` or :class:`SkeletonGuesser`, once it
             is needed.
         annotators: Whose queues; empty: everybody's.
         min_score: Joints that a net is less sure of are left out.

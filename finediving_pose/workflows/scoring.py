@@ -23,6 +23,7 @@ from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import write_json
 from finediving_pose.manifest import recording
 from finediving_pose.media import numbered_images, open_frames, sample_indices
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.records import Clip, Dive, SkeletonSequence
 from finediving_pose.reporting.score_text import (
     format_exemplar,
@@ -674,9 +675,10 @@ def _extract(
     from finediving_pose.extraction.settings import ExtractionSettings
 
     settings = ExtractionSettings(frames=frames)
+    options = NetworkOptions(device=device)
     engine = LocalEngine(
-        model_loading.load_detector(detector, device),
-        model_loading.load_estimator(pose_model, device),
+        model_loading.load_detector(detector, options),
+        model_loading.load_estimator(pose_model, options),
         settings,
     )
     log.info(

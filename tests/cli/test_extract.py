@@ -26,6 +26,7 @@ from finediving_pose.datasets.model_directory import CARD_NAME
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.errors import UsageError
 from finediving_pose.files import write_json
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.workflows import model_loading
 
 
@@ -36,12 +37,12 @@ class Loads:
         self.detector, self.estimator = BlobDetector(), BoxEstimator()
         self.asked: list[tuple[object, ...]] = []
 
-    def load_detector(self, spec: str, device: str, **how: object) -> BlobDetector:
-        self.asked.append(("detector", spec, device, how))
+    def load_detector(self, spec: str, options: NetworkOptions) -> BlobDetector:
+        self.asked.append(("detector", spec, options))
         return self.detector
 
-    def load_estimator(self, path: Path, device: str, *how: object) -> BoxEstimator:
-        self.asked.append(("pose", path, device, *how))
+    def load_estimator(self, path: Path, options: NetworkOptions) -> BoxEstimator:
+        self.asked.append(("pose", path, options))
         return self.estimator
 
 
@@ -133,10 +134,8 @@ def test_options_reach_the_nets_and_the_settings(project, loads):
         4,
         "--extend-ends",
     )
-    assert loads.asked == [
-        ("detector", "d", "cuda:1", {"precision": "fp32", "compile": False}),
-        ("pose", Path("m/net"), "cuda:1", False, "fp32", False, "none", False),
-    ]
+    options = NetworkOptions(device="cuda:1", flip_test=False)
+    assert loads.asked == [("detector", "d", options), ("pose", Path("m/net"), options)]
     assert loads.estimator.batches == [5] * 4 + [4]
     with np.load(project / "skeletons/net/Pose/01/pred_comp_3.npz") as content:
         assert content["pred"].shape == (96, 16, 3)
@@ -168,10 +167,10 @@ def test_options_of_speed_reach_the_nets_and_the_engine(project, loads):
         extract("--device", "cpu", "--detect-every", 4, "--frames", "all", *more).code
         == 0
     )
-    assert loads.asked == [
-        ("detector", "d", "cpu", {"precision": "bf16", "compile": True}),
-        ("pose", Path("m/net"), "cpu", True, "bf16", True, "rotate4", True),
-    ]
+    options = NetworkOptions(
+        device="cpu", precision="bf16", compile=True, tta="rotate4", second_look=True
+    )
+    assert loads.asked == [("detector", "d", options), ("pose", Path("m/net"), options)]
     assert loads.detector.batches == [3, 3, 2]  # frames 0, 4, 8 and 11 of two clips
     assert loads.estimator.batches == [24]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,11 @@ import torch
 from helpers.made_detectors import decided_net
 
 from finediving_pose import errors
+from finediving_pose.networks import Launching, NetworkOptions, Preparing
 from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.athlete_detector import AthleteDetector
 from finediving_pose.openmmlab.detector import MMDetector, load_detector
 from finediving_pose.openmmlab.detector_config import inference_pipeline
-from finediving_pose.records import Launching, Preparing
 from finediving_pose.synthesis.sample import draw_dive
 
 ZOO_NAME = "rtmdet_tiny_8xb32-300e_coco"
@@ -64,9 +65,14 @@ def test_on_a_cpu_an_images_boxes_do_not_depend_on_the_others_by_a_bit(
 def test_it_equals_mmdetections_inference(images, threshold):
     settings, net = decided_net(threshold)
     theirs = MMDetector(
-        copy.deepcopy(net), inference_pipeline(settings), {}, None, threshold
+        copy.deepcopy(net),
+        inference_pipeline(settings),
+        {},
+        NetworkOptions("cpu", score_threshold=threshold),
     )(images)
-    ours = AthleteDetector(net, settings, {}, threshold)(images)
+    ours = AthleteDetector(
+        net, settings, {}, NetworkOptions("cpu", score_threshold=threshold)
+    )(images)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a.scores, b.scores, atol=1e-4)
         np.testing.assert_allclose(a.boxes, b.boxes, atol=0.02)
@@ -99,9 +105,10 @@ def test_compiled_it_finds_the_same_in_batches_of_any_size(images, monkeypatch):
         return run
 
     (settings, net), (_, same) = decided_net(0.3), decided_net(0.3)
-    plain = AthleteDetector(net, settings, {}, 0.3)
+    options = NetworkOptions("cpu", score_threshold=0.3)
+    plain = AthleteDetector(net, settings, {}, options)
     monkeypatch.setattr(torch, "compile", compiled)
-    detector = AthleteDetector(same, settings, {}, 0.3, compile=True)
+    detector = AthleteDetector(same, settings, {}, replace(options, compile=True))
     assert detector.identity == plain.identity
     for some in (images, images[:1], images[1:]):
         for a, b in zip(plain(some), detector(some), strict=True):
@@ -112,7 +119,10 @@ def test_compiled_it_finds_the_same_in_batches_of_any_size(images, monkeypatch):
 def test_nothing_found_is_an_empty_answer_of_the_right_shape(
     tiny_detector_model, images
 ):
-    for people in load_detector(str(tiny_detector_model), score_threshold=1.0)(images):
+    strict = load_detector(
+        str(tiny_detector_model), NetworkOptions(score_threshold=1.0)
+    )
+    for people in strict(images):
         assert people.boxes.shape == (0, 4)
         assert people.scores.shape == (0,)
     assert load_detector(str(tiny_detector_model))([]) == []
@@ -124,7 +134,9 @@ def test_the_threshold_is_the_models_own_unless_another_is_given(
     assert detector.score_threshold == 0.0  # what the fixture was trained with
     scores = detector(images[:1])[0].scores
     middle = float(np.median(scores))
-    other = load_detector(str(tiny_detector_model), score_threshold=middle)
+    other = load_detector(
+        str(tiny_detector_model), NetworkOptions(score_threshold=middle)
+    )
     (kept,) = other(images[:1])
     assert len(kept.scores) == (scores >= np.float32(middle)).sum() < len(scores)
     assert other.identity != detector.identity
@@ -301,7 +313,6 @@ def test_a_detector_with_roi_align_says_what_it_needs(tmp_path):
 
 def test_bf16_finds_nearly_the_same(tiny_detector_model, detector, images):
     exact = detector(images[:1])[0].scores[:3]
-    half = load_detector(str(tiny_detector_model), precision="bf16")(images[:1])[
-        0
-    ].scores[:3]
+    rough = load_detector(str(tiny_detector_model), NetworkOptions(precision="bf16"))
+    half = rough(images[:1])[0].scores[:3]
     np.testing.assert_allclose(half, exact, atol=0.02)

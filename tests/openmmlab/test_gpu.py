@@ -14,6 +14,7 @@ from finediving_pose.extraction.loading import Task
 from finediving_pose.extraction.local_engine import Limits, LocalEngine
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.media import write_video
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab.athlete_detector import AthleteDetector
 from finediving_pose.records import Clip
 from finediving_pose.synthesis.sample import draw_dive
@@ -34,7 +35,9 @@ def test_the_gpu_sees_what_the_cpu_sees(
     dive = draw_dive(3, frames=8)
     answers = []
     for device, kind in (("cpu", "fp32"), ("cuda", precision)):
-        estimator = load_estimator(tiny_pose_model, device, precision=kind)
+        estimator = load_estimator(
+            tiny_pose_model, NetworkOptions(device=device, precision=kind)
+        )
         crops = [
             estimator.crop(image, box)
             for image, box in zip(dive.images, dive.boxes, strict=True)
@@ -48,7 +51,12 @@ def test_the_gpu_sees_what_the_cpu_sees(
 def test_the_gpu_detects_what_the_cpu_detects(precision: str, tolerance: float) -> None:
     images = draw_dive(3, frames=8).images
     (exact, there) = (
-        AthleteDetector(net, settings, {}, 0.3, device, kind)
+        AthleteDetector(
+            net,
+            settings,
+            {},
+            NetworkOptions(device=device, precision=kind, score_threshold=0.3),
+        )
         for device, kind, (settings, net) in (
             ("cpu", "fp32", decided_net(0.3)),
             ("cuda", precision, decided_net(0.3)),
@@ -72,11 +80,15 @@ def test_the_engine_gives_the_same_however_batches_overlap(
     write_video(tmp_path / "m/d.mp4", draw_dive(3, frames=24).images, 25)
     results = []
     for batch in (1, 7, 64):
-        detector = AthleteDetector(*reversed(decided_net(0.3)), {}, 0.3, "cuda")
+        detector = AthleteDetector(
+            *reversed(decided_net(0.3)),
+            {},
+            NetworkOptions(device="cuda", score_threshold=0.3),
+        )
         limits = Limits(batch, batch, helpers=batch % 2)
         engine = LocalEngine(
             detector,
-            load_estimator(tiny_pose_model, "cuda"),
+            load_estimator(tiny_pose_model, NetworkOptions(device="cuda")),
             ExtractionSettings(frames=None),
             limits,
         )

@@ -9,6 +9,7 @@ import torch
 
 from finediving_pose import errors
 from finediving_pose.datasets.model_directory import read_model_directory
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.heatmaps import LONGEST_STEP
 from finediving_pose.openmmlab.settings import HrnetSettings
@@ -97,7 +98,9 @@ def pair(heatmap: str, loss: str, flip_test: bool):
     from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
     net.dataset_meta = parse_pose_metainfo(DiverDataset.METAINFO)
-    return HrnetEstimator(net, settings, {}, "cpu", flip_test), net
+    return HrnetEstimator(
+        net, settings, {}, NetworkOptions("cpu", flip_test=flip_test)
+    ), net
 
 
 def within_the_longest_step(estimator, crops, expected: np.ndarray) -> np.ndarray:
@@ -195,7 +198,8 @@ def test_a_model_directory_loads_and_names_itself(tiny_pose_model, frames):
     assert estimator.identity["weights_sha256"] == directory.weights_sha256
     assert estimator.identity["flip_test"] is True
     assert (
-        estimator.identity != load_estimator(tiny_pose_model, flip_test=False).identity
+        estimator.identity
+        != load_estimator(tiny_pose_model, NetworkOptions(flip_test=False)).identity
     )
     image, (box, _) = frames[0]
     keypoints, scores = estimator([estimator.crop(image, box)])
@@ -213,7 +217,8 @@ def test_bf16_answers_nearly_the_same(frames):
     image, boxes = frames[0]
     crops = [estimator.crop(image, box) for box in boxes]
     exact, _ = estimator(crops)
-    half, _ = HrnetEstimator(net, estimator.settings, {}, "cpu", False, "bf16")(crops)
+    options = NetworkOptions("cpu", "bf16", flip_test=False)
+    half, _ = HrnetEstimator(net, estimator.settings, {}, options)(crops)
     assert np.median(np.linalg.norm(half - exact, axis=-1)) < 5
 
 
@@ -228,7 +233,9 @@ def test_compiled_it_answers_the_same_in_batches_of_any_size(frames, monkeypatch
         return lambda batch: (seen.append(len(batch)), forward(batch))[1]
 
     monkeypatch.setattr(torch, "compile", compiled)
-    fast = HrnetEstimator(net, estimator.settings, {}, "cpu", True, compile=True)
+    fast = HrnetEstimator(
+        net, estimator.settings, {}, NetworkOptions("cpu", compile=True)
+    )
     image, boxes = frames[0]
     crops = [estimator.crop(image, boxes[0])] * (CPU_CROPS + 1)
     for a, b in zip(estimator(crops), fast(crops), strict=True):
@@ -257,7 +264,10 @@ def test_a_size_that_does_not_fit_is_not_come_back_to(frames, monkeypatch):
     estimator, net = pair("dark", "softmax", False)
     monkeypatch.setattr(torch, "compile", compiled)
     fast = pose_estimator.HrnetEstimator(
-        net, estimator.settings, {}, "cpu", False, compile=True
+        net,
+        estimator.settings,
+        {},
+        NetworkOptions("cpu", compile=True, flip_test=False),
     )
     image, boxes = frames[0]
     batcher = Batcher(lambda crops: list(zip(*fast(crops), strict=True)), 8)

@@ -3,11 +3,14 @@ other is averaged over four."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab.rotated_views import averaged_over_turns, turned_back
 
 JOINTS, SIDE, STRIDE = 16, 64, 4
@@ -98,8 +101,9 @@ def test_the_option_reaches_the_estimator(tiny_pose_model, flip_test):
     from finediving_pose.openmmlab.pose_estimator import CPU_CROPS
     from finediving_pose.workflows.model_loading import load_estimator
 
-    plain = load_estimator(tiny_pose_model, "cpu", flip_test)
-    turning = load_estimator(tiny_pose_model, "cpu", flip_test, tta="rotate4")
+    options = NetworkOptions(device="cpu", flip_test=flip_test)
+    plain = load_estimator(tiny_pose_model, options)
+    turning = load_estimator(tiny_pose_model, replace(options, tta="rotate4"))
     assert "tta" not in plain.identity
     assert turning.identity == plain.identity | {"tta": "rotate4"}
     plain.net = turning.net = LooksUp()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab.second_look import MARGIN, box_around
 from finediving_pose.synthesis.sample import draw_dive
 from finediving_pose.workflows.model_loading import load_estimator
@@ -19,12 +20,12 @@ def drawn():
 
 @pytest.fixture(scope="module")
 def once():
-    return load_estimator("synthetic", "cpu")
+    return load_estimator("synthetic", NetworkOptions("cpu"))
 
 
 @pytest.fixture(scope="module")
 def twice():
-    return load_estimator("synthetic", "cpu", second_look=True)
+    return load_estimator("synthetic", NetworkOptions("cpu", second_look=True))
 
 
 def estimated(estimator, drawn, boxes):

@@ -17,6 +17,7 @@ from finediving_pose.datasets.model_directory import (
 )
 from finediving_pose.errors import UsageError
 from finediving_pose.files import read_json_lines
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.workflows import finetuning
 from finediving_pose.workflows.extraction_evaluation import check_detector
 from finediving_pose.workflows.model_loading import load_detector, load_estimator
@@ -60,16 +61,16 @@ def unseen(drawn_dives):
 
 def test_they_find_drawn_divers(unseen):
     figures = finetuning.evaluate(
-        load_estimator("synthetic", "cpu"), unseen.train, unseen.images
+        load_estimator("synthetic", NetworkOptions("cpu")), unseen.train, unseen.images
     )
     assert figures.flat()["PCK"] > SMALLEST_PCK
     from finediving_pose.media import read_image
 
     pictures = [read_image(unseen.images / frame.image) for frame in unseen.train]
     assert (
-        check_detector(load_detector("synthetic", "cpu"), pictures, unseen.train)[
-            "best_recall"
-        ]
+        check_detector(
+            load_detector("synthetic", NetworkOptions("cpu")), pictures, unseen.train
+        )["best_recall"]
         > SMALLEST_PCK
     )
 

@@ -34,6 +34,7 @@ from finediving_pose.datasets.pose_files import pose_path, write_pose
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import sha256_file
 from finediving_pose.media import write_jpeg
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.records import BoxState, BoxTrack, Detections, SkeletonSequence
 from finediving_pose.workflows.assignment import hand_out_images
 from finediving_pose.workflows.model_loading import load_detector, load_estimator
@@ -346,7 +347,7 @@ def test_with_real_nets(
             write_picture(tmp_path, image_key("Meet", "1", index), "1", index, pixels)
         )
     write_frame_manifest(tmp_path / "frames/manifest.csv", rows)
-    detector = load_detector(str(tiny_detector_model), "cpu")
+    detector = load_detector(str(tiny_detector_model), NetworkOptions("cpu"))
 
     class Sure:
         identity = detector.identity
@@ -359,7 +360,9 @@ def test_with_real_nets(
 
     summary = run(
         tmp_path,
-        lambda: NetworkGuesser(Sure(), load_estimator(tiny_pose_model, "cpu")),
+        lambda: NetworkGuesser(
+            Sure(), load_estimator(tiny_pose_model, NetworkOptions("cpu"))
+        ),
         min_score=0.0,
     )
     assert summary.count + len(summary.left_out) == 3

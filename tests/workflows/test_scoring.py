@@ -23,6 +23,7 @@ from finediving_pose.datasets.pose_files import read_pose, write_pose
 from finediving_pose.datasets.score_files import Scored, Seen
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import write_video
+from finediving_pose.networks import NetworkOptions
 from finediving_pose.reporting.score_text import format_seen, list_facts
 from finediving_pose.workflows import model_loading
 from finediving_pose.workflows.scoring import Request, score_clip
@@ -266,7 +267,8 @@ def test_a_skeleton_is_extracted_with_the_models_that_are_named(
     clip = write_clip(tmp_path / "pool" / "7", 40)
     given = Request(clip, "407c", pose_model=Path("net"), detector="finder")
     found = score_clip(model, given, "cpu", tmp_path / "out")
-    assert asked == [("finder", "cpu"), (Path("net"), "cpu")]
+    options = NetworkOptions(device="cpu")
+    assert asked == [("finder", options), (Path("net"), options)]
     assert found.skeleton == "extracted with net and finder"
     assert found.joints_known == 1.0
     assert (tmp_path / "out/skeletons/Pose/pool/pred_comp_7.npz").is_file()
