@@ -295,6 +295,104 @@ def project_files() -> list[Path]:
     ]
 
 
+OF_OTHERS_WORDING = {
+    "extraction/batching.py",
+    "openmmlab/compat.py",
+    "workflows/doctor.py",
+}
+"""Where another library's message is the only thing that tells its errors apart; each
+says why in a comment."""
+
+
+def reads_wording(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a function decides by the words of a message: compares or searches
+    ``.message``, ``.args`` or ``str(error)``, or a variable that holds one."""
+    errors = {
+        node.name for node in ast.walk(function) if isinstance(node, ast.ExceptHandler)
+    }
+    for argument in function.args.args:
+        annotation = argument.annotation
+        if annotation and re.search(r"Error|Exception", ast.unparse(annotation)):
+            errors.add(argument.arg)
+    texts: set[str] = set()
+
+    def is_text(node: ast.AST) -> bool:
+        for part in ast.walk(node):
+            if isinstance(part, ast.Attribute) and part.attr in {"message", "msg"}:
+                return True
+            if isinstance(part, ast.Name) and part.id in texts:
+                return True
+            if (
+                isinstance(part, ast.Call)
+                and isinstance(part.func, ast.Name)
+                and part.func.id in {"str", "repr", "_short"}
+                and any(isinstance(a, ast.Name) and a.id in errors for a in part.args)
+            ):
+                return True
+        return False
+
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and is_text(node.value):
+            texts |= {name.id for name in node.targets if isinstance(name, ast.Name)}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Compare):
+            if is_text(node.left) or any(map(is_text, node.comparators)):
+                return True
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            searches = {"search", "match", "fullmatch", "findall", "finditer"}
+            if node.func.attr in searches and any(map(is_text, node.args)):
+                return True
+            starts = {"startswith", "endswith", "find", "index", "count"}
+            if node.func.attr in starts and is_text(node.func.value):
+                return True
+    return False
+
+
+def decided_by_wording(tree: ast.AST) -> list[str]:
+    return [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and reads_wording(node)
+    ]
+
+
+def test_nothing_is_decided_by_the_words_of_a_message():
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        if decided_by_wording(tree_of(path))
+    }
+    assert found == OF_OTHERS_WORDING
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return 'twice' in problem.message",
+        "return re.search('found', problem.message)",
+        "return problem.message.startswith('found')",
+        "text = problem.message\n return 'twice' in text",
+        "try: pass\n except DataError as error: return 'no file' in str(error)",
+        "return any(word in problem.message for word in WORDS)",
+    ],
+)
+def test_a_decision_by_the_words_of_a_message_would_be_noticed(body):
+    assert decided_by_wording(ast.parse(f"def f(problem):\n {body}")) == ["f"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return problem.kind == 'double'",
+        "return f'{problem.where}: {problem.message}'",
+        "try: pass\n except DataError as error: return str(error).splitlines()",
+    ],
+)
+def test_showing_a_message_is_no_decision_by_its_words(body):
+    assert decided_by_wording(ast.parse(f"def f(problem):\n {body}")) == []
+
+
 SOMEONES_PATH = re.compile(
     r"""(?<![\w.~}])/(?:home|Users|root|work|workspace|mnt|scratch)/[\w.-]+"""
 )

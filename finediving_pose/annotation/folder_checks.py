@@ -12,7 +12,7 @@ from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labels import checked_against_images
-from finediving_pose.datasets.problems import Findings, Problem, item_name
+from finediving_pose.datasets.problems import Problem, ProblemLog, item_name
 from finediving_pose.records import LabelledFrame
 
 Stamp = tuple[int, int]
@@ -82,9 +82,8 @@ def check_folder(job: FolderJob) -> FolderResult:
         LabelSet(tuple(mine), tuple(read.problems), job.images), job.folder, True
     )
     if not job.pictures_there:
-        labels = replace(
-            labels, problems=tuple(p for p in labels.problems if p.where != "images")
-        )
+        present = [p for p in labels.problems if p.kind != "image-missing"]
+        labels = replace(labels, problems=tuple(present))
     chosen = {
         row.image: row.sha256 for name, row in (job.rows or {}).items() if name in told
     }
@@ -130,22 +129,27 @@ def _read(
     problems += read.problems
     if job.rows is None:
         return read.frames
-    row, findings = job.rows.get(name), Findings(str(path), problems)
+    row, log = job.rows.get(name), ProblemLog(str(path), problems)
     if row is None:
-        findings.warning(
+        log.warning(
+            "other-image",
             "imagePath",
             "no picture of frames/manifest.csv belongs here, so nobody will review this label",
         )
         return read.frames
-    return [_placed(frame, row, findings) for frame in read.frames]
+    return [_placed(frame, row, log) for frame in read.frames]
 
 
-def _placed(
-    frame: LabelledFrame, row: ManifestFrame, findings: Findings
-) -> LabelledFrame:
+def _placed(frame: LabelledFrame, row: ManifestFrame, log: ProblemLog) -> LabelledFrame:
     if PurePosixPath(frame.image).name != PurePosixPath(row.image).name:
-        message = f"found {PurePosixPath(frame.image).name}, expected {PurePosixPath(row.image).name}; the file's name"
-        findings.error("imagePath", f"{message} says which picture it labels")
+        found, expected = PurePosixPath(frame.image).name, PurePosixPath(row.image).name
+        log.mismatch(
+            "other-image",
+            "imagePath",
+            found=found,
+            expected=expected,
+            consequence="the file's name says which image it labels",
+        )
     size = frame.size or (row.width, row.height)
     return replace(
         frame,

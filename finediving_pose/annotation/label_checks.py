@@ -70,24 +70,6 @@ _CLEAR_JUMP = 2.0  # times what is allowed: an error
 _CLEAR_SIDES = 0.25  # gain, in body heights, from which on wrong sides are an error
 _LIMBS_TOO_LONG = 1.3  # times what is allowed: an error
 
-_BY_MESSAGE = (
-    ("nobody has confirmed", "unconfirmed"),
-    ("ignored: ", "other-shape"),
-    ("no joint labelled", "missing-joint"),
-    ("not labelled", "missing-joint"),
-    ("lies outside", "outside-image"),
-    ("labelled twice", "double"),
-    ("as well", "double"),
-    ("rectangles (", "double"),
-    ("people, ", "double"),
-    ("frames have no athlete box", "missing-box"),
-    ("is missing; frame left out", "image-missing"),
-    ("images is there", "image-missing"),
-    ("not readable as an image", "image-missing"),
-    ("the label was made for", "image-size"),
-)
-
-
 _OF_KIND = {
     "unreadable": (None, "save the label anew in LabelMe"),
     "other-image": (
@@ -107,8 +89,7 @@ _OF_KIND = {
     ),
     "image-changed": (None, "put the chosen image back, or label this one anew"),
 }
-"""What is expected where the message of a problem does not say so, and what to do about
-it."""
+"""What is expected where a problem does not say so, and what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -239,27 +220,20 @@ def _number(frame: LabelledFrame) -> int:
 
 
 def _of_problem(problem: Problem, image: str | None) -> Finding:
+    kind = problem.kind if problem.kind in KINDS else "unreadable"
     joint = problem.where if problem.where in INDEX else None
-    kind = next(
-        (kind for text, kind in _BY_MESSAGE if text in problem.message), "unreadable"
-    )
-    if problem.where == "imagePath" and kind == "unreadable":
-        kind = "other-image"
-    if problem.where == "box" and kind in {"missing-joint", "unreadable"}:
-        kind = "missing-box"
-    found = re.search(r"found (.+?)[,;] expected|^(\(.+?\)) lies", problem.message)
-    expected = re.search(r"expected ([^;]+)", problem.message)
     place = problem.where if problem.where and joint is None else ""
+    expected, suggestion = _OF_KIND[kind]
     return Finding(
         file=problem.file,
         image=image,
         joint=joint,
         kind=kind,
         severity=problem.severity,
-        value=next(filter(None, found.groups()), None) if found else None,
-        expected=expected[1] if expected else _OF_KIND[kind][0],
+        value=problem.found,
+        expected=problem.expected or expected,
         message=f"{place}: {problem.message}" if place else problem.message,
-        suggestion=_OF_KIND[kind][1],
+        suggestion=suggestion,
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from finediving_pose.annotation.locks import locked
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame
-from finediving_pose.datasets.problems import Findings, Problem, load_json, safe_name
+from finediving_pose.datasets.problems import Problem, ProblemLog, load_json, safe_name
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import write_json
 from finediving_pose.records import LabelledFrame
@@ -194,7 +194,7 @@ class LabelStore:
         problems, origin = list(labels.problems), {}
         frame = labels.frames[0] if labels.frames else None
         if frame is not None:
-            _report_other_image(path, image, Findings(str(path), problems))
+            _report_other_image(path, image, ProblemLog(str(path), problems))
             frame = replace(
                 frame,
                 image=image.image,
@@ -291,13 +291,16 @@ def _json_files(folder: Path) -> list[str]:
     )
 
 
-def _report_other_image(path: Path, image: ManifestFrame, findings: Findings) -> None:
+def _report_other_image(path: Path, image: ManifestFrame, log: ProblemLog) -> None:
     said = load_json(path, labelme.MAX_BYTES).get("imagePath")
     name = PurePosixPath(str(said).replace("\\", "/")).name
     if name != PurePosixPath(image.image).name:
-        findings.error(
+        log.error(
+            "other-image",
             "imagePath",
             f"found {said!r}, expected {image.image}, which the file's place says",
+            found=repr(said),
+            expected=f"{image.image}, which the file's place says",
         )
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from finediving_pose.datasets.label_set import LabelSet, default_images
 from finediving_pose.datasets.problems import (
-    Findings,
     Problem,
+    ProblemLog,
     checked_box,
     checked_image_name,
     checked_joints,
@@ -101,14 +101,16 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
     unknown = sum("width" not in image for image in content["images"])
     without_box = sum(frame.box is None for frame in labels.frames)
     problems: list[Problem] = []
-    findings = Findings(str(path), problems)
+    log = ProblemLog(str(path), problems)
     if unknown:
-        findings.warning(
+        log.warning(
+            "unwritable",
             "images",
             f"{unknown} of unknown size have no width and height, which most readers need",
         )
     if without_box:
-        findings.warning(
+        log.warning(
+            "unwritable",
             "annotations",
             f"{without_box} frames without an athlete box have no bbox and area",
         )
@@ -213,10 +215,14 @@ def _frame(
     orders: Mapping[Any, list[int]],
     problems: list[Problem],
 ) -> LabelledFrame | None:
-    findings = Findings(f"{path} annotation {position}", problems)
+    log = ProblemLog(f"{path} annotation {position}", problems)
     if not isinstance(annotation, dict):
-        findings.error(
-            "", f"expected an object, found a {type(annotation).__name__}; left out"
+        log.mismatch(
+            "unreadable",
+            "",
+            found=f"a {type(annotation).__name__}",
+            expected="an object",
+            consequence="left out",
         )
         return None
     image = (
@@ -225,29 +231,35 @@ def _frame(
         else None
     )
     if image is None:
-        findings.error(
+        found = repr(annotation.get("image_id"))
+        log.error(
+            "unreadable",
             "image_id",
-            f"found {annotation.get('image_id')!r}, which no image has; left out",
+            f"found {found}, which no image has; left out",
+            found=found,
         )
         return None
-    name = checked_image_name(image.get("file_name"), findings)
+    name = checked_image_name(image.get("file_name"), log)
     if name is None:
         return None
-    findings.file = item_name(path, name)
+    log.file = item_name(path, name)
     if annotation.get("iscrowd"):
-        findings.warning("iscrowd", "a crowd, no single athlete; left out")
+        log.warning("unreadable", "iscrowd", "a crowd, no single athlete; left out")
         return None
     category = annotation.get("category_id")
     order = orders.get(category) if _is_id(category) else None
     triples = numbers(annotation.get("keypoints"), 3 * NUM_JOINTS)
     if order is None or triples is None:
-        findings.error(
+        expected = f"{3 * NUM_JOINTS} numbers and a category with our joints"
+        log.error(
+            "unreadable",
             "keypoints",
-            f"expected {3 * NUM_JOINTS} numbers and a category with our joints; left out",
+            f"expected {expected}; left out",
+            expected=expected,
         )
         return None
-    points, visibility = _joints(triples.reshape(NUM_JOINTS, 3), order, findings)
-    box = checked_box(_box(annotation.get("bbox"), findings), findings)
+    points, visibility = _joints(triples.reshape(NUM_JOINTS, 3), order, log)
+    box = checked_box(_box(annotation.get("bbox"), log), log)
     return LabelledFrame(
         image=name,
         keypoints=points,
@@ -255,36 +267,43 @@ def _frame(
         box=box,
         box_estimated=box is not None and annotation.get("box_estimated") is True,
         size=image_size([image.get("width"), image.get("height")]),
-        match=checked_key(annotation.get("match"), "match", findings),
-        dive=checked_key(annotation.get("dive"), "dive", findings),
+        match=checked_key(annotation.get("match"), "match", log),
+        dive=checked_key(annotation.get("dive"), "dive", log),
         frame=whole_number(annotation.get("frame")),
         source=path,
     )
 
 
 def _joints(
-    triples: FloatArray, order: Sequence[int], findings: Findings
+    triples: FloatArray, order: Sequence[int], log: ProblemLog
 ) -> tuple[FloatArray, Any]:
     ours = np.empty_like(triples)
     ours[list(order)] = triples
     points, visibility = ours[:, :2], ours[:, 2]
     for joint in np.flatnonzero(~np.isin(visibility, tuple(Visibility))):
-        findings.error(
+        log.mismatch(
+            "unreadable",
             JOINTS[joint],
-            f"found visibility {visibility[joint]:g}, expected 0, 1 or 2; joint left out",
+            found=f"visibility {visibility[joint]:g}",
+            expected="0, 1 or 2",
+            consequence="joint left out",
         )
         visibility[joint] = Visibility.MISSING
     points[(visibility == Visibility.MISSING) & (points == 0).all(axis=1)] = np.nan
-    return checked_joints(points, visibility.astype(np.uint8), findings)
+    return checked_joints(points, visibility.astype(np.uint8), log)
 
 
-def _box(value: Any, findings: Findings) -> FloatArray | None:
+def _box(value: Any, log: ProblemLog) -> FloatArray | None:
     if value is None:
         return None
     box = numbers(value, 4)
     if box is None:
-        findings.error(
-            "bbox", f"found {value!r}, expected x, y, width, height; box left out"
+        log.mismatch(
+            "missing-box",
+            "bbox",
+            found=repr(value),
+            expected="x, y, width, height",
+            consequence="box left out",
         )
         return None
     return np.array([box[0], box[1], box[0] + box[2], box[1] + box[3]])

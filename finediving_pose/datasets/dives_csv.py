@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from finediving_pose import diving
 from finediving_pose.datasets.problems import (
-    Findings,
     Problem,
+    ProblemLog,
     safe_name,
     safe_relative,
 )
@@ -61,12 +61,13 @@ def read_dives(path: Path) -> tuple[list[Dive], list[Problem]]:
     problems: list[Problem] = []
     dives: dict[tuple[str, str], Dive] = {}
     for line, row in _rows(path, problems):
-        findings = Findings(f"{path} line {line}", problems)
-        dive = _dive(row, findings)
+        log = ProblemLog(f"{path} line {line}", problems)
+        dive = _dive(row, log)
         if dive is None:
             continue
         if dive.key in dives:
-            findings.error(
+            log.error(
+                "double",
                 "dive",
                 f"{dive.match}/{dive.dive} stands in an earlier line as well; this one is left out",
             )
@@ -120,8 +121,10 @@ def _rows(path: Path, problems: list[Problem]) -> Iterable[tuple[int, dict[str, 
             )
         for name in columns:
             if name not in COLUMNS:
-                Findings(str(path), problems).warning(
-                    name, f"unknown column, ignored (known: {', '.join(COLUMNS)})"
+                ProblemLog(str(path), problems).warning(
+                    "value",
+                    name,
+                    f"unknown column, ignored (known: {', '.join(COLUMNS)})",
                 )
         reader.fieldnames = columns
         rows = [(reader.line_num, row) for row in reader]
@@ -137,18 +140,21 @@ def _rows(path: Path, problems: list[Problem]) -> Iterable[tuple[int, dict[str, 
             yield line, cells
 
 
-def _dive(row: dict[str, str], findings: Findings) -> Dive | None:
-    before = len(findings.problems)
-    match = _read(row, "match", _name, findings)
-    dive = _read(row, "dive", _name, findings)
-    video = _read(row, "video", _video, findings)
-    start = _read(row, "start_frame", _frame, findings)
-    end = _read(row, "end_frame", _frame, findings)
+def _dive(row: dict[str, str], log: ProblemLog) -> Dive | None:
+    before = len(log.problems)
+    match = _read(row, "match", _name, log)
+    dive = _read(row, "dive", _name, log)
+    video = _read(row, "video", _video, log)
+    start = _read(row, "start_frame", _frame, log)
+    end = _read(row, "end_frame", _frame, log)
     if start is not None and end is not None and end < start:
-        findings.error(
-            "end_frame", f"{end} lies before start_frame {start}; row left out"
+        log.error(
+            "value",
+            "end_frame",
+            f"{end} lies before start_frame {start}; row left out",
+            found=str(end),
         )
-    if len(findings.problems) > before or match is None or dive is None:
+    if len(log.problems) > before or match is None or dive is None:
         return None
     length = end - start + 1 if start is not None and end is not None else None
     return Dive(
@@ -157,19 +163,19 @@ def _dive(row: dict[str, str], findings: Findings) -> Dive | None:
         video=video,
         start_frame=start,
         end_frame=end,
-        dive_number=_read(row, "dive_number", _dive_number, findings),
-        difficulty=_read(row, "difficulty", _positive, findings),
-        awards=_read(row, "awards", _awards, findings),
-        score=_read(row, "score", _score, findings),
+        dive_number=_read(row, "dive_number", _dive_number, log),
+        difficulty=_read(row, "difficulty", _positive, log),
+        awards=_read(row, "awards", _awards, log),
+        score=_read(row, "score", _score, log),
         transitions=_read(
-            row, "transitions", lambda text: _transitions(text, length), findings
+            row, "transitions", lambda text: _transitions(text, length), log
         ),
-        synchronised=bool(_read(row, "synchronised", _flag, findings)),
+        synchronised=bool(_read(row, "synchronised", _flag, log)),
     )
 
 
 def _read(
-    row: dict[str, str], column: str, parse: Callable[[str], T], findings: Findings
+    row: dict[str, str], column: str, parse: Callable[[str], T], log: ProblemLog
 ) -> T | None:
     text = row.get(column, "")
     if not text and column not in ("match", "dive", "video"):
@@ -178,7 +184,13 @@ def _read(
         return parse(text)
     except _BadCell as error:
         consequence = "row left out" if column in REQUIRED else "taken as empty"
-        findings.error(column, f"found {text!r}, expected {error}; {consequence}")
+        log.mismatch(
+            "value",
+            column,
+            found=repr(text),
+            expected=str(error),
+            consequence=consequence,
+        )
         return None
 
 

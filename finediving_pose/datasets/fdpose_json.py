@@ -17,7 +17,7 @@ import numpy as np
 
 from finediving_pose.datasets import joint_records
 from finediving_pose.datasets.label_set import LabelSet
-from finediving_pose.datasets.problems import Findings, Problem, number, numbers
+from finediving_pose.datasets.problems import Problem, ProblemLog, number, numbers
 from finediving_pose.records import FloatArray, LabelledFrame
 
 PIXELS_PER_SCALE = 200.0
@@ -72,20 +72,27 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
 
 
 def _boxed(
-    frame: LabelledFrame, record: dict[str, Any], findings: Findings
+    frame: LabelledFrame, record: dict[str, Any], log: ProblemLog
 ) -> dict[str, Any]:
     if record.get("center") is None and record.get("scale") is None:
         return {}
     center, scale = numbers(record.get("center"), 2), number(record.get("scale"))
     if center is None or not np.isfinite(center).all():
-        findings.error(
-            "center", f"found {record.get('center')!r}, expected x and y in px; no box"
+        log.mismatch(
+            "missing-box",
+            "center",
+            found=repr(record.get("center")),
+            expected="x and y in px",
+            consequence="no box",
         )
         return {}
     if not (np.isfinite(scale) and scale > 0):
-        findings.error(
+        log.mismatch(
+            "missing-box",
             "scale",
-            f"found {record.get('scale')!r}, expected the box's longer side / 200; no box",
+            found=repr(record.get("scale")),
+            expected="the box's longer side / 200",
+            consequence="no box",
         )
         return {}
     given: dict[str, Any] = {"center": center, "scale": scale}

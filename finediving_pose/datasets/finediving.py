@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.datasets import restricted_pickle
-from finediving_pose.datasets.problems import Problem, safe_name
+from finediving_pose.datasets.problems import Problem, ProblemLog, safe_name
 from finediving_pose.datasets.sub_actions import SUB_ACTIONS
 from finediving_pose.errors import DataError
 from finediving_pose.files import sha256_file, write_bytes
@@ -358,21 +358,20 @@ def read_entries(
         problems: Are added to.
     """
     content = _load(path, dict, "a dict of dives", problems)
+    log = ProblemLog(str(path), problems)
     entries: dict[Key, T] = {}
     for raw, value in content.items() if content else ():
         try:
             key = _checked_key(raw)
         except ValueError as error:
-            problems.append(Problem(str(path), "", str(error)))
+            log.error("unreadable", "", str(error))
             continue
         try:
             entries[key] = parse(value, key)
         except KeyError as error:
-            problems.append(
-                Problem(str(path), "/".join(key), f"key {error} is missing")
-            )
+            log.error("unreadable", "/".join(key), f"key {error} is missing")
         except (TypeError, ValueError) as error:
-            problems.append(Problem(str(path), "/".join(key), str(error)))
+            log.error("unreadable", "/".join(key), str(error))
     return entries
 
 
@@ -383,23 +382,25 @@ def read_keys(path: Path, problems: list[Problem]) -> tuple[Key, ...]:
         try:
             keys.append(_checked_key(raw))
         except ValueError as error:
-            problems.append(Problem(str(path), "", str(error)))
+            ProblemLog(str(path), problems).error("unreadable", "", str(error))
     return tuple(keys)
 
 
 def _load(
     path: Path, kind: type[T], expected: str, problems: list[Problem]
 ) -> T | None:
+    log = ProblemLog(str(path), problems)
     try:
         content = restricted_pickle.load(path)
     except DataError as error:
-        problems.append(Problem(str(path), "", str(error).removeprefix(f"{path}: ")))
+        log.error("unreadable", "", str(error).removeprefix(f"{path}: "))
         return None
     if not isinstance(content, kind):
-        problems.append(
-            Problem(
-                str(path), "", f"expected {expected}, found a {type(content).__name__}"
-            )
+        log.mismatch(
+            "unreadable",
+            "",
+            found=f"a {type(content).__name__}",
+            expected=expected,
         )
         return None
     return content
@@ -540,8 +541,8 @@ def _compare(
                     if isinstance(ours, np.ndarray)
                     else f"{ours}, in {last} {theirs}, which counts"
                 )
-                problems.append(
-                    Problem(name, "/".join(key), f"{what} {shown}", "warning")
+                ProblemLog(name, problems).warning(
+                    "disagreement", "/".join(key), f"{what} {shown}"
                 )
 
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from finediving_pose.datasets.label_set import LabelSet, default_images
 from finediving_pose.datasets.problems import (
-    Findings,
     Problem,
+    ProblemLog,
     checked_box,
     checked_image_name,
     checked_joints,
@@ -39,7 +39,7 @@ from finediving_pose.skeleton import JOINTS, NUM_JOINTS
 PLACEHOLDERS = ((0.0, 0.0), (-1.0, -1.0))
 """What files write where a joint has no coordinates, beside null."""
 
-Completed = Callable[[LabelledFrame, dict[str, Any], Findings], dict[str, Any]]
+Completed = Callable[[LabelledFrame, dict[str, Any], ProblemLog], dict[str, Any]]
 """Returns the fields of a frame that follow from the others, such as the box from a
 record's center and scale."""
 
@@ -123,20 +123,24 @@ def _frame(
     completed: Completed,
     problems: list[Problem],
 ) -> LabelledFrame | None:
-    findings = Findings(f"{path} item {position}", problems)
+    log = ProblemLog(f"{path} item {position}", problems)
     if not isinstance(item, dict):
-        findings.error(
-            "", f"expected an object, found a {type(item).__name__}; left out"
+        log.mismatch(
+            "unreadable",
+            "",
+            found=f"a {type(item).__name__}",
+            expected="an object",
+            consequence="left out",
         )
         return None
-    name = checked_image_name(item.get("image"), findings)
+    name = checked_image_name(item.get("image"), log)
     if name is None:
         return None
-    findings.file = item_name(path, name)
-    joints = _joints(item, offset, findings)
+    log.file = item_name(path, name)
+    joints = _joints(item, offset, log)
     if joints is None:
         return None
-    box = checked_box(_box(item.get("box"), findings), findings)
+    box = checked_box(_box(item.get("box"), log), log)
     frame = LabelledFrame(
         image=name,
         keypoints=joints[0],
@@ -144,26 +148,29 @@ def _frame(
         box=box,
         box_estimated=box is not None and item.get("box_estimated") is True,
         size=image_size(item.get("size")),
-        match=checked_key(item.get("match"), "match", findings),
-        dive=checked_key(item.get("dive"), "dive", findings),
+        match=checked_key(item.get("match"), "match", log),
+        dive=checked_key(item.get("dive"), "dive", log),
         frame=whole_number(item.get("frame")),
         source=path,
     )
-    return replace(frame, **completed(frame, item, findings))
+    return replace(frame, **completed(frame, item, log))
 
 
 def _joints(
-    item: dict[str, Any], offset: float, findings: Findings
+    item: dict[str, Any], offset: float, log: ProblemLog
 ) -> tuple[FloatArray, NDArray[np.uint8]] | None:
     joints, declared = item.get("joints"), item.get("joints_vis")
     if not isinstance(joints, list) or len(joints) != NUM_JOINTS:
         found = f"{len(joints)} joints" if isinstance(joints, list) else repr(joints)
-        findings.error(
+        log.mismatch(
+            "unreadable",
             "joints",
-            f"found {found}, expected {NUM_JOINTS} ({JOINTS[0]} … {JOINTS[-1]}); left out",
+            found=found,
+            expected=f"{NUM_JOINTS} ({JOINTS[0]} … {JOINTS[-1]})",
+            consequence="left out",
         )
         return None
-    visibility = _visibility(declared, item.get("occluded"), findings)
+    visibility = _visibility(declared, item.get("occluded"), log)
     if visibility is None:
         return None
     points = np.array(
@@ -172,7 +179,7 @@ def _joints(
             for joint, seen in zip(joints, visibility, strict=True)
         ]
     )
-    return checked_joints(points - offset, visibility, findings)
+    return checked_joints(points - offset, visibility, log)
 
 
 def _point(value: Any, visible: bool) -> tuple[float, float]:
@@ -182,13 +189,16 @@ def _point(value: Any, visible: bool) -> tuple[float, float]:
 
 
 def _visibility(
-    declared: Any, occluded: Any, findings: Findings
+    declared: Any, occluded: Any, log: ProblemLog
 ) -> NDArray[np.uint8] | None:
     values = numbers(declared, NUM_JOINTS)
     if values is None or not np.isfinite(values).all():
-        findings.error(
+        log.mismatch(
+            "unreadable",
             "joints_vis",
-            f"found {declared!r}, expected {NUM_JOINTS} times 0 or 1; left out",
+            found=repr(declared),
+            expected=f"{NUM_JOINTS} times 0 or 1",
+            consequence="left out",
         )
         return None
     visibility = np.where(values > 0, Visibility.VISIBLE, Visibility.MISSING).astype(
@@ -205,10 +215,16 @@ def _visibility(
     return visibility
 
 
-def _box(value: Any, findings: Findings) -> FloatArray | None:
+def _box(value: Any, log: ProblemLog) -> FloatArray | None:
     if value is None:
         return None
     box = numbers(value, 4)
     if box is None:
-        findings.error("box", f"found {value!r}, expected x1, y1, x2, y2; box left out")
+        log.mismatch(
+            "missing-box",
+            "box",
+            found=repr(value),
+            expected="x1, y1, x2, y2",
+            consequence="box left out",
+        )
     return box

@@ -12,8 +12,8 @@ import numpy as np
 
 from finediving_pose.datasets.label_set import LabelSet, default_images
 from finediving_pose.datasets.problems import (
-    Findings,
     Problem,
+    ProblemLog,
     checked_box,
     checked_image_name,
     checked_joints,
@@ -133,15 +133,15 @@ def _rows(path: Path) -> Iterable[tuple[int, Row]]:
 def _frame(
     path: Path, line: int, row: Row, problems: list[Problem]
 ) -> LabelledFrame | None:
-    findings = Findings(f"{path} line {line}", problems)
-    name = checked_image_name(row["image"], findings)
+    log = ProblemLog(f"{path} line {line}", problems)
+    name = checked_image_name(row["image"], log)
     if name is None:
         return None
-    findings.file = f"{item_name(path, name)} line {line}"
-    points, visibility = _joints(row, findings)
-    box = checked_box(_box(row, findings), findings)
-    width, height = (_value(row, column, findings) for column in ("width", "height"))
-    keypoints, visible = checked_joints(points, visibility, findings)
+    log.file = f"{item_name(path, name)} line {line}"
+    points, visibility = _joints(row, log)
+    box = checked_box(_box(row, log), log)
+    width, height = (_value(row, column, log) for column in ("width", "height"))
+    keypoints, visible = checked_joints(points, visibility, log)
     return LabelledFrame(
         image=name,
         keypoints=keypoints,
@@ -150,14 +150,14 @@ def _frame(
         box_estimated=box is not None
         and row.get("box_estimated") in ("1", "True", "TRUE", "true"),
         size=image_size([width, height]),
-        match=checked_key(row.get("match"), "match", findings),
-        dive=checked_key(row.get("dive"), "dive", findings),
-        frame=whole_number(_value(row, "frame", findings)),
+        match=checked_key(row.get("match"), "match", log),
+        dive=checked_key(row.get("dive"), "dive", log),
+        frame=whole_number(_value(row, "frame", log)),
         source=path,
     )
 
 
-def _joints(row: Row, findings: Findings) -> tuple[FloatArray, list[int]]:
+def _joints(row: Row, log: ProblemLog) -> tuple[FloatArray, list[int]]:
     points = np.full((NUM_JOINTS, 2), np.nan)
     visibility = [int(Visibility.MISSING)] * NUM_JOINTS
     for joint, name in enumerate(JOINTS):
@@ -165,33 +165,37 @@ def _joints(row: Row, findings: Findings) -> tuple[FloatArray, list[int]]:
         stated = row.get(f"{name}_v", "")
         if not any(cells) and stated in ("", "0"):
             continue
-        points[joint] = [_value(row, f"{name}_{axis}", findings) for axis in "xy"]
+        points[joint] = [_value(row, f"{name}_{axis}", log) for axis in "xy"]
         visible = (
-            whole_number(_value(row, f"{name}_v", findings))
+            whole_number(_value(row, f"{name}_v", log))
             if stated
             else Visibility.VISIBLE
         )
         if visible is None or visible not in tuple(Visibility):
-            findings.error(
-                name, f"found visibility {stated!r}, expected 0, 1 or 2; joint left out"
+            log.mismatch(
+                "unreadable",
+                name,
+                found=f"visibility {stated!r}",
+                expected="0, 1 or 2",
+                consequence="joint left out",
             )
             continue
         visibility[joint] = int(visible)
     return points, visibility
 
 
-def _box(row: Row, findings: Findings) -> FloatArray | None:
+def _box(row: Row, log: ProblemLog) -> FloatArray | None:
     if not any(row.get(column) for column in BOX_COLUMNS):
         return None
-    return np.array([_value(row, column, findings) for column in BOX_COLUMNS])
+    return np.array([_value(row, column, log) for column in BOX_COLUMNS])
 
 
-def _value(row: Row, column: str, findings: Findings) -> float:
+def _value(row: Row, column: str, log: ProblemLog) -> float:
     """Return a cell's number; NaN where it is empty, and with an error where it is no
     number."""
     text = row.get(column, "")
     try:
         return float(text) if text else np.nan
     except ValueError:
-        findings.error(column, f"found {text!r}, expected a number")
+        log.mismatch("unreadable", column, found=repr(text), expected="a number")
         return np.nan

@@ -19,8 +19,10 @@ import numpy as np
 
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.problems import (
-    Findings,
     Problem,
+    ProblemKind,
+    ProblemLog,
+    UnreadableFile,
     checked_box,
     checked_joints,
     image_size,
@@ -76,11 +78,22 @@ class _Shape:
 
 
 class _LeftOut(Exception):
-    """Why a file gives no frame; `where` is the joint or key."""
+    """Why a file gives no frame; the arguments are the fields of a problem."""
 
-    def __init__(self, where: str, message: str) -> None:
+    def __init__(
+        self,
+        kind: ProblemKind,
+        where: str,
+        message: str,
+        *,
+        found: str | None = None,
+        expected: str | None = None,
+    ) -> None:
         super().__init__(message)
+        self.kind = kind
         self.where = where
+        self.found = found
+        self.expected = expected
 
 
 def read(path: Path, images: Path | None = None) -> LabelSet:
@@ -125,16 +138,18 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
     problems: list[Problem] = []
     written: set[Path] = set()
     for frame in labels.frames:
-        findings = Findings(item_name(frame.source or path, frame.image), problems)
+        log = ProblemLog(item_name(frame.source or path, frame.image), problems)
         target = path / _file_name(frame)
         size = labels.image_size(frame)
         if target in written:
-            findings.error(
+            log.error(
+                "unwritable",
                 "image",
                 f"{target} holds another athlete already, and a file holds one; left out",
             )
         elif size is None:
-            findings.error(
+            log.error(
+                "unwritable",
                 "image",
                 "image size unknown: no such image (--images DIR names the folder); left out",
             )
@@ -195,8 +210,9 @@ def once_each(
     for frame in frames:
         earlier = first.setdefault(frame.image, frame)
         if earlier is not frame:
-            findings = Findings(str(frame.source), problems)
-            findings.error(
+            log = ProblemLog(str(frame.source), problems)
+            log.error(
+                "double",
                 "imagePath",
                 f"{frame.image} is labelled in {earlier.source} as well; left out",
             )
@@ -227,40 +243,62 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read_file(file: Path, problems: list[Problem]) -> LabelledFrame | None:
-    findings = Findings(str(file), problems)
+    log = ProblemLog(str(file), problems)
     try:
         content = load_json(file, MAX_BYTES)
         if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
             raise _LeftOut(
+                "unreadable",
                 "",
                 "no LabelMe file: expected an object with `shapes`; left out (name a COCO file itself)",
+                expected="an object with `shapes`",
             )
-        return _frame(content, file, findings)
-    except DataError as error:
-        findings.error("", str(error).removeprefix(f"{file}: "))
+        return _frame(content, file, log)
+    except UnreadableFile as error:
+        log.error(
+            "unreadable",
+            "",
+            error.reason,
+            found=error.found,
+            expected=error.expected,
+        )
     except _LeftOut as error:
-        findings.error(error.where, str(error))
+        log.error(
+            error.kind,
+            error.where,
+            str(error),
+            found=error.found,
+            expected=error.expected,
+        )
     return None
 
 
-def _frame(content: Mapping[str, Any], file: Path, findings: Findings) -> LabelledFrame:
-    _check_version(content.get("version"), findings)
-    unconfirmed = _is_unconfirmed(content.get("flags"), findings)
+def _frame(content: Mapping[str, Any], file: Path, log: ProblemLog) -> LabelledFrame:
+    _check_version(content.get("version"), log)
+    unconfirmed = _is_unconfirmed(content.get("flags"), log)
     if not all(isinstance(shape, dict) for shape in content["shapes"]):
-        raise _LeftOut("shapes", "expected a list of objects; left out")
-    shapes = _one_person([_parsed(shape, findings) for shape in content["shapes"]])
-    keypoints, visibility = _joints(shapes, findings)
+        raise _LeftOut(
+            "unreadable",
+            "shapes",
+            "expected a list of objects; left out",
+            expected="a list of objects",
+        )
+    shapes = _one_person([_parsed(shape, log) for shape in content["shapes"]])
+    keypoints, visibility = _joints(shapes, log)
     box = _box_shape(shapes, any_label=bool((visibility > 0).any()))
     if box is None and not (visibility > 0).any():
+        expected = "a rectangle `athlete` and points `0` to `15`"
         raise _LeftOut(
+            "unreadable",
             "",
-            "no athlete box and no joint: expected a rectangle `athlete` and points `0` to `15`; left out",
+            f"no athlete box and no joint: expected {expected}; left out",
+            expected=expected,
         )
-    _report_missing(shapes, box, visibility, findings)
-    corners = checked_box(_corners(box, findings), findings) if box else None
+    _report_missing(shapes, box, visibility, log)
+    corners = checked_box(_corners(box, log), log) if box else None
     match, dive, number = _dive_of(file)
     return LabelledFrame(
-        image=_image_of(content.get("imagePath"), file, findings),
+        image=_image_of(content.get("imagePath"), file, log),
         keypoints=keypoints,
         visibility=visibility,
         box=corners,
@@ -276,26 +314,28 @@ def _frame(content: Mapping[str, Any], file: Path, findings: Findings) -> Labell
     )
 
 
-def _is_unconfirmed(flags: Any, findings: Findings) -> bool:
+def _is_unconfirmed(flags: Any, log: ProblemLog) -> bool:
     unconfirmed = isinstance(flags, dict) and flags.get(UNCONFIRMED_FLAG) is True
     if unconfirmed:
-        findings.warning(
+        log.warning(
+            "unconfirmed",
             "flags",
             f"`{UNCONFIRMED_FLAG}` is set: a model's guess that nobody has confirmed",
         )
     return unconfirmed
 
 
-def _check_version(version: Any, findings: Findings) -> None:
+def _check_version(version: Any, log: ProblemLog) -> None:
     major = str(version).partition(".")[0]
     if major.isdigit() and int(major) > _NEWEST_MAJOR:
-        findings.warning(
+        log.warning(
+            "unreadable",
             "version",
             f"{version} is newer than LabelMe {_NEWEST_MAJOR}, read as if it were that",
         )
 
 
-def _parsed(shape: Mapping[str, Any], findings: Findings) -> _Shape:
+def _parsed(shape: Mapping[str, Any], log: ProblemLog) -> _Shape:
     label, points = str(shape.get("label")), shape.get("points")
     pairs = _pairs(points)
     kind = shape.get("shape_type") or _kind_of_version_3(
@@ -303,9 +343,11 @@ def _parsed(shape: Mapping[str, Any], findings: Findings) -> _Shape:
     )
     if pairs is None:
         joint = joint_id(label) if kind == "point" else None
-        findings.error(
+        log.mismatch(
+            "unreadable",
             label if joint is None else JOINTS[joint],
-            f"found points {points!r}, expected x, y pairs",
+            found=f"points {points!r}",
+            expected="x, y pairs",
         )
     flags = shape.get("flags")
     return _Shape(
@@ -367,9 +409,13 @@ def _one_person(shapes: list[_Shape]) -> list[_Shape]:
             if jointed
             else "none of them with our joints"
         )
+        found, expected = f"{len(groups)} people, {held}", "one athlete a file"
         raise _LeftOut(
+            "double",
             "group_id",
-            f"found {len(groups)} people, {held}; expected one athlete a file; left out",
+            f"found {found}; expected {expected}; left out",
+            found=found,
+            expected=expected,
         )
     return [
         shape
@@ -382,7 +428,7 @@ def _is_group(group: Any) -> bool:
     return isinstance(group, (int, str)) and not isinstance(group, bool)
 
 
-def _joints(shapes: Sequence[_Shape], findings: Findings) -> tuple[FloatArray, Any]:
+def _joints(shapes: Sequence[_Shape], log: ProblemLog) -> tuple[FloatArray, Any]:
     keypoints = np.full((NUM_JOINTS, 2), np.nan)
     visibility = np.zeros(NUM_JOINTS, dtype=np.uint8)
     seen: set[int] = set()
@@ -392,6 +438,7 @@ def _joints(shapes: Sequence[_Shape], findings: Findings) -> tuple[FloatArray, A
             continue
         if joint in seen:
             raise _LeftOut(
+                "double",
                 JOINTS[joint],
                 f"labelled twice (`{shape.label}`), nobody knows which is meant; frame left out",
             )
@@ -403,7 +450,7 @@ def _joints(shapes: Sequence[_Shape], findings: Findings) -> tuple[FloatArray, A
                 if shape.flags.get(OCCLUDED_FLAG) is True
                 else Visibility.VISIBLE
             )
-    return checked_joints(keypoints, visibility, findings)
+    return checked_joints(keypoints, visibility, log)
 
 
 def _box_shape(shapes: Sequence[_Shape], any_label: bool) -> _Shape | None:
@@ -414,54 +461,69 @@ def _box_shape(shapes: Sequence[_Shape], any_label: bool) -> _Shape | None:
         boxes = [shape for shape in shapes if shape.kind == "rectangle"]
     if len(boxes) > 1:
         labels = ", ".join(f"`{shape.label}`" for shape in boxes)
+        found, expected = f"{len(boxes)} rectangles ({labels})", "one athlete box"
         raise _LeftOut(
+            "double",
             "box",
-            f"found {len(boxes)} rectangles ({labels}), expected one athlete box; frame left out",
+            f"found {found}, expected {expected}; frame left out",
+            found=found,
+            expected=expected,
         )
     return boxes[0] if boxes else None
 
 
-def _corners(box: _Shape, findings: Findings) -> FloatArray | None:
+def _corners(box: _Shape, log: ProblemLog) -> FloatArray | None:
     if box.points is None:
         return None
     if len(box.points) not in (2, 4):
-        findings.error(
+        log.mismatch(
+            "missing-box",
             "box",
-            f"found {len(box.points)} points, expected 2 or 4 corners; box left out",
+            found=f"{len(box.points)} points",
+            expected="2 or 4 corners",
+            consequence="box left out",
         )
         return None
     return np.concatenate([box.points.min(axis=0), box.points.max(axis=0)])
 
 
 def _report_missing(
-    shapes: Sequence[_Shape], box: _Shape | None, visibility: Any, findings: Findings
+    shapes: Sequence[_Shape], box: _Shape | None, visibility: Any, log: ProblemLog
 ) -> None:
-    reported = {
-        problem.where for problem in findings.problems if problem.file == findings.file
-    }
+    reported = {problem.where for problem in log.problems if problem.file == log.file}
     if not (visibility > 0).any():
-        findings.warning(
+        expected = f"points `0` to `{NUM_JOINTS - 1}`"
+        log.warning(
+            "missing-joint",
             "joints",
-            f"no joint labelled, only the box; expected points `0` to `{NUM_JOINTS - 1}`",
+            f"no joint labelled, only the box; expected {expected}",
+            expected=expected,
         )
     else:
         for joint in np.flatnonzero(visibility == 0).tolist():
             if JOINTS[joint] not in reported:
-                findings.error(
+                log.error(
+                    "missing-joint",
                     JOINTS[joint],
                     f"not labelled; expected a point `{joint}`; joint missing",
+                    expected=f"a point `{joint}`",
                 )
     if box is None:
-        findings.error(
-            "box", f"not labelled; expected a rectangle `{BOX_LABEL}`; box missing"
+        log.error(
+            "missing-box",
+            "box",
+            f"not labelled; expected a rectangle `{BOX_LABEL}`; box missing",
+            expected=f"a rectangle `{BOX_LABEL}`",
         )
     ignored = dict.fromkeys(
         f"{s.label} ({s.kind})" for s in shapes if s.joint is None and s is not box
     )
     if ignored:
-        findings.warning(
+        log.warning(
+            "other-shape",
             "shapes",
             f"ignored: {', '.join(ignored)}; expected `{BOX_LABEL}` and joints",
+            expected=f"`{BOX_LABEL}` and joints",
         )
 
 
@@ -475,7 +537,7 @@ def _dive_of(file: Path) -> tuple[str | None, str | None, int | None]:
     return match, dive, int(number[1]) if number else None
 
 
-def _image_of(image_path: Any, file: Path, findings: Findings) -> str:
+def _image_of(image_path: Any, file: Path, log: ProblemLog) -> str:
     """Return the image's path, made absolute; of a path of another machine only the
     name is used."""
     text = (
@@ -485,9 +547,12 @@ def _image_of(image_path: Any, file: Path, findings: Findings) -> str:
     )
     name = text.rpartition("/")[2]
     if name in {"", ".", ".."}:
-        findings.warning(
+        log.warning(
+            "other-image",
             "imagePath",
             f"found {image_path!r}, expected the image's path; taken as {file.stem}.jpg",
+            found=repr(image_path),
+            expected="the image's path",
         )
         text = name = f"{file.stem}.jpg"
     absolute = text.startswith("/") or ":" in text.partition("/")[0]

@@ -16,7 +16,12 @@ from finediving_pose.datasets.label_set import (
     default_images,
     header_size,
 )
-from finediving_pose.datasets.problems import Findings, Problem, item_name
+from finediving_pose.datasets.problems import (
+    Problem,
+    ProblemLog,
+    item_name,
+    show_numbers,
+)
 from finediving_pose.errors import UsageError
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import JOINTS
@@ -82,7 +87,7 @@ def checked_against_images(
     paths = [labels.image_path(frame) for frame in labels.frames]
     images_there = any(path.is_file() for path in paths)
     if paths and not images_there:
-        _report_no_images(Findings(str(source), problems), paths, images_given)
+        _report_no_images(ProblemLog(str(source), problems), paths, images_given)
     frames = []
     for frame, path in zip(labels.frames, paths, strict=True):
         size = header_size(path) if images_there else frame.size
@@ -91,7 +96,8 @@ def checked_against_images(
     without_box = sum(frame.box is None for frame in frames)
     if without_box and labels.format != "labelme":  # whose files are named one by one
         note = f"{without_box} of {len(frames)} frames have no athlete box"
-        problems.append(Problem(str(source), "box", note, "warning"))
+        log = ProblemLog(str(source), problems)
+        log.warning("missing-box", "box", note)
     return replace(labels, frames=tuple(frames), problems=tuple(problems))
 
 
@@ -102,14 +108,19 @@ def _existing(source: Path) -> Path:
     return published if source.is_dir() and published.is_file() else source
 
 
-def _report_no_images(
-    findings: Findings, paths: list[Path], images_given: bool
-) -> None:
+def _report_no_images(log: ProblemLog, paths: list[Path], images_given: bool) -> None:
     found = f"none of the {len(paths)} images is there (looked for {paths[0]} first)"
     if images_given:
-        findings.error("images", f"{found}; expected them below the images' folder")
+        expected = "them below the images' folder"
+        log.error(
+            "image-missing",
+            "images",
+            f"{found}; expected {expected}",
+            expected=expected,
+        )
     else:
-        findings.warning(
+        log.warning(
+            "image-missing",
             "images",
             f"{found}; labels were not checked against them, --images DIR names their folder",
         )
@@ -118,16 +129,18 @@ def _report_no_images(
 def _image_fits(
     frame: LabelledFrame, path: Path, size: Size | None, problems: list[Problem]
 ) -> bool:
-    findings = Findings(item_name(frame.source or path, frame.image), problems)
+    log = ProblemLog(item_name(frame.source or path, frame.image), problems)
     if size is None:
         found = "not readable as an image" if path.is_file() else "missing"
-        findings.error("image", f"{path} is {found}; frame left out")
+        log.error("image-missing", "image", f"{path} is {found}; frame left out")
         return False
     if frame.size is not None and frame.size != size:
         declared, real = ("{}x{}".format(*pair) for pair in (frame.size, size))
-        findings.error(
+        log.error(
+            "image-size",
             "image",
             f"{path} is {real}, the label was made for {declared} (width x height); frame left out",
+            found=real,
         )
         return False
     return True
@@ -138,19 +151,24 @@ def _inside(
 ) -> LabelledFrame:
     if size is None:
         return frame
-    findings = Findings(item_name(frame.source or Path(), frame.image), problems)
+    log = ProblemLog(item_name(frame.source or Path(), frame.image), problems)
     for joint in _outside(frame, size):
-        x, y = frame.keypoints[joint]
+        found = show_numbers(frame.keypoints[joint])
         width, height = size
-        findings.error(
+        log.error(
+            "outside-image",
             JOINTS[joint],
-            f"({x:g}, {y:g}) lies outside the {width}x{height} image; joint left out",
+            f"{found} lies outside the {width}x{height} image; joint left out",
+            found=found,
         )
         frame = _without_joint(frame, joint)
     if frame.box is not None and _box_outside(frame.box, size):
-        text = ", ".join(f"{value:g}" for value in frame.box)
-        findings.error(
-            "box", f"({text}) lies outside the {size[0]}x{size[1]} image; box left out"
+        found = show_numbers(frame.box)
+        log.error(
+            "outside-image",
+            "box",
+            f"{found} lies outside the {size[0]}x{size[1]} image; box left out",
+            found=found,
         )
         frame = replace(frame, box=None, box_estimated=False)
     return frame

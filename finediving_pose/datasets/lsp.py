@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from finediving_pose.datasets import joint_records
 from finediving_pose.datasets.label_set import LabelSet
-from finediving_pose.datasets.problems import Findings, load_json
+from finediving_pose.datasets.problems import ProblemLog, load_json, show_numbers
 from finediving_pose.errors import DataError
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import HIPS, INDEX, JOINTS, NUM_JOINTS
@@ -70,9 +70,9 @@ def estimate_box(keypoints: FloatArray) -> FloatArray | None:
 
 
 def _completed(
-    frame: LabelledFrame, record: dict[str, Any], findings: Findings
+    frame: LabelledFrame, record: dict[str, Any], log: ProblemLog
 ) -> dict[str, Any]:
-    _report_same_place(frame.keypoints, frame.visibility, findings)
+    _report_same_place(frame.keypoints, frame.visibility, log)
     keypoints, visibility = _with_pelvis(frame.keypoints, frame.visibility)
     dive = Path(frame.image).stem
     found: dict[str, Any] = {
@@ -84,7 +84,8 @@ def _completed(
     if frame.box is None:
         box = estimate_box(np.where((visibility > 0)[:, None], keypoints, np.nan))
         if box is None:
-            findings.warning(
+            log.warning(
+                "missing-box",
                 "joints",
                 f"{int((visibility > 0).sum())} labelled, too few to estimate a box; no box",
             )
@@ -108,7 +109,7 @@ def _with_pelvis(
 
 
 def _report_same_place(
-    keypoints: FloatArray, visibility: NDArray[np.uint8], findings: Findings
+    keypoints: FloatArray, visibility: NDArray[np.uint8], log: ProblemLog
 ) -> None:
     """Name pairs of labelled joints, pelvis apart, with the very same coordinates:
     mostly a worker's slip."""
@@ -116,10 +117,12 @@ def _report_same_place(
     for i, first in enumerate(labelled):
         for second in labelled[i + 1 :]:
             if (keypoints[first] == keypoints[second]).all():
-                x, y = keypoints[first]
-                findings.warning(
+                found = show_numbers(keypoints[first])
+                log.warning(
+                    "unreadable",
                     JOINTS[second],
-                    f"({x:g}, {y:g}) is where {JOINTS[first]} is too; both kept",
+                    f"{found} is where {JOINTS[first]} is too; both kept",
+                    found=found,
                 )
 
 

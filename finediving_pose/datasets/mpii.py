@@ -20,8 +20,8 @@ import numpy as np
 from finediving_pose.datasets import joint_records
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.problems import (
-    Findings,
     Problem,
+    ProblemLog,
     item_name,
     number,
     numbers,
@@ -71,8 +71,9 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
     records = []
     for frame in labels.frames:
         if frame.box is None:
-            findings = Findings(item_name(frame.source or path, frame.image), problems)
-            findings.error(
+            log = ProblemLog(item_name(frame.source or path, frame.image), problems)
+            log.error(
+                "unwritable",
                 "box",
                 "no athlete box, and MPII needs its center and scale; frame left out",
             )
@@ -84,12 +85,12 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
     )
     if unnumbered:
         note = f"{unnumbered} are no numbers: HRNet reads them, MMPose 1.x refuses (use coco for MMPose)"
-        problems.append(Problem(str(path), "image names", note, "warning"))
+        ProblemLog(str(path), problems).warning("unwritable", "image names", note)
     return problems
 
 
 def _boxed(
-    frame: LabelledFrame, record: dict[str, Any], findings: Findings
+    frame: LabelledFrame, record: dict[str, Any], log: ProblemLog
 ) -> dict[str, Any]:
     center, scale = numbers(record.get("center"), 2), number(record.get("scale"))
     if (
@@ -97,10 +98,8 @@ def _boxed(
         or not np.isfinite(center).all()
         or not (np.isfinite(scale) and scale > 0)
     ):
-        findings.error(
-            "center",
-            f"found {record.get('center')!r} and scale {record.get('scale')!r}; no box",
-        )
+        found = f"{record.get('center')!r} and scale {record.get('scale')!r}"
+        log.error("missing-box", "center", f"found {found}; no box", found=found)
         return {}
     given: dict[str, Any] = {"center": center, "scale": scale}
     if frame.box is None:

@@ -197,6 +197,7 @@ def _with_stages(
                 "/".join(dive.key),
                 f"FineDiving's stages not borrowed: {fault}",
                 "warning",
+                kind="disagreement",
             )
         )
         return dive

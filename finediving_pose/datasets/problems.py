@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,31 @@ from finediving_pose.records import FloatArray, Visibility
 from finediving_pose.skeleton import JOINTS
 
 Severity = Literal["error", "warning"]
+
+ProblemKind = Literal[
+    # In labels: the same words as `annotation.label_checks.KINDS`.
+    "unreadable",
+    "image-missing",
+    "image-size",
+    "other-image",
+    "double",
+    "missing-box",
+    "missing-joint",
+    "outside-image",
+    "other-shape",
+    "unconfirmed",
+    # In other files.
+    "value",
+    "disagreement",
+    # In what is to be written.
+    "unwritable",
+]
+"""What sort of thing is wrong, whatever the message says.
+
+``value`` is one cell or key of a dive that is taken as unknown, ``disagreement`` two
+files that say different things of one dive, ``unwritable`` what a format has no place
+for, or lacks.
+"""
 
 FARTHEST = 1e6
 """Coordinates beyond this, in px, are no place in any image, and their squares would
@@ -38,30 +63,127 @@ class Problem:
         message: What was found, what was expected and what became of it.
         severity: ``error`` where something could not be used, ``warning`` where
             everything could.
+        kind: What programs tell problems apart by.
+        found: What stands there, in the words of the message; None where the message
+            names nothing.
+        expected: What should stand there, likewise.
     """
 
     file: str
     where: str
     message: str
     severity: Severity = "error"
+    kind: ProblemKind = field(kw_only=True)
+    found: str | None = field(default=None, kw_only=True)
+    expected: str | None = field(default=None, kw_only=True)
 
     def __str__(self) -> str:
         place = f"{self.file}: {self.where}" if self.where else self.file
         return f"{self.severity}: {place}: {self.message}"
 
 
-class Findings:
-    """Collects the problems of one file or item."""
+class ProblemLog:
+    """The problems of one file or item, collected while it is read.
+
+    Attributes:
+        file: The file, and which item of it; readers set it anew when they know more.
+        problems: The list that grows; several logs may share one.
+    """
 
     def __init__(self, file: str, into: list[Problem]) -> None:
         self.file = file
         self.problems = into
 
-    def error(self, where: str, message: str) -> None:
-        self.problems.append(Problem(self.file, where, message, "error"))
+    def error(
+        self,
+        kind: ProblemKind,
+        where: str,
+        message: str,
+        *,
+        found: str | None = None,
+        expected: str | None = None,
+    ) -> None:
+        """Add an error; the arguments are the fields of :class:`Problem`."""
+        self._add("error", kind, where, message, found, expected)
 
-    def warning(self, where: str, message: str) -> None:
-        self.problems.append(Problem(self.file, where, message, "warning"))
+    def warning(
+        self,
+        kind: ProblemKind,
+        where: str,
+        message: str,
+        *,
+        found: str | None = None,
+        expected: str | None = None,
+    ) -> None:
+        """Add a warning; the arguments are the fields of :class:`Problem`."""
+        self._add("warning", kind, where, message, found, expected)
+
+    def mismatch(
+        self,
+        kind: ProblemKind,
+        where: str,
+        *,
+        found: str,
+        expected: str,
+        consequence: str = "",
+    ) -> None:
+        """Add an error that says nothing but what was found, expected and done.
+
+        Args:
+            kind: As of :class:`Problem`.
+            where: The joint or key.
+            found: What stands there.
+            expected: What should stand there.
+            consequence: What became of the item.
+        """
+        message = f"found {found}, expected {expected}"
+        if consequence:
+            message += f"; {consequence}"
+        self.error(kind, where, message, found=found, expected=expected)
+
+    def _add(
+        self,
+        severity: Severity,
+        kind: ProblemKind,
+        where: str,
+        message: str,
+        found: str | None,
+        expected: str | None,
+    ) -> None:
+        problem = Problem(
+            self.file,
+            where,
+            message,
+            severity,
+            kind=kind,
+            found=found,
+            expected=expected,
+        )
+        self.problems.append(problem)
+
+
+class UnreadableFile(DataError):
+    """A file of which nothing can be used.
+
+    Args:
+        file: The file.
+        reason: Why, without the file's name.
+        found: As of :class:`Problem`.
+        expected: As of :class:`Problem`.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        reason: str,
+        *,
+        found: str | None = None,
+        expected: str | None = None,
+    ) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.reason = reason
+        self.found = found
+        self.expected = expected
 
 
 def item_name(source: Path, image: str) -> str:
@@ -74,25 +196,31 @@ def load_json(path: Path, limit: int = LIST_LIMIT) -> Any:
     """Parse a UTF-8 JSON file of at most `limit` bytes.
 
     Raises:
-        DataError: If it is absent, larger, or no JSON; the message names the file and
-            the place.
+        UnreadableFile: If it is absent, larger, or no JSON; the message names the file
+            and the place.
     """
     try:
         size = path.stat().st_size
         if size > limit:
-            raise DataError(
-                f"{path}: {size / 2**20:.0f} MB, expected at most {limit / 2**20:.0f} MB of labels; not read"
+            found = f"{size / 2**20:.0f} MB"
+            expected = f"at most {limit / 2**20:.0f} MB of labels"
+            raise UnreadableFile(
+                path,
+                f"{found}, expected {expected}; not read",
+                found=found,
+                expected=expected,
             )
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise DataError(f"{path}: not readable: {error.strerror or error}") from None
+        raise UnreadableFile(path, f"not readable: {error.strerror or error}") from None
     except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}: no complete JSON (line {error.lineno}, column {error.colno}: {error.msg}); "
-            "truncated or another kind of file?"
+        place = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise UnreadableFile(
+            path,
+            f"no complete JSON ({place}); truncated or another kind of file?",
         ) from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not readable as JSON: {error}") from None
+        raise UnreadableFile(path, f"not readable as JSON: {error}") from None
 
 
 def number(value: Any) -> float:
@@ -150,18 +278,22 @@ def safe_relative(name: Any) -> bool:
     )
 
 
-def checked_image_name(value: Any, findings: Findings) -> str | None:
+def checked_image_name(value: Any, log: ProblemLog) -> str | None:
     """Return the image's name where it may become a path, else report it."""
     name = value.replace("\\", "/") if isinstance(value, str) else value
     if safe_relative(name):
         return str(name)
-    findings.error(
-        "image", f"found {value!r}, expected a path below the image folder; left out"
+    log.mismatch(
+        "unreadable",
+        "image",
+        found=repr(value),
+        expected="a path below the image folder",
+        consequence="left out",
     )
     return None
 
 
-def checked_key(value: Any, where: str, findings: Findings) -> str | None:
+def checked_key(value: Any, where: str, log: ProblemLog) -> str | None:
     """Return a match or dive name where it may become part of a path; report and drop
     it otherwise."""
     if value is None or value == "":
@@ -169,8 +301,12 @@ def checked_key(value: Any, where: str, findings: Findings) -> str | None:
     text = str(value)
     if safe_name(text):
         return text
-    findings.error(
-        where, f"found {text!r}, expected a name without / \\ : or ..; ignored"
+    log.mismatch(
+        "unreadable",
+        where,
+        found=repr(text),
+        expected="a name without / \\ : or ..",
+        consequence="ignored",
     )
     return None
 
@@ -178,7 +314,7 @@ def checked_key(value: Any, where: str, findings: Findings) -> str | None:
 def checked_joints(
     points: FloatArray,
     visibility: Sequence[int] | NDArray[np.uint8],
-    findings: Findings,
+    log: ProblemLog,
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Drop labelled joints whose coordinates are no finite numbers, or far beyond any
     image, with an error each.
@@ -190,38 +326,62 @@ def checked_joints(
     points, visible = points.astype(np.float64), np.array(visibility, dtype=np.uint8)
     finite = (np.abs(points) <= FARTHEST).all(axis=1)  # NaN is not
     for joint in np.flatnonzero(~finite & (visible > 0)):
-        found = ", ".join(f"{value:g}" for value in points[joint])
+        found = show_numbers(points[joint])
         if np.isfinite(points[joint]).all():
-            findings.error(
-                JOINTS[joint], f"({found}) lies outside any image; joint left out"
+            log.error(
+                "outside-image",
+                JOINTS[joint],
+                f"{found} lies outside any image; joint left out",
+                found=found,
             )
         else:
-            findings.error(
+            log.mismatch(
+                "unreadable",
                 JOINTS[joint],
-                f"found ({found}), expected two finite numbers; joint left out",
+                found=found,
+                expected="two finite numbers",
+                consequence="joint left out",
             )
     points[~finite] = np.nan
     visible[~finite] = Visibility.MISSING
     return points, visible
 
 
-def checked_box(box: FloatArray | None, findings: Findings) -> FloatArray | None:
+def checked_box(box: FloatArray | None, log: ProblemLog) -> FloatArray | None:
     """Return the (4,) px box, or None with an error where it is not finite, far beyond
     any image, or has no area."""
     if box is None:
         return None
-    text = ", ".join(f"{value:g}" for value in box)
+    found = show_numbers(box)
     if not np.isfinite(box).all():
-        findings.error(
-            "box", f"found ({text}), expected four finite numbers; box left out"
-        )
-    elif (np.abs(box) > FARTHEST).any():
-        findings.error("box", f"({text}) lies outside any image; box left out")
-    elif not (box[2] > box[0] and box[3] > box[1]):
-        findings.error(
+        log.mismatch(
+            "missing-box",
             "box",
-            f"found ({text}), a box without area; expected x1 < x2 and y1 < y2; box left out",
+            found=found,
+            expected="four finite numbers",
+            consequence="box left out",
         )
-    else:
-        return box
-    return None
+        return None
+    if (np.abs(box) > FARTHEST).any():
+        log.error(
+            "outside-image",
+            "box",
+            f"{found} lies outside any image; box left out",
+            found=found,
+        )
+        return None
+    if not (box[2] > box[0] and box[3] > box[1]):
+        log.mismatch(
+            "missing-box",
+            "box",
+            found=f"{found}, a box without area",
+            expected="x1 < x2 and y1 < y2",
+            consequence="box left out",
+        )
+        return None
+    return box
+
+
+def show_numbers(values: FloatArray) -> str:
+    """Return a point or box as messages show it: ``(12, 34.5)``."""
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

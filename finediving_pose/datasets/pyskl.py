@@ -21,8 +21,8 @@ import numpy as np
 from finediving_pose.datasets import restricted_pickle
 from finediving_pose.datasets.label_set import LabelSet, default_images
 from finediving_pose.datasets.problems import (
-    Findings,
     Problem,
+    ProblemLog,
     checked_box,
     checked_image_name,
     checked_joints,
@@ -58,6 +58,7 @@ def write(path: Path, labels: LabelSet, splits: Splits | None = None) -> list[Pr
             "img_shape",
             f"{unknown} clips of unknown image size have (0, 0)",
             "warning",
+            kind="unwritable",
         )
     ]
 
@@ -153,34 +154,36 @@ def _annotation(
 def _frames(
     path: Path, position: int, annotation: Any, problems: list[Problem]
 ) -> list[LabelledFrame]:
-    findings = Findings(f"{path} annotation {position}", problems)
+    log = ProblemLog(f"{path} annotation {position}", problems)
     if not isinstance(annotation, dict) or not isinstance(
         annotation.get("keypoint"), np.ndarray
     ):
-        findings.error(
-            "keypoint", "expected a dict with an array of keypoints; left out"
+        log.error(
+            "unreadable",
+            "keypoint",
+            "expected a dict with an array of keypoints; left out",
+            expected="a dict with an array of keypoints",
         )
         return []
     clip = str(annotation.get("frame_dir", annotation.get("filename", position)))
-    findings.file = f"{path} ({clip})"
+    log.file = f"{path} ({clip})"
     keypoint = annotation["keypoint"]
     if (
         keypoint.ndim != 4
         or keypoint.shape[0] != 1
         or keypoint.shape[2:] != (NUM_JOINTS, 2)
     ):
-        findings.error(
+        log.mismatch(
+            "unreadable",
             "keypoint",
-            f"found shape {keypoint.shape}, expected (1, T, {NUM_JOINTS}, 2): one person and our joints "
-            f"({JOINTS[0]} … {JOINTS[-1]}); clip left out",
+            found=f"shape {keypoint.shape}",
+            expected=f"(1, T, {NUM_JOINTS}, 2): one person and our joints "
+            f"({JOINTS[0]} … {JOINTS[-1]})",
+            consequence="clip left out",
         )
         return []
-    columns = _columns(annotation, clip, len(keypoint[0]), findings)
-    return (
-        []
-        if columns is None
-        else _rows(path, keypoint[0], columns, annotation, findings)
-    )
+    columns = _columns(annotation, clip, len(keypoint[0]), log)
+    return [] if columns is None else _rows(path, keypoint[0], columns, annotation, log)
 
 
 _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -196,7 +199,7 @@ _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
 
 
 def _columns(
-    annotation: Mapping[str, Any], clip: str, frames: int, findings: Findings
+    annotation: Mapping[str, Any], clip: str, frames: int, log: ProblemLog
 ) -> dict[str, Any] | None:
     """Return what is known of each frame, with PYSKL's own meaning where our further
     keys are absent."""
@@ -223,12 +226,15 @@ def _columns(
         try:
             columns[key] = np.asarray(annotation.get(key, assumed[key]), dtype=dtype)
         except (TypeError, ValueError, OverflowError) as error:
-            findings.error(key, f"{error}; clip left out")
+            log.error("unreadable", key, f"{error}; clip left out")
             return None
         if columns[key].shape != (frames, *tail):
-            findings.error(
+            log.mismatch(
+                "unreadable",
                 key,
-                f"found shape {columns[key].shape}, expected {(frames, *tail)}; clip left out",
+                found=f"shape {columns[key].shape}",
+                expected=str((frames, *tail)),
+                consequence="clip left out",
             )
             return None
     return columns
@@ -239,15 +245,15 @@ def _rows(
     keypoint: FloatArray,
     columns: Mapping[str, Any],
     annotation: Mapping[str, Any],
-    findings: Findings,
+    log: ProblemLog,
 ) -> list[LabelledFrame]:
-    match = checked_key(annotation.get("match"), "match", findings)
-    dive = checked_key(annotation.get("dive"), "dive", findings)
-    clip = findings.file
+    match = checked_key(annotation.get("match"), "match", log)
+    dive = checked_key(annotation.get("dive"), "dive", log)
+    clip = log.file
     frames = []
     for t, points in enumerate(keypoint):
-        findings.file = f"{clip} frame {t}"
-        name = checked_image_name(str(columns["image"][t]), findings)
+        log.file = f"{clip} frame {t}"
+        name = checked_image_name(str(columns["image"][t]), log)
         if name is None:
             continue
         visibility = np.clip(
@@ -258,9 +264,9 @@ def _rows(
             np.nan,
             points,
         )
-        keypoints, visible = checked_joints(points, visibility, findings)
+        keypoints, visible = checked_joints(points, visibility, log)
         box = columns["box"][t]
-        checked = None if np.isnan(box).all() else checked_box(box, findings)
+        checked = None if np.isnan(box).all() else checked_box(box, log)
         index = int(columns["frame_index"][t])
         frames.append(
             LabelledFrame(

@@ -154,8 +154,9 @@ def _waited_for(values: Any) -> Any:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, on the device or the host; torch says so by its own types
-    and texts."""
+    """Whether memory ran out, on the device or the host."""
+    # torch has a type for CUDA's memory alone: the host's allocator, cuDNN, MPS and
+    # OpenCV raise a plain RuntimeError, which only its text tells from others.
     text = str(error).lower()
     texts = ("out of memory", "not enough memory", "can't allocate memory")
     return isinstance(error, MemoryError) or any(part in text for part in texts)

@@ -176,7 +176,7 @@ class RayEngine:
                 f"a Ray worker cannot load the networks: {error.cause or error}"
             ) from error
         except RayActorError as error:
-            if "creation task" in str(error):
+            if error.actor_init_failed:
                 raise EnvironmentUnfit(
                     f"a Ray worker cannot load the networks: {_last_line(error)}"
                 ) from error

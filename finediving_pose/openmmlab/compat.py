@@ -184,6 +184,8 @@ def load_checkpoint(path: Path | str, trust: bool = False) -> dict[str, Any]:
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except Exception as error:
+        # torch raises UnpicklingError for broken and for foreign files alike; only
+        # its text says which.
         if foreign := _FOREIGN.search(str(error)):
             raise UsageError(
                 f"{path}: holds more than weights: {foreign[1]}. {TRUST_HINT}"

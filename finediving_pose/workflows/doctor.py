@@ -440,6 +440,8 @@ def _does_not_import(package: str) -> Finding | None:
         importlib.import_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a broken package raises anything
         text = _short(error)
+        # The dynamic linker raises ImportError for every missing library; only its
+        # text says which.
         if "libGL" in text:
             text += " (this OpenCV is not the headless one)"
         return Finding(

@@ -83,7 +83,7 @@ def test_synchronised_are_those_with_five_awards(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([1], "expected a dict of dives, found a list"),
+        ([1], "found a list, expected a dict of dives"),
         ({"m": GOOD}, r"found key 'm', expected \(match, dive\)"),
         ({("../m", 1): GOOD}, "of plain names"),
         (
@@ -429,7 +429,7 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(tmp_path):
         ("error", str(tmp_path / AQA_NAME)),
         ("error", str(tmp_path / TEST_NAME)),
     ]
-    assert data.problems[1].message == "expected a list of keys, found a dict"
+    assert data.problems[1].message == "found a dict, expected a list of keys"
     assert (len(data.dives), len(data.train), data.test) == (120, 90, ())
     assert all(
         len(dive.frame_labels) for dive in data.dives

@@ -274,9 +274,15 @@ def test_a_dive_that_one_file_lacks():
 
 def test_what_the_reader_found_comes_first():
     problems = (
-        Problem("x/a.pkl", "", "not readable"),
-        Problem("x/b.pkl", "m/1", "key 'difficulty' is missing"),
-        Problem("x/c.pkl", "m/2", "score 1, in d.pkl 2, which counts", "warning"),
+        Problem("x/a.pkl", "", "not readable", kind="unreadable"),
+        Problem("x/b.pkl", "m/1", "key 'difficulty' is missing", kind="unreadable"),
+        Problem(
+            "x/c.pkl",
+            "m/2",
+            "score 1, in d.pkl 2, which counts",
+            "warning",
+            kind="disagreement",
+        ),
     )
     unreadable, disagreement = find_anomalies(meet(problems=problems))[:2]
     assert unreadable.severity == "error"

@@ -278,10 +278,13 @@ def test_a_bad_joint_or_box_is_named_and_the_rest_is_read(tmp_path, name):
 
 def test_a_problem_reads_as_one_line():
     assert (
-        str(Problem("a.json (b.jpg)", "left_knee", "missing"))
+        str(Problem("a.json (b.jpg)", "left_knee", "missing", kind="missing-joint"))
         == "error: a.json (b.jpg): left_knee: missing"
     )
-    assert str(Problem("a.json", "", "odd", "warning")) == "warning: a.json: odd"
+    assert (
+        str(Problem("a.json", "", "odd", "warning", kind="unreadable"))
+        == "warning: a.json: odd"
+    )
 
 
 def test_labelme_and_image_sizes_agree_with_the_header(tmp_path):

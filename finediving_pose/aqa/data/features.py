@@ -178,6 +178,7 @@ def read_table_dives(path: Path) -> tuple[list[Dive], list[Problem]]:
             name,
             f"unknown array, ignored (known: {', '.join(KNOWN_COLUMNS)})",
             "warning",
+            kind="value",
         )
         for name in arrays
         if name not in KNOWN_COLUMNS
@@ -207,6 +208,8 @@ def _dive(
                     str(path),
                     f"{'/'.join(key)} {name}",
                     f"found {value}, {error}; taken as unknown",
+                    kind="value",
+                    found=str(value),
                 )
             )
             return None
