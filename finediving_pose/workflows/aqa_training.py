@@ -542,10 +542,10 @@ def _left_out(prepared: Prepared) -> list[str]:
 def _say(prepared: Prepared, parts: Parts, left_out: Sequence[str]) -> None:
     from finediving_pose.aqa.data.skeletons import count_skeletons
 
-    for line in prepared.gathered.summary():
+    for line in prepared.gathered.summarise():
         console.log.info(line)
     if prepared.settings.branch_pose:
-        console.log.info(count_skeletons(prepared.gathered.dives).summary())
+        console.log.info(count_skeletons(prepared.gathered.dives).summarise())
     console.log.info(
         "parts: %s",
         ", ".join(f"{name} {len(dives)}" for name, dives in parts._asdict().items()),

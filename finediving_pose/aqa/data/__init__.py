@@ -1,2 +1,2 @@
-"""From annotations, pictures or features, and skeletons to the batches that the score
+"""From annotations, images or features, and skeletons to the batches that the score
 model reads."""

@@ -1,5 +1,5 @@
-"""Which dives there are, where their pictures and skeletons lie, and what of them is
-missing."""
+"""Dives of a data set: their labels, where their frames and skeletons lie, and which
+of these are missing."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class AqaDive:
     Attributes:
         record: Number, DD, awards, score, window and transitions, as far as they are
             known.
-        source: Its pictures; None where features stand in for them, or only the
-            skeleton is read.
+        source: Its frames; None where features stand in for them, or only the skeleton
+            is read.
         skeleton: Its ``pred_comp_*.npz``; None where there is none.
     """
 
@@ -53,7 +53,7 @@ class AqaDive:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What was read of a data set's labels.
+    """The labels of a data set.
 
     Attributes:
         dives: In file order.
@@ -80,7 +80,7 @@ class Gathered:
         dives: All that have what the model reads.
         train, test: Keys of the split, of dives that are here and have a score.
         no_score: Kept, but in neither part.
-        no_frames: Left out: pictures are read, and there are none.
+        no_frames: Left out: images are read, and there are none.
         no_features: Left out: features are read, and there are none.
         no_skeleton: Kept, with all joints missing.
         unknown: Keys of the split that the annotations do not have.
@@ -102,20 +102,23 @@ class Gathered:
         by_key = {dive.key: dive for dive in self.dives}
         return [by_key[key] for key in keys if key in by_key]
 
-    def without(self, failed: Mapping[Key, str]) -> Gathered:
-        """Leave out dives whose pictures turned out not to be readable
-        (:meth:`PictureReader.prepare`)."""
+    def leave_out(self, failed: Mapping[Key, str]) -> Gathered:
+        """Leave out dives whose frames turned out not to be readable
+        (:meth:`FrameReader.find_unreadable`)."""
+        lost = [dive.key for dive in self.dives if dive.key in failed]
         return replace(
             self,
             dives=tuple(dive for dive in self.dives if dive.key not in failed),
             train=tuple(key for key in self.train if key not in failed),
             test=tuple(key for key in self.test if key not in failed),
-            no_frames=self.no_frames
-            + tuple(dive.key for dive in self.dives if dive.key in failed),
+            no_frames=(*self.no_frames, *lost),
         )
 
-    def summary(self) -> list[str]:
+    def summarise(self) -> list[str]:
         """Say in lines how many dives there are, and which lack what."""
+        lines = [
+            f"{len(self.dives)} dives: {len(self.train)} to train, {len(self.test)} to test"
+        ]
         lacking = {
             "without a score: kept, but neither trained nor tested on": self.no_score,
             "left out: no frames": self.no_frames,
@@ -123,19 +126,11 @@ class Gathered:
             "without a skeleton: kept, all joints missing": self.no_skeleton,
             "in the split but not in the annotations": self.unknown,
         }
-        lines = [
-            f"{len(self.dives)} dives: {len(self.train)} to train, {len(self.test)} to test"
-        ]
-        lines += [
-            f"{len(keys)} {what} ({_named(keys)})"
-            for what, keys in lacking.items()
-            if keys
-        ]
-        errors = [
-            problem
-            for problem in self.annotations.problems
-            if problem.severity == "error"
-        ]
+        for reason, keys in lacking.items():
+            if keys:
+                lines.append(f"{len(keys)} {reason} ({_list_names(keys)})")
+        problems = self.annotations.problems
+        errors = [problem for problem in problems if problem.severity == "error"]
         if errors:
             lines.append(
                 f"{len(errors)} faults in the annotations, the first: {errors[0]}"
@@ -161,10 +156,7 @@ def read_annotations(path: Path, stages_from: Path | None = None) -> Annotations
         raise UsageError(f"{path}: no such file or folder; expected annotations")
     if path.is_file():
         return _read_table(path)
-    folders = (path, *(entry for entry in path.iterdir() if entry.is_dir()))
-    if any(
-        (folder / name).is_file() for folder in folders for name in finediving.FILES[:3]
-    ):
+    if _has_finediving(path):
         return _read_finediving(path)
     if (path / DIVES_NAME).is_file():
         return _read_table(path / DIVES_NAME)
@@ -184,7 +176,7 @@ def gather_dives(
 ) -> Gathered:
     """Find what belongs to each dive.
 
-    Pictures of a dive are, whichever comes first: the images in
+    Frames of a dive are, whichever comes first: the images in
     ``<frames>/<match>/<dive>/``; the video file ``<frames>/<match>/<dive>.mp4`` (or of
     another kind); the recording that the annotation names, relative to it or to
     `frames`; the recording ``<frames>/<match>/`` or ``<frames>/<match>.mp4``.
@@ -192,25 +184,32 @@ def gather_dives(
 
     Args:
         annotations: See :func:`read_annotations`.
-        frames: The folder of pictures; None = none are read.
-        features: What stands in for pictures; None = nothing.
+        frames: The folder of frames; None = none are read.
+        features: What stands in for images; None = nothing.
         skeletons: The folder above ``Pose/``, or that folder; None = none are read.
     """
-    found = [_found(dive, annotations, frames, skeletons) for dive in annotations.dives]
-    no_frames = [
-        dive.key for dive in found if frames is not None and dive.source is None
-    ]
-    no_features = [
-        dive.key for dive in found if features is not None and dive.key not in features
-    ]
-    left_out = {*no_frames, *no_features}
-    kept = [dive for dive in found if dive.key not in left_out]
-    no_score = [dive.key for dive in kept if dive.record.score is None]
-    no_skeleton = [
-        dive.key for dive in kept if skeletons is not None and dive.skeleton is None
-    ]
-    usable = {dive.key for dive in kept} - set(no_score)
-    known = {dive.key for dive in found}
+    kept: list[AqaDive] = []
+    no_score, no_frames, no_features, no_skeleton = [], [], [], []
+    known, usable = set(), set()
+    for record in annotations.dives:
+        dive = _find_files(record, annotations, frames, skeletons)
+        known.add(dive.key)
+        lacks_frames = frames is not None and dive.source is None
+        lacks_features = features is not None and dive.key not in features
+        if lacks_frames:
+            no_frames.append(dive.key)
+        if lacks_features:
+            no_features.append(dive.key)
+        if lacks_frames or lacks_features:
+            continue
+        kept.append(dive)
+        if skeletons is not None and dive.skeleton is None:
+            no_skeleton.append(dive.key)
+        if record.score is None:
+            no_score.append(dive.key)
+        else:
+            usable.add(dive.key)
+    split = (*annotations.train, *annotations.test)
     return Gathered(
         dives=tuple(kept),
         train=tuple(key for key in annotations.train if key in usable),
@@ -219,83 +218,83 @@ def gather_dives(
         no_frames=tuple(no_frames),
         no_features=tuple(no_features),
         no_skeleton=tuple(no_skeleton),
-        unknown=tuple(
-            key for key in (*annotations.train, *annotations.test) if key not in known
-        ),
+        unknown=tuple(key for key in split if key not in known),
         annotations=annotations,
     )
 
 
+def _has_finediving(path: Path) -> bool:
+    folders = [path, *(entry for entry in path.iterdir() if entry.is_dir())]
+    for folder in folders:
+        if any((folder / name).is_file() for name in finediving.FILES[:3]):
+            return True
+    return False
+
+
 def _read_table(path: Path) -> Annotations:
-    dives, problems = (
-        read_table_dives(path) if path.suffix.lower() == ".npz" else read_dives(path)
-    )
-    return _annotations(
-        dives, (), (), path.parent, {path.name: sha256_file(path)}, problems
+    if path.suffix.lower() == ".npz":
+        dives, problems = read_table_dives(path)
+    else:
+        dives, problems = read_dives(path)
+    return Annotations(
+        dives=tuple(dives),
+        train=tuple(dive.key for dive in dives),
+        test=(),
+        folder=path.parent,
+        sha256={path.name: sha256_file(path)},
+        problems=tuple(problems),
     )
 
 
 def _read_finediving(path: Path) -> Annotations:
     data = read_finediving(path)
     dives = [dive.dive for dive in data.dives]
-    return _annotations(
-        dives, data.train, data.test, data.folder, data.sha256, data.problems
-    )
+    return _make_annotations(data, dives)
 
 
 def _read_mtl_aqa(path: Path, stages_from: Path | None) -> Annotations:
-    stages = (
-        {dive.key: dive.dive for dive in read_finediving(stages_from).dives}
-        if stages_from
-        else {}
-    )
+    stages = {}
+    if stages_from:
+        for dive in read_finediving(stages_from).dives:
+            stages[dive.key] = dive.dive
     data = mtl_aqa.read_mtl_aqa(path, stages)
-    return _annotations(
-        data.dives, data.train, data.test, data.folder, data.sha256, data.problems
-    )
+    return _make_annotations(data, data.dives)
 
 
-def _annotations(
-    dives: Sequence[Dive],
-    train: Sequence[Key],
-    test: Sequence[Key],
-    folder: Path,
-    sha256: Mapping[str, str],
-    problems: Sequence[Problem],
+def _make_annotations(
+    data: finediving.FineDiving | mtl_aqa.MtlAqa, dives: Sequence[Dive]
 ) -> Annotations:
+    train, test = tuple(data.train), tuple(data.test)
     if not train and not test:
-        train = [dive.key for dive in dives]
+        train = tuple(dive.key for dive in dives)
     return Annotations(
-        tuple(dives), tuple(train), tuple(test), folder, sha256, tuple(problems)
+        tuple(dives), train, test, data.folder, data.sha256, tuple(data.problems)
     )
 
 
-def _found(
+def _find_files(
     dive: Dive, annotations: Annotations, frames: Path | None, skeletons: Path | None
 ) -> AqaDive:
-    source = (
-        None
-        if frames is None
-        else next(_sources(dive, frames, annotations.folder), None)
-    )
-    return AqaDive(
-        dive, source, None if skeletons is None else _skeleton(dive, skeletons)
-    )
+    source = skeleton = None
+    if frames is not None:
+        source = next(_list_sources(dive, frames, annotations.folder), None)
+    if skeletons is not None:
+        skeleton = _find_skeleton(dive, skeletons)
+    return AqaDive(dive, source, skeleton)
 
 
-def _sources(dive: Dive, frames: Path, folder: Path) -> Iterator[Clip]:
-    own = _recordings(frames / dive.match / dive.dive)
-    yield from (
-        Clip(dive.match, dive.dive, path, synchronised=dive.synchronised)
-        for path in own
-    )
-    named = (
-        [base / dive.video for base in (folder, frames)]
-        if dive.video and safe_relative(dive.video)
-        else []
-    )
-    whole_match = _recordings(frames / dive.match) if dive.end_frame is not None else ()
-    for path in (*filter(_has_pictures, named), *whole_match):
+def _list_sources(dive: Dive, frames: Path, folder: Path) -> Iterator[Clip]:
+    """Give all places where a dive's frames are, the best first."""
+    for path in _list_recordings(frames / dive.match / dive.dive):
+        yield Clip(dive.match, dive.dive, path, synchronised=dive.synchronised)
+    recordings: list[Path] = []
+    if dive.video and safe_relative(dive.video):
+        named = (folder / dive.video, frames / dive.video)
+        recordings += [path for path in named if _has_frames(path)]
+    # Without a window, a recording of the whole match shows all its dives.
+    if dive.end_frame is not None:
+        recordings += _list_recordings(frames / dive.match)
+    for path in recordings:
         yield Clip(
             dive.match,
             dive.dive,
@@ -306,35 +305,36 @@ def _sources(dive: Dive, frames: Path, folder: Path) -> Iterator[Clip]:
         )
 
 
-def _recordings(path: Path) -> Iterator[Path]:
+def _list_recordings(path: Path) -> Iterator[Path]:
     """Give the folder of images at `path`, and video files of that name."""
-    if _has_pictures(path):
+    if _has_frames(path):
         yield path
     for suffix in sorted(VIDEO_SUFFIXES):
-        if (video := path.with_name(path.name + suffix)).is_file():
+        video = path.with_name(path.name + suffix)
+        if video.is_file():
             yield video
 
 
-def _has_pictures(path: Path) -> bool:
+def _has_frames(path: Path) -> bool:
     if not path.is_dir():
         return path.is_file()
     with os.scandir(path) as entries:
-        return any(
-            is_image(Path(entry.name)) and not entry.name.startswith(".")
-            for entry in entries
-        )
+        for entry in entries:
+            if is_image(Path(entry.name)) and not entry.name.startswith("."):
+                return True
+    return False
 
 
-def _skeleton(dive: Dive, root: Path) -> Path | None:
+def _find_skeleton(dive: Dive, root: Path) -> Path | None:
+    if root.name == "Pose":
+        root = root.parent
     try:
-        path = pose_path(
-            root.parent if root.name == "Pose" else root, dive.match, dive.dive
-        )
+        path = pose_path(root, dive.match, dive.dive)
     except DataError:  # a name that no extraction can have written
         return None
     return path if path.is_file() else None
 
 
-def _named(keys: Sequence[Key]) -> str:
+def _list_names(keys: Sequence[Key]) -> str:
     names = ", ".join("/".join(key) for key in keys[:SHOWN])
     return names + (", …" if len(keys) > SHOWN else "")

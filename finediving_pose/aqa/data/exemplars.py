@@ -1,4 +1,4 @@
-"""Which training dives a dive is compared with."""
+"""Exemplars: the training dives that a dive is compared with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXEMPLARS = 10
 
 
 class ExemplarPool:
-    """The training dives, and which of them answer a query.
+    """The training dives, from which exemplars of a query are chosen.
 
     ``number``: those of the query's dive number. ``difficulty``: those nearest in
     degree of difficulty, which are the ones of the same DD wherever there are enough of
@@ -54,11 +54,12 @@ class ExemplarPool:
         self._count = count
         self._seed = seed
         self._padding = padding
-        self._numbers: dict[str, list[int]] = {}
+        self._places_by_number: dict[str, list[int]] = {}
         for place, dive in enumerate(self.dives):
             if dive.dive_number:
-                self._numbers.setdefault(dive.dive_number.lower(), []).append(place)
-        self._difficulties = np.array([_or_nan(dive.difficulty) for dive in self.dives])
+                number = dive.dive_number.lower()
+                self._places_by_number.setdefault(number, []).append(place)
+        self._difficulties = np.array([_get_difficulty(dive) for dive in self.dives])
 
     def choose_exemplars(self, query: Dive) -> tuple[int, ...]:
         """Return the positions of the query's exemplars, for evaluation.
@@ -67,38 +68,52 @@ class ExemplarPool:
         Nothing is returned for a query that has none: of a dive number that was never
         trained on, or without the number or the DD that the choice needs.
         """
-        chosen = self._ranked(query, epoch=None)[: self._count]
+        chosen = self._rank_candidates(query, epoch=None)[: self._count]
         if self._padding == "repeat" and chosen:
             chosen += chosen[:1] * (self._count - len(chosen))
         return tuple(chosen)
 
     def draw_exemplar(self, query: Dive, epoch: int) -> int | None:
-        """Return the position of one exemplar, another in each epoch, for training;
-        None where :meth:`choose_exemplars` is empty."""
-        return next(iter(self._ranked(query, epoch)), None)
+        """Return the position of one exemplar, another in each epoch, for training.
 
-    def _ranked(self, query: Dive, epoch: int | None) -> list[int]:
-        rng = np.random.default_rng(
-            [self._seed, hash_key(query.key), *([] if epoch is None else [epoch + 1])]
-        )
-        places = rng.permutation(self._candidates(query))
-        others = [int(place) for place in places if self.dives[place].key != query.key]
+        Args:
+            query: The dive to compare.
+            epoch: From 0.
+
+        Returns:
+            None where :meth:`choose_exemplars` is empty.
+        """
+        return next(iter(self._rank_candidates(query, epoch)), None)
+
+    def _rank_candidates(self, query: Dive, epoch: int | None) -> list[int]:
+        """Return all exemplars that may be chosen, the best first; equal ones in an
+        order that is drawn."""
+        # The key is in the seed: which other queries there are changes no draw.
+        seeds = [self._seed, hash_key(query.key)]
+        if epoch is not None:
+            seeds.append(epoch + 1)
+        rng = np.random.default_rng(seeds)
+        places: list[int] = rng.permutation(self._find_candidates(query)).tolist()
+        others = []
+        for place in places:
+            # A query beside itself would be compared with its own score.
+            if self.dives[place].key != query.key:
+                others.append(place)
         if self._choice == "difficulty":
-            distance = np.abs(self._difficulties - _or_nan(query.difficulty))
-            others.sort(
-                key=lambda place: round(float(distance[place]), 6)
-            )  # stable: equal ones stay as drawn
-        return others or [int(place) for place in places]
+            distance = np.abs(self._difficulties - _get_difficulty(query))
+            # Sorting is stable: dives of one DD stay in the order drawn. Rounding keeps
+            # equal distances equal, such as 3.2 − 3.0 and 3.0 − 2.8.
+            others.sort(key=lambda place: round(float(distance[place]), 6))
+        return others or places
 
-    def _candidates(self, query: Dive) -> list[int]:
+    def _find_candidates(self, query: Dive) -> list[int]:
         if self._choice == "number":
-            return self._numbers.get((query.dive_number or "").lower(), [])
+            number = (query.dive_number or "").lower()
+            return self._places_by_number.get(number, [])
         if self._choice == "difficulty":
-            return (
-                []
-                if query.difficulty is None
-                else np.flatnonzero(np.isfinite(self._difficulties)).tolist()
-            )
+            if query.difficulty is None:
+                return []
+            return np.flatnonzero(np.isfinite(self._difficulties)).tolist()
         return list(range(len(self.dives)))
 
 
@@ -107,5 +122,5 @@ def hash_key(key: Key) -> int:
     return zlib.crc32("/".join(key).encode())
 
 
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else value
+def _get_difficulty(dive: Dive) -> float:
+    return float("nan") if dive.difficulty is None else dive.difficulty

@@ -1,19 +1,21 @@
-"""Visual features computed elsewhere, which stand in for pictures.
+"""Visual features computed elsewhere, which stand in for images.
 
 A folder of ``<match>/<dive>.npz``, or one table (``.npz``) of all dives. Its arrays, N
 dives:
 
-===============  =====================================
-======================================================= ``features``     (N, D) or (N,
-n, D) numbers            n = 1 vector a dive, one a clip (9), or one a frame (96)
-``match``        (N,) text or whole numbers             the table's name where absent
-``dive``         (N,) text or whole numbers             or ``index``; 0, 1, … where both
-are absent ``score``        (N,)                                   this and all below:
-only for a table that is its own ``difficulty``   (N,)
-annotation ``dive_number``  (N,) text ``transitions``  (N, 2) whole numbers, −1 =
-unknown     first frame of flight and of entry ``frames``       (N,) whole numbers
-how many frames the dive has ===============  =====================================
-=======================================================
+===============  ======================  ==============================================
+``features``     (N, D) or (N, n, D)     n = 1 vector a dive, one a clip (9), or one a
+                                         frame (96)
+``match``        (N,) text or numbers    the table's name where absent
+``dive``         (N,) text or numbers    or ``index``; 0, 1, … where both are absent
+``score``        (N,)                    this and all below: only for a table that is
+                                         its own annotation
+``difficulty``   (N,)
+``dive_number``  (N,) text
+``transitions``  (N, 2) whole numbers    first frame of flight and of entry, −1 =
+                                         unknown
+``frames``       (N,) whole numbers      how many frames the dive has
+===============  ======================  ==============================================
 
 A dive's own file holds ``features`` (or one array of any name), (D,) or (n, D).
 """
@@ -21,7 +23,8 @@ A dive's own file holds ``features`` (or one array of any name), (D,) or (n, D).
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +40,9 @@ from finediving_pose.records import Dive, FloatArray
 
 FEATURES = "features"
 CLIPS = 9
-KNOWN_COLUMNS = (
-    FEATURES,
-    "match",
-    "dive",
-    "index",
-    "score",
-    "difficulty",
-    "dive_number",
-    "transitions",
-    "frames",
-)
+ANNOTATION_COLUMNS = ("score", "difficulty", "dive_number", "transitions", "frames")
+NUMBER_COLUMNS = ("score", "difficulty", "transitions", "frames")
+KNOWN_COLUMNS = (FEATURES, "match", "dive", "index", *ANNOTATION_COLUMNS)
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -56,6 +51,7 @@ class FeatureStore:
     """The features of dives by match and dive.
 
     Attributes:
+        path: The table or folder.
         dim: D, numbers in one vector.
         vectors: n, vectors a dive.
     """
@@ -82,19 +78,23 @@ class FeatureStore:
         """
         if not path.exists():
             raise UsageError(f"features={path}: no such file or folder")
+        self.path = path
         self._allowed = {1: "a dive", clips: "a clip", frames: "a frame"}
-        own = (
-            key if key is not None and path.is_file() and _names_no_dive(path) else None
-        )
-        self._table = read_feature_table(path) if path.is_file() and own is None else {}
-        self._files = {own: path} if own else _files(path) if path.is_dir() else {}
+        self._table: dict[Key, FloatArray] = {}
+        self._files: dict[Key, Path] = {}
+        if path.is_dir():
+            for file in sorted(path.glob("*/*.npz")):
+                self._files[file.parent.name, file.stem] = file
+        elif key is not None and _is_of_one_dive(path):
+            self._files[key] = path
+        elif path.is_file():
+            self._table = read_feature_table(path)
         first = next(iter([*self._table, *self._files]), None)
         if first is None:
             raise DataError(f"{path}: no <match>/<dive>.npz below it")
         if key is not None and key not in self:
             raise DataError(f"{path}: holds no features of the dive {'/'.join(key)}")
-        self.path = path
-        self.vectors, self.dim = self._shaped(first).shape
+        self.vectors, self.dim = self._read_vectors(first).shape
 
     def __contains__(self, key: Key) -> bool:
         return key in self._table or key in self._files
@@ -110,38 +110,36 @@ class FeatureStore:
             DataError: If the dive's file is not readable, or has another shape than
                 that of the first dive.
         """
-        features = self._shaped(key)
+        features = self._read_vectors(key)
         if features.shape != (self.vectors, self.dim):
             raise DataError(
-                f"{self._place(key)}: {features.shape[0]} vectors of {features.shape[1]} numbers, expected "
+                f"{self._name_place(key)}: {features.shape[0]} vectors of {features.shape[1]} numbers, expected "
                 f"{self.vectors} of {self.dim} as the first dive has"
             )
         return features
 
-    def _shaped(self, key: Key) -> FloatArray:
-        features = (
-            self._table[key] if key in self._table else _own_features(self._files[key])
-        )
+    def _read_vectors(self, key: Key) -> FloatArray:
+        """Return the features of a dive, (n, D), whatever the first dive has."""
+        if key in self._table:
+            features = self._table[key]
+        else:
+            features = _read_own_features(self._files[key])
         features = np.atleast_2d(features).astype(np.float32)
         if features.shape[0] not in self._allowed:
-            expected = " or ".join(
-                f"{count} (one {what})" for count, what in self._allowed.items()
-            )
+            choices = [f"{count} (one {of})" for count, of in self._allowed.items()]
             raise DataError(
-                f"{self._place(key)}: {features.shape[0]} vectors, expected {expected}"
+                f"{self._name_place(key)}: {features.shape[0]} vectors, expected {' or '.join(choices)}"
             )
         if not np.isfinite(features).all():
             raise DataError(
-                f"{self._place(key)}: holds NaN or infinity; compute the features of this dive again"
+                f"{self._name_place(key)}: holds NaN or infinity; compute the features of this dive again"
             )
         return features
 
-    def _place(self, key: Key) -> str:
-        return (
-            str(self._files[key])
-            if key in self._files
-            else f"{self.path}: {'/'.join(key)}"
-        )
+    def _name_place(self, key: Key) -> str:
+        if key in self._files:
+            return str(self._files[key])
+        return f"{self.path}: {'/'.join(key)}"
 
 
 def read_feature_table(path: Path) -> dict[Key, FloatArray]:
@@ -150,12 +148,9 @@ def read_feature_table(path: Path) -> dict[Key, FloatArray]:
     Raises:
         DataError: If it is not readable or not such a table; names the array.
     """
-    arrays = _load(path)
-    return dict(
-        zip(
-            _keys(path, arrays), _features(path, arrays, dimensions=(2, 3)), strict=True
-        )
-    )
+    arrays = _load_arrays(path)
+    keys = _read_keys(path, arrays)
+    return dict(zip(keys, _get_table_features(path, arrays), strict=True))
 
 
 def read_table_dives(path: Path) -> tuple[list[Dive], list[Problem]]:
@@ -165,90 +160,96 @@ def read_table_dives(path: Path) -> tuple[list[Dive], list[Problem]]:
     Raises:
         DataError: If it is not readable, not such a table, or has no ``score``.
     """
-    arrays = _load(path)
-    keys = _keys(path, arrays)
+    arrays = _load_arrays(path)
+    keys = _read_keys(path, arrays)
     if "score" not in arrays:
         raise DataError(
             f"{path}: no array 'score'; found {', '.join(sorted(arrays))}. Without scores it can only stand in for "
-            "pictures, beside FineDiving's annotations or dives.csv"
+            "images, beside FineDiving's annotations or dives.csv"
         )
-    problems = [
-        Problem(
-            str(path),
-            name,
-            f"unknown array, ignored (known: {', '.join(KNOWN_COLUMNS)})",
-            "warning",
-            kind="value",
-        )
-        for name in arrays
-        if name not in KNOWN_COLUMNS
-    ]
-    columns = {
-        name: _column(path, arrays, name, len(keys))
-        for name in KNOWN_COLUMNS[4:]
-        if name in arrays
-    }
-    return [
-        _dive(path, key, row, columns, problems) for row, key in enumerate(keys)
-    ], problems
+    problems = []
+    for name in arrays:
+        if name not in KNOWN_COLUMNS:
+            text = f"unknown array, ignored (known: {', '.join(KNOWN_COLUMNS)})"
+            problem = Problem(str(path), name, text, "warning", kind="value")
+            problems.append(problem)
+    columns = {}
+    for name in ANNOTATION_COLUMNS:
+        if name in arrays:
+            columns[name] = _get_column(path, arrays, name, len(keys))
+    dives = []
+    for row, key in enumerate(keys):
+        cells = _Cells(path, key, row, columns, problems)
+        dives.append(_read_dive(key, cells))
+    return dives, problems
 
 
-def _dive(
-    path: Path, key: Key, row: int, columns: Arrays, problems: list[Problem]
-) -> Dive:
-    def cell(name: str, read: Callable[[Any], Any]) -> Any:
-        if name not in columns:
+@dataclass(frozen=True)
+class _Cells:
+    """A row of a table: cells that cannot be read become problems, and count as
+    unknown."""
+
+    path: Path
+    key: Key
+    row: int
+    columns: Arrays
+    problems: list[Problem]
+
+    def read(self, name: str, convert: Callable[[Any], Any]) -> Any:
+        if name not in self.columns:
             return None
-        value = columns[name][row]
+        value = self.columns[name][self.row]
         try:
-            return read(value)
+            return convert(value)
         except ValueError as error:
-            problems.append(
-                Problem(
-                    str(path),
-                    f"{'/'.join(key)} {name}",
-                    f"found {value}, {error}; taken as unknown",
-                    kind="value",
-                    found=str(value),
-                )
+            place = f"{'/'.join(self.key)} {name}"
+            text = f"found {value}, {error}; taken as unknown"
+            problem = Problem(
+                str(self.path), place, text, kind="value", found=str(value)
             )
+            self.problems.append(problem)
             return None
 
-    frames = cell("frames", lambda value: _whole(value, 1))
-    transitions = cell("transitions", lambda value: _transitions(value, frames))
+
+def _read_dive(key: Key, cells: _Cells) -> Dive:
+    frames = cells.read("frames", lambda value: _parse_whole(value, 1))
+    transitions = cells.read(
+        "transitions", lambda value: _parse_transitions(value, frames)
+    )
     return Dive(
         match=key[0],
         dive=key[1],
         start_frame=None if frames is None else 0,
         end_frame=None if frames is None else frames - 1,
-        dive_number=cell("dive_number", _dive_number),
-        difficulty=cell("difficulty", lambda value: _number(value, above=0)),
-        score=cell("score", lambda value: _number(value, above=-1e-9)),
+        dive_number=cells.read("dive_number", _parse_dive_number),
+        difficulty=cells.read("difficulty", lambda value: _parse_number(value, 0)),
+        # A score of 0 is a failed dive, and as good a score as any.
+        score=cells.read("score", lambda value: _parse_number(value, -1e-9)),
         transitions=transitions,
     )
 
 
-def _number(value: Any, above: float) -> float:
+def _parse_number(value: Any, above: float) -> float:
     number = float(value)
     if not (np.isfinite(number) and number > above):
         raise ValueError("expected a positive number")
     return number
 
 
-def _whole(value: Any, least: int) -> int:
+def _parse_whole(value: Any, least: int) -> int:
     if int(value) != value or value < least:
         raise ValueError(f"expected a whole number from {least}")
     return int(value)
 
 
-def _dive_number(value: Any) -> str | None:
+def _parse_dive_number(value: Any) -> str | None:
     text = str(value).strip().lower()
     if text:
         diving.parse(text)
     return text or None
 
 
-def _transitions(value: Any, frames: int | None) -> tuple[int, ...] | None:
+def _parse_transitions(value: Any, frames: int | None) -> tuple[int, ...] | None:
     if np.ndim(value) != 1 or len(value) != 2 or frames is None:
         raise ValueError("expected two frames, and an array 'frames' beside it")
     flight, entry = (int(frame) for frame in value)
@@ -261,20 +262,17 @@ def _transitions(value: Any, frames: int | None) -> tuple[int, ...] | None:
     return flight, entry
 
 
-def _keys(path: Path, arrays: Arrays) -> list[Key]:
-    count = len(_features(path, arrays, dimensions=(2, 3)))
-    match = (
-        _names(path, arrays, "match", count)
-        if "match" in arrays
-        else [path.stem] * count
-    )
-    column = next((name for name in ("dive", "index") if name in arrays), None)
-    dives = (
-        _names(path, arrays, column, count)
-        if column
-        else [str(row) for row in range(count)]
-    )
-    keys = list(zip(match, dives, strict=True))
+def _read_keys(path: Path, arrays: Arrays) -> list[Key]:
+    count = len(_get_table_features(path, arrays))
+    matches = [path.stem] * count
+    if "match" in arrays:
+        matches = _read_names(path, arrays, "match", count)
+    dives = [str(row) for row in range(count)]
+    for name in ("dive", "index"):
+        if name in arrays:
+            dives = _read_names(path, arrays, name, count)
+            break
+    keys = list(zip(matches, dives, strict=True))
     if len(set(keys)) < count:
         twice = next(key for place, key in enumerate(keys) if key in keys[:place])
         raise DataError(
@@ -283,8 +281,8 @@ def _keys(path: Path, arrays: Arrays) -> list[Key]:
     return keys
 
 
-def _names(path: Path, arrays: Arrays, name: str, count: int) -> list[str]:
-    names = [str(value) for value in _column(path, arrays, name, count)]
+def _read_names(path: Path, arrays: Arrays, name: str, count: int) -> list[str]:
+    names = [str(value) for value in _get_column(path, arrays, name, count)]
     for row, text in enumerate(names):
         if not safe_name(text):
             raise DataError(
@@ -293,60 +291,56 @@ def _names(path: Path, arrays: Arrays, name: str, count: int) -> list[str]:
     return names
 
 
-def _column(path: Path, arrays: Arrays, name: str, count: int) -> NDArray[Any]:
+def _get_column(path: Path, arrays: Arrays, name: str, count: int) -> NDArray[Any]:
     column = arrays[name]
     if not column.ndim or len(column) != count:
         raise DataError(
             f"{path}: '{name}' has shape {column.shape}, expected {count} rows as '{FEATURES}' has"
         )
-    if (
-        name in ("score", "difficulty", "transitions", "frames")
-        and column.dtype.kind not in "fiu"
-    ):
+    if name in NUMBER_COLUMNS and column.dtype.kind not in "fiu":
         raise DataError(f"{path}: '{name}' is of type {column.dtype}, expected numbers")
     return column
 
 
-def _features(path: Path, arrays: Arrays, dimensions: tuple[int, ...]) -> NDArray[Any]:
+def _get_table_features(path: Path, arrays: Arrays) -> NDArray[Any]:
+    return _get_features(path, arrays, {2: "(N, D)", 3: "(N, n, D)"})
+
+
+def _get_features(
+    path: Path, arrays: Arrays, shapes: Mapping[int, str]
+) -> NDArray[Any]:
+    """Return the array of features if it has one of these numbers of dimensions, each
+    with its shape in words."""
     features = arrays.get(FEATURES)
     if features is None:
         raise DataError(
             f"{path}: no array '{FEATURES}'; found {', '.join(sorted(arrays)) or 'nothing'}"
         )
-    if (
-        features.ndim not in dimensions
-        or not features.size
-        or features.dtype.kind not in "fiu"
-    ):
-        shapes = " or ".join(
-            {1: "(D,)", 2: "(n, D)" if 1 in dimensions else "(N, D)", 3: "(N, n, D)"}[n]
-            for n in dimensions
-        )
+    is_numeric = features.dtype.kind in "fiu"
+    if features.ndim not in shapes or not features.size or not is_numeric:
         raise DataError(
-            f"{path}: '{FEATURES}' has shape {features.shape} of {features.dtype}, expected {shapes} of numbers"
+            f"{path}: '{FEATURES}' has shape {features.shape} of {features.dtype}, expected "
+            f"{' or '.join(shapes.values())} of numbers"
         )
     return features
 
 
-def _names_no_dive(path: Path) -> bool:
-    return not {"match", "dive", "index", "score"} & _load(path).keys()
+def _is_of_one_dive(path: Path) -> bool:
+    return not {"match", "dive", "index", "score"} & _load_arrays(path).keys()
 
 
-def _own_features(path: Path) -> NDArray[Any]:
-    arrays = _load(path)
+def _read_own_features(path: Path) -> NDArray[Any]:
+    """Return the features in a dive's own file, (D,) or (n, D); its only array may have
+    any name."""
+    arrays = _load_arrays(path)
     if FEATURES not in arrays and len(arrays) == 1:
         arrays = {FEATURES: next(iter(arrays.values()))}
-    return _features(path, arrays, dimensions=(1, 2))
+    return _get_features(path, arrays, {1: "(D,)", 2: "(n, D)"})
 
 
-def _files(root: Path) -> dict[Key, Path]:
-    return {
-        (path.parent.name, path.stem): path for path in sorted(root.glob("*/*.npz"))
-    }
-
-
-def _load(path: Path) -> Arrays:
-    if not zipfile.is_zipfile(path):  # what numpy would say of it recommends unpickling
+def _load_arrays(path: Path) -> Arrays:
+    # What numpy itself says of such a file recommends unpickling it.
+    if not zipfile.is_zipfile(path):
         raise DataError(
             f"{path}: not readable as .npz: no archive, or cut short; write it with numpy.savez"
         )

@@ -1,4 +1,4 @@
-"""Skeletons without the place and the size of the athlete in the picture."""
+"""Normalisation of skeletons: without the athlete's place and size in the image."""
 
 from __future__ import annotations
 
@@ -64,6 +64,9 @@ def normalise_pose(keypoints: Array, scores: Array | None = None) -> NormalisedP
         scores: (…, T, 16) confidence, NaN = not observed (interpolated, say), which
             becomes 0; None for C = 2.
 
+    Returns:
+        The pose with channels first, and which joints are known.
+
     Raises:
         ValueError: If the keypoints have another shape.
     """
@@ -73,44 +76,51 @@ def normalise_pose(keypoints: Array, scores: Array | None = None) -> NormalisedP
             f"keypoints: expected shape (…, T, {NUM_JOINTS}, 2), got {tuple(joints.shape)}"
         )
     known = joints.isfinite().all(dim=-1)  # (…, T, 16)
+    # A joint with one coordinate is no joint: both become NaN before means are taken.
     joints = joints.masked_fill(~known[..., None], torch.nan)
     height = estimate_body_height(joints)[..., None, None]  # (…, 1, 1)
     mask = known & (height >= LEAST_HEIGHT)
-    channels = (joints - _centres(joints)) / height[..., None]  # (…, T, 16, 2)
+    # One height for the whole sequence: the camera may zoom, but limbs do not grow.
+    channels = (joints - _find_centres(joints)) / height[..., None]  # (…, T, 16, 2)
     if scores is not None:
-        confidence = torch.as_tensor(
-            scores, dtype=torch.float32, device=joints.device
-        ).nan_to_num(nan=0.0)
+        confidence = torch.as_tensor(scores, dtype=torch.float32, device=joints.device)
+        confidence = confidence.nan_to_num(nan=0.0)
         channels = torch.cat([channels, confidence[..., None]], dim=-1)  # (…, T, 16, 3)
+    # Networks cannot read NaN: missing joints lie on the pelvis, and the mask tells.
     channels = torch.where(mask[..., None], channels, 0.0)
     return NormalisedPose(channels.movedim(-1, -3), mask)  # (…, C, T, 16)
 
 
 def estimate_body_height(keypoints: Tensor) -> Tensor:
-    """Return the athlete's height in px, one for a sequence: (…, T, 16, 2) px, NaN =
-    missing → (…).
+    """Return the athlete's height in px, one for a sequence.
 
-    Each limb's length is its median over time, and their sum is set against the share
+    Each limb's length is its median over time, and their sum is divided by the share
     that these limbs have in the body's height: bent hips and knees, some missing joints
-    and a few wrong frames do not matter. NaN where no limb has both ends in any frame.
+    and a few wrong frames do not matter.
+
+    Args:
+        keypoints: (…, T, 16, 2) px, NaN = missing.
+
+    Returns:
+        (…); NaN where no limb has both ends in any frame.
     """
-    first, second, shares = (list(column) for column in zip(*LIMB_SHARES, strict=True))
-    lengths = (keypoints[..., first, :] - keypoints[..., second, :]).norm(
-        dim=-1
-    )  # (…, T, limbs)
+    first = [joint for joint, _, _ in LIMB_SHARES]
+    second = [joint for _, joint, _ in LIMB_SHARES]
+    shares = torch.tensor(
+        [share for _, _, share in LIMB_SHARES], device=keypoints.device
+    )
+    limbs = keypoints[..., first, :] - keypoints[..., second, :]  # (…, T, limbs, 2)
+    lengths = limbs.norm(dim=-1)
+    # The median: a foreshortened limb is too short and a wrong joint makes it too long.
     typical = lengths.nanquantile(0.5, dim=-2)  # (…, limbs)
     seen = typical.isfinite()
-    return typical.nansum(dim=-1) / (
-        seen * torch.tensor(shares, device=seen.device)
-    ).sum(dim=-1)
+    return typical.nansum(dim=-1) / (seen * shares).sum(dim=-1)
 
 
-def _centres(joints: Tensor) -> Tensor:
+def _find_centres(joints: Tensor) -> Tensor:
     """(…, T, 16, 2) → (…, T, 1, 2), NaN where the frame has no joint."""
     centres = joints[..., [PELVIS], :]
-    for instead in (
-        joints[..., list(HIPS), :].mean(dim=-2, keepdim=True),
-        joints.nanmean(dim=-2, keepdim=True),
-    ):
-        centres = torch.where(centres.isnan(), instead, centres)
-    return centres
+    hip_middles = joints[..., list(HIPS), :].mean(dim=-2, keepdim=True)
+    centres = torch.where(centres.isnan(), hip_middles, centres)
+    joint_means = joints.nanmean(dim=-2, keepdim=True)
+    return torch.where(centres.isnan(), joint_means, centres)

@@ -37,12 +37,11 @@ class Skeleton(NamedTuple):
     state: NDArray[np.uint8]
 
     def map_points(self, affine: AffineMap) -> Skeleton:
-        """Return the joints in px of the model's picture."""
+        """Return the joints in px of the crop."""
         return self._replace(keypoints=affine(self.keypoints))
 
     def mirror(self, width: int) -> Skeleton:
-        """Return the joints in a picture of this width that is mirrored: left becomes
-        right."""
+        """Return the joints in a mirrored image of this width: left becomes right."""
         order = flip_index()
         keypoints = self.keypoints[:, order].copy()
         keypoints[..., 0] = width - 1 - keypoints[..., 0]
@@ -51,7 +50,7 @@ class Skeleton(NamedTuple):
 
 @dataclass(frozen=True)
 class SkeletonCounts:
-    """What became of the skeletons of dives.
+    """How many dives have a skeleton, and why the others have none.
 
     Attributes:
         known: Dives with at least one joint.
@@ -65,7 +64,7 @@ class SkeletonCounts:
     empty: tuple[str, ...]
     unreadable: dict[str, str]
 
-    def summary(self) -> str:
+    def summarise(self) -> str:
         """Say how many dives there are of each kind."""
         total = self.known + len(self.absent) + len(self.empty) + len(self.unreadable)
         return (
@@ -77,11 +76,9 @@ class SkeletonCounts:
 def make_missing_skeleton(frames: int = SAMPLES) -> Skeleton:
     """Return a skeleton of which every joint is missing."""
     shape = (frames, NUM_JOINTS)
-    return Skeleton(
-        np.full((*shape, 2), np.nan, np.float32),
-        np.full(shape, np.nan, np.float32),
-        np.zeros(shape, "u1"),
-    )
+    keypoints = np.full((*shape, 2), np.nan, np.float32)
+    scores = np.full(shape, np.nan, np.float32)
+    return Skeleton(keypoints, scores, np.zeros(shape, np.uint8))
 
 
 def read_skeleton(
@@ -103,6 +100,9 @@ def read_skeleton(
         numbers: (frames,) their numbers in the source; None = not known, the file's own
             are resampled.
         shift: Frames by which the model's window is moved.
+
+    Returns:
+        In px of the raw frames.
     """
     if path is None:
         return make_missing_skeleton(frames)
@@ -111,67 +111,72 @@ def read_skeleton(
     except DataError as error:
         log.warning("%s; this dive's joints count as missing", error)
         return make_missing_skeleton(frames)
-    return _select(sequence, _rows(sequence, frames, numbers, shift))
+    rows = _find_rows(sequence, frames, numbers, shift)
+    return _select_rows(sequence, rows)
 
 
 def count_skeletons(dives: Iterable[AqaDive]) -> SkeletonCounts:
-    """Read the skeleton of every dive and say how many there are, and why the others
+    """Read the skeleton of every dive and count how many there are, and why the others
     are none."""
-    known, absent, empty = 0, [], []
+    known = 0
+    absent: list[str] = []
+    empty: list[str] = []
     unreadable: dict[str, str] = {}
     for dive in dives:
         if dive.skeleton is None:
             absent.append(dive.name)
             continue
         try:
-            some = bool(
-                np.isfinite(read_pose(dive.skeleton).keypoints).all(axis=-1).any()
-            )
+            keypoints = read_pose(dive.skeleton).keypoints
         except DataError as error:
             unreadable[dive.name] = str(error)
             continue
-        known += some
-        if not some:
+        if np.isfinite(keypoints).all(axis=-1).any():
+            known += 1
+        else:
             empty.append(dive.name)
     return SkeletonCounts(known, tuple(absent), tuple(empty), unreadable)
 
 
-def _rows(
+def _find_rows(
     sequence: SkeletonSequence, frames: int, numbers: Numbers | None, shift: int
 ) -> Numbers:
-    """Return the row of the file for each frame, (frames,), −1 = none; (0,) for a file
-    without rows."""
+    """Return the row of the file for each frame, (frames,); −1 = none."""
     if not len(sequence):
         return np.full(frames, -1)
     if numbers is None or not len(numbers):
         return np.array(sample_indices(len(sequence), frames), np.int64)
-    own = _numbering(sequence, numbers)
-    rows = find_nearest(own, numbers + shift)
-    reach = int(
-        np.diff(own).max(initial=1)
-    )  # a file of few samples knows nothing closer
-    return np.where(np.abs(own[rows] - (numbers + shift)) <= reach, rows, -1)
+    own = _align_numbers(sequence, numbers)
+    wanted = numbers + shift
+    rows = find_nearest(own, wanted)
+    # A file of few samples has nothing closer than half the distance between two; a
+    # frame farther away than that distance is not in the file.
+    reach = int(np.diff(own).max(initial=1))
+    return np.where(np.abs(own[rows] - wanted) <= reach, rows, -1)
 
 
-def _numbering(sequence: SkeletonSequence, numbers: Numbers) -> Numbers:
+def _align_numbers(sequence: SkeletonSequence, numbers: Numbers) -> Numbers:
     """Return the numbers, in the model's source, of the file's frames."""
     own = sequence.frame_index
+    first, last = numbers[0], numbers[-1]
     if not sequence.meta:
+        # The published layout has no numbers: its rows are spread over the dive.
         if len(own) == len(numbers):
             return numbers
-        return numbers[0] + np.arange(len(own)) * (numbers[-1] - numbers[0]) // max(
-            len(own) - 1, 1
-        )
-    common = min(own[-1], numbers[-1]) - max(own[0], numbers[0])
-    return (
-        own
-        if 2 * common >= min(own[-1] - own[0], numbers[-1] - numbers[0])
-        else own - own[0] + numbers[0]
-    )
+        steps = max(len(own) - 1, 1)
+        return first + np.arange(len(own)) * (last - first) // steps
+    common = min(own[-1], last) - max(own[0], first)
+    shorter = min(own[-1] - own[0], last - first)
+    if 2 * common >= shorter:
+        return own
+    # Too little in common for one numbering: the dive's frames are counted from
+    # another start.
+    return own - own[0] + first
 
 
-def _select(sequence: SkeletonSequence, rows: Numbers) -> Skeleton:
-    skeleton, there = make_missing_skeleton(len(rows)), rows >= 0
+def _select_rows(sequence: SkeletonSequence, rows: Numbers) -> Skeleton:
+    skeleton = make_missing_skeleton(len(rows))
+    there = rows >= 0
     skeleton.keypoints[there] = sequence.keypoints[rows[there]]
     skeleton.scores[there] = sequence.scores[rows[there]]
     skeleton.state[there] = sequence.state[rows[there]]

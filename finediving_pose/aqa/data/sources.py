@@ -1,5 +1,5 @@
-"""From a data set's folders and the settings to dives that can be read, and the parts
-they fall into."""
+"""Sources of a data set: its folders and the settings become dives that can be read,
+and the parts they fall into."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from finediving_pose.aqa.data.dataset import VideoLoader
+from finediving_pose.aqa.data.dataset import VideoLoader, VideoOptions
 from finediving_pose.aqa.data.dives import (
     AqaDive,
     Gathered,
@@ -23,7 +23,6 @@ from finediving_pose.aqa.model.visual_encoders import clip_starts
 from finediving_pose.aqa.settings import AqaSettings
 from finediving_pose.datasets.finediving import Key
 from finediving_pose.errors import DataError, UsageError
-from finediving_pose.records import Dive
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Sources:
 
     Attributes:
         annotations: See read_annotations.
-        frames: The folder of pictures; needed where the settings read some.
+        frames: The folder of frames; needed where the settings read some.
         skeletons: The folder above ``Pose/``; needed where the settings read skeletons.
         cache: A folder for decoded frames; None = they are decoded each time.
         stages_from: FineDiving's folder, from which MTL-AQA borrows its stages.
@@ -47,18 +46,18 @@ class Sources:
     def as_dict(self) -> dict[str, str | None]:
         """Return JSON types; the paths are absolute, so that a run can be continued
         from anywhere."""
-        return {
-            name: None if path is None else str(path.resolve())
-            for name, path in asdict(self).items()
-        }
+        values: dict[str, str | None] = {}
+        for name, path in asdict(self).items():
+            values[name] = None if path is None else str(path.resolve())
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, str | None]) -> Sources:
         """The reverse of :meth:`as_dict`."""
-        paths = {
-            name: None if path is None else Path(path) for name, path in values.items()
-        }
-        return cls(**paths)  # type: ignore[arg-type]
+        paths: dict[str, Any] = {}
+        for name, path in values.items():
+            paths[name] = None if path is None else Path(path)
+        return cls(**paths)
 
 
 class Prepared(NamedTuple):
@@ -68,8 +67,8 @@ class Prepared(NamedTuple):
         settings: With the width of the features, where some are read.
         gathered: The dives that can be read, and what was left out.
         loader: Reads them.
-        unreadable: Why pictures of dives could not be read, by key; those dives are
-            left out.
+        unreadable: Why frames of dives could not be read, by key; those dives are left
+            out.
     """
 
     settings: AqaSettings
@@ -87,8 +86,12 @@ class Parts(NamedTuple):
 
 
 def prepare_data(settings: AqaSettings, sources: Sources) -> Prepared:
-    """Find the dives and try their pictures, so that nothing fails in the middle of a
+    """Find the dives and try their frames, so that nothing fails in the middle of a
     run.
+
+    Args:
+        settings: Say what is read.
+        sources: Where it lies.
 
     Raises:
         UsageError: If the settings read what `sources` does not name.
@@ -98,55 +101,62 @@ def prepare_data(settings: AqaSettings, sources: Sources) -> Prepared:
     features = open_features(settings)
     if features is not None:
         settings = settings.model_copy(update={"feature_dim": features.dim})
-    annotations = read_annotations(sources.annotations, sources.stages_from)
     gathered = gather_dives(
-        annotations,
-        sources.frames if settings.reads_pictures else None,
-        features,
-        sources.skeletons if settings.branch_pose else None,
+        annotations=read_annotations(sources.annotations, sources.stages_from),
+        frames=sources.frames if settings.reads_pictures else None,
+        features=features,
+        skeletons=sources.skeletons if settings.branch_pose else None,
     )
-    pictures, unreadable = None, {}
+    reader = None
+    unreadable: dict[Key, str] = {}
     if settings.reads_pictures:
-        geometry = Geometry(settings.geometry, settings.size)
-        pictures = FrameReader(geometry, settings.frames, settings.shift, sources.cache)
+        reader = FrameReader(
+            Geometry(settings.geometry, settings.size),
+            settings.frames,
+            margin=settings.shift,
+            cache=sources.cache,
+        )
         clips = [dive.source for dive in gathered.dives if dive.source is not None]
-        unreadable = pictures.prepare(clips, threads=os.cpu_count() or 1)
-        gathered = gathered.without(unreadable)
+        unreadable = reader.find_unreadable(clips, threads=os.cpu_count() or 1)
+        gathered = gathered.leave_out(unreadable)
     if not gathered.dives:
         raise DataError(
             f"{sources.annotations}: no dive can be read: "
-            + "; ".join(gathered.summary())
+            + "; ".join(gathered.summarise())
         )
-    return Prepared(
-        settings, gathered, make_loader(settings, pictures, features), unreadable
-    )
+    loader = make_loader(settings, reader, features)
+    return Prepared(settings, gathered, loader, unreadable)
 
 
 def open_features(settings: AqaSettings) -> FeatureStore | None:
     """Return the features that the settings name, if they name some; see FeatureStore."""
     if not settings.features:
         return None
-    return FeatureStore(
-        Path(settings.features), len(clip_starts(settings.frames)), settings.frames
-    )
+    clips = len(clip_starts(settings.frames))
+    return FeatureStore(Path(settings.features), clips, settings.frames)
 
 
 def make_loader(
     settings: AqaSettings,
-    pictures: FrameReader | None = None,
+    reader: FrameReader | None = None,
     features: FeatureStore | None = None,
 ) -> VideoLoader:
-    """Return what reads dives as the settings say."""
-    return VideoLoader(
-        pictures,
-        features,
-        settings.pose_channels if settings.branch_pose else 0,
-        settings.frames,
-        settings.stages,
-        settings.normalisation,
-        settings.flip,
-        settings.random_crop,
+    """Return what reads dives as the settings say.
+
+    Args:
+        settings: Of the model.
+        reader: Reads frames; None = no images.
+        features: Stand in for images; None = no features.
+    """
+    options = VideoOptions(
+        pose_channels=settings.pose_channels if settings.branch_pose else 0,
+        frames=settings.frames,
+        stages=settings.stages,
+        normalisation=settings.normalisation,
+        flip=settings.flip,
+        random_crop=settings.random_crop,
     )
+    return VideoLoader(reader, features, options)
 
 
 def divide_dives(gathered: Gathered, settings: AqaSettings) -> Parts:
@@ -157,49 +167,53 @@ def divide_dives(gathered: Gathered, settings: AqaSettings) -> Parts:
     that several seeds share it; the validation part is a part of the training dives
     that follows from `settings.seed`.
 
+    Args:
+        gathered: All dives, with the published split.
+        settings: Fractions and seeds.
+
     Raises:
         DataError: If there is no dive to learn from.
     """
-    train, test = gathered.train, gathered.test
+    train: Sequence[Key] = gathered.train
+    test: Sequence[Key] = gathered.test
     if not test:
-        train, test = map(
-            tuple,
-            hold_out(
-                _records(gathered, train), settings.test_fraction, settings.split_seed
-            ),
-        )
-    train, val = map(
-        tuple, hold_out(_records(gathered, train), settings.val_fraction, settings.seed)
+        records = [dive.record for dive in gathered.select(train)]
+        train, test = hold_out(records, settings.test_fraction, settings.split_seed)
+    records = [dive.record for dive in gathered.select(train)]
+    train, val = hold_out(records, settings.val_fraction, settings.seed)
+    parts = Parts(
+        train=tuple(gathered.select(train)),
+        val=tuple(gathered.select(val)),
+        test=tuple(gathered.select(test)),
     )
-    parts = Parts(*(tuple(gathered.select(keys)) for keys in (train, val, test)))
     if not parts.train:
         raise DataError(
             "no dive with a score is left to learn from: "
-            + "; ".join(gathered.summary())
+            + "; ".join(gathered.summarise())
         )
     return parts
 
 
 def select_parts(gathered: Gathered, names: Mapping[str, Sequence[str]]) -> Parts:
-    """Return the parts that a run was made with, from the names ``match/dive`` it wrote
-    down."""
+    """Return the parts that a run was made with.
+
+    Args:
+        gathered: All dives.
+        names: By part, the names ``match/dive`` that the run wrote down; those that are
+            not here are left out.
+    """
     by_name = {dive.name: dive for dive in gathered.dives}
-    return Parts(
-        *(
-            tuple(by_name[name] for name in names.get(part, ()) if name in by_name)
-            for part in Parts._fields
-        )
-    )
-
-
-def _records(gathered: Gathered, keys: Sequence[Key]) -> list[Dive]:
-    return [dive.record for dive in gathered.select(keys)]
+    parts = {}
+    for part in Parts._fields:
+        here = [name for name in names.get(part, ()) if name in by_name]
+        parts[part] = tuple(by_name[name] for name in here)
+    return Parts(**parts)
 
 
 def _refuse_lack(settings: AqaSettings, sources: Sources) -> None:
     if settings.reads_pictures and sources.frames is None:
         raise UsageError(
-            "the visual branches read pictures: name their folder with --frames DIR, or read none with "
+            "the visual branches read images: name their folder with --frames DIR, or read none with "
             "branch_dynamic=false branch_static=false, or give features=PATH branch_static=false"
         )
     if settings.branch_pose and sources.skeletons is None:
@@ -207,9 +221,7 @@ def _refuse_lack(settings: AqaSettings, sources: Sources) -> None:
             "the pose branch reads skeletons: name the folder that extract wrote with --skeletons DIR, or read none "
             "with branch_pose=false"
         )
-    for option, folder in (
-        ("--frames", sources.frames),
-        ("--skeletons", sources.skeletons),
-    ):
+    named = {"--frames": sources.frames, "--skeletons": sources.skeletons}
+    for option, folder in named.items():
         if folder is not None and not folder.is_dir():
             raise UsageError(f"{option} {folder}: no such folder")

@@ -1,5 +1,5 @@
-"""Parts of the dives that are held out: a validation part of the training dives, or a
-test part of users' own."""
+"""Held-out parts of the dives: a validation part of the training dives, or a test part
+of a data set that has none."""
 
 from __future__ import annotations
 
@@ -45,18 +45,21 @@ def hold_out(
     groups: dict[str, list[Key]] = {}
     for dive in dives:
         groups.setdefault((dive.dive_number or "").lower(), []).append(dive.key)
-    sizes = {number: len(keys) for number, keys in groups.items() if len(keys) >= rare}
+    sizes = {}
+    for number, keys in groups.items():
+        if len(keys) >= rare:
+            sizes[number] = len(keys)
+    total = round(fraction * len(dives))
     held: set[Key] = set()
-    for number, count in _shares(
-        sizes, fraction, round(fraction * len(dives)), seed
-    ).items():
-        held.update(
-            sorted(groups[number], key=lambda key: _draw(seed, "/".join(key)))[:count]
-        )
-    keys = [dive.key for dive in dives]
-    return [key for key in keys if key not in held], [
-        key for key in keys if key in held
-    ]
+    for number, count in _share_out(sizes, fraction, total, seed).items():
+        ordered = sorted(groups[number], key=lambda key: _draw(seed, "/".join(key)))
+        held.update(ordered[:count])
+    stay: list[Key] = []
+    held_out: list[Key] = []
+    for dive in dives:
+        part = held_out if dive.key in held else stay
+        part.append(dive.key)
+    return stay, held_out
 
 
 def refuse_overlap(trained: Iterable[Key], tested: Iterable[Key]) -> None:
@@ -65,37 +68,46 @@ def refuse_overlap(trained: Iterable[Key], tested: Iterable[Key]) -> None:
     268 of FineDiving's training dives are test dives of MTL-AQA, and 249 the other way;
     both call them by the same match and dive.
 
+    Args:
+        trained: Dives that a model learned from.
+        tested: Dives that it is to be tested on.
+
     Raises:
         DataError: If a dive is in both.
     """
     common = sorted(set(trained) & set(tested))
     if common:
         raise DataError(
-            f"{len(common)} dives were trained on and are to be tested on, the first {'/'.join(common[0])}: any figure "
+            f"{len(common)} dives were trained on and are to be tested on, the first {'/'.join(common[0])}: any metric "
             "would be too good; train without them, or test on others"
         )
 
 
-def _shares(
+def _share_out(
     sizes: dict[str, int], fraction: float, total: int, seed: int
 ) -> dict[str, int]:
-    """Give each number its share, rounded so that the shares add up to `total` if they
-    can (largest remainders)."""
+    """Return how many dives of each number are held out.
+
+    Shares are rounded so that they add up to `total` if they can: by largest
+    remainders.
+    """
     most = {number: max(size - LEFT_OF_A_NUMBER, 0) for number, size in sizes.items()}
-    counts = {
-        number: min(int(size * fraction), most[number])
-        for number, size in sizes.items()
-    }
-    missing = total - sum(counts.values())
-    by_remainder = sorted(
-        sizes, key=lambda number: (-(sizes[number] * fraction % 1), _draw(seed, number))
-    )
-    for number in [number for number in by_remainder if counts[number] < most[number]][
-        : max(missing, 0)
-    ]:
+    counts = {}
+    for number, size in sizes.items():
+        counts[number] = min(int(size * fraction), most[number])
+    missing = max(total - sum(counts.values()), 0)
+
+    def get_order(number: str) -> tuple[float, bytes]:
+        remainder = sizes[number] * fraction % 1
+        # The draw decides between numbers of the same remainder.
+        return -remainder, _draw(seed, number)
+
+    open_numbers = [number for number in sizes if counts[number] < most[number]]
+    for number in sorted(open_numbers, key=get_order)[:missing]:
         counts[number] += 1
     return counts
 
 
 def _draw(seed: int, name: str) -> bytes:
+    # A hash, not a generator: what is drawn for a dive must not depend on the others.
     return hashlib.sha256(f"{seed}:{name}".encode()).digest()

@@ -1,14 +1,14 @@
-"""The pictures of a dive as the model sees them: sampled, scaled, cropped; decoded once
-where a cache is given.
+"""Frames of a dive as the model sees them: sampled, scaled, cropped, and decoded only
+once where a cache is given.
 
-One affine map, :class:`AffineMap`, says where a pixel of the raw frame comes to lie.
-Skeletons go through it too.
+:class:`AffineMap` says where a pixel of the raw frame lies in the crop. Skeletons go
+through the same map.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from finediving_pose.media import (
 from finediving_pose.records import Clip, FloatArray
 
 SQUASHED_HEIGHT = 200 / 112
-"""The released code scales frames to 112 wide and 200 high, having swapped the two."""
+"""The released code scales frames to 112 wide and 200 high: it swaps the two."""
 
 Images = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
@@ -42,22 +42,21 @@ _CACHE_FORMAT = 1
 
 
 class AffineMap(NamedTuple):
-    """x' = x · scale + shift for each axis, in pixels whose centres have whole
-    coordinates."""
+    """x' = x · scale + shift on each axis, in pixels whose centres are whole numbers."""
 
     scale: tuple[float, float]
     shift: tuple[float, float]
 
     def __call__(self, points: FloatArray) -> FloatArray:
-        """Map (…, 2) px of the raw frame to px of the model's picture; NaN stays NaN."""
-        return points * np.array(self.scale, points.dtype) + np.array(
-            self.shift, points.dtype
-        )
+        """Map (…, 2) px of the raw frame to px of the crop; NaN stays NaN."""
+        scale = np.array(self.scale, points.dtype)
+        shift = np.array(self.shift, points.dtype)
+        return points * scale + shift
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a frame becomes a square picture.
+    """How a frame becomes a square crop.
 
     Attributes:
         kind: ``keep_aspect``: scaled until its height is `size`; ``squash_released``:
@@ -69,68 +68,94 @@ class Geometry:
     kind: GeometryKind = "keep_aspect"
     size: int = 112
 
-    def scaled(self, width: int, height: int) -> tuple[int, int]:
-        """Return (width, height) of the scaled frame, before the crop."""
+    def get_scaled_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return (width, height) of the scaled frame before the crop.
+
+        Args:
+            width: Of the raw frame, in px.
+            height: Of the raw frame, in px.
+        """
         if self.kind == "squash_released":
             return self.size, round(self.size * SQUASHED_HEIGHT)
         return max(round(width * self.size / height), 1), self.size
 
-    def centre(self, width: int, height: int) -> tuple[int, int]:
-        """Return (left, top) of the middle square in the scaled frame; negative where
-        that is narrower."""
-        scaled = self.scaled(width, height)
+    def find_centre_corner(self, width: int, height: int) -> tuple[int, int]:
+        """Return (left, top) of the middle square in the scaled frame.
+
+        Args:
+            width: Of the raw frame, in px.
+            height: Of the raw frame, in px.
+
+        Returns:
+            Negative where the scaled frame is narrower than the square.
+        """
+        scaled = self.get_scaled_size(width, height)
         return (scaled[0] - self.size) // 2, (scaled[1] - self.size) // 2
 
-    def anywhere(
+    def draw_corner(
         self, width: int, height: int, rng: np.random.Generator
     ) -> tuple[int, int]:
-        """Return (left, top) of a square that lies anywhere in the scaled frame."""
-        left, top = (
-            int(rng.integers(side - self.size + 1))
-            if side > self.size
-            else (side - self.size) // 2
-            for side in self.scaled(width, height)
-        )
+        """Draw (left, top) of a square that lies anywhere in the scaled frame.
+
+        Args:
+            width: Of the raw frame, in px.
+            height: Of the raw frame, in px.
+            rng: Draws once for each axis on which there is room.
+        """
+        corner = []
+        for side in self.get_scaled_size(width, height):
+            room = side - self.size
+            if room > 0:
+                corner.append(int(rng.integers(room + 1)))
+            else:
+                corner.append(room // 2)
+        left, top = corner
         return left, top
 
-    def map(self, width: int, height: int, corner: tuple[int, int]) -> AffineMap:
-        """Return the map from raw frames of this width and height to the square at
-        `corner` (left, top)."""
-        scale = tuple(
-            new / old
-            for new, old in zip(
-                self.scaled(width, height), (width, height), strict=True
-            )
-        )
-        shift = tuple(
-            factor / 2 - 0.5 - at for factor, at in zip(scale, corner, strict=True)
-        )
-        return AffineMap((scale[0], scale[1]), (shift[0], shift[1]))
+    def make_map(self, width: int, height: int, corner: tuple[int, int]) -> AffineMap:
+        """Return the map from raw frames to the square at a corner.
 
-    def scale(self, image: Images) -> Images:
-        """Scale an (H, W, 3) picture, without the crop."""
+        Args:
+            width: Of the raw frame, in px.
+            height: Of the raw frame, in px.
+            corner: (left, top) of the square in the scaled frame.
+        """
+        scaled_width, scaled_height = self.get_scaled_size(width, height)
+        scale_x = scaled_width / width
+        scale_y = scaled_height / height
+        # Resizing keeps the edges of the frame in place, not the centres of its
+        # corner pixels: x' + 0.5 = (x + 0.5) · scale.
+        shift_x = scale_x / 2 - 0.5 - corner[0]
+        shift_y = scale_y / 2 - 0.5 - corner[1]
+        return AffineMap((scale_x, scale_y), (shift_x, shift_y))
+
+    def scale_image(self, image: Images) -> Images:
+        """Scale an (H, W, 3) image, without the crop."""
         import cv2
 
         height, width = image.shape[:2]
-        size = self.scaled(width, height)
+        size = self.get_scaled_size(width, height)
         shrinks = size[0] <= width and size[1] <= height
-        return np.asarray(
-            cv2.resize(
-                image,
-                size,
-                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-            )
-        )
+        # Averaging over areas avoids aliasing, but it repeats pixels when it enlarges.
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(image, size, interpolation=method))
 
-    def crop(self, images: Images, corner: tuple[int, int]) -> Images:
-        """Cut the square at `corner` (left, top) out of (n, h, w, 3) scaled pictures:
-        (n, size, size, 3)."""
+    def crop_images(self, images: Images, corner: tuple[int, int]) -> Images:
+        """Cut a square out of scaled images.
+
+        Args:
+            images: (n, h, w, 3).
+            corner: (left, top) of the square; what lies outside the image is black.
+
+        Returns:
+            (n, size, size, 3).
+        """
         left, top = corner
         cut = images[:, max(top, 0) : top + self.size, max(left, 0) : left + self.size]
-        result = np.zeros((len(images), self.size, self.size, 3), np.uint8)
+        crops = np.zeros((len(images), self.size, self.size, 3), np.uint8)
         y, x = max(-top, 0), max(-left, 0)
-        result[:, y : y + cut.shape[1], x : x + cut.shape[2]] = cut
-        return result
+        crops[:, y : y + cut.shape[1], x : x + cut.shape[2]] = cut
+        return crops
 
 
 class FrameStrip(NamedTuple):
@@ -150,9 +175,10 @@ class FrameStrip(NamedTuple):
     sampled: Numbers
     size: tuple[int, int]
 
-    def rows(self, shift: int = 0) -> Numbers:
-        """Return which rows of `images` stand for the dive, (frames,); one that could
-        not be decoded is replaced by the nearest that could.
+    def find_rows(self, shift: int = 0) -> Numbers:
+        """Return which rows of `images` stand for the dive, (frames,).
+
+        A frame that could not be decoded is replaced by the nearest that could.
 
         Args:
             shift: Frames by which the whole window is moved.
@@ -194,18 +220,23 @@ class FrameReader:
                 decoded.
         """
         if self._cache is None:
-            return self._decode(clip)
+            return self._decode_strip(clip)
         path = self._cached.get((clip.match, clip.dive))
         if path is None:
-            path = self._cache_path(self._cache, clip)
+            path = self._make_cache_path(self._cache, clip)
             if not path.exists():
-                _write_strip(path, self._decode(clip))
+                _write_strip(path, self._decode_strip(clip))
             self._cached[clip.match, clip.dive] = path
         return _map_strip(path)
 
-    def prepare(self, clips: Iterable[Clip], threads: int = 1) -> dict[Key, str]:
-        """Find out which dives can be read: fill the cache, or else decode one frame of
-        each.
+    def find_unreadable(
+        self, clips: Iterable[Clip], threads: int = 1
+    ) -> dict[Key, str]:
+        """Find dives that cannot be read: fill the cache, or decode one frame of each.
+
+        Args:
+            clips: The dives.
+            threads: How many dives are read at once.
 
         Returns:
             For each dive that cannot be read, why. :meth:`read` succeeds for the
@@ -218,40 +249,41 @@ class FrameReader:
         failed: dict[Key, str] = {}
         title = "Decode frames" if self._cache else "Look at frames"
         with progress(title, len(clips)) as ticker, ThreadPoolExecutor(threads) as pool:
-            for clip, fault in zip(clips, pool.map(self._fault, clips), strict=True):
+            reasons = pool.map(self._try_clip, clips)
+            for clip, reason in zip(clips, reasons, strict=True):
                 ticker.advance()
-                if fault is not None:
-                    failed[clip.match, clip.dive] = fault
+                if reason is not None:
+                    failed[clip.match, clip.dive] = reason
         return failed
 
-    def _fault(self, clip: Clip) -> str | None:
+    def _try_clip(self, clip: Clip) -> str | None:
+        """Return why a dive cannot be read; None = it can."""
         try:
             if self._cache:
                 self.read(clip)
             else:
-                _probe(clip)
+                _decode_one_frame(clip)
         except DataError as error:
             return str(error)
         return None
 
-    def _decode(self, clip: Clip) -> FrameStrip:
-        source = _open(self._widened(clip))
+    def _decode_strip(self, clip: Clip) -> FrameStrip:
+        source = _open_source(self._widen_window(clip))
         images: dict[int, Images] = {}
         numbers = sampled = np.empty(0, np.int64)
         count = None
-        while (
-            source.count != count or count is None
-        ):  # what decodes settles the count of a video file
-            count = _count(source)
-            numbers = np.array(
-                [source.number(position) for position in range(count)], np.int64
-            )
-            sampled = self._sampled(clip, numbers)
-            images, size = self._scaled_frames(source, self._wanted(numbers, sampled))
+        # The count that a video file declares may be wrong: only decoding settles it,
+        # and another count means other samples.
+        while source.count != count or count is None:
+            count = _count_frames(source)
+            numbers = np.array([source.number(at) for at in range(count)], np.int64)
+            sampled = self._sample_numbers(clip, numbers)
+            wanted = self._find_wanted_positions(numbers, sampled)
+            images, size = self._decode_frames(source, wanted)
         for fault in source.faults:
             log.warning("%s: %s", clip.key, fault)
         if not images:
-            raise DataError(_nothing_decodes(clip))
+            raise _make_undecodable_error(clip)
         return FrameStrip(
             np.stack(list(images.values())),
             np.array(list(images), np.int64),
@@ -259,56 +291,56 @@ class FrameReader:
             size,
         )
 
-    def _scaled_frames(
+    def _decode_frames(
         self, source: FrameSource, wanted: set[int]
     ) -> tuple[dict[int, Images], tuple[int, int]]:
-        """Decode positions of a source: the scaled RGB pictures by number, and (width,
+        """Decode positions of a source: the scaled RGB images by number, and (width,
         height) of the raw ones."""
         import cv2
 
         images: dict[int, Images] = {}
         size = (0, 0)
         for frame in source.read(wanted):
-            height, width = frame.image.shape[:2]
-            size = size if images else (width, height)
-            image: Images = (
-                frame.image
-                if (width, height) == size
-                else np.asarray(cv2.resize(frame.image, size), np.uint8)
-            )
-            images[frame.number] = np.ascontiguousarray(
-                self.geometry.scale(image)[..., ::-1]
-            )
+            image = frame.image
+            height, width = image.shape[:2]
+            if not images:
+                size = (width, height)
+            # One affine map serves the whole dive, so all frames get the first's size.
+            if (width, height) != size:
+                image = np.asarray(cv2.resize(image, size), np.uint8)
+            scaled = self.geometry.scale_image(image)
+            # OpenCV gives BGR, and the networks were trained on RGB.
+            images[frame.number] = np.ascontiguousarray(scaled[..., ::-1])
         return images, size
 
-    def _widened(self, clip: Clip) -> Clip:
+    def _widen_window(self, clip: Clip) -> Clip:
         if clip.start_frame is None or clip.end_frame is None:
             return clip
-        start, end = (
-            max(clip.start_frame - self.margin, 0),
-            clip.end_frame + self.margin,
-        )
+        start = max(clip.start_frame - self.margin, 0)
+        end = clip.end_frame + self.margin
         return Clip(clip.match, clip.dive, clip.source, start, end, clip.synchronised)
 
-    def _sampled(self, clip: Clip, numbers: Numbers) -> Numbers:
-        low, high = clip.start_frame, clip.end_frame
-        inside = (
-            numbers
-            if low is None or high is None
-            else numbers[(low <= numbers) & (numbers <= high)]
-        )
+    def _sample_numbers(self, clip: Clip, numbers: Numbers) -> Numbers:
+        """Return the numbers of the frames that stand for the dive, (frames,): the
+        margin around its window is not sampled."""
+        start, end = clip.start_frame, clip.end_frame
+        inside = numbers
+        if start is not None and end is not None:
+            inside = numbers[(start <= numbers) & (numbers <= end)]
         return inside[np.array(sample_indices(len(inside), self.frames), np.int64)]
 
-    def _wanted(self, numbers: Numbers, sampled: Numbers) -> set[int]:
+    def _find_wanted_positions(self, numbers: Numbers, sampled: Numbers) -> set[int]:
+        """Return the positions of all frames that some shift of the window needs."""
         if not len(sampled):
             return set()
         shifts = np.arange(-self.margin, self.margin + 1)
-        return set(find_nearest(numbers, (sampled + shifts[:, None]).ravel()).tolist())
+        moved = (sampled + shifts[:, None]).ravel()
+        return set(find_nearest(numbers, moved).tolist())
 
-    def _cache_path(self, cache: Path, clip: Clip) -> Path:
+    def _make_cache_path(self, cache: Path, clip: Clip) -> Path:
         made_of = [
             _CACHE_FORMAT,
-            _signature(clip),
+            _get_signature(clip),
             self.geometry.kind,
             self.geometry.size,
             self.frames,
@@ -319,18 +351,23 @@ class FrameReader:
 
 
 def find_nearest(numbers: Numbers, wanted: Numbers) -> Numbers:
-    """Return the position in `numbers`, (n,) rising, of the one nearest to each of
-    `wanted`; the earlier of two."""
+    """Find the nearest number to each of some others; of two as near, the earlier.
+
+    Args:
+        numbers: (n,), rising.
+        wanted: Any shape.
+
+    Returns:
+        Positions in `numbers`, in the shape of `wanted`.
+    """
     after = np.searchsorted(numbers, wanted).clip(0, len(numbers) - 1)
     before = (after - 1).clip(0)
-    return np.where(
-        np.abs(numbers[before] - wanted) <= np.abs(numbers[after] - wanted),
-        before,
-        after,
-    )
+    distance_before = np.abs(numbers[before] - wanted)
+    distance_after = np.abs(numbers[after] - wanted)
+    return np.where(distance_before <= distance_after, before, after)
 
 
-def _count(source: FrameSource) -> int:
+def _count_frames(source: FrameSource) -> int:
     if source.count is None:
         for _ in source.read(()):
             raise AssertionError("nothing was wanted")
@@ -338,7 +375,7 @@ def _count(source: FrameSource) -> int:
     return source.count
 
 
-def _open(clip: Clip) -> FrameSource:
+def _open_source(clip: Clip) -> FrameSource:
     try:
         return open_frames(clip)
     except OSError as error:
@@ -347,56 +384,57 @@ def _open(clip: Clip) -> FrameSource:
         ) from None
 
 
-def _probe(clip: Clip) -> None:
-    if next(iter(_open(clip).read(to_end=False)), None) is None:
-        raise DataError(_nothing_decodes(clip))
+def _decode_one_frame(clip: Clip) -> None:
+    frames = iter(_open_source(clip).read(to_end=False))
+    if next(frames, None) is None:
+        raise _make_undecodable_error(clip)
 
 
-def _nothing_decodes(clip: Clip) -> str:
-    return f"{clip.key}: no frame of {clip.source} can be decoded; write it again from its source or remove the dive"
+def _make_undecodable_error(clip: Clip) -> DataError:
+    return DataError(
+        f"{clip.key}: no frame of {clip.source} can be decoded; write it again from its source or remove the dive"
+    )
 
 
-def _signature(clip: Clip) -> list[Any]:
-    """Return what tells whether a source has changed: names, sizes and times of its
+def _get_signature(clip: Clip) -> list[Any]:
+    """Return all that tells whether a source has changed: names, sizes and times of its
     files, and the window."""
+    files = []
     if clip.source.is_dir():
         with os.scandir(clip.source) as entries:
-            files = sorted(
-                (entry.name, *_facts(entry.stat))
-                for entry in entries
-                if is_image(Path(entry.name))
-            )
+            for entry in entries:
+                if is_image(Path(entry.name)):
+                    stat = entry.stat()
+                    files.append((entry.name, stat.st_size, stat.st_mtime_ns))
+        files.sort()
     elif clip.source.is_file():
-        files = [(clip.source.name, *_facts(clip.source.stat))]
+        stat = clip.source.stat()
+        files.append((clip.source.name, stat.st_size, stat.st_mtime_ns))
     else:
         raise DataError(f"{clip.source}: no such file or folder")
     return [files, clip.start_frame, clip.end_frame]
 
 
-def _facts(stat: Callable[[], os.stat_result]) -> tuple[int, int]:
-    result = stat()
-    return result.st_size, result.st_mtime_ns
-
-
 def _write_strip(path: Path, strip: FrameStrip) -> None:
-    """Write numpy arrays one behind the other; the pictures come last, so that they can
+    """Write numpy arrays one behind the other; the images come last, so that they can
     be mapped."""
+    arrays = (
+        np.array(strip.size, np.int64),
+        strip.numbers,
+        strip.sampled,
+        strip.images,
+    )
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        for array in (
-            np.array(strip.size, np.int64),
-            strip.numbers,
-            strip.sampled,
-            strip.images,
-        ):
+        for array in arrays:
             np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def _map_strip(path: Path) -> FrameStrip:
     try:
         with path.open("rb") as file:
-            size, numbers, sampled = (
-                np.lib.format.read_array(file, allow_pickle=False) for _ in range(3)
-            )
+            size = np.lib.format.read_array(file, allow_pickle=False)
+            numbers = np.lib.format.read_array(file, allow_pickle=False)
+            sampled = np.lib.format.read_array(file, allow_pickle=False)
             np.lib.format.read_magic(file)
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
             images = np.memmap(path, dtype, "r", offset=file.tell(), shape=shape)

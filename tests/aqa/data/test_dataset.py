@@ -20,6 +20,7 @@ from finediving_pose.aqa.data.dataset import (
     ImageNormaliser,
     PairDataset,
     VideoLoader,
+    VideoOptions,
 )
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
@@ -66,11 +67,19 @@ def reader(**options) -> FrameReader:
 
 
 def loader(**options) -> VideoLoader:
-    return VideoLoader(**{"pictures": reader(), **options})
+    return make_loader(**{"frame_reader": reader(), **options})
+
+
+def make_loader(
+    frame_reader: FrameReader | None = None,
+    features: FeatureStore | None = None,
+    **options,
+) -> VideoLoader:
+    return VideoLoader(frame_reader, features, VideoOptions(**options))
 
 
 def pose_only(**options) -> VideoLoader:
-    return VideoLoader(**options)
+    return make_loader(**options)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +176,7 @@ def test_the_window_moves_pictures_joints_and_transitions_together(dives, monkey
     window = Clip("Made", "1", dives[0].source.source, 1010, 1079)
     record = replace(record, start_frame=1010, end_frame=1079, transitions=(20, 50))
     dive = AqaDive(record, window, dives[0].skeleton.with_name("all.npz"))
-    moving = loader(pictures=reader(frames=70, margin=3), frames=70)
+    moving = loader(frame_reader=reader(frames=70, margin=3), frames=70)
     still = moving.load(dive)
     later = moving.load(dive, Draws(3))
     assert still.transitions.tolist() == [20, 50]
@@ -200,7 +209,7 @@ def test_a_joint_lies_on_its_dot_in_the_picture(dives, monkeypatch, kind, mirror
     joints.keypoints[:, SHOULDER] = DOT
     monkeypatch.setattr(dataset, "read_skeleton", lambda *_: joints)
     seen = watch_joints(monkeypatch)
-    made = VideoLoader(
+    made = make_loader(
         FrameReader(Geometry(kind)), normalisation="minus1to1", random_crop=True
     )
     video = made.load(dives[0], Draws(mirrored))
@@ -353,7 +362,7 @@ def test_features_stand_in_for_pictures_and_are_never_mirrored(dives, tmp_path):
 
 
 def test_the_cache_changes_nothing(dives, tmp_path):
-    cached = loader(pictures=reader(cache=tmp_path))
+    cached = loader(frame_reader=reader(cache=tmp_path))
     for _ in range(2):
         assert torch.equal(
             cached.load(dives[1]).pictures, loader().load(dives[1]).pictures
@@ -373,8 +382,8 @@ def test_a_dive_without_any_exemplar_is_refused(dives):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pictures": None, "pose_channels": 0}, "nothing to read"),
-        ({"frames": 50}, "frames=50, and the reader of pictures gives 96"),
+        ({"frame_reader": None, "pose_channels": 0}, "nothing to read"),
+        ({"frames": 50}, "frames=50, and the reader of frames gives 96"),
     ],
 )
 def test_impossible_combinations_are_refused(options, message):
@@ -384,7 +393,7 @@ def test_impossible_combinations_are_refused(options, message):
 
 def test_pictures_and_features_at_once_are_refused(tmp_path):
     np.savez(tmp_path / "t.npz", features=np.ones((2, 4)))
-    with pytest.raises(UsageError, match="features stand in for pictures"):
+    with pytest.raises(UsageError, match="features stand in for images"):
         loader(features=FeatureStore(tmp_path / "t.npz"))
 
 

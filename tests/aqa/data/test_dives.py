@@ -33,7 +33,7 @@ def test_finedivings_files(meet):
     assert (len(gathered.dives), len(gathered.train), len(gathered.test)) == (8, 6, 2)
     assert gathered.dives[3].record == made_dive(3).dive
     assert gathered.dives[3].name == "Made0/3"
-    assert gathered.summary() == ["8 dives: 6 to train, 2 to test"]
+    assert gathered.summarise() == ["8 dives: 6 to train, 2 to test"]
     assert len(meet.sha256) == 5
 
 
@@ -57,7 +57,7 @@ def test_what_is_missing_is_left_out_or_kept_and_reported(meet, tmp_path):
     assert gathered.test == (("Made0", "0"),)
     assert [dive for _, dive in gathered.no_frames] == ["3", "4", "6", "7"]
     assert [dive for _, dive in gathered.no_skeleton] == ["2", "5"]
-    assert gathered.summary()[1:] == [
+    assert gathered.summarise()[1:] == [
         "4 left out: no frames (Made0/3, Made0/4, Made0/6, Made0/7)",
         "2 without a skeleton: kept, all joints missing (Made0/2, Made0/5)",
     ]
@@ -66,7 +66,7 @@ def test_what_is_missing_is_left_out_or_kept_and_reported(meet, tmp_path):
 def test_what_cannot_be_decoded_is_left_out_afterwards(meet, tmp_path):
     for dive in range(8):
         write_frames(tmp_path / "frames" / "Made0" / str(dive), range(1))
-    gathered = gather_dives(meet, frames=tmp_path / "frames").without(
+    gathered = gather_dives(meet, frames=tmp_path / "frames").leave_out(
         {("Made0", "0"): "cut short", ("Made0", "1"): "gone"}
     )
     assert len(gathered.dives) == 6
@@ -120,7 +120,7 @@ def test_users_dives_cut_out_of_a_recording(tmp_path):
     assert gathered.test == ()
     assert gathered.no_score == (("Club", "2"),)
     assert gathered.no_frames == (("Club", "3"),)
-    assert gathered.summary()[1:] == [
+    assert gathered.summarise()[1:] == [
         "1 without a score: kept, but neither trained nor tested on (Club/2)",
         "1 left out: no frames (Club/3)",
     ]
@@ -163,8 +163,8 @@ def test_faults_of_the_annotations_are_in_the_summary(tmp_path):
         )
     )
     assert len(gathered.dives) == 1
-    assert "1 faults in the annotations, the first: error: " in gathered.summary()[-1]
-    assert "dives.csv line 2: video: found ''" in gathered.summary()[-1]
+    assert "1 faults in the annotations, the first: error: " in gathered.summarise()[-1]
+    assert "dives.csv line 2: video: found ''" in gathered.summarise()[-1]
 
 
 def test_a_table_of_features_is_its_own_annotation(tmp_path):

@@ -161,7 +161,7 @@ def test_what_is_no_table_is_refused(tmp_path, arrays, message):
     [
         (
             {},
-            "no array 'score'; found features. Without scores it can only stand in for pictures",
+            "no array 'score'; found features. Without scores it can only stand in for images",
         ),
         ({"score": ["a", "b"]}, "'score' is of type <U1, expected numbers"),
         ({"score": [1.0]}, r"'score' has shape \(1,\), expected 2 rows"),

@@ -135,7 +135,7 @@ def test_skeletons_are_counted(tmp_path):
     assert (counts.known, counts.absent, counts.empty, list(counts.unreadable)) == (
         1, ("Made/2",), ("Made/3",), ["Made/4"],
     )  # fmt: skip
-    assert counts.summary().startswith(
+    assert counts.summarise().startswith(
         "1 of 4 dives have a skeleton; 1 no file, 1 a file without any joint"
     )
 

@@ -71,7 +71,7 @@ def test_the_parts_of_a_run_are_found_again_by_name(meet):
     parts = divide_dives(gathered, small_settings())
     written = {name: names(dives) for name, dives in parts._asdict().items()}
     assert select_parts(gathered, written) == parts
-    gone = gathered.without({parts.val[0].key: "gone"})
+    gone = gathered.leave_out({parts.val[0].key: "gone"})
     assert select_parts(gone, written).val == parts.val[1:]
 
 
@@ -90,7 +90,7 @@ def test_no_dive_to_learn_from(meet):
         (
             (),
             {},
-            "the visual branches read pictures: name their folder with --frames DIR",
+            "the visual branches read images: name their folder with --frames DIR",
         ),
         (
             POSE,

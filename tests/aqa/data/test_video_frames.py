@@ -37,25 +37,25 @@ def dive(tmp_path):
 
 def test_finedivings_frames_keep_their_aspect():
     geometry = Geometry()
-    assert geometry.scaled(455, 256) == (199, 112)
-    assert geometry.centre(455, 256) == (43, 0)
+    assert geometry.get_scaled_size(455, 256) == (199, 112)
+    assert geometry.find_centre_corner(455, 256) == (43, 0)
     # The middle of the frame, (227, 127.5), is the middle of 199 × 112, (99, 55.5);
     # less 43 px to the left.
     np.testing.assert_allclose(
-        geometry.map(455, 256, (43, 0))(np.array([227.0, 127.5])), [56.0, 55.5]
+        geometry.make_map(455, 256, (43, 0))(np.array([227.0, 127.5])), [56.0, 55.5]
     )
     # The left edge of the leftmost pixel stays on an edge.
-    assert geometry.map(455, 256, (0, 0))(np.array([-0.5, -0.5])) == pytest.approx(
+    assert geometry.make_map(455, 256, (0, 0))(np.array([-0.5, -0.5])) == pytest.approx(
         [-0.5, -0.5]
     )
 
 
 def test_the_released_code_squashes():
     geometry = Geometry("squash_released")
-    assert geometry.scaled(455, 256) == (112, 200)
-    assert geometry.centre(455, 256) == (0, 44)
+    assert geometry.get_scaled_size(455, 256) == (112, 200)
+    assert geometry.find_centre_corner(455, 256) == (0, 44)
     np.testing.assert_allclose(
-        geometry.map(455, 256, (0, 44))(np.array([227.0, 127.5])), [55.5, 55.5]
+        geometry.make_map(455, 256, (0, 44))(np.array([227.0, 127.5])), [55.5, 55.5]
     )
 
 
@@ -65,22 +65,22 @@ def test_the_released_code_squashes():
 def test_a_dot_lies_where_the_map_says(kind, size, random):
     geometry, dot = Geometry(kind), (size[0] // 2, size[1] // 2)
     corner = (
-        geometry.anywhere(*size, np.random.default_rng(5))
+        geometry.draw_corner(*size, np.random.default_rng(5))
         if random
-        else geometry.centre(*size)
+        else geometry.find_centre_corner(*size)
     )
     image = np.zeros((size[1], size[0], 3), np.uint8)
     image[dot[1] - 6 : dot[1] + 7, dot[0] - 6 : dot[0] + 7] = 255
-    cropped = geometry.crop(geometry.scale(image)[None], corner)
+    cropped = geometry.crop_images(geometry.scale_image(image)[None], corner)
     assert cropped.shape == (1, 112, 112, 3)
-    where = geometry.map(*size, corner)(np.array(dot, np.float64))
+    where = geometry.make_map(*size, corner)(np.array(dot, np.float64))
     assert np.abs(where_white(cropped[0]) - where).max() < 0.2
 
 
 def test_a_frame_that_is_too_narrow_lies_in_the_middle_of_black():
     geometry = Geometry(size=100)
-    cropped = geometry.crop(
-        np.full((1, 100, 40, 3), 255, np.uint8), geometry.centre(40, 100)
+    cropped = geometry.crop_images(
+        np.full((1, 100, 40, 3), 255, np.uint8), geometry.find_centre_corner(40, 100)
     )
     assert [column.any() for column in cropped[0, :, :, 0].T] == [False] * 30 + [
         True
@@ -89,7 +89,7 @@ def test_a_frame_that_is_too_narrow_lies_in_the_middle_of_black():
 
 def test_a_crop_anywhere_reaches_both_sides_and_never_beyond():
     geometry, rng = Geometry(), np.random.default_rng(0)
-    corners = [geometry.anywhere(455, 256, rng) for _ in range(2000)]
+    corners = [geometry.draw_corner(455, 256, rng) for _ in range(2000)]
     assert {top for _, top in corners} == {0}
     assert {left for left, _ in corners} == set(range(199 - 112 + 1))
 
@@ -115,7 +115,7 @@ def test_the_sampled_frames_in_rgb(dive):
     expected = [START + index for index in sample_indices(120)]
     assert strip.sampled.tolist() == expected
     assert strip.size == (WIDTH, HEIGHT)
-    images = strip.images[strip.rows()]
+    images = strip.images[strip.find_rows()]
     assert images.shape == (96, 112, round(WIDTH * 112 / HEIGHT), 3)
     assert images.dtype == np.uint8
     assert numbers_seen(images) == [number % 100 for number in expected]
@@ -126,14 +126,14 @@ def test_a_short_dive_repeats_frames_and_keeps_each_once(tmp_path):
         clip(write_frames(tmp_path / "1", range(START, START + 30)))
     )
     assert len(strip.images) == 30
-    assert strip.rows().tolist() == sample_indices(30)
+    assert strip.find_rows().tolist() == sample_indices(30)
 
 
 def test_a_damaged_frame_is_replaced_by_the_nearest(dive, caplog):
     place = sample_indices(120)[40]
     (dive.source / f"{START + place:05d}.png").write_bytes(b"no picture")
     strip = FrameReader().read(dive)
-    seen = numbers_seen(strip.images[strip.rows()])
+    seen = numbers_seen(strip.images[strip.find_rows()])
     assert seen[40] in (seen[39], seen[41])
     assert f"{START + place:05d}.png: not readable as an image" in caplog.text
 
@@ -148,7 +148,7 @@ def test_a_dive_without_any_frame_is_named(dive, tmp_path):
     good = Clip("Made", "2", write_frames(tmp_path / "2", range(5)))
     absent = Clip("Made", "3", tmp_path / "3")
     for reader in (FrameReader(), FrameReader(cache=tmp_path / "cache")):
-        failed = reader.prepare([dive, good, absent], threads=2)
+        failed = reader.find_unreadable([dive, good, absent], threads=2)
         assert list(failed) == [("Made", "1"), ("Made", "3")]
         assert "no such f" in failed["Made", "3"]
         assert len(reader.read(good).images) == 5
@@ -161,7 +161,8 @@ def test_a_video_gives_the_frames_that_its_images_give(dive, tmp_path):
     assert video.numbers.tolist() == (images.numbers - START).tolist()
     assert video.size == (WIDTH + 1, HEIGHT + 1)  # videos have even sides
     shades = [
-        np.array(numbers_seen(strip.images[strip.rows()])) for strip in (video, images)
+        np.array(numbers_seen(strip.images[strip.find_rows()]))
+        for strip in (video, images)
     ]
     assert (
         np.abs(shades[0] - shades[1]).max() <= 8
@@ -201,11 +202,11 @@ def test_the_window_moves_within_the_recording(tmp_path):
     strip = reader.read(clip(recording, 10, 49))
     assert strip.sampled.tolist() == list(range(10, 50))
     for shift in (-3, 0, 3):
-        assert numbers_seen(strip.images[strip.rows(shift)]) == list(
+        assert numbers_seen(strip.images[strip.find_rows(shift)]) == list(
             range(10 + shift, 50 + shift)
         )
     at_the_start = reader.read(clip(recording, 1, 40))
-    assert numbers_seen(at_the_start.images[at_the_start.rows(-3)])[:5] == [
+    assert numbers_seen(at_the_start.images[at_the_start.find_rows(-3)])[:5] == [
         0,
         0,
         0,
@@ -217,7 +218,7 @@ def test_the_window_moves_within_the_recording(tmp_path):
 def test_the_cache_gives_the_same_without_decoding(dive, tmp_path, monkeypatch):
     decoded = FrameReader().read(dive)
     cached = FrameReader(cache=tmp_path / "cache")
-    assert cached.prepare([dive]) == {}
+    assert cached.find_unreadable([dive]) == {}
     monkeypatch.setattr(video_frames, "open_frames", None)
     for reader in (cached, FrameReader(cache=tmp_path / "cache")):
         strip = reader.read(dive)
@@ -262,7 +263,7 @@ def test_a_damaged_cache_file_is_named(dive, tmp_path):
 def test_the_dot_of_the_drawn_dive(dive):
     strip = FrameReader().read(dive)
     geometry = Geometry()
-    corner = geometry.centre(*strip.size)
-    where = geometry.map(*strip.size, corner)(np.array(DOT, np.float64))
-    cropped = geometry.crop(strip.images, corner)
+    corner = geometry.find_centre_corner(*strip.size)
+    where = geometry.make_map(*strip.size, corner)(np.array(DOT, np.float64))
+    cropped = geometry.crop_images(strip.images, corner)
     assert np.abs(where_white(cropped[0]) - where).max() < 0.2

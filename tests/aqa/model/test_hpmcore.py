@@ -14,7 +14,7 @@ from helpers.made_videos import made_videos, small_settings
 from helpers.model_checks import parameters
 
 from finediving_pose.aqa.batch import Videos, collate_pairs
-from finediving_pose.aqa.data.dataset import PairDataset, VideoLoader
+from finediving_pose.aqa.data.dataset import PairDataset, VideoLoader, VideoOptions
 from finediving_pose.aqa.data.exemplars import ExemplarPool
 from finediving_pose.aqa.losses import training_losses
 from finediving_pose.aqa.model.backbones import RegNetY200
@@ -489,7 +489,7 @@ def test_what_extraction_writes_trains_with_failed_and_empty_skeletons(tmp_path)
         for name, (skeleton, somebody) in kinds.items()
     ]
     settings = small_settings("frames=96", "pose_channels=3", *VISUAL_OFF)
-    loader = VideoLoader(pose_channels=settings.pose_channels)
+    loader = VideoLoader(options=VideoOptions(pose_channels=settings.pose_channels))
     pairs = PairDataset(
         dives, ExemplarPool([dive.record for dive in dives], "random"), loader
     )
