@@ -18,8 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from finediving_pose.body_geometry import LINKED
+from finediving_pose.config import Settings
 from finediving_pose.records import FloatArray
 from finediving_pose.skeleton import FLIP_PAIRS
 
@@ -51,9 +53,12 @@ _AROUND = 5  # frames on either side that say what is usual
 _FASTEST_TURN = np.pi / 2  # a frame
 
 
-@dataclass(frozen=True)
-class Weights:
-    """What each kind of evidence counts.
+class SwapWeights(Settings):
+    """Weights of the evidence that sides are swapped.
+
+    The values are those for skeletons of a network, set with ``tools/bench_repair.py``
+    on a synthetic meet. Labels have theirs in
+    :mod:`finediving_pose.annotation.label_swaps`.
 
     Attributes:
         steady: A pair's vector off the line between its neighbours in time.
@@ -65,14 +70,14 @@ class Weights:
         calm: Summed over pairs: where changes are usually so large, they count half.
     """
 
-    steady: float = 1.0
-    staying: float = 0.25
-    torso: float = 1.0
-    limbs: float = 1.0
-    event: float = 0.1
-    frame: float = 0.05
-    far: float = 0.35
-    calm: float = 0.6
+    steady: float = Field(default=1.0, ge=0)
+    staying: float = Field(default=0.5, ge=0)
+    torso: float = Field(default=0.5, ge=0)
+    limbs: float = Field(default=0.5, ge=0)
+    event: float = Field(default=0.03, ge=0)
+    frame: float = Field(default=0.02, ge=0)
+    far: float = Field(default=0.35, gt=0)
+    calm: float = Field(default=0.6, gt=0)
 
 
 class Run(NamedTuple):
@@ -189,7 +194,7 @@ def along_time(
     one: FloatArray,
     vectors: NDArray[np.complex128],
     times: NDArray[np.int64],
-    weights: Weights,
+    weights: SwapWeights,
     trust: FloatArray | None = None,
 ) -> Costs:
     """Return the costs of states in which each pair's vector moves steadily.
@@ -217,7 +222,7 @@ def in_one_frame(
     points: FloatArray,
     vectors: NDArray[np.complex128],
     height: FloatArray,
-    weights: Weights,
+    weights: SwapWeights,
 ) -> FloatArray:
     """(T, S): shoulders that face where hips do not, limbs longer than the person's,
     and that exchanges are rare.
@@ -278,7 +283,7 @@ def _summed(change: FloatArray, table: FloatArray) -> FloatArray:
 def _pairwise(
     vectors: NDArray[np.complex128],
     gaps: NDArray[np.int64],
-    weights: Weights,
+    weights: SwapWeights,
     trust: FloatArray,
 ) -> FloatArray:
     before, after = vectors[:-1, :, None], vectors[1:, :, None]
@@ -293,7 +298,7 @@ def _pairwise(
 def _triple(
     vectors: NDArray[np.complex128],
     gaps: NDArray[np.int64],
-    weights: Weights,
+    weights: SwapWeights,
     trust: FloatArray,
 ) -> FloatArray:
     if len(vectors) < 3:
@@ -311,7 +316,7 @@ def _triple(
 
 
 def _believed(
-    change: FloatArray, gaps: NDArray[np.int64], weights: Weights
+    change: FloatArray, gaps: NDArray[np.int64], weights: SwapWeights
 ) -> FloatArray:
     """Weigh (T, channels, exchanges) changes by how far they are to be believed; the
     first exchange is none.

@@ -9,6 +9,7 @@ import pytest
 from helpers.made_divers import make_dive
 
 from finediving_pose import left_right
+from finediving_pose.annotation.label_swaps import LABEL_WEIGHTS
 from finediving_pose.body_geometry import body_height
 from finediving_pose.skeleton import FLIP_PAIRS, flip_index
 
@@ -18,7 +19,7 @@ def dive(**how):
     return points, np.arange(len(points))
 
 
-def costs_of(points, times, weights=left_right.Weights()):
+def costs_of(points, times, weights=LABEL_WEIGHTS):
     height = body_height(points)
     vectors = left_right.across(points, times) / height[:, None]
     return left_right.along_time(
@@ -85,7 +86,7 @@ def test_an_unsure_vector_counts_less():
     path[20] = left_right.STATES.index(left_right.ARMS)
 
     def cost():
-        costs = left_right.along_time(one, vectors, times, left_right.Weights(), trust)
+        costs = left_right.along_time(one, vectors, times, LABEL_WEIGHTS, trust)
         return costs.total(path) - costs.total(np.zeros_like(path))
 
     sure = cost()

@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.datasets.pose_files import pose_path, read_pose
-from finediving_pose.extraction.quality import FIGURES
+from finediving_pose.extraction.quality import list_doubts
 from finediving_pose.records import SkeletonSequence
 from finediving_pose.skeleton import HIPS, SHOULDERS
-from finediving_pose.workflows.qc import ClipReport, rank
+from finediving_pose.workflows.qc import ClipReport, rank_clips
 from finediving_pose.workflows.synthesis import SKELETONS_NAME
 
 RESAMPLED = 1000
@@ -44,7 +44,7 @@ def main() -> None:
         "--worst", type=float, default=0.25, help="share of clips to be found"
     )
     options = parser.parse_args()
-    reports = [report for report in rank(options.skeletons) if report.path]
+    reports = [report for report in rank_clips(options.skeletons) if report.path]
     errors = np.array([true_error(report, options.meet) for report in reports])
     bad = errors >= np.quantile(errors, 1 - options.worst)
     print(
@@ -52,7 +52,8 @@ def main() -> None:
     )
     print("| figure | AUC (95 %) | Spearman's ρ with the true error |\n|---|---|---|")
     columns = {"doubt": [report.doubt for report in reports]}
-    columns |= {name: [report.figures[name] for report in reports] for name in FIGURES}
+    for name in list_doubts():
+        columns[name] = [report.oddities[name] for report in reports]
     for name, values in columns.items():
         row = line(np.array(values), errors, bad)
         print(f"| {name} | {row} |")

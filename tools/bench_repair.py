@@ -40,9 +40,8 @@ from finediving_pose.extraction.repair import Repaired, repair_joints
 from finediving_pose.extraction.settings import (
     ExtractionSettings,
     RepairSettings,
-    SideSettings,
 )
-from finediving_pose.left_right import ALL, ARMS, LEGS
+from finediving_pose.left_right import ALL, ARMS, LEGS, SwapWeights
 from finediving_pose.media import sample_indices
 from finediving_pose.records import FloatArray, JointState
 from finediving_pose.skeleton import FLIP_PAIRS, NUM_JOINTS
@@ -150,7 +149,7 @@ def changed(changes: Sequence[str]) -> ExtractionSettings:
         for key in list(values)
         if key.startswith("sides.")
     }
-    side_settings = validate_settings(SideSettings, sides, "--set")
+    side_settings = validate_settings(SwapWeights, sides, "--set")
     return ExtractionSettings(
         repair=validate_settings(
             RepairSettings, {**values, "sides": side_settings}, "--set"

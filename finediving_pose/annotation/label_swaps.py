@@ -19,7 +19,11 @@ from finediving_pose.skeleton import FLIP_PAIRS, flip_index
 
 __all__ = ["ALL", "ARMS", "LEGS", "PAIRS", "STATES", "LabelSwap", "detect_label_swaps"]
 
-_WEIGHTS = left_right.Weights()
+LABEL_WEIGHTS = left_right.SwapWeights(
+    staying=0.25, torso=1.0, limbs=1.0, event=0.1, frame=0.05
+)
+"""Annotators jitter less than networks, so their torsos and limbs tell more, and swaps
+are rarer."""
 _MIRRORED = STATES.index(ALL)
 _MOST = 0.5  # of a dive: more mirrored frames are a mirrored dive
 _LEAST_GAIN = 0.03  # of all frames of a fault together
@@ -128,12 +132,12 @@ class _Costs(left_right.Costs):
         visibility: NDArray[np.uint8] | None = None,
     ) -> _Costs:
         vectors = left_right.across(points, times) / height[:, None]
-        one = left_right.in_one_frame(points, vectors, height, _WEIGHTS)
+        one = left_right.in_one_frame(points, vectors, height, LABEL_WEIGHTS)
         if visibility is not None:
             hidden = _hidden(visibility)
             one = one + _against_bend(points, hidden, height)
             vectors = np.concatenate([vectors, _HIDDEN * hidden], axis=1)
-        costs = left_right.along_time(one, vectors, times, _WEIGHTS)
+        costs = left_right.along_time(one, vectors, times, LABEL_WEIGHTS)
         return cls(costs.one, costs.two, costs.three)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from finediving_pose.datasets.pose_files import pose_path, write_pose
 from finediving_pose.errors import DataError
 from finediving_pose.extraction.clip_job import Outcome
-from finediving_pose.extraction.quality import QUALITY_COLUMNS, measure
+from finediving_pose.extraction.quality import METRICS, measure_quality
 from finediving_pose.extraction.shards import WHOLE, Shard, ledger_paths
 from finediving_pose.files import (
     append_json_line,
@@ -114,7 +114,7 @@ class Ledger:
             sequence.meta.update(meta)
             write_pose(path, sequence, channels)
             files[path.relative_to(self.folder).as_posix()] = sha256_file(path)
-            quality.append(measure(sequence))
+            quality.append(measure_quality(sequence))
         self._remove_outdated(clip.key, files)
         self._append(
             {
@@ -179,31 +179,21 @@ class Ledger:
     def _write_tables(
         self, lines: Collection[Mapping[str, Any]], clips: Collection[str]
     ) -> None:
-        done = [line for line in lines if line["status"] == "done"]
-        rows = [
-            (
-                line["clip"],
-                person,
-                *(figures[column] for column in QUALITY_COLUMNS),
-                "; ".join(line["warnings"]),
-            )
-            for line in done
-            for person, figures in enumerate(line["quality"], start=1)
-        ]
-        _write_csv(
-            self.folder / "quality.csv",
-            ("clip", "person", *QUALITY_COLUMNS, "warnings"),
-            rows,
-        )
-        failed = [
-            line
-            for line in lines
-            if line["status"] == "failed" and line["clip"] in set(clips)
-        ]
-        failures = [
-            tuple(line[column] for column in FAILURE_COLUMNS) for line in failed
-        ]
-        _write_csv(self.folder / "failures.csv", FAILURE_COLUMNS, failures)
+        names = [metric.name for metric in METRICS]
+        quality_rows = []
+        failure_rows = []
+        for line in lines:
+            if line["status"] == "done":
+                warnings = "; ".join(line["warnings"])
+                for person, quality in enumerate(line["quality"], start=1):
+                    # A line of an older version lacks the metrics that came later.
+                    values = [quality.get(name) for name in names]
+                    quality_rows.append((line["clip"], person, *values, warnings))
+            elif line["clip"] in clips:
+                failure_rows.append([line[column] for column in FAILURE_COLUMNS])
+        quality_columns = ("clip", "person", *names, "warnings")
+        _write_csv(self.folder / "quality.csv", quality_columns, quality_rows)
+        _write_csv(self.folder / "failures.csv", FAILURE_COLUMNS, failure_rows)
 
     def _remove_outdated(self, clip: str, files: Collection[str]) -> None:
         """Remove what an earlier run wrote for this clip and this one did not: the

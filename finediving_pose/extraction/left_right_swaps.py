@@ -97,7 +97,7 @@ def _costs(
     height: FloatArray,
     settings: RepairSettings,
 ) -> left_right.Costs:
-    weights = left_right.Weights(**settings.sides.model_dump())
+    weights = settings.sides
     vectors = left_right.across(points, frame_index, _DOUBTFUL_TURN) / height[:, None]
     one = left_right.in_one_frame(points, vectors, height, weights)
     return left_right.along_time(one, vectors, frame_index, weights, trust)

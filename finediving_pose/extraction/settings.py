@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from finediving_pose.config import Settings
+from finediving_pose.left_right import SwapWeights
 from finediving_pose.media import SAMPLES
 
 
@@ -49,24 +50,6 @@ class TrackingSettings(Settings):
     switch_cost: float = Field(default=0.6, ge=0)
 
 
-class SideSettings(Settings):
-    """What each kind of evidence counts on exchanged sides, as in
-    :class:`finediving_pose.left_right.Weights`.
-
-    Set with ``tools/bench_repair.py`` on a synthetic meet, as were the figures of
-    :class:`RepairSettings`.
-    """
-
-    steady: float = Field(default=1.0, ge=0)
-    staying: float = Field(default=0.5, ge=0)
-    torso: float = Field(default=0.5, ge=0)
-    limbs: float = Field(default=0.5, ge=0)
-    event: float = Field(default=0.03, ge=0)
-    frame: float = Field(default=0.02, ge=0)
-    far: float = Field(default=0.35, gt=0)
-    calm: float = Field(default=0.6, gt=0)
-
-
 class RepairSettings(Settings):
     """How joints are put right; lengths are in body heights, along the limbs from head
     top to ankles.
@@ -89,7 +72,7 @@ class RepairSettings(Settings):
     """
 
     enabled: bool = True
-    sides: SideSettings = SideSettings()
+    sides: SwapWeights = SwapWeights()
     least_gain: float = Field(default=0.1, ge=0)
     most_unrest: float = Field(default=0.2, ge=0)
     spike: float = Field(default=0.1, gt=0)

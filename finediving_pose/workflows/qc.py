@@ -1,5 +1,5 @@
-"""``fdpose qc``: which of an extraction's clips not to trust, why, and pictures to
-judge by."""
+"""``fdpose qc``: rank an extraction's clips by how doubtful they are, with reasons and
+film strips."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.extraction.ledger import latest_lines
 from finediving_pose.extraction.quality import (
-    FIGURES,
-    clip_figures,
-    contributions,
-    doubt,
-    reasons,
+    combine_doubt,
+    explain_doubt,
+    list_doubts,
+    measure_oddities,
+    weigh_oddities,
 )
 from finediving_pose.files import write_text
 from finediving_pose.manifest import recording
@@ -36,19 +36,20 @@ from finediving_pose.workflows.rendering import (
 
 PAGE_NAME, TABLE_NAME = "qc.html", "qc.csv"
 STRIP = 12
+"""Frames of a film strip."""
 
 
 @dataclass(frozen=True)
 class ClipReport:
-    """What is to be said of one skeleton file.
+    """One skeleton file and how doubtful it is.
 
     Attributes:
         clip: ``match/dive``.
         person: 1, or 2 for the second diver.
         path: The file; None where the clip failed.
         doubt: 0 to 1; 1 where there is no usable file.
-        figures: Those of :data:`finediving_pose.extraction.quality.FIGURES`; empty
-            where there is no usable file.
+        oddities: By the names of :func:`finediving_pose.extraction.quality.list_doubts`;
+            empty where there is no usable file.
         reasons: Why, the weightiest first.
     """
 
@@ -56,7 +57,7 @@ class ClipReport:
     person: int
     path: Path | None
     doubt: float
-    figures: Mapping[str, float]
+    oddities: Mapping[str, float]
     reasons: Sequence[str]
 
     @property
@@ -71,7 +72,7 @@ class ClipReport:
             "person": self.person,
             "file": str(self.path) if self.path else None,
             "doubt": round(self.doubt, 4),
-            "figures": {name: round(value, 4) for name, value in self.figures.items()},
+            "figures": {name: round(odd, 4) for name, odd in self.oddities.items()},
             "reasons": list(self.reasons),
         }
 
@@ -81,9 +82,9 @@ class QcResult:
     """All clips of an extraction, the most doubtful first.
 
     Attributes:
-        folder: What was looked at.
+        folder: The extraction's folder.
         clips: The reports.
-        page, table: What was written.
+        page, table: The files written.
         notes: What could not be shown, and why.
     """
 
@@ -114,57 +115,50 @@ def qc(
         folder: What ``fdpose extract`` wrote, or any folder with
             ``Pose/<match>/pred_comp_<dive>.npz``.
         out: A folder.
-        videos: The pictures, as extract was given them; None: where its ledger says
-            they were.
-        worst: How many clips the page shows in pictures.
+        videos: The images, as extract was given them; None: where its ledger says they
+            were.
+        worst: How many clips the page shows with a film strip.
 
     Raises:
         UsageError: If there is no skeleton file in `folder`.
     """
-    reports = rank(folder)
+    reports = rank_clips(folder)
     if not reports:
         raise UsageError(
             f"{folder}: no Pose/<match>/pred_comp_<dive>.npz there; name what fdpose extract wrote"
         )
     result = QcResult(folder, reports, out / PAGE_NAME, out / TABLE_NAME)
     with recording(out, skeletons=str(folder), clips=len(reports)) as manifest:
-        write_text(result.table, _table(reports))
-        recorded = recorded_videos(folder) if videos is None else lambda _: videos
-        rows = [
-            (clip.name, clip.doubt, "; ".join(clip.reasons) or "nothing odd")
-            for clip in reports
-        ]
-        placed = [(clip, recorded(clip.clip)) for clip in reports[:worst] if clip.path]
-        if lost := sum(root is None for _, root in placed):
-            result.notes.append(
-                f"no film strips of {lost} clips: say with --videos where the pictures are"
-            )
-        shown = [_shown(clip, root, result.notes) for clip, root in placed]
+        write_text(result.table, _format_table(reports))
+        shown = _show_worst(reports[:worst], folder, videos, result.notes)
+        rows = []
+        for clip in reports:
+            why = "; ".join(clip.reasons) or "nothing odd"
+            rows.append((clip.name, clip.doubt, why))
         qc_page(str(folder), rows, shown, result.notes).write(result.page)
         manifest.warnings += result.notes
     return result
 
 
-def rank(folder: Path) -> list[ClipReport]:
+def rank_clips(folder: Path) -> list[ClipReport]:
     """Return a report on every skeleton file below `folder` and on every clip that
     failed, the most doubtful first."""
     paths = sorted((folder / "Pose").glob("*/pred_comp_*.npz"))
     with console.progress("checking", len(paths)) as ticker:
         reports = []
         for path in paths:
-            reports.append(report_on(path))
+            reports.append(report_on_file(path))
             ticker.advance()
-    failed = {failure.clip: failure for failure in _failures(folder)}
-    reports = [
-        report for report in reports if report.clip not in failed
-    ]  # files that an earlier run left
+    failed = _report_failures(folder)
+    # A clip that failed may have files that an earlier run left.
+    reports = [report for report in reports if report.clip not in failed]
     return sorted(
         [*reports, *failed.values()],
         key=lambda report: (-report.doubt, report.clip, report.person),
     )
 
 
-def report_on(path: Path) -> ClipReport:
+def report_on_file(path: Path) -> ClipReport:
     """Return a report on one skeleton file; one that cannot be read is as doubtful as
     can be."""
     clip, person = name_of_file(path)
@@ -172,79 +166,83 @@ def report_on(path: Path) -> ClipReport:
         sequence = read_pose(path)
     except DataError as error:
         return ClipReport(clip, person, None, 1.0, {}, (str(error),))
-    figures = clip_figures(sequence)
+    oddities = measure_oddities(sequence)
     return ClipReport(
-        str(sequence.meta.get("clip", clip)),
-        person,
-        path,
-        doubt(figures),
-        figures,
-        tuple(reasons(figures)),
+        clip=str(sequence.meta.get("clip", clip)),
+        person=person,
+        path=path,
+        doubt=combine_doubt(oddities),
+        oddities=oddities,
+        reasons=tuple(explain_doubt(oddities)),
     )
 
 
-def _shown(report: ClipReport, videos: Path | None, notes: list[str]) -> ShownClip:
-    assert report.path is not None
-    sequence = read_pose(report.path)
-    parts = contributions(report.figures)
-    figures = [
-        (FIGURES[name].said(report.figures[name]), part) for name, part in parts.items()
-    ]
-    return ShownClip(
-        report.name,
-        report.doubt,
-        figures,
-        sequence,
-        _strip(report, sequence, videos, notes),
-    )
+def _report_failures(folder: Path) -> dict[str, ClipReport]:
+    """Return a report, by clip, on those whose latest line in the folder's ledgers says
+    that they failed."""
+    failed = {}
+    for clip, line in latest_lines(folder).items():
+        if line["status"] == "failed":
+            reason = f"not extracted: {line['reason']}"
+            failed[clip] = ClipReport(clip, 1, None, 1.0, {}, (reason,))
+    return failed
 
 
-def _strip(
-    report: ClipReport,
-    sequence: SkeletonSequence,
-    videos: Path | None,
-    notes: list[str],
-) -> Image | None:
-    """Return a clip's film strip, or leave a note on why there is none."""
-    if videos is None:
-        return None
-    rows = strip_rows(sequence, STRIP)
-    try:
-        frames = read_pictures(clip_of(sequence, videos), sequence, rows)
-        return film_strip(
-            {frame.number: frame.image for frame in frames}, sequence, rows
+def _show_worst(
+    worst: Sequence[ClipReport], folder: Path, videos: Path | None, notes: list[str]
+) -> list[ShownClip]:
+    """Return what the page shows of each clip; what cannot be shown is noted."""
+    find_videos = recorded_videos(folder) if videos is None else lambda _: videos
+    shown = []
+    lost = 0
+    strip_notes: list[str] = []
+    for report in worst:
+        if report.path is None:
+            continue
+        root = find_videos(report.clip)
+        lost += root is None
+        shown.append(_show_clip(report, report.path, root, strip_notes))
+    if lost:
+        notes.append(
+            f"no film strips of {lost} clips: say with --videos where the images are"
         )
-    except (DataError, OSError) as error:
-        notes.append(f"{report.name}: no film strip: {error}")
-        return None
+    notes += strip_notes
+    return shown
 
 
-def _failures(folder: Path) -> list[ClipReport]:
-    """Return a report on every clip whose latest line in the folder's ledgers says that
-    it failed."""
-    return [
-        ClipReport(clip, 1, None, 1.0, {}, (f"not extracted: {line['reason']}",))
-        for clip, line in latest_lines(folder).items()
-        if line["status"] == "failed"
-    ]
+def _show_clip(
+    report: ClipReport, path: Path, videos: Path | None, notes: list[str]
+) -> ShownClip:
+    sequence = read_pose(path)
+    doubts = list_doubts()
+    findings = []
+    for name, part in weigh_oddities(report.oddities).items():
+        findings.append((doubts[name].explain(report.oddities[name]), part))
+    strip = None
+    if videos is not None:
+        try:
+            strip = _draw_strip(sequence, videos)
+        except (DataError, OSError) as error:
+            notes.append(f"{report.name}: no film strip: {error}")
+    return ShownClip(report.name, report.doubt, findings, sequence, strip)
 
 
-def _table(reports: Sequence[ClipReport]) -> str:
+def _draw_strip(sequence: SkeletonSequence, videos: Path) -> Image:
+    rows = strip_rows(sequence, STRIP)
+    frames = read_pictures(clip_of(sequence, videos), sequence, rows)
+    images = {frame.number: frame.image for frame in frames}
+    return film_strip(images, sequence, rows)
+
+
+def _format_table(reports: Sequence[ClipReport]) -> str:
+    names = list(list_doubts())
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["rank", "clip", "person", "doubt", *FIGURES, "reasons"])
+    writer.writerow(["rank", "clip", "person", "doubt", *names, "reasons"])
     for place, report in enumerate(reports, start=1):
-        figures = [
-            f"{report.figures[name]:.4f}" if report.figures else "" for name in FIGURES
-        ]
-        writer.writerow(
-            [
-                place,
-                report.clip,
-                report.person,
-                f"{report.doubt:.4f}",
-                *figures,
-                "; ".join(report.reasons),
-            ]
-        )
+        oddities = [""] * len(names)
+        if report.oddities:
+            oddities = [f"{report.oddities[name]:.4f}" for name in names]
+        key = [place, report.clip, report.person, f"{report.doubt:.4f}"]
+        writer.writerow([*key, *oddities, "; ".join(report.reasons)])
     return text.getvalue()

@@ -12,7 +12,7 @@ import pytest
 
 from finediving_pose.datasets.pose_files import pose_path, write_pose
 from finediving_pose.records import BoxState, BoxTrack, JointState, SkeletonSequence
-from finediving_pose.workflows.qc import report_on
+from finediving_pose.workflows.qc import report_on_file
 from finediving_pose.workflows.synthesis import SKELETONS_NAME
 
 PATH = Path(__file__).parents[2] / "tools" / "bench_qc.py"
@@ -45,7 +45,7 @@ def error_of(found: SkeletonSequence, truth: SkeletonSequence, tmp_path: Path) -
     write_pose(pose_path(tmp_path / SKELETONS_NAME, "meet", "1"), truth)
     path = pose_path(tmp_path / "found", "meet", "1")
     write_pose(path, found)
-    return float(tool.true_error(report_on(path), tmp_path))
+    return float(tool.true_error(report_on_file(path), tmp_path))
 
 
 def test_the_error_is_in_torsos_and_a_missing_joint_counts_one(truth, tmp_path):

@@ -609,7 +609,7 @@ def test_a_seed_beyond_the_clip_is_said(tmp_path):
     ]
 
 
-def test_figures_of_quality_by_hand(tmp_path):
+def test_quality_by_hand(tmp_path):
     def hidden(frame):
         return None if frame in (0, 5, 6, 14, 15, 16, 17) else falling(frame)
 
@@ -636,6 +636,16 @@ def test_figures_of_quality_by_hand(tmp_path):
             "swapped_frames": "0",
             "outliers": "0",
             "interpolated": "0",
+            "absent": "0.25",
+            "gaps": "0.3158",  # 5, 6 and 14 to 17, of 1 to 19
+            "filled": "0.0",
+            "missing": "0.0",
+            "mean_box_score": "0.9",
+            "box_jumps": "0.0",
+            "joint_jumps": "0.0",
+            "limb_spread": "0.0",
+            "swaps": "0.0",
+            "outlier_share": "0.0",
             "warnings": "",
         }
     )

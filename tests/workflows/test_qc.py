@@ -19,7 +19,7 @@ from helpers.moving_blobs import (
 from finediving_pose.cli.main import run as fdpose
 from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
 from finediving_pose.errors import UsageError
-from finediving_pose.extraction.quality import FIGURES
+from finediving_pose.extraction.quality import list_doubts
 from finediving_pose.extraction.shards import Shard
 from finediving_pose.workflows.extraction import extract
 from finediving_pose.workflows.qc import qc
@@ -56,14 +56,14 @@ def test_the_ranking_and_its_reasons(extracted, tmp_path):
     assert broken.doubt == 1
     assert broken.reasons[0].startswith("not extracted: ")
     assert "no diver in 100% of the frames" in empty.reasons
-    assert flicker.figures["gaps"] > 0.3
+    assert flicker.oddities["gaps"] > 0.3
     assert good.doubt < 0.5 < flicker.doubt < empty.doubt
     with result.table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["clip"] for row in rows] == [clip.clip for clip in result.clips]
     assert rows[0]["absent"] == ""
-    assert {float(rows[3][name]) for name in FIGURES} == {
-        round(value, 4) for value in good.figures.values()
+    assert {float(rows[3][name]) for name in list_doubts()} == {
+        round(value, 4) for value in good.oddities.values()
     }
     assert (
         json.loads((tmp_path / "qc" / "manifest.json").read_text())["status"] == "done"
@@ -108,11 +108,11 @@ def test_each_clip_is_shown_from_the_folder_that_it_was_extracted_from(
     )  # better than nothing: the last run's
 
 
-def test_where_no_pictures_are_known_it_is_said_once(extracted, tmp_path):
+def test_where_no_images_are_known_it_is_said_once(extracted, tmp_path):
     videos, out = extracted
     videos.rename(tmp_path / "elsewhere")
     assert qc(out, tmp_path / "qc").notes == [
-        "no film strips of 3 clips: say with --videos where the pictures are"
+        "no film strips of 3 clips: say with --videos where the images are"
     ]
 
 
