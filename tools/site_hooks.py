@@ -20,6 +20,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from finediving_pose.cli.main import COMMANDS, app
+from finediving_pose.datasets.formats import SOURCES
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "finediving_pose"
@@ -114,9 +115,26 @@ def made_pages() -> Iterator[tuple[str, str]]:
             f"reference/commands/{name}.md",
             command_page(group.commands[name], f"fdpose {name}"),
         )
+    yield "reference/label-formats.md", label_formats_page()
     yield "reference/api/index.md", api_overview()
     for path, title, modules in api_pages():
         yield path, api_page(title, modules)
+
+
+def label_formats_page() -> str:
+    """Return the page that lists the label formats, from their registry."""
+    rows = [
+        (code(known.name), as_cell(f"{known.description}. {known.hallmark}"))
+        for known in SOURCES.values()
+    ]
+    lines = [
+        "# Label formats",
+        "",
+        "`fdpose convert --from` and `--to` take these names.",
+        "",
+        *table(("Format", "What it is"), rows),
+    ]
+    return "\n".join(lines)
 
 
 def app_as_command() -> Any:

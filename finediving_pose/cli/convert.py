@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from finediving_pose import console, errors
-from finediving_pose.datasets.formats import FormatName, SourceName
+from finediving_pose.datasets.formats import FORMATS, SOURCES
 
 SHOWN_PROBLEMS = 20
 
@@ -21,7 +21,15 @@ def command(
             metavar="SRC", help="A label file, or a folder of LabelMe JSON."
         ),
     ],
-    to: Annotated[FormatName, typer.Option("--to", help="The format to write.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar=f"[{'|'.join(FORMATS)}]",
+            autocompletion=lambda: list(FORMATS),
+            help="The format to write.",
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -29,9 +37,12 @@ def command(
         ),
     ] = None,
     from_: Annotated[
-        SourceName | None,
+        str | None,
         typer.Option(
-            "--from", help="The format of SRC; default: told from its content."
+            "--from",
+            metavar=f"[{'|'.join(SOURCES)}]",
+            autocompletion=lambda: list(SOURCES),
+            help="The format of SRC; default: told from its content.",
         ),
     ] = None,
     images: Annotated[

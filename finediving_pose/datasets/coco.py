@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet, default_images
 from finediving_pose.datasets.problems import (
     Problem,
@@ -311,3 +312,18 @@ def _box(value: Any, log: ProblemLog) -> FloatArray | None:
 
 def _is_id(value: Any) -> bool:
     return isinstance(value, (int, str)) and not isinstance(value, bool)
+
+
+def _is_coco(content: Any) -> bool:
+    return isinstance(content, dict) and {"images", "annotations"} <= content.keys()
+
+
+FORMAT = LabelFormat(
+    name="coco",
+    description="COCO keypoints with our 16 joints",
+    hallmark="an object with `images` and `annotations`",
+    reader=read,
+    writer=write,
+    suffix=".json",
+    recognises=_is_coco,
+)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from finediving_pose.datasets import joint_records
+from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.problems import Problem, ProblemLog, number, numbers
 from finediving_pose.records import FloatArray, LabelledFrame
@@ -143,3 +144,18 @@ def _lost_box_comes_back(
         center, scale, np.where(frame.labelled[:, None], frame.keypoints, np.nan)
     )
     return box is not None and bool(np.allclose(box, frame.box, rtol=0, atol=_SAME_PX))
+
+
+def _is_fdpose_json(content: Any) -> bool:
+    return joint_records.first_record(content) is not None
+
+
+FORMAT = LabelFormat(
+    name="fdpose-json",
+    description="FineDiving-Pose JSON, counted from 0",
+    hallmark="a list with `image` and `joints`",
+    reader=read,
+    writer=write,
+    suffix=".json",
+    recognises=_is_fdpose_json,
+)

@@ -76,6 +76,24 @@ def from_list(
     return LabelSet(tuple(frames), tuple(problems), default_images(path, images))
 
 
+def first_record(content: Any) -> dict[str, Any] | None:
+    """Return the first object of a parsed list where it has `image` and `joints`; None
+    where the content is something else."""
+    if not isinstance(content, list):
+        return None
+    for item in content:
+        if isinstance(item, dict):
+            return item if {"image", "joints"} <= item.keys() else None
+    return None
+
+
+def image_file_name(record: dict[str, Any]) -> str:
+    """Return the name of a record's image without its folder; empty where it is no
+    text."""
+    image = record["image"]
+    return image.rpartition("/")[2] if isinstance(image, str) else ""
+
+
 def write(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """Write the records as a JSON list, one a line."""
     lines = [

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet, default_images
 from finediving_pose.datasets.problems import (
     Problem,
@@ -199,3 +200,14 @@ def _value(row: Row, column: str, log: ProblemLog) -> float:
     except ValueError:
         log.mismatch("unreadable", column, found=repr(text), expected="a number")
         return np.nan
+
+
+FORMAT = LabelFormat(
+    name="csv",
+    description="a table with a row per image",
+    hallmark="a .csv file",
+    reader=read,
+    writer=write,
+    suffix=".csv",
+    own_suffixes=(".csv",),
+)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.problems import (
     Problem,
@@ -636,3 +637,17 @@ def _image_from(
         return Path(os.path.relpath(image, target.parent)).as_posix()
     except ValueError:  # another drive
         return image.absolute().as_posix()
+
+
+def _is_labelme(content: Any) -> bool:
+    return isinstance(content, dict) and "shapes" in content
+
+
+FORMAT = LabelFormat(
+    name="labelme",
+    description="LabelMe JSON, versions 3 to 7, a file per image",
+    hallmark="an object with `shapes`",
+    reader=read,
+    writer=write,
+    recognises=_is_labelme,
+)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from finediving_pose.datasets.formats import FORMATS, SOURCES, Format, detect_format
+from finediving_pose.datasets.formats import FORMATS, SOURCES, detect_format
+from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import (
     LabelSet,
     Size,
@@ -29,7 +30,7 @@ from finediving_pose.skeleton import JOINTS
 __all__ = [
     "FORMATS",
     "SOURCES",
-    "Format",
+    "LabelFormat",
     "LabelSet",
     "Problem",
     "checked_against_images",
@@ -94,7 +95,9 @@ def checked_against_images(
         if not images_there or _image_fits(frame, path, size, problems):
             frames.append(_inside(frame, size, problems))
     without_box = sum(frame.box is None for frame in frames)
-    if without_box and labels.format != "labelme":  # whose files are named one by one
+    known = SOURCES.get(labels.format)
+    # Where each frame has a file, each was named on its own.
+    if without_box and not (known and known.is_folder):
         note = f"{without_box} of {len(frames)} frames have no athlete box"
         log = ProblemLog(str(source), problems)
         log.warning("missing-box", "box", note)

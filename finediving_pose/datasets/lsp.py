@@ -10,6 +10,7 @@ boxes: each is estimated from the joints. Every image is a dive of its own,
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.datasets import joint_records
+from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.problems import ProblemLog, load_json, show_numbers
 from finediving_pose.errors import DataError
@@ -162,3 +164,24 @@ def _published(path: Path) -> list[dict[str, Any]]:
             zip(places, seen, strict=True), start=1
         )
     ]
+
+
+def _is_lsp(content: Any) -> bool:
+    """Whether the content is a list without centers whose first image is named as LSP
+    names images."""
+    record = joint_records.first_record(content)
+    if record is None or "center" in record:
+        return False
+    name = joint_records.image_file_name(record)
+    return re.fullmatch(r"im[0-9]{5}\.jpg", name) is not None
+
+
+FORMAT = LabelFormat(
+    name="lsp",
+    description="Leeds Sports Pose Extended, `joints.mat` or JSON; read only",
+    hallmark="`joints.mat`, or a list with `image` and `joints`, images named im00001",
+    reader=read,
+    suffix=".json",
+    own_suffixes=(".mat",),
+    recognises=_is_lsp,
+)

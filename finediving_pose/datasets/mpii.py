@@ -12,12 +12,14 @@ has no place for, as in :mod:`fdpose_json`.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from finediving_pose.datasets import joint_records
+from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.problems import (
     Problem,
@@ -117,3 +119,23 @@ def _record(frame: LabelledFrame, box: FloatArray) -> dict[str, Any]:
         | {"scale": scale, "center": center.tolist()}
         | keys
     )
+
+
+def _is_mpii(content: Any) -> bool:
+    """Whether the content is a list whose first image is named as MPII names images."""
+    record = joint_records.first_record(content)
+    if record is None:
+        return False
+    name = joint_records.image_file_name(record)
+    return re.fullmatch(r"[0-9]{9}\.jpg", name) is not None
+
+
+FORMAT = LabelFormat(
+    name="mpii",
+    description="MPII JSON as HRNet and MMPose read it, counted from 1",
+    hallmark="a list with `image` and `joints`, images named by nine digits",
+    reader=read,
+    writer=write,
+    suffix=".json",
+    recognises=_is_mpii,
+)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from finediving_pose.datasets import restricted_pickle
+from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet, default_images
 from finediving_pose.datasets.problems import (
     Problem,
@@ -283,3 +284,15 @@ def _rows(
             )
         )
     return frames
+
+
+FORMAT = LabelFormat(
+    name="pyskl",
+    description="PYSKL's pickle, a clip per dive, with the split inside",
+    hallmark="a .pkl file",
+    reader=read,
+    writer=write,
+    split_writer=write,
+    suffix=".pkl",
+    own_suffixes=(".pkl", ".pickle"),
+)

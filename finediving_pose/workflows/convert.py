@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from finediving_pose.datasets import pyskl
-from finediving_pose.datasets.formats import FORMATS, Format
+from finediving_pose.datasets.formats import FORMATS, SOURCES
+from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.problems import Problem
@@ -147,7 +147,7 @@ def convert(
     return result if dry_run else _written(result, folder, labels, splits)
 
 
-def output_path(format: Format, out: Path | None) -> Path:
+def output_path(format: LabelFormat, out: Path | None) -> Path:
     """Return the file (LabelMe: the folder) to write for what the user gave as
     ``--out``."""
     path = out if out is not None else Path("data") / format.name
@@ -174,7 +174,7 @@ def _check_not_input(
     }
     among = (
         source.is_dir()
-        and labels.format == "labelme"
+        and SOURCES[labels.format].is_folder
         and place.is_relative_to(source.resolve())
     )
     if among or any(
@@ -219,8 +219,8 @@ def _write_labels(
     result: Conversion, labels: LabelSet, splits: Splits | None
 ) -> list[Problem]:
     known = FORMATS[result.to]
-    if known.name == "pyskl":
-        return pyskl.write(result.out, labels, splits)
+    if known.split_writer is not None and splits is not None:
+        return known.split_writer(result.out, labels, splits)
     found = known.write(result.out, labels)
     if splits is not None and known.suffix:
         for part in PARTS:

@@ -21,6 +21,7 @@ from finediving_pose.annotation.folder_checks import (
 from finediving_pose.annotation.label_checks import Finding, check_labels
 from finediving_pose.annotation.label_store import FINAL, REVISIONS
 from finediving_pose.console import progress
+from finediving_pose.datasets.formats import SOURCES
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.errors import DataError, UsageError
@@ -186,7 +187,7 @@ def _foreign(source: Path, images: Path | None) -> LabelReport:
     files = {str(frame.source) for frame in labels.frames} | {
         problem.file for problem in labels.problems
     }
-    count = len(files) if labels.format == "labelme" else 1
+    count = len(files) if SOURCES[labels.format].is_folder else 1
     return LabelReport(
         {who: count},
         {who: len(labels.frames)},
