@@ -54,10 +54,9 @@ from finediving_pose.aqa.data.sources import (
 from finediving_pose.aqa.inference import (
     autocast,
     choose_exemplars,
-    moved,
+    move_videos,
     predict_dives,
 )
-from finediving_pose.aqa.losses import training_losses
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
 from finediving_pose.aqa.settings import AqaSettings, Precision, load_aqa
 
@@ -178,7 +177,7 @@ def evaluation(
             lambda: pairwise(model, queries, parts.train, loader, options.device),
             options.device,
         )
-    pairs = sum(len(each.exemplars) for each in found.compared)
+    pairs = sum(len(each.exemplars) for each in found.dives)
     return {
         "queries": len(queries),
         "pairs": pairs,
@@ -215,7 +214,7 @@ def pairwise(
     scores: dict[str, list[float]] = {}
     for start in range(0, len(pairs), size):
         portion = pairs[start : start + size]
-        videos = moved(
+        videos = move_videos(
             collate_pairs(
                 [(loader.load(one), loader.load(other)) for one, other in portion]
             ),
@@ -253,7 +252,7 @@ def one_step(settings: AqaSettings, options: argparse.Namespace) -> dict[str, An
     model = made_model(settings, device)
     optimizer = torch.optim.Adam(model.parameter_groups())
     videos = random_videos(settings, 2 * pairs)
-    videos = moved(videos, device)
+    videos = move_videos(videos, device)
     if not is_cpu(device):
         torch.cuda.reset_peak_memory_stats(device)
     for _ in range(1 if is_cpu(device) else 3):
@@ -304,7 +303,7 @@ def one_decoding(
     model = made_model(settings, device)
     optimizer = torch.optim.Adam(model.parameter_groups())
     batches = batches_of_pairs(prepared, parts, device)
-    first = moved(next(iter(batches)), device)
+    first = move_videos(next(iter(batches)), device)
     train_step(model, optimizer, first, device)
     step = statistics.median(
         timed(lambda: train_step(model, optimizer, first, device), device)[0]
@@ -312,7 +311,7 @@ def one_decoding(
     )
 
     def both(videos: Videos) -> None:
-        train_step(model, optimizer, moved(videos, device), device)
+        train_step(model, optimizer, move_videos(videos, device), device)
 
     loader = seconds_a_batch(batches, options.batches, lambda videos: None, device)
     together = seconds_a_batch(batches, options.batches, both, device)
@@ -373,7 +372,7 @@ def train_step(
     """Forward, backward, Adam."""
     optimizer.zero_grad(set_to_none=True)
     with autocast(device, model.settings.precision):
-        loss = training_losses(model(videos), videos, model.settings).total
+        loss = model.losses(videos)["loss"]
     loss.backward()
     optimizer.step()
 

@@ -41,7 +41,7 @@ from finediving_pose.skeleton import NUM_JOINTS
 
 if TYPE_CHECKING:
     from finediving_pose.aqa.data.dataset import VideoLoader
-    from finediving_pose.aqa.model.hpmcore import Encoded, HPMCoRe
+    from finediving_pose.aqa.score_model import Encoded, ScoreModel
     from finediving_pose.aqa.settings import Precision
 
 BANK_NAME = "exemplars"
@@ -78,7 +78,7 @@ class Bank:
 
 def write_bank(
     folder: Path,
-    model: HPMCoRe,
+    model: ScoreModel,
     dives: Sequence[AqaDive],
     loader: VideoLoader,
     device: str = "cpu",
@@ -159,7 +159,7 @@ def read_bank(folder: Path) -> Bank:
 
 
 def _make_previews(
-    model: HPMCoRe, dives: Sequence[AqaDive], encoded: Encoded, loader: VideoLoader
+    model: ScoreModel, dives: Sequence[AqaDive], encoded: Encoded, loader: VideoLoader
 ) -> list[FingerprintedPreview]:
     frames, features = model.settings.frames, bool(model.settings.features)
 
@@ -242,7 +242,7 @@ def _read_features(path: Path, dives: int) -> Encoded:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from finediving_pose.aqa.model.hpmcore import Encoded
+    from finediving_pose.aqa.score_model import Encoded
 
     try:
         tensors = load_file(path)

@@ -3,10 +3,11 @@ exemplars as one likes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -19,10 +20,10 @@ from finediving_pose.aqa.batch import Videos, collate
 from finediving_pose.aqa.data.dataset import DiveDataset, VideoLoader
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
-from finediving_pose.aqa.model.comparison import Differences
-from finediving_pose.aqa.model.hpmcore import Encoded, HPMCoRe
-from finediving_pose.aqa.settings import AqaSettings, Precision
+from finediving_pose.aqa.score_model import Encoded, PairScores, ScoreLabels, ScoreModel
+from finediving_pose.aqa.settings import AqaSettings, Precision, Target
 from finediving_pose.console import progress
+from finediving_pose.datasets.score_files import Exemplar
 from finediving_pose.records import Dive, FloatArray
 
 PAIRS_AT_ONCE = 256
@@ -32,32 +33,27 @@ AUTOCAST: dict[Precision, torch.dtype] = {"fp16": torch.float16, "bf16": torch.b
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One query against its exemplars.
+class DivePrediction:
+    """What a model says of one dive.
 
     Attributes:
-        exemplars: Their positions among the exemplars that were given; none where the
-            regressor is ``direct``.
-        single: (n,) points, the query's score by each of them (eq. 19).
-        parts: (n, K) points, what each stage adds (eq. 20). They add up to ``single −
-            S_e``; where completeness is the target, to ``single − S_e · DD_q / DD_e``,
-            the score an equal execution of the query would have; of a ``direct``
-            regressor, to the score less what it starts from.
+        score: Ŝ of eq. 24, the mean over the exemplars, or the answer of a model that
+            compares with none; NaN where no exemplar answers.
+        spread: The standard deviation over the exemplars; NaN for fewer than two.
+        exemplars: What it was compared with, in the order drawn.
     """
 
-    exemplars: tuple[int, ...]
-    single: FloatArray
-    parts: FloatArray
+    score: float
+    spread: float
+    exemplars: tuple[Exemplar, ...] = ()
 
-    @property
-    def score(self) -> float:
-        """Ŝ of eq. 24, the mean over the exemplars; NaN without any."""
-        return float(self.single.mean()) if len(self.single) else float("nan")
-
-    @property
-    def spread(self) -> float:
-        """The standard deviation over the exemplars; NaN for fewer than two."""
-        return float(self.single.std(ddof=1)) if len(self.single) > 1 else float("nan")
+    @classmethod
+    def by_vote(cls, exemplars: Sequence[Exemplar]) -> DivePrediction:
+        """Let the exemplars vote (eq. 24)."""
+        answers = np.array([each.predicted for each in exemplars], np.float64)
+        score = float(answers.mean()) if len(answers) else math.nan
+        spread = float(answers.std(ddof=1)) if len(answers) > 1 else math.nan
+        return cls(score, spread, tuple(exemplars))
 
 
 @dataclass(frozen=True)
@@ -66,28 +62,28 @@ class Predictions:
 
     Attributes:
         names: ``match/dive``.
-        compared: One for each.
+        dives: One for each.
         transitions: (N, K−1) int64, first frame of each stage but the first, of the
             sampled frames.
     """
 
     names: tuple[str, ...]
-    compared: tuple[Compared, ...]
+    dives: tuple[DivePrediction, ...]
     transitions: NDArray[np.int64]
 
     @property
     def scores(self) -> FloatArray:
         """(N,) points; NaN = no exemplar answers."""
-        return np.array([each.score for each in self.compared], np.float64)
+        return np.array([each.score for each in self.dives], np.float64)
 
     @property
     def spreads(self) -> FloatArray:
         """(N,) points; NaN for fewer than two exemplars."""
-        return np.array([each.spread for each in self.compared], np.float64)
+        return np.array([each.spread for each in self.dives], np.float64)
 
 
 def encode(
-    model: HPMCoRe,
+    model: ScoreModel,
     dives: Sequence[AqaDive],
     loader: VideoLoader,
     device: str = "cpu",
@@ -124,58 +120,47 @@ def encode(
         collate_fn=collate,
         pin_memory=device != "cpu",
     )
+    bar = progress(title, len(dives)) if title else nullcontext()
     parts = []
-    with (
-        _evaluating(model),
-        progress(title, len(dives)) if title else nullcontext() as ticker,
-    ):
+    with _evaluating(model), bar as ticker:
         for videos in batches:
             with autocast(device, precision):
-                encoded = model.encode(moved(videos, device))
-            parts.append(encoded.map(_to_memory))
+                encoded = model.encode(move_videos(videos, device))
+            parts.append(encoded.map(_keep_in_memory))
             if ticker:
                 ticker.advance(len(videos.names))
     return Encoded.joined(parts)
 
 
 def predict(
-    model: HPMCoRe,
+    model: ScoreModel,
     queries: Encoded,
     records: Sequence[Dive],
     exemplars: Encoded | None,
     bank: Sequence[Dive],
     chosen: Sequence[tuple[int, ...]],
 ) -> Predictions:
-    """Compare encoded queries with encoded exemplars (eq. 17 to 20) and vote (eq. 24).
+    """Score encoded queries by encoded exemplars (eq. 17 to 20) and vote (eq. 24).
 
     Args:
         model: What encoded them.
         queries: N dives.
         records: (N,) the queries' names and DD.
-        exemplars: M dives; None where there are none or a ``direct`` regressor needs
-            none.
+        exemplars: M dives; None where there are none or the model needs none.
         bank: (M,) their scores and DD.
         chosen: (N,) for each query the positions of its exemplars. A query with none is
             not answered: NaN.
     """
-    direct = model.settings.regressor == "direct"
-    pairs = [
-        _Pair(row, None if direct else at)
-        for row, ats in enumerate(chosen)
-        for at in ((0,) if direct else ats)
-    ]
-    single, parts = _compared(model, queries, records, exemplars, bank, pairs)
-    ends = np.cumsum([1 if direct else len(ats) for ats in chosen]).tolist()
-    compared = [
-        Compared(() if direct else tuple(ats), single[start:end], parts[start:end])
-        for ats, start, end in zip(chosen, [0, *ends], ends, strict=False)
-    ]
+    if model.needs_exemplars(model.settings):
+        found = _predict_by_exemplars(model, queries, records, exemplars, bank, chosen)
+    else:
+        found = _predict_alone(model, queries, records)
     names = tuple("/".join(record.key) for record in records)
-    return Predictions(names, tuple(compared), queries.transitions.numpy())
+    return Predictions(names, tuple(found), queries.transitions.numpy())
 
 
 def predict_dives(
-    model: HPMCoRe,
+    model: ScoreModel,
     queries: Sequence[AqaDive],
     train: Sequence[AqaDive],
     loader: VideoLoader,
@@ -194,15 +179,22 @@ def predict_dives(
         queries: What to score; one that is a training dive is no exemplar of itself
             unless there is no other.
         train: The training dives.
-        loader, device, workers, precision, title: See :func:`encode`.
+        loader: Reads queries and exemplars.
+        device: See :func:`encode`, also for `workers`, `precision` and `title`.
+        workers: Processes that read.
+        precision: As in training.
         seed: Of the choice of exemplars.
+        title: Of the progress bar.
     """
     settings = model.settings
-    records, bank = [dive.record for dive in queries], [dive.record for dive in train]
+    records = [dive.record for dive in queries]
+    bank = [dive.record for dive in train]
     chosen = choose_exemplars(settings, bank, records, seed)
-    used = sorted({at for ats in chosen for at in ats})
-    distinct = {dive.key: dive for dive in (*queries, *(train[at] for at in used))}
-    rows = {key: row for row, key in enumerate(distinct)}
+    used = sorted({place for places in chosen for place in places})
+    # A query can be a training dive too, or stand twice in the list.
+    distinct = {dive.key: dive for dive in queries}
+    for place in used:
+        distinct[train[place].key] = train[place]
     encoded = encode(
         model,
         list(distinct.values()),
@@ -213,24 +205,23 @@ def predict_dives(
         precision,
         title,
     )
-    places = {at: place for place, at in enumerate(used)}
-    local = predict(
+    row_of = {key: row for row, key in enumerate(distinct)}
+    exemplars = None
+    if used:
+        exemplars = encoded.select_rows(row_of[train[place].key] for place in used)
+    place_in_used = {place: at for at, place in enumerate(used)}
+    return predict(
         model,
-        _rows(encoded, [rows[dive.key] for dive in queries]),
+        encoded.select_rows(row_of[dive.key] for dive in queries),
         records,
-        _rows(encoded, [rows[train[at].key] for at in used]) if used else None,
-        [bank[at] for at in used],
-        [tuple(places[at] for at in ats) for ats in chosen],
+        exemplars,
+        [bank[place] for place in used],
+        [tuple(place_in_used[place] for place in places) for places in chosen],
     )
-    compared = [
-        Compared(ats, each.single, each.parts)
-        for ats, each in zip(chosen, local.compared, strict=True)
-    ]
-    return Predictions(local.names, tuple(compared), local.transitions)
 
 
 def predict_with(
-    model: HPMCoRe,
+    model: ScoreModel,
     queries: Sequence[AqaDive],
     exemplars: Encoded,
     bank: Sequence[Dive],
@@ -246,11 +237,17 @@ def predict_with(
     gives, without their videos.
 
     Args:
-        model, queries, loader, device, workers, precision, seed, title: See
-            :func:`predict_dives`.
+        model: On `device`.
+        queries: What to score.
         exemplars: The training dives, in their order; the same order gives the same
             choice.
         bank: Their records.
+        loader: Reads the queries.
+        device: See :func:`encode`, also for `workers`, `precision` and `title`.
+        workers: Processes that read.
+        precision: As in training.
+        seed: Of the choice of exemplars.
+        title: Of the progress bar.
     """
     records = [dive.record for dive in queries]
     chosen = choose_exemplars(model.settings, bank, records, seed)
@@ -270,9 +267,16 @@ def predict_with(
 def choose_exemplars(
     settings: AqaSettings, bank: Sequence[Dive], queries: Sequence[Dive], seed: int = 0
 ) -> list[tuple[int, ...]]:
-    """Return for each query the positions of its exemplars in the bank; none where the
-    regressor is ``direct``."""
-    if settings.regressor == "direct":
+    """Return for each query the positions of its exemplars in the bank; none for a
+    model that needs none.
+
+    Args:
+        settings: Of the model.
+        bank: The training dives.
+        queries: What is scored.
+        seed: Of the choice.
+    """
+    if not settings.needs_exemplars:
         return [()] * len(queries)
     pool = ExemplarPool(
         bank,
@@ -284,17 +288,27 @@ def choose_exemplars(
     return [pool.choose_exemplars(query) for query in queries]
 
 
-def moved(videos: Videos, device: str) -> Videos:
-    """Return the videos with their tensors on a device."""
-    tensors = [
-        None if value is None else value.to(device, non_blocking=True)
-        for value in videos[:-1]
-    ]
+def move_videos(videos: Videos, device: str) -> Videos:
+    """Return the videos with their tensors on a device.
+
+    Args:
+        videos: A batch.
+        device: For example ``cuda:0``.
+    """
+    tensors = []
+    for value in videos[:-1]:
+        moved = None if value is None else value.to(device, non_blocking=True)
+        tensors.append(moved)
     return Videos(*tensors, videos.names)  # type: ignore[call-arg,arg-type]
 
 
 def autocast(device: str, precision: Precision) -> torch.autocast:
-    """Return the context of mixed precision; of none with ``fp32``."""
+    """Return the context of mixed precision; of none with ``fp32``.
+
+    Args:
+        device: Where the model is.
+        precision: As in training.
+    """
     kind = torch.device(device).type
     return torch.autocast(
         kind, AUTOCAST.get(precision, torch.bfloat16), enabled=precision != "fp32"
@@ -302,76 +316,117 @@ def autocast(device: str, precision: Precision) -> torch.autocast:
 
 
 class _Pair(NamedTuple):
-    """A query's row and its exemplar's; None where nothing is compared."""
+    """The row of a query, and of its exemplar."""
 
     query: int
-    exemplar: int | None
+    exemplar: int
 
 
-def _compared(
-    model: HPMCoRe,
+def _predict_by_exemplars(
+    model: ScoreModel,
     queries: Encoded,
     records: Sequence[Dive],
     exemplars: Encoded | None,
     bank: Sequence[Dive],
-    pairs: Sequence[_Pair],
-) -> tuple[FloatArray, FloatArray]:
-    """Return (pairs,) points and (pairs, K) points of the stages."""
-    single: list[Tensor] = [torch.empty(0)]
-    parts: list[Tensor] = [torch.empty(0, model.settings.stage_count)]
-    device = next(model.parameters()).device
+    chosen: Sequence[tuple[int, ...]],
+) -> list[DivePrediction]:
+    pairs = []
+    for row, places in enumerate(chosen):
+        pairs += [_Pair(row, place) for place in places]
+    compared: list[list[Exemplar]] = [[] for _ in records]
     with _evaluating(model):
-        for portion in _portions(pairs):
-            own = _rows(queries, [pair.query for pair in portion])
-            theirs = own
-            difficulty = _column([records[pair.query].difficulty for pair in portion])
-            score = other = torch.full_like(difficulty, torch.nan)
-            if exemplars is not None and portion[0].exemplar is not None:
-                places = [
-                    pair.exemplar for pair in portion if pair.exemplar is not None
-                ]
-                theirs = _rows(exemplars, places)
-                score, other = (
-                    _column([getattr(bank[p], name) for p in places])
-                    for name in ("score", "difficulty")
+        for start in range(0, len(pairs), PAIRS_AT_ONCE):
+            portion = pairs[start : start + PAIRS_AT_ONCE]
+            assert exemplars is not None
+            asking = [records[pair.query] for pair in portion]
+            asked = [bank[pair.exemplar] for pair in portion]
+            found = _call(
+                model,
+                queries.select_rows(pair.query for pair in portion),
+                asking,
+                exemplars.select_rows(pair.exemplar for pair in portion),
+                asked,
+            )
+            scores = found.score.double().tolist()
+            parts = found.stage_parts.double().tolist()
+            for at, pair in enumerate(portion):
+                exemplar = _describe_exemplar(
+                    asked[at],
+                    asking[at],
+                    model.settings.target,
+                    tuple(parts[at]),
+                    scores[at],
                 )
-            found = model.compare(
-                own.map(lambda x: x.to(device)), theirs.map(lambda x: x.to(device))
-            )
-            found = Differences(*(value.cpu() for value in found))
-            single.append(model.scores(found, difficulty, score, other))
-            factor = (
-                difficulty
-                if model.settings.target == "completeness"
-                else torch.ones_like(difficulty)
-            )
-            parts.append(found.delta_k * factor[:, None])
-    return torch.cat(single).double().numpy(), torch.cat(parts).double().numpy()
+                compared[pair.query].append(exemplar)
+    return [DivePrediction.by_vote(each) for each in compared]
 
 
-def _portions(pairs: Sequence[_Pair]) -> Iterator[Sequence[_Pair]]:
-    for start in range(0, len(pairs), PAIRS_AT_ONCE):
-        yield pairs[start : start + PAIRS_AT_ONCE]
+def _predict_alone(
+    model: ScoreModel, queries: Encoded, records: Sequence[Dive]
+) -> list[DivePrediction]:
+    found = []
+    with _evaluating(model):
+        for start in range(0, len(records), PAIRS_AT_ONCE):
+            portion = records[start : start + PAIRS_AT_ONCE]
+            rows = range(start, start + len(portion))
+            answers = _call(model, queries.select_rows(rows), portion)
+            for score in answers.score.double().tolist():
+                found.append(DivePrediction(score, math.nan))
+    return found
 
 
-def _rows(encoded: Encoded, rows: Iterable[int]) -> Encoded:
-    places = torch.tensor(list(rows), dtype=torch.int64)
-    return encoded.map(partial(torch.index_select, dim=0, index=places))
+def _call(
+    model: ScoreModel,
+    queries: Encoded,
+    records: Sequence[Dive],
+    exemplars: Encoded | None = None,
+    bank: Sequence[Dive] = (),
+) -> PairScores:
+    """Ask the model, wherever it is, and bring its answers onto the CPU."""
+    device = next(chain(model.parameters(), model.buffers())).device
+    own = queries.map(lambda x: x.to(device))
+    labels = ScoreLabels.of(records).move_to(device)
+    if exemplars is None:
+        found = model.predict(own, labels)
+    else:
+        theirs = exemplars.map(lambda x: x.to(device))
+        their_labels = ScoreLabels.of(bank).move_to(device)
+        found = model.predict(own, labels, theirs, their_labels)
+    return PairScores(*(value.cpu() for value in found))
 
 
-def _column(values: Iterable[float | None]) -> Tensor:
-    return torch.tensor(
-        [float("nan") if value is None else value for value in values],
-        dtype=torch.float32,
+def _describe_exemplar(
+    exemplar: Dive,
+    query: Dive,
+    target: Target,
+    parts: tuple[float, ...],
+    predicted: float,
+) -> Exemplar:
+    """Return what a query was compared with, as a scored dive is written."""
+    score = math.nan if exemplar.score is None else exemplar.score
+    start = score
+    if target == "completeness" and query.difficulty and exemplar.difficulty:
+        # An equal execution of the query's dive would have this score.
+        start = score * query.difficulty / exemplar.difficulty
+    return Exemplar(
+        name="/".join(exemplar.key),
+        score=score,
+        difficulty=exemplar.difficulty,
+        start=start,
+        parts=parts,
+        predicted=predicted,
     )
 
 
-def _to_memory(tensor: Tensor) -> Tensor:
-    return (tensor.float() if tensor.is_floating_point() else tensor).cpu()
+def _keep_in_memory(tensor: Tensor) -> Tensor:
+    # Half precision is for the way there; what is kept is compared in float32.
+    if tensor.is_floating_point():
+        tensor = tensor.float()
+    return tensor.cpu()
 
 
 @contextmanager
-def _evaluating(model: HPMCoRe) -> Iterator[None]:
+def _evaluating(model: ScoreModel) -> Iterator[None]:
     training = model.training
     model.eval()
     try:

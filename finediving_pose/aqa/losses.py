@@ -1,5 +1,5 @@
-"""The losses of HP-MCoRe (eq. 7, 12 to 16, 21 to 23). V = 2B videos: B queries, then
-their B exemplars."""
+"""Losses of HP-MCoRe (eq. 7, 12 to 16, 21 to 23). V = 2B videos: B queries, then their
+B exemplars."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from finediving_pose.aqa.model.comparison import target_of
 
 if TYPE_CHECKING:
     from finediving_pose.aqa.batch import Videos
@@ -34,22 +32,25 @@ class Losses(NamedTuple):
     contrastive: Tensor
 
 
-def training_losses(outcome: Outcome, videos: Videos, settings: AqaSettings) -> Losses:
-    """Return the losses of a batch of pairs (eq. 23)."""
-    targets = target_of(videos.score, videos.difficulty, settings.target)
-    aqa = aqa_loss(
-        outcome.differences.delta, wanted(targets, settings), pairs=len(targets) // 2
-    )
+def training_losses(
+    outcome: Outcome, expected: Tensor, videos: Videos, settings: AqaSettings
+) -> Losses:
+    """Return the losses of a batch of pairs (eq. 23).
+
+    Args:
+        outcome: What the model says of the batch.
+        expected: What its differences should be, of the same shape.
+        videos: The batch.
+        settings: Of the model.
+    """
+    pairs = len(videos.names) // 2
+    aqa = aqa_loss(outcome.differences.delta, expected, pairs)
     ce = transition_loss(
         outcome.encoded.logits, videos.transitions, videos.labelled, settings.ce_weights
     )
-    contrastive = sum(
-        (
-            contrastive_loss(vectors, settings)
-            for vectors in outcome.encoded.vectors.values()
-        ),
-        torch.zeros_like(aqa),
-    )
+    contrastive = torch.zeros_like(aqa)
+    for vectors in outcome.encoded.vectors.values():
+        contrastive = contrastive + contrastive_loss(vectors, settings)
     total = (
         settings.loss_aqa * aqa
         + settings.loss_ce * ce
@@ -58,17 +59,19 @@ def training_losses(outcome: Outcome, videos: Videos, settings: AqaSettings) -> 
     return Losses(total, aqa, ce, contrastive)
 
 
-def wanted(targets: Tensor, settings: AqaSettings) -> Tensor:
+def expected_differences(targets: Tensor, symmetric: bool) -> Tensor:
     """Return what the differences should be: (V,) targets → (B,) or (V,).
 
-    The queries' targets less their exemplars', then, if `symmetric`, the other way
-    round; the targets themselves for a ``direct`` regressor.
+    Args:
+        targets: Of the queries, then of their exemplars.
+        symmetric: Whether the differences of the exemplars to the queries follow those
+            of the queries to the exemplars.
     """
-    if settings.regressor == "direct":
-        return targets
     queries, exemplars = targets.chunk(2)
     difference = queries - exemplars  # (B,)
-    return torch.cat([difference, -difference]) if settings.symmetric else difference
+    if not symmetric:
+        return difference
+    return torch.cat([difference, -difference])
 
 
 def aqa_loss(delta: Tensor, expected: Tensor, pairs: int) -> Tensor:
@@ -77,9 +80,10 @@ def aqa_loss(delta: Tensor, expected: Tensor, pairs: int) -> Tensor:
 
     Args:
         delta: (N,) predicted, N = B or 2B.
-        expected: (N,) from :func:`wanted`.
+        expected: (N,) from :func:`expected_differences`.
         pairs: B.
     """
+    # Divided by B, not by N: the two directions are two terms, not one mean.
     return (delta.float() - expected.float()).square().sum() / pairs
 
 
@@ -96,6 +100,7 @@ def transition_loss(
             transitions.
         weights: (K−1) factors of the transitions; none = 1 each.
     """
+    # The classes are the frames: each transition asks which of them it is.
     nats = F.cross_entropy(
         logits.float().transpose(1, 2).flatten(0, 1),
         transitions.flatten(),
@@ -109,17 +114,22 @@ def transition_loss(
 
 
 def contrastive_loss(vectors: Tensor, settings: AqaSettings) -> Tensor:
-    """Return the chosen L_cont of one branch's stage vectors, (V, K, D)."""
+    """Return the chosen L_cont of one branch.
+
+    Args:
+        vectors: (V, K, D) of the stages.
+        settings: Of the model.
+    """
     if not settings.contrasts:
         return vectors.new_zeros(())
     if settings.contrastive == "triplet":
-        return triplet(vectors, settings.triplet_margin)
-    return (stage_contrastive if settings.contrastive == "stage" else infonce)(
-        vectors, settings.temperature
-    )
+        return triplet_loss(vectors, settings.triplet_margin)
+    if settings.contrastive == "infonce":
+        return infonce_loss(vectors, settings.temperature)
+    return stage_contrastive_loss(vectors, settings.temperature)
 
 
-def stage_contrastive(vectors: Tensor, temperature: float = 0.5) -> Tensor:
+def stage_contrastive_loss(vectors: Tensor, temperature: float = 0.5) -> Tensor:
     """L_cont of eq. 12 to 16: (V, K, D) → scalar.
 
     The positive of a stage is the same stage of the other video, its negatives are the
@@ -132,24 +142,26 @@ def stage_contrastive(vectors: Tensor, temperature: float = 0.5) -> Tensor:
         temperature: τ.
     """
     cosines = Cosines.of(vectors)
-    negative = ~torch.eye(
-        vectors.shape[1], dtype=torch.bool, device=vectors.device
-    )  # (K, K), l ≠ k
+    negative = _negative_stages(vectors)  # (K, K)
+    # The inter half keeps its diagonal, which is the positive: the sum is ε + ζ.
     candidates = torch.cat(
         [cosines.inter, cosines.intra.masked_fill(~negative, -torch.inf)], dim=2
     )  # (V, K, 2K)
-    log_share = cosines.positive / temperature - (candidates / temperature).logsumexp(
-        dim=2
-    )  # (V, K), log(ε / (ε + ζ))
+    log_sum = (candidates / temperature).logsumexp(dim=2)  # (V, K), log(ε + ζ)
+    log_share = cosines.positive / temperature - log_sum  # (V, K), log(ε / (ε + ζ))
     return -log_share.mean()
 
 
-def infonce(vectors: Tensor, temperature: float = 0.5) -> Tensor:
+def infonce_loss(vectors: Tensor, temperature: float = 0.5) -> Tensor:
     """InfoNCE (van den Oord et al. 2018), as Table VIII compares it: (V, K, D) →
     scalar.
 
-    As :func:`stage_contrastive`, but the negatives of a stage are the other stages of
-    all other videos in the batch, none of its own.
+    As :func:`stage_contrastive_loss`, but the negatives of a stage are the other stages
+    of all other videos in the batch, none of its own.
+
+    Args:
+        vectors: See :func:`stage_contrastive_loss`.
+        temperature: τ.
     """
     videos, stages = vectors.shape[:2]
     units = F.normalize(vectors.float(), dim=2).flatten(0, 1)  # (V · K, D)
@@ -158,23 +170,31 @@ def infonce(vectors: Tensor, temperature: float = 0.5) -> Tensor:
     negative = (video[:, None] != video) & (stage[:, None] != stage)  # (V · K, V · K)
     zeta = (units @ units.T / temperature).masked_fill(~negative, -torch.inf)
     positive = Cosines.of(vectors).positive.flatten() / temperature  # (V · K,)
-    return (
-        torch.cat([positive[:, None], zeta], dim=1).logsumexp(dim=1) - positive
-    ).mean()
+    log_sum = torch.cat([positive[:, None], zeta], dim=1).logsumexp(dim=1)
+    return (log_sum - positive).mean()
 
 
-def triplet(vectors: Tensor, margin: float = 0.3) -> Tensor:
+def triplet_loss(vectors: Tensor, margin: float = 0.3) -> Tensor:
     """The triplet loss (Schultz and Joachims 2003), as Table VIII compares it: (V, K,
     D) → scalar.
 
     The mean of max(0, δ⁻ − δ⁺ + margin) over the positives and negatives of
-    :func:`stage_contrastive`.
+    :func:`stage_contrastive_loss`.
+
+    Args:
+        vectors: See :func:`stage_contrastive_loss`.
+        margin: In cosine.
     """
     cosines = Cosines.of(vectors)
     others = torch.stack([cosines.inter, cosines.intra])  # (2, V, K, K)
     excess = F.relu(others - cosines.positive[..., None] + margin)
-    negative = ~torch.eye(vectors.shape[1], dtype=torch.bool, device=vectors.device)
-    return excess[:, :, negative].mean()
+    return excess[:, :, _negative_stages(vectors)].mean()
+
+
+def _negative_stages(vectors: Tensor) -> Tensor:
+    """Return (K, K) bool: stage l is a negative of stage k where l ≠ k."""
+    stages = vectors.shape[1]
+    return ~torch.eye(stages, dtype=torch.bool, device=vectors.device)
 
 
 class Cosines(NamedTuple):
@@ -195,6 +215,8 @@ class Cosines(NamedTuple):
     def of(cls, vectors: Tensor) -> Cosines:
         """Compare (V, K, D) vectors, in float32."""
         units = F.normalize(vectors.float(), dim=2)
-        partners = torch.cat(units.chunk(2)[::-1])
-        inter, intra = (units @ other.transpose(1, 2) for other in (partners, units))
+        queries, exemplars = units.chunk(2)
+        partners = torch.cat([exemplars, queries])
+        inter = units @ partners.transpose(1, 2)
+        intra = units @ units.transpose(1, 2)
         return cls(inter.diagonal(dim1=1, dim2=2), inter, intra)

@@ -11,6 +11,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
 from finediving_pose.errors import EnvironmentUnfit, UsageError
+from finediving_pose.weights_report import LoadReport, match_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,9 +20,6 @@ LayoutName = Literal["i3d", "resnet50", "regnety200"]
 
 FITTING_SHARE = 0.99
 """A file is refused of which less fits, or which fills less of the net."""
-
-SHOWN = 6
-"""Names of misfits in one line of a message."""
 
 NOTHING = r"(?!)"
 """The pattern that finds nothing."""
@@ -44,52 +42,7 @@ class Layout:
     unpublished: str = NOTHING
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """How a file and a net fit each other; all names are the net's, as far as it has
-    them.
-
-    Attributes:
-        path: The file.
-        filled: Tensors of the net that the file fills.
-        missing: Tensors of the net that the file lacks; they stay random.
-        misshapen: ``name: shape found, expected shape``.
-        unused: Tensors of the file that the net does not have, its classifier apart.
-    """
-
-    path: Path
-    filled: tuple[str, ...]
-    missing: tuple[str, ...]
-    misshapen: tuple[str, ...]
-    unused: tuple[str, ...]
-
-    @property
-    def share(self) -> float:
-        """The part of all tensors, of the file and of the net, that found each other: 0
-        … 1."""
-        wanted = len(self.filled) + len(self.misshapen)
-        return len(self.filled) / max(
-            wanted + len(self.missing), wanted + len(self.unused), 1
-        )
-
-    def lines(self) -> list[str]:
-        """Return what a user must know, a line each."""
-        wanted = len(self.filled) + len(self.misshapen) + len(self.missing)
-        misfits = {
-            "not in the file": self.missing,
-            "of another shape": self.misshapen,
-            "in the file but not in the net": self.unused,
-        }
-        return [
-            f"{self.path}: fills {len(self.filled)} of the net's {wanted} tensors"
-        ] + [
-            f"  {len(names)} {title}: {_some(names)}"
-            for title, names in misfits.items()
-            if names
-        ]
-
-
-def load_pretrained(module: nn.Module, path: Path, layout: LayoutName) -> Loaded:
+def load_pretrained(module: nn.Module, path: Path, layout: LayoutName) -> LoadReport:
     """Fill a visual net from a file of published weights, or leave it as it is and say
     why.
 
@@ -111,15 +64,10 @@ def load_pretrained(module: nn.Module, path: Path, layout: LayoutName) -> Loaded
     known = LAYOUTS[layout]
     published = _without(_renamed(_read(path, known), known), known.head)
     own = _without(module.state_dict(), known.unpublished)
-    fitting = {
-        name: value
-        for name, value in published.items()
-        if name in own and own[name].shape == value.shape
-    }
-    loaded = _compare(path, own, published, fitting)
-    _refuse_misfit(loaded, known)
+    fitting, report = match_tensors(path, published, own)
+    _refuse_misfit(report, known)
     module.load_state_dict(fitting, strict=False)
-    return loaded
+    return report
 
 
 def _renamed(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
@@ -133,32 +81,13 @@ def _without(tensors: Mapping[str, Tensor], pattern: str) -> dict[str, Tensor]:
     return {name: value for name, value in tensors.items() if not left_out.search(name)}
 
 
-def _compare(
-    path: Path,
-    own: Mapping[str, Tensor],
-    published: Mapping[str, Tensor],
-    fitting: Mapping[str, Tensor],
-) -> Loaded:
-    return Loaded(
-        path=path,
-        filled=tuple(fitting),
-        missing=tuple(name for name in own if name not in published),
-        misshapen=tuple(
-            f"{name}: {tuple(value.shape)}, expected {tuple(own[name].shape)}"
-            for name, value in published.items()
-            if name in own and name not in fitting
-        ),
-        unused=tuple(name for name in published if name not in own),
-    )
-
-
-def _refuse_misfit(loaded: Loaded, layout: Layout) -> None:
-    if loaded.share >= FITTING_SHARE and not loaded.misshapen:
+def _refuse_misfit(report: LoadReport, layout: Layout) -> None:
+    if report.share >= FITTING_SHARE and not report.mismatched:
         return
     needed = f"Needed are the weights of {layout.title}: {FITTING_SHARE:.0%} of the names, and every shape"
     lines = [
-        *loaded.lines(),
-        f"{needed}; {loaded.share:.1%} fit. Name the right file, or `random` to start without.",
+        *report.lines(),
+        f"{needed}; {report.share:.1%} fit. Name the right file, or `random` to start without.",
     ]
     raise EnvironmentUnfit("\n".join(lines))
 
@@ -229,12 +158,6 @@ def _i3d_name(name: str) -> str:
     for pattern, replacement in I3D_NAMES:
         name = re.sub(pattern, replacement, name)
     return name
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:SHOWN]) + (
-        f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    )
 
 
 I3D_NAMES = (

@@ -1,5 +1,5 @@
-"""What can be chosen of HP-MCoRe, by name; ``presets/paper.yaml`` holds every value,
-the others what they change.
+"""Settings of a score model and its training; ``presets/paper.yaml`` holds every value,
+the other presets hold what they change.
 
 The choices stand here once: components take them as plain arguments and import their
 types.
@@ -11,13 +11,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from finediving_pose.config import Settings, load_settings
+from finediving_pose.aqa.model import SCORE_MODELS, find_model_class
+from finediving_pose.config import Settings, load_settings, nearest
 
 PRESETS = Path(__file__).parent / "presets"
 BASE = "paper"
 RANDOM_WEIGHTS = "random"
+FIRST_MODEL = "hpmcore"
+"""The model of settings that were written before there was another."""
 
 Stages = Literal["1", "2", "2*", "3"]
 DynamicNet = Literal["i3d", "tiny"]
@@ -92,6 +103,9 @@ class AqaSettings(Settings):
     them from the presets.
 
     Attributes:
+        model: A name of :data:`~finediving_pose.aqa.model.SCORE_MODELS`.
+        options: What only that model knows, by its own names; see `Options` of its
+            class.
         frames, size: Frames that stand for a dive, and the side of the square picture
             in px.
         geometry: ``keep_aspect``, or the squash to 112 wide and 200 high of the
@@ -178,6 +192,9 @@ class AqaSettings(Settings):
         workers: Processes that read dives; 0 = the training process itself.
     """
 
+    model: str = FIRST_MODEL
+    options: dict[str, Any] = Field(default_factory=dict)
+
     frames: Annotated[int, Field(ge=16)]
     size: Annotated[int, Field(ge=32)]
     geometry: GeometryKind
@@ -261,6 +278,16 @@ class AqaSettings(Settings):
     workers: Whole
 
     @property
+    def needs_exemplars(self) -> bool:
+        """Whether the model compares a query with training dives."""
+        return find_model_class(self.model).needs_exemplars(self)
+
+    @property
+    def trains_on_pairs(self) -> bool:
+        """Whether the model is trained on pairs of dives, not on single ones."""
+        return find_model_class(self.model).trains_on_pairs(self)
+
+    @property
     def stage_count(self) -> int:
         """K."""
         return len(KEPT_TRANSITIONS[self.stages]) + 1
@@ -289,6 +316,28 @@ class AqaSettings(Settings):
         """Whether predicted boundaries cut the training dives after this part of the
         run, 0 … 1."""
         return self.boundaries == "predicted" and progress >= self.predicted_after
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, name: str) -> str:
+        if name not in SCORE_MODELS:
+            raise ValueError(
+                f"there is no score model {name!r}{nearest(name, SCORE_MODELS)}"
+            )
+        return name
+
+    @model_serializer(mode="wrap")
+    def _written(
+        self, dump: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """Leave the newer keys out of what is written where they say nothing, so that
+        files and hashes of runs from before they existed stay the same."""
+        values: dict[str, Any] = dump(self)
+        if info.mode == "json":
+            for key, unsaid in (("model", FIRST_MODEL), ("options", {})):
+                if values[key] == unsaid:
+                    del values[key]
+        return values
 
     @model_validator(mode="after")
     def _branches(self) -> AqaSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finediving_pose.aqa.model.hpmcore import HPMCoRe
+from finediving_pose.aqa.score_model import ScoreModel, build_model
 from finediving_pose.aqa.settings import AqaSettings
 from finediving_pose.config import validate_settings
 from finediving_pose.datasets.model_directory import (
@@ -15,7 +15,7 @@ from finediving_pose.datasets.model_directory import (
 from finediving_pose.errors import DataError
 
 
-def load_model(folder: Path, device: str = "cpu") -> HPMCoRe:
+def load_model(folder: Path, device: str = "cpu") -> ScoreModel:
     """Return the model of a model directory, ready to evaluate.
 
     Raises:
@@ -25,11 +25,11 @@ def load_model(folder: Path, device: str = "cpu") -> HPMCoRe:
     return load_weights(read_model_directory(folder, "aqa"), device)
 
 
-def load_weights(directory: ModelDirectory, device: str = "cpu") -> HPMCoRe:
+def load_weights(directory: ModelDirectory, device: str = "cpu") -> ScoreModel:
     """Return the model of a directory that has been read; see :func:`load_model`."""
     from safetensors.torch import load_file
 
-    model = HPMCoRe(settings_of(directory))
+    model = build_model(settings_of(directory))
     try:
         model.load_state_dict(load_file(directory.weights))
     except RuntimeError as error:

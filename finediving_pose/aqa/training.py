@@ -1,5 +1,5 @@
-"""Training of the score model with pytorch-lightning: the loop, the choice of the
-epoch, and going on after a stop.
+"""Training of a score model with pytorch-lightning: the loop, the choice of the epoch,
+and going on after a stop.
 
 Whatever is random follows from (seed, epoch, batch, process) alone, and the learning
 rate from the epoch, so that a run that was stopped and goes on from its last checkpoint
@@ -27,16 +27,19 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-from finediving_pose.aqa.batch import Videos, collate_pairs
-from finediving_pose.aqa.data.dataset import EpochOrder, PairDataset, VideoLoader
+from finediving_pose.aqa.batch import Videos, collate, collate_pairs
+from finediving_pose.aqa.data.dataset import (
+    EpochOrder,
+    PairDataset,
+    SingleDataset,
+    VideoLoader,
+)
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
 from finediving_pose.aqa.data.sources import Parts
 from finediving_pose.aqa.evaluation import measure_model
-from finediving_pose.aqa.inference import predict_dives
-from finediving_pose.aqa.losses import training_losses
-from finediving_pose.aqa.model.comparison import target_of
-from finediving_pose.aqa.model.hpmcore import HPMCoRe
+from finediving_pose.aqa.inference import encode, move_videos, predict_dives
+from finediving_pose.aqa.score_model import ScoreLabels, ScoreModel, build_model
 from finediving_pose.aqa.settings import AqaSettings, Precision, Schedule
 from finediving_pose.console import Ticker, log, progress
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME
@@ -48,7 +51,7 @@ PERIOD = 20
 """T_max of ``cosine_20``, in epochs."""
 
 SHOWN = {"ρ": "rho", "R-ℓ2": "rl2_squared"}
-"""Figures in the log line of an epoch."""
+"""Metrics in the log line of an epoch."""
 
 PRECISIONS: dict[Precision, Any] = {
     "fp32": "32-true",
@@ -68,7 +71,7 @@ class Trained:
         figures: Of the validation dives (of the test dives with ``test-best``) in the
             chosen epoch.
         seconds: All epochs together, stops left out.
-        weights: Which weight files filled what, or that a net starts random, in lines.
+        weights: Which weights filled what, or that a network starts random, in lines.
         peak_memory: Of the GPU, in bytes; None on a CPU.
     """
 
@@ -95,7 +98,8 @@ def train(
 
     Args:
         folder: Gets ``model.safetensors``, ``last.ckpt``, ``metrics.csv`` and
-            ``tensorboard/``.
+            ``tensorboard/``; the first and the third only of a model that learns at
+            once.
         settings: Of the model and the run.
         parts: Dives with scores. Without dives to choose by, the last epoch is kept.
         loader: Reads them.
@@ -104,33 +108,42 @@ def train(
             Lightning starts the others by the command line of this one.
         resume: Go on from ``last.ckpt``, if that is there.
 
+    Returns:
+        What the training came to.
+
     Raises:
         DataError: If a training dive has no exemplar, or the loss is not finite.
-        UsageError, EnvironmentUnfit: If a weight file cannot be used.
+        UsageError, EnvironmentUnfit: If weights cannot be used.
     """
     pl.seed_everything(settings.seed, verbose=False)
-    model = HPMCoRe(settings)
-    weights = _weight_lines(
-        model
-    )  # also before a checkpoint is restored: it says which norms are frozen
-    module = AqaModule(model, parts, loader, folder)
-    checkpoint = folder / CHECKPOINT_NAME
+    model = build_model(settings)
+    # Also before a checkpoint is restored: it says which norms are frozen.
+    weights = _load_pretrained(model)
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats(device)
-    with _quiet(), _progress(settings.epochs * len(parts.train)) as module.ticker:
-        trainer = _trainer(folder, settings, device, devices)
-        _fit(trainer, module, checkpoint if resume and checkpoint.exists() else None)
-    state = module.state
+    if model.learns_at_once:
+        state = _fit_at_once(folder, model, parts, loader, device)
+        epochs = state.epochs
+    else:
+        module = AqaModule(model, parts, loader, folder)
+        checkpoint = folder / CHECKPOINT_NAME
+        start = checkpoint if resume and checkpoint.exists() else None
+        with _quiet(), _progress(settings.epochs * len(parts.train)) as module.ticker:
+            trainer = _make_trainer(folder, settings, device, devices)
+            _fit_by_steps(trainer, module, start)
+        state = module.state
+        epochs = settings.epochs
+    peak_memory = None
+    if device != "cpu":
+        peak_memory = torch.cuda.max_memory_allocated(device)
     return Trained(
         best_epoch=state.best_epoch,
         epochs=state.epochs,
-        stopped_early=state.epochs < settings.epochs,
+        stopped_early=state.epochs < epochs,
         figures=state.best_figures,
         seconds=state.seconds,
         weights=weights,
-        peak_memory=torch.cuda.max_memory_allocated(device)
-        if device != "cpu"
-        else None,
+        peak_memory=peak_memory,
     )
 
 
@@ -154,11 +167,19 @@ class State:
 
 
 class AqaModule(pl.LightningModule):
-    """One run of one model."""
+    """One run of one model that learns by steps along its losses."""
 
     def __init__(
-        self, model: HPMCoRe, parts: Parts, loader: VideoLoader, folder: Path
+        self, model: ScoreModel, parts: Parts, loader: VideoLoader, folder: Path
     ) -> None:
+        """Take the run.
+
+        Args:
+            model: To be trained, with its initial weights.
+            parts: The dives.
+            loader: Reads them.
+            folder: Gets weights, checkpoint and curves.
+        """
         super().__init__()
         self.model = model
         self.settings = model.settings
@@ -167,40 +188,44 @@ class AqaModule(pl.LightningModule):
         self._parts = parts
         self._loader = loader
         self._folder = folder
-        self._judged = parts.test if self.settings.select == "test-best" else parts.val
+        self._judged = dives_to_judge_by(parts, self.settings)
+        self._loss_names: list[str] = []
         self._losses: list[torch.Tensor] = []
         self._began = 0.0
-        if self.settings.regressor == "direct":
-            self.model.origin.fill_(_mean_target(parts.train, self.settings))
+        model.learn_from_labels([dive.record for dive in parts.train])
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of pairs, each process its share of every batch."""
+        """Batches of pairs, or of single dives for a model that learns from these, each
+        process its share of every batch."""
         s = self.settings
-        pool = ExemplarPool(
-            [dive.record for dive in self._parts.train],
-            s.exemplar_choice,
-            s.exemplars,
-            s.seed,
-        )
-        pairs = PairDataset(self._parts.train, pool, self._loader, s.seed)
+        dives: PairDataset | SingleDataset
+        if s.trains_on_pairs:
+            pool = ExemplarPool(
+                [dive.record for dive in self._parts.train],
+                s.exemplar_choice,
+                s.exemplars,
+                s.seed,
+            )
+            dives = PairDataset(self._parts.train, pool, self._loader, s.seed)
+        else:
+            dives = SingleDataset(self._parts.train, self._loader, s.seed)
         order = EpochOrder(
-            len(pairs), s.seed, self.global_rank, self.trainer.world_size
+            len(dives), s.seed, self.global_rank, self.trainer.world_size
         )
-        order.set_epoch(
-            self.state.epochs
-        )  # workers read ahead before Lightning says it
+        # Workers read ahead before Lightning says which epoch it is.
+        order.set_epoch(self.state.epochs)
         return DataLoader(
-            pairs,
+            dives,
             s.batch_size // self.trainer.world_size,
             sampler=order,
             num_workers=s.workers,
-            collate_fn=collate_pairs,
+            collate_fn=collate_pairs if s.trains_on_pairs else collate,
             pin_memory=self.device.type == "cuda",
             persistent_workers=s.workers > 0,
         )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam; a loaded net has its own learning rate."""
+        """Adam; a loaded network has its own learning rate."""
         optimizer = torch.optim.Adam(
             self.model.parameter_groups(), weight_decay=self.settings.weight_decay
         )
@@ -216,7 +241,7 @@ class AqaModule(pl.LightningModule):
         """Set the learning rate of this epoch."""
         self._began = time.monotonic()
         self._losses = []
-        factor = schedule(
+        factor = learning_rate_factor(
             self.settings.lr_schedule, self.current_epoch, self.settings.epochs
         )
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
@@ -229,38 +254,49 @@ class AqaModule(pl.LightningModule):
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
     def training_step(self, videos: Videos, batch: int) -> torch.Tensor:
-        """L of eq. 23 for a batch of pairs."""
-        losses = training_losses(self(videos), videos, self.settings)
-        finite = bool(losses.total.isfinite())
-        if not self.trainer.strategy.reduce_boolean_decision(
-            finite
-        ):  # of all processes, or one would wait for ever
+        """Return the loss of a batch, for HP-MCoRe L of eq. 23.
+
+        Args:
+            videos: Pairs, or single dives.
+            batch: Its number in the epoch.
+
+        Raises:
+            DataError: If it is not finite in any process.
+        """
+        losses = self(videos)
+        total = next(iter(losses.values()))
+        # Of all processes together, or one would wait for ever for the one that stops.
+        finite = bool(total.isfinite())
+        if not self.trainer.strategy.reduce_boolean_decision(finite):
             raise DataError(
                 f"epoch {self.current_epoch + 1}, batch {batch + 1}: the loss is not finite; begin anew with a "
                 f"smaller lr, clip=1 or precision=fp32. The epochs before it are kept in {self._folder}"
             )
-        pairs = len(videos.names) // 2
+        count = len(videos.names)
+        if self.settings.trains_on_pairs:
+            count //= 2
+        # Summed by queries, so that a last, smaller batch weighs less in the mean.
+        self._loss_names = list(losses)
         self._losses.append(
-            pairs * torch.stack([*losses, torch.ones_like(losses.total)]).detach()
+            count * torch.stack([*losses.values(), torch.ones_like(total)]).detach()
         )
         if self.ticker:
             self.ticker.advance(
-                pairs * self.trainer.world_size,
-                f"epoch {self.current_epoch + 1}, loss {losses.total.item():.3g}",
+                count * self.trainer.world_size,
+                f"epoch {self.current_epoch + 1}, loss {total.item():.3g}",
             )
-        return losses.total
+        return total
 
-    def forward(self, videos: Videos) -> Any:
-        """As DDP calls it."""
-        return self.model(videos, self.current_epoch / self.settings.epochs)
+    def forward(self, videos: Videos) -> dict[str, torch.Tensor]:
+        """Return the losses by name, as DDP calls it."""
+        progress_of_run = self.current_epoch / self.settings.epochs
+        return self.model.losses(videos, progress_of_run)
 
     def transfer_batch_to_device(
         self, batch: Videos, device: torch.device, dataloader_idx: int
     ) -> Videos:
         """Move the tensors; the names stay."""
-        from finediving_pose.aqa.inference import moved
-
-        return moved(batch, str(device))
+        return move_videos(batch, str(device))
 
     def on_train_epoch_end(self) -> None:
         """Judge the epoch, keep its weights if it is the best, write the curves and
@@ -269,12 +305,9 @@ class AqaModule(pl.LightningModule):
         state = self.state
         state.epochs = self.current_epoch + 1
         rho = figures.get("rho", math.nan)
-        if (
-            not self._judged
-            or self.settings.select == "last"
-            or rho > state.best
-            or state.best == -math.inf
-        ):
+        keeps_last = not self._judged or self.settings.select == "last"
+        # Until ρ is defined for once, the latest epoch is the best there is.
+        if keeps_last or rho > state.best or state.best == -math.inf:
             state.best_epoch, state.best_figures = state.epochs, figures
             state.best = rho if math.isfinite(rho) else -math.inf
             if self.trainer.is_global_zero:
@@ -315,50 +348,64 @@ class AqaModule(pl.LightningModule):
         return self.trainer.strategy.broadcast(figures)
 
     def _log(self, figures: Mapping[str, float], seconds: float) -> None:
-        *sums, pairs = self.trainer.strategy.reduce(
+        *sums, count = self.trainer.strategy.reduce(
             torch.stack(self._losses).sum(dim=0), reduce_op="sum"
         ).tolist()
-        names = ("loss", "loss_aqa", "loss_ce", "loss_contrastive")
-        part = "test" if self.settings.select == "test-best" else "val"
-        row = {
-            "epoch": self.state.epochs,
-            **dict(zip(names, (value / pairs for value in sums), strict=True)),
-        }
-        row |= {f"{part}_{name}": value for name, value in figures.items()}
+        row: dict[str, float] = {"epoch": self.state.epochs}
+        for name, value in zip(self._loss_names, sums, strict=True):
+            row[name] = value / count
+        row |= _name_by_part(figures, self.settings)
         optimizer = self.optimizers()
-        row |= {"lr": optimizer.param_groups[0]["lr"], "seconds": round(seconds, 3)}  # type: ignore[union-attr]
+        row["lr"] = optimizer.param_groups[0]["lr"]  # type: ignore[union-attr]
+        row["seconds"] = round(seconds, 3)
         if self.trainer.is_global_zero:
             add_epoch_row(self._folder / METRICS_NAME, row)
             assert self.logger is not None
-            self.logger.log_metrics(
-                {k: v for k, v in row.items() if k != "epoch"}, step=self.state.epochs
-            )
+            plotted = {name: value for name, value in row.items() if name != "epoch"}
+            self.logger.log_metrics(plotted, step=self.state.epochs)
             log.info(
                 "epoch %d of %d: %s",
                 self.state.epochs,
                 self.settings.epochs,
-                _line(row, figures),
+                _describe_epoch(row, figures),
             )
 
     def _save(self) -> None:
         """Write the checkpoint, and put it into place only when it is whole."""
         last = self._folder / CHECKPOINT_NAME
         part = last.with_name(f".{last.name}.part")
-        self.trainer.save_checkpoint(
-            part
-        )  # every process takes part, the first one writes
+        # Every process takes part; the first one writes.
+        self.trainer.save_checkpoint(part)
         if self.trainer.is_global_zero:
             part.replace(last)
 
 
+def dives_to_judge_by(parts: Parts, settings: AqaSettings) -> tuple[AqaDive, ...]:
+    """Return the dives by which epochs are judged, perhaps none.
+
+    Args:
+        parts: The dives of the run.
+        settings: With `select`.
+    """
+    return parts.test if settings.select == "test-best" else parts.val
+
+
 def judge(
-    model: HPMCoRe,
+    model: ScoreModel,
     dives: tuple[AqaDive, ...],
     train: tuple[AqaDive, ...],
     loader: VideoLoader,
     device: str,
 ) -> dict[str, float]:
-    """Return the figures by which an epoch is chosen; see model_figures."""
+    """Return the metrics by which an epoch is chosen; see model_figures.
+
+    Args:
+        model: On `device`.
+        dives: To judge by.
+        train: The training dives, as exemplars.
+        loader: Reads them.
+        device: Where the model is.
+    """
     s = model.settings
     found = predict_dives(
         model,
@@ -374,15 +421,46 @@ def judge(
     return measure_model(found, [dive.record for dive in dives], s)
 
 
-def schedule(kind: Schedule, epoch: int, epochs: int) -> float:
+def learning_rate_factor(kind: Schedule, epoch: int, epochs: int) -> float:
     """Return the learning rate of an epoch as a factor of the first one's.
 
-    A cosine to 0 at the end of the run, or one with T_max = 20, which rises again after
-    20 epochs.
+    Args:
+        kind: A cosine to 0 at the end of the run, or one with T_max = 20, which rises
+            again after 20 epochs.
+        epoch: From 0.
+        epochs: Of the run.
     """
-    return 0.5 * (
-        1 + math.cos(math.pi * epoch / (epochs if kind == "cosine_run" else PERIOD))
+    period = epochs if kind == "cosine_run" else PERIOD
+    return 0.5 * (1 + math.cos(math.pi * epoch / period))
+
+
+def _fit_at_once(
+    folder: Path, model: ScoreModel, parts: Parts, loader: VideoLoader, device: str
+) -> State:
+    """Fit a model that makes no steps: one pass over the training dives, one row of the
+    curves."""
+    s = model.settings
+    began = time.monotonic()
+    encoded = encode(
+        model.to(device),
+        parts.train,
+        loader,
+        device,
+        s.workers,
+        s.videos_at_once,
+        s.precision,
+        title="Train",
     )
+    model.cpu().fit(encoded, ScoreLabels.of(dive.record for dive in parts.train))
+    write_weights(folder / WEIGHTS_NAME, model)
+    figures: dict[str, float] = {}
+    judged = dives_to_judge_by(parts, s)
+    if judged:
+        figures = judge(model.to(device), judged, parts.train, loader, device)
+    seconds = time.monotonic() - began
+    row = {"epoch": 1, **_name_by_part(figures, s), "seconds": round(seconds, 3)}
+    add_epoch_row(folder / METRICS_NAME, row)
+    return State(best_epoch=1, best_figures=figures, epochs=1, seconds=seconds)
 
 
 class _Place(NamedTuple):
@@ -390,10 +468,10 @@ class _Place(NamedTuple):
     devices: int | list[int]
 
 
-def _trainer(
+def _make_trainer(
     folder: Path, settings: AqaSettings, device: str, devices: int
 ) -> pl.Trainer:
-    place = _place(device, devices)
+    place = _place_for(device, devices)
     return pl.Trainer(
         accelerator=place.accelerator,
         devices=place.devices,
@@ -412,21 +490,19 @@ def _trainer(
     )
 
 
-def _fit(trainer: pl.Trainer, module: AqaModule, start: Path | None) -> None:
+def _fit_by_steps(trainer: pl.Trainer, module: AqaModule, start: Path | None) -> None:
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, ckpt_path=start, weights_only=True)
     except SystemExit:
-        if (
-            trainer.interrupted and not trainer.received_sigterm
-        ):  # Lightning's way to end on Ctrl+C
+        # Lightning's way to end on Ctrl+C.
+        if trainer.interrupted and not trainer.received_sigterm:
             signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt from None
         raise
     finally:
-        if (
-            torch.distributed.is_initialized()
-        ):  # another run in this process has other processes beside it
+        # Another run in this process has other processes beside it.
+        if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 
@@ -440,36 +516,41 @@ def _progress(total: int) -> Iterator[Ticker | None]:
         yield ticker
 
 
-def _place(device: str, devices: int) -> _Place:
+def _place_for(device: str, devices: int) -> _Place:
     name, _, number = device.partition(":")
     if name == "cpu":
         return _Place("cpu", devices)
-    return _Place("gpu", [int(number)] if number and devices == 1 else devices)
+    if number and devices == 1:
+        return _Place("gpu", [int(number)])
+    return _Place("gpu", devices)
 
 
-def _weight_lines(model: HPMCoRe) -> list[str]:
+def _load_pretrained(model: ScoreModel) -> list[str]:
+    """Fill what the settings name weights for, and say in lines what became of it."""
     lines = []
-    for branch, loaded in model.load_pretrained().items():
-        lines += loaded.lines() if loaded else [f"the {branch} net starts random"]
+    for branch, report in model.load_pretrained().items():
+        if report is None:
+            lines.append(f"the {branch} net starts random")
+        else:
+            lines += report.lines()
     return lines
 
 
-def _mean_target(dives: tuple[AqaDive, ...], settings: AqaSettings) -> float:
-    scores, difficulties = (
-        torch.tensor([math.nan if value is None else value for value in values])
-        for values in zip(
-            *((dive.record.score, dive.record.difficulty) for dive in dives),
-            strict=True,
-        )
-    )
-    return float(target_of(scores, difficulties, settings.target).nanmean())
+def _name_by_part(
+    figures: Mapping[str, float], settings: AqaSettings
+) -> dict[str, float]:
+    """Return the metrics under the names of their columns, such as ``val_rho``."""
+    part = "test" if settings.select == "test-best" else "val"
+    return {f"{part}_{name}": value for name, value in figures.items()}
 
 
-def _line(row: Mapping[str, float], figures: Mapping[str, float]) -> str:
-    judged = "".join(
-        f", {name} {figures[key]:.4f}" for name, key in SHOWN.items() if key in figures
-    )
-    return f"loss {row['loss']:.4g}{judged}, {row['seconds']:.1f} s"
+def _describe_epoch(row: Mapping[str, float], figures: Mapping[str, float]) -> str:
+    words = [f"loss {row['loss']:.4g}"]
+    for name, key in SHOWN.items():
+        if key in figures:
+            words.append(f"{name} {figures[key]:.4f}")
+    words.append(f"{row['seconds']:.1f} s")
+    return ", ".join(words)
 
 
 @contextmanager

@@ -67,6 +67,15 @@ class Exemplar:
     parts: tuple[float, ...]
     predicted: float
 
+    @property
+    def sum_in_words(self) -> str:
+        """``76.80 + 1.20 − 0.30 = 77.70``."""
+        signed = ""
+        for part in self.parts:
+            sign = "−" if part < 0 else "+"
+            signed += f" {sign} {abs(part):.2f}"
+        return f"{self.start:.2f}{signed} = {self.predicted:.2f}"
+
 
 @dataclass(frozen=True)
 class Seen:

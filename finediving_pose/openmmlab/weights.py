@@ -4,7 +4,6 @@ plain tensors."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
@@ -18,46 +17,10 @@ from finediving_pose.datasets.model_directory import (
 from finediving_pose.errors import EnvironmentUnfit, UsageError
 from finediving_pose.files import atomic_path
 from finediving_pose.openmmlab import compat
+from finediving_pose.weights_report import LoadReport, match_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What became of a checkpoint's tensors.
-
-    Attributes:
-        source: The file.
-        loaded: How many of the net's tensors it filled.
-        missing: Tensors of the net that keep their initial values because the file has
-            none of that name.
-        mismatched: ``name: file shape → net shape`` of those whose shapes differ; they
-            keep their initial values.
-        unused: Tensors of the file that the net does not have.
-    """
-
-    source: str
-    loaded: int
-    missing: tuple[str, ...]
-    mismatched: tuple[str, ...]
-    unused: tuple[str, ...]
-
-    def lines(self) -> list[str]:
-        """Return what a user must know, a line each."""
-        total = self.loaded + len(self.missing) + len(self.mismatched)
-        lines = [f"{self.source}: filled {self.loaded} of {total} tensors"]
-        for title, names in (
-            ("not in the file, left random", self.missing),
-            ("of another shape, left random", self.mismatched),
-            ("in the file but not in the net", self.unused),
-        ):
-            if names:
-                shown = ", ".join(names[:6]) + (
-                    f" and {len(names) - 6} more" if len(names) > 6 else ""
-                )
-                lines.append(f"  {len(names)} {title}: {shown}")
-        return lines
 
 
 def locate(spec: str, kind: ModelKind) -> Path | None:
@@ -97,11 +60,7 @@ def load_into(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
 
     tensors = state_dict(compat.load_checkpoint(path, trust))
     own = net.state_dict()
-    fitting = {
-        name: value
-        for name, value in tensors.items()
-        if name in own and own[name].shape == value.shape
-    }
+    fitting, report = match_tensors(path, tensors, own)
     if not fitting:
         raise UsageError(
             f"{path}: not one of its {len(tensors)} tensors fits the net "
@@ -109,17 +68,7 @@ def load_into(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
         )
     with torch.no_grad():
         net.load_state_dict(fitting, strict=False)
-    return LoadReport(
-        source=str(path),
-        loaded=len(fitting),
-        missing=tuple(name for name in own if name not in tensors),
-        mismatched=tuple(
-            f"{name}: {tuple(value.shape)} → {tuple(own[name].shape)}"
-            for name, value in tensors.items()
-            if name in own and own[name].shape != value.shape
-        ),
-        unused=tuple(name for name in tensors if name not in own),
-    )
+    return report
 
 
 def state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:

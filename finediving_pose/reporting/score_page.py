@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from finediving_pose.datasets.score_files import Exemplar
 from finediving_pose.media import Image
 from finediving_pose.records import FloatArray
 from finediving_pose.reporting.overlays import draw_skeleton
@@ -50,33 +51,6 @@ class DiveView:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The dive and one exemplar.
-
-    Attributes:
-        exemplar: To look at.
-        name: Of it.
-        start: Points that the stages' parts are added to: the exemplar's score.
-        parts: (K,) points.
-        predicted: Points, what both come to.
-    """
-
-    exemplar: DiveView
-    name: str
-    start: float
-    parts: Sequence[float]
-    predicted: float
-
-    @property
-    def sum_in_words(self) -> str:
-        """``76.80 + 1.20 − 0.30 = 77.70``."""
-        signed = "".join(
-            f" {'−' if part < 0 else '+'} {abs(part):.2f}" for part in self.parts
-        )
-        return f"{self.start:.2f}{signed} = {self.predicted:.2f}"
-
-
-@dataclass(frozen=True)
 class ScoreView:
     """All that the page shows.
 
@@ -88,7 +62,8 @@ class ScoreView:
         stages: Their names, K.
         stage_rows: Name, frames and time of each, as text.
         query: The dive.
-        comparisons: One for each exemplar.
+        exemplars: What it was compared with.
+        exemplar_views: The same to look at.
         table: Header and rows of the exemplars.
     """
 
@@ -99,7 +74,8 @@ class ScoreView:
     stages: Sequence[str]
     stage_rows: Sequence[Sequence[str]]
     query: DiveView
-    comparisons: Sequence[Comparison]
+    exemplars: Sequence[Exemplar]
+    exemplar_views: Sequence[DiveView]
     table: tuple[Sequence[str], Sequence[Sequence[object]]]
 
 
@@ -112,7 +88,7 @@ def write_score_page(path: Path, view: ScoreView) -> None:
         score.text(note)
     stages = page.section("Stages")
     stages.table(["stage", "frames", "seconds"], view.stage_rows)
-    if view.comparisons:
+    if view.exemplars:
         _side_by_side(page.section("Beside the exemplars"), view)
         exemplars = page.section("What was compared")
         exemplars.table(
@@ -127,7 +103,10 @@ def write_score_page(path: Path, view: ScoreView) -> None:
 
 
 def draw_comparison(
-    stages: Sequence[str], query: DiveView, comparison: Comparison | None = None
+    stages: Sequence[str],
+    query: DiveView,
+    exemplar: Exemplar | None = None,
+    exemplar_view: DiveView | None = None,
 ) -> Image:
     """Draw a dive above an exemplar, a column a stage, and below each stage a bar of
     its part of the difference.
@@ -135,7 +114,8 @@ def draw_comparison(
     Args:
         stages: Their names, K.
         query: The dive.
-        comparison: With what; None = the dive alone.
+        exemplar: What it is compared with; None = the dive alone.
+        exemplar_view: The same to look at; None with `exemplar`.
 
     Returns:
         (H, W, 3) uint8 BGR.
@@ -143,11 +123,11 @@ def draw_comparison(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    views = [query, *([comparison.exemplar] if comparison else [])]
+    views = [query, *([exemplar_view] if exemplar_view else [])]
     views = [view for view in views if view.has_something]
     strip = _strip(query, 0)
     row_inches = _STAGE_INCHES * strip.shape[0] / strip.shape[1] + 0.32
-    heights = [row_inches] * len(views) + ([_BARS_INCHES] if comparison else [])
+    heights = [row_inches] * len(views) + ([_BARS_INCHES] if exemplar else [])
     width = _LABEL_INCHES + _STAGE_INCHES * len(stages)
     figure = Figure(figsize=(width, sum(heights) + 0.35), dpi=_DPI, facecolor="white")
     canvas = FigureCanvasAgg(figure)
@@ -171,12 +151,12 @@ def draw_comparison(
                 stages[stage] if row == 0 else "",
             )
         _label(figure, grid[row, 0], view.lines, width)
-    if comparison:
+    if exemplar:
         bars = [
             figure.add_subplot(grid[len(views), stage]) for stage in range(len(stages))
         ]
         for stage, axes in enumerate(bars):
-            _draw_bar(axes, comparison.parts, stage, "" if views else stages[stage])
+            _draw_bar(axes, exemplar.parts, stage, "" if views else stages[stage])
         _label(figure, grid[len(views), 0], ["difference", "in points"], width)
     canvas.draw()
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., 2::-1])
@@ -187,10 +167,10 @@ def _side_by_side(section: Section, view: ScoreView) -> None:
         "Above this dive, below the exemplar, both cut into stages by the model. The bars are what each stage adds to "
         "the exemplar's score. The athlete's right is orange, the left green."
     )
-    for comparison in view.comparisons:
-        picture = draw_comparison(view.stages, view.query, comparison)
+    for exemplar, shown in zip(view.exemplars, view.exemplar_views, strict=True):
+        picture = draw_comparison(view.stages, view.query, exemplar, shown)
         section.picture(
-            picture, f"Beside {comparison.name}: {comparison.sum_in_words} points."
+            picture, f"Beside {exemplar.name}: {exemplar.sum_in_words} points."
         )
 
 

@@ -14,7 +14,6 @@ from finediving_pose.aqa.data.dives import read_annotations
 from finediving_pose.aqa.data.sources import Sources
 from finediving_pose.aqa.paper_tables import Row, Table
 from finediving_pose.aqa.settings import BASE, AqaSettings
-from finediving_pose.datasets.model_directory import is_model_directory
 from finediving_pose.datasets.problems import load_json
 from finediving_pose.errors import EnvironmentUnfit, FdposeError, UsageError
 from finediving_pose.files import (
@@ -30,7 +29,12 @@ from finediving_pose.workflows.ablation_table import (
     RowResult,
     SeedResult,
 )
-from finediving_pose.workflows.aqa_training import SUMMARY_NAME, resume_aqa, train_aqa
+from finediving_pose.workflows.aqa_training import (
+    SUMMARY_NAME,
+    is_finished,
+    resume_aqa,
+    train_aqa,
+)
 
 TRAINED = "trained"
 """The folder beside the tables' with all that was trained for any of them:
@@ -157,11 +161,6 @@ class Fingerprint:
             if folder is None
             else sha256_files(folder.rglob("pred_comp_*.npz"), folder)
         )
-
-
-def is_finished(run: Path) -> bool:
-    """Return whether a run is trained and tested."""
-    return is_model_directory(run) and (run / SUMMARY_NAME).is_file()
 
 
 def configuration_hash(settings: AqaSettings, data: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from finediving_pose.aqa.data.sources import Prepared, Sources
     from finediving_pose.aqa.evaluation import Evaluation
     from finediving_pose.aqa.inference import Predictions
-    from finediving_pose.aqa.model.hpmcore import HPMCoRe
+    from finediving_pose.aqa.score_model import ScoreModel
     from finediving_pose.datasets.finediving import Key
     from finediving_pose.records import Dive
 
@@ -318,7 +318,9 @@ def changed(settings: AqaSettings, overrides: Iterable[str]) -> AqaSettings:
             raise UsageError(f"{text!r}: expected key=value")
         if key not in CHANGEABLE:
             known = (
-                "belongs to the trained weights" if key in values else "is no setting"
+                "belongs to the trained weights"
+                if key in AqaSettings.model_fields
+                else "is no setting"
             )
             raise UsageError(
                 f"{text}: {key} {known}; an evaluation can change {', '.join(CHANGEABLE)}"
@@ -380,7 +382,7 @@ def _evaluate(
             device=device, data_sha256=dict(prepared.gathered.annotations.sha256)
         )
         manifest.warnings += [*evaluation.notes, *asked.left_out]
-    rows = list(_prediction_rows(found, records, train, settings))
+    rows = list(_prediction_rows(found, records, settings))
     return ModelFigures(
         card.path,
         request.part if asked.own else "other",
@@ -408,7 +410,7 @@ class _Asked:
 
 
 def _predict(
-    net: HPMCoRe,
+    net: ScoreModel,
     asked: _Asked,
     prepared: Prepared,
     model: Path,
@@ -588,27 +590,22 @@ def _no_skeleton(dives: Sequence[AqaDive]) -> int:
 
 
 def _prediction_rows(
-    found: Predictions,
-    records: Sequence[Dive],
-    train: Sequence[Dive],
-    settings: AqaSettings,
+    found: Predictions, records: Sequence[Dive], settings: AqaSettings
 ) -> Iterable[dict[str, Any]]:
     from finediving_pose.aqa.evaluation import sample_true_transitions
 
     true = sample_true_transitions(records, settings)
-    for place, (name, record, compared) in enumerate(
-        zip(found.names, records, found.compared, strict=True)
+    for place, (name, record, dive) in enumerate(
+        zip(found.names, records, found.dives, strict=True)
     ):
         yield {
             "name": name,
             "dive_number": record.dive_number,
             "difficulty": record.difficulty,
             "score": record.score,
-            "predicted": _rounded(compared.score),
-            "spread": _rounded(compared.spread),
-            "exemplars": LIST_SEPARATOR.join(
-                "/".join(train[at].key) for at in compared.exemplars
-            ),
+            "predicted": _rounded(dive.score),
+            "spread": _rounded(dive.spread),
+            "exemplars": LIST_SEPARATOR.join(each.name for each in dive.exemplars),
             "transitions_predicted": _joined(found.transitions[place]),
             "transitions_true": _joined(true[place]),
         }

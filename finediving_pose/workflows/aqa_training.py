@@ -365,6 +365,9 @@ def _check_request(settings: AqaSettings, device: str, devices: int) -> None:
     """
     import torch
 
+    from finediving_pose.aqa.model import find_model_class
+
+    find_model_class(settings.model).read_options(settings)
     if settings.precision == "fp16" and device == "cpu":
         raise UsageError("precision=fp16 needs a GPU; a CPU does fp32 and bf16")
     if devices == 1:
@@ -390,12 +393,12 @@ def _refuse_others(run: Path, settings: AqaSettings, sources: Sources) -> None:
     there, asked = read_yaml(run / CONFIG_NAME), settings.model_dump(mode="json")
     others = [
         key
-        for key in asked
-        if key not in OWN_TO_A_SEED and there.get(key) != asked[key]
+        for key in {**there, **asked}
+        if key not in OWN_TO_A_SEED and there.get(key) != asked.get(key)
     ]
     if others:
         differences = ", ".join(
-            f"{key}={there.get(key)} instead of {asked[key]}" for key in others
+            f"{key}={there.get(key)} instead of {asked.get(key)}" for key in others
         )
         raise UsageError(
             f"{run}: holds a run with {differences}; name another folder with --out"
@@ -456,7 +459,7 @@ def _unfit_to_learn_from(
             if not dive.record.difficulty
         }
     fit = [dive for dive in dives if dive.name not in unfit]
-    if fit:
+    if fit and settings.trains_on_pairs:
         pool = ExemplarPool([dive.record for dive in fit], settings.exemplar_choice)
         lack = {"number": "no dive number", "difficulty": "no DD"}.get(
             settings.exemplar_choice, ""

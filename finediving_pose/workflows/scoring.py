@@ -18,7 +18,7 @@ from finediving_pose.config import validate_settings
 from finediving_pose.console import log
 from finediving_pose.datasets.model_directory import CARD_NAME, read_model_directory
 from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
-from finediving_pose.datasets.score_files import Exemplar, Scored, Seen, Stage
+from finediving_pose.datasets.score_files import Scored, Seen, Stage
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import write_json
 from finediving_pose.manifest import recording
@@ -36,7 +36,6 @@ from finediving_pose.workflows import model_loading
 
 if TYPE_CHECKING:
     from finediving_pose.aqa.dive_fingerprints import FingerprintedPreview
-    from finediving_pose.aqa.inference import Compared
     from finediving_pose.reporting.score_page import ScoreView
 
 LEAST_FRAMES = 16
@@ -156,6 +155,12 @@ class _Scoring:
         from finediving_pose.aqa.exemplar_bank import read_bank
         from finediving_pose.devices import choose_device
 
+        settings = self._settings
+        self._by_number = settings.dive_numbers and settings.needs_exemplars
+        if self._by_number and self._number is None:
+            raise UsageError(
+                "this model compares dives of one dive number: name the dive's with --dive-number, such as 407c"
+            )
         self._asked_device = device
         self._device = choose_device(device)
         self._work = work
@@ -200,8 +205,7 @@ class _Scoring:
         chosen = self._exemplars(record, seen)
         found = predict(
             model, encoded, [record], self._bank.encoded, self._bank.dives, [chosen]
-        ).compared[0]
-        exemplars = self._compared(found, record)
+        ).dives[0]
         score = _finite(found.score)
         if score is None:
             raise DataError(
@@ -212,7 +216,7 @@ class _Scoring:
             self._notes.append(
                 f"judges give no mean award of {award:.1f}: this score is not to be believed"
             )
-        if len(exemplars) == 1:
+        if len(found.exemplars) == 1:
             self._notes.append(
                 "one exemplar only has no spread, and its own oddities count in full"
             )
@@ -228,13 +232,13 @@ class _Scoring:
             difficulty_from=difficulty_from,
             mean_award=award,
             stages=self._stages(transitions, frames),
-            exemplars=exemplars,
+            exemplars=found.exemplars,
             seen=seen,
             skeleton=skeleton_text,
             joints_known=known,
             fps=frames.fps,
             notes=tuple(self._notes),
-            shown=(shown, tuple(self._bank.previews[at] for at in found.exemplars)),
+            shown=(shown, tuple(self._bank.previews[at] for at in chosen)),
         )
 
     def _refuse_misuse(self) -> None:
@@ -286,14 +290,6 @@ class _Scoring:
             raise UsageError(
                 f"--apparatus {request.apparatus}: expected {', '.join(get_args(diving.Apparatus))}"
             )
-        if (
-            self._number is None
-            and settings.dive_numbers
-            and settings.regressor == "contrastive"
-        ):
-            raise UsageError(
-                "this model compares dives of one dive number: name the dive's with --dive-number, such as 407c"
-            )
 
     def _record(self) -> tuple[Dive, str]:
         """Return what is known of the dive, and where its DD is from."""
@@ -309,11 +305,7 @@ class _Scoring:
             for dive in self._bank.dives
             if (dive.dive_number or "").lower() == record.dive_number
         ]
-        if (
-            self._settings.dive_numbers
-            and self._settings.regressor == "contrastive"
-            and not same
-        ):
+        if self._by_number and not same:
             raise DataError(self._unknown_number())
         difficulty, source = self._difficulty(same)
         if difficulty is None and self._settings.target == "completeness":
@@ -559,7 +551,7 @@ class _Scoring:
         from finediving_pose.aqa.data.exemplars import ExemplarPool
 
         settings = self._settings
-        if settings.regressor == "direct":
+        if not settings.needs_exemplars:
             return ()
         same = {each.name for each in seen}
         places = [
@@ -598,33 +590,6 @@ class _Scoring:
             settings.exemplar_padding,
         )
         return tuple(places[at] for at in drawn.choose_exemplars(record))
-
-    def _compared(self, found: Compared, record: Dive) -> tuple[Exemplar, ...]:
-        exemplars = []
-        for at, single, parts in zip(
-            found.exemplars, found.single, found.parts, strict=False
-        ):
-            dive = self._bank.dives[at]
-            assert dive.score is not None, dive.key
-            start = dive.score
-            if (
-                self._settings.target == "completeness"
-                and record.difficulty
-                and dive.difficulty
-            ):
-                start = dive.score * record.difficulty / dive.difficulty
-            shares = tuple(float(part) for part in parts)
-            exemplars.append(
-                Exemplar(
-                    "/".join(dive.key),
-                    dive.score,
-                    dive.difficulty,
-                    start,
-                    shares,
-                    float(single),
-                )
-            )
-        return tuple(exemplars)
 
     def _stages(self, transitions: Sequence[int], frames: _Frames) -> tuple[Stage, ...]:
         names = STAGE_NAMES[self._settings.stages]
@@ -705,7 +670,7 @@ def _write_page(path: Path, scored: Scored) -> None:
 
 
 def _view(scored: Scored) -> ScoreView:
-    from finediving_pose.reporting.score_page import Comparison, DiveView, ScoreView
+    from finediving_pose.reporting.score_page import DiveView, ScoreView
 
     assert scored.shown is not None
     own, others = scored.shown
@@ -715,14 +680,8 @@ def _view(scored: Scored) -> ScoreView:
         own.poses,
         own.numbers,
     )
-    comparisons = [
-        Comparison(
-            DiveView(format_exemplar(each), shown.pictures, shown.poses, shown.numbers),
-            each.name,
-            each.start,
-            each.parts,
-            each.predicted,
-        )
+    views = [
+        DiveView(format_exemplar(each), shown.pictures, shown.poses, shown.numbers)
         for each, shown in zip(scored.exemplars, others, strict=True)
     ]
     stages = [stage.name for stage in scored.stages]
@@ -739,7 +698,8 @@ def _view(scored: Scored) -> ScoreView:
         stages=stages,
         stage_rows=list_stage_rows(scored),
         query=query,
-        comparisons=comparisons,
+        exemplars=scored.exemplars,
+        exemplar_views=views,
         table=make_exemplar_table(scored),
     )
 

@@ -25,7 +25,7 @@ from finediving_pose.aqa.evaluation import (
     measure_model,
     sample_true_transitions,
 )
-from finediving_pose.aqa.inference import Compared, Predictions
+from finediving_pose.aqa.inference import DivePrediction, Predictions
 from finediving_pose.records import Dive
 from finediving_pose.score_metrics import rl2, score_figures, spearman, stage_figures
 
@@ -38,18 +38,16 @@ def predictions(
     queries: list[Dive], errors: list[float], transitions=None, stages: int = 3
 ) -> Predictions:
     """Scores that are off by these; NaN = no exemplar answers."""
-    compared = [
-        Compared((), np.zeros(0), np.zeros((0, stages)))
-        if math.isnan(error)
-        else Compared((0,), np.array([q.score + error]), np.zeros((1, stages)))
-        for q, error in zip(queries, errors, strict=True)
-    ]
+    dives = []
+    for query, error in zip(queries, errors, strict=True):
+        assert query.score is not None
+        dives.append(DivePrediction(query.score + error, math.nan))
     cuts = (
         np.tile([[20, 60]], (len(queries), 1)) if transitions is None else transitions
     )
     return Predictions(
         tuple("/".join(q.key) for q in queries),
-        tuple(compared),
+        tuple(dives),
         np.asarray(cuts, np.int64)[:, : stages - 1],
     )
 

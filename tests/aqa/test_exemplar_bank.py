@@ -21,7 +21,7 @@ from finediving_pose.aqa.data.sources import make_loader
 from finediving_pose.aqa.dive_fingerprints import preview_dive
 from finediving_pose.aqa.exemplar_bank import BANK_NAME, Bank, read_bank, write_bank
 from finediving_pose.aqa.inference import encode, predict, predict_dives
-from finediving_pose.aqa.model.hpmcore import HPMCoRe
+from finediving_pose.aqa.score_model import ScoreModel
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import write_video
 
@@ -36,7 +36,7 @@ def dives(tmp_path_factory: pytest.TempPathFactory) -> list[AqaDive]:
 @pytest.fixture(scope="module")
 def made(
     tmp_path_factory: pytest.TempPathFactory, dives: list[AqaDive]
-) -> tuple[Path, HPMCoRe]:
+) -> tuple[Path, ScoreModel]:
     folder = tmp_path_factory.mktemp("runs") / "mine"
     model = random_model(folder, SETTINGS)
     write_bank(folder, model, dives[:3], reader(SETTINGS))
@@ -70,13 +70,11 @@ def test_it_scores_as_the_training_set_does(made, dives):
         chosen,
     )
     expected = predict_dives(model, [query], dives[:3], reader(SETTINGS), seed=5)
-    assert found.compared[0].exemplars == expected.compared[0].exemplars
-    np.testing.assert_allclose(
-        found.compared[0].single, expected.compared[0].single, atol=1e-4
-    )
-    np.testing.assert_allclose(
-        found.compared[0].parts, expected.compared[0].parts, atol=1e-4
-    )
+    ours, theirs = found.dives[0].exemplars, expected.dives[0].exemplars
+    assert [each.name for each in ours] == [each.name for each in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.predicted == pytest.approx(other.predicted, abs=1e-4)
+        np.testing.assert_allclose(one.parts, other.parts, atol=1e-4)
     np.testing.assert_array_equal(found.transitions, expected.transitions)
 
 

@@ -18,14 +18,17 @@ from finediving_pose.aqa import inference
 from finediving_pose.aqa.batch import collate_pairs
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.inference import (
-    Compared,
+    DivePrediction,
+    Predictions,
     encode,
     predict,
     predict_dives,
     predict_with,
 )
 from finediving_pose.aqa.model.comparison import Differences
-from finediving_pose.aqa.model.hpmcore import Encoded, HPMCoRe
+from finediving_pose.aqa.model.hpmcore import HPMCoRe
+from finediving_pose.aqa.score_model import Encoded, ScoreLabels
+from finediving_pose.datasets.score_files import Exemplar
 
 SETTINGS = small_settings("exemplars=3", "target=score")
 POSE_ONLY = ("branch_dynamic=false", "branch_static=false")
@@ -38,6 +41,21 @@ def model() -> HPMCoRe:
 
 def records(dives: list[AqaDive]) -> list:
     return [dive.record for dive in dives]
+
+
+def exemplar_names(found: Predictions) -> list[tuple[str, ...]]:
+    """Which exemplars answered, dive by dive."""
+    return [tuple(each.name for each in dive.exemplars) for dive in found.dives]
+
+
+def answers(dive: DivePrediction) -> list[float]:
+    """The score by each exemplar (eq. 19)."""
+    return [each.predicted for each in dive.exemplars]
+
+
+def parts(dive: DivePrediction) -> list[tuple[float, ...]]:
+    """The stages' shares by each exemplar (eq. 20)."""
+    return [each.parts for each in dive.exemplars]
 
 
 def count_encoded(model: HPMCoRe, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
@@ -86,23 +104,25 @@ def test_the_scores_are_those_of_the_pairwise_way(overrides):
     model, loader = made_model(settings), MadeLoader(settings)
     queries, train = made_dives(2, "Queries"), made_dives(7)
     found = predict_dives(model, queries, train, loader)
-    for query, compared in zip(queries, found.compared, strict=True):
-        assert len(compared.exemplars) == 3
+    by_name = {dive.name: dive for dive in train}
+    for query, predicted in zip(queries, found.dives, strict=True):
+        assert len(predicted.exemplars) == 3
         expected = [
-            pairwise(model, loader, query, train[at]) for at in compared.exemplars
+            pairwise(model, loader, query, by_name[each.name])
+            for each in predicted.exemplars
         ]
-        assert_allclose(compared.single, expected, rtol=1e-5)
-        assert compared.score == pytest.approx(np.mean(expected), rel=1e-5)  # eq. 24
+        assert_allclose(answers(predicted), expected, rtol=1e-5)
+        assert predicted.score == pytest.approx(np.mean(expected), rel=1e-5)  # eq. 24
 
 
 def test_each_video_goes_through_the_encoders_once(model, monkeypatch):
     seen, loader = count_encoded(model, monkeypatch), MadeLoader(SETTINGS)
     queries, train = made_dives(5, "Queries"), made_dives(8)
     found = predict_dives(model, queries, train, loader)
-    used = {train[at].name for compared in found.compared for at in compared.exemplars}
+    used = {name for names in exemplar_names(found) for name in names}
     assert seen == Counter({*used, *(dive.name for dive in queries)})
     assert loader.loaded == seen
-    assert sum(len(compared.exemplars) for compared in found.compared) == 15 > len(used)
+    assert sum(map(len, exemplar_names(found))) == 15 > len(used)
 
 
 def test_training_dives_that_are_queries_are_encoded_once_and_no_exemplars_of_themselves(
@@ -112,11 +132,9 @@ def test_training_dives_that_are_queries_are_encoded_once_and_no_exemplars_of_th
     train = [*made_dives(6), *made_dives(1, "Alone", ("5253b",))]
     found = predict_dives(model, train, train, MadeLoader(SETTINGS))
     assert set(seen.values()) == {1}
-    assert all(
-        place not in compared.exemplars
-        for place, compared in enumerate(found.compared[:6])
-    )
-    assert found.compared[6].exemplars == (6,)
+    for dive, names in zip(train[:6], exemplar_names(found), strict=False):
+        assert dive.name not in names
+    assert exemplar_names(found)[6] == (train[6].name,)
 
 
 def test_an_encoded_bank_gives_what_its_videos_give(model, monkeypatch):
@@ -130,9 +148,7 @@ def test_an_encoded_bank_gives_what_its_videos_give(model, monkeypatch):
     seen = count_encoded(model, monkeypatch)
     found = predict_with(model, queries, bank, records(train), loader, seed=4)
     assert set(seen) == {dive.name for dive in queries}
-    assert [each.exemplars for each in found.compared] == [
-        each.exemplars for each in expected.compared
-    ]
+    assert exemplar_names(found) == exemplar_names(expected)
     assert_allclose(found.scores, expected.scores, rtol=1e-5)
 
 
@@ -143,11 +159,8 @@ def test_the_exemplars_follow_from_the_seed(model):
         MadeLoader(SETTINGS),
     )
 
-    def chosen(seed: int) -> list[tuple[int, ...]]:
-        return [
-            each.exemplars
-            for each in predict_dives(model, queries, train, loader, seed=seed).compared
-        ]
+    def chosen(seed: int) -> list[tuple[str, ...]]:
+        return exemplar_names(predict_dives(model, queries, train, loader, seed=seed))
 
     assert chosen(1) == chosen(1) != chosen(2)
 
@@ -189,17 +202,17 @@ CHOSEN: list[tuple[int, ...]] = [(0, 1, 2), (), (2,)]
 def test_scores_by_hand(model, monkeypatch):
     by_hand(model, monkeypatch)
     found = predict(model, made_encoded(3), QUERIES, made_encoded(3), BANK, CHOSEN)
-    first, none, last = found.compared
+    first, none, last = found.dives
     assert_allclose(
-        first.single, [60 + 0 - 0 + 1, 70 + 0 - 1 + 1, 86 + 0 - 2 + 1]
+        answers(first), [60 + 0 - 0 + 1, 70 + 0 - 1 + 1, 86 + 0 - 2 + 1]
     )  # eq. 19
-    assert_allclose(first.parts, [[0, 0, 1], [0, -1, 1], [0, -2, 1]])  # eq. 20
+    assert_allclose(parts(first), [[0, 0, 1], [0, -1, 1], [0, -2, 1]])  # eq. 20
     assert first.score == pytest.approx((61 + 70 + 85) / 3)  # eq. 24
     assert first.spread == pytest.approx(np.std([61, 70, 85], ddof=1))
-    assert (none.exemplars, none.single.shape, none.parts.shape) == ((), (0,), (0, 3))
+    assert none.exemplars == ()
     assert math.isnan(none.score)
     assert math.isnan(none.spread)
-    assert_allclose(last.single, [86 + 20 - 2 + 1])
+    assert_allclose(answers(last), [86 + 20 - 2 + 1])
     assert math.isnan(last.spread)
     assert found.names == ("Queries/0", "Queries/1", "Queries/2")
     assert_allclose(found.scores, [72, np.nan, 105])
@@ -211,10 +224,12 @@ def test_completeness_by_hand(monkeypatch):
     by_hand(model, monkeypatch)
     found = predict(
         model, made_encoded(3), QUERIES, made_encoded(3), BANK, CHOSEN
-    ).compared[2]
-    assert_allclose(found.single, [(86 / 2 + 20 - 2 + 1) * 3])
-    assert_allclose(found.parts, [[20 * 3, -2 * 3, 1 * 3]])
-    assert found.single[0] == pytest.approx(86 * 3 / 2 + found.parts.sum())
+    ).dives[2]
+    assert_allclose(answers(found), [(86 / 2 + 20 - 2 + 1) * 3])
+    assert_allclose(parts(found), [[20 * 3, -2 * 3, 1 * 3]])
+    (exemplar,) = found.exemplars
+    assert exemplar.start == pytest.approx(86 * 3 / 2)
+    assert exemplar.predicted == pytest.approx(exemplar.start + sum(exemplar.parts))
 
 
 def test_pairs_are_compared_in_portions(model, monkeypatch):
@@ -243,12 +258,17 @@ def test_a_direct_regressor_looks_at_no_exemplar(monkeypatch):
     )
     found = predict_dives(model, queries, made_dives(4), MadeLoader(settings))
     assert set(seen) == {dive.name for dive in queries}
-    for query, compared in zip(queries, found.compared, strict=True):
-        assert compared.exemplars == ()
-        assert compared.score == pytest.approx(
-            20 * query.record.difficulty + compared.parts.sum(), rel=1e-6
+    encoded = encode(model, queries, MadeLoader(settings))
+    with torch.no_grad():
+        alone = model.predict(encoded, ScoreLabels.of(records(queries)))
+    assert alone.stage_parts.shape == (3, 3)
+    for row, predicted in enumerate(found.dives):
+        difficulty = queries[row].record.difficulty
+        assert predicted.exemplars == ()
+        assert predicted.score == pytest.approx(
+            20 * difficulty + alone.stage_parts[row].sum().item(), rel=1e-6
         )
-        assert math.isnan(compared.spread)
+        assert math.isnan(predicted.spread)
 
 
 def test_the_size_of_the_batches_changes_nothing(model):
@@ -332,5 +352,9 @@ def test_a_gpu_says_the_same(model, precision):
 
 
 def test_mean_and_spread():
-    compared = Compared((4, 2, 7), np.array([70.0, 74.0, 78.0]), np.zeros((3, 3)))
-    assert (compared.score, compared.spread) == (74, 4)
+    exemplars = [
+        Exemplar(f"Made/{score}", score, None, score, (0.0,) * 3, score)
+        for score in (70.0, 74.0, 78.0)
+    ]
+    predicted = DivePrediction.by_vote(exemplars)
+    assert (predicted.score, predicted.spread) == (74, 4)

@@ -9,18 +9,20 @@ import pytest
 import torch
 from helpers.made_videos import made_videos, small_settings
 
+from finediving_pose.aqa.batch import Videos
 from finediving_pose.aqa.losses import (
     aqa_loss,
     contrastive_loss,
-    infonce,
-    stage_contrastive,
-    training_losses,
+    expected_differences,
+    infonce_loss,
+    stage_contrastive_loss,
     transition_loss,
-    triplet,
-    wanted,
+    triplet_loss,
 )
 from finediving_pose.aqa.model.comparison import Differences
-from finediving_pose.aqa.model.hpmcore import Encoded, Outcome
+from finediving_pose.aqa.model.hpmcore import HPMCoRe, Outcome
+from finediving_pose.aqa.score_model import Encoded
+from finediving_pose.aqa.settings import AqaSettings
 
 VECTORS = torch.randn(
     6, 3, 8, generator=torch.Generator().manual_seed(1)
@@ -41,7 +43,9 @@ def test_the_stage_loss_by_hand():
         far / (far + near + near),  # e2: positive q2 (0); negatives q1 (1), e1 (1)
     ]
     expected = -sum(math.log(term) for term in terms) / 4
-    assert stage_contrastive(BY_HAND, tau).item() == pytest.approx(expected, rel=1e-5)
+    assert stage_contrastive_loss(BY_HAND, tau).item() == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_infonce_by_hand():
@@ -52,7 +56,7 @@ def test_infonce_by_hand():
         near / (near + 1),
         1 / (1 + near),
     ]  # the same without intra negatives
-    assert infonce(BY_HAND, 0.5).item() == pytest.approx(
+    assert infonce_loss(BY_HAND, 0.5).item() == pytest.approx(
         -sum(map(math.log, terms)) / 4, rel=1e-5
     )
 
@@ -61,7 +65,7 @@ def test_the_triplet_loss_by_hand():
     # max(0, δ⁻ − δ⁺ + 0.3) with the negatives of the stage loss, two for each of four
     # anchors
     terms = [0.3, 0.0, 0.3, 0.3, 0.0, 0.3, 1.3, 1.3]
-    assert triplet(BY_HAND, 0.3).item() == pytest.approx(sum(terms) / 8, rel=1e-5)
+    assert triplet_loss(BY_HAND, 0.3).item() == pytest.approx(sum(terms) / 8, rel=1e-5)
 
 
 def anchors(
@@ -89,7 +93,7 @@ def test_the_stage_loss_as_plain_loops():
             if m != k
         )
         losses.append(-math.log(epsilon / (epsilon + zeta)))
-    assert stage_contrastive(VECTORS, 0.5).item() == pytest.approx(
+    assert stage_contrastive_loss(VECTORS, 0.5).item() == pytest.approx(
         sum(losses) / len(losses), rel=1e-5
     )
 
@@ -105,7 +109,7 @@ def test_infonce_as_plain_loops():
             if w != v and m != k
         )
         losses.append(-math.log(epsilon / (epsilon + zeta)))
-    assert infonce(VECTORS, 0.1).item() == pytest.approx(
+    assert infonce_loss(VECTORS, 0.1).item() == pytest.approx(
         sum(losses) / len(losses), rel=1e-5
     )
 
@@ -118,12 +122,12 @@ def test_the_triplet_loss_as_plain_loops():
         for m in range(3)
         if m != k
     ]
-    assert triplet(VECTORS, 0.3).item() == pytest.approx(
+    assert triplet_loss(VECTORS, 0.3).item() == pytest.approx(
         sum(losses) / len(losses), rel=1e-5
     )
 
 
-@pytest.mark.parametrize("loss", [stage_contrastive, infonce, triplet])
+@pytest.mark.parametrize("loss", [stage_contrastive_loss, infonce_loss, triplet_loss])
 def test_descending_brings_same_stages_together_and_others_apart(loss):
     vectors = VECTORS.clone().requires_grad_()
     optimizer = torch.optim.Adam([vectors], lr=0.05)
@@ -140,7 +144,7 @@ def test_descending_brings_same_stages_together_and_others_apart(loss):
     assert same.min() > other.max() + 0.25
 
 
-@pytest.mark.parametrize("loss", [stage_contrastive, infonce, triplet])
+@pytest.mark.parametrize("loss", [stage_contrastive_loss, infonce_loss, triplet_loss])
 def test_swapping_queries_and_exemplars_changes_no_contrast(loss):
     assert torch.allclose(loss(VECTORS), loss(torch.cat(VECTORS.chunk(2)[::-1])))
 
@@ -148,9 +152,9 @@ def test_swapping_queries_and_exemplars_changes_no_contrast(loss):
 @pytest.mark.parametrize(
     ("contrastive", "expected"),
     [
-        ("stage", lambda v: stage_contrastive(v, 0.2)),
-        ("infonce", lambda v: infonce(v, 0.2)),
-        ("triplet", lambda v: triplet(v, 0.4)),
+        ("stage", lambda v: stage_contrastive_loss(v, 0.2)),
+        ("infonce", lambda v: infonce_loss(v, 0.2)),
+        ("triplet", lambda v: triplet_loss(v, 0.4)),
         ("off", lambda v: torch.tensor(0.0)),
     ],
 )
@@ -234,14 +238,11 @@ def test_both_directions_of_the_score_loss_by_hand():
 def test_swapping_query_and_exemplar_negates_what_is_wanted():
     targets = torch.tensor([80.0, 60.0, 70.0, 64.0])
     swapped = targets[[2, 3, 0, 1]]
-    for symmetric in ("true", "false"):
-        settings = small_settings(f"symmetric={symmetric}")
-        assert torch.equal(wanted(swapped, settings), -wanted(targets, settings))
-    assert wanted(targets, small_settings()).tolist() == [10, -4, -10, 4]
-    assert wanted(targets, small_settings("symmetric=false")).tolist() == [10, -4]
-    assert (
-        wanted(targets, small_settings("regressor=direct")).tolist() == targets.tolist()
-    )
+    for symmetric in (True, False):
+        found = expected_differences(targets, symmetric)
+        assert torch.equal(expected_differences(swapped, symmetric), -found)
+    assert expected_differences(targets, True).tolist() == [10, -4, -10, 4]
+    assert expected_differences(targets, False).tolist() == [10, -4]
 
 
 def outcome_of(vectors: dict[str, torch.Tensor], delta: list[float]) -> Outcome:
@@ -253,21 +254,35 @@ def outcome_of(vectors: dict[str, torch.Tensor], delta: list[float]) -> Outcome:
     )
 
 
+def losses_of(
+    outcome: Outcome, videos: Videos, settings: AqaSettings
+) -> dict[str, torch.Tensor]:
+    """The losses of a model that says this of these videos."""
+    model = HPMCoRe(settings)
+    model.forward = lambda videos, progress: outcome  # type: ignore[method-assign]
+    return model.losses(videos)
+
+
 def test_the_whole_is_the_weighed_sum():
     settings = small_settings(
         "loss_aqa=0.5", "loss_ce=2", "loss_contrastive=10", "target=score"
     )
     videos = made_videos(settings)._replace(score=torch.tensor([81.0, 70.0]))
     vectors = {"fused": VECTORS[:2], "static": VECTORS[2:4]}
-    losses = training_losses(outcome_of(vectors, [9.0, -14.0]), videos, settings)
-    assert losses.aqa.item() == pytest.approx(2**2 + 3**2)
-    assert losses.transitions.item() == pytest.approx(math.log(32), rel=1e-5)
-    contrast = stage_contrastive(VECTORS[:2], 0.5) + stage_contrastive(
+    losses = losses_of(outcome_of(vectors, [9.0, -14.0]), videos, settings)
+    assert list(losses) == ["loss", "loss_aqa", "loss_ce", "loss_contrastive"]
+    assert losses["loss_aqa"].item() == pytest.approx(2**2 + 3**2)
+    assert losses["loss_ce"].item() == pytest.approx(math.log(32), rel=1e-5)
+    contrast = stage_contrastive_loss(VECTORS[:2], 0.5) + stage_contrastive_loss(
         VECTORS[2:4], 0.5
     )
-    assert losses.contrastive.item() == pytest.approx(contrast.item())
-    total = 0.5 * losses.aqa + 2 * losses.transitions + 10 * losses.contrastive
-    assert losses.total.item() == pytest.approx(total.item())
+    assert losses["loss_contrastive"].item() == pytest.approx(contrast.item())
+    total = (
+        0.5 * losses["loss_aqa"]
+        + 2 * losses["loss_ce"]
+        + 10 * losses["loss_contrastive"]
+    )
+    assert losses["loss"].item() == pytest.approx(total.item())
 
 
 def test_completeness_is_asked_for_where_it_is_the_target():
@@ -277,7 +292,13 @@ def test_completeness_is_asked_for_where_it_is_the_target():
     videos = made_videos(settings)._replace(
         score=torch.tensor([81.0, 70.0]), difficulty=torch.tensor([3.0, 2.8])
     )
-    losses = training_losses(
-        outcome_of({}, [2.5]), videos, settings
-    )  # 81 / 3 − 70 / 2.8 = 2
-    assert losses.total.item() == pytest.approx(0.25, rel=1e-4)
+    # 81 / 3 − 70 / 2.8 = 2
+    losses = losses_of(outcome_of({}, [2.5]), videos, settings)
+    assert losses["loss"].item() == pytest.approx(0.25, rel=1e-4)
+
+
+def test_a_direct_regressor_is_asked_for_the_targets_themselves():
+    settings = small_settings("target=score", "regressor=direct", "contrastive=off")
+    videos = made_videos(settings)._replace(score=torch.tensor([81.0, 70.0]))
+    losses = losses_of(outcome_of({}, [81.0, 70.0]), videos, settings)
+    assert losses["loss_aqa"].item() == 0

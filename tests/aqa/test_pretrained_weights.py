@@ -184,7 +184,7 @@ def test_published_layouts_fill_every_tensor(name, tmp_path):
     net, published = make(), publish()
     torch.save(published, tmp_path / "weights.pth")
     loaded = load_pretrained(net, tmp_path / "weights.pth", layout)
-    assert (loaded.share, loaded.missing, loaded.misshapen, loaded.unused) == (
+    assert (loaded.share, loaded.missing, loaded.mismatched, loaded.unused) == (
         1,
         (),
         (),
@@ -233,8 +233,8 @@ def test_two_of_265_may_be_missing_and_are_listed(tmp_path):
     loaded = load_pretrained(ResNet50(), tmp_path / "weights.pth", "resnet50")
     assert loaded.missing == ("layer4.2.bn3.weight", "layer4.2.bn3.bias")
     assert loaded.lines() == [
-        f"{tmp_path}/weights.pth: fills 263 of the net's 265 tensors",
-        "  2 not in the file: layer4.2.bn3.weight, layer4.2.bn3.bias",
+        f"{tmp_path}/weights.pth: filled 263 of the network's 265 tensors",
+        "  2 not in the file, left random: layer4.2.bn3.weight, layer4.2.bn3.bias",
     ]
 
 
@@ -254,7 +254,9 @@ def test_a_file_that_lacks_three_of_265_is_refused(tmp_path):
     tensors = torchvision_resnet()
     del tensors["bn1.weight"], tensors["bn1.bias"], tensors["conv1.weight"]
     message = refusal(ResNet50(), tensors, "resnet50", tmp_path)
-    assert "3 not in the file: conv1.weight, bn1.weight, bn1.bias" in message
+    assert (
+        "3 not in the file, left random: conv1.weight, bn1.weight, bn1.bias" in message
+    )
     assert "98.9% fit. Name the right file, or `random`" in message
 
 
@@ -262,8 +264,8 @@ def test_a_deeper_net_is_refused_though_it_fills_every_tensor(tmp_path):
     message = refusal(
         ResNet50(), torchvision_resnet((3, 4, 23, 3)), "resnet50", tmp_path
     )
-    assert "fills 265 of the net's 265 tensors" in message
-    assert "in the file but not in the net: layer3.6.conv1.weight" in message
+    assert "filled 265 of the network's 265 tensors" in message
+    assert "in the file but not in the network: layer3.6.conv1.weight" in message
     assert "ResNet-50 (ImageNet, torchvision's)" in message
 
 
@@ -273,7 +275,7 @@ def test_a_flow_net_is_refused_for_its_first_convolution(tmp_path):
     }
     message = refusal(I3D(), tensors, "i3d", tmp_path)
     assert (
-        "1 of another shape: conv3d_1a_7x7.conv.weight: (64, 2, 7, 7, 7), expected (64, 3, 7, 7, 7)"
+        "1 of another shape, left random: conv3d_1a_7x7.conv.weight: found (64, 2, 7, 7, 7), expected (64, 3, 7, 7, 7)"
         in message
     )
 

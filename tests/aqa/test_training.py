@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from finediving_pose.aqa import training
 from finediving_pose.aqa.data.sources import Parts, divide_dives
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
-from finediving_pose.aqa.training import Trained, judge, schedule, train
+from finediving_pose.aqa.training import Trained, judge, learning_rate_factor, train
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME
 from finediving_pose.errors import DataError
 from finediving_pose.training_files import add_epoch_row
@@ -312,14 +312,14 @@ def test_the_model_is_told_how_far_the_run_is(tmp_path, table, monkeypatch):
 
 
 def test_the_learning_rates_of_the_run():
-    assert [schedule("cosine_run", epoch, 4) for epoch in range(4)] == pytest.approx(
-        [1, 0.85355339, 0.5, 0.14644661]
-    )
+    assert [
+        learning_rate_factor("cosine_run", epoch, 4) for epoch in range(4)
+    ] == pytest.approx([1, 0.85355339, 0.5, 0.14644661])
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     torchs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=20)
     for epoch in range(50):
-        assert schedule("cosine_20", epoch, 50) == pytest.approx(
+        assert learning_rate_factor("cosine_20", epoch, 50) == pytest.approx(
             torchs.get_last_lr()[0], abs=1e-6
         )
         optimizer.step()

@@ -14,7 +14,7 @@ from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.sources import make_loader
 from finediving_pose.aqa.data.video_frames import FrameReader, Geometry
 from finediving_pose.aqa.exemplar_bank import write_bank
-from finediving_pose.aqa.model.hpmcore import HPMCoRe
+from finediving_pose.aqa.score_model import ScoreModel, build_model
 from finediving_pose.aqa.settings import AqaSettings
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME, write_model_card
 from helpers.made_frames import made_dive, picture
@@ -45,11 +45,11 @@ def reader(settings: AqaSettings) -> VideoLoader:
 
 def random_model(
     folder: Path, settings: AqaSettings | None = None, seed: int = 0
-) -> HPMCoRe:
+) -> ScoreModel:
     """A model directory of random weights, without a bank."""
     settings = settings or small_settings("target=score")
     torch.manual_seed(seed)
-    model = HPMCoRe(settings).eval()
+    model = build_model(settings).eval()
     folder.mkdir(parents=True, exist_ok=True)
     save_file(model.state_dict(), folder / WEIGHTS_NAME)
     write_model_card(
@@ -58,7 +58,7 @@ def random_model(
     return model
 
 
-def model_with_bank(folder: Path, dives: list[AqaDive], *overrides: str) -> HPMCoRe:
+def model_with_bank(folder: Path, dives: list[AqaDive], *overrides: str) -> ScoreModel:
     """A model directory of random weights whose bank holds these dives."""
     settings = small_settings("target=score", *overrides)
     model = random_model(folder, settings)

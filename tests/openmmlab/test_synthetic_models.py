@@ -126,7 +126,7 @@ def test_presets_start_from_them(drawn_dives, tmp_path, command, preset):
     assert answer.code == 0
     (line,) = json.loads(answer.out)["initial_weights"]
     count = len(load_file(tmp_path / "run" / "model.safetensors"))
-    assert f"filled {count} of {count} tensors" in line
+    assert f"filled {count} of the network's {count} tensors" in line
     known = read_model_directory(tmp_path / "run").trained_on
     kind = "pose" if command == "hrnet" else "detector"
     assert set(known) > set(read_model_directory(PACKAGED / kind).trained_on)

@@ -40,13 +40,13 @@ def test_a_whole_net_is_filled_whatever_its_wrapping(saved, wrapped, prefix):
     )
     path = saved({wrapped: tensors, "meta": {}} if wrapped else tensors)
     report = weights.load_into(target, path)
-    assert (report.loaded, report.missing, report.mismatched, report.unused) == (
+    assert (len(report.filled), report.missing, report.mismatched, report.unused) == (
         4,
         (),
         (),
         (),
     )
-    assert report.lines() == [f"{path}: filled 4 of 4 tensors"]
+    assert report.lines() == [f"{path}: filled 4 of the network's 4 tensors"]
     for name, value in source.state_dict().items():
         assert torch.equal(target.state_dict()[name], value)
 
@@ -56,17 +56,17 @@ def test_a_head_of_17_joints_is_listed_and_left_as_it_was(saved):
     before = target.head.weight.clone()
     report = weights.load_into(target, saved({"state_dict": source.state_dict()}))
     assert report.mismatched == (
-        "head.weight: (17, 8) → (16, 8)",
-        "head.bias: (17,) → (16,)",
+        "head.weight: found (17, 8), expected (16, 8)",
+        "head.bias: found (17,), expected (16,)",
     )
-    assert report.loaded == 2
+    assert len(report.filled) == 2
     assert torch.equal(target.head.weight, before)
     assert torch.equal(target.backbone.weight, source.backbone.weight)
     first, second = report.lines()
-    assert first.endswith("filled 2 of 4 tensors")
-    assert (
-        second
-        == "  2 of another shape, left random: head.weight: (17, 8) → (16, 8), head.bias: (17,) → (16,)"
+    assert first.endswith("filled 2 of the network's 4 tensors")
+    assert second == (
+        "  2 of another shape, left random: head.weight: found (17, 8), expected (16, 8), "
+        "head.bias: found (17,), expected (16,)"
     )
 
 
@@ -80,7 +80,7 @@ def test_missing_and_unused_tensors_are_listed(saved):
     assert missing == "  1 not in the file, left random: head.bias"
     assert (
         unused
-        == "  9 in the file but not in the net: neck.0, neck.1, neck.2, neck.3, neck.4, neck.5 and 3 more"
+        == "  9 in the file but not in the network: neck.0, neck.1, neck.2, neck.3, neck.4, neck.5 and 3 more"
     )
 
 
@@ -131,5 +131,5 @@ def test_saved_tensors_come_back_even_when_they_share_memory(tmp_path):
     other = Net(8)
     other.again = nn.Linear(4, 8)
     report = weights.load_into(other, tmp_path / "net.safetensors")
-    assert (report.loaded, report.missing, report.unused) == (6, (), ())
+    assert (len(report.filled), report.missing, report.unused) == (6, (), ())
     assert torch.equal(other.again.weight, net.backbone.weight)

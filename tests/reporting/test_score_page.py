@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from finediving_pose.datasets.score_files import Exemplar
 from finediving_pose.media import encode_jpeg
 from finediving_pose.reporting import score_page
 from finediving_pose.reporting.score_page import (
-    Comparison,
     DiveView,
     ScoreView,
     draw_comparison,
@@ -41,8 +41,8 @@ def view(
     )
 
 
-def comparison(*parts: float, **given) -> Comparison:
-    return Comparison(view("exemplar", **given), "Made/2", 70.0, parts, 70 + sum(parts))
+def exemplar(*parts: float) -> Exemplar:
+    return Exemplar("Made/2", 70.0, None, 70.0, parts, 70 + sum(parts))
 
 
 def page(**given) -> ScoreView:
@@ -54,7 +54,8 @@ def page(**given) -> ScoreView:
         "stages": STAGES,
         "stage_rows": [(name, "1 – 2", "–") for name in STAGES],
         "query": view(),
-        "comparisons": [comparison(2.0, -1.0, 0.5)],
+        "exemplars": [exemplar(2.0, -1.0, 0.5)],
+        "exemplar_views": [view("exemplar")],
         "table": (["exemplar", *STAGES], [["Made/2", "+2.00", "-1.00", "+0.50"]]),
     }
     return ScoreView(**{**known, **given})
@@ -65,7 +66,7 @@ def close_to(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
 
 
 def test_stages_are_columns_and_dives_are_rows():
-    drawn = draw_comparison(STAGES, view(), comparison(2.0, -1.0, 0.5))
+    drawn = draw_comparison(STAGES, view(), exemplar(2.0, -1.0, 0.5), view("exemplar"))
     middles = [
         np.argwhere(close_to(drawn, colour)).mean(axis=0)[1] for colour in COLOURS
     ]
@@ -80,7 +81,7 @@ def test_stages_are_columns_and_dives_are_rows():
 
 
 def test_bars_point_where_the_parts_do_and_are_as_long():
-    drawn = draw_comparison(STAGES, view(), comparison(2.0, -1.0, 0.5))
+    drawn = draw_comparison(STAGES, view(), exemplar(2.0, -1.0, 0.5), view("exemplar"))
     up, down = (
         close_to(drawn, bgr(colour)) for colour in (score_page._UP, score_page._DOWN)
     )
@@ -96,7 +97,9 @@ def test_parts_below_a_point_look_small():
     widths = {}
     for size in (0.02, 2.0):
         mask = close_to(
-            draw_comparison(STAGES, view(), comparison(size, size, size)),
+            draw_comparison(
+                STAGES, view(), exemplar(size, size, size), view("exemplar")
+            ),
             bgr(score_page._UP),
         )
         widths[size] = np.count_nonzero(mask.any(axis=0))
@@ -115,9 +118,7 @@ def test_skeletons_are_drawn_on_pictures_and_on_none():
 
 def test_without_pictures_and_joints_the_bars_remain():
     nothing = view(pictures=False)
-    drawn = draw_comparison(
-        STAGES, nothing, replace(comparison(1.0, 1.0, 1.0), exemplar=nothing)
-    )
+    drawn = draw_comparison(STAGES, nothing, exemplar(1.0, 1.0, 1.0), nothing)
     assert drawn.shape[0] < 200
     assert close_to(drawn, bgr(score_page._UP)).any()
 
@@ -131,9 +132,7 @@ def test_fewer_stages_fit(stages):
         poses=whole.poses[:stages],
         numbers=whole.numbers[:stages],
     )
-    drawn = draw_comparison(
-        STAGES[:stages], few, Comparison(few, "x", 70.0, (1.0,) * stages, 71.0)
-    )
+    drawn = draw_comparison(STAGES[:stages], few, exemplar(*(1.0,) * stages), few)
     assert close_to(drawn, COLOURS[stages - 1]).any()
 
 
@@ -155,20 +154,21 @@ def test_what_has_to_be_known_first_is_the_banner(tmp_path):
 
 
 def test_a_dive_alone_is_shown_too(tmp_path):
-    write_score_page(tmp_path / "p.html", page(comparisons=[]))
+    write_score_page(tmp_path / "p.html", page(exemplars=[], exemplar_views=[]))
     assert (tmp_path / "p.html").read_text().count("data:image/jpeg") == 1
     write_score_page(
-        tmp_path / "p.html", page(comparisons=[], query=view(pictures=False))
+        tmp_path / "p.html",
+        page(exemplars=[], exemplar_views=[], query=view(pictures=False)),
     )
     assert (tmp_path / "p.html").read_text().count("data:image/jpeg") == 0
 
 
 def test_names_are_text(tmp_path):
     evil = "<img src=x onerror=alert(1)>"
-    other = replace(comparison(1.0, 1.0, 1.0), name=evil)
+    other = replace(exemplar(1.0, 1.0, 1.0), name=evil)
     write_score_page(
         tmp_path / "p.html",
-        page(title=evil, notice=evil, notes=[evil], comparisons=[other]),
+        page(title=evil, notice=evil, notes=[evil], exemplars=[other]),
     )
     assert evil not in (tmp_path / "p.html").read_text()
 

@@ -183,7 +183,7 @@ def test_a_run_without_validation_starts_from_a_model_and_keeps_its_last_epoch(
     (line,) = summary["initial_weights"]
     assert line.startswith(str(tiny_pose_model / "model.safetensors"))
     count = len(load_file(tiny_pose_model / "model.safetensors"))
-    assert f"filled {count} of {count} tensors" in line
+    assert f"filled {count} of the network's {count} tensors" in line
     before, after = (
         load_file(folder / "model.safetensors")
         for folder in (tiny_pose_model, tmp_path / "run")

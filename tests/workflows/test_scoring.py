@@ -71,7 +71,7 @@ def test_it_says_what_evaluation_says(model, dives):
     assert found.score == pytest.approx(expected.scores[0], abs=1e-4)
     assert found.spread == pytest.approx(expected.spreads[0], abs=1e-4)
     assert [each.name for each in found.exemplars] == [
-        dives[at].name for at in expected.compared[0].exemplars
+        each.name for each in expected.dives[0].exemplars
     ]
     assert found.seen == ()
 

@@ -309,6 +309,34 @@ class PairDataset(Dataset[tuple[Video, Video]]):
         return self._loader.load(query, rng), self._loader.load(exemplar, rng)
 
 
+class SingleDataset(Dataset[Video]):
+    """Training dives alone, mirrored, shifted and cropped anew in each epoch; indices
+    are those of :class:`PairDataset`."""
+
+    def __init__(
+        self, dives: Sequence[AqaDive], loader: VideoLoader, seed: int = 0
+    ) -> None:
+        """Take the training dives.
+
+        Args:
+            dives: The training dives.
+            loader: Reads them.
+            seed: Of mirroring, shift and crop.
+        """
+        self.dives = tuple(dives)
+        self._loader = loader
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self.dives)
+
+    def __getitem__(self, index: int) -> Video:
+        epoch, place = divmod(index, len(self))
+        dive = self.dives[place]
+        rng = np.random.default_rng([self._seed, epoch, crc(dive.key)])
+        return self._loader.load(dive, rng)
+
+
 class EpochOrder(Sampler[int]):
     """The indices of a :class:`PairDataset` in an order that follows from seed and
     epoch alone.

@@ -14,7 +14,7 @@ from finediving_pose.aqa.model.fusion import (
     scaled_map,
     split_heads,
 )
-from finediving_pose.aqa.settings import BranchMerge, Target
+from finediving_pose.aqa.settings import BranchMerge
 
 
 class CrossDecoder(nn.Module):
@@ -143,17 +143,6 @@ class StageRegressor(nn.Module):
             weights = self.balance.softmax(dim=0)  # (K,)
             delta_k = weights * self.share * torch.stack(found).sum(dim=0)  # (B, K)
         return Differences(delta_k.sum(dim=1), delta_k, weights)
-
-
-def target_of(score: Tensor, difficulty: Tensor, target: Target) -> Tensor:
-    """Return what is regressed, (N,): the score, or the completeness score / DD; NaN
-    where it is not known."""
-    return score if target == "score" else score / difficulty
-
-
-def score_of(value: Tensor, difficulty: Tensor, target: Target) -> Tensor:
-    """Return the score, (N,), of a dive of this DD that has this value of the target."""
-    return value if target == "score" else value * difficulty
 
 
 def _mlp(dim: int) -> nn.Sequential:

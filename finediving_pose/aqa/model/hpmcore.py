@@ -1,9 +1,13 @@
-"""HP-MCoRe put together from its components, and the one place that knows which setting
-makes which of them."""
+"""HP-MCoRe, put together from its components: the one place that knows which setting
+makes which of them.
+
+Beside each step stands what it gives; the numbers are those of the preset ``paper``,
+where a video has 96 frames, K = 3 stages and T = 5 tokens a stage.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,15 +15,18 @@ import torch
 from torch import Tensor, nn
 
 from finediving_pose.aqa.batch import Videos
+from finediving_pose.aqa.losses import expected_differences, training_losses
 from finediving_pose.aqa.model.comparison import (
     CrossDecoder,
     Differences,
     StageRegressor,
-    score_of,
-    target_of,
 )
 from finediving_pose.aqa.model.fusion import PoseGuidedFusion
-from finediving_pose.aqa.model.segmentation import Segmenter, choose, pool
+from finediving_pose.aqa.model.segmentation import (
+    Segmenter,
+    choose_transitions,
+    pool_stages,
+)
 from finediving_pose.aqa.model.skeletal_encoder import SkeletalEncoder
 from finediving_pose.aqa.model.visual_encoders import (
     DynamicEncoder,
@@ -27,7 +34,15 @@ from finediving_pose.aqa.model.visual_encoders import (
     StaticEncoder,
     VideoEncoder,
 )
-from finediving_pose.aqa.pretrained_weights import Loaded
+from finediving_pose.aqa.score_model import (
+    Encoded,
+    PairScores,
+    ScoreLabels,
+    ScoreModel,
+    count_parameters,
+    score_of,
+    target_of,
+)
 from finediving_pose.aqa.settings import (
     RANDOM_WEIGHTS,
     AqaSettings,
@@ -35,56 +50,13 @@ from finediving_pose.aqa.settings import (
     VisualBranch,
 )
 from finediving_pose.errors import UsageError
+from finediving_pose.records import Dive
+from finediving_pose.weights_report import LoadReport
 
 Encoder = DynamicEncoder | PrecomputedFeatures | StaticEncoder | SkeletalEncoder
 
 FUSED, STATIC = "fused", "static"
 """The branches that are compared: F_fu and F_st."""
-
-
-class Encoded(NamedTuple):
-    """All that comparing a dive needs of it; made once for each video.
-
-    Attributes:
-        tokens: (V, K, T, dim) by branch: ``fused``, F_fu of eq. 11, and ``static``,
-            F_st cut into stages.
-        vectors: (V, K, dim) by branch, each stage's mean token after `norm` of eq. 12.
-        logits: (V, frames, K−1) of the transitions.
-        transitions: (V, K−1) int64, by which the stages were cut.
-    """
-
-    tokens: dict[str, Tensor]
-    vectors: dict[str, Tensor]
-    logits: Tensor
-    transitions: Tensor
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> Encoded:
-        """Apply a function to every tensor: to choose videos (``lambda x: x[rows]``) or
-        to move them."""
-        tokens, vectors = (
-            {name: function(x) for name, x in of.items()}
-            for of in (self.tokens, self.vectors)
-        )
-        return Encoded(
-            tokens, vectors, function(self.logits), function(self.transitions)
-        )
-
-    @classmethod
-    def joined(cls, parts: Sequence[Encoded]) -> Encoded:
-        """Put the videos of several into one."""
-        first = parts[0]
-        return cls(
-            {
-                name: torch.cat([part.tokens[name] for part in parts])
-                for name in first.tokens
-            },
-            {
-                name: torch.cat([part.vectors[name] for part in parts])
-                for name in first.vectors
-            },
-            torch.cat([part.logits for part in parts]),
-            torch.cat([part.transitions for part in parts]),
-        )
 
 
 class Outcome(NamedTuple):
@@ -101,7 +73,7 @@ class Outcome(NamedTuple):
     differences: Differences
 
 
-class HPMCoRe(nn.Module):
+class HPMCoRe(ScoreModel):
     """The model F of eq. 1.
 
     :meth:`encode` looks at videos, each once; :meth:`compare` sets encoded ones against
@@ -110,11 +82,10 @@ class HPMCoRe(nn.Module):
 
     What of the branches is off is left out, and what reads it takes what remains: the
     dynamic feature before the static before the pose is segmented and fused, guided by
-    the pose where that is another. With pictures' static branch alone there is no fused
-    one.
+    the pose where that is another. With the static branch of images alone there is no
+    fused one.
 
     Attributes:
-        settings: What it was made of.
         origin: () the value that a ``direct`` regressor starts from; the mean of the
             training targets serves best.
     """
@@ -127,35 +98,51 @@ class HPMCoRe(nn.Module):
         Raises:
             UsageError: If `settings.features` are set without their `feature_dim`.
         """
-        super().__init__()
-        self.settings = settings
-        encoders = _encoders(settings)
+        super().__init__(settings)
+        # Draws of initial weights follow the order of these lines, and weights on the
+        # disk have these names.
+        encoders = _make_encoders(settings)
         dims = {name: encoder.dim for name, encoder in encoders.items()}
         self.encoders = nn.ModuleDict(encoders)
         self.lead = next(iter(dims))
-        self.segmented = _segmented(settings, dims)
-        self.segmenter = _segmenter(
-            settings, sum(dims[name] for name in self.segmented)
-        )
-        self.fusion = (
-            _fusion(settings, dims, self.lead) if tuple(dims) != (STATIC,) else None
-        )
-        self.static_entry = (
-            nn.Linear(dims[STATIC], settings.dim) if STATIC in dims else None
-        )
-        entries = {FUSED: self.fusion, STATIC: self.static_entry}
-        branches = [name for name, entry in entries.items() if entry is not None]
+        self.segmented = _choose_segmented(settings, dims)
+        self.segmenter: Segmenter | None = None
+        if settings.stage_count > 1:
+            width = sum(dims[name] for name in self.segmented)
+            self.segmenter = Segmenter(
+                settings.segmenter, width, settings.stage_count - 1
+            )
+        branches = []
+        self.fusion: PoseGuidedFusion | None = None
+        if tuple(dims) != (STATIC,):
+            self.fusion = _make_fusion(settings, dims, self.lead)
+            branches.append(FUSED)
+        self.static_entry: nn.Linear | None = None
+        if STATIC in dims:
+            self.static_entry = nn.Linear(dims[STATIC], settings.dim)
+            branches.append(STATIC)
         norm = nn.LayerNorm if settings.contrasts else nn.Identity
         self.norms = nn.ModuleDict({branch: norm(settings.dim) for branch in branches})
-        compared = branches if settings.regressor == "contrastive" else []
-        self.decoders = nn.ModuleDict(
-            {branch: _decoder(settings) for branch in compared}
-        )
+        self.decoders = nn.ModuleDict()
+        if self.needs_exemplars(settings):
+            for branch in branches:
+                self.decoders[branch] = _make_decoder(settings)
         self.regressor = StageRegressor(
             branches, settings.dim, settings.stage_count, settings.branch_merge
         )
         self.register_buffer("origin", torch.zeros(()))
         self._pretrained: tuple[VisualBranch, ...] = ()
+
+    @classmethod
+    def needs_exemplars(cls, settings: AqaSettings) -> bool:
+        """A ``direct`` regressor needs none."""
+        return settings.regressor == "contrastive"
+
+    @classmethod
+    def trains_on_pairs(cls, settings: AqaSettings) -> bool:
+        """Always: the stages of a pair are contrasted also where nothing compares
+        their scores."""
+        return True
 
     def forward(self, videos: Videos, progress: float = 0.0) -> Outcome:
         """Encode and compare V = 2B videos, B queries and then their exemplars, for
@@ -166,22 +153,20 @@ class HPMCoRe(nn.Module):
             progress: The part of the run that is over, 0 … 1; see
                 `AqaSettings.boundaries`.
         """
-        boundaries: Boundaries = (
-            "predicted" if self.settings.cuts_by_prediction(progress) else "true"
-        )
+        boundaries: Boundaries = "true"
+        if self.settings.cuts_by_prediction(progress):
+            boundaries = "predicted"
         encoded = self.encode(videos, boundaries)
-        if self.settings.regressor == "direct":
+        if not self.needs_exemplars(self.settings):
             return Outcome(encoded, self.compare(encoded, encoded))
         pairs = len(encoded.logits) // 2
-        queries, exemplars = (
-            encoded.map(lambda x: x[:pairs]),
-            encoded.map(lambda x: x[pairs:]),
-        )
+        queries = encoded.map(lambda x: x[:pairs])
+        exemplars = encoded.map(lambda x: x[pairs:])
         if not self.settings.symmetric:
             return Outcome(encoded, self.compare(queries, exemplars))
-        return Outcome(
-            encoded, self.compare(encoded, Encoded.joined([exemplars, queries]))
-        )
+        # Both directions in one batch: the decoder is the same for both.
+        partners = Encoded.joined([exemplars, queries])
+        return Outcome(encoded, self.compare(encoded, partners))
 
     def encode(self, videos: Videos, boundaries: Boundaries = "predicted") -> Encoded:
         """Encode V videos (eq. 2 to 11).
@@ -191,21 +176,30 @@ class HPMCoRe(nn.Module):
             boundaries: ``predicted``: the stages are cut where the segmenter says.
                 ``true``: where the labels say, of videos that have some.
         """
-        streams = {
-            name: self._encode_one(name, videos) for name in self.encoders
-        }  # by encoder (V, frames, D)
-        logits = self._segment(streams)  # (V, frames, K−1)
-        transitions = choose(logits, self.settings.transition_choice)  # (V, K−1)
+        streams = {}
+        for name in self.encoders:
+            streams[name] = self._encode_stream(name, videos)  # (V, 96, D)
+        logits = self._segment(streams)  # (V, 96, K−1)
+        transitions = choose_transitions(
+            logits, self.settings.transition_choice
+        )  # (V, K−1)
         if boundaries == "true":
             transitions = torch.where(
                 videos.labelled[:, None], videos.transitions, transitions
             )
-        tokens = self._tokens(
-            {name: self._cut(stream, transitions) for name, stream in streams.items()}
-        )
-        vectors = {
-            name: norm(tokens[name].mean(dim=2)) for name, norm in self.norms.items()
-        }  # (V, K, dim)
+        stages = {}
+        for name, stream in streams.items():
+            stages[name] = pool_stages(
+                stream, transitions, self.settings.tokens, self.settings.stage_pooling
+            )  # (V, K, T, D)
+        tokens = {}
+        if self.fusion is not None:
+            tokens[FUSED] = self.fusion(stages[self.lead], stages.get("pose"))
+        if self.static_entry is not None:
+            tokens[STATIC] = self.static_entry(stages[STATIC])
+        vectors = {}
+        for name, norm in self.norms.items():
+            vectors[name] = norm(tokens[name].mean(dim=2))  # (V, K, 256), eq. 12
         return Encoded(tokens, vectors, logits, transitions)
 
     def compare(self, queries: Encoded, exemplars: Encoded) -> Differences:
@@ -213,16 +207,21 @@ class HPMCoRe(nn.Module):
 
         A ``direct`` regressor gives the value of the query itself, its stages' parts
         and `origin` added up; whatever the exemplars are makes no difference.
+
+        Args:
+            queries: B videos.
+            exemplars: One for each query, in the same order.
         """
-        if self.settings.regressor == "direct":
-            found = self.regressor(queries.tokens)
+        if not self.needs_exemplars(self.settings):
+            found: Differences = self.regressor(queries.tokens)
             return found._replace(delta=found.delta + self.origin)
-        return self.regressor(
-            {
-                name: decoder(queries.tokens[name], exemplars.tokens[name])
-                for name, decoder in self.decoders.items()
-            }
-        )
+        differing = {}
+        for name, decoder in self.decoders.items():
+            differing[name] = decoder(
+                queries.tokens[name], exemplars.tokens[name]
+            )  # (B, K, T, 256)
+        result: Differences = self.regressor(differing)
+        return result
 
     def scores(
         self,
@@ -242,13 +241,61 @@ class HPMCoRe(nn.Module):
             exemplar_difficulty: (B,) DD.
         """
         value, target = differences.delta, self.settings.target
-        if self.settings.regressor == "contrastive":
+        if self.needs_exemplars(self.settings):
             value = value + target_of(exemplar_score, exemplar_difficulty, target)
         return score_of(value, difficulty, target)
 
-    def load_pretrained(self) -> dict[VisualBranch, Loaded | None]:
-        """Fill the visual nets from the weight files that the settings name; None for a
-        net that starts random.
+    def predict(
+        self,
+        queries: Encoded,
+        labels: ScoreLabels,
+        exemplars: Encoded | None = None,
+        exemplar_labels: ScoreLabels | None = None,
+    ) -> PairScores:
+        """Compare encoded dives and return their scores (eq. 17 to 20); see
+        :meth:`ScoreModel.predict`."""
+        if exemplars is None or exemplar_labels is None:
+            unknown = torch.full_like(labels.difficulty, torch.nan)
+            exemplars, exemplar_labels = queries, ScoreLabels(unknown, unknown)
+        found = self.compare(queries, exemplars)
+        score = self.scores(
+            found,
+            labels.difficulty,
+            exemplar_labels.score,
+            exemplar_labels.difficulty,
+        )
+        parts = score_of(
+            found.delta_k, labels.difficulty[:, None], self.settings.target
+        )
+        return PairScores(score, parts)
+
+    def losses(self, videos: Videos, progress: float = 0.0) -> dict[str, Tensor]:
+        """Return L of eq. 23 and its parts for a batch of pairs; see
+        :meth:`ScoreModel.losses`."""
+        outcome: Outcome = self(videos, progress)
+        settings = self.settings
+        targets = target_of(videos.score, videos.difficulty, settings.target)
+        expected = targets
+        if self.needs_exemplars(settings):
+            expected = expected_differences(targets, settings.symmetric)
+        found = training_losses(outcome, expected, videos, settings)
+        return {
+            "loss": found.total,
+            "loss_aqa": found.aqa,
+            "loss_ce": found.transitions,
+            "loss_contrastive": found.contrastive,
+        }
+
+    def learn_from_labels(self, dives: Sequence[Dive]) -> None:
+        """Let a ``direct`` regressor start from the mean target of the training dives;
+        a contrastive one starts from its exemplars."""
+        if not self.needs_exemplars(self.settings):
+            targets = ScoreLabels.of(dives).targets(self.settings.target)
+            self.origin.fill_(targets.nanmean())
+
+    def load_pretrained(self) -> dict[str, LoadReport | None]:
+        """Fill the visual networks from the weights that the settings name; None for a
+        network that starts random.
 
         Raises:
             UsageError, EnvironmentUnfit: See VideoEncoder.load.
@@ -257,18 +304,25 @@ class HPMCoRe(nn.Module):
             "dynamic": self.settings.weights_i3d,
             "static": self.settings.weights_static,
         }
-        nets = dict(self.encoders.items())
-        loaded: dict[VisualBranch, Loaded | None] = {
-            branch: self._load(encoder, file, branch)
-            for branch, file in files.items()
-            if isinstance(encoder := nets.get(branch), VideoEncoder)
-        }
-        self._pretrained = tuple(branch for branch, result in loaded.items() if result)
-        return loaded
+        encoders = dict(self.encoders.items())
+        reports: dict[str, LoadReport | None] = {}
+        filled = []
+        for branch, file in files.items():
+            encoder = encoders.get(branch)
+            if not isinstance(encoder, VideoEncoder):
+                continue
+            reports[branch] = None
+            if file != RANDOM_WEIGHTS:
+                slow = branch in self.settings.slow_nets
+                freeze = self.settings.freeze_pretrained_bn and slow
+                reports[branch] = encoder.load(Path(file), freeze)
+                filled.append(branch)
+        self._pretrained = tuple(filled)
+        return reports
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the parameters as an optimizer takes them, those of loaded nets with
-        their own learning rate."""
+        """Return the parameters as an optimizer takes them, those of loaded networks
+        with their own learning rate."""
         settings = self.settings
         slow_nets = tuple(
             f"encoders.{name}.net."
@@ -278,24 +332,29 @@ class HPMCoRe(nn.Module):
         slow: list[nn.Parameter] = []
         rest: list[nn.Parameter] = []
         for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                (slow if name.startswith(slow_nets) else rest).append(parameter)
-        groups = [
-            (rest, settings.lr),
-            (slow, settings.lr * settings.lr_pretrained_factor),
-        ]
-        return [
-            {"params": parameters, "lr": lr} for parameters, lr in groups if parameters
-        ]
+            if not parameter.requires_grad:
+                continue
+            if name.startswith(slow_nets):
+                slow.append(parameter)
+            else:
+                rest.append(parameter)
+        groups = []
+        if rest:
+            groups.append({"params": rest, "lr": settings.lr})
+        if slow:
+            slow_lr = settings.lr * settings.lr_pretrained_factor
+            groups.append({"params": slow, "lr": slow_lr})
+        return groups
 
     def parameter_counts(self) -> dict[str, int]:
         """Return how many parameters each component has, in the order in which a dive
         goes through them."""
-        return {
-            name: count
-            for name, module in self._components()
-            if (count := _size(module))
-        }
+        counts = {}
+        for name, module in self._components():
+            count = count_parameters(module)
+            if count:
+                counts[name] = count
+        return counts
 
     def _components(self) -> Iterator[tuple[str, nn.Module]]:
         for name, encoder in self.encoders.items():
@@ -304,56 +363,40 @@ class HPMCoRe(nn.Module):
             if module is not self.encoders:
                 yield name.replace("_", " "), module
 
-    def _load(
-        self, encoder: VideoEncoder, file: str, branch: VisualBranch
-    ) -> Loaded | None:
-        if file == RANDOM_WEIGHTS:
-            return None
-        freeze = (
-            self.settings.freeze_pretrained_bn and branch in self.settings.slow_nets
-        )
-        return encoder.load(Path(file), freeze)
-
-    def _encode_one(self, name: str, videos: Videos) -> Tensor:
+    def _encode_stream(self, name: str, videos: Videos) -> Tensor:
+        """Return what one encoder says of each frame, (V, frames, D)."""
         encoder = self.encoders[name]
+        stream: Tensor
         if name == "pose":
-            return encoder(videos.pose, videos.pose_mask)
-        return encoder(
-            videos.features
-            if isinstance(encoder, PrecomputedFeatures)
-            else videos.pictures
-        )
+            stream = encoder(videos.pose, videos.pose_mask)
+        elif isinstance(encoder, PrecomputedFeatures):
+            stream = encoder(videos.features)
+        else:
+            stream = encoder(videos.pictures)
+        return stream
 
     def _segment(self, streams: Mapping[str, Tensor]) -> Tensor:
+        """Return the logits of the transitions, (V, frames, K−1) (eq. 6)."""
         if self.segmenter is None:
             one = streams[self.lead]
             return one.new_zeros((*one.shape[:2], 0))
-        return self.segmenter(
-            torch.cat([streams[name] for name in self.segmented], dim=2)
-        )
-
-    def _cut(self, stream: Tensor, transitions: Tensor) -> Tensor:
-        """(V, frames, D) → (V, K, T, D)."""
-        return pool(
-            stream, transitions, self.settings.tokens, self.settings.stage_pooling
-        )
-
-    def _tokens(self, stages: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """By encoder (V, K, T, D) → by branch (V, K, T, dim)."""
-        tokens = {}
-        if self.fusion is not None:
-            tokens[FUSED] = self.fusion(stages[self.lead], stages.get("pose"))
-        if self.static_entry is not None:
-            tokens[STATIC] = self.static_entry(stages[STATIC])
-        return tokens
+        read = torch.cat([streams[name] for name in self.segmented], dim=2)
+        logits: Tensor = self.segmenter(read)
+        return logits
 
 
-def _encoders(s: AqaSettings) -> dict[str, Encoder]:
+def _make_encoders(s: AqaSettings) -> dict[str, Encoder]:
     """In the order in which one stands in for another; each gives (V, frames, its dim)."""
     encoders: dict[str, Encoder] = {}
     bounds = (s.frames, s.videos_at_once, s.checkpointing)
     if s.branch_dynamic and s.features:
-        encoders["dynamic"] = _precomputed(s)
+        if not s.feature_dim:
+            raise UsageError(
+                f"features={s.features} and feature_dim=0: expected the numbers in one of their vectors"
+            )
+        encoders["dynamic"] = PrecomputedFeatures(
+            s.feature_dim, s.clip_reading, s.frames
+        )
     elif s.branch_dynamic:
         encoders["dynamic"] = DynamicEncoder(
             s.dynamic_net, s.temporal_mixing, s.clip_reading, *bounds
@@ -367,33 +410,24 @@ def _encoders(s: AqaSettings) -> dict[str, Encoder]:
     return encoders
 
 
-def _precomputed(s: AqaSettings) -> PrecomputedFeatures:
-    if not s.feature_dim:
-        raise UsageError(
-            f"features={s.features} and feature_dim=0: expected the numbers in one of their vectors"
-        )
-    return PrecomputedFeatures(s.feature_dim, s.clip_reading, s.frames)
-
-
-def _segmented(s: AqaSettings, dims: Mapping[str, int]) -> list[str]:
+def _choose_segmented(s: AqaSettings, dims: Mapping[str, int]) -> list[str]:
     """Return which features the segmenter reads: those that are asked for, else what
     remains."""
-    asked = (
-        ["dynamic", "static"]
-        if s.segmentation_input == "both"
-        else [s.segmentation_input]
-    )
-    return [name for name in asked if name in dims] or [next(iter(dims))]
+    asked: list[str] = [s.segmentation_input]
+    if s.segmentation_input == "both":
+        asked = ["dynamic", "static"]
+    there = [name for name in asked if name in dims]
+    return there or [next(iter(dims))]
 
 
-def _segmenter(s: AqaSettings, dim: int) -> Segmenter | None:
-    return Segmenter(s.segmenter, dim, s.stage_count - 1) if s.stage_count > 1 else None
-
-
-def _fusion(s: AqaSettings, dims: Mapping[str, int], lead: str) -> PoseGuidedFusion:
+def _make_fusion(
+    s: AqaSettings, dims: Mapping[str, int], lead: str
+) -> PoseGuidedFusion:
+    # A pose that leads has nothing left to guide it.
+    pose_dim = None if lead == "pose" else dims.get("pose")
     return PoseGuidedFusion(
         dims[lead],
-        dims["pose"] if "pose" in dims and lead != "pose" else None,
+        pose_dim,
         s.dim,
         s.fusion_layers,
         s.fusion_heads,
@@ -404,14 +438,6 @@ def _fusion(s: AqaSettings, dims: Mapping[str, int], lead: str) -> PoseGuidedFus
     )
 
 
-def _decoder(s: AqaSettings) -> CrossDecoder:
-    return CrossDecoder(
-        s.dim,
-        s.decoder_heads,
-        s.decoder_layers,
-        None if s.decoder_shared else s.stage_count,
-    )
-
-
-def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+def _make_decoder(s: AqaSettings) -> CrossDecoder:
+    stages = None if s.decoder_shared else s.stage_count
+    return CrossDecoder(s.dim, s.decoder_heads, s.decoder_layers, stages)

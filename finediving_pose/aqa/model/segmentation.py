@@ -219,7 +219,7 @@ class WindowLayer(nn.Module):
         return self.project(F.relu(value @ attention.transpose(1, 2)))
 
 
-def choose(logits: Tensor, how: TransitionChoice = "increasing") -> Tensor:
+def choose_transitions(logits: Tensor, how: TransitionChoice = "increasing") -> Tensor:
     """Return the first frame of each stage but the first: (V, T, K−1) logits → (V, K−1)
     int64 frames.
 
@@ -265,7 +265,7 @@ def _best_in_windows(gains: Tensor) -> Tensor:
     return torch.stack(best, dim=1)
 
 
-def pool(
+def pool_stages(
     features: Tensor,
     transitions: Tensor,
     tokens: int,
@@ -300,7 +300,7 @@ def stage_weights(
     As a matrix product, because torch's own interpolation has no deterministic gradient
     on CUDA.
     """
-    inner = separated(transitions, frames)  # (V, K−1)
+    inner = separate_transitions(transitions, frames)  # (V, K−1)
     starts = F.pad(inner, (1, 0), value=0)  # (V, K)
     ends = F.pad(
         inner if how == "overlapping" else inner - 1, (0, 1), value=frames - 1
@@ -317,7 +317,7 @@ def stage_weights(
     return F.relu(1 - distance)
 
 
-def separated(transitions: Tensor, frames: int) -> Tensor:
+def separate_transitions(transitions: Tensor, frames: int) -> Tensor:
     """Move (V, K−1) transitions just as far that they increase and each of the K stages
     has a frame.
 

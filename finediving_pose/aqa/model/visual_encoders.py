@@ -21,9 +21,10 @@ from finediving_pose.aqa.model.backbones import (
     TinyDynamic,
     TinyStatic,
 )
-from finediving_pose.aqa.pretrained_weights import Loaded, load_pretrained
+from finediving_pose.aqa.pretrained_weights import load_pretrained
 from finediving_pose.aqa.settings import ClipReadingHow, DynamicNet, Mixing, StaticNet
 from finediving_pose.errors import UsageError
+from finediving_pose.weights_report import LoadReport
 
 Encoding = Callable[[Tensor], Tensor]
 
@@ -48,7 +49,7 @@ class VideoEncoder(nn.Module):
         self.checkpointing = checkpointing
         self._frozen_norms: tuple[str, ...] = ()
 
-    def load(self, path: Path, freeze_norms: bool = True) -> Loaded:
+    def load(self, path: Path, freeze_norms: bool = True) -> LoadReport:
         """Fill the net from a file of published weights.
 
         Args:

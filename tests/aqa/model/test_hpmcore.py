@@ -16,9 +16,9 @@ from helpers.model_checks import parameters
 from finediving_pose.aqa.batch import Videos, collate_pairs
 from finediving_pose.aqa.data.dataset import PairDataset, VideoLoader, VideoOptions
 from finediving_pose.aqa.data.exemplars import ExemplarPool
-from finediving_pose.aqa.losses import training_losses
 from finediving_pose.aqa.model.backbones import RegNetY200
-from finediving_pose.aqa.model.hpmcore import Encoded, HPMCoRe
+from finediving_pose.aqa.model.hpmcore import HPMCoRe
+from finediving_pose.aqa.score_model import Encoded
 from finediving_pose.aqa.settings import AqaSettings, load_aqa
 from finediving_pose.errors import UsageError
 
@@ -32,7 +32,7 @@ def made_model(settings: AqaSettings, seed: int = 0) -> HPMCoRe:
 
 
 def backward(model: HPMCoRe, videos: Videos, progress: float = 0.0) -> float:
-    loss = training_losses(model(videos, progress), videos, model.settings).total
+    loss = model.losses(videos, progress)["loss"]
     loss.backward()
     return loss.item()
 
@@ -374,9 +374,11 @@ def test_half_precision_keeps_differences_whole():
     model, videos = made_model(settings), made_videos(settings)
     with torch.autocast("cpu", torch.bfloat16):
         outcome = model(videos)
-        losses = training_losses(outcome, videos, settings)
+        losses = model.losses(videos)
     assert outcome.differences.delta.dtype == torch.float32
-    assert all(loss.isfinite() and loss.dtype == torch.float32 for loss in losses)
+    assert all(
+        loss.isfinite() and loss.dtype == torch.float32 for loss in losses.values()
+    )
 
 
 def test_features_without_their_width_are_refused():

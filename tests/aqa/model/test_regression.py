@@ -9,7 +9,8 @@ import torch
 from helpers.model_checks import assert_gradients_everywhere
 from torch import nn
 
-from finediving_pose.aqa.model.comparison import StageRegressor, score_of, target_of
+from finediving_pose.aqa.model.comparison import StageRegressor
+from finediving_pose.aqa.score_model import score_of, target_of
 
 TOKENS = {
     name: torch.randn(4, 3, 5, 8, generator=torch.Generator().manual_seed(seed))

@@ -6,7 +6,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from finediving_pose.aqa.model.segmentation import Segmenter, WindowLayer, choose
+from finediving_pose.aqa.model.segmentation import (
+    Segmenter,
+    WindowLayer,
+    choose_transitions,
+)
 
 KINDS = ["bigru", "fc", "tcn", "asformer"]
 
@@ -154,5 +158,5 @@ def test_transitions_are_learnt(kind, steps):
         loss.backward()
         optimiser.step()
     features, true = videos(20)
-    found = choose(net.eval()(features))
+    found = choose_transitions(net.eval()(features))
     assert (found == true).float().mean() > 0.9

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from finediving_pose.aqa.model.segmentation import pool, separated, stage_weights
+from finediving_pose.aqa.model.segmentation import (
+    pool_stages,
+    separate_transitions,
+    stage_weights,
+)
 
 
 def ramp(frames: int = 96) -> torch.Tensor:
@@ -17,7 +21,7 @@ def ramp(frames: int = 96) -> torch.Tensor:
 def tokens_of(
     transitions: list[int], tokens: int, how="disjoint", frames: int = 96
 ) -> list[list[float]]:
-    return pool(ramp(frames), torch.tensor([transitions]), tokens, how)[
+    return pool_stages(ramp(frames), torch.tensor([transitions]), tokens, how)[
         0, :, :, 0
     ].tolist()
 
@@ -36,7 +40,7 @@ def test_overlapping_stages_share_a_frame():
 
 def test_a_token_between_two_frames_is_their_mean():
     features = torch.tensor([[[1.0, 10.0], [2.0, 30.0]]])
-    pooled = pool(features, torch.empty(1, 0, dtype=torch.int64), 3)
+    pooled = pool_stages(features, torch.empty(1, 0, dtype=torch.int64), 3)
     assert pooled.tolist() == [[[[1, 10], [1.5, 20], [2, 30]]]]
 
 
@@ -60,7 +64,7 @@ def test_a_stage_of_one_frame_is_repeated():
 @pytest.mark.parametrize(("start", "end"), [(0, 27), (28, 61), (62, 95)])
 def test_as_linear_interpolation(tokens, start, end):
     features = torch.randn(2, 96, 4, generator=torch.Generator().manual_seed(0))
-    pooled = pool(features, torch.tensor([[28, 62], [28, 62]]), tokens)
+    pooled = pool_stages(features, torch.tensor([[28, 62], [28, 62]]), tokens)
     stage = [0, 28, 62].index(start)
     at = np.linspace(start, end, tokens)
     for video in range(2):
@@ -89,7 +93,7 @@ def test_as_linear_interpolation(tokens, start, end):
 )
 def test_no_stage_is_empty(transitions, moved):
     given = torch.tensor([transitions], dtype=torch.int64)
-    assert separated(given, 96).tolist() == [moved]
+    assert separate_transitions(given, 96).tolist() == [moved]
     weights = stage_weights(given, 96, 5)
     assert weights.shape == (1, len(transitions) + 1, 5, 96)
     torch.testing.assert_close(
@@ -105,13 +109,15 @@ def test_disjoint_stages_read_no_frame_of_another():
 
 
 def test_each_video_has_its_own_stages():
-    together = pool(torch.cat([ramp(), ramp()]), torch.tensor([[28, 62], [10, 90]]), 5)
-    alone = [pool(ramp(), torch.tensor([t]), 5) for t in ([28, 62], [10, 90])]
+    together = pool_stages(
+        torch.cat([ramp(), ramp()]), torch.tensor([[28, 62], [10, 90]]), 5
+    )
+    alone = [pool_stages(ramp(), torch.tensor([t]), 5) for t in ([28, 62], [10, 90])]
     assert torch.equal(together, torch.cat(alone))
     assert not torch.equal(*alone)
 
 
 def test_the_gradient_goes_to_the_frames_that_were_read():
     features = torch.randn(1, 11, 2, requires_grad=True)
-    pool(features, torch.tensor([[3, 8]]), 2).sum().backward()
+    pool_stages(features, torch.tensor([[3, 8]]), 2).sum().backward()
     assert features.grad[0, :, 0].tolist() == [1, 0, 1, 1, 0, 0, 0, 1, 1, 0, 1]

@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from finediving_pose.aqa.model.segmentation import choose
+from finediving_pose.aqa.model.segmentation import choose_transitions
 
 
 def peaks(frames: int, *columns: dict[int, float]) -> torch.Tensor:
@@ -26,7 +26,7 @@ def test_increasing_is_the_best_of_all_choices(transitions):
         20, 9, transitions, generator=torch.Generator().manual_seed(transitions)
     )
     probabilities = logits.softmax(dim=1)
-    for video, chosen in enumerate(choose(logits).tolist()):
+    for video, chosen in enumerate(choose_transitions(logits).tolist()):
 
         def product(frames, video=video):
             return torch.stack(
@@ -38,41 +38,45 @@ def test_increasing_is_the_best_of_all_choices(transitions):
 
 def test_peaks_in_order_are_chosen_wherever_they_lie():
     logits = peaks(96, {60: 9.0}, {85: 9.0})
-    assert choose(logits).tolist() == [[60, 85]]
+    assert choose_transitions(logits).tolist() == [[60, 85]]
 
 
 def test_peaks_out_of_order_give_way():
     logits = peaks(96, {70: 5.0, 20: 3.0}, {40: 5.0, 90: 1.0})
-    assert choose(logits).tolist() == [[20, 40]]
+    assert choose_transitions(logits).tolist() == [[20, 40]]
 
 
 def test_no_stage_begins_with_the_clip():
-    assert choose(peaks(96, {0: 9.0, 5: 1.0}, {80: 9.0})).tolist() == [[5, 80]]
+    assert choose_transitions(peaks(96, {0: 9.0, 5: 1.0}, {80: 9.0})).tolist() == [
+        [5, 80]
+    ]
 
 
 def test_window_searches_a_half_each():
     logits = peaks(96, {60: 9.0, 30: 3.0}, {85: 9.0, 20: 10.0})
-    assert choose(logits, "window").tolist() == [[30, 85]]
+    assert choose_transitions(logits, "window").tolist() == [[30, 85]]
 
 
 def test_window_of_a_single_transition_is_the_whole_clip():
-    assert choose(peaks(96, {85: 9.0}), "window").tolist() == [[85]]
+    assert choose_transitions(peaks(96, {85: 9.0}), "window").tolist() == [[85]]
 
 
 @pytest.mark.parametrize("how", ["increasing", "window"])
 def test_one_stage_has_no_transition(how):
-    chosen = choose(torch.zeros(3, 96, 0), how)
+    chosen = choose_transitions(torch.zeros(3, 96, 0), how)
     assert chosen.shape == (3, 0)
     assert chosen.dtype == torch.int64
 
 
 @pytest.mark.parametrize("how", ["increasing", "window"])
 def test_an_odd_number_of_frames(how):
-    assert choose(peaks(103, {40: 9.0}, {102: 9.0}), how).tolist() == [[40, 102]]
+    assert choose_transitions(peaks(103, {40: 9.0}, {102: 9.0}), how).tolist() == [
+        [40, 102]
+    ]
 
 
 def test_half_precision_logits_and_no_gradient():
     logits = peaks(96, {60: 9.0}, {85: 9.0}).bfloat16().requires_grad_()
-    chosen = choose(logits)
+    chosen = choose_transitions(logits)
     assert chosen.tolist() == [[60, 85]]
     assert chosen.dtype == torch.int64
