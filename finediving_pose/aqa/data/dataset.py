@@ -333,7 +333,7 @@ class SingleDataset(Dataset[Video]):
     def __getitem__(self, index: int) -> Video:
         epoch, place = divmod(index, len(self))
         dive = self.dives[place]
-        rng = np.random.default_rng([self._seed, epoch, crc(dive.key)])
+        rng = np.random.default_rng([self._seed, epoch, hash_key(dive.key)])
         return self._loader.load(dive, rng)
 
 
