@@ -32,6 +32,13 @@ def command(
         Path | None,
         typer.Option("--finediving", help="Folder of FineDiving's annotation files."),
     ] = None,
+    sample: Annotated[
+        bool,
+        typer.Option(
+            "--sample",
+            help="With the images and labels of the packaged sample, to learn on.",
+        ),
+    ] = False,
 ) -> None:
     """Make a project folder with fdpose.yaml, which says who labels and where
     everything lies.
@@ -40,11 +47,26 @@ def command(
 
     Example: fdpose init diving --annotator anna --annotator ben --finediving
     FineDiving/Annotations
+
+    Example: fdpose init Tutorial --sample --reviewer me
     """
-    from finediving_pose.workflows.project import SETTINGS_NAME, init_project
+    from finediving_pose.errors import UsageError
+    from finediving_pose.workflows.project import (
+        SETTINGS_NAME,
+        init_project,
+        init_sample_project,
+    )
     from finediving_pose.workflows.status import collect_status
 
-    project = init_project(folder, annotator or (), reviewer or (), finediving)
+    if sample and (annotator or finediving):
+        raise UsageError(
+            "--sample brings its own annotators and images: leave out --annotator and "
+            "--finediving"
+        )
+    if sample:
+        project = init_sample_project(folder, reviewer or ())
+    else:
+        project = init_project(folder, annotator or (), reviewer or (), finediving)
     console.log.info("made %s; look through it", project.root / SETTINGS_NAME)
     if not project.reviewers[1:] and set(project.reviewers) == set(project.annotators):
         console.log.warning(

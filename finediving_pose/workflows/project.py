@@ -20,13 +20,17 @@ from finediving_pose.datasets.frame_manifest import (
     MANIFEST_CSV,
     ManifestFrame,
     read_frame_manifest,
+    write_frame_manifest,
 )
 from finediving_pose.datasets.problems import safe_relative
-from finediving_pose.errors import UsageError
-from finediving_pose.files import write_text
+from finediving_pose.errors import EnvironmentUnfit, UsageError
+from finediving_pose.files import sha256_file, write_bytes, write_text
+from finediving_pose.media import read_image
 
 SETTINGS_NAME = "fdpose.yaml"
 QUEUES_FOLDER = "queues"
+MISTAKES_CSV = "mistakes.csv"
+"""Where the sample says which mistakes its annotators made."""
 
 _OWN_FOLDERS = ("frames", "labels", "final", "review_log")
 
@@ -247,6 +251,39 @@ def init_project(
     return project
 
 
+def init_sample_project(folder: Path, reviewers: Sequence[str] = ()) -> Project:
+    """Make a project folder with the labelled sample that comes with the package: its
+    images, and the labels of its two annotators.
+
+    Args:
+        folder: A new or an empty folder.
+        reviewers: Empty: the annotators review each other's labels.
+
+    Raises:
+        UsageError: If something lies in the folder, or a name cannot be used.
+        EnvironmentUnfit: If this installation lacks the sample.
+    """
+    sample = _sample_folder()
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(
+            f"{folder}: is not empty; --sample needs a new or an empty folder"
+        )
+    annotators = sorted(path.name for path in (sample / "labels").iterdir())
+    project = init_project(folder, annotators, reviewers)
+    rows = []
+    for source in sorted((sample / "frames").glob("*/*/*.jpg")):
+        image = source.relative_to(sample / "frames").as_posix()
+        write_bytes(project.frames / image, source.read_bytes())
+        rows.append(_sample_frame(project, image))
+    for source in sorted((sample / "labels").rglob("*.json")):
+        label = source.relative_to(sample / "labels")
+        # Byte for byte: a review names the SHA-256 of what it saw.
+        write_bytes(project.labels / label, source.read_bytes())
+    write_bytes(project.root / MISTAKES_CSV, (sample / MISTAKES_CSV).read_bytes())
+    write_frame_manifest(project.frame_manifest, rows)
+    return project
+
+
 def settings_text(settings: ProjectSettings) -> str:
     """Return the text of ``fdpose.yaml``: each key under a comment that says what it
     does."""
@@ -287,6 +324,38 @@ _COMMENTS = {
 def _read_project(root: Path) -> Project:
     path = root / SETTINGS_NAME
     return Project(root, validate_settings(ProjectSettings, read_yaml(path), str(path)))
+
+
+def _sample_folder() -> Path:
+    """Return the sample: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "sample", package.parent / "annotations" / "sample"):
+        if (folder / MISTAKES_CSV).is_file():
+            return folder
+    raise EnvironmentUnfit(
+        f"{package}: this installation lacks the sample; install fdpose again"
+    )
+
+
+def _sample_frame(project: Project, image: str) -> ManifestFrame:
+    """Return the row of the manifest for an image of the sample."""
+    path = project.frames / image
+    match, dive, name = image.split("/")
+    height, width = read_image(path).shape[:2]
+    sha256 = sha256_file(path)
+    return ManifestFrame(
+        image=image,
+        match=match,
+        dive=dive,
+        frame=int(PurePosixPath(name).stem),
+        stage="",
+        width=width,
+        height=height,
+        source=project.shown(path),
+        source_sha256=sha256,
+        sha256=sha256,
+        chosen_by="sample",
+    )
 
 
 def _check_people(key: str, names: Sequence[str]) -> None:
