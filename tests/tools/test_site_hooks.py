@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -79,3 +80,13 @@ def test_the_handbook_finds_its_images_and_its_pages(hooks: ModuleType) -> None:
     text = "![a](images/joints.png) [b](../docs/how-to/label.md)"
     expected = "![a](../annotations/images/joints.png) [b](label.md)"
     assert hooks.link_within_site(text, "how-to/handbook.md") == expected
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_of_pages_outside_the_docs_lead_somewhere(page: str) -> None:
+    root = TOOL.parents[1]
+    text = (root / page).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", text)
+    assert targets
+    for target in targets:
+        assert "://" in target or (root / target).exists(), target
