@@ -1,5 +1,5 @@
-"""Checks of label files that belong together: one dive by one annotator, with its own
-neighbours in time."""
+"""Checks of a folder of label files: the frames of one dive by one annotator, which are
+each other's neighbours in time."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ class FolderJob:
         who: Whose they are: an annotator, ``revisions`` or ``final``.
         folder: Where they lie.
         files: All that are read, by the name that findings give them.
-        images: The folder of the pictures.
+        images: The folder of the images.
         rows: The manifest's row of each file, by the same names; a file without one is
             said to have none. None where there is no manifest.
-        pictures_there: Whether a picture that is missing is a fault; else they are all
-            absent.
+        images_there: Whether a missing image is a fault; else they are all absent.
         told: Of which files findings are told; the others are only their neighbours in
             time. Empty: of all.
     """
@@ -41,13 +40,13 @@ class FolderJob:
     files: Mapping[str, Path]
     images: Path
     rows: Mapping[str, ManifestFrame] | None = None
-    pictures_there: bool = True
+    images_there: bool = True
     told: frozenset[str] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True)
 class FolderResult:
-    """What was found.
+    """What was found in a folder.
 
     Attributes:
         who: As of the job.
@@ -72,34 +71,46 @@ def read_stamp(path: Path) -> Stamp:
 
 def check_folder(job: FolderJob) -> FolderResult:
     """Read the files of a job and check them with each other."""
-    read = _Read(job)
+    folder = _FolderReader(job)
     told = (job.told or frozenset(job.files)) | {str(job.folder)}
-    mine = [frame for frame in read.frames if read.names[str(frame.source)] in told]
-    neighbours = [
-        frame for frame in read.frames if read.names[str(frame.source)] not in told
-    ]
-    labels = checked_against_images(
-        LabelSet(tuple(mine), tuple(read.problems), job.images), job.folder, True
-    )
-    if not job.pictures_there:
-        present = [p for p in labels.problems if p.kind != "image-missing"]
+    own, neighbours = [], []
+    for frame in folder.frames:
+        is_told = folder.names[str(frame.source)] in told
+        (own if is_told else neighbours).append(frame)
+    labels = LabelSet(tuple(own), tuple(folder.problems), job.images)
+    labels = checked_against_images(labels, job.folder, True)
+    if not job.images_there:
+        present = [each for each in labels.problems if each.kind != "image-missing"]
         labels = replace(labels, problems=tuple(present))
-    chosen = {
-        row.image: row.sha256 for name, row in (job.rows or {}).items() if name in told
-    }
-    findings = check_labels(
-        replace(labels, frames=(*labels.frames, *neighbours)), chosen
-    )
-    named = (replace(finding, file=read.names[finding.file]) for finding in findings)
-    ours = tuple(finding for finding in named if finding.file in told)
+    chosen = {}
+    for name, row in (job.rows or {}).items():
+        if name in told:
+            chosen[row.image] = row.sha256
+    # Neighbours join after the images were compared: their own job compares theirs.
+    with_neighbours = replace(labels, frames=(*labels.frames, *neighbours))
+    findings = []
+    for finding in check_labels(with_neighbours, chosen):
+        name = folder.names[finding.file]
+        if name in told:
+            findings.append(replace(finding, file=name))
     return FolderResult(
-        job.who, len(told & job.files.keys()), len(labels.frames), ours, read.stamps
+        job.who,
+        len(told & job.files.keys()),
+        len(labels.frames),
+        tuple(findings),
+        folder.stamps,
     )
 
 
-class _Read:
-    """What the files of a job say: frames, problems, the job's name of whatever a
-    problem is filed under, stamps."""
+class _FolderReader:
+    """Reads the files of a job.
+
+    Attributes:
+        frames: The labels.
+        problems: What reading found.
+        names: The job's name of whatever a problem is filed under.
+        stamps: Of each file, by the job's name.
+    """
 
     def __init__(self, job: FolderJob) -> None:
         self.frames: list[LabelledFrame] = []
@@ -115,32 +126,32 @@ class _Read:
     def _add(self, name: str, path: Path, job: FolderJob) -> None:
         self.names[str(path)] = name
         self.stamps[name] = read_stamp(path)
-        for frame in _read(name, path, job, self.problems):
+        for frame in self._read(name, path, job):
             self.names[item_name(path, frame.image)] = name
             self.frames.append(frame)
 
-
-def _read(
-    name: str, path: Path, job: FolderJob, problems: list[Problem]
-) -> Iterable[LabelledFrame]:
-    """Read a file; where there is a manifest, the file's place says which image it
-    labels."""
-    read = labelme.read(path, job.images)
-    problems += read.problems
-    if job.rows is None:
-        return read.frames
-    row, log = job.rows.get(name), ProblemLog(str(path), problems)
-    if row is None:
-        log.warning(
-            "other-image",
-            "imagePath",
-            "no picture of frames/manifest.csv belongs here, so nobody will review this label",
-        )
-        return read.frames
-    return [_placed(frame, row, log) for frame in read.frames]
+    def _read(self, name: str, path: Path, job: FolderJob) -> Iterable[LabelledFrame]:
+        """Read a file; where there is a manifest, the file's place says which image it
+        labels."""
+        read = labelme.read(path, job.images)
+        self.problems += read.problems
+        if job.rows is None:
+            return read.frames
+        row, log = job.rows.get(name), ProblemLog(str(path), self.problems)
+        if row is None:
+            log.warning(
+                "other-image",
+                "imagePath",
+                "no image of frames/manifest.csv belongs here, so nobody will review "
+                "this label",
+            )
+            return read.frames
+        return [_assign_to_row(frame, row, log) for frame in read.frames]
 
 
-def _placed(frame: LabelledFrame, row: ManifestFrame, log: ProblemLog) -> LabelledFrame:
+def _assign_to_row(
+    frame: LabelledFrame, row: ManifestFrame, log: ProblemLog
+) -> LabelledFrame:
     if PurePosixPath(frame.image).name != PurePosixPath(row.image).name:
         found, expected = PurePosixPath(frame.image).name, PurePosixPath(row.image).name
         log.mismatch(

@@ -1,5 +1,5 @@
-"""What pictures look like, in numbers: to choose different ones, and to tell when two
-are nearly the same."""
+"""Features of images: they choose images that differ, and tell when two are nearly the
+same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAME = 6
 
 
 def compute_features(image: Image) -> NDArray[np.float32]:
-    """Describe a picture by its layout of colour and of edges.
+    """Describe an image by its layout of colour and of edges.
 
     Args:
         image: (H, W, 3) uint8 BGR.
@@ -31,23 +31,22 @@ def compute_features(image: Image) -> NDArray[np.float32]:
     """
     small = cv2.resize(image, (_GRID * 8, _GRID * 8), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small, cv2.COLOR_BGR2LAB).astype(np.float32) / 255
-    edges = np.hypot(
-        *(cv2.Sobel(lab[..., 0], cv2.CV_32F, *axis) for axis in ((1, 0), (0, 1)))
-    )
-    layers = np.dstack([lab, edges])
-    return np.asarray(
-        layers.reshape(_GRID, 8, _GRID, 8, 4).mean(axis=(1, 3)).ravel(), np.float32
-    )
+    lightness = lab[..., 0]
+    edges_x = cv2.Sobel(lightness, cv2.CV_32F, 1, 0)
+    edges_y = cv2.Sobel(lightness, cv2.CV_32F, 0, 1)
+    layers = np.dstack([lab, np.hypot(edges_x, edges_y)])
+    cells = layers.reshape(_GRID, 8, _GRID, 8, 4).mean(axis=(1, 3))
+    return np.asarray(cells.ravel(), np.float32)
 
 
 def choose_different_images(
     described: Sequence[NDArray[np.float32]], wanted: int, seed: int
 ) -> list[int]:
-    """Choose pictures that differ: k-means with k = `wanted`, and of each cluster the
+    """Choose images that differ: k-means with k = `wanted`, and of each cluster the
     one nearest to its centre.
 
     Args:
-        described: The :func:`features` of n pictures.
+        described: The :func:`compute_features` of n images.
         wanted: How many to choose; fewer come back where there are fewer different
             ones.
         seed: Of the clusters' first centres.
@@ -61,9 +60,9 @@ def choose_different_images(
         return list(range(len(described)))
     table = np.stack(described).astype(np.float64)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of an empty cluster: there are fewer different pictures, and fewer come back
+        # It warns of an empty cluster: there are fewer different images, and fewer come
+        # back.
+        warnings.simplefilter("ignore")
         centres, label = kmeans2(table, wanted, minit="++", seed=seed, missing="warn")
     chosen = []
     for cluster in np.unique(label):
@@ -74,22 +73,23 @@ def choose_different_images(
 
 
 def make_thumbnail(image: Image) -> NDArray[np.int16]:
-    """Return the picture as (32, 32) mean lightness of its cells, 0 to 255."""
-    small = cv2.resize(
-        cv2.cvtColor(image, cv2.COLOR_BGR2GRAY),
-        (_THUMB, _THUMB),
-        interpolation=cv2.INTER_AREA,
-    )
+    """Return an image as (32, 32) mean lightness of its cells, 0 to 255."""
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(grey, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
     return small.astype(np.int16)
 
 
 def is_same_image(
-    found: NDArray[np.int16], others: Sequence[NDArray[np.int16]]
+    thumbnail: NDArray[np.int16], others: Sequence[NDArray[np.int16]]
 ) -> bool:
     """Whether a thumbnail shows the same as one of the others: no cell differs by more
     than :data:`SAME`.
 
     Every cell counts by itself: a diver who moves before a camera that stands still
-    changes few of them, but those by much, and makes another picture.
+    changes few of them, but those by much, and makes another image.
+
+    Args:
+        thumbnail: As :func:`make_thumbnail` returns it.
+        others: Thumbnails to compare it with.
     """
-    return any(int(np.abs(found - other).max()) <= SAME for other in others)
+    return any(np.abs(thumbnail - other).max() <= SAME for other in others)

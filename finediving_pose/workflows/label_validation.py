@@ -200,18 +200,18 @@ def _of_project(
 ) -> LabelReport:
     rows, notes, told = _manifest(project)
     frames = images or project.frames
-    pictures_there = (
+    images_there = (
         any((frames / row.image).is_file() for row in rows)
         if rows is not None
         else frames.is_dir()
     )
-    if not pictures_there:
+    if not images_there:
         notes.append(
             f"no picture is there in {project.shown(frames)}: labels were not compared with pictures"
         )
     by_label = None if rows is None else {row.label_name: row for row in rows}
     jobs = [
-        replace(job, pictures_there=pictures_there)
+        replace(job, images_there=images_there)
         for job in _jobs(project, by_label, frames)
     ]
     jobs = [job for job in (_narrowed(job, wanted) for job in jobs) if job is not None]

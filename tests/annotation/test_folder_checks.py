@@ -69,7 +69,7 @@ def test_pictures_that_are_all_absent_are_no_fault_where_that_is_known(job, tmp_
         (tmp_path / "frames" / row.image).unlink()
     assert ("image-missing", str(job.folder)) in found(check_folder(job))
     assert {
-        kind for kind, _ in found(check_folder(replace(job, pictures_there=False)))
+        kind for kind, _ in found(check_folder(replace(job, images_there=False)))
     } == {"mirrored"}
 
 
@@ -85,5 +85,5 @@ def test_the_size_of_the_manifest_stands_for_one_the_label_lacks(job, tmp_path):
     for row in job.rows.values():
         (tmp_path / "frames" / row.image).unlink()
     assert ("outside-image", "2") in found(
-        check_folder(replace(job, pictures_there=False))
+        check_folder(replace(job, images_there=False))
     )
