@@ -26,12 +26,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from finediving_pose.annotation import label_checks
-from finediving_pose.annotation.label_checks import (
-    check_labels,
-    group_dives,
-    swap_sides,
-)
+from finediving_pose.annotation.label_checks import check_labels, group_dives
+from finediving_pose.annotation.label_swaps import swap_sides
+from finediving_pose.body_geometry import body_height, jumps
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.truth_files import labelled_frames, read_truth
@@ -326,9 +323,7 @@ def print_nearest(options: argparse.Namespace) -> None:
     for dive in group_dives(labels):
         points = np.stack([label.keypoints for label in dive])
         times = np.array([label.frame for label in dive], dtype=np.int64)
-        score, allowed = label_checks.jumps(
-            points, times, label_checks.body_height(points)
-        )
+        score, allowed = jumps(points, times, body_height(points))
         for at, joint in np.argwhere(np.isfinite(score / allowed)).tolist():
             doubts.append(
                 (

@@ -20,7 +20,9 @@ import numpy as np
 from bench_validate import true_labels
 from label_faults import CAREFUL
 
-from finediving_pose.annotation.label_checks import Finding, check_labels, swap_sides
+from finediving_pose.annotation.label_checks import check_labels
+from finediving_pose.annotation.label_findings import Finding
+from finediving_pose.annotation.label_swaps import swap_sides
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.files import atomic_path
 from finediving_pose.media import Image

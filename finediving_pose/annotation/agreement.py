@@ -37,8 +37,7 @@ from finediving_pose.annotation.annotator_swaps import (
     swap_pairs,
 )
 from finediving_pose.annotation.joint_sigmas import SuggestedSigma, suggest_sigmas
-from finediving_pose.annotation.label_checks import describe_sides
-from finediving_pose.annotation.label_swaps import ARMS, LEGS
+from finediving_pose.annotation.label_swaps import ARMS, LEGS, describe_sides
 from finediving_pose.boxes import box_iou
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.keypoint_metrics import head_length, oks, pck

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from finediving_pose.annotation.label_checks import Finding, check_labels
+from finediving_pose.annotation.label_checks import check_labels
+from finediving_pose.annotation.label_findings import Finding
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.label_set import LabelSet
@@ -73,7 +74,8 @@ def check_folder(job: FolderJob) -> FolderResult:
     """Read the files of a job and check them with each other."""
     folder = _FolderReader(job)
     told = (job.told or frozenset(job.files)) | {str(job.folder)}
-    own, neighbours = [], []
+    own: list[LabelledFrame] = []
+    neighbours: list[LabelledFrame] = []
     for frame in folder.frames:
         is_told = folder.names[str(frame.source)] in told
         (own if is_told else neighbours).append(frame)

@@ -29,7 +29,7 @@ from finediving_pose.annotation.annotator_swaps import (
     detect_clear_swaps,
     detect_possible_swaps,
 )
-from finediving_pose.annotation.label_checks import describe_sides
+from finediving_pose.annotation.label_swaps import describe_sides
 from finediving_pose.keypoint_metrics import head_length
 from finediving_pose.records import FloatArray, LabelledFrame
 from finediving_pose.skeleton import FLIP_PAIRS, JOINTS, NUM_JOINTS

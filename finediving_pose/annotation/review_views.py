@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from finediving_pose.annotation import label_checks
+from finediving_pose.annotation.label_checks import check_labels
+from finediving_pose.annotation.label_findings import SWAP_SIDES, Finding
 from finediving_pose.annotation.label_store import (
     StoredLabel,
     parse_annotator,
@@ -267,15 +268,13 @@ def _findings(
         if label.frame is not None
     )
     found: dict[str, list[dict[str, Any]]] = {}
-    for finding in label_checks.check_labels(
-        LabelSet(tuple(frames), problems, desk.store.frames)
-    ):
+    for finding in check_labels(LabelSet(tuple(frames), problems, desk.store.frames)):
         if finding.image is not None:
             found.setdefault(finding.image, []).append(_finding_view(finding))
     return found
 
 
-def _finding_view(finding: label_checks.Finding) -> dict[str, Any]:
+def _finding_view(finding: Finding) -> dict[str, Any]:
     return {
         "joint": JOINTS.index(finding.joint) if finding.joint in JOINTS else None,
         "kind": finding.kind,
@@ -283,7 +282,7 @@ def _finding_view(finding: label_checks.Finding) -> dict[str, Any]:
         "message": finding.message,
         "suggestion": finding.suggestion,
         "pairs": finding.pairs,
-        "swap": finding.suggestion == label_checks.SWAP_SIDES,
+        "swap": finding.suggestion == SWAP_SIDES,
     }
 
 

@@ -1,9 +1,9 @@
-"""How ``fdpose validate`` prints what it found in labels."""
+"""Printing of what `fdpose validate` found in labels and fixed."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,66 +17,76 @@ SHOWN_FIXES = 20
 
 def print_report(report: LabelReport, every: bool) -> None:
     """Print the findings by kind, the worst first, and how many there are of each
-    annotator."""
-    checked = ", ".join(f"{report.frames[who]} of {who}" for who in report.files)
-    from finediving_pose.annotation.label_checks import KINDS
+    annotator.
 
-    frames, told = sum(report.frames.values()), report.open
+    Args:
+        report: What was found.
+        every: Whether to print all findings; else the first of each kind.
+    """
+    from finediving_pose.annotation.label_findings import KINDS
+
     for note in report.notes:
         say(f"note: {note}")
-    if not told:
-        say(f"nothing found in {_many(frames, 'frame')} ({checked})")
+    checked = ", ".join(f"{report.frames[who]} of {who}" for who in report.files)
+    frames = _count_words(sum(report.frames.values()), "frame")
+    if not report.open:
+        say(f"nothing found in {frames} ({checked})")
     else:
-        say(f"{_many(frames, 'frame')} checked: {checked}")
+        say(f"{frames} checked: {checked}")
     counts = report.counts()
+    order = list(KINDS)
+    has_errors = {}
+    for kind, by_annotator in counts.items():
+        has_errors[kind] = any(count["error"] for count in by_annotator.values())
     for kind in sorted(
-        counts, key=lambda kind: (not _errors(counts[kind]), list(KINDS).index(kind))
+        counts, key=lambda kind: (not has_errors[kind], order.index(kind))
     ):
-        say(
-            f"\n{kind}, {KINDS[kind]}: "
-            + ", ".join(f"{_in_words(of)} of {who}" for who, of in counts[kind].items())
-        )
-        _print_kind(
-            sorted((t for t in told if t.finding.kind == kind), key=_badness), every
-        )
-    replaced = len(report.told) - len(told)
+        words = []
+        for who, count in counts[kind].items():
+            words.append(f"{_describe_counts(count)} of {who}")
+        say(f"\n{kind}, {KINDS[kind]}: {', '.join(words)}")
+        of_kind = [entry for entry in report.open if entry.finding.kind == kind]
+        _print_kind(sorted(of_kind, key=_rank_badness), every)
+    replaced = len(report.told) - len(report.open)
     if replaced:
         say(
-            f"\nnot shown: {_many(replaced, 'finding')} in labels that a revision has replaced (--json has them)"
+            f"\nnot shown: {_count_words(replaced, 'finding')} in labels that a revision "
+            "has replaced (--json has them)"
         )
-    if told:
-        say(
-            "\nin all: "
-            + _in_words({s: sum(t.finding.severity == s for t in told) for s in SHOWN})
-        )
+    if report.open:
+        total = dict.fromkeys(SHOWN, 0)
+        for entry in report.open:
+            total[entry.finding.severity] += 1
+        say(f"\nin all: {_describe_counts(total)}")
 
 
 def print_fixes(fixes: Sequence[SwapFix], dry_run: bool, every: bool) -> None:
-    """Print which revisions were written, and what was left for which reason; the first
-    of them unless `every`."""
-    from finediving_pose.annotation.label_checks import describe_sides
+    """Print which revisions were written, and what was left for which reason.
 
-    done, left = (
-        [fix for fix in fixes if not fix.left],
-        [fix for fix in fixes if fix.left],
-    )
+    Args:
+        fixes: What was done or left.
+        dry_run: Whether nothing was written.
+        every: Whether to print all; else the first of them.
+    """
+    from finediving_pose.annotation.label_swaps import describe_sides
+
     if not fixes:
-        say("\nno finding suggests to exchange sides: nothing to fix")
+        say("\nno finding suggests to swap sides: nothing to fix")
+    done, left = [], []
+    for fix in fixes:
+        if fix.left:
+            left.append(f"{fix.label}: {fix.left}")
+            continue
+        label = fix.label if dry_run else f"{fix.label} → {fix.revision}"
+        done.append(f"{label}: {describe_sides(fix.pairs)}")
     if done:
         verb = "would be written" if dry_run else "written; each waits for its review"
-        say(
-            f"\nsides exchanged in {_many(len(done), 'new revision')}, {verb}; no other file changed"
-        )
-        _print_some(
-            [
-                f"{fix.label}{'' if dry_run else f' → {fix.revision}'}: {describe_sides(fix.pairs)}"
-                for fix in done
-            ],
-            every,
-        )
+        revisions = _count_words(len(done), "new revision")
+        say(f"\nsides swapped in {revisions}, {verb}; no other file changed")
+        _print_some(done, every)
     if left:
-        say(f"\nleft as they are: {_many(len(left), 'image')}")
-        _print_some([f"{fix.label}: {fix.left}" for fix in left], every)
+        say(f"\nleft as they are: {_count_words(len(left), 'image')}")
+        _print_some(left, every)
 
 
 def _print_some(lines: Sequence[str], every: bool) -> None:
@@ -88,58 +98,52 @@ def _print_some(lines: Sequence[str], every: bool) -> None:
 
 
 def _print_kind(told: Sequence[ReportedFinding], every: bool) -> None:
+    """Print the findings of one kind, errors first."""
     for severity, most in SHOWN.items():
-        of_it = [entry.finding for entry in told if entry.finding.severity == severity]
-        shown = of_it if every else of_it[:most]
+        findings = [each.finding for each in told if each.finding.severity == severity]
+        shown = findings if every else findings[:most]
         for finding in shown:
-            place = (
-                f"{finding.file}: {finding.joint}" if finding.joint else finding.file
-            )
-            advice = f" → {_advice(finding.suggestion)}" if finding.suggestion else ""
-            say(f"  {severity}: {place}: {finding.message}{advice}")
-        if len(shown) < len(of_it):
-            say(
-                f"  … and {_many(len(of_it) - len(shown), f'more {severity}')} (--all shows them)"
-            )
+            line = finding.file
+            if finding.joint:
+                line += f": {finding.joint}"
+            line += f": {finding.message}"
+            if finding.suggestion == "swap-sides":
+                line += " → swap left and right (--fix swap-sides)"
+            elif finding.suggestion:
+                line += f" → {finding.suggestion}"
+            say(f"  {severity}: {line}")
+        if len(shown) < len(findings):
+            more = _count_words(len(findings) - len(shown), f"more {severity}")
+            say(f"  … and {more} (--all shows them)")
 
 
-def _advice(suggestion: str) -> str:
-    if suggestion == "swap-sides":
-        return "exchange left and right (--fix swap-sides)"
-    return suggestion
-
-
-def _badness(told: ReportedFinding) -> tuple[bool, float, str]:
+def _rank_badness(told: ReportedFinding) -> tuple[bool, float, str]:
+    """Return what sorts the worst finding first: errors, then by the value found."""
     finding = told.finding
     value = finding.value if isinstance(finding.value, float) else 0.0
+    # The joints of a loose box span the less, the worse; all other values grow.
     worse = value if finding.kind == "loose-box" else -value
     return finding.severity != "error", worse, finding.file
 
 
-def _errors(of_kind: dict[str, dict[str, int]]) -> int:
-    return sum(counts["error"] for counts in of_kind.values())
+def _describe_counts(counts: Mapping[str, int]) -> str:
+    words = [_count_words(count, name) for name, count in counts.items() if count]
+    return " and ".join(words)
 
 
-def _in_words(counts: dict[str, int]) -> str:
-    return " and ".join(_many(count, name) for name, count in counts.items() if count)
-
-
-def _many(count: int, name: str) -> str:
+def _count_words(count: int, name: str) -> str:
     return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 def say(text: str) -> None:
-    """Print a line whatever names stand in it: what is no printable character, or unknown to the terminal, as \\x…"""
-    lines = ("".join(_shown(text)) + "\n").encode(
-        sys.stdout.encoding or "utf-8", "backslashreplace"
-    )
-    sys.stdout.write(lines.decode(sys.stdout.encoding or "utf-8"))
-
-
-def _shown(text: str) -> Iterable[str]:
+    """Print a line whatever names stand in it: what is no printable character, or
+    unknown to the terminal, as \\x…"""
+    printable = []
     for character in text:
-        yield (
-            character
-            if character.isprintable() or character == "\n"
-            else ascii(character)[1:-1]
-        )
+        if character.isprintable() or character == "\n":
+            printable.append(character)
+        else:
+            printable.append(ascii(character)[1:-1])
+    encoding = sys.stdout.encoding or "utf-8"
+    line = ("".join(printable) + "\n").encode(encoding, "backslashreplace")
+    sys.stdout.write(line.decode(encoding))

@@ -44,7 +44,7 @@ def command(
         Literal["swap-sides"] | None,
         typer.Option(
             "--fix",
-            help="Write the exchange of sides that findings suggest, as revisions to be reviewed.",
+            help="Write the swaps of sides that findings suggest, as revisions to review.",
         ),
     ] = None,
     dry_run: Annotated[

@@ -21,7 +21,7 @@ from finediving_pose.skeleton import JOINTS
 Severity = Literal["error", "warning"]
 
 ProblemKind = Literal[
-    # In labels: the same words as `annotation.label_checks.KINDS`.
+    # In labels: the same words as `annotation.label_findings.KINDS`.
     "unreadable",
     "image-missing",
     "image-size",

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from finediving_pose.annotation.label_checks import KINDS
+from finediving_pose.annotation.label_findings import KINDS
 from finediving_pose.boxes import box_iou
 from finediving_pose.datasets.finediving import read_finediving
 from finediving_pose.datasets.labels import read_labels

@@ -18,7 +18,8 @@ from finediving_pose.annotation.folder_checks import (
     Stamp,
     check_folder,
 )
-from finediving_pose.annotation.label_checks import Finding, check_labels
+from finediving_pose.annotation.label_checks import check_labels
+from finediving_pose.annotation.label_findings import Finding
 from finediving_pose.annotation.label_store import FINAL, REVISIONS
 from finediving_pose.console import progress
 from finediving_pose.datasets.formats import SOURCES

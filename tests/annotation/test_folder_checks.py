@@ -10,7 +10,7 @@ from helpers import made_divers
 from helpers.made_labels import annotate, label_of, make_frames
 
 from finediving_pose.annotation.folder_checks import FolderJob, check_folder, read_stamp
-from finediving_pose.annotation.label_checks import swap_sides
+from finediving_pose.annotation.label_swaps import swap_sides
 
 FRAMES = 16
 

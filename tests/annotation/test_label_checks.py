@@ -13,7 +13,13 @@ from helpers.label_samples import box_shape, labelme_file, make_frame, point_sha
 from helpers.made_divers import make_dive, slipped, without
 
 from finediving_pose.annotation import label_swaps
-from finediving_pose.annotation.label_checks import SWAP_SIDES, check_labels, swap_sides
+from finediving_pose.annotation.label_checks import (
+    check_labels,
+    measure_box_fill,
+    measure_outside_box,
+)
+from finediving_pose.annotation.label_findings import SWAP_SIDES
+from finediving_pose.annotation.label_swaps import swap_sides
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX
@@ -151,7 +157,7 @@ def test_swapped_sides_are_found_and_put_right(pairs, twist):
     )
 
 
-def test_a_mirrored_skeleton_with_a_joint_missing_is_exchanged_whole():
+def test_a_mirrored_skeleton_with_a_joint_missing_is_swapped_whole():
     frames = make_dive()
     frames[20] = swap_sides(without(frames[20], INDEX["left_wrist"]))
     found = {finding.kind: finding for finding in findings_in(frames)}
@@ -268,6 +274,19 @@ def test_nothing_labelled_is_nothing_found():
     assert findings_in([]) == []
 
 
+def test_joints_are_measured_against_the_box():
+    points = np.full((1, 16, 2), 50.0)
+    points[0, 3] = 130, 50
+    points[0, 4] = np.nan
+    share = measure_outside_box(points, np.array([[0.0, 0.0, 100.0, 60.0]]))
+    assert share[0, 3] == pytest.approx(0.3)
+    assert share[0, 2] == 0
+    assert np.isnan(share[0, 4])
+    assert measure_box_fill(
+        points, np.array([[0.0, 0.0, 100.0, 60.0]])
+    ) == pytest.approx([0.8])
+
+
 def test_joints_beside_the_box_are_graded():
     frames = make_dive()
     x1, y1, x2, y2 = frames[0].box
@@ -351,7 +370,7 @@ def test_a_frame_with_hardly_a_joint_does_not_stop_the_others():
 def test_the_cheapest_path_is_no_dearer_than_any_single_change():
     points = np.stack([frame.keypoints for frame in make_dive(frames=12)])
     points[6, [10, 15]] = points[6, [15, 10]]
-    costs = label_swaps._Costs.of(points, np.arange(12), np.full(12, 130.0))
+    costs = label_swaps.LabelCosts.of(points, np.arange(12), np.full(12, 130.0))
     best = costs.total(costs.cheapest())
     for frame in range(12):
         for state in range(len(label_swaps.STATES)):

@@ -16,8 +16,8 @@ from helpers import made_labels
 from helpers.made_review import RunningReview, make_project, running_review
 
 from finediving_pose.annotation import review_log
-from finediving_pose.annotation.label_checks import swap_sides
 from finediving_pose.annotation.label_store import LabelStore
+from finediving_pose.annotation.label_swaps import swap_sides
 from finediving_pose.skeleton import JOINTS
 
 CHROMIUM = next(

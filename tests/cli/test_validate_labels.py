@@ -1,5 +1,5 @@
 """``fdpose validate`` of labels: what it says, exit codes, JSON, odd names, and
-revisions that exchange sides."""
+revisions that swap sides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helpers.label_samples import box_shape, labelme_file, point_shape
 from helpers.made_labels import annotate, label_of, make_desk, make_frames
 from PIL import Image
 
-from finediving_pose.annotation.label_checks import swap_sides
+from finediving_pose.annotation.label_swaps import swap_sides
 from finediving_pose.cli.main import run
 from finediving_pose.workflows.project import init_project
 
@@ -69,14 +69,13 @@ def test_a_mirrored_skeleton_and_a_missing_joint(tmp_path, images, capfd):
     assert code == 3
     assert f"25 frames checked: {FRAMES} of anna, 1 of ben\n" in out
     assert (
-        "\nmirrored, left and right of the whole body exchanged: 1 error of anna\n"
-        in out
+        "\nmirrored, left and right of the whole body swapped: 1 error of anna\n" in out
     )
     assert (
-        "\n  error: labels/anna/Meet__1/00011.json: left and right of the whole body look exchanged;"
+        "\n  error: labels/anna/Meet__1/00011.json: left and right of the whole body look swapped;"
         in out
     )
-    assert "→ exchange left and right (--fix swap-sides)\n" in out
+    assert "→ swap left and right (--fix swap-sides)\n" in out
     assert "\nmissing-joint, a joint that is not labelled: 1 error of ben\n" in out
     assert "\n  error: labels/ben/Meet__1/00003.json: left_knee: not labelled" in out
     assert out.index("missing-joint") < out.index("mirrored")
@@ -173,7 +172,7 @@ def test_a_damaged_manifest_is_an_error_and_labels_are_checked_all_the_same(
     code, out = validated(capfd)
     assert code == 3
     assert "  error: frames/manifest.csv: lacks the columns match, dive" in out
-    assert "exchanged: 1 error of anna" in out
+    assert "swapped: 1 error of anna" in out
 
 
 def test_a_label_of_another_picture_and_one_of_none(tmp_path, images, capfd):
@@ -318,7 +317,7 @@ def test_a_fix_is_a_new_revision_that_waits_for_review(tmp_path, images, capfd):
     spoil(tmp_path, images[WRONG])
     before = bytes_below(tmp_path)
     code, out = validated(capfd, "--fix", "swap-sides", "--dry-run")
-    assert "sides exchanged in 1 new revision, would be written" in out
+    assert "sides swapped in 1 new revision, would be written" in out
     assert bytes_below(tmp_path) == before
 
     code, out = validated(capfd, "--fix", "swap-sides")
@@ -421,7 +420,7 @@ def test_many_fixes_are_shown_in_part(tmp_path, monkeypatch, capfd):
         if image.frame in {7, 15}:
             spoil(tmp_path, image)
     _, few = validated(capfd, "--fix", "swap-sides", "--dry-run")
-    assert "sides exchanged in 22 new revisions, would be written" in few
+    assert "sides swapped in 22 new revisions, would be written" in few
     assert "  … and 2 more (--all shows them)\n" in few
     _, every = validated(capfd, "--fix", "swap-sides", "--dry-run", "--all")
     assert every.count(": the whole body\n") == 22

@@ -8,7 +8,8 @@ import pytest
 from helpers.faulty_labels import write_faulty_labels
 from helpers.label_samples import labelme_file
 
-from finediving_pose.annotation.label_checks import KINDS, Finding, check
+from finediving_pose.annotation.label_checks import check_labels
+from finediving_pose.annotation.label_findings import KINDS, Finding
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.problems import (
     Problem,
@@ -20,7 +21,9 @@ from finediving_pose.errors import DataError
 
 
 def all_findings(sources) -> list[Finding]:
-    return [finding for source in sources for finding in check(read_labels(source))]
+    return [
+        finding for source in sources for finding in check_labels(read_labels(source))
+    ]
 
 
 def facts(finding: Finding) -> tuple[object, ...]:
@@ -69,7 +72,7 @@ def test_a_finding_has_what_was_found_and_expected(tmp_path):
     labelme_file(tmp_path / "1.json", imageWidth=999)
     (finding,) = [
         finding
-        for finding in check(read_labels(tmp_path))
+        for finding in check_labels(read_labels(tmp_path))
         if finding.kind == "image-size"
     ]
     assert finding.value == "455x256"

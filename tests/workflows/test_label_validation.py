@@ -9,7 +9,7 @@ import pytest
 from helpers import made_divers
 from helpers.made_labels import annotate, label_of, make_desk, make_frames
 
-from finediving_pose.annotation.label_checks import swap_sides
+from finediving_pose.annotation.label_swaps import swap_sides
 from finediving_pose.errors import UsageError
 from finediving_pose.workflows import label_validation
 from finediving_pose.workflows.label_validation import validate_labels

@@ -1,4 +1,4 @@
-"""Revisions that exchange sides: of what was checked only, never over somebody's
+"""Revisions that swap sides: of what was checked only, never over somebody's
 decision, never twice."""
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import pytest
 from helpers.made_divers import slipped
 from helpers.made_labels import annotate, label_of, make_desk, make_frames
 
-from finediving_pose.annotation.label_checks import swap_sides
+from finediving_pose.annotation.label_swaps import swap_sides
 from finediving_pose.annotation.review_state import Conflict, ReviewDesk
 from finediving_pose.skeleton import INDEX
 from finediving_pose.workflows.label_validation import validate_labels
@@ -125,7 +125,7 @@ def test_merged_labels_are_left_and_said(tmp_path, images):
     )
 
 
-def test_a_slip_that_looks_like_an_exchange_is_left(tmp_path, images):
+def test_a_slip_that_looks_like_a_swap_is_left(tmp_path, images):
     label = label_of(images[WRONG])
     annotate(
         tmp_path,
@@ -136,7 +136,5 @@ def test_a_slip_that_looks_like_an_exchange_is_left(tmp_path, images):
     report = validate_labels()
     assert {told.finding.kind for told in report.told} >= {"mirrored", "jump"}
     (fix,) = fix_swaps(report)
-    assert (
-        fix.left == "exchanged, right_wrist would still be out of place: is it a slip?"
-    )
+    assert fix.left == "swapped, right_wrist would still be out of place: is it a slip?"
     assert not (tmp_path / "labels" / "revisions").exists()
