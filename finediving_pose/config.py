@@ -32,22 +32,45 @@ def load_settings(
     base: str = "",
     **given: Any,
 ) -> SettingsT:
-    """Build settings from a preset, then ``key=value`` overrides, then the keyword
-    arguments that are not None.
+    """Build settings from a preset, overrides and options.
 
     Args:
         cls: The settings class; its defaults fill what the preset leaves out.
+        presets, preset, overrides, base, given: As of :func:`collect_values`.
+
+    Raises:
+        UsageError: If the preset, a key or a value is not usable; says which and what
+            would be.
+    """
+    values, origin = collect_values(presets, preset, overrides, base, **given)
+    return validate_settings(cls, values, origin)
+
+
+def collect_values(
+    presets: Path,
+    preset: str,
+    overrides: Iterable[str] = (),
+    base: str = "",
+    **given: Any,
+) -> tuple[dict[str, Any], str]:
+    """Collect the values of a preset, then of ``key=value`` overrides, then of the
+    keyword arguments that are not None; later ones win.
+
+    Args:
         presets: A folder of ``<preset>.yaml``.
         preset: The preset's name, several joined by ``+`` of which the later ones win,
             or a path of a YAML file.
         overrides: ``key=value`` texts, the value in YAML (``lr=1e-3``,
             ``sizes=[192,256]``, ``group.key=1``).
-        base: The preset that fills what the others leave out, before the class does.
+        base: The preset that fills what the others leave out.
         given: Values of command-line options of their own.
 
+    Returns:
+        The values, unchecked, and the name of the preset's file for messages about
+        them.
+
     Raises:
-        UsageError: If the preset, a key or a value is not usable; says which and what
-            would be.
+        UsageError: If there is no such preset, or a text is no ``key=value``.
     """
     paths = [
         _preset_path(presets, name) for name in [*filter(None, [base]), *_names(preset)]
@@ -58,7 +81,7 @@ def load_settings(
     for text in overrides:
         _override(values, text)
     values.update({key: value for key, value in given.items() if value is not None})
-    return validate_settings(cls, values, paths[-1].name)
+    return values, paths[-1].name
 
 
 def validate_settings(

@@ -47,8 +47,10 @@ def write_weights(path: Path, model: nn.Module) -> None:
     """Write a model's tensors as safetensors, all of them or nothing."""
     from safetensors.torch import save_file
 
+    # Clones, because RTMDet's head shares convolutions between its levels and
+    # safetensors refuses shared memory.
     tensors = {
-        name: tensor.detach().cpu().contiguous()
+        name: tensor.detach().cpu().clone().contiguous()
         for name, tensor in model.state_dict().items()
     }
     with atomic_path(path) as temporary:

@@ -16,7 +16,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from finediving_pose.config import Settings, load_settings, validate_settings
+from finediving_pose.config import (
+    Settings,
+    collect_values,
+    load_settings,
+    validate_settings,
+)
 from finediving_pose.datasets.model_directory import (
     WEIGHTS_NAME,
     read_model_directory,
@@ -28,7 +33,7 @@ from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.media import write_video
 from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab import compat
-from finediving_pose.openmmlab.settings import PRESETS, DetectorSettings, HrnetSettings
+from finediving_pose.openmmlab.settings import PRESETS, DetectorSettings, PoseSettings
 from finediving_pose.synthesis.meet import plan_meet, stage
 from finediving_pose.workflows import model_loading
 from finediving_pose.workflows.extraction import Summary, extract
@@ -46,13 +51,19 @@ from mmengine.registry import DefaultScope  # noqa: E402
 from finediving_pose.openmmlab import detector_parts  # noqa: E402, F401 - registers our parts
 from finediving_pose.openmmlab.detector_config import (  # noqa: E402
     CLASS_NAME,
-    detector_model,
-    inference_pipeline,
+    configure_detector,
+    configure_inference_pipeline,
 )
 from finediving_pose.openmmlab.device_batches import DTYPES, compiled  # noqa: E402
-from finediving_pose.openmmlab.pose_config import pose_model, pose_training  # noqa: E402
+from finediving_pose.openmmlab.pose_config import plan_pose_training  # noqa: E402
+from finediving_pose.openmmlab.pose_networks import (  # noqa: E402
+    make_network,
+    validate_pose_settings,
+)
 from finediving_pose.openmmlab.pose_parts import DiverDataset  # noqa: E402
-from finediving_pose.openmmlab.weights import load_into, save_tensors  # noqa: E402
+from finediving_pose.openmmlab.training_plan import TrainingLabels  # noqa: E402
+from finediving_pose.openmmlab.weights import load_into  # noqa: E402
+from finediving_pose.training_files import write_weights  # noqa: E402
 
 NETWORKS = {"tiny": ("tiny", "tiny"), "w32": ("w32", "s"), "paper": ("paper", "m")}
 """The presets of the pose net and of the detector that go together."""
@@ -116,17 +127,21 @@ def random_models(options: argparse.Namespace, folder: Path) -> tuple[str, str]:
     torch.manual_seed(0)
     pose, detector = NETWORKS[options.preset]
     sizes = {"backbone": options.backbone, "input_size": options.input_size}
-    pose_settings = load_settings(HrnetSettings, PRESETS / "hrnet", pose, **sizes)
+    values = collect_values(PRESETS / "hrnet", pose, **sizes)
+    pose_settings = validate_pose_settings(*values)
+    pose_network = make_network(pose_settings)
     sizes = {"variant": options.variant, "image_size": options.image_size}
     detector_settings = load_settings(
         DetectorSettings, PRESETS / "detector", detector, **sizes
     )
     return (
-        write_model(folder / "pose", "pose", pose_model(pose_settings), pose_settings),
+        write_model(
+            folder / "pose", "pose", pose_network.configure_model(), pose_settings
+        ),
         write_model(
             folder / "detector",
             "detector",
-            detector_model(detector_settings),
+            configure_detector(detector_settings),
             detector_settings,
         ),
     )
@@ -137,7 +152,7 @@ def write_model(
 ) -> str:
     """Write a model directory of random weights; return its path."""
     folder.mkdir()
-    save_tensors(folder / WEIGHTS_NAME, built(kind, config))
+    write_weights(folder / WEIGHTS_NAME, built(kind, config))
     write_model_card(folder, kind, settings.model_dump(mode="json"), [])
     return str(folder)
 
@@ -204,19 +219,19 @@ def mm_files(options: argparse.Namespace, folder: Path) -> MmFiles:
     """Write configs and checkpoints of both model directories."""
     pose, detector = settings_of(options)
     never_read = Path("none.json")
-    net = pose_model(pose)
+    network = make_network(pose)
+    net = network.configure_model()
     net["test_cfg"]["flip_test"] = not options.no_flip_test
+    plan = plan_pose_training(network, TrainingLabels(never_read, never_read, Path()))
     pose_config = {
         "default_scope": "mmpose",
         "model": net,
-        "test_dataloader": pose_training(pose, never_read, never_read, Path())[
-            "val_dataloader"
-        ],
+        "test_dataloader": plan.data["val_dataloader"],
         "dataset_type": "DiverDataset",
         "data_mode": "topdown",
         "visualizer": {"type": "PoseLocalVisualizer", "name": "bench_pose"},
     }
-    steps = [{"type": "LoadImageFromFile"}, *inference_pipeline(detector)]
+    steps = [{"type": "LoadImageFromFile"}, *configure_inference_pipeline(detector)]
     boxes = {
         "type": "CocoDataset",
         "metainfo": {"classes": (CLASS_NAME,)},
@@ -225,7 +240,7 @@ def mm_files(options: argparse.Namespace, folder: Path) -> MmFiles:
     }
     detector_config = {
         "default_scope": "mmdet",
-        "model": detector_model(detector),
+        "model": configure_detector(detector),
         "test_dataloader": {"dataset": boxes | {"ann_file": str(never_read)}},
         "visualizer": {"type": "DetLocalVisualizer", "name": "bench_detector"},
     }
@@ -257,12 +272,12 @@ def write_mm(
     return str(path.with_suffix(".py")), str(path.with_suffix(".pth"))
 
 
-def settings_of(options: argparse.Namespace) -> tuple[HrnetSettings, DetectorSettings]:
+def settings_of(options: argparse.Namespace) -> tuple[PoseSettings, DetectorSettings]:
     """Return what both model directories say."""
     pose = read_model_directory(Path(options.pose_model), "pose").settings
     detector = read_model_directory(Path(options.detector_model), "detector").settings
     return (
-        validate_settings(HrnetSettings, pose, options.pose_model),
+        validate_pose_settings(pose, options.pose_model),
         validate_settings(DetectorSettings, detector, options.detector_model),
     )
 
@@ -423,11 +438,11 @@ class Forward:
 def forwards(options: argparse.Namespace) -> dict[str, Forward]:
     """Return each network's fastest forward pass."""
     pose, detector = settings_of(options)
-    boxes = built("detector", detector_model(detector)).eval()
+    boxes = built("detector", configure_detector(detector)).eval()
     # Not its head: the convolutions there are shared by levels that are normed each in
     # its own way.
     boxes.backbone, boxes.neck = fuse_conv_bn(boxes.backbone), fuse_conv_bn(boxes.neck)
-    joints = fuse_conv_bn(built("pose", pose_model(pose)).eval())
+    joints = fuse_conv_bn(built("pose", make_network(pose).configure_model()).eval())
     return {
         "detector": fastest(boxes, "bbox_head", detector.image_size, 1, options),
         "pose": fastest(

@@ -36,7 +36,7 @@ from mmengine.registry import DefaultScope  # noqa: E402
 
 from finediving_pose.openmmlab import detector_parts  # noqa: E402, F401 - registers our parts
 from finediving_pose.openmmlab.athlete_detector import AthleteDetector  # noqa: E402
-from finediving_pose.openmmlab.detector_config import detector_model  # noqa: E402
+from finediving_pose.openmmlab.detector_config import configure_detector  # noqa: E402
 from finediving_pose.openmmlab.device_batches import DTYPES  # noqa: E402
 
 PEOPLE = {"athlete", "person", "diver"}
@@ -168,7 +168,7 @@ def _own(path: Path, options: NetworkOptions) -> AthleteDetector:
         DetectorSettings, directory.settings, f"{path}/model.json"
     )
     with _scope():
-        net = MODELS.build(ConfigDict(detector_model(settings)))
+        net = MODELS.build(ConfigDict(configure_detector(settings)))
     report = weights.load_into(net, directory.weights)
     if report.missing or report.mismatched:
         raise UsageError(

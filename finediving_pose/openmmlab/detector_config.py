@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from finediving_pose.openmmlab.settings import DetectorSettings
+from finediving_pose.openmmlab.training_plan import TrainingLabels, TrainingPlan
 
 CLASS_NAME = "person"
 """The category of our COCO files, whose boxes are athletes only."""
@@ -23,8 +24,17 @@ IMAGENET_MEAN_BGR = (103.53, 116.28, 123.675)
 IMAGENET_STD_BGR = (57.375, 57.12, 58.395)
 PADDING_GREY = 114
 
+AVERAGE_HOOK = {
+    "type": "EMAHook",
+    "ema_type": "ExpMomentumEMA",
+    "momentum": 0.002,
+    "update_buffers": True,
+    "priority": 49,
+}
+"""MMEngine's hook for an exponential moving average of the weights."""
 
-def detector_model(settings: DetectorSettings) -> dict[str, Any]:
+
+def configure_detector(settings: DetectorSettings) -> dict[str, Any]:
     """Return RTMDet of the chosen size for the one class athlete, started at random."""
     depth, width = DEPTH_AND_WIDTH[settings.variant]
     channels = [round(256 * width), round(512 * width), round(1024 * width)]
@@ -97,15 +107,21 @@ def detector_model(settings: DetectorSettings) -> dict[str, Any]:
     }
 
 
-def inference_pipeline(
+def configure_inference_pipeline(
     settings: DetectorSettings, with_labels: bool = False
 ) -> list[dict[str, Any]]:
-    """Return the steps from an image to the net's input: fitted into the square, padded
-    with grey."""
+    """Return the steps from an image to the network's input: fitted into the square,
+    padded with grey.
+
+    Args:
+        settings: Of the detector.
+        with_labels: Whether the steps also load the image and its labels, as a
+            validation needs.
+    """
     side = settings.image_size
     steps: list[dict[str, Any]] = [
         {"type": "Resize", "scale": (side, side), "keep_ratio": True},
-        _pad(side),
+        _configure_padding(side),
     ]
     if with_labels:
         steps = [
@@ -117,47 +133,34 @@ def inference_pipeline(
     return [*steps, {"type": "PackDetInputs", "meta_keys": meta}]
 
 
-def detector_training(
-    settings: DetectorSettings, train: Path, val: Path | None, images: Path
-) -> dict[str, Any]:
-    """Return data loaders and evaluator for box files in COCO format whose image names
-    are below `images`."""
-    config: dict[str, Any] = {
-        "train_dataloader": {
-            **_loader(settings, train, images, _train_pipeline(settings), True),
-            "batch_sampler": None,
-        }
+def plan_detector_training(
+    settings: DetectorSettings, labels: TrainingLabels
+) -> TrainingPlan:
+    """Return what a training needs to know of the detector.
+
+    Args:
+        settings: Of the detector and its training.
+        labels: Labels of boxes.
+    """
+    data: dict[str, Any] = {
+        "train_dataloader": _configure_loader(
+            settings, labels.train, labels.images, configure_train_pipeline(settings)
+        )
     }
-    if val is not None:
-        config |= {
-            "val_dataloader": _loader(
-                settings,
-                val,
-                images,
-                inference_pipeline(settings, with_labels=True),
-                False,
-            ),
-            "val_evaluator": {"type": "DiverBoxMetric", "ann_file": str(val)},
-        }
-    return config
+    data["train_dataloader"]["batch_sampler"] = None
+    if labels.val is not None:
+        pipeline = configure_inference_pipeline(settings, with_labels=True)
+        loader = _configure_loader(settings, labels.val, labels.images, pipeline)
+        loader["dataset"]["test_mode"] = True
+        data["val_dataloader"] = loader
+        data["val_evaluator"] = {"type": "DiverBoxMetric", "ann_file": str(labels.val)}
+    hooks = (AVERAGE_HOOK,) if settings.ema else ()
+    model = configure_detector(settings)
+    return TrainingPlan("mmdet", model, data, settings.select, hooks)
 
 
-def ema_hooks(settings: DetectorSettings) -> tuple[dict[str, Any], ...]:
-    """Return MMEngine's hook for the moving average of the weights, or none."""
-    if not settings.ema:
-        return ()
-    return (
-        {
-            "type": "EMAHook",
-            "ema_type": "ExpMomentumEMA",
-            "momentum": 0.002,
-            "update_buffers": True,
-            "priority": 49,
-        },
-    )
-
-
-def _train_pipeline(settings: DetectorSettings) -> list[dict[str, Any]]:
+def configure_train_pipeline(settings: DetectorSettings) -> list[dict[str, Any]]:
+    """Return MMDetection's steps from a label to a sample, with augmentation."""
     side = settings.image_size
     grey = {"img": (PADDING_GREY,) * 3}
     steps: list[dict[str, Any]] = [
@@ -199,7 +202,7 @@ def _train_pipeline(settings: DetectorSettings) -> list[dict[str, Any]]:
     ]
 
 
-def _pad(side: int) -> dict[str, Any]:
+def _configure_padding(side: int) -> dict[str, Any]:
     return {
         "type": "Pad",
         "size": (side, side),
@@ -207,12 +210,11 @@ def _pad(side: int) -> dict[str, Any]:
     }
 
 
-def _loader(
+def _configure_loader(
     settings: DetectorSettings,
     labels: Path,
     images: Path,
     pipeline: list[dict[str, Any]],
-    training: bool,
 ) -> dict[str, Any]:
     dataset = {
         "type": "CocoDataset",
@@ -221,7 +223,7 @@ def _loader(
         "metainfo": {"classes": (CLASS_NAME,)},
         "filter_cfg": {"filter_empty_gt": False, "min_size": 1},
         "pipeline": pipeline,
-        "test_mode": not training,
+        "test_mode": False,
     }
     return {
         "dataset": dataset,

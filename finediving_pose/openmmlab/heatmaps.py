@@ -1,4 +1,5 @@
-"""From heatmaps to points, for a whole batch at once.
+"""Heatmaps as a network's answer: views brought together, and points for a whole batch
+at once.
 
 MMPose decodes one person after the other in Python, which costs more than a small net's
 forward pass; the arithmetic here is the same and a test holds it to MMPose's codecs.
@@ -12,6 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from finediving_pose import skeleton
+from finediving_pose.openmmlab import compat
+
+compat.require("mmpose")
+
+from mmpose.models.utils.tta import flip_heatmaps  # noqa: E402
+
+Codec = Literal["msra", "dark", "udp"]
+
 BLUR_SIZE = 11
 """Side of DARK's and UDP's Gaussian in heatmap px, which goes with a target sigma of 2.
 """
@@ -20,8 +30,66 @@ LONGEST_STEP = 2.0
 """How far in heatmap px a refined point may lie from the heatmap's maximum."""
 
 
-def decode(
-    heatmaps: Tensor, method: Literal["msra", "dark", "udp"], input_size: int
+class HeatmapDecoder:
+    """Heatmaps (N, 16, h, w) to joints; fulfils
+    :class:`finediving_pose.openmmlab.pose_config.OutputDecoder`.
+
+    Args:
+        method: As of :func:`decode_heatmaps`.
+        input_size: Side of the crop in px.
+    """
+
+    def __init__(self, method: Codec, input_size: int) -> None:
+        self._method: Codec = method
+        self._input_size = input_size
+        self._shift = method != "udp"
+        self._mirrored_joints = skeleton.flip_index().tolist()
+
+    def gather(self, outputs: Tensor) -> Tensor:
+        """Return the heatmaps as they are."""
+        return outputs
+
+    def mirror_back(self, output: Tensor) -> Tensor:
+        """Return heatmaps of mirrored crops as those of the crops themselves."""
+        return flip_heatmaps(
+            output,
+            flip_indices=self._mirrored_joints,
+            flip_mode="heatmap",
+            shift_heatmap=self._shift,
+        )
+
+    def turn_back(self, output: Tensor, turn: int) -> Tensor:
+        """Return heatmaps of crops turned by `turn` quarters as those of the upright
+        crops."""
+        return turn_heatmaps_back(output, turn, self._shift)
+
+    def decode(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points in px of the crop, and the heatmaps' maxima as scores."""
+        return decode_heatmaps(output, self._method, self._input_size)
+
+
+def turn_heatmaps_back(heatmaps: Tensor, turn: int, shift: bool) -> Tensor:
+    """Return heatmaps of turned images as those of the upright ones.
+
+    Args:
+        heatmaps: (N, 16, s, s) of images turned by `turn` quarters anticlockwise.
+        turn: 0 to 3.
+        shift: Whether a heatmap's first pixel stands for the crop's first one and its
+            last for none of the crop's edge, so that a mirrored axis lies one pixel
+            off: all codecs but UDP.
+    """
+    upright = torch.rot90(heatmaps, -turn, (-2, -1))
+    # Turned back, an axis was mirrored on the way: x by one and two quarters, y by two
+    # and three.
+    if shift and turn in (1, 2):
+        upright = torch.cat((upright[..., :1], upright[..., :-1]), dim=-1)
+    if shift and turn in (2, 3):
+        upright = torch.cat((upright[..., :1, :], upright[..., :-1, :]), dim=-2)
+    return upright
+
+
+def decode_heatmaps(
+    heatmaps: Tensor, method: Codec, input_size: int
 ) -> tuple[Tensor, Tensor]:
     """Return points (N, 16, 2) float64 in px of the crop, and the heatmaps' maxima (N,
     16) float64, on their device.

@@ -1,5 +1,5 @@
-"""A pose net as a callable: crops of any number of frames and clips in, joints of the
-raw frames out."""
+"""MMPose's networks as pose estimators: crops of any number of frames and clips in,
+joints of the raw frames out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose import skeleton
-from finediving_pose.config import validate_settings
 from finediving_pose.datasets.model_directory import read_model_directory
 from finediving_pose.devices import choose_device
 from finediving_pose.errors import UsageError
 from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab import compat, weights
-from finediving_pose.openmmlab.settings import HrnetSettings
 from finediving_pose.records import Crop, FloatArray
 
 compat.require("mmpose")
@@ -27,7 +25,6 @@ import cv2  # noqa: E402
 import torch  # noqa: E402
 from mmcv.cnn import fuse_conv_bn  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
-from mmpose.models.utils.tta import flip_heatmaps  # noqa: E402
 from mmpose.registry import MODELS  # noqa: E402
 from mmpose.structures.bbox import get_udp_warp_matrix, get_warp_matrix  # noqa: E402
 
@@ -39,13 +36,13 @@ from finediving_pose.openmmlab.device_batches import (  # noqa: E402
     fetched,
     stacked,
 )
-from finediving_pose.openmmlab.heatmaps import decode  # noqa: E402
 from finediving_pose.openmmlab.pose_config import (  # noqa: E402
     IMAGENET_MEAN,
     IMAGENET_STD,
-    pose_model,
+    PoseNetwork,
 )
-from finediving_pose.openmmlab.rotated_views import TURNS, averaged_over_turns  # noqa: E402
+from finediving_pose.openmmlab.pose_networks import make_network, validate_pose_settings  # noqa: E402
+from finediving_pose.openmmlab.rotated_views import TURNS, average_over_turns  # noqa: E402
 from finediving_pose.openmmlab.second_look import SecondLook  # noqa: E402
 
 CPU_CROPS = 4
@@ -53,13 +50,13 @@ CPU_CROPS = 4
 slower."""
 
 
-class HrnetEstimator:
-    """HRNet for the joints of one athlete in each box; fulfils
+class MMPoseEstimator:
+    """A pose network of MMPose for the joints of one athlete in each box; fulfils
     :class:`finediving_pose.networks.PoseEstimator`.
 
     Args:
         net: The MMPose estimator, its weights loaded.
-        settings: What it was trained with.
+        network: What it was built from, with the settings it was trained with.
         identity: Names weights and settings, in JSON types.
         options: How it runs, its device chosen. The flip test averages the heatmaps of
             the crop and its mirror image, as one doubled batch; with `tta` =
@@ -69,11 +66,11 @@ class HrnetEstimator:
     def __init__(
         self,
         net: Any,
-        settings: HrnetSettings,
+        network: PoseNetwork,
         identity: dict[str, Any],
         options: NetworkOptions,
     ) -> None:
-        self.settings = settings
+        self.settings = network.settings
         self.identity = identity | {
             "flip_test": options.flip_test,
             "precision": options.precision,
@@ -88,20 +85,15 @@ class HrnetEstimator:
         # Channels last is up to twice as fast, on CPUs and on tensor cores alike.
         self.net = net.to(self.device, self.dtype).eval()
         self.net.to(memory_format=torch.channels_last)
-        self._forward = compiled(
-            lambda images: self.net.head(self.net.extract_feat(images)),
-            options.compile,
-        )
+        self._decoder = network.make_decoder()
+        self._forward = compiled(self._run_network, options.compile)
         self._cpu_crops = CPU_CROPS
         if options.tta == "rotate4":
-            self._forward = averaged_over_turns(
-                self._forward, shift=settings.heatmap != "udp"
-            )
+            self._forward = average_over_turns(self._forward, self._decoder.turn_back)
             self._cpu_crops = CPU_CROPS // TURNS
         self._batch_size = BatchSize(self.device, options.compile)
         self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1)
-        self._flip = skeleton.flip_index().tolist()
 
     def crop(self, image: NDArray[np.uint8], box: FloatArray) -> Crop:
         """Cut a (4,) px box out of an (H, W, 3) uint8 BGR image: a square of the padded
@@ -111,9 +103,7 @@ class HrnetEstimator:
         side = float((corners[2:] - corners[:2]).max()) * self.settings.box_padding
         scale = np.array([side, side], dtype=np.float32)
         size = self.settings.input_size
-        warp = (
-            get_udp_warp_matrix if self.settings.heatmap == "udp" else get_warp_matrix
-        )
+        warp = get_udp_warp_matrix if self.settings.udp else get_warp_matrix
         pixels: Any = cv2.warpAffine(
             image,
             warp(centre, scale, 0.0, (size, size)),
@@ -147,12 +137,10 @@ class HrnetEstimator:
             return lambda: empty
         step = self._cpu_crops if self.device.type == "cpu" else len(crops)
         pixels = [crop.pixels for crop in crops]
-        heatmaps = torch.cat(
-            [self.heatmaps(pixels[i : i + step]) for i in range(0, len(crops), step)]
+        outputs = torch.cat(
+            [self.run_views(pixels[i : i + step]) for i in range(0, len(crops), step)]
         )
-        results = fetched(
-            *decode(heatmaps, self.settings.heatmap, self.settings.input_size)
-        )
+        results = fetched(*self._decoder.decode(outputs))
         to_frame = np.stack([crop.to_frame for crop in crops])
 
         def answer() -> tuple[FloatArray, FloatArray]:
@@ -166,8 +154,10 @@ class HrnetEstimator:
         return answer
 
     @torch.inference_mode()
-    def heatmaps(self, pixels: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-        """Return heatmaps (N, 16, h, w) float32 of N crops (S, S, 3) uint8 BGR."""
+    def run_views(self, pixels: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        """Return the network's answers, averaged over its views, before they are
+        decoded: float32 (N, 16, h, w) where these are heatmaps, of N crops (S, S, 3)
+        uint8 BGR."""
         with self._batch_size.of(len(pixels)) as size:
             images = stacked(pixels, self.device, size).flip(1)
             images = (
@@ -180,16 +170,16 @@ class HrnetEstimator:
             straight, mirrored = (
                 self._forward(torch.cat((images, images.flip(-1)))).float().chunk(2)
             )
-        shift = self.settings.heatmap != "udp"
-        mirrored = flip_heatmaps(
-            mirrored, flip_indices=self._flip, flip_mode="heatmap", shift_heatmap=shift
-        )
+        mirrored = self._decoder.mirror_back(mirrored)
         return ((straight + mirrored) * 0.5)[: len(pixels)]
+
+    def _run_network(self, images: torch.Tensor) -> torch.Tensor:
+        return self._decoder.gather(self.net.head(self.net.extract_feat(images)))
 
 
 def load_estimator(
     path: Path, options: NetworkOptions = NetworkOptions()
-) -> HrnetEstimator | SecondLook:
+) -> MMPoseEstimator | SecondLook:
     """Load a pose model directory.
 
     Args:
@@ -201,11 +191,10 @@ def load_estimator(
             not fill the net.
     """
     directory = read_model_directory(path, "pose")
-    settings = validate_settings(
-        HrnetSettings, directory.settings, f"{path}/model.json"
-    )
+    settings = validate_pose_settings(directory.settings, f"{path}/model.json")
+    network = make_network(settings)
     with DefaultScope.overwrite_default_scope("mmpose"):
-        net = MODELS.build(pose_model(settings))
+        net = MODELS.build(network.configure_model())
     report = weights.load_into(net, directory.weights)
     if report.missing or report.mismatched:
         raise UsageError(
@@ -217,5 +206,5 @@ def load_estimator(
         "settings": settings.model_dump(),
     }
     options = replace(options, device=choose_device(options.device))
-    estimator = HrnetEstimator(fuse_conv_bn(net), settings, identity, options)
+    estimator = MMPoseEstimator(fuse_conv_bn(net), network, identity, options)
     return SecondLook(estimator) if options.second_look else estimator

@@ -1,5 +1,5 @@
-"""What can be chosen when a pose net or a detector is trained, by name; the presets
-beside this file give values."""
+"""Settings of a training, of pose networks and of the detector; the presets beside this
+file give values."""
 
 from __future__ import annotations
 
@@ -60,12 +60,13 @@ class TrainingSettings(Settings):
     deterministic: bool = False
 
 
-class HrnetSettings(TrainingSettings):
-    """Training of the pose net.
+class PoseSettings(TrainingSettings):
+    """Training of a pose network, whichever it is.
 
     Attributes:
-        backbone: ``w48``, ``w32``, or narrower for CPUs: ``w16`` (widths 16–128),
-            ``w16-small`` with half the blocks and two modules less, and ``w8`` (8–64).
+        backbone: Names the network and its size, see
+            :data:`.pose_networks.POSE_NETWORKS`. A network's own settings class says
+            which there are, as the values of a `Literal`.
         heatmap: ``msra`` (Gaussian, shifted a quarter pixel towards the second
             maximum), ``dark`` (unbiased encoding and Taylor decoding) or ``udp``
             (unbiased data processing).
@@ -93,7 +94,7 @@ class HrnetSettings(TrainingSettings):
 
     kind: ClassVar[ModelKind] = "pose"
 
-    backbone: Literal["w48", "w32", "w16", "w16-small", "w8"] = "w48"
+    backbone: str
     heatmap: Literal["msra", "dark", "udp"] = "dark"
     loss: Literal["mse", "softmax"] = "mse"
     input_size: Annotated[int, Field(ge=64, le=1024, multiple_of=32)] = 256
@@ -109,6 +110,12 @@ class HrnetSettings(TrainingSettings):
     motion_blur: Fraction = 0.0
     flip_test: bool = True
     select: Literal["PCK", "PCKh", "AP"] = "PCK"
+
+    @property
+    def udp(self) -> bool:
+        """Whether crops and coordinates follow unbiased data processing, where the grid
+        ends at the centres of the outer pixels."""
+        return self.heatmap == "udp"
 
 
 class DetectorSettings(TrainingSettings):

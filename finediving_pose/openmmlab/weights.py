@@ -83,20 +83,6 @@ def state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in tensors.items()}
 
 
-def save_tensors(path: Path, net: nn.Module) -> None:
-    """Write a net's parameters and buffers as safetensors, atomically."""
-    from safetensors.torch import save_file
-
-    # Clones, because RTMDet's head shares convolutions between its levels and
-    # safetensors refuses shared memory.
-    tensors = {
-        name: value.detach().cpu().clone().contiguous()
-        for name, value in net.state_dict().items()
-    }
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary)
-
-
 def _fetch(url: str) -> Path:
     import torch
     from torch.hub import download_url_to_file

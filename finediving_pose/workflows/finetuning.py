@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -17,7 +17,7 @@ import numpy as np
 
 from finediving_pose import console, errors
 from finediving_pose.config import (
-    load_settings,
+    collect_values,
     read_yaml,
     validate_settings,
     write_settings,
@@ -41,20 +41,19 @@ from finediving_pose.openmmlab.pose_evaluation import (
     KeypointFigures,
     evaluate_keypoints,
 )
+from finediving_pose.openmmlab.pose_networks import validate_pose_settings
 from finediving_pose.openmmlab.settings import (
     PRESETS,
     DetectorSettings,
-    HrnetSettings,
     TrainingSettings,
 )
+from finediving_pose.openmmlab.training_plan import TrainingLabels
 from finediving_pose.records import LabelledFrame
 from finediving_pose.workflows.model_loading import require_torch
 
 Kind = Literal["hrnet", "detector"]
-SETTINGS: dict[Kind, type[TrainingSettings]] = {
-    "hrnet": HrnetSettings,
-    "detector": DetectorSettings,
-}
+"""What is fine-tuned, as commands, run folders and folders of presets are called.
+``hrnet`` stands for any pose network: the setting `backbone` chooses it."""
 MODEL_KIND: dict[Kind, Literal["pose", "detector"]] = {
     "hrnet": "pose",
     "detector": "detector",
@@ -235,9 +234,8 @@ def resume(
         raise UsageError(
             f"--resume {folder}: holds a run of finetune-{found}, not of finetune-{kind}"
         )
-    settings = validate_settings(
-        SETTINGS[kind], read_yaml(folder / "config.yaml"), f"{folder}/config.yaml"
-    )
+    values = read_yaml(folder / "config.yaml")
+    settings = check_settings(kind, values, f"{folder}/config.yaml")
     if not (folder / "last.ckpt").exists():
         console.log.info(
             "%s: stopped before its first epoch was over; it starts from the beginning",
@@ -249,9 +247,35 @@ def resume(
 def preset_settings(
     kind: Kind, preset: str, overrides: Iterable[str], **given: Any
 ) -> TrainingSettings:
-    """Return the settings of a preset with overrides; see
-    :func:`finediving_pose.config.load_settings`."""
-    return load_settings(SETTINGS[kind], PRESETS / kind, preset, overrides, **given)
+    """Return the settings of a preset with overrides.
+
+    Args:
+        kind: What is trained.
+        preset, overrides, given: As of :func:`finediving_pose.config.collect_values`.
+
+    Raises:
+        UsageError: If the preset, a key or a value is not usable.
+    """
+    values, origin = collect_values(PRESETS / kind, preset, overrides, **given)
+    return check_settings(kind, values, origin)
+
+
+def check_settings(
+    kind: Kind, values: Mapping[str, Any], origin: str
+) -> TrainingSettings:
+    """Check the settings of a training of that kind.
+
+    Args:
+        kind: What is trained.
+        values: Settings by name.
+        origin: Where they come from, for the message.
+
+    Raises:
+        UsageError: If a key or a value is not usable.
+    """
+    if kind == "detector":
+        return validate_settings(DetectorSettings, values, origin)
+    return validate_pose_settings(values, origin)
 
 
 def new_run_folder(parent: Path, name: str) -> Path:
@@ -362,18 +386,19 @@ def _train(
 
     device = choose_device(device)
     source = _source(folder)
-    train_labels, val_labels = (
-        folder / "data" / "train.json",
-        folder / "data" / "val.json",
+    val_labels = folder / "data" / "val.json"
+    labels = TrainingLabels(
+        train=folder / "data" / "train.json",
+        val=val_labels if val_labels.exists() else None,
+        images=Path(source["images"]),
     )
-    held_out = val_labels if val_labels.exists() else None
-    if held_out is None:
+    if labels.val is None:
         console.log.warning(
             "no frames are held out: the last epoch is kept, and nothing says how good it is"
         )
     inputs = {
-        "train": sha256_file(train_labels),
-        "val": sha256_file(held_out) if held_out else None,
+        "train": sha256_file(labels.train),
+        "val": sha256_file(labels.val) if labels.val else None,
     }
     config = settings.model_dump(mode="json")
     facts = {
@@ -382,20 +407,11 @@ def _train(
         "device": device,
         "seed": settings.seed,
     }
-    arguments = (
-        folder,
-        train_labels,
-        held_out,
-        Path(source["images"]),
-        settings,
-        device,
-        trust,
-    )
     if not _is_main_process():
-        train_model(*arguments)
+        train_model(folder, labels, settings, device, trust)
         raise SystemExit(errors.EXIT_DONE)
     with recording(folder, **facts) as manifest, _saying_how_to_continue(kind, folder):
-        result = train_model(*arguments)
+        result = train_model(folder, labels, settings, device, trust)
         card = write_model_card(
             folder, MODEL_KIND[kind], config, source["trained_on"], result.metrics
         )

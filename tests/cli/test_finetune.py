@@ -19,7 +19,8 @@ from finediving_pose.cli import _finetune
 from finediving_pose.config import load_settings
 from finediving_pose.errors import UsageError
 from finediving_pose.files import write_json
-from finediving_pose.openmmlab.settings import PRESETS, DetectorSettings, HrnetSettings
+from finediving_pose.openmmlab.hrnet import HrnetSettings
+from finediving_pose.openmmlab.settings import PRESETS, DetectorSettings
 from finediving_pose.workflows.finetuning import FinetuneSummary
 
 

@@ -20,12 +20,12 @@ def decided_net(threshold: float) -> tuple[DetectorSettings, Any]:
     from mmengine.config import ConfigDict
     from mmengine.registry import DefaultScope
 
-    from finediving_pose.openmmlab.detector_config import detector_model
+    from finediving_pose.openmmlab.detector_config import configure_detector
 
     settings = validate_settings(
         DetectorSettings, {"image_size": 96, "variant": "nano"}, "test"
     )
-    config = ConfigDict(detector_model(settings))
+    config = ConfigDict(configure_detector(settings))
     config.test_cfg.score_thr = threshold
     torch.manual_seed(1)
     with DefaultScope.overwrite_default_scope("mmdet"):

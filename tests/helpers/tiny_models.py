@@ -111,7 +111,7 @@ def _finetune(
 def stop_before_epoch(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Interrupt any training of this process at the start of an epoch, counted from 1,
     as Ctrl-C would."""
-    from finediving_pose.openmmlab.training import RunRecorder
+    from finediving_pose.openmmlab.training_hooks import RunRecorder
 
     seeded = RunRecorder.before_train_epoch
 

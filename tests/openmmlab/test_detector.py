@@ -16,7 +16,7 @@ from finediving_pose.networks import Launching, NetworkOptions, Preparing
 from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.athlete_detector import AthleteDetector
 from finediving_pose.openmmlab.detector import MMDetector, load_detector
-from finediving_pose.openmmlab.detector_config import inference_pipeline
+from finediving_pose.openmmlab.detector_config import configure_inference_pipeline
 from finediving_pose.synthesis.sample import draw_dive
 
 ZOO_NAME = "rtmdet_tiny_8xb32-300e_coco"
@@ -66,7 +66,7 @@ def test_it_equals_mmdetections_inference(images, threshold):
     settings, net = decided_net(threshold)
     theirs = MMDetector(
         copy.deepcopy(net),
-        inference_pipeline(settings),
+        configure_inference_pipeline(settings),
         {},
         NetworkOptions("cpu", score_threshold=threshold),
     )(images)

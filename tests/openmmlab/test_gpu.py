@@ -42,7 +42,7 @@ def test_the_gpu_sees_what_the_cpu_sees(
             estimator.crop(image, box)
             for image, box in zip(dive.images, dive.boxes, strict=True)
         ]
-        answers.append(estimator.heatmaps([crop.pixels for crop in crops]).cpu())
+        answers.append(estimator.run_views([crop.pixels for crop in crops]).cpu())
         assert np.isfinite(estimator(crops)[0]).all()
     assert (answers[0] - answers[1]).abs().median() < tolerance * answers[0].abs().max()
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from finediving_pose.openmmlab import compat
-from finediving_pose.openmmlab.heatmaps import LONGEST_STEP, decode
+from finediving_pose.openmmlab.heatmaps import LONGEST_STEP, decode_heatmaps
 
 SIDE, STRIDE = 128, 4
 
@@ -43,7 +43,8 @@ def noisy_heatmaps(
 def test_decoding_equals_mmposes(method, noise, low):
     points, heatmaps = noisy_heatmaps(method, noise, low)
     found, scores = (
-        tensor.numpy() for tensor in decode(torch.from_numpy(heatmaps), method, SIDE)
+        tensor.numpy()
+        for tensor in decode_heatmaps(torch.from_numpy(heatmaps), method, SIDE)
     )
     theirs = [mmpose_codec(method).decode(person.copy()) for person in heatmaps]
     np.testing.assert_allclose(
@@ -61,7 +62,7 @@ def test_refined_decoding_is_more_exact_than_a_quarter_pixel():
     errors = {}
     for method in ("msra", "dark", "udp"):
         points, heatmaps = noisy_heatmaps(method, 0.0, low=24)
-        found = decode(torch.from_numpy(heatmaps), method, SIDE)[0].numpy()
+        found = decode_heatmaps(torch.from_numpy(heatmaps), method, SIDE)[0].numpy()
         # UDP's crop has its last pixel at the box's edge, and its decoder stretches the
         # answer to the full side.
         stretch = SIDE / (SIDE - 1) if method == "udp" else 1.0
@@ -81,7 +82,7 @@ def test_a_heatmap_without_a_peak_gives_a_point_near_its_maximum(method, heatmap
         maps[..., 0, 0] = maps[..., 31, 31] = 1.0
     if heatmap == "noise":
         maps += random.normal(0, 1e-3, maps.shape).astype(np.float32)
-    found, scores = decode(torch.from_numpy(maps), method, SIDE)
+    found, scores = decode_heatmaps(torch.from_numpy(maps), method, SIDE)
     index = maps.reshape(2, 16, -1).argmax(-1)
     grid = 31 if method == "udp" else 32
     coarse = np.stack((index % 32, index // 32), axis=-1) / grid * SIDE
@@ -92,7 +93,7 @@ def test_a_heatmap_without_a_peak_gives_a_point_near_its_maximum(method, heatmap
 
 def test_people_do_not_influence_each_other():
     _, heatmaps = noisy_heatmaps("dark", 0.003)
-    together, _ = decode(torch.from_numpy(heatmaps), "dark", SIDE)
+    together, _ = decode_heatmaps(torch.from_numpy(heatmaps), "dark", SIDE)
     for i in (0, 5):
-        alone, _ = decode(torch.from_numpy(heatmaps[i : i + 1]), "dark", SIDE)
+        alone, _ = decode_heatmaps(torch.from_numpy(heatmaps[i : i + 1]), "dark", SIDE)
         np.testing.assert_allclose(alone[0], together[i], atol=1e-9)

@@ -12,7 +12,7 @@ from finediving_pose.datasets.model_directory import read_model_directory
 from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.heatmaps import LONGEST_STEP
-from finediving_pose.openmmlab.settings import HrnetSettings
+from finediving_pose.openmmlab.hrnet import Hrnet, HrnetSettings
 from finediving_pose.skeleton import NUM_JOINTS
 from finediving_pose.synthesis.sample import draw_dive
 
@@ -83,30 +83,31 @@ def pair(heatmap: str, loss: str, flip_test: bool):
     inference_topdown."""
     from mmengine.config import Config
 
-    from finediving_pose.openmmlab.pose_config import _val_pipeline, pose_model
-    from finediving_pose.openmmlab.pose_estimator import HrnetEstimator
+    from finediving_pose.openmmlab.pose_config import configure_val_pipeline
+    from finediving_pose.openmmlab.pose_estimator import MMPoseEstimator
     from finediving_pose.openmmlab.pose_parts import DiverDataset
 
     settings = HrnetSettings(
         backbone="w8", input_size=SIDE, heatmap=heatmap, loss=loss, flip_test=flip_test
     )
-    net = build(pose_model(settings))
+    network = Hrnet(settings)
+    net = build(network.configure_model())
     smooth(net, 8, loss == "softmax")
     net.cfg = Config(
-        {"test_dataloader": {"dataset": {"pipeline": _val_pipeline(settings)}}}
+        {"test_dataloader": {"dataset": {"pipeline": configure_val_pipeline(settings)}}}
     )
     from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
     net.dataset_meta = parse_pose_metainfo(DiverDataset.METAINFO)
-    return HrnetEstimator(
-        net, settings, {}, NetworkOptions("cpu", flip_test=flip_test)
+    return MMPoseEstimator(
+        net, network, {}, NetworkOptions("cpu", flip_test=flip_test)
     ), net
 
 
 def within_the_longest_step(estimator, crops, expected: np.ndarray) -> np.ndarray:
     """(N, 16) where MMPose's refined point lies so near to the maximum that ours is not
     held back."""
-    heatmaps = estimator.heatmaps([crop.pixels for crop in crops])
+    heatmaps = estimator.run_views([crop.pixels for crop in crops])
     last = 1 if estimator.settings.heatmap == "udp" else 0
     index = heatmaps.flatten(2).argmax(-1).numpy()
     cell = SIDE / (SIDE // 4 - last)
@@ -178,7 +179,7 @@ def test_an_empty_heatmap_is_a_missing_joint(frames, monkeypatch):
     estimator, _ = pair("dark", "softmax", False)
     heatmaps = torch.zeros(1, NUM_JOINTS, 16, 16)
     heatmaps[0, 3, 4, 9] = 1.0
-    monkeypatch.setattr(estimator, "heatmaps", lambda _: heatmaps)
+    monkeypatch.setattr(estimator, "run_views", lambda _: heatmaps)
     image, (box, _) = frames[0]
     crop = estimator.crop(image, box)
     keypoints, scores = estimator([crop])
@@ -211,19 +212,19 @@ def test_a_model_directory_loads_and_names_itself(tiny_pose_model, frames):
 
 
 def test_bf16_answers_nearly_the_same(frames):
-    from finediving_pose.openmmlab.pose_estimator import HrnetEstimator
+    from finediving_pose.openmmlab.pose_estimator import MMPoseEstimator
 
     estimator, net = pair("dark", "softmax", False)
     image, boxes = frames[0]
     crops = [estimator.crop(image, box) for box in boxes]
     exact, _ = estimator(crops)
     options = NetworkOptions("cpu", "bf16", flip_test=False)
-    half, _ = HrnetEstimator(net, estimator.settings, {}, options)(crops)
+    half, _ = MMPoseEstimator(net, Hrnet(estimator.settings), {}, options)(crops)
     assert np.median(np.linalg.norm(half - exact, axis=-1)) < 5
 
 
 def test_compiled_it_answers_the_same_in_batches_of_any_size(frames, monkeypatch):
-    from finediving_pose.openmmlab.pose_estimator import CPU_CROPS, HrnetEstimator
+    from finediving_pose.openmmlab.pose_estimator import CPU_CROPS, MMPoseEstimator
 
     estimator, net = pair("dark", "softmax", True)
     seen = []
@@ -233,8 +234,8 @@ def test_compiled_it_answers_the_same_in_batches_of_any_size(frames, monkeypatch
         return lambda batch: (seen.append(len(batch)), forward(batch))[1]
 
     monkeypatch.setattr(torch, "compile", compiled)
-    fast = HrnetEstimator(
-        net, estimator.settings, {}, NetworkOptions("cpu", compile=True)
+    fast = MMPoseEstimator(
+        net, Hrnet(estimator.settings), {}, NetworkOptions("cpu", compile=True)
     )
     image, boxes = frames[0]
     crops = [estimator.crop(image, boxes[0])] * (CPU_CROPS + 1)
@@ -263,9 +264,9 @@ def test_a_size_that_does_not_fit_is_not_come_back_to(frames, monkeypatch):
 
     estimator, net = pair("dark", "softmax", False)
     monkeypatch.setattr(torch, "compile", compiled)
-    fast = pose_estimator.HrnetEstimator(
+    fast = pose_estimator.MMPoseEstimator(
         net,
-        estimator.settings,
+        Hrnet(estimator.settings),
         {},
         NetworkOptions("cpu", compile=True, flip_test=False),
     )

@@ -10,8 +10,7 @@ from finediving_pose import skeleton
 from finediving_pose.datasets.coco import to_coco
 from finediving_pose.files import write_json
 from finediving_pose.openmmlab import pose_parts
-from finediving_pose.openmmlab.pose_config import pose_model
-from finediving_pose.openmmlab.settings import HrnetSettings
+from finediving_pose.openmmlab.hrnet import Hrnet, HrnetSettings
 from finediving_pose.records import LabelledFrame
 
 
@@ -88,7 +87,7 @@ def test_the_heads_answer_to_a_perfect_logit_is_the_usual_heatmap():
         backbone="w8", input_size=128, heatmap="dark", loss="softmax", sigma=1.5
     )
     with DefaultScope.overwrite_default_scope("mmpose"):
-        head = MODELS.build(pose_model(settings)["head"]).eval()
+        head = MODELS.build(Hrnet(settings).configure_model()["head"]).eval()
     codec = MSRAHeatmap((128, 128), (32, 32), sigma=1.5, unbiased=True)
     points = np.random.default_rng(0).uniform(30, 97, (1, 16, 2))
     target = torch.from_numpy(codec.encode(points)["heatmaps"])[None]
@@ -246,7 +245,8 @@ def test_a_flip_in_training_swaps_sides(dataset, tmp_path):
     heatmaps must say so."""
     from mmengine.registry import DefaultScope
 
-    from finediving_pose.openmmlab.pose_config import pose_training
+    from finediving_pose.openmmlab.pose_config import plan_pose_training
+    from finediving_pose.openmmlab.training_plan import TrainingLabels
 
     settings = HrnetSettings(
         backbone="w8",
@@ -258,9 +258,9 @@ def test_a_flip_in_training_swaps_sides(dataset, tmp_path):
         heatmap="dark",
     )
     with DefaultScope.overwrite_default_scope("mmpose"):
-        config = pose_training(settings, tmp_path / "train.json", None, tmp_path)[
-            "train_dataloader"
-        ]["dataset"]
+        labels = TrainingLabels(tmp_path / "train.json", None, tmp_path)
+        plan = plan_pose_training(Hrnet(settings), labels)
+        config = plan.data["train_dataloader"]["dataset"]
         config.pop("type")
         flipped = pose_parts.DiverDataset(**config)[0]
         plain = pose_parts.DiverDataset(
@@ -289,7 +289,7 @@ def test_a_random_start_has_convolutions_that_a_step_of_the_optimizer_does_not_d
 
     settings = HrnetSettings(backbone="w8", input_size=64, loss="softmax")
     with DefaultScope.overwrite_default_scope("mmpose"):
-        net = MODELS.build(pose_model(settings))
+        net = MODELS.build(Hrnet(settings).configure_model())
     net.init_weights()
     weights = [
         m.weight for m in net.backbone.modules() if isinstance(m, torch.nn.Conv2d)

@@ -11,7 +11,8 @@ import torch
 from torch.nn import functional as F
 
 from finediving_pose.networks import NetworkOptions
-from finediving_pose.openmmlab.rotated_views import averaged_over_turns, turned_back
+from finediving_pose.openmmlab.heatmaps import turn_heatmaps_back
+from finediving_pose.openmmlab.rotated_views import average_over_turns
 
 JOINTS, SIDE, STRIDE = 16, 64, 4
 
@@ -37,6 +38,11 @@ def mean_of_fours(images: torch.Tensor) -> torch.Tensor:
     return F.avg_pool2d(images[:, :1], STRIDE).expand(-1, JOINTS, -1, -1)
 
 
+def turn_unshifted(heatmaps: torch.Tensor, turn: int) -> torch.Tensor:
+    """Turn heatmaps back as UDP's grid wants it."""
+    return turn_heatmaps_back(heatmaps, turn, shift=False)
+
+
 def centre(heatmap: torch.Tensor) -> np.ndarray:
     mass = heatmap / heatmap.sum()
     grid = torch.arange(heatmap.shape[-1], dtype=torch.float32)
@@ -46,7 +52,7 @@ def centre(heatmap: torch.Tensor) -> np.ndarray:
 def test_an_equivariant_net_answers_the_same():
     images = torch.rand(2, 3, SIDE, SIDE)
     torch.testing.assert_close(
-        averaged_over_turns(mean_of_fours, shift=False)(images), mean_of_fours(images)
+        average_over_turns(mean_of_fours, turn_unshifted)(images), mean_of_fours(images)
     )
 
 
@@ -56,12 +62,14 @@ def test_on_the_usual_grid_a_turned_view_lies_where_the_upright_one_does():
     np.testing.assert_allclose(upright, [5, 10.25], atol=0.05)
     for turn in (1, 2, 3):
         turned = every_fourth(torch.rot90(images, turn, (-2, -1)))
-        found = centre(turned_back(turned, turn, shift=True)[0, 0])
+        found = centre(turn_heatmaps_back(turned, turn, shift=True)[0, 0])
         # A pixel of 4 px counts from its first one: mirrored and shifted by one it is a
         # quarter pixel off, as in flips.
         np.testing.assert_allclose(found, upright, atol=0.3)
         assert (
-            np.abs(centre(turned_back(turned, turn, shift=False)[0, 0]) - upright).max()
+            np.abs(
+                centre(turn_heatmaps_back(turned, turn, shift=False)[0, 0]) - upright
+            ).max()
             > 0.6
         )
 
@@ -69,8 +77,8 @@ def test_on_the_usual_grid_a_turned_view_lies_where_the_upright_one_does():
 def test_it_averages_over_the_four_turns():
     corner = torch.zeros(1, JOINTS, 4, 4)
     corner[..., 0, 0] = 1.0  # always the upper left, whatever is seen
-    heatmaps = averaged_over_turns(
-        lambda images: corner.expand(len(images), -1, -1, -1), shift=False
+    heatmaps = average_over_turns(
+        lambda images: corner.expand(len(images), -1, -1, -1), turn_unshifted
     )(torch.zeros(1, 3, 16, 16))
     expected = torch.zeros(4, 4)
     expected[[0, 0, 3, 3], [0, 3, 0, 3]] = 0.25
@@ -79,8 +87,9 @@ def test_it_averages_over_the_four_turns():
 
 def test_all_views_go_through_the_net_at_once():
     seen = []
-    averaged_over_turns(
-        lambda images: (seen.append(len(images)), every_fourth(images))[1], True
+    average_over_turns(
+        lambda images: (seen.append(len(images)), every_fourth(images))[1],
+        turn_unshifted,
     )(torch.rand(3, 3, 8, 8))
     assert seen == [12]
 
@@ -111,10 +120,13 @@ def test_the_option_reaches_the_estimator(tiny_pose_model, flip_test):
         0, 256, (CPU_CROPS + 1, SIDE, SIDE, 3), dtype=np.uint8
     )
     turns = [
-        plain.heatmaps([np.rot90(crop, turn) for crop in pixels]) for turn in range(4)
+        plain.run_views([np.rot90(crop, turn) for crop in pixels]) for turn in range(4)
     ]
     mean = torch.stack(
-        [turned_back(heatmaps, turn, shift=True) for turn, heatmaps in enumerate(turns)]
+        [
+            turn_heatmaps_back(heatmaps, turn, shift=True)
+            for turn, heatmaps in enumerate(turns)
+        ]
     ).mean(dim=0)
     inside = (
         ...,
@@ -122,7 +134,7 @@ def test_the_option_reaches_the_estimator(tiny_pose_model, flip_test):
         slice(2, None),
     )  # mirrored before or after it is turned, borders differ
     torch.testing.assert_close(
-        turning.heatmaps(pixels)[inside], mean[inside], rtol=0, atol=1e-5
+        turning.run_views(pixels)[inside], mean[inside], rtol=0, atol=1e-5
     )
     assert (mean - turns[0])[inside].abs().max() > 0.01
     keypoints, scores = turning(

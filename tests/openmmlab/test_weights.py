@@ -11,6 +11,7 @@ from torch import nn
 
 from finediving_pose import errors
 from finediving_pose.openmmlab import weights
+from finediving_pose.training_files import write_weights
 
 
 class Net(nn.Module):
@@ -127,7 +128,7 @@ def test_saved_tensors_come_back_even_when_they_share_memory(tmp_path):
     net = Net(8)
     net.again = nn.Linear(4, 8)
     net.again.weight = net.backbone.weight  # as RTMDet's heads share their convolutions
-    weights.save_tensors(tmp_path / "net.safetensors", net)
+    write_weights(tmp_path / "net.safetensors", net)
     other = Net(8)
     other.again = nn.Linear(4, 8)
     report = weights.load_into(other, tmp_path / "net.safetensors")

@@ -51,7 +51,7 @@ def test_stdout_has_the_answer_alone(tiny_pose_run):
         tiny_models.EPOCHS,
     )
     assert summary["initial_weights"] == [
-        "init_from=none: the net starts from random weights"
+        "init_from=none: the network starts from random weights"
     ]
 
 
@@ -101,7 +101,7 @@ def test_a_stopped_run_continues_as_if_it_had_not_been_stopped(
         tiny_pose_model / "model.safetensors"
     ).read_bytes()
     assert json.loads(answer.out)["initial_weights"] == [
-        "init_from=none: the net starts from random weights"
+        "init_from=none: the network starts from random weights"
     ]
 
 
