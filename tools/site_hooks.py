@@ -11,7 +11,7 @@ import ast
 import html
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -50,6 +50,9 @@ API_PAGES = {
 }
 """Each page of the API: its title and the modules and packages on it, relative to the package. A leaf that no page
 names comes on the page `other`, a package a page of its own."""
+
+CONSTANTS = {"skeletons", "metrics", "datasets"}
+"""The pages of the API that show constants too."""
 
 ROLES = re.compile(r":(?:attr|class|data|exc|func|meth|mod|obj):<code>~?")
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
@@ -118,13 +121,13 @@ def made_pages() -> Iterator[tuple[str, str]]:
     yield "reference/label-formats.md", label_formats_page()
     yield "reference/api/index.md", api_overview()
     for path, title, modules in api_pages():
-        yield path, api_page(title, modules)
+        yield path, api_page(title, modules, PurePosixPath(path).stem in CONSTANTS)
 
 
 def label_formats_page() -> str:
     """Return the page that lists the label formats, from their registry."""
     rows = [
-        (code(known.name), as_cell(f"{known.description}. {known.hallmark}"))
+        (code(known.name), as_cell(known.description), as_cell(known.hallmark))
         for known in SOURCES.values()
     ]
     lines = [
@@ -132,7 +135,7 @@ def label_formats_page() -> str:
         "",
         "`fdpose convert --from` and `--to` take these names.",
         "",
-        *table(("Format", "What it is"), rows),
+        *table(("format", "what it is", "how it is told"), rows),
     ]
     return "\n".join(lines)
 
@@ -251,13 +254,10 @@ def described(parameter: Any) -> str:
     return f"{text} *Default:* {code(str(getattr(default, 'value', default)))}.".strip()
 
 
-def table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the lines of a Markdown table of two columns."""
-    return [
-        f"| {head[0]} | {head[1]} |",
-        "|---|---|",
-        *(f"| {left} | {right} |" for left, right in rows),
-    ]
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def paragraphs(text: str | None) -> list[str]:
@@ -343,16 +343,28 @@ def dotted(source: Path) -> str:
     return ".".join(source.relative_to(ROOT).with_suffix("").parts)
 
 
-def api_page(title: str, modules: Iterable[str]) -> str:
-    """Return a page of the API: a heading and mkdocstrings' mark for each module."""
-    return (
-        f"# {title}\n\n"
-        + "\n\n".join(
-            f"## {name}\n\n::: {name}\n    options:\n      show_root_heading: false\n      show_root_toc_entry: false"
-            for name in modules
-        )
-        + "\n"
-    )
+def api_page(title: str, modules: Iterable[str], constants: bool) -> str:
+    """Return a page of the API: a heading and mkdocstrings' mark for each module.
+
+    Args:
+        title: Its heading.
+        modules: Their dotted names.
+        constants: Whether to show constants: in the rooms they are settings of a
+            method, which say little without the code beside them.
+    """
+    options = ["show_root_heading: false", "show_root_toc_entry: false"]
+    if not constants:
+        options.append('filters: ["!^_", "!^[A-Z][A-Z0-9_]*$"]')
+    lines = [f"# {title}"]
+    for name in modules:
+        lines += ["", f"## {short_name(name)}", "", f"::: {name}", "    options:"]
+        lines += [f"      {option}" for option in options]
+    return "\n".join(lines) + "\n"
+
+
+def short_name(module: str) -> str:
+    """Return the dotted name of a module below the package."""
+    return module.removeprefix("finediving_pose.")
 
 
 def api_overview() -> str:
@@ -362,16 +374,14 @@ def api_overview() -> str:
         "",
         "Made from the docstrings. Names move until version 1.0; the commands, their options and the files stay.",
         "Names that begin with `_` are not part of it. Coordinates are in pixels of the raw image, x before y, and",
-        "NaN is what is missing.",
+        "NaN is what is missing. All modules lie below `finediving_pose`.",
         "",
         "| page | modules |",
         "|---|---|",
     ]
     for path, title, modules in api_pages():
         page = PurePosixPath(path).name
-        short = ", ".join(
-            f"`{name.removeprefix('finediving_pose.')}`" for name in modules
-        )
+        short = ", ".join(f"`{short_name(name)}`" for name in modules)
         lines.append(f"| [{title}]({page}) | {short} |")
     return "\n".join(lines) + "\n"
 
