@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.records import FloatArray
 from finediving_pose.skeleton import (
     HEAD_SEGMENT,
     HIPS,
@@ -22,7 +23,6 @@ from finediving_pose.skeleton import (
     flip_index,
 )
 
-FloatArray = NDArray[np.floating[Any]]
 BoolArray = NDArray[np.bool_]
 
 TORSO_THRESHOLD = 0.2

@@ -8,12 +8,12 @@ each stage but the first. A figure that is not defined, as ρ of a constant, is 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-FloatArray = NDArray[np.floating[Any]]
+from finediving_pose.records import FloatArray
 
 THRESHOLDS = (0.5, 0.75)
 """The IoU from which on a dive counts as found, in AIoU@0.5 and AIoU@0.75."""

@@ -112,6 +112,58 @@ def test_imports_go_downwards(path):
     )
 
 
+def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
+    """Which of the given modules each of them imports, anywhere in it: inside functions
+    and for type checkers too."""
+    graph: dict[str, set[str]] = {module: set() for module in sources}
+    for module, source in sources.items():
+        for node in ast.walk(ast.parse(source)):
+            named: list[str] = []
+            if isinstance(node, ast.Import):
+                named = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                for alias in node.names:
+                    submodule = f"{node.module}.{alias.name}"
+                    named.append(submodule if submodule in sources else node.module)
+            graph[module] |= {name for name in named if name in sources} - {module}
+    return graph
+
+
+def import_circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of modules that import each other, however many lie between."""
+    reached: dict[str, set[str]] = {}
+    for module in graph:
+        seen: set[str] = set()
+        waiting = list(graph[module])
+        while waiting:
+            here = waiting.pop()
+            if here not in seen:
+                seen.add(here)
+                waiting += graph[here]
+        reached[module] = seen
+    circles = {
+        tuple(sorted(other for other in reached[module] if module in reached[other]))
+        for module in graph
+        if module in reached[module]
+    }
+    return [list(circle) for circle in sorted(circles)]
+
+
+def test_no_modules_import_each_other():
+    sources = {module_name(path): path.read_text(encoding="utf-8") for path in MODULES}
+    assert import_circles(import_graph(sources)) == []
+
+
+def test_modules_that_import_each_other_would_be_noticed():
+    sources = {
+        "p.a": "from p import b",
+        "p.b": "def f():\n    import p.c",
+        "p.c": "if TYPE_CHECKING:\n    from p.a import A",
+        "p.d": "from p.a import A\nimport os",
+    }
+    assert import_circles(import_graph(sources)) == [["p.a", "p.b", "p.c"]]
+
+
 @pytest.mark.parametrize(
     ("module", "source", "fault"),
     [

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from finediving_pose import boxes
 from finediving_pose import keypoint_metrics as km
 from finediving_pose.skeleton import INDEX, LIMB_JOINTS, OKS_SIGMAS, flip_index
 
@@ -216,16 +215,3 @@ def test_limb_joints_leave_out_the_middle():
     assert set(range(16)) - set(LIMB_JOINTS) == {
         INDEX[n] for n in ("pelvis", "thorax", "upper_neck", "head_top")
     }
-
-
-def test_box_iou():
-    a = np.array([[0, 0, 10, 10], [np.nan] * 4, [5, 5, 5, 5]], np.float32)
-    b = np.array(
-        [[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [5, 5, 5, 5]], np.float32
-    )
-    expected = [[1, 50 / 150, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
-    assert boxes.box_iou(a, b) == pytest.approx(np.array(expected))
-
-
-def test_box_iou_with_no_boxes():
-    assert boxes.box_iou(np.zeros((0, 4)), np.zeros((2, 4))).shape == (0, 2)

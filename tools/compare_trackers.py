@@ -44,7 +44,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.boxes import box_iou
+from finediving_pose.boxes import compute_iou
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.datasets.truth_files import DiveTruth, read_truth
 from finediving_pose.extraction.settings import TrackingSettings
@@ -168,7 +168,7 @@ def _same(boxes: FloatArray, true: FloatArray) -> bool:
     return bool(
         np.isfinite(true).all()
         and len(boxes)
-        and box_iou(boxes, true[None]).max() >= SAME
+        and compute_iou(boxes, true[None]).max() >= SAME
     )
 
 
@@ -233,7 +233,9 @@ def _is_athletes(box: FloatArray, truth: DiveTruth, row: int) -> bool:
     if not np.isfinite(np.append(box, truth.boxes[row])).all():
         return False
     others = truth.others[truth.others[:, 0] == row, 2:]
-    overlaps = box_iou(box[None], np.concatenate([truth.boxes[row][None], others]))[0]
+    overlaps = compute_iou(box[None], np.concatenate([truth.boxes[row][None], others]))[
+        0
+    ]
     return bool(overlaps[0] >= TOUCHED and overlaps[0] == overlaps.max())
 
 
@@ -297,7 +299,7 @@ def _jittered(boxes: FloatArray, rng: np.random.Generator) -> FloatArray:
 def _merged(boxes: FloatArray, scores: FloatArray) -> Detections:
     """Keep the surer one of two boxes that overlap, and the surest in all."""
     order = np.argsort(-scores)
-    overlap = box_iou(boxes, boxes) if len(boxes) else np.zeros((0, 0))
+    overlap = compute_iou(boxes, boxes) if len(boxes) else np.zeros((0, 0))
     kept: list[int] = []
     for n in order.tolist():
         if len(kept) < KEPT and not (overlap[n, kept] > MERGED).any():

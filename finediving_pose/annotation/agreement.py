@@ -38,7 +38,7 @@ from finediving_pose.annotation.annotator_swaps import (
 )
 from finediving_pose.annotation.joint_sigmas import SuggestedSigma, suggest_sigmas
 from finediving_pose.annotation.label_swaps import ARMS, LEGS, describe_sides
-from finediving_pose.boxes import box_iou
+from finediving_pose.boxes import compute_iou, enclose_joints
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.keypoint_metrics import head_length, oks, pck
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
@@ -429,17 +429,10 @@ def _measure_size(a: LabelledFrame, b: LabelledFrame) -> float:
     NaN where that is nothing."""
     boxes = [frame.box for frame in (a, b) if frame.box is not None]
     if not boxes:
-        boxes = [_enclose_joints(a), _enclose_joints(b)]
+        boxes = [enclose_joints(frame.keypoints[frame.labelled]) for frame in (a, b)]
     areas = [np.prod(box[2:] - box[:2]) for box in boxes]
     area = float(_average_known(np.array(areas)))
     return float(np.sqrt(area)) if area > 0 else float("nan")
-
-
-def _enclose_joints(frame: LabelledFrame) -> FloatArray:
-    points = frame.keypoints[frame.labelled]
-    if not len(points):
-        return np.full(4, np.nan)
-    return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
 def _measure_angle(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -455,7 +448,7 @@ def _measure_angle(a: FloatArray, b: FloatArray) -> FloatArray:
 def _measure_iou(a: LabelledFrame, b: LabelledFrame) -> float:
     if a.box is None or b.box is None:
         return float("nan")
-    return float(box_iou(a.box[None], b.box[None])[0, 0])
+    return float(compute_iou(a.box[None], b.box[None])[0, 0])
 
 
 def _average_known(values: FloatArray, axis: int | None = None) -> FloatArray:

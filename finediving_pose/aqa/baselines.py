@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from finediving_pose.datasets.finediving import (
     FineDive,
@@ -22,10 +21,8 @@ from finediving_pose.datasets.finediving import (
     text_key,
 )
 from finediving_pose.media import SAMPLES
-from finediving_pose.records import Dive
+from finediving_pose.records import Dive, FloatArray
 from finediving_pose.score_metrics import score_figures, stage_figures
-
-FloatArray = NDArray[np.floating[Any]]
 
 EXEMPLARS = 10
 SHRINKAGE = 5.0

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.boxes import enclose_joints
 from finediving_pose.datasets import joint_records
 from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet
@@ -64,11 +65,9 @@ def estimate_box(keypoints: FloatArray) -> FloatArray | None:
     """Return the (4,) px box around (16, 2) px joints, NaN = missing; None for fewer
     than two different places."""
     known = keypoints[np.isfinite(keypoints).all(axis=1)]
-    if not len(known):
+    if not len(known) or (known == known[0]).all():
         return None
-    low, high = known.min(axis=0), known.max(axis=0)
-    margin = BOX_MARGIN * (high - low).max()
-    return np.concatenate((low - margin, high + margin)) if margin > 0 else None
+    return enclose_joints(known, BOX_MARGIN)
 
 
 def _completed(

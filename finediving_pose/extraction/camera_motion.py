@@ -12,7 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.boxes import box_iou, diagonals, eq25, middles
+from finediving_pose.boxes import (
+    compute_diagonals,
+    compute_distances,
+    compute_iou,
+    compute_middles,
+)
 from finediving_pose.records import Detections, FloatArray
 
 VOTERS = 8
@@ -110,7 +115,7 @@ def estimate_camera_path(
 
 def _keep_one_box_each(found: Detections) -> Detections:
     """Leave out boxes that overlap a surer one so much that they are the same person's."""
-    overlaps = box_iou(found.boxes, found.boxes)
+    overlaps = compute_iou(found.boxes, found.boxes)
     kept: list[int] = []
     for n in np.argsort(-found.scores, kind="stable").tolist():
         if not (overlaps[n, kept] > ONE_PERSON).any():
@@ -126,8 +131,8 @@ def _count_resting(
     if min(len(before.boxes), len(after.boxes)) < 2:
         return 0
     carried = scale * before.boxes.astype(np.float64) + np.tile(shift, 2)
-    distance = eq25(carried[:, None], after.boxes[None]).min(axis=1)
-    return int((distance / diagonals(before.boxes) < AGREES).sum())
+    distance = compute_distances(carried[:, None], after.boxes[None]).min(axis=1)
+    return int((distance / compute_diagonals(before.boxes) < AGREES).sum())
 
 
 def _average_support(resting: FloatArray) -> FloatArray:
@@ -151,7 +156,7 @@ def _estimate_step(
     if min(len(before.boxes), len(after.boxes)) < 2:
         return 1.0, SLOWS * expected
     a, b = before.boxes.astype(np.float64), after.boxes.astype(np.float64)
-    size = diagonals(a)
+    size = compute_diagonals(a)
     moves = b[None] - a[:, None]  # (N, M, 4): from each box to each box a frame later
     proposals = _propose_shifts(a, b, before.scores, step)
     # To go on as before and to rest are always possible.
@@ -178,10 +183,10 @@ def _propose_shifts(
 ) -> FloatArray:
     """Return the (P, 2) px shifts between boxes of similar size, from the surest ones
     to all within reach."""
-    size = diagonals(a)
+    size = compute_diagonals(a)
     moves = b[None] - a[:, None]
     shifts = (moves[..., :2] + moves[..., 2:]) / 2
-    alike = np.abs(np.log(diagonals(b)[None] / size[:, None])) < ALIKE
+    alike = np.abs(np.log(compute_diagonals(b)[None] / size[:, None])) < ALIKE
     near = np.linalg.norm(shifts, axis=-1) < REACH * np.sqrt(step) * size[:, None]
     proposing = np.zeros(len(a), bool)
     proposing[np.argsort(-scores, kind="stable")[:VOTERS]] = True
@@ -215,11 +220,11 @@ def _fit_similarity(
     """
     guess = 1.0, shift
     scale = 1.0
-    size = diagonals(a)
+    size = compute_diagonals(a)
     for _ in range(ROUNDS):
         if not len(voters):
             return guess
-        p, q = middles(a[voters]), middles(b[best[voters]])
+        p, q = compute_middles(a[voters]), compute_middles(b[best[voters]])
         if len(voters) < 3:
             return scale, (q - scale * p).mean(axis=0)
         # Least squares of q = scale·p + shift: the slope of the centred middles.

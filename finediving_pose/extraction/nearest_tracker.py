@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.boxes import diagonals, eq25
+from finediving_pose.boxes import compute_diagonals, compute_distances
 from finediving_pose.extraction.settings import TrackingSettings
 from finediving_pose.extraction.tracking import (
     Seed,
@@ -77,7 +77,7 @@ def _find_nearest(
     """Return the cheapest of the boxes within reach, `gap` frames after the last one."""
     if not len(found.boxes):
         return None
-    distance = eq25(last, found.boxes) / diagonals(last)
+    distance = compute_distances(last, found.boxes) / compute_diagonals(last)
     cost = distance + settings.confidence_weight * (1 - found.scores)
     # Where a person may have gone unseen spreads like a random walk: by √n in n frames.
     reach = settings.max_jump * np.sqrt(gap)
@@ -115,7 +115,9 @@ def find_moving_start(
 
     def weigh_box(node: tuple[int, int]) -> float:
         row, n = node
-        return float(detections[row].scores[n] * diagonals(detections[row].boxes[n]))
+        return float(
+            detections[row].scores[n] * compute_diagonals(detections[row].boxes[n])
+        )
 
     def weigh_chain(chain: _Chain) -> float:
         # Squared, so that the jitter of boxes at rest is next to no motion.
@@ -173,7 +175,10 @@ def _link_boxes(
     each other's nearest, `step` frames apart."""
     if not len(before) or not len(after):
         return []
-    distance = eq25(before[:, None], after[None]) / diagonals(before)[:, None]
+    distance = (
+        compute_distances(before[:, None], after[None])
+        / compute_diagonals(before)[:, None]
+    )
     reach = settings.max_jump * np.sqrt(step)
     pairs = []
     for a, b in enumerate(distance.argmin(axis=1).tolist()):
@@ -189,6 +194,6 @@ def _link_boxes(
         # Most people rest, so their median shift is the camera's.
         camera = np.median((change[:, :2] + change[:, 2:]) / 2, axis=0)
     # Eq. 25 counts a plain shift twice, once a corner: hence √2.
-    own = eq25(change, np.tile(camera, 2)) / np.sqrt(2)
-    speeds = own / diagonals(before[rows]) / step
+    own = compute_distances(change, np.tile(camera, 2)) / np.sqrt(2)
+    speeds = own / compute_diagonals(before[rows]) / step
     return [(a, b, float(s)) for (a, b), s in zip(pairs, speeds, strict=True)]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.boxes import diagonals, eq25, middles
+from finediving_pose.boxes import compute_diagonals, compute_distances, compute_middles
 from finediving_pose.extraction.camera_motion import CameraPath, estimate_camera_path
 from finediving_pose.extraction.settings import TrackingSettings
 from finediving_pose.extraction.tracking import (
@@ -243,7 +243,10 @@ def link_boxes(scene: Scene) -> list[Tracklet]:
             for n, pick in zip(*pairs, strict=True):
                 if allowed[n, pick]:
                     taken[pick] = True
-                    step = (middles(boxes[pick][None]) - middles(rested[n][None]))[0]
+                    step = (
+                        compute_middles(boxes[pick][None])
+                        - compute_middles(rested[n][None])
+                    )[0]
                     _extend_tracklet(live[n], (row, int(pick)), boxes[pick])
                     live[n].velocity = (1 - NEW_STEP) * live[n].velocity + (
                         NEW_STEP * (step / int(apart[n]))
@@ -271,11 +274,14 @@ def _measure_to_tracklets(
     velocity = np.array([each.velocity for each in live])
     moved = rested + np.tile(velocity * apart[:, None], 2)
     distances = np.stack(
-        [eq25(place[:, None], boxes[None]) for place in (moved, rested, last)]
+        [
+            compute_distances(place[:, None], boxes[None])
+            for place in (moved, rested, last)
+        ]
     )
     # The camera may follow the athlete, so rest in the image is possible, but rarer.
     distances[2] *= IN_THE_PICTURE
-    sizes, size = diagonals(last)[:, None], diagonals(boxes)[None]
+    sizes, size = compute_diagonals(last)[:, None], compute_diagonals(boxes)[None]
     growth = CHANGE_OF_SIZE * np.abs(np.log(size / sizes))
     return np.asarray(distances.min(axis=0) / np.minimum(sizes, size) + growth)
 
@@ -299,8 +305,8 @@ def measure_motion(tracklet: Tracklet, scene: Scene) -> FloatArray:
     boxes = np.array(tracklet.boxes)
     time = scene.frame_index[rows].astype(np.float64)
     # Into the coordinates of the first frame, in which the world stands still.
-    still = (middles(boxes) - camera.shift[rows]) / camera.scale[rows][:, None]
-    diagonal = float(np.median(diagonals(boxes) / camera.scale[rows]))
+    still = (compute_middles(boxes) - camera.shift[rows]) / camera.scale[rows][:, None]
+    diagonal = float(np.median(compute_diagonals(boxes) / camera.scale[rows]))
     moving = np.zeros(len(rows))
     for place in range(len(rows)):
         near = np.abs(time - time[place]) <= WINDOW
@@ -398,14 +404,14 @@ def _measure_stays(
         hits, looks = np.zeros(len(which)), np.zeros(len(which))
         for later in range(row + LATER, len(scene.detections), 2):
             carried = scene.camera.carry_boxes(boxes, row, later)
-            middle = middles(carried)
+            middle = compute_middles(carried)
             # A place that the camera has left says nothing.
             inside = ((middle >= region[:2]) & (middle <= region[2:])).all(axis=1)
             looks += inside
             found = scene.detections[later].boxes
             if len(found):
-                distance = eq25(carried[:, None], found[None])
-                distance = distance / diagonals(carried)[:, None]
+                distance = compute_distances(carried[:, None], found[None])
+                distance = distance / compute_diagonals(carried)[:, None]
                 hits += inside & (distance.min(axis=1) < STAYS)
         known = looks >= LEAST_LOOKS
         stays[which[known]] = hits[known] / looks[known]
@@ -486,10 +492,12 @@ def measure_link_costs(
     ratio = (camera.scale[row] / camera.scale[rows])[:, None]
     origin = ends - np.tile(camera.shift[rows], 2)
     rested = ratio * origin + np.tile(camera.shift[row], 2)
-    sizes = diagonals(ends)
-    size = float(diagonals(start[None])[0])
+    sizes = compute_diagonals(ends)
+    size = float(compute_diagonals(start[None])[0])
     # At rest in the world or in the image, whichever is nearer.
-    distance = np.minimum(eq25(rested, start), eq25(ends, start))
+    distance = np.minimum(
+        compute_distances(rested, start), compute_distances(ends, start)
+    )
     distance = distance / np.minimum(sizes, size)
     too_far = distance > settings.max_jump * np.sqrt(apart)
     too_late = apart > settings.max_absence

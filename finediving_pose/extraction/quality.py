@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.boxes import diagonals
+from finediving_pose.boxes import compute_diagonals
 from finediving_pose.extraction.interpolation import is_complete
 from finediving_pose.extraction.repair import count_repairs
 from finediving_pose.extraction.skeleton_assembly import take_rows
@@ -295,7 +295,7 @@ def measure_joint_jumps(clip: MeasuredClip) -> float:
     passed = (numbers[1:-1] - numbers[:-2]) / (numbers[2:] - numbers[:-2])
     share = passed[:, None, None]
     between = points[:-2] * (1 - share) + points[2:] * share
-    diagonal = diagonals(frames.track.boxes[1:-1]).astype(np.float64)
+    diagonal = compute_diagonals(frames.track.boxes[1:-1]).astype(np.float64)
     off = np.linalg.norm(points[1:-1] - between, axis=-1) / diagonal[:, None]
     known = np.isfinite(off)
     if known.sum() < LEAST_STEPS:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.boxes import box_iou, diagonals, eq25
+from finediving_pose.boxes import compute_diagonals, compute_distances, compute_iou
 from finediving_pose.extraction.interpolation import fill_gaps
 from finediving_pose.records import BoxState, BoxTrack, Detections, FloatArray
 
@@ -70,7 +70,7 @@ def find_seeded_start(
     if not len(frame_index):
         return None
     row = int(np.abs(frame_index - seed.frame).argmin())
-    overlap = box_iou(detections[row].boxes, seed.box[None])[:, 0]
+    overlap = compute_iou(detections[row].boxes, seed.box[None])[:, 0]
     if len(overlap) and overlap.max() >= SEED_IOU:
         best = int(overlap.argmax())
         return Start(row, detections[row].boxes[best], best)
@@ -165,7 +165,7 @@ def count_jumps(path: BoxTrack, frame_index: NDArray[np.int64]) -> int:
     if len(rows) < 2:
         return 0
     boxes = path.boxes[rows]
-    distance = eq25(boxes[:-1], boxes[1:]) / diagonals(boxes[:-1])
+    distance = compute_distances(boxes[:-1], boxes[1:]) / compute_diagonals(boxes[:-1])
     # A step over a gap may be as much longer as the gap has frames.
     speed = distance / np.diff(frame_index[rows])
     return int((speed > JUMP_SPEED).sum())

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from finediving_pose.boxes import box_iou
+from finediving_pose.boxes import compute_iou
 from finediving_pose.openmmlab import compat
 
 compat.require("mmdet")
@@ -87,7 +87,7 @@ class DiverBoxMetric(BaseMetric):
             return False
         corners = np.array(truth, dtype=float)
         corners[:, 2:] += corners[:, :2]
-        return bool(box_iou(boxes[[int(scores.argmax())]], corners).max() >= 0.5)
+        return bool(compute_iou(boxes[[int(scores.argmax())]], corners).max() >= 0.5)
 
 
 @TRANSFORMS.register_module()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.boxes import enclose_joints
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.pose_evaluation import (
@@ -77,8 +78,8 @@ def crop_box(frame: LabelledFrame) -> NDArray[np.float64]:
     widened hull of the joints."""
     if frame.box is not None:
         return np.asarray(frame.box, dtype=np.float64)
-    points = frame.keypoints[frame.labelled]
-    low, high = points.min(axis=0), points.max(axis=0)
+    hull = enclose_joints(frame.keypoints[frame.labelled])
+    low, high = hull[:2], hull[2:]
     centre, half = (low + high) / 2, np.maximum(high - low, 1.0) / 2 * HULL_MARGIN
     return np.concatenate((centre - half, centre + half))
 

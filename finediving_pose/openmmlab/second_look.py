@@ -15,6 +15,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.boxes import enclose_joints
 from finediving_pose.networks import Launching, PoseEstimator
 from finediving_pose.records import Crop, FloatArray
 
@@ -110,9 +111,6 @@ class SecondLook:
 def box_around(points: FloatArray, box: FloatArray) -> FloatArray:
     """Return a box (4,) px around joints (16, 2) px, NaN = not found; the one given,
     where they are too few for one."""
-    found = points[np.isfinite(points).all(axis=1)].astype(np.float64)
-    if len(found) < FEWEST:
+    if np.isfinite(points).all(axis=1).sum() < FEWEST:
         return box
-    low, high = found.min(axis=0), found.max(axis=0)
-    margin = MARGIN * (high - low).max()
-    return np.concatenate([low - margin, high + margin])
+    return enclose_joints(points.astype(np.float64), MARGIN)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from finediving_pose.boxes import enclose_joints
 from finediving_pose.files import write_bytes
 from finediving_pose.media import Image
 from finediving_pose.records import FloatArray, LabelledFrame
@@ -82,7 +83,7 @@ def _tile(frame: LabelledFrame, picture: Image, keypoints: FloatArray) -> Image:
     labelled = np.where(frame.labelled[:, None], frame.keypoints, np.nan)
     box = frame.box
     if box is None or not np.isfinite(box).all():
-        box = np.concatenate((np.nanmin(labelled, axis=0), np.nanmax(labelled, axis=0)))
+        box = enclose_joints(labelled)
     cut, turn = close_up(picture, np.asarray(box, float), TILE, _PADDING, 0)
     halves = [
         draw_skeleton(cut, points @ turn[:, :2].T + turn[:, 2], scale=1)

@@ -26,7 +26,12 @@ from finediving_pose.workflows import aqa_training, demo_labels, finetuning, sco
 from finediving_pose.workflows.agreement import compare_annotators
 from finediving_pose.workflows.aqa_training import TrainSummary
 from finediving_pose.workflows.convert import SplitRequest, convert
-from finediving_pose.workflows.demo_result import DemoResult, DemoTrace, Size
+from finediving_pose.workflows.demo_result import (
+    SCORE_FOLDER,
+    DemoResult,
+    DemoTrace,
+    Size,
+)
 from finediving_pose.workflows.extraction import extract
 from finediving_pose.workflows.extraction_evaluation import check_extraction
 from finediving_pose.workflows.finediving_validation import validate_finediving
@@ -41,7 +46,6 @@ from finediving_pose.workflows.synthesis import (
     synthesise,
 )
 
-SCORE_FOLDER = "score"
 HELD_OUT = 0.25
 
 

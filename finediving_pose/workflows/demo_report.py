@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from finediving_pose.annotation.label_findings import KINDS
-from finediving_pose.boxes import box_iou
+from finediving_pose.boxes import compute_iou
 from finediving_pose.datasets.finediving import read_finediving
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.pose_files import pose_path, read_pose
@@ -32,9 +32,8 @@ from finediving_pose.skeleton import JOINTS
 from finediving_pose.synthesis.annotators import Mistake
 from finediving_pose.workflows.agreement import list_overview
 from finediving_pose.workflows.aqa_training import TrainSummary
-from finediving_pose.workflows.demo import SCORE_FOLDER
 from finediving_pose.workflows.demo_labels import Labelling
-from finediving_pose.workflows.demo_result import DemoResult, DemoTrace
+from finediving_pose.workflows.demo_result import SCORE_FOLDER, DemoResult, DemoTrace
 from finediving_pose.workflows.scoring import PAGE_NAME
 
 NOTICE = "SYNTHETIC – every athlete, picture, label and score on this page is invented; nothing was filmed."
@@ -409,7 +408,7 @@ def _beside(out: Path, trace: DemoTrace, frame: LabelledFrame) -> Image:
         picture, sequence.keypoints[row], sequence.state[row], sequence.track.boxes[row]
     )
     assert frame.box is not None, frame.image
-    iou = float(box_iou(frame.box[None], sequence.track.boxes[row][None])[0, 0])
+    iou = float(compute_iou(frame.box[None], sequence.track.boxes[row][None])[0, 0])
     known = int(np.isfinite(sequence.keypoints[row]).all(axis=1).sum())
     return np.hstack(
         [

@@ -16,6 +16,7 @@ from finediving_pose.workflows.qc import QcResult
 from finediving_pose.workflows.synthesis import SynthResult
 
 REPORT_NAME = "report.html"
+SCORE_FOLDER = "score"
 
 
 NOT_RUN = "not run"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from finediving_pose.boxes import box_iou
+from finediving_pose.boxes import compute_iou
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.networks import Detector
 from finediving_pose.openmmlab.pose_evaluation import (
@@ -116,7 +116,7 @@ def check_detector(
         for d in detector(pictures[i : i + batch])
     ]
     overlaps = [
-        box_iou(d.boxes, _box(frame)[None])[:, 0]
+        compute_iou(d.boxes, _box(frame)[None])[:, 0]
         for d, frame in zip(found, frames, strict=True)
     ]
     return {
@@ -139,7 +139,7 @@ def _box(frame: LabelledFrame) -> FloatArray:
 
 
 def _iou(a: FloatArray, b: FloatArray) -> float:
-    return float(box_iou(a[None], b[None])[0, 0])
+    return float(compute_iou(a[None], b[None])[0, 0])
 
 
 def _centre_in(box: FloatArray, truth: FloatArray) -> bool:

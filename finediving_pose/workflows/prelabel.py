@@ -15,6 +15,7 @@ from finediving_pose import errors
 from finediving_pose.annotation.assignment import Queue
 from finediving_pose.annotation.label_store import ORIGIN_KEY
 from finediving_pose.annotation.review_state import TOOL, now
+from finediving_pose.boxes import enclose_joints
 from finediving_pose.console import progress
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame
@@ -383,14 +384,8 @@ def _label(image: ManifestFrame, guess: Guess, min_score: float) -> LabelledFram
 def _from_skeleton(keypoints: FloatArray, scores: FloatArray, box: FloatArray) -> Guess:
     if np.isfinite(box).all():
         return Guess(box, keypoints, scores)
-    low, high = np.nanmin(keypoints, axis=0), np.nanmax(keypoints, axis=0)
-    margin = BOX_PADDING * (high - low)
-    return Guess(
-        np.concatenate([low - margin, high + margin]),
-        keypoints,
-        scores,
-        box_estimated=True,
-    )
+    around = enclose_joints(keypoints, BOX_PADDING, per_axis=True)
+    return Guess(around, keypoints, scores, box_estimated=True)
 
 
 def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
