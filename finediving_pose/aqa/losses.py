@@ -12,7 +12,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from finediving_pose.aqa.batch import Videos
-    from finediving_pose.aqa.model.hpmcore import Outcome
+    from finediving_pose.aqa.model.comparison import Outcome
     from finediving_pose.aqa.settings import AqaSettings
 
 

@@ -19,8 +19,8 @@ from finediving_pose.aqa.losses import (
     transition_loss,
     triplet_loss,
 )
-from finediving_pose.aqa.model.comparison import Differences
-from finediving_pose.aqa.model.hpmcore import HPMCoRe, Outcome
+from finediving_pose.aqa.model.comparison import Differences, Outcome
+from finediving_pose.aqa.model.hpmcore import HPMCoRe
 from finediving_pose.aqa.score_model import Encoded
 from finediving_pose.aqa.settings import AqaSettings
 

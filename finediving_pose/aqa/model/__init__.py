@@ -8,10 +8,7 @@ line in :data:`SCORE_MODELS` and a preset that says ``model: <name>``.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from finediving_pose.aqa.score_model import ScoreModel
+from typing import Any
 
 SCORE_MODELS = {
     "hpmcore": "finediving_pose.aqa.model.hpmcore:HPMCoRe",
@@ -20,8 +17,11 @@ SCORE_MODELS = {
 """Where the class of each score model is; names only, because torch takes seconds."""
 
 
-def find_model_class(name: str) -> type[ScoreModel]:
-    """Return the class of a score model, a name of :data:`SCORE_MODELS`."""
+def find_model_class(name: str) -> Any:
+    """Return the class of a score model, a name of :data:`SCORE_MODELS`.
+
+    It is a subclass of :class:`~finediving_pose.aqa.score_model.ScoreModel`, which
+    cannot be named here: it is built on the settings, and they ask for this function.
+    """
     module, _, class_name = SCORE_MODELS[name].partition(":")
-    found: type[ScoreModel] = getattr(import_module(module), class_name)
-    return found
+    return getattr(import_module(module), class_name)

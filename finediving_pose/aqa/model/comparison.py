@@ -14,6 +14,7 @@ from finediving_pose.aqa.model.fusion import (
     scaled_map,
     split_heads,
 )
+from finediving_pose.aqa.score_model import Encoded
 from finediving_pose.aqa.settings import BranchMerge
 
 
@@ -100,6 +101,20 @@ class Differences(NamedTuple):
     delta: Tensor
     delta_k: Tensor
     weights: Tensor
+
+
+class Outcome(NamedTuple):
+    """What the losses need of a batch of pairs.
+
+    Attributes:
+        encoded: Of the V = 2B videos.
+        differences: Of the queries to their exemplars, (B,); where the loss is
+            symmetric then of the exemplars to the queries, (2B,); with a ``direct``
+            regressor the values of all videos, (2B,).
+    """
+
+    encoded: Encoded
+    differences: Differences
 
 
 class StageRegressor(nn.Module):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from finediving_pose.aqa.losses import expected_differences, training_losses
 from finediving_pose.aqa.model.comparison import (
     CrossDecoder,
     Differences,
+    Outcome,
     StageRegressor,
 )
 from finediving_pose.aqa.model.fusion import PoseGuidedFusion
@@ -57,20 +58,6 @@ Encoder = DynamicEncoder | PrecomputedFeatures | StaticEncoder | SkeletalEncoder
 
 FUSED, STATIC = "fused", "static"
 """The branches that are compared: F_fu and F_st."""
-
-
-class Outcome(NamedTuple):
-    """What the losses need of a batch of pairs.
-
-    Attributes:
-        encoded: Of the V = 2B videos.
-        differences: Of the queries to their exemplars, (B,); where the loss is
-            symmetric then of the exemplars to the queries, (2B,); with a ``direct``
-            regressor the values of all videos, (2B,).
-    """
-
-    encoded: Encoded
-    differences: Differences
 
 
 class HPMCoRe(ScoreModel):
