@@ -38,7 +38,7 @@ from finediving_pose.synthesis.meet import plan_meet, stage
 from finediving_pose.workflows import model_loading
 from finediving_pose.workflows.extraction import Summary, extract
 
-compat.require("mmdet", "mmpose")
+compat.require_packages("mmdet", "mmpose")
 
 import cv2  # noqa: E402
 import mmdet.registry  # noqa: E402
@@ -54,7 +54,7 @@ from finediving_pose.openmmlab.detector_config import (  # noqa: E402
     configure_detector,
     configure_inference_pipeline,
 )
-from finediving_pose.openmmlab.device_batches import DTYPES, compiled  # noqa: E402
+from finediving_pose.openmmlab.device_batches import DTYPES, compile_if_wanted  # noqa: E402
 from finediving_pose.openmmlab.pose_config import plan_pose_training  # noqa: E402
 from finediving_pose.openmmlab.pose_networks import (  # noqa: E402
     make_network,
@@ -62,7 +62,7 @@ from finediving_pose.openmmlab.pose_networks import (  # noqa: E402
 )
 from finediving_pose.openmmlab.pose_parts import DiverDataset  # noqa: E402
 from finediving_pose.openmmlab.training_plan import TrainingLabels  # noqa: E402
-from finediving_pose.openmmlab.weights import load_into  # noqa: E402
+from finediving_pose.openmmlab.weights import fill_network  # noqa: E402
 from finediving_pose.training_files import write_weights  # noqa: E402
 
 NETWORKS = {"tiny": ("tiny", "tiny"), "w32": ("w32", "s"), "paper": ("paper", "m")}
@@ -264,7 +264,7 @@ def write_mm(
     their names."""
     Config(config).dump(path.with_suffix(".py"))
     net = built(kind, config["model"])
-    load_into(net, read_model_directory(Path(model)).weights)
+    fill_network(net, read_model_directory(Path(model)).weights)
     torch.save(
         {"state_dict": net.state_dict(), "meta": {"dataset_meta": meta}},
         path.with_suffix(".pth"),
@@ -478,7 +478,7 @@ def fastest(
             )
     _, step, best = min(tried, key=lambda trial: trial[0])
     run = partial(
-        in_inference_mode, compiled(step, options.compile), *best.run.args[1:]
+        in_inference_mode, compile_if_wanted(step, options.compile), *best.run.args[1:]
     )
     run()
     return Forward(run, best.frames, best.layout)

@@ -118,7 +118,7 @@ def tested(
 ) -> dict[str, Any]:
     """Return how often a detector finds the diver of the dive that it was not trained
     on."""
-    from finediving_pose.workflows.extraction_evaluation import check_detector
+    from finediving_pose.workflows.extraction_evaluation import evaluate_detector
     from finediving_pose.workflows.model_loading import load_detector
 
     test = other(train)
@@ -131,7 +131,7 @@ def tested(
         "test": test,
         "seed": seed,
         "weights_sha256": read_model_directory(model, "detector").weights_sha256,
-        "boxes": dict(check_detector(detector, pictures, data.train)),
+        "boxes": dict(evaluate_detector(detector, pictures, data.train)),
     }
 
 

@@ -113,7 +113,7 @@ class Experiment:
     def lsp_parts(self) -> dict[str, TrainingData]:
         """LSP's ``train``, ``choice`` and ``test``; their names stand in
         OUT/lsp_parts.json."""
-        data = finetuning.training_data(self.lsp, "hrnet", None, None, 0.0, 0)
+        data = finetuning.read_training_data(self.lsp, "hrnet", None, None, 0.0, 0)
         names = lsp_division([frame.image for frame in data.train])
         write_json(
             self.out / "lsp_parts.json",
@@ -133,7 +133,7 @@ class Experiment:
             return self.lsp_parts["train"]
         folder = self.out / "synth"
         self.stage("generate", lambda: generate(folder, self.generated, self.workers))
-        return finetuning.training_data(
+        return finetuning.read_training_data(
             folder / "labels.json", "hrnet", folder / "frames", None, 0.0, 0
         )
 
@@ -161,7 +161,7 @@ class Experiment:
 
         def work() -> dict[str, Any]:
             if (folder / "config.yaml").is_file():
-                summary = finetuning.resume(kind, folder, self.device)
+                summary = finetuning.resume_finetuning(kind, folder, self.device)
             else:
                 epochs = epochs_for(images, len(data.train))
                 chosen = finetuning.preset_settings(

@@ -236,7 +236,9 @@ def pretrained(experiment: PoseExperiment, variant: Variant, seed: int) -> Path 
         return experiment.pretrained
     seed = 0 if experiment.share_pretraining else seed
     folder = experiment.out / "pretraining" / f"{variant.pretraining}_seed{seed}"
-    data = finetuning.together(*(experiment.source(name) for name in variant.sources))
+    data = finetuning.join_training_data(
+        *(experiment.source(name) for name in variant.sources)
+    )
     settings = (*PRETRAINING, *variant.settings)
     start = "none"
     half = halved(experiment, settings)
@@ -248,14 +250,16 @@ def pretrained(experiment: PoseExperiment, variant: Variant, seed: int) -> Path 
     _train(experiment, folder, data, settings, start, experiment.pretrain_images, seed)
     if not variant.then:
         return folder
-    further = finetuning.together(*(experiment.source(name) for name in variant.then))
+    further = finetuning.join_training_data(
+        *(experiment.source(name) for name in variant.then)
+    )
     known = (
         _some(experiment.source(name), len(further.train), seed)
         for name in variant.sources
     )
     gone_on = folder.with_name(f"{folder.name}_then_{'+'.join(variant.then)}")
     settings = (*settings, *FINETUNING)
-    data = finetuning.together(further, *known)
+    data = finetuning.join_training_data(further, *known)
     _train(
         experiment, gone_on, data, settings, str(folder), experiment.then_images, seed
     )
@@ -291,7 +295,7 @@ def finetuned(experiment: PoseExperiment, job: Job, start: Path | None) -> Path:
     folder = experiment.out / "models" / job.name
     data, _ = training_frames(experiment, job)
     if variant.replay:
-        data = finetuning.together(
+        data = finetuning.join_training_data(
             data,
             *(
                 _some(experiment.source(name), len(data.train), job.seed)
@@ -391,9 +395,9 @@ def in_true_boxes(
         estimator = load_estimator(model, options)
         for part, data in parts.items():
             if (part, views) in TESTED:
-                figures[f"{part}_{views}"] = finetuning.evaluate(
+                figures[f"{part}_{views}"] = finetuning.evaluate_pose_estimator(
                     estimator, data.train, data.images
-                ).flat()
+                ).as_dict()
     return figures
 
 
@@ -406,7 +410,7 @@ def end_to_end(
     ``end_to_end_VIEWS``, and ``second_look_VIEWS`` with ``--second-look``.
     """
     from finediving_pose.workflows.extraction import extract
-    from finediving_pose.workflows.extraction_evaluation import check_extraction
+    from finediving_pose.workflows.extraction_evaluation import evaluate_extraction
     from finediving_pose.workflows.model_loading import load_detector, load_estimator
 
     test = experiment.dives[job.test]
@@ -431,7 +435,7 @@ def end_to_end(
                 / f"{job.name}_{views}{'_second_look' if again else ''}"
             )
             extract(clip, out, detector, estimator)
-            figures[f"{name}_{views}"] = check_extraction(out, frames).flat()
+            figures[f"{name}_{views}"] = evaluate_extraction(out, frames).as_dict()
     return figures
 
 

@@ -118,7 +118,9 @@ def _round(experiment: PoseExperiment, job: Round, model: Path) -> dict[str, Any
             *(_extracted(experiment, job.before, views) for views in reversed(VIEWS)),
         )
         data = (
-            finetuning.together(data, replace(test, train=labels)) if labels else data
+            finetuning.join_training_data(data, replace(test, train=labels))
+            if labels
+            else data
         )
         start = str(pretrained(experiment, VARIANTS[job.variant], job.seed) or "none")
         images = 2 * experiment.finetune_images

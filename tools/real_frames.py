@@ -42,8 +42,8 @@ from finediving_pose.records import LabelledFrame
 from finediving_pose.workflows import finetuning
 from finediving_pose.workflows.extraction import extract
 from finediving_pose.workflows.extraction_evaluation import (
-    check_detector,
-    check_extraction,
+    evaluate_detector,
+    evaluate_extraction,
 )
 from finediving_pose.workflows.model_loading import load_detector, load_estimator
 
@@ -146,7 +146,7 @@ def one_way(
             kind, preset, overrides, epochs=epochs, seed=options.seed
         )
         labels = options.out / "labels" / f"{train}.json"
-        data = finetuning.training_data(
+        data = finetuning.read_training_data(
             labels, kind, options.out / "frames", None, 0.0, options.seed
         )
         done = (out / kind / "model.json").is_file()
@@ -185,15 +185,15 @@ def one_way(
         "train": train,
         "test": test,
         "seconds": seconds,
-        "end_to_end": check_extraction(out / "skeletons", frames).flat(),
+        "end_to_end": evaluate_extraction(out / "skeletons", frames).as_dict(),
         **{
-            key: check_extraction(out / f"skeletons_{name}", frames).flat()
+            key: evaluate_extraction(out / f"skeletons_{name}", frames).as_dict()
             for name, key in OTHER_TRACKERS.items()
         },
-        "true_box": finetuning.evaluate(
+        "true_box": finetuning.evaluate_pose_estimator(
             estimator, frames, options.out / "frames"
-        ).flat(),
-        "detector": dict(check_detector(detector, pictures, frames)),
+        ).as_dict(),
+        "detector": dict(evaluate_detector(detector, pictures, frames)),
         "mean_pose_true_box": mean_pose(
             dives[train], frames, [frame.box for frame in frames]
         ),
@@ -223,7 +223,7 @@ def mean_pose(
     predicted = np.stack([box[:2] + mean * (box[2:] - box[:2]) for box in boxes])
     return evaluate_keypoints(
         list(test), predicted, np.ones(predicted.shape[:2])
-    ).flat()
+    ).as_dict()
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:

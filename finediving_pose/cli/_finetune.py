@@ -95,7 +95,7 @@ DEFAULT_VAL = 0.2
 DEFAULT_DATA = (Path("data/coco/annotations.json"), Path("labels/final"))
 
 
-def finetune_command(
+def make_finetune_command(
     kind: Kind, preset: str, presets: str, shown: tuple[str, ...], text: str
 ) -> Callable[..., None]:
     """Return the command that trains one kind of model.
@@ -143,8 +143,8 @@ def finetune_command(
                 raise UsageError(
                     "--resume continues a run with its own data and settings; give only --device beside it"
                 )
-            answer(
-                finetuning.resume(kind, resume, device, trust_checkpoint),
+            print_summary(
+                finetuning.resume_finetuning(kind, resume, device, trust_checkpoint),
                 as_json,
                 shown,
             )
@@ -155,13 +155,13 @@ def finetune_command(
             )
         given = {"init_from": init_from, "epochs": epochs, "seed": seed}
         settings = finetuning.preset_settings(kind, preset, overrides or [], **given)
-        folder = out or finetuning.new_run_folder(Path("runs") / kind, preset)
+        folder = out or finetuning.name_run_folder(Path("runs") / kind, preset)
         labels = _labels(
-            kind, data or default_data(), also or [], images, splits, val, settings.seed
+            kind, data or find_labels(), also or [], images, splits, val, settings.seed
         )
         counts = len(labels.train), len(labels.val)
         console.log.info("%s: training on %d frames, validating on %d", folder, *counts)
-        answer(
+        print_summary(
             finetuning.finetune(
                 kind, folder, labels, settings, device, trust_checkpoint
             ),
@@ -184,16 +184,20 @@ def _labels(
 ) -> TrainingData:
     """Read and divide the labels as the options or the project folder say, and add what
     is only trained on."""
-    from finediving_pose.workflows.finetuning import together, training_data
+    from finediving_pose.workflows.finetuning import (
+        join_training_data,
+        read_training_data,
+    )
 
-    division = default_splits(source) if splits is None and val is None else splits
+    division = find_splits(source) if splits is None and val is None else splits
     share = DEFAULT_VAL if val is None else val
-    labels = training_data(
-        source, kind, images or default_images(source), division, share, seed
+    labels = read_training_data(
+        source, kind, images or find_images(source), division, share, seed
     )
     if also:
-        labels = together(
-            labels, *(training_data(path, kind, None, None, 0.0, seed) for path in also)
+        labels = join_training_data(
+            labels,
+            *(read_training_data(path, kind, None, None, 0.0, seed) for path in also),
         )
     if labels.left_out:
         lost = len(labels.left_out)
@@ -207,7 +211,9 @@ def _labels(
     return labels
 
 
-def answer(summary: FinetuneSummary, as_json: bool, shown: tuple[str, ...]) -> None:
+def print_summary(
+    summary: FinetuneSummary, as_json: bool, shown: tuple[str, ...]
+) -> None:
     """Print what the run came to."""
     if as_json:
         print(json.dumps(summary.as_dict()))
@@ -224,7 +230,7 @@ def answer(summary: FinetuneSummary, as_json: bool, shown: tuple[str, ...]) -> N
         )
 
 
-def default_data() -> Path:
+def find_labels() -> Path:
     """Return where a project folder has its labels."""
     for path in DEFAULT_DATA:
         if path.exists():
@@ -233,7 +239,7 @@ def default_data() -> Path:
     raise UsageError(f"give the labels with --data PATH (here is neither {names})")
 
 
-def default_splits(source: Path) -> Path | None:
+def find_splits(source: Path) -> Path | None:
     """Return the division that ``convert`` wrote beside a label file, else the project
     folder's, if there is one."""
     return next(
@@ -246,7 +252,7 @@ def default_splits(source: Path) -> Path | None:
     )
 
 
-def default_images(source: Path) -> Path | None:
+def find_images(source: Path) -> Path | None:
     """Return a project folder's frames for a label file, whose images lie elsewhere;
     None = beside the labels."""
     frames = Path("frames")

@@ -11,7 +11,7 @@ import typer
 from finediving_pose.cli import _finetune as shared
 
 if TYPE_CHECKING:
-    from finediving_pose.openmmlab.pose_evaluation import KeypointFigures
+    from finediving_pose.openmmlab.pose_evaluation import KeypointMetrics
 
 
 def command(
@@ -61,13 +61,16 @@ def command(
     from finediving_pose.networks import NetworkOptions
     from finediving_pose.reporting.label_sheet import LabelSheet
     from finediving_pose.reporting.worst_frames import WorstFrames
-    from finediving_pose.workflows.finetuning import evaluate, evaluation_data
+    from finediving_pose.workflows.finetuning import (
+        evaluate_pose_estimator,
+        read_evaluation_data,
+    )
     from finediving_pose.workflows.model_loading import load_estimator
 
-    source = data or shared.default_data()
-    division = None if part == "all" else splits or shared.default_splits(source)
-    images = images or shared.default_images(source)
-    frames, root = evaluation_data(
+    source = data or shared.find_labels()
+    division = None if part == "all" else splits or shared.find_splits(source)
+    images = images or shared.find_images(source)
+    frames, root = read_evaluation_data(
         source, images, division, part, read_model_directory(model, "pose")
     )
     hardest = WorstFrames() if worst else None
@@ -82,21 +85,23 @@ def command(
             sheet(*item)
 
     options = NetworkOptions(device=device, flip_test=flip_test, tta=tta)
-    figures = evaluate(load_estimator(model, options), frames, root, draw)
+    figures = evaluate_pose_estimator(
+        load_estimator(model, options), frames, root, draw
+    )
     if hardest and worst:
         hardest.write(worst)
     print(
-        json_module.dumps({"frames": figures.frames, **figures.flat()})
+        json_module.dumps({"frames": figures.frames, **figures.as_dict()})
         if json
         else table(figures)
     )
 
 
-def table(figures: KeypointFigures) -> str:
+def table(figures: KeypointMetrics) -> str:
     """Return the figures as text: the means, then a line a joint."""
     from finediving_pose.skeleton import JOINTS
 
-    values = figures.flat()
+    values = figures.as_dict()
     lines = [f"{figures.frames} frames"]
     for name in ("PCK", "PCK_limbs", "PCK_swap_tolerant", "PCKh", "AP", "AP50"):
         lines.append(f"{name:18s} {_number(values.get(name))}")

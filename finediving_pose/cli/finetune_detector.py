@@ -1,8 +1,8 @@
 """``fdpose finetune-detector``."""
 
-from finediving_pose.cli._finetune import finetune_command
+from finediving_pose.cli._finetune import make_finetune_command
 
-command = finetune_command(
+command = make_finetune_command(
     "detector",
     preset="s",
     presets="s, m, rtmdet-tiny, few-labels, tiny (for CPUs)",

@@ -1,8 +1,8 @@
 """``fdpose finetune-hrnet``."""
 
-from finediving_pose.cli._finetune import finetune_command
+from finediving_pose.cli._finetune import make_finetune_command
 
-command = finetune_command(
+command = make_finetune_command(
     "hrnet",
     preset="paper",
     presets="paper, w32, few-labels, tiny (for CPUs)",

@@ -75,7 +75,7 @@ def command(
     skeletons/mine weights_i3d=model_rgb.pth
     """
     from finediving_pose.workflows import aqa_training
-    from finediving_pose.workflows.finetuning import new_run_folder
+    from finediving_pose.workflows.finetuning import name_run_folder
 
     if resume is not None:
         given = (
@@ -105,7 +105,7 @@ def command(
         preset, overrides or [], seed=seed, epochs=epochs, select=select
     )
     sources = shared.sources(data, frames, skeletons, cache, stages_from)
-    folder = out or new_run_folder(Path("runs") / "aqa", Path(preset).stem)
+    folder = out or name_run_folder(Path("runs") / "aqa", Path(preset).stem)
     if seeds is not None:
         several = shared.seeds(seeds)
         summaries = aqa_training.train_seeds(

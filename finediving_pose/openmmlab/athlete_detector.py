@@ -24,7 +24,7 @@ from finediving_pose.openmmlab.detector_config import (
 from finediving_pose.openmmlab.settings import DetectorSettings
 from finediving_pose.records import Detections, FloatArray
 
-compat.require("mmdet")
+compat.require_packages("mmdet")
 
 import cv2  # noqa: E402
 import torch  # noqa: E402
@@ -34,9 +34,9 @@ from torch import Tensor  # noqa: E402
 from finediving_pose.openmmlab.device_batches import (  # noqa: E402
     DTYPES,
     BatchSize,
-    compiled,
-    fetched,
-    stacked,
+    compile_if_wanted,
+    fetch_later,
+    stack_on_device,
 )
 
 MOST_CANDIDATES = 1000
@@ -102,7 +102,7 @@ class AthleteDetector:
         net.backbone, net.neck = fuse_conv_bn(net.backbone), fuse_conv_bn(net.neck)
         self.net = net.to(self.device, self.dtype).eval()
         self.net.to(memory_format=torch.channels_last)
-        self._forward = compiled(
+        self._forward = compile_if_wanted(
             lambda images: self.net.bbox_head(self.net.extract_feat(images)),
             options.compile,
         )
@@ -136,17 +136,19 @@ class AthleteDetector:
         if not images:
             return list
         with self._batch_size.of(len(images)) as size:
-            batch = stacked([image.pixels for image in images], self.device, size)
+            batch = stack_on_device(
+                [image.pixels for image in images], self.device, size
+            )
             batch = (
                 batch.sub_(self._mean)
                 .div_(self._std)
                 .to(self.dtype, memory_format=torch.channels_last)
             )
             scores, distances = self._forward(batch)
-        boxes, confidences = best_boxes(
+        boxes, confidences = rank_boxes(
             scores, distances, self._strides, self.settings.image_size
         )
-        results = fetched(boxes[: len(images)], confidences[: len(images)])
+        results = fetch_later(boxes[: len(images)], confidences[: len(images)])
 
         def answer() -> list[Detections]:
             return [
@@ -176,7 +178,7 @@ class AthleteDetector:
             np.array(image.inner, np.float32) / np.array(image.size, np.float32), 2
         )
         boxes, scores = np.divide(boxes[keep], zoom, dtype=np.float32), scores[keep]
-        best = compat.nms(
+        best = compat.suppress_boxes(
             torch.from_numpy(boxes), torch.from_numpy(scores), self.settings.nms_iou
         )
         chosen = best.numpy()[:MOST_PEOPLE]
@@ -189,7 +191,7 @@ class AthleteDetector:
         return Detections(boxes=boxes[inside], scores=scores[inside])
 
 
-def best_boxes(
+def rank_boxes(
     scores: Sequence[Tensor],
     distances: Sequence[Tensor],
     strides: Sequence[int],

@@ -58,7 +58,7 @@ _FOREIGN = re.compile(
 _status: dict[str, str] = {}
 
 
-def install() -> None:
+def install_stand_ins() -> None:
     """Put the missing parts in place, once a process.
 
     Raises:
@@ -90,21 +90,21 @@ def install() -> None:
     _status["checkpoints"] = _bridge_checkpoints()
 
 
-def status() -> dict[str, str]:
+def list_stand_ins() -> dict[str, str]:
     """Return for each part whether the real thing is used or what stands in for it;
     installs the bridge."""
-    install()
+    install_stand_ins()
     return dict(_status)
 
 
-def require(*packages: str) -> None:
+def require_packages(*packages: str) -> None:
     """Install the bridge and make sure that mm* packages import.
 
     Raises:
         EnvironmentUnfit: Naming the package, what its import said, and the line that
             installs it.
     """
-    install()
+    install_stand_ins()
     for package in packages:
         try:
             importlib.import_module(package)
@@ -114,7 +114,9 @@ def require(*packages: str) -> None:
             ) from error
 
 
-def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
+def suppress_boxes(
+    boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0
+) -> Tensor:
     """Greedy non-maximum suppression, as ``mmcv.ops.nms`` defines it.
 
     Args:
@@ -236,7 +238,7 @@ def _bridge_xtcocotools() -> str:
 def _bridge_mmcv_ext() -> str:
     if _imports("mmcv._ext"):
         return "mmcv (compiled)"
-    ext = _module("mmcv._ext", nms=nms)
+    ext = _module("mmcv._ext", nms=suppress_boxes)
 
     def op(name: str) -> Callable[..., Any]:
         if name.startswith("__"):  # Python's own questions, such as `__file__`

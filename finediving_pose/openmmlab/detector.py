@@ -26,7 +26,7 @@ from finediving_pose.openmmlab import compat, weights
 from finediving_pose.openmmlab.settings import DetectorSettings
 from finediving_pose.records import Detections
 
-compat.require("mmdet")
+compat.require_packages("mmdet")
 
 import torch  # noqa: E402
 from mmdet.registry import MODELS, TRANSFORMS  # noqa: E402
@@ -151,10 +151,10 @@ def load_detector(
         config_path = Path(config_name)
         if not config_path.is_file():
             raise UsageError(f"--detector {spec}: no config file {config_path}")
-        located = weights.locate(checkpoint, "detector")
+        located = weights.locate_weights(checkpoint, "detector")
     else:
         config_path, url = _zoo(spec)
-        located = weights.locate(url, "detector")
+        located = weights.locate_weights(url, "detector")
     if located is None:
         raise UsageError(
             f"--detector {spec}: a detector without weights finds nothing; name a checkpoint"
@@ -169,7 +169,7 @@ def _own(path: Path, options: NetworkOptions) -> AthleteDetector:
     )
     with _scope():
         net = MODELS.build(ConfigDict(configure_detector(settings)))
-    report = weights.load_into(net, directory.weights)
+    report = weights.fill_network(net, directory.weights)
     if report.missing or report.mismatched:
         raise UsageError(
             "the weights do not fill the net: " + "\n".join(report.lines())
@@ -202,7 +202,7 @@ def _foreign(
         )
     except NotImplementedError as error:
         raise EnvironmentUnfit(f"{config_path.stem}: {error}") from error
-    report = weights.load_into(net, checkpoint, options.trust)
+    report = weights.fill_network(net, checkpoint, options.trust)
     if report.missing or report.mismatched:
         raise UsageError(
             f"{config_path.stem}: the checkpoint does not fill the net: "
@@ -235,7 +235,7 @@ def _use_torchvision(net: torch.nn.Module) -> None:
     for module in net.modules():
         if (
             isinstance(module, RoIAlign)
-            and compat.status()["torchvision"] == "torchvision"
+            and compat.list_stand_ins()["torchvision"] == "torchvision"
         ):
             module.use_torchvision = True
 

@@ -13,7 +13,7 @@ import numpy as np
 from finediving_pose.boxes import compute_iou
 from finediving_pose.openmmlab import compat
 
-compat.require("mmdet")
+compat.require_packages("mmdet")
 
 from mmcv.transforms import BaseTransform  # noqa: E402
 from mmdet.registry import METRICS, TRANSFORMS  # noqa: E402

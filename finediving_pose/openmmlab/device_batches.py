@@ -43,7 +43,7 @@ class BatchSize:
         self._largest = size if self._compiled else 0
 
 
-def stacked(
+def stack_on_device(
     pictures: Sequence[NDArray[np.uint8]], device: torch.device, size: int
 ) -> Tensor:
     """Return (N, 3, H, W) float32 BGR of N pictures (H, W, 3) uint8, on the device.
@@ -61,7 +61,7 @@ def stacked(
     return on_host.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
 
 
-def fetched(*tensors: Tensor) -> Callable[[], list[NDArray[Any]]]:
+def fetch_later(*tensors: Tensor) -> Callable[[], list[NDArray[Any]]]:
     """Begin to copy tensors to the host; return a call that waits for them."""
     if tensors[0].device.type != "cuda":
         return lambda: [tensor.cpu().numpy() for tensor in tensors]
@@ -81,7 +81,9 @@ def fetched(*tensors: Tensor) -> Callable[[], list[NDArray[Any]]]:
     return wait
 
 
-def compiled(forward: Callable[[Tensor], Any], wanted: bool) -> Callable[[Tensor], Any]:
+def compile_if_wanted(
+    forward: Callable[[Tensor], Any], wanted: bool
+) -> Callable[[Tensor], Any]:
     """Return a net's forward pass, through ``torch.compile`` if wanted: for batches of
     one size."""
     return torch.compile(forward, dynamic=False) if wanted else forward

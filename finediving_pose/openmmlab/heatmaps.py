@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from finediving_pose import skeleton
 from finediving_pose.openmmlab import compat
 
-compat.require("mmpose")
+compat.require_packages("mmpose")
 
 from mmpose.models.utils.tta import flip_heatmaps  # noqa: E402
 

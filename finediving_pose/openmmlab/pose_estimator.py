@@ -19,7 +19,7 @@ from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab import compat, weights
 from finediving_pose.records import Crop, FloatArray
 
-compat.require("mmpose")
+compat.require_packages("mmpose")
 
 import cv2  # noqa: E402
 import torch  # noqa: E402
@@ -32,9 +32,9 @@ from finediving_pose.openmmlab import pose_parts  # noqa: E402, F401 - registers
 from finediving_pose.openmmlab.device_batches import (  # noqa: E402
     DTYPES,
     BatchSize,
-    compiled,
-    fetched,
-    stacked,
+    compile_if_wanted,
+    fetch_later,
+    stack_on_device,
 )
 from finediving_pose.openmmlab.pose_config import (  # noqa: E402
     IMAGENET_MEAN,
@@ -86,7 +86,7 @@ class MMPoseEstimator:
         self.net = net.to(self.device, self.dtype).eval()
         self.net.to(memory_format=torch.channels_last)
         self._decoder = network.make_decoder()
-        self._forward = compiled(self._run_network, options.compile)
+        self._forward = compile_if_wanted(self._run_network, options.compile)
         self._cpu_crops = CPU_CROPS
         if options.tta == "rotate4":
             self._forward = average_over_turns(self._forward, self._decoder.turn_back)
@@ -140,7 +140,7 @@ class MMPoseEstimator:
         outputs = torch.cat(
             [self.run_views(pixels[i : i + step]) for i in range(0, len(crops), step)]
         )
-        results = fetched(*self._decoder.decode(outputs))
+        results = fetch_later(*self._decoder.decode(outputs))
         to_frame = np.stack([crop.to_frame for crop in crops])
 
         def answer() -> tuple[FloatArray, FloatArray]:
@@ -159,7 +159,7 @@ class MMPoseEstimator:
         decoded: float32 (N, 16, h, w) where these are heatmaps, of N crops (S, S, 3)
         uint8 BGR."""
         with self._batch_size.of(len(pixels)) as size:
-            images = stacked(pixels, self.device, size).flip(1)
+            images = stack_on_device(pixels, self.device, size).flip(1)
             images = (
                 images.sub_(self._mean)
                 .div_(self._std)
@@ -195,7 +195,7 @@ def load_estimator(
     network = make_network(settings)
     with DefaultScope.overwrite_default_scope("mmpose"):
         net = MODELS.build(network.configure_model())
-    report = weights.load_into(net, directory.weights)
+    report = weights.fill_network(net, directory.weights)
     if report.missing or report.mismatched:
         raise UsageError(
             "the weights do not fill the net: " + "\n".join(report.lines())

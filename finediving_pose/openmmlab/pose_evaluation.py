@@ -18,7 +18,7 @@ from finediving_pose.skeleton import JOINTS, NUM_JOINTS, OKS_SIGMAS
 
 
 @dataclass(frozen=True)
-class KeypointFigures:
+class KeypointMetrics:
     """PCK@0.2 of the torso, PCKh@0.5 of the segment head top–neck, and COCO's AP by
     OKS.
 
@@ -41,7 +41,7 @@ class KeypointFigures:
     ap_per_joint: NDArray[np.float64]
     frames: int
 
-    def flat(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, float]:
         """Return the figures by name, per joint as ``PCK/left_wrist``; what is
         undefined is left out."""
         values = {
@@ -71,7 +71,7 @@ class KeypointFigures:
 
 def evaluate_keypoints(
     frames: Sequence[LabelledFrame], keypoints: FloatArray, scores: FloatArray
-) -> KeypointFigures:
+) -> KeypointMetrics:
     """Compare predictions with labels.
 
     Args:
@@ -82,7 +82,7 @@ def evaluate_keypoints(
     true = np.stack([frame.keypoints for frame in frames])
     valid = np.stack([frame.labelled for frame in frames])
     ap, ap50 = _average_precision(frames, keypoints, scores)
-    return KeypointFigures(
+    return KeypointMetrics(
         pck=pck_torso(keypoints, true, valid),
         pckh=pckh(keypoints, true, valid),
         pck_swap_tolerant=pck_torso(keypoints, true, valid, swap_tolerant=True),

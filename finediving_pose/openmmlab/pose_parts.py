@@ -16,7 +16,7 @@ from finediving_pose.boxes import enclose_joints
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.pose_evaluation import (
-    KeypointFigures,
+    KeypointMetrics,
     evaluate_keypoints,
 )
 from finediving_pose.records import LabelledFrame
@@ -31,7 +31,7 @@ from finediving_pose.skeleton import (
     UPPER_BODY,
 )
 
-compat.require("mmpose")
+compat.require_packages("mmpose")
 
 import cv2  # noqa: E402 - the bridge must be in place before mm* packages are imported
 import torch  # noqa: E402
@@ -48,7 +48,7 @@ HULL_MARGIN = 1.2
 """
 
 
-def metainfo() -> dict[str, Any]:
+def describe_skeleton() -> dict[str, Any]:
     """Return the skeleton the way MMPose describes a dataset."""
     other = dict(FLIP_PAIRS) | {b: a for a, b in FLIP_PAIRS}
     halves = dict.fromkeys(UPPER_BODY, "upper") | dict.fromkeys(LOWER_BODY, "lower")
@@ -92,7 +92,7 @@ class DiverDataset(BaseCocoStyleDataset):
     names are relative to.
     """
 
-    METAINFO: dict = metainfo()
+    METAINFO: dict = describe_skeleton()
 
     def load_data_list(self) -> list[dict]:
         labels = read_labels(Path(self.ann_file), "coco", Path(self.data_prefix["img"]))
@@ -148,12 +148,12 @@ class DiverKeypointMetric(BaseMetric):
         """Return the figures of the whole validation part; called by MMEngine."""
         predicted = {index: (keypoints, scores) for index, keypoints, scores in results}
         order = sorted(predicted)
-        figures: KeypointFigures = evaluate_keypoints(
+        figures: KeypointMetrics = evaluate_keypoints(
             [self.labels.frames[i] for i in order],
             np.stack([predicted[i][0] for i in order]),
             np.stack([predicted[i][1] for i in order]),
         )
-        return figures.flat()
+        return figures.as_dict()
 
 
 @MODELS.register_module()
@@ -256,12 +256,12 @@ class RandomMotionBlur(BaseTransform):
         results["img"] = cv2.filter2D(
             image,
             -1,
-            line_kernel(length, np.random.rand() * np.pi),  # noqa: NPY002
+            make_line_kernel(length, np.random.rand() * np.pi),  # noqa: NPY002
         )
         return results
 
 
-def line_kernel(length: float, angle: float) -> NDArray[np.float32]:
+def make_line_kernel(length: float, angle: float) -> NDArray[np.float32]:
     """Return a square kernel of sum 1 that averages along a line of `length` px at
     `angle` radians."""
     side = int(np.ceil(length)) | 1

@@ -33,7 +33,7 @@ from finediving_pose.openmmlab.settings import (
 )
 from finediving_pose.openmmlab.training_plan import TrainingLabels, TrainingPlan
 
-compat.require("mmengine", "mmpose", "mmdet")
+compat.require_packages("mmengine", "mmpose", "mmdet")
 
 import torch  # noqa: E402
 from mmengine.config import Config  # noqa: E402
@@ -68,7 +68,7 @@ def check_request(settings: TrainingSettings, device: str, trust: bool = False) 
             device or the precision is not available.
     """
     _choose_fit_device(settings, device)
-    initial = weights.locate(settings.init_from, settings.kind)
+    initial = weights.locate_weights(settings.init_from, settings.kind)
     if initial is not None:
         compat.load_checkpoint(initial, trust)
 

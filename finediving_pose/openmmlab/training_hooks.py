@@ -22,7 +22,7 @@ from finediving_pose.training_files import (
     write_weights,
 )
 
-compat.require("mmengine")
+compat.require_packages("mmengine")
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
@@ -211,11 +211,11 @@ class InitialWeights(Hook):
         """
         if runner._resume:
             return
-        path = weights.locate(self.settings.init_from, self.settings.kind)
+        path = weights.locate_weights(self.settings.init_from, self.settings.kind)
         if path is None:
             lines = ["init_from=none: the network starts from random weights"]
         else:
-            report = weights.load_into(unwrap_network(runner), path, self.trust)
+            report = weights.fill_network(unwrap_network(runner), path, self.trust)
             lines = report.lines()
         self.recorder.load_report = lines
         for line in lines:

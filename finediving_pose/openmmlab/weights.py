@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def locate(spec: str, kind: ModelKind) -> Path | None:
+def locate_weights(spec: str, kind: ModelKind) -> Path | None:
     """Turn ``init_from`` into a local file; None for ``none``.
 
     Args:
@@ -50,7 +50,7 @@ def locate(spec: str, kind: ModelKind) -> Path | None:
     return path
 
 
-def load_into(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
+def fill_network(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
     """Fill a net from a checkpoint as far as names and shapes agree.
 
     Raises:
@@ -58,7 +58,7 @@ def load_into(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
     """
     import torch
 
-    tensors = state_dict(compat.load_checkpoint(path, trust))
+    tensors = extract_tensors(compat.load_checkpoint(path, trust))
     own = net.state_dict()
     fitting, report = match_tensors(path, tensors, own)
     if not fitting:
@@ -71,7 +71,7 @@ def load_into(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
     return report
 
 
-def state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+def extract_tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the net's tensors out of a checkpoint's mapping, with DDP's prefix taken
     off."""
     import torch

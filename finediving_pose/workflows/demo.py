@@ -33,7 +33,7 @@ from finediving_pose.workflows.demo_result import (
     Size,
 )
 from finediving_pose.workflows.extraction import extract
-from finediving_pose.workflows.extraction_evaluation import check_extraction
+from finediving_pose.workflows.extraction_evaluation import evaluate_extraction
 from finediving_pose.workflows.finediving_validation import validate_finediving
 from finediving_pose.workflows.label_validation import validate_labels
 from finediving_pose.workflows.merging import merge_labels
@@ -167,7 +167,7 @@ def _run(
     with _step(result, "score"):
         _score_a_dive(out, meet, trace, device)
     truth = [frame for frame in trace.truth if frame.dive_key in trace.held_out]
-    result.figures = check_extraction(out / "skeletons", truth).flat()
+    result.figures = evaluate_extraction(out / "skeletons", truth).as_dict()
     with _step(result, "report"):
         from finediving_pose.workflows.demo_report import write_report
 
@@ -201,7 +201,7 @@ def _finetune(
 ) -> Path:
     settings = finetuning.preset_settings(kind, "few-labels", overrides, seed=seed)
     coco = out / "data" / "coco"
-    data = finetuning.training_data(
+    data = finetuning.read_training_data(
         coco / "annotations.json",
         kind,
         out / "frames",

@@ -223,8 +223,8 @@ def openmmlab_packages() -> list[Finding]:
         return [Finding("OpenMMLab", "note", detail, compat.INSTALL_HINT)]
     findings = [_openmmlab_versions()]
     try:
-        parts = compat.status()
-        compat.require("mmengine", "mmcv", "mmdet", "mmpose")
+        parts = compat.list_stand_ins()
+        compat.require_packages("mmengine", "mmcv", "mmdet", "mmpose")
     except (Exception, SystemExit) as error:  # noqa: BLE001 - an import may raise anything, asserts among it
         return [
             *findings,

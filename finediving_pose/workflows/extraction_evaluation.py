@@ -14,7 +14,7 @@ from finediving_pose.boxes import compute_iou
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.networks import Detector
 from finediving_pose.openmmlab.pose_evaluation import (
-    KeypointFigures,
+    KeypointMetrics,
     evaluate_keypoints,
 )
 from finediving_pose.records import FloatArray, LabelledFrame, SkeletonSequence
@@ -23,7 +23,7 @@ GOOD_IOU = 0.5
 
 
 @dataclass(frozen=True)
-class ExtractionFigures:
+class ExtractionMetrics:
     """An extraction against labels, over frames that are labelled and were extracted.
 
     Attributes:
@@ -36,22 +36,24 @@ class ExtractionFigures:
         frames: Number of frames compared.
     """
 
-    keypoints: KeypointFigures
+    keypoints: KeypointMetrics
     box_recall: float
     centre_inside: float
     frames: int
 
-    def flat(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, float]:
         """Return the figures by name."""
         own = {
             "box_recall@0.5": self.box_recall,
             "centre_inside": self.centre_inside,
             "frames": self.frames,
         }
-        return {**own, **self.keypoints.flat()}
+        return {**own, **self.keypoints.as_dict()}
 
 
-def check_extraction(out: Path, frames: Sequence[LabelledFrame]) -> ExtractionFigures:
+def evaluate_extraction(
+    out: Path, frames: Sequence[LabelledFrame]
+) -> ExtractionMetrics:
     """Compare the skeleton files below `out` with labels that name match, dive and
     frame number.
 
@@ -81,7 +83,7 @@ def check_extraction(out: Path, frames: Sequence[LabelledFrame]) -> ExtractionFi
     ]
     boxes = np.stack([sequence.track.boxes[row] for sequence, row in found])
     truth = np.stack([_box(frame) for frame in labelled])
-    return ExtractionFigures(
+    return ExtractionMetrics(
         keypoints=evaluate_keypoints(
             labelled,
             np.stack([sequence.keypoints[row] for sequence, row in found]),
@@ -97,7 +99,7 @@ def check_extraction(out: Path, frames: Sequence[LabelledFrame]) -> ExtractionFi
     )
 
 
-def check_detector(
+def evaluate_detector(
     detector: Detector,
     pictures: Sequence[Any],
     frames: Sequence[LabelledFrame],

@@ -38,7 +38,7 @@ from finediving_pose.files import sha256_file, sha256_json, write_json
 from finediving_pose.manifest import recording
 from finediving_pose.networks import PoseEstimator
 from finediving_pose.openmmlab.pose_evaluation import (
-    KeypointFigures,
+    KeypointMetrics,
     evaluate_keypoints,
 )
 from finediving_pose.openmmlab.pose_networks import validate_pose_settings
@@ -100,7 +100,7 @@ class FinetuneSummary:
         return asdict(self)
 
 
-def training_data(
+def read_training_data(
     source: Path,
     kind: Kind,
     images: Path | None,
@@ -140,7 +140,7 @@ def training_data(
     )
 
 
-def together(first: TrainingData, *others: TrainingData) -> TrainingData:
+def join_training_data(first: TrainingData, *others: TrainingData) -> TrainingData:
     """Add the frames of further labels to the training part; what is validated on stays
     that of the first.
 
@@ -211,7 +211,7 @@ def finetune(
     return _train(kind, folder, settings, device, trust)
 
 
-def resume(
+def resume_finetuning(
     kind: Kind, folder: Path, device: str = "auto", trust: bool = False
 ) -> FinetuneSummary:
     """Continue the run in `folder` with its own settings and data from where it
@@ -278,7 +278,7 @@ def check_settings(
     return validate_pose_settings(values, origin)
 
 
-def new_run_folder(parent: Path, name: str) -> Path:
+def name_run_folder(parent: Path, name: str) -> Path:
     """Return a folder for a run that starts now, ``<date>-<time>_<name>``.
 
     Raises:
@@ -293,7 +293,7 @@ def new_run_folder(parent: Path, name: str) -> Path:
     return parent / f"{stamp}_{name}"
 
 
-def evaluation_data(
+def read_evaluation_data(
     source: Path,
     images: Path | None,
     splits: Path | None,
@@ -341,12 +341,12 @@ def evaluation_data(
     return _located(frames, labels), (labels.images or Path()).resolve()
 
 
-def evaluate(
+def evaluate_pose_estimator(
     estimator: PoseEstimator,
     frames: Sequence[LabelledFrame],
     images: Path,
     draw: Callable[[LabelledFrame, Any, Any, Any], None] | None = None,
-) -> KeypointFigures:
+) -> KeypointMetrics:
     """Run a pose net in the labelled boxes and compare.
 
     Args:

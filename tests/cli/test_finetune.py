@@ -252,7 +252,7 @@ def test_text_answers_name_the_model_and_its_figures(capsys):
         figures,
         ["a.pth: filled 3 of 4 tensors", "  1 left random"],
     )
-    _finetune.answer(summary, False, ("PCK", "PCKh", "AP"))
+    _finetune.print_summary(summary, False, ("PCK", "PCKh", "AP"))
     assert capsys.readouterr().out.splitlines() == [
         "runs/x  (epoch 7 of 9)",
         "a.pth: filled 3 of 4 tensors",

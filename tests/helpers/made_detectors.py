@@ -15,7 +15,7 @@ def decided_net(threshold: float) -> tuple[DetectorSettings, Any]:
     such that scores differ widely."""
     from finediving_pose.openmmlab import compat
 
-    compat.require("mmdet")
+    compat.require_packages("mmdet")
     from mmdet.registry import MODELS
     from mmengine.config import ConfigDict
     from mmengine.registry import DefaultScope

@@ -59,7 +59,7 @@ def random_boxes(seed: int, count: int = 200) -> tuple[np.ndarray, np.ndarray]:
 def test_nms_equals_the_reference(offset, threshold):
     for seed in range(5):
         boxes, scores = random_boxes(seed)
-        kept = compat.nms(
+        kept = compat.suppress_boxes(
             torch.from_numpy(boxes), torch.from_numpy(scores), threshold, offset
         )
         assert kept.dtype == torch.int64
@@ -72,26 +72,26 @@ def test_nms_offset_decides_between_boxes_that_share_a_last_pixel():
         [[0.0, 0, 9, 9], [0, 5, 9, 14]]
     )  # overlap 36 of 126 or, with last pixels, 50 of 150
     scores = torch.tensor([0.9, 0.8])
-    assert compat.nms(boxes, scores, 0.3, offset=0).tolist() == [0, 1]
-    assert compat.nms(boxes, scores, 0.3, offset=1).tolist() == [0]
+    assert compat.suppress_boxes(boxes, scores, 0.3, offset=0).tolist() == [0, 1]
+    assert compat.suppress_boxes(boxes, scores, 0.3, offset=1).tolist() == [0]
 
 
 def test_nms_keeps_the_first_of_equal_scores_and_takes_negative_ones():
     boxes, _ = random_boxes(7, 60)
     equal = np.full(60, -0.5)
-    assert compat.nms(
+    assert compat.suppress_boxes(
         torch.from_numpy(boxes), torch.from_numpy(equal), 0.5
     ).tolist() == reference_nms(boxes, equal, 0.5, 0)
 
 
 def test_nms_of_nothing_is_nothing():
-    kept = compat.nms(torch.zeros(0, 4), torch.zeros(0), 0.5)
+    kept = compat.suppress_boxes(torch.zeros(0, 4), torch.zeros(0), 0.5)
     assert kept.shape == (0,)
     assert kept.dtype == torch.int64
 
 
 def test_mmcv_nms_and_batched_nms_work_through_it():
-    compat.require("mmcv")
+    compat.require_packages("mmcv")
     from mmcv.ops import batched_nms, nms
 
     boxes, scores = random_boxes(3)
@@ -119,15 +119,15 @@ def test_mmcv_nms_and_batched_nms_work_through_it():
 
 
 def test_status_tells_of_its_four_parts():
-    status = compat.status()
+    status = compat.list_stand_ins()
     assert set(status) == {"torchvision", "xtcocotools", "mmcv._ext", "checkpoints"}
     assert all(status.values())
 
 
 def test_no_torchvision_is_pretended_to_others():
     """pytorch-lightning asks whether it is there, and imports its parts if so."""
-    compat.require("mmpose")
-    if compat.status()["torchvision"] == "torchvision":
+    compat.require_packages("mmpose")
+    if compat.list_stand_ins()["torchvision"] == "torchvision":
         pytest.skip("torchvision is installed here")
     assert importlib.util.find_spec("torchvision") is None
     from mmpose.visualization import local_visualizer
@@ -139,8 +139,8 @@ def test_no_torchvision_is_pretended_to_others():
 
 
 def test_another_compiled_op_says_what_it_needs():
-    compat.require("mmcv")
-    if compat.status()["mmcv._ext"] == "mmcv (compiled)":
+    compat.require_packages("mmcv")
+    if compat.list_stand_ins()["mmcv._ext"] == "mmcv (compiled)":
         pytest.skip("mmcv has its compiled ops here")
     from mmcv.ops import RoIAlign
 
@@ -162,7 +162,7 @@ def test_a_missing_package_names_the_line_that_installs_it(monkeypatch):
         errors.EnvironmentUnfit,
         match=r"mmcv-lite is not installed.*pip install .*mmcv-lite==2\.1\.0",
     ):
-        compat.install()
+        compat.install_stand_ins()
 
 
 def test_a_package_that_does_not_import_names_the_line_too():
@@ -170,7 +170,7 @@ def test_a_package_that_does_not_import_names_the_line_too():
         errors.EnvironmentUnfit,
         match=r"mmnothing does not import \(ModuleNotFoundError.*Install: pip",
     ):
-        compat.require("mmnothing")
+        compat.require_packages("mmnothing")
 
 
 class Malicious:
@@ -197,7 +197,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_does_not_run(tmp_path):
 
 
 def test_mmengine_itself_no_longer_falls_back_to_running_code(tmp_path):
-    compat.require("mmengine")
+    compat.require_packages("mmengine")
     from mmengine.runner.checkpoint import _load_checkpoint
 
     path, mark = tmp_path / "bad.pth", tmp_path / "mark"
@@ -210,7 +210,7 @@ def test_mmengine_itself_no_longer_falls_back_to_running_code(tmp_path):
 def mmengine_checkpoint() -> dict:
     """What MMEngine's Runner saves beside the weights: histories, numpy scalars and
     arrays, colours of a data set."""
-    compat.require("mmengine")
+    compat.require_packages("mmengine")
     from mmengine.logging import HistoryBuffer
 
     buffer = HistoryBuffer([0.5, 0.25], [1, 1])

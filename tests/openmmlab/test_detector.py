@@ -159,7 +159,7 @@ def zoo_config(name: str) -> Path:
 @pytest.fixture(scope="module")
 def foreign_checkpoint(tmp_path_factory):
     """A checkpoint as MMDetection leaves it: 80 classes, random weights."""
-    compat.require("mmdet")
+    compat.require_packages("mmdet")
     from mmdet.datasets import CocoDataset
     from mmdet.registry import MODELS
     from mmengine.config import Config
@@ -287,8 +287,8 @@ def test_zoo_weights_put_there_by_hand_are_used(
 
 def test_a_detector_with_roi_align_says_what_it_needs(tmp_path):
     if (
-        "compiled" in compat.status()["mmcv._ext"]
-        or compat.status()["torchvision"] == "torchvision"
+        "compiled" in compat.list_stand_ins()["mmcv._ext"]
+        or compat.list_stand_ins()["torchvision"] == "torchvision"
     ):
         pytest.skip("RoIAlign is available here")
     torch.save({"state_dict": {"x": torch.ones(1)}}, tmp_path / "x.pth")

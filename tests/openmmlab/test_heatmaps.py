@@ -14,7 +14,7 @@ SIDE, STRIDE = 128, 4
 
 
 def mmpose_codec(method: str):
-    compat.require("mmpose")
+    compat.require_packages("mmpose")
     from mmpose.codecs import MSRAHeatmap, UDPHeatmap
 
     size = (SIDE, SIDE), (SIDE // STRIDE, SIDE // STRIDE)

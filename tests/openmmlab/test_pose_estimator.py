@@ -70,7 +70,7 @@ def smooth(net: torch.nn.Module, width: int, softmax: bool) -> torch.nn.Module:
 
 
 def build(model: dict) -> torch.nn.Module:
-    compat.require("mmpose")
+    compat.require_packages("mmpose")
     from mmengine.registry import DefaultScope
     from mmpose.registry import MODELS
 

@@ -31,7 +31,7 @@ def stacked(frames) -> np.ndarray:
 
 def test_a_perfect_prediction_has_full_marks():
     frames = labelled()
-    values = evaluate_keypoints(frames, stacked(frames), np.ones((4, 16))).flat()
+    values = evaluate_keypoints(frames, stacked(frames), np.ones((4, 16))).as_dict()
     assert len(values) == 6 + 3 * 16
     assert set(values.values()) == {1.0}
 
@@ -42,7 +42,7 @@ def test_what_is_not_predicted_is_a_miss():
     predicted[:, 10:16] = np.nan  # the arms
     scores = np.where(np.isnan(predicted[..., 0]), np.nan, 0.9)
     figures = evaluate_keypoints(frames, predicted, scores)
-    values = figures.flat()
+    values = figures.as_dict()
     assert values["PCK"] == values["PCKh"] == 10 / 16
     assert values["PCK_limbs"] == 0.5
     assert (
@@ -58,7 +58,7 @@ def test_what_is_not_predicted_is_a_miss():
 
     nothing = evaluate_keypoints(
         frames, np.full((4, 16, 2), np.nan), np.full((4, 16), np.nan)
-    ).flat()
+    ).as_dict()
     assert set(nothing.values()) == {0.0}
 
 
@@ -73,7 +73,7 @@ def test_ap_of_a_case_worked_out_by_hand():
     predicted[1, :, 0] += np.sqrt(-2 * area * (2 * OKS_SIGMAS) ** 2 * np.log(wanted))
     values = evaluate_keypoints(
         frames, predicted, np.repeat([[0.9], [0.5]], 16, axis=1)
-    ).flat()
+    ).as_dict()
     assert values["AP50"] == pytest.approx(1, abs=1e-6)
     # Up to .70 both are right; above, recall ends at one half with precision 1: 51 of
     # 101 points.
@@ -87,7 +87,7 @@ def test_exchanged_sides_count_only_where_sides_do_not_matter():
     figures = evaluate_keypoints(frames, predicted, np.ones((4, 16)))
     assert figures.pck_swap_tolerant.mean == 1
     assert figures.pck.mean < 1
-    assert figures.flat()["PCK/pelvis"] == 1
+    assert figures.as_dict()["PCK/pelvis"] == 1
 
 
 def test_joints_without_a_label_are_not_counted():
@@ -99,15 +99,15 @@ def test_joints_without_a_label_are_not_counted():
     )
     predicted = np.nan_to_num(stacked(frames), nan=-500.0)
     figures = evaluate_keypoints(frames, predicted, np.ones((4, 16)))
-    assert figures.flat()["PCK"] == 1
+    assert figures.as_dict()["PCK"] == 1
     assert figures.pck.count[:2].tolist() == [3, 4]
-    assert figures.flat()["AP"] == 1
-    assert figures.flat()["OKS/right_ankle"] == 1
+    assert figures.as_dict()["AP"] == 1
+    assert figures.as_dict()["OKS/right_ankle"] == 1
 
 
 def test_without_boxes_there_is_no_ap_and_none_is_claimed():
     frames = labelled(box=False)
-    values = evaluate_keypoints(frames, stacked(frames), np.ones((4, 16))).flat()
+    values = evaluate_keypoints(frames, stacked(frames), np.ones((4, 16))).as_dict()
     assert values["PCK"] == 1
     assert not {name for name in values if name.startswith(("AP", "OKS"))}
 
@@ -123,7 +123,8 @@ def test_several_people_in_one_image_are_told_apart():
     )
     frames = [first, second]
     assert (
-        evaluate_keypoints(frames, stacked(frames), np.ones((2, 16))).flat()["AP"] == 1
+        evaluate_keypoints(frames, stacked(frames), np.ones((2, 16))).as_dict()["AP"]
+        == 1
     )
 
 
@@ -134,6 +135,6 @@ def test_joints_without_a_label_count_nothing_wherever_they_are_predicted():
     for frame in frames:
         frame.visibility[missing], frame.keypoints[missing] = 0, np.nan
     predicted[:, missing] = 0.0
-    values = evaluate_keypoints(frames, predicted, np.ones((4, 16))).flat()
+    values = evaluate_keypoints(frames, predicted, np.ones((4, 16))).as_dict()
     assert len(values) == 6 + 3 * 14
     assert set(values.values()) == {1.0}

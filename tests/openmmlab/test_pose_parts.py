@@ -107,7 +107,7 @@ def test_the_heads_answer_to_a_perfect_logit_is_the_usual_heatmap():
 @pytest.mark.parametrize("angle", [0.0, 0.4, np.pi / 4, np.pi / 2, 3.0])
 @pytest.mark.parametrize("length", [2.0, 5.3, 16.0])
 def test_a_line_kernel_averages_along_its_line(length, angle):
-    kernel = pose_parts.line_kernel(length, angle)
+    kernel = pose_parts.make_line_kernel(length, angle)
     assert kernel.sum() == pytest.approx(1, abs=1e-6)
     assert kernel.shape[0] == kernel.shape[1]
     assert kernel.shape[0] % 2 == 1

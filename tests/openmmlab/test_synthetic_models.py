@@ -19,7 +19,7 @@ from finediving_pose.errors import UsageError
 from finediving_pose.files import read_json_lines
 from finediving_pose.networks import NetworkOptions
 from finediving_pose.workflows import finetuning
-from finediving_pose.workflows.extraction_evaluation import check_detector
+from finediving_pose.workflows.extraction_evaluation import evaluate_detector
 from finediving_pose.workflows.model_loading import load_detector, load_estimator
 
 KINDS = ("pose", "detector")
@@ -54,21 +54,21 @@ def test_they_are_small():
 @pytest.fixture
 def unseen(drawn_dives):
     """Drawn dives of a meet that the models do not know."""
-    return finetuning.training_data(
+    return finetuning.read_training_data(
         drawn_dives / "labels" / "final", "hrnet", drawn_dives / "frames", None, 0.0, 0
     )
 
 
 def test_they_find_drawn_divers(unseen):
-    figures = finetuning.evaluate(
+    figures = finetuning.evaluate_pose_estimator(
         load_estimator("synthetic", NetworkOptions("cpu")), unseen.train, unseen.images
     )
-    assert figures.flat()["PCK"] > SMALLEST_PCK
+    assert figures.as_dict()["PCK"] > SMALLEST_PCK
     from finediving_pose.media import read_image
 
     pictures = [read_image(unseen.images / frame.image) for frame in unseen.train]
     assert (
-        check_detector(
+        evaluate_detector(
             load_detector("synthetic", NetworkOptions("cpu")), pictures, unseen.train
         )["best_recall"]
         > SMALLEST_PCK

@@ -40,7 +40,7 @@ def test_a_whole_net_is_filled_whatever_its_wrapping(saved, wrapped, prefix):
         (prefix + name, value) for name, value in source.state_dict().items()
     )
     path = saved({wrapped: tensors, "meta": {}} if wrapped else tensors)
-    report = weights.load_into(target, path)
+    report = weights.fill_network(target, path)
     assert (len(report.filled), report.missing, report.mismatched, report.unused) == (
         4,
         (),
@@ -55,7 +55,7 @@ def test_a_whole_net_is_filled_whatever_its_wrapping(saved, wrapped, prefix):
 def test_a_head_of_17_joints_is_listed_and_left_as_it_was(saved):
     source, target = Net(17), Net(16)
     before = target.head.weight.clone()
-    report = weights.load_into(target, saved({"state_dict": source.state_dict()}))
+    report = weights.fill_network(target, saved({"state_dict": source.state_dict()}))
     assert report.mismatched == (
         "head.weight: found (17, 8), expected (16, 8)",
         "head.bias: found (17,), expected (16,)",
@@ -74,7 +74,7 @@ def test_a_head_of_17_joints_is_listed_and_left_as_it_was(saved):
 def test_missing_and_unused_tensors_are_listed(saved):
     tensors = dict(Net().state_dict()) | {f"neck.{i}": torch.ones(1) for i in range(9)}
     del tensors["head.bias"]
-    report = weights.load_into(Net(), saved({"state_dict": tensors}))
+    report = weights.fill_network(Net(), saved({"state_dict": tensors}))
     assert report.missing == ("head.bias",)
     assert report.unused == tuple(f"neck.{i}" for i in range(9))
     _, missing, unused = report.lines()
@@ -94,19 +94,19 @@ def test_a_file_of_which_nothing_fits_is_refused(saved, content):
         errors.UsageError,
         match=r"not one of its [01] tensors fits the net .*backbone\.weight",
     ):
-        weights.load_into(Net(), saved(content))
+        weights.fill_network(Net(), saved(content))
 
 
 def test_locate(tmp_path, saved, monkeypatch):
     path = saved({})
-    assert weights.locate("none", "pose") is None
-    assert weights.locate("None", "pose") is None
-    assert weights.locate(str(path), "pose") == path
+    assert weights.locate_weights("none", "pose") is None
+    assert weights.locate_weights("None", "pose") is None
+    assert weights.locate_weights(str(path), "pose") == path
     with pytest.raises(
         errors.UsageError,
         match=r"init_from=nowhere\.pth: no such file or model directory .*`none`",
     ):
-        weights.locate("nowhere.pth", "pose")
+        weights.locate_weights("nowhere.pth", "pose")
 
 
 def test_a_url_that_cannot_be_fetched_names_the_place_for_the_file(
@@ -115,13 +115,13 @@ def test_a_url_that_cannot_be_fetched_names_the_place_for_the_file(
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     place = tmp_path / "checkpoints" / "net.pth"
     with pytest.raises(errors.EnvironmentUnfit) as caught:
-        weights.locate("http://127.0.0.1:9/models/net.pth", "pose")
+        weights.locate_weights("http://127.0.0.1:9/models/net.pth", "pose")
     assert str(place) in str(caught.value)
     assert "--init-from FILE (or none" in str(caught.value)
     assert list(place.parent.iterdir()) == []  # not half a file
 
     place.write_bytes(b"put here by hand")
-    assert weights.locate("http://127.0.0.1:9/models/net.pth", "pose") == place
+    assert weights.locate_weights("http://127.0.0.1:9/models/net.pth", "pose") == place
 
 
 def test_saved_tensors_come_back_even_when_they_share_memory(tmp_path):
@@ -131,6 +131,6 @@ def test_saved_tensors_come_back_even_when_they_share_memory(tmp_path):
     write_weights(tmp_path / "net.safetensors", net)
     other = Net(8)
     other.again = nn.Linear(4, 8)
-    report = weights.load_into(other, tmp_path / "net.safetensors")
+    report = weights.fill_network(other, tmp_path / "net.safetensors")
     assert (len(report.filled), report.missing, report.unused) == (6, (), ())
     assert torch.equal(other.again.weight, net.backbone.weight)

@@ -151,8 +151,10 @@ def test_missing_mm_packages_are_a_note_with_the_bridges_own_line(installed):
 
 def test_parts_of_the_bridge_are_listed(installed, monkeypatch):
     installed.update(compat.PACKAGES)
-    monkeypatch.setattr(compat, "status", lambda: {"mmcv._ext": "nms by OpenCV"})
-    monkeypatch.setattr(compat, "require", lambda *_: None)
+    monkeypatch.setattr(
+        compat, "list_stand_ins", lambda: {"mmcv._ext": "nms by OpenCV"}
+    )
+    monkeypatch.setattr(compat, "require_packages", lambda *_: None)
     assert doctor.openmmlab_packages()[1:] == [
         Finding("bridge: mmcv._ext", "ok", "nms by OpenCV")
     ]
@@ -160,8 +162,8 @@ def test_parts_of_the_bridge_are_listed(installed, monkeypatch):
 
 def test_other_versions_of_mm_packages_are_noted(installed, monkeypatch):
     installed.update({**compat.PACKAGES, "mmcv-lite": None, "mmcv": "2.2.0"})
-    monkeypatch.setattr(compat, "status", dict)
-    monkeypatch.setattr(compat, "require", lambda *_: None)
+    monkeypatch.setattr(compat, "list_stand_ins", dict)
+    monkeypatch.setattr(compat, "require_packages", lambda *_: None)
     finding = only(doctor.openmmlab_packages())
     assert finding.status == "note"
     assert "mmcv-lite 2.2.0" in finding.detail
@@ -177,7 +179,7 @@ def test_mm_packages_that_do_not_import_are_a_fault(installed, monkeypatch, erro
         raise error
 
     installed.update(compat.PACKAGES)
-    monkeypatch.setattr(compat, "status", status)
+    monkeypatch.setattr(compat, "list_stand_ins", status)
     _, finding = doctor.openmmlab_packages()
     assert finding.status == "fault"
     assert finding.detail.startswith(type(error).__name__)

@@ -228,7 +228,7 @@ def test_a_model_names_the_dives_its_initial_weights_knew(
     from finediving_pose.workflows import finetuning
 
     known = set(read_model_directory(tiny_pose_model).trained_on)
-    data = finetuning.training_data(
+    data = finetuning.read_training_data(
         drawn_dives / "labels" / "final", "hrnet", drawn_dives / "frames", None, 0.0, 0
     )
     other = next(frame for frame in data.train if frame.dive_key not in known)
