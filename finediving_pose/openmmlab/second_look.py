@@ -88,7 +88,7 @@ class SecondLook:
             [self._estimator.crop(around.pixels, around.box) for around in crops]
         )
         boxes = [
-            enclose_joints(points, around.box)
+            improve_box(points, around.box)
             for points, around in zip(first, crops, strict=True)
         ]
         second = self._estimator.launch(
@@ -108,7 +108,7 @@ class SecondLook:
         return answer
 
 
-def enclose_joints(points: FloatArray, box: FloatArray) -> FloatArray:
+def improve_box(points: FloatArray, box: FloatArray) -> FloatArray:
     """Return a box (4,) px around joints (16, 2) px, NaN = not found; the one given,
     where they are too few for one."""
     if np.isfinite(points).all(axis=1).sum() < FEWEST:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from finediving_pose.networks import NetworkOptions
-from finediving_pose.openmmlab.second_look import MARGIN, enclose_joints
+from finediving_pose.openmmlab.second_look import MARGIN, improve_box
 from finediving_pose.synthesis.sample import draw_dive
 from finediving_pose.workflows.model_loading import load_estimator
 
@@ -55,8 +55,7 @@ def test_boxes_that_cut_limbs_off_are_mended(drawn, once, twice):
 def test_joints_and_scores_are_those_of_the_net_in_the_second_box(drawn, once, twice):
     first, _ = estimated(once, drawn, drawn.boxes)
     boxes = [
-        enclose_joints(points, box)
-        for points, box in zip(first, drawn.boxes, strict=True)
+        improve_box(points, box) for points, box in zip(first, drawn.boxes, strict=True)
     ]
     expected, confidence = estimated(once, drawn, boxes)
     points, scores = estimated(twice, drawn, drawn.boxes)
@@ -101,12 +100,12 @@ def test_a_box_is_made_of_the_joints_that_were_found():
     points = NOT_FOUND.copy()
     points[:5] = [(20, 30), (60, 30), (20, 50), (60, 50), (40, 40)]
     np.testing.assert_array_equal(
-        enclose_joints(points, given), given
+        improve_box(points, given), given
     )  # too few for a box
     points[5] = (40, 45)
     margin = MARGIN * 40
     np.testing.assert_allclose(
-        enclose_joints(points, given),
+        improve_box(points, given),
         [20 - margin, 30 - margin, 60 + margin, 50 + margin],
     )
-    np.testing.assert_array_equal(enclose_joints(NOT_FOUND, given), given)
+    np.testing.assert_array_equal(improve_box(NOT_FOUND, given), given)
