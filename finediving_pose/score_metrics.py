@@ -110,7 +110,7 @@ def mean_absolute_error(predicted: ArrayLike, true: ArrayLike) -> float:
     return float(np.mean(np.abs(predicted - true))) if len(true) else float("nan")
 
 
-def score_figures(
+def measure_scores(
     predicted: ArrayLike, true: ArrayLike, groups: Sequence[Hashable]
 ) -> dict[str, float]:
     """Return every figure of (N,) predicted scores, `groups` being the dive numbers.
@@ -200,7 +200,7 @@ def share_found(iou: ArrayLike, threshold: float) -> float:
     return float(100 * np.mean(iou >= threshold)) if iou.size else float("nan")
 
 
-def stage_figures(
+def measure_stages(
     predicted: ArrayLike, true: ArrayLike, frames: int
 ) -> dict[str, float]:
     """Return every figure of (N, K−1) predicted transitions of clips of `frames`

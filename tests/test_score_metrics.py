@@ -11,14 +11,14 @@ from finediving_pose.score_metrics import (
     flight_iou,
     interval_iou,
     mean_absolute_error,
+    measure_scores,
+    measure_stages,
     paper_iou,
     rl2,
     rl2_absolute,
-    score_figures,
     share_found,
     spearman,
     spearman_within,
-    stage_figures,
     stage_iou,
 )
 
@@ -89,7 +89,7 @@ def test_rl2_without_a_range_is_not_defined():
 
 
 def test_score_figures():
-    figures = score_figures([1, 2, 3], [1, 2, 4], ["a"] * 3)
+    figures = measure_scores([1, 2, 3], [1, 2, 4], ["a"] * 3)
     assert figures["rho"] == figures["rho_within"] == pytest.approx(1)
     assert figures["rl2_squared"] == pytest.approx(100 / 27)
     assert figures["rl2_absolute"] == pytest.approx(100 / 9)
@@ -124,7 +124,7 @@ def test_the_three_forms_of_iou_by_hand():
 
 
 def test_stage_figures():
-    figures = stage_figures([[20, 60], [30, 60]], [[30, 60], [60, 90]], 96)
+    figures = measure_stages([[20, 60], [30, 60]], [[30, 60], [60, 90]], 96)
     assert (
         figures["aiou_flight_0.5"] == figures["aiou_flight_0.75"] == 50
     )  # 0.75 is reached, 0 is not
@@ -137,7 +137,7 @@ def test_stage_figures():
 
 
 def test_two_stages_have_no_flight():
-    figures = stage_figures([[20], [30]], [[30], [30]], 96)
+    figures = measure_stages([[20], [30]], [[30], [30]], 96)
     assert set(figures) == {
         "aiou_paper_0.5",
         "aiou_paper_0.75",
@@ -149,7 +149,7 @@ def test_two_stages_have_no_flight():
     ):
         flight_iou([[20]], [[30]])
     with pytest.raises(ValueError, match="expected two arrays"):
-        stage_figures([20, 30], [20, 30], 96)
+        measure_stages([20, 30], [20, 30], 96)
 
 
 def test_share_found():

@@ -1,13 +1,12 @@
-"""A few frames of a dive to look at, with its skeleton, and what tells whether two
-dives are the same."""
+"""Fingerprints of dives, which tell whether two are the same, and previews: a few
+frames with the skeleton."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +24,15 @@ from finediving_pose.skeleton import NUM_JOINTS
 SHOWN = 3
 """Frames shown of a stage."""
 SIDE = 160
-"""Of a picture, in px."""
+"""Of an image shown, in px."""
+JPEG_QUALITY = 85
 ROOM = 1.5
 """Side of what is shown, in largest extents of the skeleton."""
 LEAST_PART = 0.3
 """Of the frame's height, that is shown at least."""
 
-LOOKED_AT = 12
-"""Frames of a dive whose pictures are compared."""
+COMPARED = 12
+"""Frames of a dive that are compared."""
 GRID = (9, 16)
 """Rows and columns of grey values that stand for a frame."""
 SAME_MEAN, SAME_WORST = 3.0, 16.0
@@ -47,33 +47,36 @@ class Fingerprint:
     """What tells whether two dives are the same, whatever they are called.
 
     Attributes:
-        pictures: (12, 9, 16) uint8 grey values of frames all over the dive; None where
-            there are no pictures.
+        images: (12, 9, 16) uint8 grey values of frames all over the dive; None where
+            there are no images.
         skeleton: SHA-256 of all joints of the file, in hundredths of px; empty where
             there are none.
-        features: SHA-256 of the features that stand in for pictures; empty where there
+        features: SHA-256 of the features that stand in for images; empty where there
             are none.
     """
 
-    pictures: NDArray[np.uint8] | None = None
+    images: NDArray[np.uint8] | None = None
     skeleton: str = ""
     features: str = ""
 
     def compare_with(self, other: Fingerprint) -> dict[str, bool]:
-        """Return of ``pictures``, ``skeleton`` and ``features`` those that both have,
-        and whether they are the same.
+        """Compare what both dives have.
 
-        Pictures that were compressed or scaled anew are found; other cuts of a
-        recording are not.
+        Images that were compressed or scaled anew are found; other cuts of a recording
+        are not.
+
+        Returns:
+            Of ``pictures``, ``skeleton`` and ``features`` those that both have, and
+            whether they are the same. These names stand in ``score.json``.
         """
-        found = {}
-        if self.pictures is not None and other.pictures is not None:
-            found["pictures"] = _alike(self.pictures, other.pictures)
-        for name in ("skeleton", "features"):
-            own, theirs = getattr(self, name), getattr(other, name)
-            if own and theirs:
-                found[name] = own == theirs
-        return found
+        same = {}
+        if self.images is not None and other.images is not None:
+            same["pictures"] = _are_alike(self.images, other.images)
+        if self.skeleton and other.skeleton:
+            same["skeleton"] = self.skeleton == other.skeleton
+        if self.features and other.features:
+            same["features"] = self.features == other.features
+        return same
 
 
 @dataclass(frozen=True)
@@ -89,63 +92,75 @@ def preview_dive(
     frames: int,
     features: FloatArray | None = None,
 ) -> FingerprintedPreview:
-    """Look at a dive.
+    """Read a few frames of a dive, with its skeleton and its fingerprint.
 
     Args:
-        dive: Its pictures are read where it has some, and its skeleton.
+        dive: Its images are read where it has some, and its skeleton.
         transitions: (K − 1,) first frame of each stage but the first, of the sampled
             frames.
         frames: How many stand for the dive.
-        features: What stands in for pictures, for the fingerprint.
+        features: What stands in for images, for the fingerprint.
 
     Raises:
-        DataError: If the pictures are not readable.
+        DataError: If the images are not readable.
     """
-    rows = choose_shown_rows(transitions, frames)
-    compared = np.linspace(0, frames - 1, LOOKED_AT).round().astype(int).tolist()
-    numbers, images = (
-        _decoded(dive.source, frames, {*rows.ravel().tolist(), *compared})
-        if dive.source
-        else (None, {})
-    )
-    joints = read_skeleton(
-        dive.skeleton, frames, numbers
-    ).keypoints  # (frames, 16, 2) px of the raw frame
-    own = [images[row] for row in rows.ravel().tolist()] if images else []
-    corners, side = _windows(joints[rows.ravel()], own[0].shape[:2] if own else None)
-    poses = (joints[rows.ravel()] - corners[:, None] + 0.5) * (SIDE / side) - 0.5
-    cut = [
-        _cut(image, corner, side) for image, corner in zip(own, corners, strict=False)
-    ]
+    rows = choose_shown_rows(transitions, frames)  # (K, 3)
+    shown = rows.ravel().tolist()
+    compared = np.linspace(0, frames - 1, COMPARED).round().astype(int).tolist()
+    numbers: Numbers | None = None
+    images: dict[int, Image] = {}
+    if dive.source:
+        numbers, images = _decode_rows(dive.source, frames, {*shown, *compared})
+
+    skeleton = read_skeleton(dive.skeleton, frames, numbers)
+    joints = skeleton.keypoints[shown]  # (K · 3, 16, 2) px of the raw frame
+    shape = images[shown[0]].shape[:2] if images else None
+    corners, side = _find_windows(joints, shape)
+    # From px of the raw frame to px of the image shown, by the edges of its pixels.
+    poses = (joints - corners[:, None] + 0.5) * (SIDE / side) - 0.5
+
+    jpegs = [b""] * rows.size
+    grey = None
+    if images:
+        for place, row in enumerate(shown):
+            crop = _crop_square(images[row], corners[place], side)
+            jpegs[place] = encode_jpeg(crop, JPEG_QUALITY)
+        grey = np.stack([_shrink_to_grid(images[row]) for row in compared])
+
+    skeleton_hash = features_hash = ""
+    if dive.skeleton and np.isfinite(skeleton.keypoints).any():
+        # Rounded, so that a file written anew with fewer digits is the same.
+        skeleton_hash = _hash_values(read_pose(dive.skeleton).keypoints.round(2))
+    if features is not None:
+        features_hash = _hash_values(features)
     return FingerprintedPreview(
         numbers=np.full(rows.shape, -1) if numbers is None else numbers[rows],
-        pictures=tuple(encode_jpeg(image, 85) for image in cut)
-        if cut
-        else (b"",) * rows.size,
+        images=tuple(jpegs),
         poses=poses.reshape(*rows.shape, NUM_JOINTS, 2).astype(np.float32),
-        fingerprint=Fingerprint(
-            np.stack([_grey(images[row]) for row in compared]) if images else None,
-            _skeleton_digest(dive.skeleton)
-            if np.isfinite(joints).any() and dive.skeleton
-            else "",
-            _digest(features) if features is not None else "",
-        ),
+        fingerprint=Fingerprint(grey, skeleton_hash, features_hash),
     )
 
 
 def choose_shown_rows(transitions: Sequence[int], frames: int) -> Numbers:
-    """Return which sampled frames are shown, (K, 3): in the middle of each third of the
-    stage."""
+    """Choose the sampled frames that are shown: the middle of each third of a stage.
+
+    Args:
+        transitions: (K − 1,) first frame of each stage but the first.
+        frames: How many stand for the dive.
+
+    Returns:
+        (K, 3) positions among the sampled frames.
+    """
     edges = [0, *(int(frame) for frame in transitions), frames]
     places = (2 * np.arange(SHOWN) + 1) / (2 * SHOWN)
     rows = [start + (end - start) * places for start, end in pairwise(edges)]
     return np.array(rows).astype(np.int64).clip(0, frames - 1)
 
 
-def _decoded(
-    clip: Clip, frames: int, rows: Iterable[int]
+def _decode_rows(
+    clip: Clip, frames: int, rows: Collection[int]
 ) -> tuple[Numbers, dict[int, Image]]:
-    """Return the numbers of the sampled frames, (frames,), and the pictures of some of
+    """Return the numbers of the sampled frames, (frames,), and the images of some of
     them, by row.
 
     One that cannot be decoded is replaced by the nearest that can.
@@ -154,15 +169,14 @@ def _decoded(
     images: dict[int, Image] = {}
     positions: list[int] = []
     count = -1
-    while source.count != count:  # what decodes settles the count of a video file
+    # The count that a video file declares may be wrong: only decoding settles it.
+    while source.count != count:
         if source.count is None:
             any(source.read(()))
         count = source.count or 0
         positions = sample_indices(count, frames)
-        images = {
-            frame.position: frame.image
-            for frame in source.read({positions[row] for row in rows if positions})
-        }
+        wanted = {positions[row] for row in rows} if positions else set()
+        images = {frame.position: frame.image for frame in source.read(wanted)}
     if not images:
         raise DataError(f"{clip.key}: no frame of {clip.source} can be decoded")
     decoded = list(images)
@@ -171,79 +185,66 @@ def _decoded(
     return numbers, {row: images[decoded[int(places[row])]] for row in rows}
 
 
-def _windows(
+def _find_windows(
     joints: FloatArray, shape: tuple[int, int] | None
 ) -> tuple[FloatArray, int]:
     """Return (n, 2) px, the left upper corners of squares around (n, 16, 2) joints, and
     their side.
 
-    The side is the same for all, so that the diver keeps its size. Where nobody is
+    The side is the same for all, so that the athlete keeps its size. Where nobody is
     known, the squares lie between those before and after; where nobody ever is, in the
     middle of the frame, as high as it is.
     """
-    known = np.asarray(np.isfinite(joints).all(axis=-1))
-    there = np.asarray(known.any(axis=1))
-    some = np.where(known[there][..., None], joints[there], np.nan)
-    low, high = (
-        (np.nanmin(some, axis=1), np.nanmax(some, axis=1))
-        if there.any()
-        else (np.zeros((0, 2)),) * 2
-    )
+    known = np.asarray(np.isfinite(joints).all(axis=-1))  # (n, 16)
+    there = np.flatnonzero(known.any(axis=1))
     height, width = shape or (0, 0)
-    side = ROOM * float((high - low).max(initial=0))
-    if shape:
-        side = (
-            min(max(side, LEAST_PART * height), height, width)
-            if there.any()
-            else min(height, width)
-        )
-    size = max(round(side), 1)
-    if there.any():
-        at = np.flatnonzero(there)
-        middle = (low + high) / 2
-        centres = np.stack(
-            [np.interp(np.arange(len(joints)), at, middle[:, axis]) for axis in (0, 1)],
-            axis=1,
-        )
+    if len(there):
+        # One coordinate alone says nothing: the joint counts as missing.
+        some = np.where(known[there][..., None], joints[there], np.nan)
+        low, high = np.nanmin(some, axis=1), np.nanmax(some, axis=1)  # (m, 2)
+        side = ROOM * float((high - low).max(initial=0))
+        if shape:
+            side = min(max(side, LEAST_PART * height), height, width)
+        middles = (low + high) / 2
+        rows = np.arange(len(joints))
+        x = np.interp(rows, there, middles[:, 0])
+        y = np.interp(rows, there, middles[:, 1])
+        centres = np.stack([x, y], axis=1)
     else:
+        side = min(height, width)
         centres = np.full((len(joints), 2), (width / 2, height / 2))
+    size = max(round(side), 1)
     corners = centres - size / 2
-    return (
-        corners.clip(0, (width - size, height - size)) if shape else corners
-    ).round(), size
+    if shape:
+        corners = corners.clip(0, (width - size, height - size))
+    return corners.round(), size
 
 
-def _cut(image: Image, corner: FloatArray, side: int) -> Image:
+def _crop_square(image: Image, corner: FloatArray, side: int) -> Image:
     import cv2
 
-    left, top = (int(at) for at in corner)
+    left, top = int(corner[0]), int(corner[1])
     part = image[top : top + side, left : left + side]
-    how = cv2.INTER_AREA if side >= SIDE else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(part, (SIDE, SIDE), interpolation=how), np.uint8)
+    method = cv2.INTER_AREA if side >= SIDE else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(part, (SIDE, SIDE), interpolation=method), np.uint8)
 
 
-def _grey(image: Image) -> NDArray[np.uint8]:
+def _shrink_to_grid(image: Image) -> NDArray[np.uint8]:
     import cv2
 
+    rows, columns = GRID
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    return np.asarray(
-        cv2.resize(grey, GRID[::-1], interpolation=cv2.INTER_AREA), np.uint8
-    )
+    small = cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)
 
 
-def _alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+def _are_alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
     difference = one.astype(np.float32) - other
-    apart = np.abs(
-        difference - difference.mean()
-    )  # videos differ in what they call black
+    # Encoders differ in which value they call black: a common offset says nothing.
+    apart = np.abs(difference - difference.mean())
     return bool(apart.mean() <= SAME_MEAN and np.quantile(apart, 0.995) <= SAME_WORST)
 
 
-def _skeleton_digest(path: Path) -> str:
-    return _digest(read_pose(path).keypoints.round(2))
-
-
-def _digest(values: FloatArray) -> str:
-    return hashlib.sha256(
-        np.ascontiguousarray(values, np.float32).tobytes()
-    ).hexdigest()
+def _hash_values(values: FloatArray) -> str:
+    content = np.ascontiguousarray(values, np.float32).tobytes()
+    return hashlib.sha256(content).hexdigest()

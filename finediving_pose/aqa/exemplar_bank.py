@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.dive_fingerprints import (
+    COMPARED,
     GRID,
-    LOOKED_AT,
     SHOWN,
     Fingerprint,
     FingerprintedPreview,
@@ -267,7 +267,7 @@ def _read_features(path: Path, dives: int) -> Encoded:
 
 def _write_pictures(path: Path, previews: Sequence[FingerprintedPreview]) -> None:
     pictures = [picture for each in previews for picture in each.pictures]
-    empty = np.zeros((LOOKED_AT, *GRID), np.uint8)
+    empty = np.zeros((COMPARED, *GRID), np.uint8)
     prints = [each.fingerprint.pictures for each in previews]
     np.savez(
         path,
@@ -288,7 +288,7 @@ def _read_pictures(
         "ends": (count * stages * SHOWN,),
         "numbers": (count, stages, SHOWN),
         "poses": (count, stages, SHOWN, NUM_JOINTS, 2),
-        "grey": (count, LOOKED_AT, *GRID),
+        "grey": (count, COMPARED, *GRID),
         "looked_at": (count,),
     }
     try:

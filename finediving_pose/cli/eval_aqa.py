@@ -125,6 +125,7 @@ def command(
 
     Example: fdpose eval-aqa --floors --data annotations
     """
+    from finediving_pose.aqa.evaluation_text import format_evaluation
     from finediving_pose.workflows import aqa_evaluation
 
     of_model = {
@@ -163,7 +164,7 @@ def command(
         evaluation = aqa_evaluation.evaluate_files(
             pred, true, numbers, transitions_pred, transitions_true, clip_frames
         )
-        _print(evaluation.as_dict(), evaluation.lines(numbers=True), json)
+        _print(evaluation.as_dict(), format_evaluation(evaluation, numbers=True), json)
         return
     given = {
         "annotations": data,

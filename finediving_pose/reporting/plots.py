@@ -1,4 +1,4 @@
-"""Drawings for pages, as PNG."""
+"""Plots for pages, as PNG."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def plot_curves(
         series: Name to x and y values.
         x_label, y_label: What stands at the axes, with units.
     """
-    figure, axes = _figure(6.4, 3.0)
+    figure, axes = _make_figure(6.4, 3.0)
     for name, (x, y) in series.items():
         known = np.isfinite(np.asarray(y, float))
         axes.plot(np.asarray(x)[known], np.asarray(y)[known], marker=".", label=name)
@@ -33,7 +33,7 @@ def plot_curves(
     axes.set_ylabel(y_label)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    return _png(figure)
+    return _encode_png(figure)
 
 
 def plot_stages(rows: Mapping[str, Sequence[int]], names: Mapping[int, str]) -> bytes:
@@ -43,41 +43,39 @@ def plot_stages(rows: Mapping[str, Sequence[int]], names: Mapping[int, str]) -> 
         rows: Dive to its sub-action id in each frame.
         names: Sub-action id to name, for the legend.
     """
-    figure, axes = _figure(8.0, 0.8 + 0.35 * len(rows))
-    colours = {
-        label: f"C{i}"
-        for i, label in enumerate(
-            sorted({int(v) for row in rows.values() for v in row})
-        )
-    }
+    figure, axes = _make_figure(8.0, 0.8 + 0.35 * len(rows))
+    used: set[int] = set()
+    for labels in rows.values():
+        used.update(int(label) for label in labels)
+    colours = {label: f"C{place}" for place, label in enumerate(sorted(used))}
     for place, labels in enumerate(rows.values()):
         edges = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
         for start, end in itertools.pairwise(edges):
-            axes.barh(
-                place,
-                end - start,
-                left=start,
-                color=colours[int(labels[start])],
-                height=0.7,
-            )
+            colour = colours[int(labels[start])]
+            axes.barh(place, end - start, left=start, color=colour, height=0.7)
     axes.set_yticks(range(len(rows)), list(rows))
     axes.invert_yaxis()
     axes.set_xlabel("frame")
-    handles = [
-        figure.axes[0].barh(0, 0, color=colour, label=names[label])
-        for label, colour in colours.items()
-    ]
+    # Bars of no length, so that each stage is in the legend once.
+    handles = []
+    for label, colour in colours.items():
+        handles.append(axes.barh(0, 0, color=colour, label=names[label]))
     axes.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False
     )
-    return _png(figure)
+    return _encode_png(figure)
 
 
 def plot_scatter(
     x: Sequence[float], y: Sequence[float], x_label: str, y_label: str
 ) -> bytes:
-    """Draw points and the diagonal, with equal axes, and return the PNG."""
-    figure, axes = _figure(4.2, 4.0)
+    """Draw points and the diagonal, with equal axes, and return the PNG.
+
+    Args:
+        x, y: The points.
+        x_label, y_label: What stands at the axes, with units.
+    """
+    figure, axes = _make_figure(4.2, 4.0)
     low, high = min(*x, *y), max(*x, *y)
     axes.plot([low, high], [low, high], color="0.7", linewidth=1)
     axes.scatter(x, y, s=18, alpha=0.8)
@@ -85,18 +83,23 @@ def plot_scatter(
     axes.set_ylabel(y_label)
     axes.set_aspect("equal")
     axes.grid(alpha=0.3)
-    return _png(figure)
+    return _encode_png(figure)
 
 
 def plot_histogram(values: Sequence[float], x_label: str, y_label: str) -> bytes:
-    """Draw how often values between 0 and 1 occur, in twenty steps, and return the PNG."""
-    figure, axes = _figure(6.4, 2.4)
+    """Draw how often values between 0 and 1 occur, in twenty steps, and return the PNG.
+
+    Args:
+        values: In [0, 1].
+        x_label, y_label: What stands at the axes.
+    """
+    figure, axes = _make_figure(6.4, 2.4)
     axes.hist(values, bins=np.linspace(0, 1, 21).tolist())
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
-    return _png(figure)
+    return _encode_png(figure)
 
 
 def plot_boxes(values: Mapping[str, FloatArray], x_label: str) -> bytes:
@@ -107,7 +110,7 @@ def plot_boxes(values: Mapping[str, FloatArray], x_label: str) -> bytes:
         values: Name to values; NaN are left out, and a name without any has no box.
         x_label: What the values are, with units.
     """
-    figure, axes = _figure(7.2, 0.8 + 0.28 * len(values))
+    figure, axes = _make_figure(7.2, 0.8 + 0.28 * len(values))
     known = [np.asarray(row)[np.isfinite(row)] for row in values.values()]
     axes.boxplot(
         known, orientation="horizontal", whis=(5, 95), showfliers=False, widths=0.6
@@ -117,7 +120,7 @@ def plot_boxes(values: Mapping[str, FloatArray], x_label: str) -> bytes:
     axes.set_xlim(left=0)
     axes.set_xlabel(x_label)
     axes.grid(alpha=0.3, axis="x")
-    return _png(figure)
+    return _encode_png(figure)
 
 
 def plot_joint_tracks(
@@ -127,20 +130,21 @@ def plot_joint_tracks(
     joints: Mapping[int, tuple[str, str]],
     marks: Mapping[str, NDArray[np.bool_]],
 ) -> bytes:
-    """Draw where joints and the box are over time, x above y, and return the PNG.
+    """Draw where joints and the bounding box are over time, x above y, and return the
+    PNG.
 
     Args:
         numbers: (T,) frame numbers.
         points: (T, 16, 2) px, NaN = missing: the line is broken there.
         boxes: (T, 4) px, drawn as a grey band.
         joints: Joint id to its name and colour; those whose name begins with ``left``
-            are dashed, so that they hide none of the right side where a net does not
-            tell the sides apart.
+            are dashed, so that they hide none of the right side where a network does
+            not tell left from right.
         marks: Name to (T,) True where frames get a tick of that name below, such as
             ``side exchanged``.
     """
-    figure, (across, down) = _figure(8.4, 4.6, rows=2)
-    for axis, axes in enumerate((across, down)):
+    figure, (x_axes, y_axes) = _make_figure(8.4, 4.6, rows=2)
+    for axis, axes in enumerate((x_axes, y_axes)):
         axes.fill_between(
             numbers,
             boxes[:, axis],
@@ -150,14 +154,10 @@ def plot_joint_tracks(
             label="box",
         )
         for joint, (name, colour) in joints.items():
-            line, dash = (
-                points[:, joint, axis],
-                "--" if name.startswith("left") else "-",
-            )
             axes.plot(
                 numbers,
-                line,
-                dash,
+                points[:, joint, axis],
+                "--" if name.startswith("left") else "-",
                 color=colour,
                 linewidth=1.2,
                 marker=".",
@@ -166,27 +166,28 @@ def plot_joint_tracks(
             )
         axes.set_ylabel(("x, px", "y, px")[axis])
         axes.grid(alpha=0.3)
-    down.invert_yaxis()  # as in the picture
-    down.set_xlabel("frame")
+    y_axes.invert_yaxis()  # as in the image
+    y_axes.set_xlabel("frame")
     for place, (name, rows) in enumerate(marks.items()):
         if rows.any():
-            heights = np.full(int(rows.sum()), 0.03 + 0.05 * place)
-            style = {
-                "color": f"C{place + 3}",
-                "transform": across.get_xaxis_transform(),
-                "label": name,
-            }
-            across.plot(numbers[rows], heights, "|", **style)
+            x_axes.plot(
+                numbers[rows],
+                np.full(int(rows.sum()), 0.03 + 0.05 * place),
+                "|",
+                color=f"C{place + 3}",
+                transform=x_axes.get_xaxis_transform(),  # heights are parts of the axes
+                label=name,
+            )
     figure.legend(
-        *across.get_legend_handles_labels(),
+        *x_axes.get_legend_handles_labels(),
         loc="outside right upper",
         frameon=False,
         fontsize="small",
     )
-    return _png(figure)
+    return _encode_png(figure)
 
 
-def _figure(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
+def _make_figure(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
     """Make a figure of that many inches without touching pyplot, whose state is shared."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -196,7 +197,8 @@ def _figure(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
     return figure, figure.subplots(rows, sharex=rows > 1)
 
 
-def _png(figure: Any) -> bytes:
+def _encode_png(figure: Any) -> bytes:
     buffer = io.BytesIO()
+    # Without the version of matplotlib, so that the same plot gives the same bytes.
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     return buffer.getvalue()

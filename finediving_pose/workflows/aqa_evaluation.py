@@ -82,8 +82,13 @@ class ModelFigures:
         return {**facts, **self.evaluation.as_dict()}
 
     def lines(self) -> list[str]:
-        """Return the figures as text."""
-        return [f"{self.model}, {self.part} part", *self.evaluation.lines(numbers=True)]
+        """Return the metrics as text."""
+        from finediving_pose.aqa.evaluation_text import format_evaluation
+
+        return [
+            f"{self.model}, {self.part} part",
+            *format_evaluation(self.evaluation, numbers=True),
+        ]
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ class Floors:
 
     def lines(self) -> list[str]:
         """Return the floors as text."""
-        from finediving_pose.aqa.evaluation import format_baselines
+        from finediving_pose.aqa.evaluation_text import format_baselines
 
         split = f" ({self.own_split})" if self.own_split else ""
         counts = f"{self.data}: {self.train} dives to learn from, {self.test} to test on{split}"

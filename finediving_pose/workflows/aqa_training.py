@@ -290,6 +290,7 @@ def _finish(
 ) -> TrainSummary:
     """Make a model directory of a trained run, with its bank and its figures."""
     from finediving_pose.aqa.evaluation import evaluate
+    from finediving_pose.aqa.evaluation_text import format_evaluation
     from finediving_pose.aqa.exemplar_bank import write_bank
     from finediving_pose.aqa.inference import predict_dives
     from finediving_pose.aqa.trained_model import load_weights
@@ -332,7 +333,7 @@ def _finish(
             if settings.branch_pose
             else 0,
         )
-        test, lines = evaluation.as_dict(), evaluation.lines()
+        test, lines = evaluation.as_dict(), format_evaluation(evaluation)
         manifest.add(floors=test["floors"])
         write_json(folder / TEST_NAME, test)
     summary = TrainSummary(

@@ -1,4 +1,4 @@
-"""Figures of predictions: by hand, beside the floors, and what is said where something
+"""Metrics of predictions: by hand, beside the baselines, and what is said where something
 is not defined."""
 
 from __future__ import annotations
@@ -15,19 +15,22 @@ from helpers.made_videos import small_settings
 from finediving_pose.aqa import baselines
 from finediving_pose.aqa.evaluation import (
     ON_TEST_BEST,
-    TITLES,
     Evaluation,
     StageFrames,
     bootstrap_baselines,
     evaluate,
     evaluate_arrays,
-    format_baselines,
     measure_model,
     sample_true_transitions,
 )
+from finediving_pose.aqa.evaluation_text import (
+    TITLES,
+    format_baselines,
+    format_evaluation,
+)
 from finediving_pose.aqa.inference import DivePrediction, Predictions
 from finediving_pose.records import Dive
-from finediving_pose.score_metrics import rl2, score_figures, spearman, stage_figures
+from finediving_pose.score_metrics import measure_scores, measure_stages, rl2, spearman
 
 SETTINGS = small_settings("frames=96")
 TRAIN = [dive.record for dive in made_dives(30)]
@@ -69,25 +72,25 @@ def evaluated(
     )
 
 
-def test_the_figures_are_those_of_the_metrics():
+def test_each_metric_is_that_of_the_leaf():
     errors = [3.0, -1.0, 0.5] * 4
     found = evaluated(errors)
     true = [dive.score for dive in QUERIES]
     scores = np.add(true, errors)
     cuts = np.tile([[20, 60]], (12, 1))
-    expected = score_figures(scores, true, [dive.dive_number for dive in QUERIES])
-    expected |= stage_figures(cuts, baselines.get_true_transitions(QUERIES), 96)
-    assert found.figures == pytest.approx(expected)
-    assert set(found.figures) == set(TITLES)
-    assert found.figures["mae"] == pytest.approx(1.5)
+    expected = measure_scores(scores, true, [dive.dive_number for dive in QUERIES])
+    expected |= measure_stages(cuts, baselines.get_true_transitions(QUERIES), 96)
+    assert found.metrics == pytest.approx(expected)
+    assert set(found.metrics) == set(TITLES)
+    assert found.metrics["mae"] == pytest.approx(1.5)
     assert found.dives == 12
 
 
-def test_intervals_hold_the_figures_and_follow_from_the_seed():
+def test_intervals_hold_the_metrics_and_follow_from_the_seed():
     found = evaluated([3.0, -9.0, 7.0] * 4)
-    assert set(found.intervals) == set(found.figures)
+    assert set(found.intervals) == set(found.metrics)
     for name, (low, high) in found.intervals.items():
-        assert low <= found.figures[name] <= high, name
+        assert low <= found.metrics[name] <= high, name
     assert found.intervals["rho"][0] < found.intervals["rho"][1] <= 1
     assert found.intervals == evaluated([3.0, -9.0, 7.0] * 4).intervals
     assert (
@@ -99,20 +102,20 @@ def test_intervals_hold_the_figures_and_follow_from_the_seed():
 def test_rl2_keeps_the_span_of_the_split_in_every_resample():
     true = np.array([0.0, 100.0, 50.0, 50.0])
     found = evaluate_arrays(true + 10, true)
-    assert found.figures["rl2_squared"] == pytest.approx(1.0)
+    assert found.metrics["rl2_squared"] == pytest.approx(1.0)
     assert found.intervals["rl2_squared"] == pytest.approx((1.0, 1.0))
 
 
 def test_a_dive_without_an_exemplar_is_counted_and_not_guessed():
     found = evaluated([math.nan, *[1.0] * 10, math.nan])
     assert found.unanswered == ("Queries/0", "Queries/11")
-    assert found.figures["mae"] == pytest.approx(1)
+    assert found.metrics["mae"] == pytest.approx(1)
     asked = QUERIES[1:11]
     every = [d.key for d in QUERIES]
     expected = baselines.measure_baselines(
         [*TRAIN, *QUERIES], [d.key for d in TRAIN], [d.key for d in asked], staged=every
     )
-    assert found.floors == expected
+    assert found.baselines == expected
     assert any(
         "2 dives are not answered, for no dive of their number" in note
         for note in found.notes
@@ -121,9 +124,9 @@ def test_a_dive_without_an_exemplar_is_counted_and_not_guessed():
     assert sum(row["unanswered"] for row in found.per_number) == 2
 
 
-def test_floors_are_of_the_dives_that_the_figures_are_of():
-    """The first half is not answered: it counts in the figures of stages and in no
-    others, and in the floors so too."""
+def test_baselines_are_of_the_dives_that_the_metrics_are_of():
+    """The first half is not answered: it counts in the metrics of stages and in no
+    others, and in the baselines so too."""
     queries = [
         replace(dive, transitions=(50, 80)) if at < 6 else dive
         for at, dive in enumerate(QUERIES)
@@ -135,12 +138,12 @@ def test_floors_are_of_the_dives_that_the_figures_are_of():
         baselines.predict_number_mean(TRAIN, queries[6:]),
         [dive.score for dive in queries[6:]],
     )
-    assert found.floors[baselines.NUMBER_MEAN]["mae"] == pytest.approx(
+    assert found.baselines[baselines.NUMBER_MEAN]["mae"] == pytest.approx(
         np.abs(means - true).mean()
     )
     cuts = baselines.predict_number_transitions(TRAIN, queries)
-    expected = stage_figures(cuts, baselines.get_true_transitions(queries), 96)
-    assert found.floors[baselines.NUMBER_TRANSITIONS] == pytest.approx(expected)
+    expected = measure_stages(cuts, baselines.get_true_transitions(queries), 96)
+    assert found.baselines[baselines.NUMBER_TRANSITIONS] == pytest.approx(expected)
     assert (
         expected["transition_error"]
         > 2 * np.abs(cuts - baselines.get_true_transitions(queries))[6:].mean()
@@ -148,7 +151,7 @@ def test_floors_are_of_the_dives_that_the_figures_are_of():
 
 
 @pytest.mark.parametrize("lacking", ["dive_number", "difficulty"])
-def test_a_dive_that_lacks_something_is_in_the_floors_too(lacking):
+def test_a_dive_that_lacks_something_is_in_the_baselines_too(lacking):
     queries = [
         replace(dive, **{lacking: None}) if at % 2 else dive
         for at, dive in enumerate(QUERIES)
@@ -156,20 +159,22 @@ def test_a_dive_that_lacks_something_is_in_the_floors_too(lacking):
     found = evaluate(predictions(queries, [1.0] * 12), queries, TRAIN, SETTINGS)
     means = baselines.predict_number_mean(TRAIN, queries)
     expected = np.abs(means - [dive.score for dive in queries]).mean()
-    assert found.floors[baselines.NUMBER_MEAN]["mae"] == pytest.approx(expected)
-    assert (baselines.SHRUNK_COMPLETENESS in found.floors) is (lacking != "difficulty")
-    assert set(bootstrap_baselines(TRAIN, queries)) == set(found.floors) - {
+    assert found.baselines[baselines.NUMBER_MEAN]["mae"] == pytest.approx(expected)
+    assert (baselines.SHRUNK_COMPLETENESS in found.baselines) is (
+        lacking != "difficulty"
+    )
+    assert set(bootstrap_baselines(TRAIN, queries)) == set(found.baselines) - {
         baselines.NUMBER_TRANSITIONS,
         baselines.CONSTANT_TRANSITIONS,
     }
 
 
-def test_dives_without_a_number_are_in_no_figure_within_numbers():
+def test_dives_without_a_number_are_in_no_metric_within_numbers():
     queries = [replace(dive, dive_number=None) for dive in QUERIES]
     found = evaluate(
         predictions(queries, [3.0, -9.0, 7.0] * 4), queries, TRAIN, SETTINGS
     )
-    assert math.isnan(found.figures["rho_within"])
+    assert math.isnan(found.metrics["rho_within"])
     assert all(map(math.isnan, found.intervals["rho_within"]))
     some = [dive if at < 6 else queries[at] for at, dive in enumerate(QUERIES)]
     errors = [3.0, -9.0, 7.0] * 4
@@ -177,7 +182,7 @@ def test_dives_without_a_number_are_in_no_figure_within_numbers():
         predictions(QUERIES[:6], errors[:6]), QUERIES[:6], TRAIN, SETTINGS
     )
     found = evaluate(predictions(some, errors), some, TRAIN, SETTINGS)
-    assert found.figures["rho_within"] == pytest.approx(expected.figures["rho_within"])
+    assert found.metrics["rho_within"] == pytest.approx(expected.metrics["rho_within"])
     assert found.intervals["rho_within"] == pytest.approx(
         expected.intervals["rho_within"]
     )
@@ -185,10 +190,10 @@ def test_dives_without_a_number_are_in_no_figure_within_numbers():
 
 def test_nothing_is_answered():
     found = evaluated([math.nan] * 12)
-    assert math.isnan(found.figures["rho"])
+    assert math.isnan(found.metrics["rho"])
     assert found.as_dict()["figures"]["rho"] is None
     assert found.as_dict()["intervals"]["rl2_squared"] is None
-    assert np.isfinite(found.figures["miou"])
+    assert np.isfinite(found.metrics["miou"])
     json.dumps(found.as_dict(), allow_nan=False)
 
 
@@ -206,46 +211,46 @@ def test_transitions_of_other_frame_counts():
     assert np.isnan(sample_true_transitions(unknown, SETTINGS)).all()
 
 
-def test_dives_without_stages_are_left_out_of_their_figures():
+def test_dives_without_stages_are_left_out_of_their_metrics():
     queries = [
         replace(dive, transitions=None) if place % 2 else dive
         for place, dive in enumerate(QUERIES)
     ]
     found = evaluate(predictions(queries, [1.0] * 12), queries, TRAIN, SETTINGS)
-    own = stage_figures(
+    own = measure_stages(
         np.tile([[20, 60]], (6, 1)), baselines.get_true_transitions(QUERIES[::2]), 96
     )
-    assert {name: found.figures[name] for name in own} == pytest.approx(own)
+    assert {name: found.metrics[name] for name in own} == pytest.approx(own)
     assert (
-        "figures of stages are of 6 dives; of 6 the true stages are not known"
+        "metrics of stages are of 6 dives; of 6 the true stages are not known"
         in found.notes
     )
     assert (
         "miou"
         not in evaluate_arrays(
             [1.0], [2.0], None, StageFrames(np.array([[1]]), np.array([[np.nan]]))
-        ).figures
+        ).metrics
     )
 
 
 def test_two_stages_have_no_flight():
     found = evaluated(settings=small_settings("frames=96", "stages=2"))
-    assert "aiou_flight_0.5" not in found.figures
-    assert "aiou_paper_0.5" in found.figures
+    assert "aiou_flight_0.5" not in found.metrics
+    assert "aiou_paper_0.5" in found.metrics
     assert any(note.startswith("K = 2: the flight") for note in found.notes)
-    assert baselines.NUMBER_TRANSITIONS not in found.floors
+    assert baselines.NUMBER_TRANSITIONS not in found.baselines
 
 
 def test_one_stage_has_no_transitions():
     found = evaluated(settings=small_settings("frames=96", "stages=1"))
     assert not any(
-        name.startswith(("aiou", "miou", "transition")) for name in found.figures
+        name.startswith(("aiou", "miou", "transition")) for name in found.metrics
     )
     assert any(note.startswith("K = 1:") for note in found.notes)
 
 
-def test_floors_of_other_frame_counts_are_not_compared_in_frames():
-    floors = evaluated(settings=small_settings("frames=32")).floors
+def test_baselines_of_other_frame_counts_are_not_compared_in_frames():
+    floors = evaluated(settings=small_settings("frames=32")).baselines
     assert "aiou_flight_0.5" in floors[baselines.NUMBER_TRANSITIONS]
     assert "transition_error" not in floors[baselines.NUMBER_TRANSITIONS]
 
@@ -259,26 +264,26 @@ def test_what_flatters_is_said_once():
     assert "the dynamic net starts random" in found.notes
 
 
-def test_best_floor_and_share_of_the_way():
+def test_best_baseline_and_share_of_the_way():
     floors = {
         "a": {"rho": 0.5, "mae": 8.0},
         "b": {"rho": 0.6, "mae": 9.0},
         "c": {"miou": 70.0},
     }
-    found = Evaluation({"rho": 0.8}, {}, [], 9, floors=floors, ceiling=0.9)
+    found = Evaluation({"rho": 0.8}, {}, [], 9, baselines=floors, ceiling=0.9)
     assert (
-        found.best_floor("rho"),
-        found.best_floor("mae"),
-        found.best_floor("miou"),
+        found.find_best_baseline("rho"),
+        found.find_best_baseline("mae"),
+        found.find_best_baseline("miou"),
     ) == (0.6, 8, 70)
-    assert math.isnan(found.best_floor("rl2_squared"))
+    assert math.isnan(found.find_best_baseline("rl2_squared"))
     assert found.share_of_way == pytest.approx(2 / 3)
-    assert "from the best floor, 0.6000, to the ceiling, 0.9000: 66.7%" in "\n".join(
-        found.lines()
+    assert "from the best baseline, 0.6000, to the ceiling, 0.9000: 66.7%" in "\n".join(
+        format_evaluation(found)
     )
     assert math.isnan(replace(found, ceiling=None).share_of_way)
     assert math.isnan(replace(found, ceiling=0.6).share_of_way)
-    assert math.isnan(replace(found, floors={}).share_of_way)
+    assert math.isnan(replace(found, baselines={}).share_of_way)
 
 
 def test_each_number_has_its_row():
@@ -301,12 +306,12 @@ def test_each_number_has_its_row():
     assert rows["107b"]["bias"] == -4
     assert math.isnan(rows["107b"]["rho"])
     assert rows[""]["unanswered"] == 1
-    text = found.lines(numbers=True)
+    text = format_evaluation(found, numbers=True)
     assert any(line.split() == ["none", "1", "–", "–", "–", "–"] for line in text)
 
 
-def test_lines_name_every_figure_and_begin_with_the_headlines():
-    lines = evaluated(no_skeleton=3).lines()
+def test_lines_name_every_metric_and_begin_with_the_headlines():
+    lines = format_evaluation(evaluated(no_skeleton=3))
     assert lines[0] == "12 dives, 3 without a skeleton"
     assert lines[2].startswith("ρ (Spearman)")
     assert lines[3].startswith("R-ℓ2 ×100, squared")
@@ -319,20 +324,20 @@ def test_lines_name_every_figure_and_begin_with_the_headlines():
 
 def test_without_numbers_nothing_is_said_of_them():
     found = evaluate_arrays([1, 2, 4], [1, 2, 3])
-    assert "rho_within" not in found.figures
+    assert "rho_within" not in found.metrics
     assert found.per_number == []
-    assert found.lines(numbers=True)[0] == "3 dives"
+    assert format_evaluation(found, numbers=True)[0] == "3 dives"
 
 
-def test_model_figures_are_those_of_the_evaluation():
+def test_model_metrics_are_those_of_the_evaluation():
     given = predictions(QUERIES, [1.0, -4.0, 2.0] * 4)
-    expected = evaluate(given, QUERIES, TRAIN, SETTINGS).figures
+    expected = evaluate(given, QUERIES, TRAIN, SETTINGS).metrics
     assert measure_model(given, QUERIES, SETTINGS) == pytest.approx(expected)
     nothing = predictions(QUERIES[:2], [1.0, 1.0])
     assert "rho_within" not in measure_model(nothing, QUERIES[:2], SETTINGS)
 
 
-def test_intervals_of_floors_hold_their_figures():
+def test_intervals_of_baselines_hold_their_metrics():
     intervals = bootstrap_baselines(TRAIN, QUERIES)
     floors = baselines.measure_baselines(
         [*TRAIN, *QUERIES], [d.key for d in TRAIN], [d.key for d in QUERIES]
@@ -370,10 +375,10 @@ def test_a_bootstrap_of_ranks_is_scipys():
     assert found.intervals["rho"] == pytest.approx(
         tuple(np.quantile(rho, [0.025, 0.975]))
     )
-    assert found.figures["rl2_squared"] == pytest.approx(rl2(predicted, true))
+    assert found.metrics["rl2_squared"] == pytest.approx(rl2(predicted, true))
 
 
-def test_the_margin_to_the_best_floor_is_of_the_same_dives():
+def test_the_margin_to_the_best_baseline_is_of_the_same_dives():
     errors = [3.0, -1.0, 0.5] * 4
     found = evaluated(errors)
     true = np.array([dive.score for dive in QUERIES])
@@ -384,20 +389,22 @@ def test_the_margin_to_the_best_floor_is_of_the_same_dives():
     }
     best = max(floors, key=lambda name: spearman(floors[name], true))
     margin = found.margins["rho"]
-    assert margin.floor == best
+    assert margin.baseline == best
     assert margin.difference == pytest.approx(
-        found.figures["rho"] - spearman(floors[best], true)
+        found.metrics["rho"] - spearman(floors[best], true)
     )
     assert margin.low <= margin.difference <= margin.high
     lowest = min(rl2(scores, true) for scores in floors.values())
     assert found.margins["rl2_squared"].difference == pytest.approx(
-        found.figures["rl2_squared"] - lowest
+        found.metrics["rl2_squared"] - lowest
     )
     assert found.as_dict()["margins"]["rho"]["floor"] == best
-    assert any(line.startswith(f"ρ less that of {best}: ") for line in found.lines())
+    assert any(
+        line.startswith(f"ρ less that of {best}: ") for line in format_evaluation(found)
+    )
 
 
-def test_a_floor_set_beside_itself_is_no_better():
+def test_a_baseline_set_beside_itself_is_no_better():
     floor = baselines.predict_number_mean(TRAIN, QUERIES)
     shrunk = baselines.predict_shrunk_completeness(TRAIN, QUERIES)
     true = [dive.score for dive in QUERIES]
@@ -406,7 +413,7 @@ def test_a_floor_set_beside_itself_is_no_better():
     assert found.margins["rho"][1:] == (0.0, 0.0, 0.0)
 
 
-def test_without_what_floors_learn_from_there_is_no_margin():
+def test_without_what_baselines_learn_from_there_is_no_margin():
     bare = [replace(dive, difficulty=None) for dive in TRAIN]
     found = evaluate(predictions(QUERIES, [0.0] * 12), QUERIES, bare, SETTINGS)
     assert found.margins == {}

@@ -62,7 +62,7 @@ def test_the_test_part_is_evaluated_and_written(made, data, tmp_path, encoded):
     found = evaluate_model(model, device="cpu", out=tmp_path / "out", ceiling=0.99)
     assert encoded == [dive.name for dive in parts.test]
     assert found.evaluation.dives == len(parts.test) == 10
-    assert found.evaluation.floors
+    assert found.evaluation.baselines
     with (tmp_path / "out" / "predictions.csv").open(
         encoding="utf-8", newline=""
     ) as file:
@@ -130,7 +130,7 @@ def test_what_training_would_have_written(made, data):
         predict_dives(net, parts.test, parts.train, loader), *records, net.settings
     )
     found = evaluate_model(model, device="cpu").evaluation
-    assert found.figures == pytest.approx(expected.figures, rel=1e-4, nan_ok=True)
+    assert found.metrics == pytest.approx(expected.metrics, rel=1e-4, nan_ok=True)
 
 
 def test_a_training_set_that_is_gone_is_not_needed(made, data, tmp_path):
@@ -307,9 +307,9 @@ def test_a_failure_leaves_a_manifest_that_says_so(made, tmp_path):
 def test_models_of_other_kinds(data, tmp_path, overrides):
     write_model(tmp_path / "mine", data, *overrides)
     found = evaluate_model(tmp_path / "mine", device="cpu")
-    assert np.isfinite(found.evaluation.figures["mae"])
+    assert np.isfinite(found.evaluation.metrics["mae"])
     assert (
-        "aiou_flight_0.5" not in found.evaluation.figures
+        "aiou_flight_0.5" not in found.evaluation.metrics
         or "regressor=direct" in overrides
     )
     json.dumps(found.as_dict(), allow_nan=False)
@@ -330,11 +330,11 @@ def test_two_files(files):
     found = evaluate_files(
         files["pred"], files["true"], files["numbers"], files["cuts"], files["cuts"]
     )
-    assert [found.figures["rho"], found.figures["rho_within"]] == pytest.approx([1, 1])
-    assert found.figures["mae"] == pytest.approx(2)
-    assert found.figures["aiou_flight_0.75"] == 100
+    assert [found.metrics["rho"], found.metrics["rho_within"]] == pytest.approx([1, 1])
+    assert found.metrics["mae"] == pytest.approx(2)
+    assert found.metrics["aiou_flight_0.75"] == 100
     assert [row["dives"] for row in found.per_number] == [10, 10]
-    assert "rho_within" not in evaluate_files(files["pred"], files["true"]).figures
+    assert "rho_within" not in evaluate_files(files["pred"], files["true"]).metrics
 
 
 def test_files_that_do_not_go_together(files, tmp_path):
@@ -359,7 +359,7 @@ def test_files_that_do_not_go_together(files, tmp_path):
     assert (
         evaluate_files(
             pred, true, None, cuts, tmp_path / "late.npy", frames=103
-        ).figures["miou"]
+        ).metrics["miou"]
         < 100
     )
 
