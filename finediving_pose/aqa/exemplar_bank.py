@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 BANK_NAME = "exemplars"
 LIST_NAME = "exemplars.json"
 FEATURES_NAME = "features.safetensors"
-PICTURES_NAME = "pictures.npz"
+PREVIEWS_NAME = "pictures.npz"
 FORMAT = 1
 
 
@@ -68,12 +68,12 @@ class Bank:
     def compare_fingerprints(
         self, fingerprint: Fingerprint
     ) -> dict[int, dict[str, bool]]:
-        """Return of each dive, by position, whether its pictures, skeleton and features
-        are those of a fingerprint."""
-        return {
-            place: fingerprint.compare_with(each.fingerprint)
-            for place, each in enumerate(self.previews)
-        }
+        """Return of each dive, by position, whether its images, skeleton and features
+        are those of a fingerprint; see :meth:`Fingerprint.compare_with`."""
+        compared = {}
+        for place, preview in enumerate(self.previews):
+            compared[place] = fingerprint.compare_with(preview.fingerprint)
+        return compared
 
 
 def write_bank(
@@ -107,20 +107,23 @@ def write_bank(
         raise DataError(
             f"{folder}: has no {WEIGHTS_NAME}, which an exemplar bank belongs to"
         )
-    size = model.settings.videos_at_once
     encoded = encode(
-        model, dives, loader, device, workers, size, precision, title="Encode exemplars"
+        model,
+        dives,
+        loader,
+        device,
+        workers,
+        model.settings.videos_at_once,
+        precision,
+        title="Encode exemplars",
     )
-    previews = _make_previews(model, dives, encoded, loader)
+    previews = _preview_dives(model, dives, encoded, loader)
     target = folder / BANK_NAME
     with atomic_folder(target) as temporary:
         _write_features(temporary / FEATURES_NAME, encoded)
-        _write_pictures(temporary / PICTURES_NAME, previews)
-        write_json(
-            temporary / LIST_NAME,
-            _listed(sha256_file(weights), dives, previews),
-            indent=None,
-        )
+        _write_previews(temporary / PREVIEWS_NAME, previews)
+        listed = _list_dives(sha256_file(weights), dives, previews)
+        write_json(temporary / LIST_NAME, listed, indent=None)
     return target
 
 
@@ -143,66 +146,64 @@ def read_bank(folder: Path) -> Bank:
         raise DataError(
             f"{root}: belongs to other weights than {directory.weights}; copy the whole model directory"
         )
+    dives: list[Dive] = []
+    hashes: list[tuple[str, str]] = []
     try:
-        dives = tuple(_dive(each["dive"]) for each in listed["dives"])
-        hashes = [
-            (str(each["skeleton"]), str(each["features"])) for each in listed["dives"]
-        ]
+        for each in listed["dives"]:
+            dives.append(_make_record(each["dive"]))
+            hashes.append((str(each["skeleton"]), str(each["features"])))
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(root / LIST_NAME, error) from None
+        raise _make_damage_error(root / LIST_NAME, error) from None
     encoded = _read_features(root / FEATURES_NAME, len(dives))
-    return Bank(
-        dives,
-        encoded,
-        _read_pictures(root / PICTURES_NAME, hashes, encoded.transitions.shape[1] + 1),
-    )
+    stages = encoded.transitions.shape[1] + 1
+    previews = _read_previews(root / PREVIEWS_NAME, hashes, stages)
+    return Bank(tuple(dives), encoded, previews)
 
 
-def _make_previews(
+def _preview_dives(
     model: ScoreModel, dives: Sequence[AqaDive], encoded: Encoded, loader: VideoLoader
 ) -> list[FingerprintedPreview]:
-    frames, features = model.settings.frames, bool(model.settings.features)
+    frames = model.settings.frames
 
-    def look(dive: AqaDive, transitions: list[int]) -> FingerprintedPreview:
-        own = loader.load(dive).features if features else None
+    def preview(dive: AqaDive, transitions: list[int]) -> FingerprintedPreview:
+        features = None
+        if model.settings.features:
+            own = loader.load(dive).features
+            features = None if own is None else own.numpy()
         try:
-            return preview_dive(
-                dive, transitions, frames, None if own is None else own.numpy()
-            )
-        except DataError as error:  # it was encoded: its pictures came from the cache
-            log.warning("%s; the exemplar bank has no pictures of this dive", error)
-            return preview_dive(
-                AqaDive(dive.record, None, dive.skeleton), transitions, frames
-            )
+            return preview_dive(dive, transitions, frames, features)
+        except DataError as error:
+            # It was encoded all the same: its frames came from the cache.
+            log.warning("%s; the exemplar bank has no images of this dive", error)
+            without_images = AqaDive(dive.record, None, dive.skeleton)
+            return preview_dive(without_images, transitions, frames)
 
+    previews = []
     with (
-        progress("Pictures of exemplars", len(dives)) as ticker,
+        progress("Images of exemplars", len(dives)) as ticker,
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
-        found = []
-        for each in pool.map(look, dives, encoded.transitions.tolist()):
-            found.append(each)
+        for each in pool.map(preview, dives, encoded.transitions.tolist()):
+            previews.append(each)
             ticker.advance()
-    return found
+    return previews
 
 
-def _listed(
+def _list_dives(
     weights_sha256: str,
     dives: Sequence[AqaDive],
     previews: Sequence[FingerprintedPreview],
 ) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "weights_sha256": weights_sha256,
-        "dives": [
+    listed = []
+    for dive, preview in zip(dives, previews, strict=True):
+        listed.append(
             {
                 "dive": asdict(dive.record),
-                "skeleton": each.fingerprint.skeleton,
-                "features": each.fingerprint.features,
+                "skeleton": preview.fingerprint.skeleton,
+                "features": preview.fingerprint.features,
             }
-            for dive, each in zip(dives, previews, strict=True)
-        ],
-    }
+        )
+    return {"format": FORMAT, "weights_sha256": weights_sha256, "dives": listed}
 
 
 def _read_list(path: Path) -> dict[str, Any]:
@@ -217,21 +218,25 @@ def _read_list(path: Path) -> dict[str, Any]:
             "dives": list(content["dives"]),
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from None
+        raise _make_damage_error(path, error) from None
 
 
-def _dive(values: dict[str, Any]) -> Dive:
+def _make_record(values: dict[str, Any]) -> Dive:
     known = {field.name: values[field.name] for field in fields(Dive)}
-    for name in ("awards", "transitions"):
-        known[name] = None if known[name] is None else tuple(known[name])
+    for name in ("awards", "transitions"):  # JSON has lists only
+        if known[name] is not None:
+            known[name] = tuple(known[name])
     return Dive(**known)
 
 
 def _write_features(path: Path, encoded: Encoded) -> None:
     from safetensors.torch import save
 
-    tensors = {f"tokens.{name}": tensor for name, tensor in encoded.tokens.items()}
-    tensors |= {f"vectors.{name}": tensor for name, tensor in encoded.vectors.items()}
+    tensors = {}
+    for name, tensor in encoded.tokens.items():
+        tensors[f"tokens.{name}"] = tensor
+    for name, tensor in encoded.vectors.items():
+        tensors[f"vectors.{name}"] = tensor
     tensors |= {"logits": encoded.logits, "transitions": encoded.transitions}
     path.write_bytes(
         save({name: tensor.contiguous() for name, tensor in tensors.items()})
@@ -244,19 +249,17 @@ def _read_features(path: Path, dives: int) -> Encoded:
 
     from finediving_pose.aqa.score_model import Encoded
 
+    tokens, vectors = {}, {}
     try:
         tensors = load_file(path)
-        tokens, vectors = (
-            {
-                name.removeprefix(kind): tensor
-                for name, tensor in tensors.items()
-                if name.startswith(kind)
-            }
-            for kind in ("tokens.", "vectors.")
-        )
+        for name, tensor in tensors.items():
+            if name.startswith("tokens."):
+                tokens[name.removeprefix("tokens.")] = tensor
+            elif name.startswith("vectors."):
+                vectors[name.removeprefix("vectors.")] = tensor
         encoded = Encoded(tokens, vectors, tensors["logits"], tensors["transitions"])
     except (OSError, SafetensorError, KeyError) as error:
-        raise _damaged(path, error) from None
+        raise _make_damage_error(path, error) from None
     counts = {len(tensor) for tensor in tensors.values()}
     if counts != {dives}:
         raise DataError(
@@ -265,67 +268,70 @@ def _read_features(path: Path, dives: int) -> Encoded:
     return encoded
 
 
-def _write_pictures(path: Path, previews: Sequence[FingerprintedPreview]) -> None:
-    pictures = [picture for each in previews for picture in each.pictures]
-    empty = np.zeros((COMPARED, *GRID), np.uint8)
-    prints = [each.fingerprint.pictures for each in previews]
+def _write_previews(path: Path, previews: Sequence[FingerprintedPreview]) -> None:
+    jpegs: list[bytes] = []
+    grey: list[NDArray[np.uint8]] = []
+    for preview in previews:
+        jpegs += preview.images
+        images = preview.fingerprint.images
+        grey.append(np.zeros((COMPARED, *GRID), np.uint8) if images is None else images)
     np.savez(
         path,
-        jpeg=np.frombuffer(b"".join(pictures), np.uint8),
-        ends=np.cumsum([len(picture) for picture in pictures], dtype=np.int64),
-        numbers=np.stack([each.numbers for each in previews]),
-        poses=np.stack([each.poses for each in previews]),
-        grey=np.stack([empty if each is None else each for each in prints]),
-        looked_at=np.array([each is not None for each in prints]),
+        jpeg=np.frombuffer(b"".join(jpegs), np.uint8),
+        ends=np.cumsum([len(jpeg) for jpeg in jpegs], dtype=np.int64),
+        numbers=np.stack([preview.numbers for preview in previews]),
+        poses=np.stack([preview.poses for preview in previews]),
+        grey=np.stack(grey),
+        looked_at=np.array(
+            [preview.fingerprint.images is not None for preview in previews]
+        ),
     )
 
 
-def _read_pictures(
+def _read_previews(
     path: Path, hashes: Sequence[tuple[str, str]], stages: int
 ) -> tuple[FingerprintedPreview, ...]:
     count = len(hashes)
+    shown = stages * SHOWN
     shapes = {
-        "ends": (count * stages * SHOWN,),
+        "ends": (count * shown,),
         "numbers": (count, stages, SHOWN),
         "poses": (count, stages, SHOWN, NUM_JOINTS, 2),
         "grey": (count, COMPARED, *GRID),
         "looked_at": (count,),
     }
+    arrays: dict[str, NDArray[Any]] = {}
     try:
         with np.load(path, allow_pickle=False) as content:
-            arrays: dict[str, NDArray[Any]] = {
-                name: content[name] for name in ("jpeg", *shapes)
-            }
+            for name in ("jpeg", *shapes):
+                arrays[name] = content[name]
     except Exception as error:  # noqa: BLE001 - what zipfile, zlib and numpy raise on damage is of many kinds
-        raise _damaged(path, error) from None
+        raise _make_damage_error(path, error) from None
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise DataError(
                 f"{path}: '{name}' has shape {arrays[name].shape}, expected {shape}; copy the folder again"
             )
+    # All files stand one behind the other, and `ends` says where each is over.
     content_bytes = arrays["jpeg"].tobytes()
-    pictures = [
-        content_bytes[start:end]
-        for start, end in pairwise([0, *arrays["ends"].tolist()])
-    ]
-    shown = stages * SHOWN
-    return tuple(
-        FingerprintedPreview(
-            arrays["numbers"][place],
-            tuple(pictures[place * shown : (place + 1) * shown]),
-            arrays["poses"][place],
-            Fingerprint(
-                arrays["grey"][place] if arrays["looked_at"][place] else None,
-                skeleton,
-                features,
-            ),
+    edges = [0, *arrays["ends"].tolist()]
+    jpegs = [content_bytes[start:end] for start, end in pairwise(edges)]
+    previews = []
+    for place, (skeleton, features) in enumerate(hashes):
+        grey = arrays["grey"][place] if arrays["looked_at"][place] else None
+        previews.append(
+            FingerprintedPreview(
+                numbers=arrays["numbers"][place],
+                images=tuple(jpegs[place * shown : (place + 1) * shown]),
+                poses=arrays["poses"][place],
+                fingerprint=Fingerprint(grey, skeleton, features),
+            )
         )
-        for place, (skeleton, features) in enumerate(hashes)
-    )
+    return tuple(previews)
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
-    what = f"{type(error).__name__}: {error}".partition("\n")[0]
+def _make_damage_error(path: Path, error: Exception) -> DataError:
+    reason = f"{type(error).__name__}: {error}".partition("\n")[0]
     return DataError(
-        f"{path}: not readable as an exemplar bank ({what}); copy the model directory again"
+        f"{path}: not readable as an exemplar bank ({reason}); copy the model directory again"
     )

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from finediving_pose.cli import _aqa as shared
-
-if TYPE_CHECKING:
-    from finediving_pose.datasets.score_files import Scored
 
 
 def command(
@@ -113,77 +110,37 @@ def command(
     --difficulty 3.2 --skeletons s.npz
     """
     from finediving_pose.errors import UsageError
+    from finediving_pose.reporting.score_text import format_score
     from finediving_pose.workflows.model_loading import newest_model
-    from finediving_pose.workflows.scoring import Request, score_clip
+    from finediving_pose.workflows.score_request import ScoreRequest
+    from finediving_pose.workflows.scoring import score_clip
 
-    if (start is None) != (end is None) or (
-        start is not None and end is not None and start > end
-    ):
+    is_half_given = (start is None) != (end is None)
+    if is_half_given or (start is not None and end is not None and start > end):
         raise UsageError(
             "--start and --end cut the dive out of the clip: give both, the first before the last"
         )
-    request = Request(
-        clip,
-        dive_number,
-        difficulty,
-        apparatus,
-        match,
-        dive,
-        start,
-        end,
-        skeletons,
-        None if skeletons or no_skeleton else shared.newest_skeletons(),
-        no_skeleton,
-        pose_model,
-        detector,
-        features,
+    found_skeletons = None
+    if not skeletons and not no_skeleton:
+        found_skeletons = shared.newest_skeletons()
+    request = ScoreRequest(
+        clip=clip,
+        dive_number=dive_number,
+        difficulty=difficulty,
+        apparatus=apparatus,
+        match=match,
+        dive=dive,
+        start=start,
+        end=end,
+        skeletons=skeletons,
+        found_skeletons=found_skeletons,
+        no_skeleton=no_skeleton,
+        pose_model=pose_model,
+        detector=detector,
+        features=features,
     )
     scored = score_clip(model or newest_model("aqa"), request, device, out)
-    print(
-        json_module.dumps(scored.as_dict(), ensure_ascii=False)
-        if json
-        else table(scored)
-    )
-
-
-def table(scored: Scored) -> str:
-    """Return the answer as text."""
-    from finediving_pose.reporting.score_text import (
-        format_seen,
-        list_facts,
-        list_stage_rows,
-        make_exemplar_table,
-    )
-
-    number = (
-        f"  {scored.dive_number}  {scored.description}" if scored.dive_number else ""
-    )
-    lines = [scored.name + number]
-    lines += [f"{name:12s}{value}" for name, value in list_facts(scored)]
-    lines += [f"{'note':12s}{note}" for note in (*format_seen(scored), *scored.notes)]
-    lines += [
-        "",
-        *_columns(
-            ["stage", "frames", "seconds"],
-            [list(row) for row in list_stage_rows(scored)],
-            left=3,
-        ),
-    ]
-    if scored.exemplars:
-        header, rows = make_exemplar_table(scored)
-        lines += ["", *_columns(header, rows, left=1)]
-    return "\n".join(lines)
-
-
-def _columns(header: list[str], rows: list[list[object]], left: int) -> list[str]:
-    """Set a table in columns; all but the first `left` are set to the right."""
-    cells = [header, *([str(value) for value in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    sides = ["<" if at < left else ">" for at in range(len(header))]
-    formats = [f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True)]
-    return [
-        "  ".join(
-            how.format(cell) for how, cell in zip(formats, row, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
+    if json:
+        print(json_module.dumps(scored.as_dict(), ensure_ascii=False))
+    else:
+        print("\n".join(format_score(scored)))

@@ -1,5 +1,5 @@
-"""Scored dives as they are written: score, stages, exemplars, and dives that the model
-has seen."""
+"""Scored dives as ``score.json`` has them: score, stages, exemplars, and the training
+dives that they are."""
 
 from __future__ import annotations
 
@@ -20,14 +20,19 @@ class Preview:
 
     Attributes:
         numbers: (K, 3) int64, the frames' numbers in their source; −1 = not known.
-        pictures: K · 3 JPEG files, 160 px square, cut out around the athlete; empty
-            ones where there are no images.
+        images: K · 3 JPEG files, 160 px square, cut out around the athlete, stage by
+            stage; empty ones where there are no images.
         poses: (K, 3, 16, 2) float32 px of these images, NaN = missing.
     """
 
     numbers: NDArray[np.int64]
-    pictures: tuple[bytes, ...]
+    images: tuple[bytes, ...]
     poses: FloatArray
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there is an image or a joint to be seen."""
+        return any(self.images) or bool(np.isfinite(self.poses).any())
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Seen:
 
     Attributes:
         name: ``match/dive`` of the training dive.
-        by: What tells so: ``name``, ``pictures``, ``skeleton``, ``features``.
+        by: The evidence: ``name``, ``pictures``, ``skeleton``, ``features``.
         against: Which of these differ.
     """
 
@@ -113,6 +118,7 @@ class Scored:
             is read.
         fps: Of the clip, where it declares one.
         notes: What else has to be known.
+        shown: Previews of the dive and of its exemplars, for the page.
     """
 
     clip: str

@@ -39,6 +39,7 @@ from finediving_pose.workflows.label_validation import validate_labels
 from finediving_pose.workflows.merging import merge_labels
 from finediving_pose.workflows.model_loading import load_detector, load_estimator
 from finediving_pose.workflows.qc import qc
+from finediving_pose.workflows.score_request import ScoreRequest
 from finediving_pose.workflows.synthesis import (
     LABELS_NAME,
     SKELETONS_NAME,
@@ -245,7 +246,7 @@ def _score_a_dive(out: Path, meet: Path, trace: DemoTrace, device: str) -> None:
     )
     trace.dive = dives[name]
     found = pose_path(out / "skeletons", *trace.dive.key)
-    request = scoring.Request(
+    request = ScoreRequest(
         clip=meet / "frames" / name,
         dive_number=trace.dive.dive_number,
         difficulty=trace.dive.difficulty,

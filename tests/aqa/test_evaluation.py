@@ -261,7 +261,7 @@ def test_what_flatters_is_said_once():
     )
     assert found.notes.count(ON_TEST_BEST) == 1
     assert "mine" in found.notes
-    assert "the dynamic net starts random" in found.notes
+    assert "the dynamic network starts random" in found.notes
 
 
 def test_best_baseline_and_share_of_the_way():

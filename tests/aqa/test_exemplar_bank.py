@@ -96,9 +96,7 @@ def test_pictures_are_of_the_stage_and_show_the_diver(made):
             inside = numbers[edges[stage] : edges[stage + 1]]
             assert np.isin(shown, inside).all()
             assert (np.diff(shown) >= 0).all()
-        image = cv2.imdecode(
-            np.frombuffer(each.pictures[4], np.uint8), cv2.IMREAD_COLOR
-        )
+        image = cv2.imdecode(np.frombuffer(each.images[4], np.uint8), cv2.IMREAD_COLOR)
         assert image.shape == (160, 160, 3)
 
 
@@ -107,9 +105,7 @@ def test_joints_lie_on_the_diver_in_the_pictures(tmp_path, dives):
     beside it."""
     plain = made_dive(tmp_path, "1", frames=40)
     shown = preview_dive(plain, (10, 20), SETTINGS.frames)
-    for content, pose in zip(
-        shown.pictures, shown.poses.reshape(-1, 16, 2), strict=True
-    ):
+    for content, pose in zip(shown.images, shown.poses.reshape(-1, 16, 2), strict=True):
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[
             ..., 2
         ].astype(float)
@@ -125,7 +121,7 @@ def test_joints_lie_on_the_diver_in_the_pictures(tmp_path, dives):
 def test_a_dive_without_skeleton_or_pictures_has_none(made, dives, tmp_path):
     assert np.isnan(read_bank(made[0]).previews[2].poses).all()
     blind = preview_dive(replace(dives[0], source=None), (10, 20), SETTINGS.frames)
-    assert set(blind.pictures) == {b""}
+    assert set(blind.images) == {b""}
     assert (blind.numbers == -1).all()
     assert np.nanmin(blind.poses) > 0
     assert np.nanmax(blind.poses) < 160
@@ -216,5 +212,5 @@ def test_features_leave_no_pictures(tmp_path, dives):
         loader,
     )
     bank = read_bank(tmp_path / "mine")
-    assert all(set(each.pictures) == {b""} for each in bank.previews)
+    assert all(set(each.images) == {b""} for each in bank.previews)
     assert len({each.fingerprint.features for each in bank.previews}) == 3

@@ -84,7 +84,7 @@ def test_a_training_dive_is_flagged_on_the_terminal():
         "score", "frames/Made/2", "--dive-number", "407C", "--device", "cpu"
     )
     assert (
-        "note        The model was trained on this dive (Made/2, the same name and pictures and skeleton)"
+        "note        The model was trained on this dive (Made/2, the same name and images and skeleton)"
         in answer.out
     )
 

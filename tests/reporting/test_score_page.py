@@ -9,12 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
-from finediving_pose.datasets.score_files import Exemplar
+from finediving_pose.datasets.score_files import (
+    Exemplar,
+    Preview,
+    Scored,
+    Seen,
+    Stage,
+)
 from finediving_pose.media import encode_jpeg
 from finediving_pose.reporting import score_page
 from finediving_pose.reporting.score_page import (
     DiveView,
-    ScoreView,
     draw_comparison,
     write_score_page,
 )
@@ -24,41 +29,50 @@ COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
 """BGR of the three stages' pictures."""
 
 
-def view(
-    role: str = "this dive", pictures: bool = True, poses: bool = False
-) -> DiveView:
-    images = [
-        np.full((160, 160, 3), COLOURS[place // 3], np.uint8) for place in range(9)
-    ]
-    joints = np.full((3, 3, 16, 2), np.nan, np.float32)
+def preview(images: bool = True, poses: bool = False, stages: int = 3) -> Preview:
+    joints = np.full((stages, 3, 16, 2), np.nan, np.float32)
     if poses:
         joints[:] = np.stack(
             [np.linspace(40, 120, 16), np.linspace(30, 130, 16)], axis=1
         )
-    content = tuple(encode_jpeg(image) if pictures else b"" for image in images)
-    return DiveView(
-        (role, "Made/1", "80.00"), content, joints, np.arange(9).reshape(3, 3)
-    )
+    files = []
+    for place in range(3 * stages):
+        image = np.full((160, 160, 3), COLOURS[place // 3], np.uint8)
+        files.append(encode_jpeg(image) if images else b"")
+    numbers = np.arange(3 * stages).reshape(stages, 3)
+    return Preview(numbers, tuple(files), joints)
+
+
+def view(role: str = "this dive", **given) -> DiveView:
+    return DiveView((role, "Made/1", "80.00"), preview(**given))
 
 
 def exemplar(*parts: float) -> Exemplar:
     return Exemplar("Made/2", 70.0, None, 70.0, parts, 70 + sum(parts))
 
 
-def page(**given) -> ScoreView:
+def scored(**given) -> Scored:
     known = {
-        "title": "Made/1, 407C",
-        "notice": "",
-        "facts": [("score", "80.00 points")],
-        "notes": ["few exemplars"],
-        "stages": STAGES,
-        "stage_rows": [(name, "1 – 2", "–") for name in STAGES],
-        "query": view(),
-        "exemplars": [exemplar(2.0, -1.0, 0.5)],
-        "exemplar_views": [view("exemplar")],
-        "table": (["exemplar", *STAGES], [["Made/2", "+2.00", "-1.00", "+0.50"]]),
+        "clip": "1.mp4",
+        "name": "Made/1",
+        "model": "mine",
+        "dive_number": "407C",
+        "description": "inward dive",
+        "score": 71.5,
+        "spread": None,
+        "difficulty": None,
+        "difficulty_from": "not given",
+        "mean_award": None,
+        "stages": tuple(Stage(name, 1, 2, None) for name in STAGES),
+        "exemplars": (exemplar(2.0, -1.0, 0.5),),
+        "seen": (),
+        "skeleton": "s.npz",
+        "joints_known": 0.9,
+        "fps": None,
+        "notes": ("few exemplars",),
+        "shown": (preview(), (preview(),)),
     }
-    return ScoreView(**{**known, **given})
+    return Scored(**{**known, **given})
 
 
 def close_to(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
@@ -83,7 +97,7 @@ def test_stages_are_columns_and_dives_are_rows():
 def test_bars_point_where_the_parts_do_and_are_as_long():
     drawn = draw_comparison(STAGES, view(), exemplar(2.0, -1.0, 0.5), view("exemplar"))
     up, down = (
-        close_to(drawn, bgr(colour)) for colour in (score_page._UP, score_page._DOWN)
+        close_to(drawn, bgr(colour)) for colour in (score_page.GAIN, score_page.LOSS)
     )
     below = slice(int(drawn.shape[0] * 0.72), None)
     lengths = [np.count_nonzero(mask[below].any(axis=0)) for mask in (up, down)]
@@ -100,7 +114,7 @@ def test_parts_below_a_point_look_small():
             draw_comparison(
                 STAGES, view(), exemplar(size, size, size), view("exemplar")
             ),
-            bgr(score_page._UP),
+            bgr(score_page.GAIN),
         )
         widths[size] = np.count_nonzero(mask.any(axis=0))
     assert widths[0.02] < widths[2.0] / 20
@@ -112,54 +126,49 @@ def test_skeletons_are_drawn_on_pictures_and_on_none():
     )
     assert plain.shape == with_joints.shape
     assert np.count_nonzero((plain != with_joints).any(axis=2)) > 2000
-    alone = draw_comparison(STAGES, view(pictures=False, poses=True))
+    alone = draw_comparison(STAGES, view(images=False, poses=True))
     assert close_to(alone, (score_page.EMPTY,) * 3).sum() > 100_000
 
 
 def test_without_pictures_and_joints_the_bars_remain():
-    nothing = view(pictures=False)
+    nothing = view(images=False)
     drawn = draw_comparison(STAGES, nothing, exemplar(1.0, 1.0, 1.0), nothing)
     assert drawn.shape[0] < 200
-    assert close_to(drawn, bgr(score_page._UP)).any()
+    assert close_to(drawn, bgr(score_page.GAIN)).any()
 
 
 @pytest.mark.parametrize("stages", [1, 2])
 def test_fewer_stages_fit(stages):
-    whole = view()
-    few = replace(
-        whole,
-        pictures=whole.pictures[: 3 * stages],
-        poses=whole.poses[:stages],
-        numbers=whole.numbers[:stages],
-    )
+    few = view(stages=stages)
     drawn = draw_comparison(STAGES[:stages], few, exemplar(*(1.0,) * stages), few)
     assert close_to(drawn, COLOURS[stages - 1]).any()
 
 
 def test_the_page_says_what_adds_up(tmp_path):
-    write_score_page(tmp_path / "p.html", page())
+    write_score_page(tmp_path / "p.html", scored())
     text = (tmp_path / "p.html").read_text()
     assert "Beside Made/2: 70.00 + 2.00 − 1.00 + 0.50 = 71.50 points." in text
     assert text.count("data:image/jpeg") == 1
+    assert "<h1>Made/1, 407C inward dive</h1>" in text
     assert "few exemplars" in text
     assert 'class="notice"' not in text
 
 
 def test_what_has_to_be_known_first_is_the_banner(tmp_path):
-    write_score_page(tmp_path / "p.html", page(notice="trained on this dive"))
+    seen = Seen("Made/1", ("name", "pictures"))
+    write_score_page(tmp_path / "p.html", scored(seen=(seen,)))
     assert (
-        '<div class="notice" role="note">trained on this dive</div>'
+        '<div class="notice" role="note">The model was trained on this dive (Made/1, the same name and images)'
         in (tmp_path / "p.html").read_text()
     )
 
 
 def test_a_dive_alone_is_shown_too(tmp_path):
-    write_score_page(tmp_path / "p.html", page(exemplars=[], exemplar_views=[]))
+    alone = scored(exemplars=(), shown=(preview(), ()))
+    write_score_page(tmp_path / "p.html", alone)
     assert (tmp_path / "p.html").read_text().count("data:image/jpeg") == 1
-    write_score_page(
-        tmp_path / "p.html",
-        page(exemplars=[], exemplar_views=[], query=view(pictures=False)),
-    )
+    unseen = scored(exemplars=(), shown=(preview(images=False), ()))
+    write_score_page(tmp_path / "p.html", unseen)
     assert (tmp_path / "p.html").read_text().count("data:image/jpeg") == 0
 
 
@@ -168,7 +177,12 @@ def test_names_are_text(tmp_path):
     other = replace(exemplar(1.0, 1.0, 1.0), name=evil)
     write_score_page(
         tmp_path / "p.html",
-        page(title=evil, notice=evil, notes=[evil], exemplars=[other]),
+        scored(
+            name=evil,
+            notes=(evil,),
+            exemplars=(other,),
+            seen=(Seen(evil, ("name",)),),
+        ),
     )
     assert evil not in (tmp_path / "p.html").read_text()
 

@@ -26,7 +26,8 @@ from finediving_pose.media import write_video
 from finediving_pose.networks import NetworkOptions
 from finediving_pose.reporting.score_text import format_seen, list_facts
 from finediving_pose.workflows import model_loading
-from finediving_pose.workflows.scoring import Request, score_clip
+from finediving_pose.workflows.score_request import ScoreRequest
+from finediving_pose.workflows.scoring import score_clip
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +51,8 @@ def clip_of(dive: AqaDive) -> Path:
     return dive.source.source
 
 
-def request_of(dive: AqaDive, /, **given: Any) -> Request:
-    return Request(
+def request_of(dive: AqaDive, /, **given: Any) -> ScoreRequest:
+    return ScoreRequest(
         clip_of(dive), **{"dive_number": "407c", "skeletons": dive.skeleton, **given}
     )
 
@@ -103,7 +104,7 @@ def test_stages_are_the_clips_own_frames_without_a_gap(model, dives):
 def test_of_a_recording_a_part_is_scored_with_seconds(model, dives, tmp_path):
     images = [cv2.imread(str(path)) for path in sorted(clip_of(dives[3]).iterdir())]
     write_video(tmp_path / "long.mp4", [np.zeros_like(images[0])] * 30 + images, 20)
-    given = Request(
+    given = ScoreRequest(
         tmp_path / "long.mp4", "407c", start=30, end=73, skeletons=dives[3].skeleton
     )
     found = score_clip(model, given, "cpu")
@@ -119,7 +120,7 @@ def test_a_training_dive_is_flagged(model, dives, tmp_path, known_by):
     if known_by == "pictures":
         shutil.copytree(clip_of(query), tmp_path / "other")
         found = score_clip(
-            model, Request(tmp_path / "other", "407c", no_skeleton=True), "cpu"
+            model, ScoreRequest(tmp_path / "other", "407c", no_skeleton=True), "cpu"
         )
         assert found.seen == (Seen("Made/2", ("pictures",)),)
     elif known_by == "video":
@@ -130,7 +131,7 @@ def test_a_training_dive_is_flagged(model, dives, tmp_path, known_by):
             25,
         )
         found = score_clip(
-            model, Request(tmp_path / "other.mp4", "407c", no_skeleton=True), "cpu"
+            model, ScoreRequest(tmp_path / "other.mp4", "407c", no_skeleton=True), "cpu"
         )
         assert found.seen == (Seen("Made/2", ("pictures",)),)
     elif known_by == "skeleton":
@@ -187,12 +188,14 @@ def test_too_few_frames_have_no_score(model, dives, tmp_path):
     with pytest.raises(DataError, match="15 frames, expected 16"):
         score_clip(
             model,
-            Request(write_frames(tmp_path / "x", range(15)), "407c", no_skeleton=True),
+            ScoreRequest(
+                write_frames(tmp_path / "x", range(15)), "407c", no_skeleton=True
+            ),
             "cpu",
         )
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="holds no images"):
-        score_clip(model, Request(tmp_path / "empty", "407c"), "cpu")
+        score_clip(model, ScoreRequest(tmp_path / "empty", "407c"), "cpu")
 
 
 def test_skeletons_are_found_by_the_dives_name(model, dives, root):
@@ -265,7 +268,7 @@ def test_a_skeleton_is_extracted_with_the_models_that_are_named(
         lambda *given: asked.append(given) or BoxEstimator(),
     )
     clip = write_clip(tmp_path / "pool" / "7", 40)
-    given = Request(clip, "407c", pose_model=Path("net"), detector="finder")
+    given = ScoreRequest(clip, "407c", pose_model=Path("net"), detector="finder")
     found = score_clip(model, given, "cpu", tmp_path / "out")
     options = NetworkOptions(device="cpu")
     assert asked == [("finder", options), (Path("net"), options)]
@@ -396,13 +399,15 @@ def test_features_stand_in_for_pictures(dives, tmp_path):
     ).scores[0]
     np.savez(tmp_path / "own.npz", table[3])
     for path in (tmp_path / "t.npz", tmp_path / "own.npz"):
-        given = Request(None, "407c", match="Made", dive="4", features=path)
+        given = ScoreRequest(None, "407c", match="Made", dive="4", features=path)
         found = score_clip(tmp_path / "m", given, "cpu")
         assert found.score == pytest.approx(expected, abs=1e-4)
         assert found.seen == ()
     np.savez(tmp_path / "seen.npz", table[1])
     again = score_clip(
-        tmp_path / "m", Request(None, "407c", features=tmp_path / "seen.npz"), "cpu"
+        tmp_path / "m",
+        ScoreRequest(None, "407c", features=tmp_path / "seen.npz"),
+        "cpu",
     )
     assert again.seen == (Seen("Made/2", ("features",)),)
     np.savez(tmp_path / "wide.npz", np.zeros(7, np.float32))
@@ -410,10 +415,14 @@ def test_features_stand_in_for_pictures(dives, tmp_path):
         DataError, match="vectors of 7 numbers, and the model learned from 5"
     ):
         score_clip(
-            tmp_path / "m", Request(None, "407c", features=tmp_path / "wide.npz"), "cpu"
+            tmp_path / "m",
+            ScoreRequest(None, "407c", features=tmp_path / "wide.npz"),
+            "cpu",
         )
-    given = Request(None, "407c", match="Made", dive="9", features=tmp_path / "t.npz")
+    given = ScoreRequest(
+        None, "407c", match="Made", dive="9", features=tmp_path / "t.npz"
+    )
     with pytest.raises(DataError, match="holds no features of the dive Made/9"):
         score_clip(tmp_path / "m", given, "cpu")
     with pytest.raises(UsageError, match="give those of this dive with --features"):
-        score_clip(tmp_path / "m", Request(clip_of(dives[3]), "407c"), "cpu")
+        score_clip(tmp_path / "m", ScoreRequest(clip_of(dives[3]), "407c"), "cpu")
