@@ -29,22 +29,25 @@ POLL_SECONDS = 0.01
 
 @contextmanager
 def locked(path: Path, seconds: float = 10.0) -> Iterator[None]:
-    """Hold the lock `path` for the length of the block, waiting for it at most
-    `seconds`.
+    """Hold a lock for the length of the block.
+
+    Args:
+        path: The lock's file.
+        seconds: The longest to wait for it.
 
     Raises:
-        UsageError: If somebody else held it all that time; says who, since when, and
-            what to do.
+        UsageError: If another process held it all that time; says which, and what to
+            do.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     token = json.dumps(
         {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid4().hex}
     )
     deadline = time.monotonic() + seconds
-    while not _created(path, token):
-        if not _taken_from_the_dead(path) and time.monotonic() > deadline:
+    while not _create(path, token):
+        if not _remove_stale(path) and time.monotonic() > deadline:
             raise UsageError(
-                f"{path} is held by {_holder(path)}; if that one no longer runs, remove the file"
+                f"{path} is held by {_describe_holder(path)}; if that one no longer runs, remove the file"
             )
         time.sleep(POLL_SECONDS)
     done = threading.Event()
@@ -53,26 +56,23 @@ def locked(path: Path, seconds: float = 10.0) -> Iterator[None]:
         yield
     finally:
         done.set()
-        if (
-            _content(path) == token
-        ):  # else it was taken over while this process stood still
+        # Otherwise the lock was taken over while this process stood still.
+        if _read_token(path) == token:
             path.unlink(missing_ok=True)
 
 
-def _created(path: Path, token: str) -> bool:
+def _create(path: Path, token: str) -> bool:
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    except (
-        FileExistsError,
-        PermissionError,
-    ):  # Windows denies the name while another deletes it
+    except (FileExistsError, PermissionError):
+        # Windows denies the name while another process deletes it.
         return False
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(token)
     return True
 
 
-def _taken_from_the_dead(path: Path) -> bool:
+def _remove_stale(path: Path) -> bool:
     """Remove a lock that nobody renews. It is renamed first, which only one of several
     waiting processes can do."""
     try:
@@ -88,22 +88,22 @@ def _taken_from_the_dead(path: Path) -> bool:
 
 def _renew(path: Path, token: str, done: threading.Event) -> None:
     while not done.wait(STALE_SECONDS / 5):
-        if _content(path) != token:
+        if _read_token(path) != token:
             return
         with suppress(OSError):
             os.utime(path)
 
 
-def _content(path: Path) -> str:
+def _read_token(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError:
         return ""
 
 
-def _holder(path: Path) -> str:
+def _describe_holder(path: Path) -> str:
     try:
-        holder = json.loads(_content(path))
+        holder = json.loads(_read_token(path))
         return f"process {holder['pid']} on {holder['host']}"
     except (ValueError, KeyError, TypeError):
         return "another process"

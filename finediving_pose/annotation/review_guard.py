@@ -1,5 +1,5 @@
-"""Who may talk to the review page's server: its own page, opened with the token of this
-start, on this computer."""
+"""Guard of the review page's server: it answers its own page alone, opened with the token
+of this start, on this computer."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ PUBLIC_PREFIX = "/web/"
 
 HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -77,11 +77,14 @@ class Guard:
             await send(message)
 
         request = Request(scope)
-        refusal = self._refusal(request)
-        target = self.app if refusal is None else _refused(request, *refusal)
+        refusal = self._find_refusal(request)
+        target = self.app
+        if refusal is not None:
+            target = _answer_refusal(request, *refusal)
         try:
             await target(scope, receive, send_with_headers)
-        except Exception as error:  # noqa: BLE001 - answered with 500 already; one bad request never ends the review
+        # It is answered with 500 already, and one bad request never ends the review.
+        except Exception as error:  # noqa: BLE001
             console.log.error(
                 "internal error at %s: %s: %s",
                 request.url.path,
@@ -90,36 +93,37 @@ class Guard:
             )
             console.log.debug("where", exc_info=True)
 
-    def _refusal(self, request: Request) -> tuple[int, str] | None:
+    def _find_refusal(self, request: Request) -> tuple[int, str] | None:
+        """Return the status and the message of a refusal; None where there is none."""
         host = request.headers.get("host", "")
         if not _OWN_HOST.fullmatch(host):
-            return (
-                403,
-                f"Host is {host!r}, expected 127.0.0.1 or localhost: open the address that fdpose printed",
+            message = (
+                f"Host is {host!r}, expected 127.0.0.1 or localhost: open the address "
+                "that fdpose printed"
             )
+            return 403, message
         if request.method not in {"GET", "HEAD"}:
             origin = request.headers.get("origin", "")
-            if (
-                urlsplit(origin).scheme != "http"
-                or urlsplit(origin).netloc.lower() != host.lower()
-            ):
-                return (
-                    403,
-                    f"Origin is {origin!r}, expected http://{host}: only the review page itself may write",
+            address = urlsplit(origin)
+            if address.scheme != "http" or address.netloc.lower() != host.lower():
+                message = (
+                    f"Origin is {origin!r}, expected http://{host}: only the review page "
+                    "itself may write"
                 )
+                return 403, message
             length = request.headers.get("content-length", "")
             if not length.isdecimal() or int(length) > MAX_BODY:
-                return (
-                    413,
-                    f"expected a request of at most {MAX_BODY} bytes that says how long it is",
+                message = (
+                    f"expected a request of at most {MAX_BODY} bytes that says how long "
+                    "it is"
                 )
-        if not request.url.path.startswith(PUBLIC_PREFIX) and not self._has_token(
-            request
-        ):
-            return (
-                403,
-                "the address lacks the token of this start, or has an earlier one's",
+                return 413, message
+        is_public = request.url.path.startswith(PUBLIC_PREFIX)
+        if not is_public and not self._has_token(request):
+            message = (
+                "the address lacks the token of this start, or has an earlier one's"
             )
+            return 403, message
         return None
 
     def _has_token(self, request: Request) -> bool:
@@ -128,14 +132,14 @@ class Guard:
             given.append(request.query_params.get("token"))
         if request.url.path == PICTURE_PATH:
             given.append(request.cookies.get(name_cookie(self.token)))
-        return any(
-            secrets.compare_digest(text.encode(), self.token.encode())
-            for text in given
-            if text
-        )
+        # Compared in constant time, so that answers tell nothing of the token.
+        for text in given:
+            if text and secrets.compare_digest(text.encode(), self.token.encode()):
+                return True
+        return False
 
 
-def _refused(request: Request, status: int, message: str) -> Response:
+def _answer_refusal(request: Request, status: int, message: str) -> Response:
     if request.url.path.startswith("/api/"):
         return JSONResponse({"message": message}, status)
     return HTMLResponse(_PAGE.format(message=escape(message)), status)

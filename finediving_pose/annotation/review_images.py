@@ -1,4 +1,4 @@
-"""Pictures for the review page: as they are where a browser shows them quickly, scaled
+"""Images for the review page: as they are where a browser shows them quickly, scaled
 down where they are huge."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STRIP_SIDE = 480
 """The same for a film strip."""
 
 MAX_PIXELS = 1_000_000_000
-"""More than that is no picture of a dive but an attempt to fill the memory."""
+"""More than that is no image of a dive but an attempt to fill the memory."""
 
 _TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
@@ -34,57 +34,65 @@ class SentImage:
 
 
 def read_image_file(path: Path, side: int) -> SentImage:
-    """Return a picture whose longer side has at most `side` px, else the file's own
-    bytes.
+    """Read an image for a browser.
+
+    Args:
+        path: The file.
+        side: The most pixels of the longer side.
+
+    Returns:
+        The file's own bytes where they will do, else a smaller JPEG.
 
     Raises:
-        DataError: If it is absent, no picture, or has more than :data:`MAX_PIXELS`.
+        DataError: If it is absent, no image, or has more than :data:`MAX_PIXELS`.
     """
     try:
         stat = path.stat()
     except OSError:
-        raise DataError(f"{path.name}: no such picture") from None
-    return _read(path, side, stat.st_mtime_ns, stat.st_size)
+        raise DataError(f"{path.name}: no such image") from None
+    # Time and size are part of the key: a file that changed is read anew.
+    return _read_cached(path, side, stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, side: int, _time: int, _size: int) -> SentImage:
+def _read_cached(path: Path, side: int, _time: int, _size: int) -> SentImage:
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
-    kind = next(
-        (kind for magic, kind in _TYPES.items() if content.startswith(magic)), None
-    )
-    smaller = _scaled(content, side, path.name, as_it_is=kind is not None)
-    return (
-        SentImage(content, str(kind), sha256)
-        if smaller is None
-        else SentImage(smaller, "image/jpeg", sha256)
-    )
+    for magic, media_type in _TYPES.items():
+        if content.startswith(magic):
+            smaller = _scale_down(content, side, path.name, shown_by_browsers=True)
+            if smaller is None:
+                return SentImage(content, media_type, sha256)
+            return SentImage(smaller, "image/jpeg", sha256)
+    converted = _scale_down(content, side, path.name, shown_by_browsers=False)
+    assert converted is not None
+    return SentImage(converted, "image/jpeg", sha256)
 
 
-def _scaled(content: bytes, side: int, name: str, as_it_is: bool) -> bytes | None:
-    """Return a JPEG of the picture, None where the bytes will do."""
+def _scale_down(
+    content: bytes, side: int, name: str, shown_by_browsers: bool
+) -> bytes | None:
+    """Return a JPEG of the image, None where the bytes will do."""
     from PIL import Image, ImageOps
 
-    limit, Image.MAX_IMAGE_PIXELS = (
-        Image.MAX_IMAGE_PIXELS,
-        None,
-    )  # ours is checked below, before anything is decoded
+    # Pillow's own limit gives way to ours, checked before anything is decoded.
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(
-                    f"{name}: {image.width}x{image.height} px, expected at most {MAX_PIXELS / 1e6:g} Mpx"
+                    f"{name}: {image.width}x{image.height} px, "
+                    f"expected at most {MAX_PIXELS / 1e6:g} Mpx"
                 )
-            if as_it_is and max(image.size) <= side:
+            if shown_by_browsers and max(image.size) <= side:
                 return None
-            image.draft(
-                "RGB", (side, side)
-            )  # a JPEG decodes at an eighth of its size in an eighth of the time
+            # A JPEG decodes at an eighth of its size in an eighth of the time.
+            image.draft("RGB", (side, side))
             turned = ImageOps.exif_transpose(image).convert("RGB")
             turned.thumbnail((side, side))
     except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{name}: not readable as a picture: {error}") from None
+        raise DataError(f"{name}: not readable as an image: {error}") from None
     finally:
         Image.MAX_IMAGE_PIXELS = limit
     written = io.BytesIO()

@@ -1,4 +1,5 @@
-"""``labels/review.jsonl``: every decision of every reviewer, appended, never changed."""
+"""Log of the review, ``labels/review.jsonl``: every decision of every reviewer, appended,
+never changed."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ class Decision:
         label: The file decided on, below ``labels/``: the accepted one, the new
             revision, the returned one.
         label_sha256: Of its bytes.
-        image_sha256: Of the picture's bytes as they were.
+        image_sha256: Of the image's bytes as they were.
         revision: The number of the revision decided on; None for an annotator's file.
         seen: Every label file the image had, name to SHA-256: a decision holds while
             these are what they were.
@@ -56,19 +57,29 @@ _FIELDS = {field.name for field in fields(Decision)}
 
 
 def append_decision(path: Path, decision: Decision) -> None:
-    """Append a decision; two processes never write into each other's line."""
+    """Append a decision; two processes never write into each other's line.
+
+    Args:
+        path: The log.
+        decision: What was decided.
+    """
     with lock_log(path):
         append_under_lock(path, decision)
 
 
 def lock_log(path: Path) -> Any:
-    """Return the lock of a log, for who must read it and append without another's
+    """Return the lock of a log, for whoever must read it and append without another
     decision in between."""
     return locked(path.with_name(f".{path.name}.lock"))
 
 
 def append_under_lock(path: Path, decision: Decision) -> None:
-    """Append a decision, by who holds :func:`lock`."""
+    """Append a decision to a log whose lock the caller holds (:func:`lock_log`).
+
+    Args:
+        path: The log.
+        decision: What was decided.
+    """
     append_json_line(path, asdict(decision))
 
 
@@ -77,7 +88,7 @@ def read_decisions(path: Path) -> list[Decision]:
     is left out with a warning."""
     decisions = []
     for number, record in enumerate(read_json_lines(path), start=1):
-        decision = _decision(record)
+        decision = _parse_decision(record)
         if decision is None:
             console.log.warning(
                 "%s: record %d is no decision of a review; left out", path, number
@@ -87,14 +98,13 @@ def read_decisions(path: Path) -> list[Decision]:
     return decisions
 
 
-def _decision(record: Any) -> Decision | None:
+def _parse_decision(record: Any) -> Decision | None:
     if not isinstance(record, dict) or not record.keys() >= _FIELDS:
         return None
     values = {name: record[name] for name in _FIELDS}
-    texts = (values[name] for name in _FIELDS - {"revision", "seen"})
-    if (
-        not all(isinstance(text, str) for text in texts)
-        or values["action"] not in ACTIONS
-    ):
+    for name in _FIELDS - {"revision", "seen"}:
+        if not isinstance(values[name], str):
+            return None
+    if values["action"] not in ACTIONS or not isinstance(values["seen"], dict):
         return None
-    return Decision(**values) if isinstance(values["seen"], dict) else None
+    return Decision(**values)

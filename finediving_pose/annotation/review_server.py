@@ -1,4 +1,4 @@
-"""The review page's server: a :class:`ReviewDesk` behind HTTP on this computer alone."""
+"""Server of the review page: a :class:`ReviewDesk` behind HTTP on this computer alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -44,11 +44,11 @@ from finediving_pose.errors import DataError, FdposeError, UsageError
 
 HOST = "127.0.0.1"
 
-_AWAY_SECONDS = (
-    20.0  # after which a tab that does not say what it shows is taken for closed
-)
+# After so long a tab that does not say what it shows is taken for closed.
+_AWAY_SECONDS = 20.0
 _STATES_SECONDS = 2.0  # how old the queue may be
-_STATES_SHARE = 20.0  # times what a look at all files takes: it may be so old where there are very many
+# Times what a look at all files takes: it may be so old where there are very many.
+_STATES_SHARE = 20.0
 _MEDIA_TYPES = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -59,7 +59,7 @@ _MEDIA_TYPES = {
 
 @dataclass(frozen=True)
 class ReviewSetup:
-    """What a review page is made of.
+    """Inputs of a review page.
 
     Attributes:
         desk: The review.
@@ -103,8 +103,9 @@ def listen(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise UsageError(
-            f"port {port} of {HOST} is not free ({error.strerror or error}): another `fdpose review` runs, or another "
-            "program; --port N takes another one, --port 0 any"
+            f"port {port} of {HOST} is not free ({error.strerror or error}): another "
+            "`fdpose review` runs, or another program; --port N takes another one, "
+            "--port 0 any"
         ) from None
     return listener
 
@@ -116,7 +117,12 @@ _ALONE = (getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR), 1)
 
 def serve(app: Any, listener: socket.socket) -> None:
     """Answer until Ctrl+C, which is raised again when everything that was under way is
-    done."""
+    done.
+
+    Args:
+        app: As of :func:`make_app`.
+        listener: As of :func:`listen`.
+    """
     import uvicorn
 
     config = uvicorn.Config(
@@ -160,64 +166,66 @@ class _Board:
         started, version = time.monotonic(), self._version
         try:
             states = self._desk.read_states()
-        except (
-            OSError,
-            FdposeError,
-        ) as error:  # such as a shared folder that is away for a moment
+        except (OSError, FdposeError) as error:
+            # Such as a shared folder that is away for a moment.
             console.log.warning("the labels cannot be looked at: %s", error)
             states = self._states
         with self._lock:
             self._looking = False
             now = time.monotonic()
             self._until = now + max(_STATES_SECONDS, _STATES_SHARE * (now - started))
-            if (
-                version != self._version
-            ):  # a decision came meanwhile, which this look may not have seen
+            if version != self._version:
+                # A decision came meanwhile, which this look may not have seen.
                 self._until = now
             elif version == 0 or states != self._states:
                 self._states, self._version = states, version + 1
 
 
+class _Tab(NamedTuple):
+    """What a browser's tab shows, and when it said so."""
+
+    who: str
+    image: str | None
+    at: float
+
+
 @dataclass
 class _Presence:
-    """Who looks at what, as their tabs say it every few seconds."""
+    """The images that reviewers look at, as their tabs say it every few seconds."""
 
-    tabs: dict[str, tuple[str, str | None, float]] = field(default_factory=dict)
+    tabs: dict[str, _Tab] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def others(self, report: PresenceRequest) -> list[dict[str, str]]:
+    def update(self, report: PresenceRequest) -> list[dict[str, str]]:
         """Note one tab and return what other reviewers look at."""
         with self.lock:
             now = time.monotonic()
-            self.tabs[report.client] = (report.reviewer, report.image, now)
-            self.tabs = {
-                tab: seen
-                for tab, seen in self.tabs.items()
-                if now - seen[2] < _AWAY_SECONDS
-            }
-            found = {
-                (who, image)
-                for who, image, _ in self.tabs.values()
-                if image and who != report.reviewer
-            }
-        return [{"who": who, "image": image} for who, image in sorted(found)]
+            self.tabs[report.client] = _Tab(report.reviewer, report.image, now)
+            for client, tab in list(self.tabs.items()):
+                if now - tab.at >= _AWAY_SECONDS:
+                    del self.tabs[client]
+            others = set()
+            for tab in self.tabs.values():
+                if tab.image and tab.who != report.reviewer:
+                    others.add((tab.who, tab.image))
+        return [{"who": who, "image": image} for who, image in sorted(others)]
 
 
 def _add_page(app: FastAPI, setup: ReviewSetup) -> None:
     web = resources.files("finediving_pose.annotation") / "web"
-    files = {
-        entry.name: entry.read_bytes() for entry in web.iterdir() if entry.is_file()
-    }
+    files = {}
+    for entry in web.iterdir():
+        if entry.is_file():
+            files[entry.name] = entry.read_bytes()
 
-    def served(name: str) -> Response:
+    def send_file(name: str) -> Response:
         media_type = _MEDIA_TYPES[name[name.rindex(".") :]]
-        return Response(
-            files[name], media_type=media_type, headers={"cache-control": "no-cache"}
-        )
+        headers = {"cache-control": "no-cache"}
+        return Response(files[name], media_type=media_type, headers=headers)
 
     @app.get("/")
     def page() -> Response:
-        response = served("index.html")
+        response = send_file("index.html")
         response.set_cookie(
             name_cookie(setup.token),
             setup.token,
@@ -229,7 +237,7 @@ def _add_page(app: FastAPI, setup: ReviewSetup) -> None:
 
     @app.get("/web/{name}")
     def program(name: str) -> Response:
-        return served(name) if name in files else Response("no such file", 404)
+        return send_file(name) if name in files else Response("no such file", 404)
 
 
 def _add_reading(
@@ -251,20 +259,14 @@ def _add_reading(
     @app.get("/api/queue")
     def queue(reviewer: str) -> dict[str, Any]:
         states, version = board.read_states()
-        return {
-            "version": version,
-            "rows": build_queue_view(
-                desk, states, setup.assigned(_known(setup, reviewer))
-            ),
-        }
+        assigned = setup.assigned(_check_reviewer(setup, reviewer))
+        return {"version": version, "rows": build_queue_view(states, assigned)}
 
     @app.get("/api/item")
     def item(image: str, reviewer: str) -> dict[str, Any]:
-        row = desk.frame(image)
-        return build_item_view(
-            desk.read_item(image),
-            desk.store.read_draft(_known(setup, reviewer), row.label_name),
-        )
+        label_name = desk.frame(image).label_name
+        draft = desk.store.read_draft(_check_reviewer(setup, reviewer), label_name)
+        return build_item_view(desk.read_item(image), draft)
 
     dives = DiveViews(desk)
 
@@ -282,20 +284,19 @@ def _add_reading(
     ) -> Response:
         path = desk.store.frames / desk.frame(image).image
         found = read_image_file(path, STRIP_SIDE if strip else MAX_SIDE)
-        tag = f'"{found.sha256}{"-strip" if strip else ""}"'
-        lasting = (
-            "private, max-age=31536000, immutable"
-            if found.sha256 == sha256
-            else "no-cache"
-        )
-        headers = {"etag": tag, "cache-control": lasting}
+        tag = f'"{found.sha256}-strip"' if strip else f'"{found.sha256}"'
+        # An address that names the hash always means the same bytes.
+        caching = "no-cache"
+        if found.sha256 == sha256:
+            caching = "private, max-age=31536000, immutable"
+        headers = {"etag": tag, "cache-control": caching}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
         return Response(found.content, media_type=found.media_type, headers=headers)
 
     @app.post("/api/presence")
     def present(request: PresenceRequest) -> dict[str, Any]:
-        _known(setup, request.reviewer)
+        _check_reviewer(setup, request.reviewer)
         here = None
         if request.image is not None:
             state = desk.read_state(request.image)
@@ -304,7 +305,7 @@ def _add_reading(
                 "decisions": desk.count_decisions(request.image),
             }
         return {
-            "others": presence.others(request),
+            "others": presence.update(request),
             "version": board.read_states()[1],
             "here": here,
         }
@@ -314,19 +315,19 @@ def _add_writing(app: FastAPI, setup: ReviewSetup, board: _Board) -> None:
     desk = setup.desk
 
     @app.post("/api/draft")
-    def draft(request: DraftRequest) -> dict[str, Any]:
-        reviewer, row = _known(setup, request.reviewer), desk.frame(request.image)
+    def keep_draft(request: DraftRequest) -> dict[str, Any]:
+        reviewer = _check_reviewer(setup, request.reviewer)
+        label_name = desk.frame(request.image).label_name
         if request.draft is None:
-            desk.store.drop_draft(reviewer, row.label_name)
+            desk.store.drop_draft(reviewer, label_name)
         else:
-            desk.store.write_draft(
-                reviewer, row.label_name, request.draft.model_dump(mode="json")
-            )
+            draft = request.draft.model_dump(mode="json")
+            desk.store.write_draft(reviewer, label_name, draft)
         return {"kept": request.draft is not None}
 
     @app.post("/api/decision")
     def decide(request: DecisionRequest) -> dict[str, Any]:
-        reviewer = _known(setup, request.reviewer)
+        reviewer = _check_reviewer(setup, request.reviewer)
         known: dict[str, Any] = {"seen": request.seen, "decisions": request.decisions}
         about = (reviewer, request.image)
         if request.action == "return":
@@ -350,26 +351,18 @@ def _add_writing(app: FastAPI, setup: ReviewSetup, board: _Board) -> None:
 
 def _refuse_unconfirmed(desk: ReviewDesk, request: DecisionRequest) -> None:
     """A correction of a few joints says nothing of the others that a model guessed."""
-    base = next(
-        (
-            label
-            for label in desk.read_item(request.image).labels
-            if label.name == request.label
-        ),
-        None,
-    )
-    if (
-        base is not None
-        and base.frame is not None
-        and base.frame.unconfirmed
-        and not request.confirm
-    ):
-        raise UsageError(
-            f"{base.name} is a model's guess marked `unconfirmed`; look at every joint, then confirm it"
-        )
+    if request.confirm:
+        return
+    for label in desk.read_item(request.image).labels:
+        is_guess = label.frame is not None and label.frame.unconfirmed
+        if label.name == request.label and is_guess:
+            raise UsageError(
+                f"{label.name} is a model's guess marked `unconfirmed`; look at every "
+                "joint, then confirm it"
+            )
 
 
-def _known(setup: ReviewSetup, reviewer: str) -> str:
+def _check_reviewer(setup: ReviewSetup, reviewer: str) -> str:
     if reviewer not in setup.reviewers:
         raise UsageError(
             f"{reviewer!r} is no reviewer here{nearest(reviewer, setup.reviewers)}"
@@ -383,22 +376,18 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(FdposeError)
     def refused(request: Request, error: Exception) -> JSONResponse:
-        status = (
-            409
-            if isinstance(error, Conflict)
-            else 422
-            if isinstance(error, DataError)
-            else 400
-        )
-        return answer(status, str(error))
+        if isinstance(error, Conflict):
+            return answer(409, str(error))
+        if isinstance(error, DataError):
+            return answer(422, str(error))
+        return answer(400, str(error))
 
     @app.exception_handler(RequestValidationError)
     def malformed(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        return answer(
-            400, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-        )
+        place = ".".join(map(str, first["loc"]))
+        return answer(400, f"{place}: {first['msg']}")
 
     @app.exception_handler(OSError)
     def unwritable(request: Request, error: Exception) -> JSONResponse:

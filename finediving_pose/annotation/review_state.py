@@ -1,4 +1,4 @@
-"""Where each image of a project stands, and the decisions that move it on.
+"""State of each image of a project in the review, and the decisions that change it.
 
 A decision holds as long as all label files of its image are what the reviewer saw. What
 was approved and then changed is in conflict until somebody decides again; what was
@@ -80,7 +80,7 @@ class Item:
         labels: Its labels: annotators', then revisions, oldest first.
         state: Where it stands.
         decisions: All decisions on it, oldest first.
-        picture_problem: Why the picture cannot be trusted: absent, or not the one that
+        image_problem: Why the image cannot be trusted: absent, or not the one that
             was chosen. Empty if it can.
     """
 
@@ -88,7 +88,7 @@ class Item:
     labels: tuple[StoredLabel, ...]
     state: State
     decisions: tuple[Decision, ...]
-    picture_problem: str = ""
+    image_problem: str = ""
 
     @property
     def newest(self) -> StoredLabel | None:
@@ -116,7 +116,7 @@ class ReviewDesk:
         store: The labels.
         manifest: The images.
         log: ``review.jsonl``.
-        allow_own: Whether one may approve a label that nobody else has looked at.
+        allow_own: Whether a reviewer may approve a label that nobody else has looked at.
 
     Attributes:
         images: The manifest's rows by image.
@@ -143,11 +143,12 @@ class ReviewDesk:
 
     def read_states(self) -> dict[str, State]:
         """Return the state of every image, in the manifest's order."""
-        decisions, files = self._by_image(), self.store.list_files()
-        return {
-            name: self._state(files.get(image.label_name, []), decisions.get(name, []))
-            for name, image in self.images.items()
-        }
+        decisions, files = self._group_decisions(), self.store.list_files()
+        states = {}
+        for name, image in self.images.items():
+            own_files = files.get(image.label_name, [])
+            states[name] = self._judge(own_files, decisions.get(name, []))
+        return states
 
     def read_state(self, image: str) -> State:
         """Return the state of one image.
@@ -156,7 +157,9 @@ class ReviewDesk:
             UsageError: If the manifest has no such image.
         """
         frame = self.frame(image)
-        return self._state(self._files(frame), self._by_image().get(image, []))
+        return self._judge(
+            self._list_files(frame), self._group_decisions().get(image, [])
+        )
 
     def frame(self, image: str) -> ManifestFrame:
         """Return the manifest's row of an image.
@@ -177,12 +180,12 @@ class ReviewDesk:
         """
         frame = self.frame(image)
         labels = []
-        for path in self._files(frame):
+        for path in self._list_files(frame):
             try:
                 labels.append(self.store.read(path, frame))
             except OSError:
                 continue  # gone since the folder was listed: so it is gone from the item too
-        decisions = tuple(self._by_image().get(image, []))
+        decisions = tuple(self._group_decisions().get(image, []))
         return Item(
             frame,
             tuple(labels),
@@ -199,27 +202,28 @@ class ReviewDesk:
             UsageError: If the manifest has no such image.
         """
         frame = self.frame(image)
-        annotated = list(self.store.find_labels(frame.label_name).values())
-        for path in [
-            *reversed(self.store.list_revisions(frame.label_name)),
-            *annotated,
-        ]:
-            label = self._stored(path, frame)
+        annotated = self.store.find_labels(frame.label_name).values()
+        newest_first = reversed(self.store.list_revisions(frame.label_name))
+        for path in [*newest_first, *annotated]:
+            label = self._read_cached(path, frame)
             if label is not None and label.frame is not None:
                 return label
         return None
 
     def count_decisions(self, image: str) -> int:
         """Return how many decisions there are on an image."""
-        return len(self._by_image().get(image, []))
+        return len(self._group_decisions().get(image, []))
 
     def check_image(self, image: ManifestFrame) -> str:
-        """Return why a picture is not the one that was chosen; empty if it is."""
+        """Return why an image's file is not the one that was chosen; empty if it is."""
         path = self.store.frames / image.image
         if not path.is_file():
-            return f"the picture {image.image} is missing"
+            return f"the image {image.image} is missing"
         if sha256_file(path) != image.sha256:
-            return f"the picture {image.image} is not the one that was chosen: its SHA-256 differs from the manifest's"
+            return (
+                f"the image {image.image} is not the one that was chosen: its SHA-256 "
+                "differs from the manifest's"
+            )
         return ""
 
     def accept(
@@ -251,21 +255,19 @@ class ReviewDesk:
                 given, or has been looked at by nobody else.
         """
         with review_log.lock_log(self.log):
-            item = self._checked(who, image, seen, decisions)
-            chosen = self._label(item, label)
+            item = self._check_item(who, image, seen, decisions)
+            chosen = self._find_label(item, label)
             self._refuse_own(who, chosen, item)
             seen_now = item.seen
             if chosen.frame is not None and chosen.frame.unconfirmed:
                 if not confirm:
                     raise UsageError(
-                        f"{chosen.name} is a model's guess marked `unconfirmed`; look at every joint, then confirm it"
+                        f"{chosen.name} is a model's guess marked `unconfirmed`; look at "
+                        "every joint, then confirm it"
                     )
-                chosen = self._revise(
-                    item,
-                    replace(chosen.frame, unconfirmed=False),
-                    who,
-                    {chosen.name: chosen.sha256},
-                )
+                confirmed = replace(chosen.frame, unconfirmed=False)
+                base = {chosen.name: chosen.sha256}
+                chosen = self._revise(item, confirmed, who, base)
             return self._append(
                 item, who, "accept", comment, chosen.name, chosen.sha256, seen_now
             )
@@ -291,16 +293,14 @@ class ReviewDesk:
             UsageError: Also if a joint or the box lies outside the image.
         """
         with review_log.lock_log(self.log):
-            item = self._checked(who, image, seen, decisions)
+            item = self._check_item(who, image, seen, decisions)
             if set(item.state.annotators) == {who} and not self.allow_own:
                 raise UsageError(_OWN.format(who=who, image=image))
             check_inside(frame, item.image)
             seen_now = item.seen
-            base = (
-                {based_on: seen_now[self._label(item, based_on).name]}
-                if based_on
-                else seen_now
-            )
+            base = seen_now
+            if based_on:
+                base = {based_on: seen_now[self._find_label(item, based_on).name]}
             label = self._revise(item, replace(frame, unconfirmed=False), who, base)
             return self._append(
                 item, who, "correct", comment, label.name, label.sha256, seen_now
@@ -325,15 +325,13 @@ class ReviewDesk:
         if not comment.strip():
             raise UsageError(f"{image}: say in a comment what is to be changed")
         with review_log.lock_log(self.log):
-            item = self._checked(who, image, seen, decisions)
-            annotated = [
-                entry
-                for entry in item.labels
-                if parse_annotator(entry.name) is not None
-            ]
+            item = self._check_item(who, image, seen, decisions)
+            annotated = [each for each in item.labels if parse_annotator(each.name)]
             if not annotated:
                 raise UsageError(f"{image}: no annotator's label to give back")
-            chosen = self._label(item, label, usable=False) if label else annotated[0]
+            chosen = annotated[0]
+            if label:
+                chosen = self._find_label(item, label, usable=False)
             return self._append(
                 item, who, "return", comment, chosen.name, chosen.sha256, item.seen
             )
@@ -357,7 +355,7 @@ class ReviewDesk:
             self._refuse_changed(item, seen)
             return self.store.add_revision(item.image, frame, by, now(), based_on)
 
-    def _checked(
+    def _check_item(
         self,
         who: str,
         image: str,
@@ -366,43 +364,38 @@ class ReviewDesk:
     ) -> Item:
         check_person(who)
         item = self.read_item(image)
-        if item.picture_problem:
-            raise Conflict(item.picture_problem)
+        if item.image_problem:
+            raise Conflict(item.image_problem)
         if decisions is not None and len(item.decisions) != decisions:
-            latest = item.decisions[-1] if item.decisions else None
-            by = (
-                f"{latest.who} decided `{latest.action}` at {latest.when}"
-                if latest
-                else "the log was shortened"
-            )
-            raise Conflict(f"{image}: {by}, after you looked; look again")
+            change = "the log was shortened"
+            if item.decisions:
+                latest = item.decisions[-1]
+                change = f"{latest.who} decided `{latest.action}` at {latest.when}"
+            raise Conflict(f"{image}: {change}, after you looked; look again")
         if seen is not None:
             self._refuse_changed(item, seen)
         return item
 
     def _refuse_changed(self, item: Item, seen: Mapping[str, str]) -> None:
-        changes = _changes(seen, item.seen)
+        changes = _describe_changes(seen, item.seen)
         if changes:
             raise Conflict(
                 f"{item.image.image}: {'; '.join(changes)}, after you looked; look again"
             )
 
-    def _label(self, item: Item, name: str, usable: bool = True) -> StoredLabel:
-        found = next(
-            (label for label in item.labels if label.name == check_label_name(name)),
-            None,
-        )
+    def _find_label(self, item: Item, name: str, usable: bool = True) -> StoredLabel:
+        labels = {label.name: label for label in item.labels}
+        found = labels.get(check_label_name(name))
         if found is None:
-            there = ", ".join(label.name for label in item.labels) or "none"
+            there = ", ".join(labels) or "none"
             raise UsageError(f"{item.image.image}: no label {name} (there: {there})")
         if usable and found.frame is None:
-            raise UsageError(
-                f"{name} is no usable label: {'; '.join(p.message for p in found.problems)}"
-            )
+            problems = "; ".join(problem.message for problem in found.problems)
+            raise UsageError(f"{name} is no usable label: {problems}")
         return found
 
     def _refuse_own(self, who: str, label: StoredLabel, item: Item) -> None:
-        if not self.allow_own and _eyes(label) <= {who}:
+        if not self.allow_own and _list_makers(label) <= {who}:
             raise UsageError(_OWN.format(who=who, image=item.image.image))
 
     def _revise(
@@ -437,13 +430,13 @@ class ReviewDesk:
         self.store.drop_draft(who, item.image.label_name)
         return decision
 
-    def _files(self, image: ManifestFrame) -> list[Path]:
+    def _list_files(self, image: ManifestFrame) -> list[Path]:
         return [
             *self.store.find_labels(image.label_name).values(),
             *self.store.list_revisions(image.label_name),
         ]
 
-    def _by_image(self) -> dict[str, list[Decision]]:
+    def _group_decisions(self) -> dict[str, list[Decision]]:
         try:
             stat = self.log.stat()
             stamp = (stat.st_mtime_ns, stat.st_size)
@@ -454,24 +447,20 @@ class ReviewDesk:
             decisions = {}
             for decision in review_log.read_decisions(self.log):
                 decisions.setdefault(decision.image, []).append(decision)
-            self._decisions = (
-                stamp,
-                decisions,
-            )  # at once: the page's server asks from several threads
+            # In one step: the page's server asks from several threads.
+            self._decisions = (stamp, decisions)
         return decisions
 
-    def _stored(self, path: Path, image: ManifestFrame) -> StoredLabel | None:
+    def _read_cached(self, path: Path, image: ManifestFrame) -> StoredLabel | None:
         try:
-            if (
-                path not in self._read
-                or self._read[path].sha256 != self.store.glance(path).sha256
-            ):
-                self._read[path] = self.store.read(path, image)
-            return self._read[path]
+            known = self._read.get(path)
+            if known is None or known.sha256 != self.store.glance(path).sha256:
+                known = self._read[path] = self.store.read(path, image)
+            return known
         except OSError:
             return None  # gone since the folder was listed
 
-    def _state(self, paths: Sequence[Path], decisions: Sequence[Decision]) -> State:
+    def _judge(self, paths: Sequence[Path], decisions: Sequence[Decision]) -> State:
         glances = {}
         for path in paths:
             try:
@@ -479,19 +468,17 @@ class ReviewDesk:
             except OSError:
                 continue  # gone since the folder was listed
         files = {name: glance.sha256 for name, glance in glances.items()}
-        annotators = tuple(
-            person for name in files if (person := parse_annotator(name)) is not None
-        )
+        annotators = tuple(filter(None, map(parse_annotator, files)))
         latest = decisions[-1] if decisions else None
 
         def state(kind: Kind, reason: str = "") -> State:
             return State(kind, annotators, files, latest, reason)
 
-        changes = _changes(latest.seen, files) if latest else []
+        changes = _describe_changes(latest.seen, files) if latest else []
         if latest and latest.approves:
-            return (
-                state("conflict", "; ".join(changes)) if changes else state("reviewed")
-            )
+            if changes:
+                return state("conflict", "; ".join(changes))
+            return state("reviewed")
         broken = [name for name, glance in glances.items() if not glance.whole]
         if broken:
             return state("unreadable", f"{', '.join(broken)}: no whole LabelMe file")
@@ -499,16 +486,18 @@ class ReviewDesk:
             return state("returned", latest.comment)
         if not files:
             return state("unlabelled")
+        # The newest revision stands for all; without one, every annotator's label counts.
         revised = [name for name in glances if name.startswith(f"{REVISIONS}/")]
         judged = revised[-1:] or list(glances)
-        return state(
-            "unconfirmed"
-            if any(glances[name].unconfirmed for name in judged)
-            else "labelled"
-        )
+        if any(glances[name].unconfirmed for name in judged):
+            return state("unconfirmed")
+        return state("labelled")
 
 
-_OWN = "{image}: nobody but {who} has looked at this label; somebody else reviews it (allow_own_review in fdpose.yaml)"
+_OWN = (
+    "{image}: nobody but {who} has looked at this label; another reviewer reviews it "
+    "(allow_own_review in fdpose.yaml)"
+)
 
 
 def now() -> str:
@@ -519,50 +508,52 @@ def now() -> str:
 def check_inside(frame: LabelledFrame, image: ManifestFrame) -> None:
     """Refuse a label that does not fit its image.
 
+    Args:
+        frame: The label.
+        image: The image's row of the manifest.
+
     Raises:
-        UsageError: If a labelled joint is no number or lies outside, or the box is
-            absent, empty or outside.
+        UsageError: If a labelled joint is no number or lies outside, or the bounding
+            box is absent, empty or outside.
     """
-    size = np.array([image.width, image.height], dtype=float)
+    size = f"{image.width}x{image.height}"
+    # Pixel 0 reaches from -0.5 on; comparisons with NaN are False.
     for joint in np.flatnonzero(frame.labelled).tolist():
         x, y = frame.keypoints[joint]
-        if not (-0.5 <= x <= size[0] and -0.5 <= y <= size[1]):
+        if not (-0.5 <= x <= image.width and -0.5 <= y <= image.height):
             raise UsageError(
-                f"{image.image}: {JOINTS[joint]} at ({x:g}, {y:g}) lies outside the {_shape(image)} picture"
+                f"{image.image}: {JOINTS[joint]} at ({x:g}, {y:g}) lies outside the "
+                f"{size} image"
             )
     if frame.box is None:
         raise UsageError(f"{image.image}: the athlete's box is missing")
     x1, y1, x2, y2 = frame.box.tolist()
-    if not (-0.5 <= x1 < x2 <= size[0] and -0.5 <= y1 < y2 <= size[1]):
+    if not (-0.5 <= x1 < x2 <= image.width and -0.5 <= y1 < y2 <= image.height):
         raise UsageError(
-            f"{image.image}: the box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is empty or outside the {_shape(image)} picture"
+            f"{image.image}: the box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is empty or outside "
+            f"the {size} image"
         )
 
 
-def _shape(image: ManifestFrame) -> str:
-    return f"{image.width}x{image.height}"
-
-
-def _eyes(label: StoredLabel) -> set[str]:
-    """Return the people who have had a part in a label."""
+def _list_makers(label: StoredLabel) -> set[str]:
+    """Return the people who have had a part in a label; commands of ours are nobody."""
     based_on: Any = label.origin.get("based_on")
-    names = [label.name, *(based_on if isinstance(based_on, dict) else [])]
-    makers = {parse_annotator(name) for name in names} | {
-        str(label.origin.get("by", TOOL))
-    }
+    names = [label.name]
+    if isinstance(based_on, dict):
+        names += based_on
+    makers = {str(label.origin.get("by", TOOL))}
+    for name in names:
+        makers.add(parse_annotator(name) or "")
     return {maker for maker in makers if maker and not maker.startswith(TOOL)}
 
 
-def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+def _describe_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Return in words how the files of an image differ from what was seen."""
-    gone = [f"{name} is gone" for name in before if name not in after]
+    changed, gone = [], []
+    for name, sha256 in before.items():
+        if name not in after:
+            gone.append(f"{name} is gone")
+        elif after[name] != sha256:
+            changed.append(f"{name} changed")
     new = [f"{name} is new" for name in after if name not in before]
-    return [
-        *(
-            f"{name} changed"
-            for name in before
-            if name in after and before[name] != after[name]
-        ),
-        *new,
-        *gone,
-    ]
+    return changed + new + gone

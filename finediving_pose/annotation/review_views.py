@@ -1,4 +1,4 @@
-"""What the review page is told, in JSON types, and what it may answer."""
+"""Messages of the review page: what it is told, in JSON types, and what it may answer."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from finediving_pose.annotation.label_store import (
 from finediving_pose.annotation.review_state import Item, ReviewDesk, State
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.problems import Problem
 from finediving_pose.records import LabelledFrame, Visibility
 from finediving_pose.skeleton import COLOURS, FLIP_PAIRS, JOINTS, LIMBS, NUM_JOINTS
 
@@ -103,34 +104,45 @@ def build_skeleton_view() -> dict[str, Any]:
 
 
 def build_queue_view(
-    desk: ReviewDesk, states: Mapping[str, State], assigned: Collection[str]
+    states: Mapping[str, State], assigned: Collection[str]
 ) -> list[list[Any]]:
-    """Return a row for each image: name, kind, annotators, whether it is assigned, who
-    decided last."""
-    return [
-        [
-            name,
-            state.kind,
-            list(state.annotators),
-            name in assigned,
-            state.decision.who if state.decision else "",
-        ]
-        for name, state in states.items()
-    ]
+    """Build the page's list of images.
+
+    Args:
+        states: Of all images, by name.
+        assigned: The images that the reviewer is to look at first.
+
+    Returns:
+        A row for each image: name, kind, annotators, whether it is assigned, who decided
+        last.
+    """
+    rows = []
+    for name, state in states.items():
+        last = state.decision.who if state.decision else ""
+        annotators = list(state.annotators)
+        rows.append([name, state.kind, annotators, name in assigned, last])
+    return rows
 
 
 def build_item_view(item: Item, draft: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return all there is to see of an image."""
+    """Build all there is to see of an image.
+
+    Args:
+        item: The image, its labels and decisions.
+        draft: What the reviewer has not decided on yet, as it was kept.
+    """
     newest = item.newest
+    if draft is not None and not _is_draft(draft):
+        draft = None
     return {
-        **_image_view(item.image),
+        **_view_image(item.image),
         "state": {"kind": item.state.kind, "reason": item.state.reason},
-        "labels": [_label_view(label) for label in item.labels],
+        "labels": [_view_label(label) for label in item.labels],
         "newest": newest.name if newest else None,
         "seen": item.seen,
         "decisions": [asdict(decision) for decision in item.decisions],
-        "picture_problem": item.picture_problem,
-        "draft": draft if draft is not None and _is_draft(draft) else None,
+        "picture_problem": item.image_problem,
+        "draft": draft,
     }
 
 
@@ -147,32 +159,33 @@ class DiveViews:
     def view(self, image: str) -> dict[str, Any]:
         """Return the frames of an image's dive in the order of time: state, newest
         label and findings of each."""
-        desk, rows = self._desk, _dive_rows(self._desk, image)
-        labels = {row.image: desk.read_newest(row.image) for row in rows}
-        findings = self._findings(
-            rows[0], [label for label in labels.values() if label is not None]
-        )
+        desk, rows = self._desk, _list_dive(self._desk, image)
+        labels: dict[str, StoredLabel] = {}
+        for row in rows:
+            newest = desk.read_newest(row.image)
+            if newest is not None:
+                labels[row.image] = newest
+        findings = self._find(rows[0], list(labels.values()))
         frames = []
         for row in rows:
-            label = labels[row.image]
-            known = label.frame if label else None
+            known = labels[row.image].frame if row.image in labels else None
             frames.append(
                 {
-                    **_image_view(row),
+                    **_view_image(row),
                     "kind": desk.read_state(row.image).kind,
-                    "label": _frame_view(known) if known else None,
+                    "label": None if known is None else _view_frame(known),
                     "findings": findings.get(row.image, []),
                 }
             )
         return {"frames": frames}
 
-    def _findings(
+    def _find(
         self, first: ManifestFrame, labels: list[StoredLabel]
     ) -> dict[str, list[dict[str, Any]]]:
         stamp = tuple(label.name + label.sha256 for label in labels)
         known = self._known.pop(first.image, None)
         if known is None or known[0] != stamp:
-            known = (stamp, _findings(self._desk, labels))
+            known = (stamp, _find_in_dive(self._desk, labels))
         self._known[first.image] = known
         if len(self._known) > _KEPT_DIVES:
             self._known.pop(next(iter(self._known)), None)
@@ -182,25 +195,38 @@ class DiveViews:
 def check_edited_label(
     desk: ReviewDesk, image: str, body: LabelBody
 ) -> list[dict[str, Any]]:
-    """Return the findings of an image as they would be with this label of it."""
-    stored = [
-        label
-        for row in _dive_rows(desk, image)
-        if row.image != image and (label := desk.read_newest(row.image))
-    ]
-    return _findings(desk, stored, parse_label(body, desk.frame(image))).get(image, [])
+    """Check an edited label as if it were stored.
+
+    Args:
+        desk: The review.
+        image: The image that is labelled.
+        body: The label as the page holds it.
+
+    Returns:
+        The findings of the image.
+    """
+    stored = []
+    for row in _list_dive(desk, image):
+        label = desk.read_newest(row.image)
+        if row.image != image and label is not None:
+            stored.append(label)
+    edited = parse_label(body, desk.frame(image))
+    return _find_in_dive(desk, stored, edited).get(image, [])
 
 
 def parse_label(body: LabelBody, image: ManifestFrame) -> LabelledFrame:
-    """Return the label that the page holds."""
-    known = np.array([point is not None for point in body.joints])
-    visibility = np.where(known, body.visibility, int(Visibility.MISSING)).astype(
-        np.uint8
-    )
-    points = np.array(
-        [point or (np.nan, np.nan) for point in body.joints], dtype=np.float64
-    )
-    points[visibility == Visibility.MISSING] = np.nan
+    """Return the label that the page holds.
+
+    Args:
+        body: What the page sent.
+        image: The image's row of the manifest.
+    """
+    points = np.full((NUM_JOINTS, 2), np.nan)
+    visibility = np.full(NUM_JOINTS, int(Visibility.MISSING), dtype=np.uint8)
+    for joint, point in enumerate(body.joints):
+        if point is not None and body.visibility[joint] != Visibility.MISSING:
+            points[joint] = point
+            visibility[joint] = body.visibility[joint]
     return LabelledFrame(
         image=image.image,
         keypoints=points,
@@ -214,31 +240,30 @@ def parse_label(body: LabelBody, image: ManifestFrame) -> LabelledFrame:
     )
 
 
-def _image_view(image: ManifestFrame) -> dict[str, Any]:
+def _view_image(image: ManifestFrame) -> dict[str, Any]:
     names = ("image", "match", "dive", "frame", "stage", "width", "height", "sha256")
     return {name: getattr(image, name) for name in names}
 
 
-def _label_view(label: StoredLabel) -> dict[str, Any]:
+def _view_label(label: StoredLabel) -> dict[str, Any]:
     number = parse_revision(label.name)
+    problems = []
+    for problem in label.problems:
+        problems.append(f"{problem.where}: {problem.message}".removeprefix(": "))
     return {
         "name": label.name,
         "by": parse_annotator(label.name) or str(label.origin.get("by", "somebody")),
         "revision": number,
-        "problems": [
-            f"{problem.where}: {problem.message}".removeprefix(": ")
-            for problem in label.problems
-        ],
+        "problems": problems,
         "unconfirmed": label.frame is not None and label.frame.unconfirmed,
-        "label": _frame_view(label.frame) if label.frame is not None else None,
+        "label": None if label.frame is None else _view_frame(label.frame),
     }
 
 
-def _frame_view(frame: LabelledFrame) -> dict[str, Any]:
-    joints = [
-        point.tolist() if seen else None
-        for point, seen in zip(frame.keypoints, frame.labelled, strict=True)
-    ]
+def _view_frame(frame: LabelledFrame) -> dict[str, Any]:
+    joints: list[list[float] | None] = frame.keypoints.tolist()
+    for joint in np.flatnonzero(~frame.labelled):
+        joints[joint] = None
     return {
         "joints": joints,
         "visibility": frame.visibility.tolist(),
@@ -247,34 +272,34 @@ def _frame_view(frame: LabelledFrame) -> dict[str, Any]:
     }
 
 
-def _dive_rows(desk: ReviewDesk, image: str) -> list[ManifestFrame]:
+def _list_dive(desk: ReviewDesk, image: str) -> list[ManifestFrame]:
     folder = desk.frame(image).image.rpartition("/")[0]
     return desk.dives[folder]
 
 
-def _findings(
+def _find_in_dive(
     desk: ReviewDesk,
     stored: Collection[StoredLabel],
     edited: LabelledFrame | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Return what the checks say of one dive, by image."""
-    frames = [label.frame for label in stored if label.frame is not None] + (
-        [edited] if edited else []
-    )
-    problems = tuple(
-        problem
-        for label in stored
-        for problem in label.problems
-        if label.frame is not None
-    )
+    frames: list[LabelledFrame] = []
+    problems: list[Problem] = []
+    for label in stored:
+        if label.frame is not None:
+            frames.append(label.frame)
+            problems += label.problems
+    if edited is not None:
+        frames.append(edited)
+    labels = LabelSet(tuple(frames), tuple(problems), desk.store.frames)
     found: dict[str, list[dict[str, Any]]] = {}
-    for finding in check_labels(LabelSet(tuple(frames), problems, desk.store.frames)):
+    for finding in check_labels(labels):
         if finding.image is not None:
-            found.setdefault(finding.image, []).append(_finding_view(finding))
+            found.setdefault(finding.image, []).append(_view_finding(finding))
     return found
 
 
-def _finding_view(finding: Finding) -> dict[str, Any]:
+def _view_finding(finding: Finding) -> dict[str, Any]:
     return {
         "joint": JOINTS.index(finding.joint) if finding.joint in JOINTS else None,
         "kind": finding.kind,
@@ -290,5 +315,6 @@ def _is_draft(draft: Mapping[str, Any]) -> bool:
     try:
         DraftBody.model_validate(draft)
     except ValueError:
-        return False  # somebody else's doing: the labels are untouched, and the page starts from them
+        # Not written by this page: labels are untouched, and the page starts from them.
+        return False
     return True

@@ -489,7 +489,7 @@ def test_a_joint_outside_the_picture_is_refused(client, images):
     )
     assert answer.status_code == 400
     assert (
-        "right_ankle at (9999, 44) lies outside the 455x256 picture"
+        "right_ankle at (9999, 44) lies outside the 455x256 image"
         in answer.json()["message"]
     )
 
@@ -599,20 +599,20 @@ def test_an_image_path_that_leads_elsewhere_is_told_and_not_followed(
 
 def test_a_picture_that_is_missing_or_none(tmp_path, client, images):
     path = tmp_path / "frames" / images[0].image
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
     answer = client.get("/api/picture", params={"image": images[0].image})
     assert answer.status_code == 422
-    assert "not readable as a picture" in answer.json()["message"]
+    assert "not readable as an image" in answer.json()["message"]
     path.unlink()
     assert (
-        "no such picture"
+        "no such image"
         in client.get("/api/picture", params={"image": images[0].image}).json()[
             "message"
         ]
     )
     assert (
         item_of(client, images[0].image)["picture_problem"]
-        == "the picture Meet/1/00000.jpg is missing"
+        == "the image Meet/1/00000.jpg is missing"
     )
 
 
@@ -673,14 +673,14 @@ def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):
 
 
 def test_what_is_no_jpeg_or_png_is_sent_as_one(tmp_path):
-    path = tmp_path / "picture.jpg"
+    path = tmp_path / "image.jpg"
     Image.new("RGB", (30, 20)).save(path, "BMP")
     found = read_image_file(path, MAX_SIDE)
     assert found.media_type == "image/jpeg"
     assert Image.open(io.BytesIO(found.content)).size == (30, 20)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x", "x")
-    with pytest.raises(DataError, match=r"not readable as a picture"):
+    with pytest.raises(DataError, match=r"not readable as an image"):
         read_image_file(path, MAX_SIDE)
 
 

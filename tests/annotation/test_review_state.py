@@ -208,10 +208,10 @@ def test_a_half_written_label_is_unreadable_and_stops_no_other(
     assert desk.read_state(images[1].image).kind == "unreadable"
 
 
-def test_a_changed_or_absent_picture_is_not_decided_on(tmp_path, desk, images, image):
+def test_a_changed_or_absent_image_is_not_decided_on(tmp_path, desk, images, image):
     picture = tmp_path / "frames" / image
     picture.write_bytes(picture.read_bytes() + b"x")
-    assert "not the one that was chosen" in desk.read_item(image).picture_problem
+    assert "not the one that was chosen" in desk.read_item(image).image_problem
     with pytest.raises(Conflict, match="SHA-256 differs"):
         desk.accept("ben", image, ANNA)
     picture.unlink()
@@ -224,7 +224,7 @@ def test_a_changed_or_absent_picture_is_not_decided_on(tmp_path, desk, images, i
     [
         (
             {"x": 9999.0},
-            r"right_ankle at \(9999, 50\) lies outside the 455x256 picture",
+            r"right_ankle at \(9999, 50\) lies outside the 455x256 image",
         ),
         ({"x": -3.0}, "right_ankle"),
         ({"x": np.nan}, "right_ankle"),
@@ -236,7 +236,7 @@ def test_a_changed_or_absent_picture_is_not_decided_on(tmp_path, desk, images, i
         ({"box": np.array([-10.0, 10.0, 10.0, 40.0])}, "is empty or outside"),
     ],
 )
-def test_a_correction_fits_its_picture(desk, image, change, said):
+def test_a_correction_fits_its_image(desk, image, change, said):
     frame = moved(desk, image, change.pop("x", 50.0))
     with pytest.raises(UsageError, match=said):
         desk.correct("ben", image, replace(frame, **change))

@@ -65,7 +65,7 @@ async function become(name) {
   const asked = new URLSearchParams(location.hash.slice(1)).get("image");
   const image = queue.all.some((row) => row.image === asked) ? asked : queue.first;
   if (image) await open(image);
-  else empty(queue.all.length ? "Nothing waits for a review. The filter on the left shows the other images." : "This project has no pictures yet: fdpose frames chooses them.");
+  else empty(queue.all.length ? "Nothing waits for a review. The filter on the left shows the other images." : "This project has no images yet: fdpose frames chooses them.");
   const left = drafts.left().filter((other) => other !== image);
   if (left.length) say(`Work on ${left.length} other image${left.length > 1 ? "s" : ""} is kept in this browser: ${left[0]}`, "warning");
   beat();
@@ -622,7 +622,7 @@ function ready() {
 
 function run(name) {
   if (!ANY_TIME.has(name) && !ready()) return;
-  if (DECIDES.has(name) && !view.picture.complete) return say("The picture is not there yet.", "warning");
+  if (DECIDES.has(name) && !view.picture.complete) return say("The image is not there yet.", "warning");
   RUN[name]();
 }
 

@@ -75,7 +75,7 @@ export class Strip {
     else image.addEventListener("load", paint, { once: true });
   }
 
-  // The part of the picture around the athlete, at one scale for the whole dive: exchanged sides stand out.
+  // The part of the picture around the athlete, at one scale for the whole dive: swapped sides stand out.
   #section(frame, label) {
     const whole = Math.min(WIDTH / frame.width, HEIGHT / frame.height);
     const box = label?.box;

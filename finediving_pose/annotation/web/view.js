@@ -179,7 +179,7 @@ export class View {
     } else {
       context.fillStyle = "#202428";
       context.fillRect(this.x, this.y, width, height);
-      if (picture.failed) paintText(context, "the picture cannot be shown", this.x + 16, this.y + 24);
+      if (picture.failed) paintText(context, "the image cannot be shown", this.x + 16, this.y + 24);
     }
   }
 
