@@ -4,21 +4,20 @@ and never with pickle.
 Arrays of a file (T = 96 unless all frames were asked for; px of the raw frame; NaN =
 missing):
 
-==============  ==================
-================================================================================
-``pred``        (T, 16, 2) float32  x, y of the MPII joints; (T, 16, 3) with the score
-beside them on request ``score``       (T, 16) float32     confidence of the pose net,
-NaN where the joint was not observed ``bbox``        (T, 4) float32      x1, y1, x2, y2
-of the athlete ``bbox_score``  (T,) float32        confidence of the detector, NaN where
-the box was not detected ``frame_index`` (T,) int64          the frame's number in its
-source ``state``       (T, 16) uint8       flags of
-:class:`finediving_pose.records.JointState` ``bbox_state``  (T,) uint8
-:class:`finediving_pose.records.BoxState` ``raw``         (T, 16, 2) float32  the joints
-as the net saw them; only where sides were exchanged, outliers removed
-                                    or points smoothed: else ``pred`` where ``state``
-                                    says observed
-``meta``        () unicode          what made it, as JSON text
-==============  ==================  ================================================================================
+- ``pred`` (T, 16, 2) float32: x, y of the MPII joints; on request (T, 16, 3) with the
+  score beside them.
+- ``score`` (T, 16) float32: confidence of the pose network, NaN where the joint was not
+  observed.
+- ``bbox`` (T, 4) float32: x1, y1, x2, y2 of the athlete.
+- ``bbox_score`` (T,) float32: confidence of the detector, NaN where the box was not
+  detected.
+- ``frame_index`` (T,) int64: the frame's number in its source.
+- ``state`` (T, 16) uint8: flags of :class:`finediving_pose.records.JointState`.
+- ``bbox_state`` (T,) uint8: :class:`finediving_pose.records.BoxState`.
+- ``raw`` (T, 16, 2) float32: the joints as the network saw them. It is there only where
+  sides were swapped, outliers removed or points smoothed; else these are ``pred`` where
+  ``state`` says observed.
+- ``meta`` () unicode: what made it, as JSON text.
 """
 
 from __future__ import annotations
