@@ -3,25 +3,23 @@ pickle.
 
 Arrays of a file, over the T frames of the dive:
 
-================  ==================
-===================================================================== ``keypoints``
-(T, 16, 2) float32  x, y of the MPII joints in px, also of joints that cannot be seen
-``visibility``    (T, 16) uint8       :class:`finediving_pose.records.Visibility`; 0 =
-outside the picture or
-                                      under water
-``boxes``         (T, 4) float32      x1, y1, x2, y2 around what is to be seen of the athlete, NaN = nothing
-``frame_index``   (T,) int64          the frame's number in its recording
-``frame_labels``  (T,) int64          FineDiving's sub-action ids
-``joints``        (T, 16, 3) float32  the joints in m: x out over the water, y up from its surface, z to the
-                                      right of who looks out
-``mass_centre``   (T, 3) float32      in m
-``somersault``    (T,) float32        degrees turned since the stand
-``twist``         (T,) float32        degrees turned about the long axis
-``cameras``       (T, 3, 4) float64   projection matrices from m to px
-``others``        (K, 6) float32      the row 0..T-1, a number for the person, and x1, y1, x2, y2 in px of somebody
-                                      else in that frame, also behind something; no rows in older files
-``meta``          () unicode          JSON: what was dived, how well, and by which seed
-================  ==================  =====================================================================
+- ``keypoints`` (T, 16, 2) float32: x, y of the MPII joints in px, also of joints that
+  cannot be seen.
+- ``visibility`` (T, 16) uint8: :class:`finediving_pose.records.Visibility`; 0 = outside
+  the image or under water.
+- ``boxes`` (T, 4) float32: x1, y1, x2, y2 around what is to be seen of the athlete, NaN
+  = nothing.
+- ``frame_index`` (T,) int64: the frame's number in its recording.
+- ``frame_labels`` (T,) int64: FineDiving's sub-action ids.
+- ``joints`` (T, 16, 3) float32: the joints in m: x out over the water, y up from its
+  surface, z to the right of a person who looks out.
+- ``mass_centre`` (T, 3) float32: in m.
+- ``somersault`` (T,) float32: degrees turned since the stand.
+- ``twist`` (T,) float32: degrees turned about the long axis.
+- ``cameras`` (T, 3, 4) float64: projection matrices from m to px.
+- ``others`` (K, 6) float32: the row 0..T-1, a number for the person, and x1, y1, x2, y2
+  in px of another person in that frame, also behind something; no rows in older files.
+- ``meta`` () unicode: JSON: what was dived, how well, and by which seed.
 """
 
 from __future__ import annotations
