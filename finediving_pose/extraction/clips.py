@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from finediving_pose.datasets.dive_frames import list_named_recordings
 from finediving_pose.datasets.pose_files import pose_path
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.extraction.shards import is_ledger
@@ -125,8 +126,10 @@ def _from_dives(
     for dive in dives:
         if dive.video is None:
             continue
-        places = [Path(os.path.abspath(base / dive.video)) for base in (folder, root)]
-        existing = [place for place in places if place.exists()]
+        existing = [
+            Path(os.path.abspath(place))
+            for place in list_named_recordings(dive, folder, root)
+        ]
         source = next((place for place in existing if place in inside), None)
         if source is not None:
             clips.append(

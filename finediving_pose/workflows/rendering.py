@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finediving_pose.config import nearest
+from finediving_pose.datasets.dive_frames import find_skeleton_source
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.datasets.problems import load_json
 from finediving_pose.errors import DataError, UsageError
@@ -164,18 +165,11 @@ def clip_of(sequence: SkeletonSequence, videos: Path) -> Clip:
         raise DataError(
             "the skeleton file does not say which pictures it was made from"
         )
-    root = videos if videos.is_dir() else videos.parent
-    found = next(
-        (
-            path
-            for path in (root / source, root / match / dive, root)
-            if _holds(path, root, source)
-        ),
-        None,
-    )
+    found = find_skeleton_source(videos, match, dive, source)
     if found is None:
+        folder = videos if videos.is_dir() else videos.parent
         raise DataError(
-            f"{root / source}: no such video or folder; --videos names where extract found them"
+            f"{folder / source}: no such video or folder; --videos names where extract found them"
         )
     start, end = meta.get("part") or (None, None)
     return Clip(match, dive, found, start, end)
@@ -200,13 +194,4 @@ def read_pictures(
     yield from source.read(
         {place for place in range(count) if source.number(place) in wanted},
         to_end=False,
-    )
-
-
-def _holds(path: Path, root: Path, source: str) -> bool:
-    """Whether a path exists, lies below the root, and is called as the source was."""
-    return (
-        path.exists()
-        and path.resolve().is_relative_to(root.resolve())
-        and path.name == Path(source).name
     )

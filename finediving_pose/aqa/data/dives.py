@@ -3,20 +3,19 @@ of these are missing."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from finediving_pose.aqa.data.features import FeatureStore, read_table_dives
 from finediving_pose.datasets import finediving, mtl_aqa
+from finediving_pose.datasets.dive_frames import list_dive_clips
 from finediving_pose.datasets.dives_csv import read_dives
 from finediving_pose.datasets.finediving import Key, read_finediving
 from finediving_pose.datasets.pose_files import pose_path
-from finediving_pose.datasets.problems import Problem, safe_relative
+from finediving_pose.datasets.problems import Problem
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import sha256_file
-from finediving_pose.media import VIDEO_SUFFIXES, is_image
 from finediving_pose.records import Clip, Dive
 
 DIVES_NAME = "dives.csv"
@@ -277,52 +276,10 @@ def _find_files(
 ) -> AqaDive:
     source = skeleton = None
     if frames is not None:
-        source = next(_list_sources(dive, frames, annotations.folder), None)
+        source = next(list_dive_clips(dive, frames, annotations.folder), None)
     if skeletons is not None:
         skeleton = _find_skeleton(dive, skeletons)
     return AqaDive(dive, source, skeleton)
-
-
-def _list_sources(dive: Dive, frames: Path, folder: Path) -> Iterator[Clip]:
-    """Give all places where a dive's frames are, the best first."""
-    for path in _list_recordings(frames / dive.match / dive.dive):
-        yield Clip(dive.match, dive.dive, path, synchronised=dive.synchronised)
-    recordings: list[Path] = []
-    if dive.video and safe_relative(dive.video):
-        named = (folder / dive.video, frames / dive.video)
-        recordings += [path for path in named if _has_frames(path)]
-    # Without a window, a recording of the whole match shows all its dives.
-    if dive.end_frame is not None:
-        recordings += _list_recordings(frames / dive.match)
-    for path in recordings:
-        yield Clip(
-            dive.match,
-            dive.dive,
-            path,
-            dive.start_frame,
-            dive.end_frame,
-            dive.synchronised,
-        )
-
-
-def _list_recordings(path: Path) -> Iterator[Path]:
-    """Give the folder of images at `path`, and video files of that name."""
-    if _has_frames(path):
-        yield path
-    for suffix in sorted(VIDEO_SUFFIXES):
-        video = path.with_name(path.name + suffix)
-        if video.is_file():
-            yield video
-
-
-def _has_frames(path: Path) -> bool:
-    if not path.is_dir():
-        return path.is_file()
-    with os.scandir(path) as entries:
-        for entry in entries:
-            if is_image(Path(entry.name)) and not entry.name.startswith("."):
-                return True
-    return False
 
 
 def _find_skeleton(dive: Dive, root: Path) -> Path | None:
