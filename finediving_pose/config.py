@@ -62,8 +62,9 @@ def collect_values(
             or a path of a YAML file.
         overrides: ``key=value`` texts, the value in YAML (``lr=1e-3``,
             ``sizes=[192,256]``, ``group.key=1``).
-        base: The preset that fills what the others leave out.
-        given: Values of command-line options of their own.
+        base: The preset that fills what the others leave out, before the class does.
+        given: Values of command-line options of their own, by their keys
+            (``**{"group.key": 1}`` in a group); None = not given.
 
     Returns:
         The values, unchecked, and the name of the preset's file for messages about
@@ -77,10 +78,12 @@ def collect_values(
     ]
     values: dict[str, Any] = {}
     for path in paths:
-        values.update(read_yaml(path))
+        _merge(values, read_yaml(path))
     for text in overrides:
         _override(values, text)
-    values.update({key: value for key, value in given.items() if value is not None})
+    for key, value in given.items():
+        if value is not None:
+            _set(values, key, value)
     return values, paths[-1].name
 
 
@@ -157,6 +160,16 @@ def _preset_path(presets: Path, preset: str) -> Path:
     return presets / f"{preset}.yaml"
 
 
+def _merge(values: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Put `more` into `values`; a group of keys keeps those that `more` leaves out."""
+    for key, value in more.items():
+        group = values.get(key)
+        if isinstance(group, dict) and isinstance(value, Mapping):
+            _merge(group, value)
+        else:
+            values[key] = value
+
+
 def _override(values: dict[str, Any], text: str) -> None:
     key, equals, raw = text.partition("=")
     if not equals or not key.strip():
@@ -165,14 +178,21 @@ def _override(values: dict[str, Any], text: str) -> None:
         value = yaml.safe_load(raw)
     except yaml.YAMLError:
         value = raw
-    *groups, last = key.strip().split(".")
+    _set(values, key.strip(), value)
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a key, ``group.key`` in a group.
+
+    Raises:
+        UsageError: If the group is a single value.
+    """
+    *groups, last = key.split(".")
     target = values
     for group in groups:
         target = target.setdefault(group, {})
         if not isinstance(target, dict):
-            raise UsageError(
-                f"{text!r}: {group} is a single value, it has no key {last}"
-            )
+            raise UsageError(f"{key}: {group} is a single value, it has no key {last}")
     target[last] = value
 
 
@@ -188,8 +208,29 @@ def _explain(cls: type[BaseModel], item: Any) -> str:
         return f"{key}: {message}"
     if item["type"] != "extra_forbidden":
         return f"{key}: {item['msg']}, found {item.get('input')!r}"
+    return f"unknown key {key}{_suggest_key(cls, location)}"
+
+
+def _suggest_key(cls: type[BaseModel], location: list[str]) -> str:
+    """Suggest the key most like an unknown one: that of its group, or one of that very
+    name in another group."""
+    *groups, last = location
+    elsewhere = [known for known in _list_keys(cls) if known.rpartition(".")[2] == last]
+    if elsewhere:
+        return f" (did you mean {elsewhere[0]}?)"
     fields = cls.model_fields
-    for part in location[:-1]:
-        annotation = fields[part].annotation if part in fields else None
+    for group in groups:
+        annotation = fields[group].annotation if group in fields else None
         fields = getattr(annotation, "model_fields", {})
-    return f"unknown key {key}{nearest(location[-1], fields)}"
+    return nearest(last, fields)
+
+
+def _list_keys(cls: type[BaseModel], group: str = "") -> list[str]:
+    """Return every key of a settings class, those of groups as ``group.key``."""
+    keys = []
+    for name, field in cls.model_fields.items():
+        keys.append(f"{group}{name}")
+        kind: Any = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys += _list_keys(kind, f"{group}{name}.")
+    return keys

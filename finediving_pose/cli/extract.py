@@ -5,228 +5,434 @@ from __future__ import annotations
 import json as json_module
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from finediving_pose import console
 from finediving_pose.errors import UsageError
 
 if TYPE_CHECKING:
     from finediving_pose.extraction.engine import Equipment
+    from finediving_pose.extraction.settings import ExtractionSettings
     from finediving_pose.extraction.tracking import Seed
     from finediving_pose.workflows.extraction import Summary
 
 
+class Command(TyperCommand):
+    """Names the registered trackers in its help; the registry is read only then, so
+    that other commands start without it."""
+
+    def format_help(self, *context: Any) -> None:
+        """Write the help."""
+        for option in self.params:
+            if option.name == "tracker":
+                option.metavar = f"<{'|'.join(list_trackers())}>"
+        super().format_help(*context)
+
+
+def list_trackers(begun: str = "") -> list[str]:
+    """Return the names of the registered trackers that begin so."""
+    from finediving_pose.extraction.trackers import TRACKERS
+
+    return [name for name in TRACKERS if name.startswith(begun)]
+
+
+FILES = "Files"
+ATHLETE = "The athlete to follow"
+JOINTS = "Joints and their repair"
+NETWORKS = "Networks"
+SPEED = "Speed"
+MACHINES = "Several machines"
+ANSWER = "Answer"
+
+OverridesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Settings as key=value, such as tracking.max_absence=80; "
+        "--show-settings lists them."
+    ),
+]
+PresetOption = Annotated[
+    str,
+    typer.Option(
+        "--preset",
+        help="Settings: default, or a YAML file; an option or key=value goes before it.",
+    ),
+]
+ShowSettingsOption = Annotated[
+    bool,
+    typer.Option(
+        "--show-settings",
+        help="Print all settings as YAML, with what was given, and do nothing.",
+    ),
+]
+
+VideosOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--videos",
+        help="Folder of video files, frame folders or <match>/<dive>/<number>.jpg.",
+        show_default="required",
+        rich_help_panel=FILES,
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Output folder.",
+        show_default="skeletons/<model's name>",
+        rich_help_panel=FILES,
+    ),
+]
+DivesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--dives",
+        help="Names dives, cuts them out of recordings.",
+        show_default="dives.csv at or above the videos",
+        rich_help_panel=FILES,
+    ),
+]
+AnnotationsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--annotations",
+        help="FineDiving_coarse_annotation.pkl: says what is synchronised.",
+        rich_help_panel=FILES,
+    ),
+]
+FramesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--frames",
+        help="How many frames to sample, or all.",
+        show_default="96",
+        rich_help_panel=FILES,
+    ),
+]
+OverlayOption = Annotated[
+    bool,
+    typer.Option(
+        "--overlay",
+        help="Write overlays/<match>/<dive>.mp4.",
+        rich_help_panel=FILES,
+    ),
+]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Redo what is done.", rich_help_panel=FILES),
+]
+
+TrackerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tracker",
+        autocompletion=list_trackers,
+        help="nearest: the nearest box; path: the cheapest path of the whole clip.",
+        show_default="nearest",
+        rich_help_panel=ATHLETE,
+    ),
+]
+SeedBoxOption = Annotated[
+    str | None,
+    typer.Option(
+        "--seed-box",
+        help="Whom to follow in a single clip: frame,x1,y1,x2,y2.",
+        rich_help_panel=ATHLETE,
+    ),
+]
+SeedsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--seeds",
+        help="Labels whose boxes say whom to follow in each clip.",
+        rich_help_panel=ATHLETE,
+    ),
+]
+PersonsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--persons",
+        min=1,
+        max=2,
+        help="2 = a second diver as …_2.npz.",
+        show_default="1",
+        rich_help_panel=ATHLETE,
+    ),
+]
+DetectEveryOption = Annotated[
+    int | None,
+    typer.Option(
+        "--detect-every",
+        min=1,
+        help="Detect in every n-th sampled frame, fill boxes in between.",
+        show_default="1",
+        rich_help_panel=ATHLETE,
+    ),
+]
+
+RepairOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--repair/--no-repair",
+        help="Undo swaps, remove outliers, fill gaps; else joints as the network saw "
+        "them.",
+        show_default="repair",
+        rich_help_panel=JOINTS,
+    ),
+]
+MaxGapOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-gap",
+        min=0,
+        help="Longest gap to fill, in source frames.",
+        show_default="10",
+        rich_help_panel=JOINTS,
+    ),
+]
+ExtendEndsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--extend-ends/--no-extend-ends",
+        help="Fill up to --max-gap beyond the first and last joint.",
+        show_default="no-extend-ends",
+        rich_help_panel=JOINTS,
+    ),
+]
+SmoothOption = Annotated[
+    int | None,
+    typer.Option(
+        "--smooth",
+        min=0,
+        help="Savitzky-Golay window in frames, odd; 0 = off.",
+        show_default="0",
+        rich_help_panel=JOINTS,
+    ),
+]
+MinScoreOption = Annotated[
+    float | None,
+    typer.Option(
+        "--min-score",
+        min=0,
+        max=1,
+        help="Joints below count as missing.",
+        show_default="0",
+        rich_help_panel=JOINTS,
+    ),
+]
+ChannelsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--channels",
+        min=2,
+        max=3,
+        help="3 = x, y, score in pred.",
+        show_default="2",
+        rich_help_panel=JOINTS,
+    ),
+]
+
+ModelOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        help="Model directory of fdpose finetune-hrnet; synthetic: the packaged one.",
+        show_default="newest in runs/hrnet",
+        rich_help_panel=NETWORKS,
+    ),
+]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--detector",
+        help="Model directory, synthetic, CONFIG.py,CHECKPOINT or a model-zoo config's name.",
+        show_default="newest in runs/detector",
+        rich_help_panel=NETWORKS,
+    ),
+]
+FlipTestOption = Annotated[
+    bool,
+    typer.Option(help="Average with the mirrored crop.", rich_help_panel=NETWORKS),
+]
+TtaOption = Annotated[
+    Literal["none", "rotate4"],
+    typer.Option(
+        "--tta",
+        help="rotate4: average over the crop's quarter turns too.",
+        rich_help_panel=NETWORKS,
+    ),
+]
+SecondLookOption = Annotated[
+    bool,
+    typer.Option(
+        "--second-look",
+        help="Estimate again in a box around the joints found first.",
+        rich_help_panel=NETWORKS,
+    ),
+]
+
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel=SPEED),
+]
+PrecisionOption = Annotated[
+    Literal["fp32", "bf16", "fp16"],
+    typer.Option(
+        "--precision",
+        help="Of the networks; bf16 is faster on GPUs.",
+        rich_help_panel=SPEED,
+    ),
+]
+CompileOption = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="torch.compile the networks: minutes at the start, faster from then on.",
+        rich_help_panel=SPEED,
+    ),
+]
+BatchSizeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size",
+        min=1,
+        help="Crops of a pose batch.",
+        show_default="32, on a GPU 64",
+        rich_help_panel=SPEED,
+    ),
+]
+DetectorBatchOption = Annotated[
+    int | None,
+    typer.Option(
+        "--detector-batch",
+        min=1,
+        help="Frames of a detector batch.",
+        show_default="8, on a GPU 32",
+        rich_help_panel=SPEED,
+    ),
+]
+DecodersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--decoders",
+        min=1,
+        help="Threads that decode clips.",
+        show_default="by the cores",
+        rich_help_panel=SPEED,
+    ),
+]
+HelpersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--helpers",
+        min=0,
+        help="Worker processes that track and repair.",
+        show_default="by the cores, on a GPU",
+        rich_help_panel=SPEED,
+    ),
+]
+
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        help="I/N: only part I of N of the clips, for job arrays; all write to one --out.",
+        rich_help_panel=MACHINES,
+    ),
+]
+EngineOption = Annotated[
+    Literal["local", "ray"],
+    typer.Option(
+        "--engine",
+        help="This machine, or those of a Ray cluster.",
+        rich_help_panel=MACHINES,
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="Of the Ray cluster, such as auto.",
+        show_default="one on this machine",
+        rich_help_panel=MACHINES,
+    ),
+]
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        min=0,
+        help="Of the Ray cluster; 0 = one for each GPU, else for each core.",
+        rich_help_panel=MACHINES,
+    ),
+]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=ANSWER),
+]
+
+SETTINGS_OF_OPTIONS = {
+    "--frames": "frames",
+    "--detect-every": "detect_every",
+    "--persons": "persons",
+    "--min-score": "min_score",
+    "--max-gap": "max_gap",
+    "--extend-ends": "extend_ends",
+    "--channels": "channels",
+    "--tracker": "tracking.tracker",
+    "--repair": "repair.enabled",
+    "--smooth": "repair.smooth",
+}
+"""The key that each option sets."""
+
+
 def command(
-    videos: Annotated[
-        Path,
-        typer.Option(
-            "--videos",
-            help="Folder of video files, frame folders or <match>/<dive>/<number>.jpg.",
-        ),
-    ],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            help="Model directory of fdpose finetune-hrnet; synthetic: the packaged one.",
-            show_default="newest in runs/hrnet",
-        ),
-    ] = None,
-    detector: Annotated[
-        str | None,
-        typer.Option(
-            "--detector",
-            help="Model directory, synthetic, CONFIG.py,CHECKPOINT or a model-zoo config's name.",
-            show_default="newest in runs/detector",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", help="Output folder.", show_default="skeletons/<model's name>"
-        ),
-    ] = None,
-    frames: Annotated[
-        str, typer.Option("--frames", help="How many frames to sample, or all.")
-    ] = "96",
-    dives: Annotated[
-        Path | None,
-        typer.Option(
-            "--dives",
-            help="Names dives, cuts them out of recordings.",
-            show_default="dives.csv at or above the videos",
-        ),
-    ] = None,
-    annotations: Annotated[
-        Path | None,
-        typer.Option(
-            "--annotations",
-            help="FineDiving_coarse_annotation.pkl: says what is synchronised.",
-        ),
-    ] = None,
-    seed_box: Annotated[
-        str | None,
-        typer.Option(
-            "--seed-box", help="Whom to follow in a single clip: frame,x1,y1,x2,y2."
-        ),
-    ] = None,
-    seeds: Annotated[
-        Path | None,
-        typer.Option(
-            "--seeds", help="Labels whose boxes say whom to follow in each clip."
-        ),
-    ] = None,
-    persons: Annotated[
-        int,
-        typer.Option("--persons", min=1, max=2, help="2 = a second diver as …_2.npz."),
-    ] = 1,
-    tracker: Annotated[
-        str, typer.Option("--tracker", help="nearest box, or cheapest path.")
-    ] = "nearest",
-    max_gap: Annotated[
-        int,
-        typer.Option("--max-gap", min=0, help="Longest gap to fill, in source frames."),
-    ] = 10,
-    extend_ends: Annotated[
-        bool, typer.Option(help="Fill up to --max-gap beyond the first and last joint.")
-    ] = False,
-    repair: Annotated[
-        bool,
-        typer.Option(
-            help="Exchange sides, remove outliers, fill gaps; else joints as the net saw them."
-        ),
-    ] = True,
-    smooth: Annotated[
-        int,
-        typer.Option(
-            "--smooth", min=0, help="Savitzky-Golay window in frames, odd; 0 = off."
-        ),
-    ] = 0,
-    min_score: Annotated[
-        float,
-        typer.Option(
-            "--min-score", min=0, max=1, help="Joints below count as missing."
-        ),
-    ] = 0.0,
-    channels: Annotated[
-        int, typer.Option("--channels", min=2, max=3, help="3 = x, y, score in pred.")
-    ] = 2,
-    flip_test: Annotated[
-        bool, typer.Option(help="Average with the mirrored crop.")
-    ] = True,
-    tta: Annotated[
-        Literal["none", "rotate4"],
-        typer.Option(
-            "--tta", help="rotate4: average over the crop's quarter turns too."
-        ),
-    ] = "none",
-    second_look: Annotated[
-        bool,
-        typer.Option(
-            "--second-look",
-            help="Estimate again in a box around the joints found first.",
-        ),
-    ] = False,
-    detect_every: Annotated[
-        int,
-        typer.Option(
-            "--detect-every",
-            min=1,
-            help="Detect in every n-th sampled frame, fill boxes in between.",
-        ),
-    ] = 1,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size",
-            min=1,
-            help="Crops of a pose batch.",
-            show_default="32, on a GPU 64",
-        ),
-    ] = None,
-    detector_batch: Annotated[
-        int | None,
-        typer.Option(
-            "--detector-batch",
-            min=1,
-            help="Frames of a detector batch.",
-            show_default="8, on a GPU 32",
-        ),
-    ] = None,
-    decoders: Annotated[
-        int | None,
-        typer.Option(
-            "--decoders",
-            min=1,
-            help="Threads that decode clips.",
-            show_default="by the cores",
-        ),
-    ] = None,
-    helpers: Annotated[
-        int | None,
-        typer.Option(
-            "--helpers",
-            min=0,
-            help="Processes that track and repair.",
-            show_default="by the cores, on a GPU",
-        ),
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")
-    ] = "auto",
-    precision: Annotated[
-        Literal["fp32", "bf16", "fp16"],
-        typer.Option("--precision", help="Of the networks; bf16 is faster on GPUs."),
-    ] = "fp32",
-    compile: Annotated[
-        bool,
-        typer.Option(
-            "--compile",
-            help="torch.compile the networks: minutes at the start, faster from then on.",
-        ),
-    ] = False,
-    overlay: Annotated[
-        bool, typer.Option("--overlay", help="Write overlays/<match>/<dive>.mp4.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Redo what is done.")
-    ] = False,
-    engine: Annotated[
-        Literal["local", "ray"],
-        typer.Option("--engine", help="This machine, or those of a Ray cluster."),
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            "--address",
-            help="Of the Ray cluster, such as auto.",
-            show_default="one on this machine",
-        ),
-    ] = None,
-    workers: Annotated[
-        int,
-        typer.Option(
-            "--workers",
-            min=0,
-            help="Of the Ray cluster; 0 = one for each GPU, else for each core.",
-        ),
-    ] = 0,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard",
-            help="I/N: only part I of N of the clips, for job arrays; all write to one --out.",
-        ),
-    ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON.")
-    ] = False,
+    overrides: OverridesArgument = None,
+    preset: PresetOption = "default",
+    show_settings: ShowSettingsOption = False,
+    videos: VideosOption = None,
+    out: OutOption = None,
+    dives: DivesOption = None,
+    annotations: AnnotationsOption = None,
+    frames: FramesOption = None,
+    overlay: OverlayOption = False,
+    overwrite: OverwriteOption = False,
+    tracker: TrackerOption = None,
+    seed_box: SeedBoxOption = None,
+    seeds: SeedsOption = None,
+    persons: PersonsOption = None,
+    detect_every: DetectEveryOption = None,
+    repair: RepairOption = None,
+    max_gap: MaxGapOption = None,
+    extend_ends: ExtendEndsOption = None,
+    smooth: SmoothOption = None,
+    min_score: MinScoreOption = None,
+    channels: ChannelsOption = None,
+    model: ModelOption = None,
+    detector: DetectorOption = None,
+    flip_test: FlipTestOption = True,
+    tta: TtaOption = "none",
+    second_look: SecondLookOption = False,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "fp32",
+    compile: CompileOption = False,
+    batch_size: BatchSizeOption = None,
+    detector_batch: DetectorBatchOption = None,
+    decoders: DecodersOption = None,
+    helpers: HelpersOption = None,
+    shard: ShardOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    workers: WorkersOption = 0,
+    json: JsonOption = False,
 ) -> None:
     """Turn video into skeletons: detect, track, estimate joints, repair them; a file
     for each dive.
@@ -239,45 +445,44 @@ def command(
 
     Example: fdpose extract --videos videos --model runs/hrnet/mine --detector
     runs/detector/mine --out skeletons/mine
+
+    Example: fdpose extract --videos videos --tracker path tracking.max_absence=80
     """
-    from finediving_pose.config import validate_settings
-    from finediving_pose.extraction.settings import ExtractionSettings
     from finediving_pose.extraction.shards import WHOLE, Shard
     from finediving_pose.networks import NetworkOptions
     from finediving_pose.workflows.extraction import (
         Networks,
-        check_request,
-        equip,
+        Request,
         extract_with,
+        load_equipment,
     )
     from finediving_pose.workflows.model_loading import newest_model
 
-    values = {
-        "frames": _frames(frames),
-        "detect_every": detect_every,
-        "persons": persons,
-        "min_score": min_score,
-        "max_gap": max_gap,
-        "extend_ends": extend_ends,
-        "channels": channels,
-        "tracking": {"tracker": tracker},
-        "repair": {"enabled": repair, "smooth": smooth},
-    }
-    if not repair and (smooth or extend_ends):
-        raise UsageError(
-            "--no-repair leaves the joints as the net saw them; leave out --smooth and --extend-ends"
-        )
+    settings = _read_settings(
+        preset,
+        overrides or [],
+        {
+            "--frames": _read_frames(frames),
+            "--detect-every": detect_every,
+            "--persons": persons,
+            "--min-score": min_score,
+            "--max-gap": max_gap,
+            "--extend-ends": extend_ends,
+            "--channels": channels,
+            "--tracker": tracker,
+            "--repair": repair,
+            "--smooth": smooth,
+        },
+    )
+    if show_settings:
+        print(_describe_settings(settings))
+        return
+    if videos is None:
+        raise UsageError("Missing option '--videos': name the folder of the clips")
     if seed_box is not None and seeds is not None:
         raise UsageError(
             "--seed-box, --seeds: both say whom to follow; give one of the two"
         )
-    seed = _seed(seed_box) if seed_box is not None else None
-    part = Shard.parse(shard) if shard is not None else WHOLE
-    settings = validate_settings(ExtractionSettings, values, "extract")
-    model = model or newest_model("pose")
-    detector = detector or str(newest_model("detector"))
-    out = out or Path("skeletons") / model.resolve().name
-    check_request(videos, out, settings)
     if engine == "local" and (address or workers):
         raise UsageError(
             "--address and --workers are of a Ray cluster; add --engine ray"
@@ -286,6 +491,23 @@ def command(
         raise UsageError(
             "--shard, --engine ray: Ray shares out the clips itself; give one of the two"
         )
+    seed = _read_seed(seed_box)
+    part = WHOLE if shard is None else Shard.parse(shard)
+    model = model or newest_model("pose")
+    detector = detector or str(newest_model("detector"))
+    request = Request(
+        videos=videos,
+        out=out or Path("skeletons") / model.resolve().name,
+        settings=settings,
+        dives=dives or _find_dives(videos),
+        annotations=annotations,
+        seeds=seeds,
+        seed_box=seed,
+        overlay=overlay,
+        overwrite=overwrite,
+        shard=part,
+    )
+    request.check()
     wished = {
         "pose_batch": batch_size,
         "detector_batch": detector_batch,
@@ -293,7 +515,7 @@ def command(
         "helpers": helpers,
     }
     if engine == "ray":  # workers have another current folder, and share the cores
-        detector, model = _absolute(detector), Path(_absolute(str(model)))
+        detector, model = _make_absolute(detector), Path(_make_absolute(str(model)))
         wished |= {"decoders": decoders or 1, "helpers": helpers or 0}
     options = NetworkOptions(
         device=device,
@@ -304,54 +526,78 @@ def command(
         second_look=second_look,
     )
     networks = Networks(detector, model, options)
-    make = partial(equip, networks, settings, wished)
-    with _sigterm_interrupts(), _told():
-        summary = extract_with(
-            make
-            if engine == "local"
-            else partial(_cluster, make, address, workers, device),
-            videos,
-            out,
-            settings,
-            dives=dives or _default_dives(videos),
-            annotations=annotations,
-            seeds=seeds,
-            seed_box=seed,
-            overlay=overlay,
-            overwrite=overwrite,
-            shard=part,
-        )
-    print(_as_json(summary) if json else _as_text(summary))
+    equip: Callable[[], Equipment] = partial(load_equipment, networks, settings, wished)
+    if engine == "ray":
+        equip = partial(_join_cluster, equip, address, workers, device)
+    with _interrupt_on_sigterm(), _explain_interrupts():
+        summary = extract_with(equip, request)
+    print(_format_json(summary) if json else _format_text(summary))
     raise typer.Exit(summary.exit_code)
 
 
-def _cluster(
-    make: Callable[[], Equipment], address: str | None, workers: int, device: str
+def _read_settings(
+    preset: str, overrides: list[str], options: Mapping[str, Any]
+) -> ExtractionSettings:
+    """Return the settings of a preset, ``key=value`` texts and options.
+
+    Raises:
+        UsageError: If an option and a text set the same key, or it is not usable.
+    """
+    from finediving_pose.extraction.settings import load_extraction
+
+    given = {}
+    for option, value in options.items():
+        if value is None:
+            continue
+        key = SETTINGS_OF_OPTIONS[option]
+        for text in overrides:
+            if text.partition("=")[0].strip() == key:
+                raise UsageError(
+                    f"{option} and {text}: both set {key}; give one of the two"
+                )
+        given[key] = value
+    settings = load_extraction(preset, overrides, given)
+    if not settings.repair.enabled and (settings.repair.smooth or settings.extend_ends):
+        raise UsageError(
+            "--no-repair leaves the joints as the network saw them; leave out --smooth and --extend-ends"
+        )
+    return settings
+
+
+def _describe_settings(settings: ExtractionSettings) -> str:
+    import yaml
+
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip()
+
+
+def _join_cluster(
+    equip: Callable[[], Equipment], address: str | None, workers: int, device: str
 ) -> Equipment:
     """Return the workers of a Ray cluster as one engine."""
     from finediving_pose.extraction.engine import Equipment
     from finediving_pose.extraction.ray_engine import Need, RayEngine
 
-    engine = RayEngine(make, address, workers, Need() if device == "cpu" else None)
+    need = Need() if device == "cpu" else None
+    engine = RayEngine(equip, address, workers, need)
     return Equipment(engine, engine.identity)
 
 
-def _absolute(model: str) -> str:
-    """Return a model's name as it is read from any folder: what is a path here becomes
-    absolute."""
-    parts = [Path(part) for part in model.split(",")]
-    return ",".join(
-        str(part.resolve()) if part.exists() else str(part) for part in parts
-    )
+def _make_absolute(model: str) -> str:
+    """Return a model's name as it is read from any folder: parts that are paths here
+    become absolute."""
+    parts = []
+    for part in model.split(","):
+        path = Path(part)
+        parts.append(str(path.resolve()) if path.exists() else part)
+    return ",".join(parts)
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
+def _interrupt_on_sigterm() -> Iterator[None]:
     """Let SIGTERM, by which batch systems end a job, do what Ctrl-C does: drop the
     current clips, keep the others."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # only there can a handler be set
+    # Only the main thread can set a handler.
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -362,7 +608,7 @@ def _sigterm_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _explain_interrupts() -> Iterator[None]:
     """Say what an interrupt leaves."""
     try:
         yield
@@ -373,84 +619,71 @@ def _told() -> Iterator[None]:
         raise
 
 
-def _frames(text: str) -> int | None:
-    if text == "all":
-        return None
+def _read_frames(text: str | None) -> int | str | None:
+    if text is None or text == "all":
+        return text
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"--frames {text!r}: expected a number of frames, or all")
     return int(text)
 
 
-def _seed(text: str) -> Seed:
+def _read_seed(text: str | None) -> Seed | None:
     import numpy as np
 
     from finediving_pose.extraction.tracking import Seed
 
+    if text is None:
+        return None
     try:
-        frame, *box = (float(part) for part in text.split(","))
-        if not np.isfinite(box).all():
-            raise ValueError
+        frame, x1, y1, x2, y2 = (float(part) for part in text.split(","))
     except ValueError:
-        frame, box = -1.0, []
-    if (
-        len(box) != 4
-        or frame < 0
-        or not frame.is_integer()
-        or not (box[2] > box[0] and box[3] > box[1])
-    ):
+        usable = False
+    else:
+        usable = frame >= 0 and frame.is_integer() and x1 < x2 and y1 < y2
+        usable = usable and bool(np.isfinite([x1, y1, x2, y2]).all())
+    if not usable:
         raise UsageError(
             f"--seed-box {text!r}: expected frame,x1,y1,x2,y2 with x1 < x2 and y1 < y2, frame from 0"
         )
-    return Seed(int(frame), np.array(box, np.float32))
+    return Seed(int(frame), np.array([x1, y1, x2, y2], np.float32))
 
 
-def _default_dives(videos: Path) -> Path | None:
+def _find_dives(videos: Path) -> Path | None:
     folder = videos if videos.is_dir() else videos.parent
-    for place in (folder / "dives.csv", folder.resolve().parent / "dives.csv"):
-        if place.is_file():
-            console.log.info("dives are named by %s", place)
-            return place
+    for path in (folder / "dives.csv", folder.resolve().parent / "dives.csv"):
+        if path.is_file():
+            console.log.info("dives are named by %s", path)
+            return path
     return None
 
 
-def _as_text(summary: Summary) -> str:
-    from finediving_pose.workflows.extraction import describe
+def _format_text(summary: Summary) -> str:
+    from finediving_pose.workflows.extraction import describe_profile
 
-    lines = [
-        f"{len(summary.done)} clips extracted, {len(summary.skipped)} already done, {len(summary.failed)} failed"
-    ]
+    counts = len(summary.done), len(summary.skipped), len(summary.failed)
+    lines = ["{} clips extracted, {} already done, {} failed".format(*counts)]
     if summary.done:
-        lines.append(describe(summary.seconds, summary.wall, summary.frames))
+        lines.append(describe_profile(summary.seconds, summary.wall, summary.frames))
     if summary.empty:
+        names = ", ".join(summary.empty[:5]) + (" …" if len(summary.empty) > 5 else "")
         lines.append(
-            f"nobody was found in {len(summary.empty)} of them (NaN throughout): {_some(summary.empty)}"
+            f"nobody was found in {len(summary.empty)} of them (NaN throughout): {names}"
         )
     if summary.failed:
         lines.append(f"why they failed: {summary.out / 'failures.csv'}")
-    return "\n".join(
-        [
-            *lines,
-            f"skeletons: {summary.out / 'Pose'}",
-            f"quality: {summary.out / 'quality.csv'}",
-        ]
-    )
+    lines.append(f"skeletons: {summary.out / 'Pose'}")
+    lines.append(f"quality: {summary.out / 'quality.csv'}")
+    return "\n".join(lines)
 
 
-def _some(keys: list[str]) -> str:
-    return ", ".join(keys[:5]) + (" …" if len(keys) > 5 else "")
-
-
-def _as_json(summary: Summary) -> str:
-    return json_module.dumps(
-        {
-            "out": str(summary.out),
-            "done": summary.done,
-            "skipped": summary.skipped,
-            "failed": [
-                {"clip": clip, "reason": reason} for clip, reason in summary.failed
-            ],
-            "empty": summary.empty,
-            "profile": summary.profile(),
-        },
-        ensure_ascii=False,
-    )
+def _format_json(summary: Summary) -> str:
+    failed = [{"clip": clip, "reason": reason} for clip, reason in summary.failed]
+    answer = {
+        "out": str(summary.out),
+        "done": summary.done,
+        "skipped": summary.skipped,
+        "failed": failed,
+        "empty": summary.empty,
+        "profile": summary.profile(),
+    }
+    return json_module.dumps(answer, ensure_ascii=False)

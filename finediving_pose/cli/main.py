@@ -37,7 +37,8 @@ COMMANDS: dict[str, str] = {
     "demo": "Look at",
 }
 """Each command and the heading it stands under; command ``a-b`` lives in ``cli/a_b.py``
-as ``command``, one that has commands of its own as ``app``."""
+as ``command``, one that has commands of its own as ``app``. A module may give its
+command a class of its own, ``Command``."""
 
 app = typer.Typer(
     name="fdpose",
@@ -84,7 +85,8 @@ for _name, _panel in COMMANDS.items():
     if hasattr(_module, "app"):
         app.add_typer(_module.app, name=_name, rich_help_panel=_panel)
     else:
-        app.command(_name, rich_help_panel=_panel)(_module.command)
+        _class = getattr(_module, "Command", None)
+        app.command(_name, cls=_class, rich_help_panel=_panel)(_module.command)
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -1,23 +1,31 @@
-"""What decides the result of an extraction. What decides only its speed is in
-:mod:`.local_engine`."""
+"""Settings of an extraction's result: sampling, tracking, repair.
+
+``presets/default.yaml`` holds every value; :func:`load_extraction` overrides them by
+``key=value``. Settings of speed alone are :class:`.local_engine.Limits`.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from finediving_pose.config import Settings
+from finediving_pose.config import Settings, load_settings
 from finediving_pose.left_right import SwapWeights
 from finediving_pose.media import SAMPLES
 
+PRESETS = Path(__file__).parent / "presets"
+BASE = "default"
+
 
 class TrackingSettings(Settings):
-    """How the athlete is followed; lengths are in diagonals of the athlete's box, time
-    in frames of the source.
+    """Settings of the tracker; lengths are in diagonals of the athlete's box, time in
+    frames of the source.
 
     Attributes:
-        tracker: Name of the tracker.
+        tracker: Name of the tracker, see :data:`.trackers.TRACKERS`.
         min_box_score: Detections below this confidence are not looked at.
         max_jump: Largest distance (eq. 25) from one frame to the next; over n frames √n
             times as much.
@@ -51,15 +59,15 @@ class TrackingSettings(Settings):
 
 
 class RepairSettings(Settings):
-    """How joints are put right; lengths are in body heights, along the limbs from head
-    top to ankles.
+    """Settings of the repair; lengths are in body heights, along the limbs from head
+    top to ankles. They were set with ``tools/bench_repair.py`` on a synthetic meet.
 
     Attributes:
-        enabled: Otherwise the joints stay as the net saw them: no sides exchanged,
+        enabled: Otherwise the joints stay as the network saw them: no sides swapped,
             nothing removed, filled or smoothed.
-        sides: What counts how much on exchanged sides.
-        least_gain: Sides are exchanged where at least so much speaks for it, net of
-            what the weights ask.
+        sides: Weights of the evidence that sides are swapped.
+        least_gain: Sides are swapped where at least so much speaks for it, net of what
+            the weights ask.
         most_unrest: And where the sides usually move more steadily: of a twist in which
             a frame shows a third of a turn, nothing can be told.
         spike: A joint that goes at least so far out and back, beyond the body's own
@@ -90,8 +98,13 @@ class RepairSettings(Settings):
         return self
 
 
+def _read_all(value: object) -> object:
+    """``all`` is what one types for every frame."""
+    return None if value == "all" else value
+
+
 class ExtractionSettings(Settings):
-    """From frames to skeletons.
+    """Settings from frames to skeletons.
 
     Attributes:
         frames: How many frames to sample as FineDiving does; None = all of them.
@@ -107,7 +120,9 @@ class ExtractionSettings(Settings):
         tracking, repair: Settings of their own.
     """
 
-    frames: int | None = Field(default=SAMPLES, ge=1)
+    frames: Annotated[
+        Annotated[int, Field(ge=1)] | None, BeforeValidator(_read_all)
+    ] = SAMPLES
     detect_every: int = Field(default=1, ge=1)
     persons: int = Field(default=1, ge=1, le=2)
     min_score: float = Field(default=0.0, ge=0, le=1)
@@ -116,3 +131,24 @@ class ExtractionSettings(Settings):
     channels: Literal[2, 3] = 2
     tracking: TrackingSettings = TrackingSettings()
     repair: RepairSettings = RepairSettings()
+
+
+def load_extraction(
+    preset: str = BASE,
+    overrides: Iterable[str] = (),
+    options: Mapping[str, Any] | None = None,
+) -> ExtractionSettings:
+    """Return the settings of a preset; what it leaves out is as in ``default``.
+
+    Args:
+        preset: A name, several with the later ones winning, or a path of a YAML file.
+        overrides: ``key=value`` texts, such as ``tracking.max_absence=80``.
+        options: Values of command-line options of their own, by their keys; None = not
+            given.
+
+    Raises:
+        UsageError: See :func:`finediving_pose.config.load_settings`.
+    """
+    return load_settings(
+        ExtractionSettings, PRESETS, preset, overrides, base=BASE, **(options or {})
+    )

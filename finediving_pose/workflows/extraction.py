@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from finediving_pose import __version__, console, errors
-from finediving_pose.config import nearest
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.extraction.clip_job import Outcome
@@ -26,7 +25,7 @@ from finediving_pose.extraction.loading import Task
 from finediving_pose.extraction.local_engine import Limits, LocalEngine
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.shards import WHOLE, Shard
-from finediving_pose.extraction.trackers import TRACKERS
+from finediving_pose.extraction.trackers import find_tracker
 from finediving_pose.extraction.tracking import Seed
 from finediving_pose.files import (
     sha256_file,
@@ -44,6 +43,64 @@ from finediving_pose.workflows.rendering import write_overlay
 PIPELINE_VERSION = 2
 """Raised when the same settings come to give other results, so that reruns redo what an
 older version made."""
+
+BUSY = ("detect", "pose", "track", "repair", "write", "draw", "idle")
+"""Stages of the main thread, ``draw`` where overlays are; with worker processes `track`
+and `repair` are theirs. ``idle``: it waits for frames, crops or worker processes."""
+
+BESIDE = ("decode", "crop")
+"""Stages of threads beside it; ``decode`` is reading, decoding and fitting frames,
+``crop`` cutting people out."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """An extraction that is asked for: clips in, a folder out.
+
+    Attributes:
+        videos: A folder of video files, frame folders or FineDiving's layout; or one
+            video file.
+        out: The output folder, new or of an earlier run.
+        settings: What decides the result.
+        dives: A ``dives.csv`` that names clips and cuts them out of recordings.
+        annotations: FineDiving's coarse annotation, which says what is synchronised.
+        seeds: Labels whose boxes say whom to follow: the first labelled frame of a clip
+            is used.
+        seed_box: Whom to follow, where there is one clip.
+        overlay: Whether to draw videos.
+        overwrite: Whether to redo what is done.
+        shard: Which of the clips to extract. Shards may run at the same time, on any
+            machines, into the same `out`; each has a ledger and a manifest of its own,
+            and the last to finish leaves complete tables.
+    """
+
+    videos: Path
+    out: Path
+    settings: ExtractionSettings = field(default_factory=ExtractionSettings)
+    dives: Path | None = None
+    annotations: Path | None = None
+    seeds: Path | None = None
+    seed_box: Seed | None = None
+    overlay: bool = False
+    overwrite: bool = False
+    shard: Shard = WHOLE
+
+    def check(self) -> None:
+        """Refuse what cannot work, before a network is loaded for it.
+
+        Raises:
+            UsageError: If `videos` is absent, `out` is the same folder or no folder, or
+                no tracker has that name.
+        """
+        if not self.videos.exists():
+            raise UsageError(f"--videos {self.videos}: no such file or folder")
+        if self.out.exists() and not self.out.is_dir():
+            raise UsageError(f"--out {self.out}: is a file, expected a folder")
+        if self.out.resolve() == self.videos.resolve():
+            raise UsageError(
+                f"--out {self.out}: is the folder of the videos; results need one of their own"
+            )
+        find_tracker(self.settings.tracking.tracker)
 
 
 @dataclass(frozen=True)
@@ -63,7 +120,7 @@ class Networks:
 
 @dataclass
 class Summary:
-    """What an extraction came to.
+    """Result of an extraction.
 
     Attributes:
         out: The output folder.
@@ -73,8 +130,7 @@ class Summary:
         empty: Keys of clips extracted now in which nobody was found: their skeletons
             are NaN throughout.
         frames: How many different frames these have samples of.
-        seconds: Time by stage, over all clips extracted now; see
-            :mod:`finediving_pose.workflows.extraction`.
+        seconds: Time by stage, over all clips extracted now; see :data:`BUSY`.
         wall: Seconds from the first clip to the last.
     """
 
@@ -98,11 +154,9 @@ class Summary:
         """0 done, 1 some clips failed, 3 nothing usable."""
         if not self.failed:
             return errors.EXIT_DONE
-        return (
-            errors.EXIT_SOME_FAILED
-            if self.done or self.skipped
-            else errors.EXIT_INVALID_DATA
-        )
+        if self.done or self.skipped:
+            return errors.EXIT_SOME_FAILED
+        return errors.EXIT_INVALID_DATA
 
 
 def extract(
@@ -121,7 +175,8 @@ def extract(
     overwrite: bool = False,
     shard: Shard = WHOLE,
 ) -> Summary:
-    """Extract skeletons from every clip at or below `videos` into `out`.
+    """Extract skeletons from every clip at or below `videos` into `out`, on this
+    machine.
 
     Writes ``Pose/<match>/pred_comp_<dive>.npz``, ``manifest.jsonl`` with a line for
     each clip, ``quality.csv``, ``failures.csv``, ``manifest.json`` and, with `overlay`,
@@ -129,33 +184,19 @@ def extract(
     input with the same models and settings is skipped.
 
     Args:
-        videos: A folder of video files, frame folders or FineDiving's layout; or one
-            video file.
-        out: The output folder, new or of an earlier run.
+        videos, out, settings: See :class:`Request`, as for all that is not named here.
         detector, estimator: The networks.
-        settings: What decides the result.
         limits: What decides speed and memory.
-        dives: A ``dives.csv`` that names clips and cuts them out of recordings.
-        annotations: FineDiving's coarse annotation, which says what is synchronised.
-        seeds: Labels whose boxes say whom to follow: the first labelled frame of a clip
-            is used.
-        seed_box: Whom to follow, where there is one clip.
-        overlay: Whether to draw videos.
-        overwrite: Whether to redo what is done.
-        shard: Which of the clips to extract. Shards may run at the same time, on any
-            machines, into the same `out`; each has a ledger and a manifest of its own,
-            and the last to finish leaves complete tables.
 
     Raises:
         UsageError: If a path, a tracker or a seed is not usable.
         DataError: If there is no clip, or an annotation file is not readable.
         EnvironmentUnfit: If `out` cannot be written.
     """
-    return extract_with(
-        lambda: _equipment(detector, estimator, settings, limits),
-        videos,
-        out,
-        settings,
+    request = Request(
+        videos=videos,
+        out=out,
+        settings=settings,
         dives=dives,
         annotations=annotations,
         seeds=seeds,
@@ -165,50 +206,45 @@ def extract(
         shard=shard,
     )
 
+    def equip() -> Equipment:
+        return _make_local_engine(detector, estimator, settings, limits)
 
-def extract_with(
-    equip: Callable[[], Equipment],
-    videos: Path,
-    out: Path,
-    settings: ExtractionSettings = ExtractionSettings(),
-    *,
-    dives: Path | None = None,
-    annotations: Path | None = None,
-    seeds: Path | None = None,
-    seed_box: Seed | None = None,
-    overlay: bool = False,
-    overwrite: bool = False,
-    shard: Shard = WHOLE,
-) -> Summary:
-    """Do what :func:`extract` does with any engine; only this process writes. Arguments
-    and errors as there.
+    return extract_with(equip, request)
+
+
+def extract_with(equip: Callable[[], Equipment], request: Request) -> Summary:
+    """Do what :func:`extract` does with any engine; only this process writes.
 
     Args:
-        equip: Makes an engine, with `settings`, and what identifies its networks under
-            ``detector`` and ``pose``; called when clips are found.
+        equip: Makes an engine, with the request's settings, and what identifies its
+            networks under ``detector`` and ``pose``; called when clips are found.
+        request: What to extract.
+
+    Raises:
+        UsageError, DataError, EnvironmentUnfit: As :func:`extract`.
     """
-    check_request(videos, out, settings)
-    found = _find(videos, dives, annotations, settings.persons)
-    given = _seeds(found.clips, seeds, seed_box)
+    request.check()
+    out = request.out
+    found = _find_clips(request)
+    seeds = _read_seeds(request, found.clips)
     equipment = equip()
-    run = _Run(
-        videos, out, equipment.identity, settings, given, overwrite, overlay, shard
-    )
+    run = _Run(request, equipment.identity, seeds)
     try:
         for orphan in sweep_temporaries(out):
             console.log.info(
                 "%s: left behind by a run that was killed; removed", orphan
             )
-        with recording(out, shard.manifest_name, **run.facts()) as manifest:
+        name = request.shard.manifest_name
+        with recording(out, name, **run.describe()) as manifest:
             manifest.warnings += found.notes
-            return run.go(found, equipment.engine, manifest)
+            return run.extract_clips(found, equipment.engine, manifest)
     except OSError as error:
         reason = error.strerror or str(error)
         kept = "the clips finished so far are kept, and skipped when the same command runs again"
         raise EnvironmentUnfit(f"{out}: cannot be written: {reason}; {kept}") from error
 
 
-def equip(
+def load_equipment(
     networks: Networks, settings: ExtractionSettings, wished: Mapping[str, int | None]
 ) -> Equipment:
     """Load the networks and make a local engine of them: what a worker of a cluster
@@ -228,11 +264,11 @@ def equip(
     detector = model_loading.load_detector(networks.detector, options)
     estimator = model_loading.load_estimator(networks.model, options)
     on_gpu = model_loading.on_gpu(options.device)
-    limits = Limits.suited(on_gpu, _usable_cores(), **wished)
-    return _equipment(detector, estimator, settings, limits)
+    limits = Limits.suited(on_gpu, _count_usable_cores(), **wished)
+    return _make_local_engine(detector, estimator, settings, limits)
 
 
-def _equipment(
+def _make_local_engine(
     detector: Detector,
     estimator: PoseEstimator,
     settings: ExtractionSettings,
@@ -242,191 +278,171 @@ def _equipment(
     return Equipment(LocalEngine(detector, estimator, settings, limits), identity)
 
 
-def _usable_cores() -> int:
-    """The processor cores that this process may use: a batch system often gives a job
-    some of the machine's only."""
+def _count_usable_cores() -> int:
+    """Count the processor cores that this process may use: a batch system often gives a
+    job some of the machine's only."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def check_request(videos: Path, out: Path, settings: ExtractionSettings) -> None:
-    """Refuse what cannot work, before a network is loaded for it.
-
-    Raises:
-        UsageError: If `videos` is absent, `out` is the same folder or no folder, or no
-            tracker has that name.
-    """
-    if not videos.exists():
-        raise UsageError(f"--videos {videos}: no such file or folder")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: is a file, expected a folder")
-    if out.resolve() == videos.resolve():
-        raise UsageError(
-            f"--out {out}: is the folder of the videos; results need one of their own"
-        )
-    name = settings.tracking.tracker
-    if name not in TRACKERS:
-        raise UsageError(
-            f"--tracker: no tracker named {name!r}{nearest(name, TRACKERS)}"
-        )
 
 
 class _Run:
     """One run over the clips of a folder: plans tasks, takes outcomes, keeps count."""
 
     def __init__(
-        self,
-        videos: Path,
-        out: Path,
-        identity: Mapping[str, Any],
-        settings: ExtractionSettings,
-        seeds: Mapping[str, Seed],
-        overwrite: bool,
-        overlay: bool,
-        shard: Shard,
+        self, request: Request, identity: Mapping[str, Any], seeds: Mapping[str, Seed]
     ) -> None:
-        self.summary = Summary(out)
-        root = Path(os.path.abspath(videos))  # as the sources are named, without `..`
-        self._root = root if root.is_dir() else root.parent
-        self._videos = os.path.abspath(videos)
+        self.summary = Summary(request.out)
+        self._request = request
         self._identity = dict(identity)
-        self._settings = settings
         self._seeds = seeds
-        self._overwrite = overwrite
-        self._overlay = overlay
-        self._shard = shard
-        self._ledger = Ledger(out, shard, self._videos)
+        self._settings = request.settings.model_dump(mode="json")
+        self._videos = os.path.abspath(request.videos)  # as the sources are named
+        root = Path(self._videos)
+        self._root = root if root.is_dir() else root.parent
+        self._ledger = Ledger(request.out, request.shard, self._videos)
 
-    def facts(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return what the run's manifest says from the start."""
         return {
             "videos": self._videos,
             "models": self._identity,
-            "settings": self._settings.model_dump(mode="json"),
+            "settings": self._settings,
         }
 
-    def go(self, found: Found, engine: Local, manifest: Manifest) -> Summary:
-        """Extract what is not done; the tables are written however it ends."""
+    def extract_clips(self, found: Found, engine: Local, manifest: Manifest) -> Summary:
+        """Extract what is not done; the tables are written however it ends.
+
+        Args:
+            found: The clips.
+            engine: What extracts them.
+            manifest: Of the run; counts and times are added to it.
+        """
         for note in found.notes:
             console.log.warning("%s", note)
         start = time.perf_counter()
-        clips = [clip for clip in found.clips if self._shard.holds(clip.key)]
+        shard = self._request.shard
+        clips = [clip for clip in found.clips if shard.holds(clip.key)]
         try:
-            if self._shard.index == 1:  # once is enough: each shard finds the same
+            if shard.index == 1:  # once is enough: each shard finds the same
                 for refused in found.refused:
-                    self._fail(refused.source, refused.source, refused.reason)
+                    self._note_failure(refused.source, refused.source, refused.reason)
             with (
                 console.progress("extracting", len(clips)) as ticker,
-                closing(engine.run(self._tasks(clips, ticker))) as outcomes,
+                closing(engine.run(self._plan_tasks(clips, ticker))) as outcomes,
             ):
                 for outcome in outcomes:
-                    self._take(outcome)
+                    self._take_outcome(outcome)
                     ticker.advance(note=outcome.task.clip.key)
-            if self._overlay:
+            if self._request.overlay:
                 self._draw_skipped(clips)
         finally:
-            summary = self.summary
-            summary.wall = time.perf_counter() - start
-            self._ledger.write_tables(
-                [clip.key for clip in found.clips] + [r.source for r in found.refused]
-            )
-            manifest.add(
-                clips={
-                    "done": len(summary.done),
-                    "skipped": len(summary.skipped),
-                    "failed": len(summary.failed),
-                },
-                profile=summary.profile(),
-            )
+            self.summary.wall = time.perf_counter() - start
+            known = [clip.key for clip in found.clips]
+            known += [refused.source for refused in found.refused]
+            self._ledger.write_tables(known)
+            self._add_counts(manifest)
         return self.summary
 
-    def _tasks(self, clips: Sequence[Clip], ticker: console.Ticker) -> Iterator[Task]:
+    def _add_counts(self, manifest: Manifest) -> None:
+        counts = {
+            "done": len(self.summary.done),
+            "skipped": len(self.summary.skipped),
+            "failed": len(self.summary.failed),
+        }
+        manifest.add(clips=counts, profile=self.summary.profile())
+
+    def _plan_tasks(
+        self, clips: Sequence[Clip], ticker: console.Ticker
+    ) -> Iterator[Task]:
         """Give the clips that are not done. Runs in the engine's loading thread, ahead
         of the networks."""
         for clip in clips:
-            task = Task(
-                clip,
-                self._name(clip.source),
-                _input_hash(clip.source),
-                self._seeds.get(clip.key),
-            )
-            if not self._overwrite and self._ledger.is_done(
-                clip.key, self._fingerprint(task)
-            ):
+            name = self._name_source(clip.source)
+            seed = self._seeds.get(clip.key)
+            task = Task(clip, name, _hash_input(clip.source), seed)
+            if not self._request.overwrite and self._is_done(task):
                 self.summary.skipped.append(clip.key)
                 ticker.advance()
             else:
                 yield task
 
-    def _take(self, outcome: Outcome) -> None:
+    def _is_done(self, task: Task) -> bool:
+        return self._ledger.is_done(task.clip.key, self._hash_task(task))
+
+    def _take_outcome(self, outcome: Outcome) -> None:
         task = outcome.task
+        clip = task.clip
         for stage, spent in outcome.seconds.items():
-            self._spent(stage, spent)
+            self._add_seconds(stage, spent)
+        hashes = self._hash_task(task)
         if outcome.reason is not None:
-            self._fail(
-                task.clip.key, task.name, outcome.reason, self._fingerprint(task)
-            )
+            self._note_failure(clip.key, task.name, outcome.reason, hashes)
             return
         start = time.perf_counter()
-        self._ledger.write_result(
-            outcome, self._fingerprint(task), self._meta(task), self._settings.channels
-        )
-        self._spent("write", time.perf_counter() - start)
-        self.summary.done.append(task.clip.key)
-        self.summary.frames += len(np.unique(outcome.people[0].frame_index))
-        if not np.isfinite(outcome.people[0].keypoints).any():
-            self.summary.empty.append(task.clip.key)
+        channels = self._request.settings.channels
+        self._ledger.write_result(outcome, hashes, self._describe_task(task), channels)
+        self._add_seconds("write", time.perf_counter() - start)
+        self.summary.done.append(clip.key)
+        athlete = outcome.people[0]
+        self.summary.frames += len(np.unique(athlete.frame_index))
+        if not np.isfinite(athlete.keypoints).any():
+            self.summary.empty.append(clip.key)
         for warning in outcome.warnings:
-            console.log.warning("%s: %s", task.clip.key, warning)
-        _overlay_path(self.summary.out, task.clip).unlink(
-            missing_ok=True
-        )  # it showed an earlier result
-        if self._overlay:
-            self._draw(task.clip, outcome.people)
+            console.log.warning("%s: %s", clip.key, warning)
+        # An overlay that is there already shows an earlier result.
+        self._overlay_path(clip).unlink(missing_ok=True)
+        if self._request.overlay:
+            self._draw_overlay(clip, outcome.people)
 
     def _draw_skipped(self, clips: Iterable[Clip]) -> None:
         """Draw what earlier runs extracted and did not draw."""
         skipped = set(self.summary.skipped)
         for clip in clips:
-            if (
-                clip.key in skipped
-                and not _overlay_path(self.summary.out, clip).exists()
-            ):
-                paths = [
-                    pose_path(self.summary.out, clip.match, clip.dive, n + 1)
-                    for n in range(self._settings.persons)
-                ]
-                self._draw(clip, [read_pose(path) for path in paths if path.exists()])
+            if clip.key not in skipped or self._overlay_path(clip).exists():
+                continue
+            people = []
+            for person in range(1, self._request.settings.persons + 1):
+                path = pose_path(self.summary.out, clip.match, clip.dive, person)
+                if path.exists():
+                    people.append(read_pose(path))
+            self._draw_overlay(clip, people)
 
-    def _draw(self, clip: Clip, people: Sequence[SkeletonSequence]) -> None:
+    def _draw_overlay(self, clip: Clip, people: Sequence[SkeletonSequence]) -> None:
         start = time.perf_counter()
         try:
-            write_overlay(clip, people, _overlay_path(self.summary.out, clip))
+            write_overlay(clip, people, self._overlay_path(clip))
         except (DataError, OSError, ValueError) as error:
             console.log.warning("%s: no overlay: %s", clip.key, error)
-        self._spent("draw", time.perf_counter() - start)
+        self._add_seconds("draw", time.perf_counter() - start)
 
-    def _spent(self, stage: str, seconds: float) -> None:
+    def _overlay_path(self, clip: Clip) -> Path:
+        return self.summary.out / "overlays" / clip.match / f"{clip.dive}.mp4"
+
+    def _add_seconds(self, stage: str, seconds: float) -> None:
         self.summary.seconds[stage] = self.summary.seconds.get(stage, 0.0) + seconds
 
-    def _fail(
+    def _note_failure(
         self,
         clip: str,
         source: str,
         reason: str,
-        fingerprint: Mapping[str, str] | None = None,
+        hashes: Mapping[str, str] | None = None,
     ) -> None:
         self.summary.failed.append((clip, reason))
-        self._ledger.write_failure(clip, source, reason, fingerprint)
+        self._ledger.write_failure(clip, source, reason, hashes)
         console.log.error("%s: %s", clip, reason)
 
-    def _fingerprint(self, task: Task) -> dict[str, str]:
+    def _hash_task(self, task: Task) -> dict[str, str]:
+        """Return the hashes of input, models and settings: a rerun redoes a clip whose
+        line in the ledger has others."""
         clip = task.clip
-        seed = [task.seed.frame, *map(float, task.seed.box)] if task.seed else None
+        seed = None
+        if task.seed is not None:
+            seed = [task.seed.frame, *map(float, task.seed.box)]
         settings = {
             "pipeline": PIPELINE_VERSION,
-            "settings": self._settings.model_dump(mode="json"),
+            "settings": self._settings,
             "part": [clip.start_frame, clip.end_frame],
             "synchronised": clip.synchronised,
             "seed": seed,
@@ -437,9 +453,13 @@ class _Run:
             "settings_sha256": sha256_json(settings),
         }
 
-    def _meta(self, task: Task) -> dict[str, Any]:
+    def _describe_task(self, task: Task) -> dict[str, Any]:
+        """Return what a skeleton file says of what made it."""
         clip = task.clip
-        samples = self._settings.frames
+        sampling = "all frames"
+        samples = self._request.settings.frames
+        if samples is not None:
+            sampling = f"frame i*(n-1)//{max(samples - 1, 1)}, i < {samples}"
         return {
             "fdpose": __version__,
             "clip": clip.key,
@@ -449,119 +469,94 @@ class _Run:
             "source_sha256": task.input_sha256,
             "part": [clip.start_frame, clip.end_frame],
             "synchronised": clip.synchronised,
-            "sampling": "all frames"
-            if samples is None
-            else f"frame i*(n-1)//{max(samples - 1, 1)}, i < {samples}",
-            "settings": self._settings.model_dump(mode="json"),
+            "sampling": sampling,
+            "settings": self._settings,
             **self._identity,
         }
 
-    def _name(self, source: Path) -> str:
-        return (
-            source.relative_to(self._root).as_posix()
-            if source != self._root
-            else source.name
-        )
+    def _name_source(self, source: Path) -> str:
+        if source == self._root:
+            return source.name
+        return source.relative_to(self._root).as_posix()
 
 
-def _find(
-    videos: Path, dives: Path | None, annotations: Path | None, persons: int
-) -> Found:
+def _find_clips(request: Request) -> Found:
     listed: list[Dive] = []
     annotated: list[Dive] = []
     notes: list[str] = []
-    if dives is not None:
+    folder = None
+    if request.dives is not None:
         from finediving_pose.datasets.dives_csv import read_dives
 
-        listed, problems = read_dives(dives)
+        folder = request.dives.parent
+        listed, problems = read_dives(request.dives)
         notes = [str(problem) for problem in problems]
-    if annotations is not None:
+    if request.annotations is not None:
         from finediving_pose.datasets.finediving import read_coarse
 
-        annotated = read_coarse(annotations)
-    found = find_clips(
-        videos, listed, dives.parent if dives else None, annotated, persons
-    )
+        annotated = read_coarse(request.annotations)
+    persons = request.settings.persons
+    found = find_clips(request.videos, listed, folder, annotated, persons)
     found.notes[:0] = notes
     if not found.clips and not found.refused:
         raise DataError(
-            f"{videos}: no video file and no folder of images there or below"
+            f"{request.videos}: no video file and no folder of images there or below"
         )
     return found
 
 
-def _seeds(
-    clips: Sequence[Clip], labels: Path | None, box: Seed | None
-) -> dict[str, Seed]:
-    if box is not None:
+def _read_seeds(request: Request, clips: Sequence[Clip]) -> dict[str, Seed]:
+    """Return whom to follow, by the clips' keys, where the request says so."""
+    if request.seed_box is not None:
         if len(clips) != 1:
             raise UsageError(
                 f"--seed-box says whom to follow in one clip, found {len(clips)}; use --seeds LABELS"
             )
-        return {clips[0].key: box}
-    return (
-        _seeds_from_labels(labels, {clip.key for clip in clips})
-        if labels is not None
-        else {}
-    )
+        return {clips[0].key: request.seed_box}
+    if request.seeds is None:
+        return {}
+    return _read_labelled_seeds(request.seeds, {clip.key for clip in clips})
 
 
-def _seeds_from_labels(labels: Path, keys: set[str]) -> dict[str, Seed]:
+def _read_labelled_seeds(labels: Path, keys: set[str]) -> dict[str, Seed]:
     from finediving_pose.datasets.labels import read_labels
 
-    seeds: dict[str, Seed] = {}
-    frames = [
-        frame
-        for frame in read_labels(labels).frames
-        if frame.box is not None and frame.frame is not None
-    ]
-    for frame in sorted(frames, key=lambda frame: frame.frame or 0):
-        if frame.dive_key in keys and frame.box is not None and frame.frame is not None:
-            seeds.setdefault(frame.dive_key, Seed(frame.frame, frame.box))
-    if not seeds:
+    earliest: dict[str, Seed] = {}
+    for frame in read_labels(labels).frames:
+        key = frame.dive_key
+        if frame.box is None or frame.frame is None or key not in keys:
+            continue
+        if key not in earliest or frame.frame < earliest[key].frame:
+            earliest[key] = Seed(frame.frame, frame.box)
+    if not earliest:
         raise DataError(
             f"--seeds {labels}: no labelled box belongs to a clip, expected <match>__<dive>/<frame>.json"
         )
-    console.log.info(
-        "%d of %d clips have a seed box from %s", len(seeds), len(keys), labels
-    )
-    return seeds
+    count = len(earliest)
+    console.log.info("%d of %d clips have a seed box from %s", count, len(keys), labels)
+    return earliest
 
 
-def _input_hash(source: Path) -> str:
-    """Return the hash of a clip's pictures, or nothing where they cannot be read:
-    loading them will say why."""
+def _hash_input(source: Path) -> str:
+    """Return the hash of a clip's images, or nothing where they cannot be read: loading
+    them will say why."""
     try:
         if source.is_dir():
             return sha256_files([path for _, path in numbered_images(source)], source)
         stat = source.stat()
-        return _file_hash(source, stat.st_size, stat.st_mtime_ns)
+        return _hash_recording(source, stat.st_size, stat.st_mtime_ns)
     except OSError:
         return ""
 
 
 @lru_cache(maxsize=64)
-def _file_hash(path: Path, size: int, mtime: int) -> str:
+def _hash_recording(path: Path, size: int, mtime: int) -> str:
     """Hash a recording once, though many dives are cut out of it; size and time tell
     when it changed."""
     return sha256_file(path)
 
 
-def _overlay_path(out: Path, clip: Clip) -> Path:
-    return out / "overlays" / clip.match / f"{clip.dive}.mp4"
-
-
-BUSY = ("detect", "pose", "track", "repair", "write", "draw", "idle")
-"""Stages of the main thread, ``draw`` where overlays are; with helper processes `track`
-and `repair` are theirs. ``idle``: it waits for frames, crops or helpers."""
-
-
-BESIDE = ("decode", "crop")
-"""Stages of threads beside it; ``decode`` is reading, decoding and fitting frames,
-``crop`` cutting people out."""
-
-
-def describe(seconds: Mapping[str, float], wall: float, frames: int) -> str:
+def describe_profile(seconds: Mapping[str, float], wall: float, frames: int) -> str:
     """Return a line that says where the time went.
 
     Args:
@@ -569,13 +564,15 @@ def describe(seconds: Mapping[str, float], wall: float, frames: int) -> str:
         wall: Seconds from begin to end.
         frames: How many frames were extracted.
     """
-    rate = f"{frames / wall:.1f} frames/s" if wall > 0 and frames else "no frames"
-    busy, beside = (
-        ", ".join(
-            f"{stage} {seconds[stage]:.1f}" for stage in stages if stage in seconds
-        )
-        for stages in (BUSY, BESIDE)
-    )
-    return f"profile: {wall:.1f} s, {rate}: {busy or 'nothing done'}" + (
-        f"; beside it {beside}" if beside else ""
-    )
+    rate = "no frames"
+    if wall > 0 and frames:
+        rate = f"{frames / wall:.1f} frames/s"
+    busy = _list_stages(seconds, BUSY) or "nothing done"
+    line = f"profile: {wall:.1f} s, {rate}: {busy}"
+    beside = _list_stages(seconds, BESIDE)
+    return f"{line}; beside it {beside}" if beside else line
+
+
+def _list_stages(seconds: Mapping[str, float], stages: Sequence[str]) -> str:
+    spent = [f"{stage} {seconds[stage]:.1f}" for stage in stages if stage in seconds]
+    return ", ".join(spent)

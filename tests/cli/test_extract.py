@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from helpers.moving_blobs import (
     BlobDetector,
     BoxEstimator,
@@ -21,10 +22,13 @@ from helpers.moving_blobs import (
 )
 from helpers.tiny_models import Answer, fdpose
 
+from finediving_pose.boxes import diagonals
 from finediving_pose.console import log
 from finediving_pose.datasets.model_directory import CARD_NAME
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.errors import UsageError
+from finediving_pose.extraction import trackers
+from finediving_pose.extraction.tracking import choose_detection, empty_track
 from finediving_pose.files import write_json
 from finediving_pose.networks import NetworkOptions
 from finediving_pose.workflows import model_loading
@@ -348,7 +352,7 @@ def test_shards_extract_each_clip_once_and_the_last_lists_all(project):
         ),
         (
             ("--no-repair", "--smooth", 7),
-            "--no-repair leaves the joints as the net saw them; leave out --smooth",
+            "--no-repair leaves the joints as the network saw them; leave out --smooth",
         ),
         (
             ("--seed-box", "0,1,1,9,9", "--seeds", "labels"),
@@ -494,3 +498,98 @@ def test_help_names_the_defaults(monkeypatch):
         "dives.csv at or above",
     ):
         assert f"[default: ({default}" in text
+
+
+# --- presets, key=value, trackers ---
+
+
+def meta_of(project: Path) -> dict[str, object]:
+    settings = read_pose(project / "skeletons/net/Pose/01/pred_comp_3.npz").meta
+    return dict(settings["settings"])
+
+
+def test_any_setting_can_be_given_as_key_value(project):
+    given = ("tracking.max_absence=80", "repair.sides.event=0.1", "repair.smooth=5")
+    assert extract(*given, "--tracker", "path", "--frames", "all").code == 0
+    settings = meta_of(project)
+    assert settings["tracking"]["max_absence"] == 80
+    assert settings["tracking"]["tracker"] == "path"
+    assert settings["repair"]["sides"]["event"] == 0.1
+    assert settings["frames"] is None
+    manifest = json.loads((project / "skeletons/net/manifest.json").read_text())
+    assert manifest["settings"] == settings
+
+
+def test_a_preset_of_ones_own_and_an_option_that_goes_before_it(project):
+    (project / "mine.yaml").write_text("max_gap: 3\nrepair: {enabled: false}\n")
+    assert extract("--preset", "mine.yaml", "--max-gap", 7).code == 0
+    settings = meta_of(project)
+    assert (settings["max_gap"], settings["repair"]["enabled"]) == (7, False)
+
+
+def test_the_default_preset_redoes_nothing(project):
+    assert extract().out.startswith("2 clips extracted")
+    given = ("--preset", "default", "tracking.tracker=nearest", "--max-gap", 10)
+    assert extract(*given).out.startswith("0 clips extracted, 2 already done")
+
+
+def test_all_settings_are_shown(project, loads):
+    answer = fdpose("extract", "--show-settings", "--tracker", "path", "max_gap=4")
+    assert answer.code == 0
+    settings = yaml.safe_load(answer.out)
+    assert settings["tracking"]["tracker"] == "path"
+    assert settings["max_gap"] == 4
+    assert settings["repair"]["sides"]["torso"] == 0.5
+    assert loads.asked == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("tracking.trackr=path",), "unknown key tracking.trackr (did you mean"),
+        (("max_jump=2",), "unknown key max_jump (did you mean tracking.max_jump?)"),
+        (("--preset", "defalt"), "no preset named 'defalt' (did you mean default?)"),
+        (
+            ("--tracker", "path", "tracking.tracker=nearest"),
+            "--tracker and tracking.tracker=nearest: both set tracking.tracker; give one",
+        ),
+        (
+            ("--no-repair", "repair.enabled=true"),
+            "--repair and repair.enabled=true: both set repair.enabled",
+        ),
+        (("tracking.tracker=neerest",), "no tracker named 'neerest' (did you mean"),
+        (("repair.enabled=false", "extend_ends=true"), "--no-repair leaves the joints"),
+    ],
+)
+def test_wrong_settings_are_said_before_a_network_is_loaded(
+    project, loads, logged, arguments, message
+):
+    assert extract(*arguments).code == 2
+    assert message in messages(logged)
+    assert loads.asked == []
+
+
+def test_the_videos_are_asked_for(project, logged):
+    assert fdpose("extract", "--model", "m").code == 2
+    assert "Missing option '--videos'" in messages(logged)
+
+
+def track_largest(detections, frame_index, settings, seed):
+    """Follow the largest box of each frame."""
+    path = empty_track(len(detections))
+    for row, found in enumerate(detections):
+        if len(found.boxes):
+            largest = int(diagonals(found.boxes).argmax())
+            choose_detection(path, row, found, largest)
+    return path
+
+
+def test_a_tracker_of_ones_own_goes_through_the_command(project, monkeypatch):
+    monkeypatch.setattr(trackers, "TRACKERS", dict(trackers.TRACKERS))
+    trackers.register_tracker("largest", track_largest)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "<nearest|path|largest>" in fdpose("extract", "--help").out
+    assert extract("--tracker", "largest", "--frames", "all").code == 0
+    sequence = read_pose(project / "skeletons/net/Pose/01/pred_comp_3.npz")
+    np.testing.assert_allclose(sequence.track.boxes[5], blob_box(5))
+    assert meta_of(project)["tracking"]["tracker"] == "largest"

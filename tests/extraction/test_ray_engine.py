@@ -21,7 +21,7 @@ from finediving_pose.extraction.local_engine import LocalEngine
 from finediving_pose.extraction.ray_engine import Need, RayEngine
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.records import Clip
-from finediving_pose.workflows.extraction import extract, extract_with
+from finediving_pose.workflows.extraction import Request, extract, extract_with
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
@@ -143,7 +143,8 @@ def test_the_files_are_those_of_the_local_engine(cluster, tmp_path):
     extract(videos, tmp_path / "local", BlobDetector(), BoxEstimator(), SETTINGS)
     engine = RayEngine(equip_blobs)
     summary = extract_with(
-        lambda: Equipment(engine, engine.identity), videos, tmp_path / "ray", SETTINGS
+        lambda: Equipment(engine, engine.identity),
+        Request(videos, tmp_path / "ray", SETTINGS),
     )
     assert sorted(summary.done) == ["m/a", "m/b", "m/c"]
     for path in (tmp_path / "local" / "Pose").rglob("*.npz"):
@@ -160,9 +161,7 @@ def test_the_files_are_those_of_the_local_engine(cluster, tmp_path):
         len(
             extract_with(
                 lambda: Equipment(again, again.identity),
-                videos,
-                tmp_path / "ray",
-                SETTINGS,
+                Request(videos, tmp_path / "ray", SETTINGS),
             ).skipped
         )
         == 3

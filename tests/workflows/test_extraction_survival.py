@@ -339,7 +339,7 @@ def test_a_video_that_disappears_before_its_turn_is_listed(tmp_path):
             LocalEngine(BlobDetector(), BoxEstimator(), ExtractionSettings()), {}
         )
 
-    summary = extraction.extract_with(equip, videos, out)
+    summary = extraction.extract_with(equip, extraction.Request(videos, out))
     assert summary.done == ["m/a", "m/c"]
     (row,) = table(out / "failures.csv")
     assert (row["clip"], row["source"]) == ("m/b", "m/b.avi")
