@@ -19,7 +19,7 @@ from finediving_pose.aqa.data.dives import (
 from finediving_pose.aqa.data.features import FeatureStore
 from finediving_pose.aqa.data.splits import hold_out
 from finediving_pose.aqa.data.video_frames import FrameReader, Geometry
-from finediving_pose.aqa.model.visual_encoders import clip_starts
+from finediving_pose.aqa.model.visual_encoders import find_clip_starts
 from finediving_pose.aqa.settings import AqaSettings
 from finediving_pose.datasets.finediving import Key
 from finediving_pose.errors import DataError, UsageError
@@ -132,7 +132,7 @@ def open_features(settings: AqaSettings) -> FeatureStore | None:
     """Return the features that the settings name, if they name some; see FeatureStore."""
     if not settings.features:
         return None
-    clips = len(clip_starts(settings.frames))
+    clips = len(find_clip_starts(settings.frames))
     return FeatureStore(Path(settings.features), clips, settings.frames)
 
 

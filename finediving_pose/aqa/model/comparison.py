@@ -1,4 +1,7 @@
-"""The decoder of eq. 17 and 18: what of one dive is not as in another, stage by stage."""
+"""Comparison of two dives (eq. 17 to 20): the decoder says, stage by stage, what of one
+dive is not as in another; the stage-wise contrastive regression makes a difference of
+scores of it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ from finediving_pose.aqa.settings import BranchMerge
 
 
 class CrossDecoder(nn.Module):
-    """f = D(F_q, F_e); the other direction, D(F_e, F_q), has the same weights.
+    """Eq. 17 and 18: f = D(F_q, F_e); the other direction, D(F_e, F_q), has the same
+    weights.
 
     Shape: query (B, K, T, dim), exemplar (B, K, T, dim) → (B, K, T, dim).
 
@@ -35,22 +39,22 @@ class CrossDecoder(nn.Module):
         self, dim: int = 256, heads: int = 4, layers: int = 4, stages: int | None = None
     ) -> None:
         super().__init__()
-        self.stacks = nn.ModuleList(
-            nn.ModuleList(CrossLayer(dim, heads) for _ in range(layers))
-            for _ in range(stages or 1)
-        )
+        self.stacks = nn.ModuleList()
+        for _ in range(stages or 1):
+            stack = nn.ModuleList(CrossLayer(dim, heads) for _ in range(layers))
+            self.stacks.append(stack)
 
     def forward(self, query: Tensor, exemplar: Tensor) -> Tensor:
-        stacks = len(self.stacks)
-        stages = zip(
-            self.stacks,
-            query.tensor_split(stacks, dim=1),
-            exemplar.tensor_split(stacks, dim=1),
-            strict=True,
-        )
-        return torch.cat(
-            [_through(stack, one, other) for stack, one, other in stages], dim=1
-        )
+        # Shared layers see all stages at once, in one portion of K; others one each.
+        # A stage never attends to another: attention is along T alone.
+        queries = query.tensor_split(len(self.stacks), dim=1)  # (B, K or 1, T, dim)
+        exemplars = exemplar.tensor_split(len(self.stacks), dim=1)
+        found = []
+        for stack, one, other in zip(self.stacks, queries, exemplars, strict=True):
+            for layer in stack.children():
+                one = layer(one, other)
+            found.append(one)
+        return torch.cat(found, dim=1)  # (B, K, T, dim)
 
 
 class CrossLayer(nn.Module):
@@ -63,9 +67,8 @@ class CrossLayer(nn.Module):
         self.asking_norm = nn.LayerNorm(dim)
         self.asked_norm = nn.LayerNorm(dim)
         self.query = nn.Linear(dim, dim)
-        self.key = nn.Linear(
-            dim, dim, bias=False
-        )  # what all keys share changes no softmax
+        # No bias: what all keys share changes no softmax.
+        self.key = nn.Linear(dim, dim, bias=False)
         self.value = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
         self.feed_forward_norm = nn.LayerNorm(dim)
@@ -77,16 +80,10 @@ class CrossLayer(nn.Module):
 
     def _attend(self, asking: Tensor, asked: Tensor) -> Tensor:
         query = split_heads(self.query(asking), self.heads)  # (B, K, heads, T, d)
-        key, value = (
-            split_heads(linear(asked), self.heads) for linear in (self.key, self.value)
-        )
-        return self.out(join_heads(scaled_map(query, key).softmax(dim=-1) @ value))
-
-
-def _through(stack: nn.Module, one: Tensor, other: Tensor) -> Tensor:
-    for layer in stack.children():
-        one = layer(one, other)
-    return one
+        key = split_heads(self.key(asked), self.heads)
+        value = split_heads(self.value(asked), self.heads)
+        attention = scaled_map(query, key).softmax(dim=-1)  # (B, K, heads, T, T)
+        return self.out(join_heads(attention @ value))
 
 
 class Differences(NamedTuple):
@@ -122,7 +119,7 @@ class StageRegressor(nn.Module):
 
     Each token goes through its branch's MLP, dim → dim → dim/4 → 1, the same for all
     stages; δ_k is the mean over the stage's tokens, and λ = exp(p) / Σ exp(p) with p
-    learnable. All in float32, for half precision has steps as large as judges have.
+    learnable.
 
     Shape: by branch (B, K, T, dim) → :class:`Differences`.
 
@@ -142,25 +139,25 @@ class StageRegressor(nn.Module):
         merge: BranchMerge = "sum",
     ) -> None:
         super().__init__()
-        self.mlps = nn.ModuleDict({branch: _mlp(dim) for branch in branches})
+        self.mlps = nn.ModuleDict({branch: _make_mlp(dim) for branch in branches})
         self.share = 1.0 if merge == "sum" else 1 / len(branches)
-        self.balance = nn.Parameter(
-            torch.zeros(stages), requires_grad=stages > 1
-        )  # p; one stage has nothing to weigh
+        # p; one stage has nothing to weigh.
+        self.balance = nn.Parameter(torch.zeros(stages), requires_grad=stages > 1)
 
     def forward(self, tokens: Mapping[str, Tensor]) -> Differences:
         device = next(iter(tokens.values())).device.type
+        # In float32, for half precision has steps as large as judges have.
         with torch.autocast(device, enabled=False):
-            found = [
-                mlp(tokens[branch].float())[..., 0].mean(dim=2)
-                for branch, mlp in self.mlps.items()
-            ]  # (B, K)
-            weights = self.balance.softmax(dim=0)  # (K,)
+            found = []
+            for branch, mlp in self.mlps.items():
+                of_tokens = mlp(tokens[branch].float())[..., 0]  # (B, K, T)
+                found.append(of_tokens.mean(dim=2))  # (B, K)
+            weights = self.balance.softmax(dim=0)  # (K,), λ
             delta_k = weights * self.share * torch.stack(found).sum(dim=0)  # (B, K)
         return Differences(delta_k.sum(dim=1), delta_k, weights)
 
 
-def _mlp(dim: int) -> nn.Sequential:
+def _make_mlp(dim: int) -> nn.Sequential:
     narrow = max(dim // 4, 1)
     return nn.Sequential(
         nn.Linear(dim, dim),

@@ -1,5 +1,9 @@
 """Pose-guided fusion (eq. 8 to 11): among the tokens of a stage, the pose also says
-which ones belong together."""
+which ones belong together.
+
+Below stand the parts that the decoder of `comparison` shares with it: attention maps of
+several heads, and the feed-forward network.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,9 @@ TIED_FACTOR = 0.01
 TIED_DIVISOR = 64.0
 """The released code scales the pose by the one and divides its map by the other, in the
 place of √d."""
+
+WIDENING = 4
+"""How much wider the feed-forward network is inside."""
 
 
 class PoseGuidedFusion(nn.Module):
@@ -54,27 +61,19 @@ class PoseGuidedFusion(nn.Module):
     ) -> None:
         super().__init__()
         self.entry = nn.Linear(visual_dim, dim)
-        self.layers = nn.ModuleList(
-            FusionLayer(
-                PoseGuidedAttention(
-                    dim,
-                    heads,
-                    PoseMap(pose_dim, dim, heads, pose_attention)
-                    if pose_dim is not None
-                    else None,
-                    how,
-                    pose_scale_init,
-                ),
-                dim,
-                residual,
-            )
-            for _ in range(layers)
-        )
+        self.layers = nn.ModuleList()
+        for _ in range(layers):
+            # Each layer looks at the same pose, through projections of its own.
+            guide = None
+            if pose_dim is not None:
+                guide = PoseMap(pose_dim, dim, heads, pose_attention)
+            attention = PoseGuidedAttention(dim, heads, guide, how, pose_scale_init)
+            self.layers.append(FusionLayer(attention, dim, residual))
 
     def forward(self, visual: Tensor, pose: Tensor | None = None) -> Tensor:
         x = self.entry(visual)  # (V, K, T, dim)
         for layer in self.layers:
-            x = layer(x, pose)
+            x = layer(x, pose)  # (V, K, T, dim)
         return x
 
 
@@ -94,12 +93,13 @@ class FusionLayer(nn.Module):
 
     def forward(self, x: Tensor, pose: Tensor | None) -> Tensor:
         normed = self.norm(x)
-        h = (
-            self.attention(x, pose) + normed
-            if self.residual == "post"
-            else x + self.attention(normed, pose)
-        )
-        return self.feed_forward(self.feed_forward_norm(h)) + h
+        if self.residual == "post":
+            # As eq. 10 prints it: attention reads F, the norm stands beside it.
+            h = self.attention(x, pose) + normed
+        else:
+            # As the released code has it, the usual pre-norm block.
+            h = x + self.attention(normed, pose)
+        return self.feed_forward(self.feed_forward_norm(h)) + h  # eq. 11
 
 
 class PoseGuidedAttention(nn.Module):
@@ -114,33 +114,33 @@ class PoseGuidedAttention(nn.Module):
         self.guide = guide
         self.how = how
         self.query = nn.Linear(dim, dim)
-        self.key = nn.Linear(
-            dim, dim, bias=False
-        )  # what all keys share changes no softmax
+        # No bias: what all keys share changes no softmax.
+        self.key = nn.Linear(dim, dim, bias=False)
         self.value = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
         if guide is not None and how == "weighted":
             self.rho = nn.Parameter(torch.tensor(scale))
 
     def forward(self, x: Tensor, pose: Tensor | None) -> Tensor:
-        query, key, value = (
-            split_heads(linear(x), self.heads)
-            for linear in (self.query, self.key, self.value)
-        )
+        query = split_heads(self.query(x), self.heads)  # (V, K, heads, T, d)
+        key = split_heads(self.key(x), self.heads)
+        value = split_heads(self.value(x), self.heads)
         scores = scaled_map(query, key)  # (V, K, heads, T, T)
         if self.guide is not None:
             assert pose is not None, "this fusion was made with a pose that guides"
-            scores = self._guided(scores, self.guide(pose), pose)
-        return self.out(join_heads(scores.softmax(dim=-1) @ value))
+            scores = self._guide_scores(scores, self.guide(pose), pose)  # eq. 8
+        return self.out(join_heads(scores.softmax(dim=-1) @ value))  # eq. 9
 
-    def _guided(self, scores: Tensor, pose_map: Tensor, pose: Tensor) -> Tensor:
-        if self.how == "dot":
-            known = pose.any(dim=-1)  # (V, K, T)
-            both = (known[..., :, None] & known[..., None, :])[
-                :, :, None
-            ]  # (V, K, 1, T, T)
-            return scores * torch.where(both, pose_map, 1.0)
-        return scores + (self.rho * pose_map if self.how == "weighted" else pose_map)
+    def _guide_scores(self, scores: Tensor, pose_map: Tensor, pose: Tensor) -> Tensor:
+        if self.how == "weighted":
+            return scores + self.rho * pose_map
+        if self.how == "add":
+            return scores + pose_map
+        # A sum with the 0 of a missing pose changes nothing; a product with it would
+        # wipe the visual map out, so a factor of 1 stands there.
+        known = pose.any(dim=-1)  # (V, K, T)
+        both = known[..., :, None] & known[..., None, :]  # (V, K, T, T)
+        return scores * torch.where(both[:, :, None], pose_map, 1.0)
 
 
 class PoseMap(nn.Module):
@@ -155,22 +155,20 @@ class PoseMap(nn.Module):
         super().__init__()
         self.heads = heads
         self.query = nn.Linear(pose_dim, dim, bias=False)
-        self.key = nn.Linear(pose_dim, dim, bias=False) if kind == "own" else None
+        self.key: nn.Linear | None = None
+        if kind == "own":
+            self.key = nn.Linear(pose_dim, dim, bias=False)
 
     def forward(self, pose: Tensor) -> Tensor:
         if self.key is None:
-            both = split_heads(
-                self.query(TIED_FACTOR * pose), self.heads
-            )  # (V, K, heads, T, d)
+            # Query and key are one: the map is symmetric, and scaled as the released
+            # code scales it.
+            both = self.query(TIED_FACTOR * pose)
+            both = split_heads(both, self.heads)  # (V, K, heads, T, d)
             return both @ both.transpose(-2, -1) / TIED_DIVISOR
-        return scaled_map(
-            split_heads(self.query(pose), self.heads),
-            split_heads(self.key(pose), self.heads),
-        )
-
-
-WIDENING = 4
-"""How much wider the feed-forward network is inside."""
+        query = split_heads(self.query(pose), self.heads)  # (V, K, heads, T, d)
+        key = split_heads(self.key(pose), self.heads)
+        return scaled_map(query, key)  # (V, K, heads, T, T)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

@@ -207,8 +207,7 @@ class HPMCoRe(ScoreModel):
             differing[name] = decoder(
                 queries.tokens[name], exemplars.tokens[name]
             )  # (B, K, T, 256)
-        result: Differences = self.regressor(differing)
-        return result
+        return self.regressor(differing)
 
     def scores(
         self,
@@ -353,14 +352,11 @@ class HPMCoRe(ScoreModel):
     def _encode_stream(self, name: str, videos: Videos) -> Tensor:
         """Return what one encoder says of each frame, (V, frames, D)."""
         encoder = self.encoders[name]
-        stream: Tensor
         if name == "pose":
-            stream = encoder(videos.pose, videos.pose_mask)
-        elif isinstance(encoder, PrecomputedFeatures):
-            stream = encoder(videos.features)
-        else:
-            stream = encoder(videos.pictures)
-        return stream
+            return encoder(videos.pose, videos.pose_mask)
+        if isinstance(encoder, PrecomputedFeatures):
+            return encoder(videos.features)
+        return encoder(videos.pictures)
 
     def _segment(self, streams: Mapping[str, Tensor]) -> Tensor:
         """Return the logits of the transitions, (V, frames, K−1) (eq. 6)."""
@@ -368,8 +364,7 @@ class HPMCoRe(ScoreModel):
             one = streams[self.lead]
             return one.new_zeros((*one.shape[:2], 0))
         read = torch.cat([streams[name] for name in self.segmented], dim=2)
-        logits: Tensor = self.segmenter(read)
-        return logits
+        return self.segmenter(read)
 
 
 def _make_encoders(s: AqaSettings) -> dict[str, Encoder]:

@@ -1,4 +1,10 @@
-"""Procedure segmentation (eq. 6): at which frames a dive goes over into its next stage."""
+"""Procedure segmentation (eq. 6 and 7): at which frames a dive goes over into its next
+stage.
+
+Three steps: a :class:`Segmenter` gives each frame a logit for each transition,
+:func:`choose_transitions` chooses frames by them, and :func:`pool_stages` resamples the
+features of each stage so cut to a few tokens, (V, frames, D) → (V, K, T, D).
+"""
 
 from __future__ import annotations
 
@@ -33,7 +39,7 @@ class Segmenter(nn.Module):
         super().__init__()
         nets: dict[SegmenterKind, Callable[[int, int], nn.Module]] = {
             "bigru": BiGru,
-            "fc": _frame_logits,
+            "fc": _make_frame_logits,
             "tcn": CausalTcn,
             "asformer": AsFormer,
         }
@@ -43,9 +49,8 @@ class Segmenter(nn.Module):
         return self.net(features)
 
 
-def _frame_logits(dim: int, out: int) -> nn.Linear:
-    """A linear layer without bias: what is added to every frame changes no softmax over
-    time."""
+def _make_frame_logits(dim: int, out: int) -> nn.Linear:
+    # No bias: what is added to every frame changes no softmax over time.
     return nn.Linear(dim, out, bias=False)
 
 
@@ -59,7 +64,7 @@ class BiGru(nn.Module):
         super().__init__()
         self.gru = nn.GRU(dim, hidden, batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
-        self.linear = _frame_logits(2 * hidden, out)
+        self.linear = _make_frame_logits(2 * hidden, out)
 
     def forward(self, features: Tensor) -> Tensor:
         states, _ = self.gru(features)  # (V, T, 2 · hidden)
@@ -86,7 +91,7 @@ class CausalTcn(nn.Module):
             CausalBlock(widths[level], hidden, dilation=2**level, dropout=dropout)
             for level in range(levels)
         )
-        self.linear = _frame_logits(hidden, out)
+        self.linear = _make_frame_logits(hidden, out)
 
     def forward(self, features: Tensor) -> Tensor:
         x = features.transpose(1, 2)  # (V, D, T)
@@ -103,13 +108,14 @@ class CausalBlock(nn.Module):
         self, channels: int, out: int, dilation: int, dropout: float, kernel: int = 3
     ) -> None:
         super().__init__()
+        # Zeros before the first frame only, so that no frame sees a later one.
         self.past = (kernel - 1) * dilation
         self.first = weight_norm(nn.Conv1d(channels, out, kernel, dilation=dilation))
         self.second = weight_norm(nn.Conv1d(out, out, kernel, dilation=dilation))
         self.dropout = nn.Dropout(dropout)
-        self.residual = (
-            nn.Conv1d(channels, out, 1) if channels != out else nn.Identity()
-        )
+        self.residual: nn.Module = nn.Identity()
+        if channels != out:
+            self.residual = nn.Conv1d(channels, out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
@@ -142,7 +148,9 @@ class AsFormer(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        x = self.dropout(features.transpose(1, 2))  # (V, D, T), whole channels dropped
+        # Whole channels are dropped: single frames would be filled from their
+        # neighbours.
+        x = self.dropout(features.transpose(1, 2))  # (V, D, T)
         states, logits = self.encoder(x)  # (V, hidden, T), (V, out, T)
         for number, decoder in enumerate(self.decoders):
             # Shares of the clip, in units of an even share; the further on, the less
@@ -192,10 +200,10 @@ class WindowLayer(nn.Module):
         self.reach = reach
         self.conv = nn.Conv1d(dim, dim, 3, padding=reach, dilation=reach)
         self.norm = nn.InstanceNorm1d(dim)
-        self.query = nn.Conv1d(dim * (1 + crossed), dim // 2, 1)
-        self.key = nn.Conv1d(
-            dim * (1 + crossed), dim // 2, 1, bias=False
-        )  # the same for all keys changes no softmax
+        asked = 2 * dim if crossed else dim
+        self.query = nn.Conv1d(asked, dim // 2, 1)
+        # No bias: what all keys share changes no softmax.
+        self.key = nn.Conv1d(asked, dim // 2, 1, bias=False)
         self.value = nn.Conv1d(dim, dim // 2, 1)
         # No bias where it would only shift the last layer's answer in all frames.
         self.project = nn.Conv1d(dim // 2, dim, 1, bias=False)
@@ -207,11 +215,8 @@ class WindowLayer(nn.Module):
 
     def _attend(self, x: Tensor, guide: Tensor | None) -> Tensor:
         asked = x if guide is None else torch.cat([x, guide], dim=1)  # (V, C or 2C, T)
-        query, key, value = (
-            self.query(asked),
-            self.key(asked),
-            self.value(x),
-        )  # (V, C/2, T) each
+        query, key = self.query(asked), self.key(asked)  # (V, C/2, T)
+        value = self.value(x)  # (V, C/2, T)
         scores = query.transpose(1, 2) @ key / math.sqrt(query.shape[1])  # (V, T, T)
         frames = torch.arange(x.shape[2], device=x.device)
         too_far = (frames[:, None] - frames).abs() > self.reach
@@ -227,6 +232,10 @@ def choose_transitions(logits: Tensor, how: TransitionChoice = "increasing") -> 
     < … < t_{K−1} whose product Π P_k(t_k) is highest, exactly, over the whole clip.
     ``window`` is the released code's: t_k is the best frame of the k-th of K−1 equal
     parts of the clip, which cannot find a transition that lies in another part.
+
+    Args:
+        logits: Of the segmenter.
+        how: ``increasing`` or ``window``.
     """
     videos, _, transitions = logits.shape
     if transitions == 0:
@@ -234,34 +243,36 @@ def choose_transitions(logits: Tensor, how: TransitionChoice = "increasing") -> 
     # The softmax over time only adds a constant to a column, so the best logits are the
     # best probabilities.
     gains = logits.detach().float().transpose(1, 2)  # (V, K−1, T)
-    return _best_increasing(gains) if how == "increasing" else _best_in_windows(gains)
+    if how == "window":
+        return _choose_in_windows(gains)
+    return _choose_increasing(gains)
 
 
-def _best_increasing(gains: Tensor) -> Tensor:
+def _choose_increasing(gains: Tensor) -> Tensor:
     """Dynamic programming: the best way that ends in frame t comes from the best way
     that ended before t."""
     first, *later = gains.unbind(dim=1)
-    best = F.pad(
-        first[:, 1:], (1, 0), value=-torch.inf
-    )  # (V, T); no flight begins with the clip
+    # No flight begins with the clip: frame 0 is the take-off's.
+    best = F.pad(first[:, 1:], (1, 0), value=-torch.inf)  # (V, T)
     origins = []
     for gain in later:
-        so_far, place = best.cummax(dim=1)
+        so_far, place = best.cummax(dim=1)  # up to and with each frame
+        # Moved on by one frame, for the transition before must lie before.
         origins.append(F.pad(place[:, :-1], (1, 0)))
         best = gain + F.pad(so_far[:, :-1], (1, 0), value=-torch.inf)
+    # Back from the best end.
     chosen = [best.argmax(dim=1, keepdim=True)]  # (V, 1), the last transition
     for origin in reversed(origins):
         chosen.insert(0, origin.gather(1, chosen[0]))
     return torch.cat(chosen, dim=1)
 
 
-def _best_in_windows(gains: Tensor) -> Tensor:
+def _choose_in_windows(gains: Tensor) -> Tensor:
     count, frames = gains.shape[1:]
-    bounds = [frames * k // count for k in range(count + 1)]
-    best = [
-        gains[:, k, bounds[k] : bounds[k + 1]].argmax(dim=1) + bounds[k]
-        for k in range(count)
-    ]
+    best = []
+    for k in range(count):
+        start, end = frames * k // count, frames * (k + 1) // count
+        best.append(gains[:, k, start:end].argmax(dim=1) + start)
     return torch.stack(best, dim=1)
 
 
@@ -299,21 +310,25 @@ def stage_weights(
 
     As a matrix product, because torch's own interpolation has no deterministic gradient
     on CUDA.
+
+    Args:
+        transitions: (V, K−1) int64.
+        frames: Of a video.
+        tokens: T.
+        how: See :func:`pool_stages`.
     """
     inner = separate_transitions(transitions, frames)  # (V, K−1)
     starts = F.pad(inner, (1, 0), value=0)  # (V, K)
-    ends = F.pad(
-        inner if how == "overlapping" else inner - 1, (0, 1), value=frames - 1
-    )  # (V, K), inclusive
-    steps = (
-        torch.linspace(0, 1, tokens, device=inner.device)
-        if tokens > 1
-        else torch.full((1,), 0.5, device=inner.device)
-    )
+    last_of_stage = inner if how == "overlapping" else inner - 1
+    ends = F.pad(last_of_stage, (0, 1), value=frames - 1)  # (V, K), inclusive
+    # One token is read in the middle, several from end to end.
+    steps = torch.full((1,), 0.5, device=inner.device)
+    if tokens > 1:
+        steps = torch.linspace(0, 1, tokens, device=inner.device)
     at = starts[..., None] + (ends - starts)[..., None] * steps  # (V, K, T)
-    distance = (
-        at[..., None] - torch.arange(frames, device=at.device)
-    ).abs()  # (V, K, T, frames)
+    numbers = torch.arange(frames, device=at.device)
+    distance = (at[..., None] - numbers).abs()  # (V, K, T, frames)
+    # Linear interpolation: the two frames beside a place share it by nearness.
     return F.relu(1 - distance)
 
 
@@ -324,9 +339,11 @@ def separate_transitions(transitions: Tensor, frames: int) -> Tensor:
     A transition that is not after the one before it moves behind it, and all stay
     within the clip; transitions that are in order stay as they are.
     """
-    # t increases strictly where t_k − k does not decrease.
     order = torch.arange(1, transitions.shape[1] + 1, device=transitions.device)
     if len(order) == 0:
         return transitions
-    slack = (transitions - order).cummax(dim=1).values.clamp(0, frames - len(order) - 1)
+    # t increases strictly where t_k − k does not decrease.
+    slack = (transitions - order).cummax(dim=1).values
+    # The first stage needs a frame before t_1, the last one a frame from t_{K−1} on.
+    slack = slack.clamp(0, frames - len(order) - 1)
     return slack + order

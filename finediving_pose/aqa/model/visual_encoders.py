@@ -1,5 +1,10 @@
-"""What the two visual encoders share: a net, perhaps pretrained, run over a few videos
-at a time."""
+"""Visual encoders: a feature of each frame, from clips (eq. 3) and from frames (eq. 2).
+
+Both run a backbone, perhaps pretrained, over a few videos at a time:
+:class:`VideoEncoder`. The static encoder reads each frame alone. The dynamic encoder
+reads overlapping clips of 16 frames, and a mixing dilates their time to the frames.
+Features that were computed elsewhere can stand in for it: :class:`PrecomputedFeatures`.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +33,18 @@ from finediving_pose.weights_report import LoadReport
 
 Encoding = Callable[[Tensor], Tensor]
 
+CLIP_LENGTH = 16
+"""Frames of a clip, as I3D was trained."""
+CLIP_STEP = 10
+"""Frames from the start of a clip to that of the next."""
+STRIDES = (1, 2, 4)
+"""The scales of Down_mul."""
+KERNELS = (3, 5, 7)
+"""The mixed kernels of Conv_mix, in frames, a third of the channels each."""
+
 
 class VideoEncoder(nn.Module):
-    """The frame of an encoder: `net` is what a weight file fills, everything else
+    """What both encoders share: `net` is what published weights fill, everything else
     starts random.
 
     Memory is bounded by `videos_at_once` wherever no gradient is asked for, and with
@@ -50,7 +64,7 @@ class VideoEncoder(nn.Module):
         self._frozen_norms: tuple[str, ...] = ()
 
     def load(self, path: Path, freeze_norms: bool = True) -> LoadReport:
-        """Fill the net from a file of published weights.
+        """Fill the network from a file of published weights.
 
         Args:
             path: See :func:`~finediving_pose.aqa.pretrained_weights.load_pretrained`,
@@ -59,38 +73,40 @@ class VideoEncoder(nn.Module):
                 training too; their scale and shift go on learning.
 
         Raises:
-            UsageError: If nobody published weights of this net.
+            UsageError: If nobody published weights of this network.
         """
         layout = getattr(self.net, "layout", None)
         if layout is None:
             raise UsageError(
                 f"{path}: there are no published weights of the tiny net; set its weights to `random`"
             )
-        loaded = load_pretrained(self.net, path, layout)
+        report = load_pretrained(self.net, path, layout)
         if freeze_norms:
-            self._freeze_norms(loaded.filled)
-        return loaded
+            self._freeze_norms(report.filled)
+        return report
 
     def _freeze_norms(self, filled: Container[str]) -> None:
-        norms = (
-            name
-            for name, module in self.net.named_modules()
-            if isinstance(module, _BatchNorm)
-        )
-        self._frozen_norms = tuple(
-            name for name in norms if f"{name}.running_mean" in filled
-        )
+        frozen = []
+        for name, module in self.net.named_modules():
+            if isinstance(module, _BatchNorm) and f"{name}.running_mean" in filled:
+                frozen.append(name)
+        self._frozen_norms = tuple(frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> VideoEncoder:
+        """Change the mode; frozen norms go on evaluating."""
         super().train(mode)
         for name in self._frozen_norms:
             self.net.get_submodule(name).eval()
         return self
 
-    def few_at_a_time(self, encode: Encoding, videos: Tensor) -> Tensor:
-        """Run `encode`, which uses the net, over the videos in portions: (V, 3, frames,
-        H, W) → (V, …).
+    def encode_in_portions(self, encode: Encoding, videos: Tensor) -> Tensor:
+        """Run `encode`, which uses the network, over the videos in portions: (V, 3,
+        frames, H, W) → (V, …).
+
+        Args:
+            encode: Takes some of the videos.
+            videos: All of them.
 
         Raises:
             UsageError: If the videos have another number of frames or of channels.
@@ -100,35 +116,36 @@ class VideoEncoder(nn.Module):
                 f"videos of shape {tuple(videos.shape)}, expected (V, 3, {self.frames}, H, W): "
                 "give `frames` the number that the pictures were sampled to"
             )
-        if torch.is_grad_enabled() and not self.checkpointing:
+        learning = torch.is_grad_enabled()
+        if learning and not self.checkpointing:
             return encode(videos)
-        portions = videos.split(self.videos_at_once)
-        if torch.is_grad_enabled():
-            return torch.cat(
-                [self._checkpointed(encode, portion) for portion in portions]
-            )
-        return torch.cat([encode(portion) for portion in portions])
+        found = []
+        for portion in videos.split(self.videos_at_once):
+            if learning:
+                found.append(self._encode_checkpointed(encode, portion))
+            else:
+                found.append(encode(portion))
+        return torch.cat(found)
 
-    def _checkpointed(self, encode: Encoding, videos: Tensor) -> Tensor:
+    def _encode_checkpointed(self, encode: Encoding, videos: Tensor) -> Tensor:
         def contexts() -> tuple[
             AbstractContextManager[None], AbstractContextManager[None]
         ]:
-            return nullcontext(), _statistics_kept(self.net)
+            # Of the first pass, and of the one that is done again for the gradient.
+            return nullcontext(), _keep_statistics(self.net)
 
         return checkpoint(encode, videos, use_reentrant=False, context_fn=contexts)
 
 
 @contextmanager
-def _statistics_kept(net: nn.Module) -> Iterator[None]:
-    """Run the net a second time on the same input without counting it again in the
+def _keep_statistics(net: nn.Module) -> Iterator[None]:
+    """Run the network a second time on the same input without counting it again in the
     running statistics."""
-    momenta = {
-        module: module.momentum
-        for module in net.modules()
-        if isinstance(module, _BatchNorm)
-    }
-    for norm in momenta:
-        norm.momentum = 0.0
+    momenta = {}
+    for module in net.modules():
+        if isinstance(module, _BatchNorm):
+            momenta[module] = module.momentum
+            module.momentum = 0.0
     try:
         yield
     finally:
@@ -136,114 +153,7 @@ def _statistics_kept(net: nn.Module) -> Iterator[None]:
             norm.momentum = momentum
 
 
-CLIP_LENGTH = 16
-
-
-CLIP_STEP = 10
-
-
-def clip_starts(
-    frames: int = 96, length: int = CLIP_LENGTH, step: int = CLIP_STEP
-) -> tuple[int, ...]:
-    """Return the first frame of each clip: 0, 10, …, 80 for 96 frames.
-
-    Where the steps leave frames over, a last clip ends with the video: 103 frames have
-    ten clips, the last at 87.
-
-    Raises:
-        UsageError: If the video is shorter than one clip.
-    """
-    if frames < length:
-        raise UsageError(
-            f"frames={frames}: a video must have at least the {length} frames of one clip"
-        )
-    starts = list(range(0, frames - length + 1, step))
-    if starts[-1] + length < frames:
-        starts.append(frames - length)
-    return tuple(starts)
-
-
-def gather_clips(
-    videos: Tensor, starts: Sequence[int], length: int = CLIP_LENGTH
-) -> Tensor:
-    """Cut each video into its clips: (V, 3, T, H, W) → (V · clips, 3, length, H, W),
-    the clips of a video together."""
-    return torch.stack(
-        [videos[:, :, start : start + length] for start in starts], dim=1
-    ).flatten(0, 1)
-
-
-class PrecomputedFeatures(nn.Module):
-    """A feature of each frame: (V, n, D) → (V, frames, D).
-
-    One vector a dive (n = 1) stands for every frame, one a clip is read at the frames,
-    one a frame is taken as it is.
-
-    Args:
-        dim: D.
-        reading: How vectors of clips are read.
-        frames: Of a video.
-    """
-
-    def __init__(
-        self, dim: int, reading: ClipReadingHow = "interpolate", frames: int = 96
-    ) -> None:
-        super().__init__()
-        self.dim = dim
-        self.frames = frames
-        self.clips = ClipReading(reading, frames)
-
-    def forward(self, features: Tensor) -> Tensor:
-        if features.shape[1] == 1:
-            return features.expand(-1, self.frames, -1)
-        return features if features.shape[1] == self.frames else self.clips(features)
-
-
-class DynamicEncoder(VideoEncoder):
-    """F_dy = maxpool(Conv_mix(I(V))), eq. 3.
-
-    Shape: (V, 3, frames, H, W) → (V, frames, dim), `dim` being 1024 with I3D.
-
-    Args:
-        net: What reads the clips.
-        mixing: What makes frames of clips.
-        reading: How the clips are read at the frames when nothing mixes them.
-        frames: Of a video.
-        videos_at_once: See :class:`VideoEncoder`, also for `checkpointing`.
-    """
-
-    def __init__(
-        self,
-        net: DynamicNet = "i3d",
-        mixing: Mixing = "conv_mix",
-        reading: ClipReadingHow = "interpolate",
-        frames: int = 96,
-        videos_at_once: int = 4,
-        checkpointing: bool = False,
-    ) -> None:
-        reader = I3D() if net == "i3d" else TinyDynamic()
-        super().__init__(reader, frames, videos_at_once, checkpointing)
-        self.dim = reader.dim
-        self.starts = clip_starts(frames)
-        self.mixing = _mixing(mixing, reading, reader.dim, frames)
-
-    def forward(self, videos: Tensor) -> Tensor:
-        return self.mixing(self.few_at_a_time(self._clip_maps, videos))
-
-    def _clip_maps(self, videos: Tensor) -> Tensor:
-        maps = self.net(gather_clips(videos, self.starts))  # (V · clips, C, 2, h, w)
-        return maps.unflatten(0, (-1, len(self.starts)))  # (V, clips, C, 2, h, w)
-
-
-def _mixing(
-    mixing: Mixing, reading: ClipReadingHow, dim: int, frames: int
-) -> nn.Module:
-    if mixing == "conv_mix":
-        return ConvMix(dim, frames)
-    return Tsa(frames) if mixing == "tsa" else NoMixing(frames, reading)
-
-
-STRIDES = (1, 2, 4)
+# Frames (eq. 2)
 
 
 class StaticEncoder(VideoEncoder):
@@ -251,7 +161,7 @@ class StaticEncoder(VideoEncoder):
     space.
 
     Shape: (V, 3, frames, H, W) → (V, frames, dim). `dim` is 512 with Down_mul, else
-    2048 with ResNet-50, 368 with RegNetY, 128 with the tiny net.
+    2048 with ResNet-50, 368 with RegNetY, 128 with the tiny network.
 
     Args:
         net: What reads the frames.
@@ -266,18 +176,20 @@ class StaticEncoder(VideoEncoder):
         videos_at_once: int = 4,
         checkpointing: bool = False,
     ) -> None:
-        reader = _reader(net, frames)
+        reader = _make_frame_reader(net, frames)
         super().__init__(reader, frames, videos_at_once, checkpointing)
-        head = (
-            DownMul(reader.dim) if net == "resnet50_down_mul" else SpaceMean(reader.dim)
-        )
-        self.head = head
-        self.dim = head.dim
+        self.head: DownMul | SpaceMean
+        if net == "resnet50_down_mul":
+            self.head = DownMul(reader.dim)
+        else:
+            self.head = SpaceMean(reader.dim)
+        self.dim = self.head.dim
 
     def forward(self, videos: Tensor) -> Tensor:
-        return self.few_at_a_time(self._features, videos)
+        return self.encode_in_portions(self._read_frames, videos)
 
-    def _features(self, videos: Tensor) -> Tensor:
+    def _read_frames(self, videos: Tensor) -> Tensor:
+        # The frames of a video follow each other, as the gate shift of RegNetY needs.
         frames = videos.transpose(1, 2).flatten(0, 1)  # (V · T, 3, H, W)
         features = self.head(self.net(frames))  # (V · T, dim)
         return features.unflatten(0, (len(videos), -1))  # (V, T, dim)
@@ -301,9 +213,10 @@ class DownMul(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         x = F.relu(self.reduce(maps))  # (N, dim, h, w)
-        scales = [
-            F.relu(branch(x)).mean(dim=(-2, -1)) for branch in self.branches
-        ]  # 3 × (N, dim)
+        scales = []
+        for branch in self.branches:
+            # Averaged within each scale, so that all three end with as many numbers.
+            scales.append(F.relu(branch(x)).mean(dim=(-2, -1)))  # (N, dim)
         return self.join(torch.cat(scales, dim=1))
 
 
@@ -318,13 +231,103 @@ class SpaceMean(nn.Module):
         return maps.mean(dim=(-2, -1))
 
 
-def _reader(net: StaticNet, frames: int) -> ResNet50 | RegNetY200 | TinyStatic:
+def _make_frame_reader(
+    net: StaticNet, frames: int
+) -> ResNet50 | RegNetY200 | TinyStatic:
     if net == "regnety200_gsm":
         return RegNetY200(frames)
-    return TinyStatic() if net == "tiny" else ResNet50()
+    if net == "tiny":
+        return TinyStatic()
+    return ResNet50()
 
 
-KERNELS = (3, 5, 7)
+# Clips (eq. 3)
+
+
+class DynamicEncoder(VideoEncoder):
+    """F_dy = maxpool(Conv_mix(I(V))), eq. 3.
+
+    Shape: (V, 3, frames, H, W) → (V, frames, dim), `dim` being 1024 with I3D.
+
+    Args:
+        net: What reads the clips.
+        mixing: What makes frames of clips. Each mixing takes the last maps of a video's
+            clips, (V, clips, C, S, h, w) with S time slots in a clip, and gives (V,
+            frames, C).
+        reading: How the clips are read at the frames when nothing mixes them.
+        frames: Of a video.
+        videos_at_once: See :class:`VideoEncoder`, also for `checkpointing`.
+    """
+
+    def __init__(
+        self,
+        net: DynamicNet = "i3d",
+        mixing: Mixing = "conv_mix",
+        reading: ClipReadingHow = "interpolate",
+        frames: int = 96,
+        videos_at_once: int = 4,
+        checkpointing: bool = False,
+    ) -> None:
+        reader = I3D() if net == "i3d" else TinyDynamic()
+        super().__init__(reader, frames, videos_at_once, checkpointing)
+        self.dim = reader.dim
+        self.starts = find_clip_starts(frames)
+        self.mixing: ConvMix | TsaMixing | NoMixing
+        if mixing == "conv_mix":
+            self.mixing = ConvMix(reader.dim, frames)
+        elif mixing == "tsa":
+            self.mixing = TsaMixing(frames)
+        else:
+            self.mixing = NoMixing(frames, reading)
+
+    def forward(self, videos: Tensor) -> Tensor:
+        maps = self.encode_in_portions(self._read_clips, videos)
+        return self.mixing(maps)  # (V, frames, dim)
+
+    def _read_clips(self, videos: Tensor) -> Tensor:
+        maps = self.net(gather_clips(videos, self.starts))  # (V · clips, C, 2, h, w)
+        return maps.unflatten(0, (-1, len(self.starts)))  # (V, clips, C, 2, h, w)
+
+
+def find_clip_starts(
+    frames: int = 96, length: int = CLIP_LENGTH, step: int = CLIP_STEP
+) -> tuple[int, ...]:
+    """Return the first frame of each clip: 0, 10, …, 80 for 96 frames.
+
+    Where the steps leave frames over, a last clip ends with the video: 103 frames have
+    ten clips, the last at 87.
+
+    Args:
+        frames: Of the video.
+        length: Of a clip.
+        step: From a start to the next.
+
+    Raises:
+        UsageError: If the video is shorter than one clip.
+    """
+    if frames < length:
+        raise UsageError(
+            f"frames={frames}: a video must have at least the {length} frames of one clip"
+        )
+    starts = list(range(0, frames - length + 1, step))
+    if starts[-1] + length < frames:
+        starts.append(frames - length)
+    return tuple(starts)
+
+
+def gather_clips(
+    videos: Tensor, starts: Sequence[int], length: int = CLIP_LENGTH
+) -> Tensor:
+    """Cut each video into its clips: (V, 3, T, H, W) → (V · clips, 3, length, H, W),
+    the clips of a video together.
+
+    Args:
+        videos: Of as many frames each.
+        starts: First frames of the clips.
+        length: Of a clip.
+    """
+    clips = [videos[:, :, start : start + length] for start in starts]
+    return torch.stack(clips, dim=1).flatten(0, 1)
 
 
 class ConvMix(nn.Module):
@@ -338,21 +341,23 @@ class ConvMix(nn.Module):
     def __init__(self, dim: int = 1024, frames: int = 96, slots: int = 2) -> None:
         super().__init__()
         lengths = (
-            len(clip_starts(frames)) * slots,
+            len(find_clip_starts(frames)) * slots,
             -(-frames // 4),
             -(-frames // 2),
             frames,
         )
         self.layers = nn.ModuleList(
-            MixedTemporalConv(dim, *pair) for pair in pairwise(lengths)
+            MixedTemporalConv(dim, before, after) for before, after in pairwise(lengths)
         )
 
     def forward(self, maps: Tensor) -> Tensor:
         slots = maps.amax(dim=(-2, -1))  # (V, clips, C, S)
+        # Of 9 clips in order of time, though not evenly: slots are centred at 3.5,
+        # 11.5, 13.5, 21.5, …; stretching takes them as even.
         x = slots.transpose(2, 3).flatten(1, 2)  # (V, clips · S, C)
         for layer in self.layers:
-            x = layer(x)
-        return x  # (V, frames, C)
+            x = layer(x)  # (V, 24 | 48 | 96, C)
+        return x
 
 
 class MixedTemporalConv(nn.Module):
@@ -360,7 +365,6 @@ class MixedTemporalConv(nn.Module):
 
     Time is resampled; then depthwise convolutions over it, each third of the channels
     with a kernel of its own, a pointwise convolution, norm and ReLU are added to it.
-    The norm is LayerNorm, so that no video sees another.
     """
 
     stretch: Tensor
@@ -368,30 +372,33 @@ class MixedTemporalConv(nn.Module):
     def __init__(self, dim: int, before: int, after: int) -> None:
         super().__init__()
         places = torch.linspace(0, before - 1, after).tolist()
+        # (after, before); not stored, because it follows from the shape.
         self.register_buffer(
-            "stretch", interpolation_weights(range(before), places), persistent=False
+            "stretch",
+            make_interpolation_weights(range(before), places),
+            persistent=False,
         )
         self.widths = [dim // 3 + (third < dim % 3) for third in range(3)]
-        self.depthwise = nn.ModuleList(
-            nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
-            for width, kernel in zip(self.widths, KERNELS, strict=True)
-        )
+        self.depthwise = nn.ModuleList()
+        for width, kernel in zip(self.widths, KERNELS, strict=True):
+            self.depthwise.append(
+                nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+            )
         self.pointwise = nn.Linear(dim, dim)
+        # LayerNorm, so that no video sees another.
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stretch.to(x.dtype) @ x  # (V, after, C)
         thirds = x.transpose(1, 2).split(self.widths, dim=1)  # 3 × (V, C/3, after)
-        mixed = torch.cat(
-            [conv(third) for conv, third in zip(self.depthwise, thirds, strict=True)],
-            dim=1,
-        )
-        return x + F.relu(
-            self.norm(self.pointwise(mixed.transpose(1, 2)))
-        )  # (V, after, C)
+        mixed = []
+        for conv, third in zip(self.depthwise, thirds, strict=True):
+            mixed.append(conv(third))
+        joined = torch.cat(mixed, dim=1).transpose(1, 2)  # (V, after, C)
+        return x + F.relu(self.norm(self.pointwise(joined)))  # (V, after, C)
 
 
-class Tsa(nn.Module):
+class TsaMixing(nn.Module):
     """The mixing of TSA: the clips are the channels of convolutions over the features,
     9 → 12 → 24 → 48 → 96.
 
@@ -402,7 +409,7 @@ class Tsa(nn.Module):
     def __init__(self, frames: int = 96) -> None:
         super().__init__()
         sizes = (
-            len(clip_starts(frames)),
+            len(find_clip_starts(frames)),
             -(-frames // 8),
             -(-frames // 4),
             -(-frames // 2),
@@ -417,6 +424,7 @@ class Tsa(nn.Module):
         x = maps.mean(dim=(-3, -2, -1))  # (V, clips, C)
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))  # (V, 12 | 24 | 48, C)
+        # No ReLU at the end: features may be negative.
         return self.layers[-1](x)  # (V, frames, C)
 
 
@@ -445,16 +453,15 @@ class ClipReading(nn.Module):
 
     def __init__(self, how: ClipReadingHow = "interpolate", frames: int = 96) -> None:
         super().__init__()
-        starts = clip_starts(frames)
+        starts = find_clip_starts(frames)
         if how == "interpolate":
             centres = [start + (CLIP_LENGTH - 1) / 2 for start in starts]
-            weights = interpolation_weights(centres, range(frames))
+            weights = make_interpolation_weights(centres, range(frames))
         else:
-            clips = (
-                torch.arange(frames)
-                .div(CLIP_STEP, rounding_mode="floor")
-                .clamp(max=len(starts) - 1)
-            )
+            # The released code's: the centre of the clip that frame t is read from lies
+            # up to 7.5 frames after it.
+            clips = torch.arange(frames).div(CLIP_STEP, rounding_mode="floor")
+            clips = clips.clamp(max=len(starts) - 1)
             weights = F.one_hot(clips, len(starts)).float()
         self.register_buffer("weights", weights, persistent=False)  # (frames, clips)
 
@@ -462,7 +469,37 @@ class ClipReading(nn.Module):
         return self.weights.to(clips.dtype) @ clips
 
 
-def interpolation_weights(
+class PrecomputedFeatures(nn.Module):
+    """Features that were computed elsewhere, in the place of a visual encoder: (V, n, D)
+    → (V, frames, D).
+
+    One vector a dive (n = 1) stands for every frame, one a clip is read at the frames,
+    one a frame is taken as it is.
+
+    Args:
+        dim: D.
+        reading: How vectors of clips are read.
+        frames: Of a video.
+    """
+
+    def __init__(
+        self, dim: int, reading: ClipReadingHow = "interpolate", frames: int = 96
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.frames = frames
+        self.clips = ClipReading(reading, frames)
+
+    def forward(self, features: Tensor) -> Tensor:
+        vectors = features.shape[1]
+        if vectors == 1:
+            return features.expand(-1, self.frames, -1)
+        if vectors == self.frames:
+            return features
+        return self.clips(features)
+
+
+def make_interpolation_weights(
     positions: Sequence[float], wanted: Sequence[float]
 ) -> Tensor:
     """Return the (wanted, positions) weights of linear interpolation, constant beyond
@@ -474,6 +511,7 @@ def interpolation_weights(
         positions: Where values are known, ascending.
         wanted: Where they are asked for.
     """
+    # In float64: a share is a quotient of differences of nearby numbers.
     known = torch.tensor(positions, dtype=torch.float64)  # (P,)
     at = torch.tensor(wanted, dtype=torch.float64).clamp(known[0], known[-1])  # (W,)
     if len(known) == 1:

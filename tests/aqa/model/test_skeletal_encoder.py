@@ -17,10 +17,10 @@ from finediving_pose.aqa.model.skeletal_encoder import (
     MaskedBatchNorm,
     SkeletalEncoder,
     TemporalConv,
-    adjacency,
-    graphs_of,
-    nearest,
-    nodes_of,
+    find_nearest_joints,
+    find_nodes,
+    make_adjacency,
+    make_graphs,
 )
 from finediving_pose.errors import UsageError
 from finediving_pose.skeleton import INDEX, LEVELS
@@ -50,11 +50,11 @@ def all_known(videos=1, frames=4) -> torch.Tensor:
 
 
 def test_the_levels_are_the_papers():
-    assert graphs_of(("H0", "H2")) == (LEVELS["H0"], LEVELS["H2"])
+    assert make_graphs(("H0", "H2")) == (LEVELS["H0"], LEVELS["H2"])
 
 
 def test_the_released_graphs_join_adjacent_shells():
-    graphs = graphs_of("released")
+    graphs = make_graphs("released")
     assert [len(edges) for edges in graphs] == [1 * 4, 4 * 5, 5 * 4, 4 * 2]
     assert graphs[0] == [(7, 6), (7, 8), (7, 12), (7, 13)]
     assert {outer for _, outer in graphs[3]} == {
@@ -73,7 +73,7 @@ def test_other_levels_are_refused(levels):
 
 
 def test_adjacency_by_hand():
-    identity, outwards, inwards = adjacency([(7, 6), (7, 8), (6, 2)])
+    identity, outwards, inwards = make_adjacency([(7, 6), (7, 8), (6, 2)])
     assert identity.nonzero().tolist() == [[2, 2], [6, 6], [7, 7], [8, 8]]
     assert outwards[7, [6, 8]].tolist() == [1, 1]
     assert outwards[6, 2] == 1
@@ -88,10 +88,10 @@ def test_adjacency_by_hand():
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_shares_of_a_joint_add_up(level):
-    for subset in adjacency(LEVELS[level]):
+    for subset in make_adjacency(LEVELS[level]):
         sums = subset.sum(dim=0)
         assert ((sums - 1).abs() < 1e-6).logical_or(sums == 0).all()
-        assert (sums[~nodes_of(LEVELS[level])] == 0).all()
+        assert (sums[~find_nodes(LEVELS[level])] == 0).all()
 
 
 # Equations
@@ -206,10 +206,12 @@ def test_negative_edges_leak():
 def test_neighbours_are_known_joints_only():
     joints = torch.tensor([[[0.0, 1.0, 1.5, 9.0]]])
     known = torch.tensor([[[True, False, True, True]]])
-    near = nearest(joints, known, 3)[0]
+    near = find_nearest_joints(joints, known, 3)[0]
     assert near[0].tolist() == [True, False, True, True]
     assert near[1].tolist() == [False] * 4
-    lonely = nearest(joints, torch.tensor([[[True, False, False, False]]]), 3)[0]
+    lonely = find_nearest_joints(
+        joints, torch.tensor([[[True, False, False, False]]]), 3
+    )[0]
     assert lonely.nonzero().tolist() == [[0, 0]]
 
 
@@ -219,7 +221,7 @@ def test_the_first_block_sums_the_levels():
     is ReLU of it."""
     torch.manual_seed(0)
     block = Block(
-        2, 16, graphs_of(("H0", "H1", "H2")), edgeconv=True, attention=False
+        2, 16, make_graphs(("H0", "H1", "H2")), edgeconv=True, attention=False
     ).eval()
     block.temporal.entry.conv.weight.zero_()
     pose, known = torch.randn(1, 2, 4, 16), all_known()
