@@ -407,7 +407,8 @@ class ConvNorm2d(nn.Module):
 
 
 def _make_stage(channels: int, blocks: int, out: int, frames: int) -> nn.Sequential:
-    made = OrderedDict(b1=RegNetBlock(channels, out, 2, frames))
+    made: OrderedDict[str, nn.Module] = OrderedDict()
+    made["b1"] = RegNetBlock(channels, out, 2, frames)
     for number in range(2, blocks + 1):
         made[f"b{number}"] = RegNetBlock(out, out, 1, frames)
     return nn.Sequential(made)

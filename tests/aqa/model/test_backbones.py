@@ -26,7 +26,7 @@ from finediving_pose.aqa.model.backbones import (
     same_padding,
 )
 
-# i3d
+# I3D
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_gradients_reach_every_parameter_of_i3d():
     assert_gradients_everywhere(net, net(torch.randn(2, 3, 16, 32, 32)))
 
 
-# resnet
+# ResNet-50
 
 
 def test_size_and_shape_of_four_frames_of_resnet50():
@@ -142,7 +142,7 @@ def test_gradients_reach_every_parameter_of_resnet50():
     assert_gradients_everywhere(net, net(torch.randn(4, 3, 32, 32)))
 
 
-# regnety
+# RegNetY-200MF
 
 
 def open_gates(net: nn.Module) -> None:
@@ -208,7 +208,7 @@ def test_gradients_reach_every_parameter_of_regnety200():
     assert_gradients_everywhere(net, net(torch.randn(4, 3, 64, 64)))
 
 
-# gate shift
+# Gate shift
 
 
 def shift_with_gates(opening: float, x: torch.Tensor, frames: int) -> torch.Tensor:
@@ -249,7 +249,7 @@ def test_half_open_gates_move_half():
     assert out[:, 2].tolist() == pytest.approx([1 + 2, 2 + 4, 4])
 
 
-# tiny nets
+# Small stand-ins
 
 NETS = [
     (TinyDynamic, (2, 3, 16, 112, 112), (2, 128, 2, 4, 4)),

@@ -13,7 +13,7 @@ from torch import nn
 from finediving_pose.aqa.model.comparison import CrossDecoder, StageRegressor
 from finediving_pose.aqa.score_model import score_of, target_of
 
-# comparison
+# Decoder
 
 QUERY = torch.randn(2, 3, 4, 8, generator=torch.Generator().manual_seed(1))
 EXEMPLAR = torch.randn(2, 3, 4, 8, generator=torch.Generator().manual_seed(2))
@@ -117,7 +117,7 @@ def test_gradients_reach_every_parameter_of_the_decoder(stages):
     assert_gradients_everywhere(decoder, decoder(QUERY, EXEMPLAR))
 
 
-# regression
+# Regression
 
 TOKENS = {
     name: torch.randn(4, 3, 5, 8, generator=torch.Generator().manual_seed(seed))

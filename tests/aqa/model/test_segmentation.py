@@ -18,7 +18,7 @@ from finediving_pose.aqa.model.segmentation import (
     stage_weights,
 )
 
-# segmentation
+# Segmenters
 
 KINDS = ["bigru", "fc", "tcn", "asformer"]
 
@@ -170,7 +170,7 @@ def test_transitions_are_learnt(kind, steps):
     assert (found == true).float().mean() > 0.9
 
 
-# transitions
+# Choice of transitions
 
 
 def peaks(frames: int, *columns: dict[int, float]) -> torch.Tensor:
@@ -244,7 +244,7 @@ def test_half_precision_logits_and_no_gradient():
     assert chosen.dtype == torch.int64
 
 
-# stage pooling
+# Stage pooling
 
 
 def ramp(frames: int = 96) -> torch.Tensor:

@@ -27,7 +27,7 @@ from finediving_pose.aqa.model.visual_encoders import (
 )
 from finediving_pose.errors import UsageError
 
-# visual encoders
+# What both encoders share
 
 
 def regnety(**options) -> StaticEncoder:
@@ -145,7 +145,7 @@ def test_nobody_published_weights_of_the_tiny_net(tmp_path):
         encoder.load(tmp_path / "weights.pth")
 
 
-# static encoder
+# Static encoder
 
 
 def test_down_mul_by_hand():
@@ -197,7 +197,7 @@ def test_gradients_reach_every_parameter_of_the_static_encoder():
     assert_gradients_everywhere(encoder, encoder(torch.randn(1, 3, 4, 64, 64)))
 
 
-# dynamic encoder
+# Dynamic encoder
 
 
 @pytest.mark.parametrize("mixing", ["conv_mix", "none", "tsa"])
@@ -264,7 +264,7 @@ def test_the_same_seed_gives_the_same_bytes():
     assert torch.equal(gradient, same_gradient)
 
 
-# clips
+# Clips
 
 
 def test_starts_of_finediving_and_mtl_aqa():
@@ -305,7 +305,7 @@ def test_gathered_clips_hold_their_frames():
     assert clips[9 + 8, 2, :, 1, 1].tolist() == list(range(96 + 80, 96 + 96))
 
 
-# temporal mixing
+# Mixings
 
 MIXINGS = {
     "conv_mix": lambda frames: ConvMix(6, frames),
@@ -435,7 +435,7 @@ def test_no_video_sees_another(name):
     assert torch.allclose(mixing(maps)[0], mixing(changed)[0], atol=1e-6)
 
 
-# precomputed
+# Precomputed features
 
 
 def test_one_vector_stands_for_every_frame():
