@@ -2,10 +2,9 @@
 written whole or not at all.
 
 Images are (H, W, 3) uint8, BGR. A frame has a *position* in its clip, counted from 0
-over what decodes, and a *number* in its source: the count of decoded frames from the
-start of a video file, the number in the name of an image. A part of a video is sought
-only where the container's time stamps say which frame a jump came to (see
-:mod:`finediving_pose.video_index`); otherwise frames are counted from the start.
+over what decodes, and a *number* in its source: the count of the frames of a video
+file that are shown (see :mod:`finediving_pose.video`), the number in the name of an
+image.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -26,13 +24,31 @@ from numpy.typing import NDArray
 from finediving_pose.errors import DataError
 from finediving_pose.files import atomic_path, write_bytes
 from finediving_pose.records import Clip
-from finediving_pose.video_index import read_index, seek
+from finediving_pose.video import (
+    Deinterlacing,
+    count_frames,
+    decode_video,
+    read_properties,
+)
 
 Image = NDArray[np.uint8]
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"}
-    | {".ts", ".mts", ".m2ts", ".3gp", ".ogv", ".gif"}
+    | {".ts", ".mts", ".m2ts", ".m2v", ".vob", ".mod", ".tod", ".mxf", ".asf", ".dv"}
+    | {
+        ".3gp",
+        ".3g2",
+        ".ogv",
+        ".ogm",
+        ".f4v",
+        ".qt",
+        ".divx",
+        ".mjpeg",
+        ".mjpg",
+        ".gif",
+    }
+    | {".264", ".h264", ".265", ".h265", ".hevc", ".ivf", ".y4m", ".wtv"}
 )
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 SAMPLES = 96
@@ -166,24 +182,38 @@ class FrameSource:
 
 
 class VideoFile(FrameSource):
-    """The frames `start` to `end` (both included, None = first, last) of a video file."""
+    """The frames `start` to `end` (both included, None = first, last) of a video file.
+
+    Args:
+        path: The file.
+        start: Number of the first frame.
+        end: Number of the last frame.
+        deinterlacing: See :data:`finediving_pose.video.Deinterlacing`; with ``bob``
+            `start` and `end` count fields.
+
+    Raises:
+        DataError: If nothing in the file can be decoded.
+    """
 
     def __init__(
-        self, path: Path, start: int | None = None, end: int | None = None
+        self,
+        path: Path,
+        start: int | None = None,
+        end: int | None = None,
+        deinterlacing: Deinterlacing = "auto",
     ) -> None:
         super().__init__(path)
         self._start = start or 0
         self._end = end
-        with self._capture() as capture:
-            cv2 = _cv2()
-            declared = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-            fps = float(capture.get(cv2.CAP_PROP_FPS))
-        self.fps = fps if 0 < fps < 1000 else None
-        self._declared = declared if 0 < declared < 10**8 else None
-        if self._declared is not None:
-            self.count = max(
-                0, min(self._declared, self._stop(self._declared)) - self._start
-            )
+        self._deinterlacing: Deinterlacing = deinterlacing
+        self.properties = read_properties(path)
+        fields = 2 if deinterlacing == "bob" else 1
+        if self.properties.fps is not None:
+            self.fps = fields * self.properties.fps
+        frames = count_frames(path)
+        if frames is not None:
+            there = min(fields * frames, self._stop(fields * frames)) - self._start
+            self.count = max(0, there)
 
     def number(self, position: int) -> int:
         return self._start + position
@@ -192,44 +222,23 @@ class VideoFile(FrameSource):
         self, wanted: Collection[int] | None = None, to_end: bool = True
     ) -> Iterator[Frame]:
         last = None if to_end or wanted is None else max(wanted, default=-1)
+        # To settle the count, what lies before the first wanted frame need not be
+        # decoded: its time stamp says how many frames there are before it.
         first = self._start if wanted is None else self._start + min(wanted, default=0)
-        with ExitStack() as opened:
-            capture, position, grabbed = self._from(first, opened)
-            while (
-                last is None or position <= last
-            ) and self._start + position < self._stop():
-                if not (grabbed or capture.grab()):
-                    break
-                grabbed = False
-                if position >= 0 and (wanted is None or position in wanted):
-                    ok, image = capture.retrieve()
-                    if ok:
-                        yield Frame(
-                            position,
-                            self._start + position,
-                            np.ascontiguousarray(image),
-                        )
-                    else:
-                        self._fault(f"frame {self._start + position} cannot be decoded")
-                position += 1
+        decoded = 0
+        for frame in decode_video(self.path, first, self._deinterlacing):
+            position = frame.number - self._start
+            if frame.number >= self._stop() or (last is not None and position > last):
+                break
+            decoded = position + 1
+            if frame.decoded.is_corrupt:
+                self._fault(f"frame {frame.number} is damaged")
+            if wanted is None or position in wanted:
+                yield Frame(position, frame.number, frame.to_image())
+            if position == last:
+                break
         if last is None:
-            self._settle(max(position, 0))
-
-    def _from(self, first: int, opened: ExitStack) -> tuple[Any, int, bool]:
-        """Open the file and go to frame `first` of it, or before.
-
-        Returns:
-            The capture, the position in the clip of the frame it stands at, and whether
-            that one is grabbed already.
-        """
-        capture = opened.enter_context(self._capture())
-        index = read_index(self.path) if first > 0 else None
-        if index is None or not index.worth_seeking(first):
-            return capture, -self._start, False
-        number = seek(capture, index, first)
-        if number is None:
-            return opened.enter_context(self._capture()), -self._start, False
-        return capture, number - self._start, True
+            self._settle(decoded)
 
     def _stop(self, unlimited: int = MAX_FRAMES) -> int:
         return unlimited if self._end is None else self._end + 1
@@ -238,26 +247,10 @@ class VideoFile(FrameSource):
         expected = self.count if self._end is None else self._end - self._start + 1
         if expected is not None and decoded < expected:
             self._fault(
-                f"{decoded} frames decode where {expected} were expected: the file is cut short or damaged, "
-                "or its frame rate varies; those that decode are used"
+                f"{decoded} frames decode where {expected} were expected: the file is "
+                "cut short or damaged; those that decode are used"
             )
         self.count = decoded
-
-    @contextmanager
-    def _capture(self) -> Iterator[Any]:
-        if not self.path.is_file():
-            raise DataError(f"{self.path}: no such file")
-        cv2 = _cv2()
-        capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
-        try:
-            if not capture.isOpened():
-                size = self.path.stat().st_size
-                raise DataError(
-                    f"{self.path}: not readable as a video ({size} bytes): cut short or of another kind"
-                )
-            yield capture
-        finally:
-            capture.release()
 
 
 class FrameFolder(FrameSource):

@@ -90,7 +90,7 @@ def test_unreadable_video_is_refused(tmp_path, content):
     path = tmp_path / "bad.mp4"
     path.write_bytes(content)
     with pytest.raises(
-        DataError, match=rf"bad\.mp4: not readable as a video \({len(content)} bytes\)"
+        DataError, match=rf"bad\.mp4: not readable as a video \({len(content)} bytes;"
     ):
         VideoFile(path)
 
@@ -231,7 +231,7 @@ def test_an_mp4_whose_index_is_cut_off_is_refused(tmp_path):
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
     with pytest.raises(
         DataError,
-        match=r"cut\.mp4: not readable as a video .*cut short or of another kind",
+        match=r"cut\.mp4: not readable as a video .*cut short, or of another kind",
     ):
         VideoFile(tmp_path / "cut.mp4")
 

@@ -209,7 +209,7 @@ def test_bad_clips_are_listed_and_stop_no_other(videos, tmp_path):
     failures = {row["clip"]: row["reason"] for row in rows(out / "failures.csv")}
     assert sorted(failures) == ["02/7", "pool/empty", "pool/text"]
     assert "1.png: not readable as an image (6 bytes)" in failures["02/7"]
-    assert "not readable as a video (0 bytes)" in failures["pool/empty"]
+    assert "not readable as a video (0 bytes;" in failures["pool/empty"]
     assert not list((out / "Pose/pool").glob("*text*"))
     assert "cut short" in pose(out, "pool/cut").meta["warnings"][0]
 
