@@ -412,11 +412,11 @@ def meet(folder: Path | None) -> Iterator[Path]:
     if folder is not None:
         yield folder
         return
-    from finediving_pose.workflows.synthesis import SynthRequest, synthesise
+    from finediving_pose.workflows.synthesis import SynthRequest, synthesise_meet
 
     with tempfile.TemporaryDirectory() as temporary:
         target = Path(temporary) / "meet"
-        synthesise(target, SynthRequest(dives=DIVES, seed=0, every=1000))
+        synthesise_meet(target, SynthRequest(dives=DIVES, seed=0, every=1000))
         yield target
 
 

@@ -68,11 +68,11 @@ def one_meet(dives: int, seed: int, hard: bool) -> dict[str, float]:
     import cv2
 
     from finediving_pose.synthesis.scene import Scene
-    from finediving_pose.workflows.synthesis import SynthRequest, synthesise
+    from finediving_pose.workflows.synthesis import SynthRequest, synthesise_meet
 
     cv2.setNumThreads(1)
     spent = 0.0
-    picture = Scene.picture
+    picture = Scene.render_frame
 
     def timed(scene: Scene, k: int) -> object:
         nonlocal spent
@@ -81,10 +81,12 @@ def one_meet(dives: int, seed: int, hard: bool) -> dict[str, float]:
         spent += time.process_time() - start
         return painted
 
-    Scene.picture = timed  # type: ignore[method-assign, assignment]
+    Scene.render_frame = timed  # type: ignore[method-assign, assignment]
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
-        result = synthesise(Path(folder) / "meet", SynthRequest(dives, seed, hard=hard))
+        result = synthesise_meet(
+            Path(folder) / "meet", SynthRequest(dives, seed, hard=hard)
+        )
         seconds = time.process_time() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {

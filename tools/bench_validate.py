@@ -33,8 +33,8 @@ from finediving_pose.datasets.frame_manifest import (
 )
 from finediving_pose.datasets.labelme import to_labelme
 from finediving_pose.records import LabelledFrame
-from finediving_pose.synthesis.annotators import ANNOTATORS, annotate
-from finediving_pose.synthesis.meet import PlannedDive, plan_meet, stage
+from finediving_pose.synthesis.annotators import ANNOTATORS, annotate_frames
+from finediving_pose.synthesis.meet import PlannedDive, plan_meet, stage_dive
 from finediving_pose.synthesis.scene import SIZE, Scene
 from finediving_pose.workflows.project import find_project, init_project
 
@@ -81,10 +81,10 @@ def make_project(root: Path, dives: int, frames: int, seed: int) -> None:
     for number, (dive, share) in enumerate(
         zip(plan_meet(dives, seed).dives, shares.tolist(), strict=True)
     ):
-        scene, annotator = stage(dive), ANNOTATORS[number % len(ANNOTATORS)]
+        scene, annotator = stage_dive(dive), ANNOTATORS[number % len(ANNOTATORS)]
         truth = list(true_labels(dive, scene, share))
         rows += write_pictures(project.frames, scene, truth)
-        for label in annotate(truth, annotator, seed + number)[0]:
+        for label in annotate_frames(truth, annotator, seed + number)[0]:
             path = (
                 project.labels
                 / annotator.name
@@ -111,8 +111,8 @@ def true_labels(dive: PlannedDive, scene: Scene, count: int) -> Iterator[Labelle
         yield LabelledFrame(
             image=image_key(dive.match, str(dive.dive), dive.start_frame + k),
             keypoints=scene.keypoints[k],
-            visibility=scene.visible(k),
-            box=scene.box(k),
+            visibility=scene.get_visibility(k),
+            box=scene.get_box(k),
             size=SIZE,
             match=dive.match,
             dive=str(dive.dive),
@@ -126,7 +126,7 @@ def write_pictures(
     """Write a picture for each label and yield its row of the manifest."""
     import cv2
 
-    drawn = cv2.imencode(".jpg", scene.picture(scene.motion.takeoff))[1].tobytes()
+    drawn = cv2.imencode(".jpg", scene.render_frame(scene.motion.takeoff))[1].tobytes()
     for label in labels:
         assert label.match is not None
         assert label.dive is not None

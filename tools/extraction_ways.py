@@ -34,7 +34,7 @@ from finediving_pose.media import write_video
 from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.settings import PRESETS, DetectorSettings, PoseSettings
-from finediving_pose.synthesis.meet import plan_meet, stage
+from finediving_pose.synthesis.meet import plan_meet, stage_dive
 from finediving_pose.workflows import model_loading
 from finediving_pose.workflows.extraction import Summary, extract
 
@@ -106,9 +106,11 @@ def write_clips(folder: Path, clips: int, frames: int) -> None:
     further names of these."""
     drawn = folder.parent / "drawn"
     for number in range(min(clips, DRAWN)):
-        scene = stage(plan_meet(1, number).dives[0])
+        scene = stage_dive(plan_meet(1, number).dives[0])
         write_video(
-            drawn / f"{number}.mp4", (scene.picture(k) for k in range(frames)), 25.0
+            drawn / f"{number}.mp4",
+            (scene.render_frame(k) for k in range(frames)),
+            25.0,
         )
     write_links(drawn, folder / "bench", clips)
 

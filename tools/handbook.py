@@ -27,9 +27,9 @@ from finediving_pose.reporting.contact_sheet import contact_sheet
 from finediving_pose.reporting.overlays import draw_skeleton, with_caption
 from finediving_pose.skeleton import COLOURS, NUM_JOINTS
 from finediving_pose.synthesis import body, figure
-from finediving_pose.synthesis.annotators import ANNOTATORS, Mistake, annotate
+from finediving_pose.synthesis.annotators import ANNOTATORS, Mistake, annotate_frames
 from finediving_pose.synthesis.meet import plan_meet
-from finediving_pose.synthesis.people import in_view
+from finediving_pose.synthesis.people import turn_into_view
 from finediving_pose.synthesis.sample import sample_dive
 
 ANNOTATIONS = Path(__file__).resolve().parents[1] / "annotations"
@@ -74,7 +74,7 @@ def write_sample(out: Path) -> Image:
     mistakes: list[Mistake] = []
     labels: dict[str, Sequence[LabelledFrame]] = {}
     for annotator in ANNOTATORS:
-        labels[annotator.name], made = annotate(truth, annotator, SEED)
+        labels[annotator.name], made = annotate_frames(truth, annotator, SEED)
         mistakes += made
         labelme.write(
             out / "labels" / annotator.name,
@@ -191,7 +191,9 @@ def large_figure(
     person = np.random.default_rng(SEED + 5)
     build, look = body.draw_build(person, "women"), figure.draw_look(person, "women")
     points = (
-        in_view(body.body_points(build, body.POSES[pose][None])[0], heading, 4.0)
+        turn_into_view(
+            body.place_points(build, body.POSES[pose][None])[0], heading, 4.0
+        )
         * SCALE
     )
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)

@@ -35,7 +35,7 @@ from finediving_pose.datasets.truth_files import labelled_frames, read_truth
 from finediving_pose.keypoint_metrics import head_length
 from finediving_pose.records import LabelledFrame, Visibility
 from finediving_pose.skeleton import FLIP_PAIRS, JOINTS
-from finediving_pose.synthesis.annotators import Annotator, annotate
+from finediving_pose.synthesis.annotators import Annotator, annotate_frames
 
 Pairs = Sequence[tuple[int, int]]
 SIZE = (455, 256)
@@ -301,7 +301,7 @@ def meet_labels(meet: Path, every: int, seed: int) -> Iterator[LabelledFrame]:
         truth = labelled_frames(read_truth(path), path.parent.name, path.stem, SIZE)[
             ::every
         ]
-        yield from annotate(truth, CAREFUL, seed + number)[0]
+        yield from annotate_frames(truth, CAREFUL, seed + number)[0]
 
 
 def sample_labels(options: argparse.Namespace) -> Iterator[LabelledFrame]:

@@ -30,8 +30,8 @@ from finediving_pose.records import LabelledFrame
 from finediving_pose.reporting.contact_sheet import contact_sheet
 from finediving_pose.reporting.overlays import draw_skeleton, with_caption
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX
-from finediving_pose.synthesis.annotators import annotate
-from finediving_pose.synthesis.meet import plan_meet, stage
+from finediving_pose.synthesis.annotators import annotate_frames
+from finediving_pose.synthesis.meet import plan_meet, stage_dive
 
 Put = Callable[[LabelledFrame], LabelledFrame]
 SIDE = 300  # px of a frame in the picture
@@ -67,14 +67,14 @@ def main() -> None:
     )
     options = parser.parse_args()
     dive = plan_meet(8, options.seed).dives[options.dive - 1]
-    scene = stage(dive)
-    labels = annotate(true_labels(dive, scene, 30), CAREFUL, options.seed)[0]
+    scene = stage_dive(dive)
+    labels = annotate_frames(true_labels(dive, scene, 30), CAREFUL, options.seed)[0]
     for kind, put in FAULTS.items():
         at, finding = clearest(labels, kind, put)
         spoilt = [*labels[:at], put(labels[at]), *labels[at + 1 :]]
         near = [spoilt[at - 1], spoilt[at], spoilt[at + 1]]
         pictures = [
-            scene.picture(label.frame - dive.start_frame)
+            scene.render_frame(label.frame - dive.start_frame)
             for label in near
             if label.frame is not None
         ]

@@ -16,7 +16,7 @@ from finediving_pose.datasets.frame_manifest import (
 from finediving_pose.datasets.labelme import to_labelme
 from finediving_pose.files import sha256_file, write_json
 from finediving_pose.records import LabelledFrame
-from finediving_pose.synthesis.annotators import ANNOTATORS, annotate
+from finediving_pose.synthesis.annotators import ANNOTATORS, annotate_frames
 from finediving_pose.synthesis.sample import write_sample
 from finediving_pose.workflows.project import Project, init_project
 
@@ -83,7 +83,7 @@ def _write_dive(
             )
         )
     for annotator in ANNOTATORS[: 2 if dive % 3 == 0 else 1]:
-        labels, _ = annotate(truth[:most], annotator, dive)
+        labels, _ = annotate_frames(truth[:most], annotator, dive)
         for at, (label, row) in enumerate(zip(labels, rows, strict=True)):
             guess = annotator is ANNOTATORS[0] and at % 7 == 5
             content = to_labelme(

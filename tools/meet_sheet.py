@@ -22,7 +22,7 @@ from finediving_pose.files import write_text
 from finediving_pose.media import Image, write_jpeg
 from finediving_pose.records import Visibility
 from finediving_pose.reporting.contact_sheet import contact_sheet
-from finediving_pose.synthesis.meet import PlannedDive, plan_meet, stage
+from finediving_pose.synthesis.meet import PlannedDive, plan_meet, stage_dive
 from finediving_pose.synthesis.scene import Scene
 
 FRAMES = 24
@@ -64,14 +64,14 @@ def frame_of(
 ) -> tuple[Image, list[str]]:
     """Choose a frame of a phase in which the athlete is to be seen; return it and what
     it shows."""
-    scene = stage(dive)
+    scene = stage_dive(dive)
     candidates = frames_of(scene, phase)
     k = int(rng.choice(candidates))
     label = int(scene.motion.stages[k])
     turned = (
         f"{scene.motion.somersault[k * len(scene.motion.somersault) // len(scene)]:.0f}"
     )
-    return scene.picture(k), [
+    return scene.render_frame(k), [
         dive.choice.dive_number,
         phase,
         SUB_ACTIONS[label],

@@ -98,7 +98,7 @@ def command(
         every=every,
         free_limbs=free_limbs,
     )
-    result = synthesis.synthesise(out, request, workers)
+    result = synthesis.synthesise_meet(out, request, workers)
     if json:
         print(json_module.dumps(result.as_dict()))
         return

@@ -66,30 +66,30 @@ def build_agreement_page(
     one, two = _make_readable(names[0]), _make_readable(names[1])
     page = Page(f"Labels of {one} and {two}")
     for number, table in enumerate(tables):
-        section = page.section(_make_readable(table.title))
+        section = page.add_section(_make_readable(table.title))
         if number == 0:
             for note in notes:
-                section.text(_make_readable(note))
+                section.add_text(_make_readable(note))
         if table.text:
-            section.text(_make_readable(table.text))
-        section.table(
+            section.add_text(_make_readable(table.text))
+        section.add_table(
             [_make_readable(name) for name in table.header],
             [_make_readable_row(row) for row in table.rows],
         )
         if number == 0:
-            section.plot(
+            section.add_plot(
                 plot_boxes(distances, "distance, head sizes"),
                 "Distance between the two by joint: half of the labels lie in the box, "
                 "90 % between the whiskers.",
             )
     if shown:
-        section = page.section("The worst images")
-        section.text(
+        section = page.add_section("The worst images")
+        section.add_text(
             f"{one} is blue, {two} orange; left joints are hollow. A white line joins the "
             "two places of a joint."
         )
         for pair in shown:
-            section.picture(
+            section.add_image(
                 draw_pair(pair.image, pair.points, pair.boxes),
                 _make_readable(pair.caption),
             )

@@ -29,11 +29,11 @@ class Section:
     title: str
     blocks: list[dict[str, Any]] = field(default_factory=list)
 
-    def text(self, text: str) -> None:
+    def add_text(self, text: str) -> None:
         """Add a paragraph."""
         self.blocks.append({"kind": "text", "text": text})
 
-    def table(
+    def add_table(
         self, header: Sequence[str], rows: Sequence[Sequence[object]], caption: str = ""
     ) -> None:
         """Add a table; numbers are set to the right, floats with three digits, None as
@@ -47,15 +47,15 @@ class Section:
             {"kind": "table", "header": list(header), "rows": cells, "caption": caption}
         )
 
-    def picture(self, image: NDArray[np.uint8], caption: str) -> None:
+    def add_image(self, image: NDArray[np.uint8], caption: str) -> None:
         """Add a (H, W, 3) uint8 BGR picture; the caption also serves who cannot see it."""
-        self._image("jpeg", encode_jpeg(image, 88), caption, image.shape[1])
+        self._embed("jpeg", encode_jpeg(image, 88), caption, image.shape[1])
 
-    def plot(self, png: bytes, caption: str, width: int = 720) -> None:
+    def add_plot(self, png: bytes, caption: str, width: int = 720) -> None:
         """Add a drawing as the content of a PNG file, shown at most `width` px wide."""
-        self._image("png", png, caption, width)
+        self._embed("png", png, caption, width)
 
-    def _image(self, kind: str, content: bytes, caption: str, width: int) -> None:
+    def _embed(self, kind: str, content: bytes, caption: str, width: int) -> None:
         data = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
         self.blocks.append(
             {"kind": "image", "data": data, "caption": caption, "width": width}
@@ -77,12 +77,12 @@ class Page:
     notice: str = ""
     sections: list[Section] = field(default_factory=list)
 
-    def section(self, title: str) -> Section:
+    def add_section(self, title: str) -> Section:
         """Add a section and return it."""
         self.sections.append(Section(title))
         return self.sections[-1]
 
-    def html(self) -> str:
+    def render(self) -> str:
         """Return the page; all text is escaped."""
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -98,7 +98,7 @@ class Page:
 
     def write(self, path: Path) -> None:
         """Write the page atomically."""
-        write_text(path, self.html())
+        write_text(path, self.render())
 
 
 def _cell(value: object) -> dict[str, Any]:

@@ -67,22 +67,22 @@ def qc_page(
         notes: What could not be shown.
     """
     page = Page(f"Skeletons of {folder}: which not to trust")
-    _overview(page.section("All clips"), clips, notes)
+    _overview(page.add_section("All clips"), clips, notes)
     for place, clip in enumerate(shown, start=1):
-        _clip(page.section(f"{place}. {clip.name}"), clip)
+        _clip(page.add_section(f"{place}. {clip.name}"), clip)
     return page
 
 
 def _overview(
     section: Section, clips: Sequence[tuple[str, float, str]], notes: Sequence[str]
 ) -> None:
-    section.text(
+    section.add_text(
         "The doubt of a clip, 0 to 1, is made of figures of its skeletons alone: it ranks the clips of one extraction, "
         "and is no probability. Look at the first ones; where they are good, so are the rest."
     )
     for note in notes:
-        section.text(note)
-    section.plot(
+        section.add_text(note)
+    section.add_plot(
         plot_histogram([doubt for _, doubt, _ in clips], "doubt", "clips"),
         f"Doubt of the {len(clips)} clips.",
     )
@@ -91,24 +91,24 @@ def _overview(
         if len(clips) > LISTED
         else ""
     )
-    section.table(
+    section.add_table(
         ["clip", "doubt", "why"], clips[:LISTED], f"The most doubtful first.{left_out}"
     )
 
 
 def _clip(section: Section, clip: ShownClip) -> None:
     rows = [(text, part) for text, part in clip.figures if part >= _LEAST]
-    section.table(
+    section.add_table(
         ["what was found", "adds to the doubt, at most"],
         rows,
         f"Doubt {clip.doubt:.2f}.",
     )
     if clip.strip is not None:
-        section.picture(
+        section.add_image(
             clip.strip,
             "The athlete through the clip; hollow joints are interpolated or exchanged.",
         )
-    section.plot(
+    section.add_plot(
         _tracks(clip.sequence),
         "Where some joints are in each frame. Lines break where a joint is missing; ticks say what was repaired.",
         width=1090,

@@ -62,29 +62,29 @@ def write_score_page(path: Path, scored: Scored) -> None:
         title += f", {scored.dive_number} {scored.description}"
     # What has to be known before the score is believed stands above it.
     page = Page(title, " ".join(format_seen(scored)))
-    score = page.section("Score")
+    score = page.add_section("Score")
     facts = list_facts(scored)
     # Names of facts stay on one line.
     rows = [(name.replace(" ", "\u00a0"), value) for name, value in facts]
-    score.table(["what", "value"], rows)
+    score.add_table(["what", "value"], rows)
     for note in scored.notes:
-        score.text(note)
-    section = page.section("Stages")
-    section.table(["stage", "frames", "seconds"], list_stage_rows(scored))
+        score.add_text(note)
+    section = page.add_section("Stages")
+    section.add_table(["stage", "frames", "seconds"], list_stage_rows(scored))
     stages = [stage.name for stage in scored.stages]
     lines = ("this dive", scored.name, f"scored {scored.score:.2f}")
     query = DiveView(lines, query_preview)
     if scored.exemplars:
-        beside = page.section("Beside the exemplars")
+        beside = page.add_section("Beside the exemplars")
         _add_comparisons(beside, stages, query, scored.exemplars, exemplar_previews)
         header, exemplar_rows = make_exemplar_table(scored)
-        page.section("What was compared").table(
+        page.add_section("What was compared").add_table(
             header,
             exemplar_rows,
             caption="Points. Positive: this dive does better than the exemplar in that stage.",
         )
     elif query_preview.has_content:
-        section.picture(draw_comparison(stages, query), "Frames of each stage.")
+        section.add_image(draw_comparison(stages, query), "Frames of each stage.")
     page.write(path)
 
 
@@ -159,14 +159,14 @@ def _add_comparisons(
     exemplars: Sequence[Exemplar],
     previews: Sequence[Preview],
 ) -> None:
-    section.text(
+    section.add_text(
         "Above this dive, below the exemplar, both cut into stages by the model. The bars are what each stage adds to "
         "the exemplar's score. The athlete's right is orange, the left green."
     )
     for exemplar, preview in zip(exemplars, previews, strict=True):
         view = DiveView(format_exemplar(exemplar), preview)
         image = draw_comparison(stages, query, exemplar, view)
-        section.picture(
+        section.add_image(
             image, f"Beside {exemplar.name}: {exemplar.sum_in_words} points."
         )
 

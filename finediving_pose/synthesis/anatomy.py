@@ -391,7 +391,7 @@ def flesh_out(
     radii = recipe.radii * (unit * build.girth)
     drawn = np.arange(len(radii)) if scale > DETAILED else recipe.coarse
     count, size = len(instants), len(drawn)
-    cones = Cones.between(
+    cones = Cones.connect(
         anchors[:, recipe.begin[drawn]].reshape(-1, 3),
         anchors[:, recipe.end[drawn]].reshape(-1, 3),
         np.tile(radii[drawn, 0], count),
@@ -405,7 +405,7 @@ def flesh_out(
     return Person(cones, np.repeat(np.arange(count), size), trunk, covering)
 
 
-def joint_radii(scale: float, build: Build) -> Array:
+def measure_joint_radii(scale: float, build: Build) -> Array:
     """Return the thickness of the body at the joints, (16,) px in the order of
     skeleton.JOINTS."""
     unit = scale * build.stature / STATURE * build.girth

@@ -72,7 +72,7 @@ class Mistake(NamedTuple):
     joints: tuple[int, ...]
 
 
-def annotate(
+def annotate_frames(
     truth: Iterable[LabelledFrame], annotator: Annotator, seed: int
 ) -> tuple[list[LabelledFrame], list[Mistake]]:
     """Label frames as this annotator would.
@@ -94,7 +94,7 @@ def annotate(
     return labelled, mistakes
 
 
-def correct(
+def correct_label(
     labelled: LabelledFrame,
     truth: LabelledFrame,
     mistakes: Iterable[Mistake],

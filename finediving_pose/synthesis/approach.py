@@ -11,24 +11,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finediving_pose.synthesis.body import ANGLE, POSES, Array, Build, pose
-from finediving_pose.synthesis.stance import Stance, stand, step
+from finediving_pose.synthesis.body import ANGLE, POSES, Array, Build, make_pose
+from finediving_pose.synthesis.stance import Stance, solve_stance, solve_step
 from finediving_pose.synthesis.takeoff import (
     FLAT,
     RATE,
     Fall,
     Jump,
     Start,
-    balanced,
-    centre_of,
-    hermite,
-    hip_height,
-    stood,
+    compute_hip_height,
+    find_balance,
+    find_centre,
+    interpolate_hermite,
+    solve_single_stance,
 )
 
 GRAVITY = 9.81
 
-_ARMS_AHEAD = pose(
+_ARMS_AHEAD = make_pose(
     POSES["standing"], shoulder_flexion=85, shoulder_abduction=4, elbow=3
 )
 _HELD = 6.0  # s that an armstand is held
@@ -64,7 +64,7 @@ class _Piece:
     board: Array
 
 
-def approach(takeoff: Jump | Fall, rng: np.random.Generator) -> Approach:
+def make_approach(takeoff: Jump | Fall, rng: np.random.Generator) -> Approach:
     """Move the body up to the take-off; at least 2.4 seconds of it, of which a clip
     shows the end.
 
@@ -102,7 +102,9 @@ def _in_world(start: Start, pieces: Sequence[_Piece]) -> Approach:
 
 
 def _push(takeoff: Jump) -> _Piece:
-    return _Piece(*takeoff.push(np.arange(-round(takeoff.seconds * RATE), 0) / RATE))
+    return _Piece(
+        *takeoff.push_off(np.arange(-round(takeoff.seconds * RATE), 0) / RATE)
+    )
 
 
 def _press(takeoff: Jump, still: Array, tempo: float) -> _Piece:
@@ -119,9 +121,13 @@ def _press(takeoff: Jump, still: Array, tempo: float) -> _Piece:
     board = _through(
         times, start.depth * np.array([0.25, 0.25, 0.15, 0.25, 1.0]), clock
     )
-    centre = np.stack([balanced(build, foot), np.full(len(clock), np.nan)], axis=1)
-    poses, pelvis = stand(
-        build, poses, Stance(pitch, foot), centre, hip_height(build, foot, stretch)
+    centre = np.stack([find_balance(build, foot), np.full(len(clock), np.nan)], axis=1)
+    poses, pelvis = solve_stance(
+        build,
+        poses,
+        Stance(pitch, foot),
+        centre,
+        compute_hip_height(build, foot, stretch),
     )
     return _Piece(poses, pitch, pelvis - _up(board), board)
 
@@ -132,15 +138,15 @@ _STEPS = 3
 _CLEARANCE = 0.06  # m that the swinging foot is lifted
 _HURDLE_SECONDS = 0.44  # from the last foot's contact to where it leaves the board
 _HOP_SECONDS = {True: 0.56, False: 0.36}  # in the air, by whether it is a springboard
-_WALKING = pose(shoulder_abduction=7, elbow=14, spine_flexion=2, ankle=FLAT)
-_KNEE_UP = pose(
+_WALKING = make_pose(shoulder_abduction=7, elbow=14, spine_flexion=2, ankle=FLAT)
+_KNEE_UP = make_pose(
     POSES["hurdle"],
     right_hip_flexion=84,
     right_knee=86,
     shoulder_flexion=150,
     shoulder_abduction=16,
 )
-_LEGS_TOGETHER = pose(
+_LEGS_TOGETHER = make_pose(
     hip_flexion=3,
     knee=5,
     ankle=12,
@@ -149,7 +155,7 @@ _LEGS_TOGETHER = pose(
     elbow=4,
     head_pitch=8,
 )
-_LANDING = pose(
+_LANDING = make_pose(
     spine_flexion=4, shoulder_flexion=140, shoulder_abduction=46, elbow=6, head_pitch=10
 )
 
@@ -166,8 +172,10 @@ class _End:
 def _run_up(takeoff: Jump, tempo: float) -> list[_Piece]:
     """Walk, hop from the left foot onto the tip with both feet, and press."""
     build, springboard = takeoff.build, takeoff.start.depth > 0
-    landed = _End(*stood(build, _LANDING, 6.0, 40.0, 0.965, -0.20))
-    left = _End(*stood(build, _KNEE_UP, 2.0, 26.0, 0.975, 0.06, ("left",)))
+    landed = _End(*solve_single_stance(build, _LANDING, 6.0, 40.0, 0.965, -0.20))
+    left = _End(
+        *solve_single_stance(build, _KNEE_UP, 2.0, 26.0, 0.975, 0.06, ("left",))
+    )
     seconds = _HOP_SECONDS[springboard]
     rise = (landed.centre[1] - left.centre[1]) / seconds + GRAVITY / 2 * seconds
     toe = landed.centre[0] - _WALK_SPEED * seconds - left.centre[0]
@@ -185,16 +193,16 @@ def _landing(takeoff: Jump, landed: _End, speed: float) -> _Piece:
     seconds = 1.8 * drop / speed
     share = np.arange(1, round(seconds * RATE)) / round(seconds * RATE)
     share = np.concatenate([[0.0], share])
-    upper = hermite((landed.pose, bottom.pose), (0.0, 0.0), share)
+    upper = interpolate_hermite((landed.pose, bottom.pose), (0.0, 0.0), share)
     pitch, foot = (
-        hermite((6.0, bottom.pitch), (0.0, 0.0), share),
-        hermite((40.0, bottom.foot), (30.0, 0.0), share),
+        interpolate_hermite((6.0, bottom.pitch), (0.0, 0.0), share),
+        interpolate_hermite((40.0, bottom.foot), (30.0, 0.0), share),
     )
     board = start.depth * (1 - (1 - share) ** 1.6)
     slopes = _WALK_SPEED * seconds, bottom.drift * seconds
-    ahead = hermite((landed.centre[0], lowest[0]), slopes, share)
+    ahead = interpolate_hermite((landed.centre[0], lowest[0]), slopes, share)
     height = lowest[1] + drop * (1 - share) ** 1.8 + board
-    poses, pelvis = stand(
+    poses, pelvis = solve_stance(
         build, upper, Stance(pitch, foot), np.stack([ahead, height], axis=1), height
     )
     return _Piece(poses, pitch, pelvis - _up(board), board)
@@ -209,11 +217,13 @@ def _hurdle(build: Build, left: _End, rise: float, toe: float) -> _Piece:
         np.array([0.0, 0.25, 1.0]), [first, _swung(first), left.pose], share
     )
     foot = FLAT + (26.0 - FLAT) * share**3
-    start = centre_of(build, first[None], np.zeros(1), _hips_of_walk(build, left))[0]
+    start = find_centre(build, first[None], np.zeros(1), _hips_of_walk(build, left))[0]
     ahead = left.centre[0] - _WALK_SPEED * _HURDLE_SECONDS * (1 - share)
-    height = hermite((start[1], left.centre[1]), (0.0, rise * _HURDLE_SECONDS), share)
+    height = interpolate_hermite(
+        (start[1], left.centre[1]), (0.0, rise * _HURDLE_SECONDS), share
+    )
     stance = Stance(2.0 * share, foot, ("left",))
-    poses, pelvis = stand(
+    poses, pelvis = solve_stance(
         build, upper, stance, np.stack([ahead, height], axis=1), height
     )
     return _Piece(poses, stance.pitch, pelvis + np.array([toe, 0.0]), np.zeros(count))
@@ -221,13 +231,13 @@ def _hurdle(build: Build, left: _End, rise: float, toe: float) -> _Piece:
 
 def _swung(first: Array) -> Array:
     """Arms back before they go up with the knee."""
-    return pose(first, shoulder_flexion=-22, shoulder_abduction=12)
+    return make_pose(first, shoulder_flexion=-22, shoulder_abduction=12)
 
 
 def _hips_of_walk(build: Build, left: _End) -> Array:
     """(1, 2) m from the left toe to the hips as the hurdle begins."""
     ahead = left.centre[0] - _WALK_SPEED * _HURDLE_SECONDS
-    return np.array([[ahead, hip_height(build, np.array([FLAT]), 0.985)[0]]])
+    return np.array([[ahead, compute_hip_height(build, np.array([FLAT]), 0.985)[0]]])
 
 
 def _hop(
@@ -238,7 +248,7 @@ def _hop(
     share = np.arange(count) / count
     keys = [
         left.pose,
-        pose(_KNEE_UP, shoulder_flexion=168),
+        make_pose(_KNEE_UP, shoulder_flexion=168),
         _LEGS_TOGETHER,
         landed.pose,
     ]
@@ -252,7 +262,7 @@ def _hop(
     return _Piece(
         poses,
         pitch,
-        centre - centre_of(build, poses, pitch, np.zeros((count, 2))),
+        centre - find_centre(build, poses, pitch, np.zeros((count, 2))),
         np.zeros(count),
     )
 
@@ -306,7 +316,7 @@ def _gait(build: Build, clock: Array, pelvis: Array, tempo: float = 1.0) -> Arra
             - 24.0 * np.clip(2.2 * stood - 1.2, 0.0, 1.0) ** 2 * (1 - way)
             - 26.0 * np.sin(np.pi * swung) ** 2
         )
-        poses = step(
+        poses = solve_step(
             build, poses, Stance(np.zeros(len(clock)), foot, (side,)), pelvis - toe
         )
     return poses
@@ -315,7 +325,7 @@ def _gait(build: Build, clock: Array, pelvis: Array, tempo: float = 1.0) -> Arra
 def _armstand(takeoff: Fall, rng: np.random.Generator) -> Approach:
     """Hold an armstand, swaying a little, and fall out of it."""
     clock = np.arange(-round(_HELD * RATE), 0) / RATE
-    poses, lean, _ = takeoff.fall(clock)
+    poses, lean, _ = takeoff.fall_out(clock)
     calm = np.clip(-(clock + takeoff.seconds) / 0.5, 0.0, 1.0)
     for name, size in (("hip_flexion", 2.5), ("spine_flexion", 2.0)):
         sway = (
@@ -325,7 +335,7 @@ def _armstand(takeoff: Fall, rng: np.random.Generator) -> Approach:
         )
         for column in [ANGLE[key] for key in ANGLE if key.endswith(name)]:
             poses[:, column] += sway
-    return Approach(poses, lean, takeoff.pinned(poses, lean), np.zeros(len(clock)))
+    return Approach(poses, lean, takeoff.hold_hands(poses, lean), np.zeros(len(clock)))
 
 
 def _through(

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from finediving_pose.synthesis.canvas import Canvas, Colour, blend, mix, shade
+from finediving_pose.synthesis.canvas import (
+    Canvas,
+    Colour,
+    blend_over,
+    mix_colours,
+    shade_colour,
+    span_end,
+    span_wall,
+)
 
 if TYPE_CHECKING:
     from finediving_pose.synthesis.venue import Venue
@@ -19,7 +27,7 @@ _WIDE = 70.0
 _ROOF = 19.0
 
 
-def paint(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
+def paint_backdrop(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     """Paint what is farther away than the stands."""
     far = (venue.tiers[-1].far if venue.tiers else venue.pool_far - venue.deck) - 1.5
     if venue.theme.roofed:
@@ -31,12 +39,15 @@ def paint(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
 
 
 def _hall(canvas: Canvas, venue: Venue, far: float, rng: np.random.Generator) -> None:
-    wall = shade(venue.theme.wall, 1.0 - 0.45 * venue.theme.dark)
-    canvas.gradient(_wall(-_WIDE, _WIDE, -2.0, _ROOF, far), wall, shade(wall, 0.72))
+    wall = shade_colour(venue.theme.wall, 1.0 - 0.45 * venue.theme.dark)
+    canvas.paint_gradient(
+        span_wall(-_WIDE, _WIDE, -2.0, _ROOF, far), wall, shade_colour(wall, 0.72)
+    )
     pitch = float(rng.uniform(2.5, 6.0))
     for x in np.arange(-_WIDE, _WIDE, pitch):
-        canvas.face(
-            _wall(x, x + 0.25 + 0.06 * pitch, -2.0, _ROOF, far + 0.1), shade(wall, 0.8)
+        canvas.paint_face(
+            span_wall(x, x + 0.25 + 0.06 * pitch, -2.0, _ROOF, far + 0.1),
+            shade_colour(wall, 0.8),
         )
     furnish = (_windows, _flags, _screen, _panels)[int(rng.integers(4))]
     furnish(canvas, venue, far + 0.2, rng)
@@ -47,21 +58,21 @@ def _hall(canvas: Canvas, venue: Venue, far: float, rng: np.random.Generator) ->
             rng,
         )
     _ceiling(canvas, wall, far, rng)
-    canvas.gradient(
+    canvas.paint_gradient(
         [(_END, _ROOF, far), (_END, _ROOF, 40), (_END, -1, 40), (_END, -1, far)],
-        shade(wall, 0.7),
+        shade_colour(wall, 0.7),
         wall,
     )
     for y in np.arange(3.0, _ROOF, 4.0):
-        canvas.face([(_END + 0.1, y, far), (_END + 0.1, y, 40), (_END + 0.1, y + 0.3, 40), (_END + 0.1, y + 0.3, far)],
-                    shade(wall, 0.85))  # fmt: skip
+        strip = span_end(_END + 0.1, y, y + 0.3, far, 40)
+        canvas.paint_face(strip, shade_colour(wall, 0.85))
 
 
 def _ceiling(
     canvas: Canvas, wall: Colour, far: float, rng: np.random.Generator
 ) -> None:
-    tone = shade(wall, float(rng.uniform(0.35, 0.6)))
-    canvas.face(
+    tone = shade_colour(wall, float(rng.uniform(0.35, 0.6)))
+    canvas.paint_face(
         [
             (-_WIDE, _ROOF, far),
             (_WIDE, _ROOF, far),
@@ -71,22 +82,30 @@ def _ceiling(
         tone,
     )
     for w in np.arange(far, 5.0, 4.5):
-        canvas.face(_wall(-_WIDE, _WIDE, _ROOF - 1.1, _ROOF - 0.9, w), shade(tone, 1.5))
+        canvas.paint_face(
+            span_wall(-_WIDE, _WIDE, _ROOF - 1.1, _ROOF - 0.9, w),
+            shade_colour(tone, 1.5),
+        )
         for x in np.arange(-24.0, 24.0, 6.0):
-            canvas.rail((x, _ROOF - 1.0, w), (x + 3, _ROOF, w), shade(tone, 1.4), 0.12)
-            canvas.face(
-                _wall(x + 2.2, x + 3.6, _ROOF - 1.5, _ROOF - 1.15, w), (250, 252, 255)
+            canvas.paint_rail(
+                (x, _ROOF - 1.0, w), (x + 3, _ROOF, w), shade_colour(tone, 1.4), 0.12
+            )
+            canvas.paint_face(
+                span_wall(x + 2.2, x + 3.6, _ROOF - 1.5, _ROOF - 1.15, w),
+                (250, 252, 255),
             )
 
 
 def _windows(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> None:
     low, high = sorted(rng.uniform(7.0, 17.0, 2))
-    bright = mix(venue.theme.wall, (250, 240, 226), float(rng.uniform(0.4, 0.9)))
+    bright = mix_colours(
+        venue.theme.wall, (250, 240, 226), float(rng.uniform(0.4, 0.9))
+    )
     width = float(rng.uniform(1.2, 3.5))
     for x in np.arange(-36.0, 36.0, width + 0.3):
-        canvas.gradient(
-            _wall(x, x + width, low, max(high, low + 2), w),
-            shade(bright, 0.85),
+        canvas.paint_gradient(
+            span_wall(x, x + width, low, max(high, low + 2), w),
+            shade_colour(bright, 0.85),
             bright,
             5,
         )
@@ -101,16 +120,16 @@ def _flags(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> 
         for i, stripe in enumerate(stripes):
             blue, green, red = stripe
             if upright:
-                part = _wall(x + i * 0.6, x + (i + 1) * 0.6, y, y + 1.2, w)
+                part = span_wall(x + i * 0.6, x + (i + 1) * 0.6, y, y + 1.2, w)
             else:
-                part = _wall(x, x + 1.8, y + i * 0.4, y + (i + 1) * 0.4, w)
-            canvas.face(part, (blue, green, red))
+                part = span_wall(x, x + 1.8, y + i * 0.4, y + (i + 1) * 0.4, w)
+            canvas.paint_face(part, (blue, green, red))
 
 
 def _screen(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> None:
     """A large screen with the meet's name; it never shows a score."""
     y, x = float(rng.uniform(7.0, 12.0)), float(rng.uniform(-6.0, 4.0))
-    image = np.full((90, 200, 3), shade(venue.theme.band, 0.5), np.uint8)
+    image = np.full((90, 200, 3), shade_colour(venue.theme.band, 0.5), np.uint8)
     for row, word in enumerate(venue.sponsors[:3]):
         cv2.putText(
             image,
@@ -122,9 +141,11 @@ def _screen(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) ->
             2,
             cv2.LINE_AA,
         )
-    canvas.face(_wall(x - 0.2, x + 8.2, y - 3.8, y + 0.2, w), (24, 22, 22))
+    canvas.paint_face(span_wall(x - 0.2, x + 8.2, y - 3.8, y + 0.2, w), (24, 22, 22))
     reading = (x, 8.0) if canvas.view.side > 0 else (x + 8.0, -8.0)
-    canvas.poster((reading[0], y, w + 0.1), (reading[1], 0, 0), (0, -3.6, 0), image)
+    canvas.paste_poster(
+        (reading[0], y, w + 0.1), (reading[1], 0, 0), (0, -3.6, 0), image
+    )
 
 
 def _clock(
@@ -132,8 +153,8 @@ def _clock(
 ) -> None:
     turns = np.arange(20) * np.pi / 10
     circle = np.stack([np.cos(turns), np.sin(turns), 0 * turns], axis=1)
-    canvas.face(np.array(place) + 0.75 * circle, (50, 46, 44))
-    canvas.face(np.array(place) + 0.66 * circle, (244, 246, 246))
+    canvas.paint_face(np.array(place) + 0.75 * circle, (50, 46, 44))
+    canvas.paint_face(np.array(place) + 0.66 * circle, (244, 246, 246))
     for length, width in ((0.36, 0.09), (0.55, 0.06)):
         turn = float(rng.uniform(0, 2 * np.pi))
         tip = (
@@ -141,29 +162,31 @@ def _clock(
             place[1] + length * np.cos(turn),
             place[2],
         )
-        canvas.rail(place, tip, (30, 28, 28), width)
+        canvas.paint_rail(place, tip, (30, 28, 28), width)
 
 
 def _panels(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> None:
     """Coloured boards that swallow sound."""
     for x in np.arange(-30.0, 30.0, 3.0):
         for y in np.arange(6.0, 16.0, 2.4):
-            tone = mix(venue.theme.wall, venue.theme.seat, float(rng.uniform(0.0, 0.5)))
-            canvas.face(
-                _wall(x, x + 2.7, y, y + 2.2, w),
-                shade(tone, 1.0 - 0.4 * venue.theme.dark),
+            tone = mix_colours(
+                venue.theme.wall, venue.theme.seat, float(rng.uniform(0.0, 0.5))
+            )
+            canvas.paint_face(
+                span_wall(x, x + 2.7, y, y + 2.2, w),
+                shade_colour(tone, 1.0 - 0.4 * venue.theme.dark),
             )
 
 
 def _sky(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     high = venue.theme.wall
-    canvas.gradient(
-        _wall(-900, 900, 420.0, -60.0, -600.0),
+    canvas.paint_gradient(
+        span_wall(-900, 900, 420.0, -60.0, -600.0),
         high,
-        mix(venue.theme.wall, (250, 248, 246), 0.7),
+        mix_colours(venue.theme.wall, (250, 248, 246), 0.7),
         60,
     )
-    rows, columns = canvas.picture.shape[:2]
+    rows, columns = canvas.image.shape[:2]
     mask = np.zeros((rows // 4, columns // 4), np.uint8)
     for _ in range(int(rng.integers(0, 26))):
         centre = (int(rng.integers(mask.shape[1])), int(rng.integers(mask.shape[0])))
@@ -182,9 +205,9 @@ def _sky(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
         (columns, rows),
         interpolation=cv2.INTER_LINEAR,
     )
-    blend(
-        canvas.picture,
-        np.full_like(canvas.picture, (246, 244, 242)),
+    blend_over(
+        canvas.image,
+        np.full_like(canvas.image, (246, 244, 242)),
         soft.astype(np.uint8),
     )
 
@@ -197,9 +220,9 @@ def _hills(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
             0.17 * np.sin(x / size + phase)
             for size, phase in zip((110, 47, 23), phases, strict=True)
         )
-        tone = mix((86, 120, 92), venue.theme.wall, 0.3 + 0.4 * (w < -300))
+        tone = mix_colours((86, 120, 92), venue.theme.wall, 0.3 + 0.4 * (w < -300))
         for a, b, p, q in zip(x[:-1], x[1:], ridge[:-1], ridge[1:], strict=True):
-            canvas.face(
+            canvas.paint_face(
                 [(a, -40, w), (b, -40, w), (b, height * q, w), (a, height * p, w)], tone
             )
 
@@ -225,21 +248,17 @@ def _trees(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> 
                 float(rng.uniform(0.25, 0.6)),
                 (blue, green, red),
             )
-    canvas.face(_wall(-_WIDE, _WIDE, -3.0, 1.0, w + 0.5), shade((44, 80, 54), 0.8))
+    canvas.paint_face(
+        span_wall(-_WIDE, _WIDE, -3.0, 1.0, w + 0.5), shade_colour((44, 80, 54), 0.8)
+    )
 
 
 def _leaves(
     canvas: Canvas, place: tuple[float, float, float], radius: float, colour: Colour
 ) -> None:
     turns = np.arange(8) * np.pi / 4
-    canvas.face(
+    canvas.paint_face(
         np.array(place)
         + radius * np.stack([np.cos(turns), np.sin(turns), 0 * turns], axis=1),
         colour,
     )
-
-
-def _wall(
-    x0: float, x1: float, y0: float, y1: float, w: float
-) -> list[tuple[float, float, float]]:
-    return [(x0, y0, w), (x1, y0, w), (x1, y1, w), (x0, y1, w)]

@@ -164,12 +164,12 @@ LIMITS: Array = np.array(
 """(A, 2) least and greatest angle that a supple athlete's joints allow, in degrees."""
 
 
-def clamp(poses: Array) -> Array:
+def clamp_angles(poses: Array) -> Array:
     """Return poses (..., A) with every angle brought within :data:`LIMITS`."""
     return np.clip(poses, LIMITS[:, 0], LIMITS[:, 1])
 
 
-def pose(base: Array | None = None, **angles: float) -> Array:
+def make_pose(base: Array | None = None, **angles: float) -> Array:
     """Return one pose (A,): `base`, or zeros, with the named angles set.
 
     A name without a side, such as ``knee=90``, sets both; a name with one overrides it.
@@ -181,8 +181,8 @@ def pose(base: Array | None = None, **angles: float) -> Array:
     return made
 
 
-_STANDING = pose(knee=3, ankle=70, shoulder_abduction=7, elbow=8)
-_STRAIGHT = pose(shoulder_abduction=5, shoulder_flexion=8, elbow=3)
+_STANDING = make_pose(knee=3, ankle=70, shoulder_abduction=7, elbow=8)
+_STRAIGHT = make_pose(shoulder_abduction=5, shoulder_flexion=8, elbow=3)
 _TWIST = {
     "spine_flexion": 4.0,
     "right_shoulder_flexion": 165.0,
@@ -207,7 +207,7 @@ def _mirrored(angles: dict[str, float]) -> dict[str, float]:
 
 POSES: dict[str, Array] = {
     "standing": _STANDING,
-    "standing_relaxed": pose(
+    "standing_relaxed": make_pose(
         _STANDING,
         left_knee=14,
         left_hip_flexion=8,
@@ -215,7 +215,7 @@ POSES: dict[str, Array] = {
         head_pitch=8,
         elbow=18,
     ),
-    "arms_up": pose(
+    "arms_up": make_pose(
         _STANDING,
         ankle=45,
         shoulder_flexion=172,
@@ -223,7 +223,7 @@ POSES: dict[str, Array] = {
         elbow=4,
         head_pitch=-5,
     ),
-    "press": pose(
+    "press": make_pose(
         hip_flexion=84,
         knee=84,
         ankle=100,
@@ -232,7 +232,7 @@ POSES: dict[str, Array] = {
         shoulder_abduction=14,
         elbow=10,
     ),
-    "hurdle": pose(
+    "hurdle": make_pose(
         right_hip_flexion=88,
         right_knee=86,
         right_ankle=25,
@@ -240,7 +240,7 @@ POSES: dict[str, Array] = {
         shoulder_flexion=160,
         shoulder_abduction=18,
     ),
-    "armstand": pose(
+    "armstand": make_pose(
         shoulder_flexion=178,
         shoulder_abduction=3,
         wrist=85,
@@ -248,7 +248,7 @@ POSES: dict[str, Array] = {
         spine_flexion=-4,
     ),
     "straight": _STRAIGHT,
-    "pike": pose(
+    "pike": make_pose(
         hip_flexion=128,
         spine_flexion=42,
         shoulder_flexion=62,
@@ -258,14 +258,14 @@ POSES: dict[str, Array] = {
         wrist=60,
         head_pitch=10,
     ),
-    "open_pike": pose(
+    "open_pike": make_pose(
         hip_flexion=104,
         spine_flexion=24,
         shoulder_flexion=88,
         shoulder_abduction=62,
         elbow=3,
     ),
-    "tuck": pose(
+    "tuck": make_pose(
         hip_flexion=130,
         knee=142,
         ankle=8,
@@ -277,15 +277,15 @@ POSES: dict[str, Array] = {
         wrist=55,
         head_pitch=14,
     ),
-    "twist_right": pose(None, **_TWIST),
-    "twist_left": pose(None, **_mirrored(_TWIST)),
-    "reach": pose(
+    "twist_right": make_pose(None, **_TWIST),
+    "twist_left": make_pose(None, **_mirrored(_TWIST)),
+    "reach": make_pose(
         shoulder_flexion=178, shoulder_abduction=-14, wrist=25, elbow=2, head_pitch=-8
     ),
-    "rip": pose(
+    "rip": make_pose(
         shoulder_flexion=180, shoulder_abduction=-15, wrist=80, elbow=1, head_pitch=-4
     ),
-    "sitting": pose(
+    "sitting": make_pose(
         hip_flexion=88,
         knee=86,
         ankle=70,
@@ -293,7 +293,7 @@ POSES: dict[str, Array] = {
         shoulder_rotation=25,
         elbow=55,
     ),
-    "arms_folded": pose(
+    "arms_folded": make_pose(
         _STANDING,
         shoulder_flexion=28,
         shoulder_abduction=12,
@@ -301,14 +301,14 @@ POSES: dict[str, Array] = {
         elbow=98,
         spine_flexion=4,
     ),
-    "clapping": pose(
+    "clapping": make_pose(
         _STANDING,
         shoulder_flexion=42,
         shoulder_abduction=4,
         shoulder_rotation=32,
         elbow=84,
     ),
-    "walking_a": pose(
+    "walking_a": make_pose(
         _STANDING,
         right_hip_flexion=26,
         right_knee=8,
@@ -319,7 +319,7 @@ POSES: dict[str, Array] = {
         left_shoulder_flexion=22,
         elbow=16,
     ),
-    "walking_b": pose(
+    "walking_b": make_pose(
         _STANDING,
         left_hip_flexion=26,
         left_knee=8,
@@ -333,7 +333,7 @@ POSES: dict[str, Array] = {
 }
 """Poses (A,) by name, in degrees. The hands of ``pike`` and ``tuck`` are where a usual
 build has its shins; for a given build and fault
-:func:`finediving_pose.synthesis.poses.folded` finds them."""
+:func:`finediving_pose.synthesis.poses.fold_pose` finds them."""
 
 _CLAVICLE_LIFT = 24.0
 """Degrees by which the shoulder has risen about the thorax when the arm is overhead."""
@@ -341,7 +341,7 @@ LOWER_SPINE = 0.45
 """Share of the torso below the waist, and of the spine's flexion that happens there."""
 
 
-def body_points(build: Build, poses: Array) -> Array:
+def place_points(build: Build, poses: Array) -> Array:
     """Return where the body's points are.
 
     Args:
@@ -361,14 +361,14 @@ def body_points(build: Build, poses: Array) -> Array:
     return points
 
 
-def mass_centre(build: Build, points: Array) -> Array:
+def find_mass_centre(build: Build, points: Array) -> Array:
     """Return the centre of mass (..., 3) of points (..., P, 3), in their unit and
     frame."""
     del build  # all builds share the segments' relative masses
     return np.asarray(CENTRE_WEIGHTS @ points)
 
 
-def inertia(build: Build, points: Array, axis: Array) -> Array:
+def compute_inertia(build: Build, points: Array, axis: Array) -> Array:
     """Return the moment of inertia (...,) in kg m² of points (..., P, 3) m.
 
     Args:
@@ -377,12 +377,12 @@ def inertia(build: Build, points: Array, axis: Array) -> Array:
         axis: (3,) direction of the axis, through the centre of mass.
     """
     masses = _ROD_POINTS @ points
-    arms = masses - mass_centre(build, points)[..., None, :]
+    arms = masses - find_mass_centre(build, points)[..., None, :]
     along = arms @ (np.asarray(axis, np.float64) / np.linalg.norm(axis))
     return build.mass * ((arms**2).sum(-1) - along**2) @ _ROD_MASSES
 
 
-def angular_momentum(build: Build, points: Array, seconds: float) -> Array:
+def compute_angular_momentum(build: Build, points: Array, seconds: float) -> Array:
     """Return the angular momentum (T,) about the centre of mass and the z axis, in kg
     m² degrees / s.
 
@@ -391,13 +391,13 @@ def angular_momentum(build: Build, points: Array, seconds: float) -> Array:
         points: (T, P, 3) m.
         seconds: From one instant to the next.
     """
-    arms = _ROD_POINTS @ (points - mass_centre(build, points)[:, None])
+    arms = _ROD_POINTS @ (points - find_mass_centre(build, points)[:, None])
     moving = np.gradient(arms, seconds, axis=0)
     turning = arms[..., 0] * moving[..., 1] - arms[..., 1] * moving[..., 0]
     return np.degrees(build.mass * turning @ _ROD_MASSES)
 
 
-def turn_about(axis: str, degrees: Array) -> Array:
+def rotate_about(axis: str, degrees: Array) -> Array:
     """Return rotation matrices (T, 3, 3) by `degrees` (T,) about ``x``, ``y`` or ``z``,
     the right-hand way."""
     radians = np.radians(degrees)
@@ -413,12 +413,12 @@ def turn_about(axis: str, degrees: Array) -> Array:
 def _trunk(build: Build, angle: dict[str, Array], points: Array) -> Array:
     """Place spine and head; return the chest's frame (T, 3, 3)."""
     length = build.lengths
-    chest = turn_about("z", -angle["spine_flexion"])
-    lower = turn_about("z", -LOWER_SPINE * angle["spine_flexion"])
-    neck = turn_about("z", -angle["spine_flexion"] - 0.5 * angle["head_pitch"])
-    head = turn_about("z", -angle["spine_flexion"] - angle["head_pitch"]) @ turn_about(
-        "y", -angle["head_turn"]
-    )
+    chest = rotate_about("z", -angle["spine_flexion"])
+    lower = rotate_about("z", -LOWER_SPINE * angle["spine_flexion"])
+    neck = rotate_about("z", -angle["spine_flexion"] - 0.5 * angle["head_pitch"])
+    head = rotate_about(
+        "z", -angle["spine_flexion"] - angle["head_pitch"]
+    ) @ rotate_about("y", -angle["head_turn"])
     waist = LOWER_SPINE * length["torso"] * lower[:, :, 1]
     thorax = waist + (1 - LOWER_SPINE) * length["torso"] * chest[:, :, 1]
     upper_neck = thorax + length["neck"] * neck[:, :, 1]
@@ -440,11 +440,11 @@ def place_leg(
     """Place a leg of bodies in their own frame, as :func:`place_arm` does an arm."""
     length = build.lengths
     hip = np.array([0.0, 0.0, sign * length["hip_width"] / 2])
-    thigh = turn_about("z", angle[f"{side}_hip_flexion"]) @ turn_about(
+    thigh = rotate_about("z", angle[f"{side}_hip_flexion"]) @ rotate_about(
         "x", -sign * angle[f"{side}_hip_abduction"]
     )
-    shin = thigh @ turn_about("z", -angle[f"{side}_knee"])
-    foot = shin @ turn_about("z", angle[f"{side}_ankle"])
+    shin = thigh @ rotate_about("z", -angle[f"{side}_knee"])
+    foot = shin @ rotate_about("z", angle[f"{side}_ankle"])
     knee = hip - length["thigh"] * thigh[:, :, 1]
     ankle = knee - length["shin"] * shin[:, :, 1]
     points[:, POINT[f"{side}_hip"]], points[:, POINT[f"{side}_knee"]] = hip, knee
@@ -472,13 +472,15 @@ def place_arm(
     length = build.lengths
     upper = (
         chest
-        @ turn_about("z", angle[f"{side}_shoulder_flexion"])
-        @ turn_about("x", -sign * angle[f"{side}_shoulder_abduction"])
-        @ turn_about("y", sign * angle[f"{side}_shoulder_rotation"])
+        @ rotate_about("z", angle[f"{side}_shoulder_flexion"])
+        @ rotate_about("x", -sign * angle[f"{side}_shoulder_abduction"])
+        @ rotate_about("y", sign * angle[f"{side}_shoulder_rotation"])
     )
-    fore = upper @ turn_about("z", angle[f"{side}_elbow"])
-    hand = fore @ turn_about("z", angle[f"{side}_wrist"])
-    shoulder = points[:, POINT["thorax"]] + clavicle(build, chest, upper[:, :, 1], sign)
+    fore = upper @ rotate_about("z", angle[f"{side}_elbow"])
+    hand = fore @ rotate_about("z", angle[f"{side}_wrist"])
+    shoulder = points[:, POINT["thorax"]] + place_shoulder(
+        build, chest, upper[:, :, 1], sign
+    )
     elbow = shoulder - length["upper_arm"] * upper[:, :, 1]
     wrist = elbow - length["forearm"] * fore[:, :, 1]
     points[:, POINT[f"{side}_shoulder"]], points[:, POINT[f"{side}_elbow"]] = (
@@ -489,7 +491,7 @@ def place_arm(
     points[:, POINT[f"{side}_finger"]] = wrist - length["hand"] * hand[:, :, 1]
 
 
-def clavicle(build: Build, chest: Array, upper_arm: Array, sign: int) -> Array:
+def place_shoulder(build: Build, chest: Array, upper_arm: Array, sign: int) -> Array:
     """Return the way (T, 3) m from thorax to shoulder, which rises with the arm.
 
     Args:

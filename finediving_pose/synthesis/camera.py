@@ -160,7 +160,7 @@ def look_at(station: Station, targets: FloatArray) -> View:
     )
 
 
-def follow(
+def follow_athlete(
     station: Station,
     points: FloatArray,
     mass_centre: FloatArray,

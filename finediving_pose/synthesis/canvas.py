@@ -22,6 +22,7 @@ Image = NDArray[Any]
 """uint8 throughout; cv2 does not say so in its types."""
 Colour = tuple[int, int, int]
 Place = Sequence[float]
+Corner = tuple[float, float, float]
 
 NEARER, UNDER = 255, 127
 
@@ -43,11 +44,11 @@ class Canvas:
 
     def __init__(self, view: View, size: tuple[int, int], colour: Colour) -> None:
         self.view = view
-        self.picture: Image = np.full((size[1], size[0], 3), colour, np.uint8)
+        self.image: Image = np.full((size[1], size[0], 3), colour, np.uint8)
         self.front: Image = np.zeros((size[1], size[0]), np.uint8)
         self._matrix = view.matrix
 
-    def seen(self, places: Any) -> tuple[FloatArray, FloatArray]:
+    def project(self, places: Any) -> tuple[FloatArray, FloatArray]:
         """Return the pixels (..., 2) of places (..., 3) and their depth (...) in m."""
         world = np.array(places, np.float64)
         world[..., 2] *= self.view.side
@@ -55,28 +56,28 @@ class Canvas:
         depth = seen[..., 2]
         return seen[..., :2] / np.where(depth > 1e-6, depth, np.nan)[..., None], depth
 
-    def scale(self, place: Place) -> float:
+    def measure_scale(self, place: Place) -> float:
         """Return the pixels per metre at a place."""
-        return float(self.view.focal / self.seen(place)[1])
+        return float(self.view.focal / self.project(place)[1])
 
-    def face(self, places: Any, colour: Colour, front: int = 0) -> None:
+    def paint_face(self, places: Any, colour: Colour, front: int = 0) -> None:
         """Fill a flat, convex face; `front`, NEARER or UNDER, says when it hides the
         athlete."""
         polygon = self._polygon(places)
         if polygon is not None:
-            cv2.fillConvexPoly(self.picture, polygon, colour, cv2.LINE_AA, _BITS)
+            cv2.fillConvexPoly(self.image, polygon, colour, cv2.LINE_AA, _BITS)
             if front:
                 cv2.fillConvexPoly(self.front, polygon, front, cv2.LINE_AA, _BITS)
 
-    def faces(self, places: FloatArray, colours: NDArray[np.uint8]) -> None:
+    def paint_faces(self, places: FloatArray, colours: NDArray[np.uint8]) -> None:
         """Fill many faces (F, C, 3), none of them behind the camera, in colours (F, 3)."""
-        px, depth = self.seen(places)
+        px, depth = self.project(places)
         visible = (depth > _NEAREST).all(axis=1) & self._inside(px)
         fixed = np.round(px[visible] * 2**_BITS).astype(np.int32)
         for polygon, colour in zip(fixed, colours[visible].tolist(), strict=True):
-            cv2.fillConvexPoly(self.picture, polygon, colour, cv2.LINE_AA, _BITS)
+            cv2.fillConvexPoly(self.image, polygon, colour, cv2.LINE_AA, _BITS)
 
-    def gradient(
+    def paint_gradient(
         self, places: Any, start: Colour, end: Colour, steps: int = 14
     ) -> None:
         """Fill a four-cornered face whose colour runs from the edge 0–1 to the edge
@@ -85,12 +86,14 @@ class Canvas:
         for step in range(steps):
             s, t = step / steps, min((step + 1.15) / steps, 1.0)
             middle = (step + 0.5) / steps
-            self.face(
+            self.paint_face(
                 [a + s * (d - a), b + s * (c - b), b + t * (c - b), a + t * (d - a)],
-                mix(start, end, middle),
+                mix_colours(start, end, middle),
             )
 
-    def box(self, low: Place, high: Place, colour: Colour, front: bool = False) -> None:
+    def paint_box(
+        self, low: Place, high: Place, colour: Colour, front: bool = False
+    ) -> None:
         """Paint a block with edges along the axes: what is lit from above is lighter,
         what faces down darker.
 
@@ -101,26 +104,26 @@ class Canvas:
         near = [(x0, y0, w1), (x1, y0, w1), (x1, y1, w1), (x0, y1, w1)]
         under = UNDER if front else 0
         if camera[1] > y1:
-            self.face(
+            self.paint_face(
                 [(x0, y1, w0), (x1, y1, w0), (x1, y1, w1), (x0, y1, w1)],
-                shade(colour, 1.18),
+                shade_colour(colour, 1.18),
             )
         elif camera[1] < y0:
-            self.face(
+            self.paint_face(
                 [(x0, y0, w0), (x1, y0, w0), (x1, y0, w1), (x0, y0, w1)],
-                shade(colour, 0.6),
+                shade_colour(colour, 0.6),
                 under,
             )
         if camera[0] > x1 or camera[0] < x0:
             end = x1 if camera[0] > x1 else x0
-            self.face(
+            self.paint_face(
                 [(end, y0, w0), (end, y0, w1), (end, y1, w1), (end, y1, w0)],
-                shade(colour, 0.86),
+                shade_colour(colour, 0.86),
                 under,
             )
-        self.face(near, colour, NEARER if front else 0)
+        self.paint_face(near, colour, NEARER if front else 0)
 
-    def rail(
+    def paint_rail(
         self,
         start: Place,
         end: Place,
@@ -129,18 +132,18 @@ class Canvas:
         front: bool = False,
     ) -> None:
         """Draw a bar of `width` m, lighter along its middle."""
-        (a, b), depth = self.seen([start, end])
+        (a, b), depth = self.project([start, end])
         if depth.min() < _NEAREST or np.abs([a, b]).max() > _FAR_PX:
             return
         thickness = max(1, round(width * float(self.view.focal) / float(depth.mean())))
         first, last = (tuple(int(v) for v in np.round(p * 2**_BITS)) for p in (a, b))
-        cv2.line(self.picture, first, last, colour, thickness, cv2.LINE_AA, _BITS)
+        cv2.line(self.image, first, last, colour, thickness, cv2.LINE_AA, _BITS)
         if thickness > 2:
             cv2.line(
-                self.picture,
+                self.image,
                 first,
                 last,
-                shade(colour, 1.35),
+                shade_colour(colour, 1.35),
                 max(1, thickness // 3),
                 cv2.LINE_AA,
                 _BITS,
@@ -148,11 +151,13 @@ class Canvas:
         if front:
             cv2.line(self.front, first, last, NEARER, thickness, cv2.LINE_AA, _BITS)
 
-    def poster(self, corner: Place, along: Place, down: Place, image: Image) -> None:
+    def paste_poster(
+        self, corner: Place, along: Place, down: Place, image: Image
+    ) -> None:
         """Put a picture on a flat face: its top-left corner, the way along its top edge
         and down its left one."""
         origin, right, below = (np.array(v, np.float64) for v in (corner, along, down))
-        corners, depth = self.seen(
+        corners, depth = self.project(
             [origin, origin + right, origin + right + below, origin + below]
         )
         if depth.min() < _NEAREST or not self._inside(corners[None])[0]:
@@ -179,9 +184,9 @@ class Canvas:
         cv2.fillConvexPoly(
             mask, np.round(place * 2**_BITS).astype(np.int32), 255, cv2.LINE_AA, _BITS
         )
-        blend(self.picture[low[1] : high[1], low[0] : high[0]], painted, mask)
+        blend_over(self.image[low[1] : high[1], low[0] : high[0]], painted, mask)
 
-    def stick(
+    def paste_sprite(
         self, sprite: Image, foot: Place, height: float, anchor: float = 1.0
     ) -> FloatArray:
         """Put a cut-out (h, w, 4) upright: it is `height` m high, its middle `anchor`
@@ -189,7 +194,7 @@ class Canvas:
 
         Returns its (4,) px, also beyond the picture's edges; NaN behind the camera.
         """
-        px, depth = self.seen(foot)
+        px, depth = self.project(foot)
         if not depth > _NEAREST:
             return np.full(4, np.nan)
         ratio = height * float(self.view.focal) / float(depth) / sprite.shape[0]
@@ -202,7 +207,7 @@ class Canvas:
             round(float(px[1]) - anchor * size[1]),
         )
         place = np.array([left, top, left + size[0], top + size[1]], np.float64)
-        rows, columns = self.picture.shape[:2]
+        rows, columns = self.image.shape[:2]
         x0, y0, x1, y1 = (
             max(left, 0),
             max(top, 0),
@@ -214,17 +219,17 @@ class Canvas:
         small = cv2.resize(sprite, size, interpolation=cv2.INTER_AREA)[
             y0 - top : y1 - top, x0 - left : x1 - left
         ]
-        blend(self.picture[y0:y1, x0:x1], small[..., :3], small[..., 3])
+        blend_over(self.image[y0:y1, x0:x1], small[..., :3], small[..., 3])
         return place
 
     def _polygon(self, places: Any) -> NDArray[np.int32] | None:
         world: FloatArray = np.array(places, np.float64)
-        px, depth = self.seen(world)
+        px, depth = self.project(world)
         if depth.min() < _NEAREST:
             world = self._before_camera(world, depth)
             if len(world) < 3:
                 return None
-            px, _ = self.seen(world)
+            px, _ = self.project(world)
         if not self._inside(px[None])[0]:
             return None
         return np.round(np.clip(px, -_FAR_PX, _FAR_PX) * 2**_BITS).astype(np.int32)
@@ -247,7 +252,7 @@ class Canvas:
 
     def _inside(self, px: FloatArray) -> NDArray[np.bool_]:
         """(F,) whether polygons (F, C, 2) reach into the picture at all."""
-        rows, columns = self.picture.shape[:2]
+        rows, columns = self.image.shape[:2]
         low, high = px.min(axis=1), px.max(axis=1)
         return np.asarray(
             (high[:, 0] > 0)
@@ -259,14 +264,14 @@ class Canvas:
     def _window(self, px: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The part of the picture that some pixels lie in: its first and past its last
         column and row."""
-        limit = np.array(self.picture.shape[1::-1])
+        limit = np.array(self.image.shape[1::-1])
         low = np.clip(np.floor(px.min(axis=0)).astype(np.int64), 0, limit - 1)
         return low, np.clip(
             np.ceil(px.max(axis=0)).astype(np.int64) + 1, low + 1, limit
         )
 
 
-def blend(below: Image, above: Image, alpha: Image) -> None:
+def blend_over(below: Image, above: Image, alpha: Image) -> None:
     """Lay `above` (h, w, 3) over `below`, in place, where `alpha` (h, w) of 255 says."""
     weight = cv2.merge([alpha, alpha, alpha])
     kept = cv2.multiply(below, cv2.bitwise_not(weight), scale=1 / 255)
@@ -277,15 +282,30 @@ def blend(below: Image, above: Image, alpha: Image) -> None:
     )
 
 
-def shade(colour: Colour, factor: float) -> Colour:
+def shade_colour(colour: Colour, factor: float) -> Colour:
     """Make a colour darker (below 1) or lighter."""
     blue, green, red = (min(255, round(channel * factor)) for channel in colour)
     return blue, green, red
 
 
-def mix(first: Colour, second: Colour, share: float) -> Colour:
+def mix_colours(first: Colour, second: Colour, share: float) -> Colour:
     """Return the colour `share` of the way from the first to the second."""
     blue, green, red = (
         round((1 - share) * a + share * b) for a, b in zip(first, second, strict=True)
     )
     return blue, green, red
+
+
+def span_wall(x0: float, x1: float, y0: float, y1: float, w: float) -> list[Corner]:
+    """Return the corners of an upright face along the pool, at `w` m."""
+    return [(x0, y0, w), (x1, y0, w), (x1, y1, w), (x0, y1, w)]
+
+
+def span_floor(x0: float, x1: float, y: float, w0: float, w1: float) -> list[Corner]:
+    """Return the corners of a level face, `y` m above the water."""
+    return [(x0, y, w0), (x1, y, w0), (x1, y, w1), (x0, y, w1)]
+
+
+def span_end(x: float, y0: float, y1: float, w0: float, w1: float) -> list[Corner]:
+    """Return the corners of an upright face across the pool, at `x` m."""
+    return [(x, y0, w0), (x, y0, w1), (x, y1, w1), (x, y1, w0)]

@@ -19,24 +19,24 @@ from numpy.typing import NDArray
 
 from finediving_pose.diving import DiveNumber
 from finediving_pose.skeleton import NUM_JOINTS
-from finediving_pose.synthesis.approach import GRAVITY, Approach, approach
+from finediving_pose.synthesis.approach import GRAVITY, Approach, make_approach
 from finediving_pose.synthesis.body import (
     LIMITS,
     POSES,
     Array,
     Build,
-    angular_momentum,
-    body_points,
-    clamp,
-    inertia,
-    mass_centre,
-    pose,
-    turn_about,
+    clamp_angles,
+    compute_angular_momentum,
+    compute_inertia,
+    find_mass_centre,
+    make_pose,
+    place_points,
+    rotate_about,
 )
 from finediving_pose.synthesis.execution import Execution
-from finediving_pose.synthesis.poses import entering
-from finediving_pose.synthesis.schedule import Course, schedule
-from finediving_pose.synthesis.takeoff import RATE, Fall, Jump, Start, turned_by
+from finediving_pose.synthesis.poses import make_entry_pose
+from finediving_pose.synthesis.schedule import Course, schedule_flight
+from finediving_pose.synthesis.takeoff import RATE, Fall, Jump, Start, apply_rotations
 
 FPS = 25.0
 SUBSTEPS = 4
@@ -136,7 +136,7 @@ class _Plan:
     bounds: tuple[float, ...]  # where each sub-action but the first begins
 
 
-def perform(
+def perform_dive(
     number: DiveNumber,
     apparatus: str,
     build: Build,
@@ -156,7 +156,7 @@ def perform(
         sub_actions: The labels of the stages, from take-off to entry.
     """
     plan = _swinging(_plan(number, apparatus, build, execution, rng), build)
-    before = approach(plan.takeoff, rng)
+    before = make_approach(plan.takeoff, rng)
     flight, momentum = _flight(plan, build)
     lead, frames = _clip(plan, len(before.poses), rng)
     instants = SUBSTEPS * frames
@@ -173,7 +173,7 @@ def perform(
     board = _board(plan, before.board, instants)[first : first + instants]
     return Motion(
         points=points,
-        mass_centre=mass_centre(build, points),
+        mass_centre=find_mass_centre(build, points),
         somersault=somersault,
         twist=twist,
         momentum=momentum,
@@ -210,9 +210,9 @@ def _plan(
     turned = 180.0 * number.half_somersaults + execution.over_rotation
     twisted = 180.0 * number.half_twists * float(rng.choice([-1, 1]))
     head_first = (number.half_somersaults % 2 == 1) != start.armstand
-    last = entering("rip" if head_first else "straight", execution)
+    last = make_entry_pose("rip" if head_first else "straight", execution)
     hanging = _turned(build, start, last, turned, twisted)
-    below = float(mass_centre(build, hanging)[1] - hanging[:, 1].min())
+    below = float(find_mass_centre(build, hanging)[1] - hanging[:, 1].min())
     rise = (
         velocity[1] + _SHRUG + execution.takeoff_height
         if start.armstand
@@ -225,7 +225,7 @@ def _plan(
         takeoff = replace(takeoff, velocity=np.array([start.ahead * out, rise]))
     else:
         out = velocity[0] + execution.takeoff_distance / touch
-    course = schedule(
+    course = schedule_flight(
         number, build, execution, touch, (takeoff.pose, last), np.sign(twisted)
     )
     entry = touch - rng.uniform(0.10, 0.24)
@@ -262,7 +262,12 @@ def _fall_off(
     outward, speed, hips, swing = _OUT_OF_ARMSTAND[direction]
     outward, speed = outward + rng.uniform(-2.0, 2.0), speed + rng.uniform(-3.0, 3.0)
     return Fall(
-        build, start, pose(POSES["armstand"], hip_flexion=hips), outward, speed, swing
+        build,
+        start,
+        make_pose(POSES["armstand"], hip_flexion=hips),
+        outward,
+        speed,
+        swing,
     )
 
 
@@ -281,7 +286,7 @@ def _left(takeoff: Jump | Fall) -> tuple[Array, Array]:
     """Return where the mass centre is at the take-off, (3,) m, and how fast, (3,) m/s,
     as far as that is known."""
     if isinstance(takeoff, Fall):
-        return takeoff.end()
+        return takeoff.compute_end()
     ahead, up = takeoff.centre
     return takeoff.start.support + np.array(
         [takeoff.start.ahead * ahead, up, 0.0]
@@ -312,7 +317,7 @@ def _swinging(plan: _Plan, build: Build) -> _Plan:
     there as the toes leave."""
     if isinstance(plan.takeoff, Fall):
         return plan
-    return replace(plan, takeoff=plan.takeoff.spinning(_flight(plan, build)[1]))
+    return replace(plan, takeoff=plan.takeoff.match_momentum(_flight(plan, build)[1]))
 
 
 def _turned(
@@ -320,27 +325,27 @@ def _turned(
 ) -> Array:
     """Return the points (P, 3) of one pose from the pelvis, turned as in the world."""
     rotation = (
-        start.leaning(np.array([somersault]))
+        start.rotate_by_lean(np.array([somersault]))
         @ start.upright
-        @ turn_about("y", np.array([twist]))
+        @ rotate_about("y", np.array([twist]))
     )
-    return np.asarray(turned_by(rotation, body_points(build, pose[None]))[0])
+    return np.asarray(apply_rotations(rotation, place_points(build, pose[None]))[0])
 
 
 def _flight(plan: _Plan, build: Build) -> tuple[_Part, float]:
     """Return the flight, the take-off and the touch included, and its angular momentum
     in kg m² degrees / s."""
     clock = np.arange(round(plan.touch * RATE) + 1) / RATE
-    body = body_points(build, _poses(plan, clock))
+    body = place_points(build, _poses(plan, clock))
     twist, tilt = _twisting(plan, clock)
-    untwisted = plan.start.upright @ turn_about("x", tilt) @ turn_about("y", twist)
-    points = turned_by(untwisted, body)
-    slowness = inertia(build, points, _AXIS)
-    swinging = -plan.start.turning * angular_momentum(build, points, 1 / RATE)
+    untwisted = plan.start.upright @ rotate_about("x", tilt) @ rotate_about("y", twist)
+    points = apply_rotations(untwisted, body)
+    slowness = compute_inertia(build, points, _AXIS)
+    swinging = -plan.start.turning * compute_angular_momentum(build, points, 1 / RATE)
     by_momentum, by_swing = _summed(1 / slowness), _summed(swinging / slowness)
     momentum = (plan.turned - plan.lean + by_swing[-1]) / by_momentum[-1]
     somersault = plan.lean + momentum * by_momentum - by_swing
-    points = turned_by(plan.start.leaning(somersault), points)
+    points = apply_rotations(plan.start.rotate_by_lean(somersault), points)
     path = plan.centre + np.stack(
         [
             plan.out * clock,
@@ -349,7 +354,7 @@ def _flight(plan: _Plan, build: Build) -> tuple[_Part, float]:
         ],
         axis=1,
     )
-    points += (path - mass_centre(build, points))[:, None]
+    points += (path - find_mass_centre(build, points))[:, None]
     return _Part(points, somersault, np.abs(twist)), float(momentum)
 
 
@@ -369,7 +374,7 @@ def _poses(plan: _Plan, clock: Array) -> Array:
     room = np.where(swing < 0, keys[0] - LIMITS[:, 0], LIMITS[:, 1] - keys[0])
     ebb = np.clip(_EBB_ROOM * room / np.maximum(np.abs(swing), 1e-9), 0.03, _EBB)
     since = clock[:, None]
-    return clamp(course(clock) + swing * since * np.exp(-((since / ebb) ** 2)))
+    return clamp_angles(course(clock) + swing * since * np.exp(-((since / ebb) ** 2)))
 
 
 _EBB = 0.07
@@ -399,7 +404,7 @@ _TWIST_RAMP = 0.3
 
 def _carried(plan: _Plan, before: Approach, build: Build) -> _Part:
     points = (
-        plan.start.placed(build, before.poses, before.lean) + before.pelvis[:, None]
+        plan.start.place_body(build, before.poses, before.lean) + before.pelvis[:, None]
     )
     return _Part(points, before.lean, np.zeros(len(points)))
 
@@ -408,7 +413,7 @@ def _sinking(plan: _Plan, build: Build, flight: _Part, instants: int) -> _Part:
     """Go on into the water along the body's way, ever slower."""
     clock = np.arange(1, instants + 1) / RATE
     end, before = flight.points[-1], flight.points[-2]
-    velocity = (mass_centre(build, end) - mass_centre(build, before)) * RATE
+    velocity = (find_mass_centre(build, end) - find_mass_centre(build, before)) * RATE
     path = velocity * (_SLOWING * (1 - np.exp(-clock / _SLOWING)))[:, None]
     turning = (
         (flight.somersault[-1] - flight.somersault[-2])
@@ -416,8 +421,8 @@ def _sinking(plan: _Plan, build: Build, flight: _Part, instants: int) -> _Part:
         * _STILLING
         * (1 - np.exp(-clock / _STILLING))
     )
-    centre = mass_centre(build, end)
-    points = np.einsum("nij,pj->npi", plan.start.leaning(turning), end - centre)
+    centre = find_mass_centre(build, end)
+    points = np.einsum("nij,pj->npi", plan.start.rotate_by_lean(turning), end - centre)
     return _Part(
         points + (centre + path)[:, None],
         flight.somersault[-1] + turning,

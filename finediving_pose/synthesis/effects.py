@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from finediving_pose.records import FloatArray
 from finediving_pose.synthesis.camera import CENTRE, SIZE, View
-from finediving_pose.synthesis.canvas import Colour, Image, blend, mix, shade
+from finediving_pose.synthesis.canvas import (
+    Colour,
+    Image,
+    blend_over,
+    mix_colours,
+    shade_colour,
+)
 
 _GRAVITY = 9.81
 _FOAM_REACH = 3.0
@@ -91,7 +97,7 @@ class Splash:
         self._paint_surface(picture, view, seconds, colour)
         self._paint_drops(picture, view, seconds, exposure, colour)
 
-    def top(self, seconds: float) -> float:
+    def measure_top(self, seconds: float) -> float:
         """Return how high in m above the water the highest drop is."""
         return float(max(self._flying(seconds)[:, 1].max(initial=0.0), 0.0))
 
@@ -137,7 +143,7 @@ class Splash:
         alpha = 225.0 * (1.0 - np.exp(-(0.75 * fine + 0.8 * mist) * spread**2))
         above = np.empty((y1 - y0, x1 - x0, 3), np.uint8)
         above[:] = colour
-        blend(picture[y0:y1, x0:x1], above, alpha.astype(np.uint8))
+        blend_over(picture[y0:y1, x0:x1], above, alpha.astype(np.uint8))
 
     def _paint_surface(
         self, picture: Image, view: View, seconds: float, colour: Colour
@@ -163,7 +169,7 @@ class Splash:
         foam = cv2.warpPerspective(self._foam(seconds), matrix, size)
         above = np.empty_like(part)
         above[:] = colour
-        blend(part, above, foam)
+        blend_over(part, above, foam)
 
     def _foam(self, seconds: float) -> Image:
         """(96, 96): how white the surface is; it spreads, breaks up and fades."""
@@ -321,18 +327,18 @@ class Overlay:
     def paint(self, picture: Image) -> None:
         """Lay it over a frame."""
         height, width = self.alpha.shape
-        blend(
+        blend_over(
             picture[self.top : self.top + height, self.left : self.left + width],
             self.image,
             self.alpha,
         )
 
-    def hides(self, px: FloatArray) -> NDArray[np.bool_]:
+    def find_hidden(self, px: FloatArray) -> NDArray[np.bool_]:
         """(...) which pixels (..., 2) it covers for the most part."""
-        return looked_up(self.alpha, px - (self.left, self.top)) > _NEUTRAL
+        return look_up_mask(self.alpha, px - (self.left, self.top)) > _NEUTRAL
 
 
-def score_banner(
+def make_score_banner(
     caption: tuple[str, str, str],
     rank: int,
     ground: Colour,
@@ -350,29 +356,29 @@ def score_banner(
     """
     name, country, number = caption
     height, width = int(rng.integers(18, 25)), int(rng.integers(210, 300))
-    image: Image = np.full((height, width, 3), shade(ground, 0.7), np.uint8)
+    image: Image = np.full((height, width, 3), shade_colour(ground, 0.7), np.uint8)
     alpha: Image = np.full((height, width), int(rng.integers(190, 256)), np.uint8)
     panels = (0.1, 0.62, 0.78)
     edges = [round(width * share) for share in (0.0, *panels, 1.0)]
     for edge, end, tone in zip(
         edges[:-1], edges[1:], (1.3, 0.7, 1.0, 0.85), strict=True
     ):
-        image[:, edge:end] = shade(ground, tone)
-    image[0] = image[-1] = mix(ground, ink, 0.5)
+        image[:, edge:end] = shade_colour(ground, tone)
+    image[0] = image[-1] = mix_colours(ground, ink, 0.5)
     for text, edge, end in zip(
         (str(rank), name, country, number), edges[:-1], edges[1:], strict=True
     ):
-        write_into(image[:, edge:end], text, ink)
+        write_text_into(image[:, edge:end], text, ink)
     left = int(rng.choice([18, (SIZE[0] - width) // 2, SIZE[0] - width - 18]))
     return Overlay(image, alpha, left, SIZE[1] - height - int(rng.integers(8, 16)))
 
 
-def station_mark(word: str, rng: np.random.Generator) -> Overlay:
+def make_station_mark(word: str, rng: np.random.Generator) -> Overlay:
     """Return a station's mark: a short word, half transparent, in an upper corner."""
     width, height = 40, 15
     image: Image = np.full((height, width, 3), 255, np.uint8)
     mask: Image = np.zeros((height, width, 3), np.uint8)
-    write_into(mask, word[:4], (255, 255, 255))
+    write_text_into(mask, word[:4], (255, 255, 255))
     if rng.random() < 0.5:
         cv2.rectangle(mask, (0, 0), (width - 1, height - 1), (200, 200, 200), 1)
     alpha = (mask[..., 0] * float(rng.uniform(0.45, 0.8))).astype(np.uint8)
@@ -384,7 +390,7 @@ def station_mark(word: str, rng: np.random.Generator) -> Overlay:
     )
 
 
-def write_into(part: Image, text: str, ink: Colour) -> None:
+def write_text_into(part: Image, text: str, ink: Colour) -> None:
     """Write one line into a picture, as large as its height and width allow."""
     height, width = part.shape[:2]
     text = text.encode("ascii", "replace").decode()
@@ -445,7 +451,7 @@ class Obstacle:
             ahead + np.stack([0 * turn, slope, 0 * turn], axis=1)
         )
 
-    def mask(self, view: View) -> Image:
+    def make_mask(self, view: View) -> Image:
         """(H, W) uint8, how much it hides of each pixel of a view."""
         covered: Image = np.zeros((SIZE[1], SIZE[0]), np.uint8)
         px, depth = view.project(self._places)
@@ -472,7 +478,7 @@ class Obstacle:
         """Lay it over a frame where its `mask` says."""
         above = np.empty_like(picture)
         above[:] = self._colour
-        blend(picture, above, mask)
+        blend_over(picture, above, mask)
 
 
 def _head(mask: Image, x: int, y: int, size: int) -> None:
@@ -495,7 +501,7 @@ def _head(mask: Image, x: int, y: int, size: int) -> None:
     )
 
 
-def looked_up(mask: Image, px: FloatArray) -> NDArray[np.uint8]:
+def look_up_mask(mask: Image, px: FloatArray) -> NDArray[np.uint8]:
     """(...) the mask's values at the nearest of the pixels (..., 2), 0 outside."""
     columns, rows = (np.round(px[..., i]).astype(np.int64) for i in (0, 1))
     height, width = mask.shape
@@ -505,7 +511,7 @@ def looked_up(mask: Image, px: FloatArray) -> NDArray[np.uint8]:
     ).astype(np.uint8)
 
 
-def camera_way(first: View, last: View) -> FloatArray:
+def measure_camera_motion(first: View, last: View) -> FloatArray:
     """(..., 2) px that the middle of the picture moves over what it shows from one view
     to another."""
     seen = first.homography_to(last) @ np.array([*CENTRE, 1.0])

@@ -117,7 +117,7 @@ def draw_execution(
     )
 
 
-def deductions(execution: Execution) -> dict[str, float]:
+def compute_deductions(execution: Execution) -> dict[str, float]:
     """Return the points that each fault takes off."""
     return {
         name: _points(rule, name, getattr(execution, name))
@@ -125,12 +125,12 @@ def deductions(execution: Execution) -> dict[str, float]:
     }
 
 
-def true_mark(execution: Execution) -> float:
+def compute_true_award(execution: Execution) -> float:
     """Return 10 less all deductions, at least 0, not rounded."""
-    return max(0.0, 10.0 - sum(deductions(execution).values()))
+    return max(0.0, 10.0 - sum(compute_deductions(execution).values()))
 
 
-def judge(rng: np.random.Generator, mark: float) -> tuple[float, ...]:
+def draw_awards(rng: np.random.Generator, mark: float) -> tuple[float, ...]:
     """Return seven awards in half points, in the order of the judges' seats."""
     opinions = mark + rng.normal(0.0, JUDGE_ERROR, JUDGES)
     return tuple(
@@ -138,13 +138,13 @@ def judge(rng: np.random.Generator, mark: float) -> tuple[float, ...]:
     )
 
 
-def true_score(execution: Execution, difficulty: float) -> float:
+def compute_true_score(execution: Execution, difficulty: float) -> float:
     """Return the score that judges without error would give: DD × three times the true
     mark, not rounded."""
-    return 3.0 * difficulty * true_mark(execution)
+    return 3.0 * difficulty * compute_true_award(execution)
 
 
-def middle_awards(awards: Sequence[float]) -> tuple[float, ...]:
+def select_middle_awards(awards: Sequence[float]) -> tuple[float, ...]:
     """Return the three awards that count, in increasing order."""
     return tuple(sorted(awards)[2:-2])
 

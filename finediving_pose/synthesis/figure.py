@@ -11,17 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.skeleton import NUM_JOINTS
-from finediving_pose.synthesis.anatomy import DETAILED, Person, flesh_out, joint_radii
+from finediving_pose.synthesis.anatomy import (
+    DETAILED,
+    Person,
+    flesh_out,
+    measure_joint_radii,
+)
 from finediving_pose.synthesis.body import Build
 from finediving_pose.synthesis.look import Light, Look, draw_clothed_look, draw_look
 from finediving_pose.synthesis.solids import (
     Array,
     Grid,
     Raster,
-    hidden,
-    normals,
+    compute_normals,
+    find_hidden,
+    meet_cones,
     rasterise,
-    touch,
 )
 
 __all__ = [
@@ -94,7 +99,7 @@ def paint_figure(
     joints = np.asarray(instants[0, :NUM_JOINTS], np.float32)
     person = flesh_out(np.asarray(instants, np.float64), scale, build, look)
     first = person.cones.take(np.flatnonzero(person.instant == 0))
-    visible = ~hidden(joints, joint_radii(scale, build), first)
+    visible = ~find_hidden(joints, measure_joint_radii(scale, build), first)
     bottom = (
         picture.shape[0]
         if water_line is None
@@ -208,12 +213,12 @@ def _shade(
     flattened raster."""
     owner = raster.owner.take(samples)
     picture, row, column = np.unravel_index(samples, grid.shape)
-    first = grid.first()
+    first = grid.locate_first()
     x = first[:, 0].take(picture) + column.astype(np.float32) / np.float32(grid.fine)
     y = first[:, 1].take(picture) + row.astype(np.float32) / np.float32(grid.fine)
     cone = person.cones.take(owner)
-    met = touch(cone, x, y)
-    normal = normals(cone, met)
+    met = meet_cones(cone, x, y)
+    normal = compute_normals(cone, met)
     if blend > 1:
         normal = _smoothed(normal, samples, grid, blend)
     part = owner % len(person.covering.gloss)

@@ -22,13 +22,18 @@ from finediving_pose.synthesis.body import (
     SIDES,
     Array,
     Build,
-    clamp,
+    clamp_angles,
     place_arm,
     place_leg,
-    turn_about,
+    rotate_about,
 )
 from finediving_pose.synthesis.dive import SUBSTEPS, Motion
-from finediving_pose.synthesis.poses import ELBOWS_OUT, arm_angles, swing, two_links
+from finediving_pose.synthesis.poses import (
+    ELBOWS_OUT,
+    measure_arm_angles,
+    measure_swing,
+    solve_two_links,
+)
 from finediving_pose.synthesis.takeoff import RATE
 
 Drawn = TypeVar("Drawn")
@@ -95,7 +100,7 @@ _ON_LEG = 0.45, 1.9  # where: 0 at the hip, 1 at the knee, 2 at the ankle
 _AROUND = 0.13  # m from the middle of the leg, in any direction
 
 
-def with_free_limbs(motion: Motion, rng: np.random.Generator) -> Motion:
+def give_free_limbs(motion: Motion, rng: np.random.Generator) -> Motion:
     """Return the dive with other arms and, in flight, other legs.
 
     Trunk and head, and the path of the mass centre as it was, stay; physics no longer
@@ -170,7 +175,7 @@ def _course(
             instants - 1,
         ]
     )
-    course = clamp(
+    course = clamp_angles(
         PchipInterpolator(keys, np.stack([pose(int(k)) for k in keys]))(
             np.arange(instants)
         )
@@ -187,7 +192,7 @@ def _pose(limbs: dict[str, Angles], rng: np.random.Generator | None = None) -> A
             made[ANGLE[f"{side}_{name}"]] = value + (
                 rng.normal(0.0, _APART) if rng else 0.0
             )
-    return clamp(made)
+    return clamp_angles(made)
 
 
 def _both(
@@ -240,8 +245,8 @@ def _held(
     length = build.lengths["upper_arm"] + build.lengths["forearm"]
     if not _REACHED[0] * length < np.linalg.norm(way) < _REACHED[1] * length:
         return {}
-    elbow, wrist = two_links(build, np.zeros(3), way[None], ELBOWS_OUT)
-    return arm_angles(elbow, wrist - elbow)
+    elbow, wrist = solve_two_links(build, np.zeros(3), way[None], ELBOWS_OUT)
+    return measure_arm_angles(elbow, wrist - elbow)
 
 
 def _leg_angles(body: Array, side: str, sign: int) -> Angles:
@@ -249,7 +254,7 @@ def _leg_angles(body: Array, side: str, sign: int) -> Angles:
     hip, knee, ankle, toe = (
         body[POINT[f"{side}_{name}"]] for name in ("hip", "knee", "ankle", "toe")
     )
-    flexion, abduction = swing(
+    flexion, abduction = measure_swing(
         (knee - hip) * (1.0, 1.0, sign)
     )  # a left leg as a right one
     return {
@@ -284,7 +289,7 @@ def _pelvis_frames(points: Array) -> Array:
         "nji,nj->ni", lower, points[:, POINT["thorax"]] - points[:, POINT["waist"]]
     )
     bent = np.degrees(np.arctan2(chest_up[:, 0], chest_up[:, 1])) / (1 - LOWER_SPINE)
-    return np.asarray(lower @ turn_about("z", LOWER_SPINE * bent))
+    return np.asarray(lower @ rotate_about("z", LOWER_SPINE * bent))
 
 
 def _frames(up: Array, right: Array) -> Array:

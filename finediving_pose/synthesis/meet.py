@@ -21,12 +21,12 @@ from finediving_pose import diving
 from finediving_pose.datasets.sub_actions import expected_sequence
 from finediving_pose.synthesis.execution import (
     Execution,
+    compute_true_award,
+    compute_true_score,
+    draw_awards,
     draw_execution,
-    judge,
-    true_mark,
-    true_score,
 )
-from finediving_pose.synthesis.programme import Choice, allocate
+from finediving_pose.synthesis.programme import Choice, allocate_dives
 
 if TYPE_CHECKING:
     from finediving_pose.synthesis.dive import Motion
@@ -112,7 +112,7 @@ class PlannedDive:
     @property
     def true_score(self) -> float:
         """The score from judges without error."""
-        return true_score(self.execution, self.choice.difficulty)
+        return compute_true_score(self.execution, self.choice.difficulty)
 
 
 @dataclass(frozen=True)
@@ -133,16 +133,16 @@ class Meet:
             grouped.setdefault(dive.match, []).append(dive)
         return grouped
 
-    def part(self, test: bool) -> list[PlannedDive]:
+    def select_part(self, test: bool) -> list[PlannedDive]:
         """Return the dives for testing, or those for training."""
         return [dive for dive in self.dives if (dive.key in self.test) == test]
 
-    def ceiling(self, test: bool = True) -> float:
+    def compute_ceiling(self, test: bool = True) -> float:
         """Return ρ of the scores without the judges' error: what no method can hope to
         pass by much."""
         from finediving_pose.score_metrics import spearman
 
-        dives = self.part(test)
+        dives = self.select_part(test)
         return spearman(
             np.array([dive.true_score for dive in dives]),
             np.array([dive.score for dive in dives]),
@@ -171,7 +171,7 @@ def plan_meet(
     if dives < 1:
         raise ValueError(f"{dives} dives: expected at least 1")
     rng = np.random.default_rng([VERSION, seed])
-    choices = allocate(dives, rng, numbers)
+    choices = allocate_dives(dives, rng, numbers)
     per_match = int(np.clip(dives // 12, *_MATCH_DIVES))
     events = [
         _chunks(
@@ -189,16 +189,16 @@ def plan_meet(
     return Meet(tuple(planned), _test_keys(rng, planned), seed, hard)
 
 
-def move(dive: PlannedDive) -> Motion:
+def perform_planned_dive(dive: PlannedDive) -> Motion:
     """Let the athlete perform one planned dive."""
     from finediving_pose.synthesis.body import draw_build
-    from finediving_pose.synthesis.dive import perform
-    from finediving_pose.synthesis.free_limbs import with_free_limbs
+    from finediving_pose.synthesis.dive import perform_dive
+    from finediving_pose.synthesis.free_limbs import give_free_limbs
 
     build = draw_build(np.random.default_rng([dive.athlete.seed, 0]), dive.athlete.sex)
     rng = np.random.default_rng([dive.seed, 0])
     number = dive.choice.number
-    motion = perform(
+    motion = perform_dive(
         number,
         dive.choice.apparatus,
         build,
@@ -207,13 +207,13 @@ def move(dive: PlannedDive) -> Motion:
         expected_sequence(number),
     )
     return (
-        with_free_limbs(motion, np.random.default_rng([dive.seed, 2]))
+        give_free_limbs(motion, np.random.default_rng([dive.seed, 2]))
         if dive.free_limbs
         else motion
     )
 
 
-def stage(dive: PlannedDive) -> Scene:
+def stage_dive(dive: PlannedDive) -> Scene:
     """Make one dive ready to be seen: the body moves, the place is built, the camera
     follows."""
     from finediving_pose.synthesis.figure import draw_look
@@ -226,7 +226,7 @@ def stage(dive: PlannedDive) -> Scene:
         venue = replace(venue, crowd=max(venue.crowd, _FULL))
     rng = np.random.default_rng([dive.seed, 1])
     return Scene(
-        move(dive),
+        perform_planned_dive(dive),
         look,
         venue,
         rng,
@@ -298,7 +298,7 @@ def _match(
                 athlete=athlete,
                 choice=choice,
                 execution=execution,
-                awards=judge(rng, true_mark(execution)),
+                awards=draw_awards(rng, compute_true_award(execution)),
                 start_frame=first_frame + _SLOT * place + int(rng.integers(0, 100)),
                 seed=_seed(rng),
                 venue_seed=venue_seed,

@@ -43,19 +43,19 @@ class Panorama:
 
 
 @lru_cache(maxsize=2)
-def panorama(venue: Venue, station: Station) -> Panorama:
+def paint_panorama(venue: Venue, station: Station) -> Panorama:
     """Paint the place as a camera sees it; the last two are kept for the dives of a
     match."""
     view, size = _reference(station, venue.height)
     canvas = Canvas(view, size, venue.theme.wall)
     rng = np.random.default_rng((venue.seed, 2))
     crowd = people.Crowd(venue, rng)
-    backdrop.paint(canvas, venue, rng)
-    stands.paint(canvas, venue, crowd, rng)
-    canvas.picture = _receding(canvas.picture, venue.theme)
-    pool.paint(canvas, venue, crowd, rng)
-    tower.paint(canvas, venue, crowd, rng)
-    picture = cv2.GaussianBlur(canvas.picture, (0, 0), venue.theme.haze)
+    backdrop.paint_backdrop(canvas, venue, rng)
+    stands.paint_stands(canvas, venue, crowd, rng)
+    canvas.image = _receding(canvas.image, venue.theme)
+    pool.paint_pool(canvas, venue, crowd, rng)
+    tower.paint_tower(canvas, venue, crowd, rng)
+    picture = cv2.GaussianBlur(canvas.image, (0, 0), venue.theme.haze)
     boxes = np.array(crowd.boxes, np.float64).reshape(-1, 4)
     boxes = boxes[np.isfinite(boxes).all(axis=1)]
     return Panorama(view, np.ascontiguousarray(picture, np.uint8), canvas.front, boxes)

@@ -65,7 +65,7 @@ class Crowd:
                 self._draw(rng, _SITTING, (blue, green, red)) for _ in range(3)
             ]
 
-    def sit(
+    def seat_spectator(
         self, canvas: Canvas, place: Place, rng: np.random.Generator, group: int
     ) -> None:
         """Seat somebody: the pelvis at `place` (x, y, w)."""
@@ -74,13 +74,13 @@ class Crowd:
             canvas, self._sitting[group if alike else 0], place, rng, seated=True
         )
 
-    def stand(
+    def stand_spectator(
         self, canvas: Canvas, place: Place, rng: np.random.Generator, group: int
     ) -> None:
         """Stand somebody: the soles at `place` (x, y, w)."""
         self._set_down(canvas, self._standing, place, rng, seated=False)
 
-    def person(
+    def paint_person(
         self,
         canvas: Canvas,
         place: Place,
@@ -94,13 +94,13 @@ class Crowd:
 
         `heading` 0 faces the camera, 90 the picture's right.
         """
-        px, depth = canvas.seen(place)
-        scale = canvas.scale(place)
+        px, depth = canvas.project(place)
+        scale = canvas.measure_scale(place)
         build = _clothed(rng)
-        points = in_view(posed(build, pose, rng), heading, 4.0) * scale
+        points = turn_into_view(pose_person(build, pose, rng), heading, 4.0) * scale
         foot = 0.0 if pose == "sitting" else float(points[:, 1].max()) + 0.035 * scale
         points += np.array([px[0], px[1] - foot, 0.0])
-        rows, columns = canvas.picture.shape[:2]
+        rows, columns = canvas.image.shape[:2]
         low, high = points.min(axis=0), points.max(axis=0)
         if (
             depth > 1
@@ -110,7 +110,7 @@ class Crowd:
             and low[1] < rows
         ):
             painted = figure.paint_figure(
-                canvas.picture, points[None], scale, build, look, self.bright
+                canvas.image, points[None], scale, build, look, self.bright
             )
             self.boxes.append(painted.box)
 
@@ -125,7 +125,7 @@ class Crowd:
         chosen = choice[int(rng.integers(len(choice)))]
         image = chosen.image[:, ::-1] if rng.random() < 0.5 else chosen.image
         size = chosen.height * float(rng.uniform(0.92, 1.06))
-        box = canvas.stick(
+        box = canvas.paste_sprite(
             np.ascontiguousarray(image),
             place,
             size,
@@ -142,11 +142,13 @@ class Crowd:
             look = replace(look, top=top)
         pose = poses[int(rng.integers(len(poses)))]
         build = _clothed(rng)
-        points = in_view(posed(build, pose, rng), float(rng.normal(0.0, 22.0)), 5.0)
-        return cut_out(points, build, look, self.light)
+        points = turn_into_view(
+            pose_person(build, pose, rng), float(rng.normal(0.0, 22.0)), 5.0
+        )
+        return cut_out_person(points, build, look, self.light)
 
 
-def posed(
+def pose_person(
     build: body.Build, name: str, rng: np.random.Generator | None = None
 ) -> FloatArray:
     """Return the (P, 3) m points of a pose, every angle a little off where `rng` is
@@ -165,11 +167,11 @@ def posed(
     else:
         pose = np.array(body.POSES[name])
     if rng is not None:
-        pose = body.clamp(pose + rng.normal(0.0, 4.0, pose.shape))
-    return np.asarray(body.body_points(build, pose[None])[0])
+        pose = body.clamp_angles(pose + rng.normal(0.0, 4.0, pose.shape))
+    return np.asarray(body.place_points(build, pose[None])[0])
 
 
-def in_view(points: FloatArray, heading: float, elevation: float) -> FloatArray:
+def turn_into_view(points: FloatArray, heading: float, elevation: float) -> FloatArray:
     """Turn points (P, 3) of the body frame into view coordinates: right, down, towards
     the camera; all in m.
 
@@ -186,7 +188,7 @@ def in_view(points: FloatArray, heading: float, elevation: float) -> FloatArray:
     )
 
 
-def cut_out(
+def cut_out_person(
     points: FloatArray, build: body.Build, look: figure.Look, light: figure.Light
 ) -> CutOut:
     """Paint a person alone. What shows through is found by painting on black and on

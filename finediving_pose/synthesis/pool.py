@@ -12,8 +12,17 @@ import numpy as np
 
 from finediving_pose.records import FloatArray
 from finediving_pose.synthesis import figure
-from finediving_pose.synthesis.canvas import Canvas, Colour, Image, mix, shade
-from finediving_pose.synthesis.stands import band
+from finediving_pose.synthesis.canvas import (
+    Canvas,
+    Colour,
+    Image,
+    mix_colours,
+    shade_colour,
+    span_end,
+    span_floor,
+    span_wall,
+)
+from finediving_pose.synthesis.stands import paint_band
 
 if TYPE_CHECKING:
     from finediving_pose.synthesis.people import Crowd
@@ -29,11 +38,13 @@ _BESIDE = 45.0
 _WHITE = (244, 242, 240)
 
 
-def paint(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) -> None:
+def paint_pool(
+    canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator
+) -> None:
     """Paint deck, people and water, the farthest first."""
     _deck(canvas, venue, rng)
     if not venue.tiers or rng.random() < 0.4:
-        band(
+        paint_band(
             canvas,
             venue,
             (-20.0, 1.1, venue.pool_far - venue.deck + 0.3),
@@ -46,7 +57,9 @@ def paint(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) 
     _water(canvas, venue, rng)
 
 
-def water_corners(venue: Venue, camera: Sequence[float] | FloatArray) -> FloatArray:
+def find_water_corners(
+    venue: Venue, camera: Sequence[float] | FloatArray
+) -> FloatArray:
     """Return the corners (4, 3) of the water that a camera at (x, y, z) sees, in the
     world's metres, round about."""
     side, near = np.sign(camera[2]), 0.52 * abs(camera[2])
@@ -62,21 +75,27 @@ def water_corners(venue: Venue, camera: Sequence[float] | FloatArray) -> FloatAr
 def _deck(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     far = venue.pool_far - venue.deck - (0.0 if venue.tiers else 3.0)
     tone = venue.theme.deck
-    canvas.gradient(
-        _flat(-_BESIDE, _BESIDE, _RIM, far, venue.pool_far), shade(tone, 0.82), tone
+    canvas.paint_gradient(
+        span_floor(-_BESIDE, _BESIDE, _RIM, far, venue.pool_far),
+        shade_colour(tone, 0.82),
+        tone,
     )
-    canvas.gradient(_flat(-_BESIDE, END, _RIM, far, 40.0), shade(tone, 0.85), tone)
+    canvas.paint_gradient(
+        span_floor(-_BESIDE, END, _RIM, far, 40.0), shade_colour(tone, 0.85), tone
+    )
     for w in np.arange(far, venue.pool_far, 1.0):
-        canvas.face(
-            _flat(-_BESIDE, _BESIDE, _RIM + 0.001, w, w + 0.05), shade(tone, 0.88)
+        canvas.paint_face(
+            span_floor(-_BESIDE, _BESIDE, _RIM + 0.001, w, w + 0.05),
+            shade_colour(tone, 0.88),
         )
     for x in np.arange(-20.0, END, 1.0):
-        canvas.face(
-            _flat(x, x + 0.05, _RIM + 0.001, venue.pool_far, 40.0), shade(tone, 0.88)
+        canvas.paint_face(
+            span_floor(x, x + 0.05, _RIM + 0.001, venue.pool_far, 40.0),
+            shade_colour(tone, 0.88),
         )
-    canvas.face(
-        _flat(END - 0.35, END, _RIM + 0.002, venue.pool_far, 40.0),
-        mix(tone, _WHITE, 0.5),
+    canvas.paint_face(
+        span_floor(END - 0.35, END, _RIM + 0.002, venue.pool_far, 40.0),
+        mix_colours(tone, _WHITE, 0.5),
     )
     for _ in range(int(rng.integers(1, 5))):  # boxes of flowers, tubs, cases
         x, w = (
@@ -84,8 +103,8 @@ def _deck(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
             venue.pool_far - float(rng.uniform(0.8, 0.7 * venue.deck)),
         )
         size = rng.uniform((0.5, 0.3, 0.4), (2.2, 0.9, 1.0))
-        tone = mix(venue.theme.band, _WHITE, float(rng.uniform(0, 1)))
-        canvas.box((x, _RIM, w), (x + size[0], _RIM + size[1], w + size[2]), tone)
+        tone = mix_colours(venue.theme.band, _WHITE, float(rng.uniform(0, 1)))
+        canvas.paint_box((x, _RIM, w), (x + size[0], _RIM + size[1], w + size[2]), tone)
 
 
 def _people(
@@ -103,7 +122,7 @@ def _people(
             _RIM,
             back + float(rng.uniform(0, 0.8)),
         )
-        crowd.person(
+        crowd.paint_person(
             canvas, place, "standing_relaxed", float(rng.uniform(-70, 70)), look, rng
         )
     _judges(canvas, venue, crowd, float(rng.uniform(back, front)) - 0.4, rng)
@@ -111,7 +130,7 @@ def _people(
         _lifeguard(canvas, crowd, (float(rng.uniform(4, 11)), _RIM, front), rng)
     coach = replace(figure.draw_clothed_look(rng), bottom=(60, 50, 46))
     pose = str(rng.choice(["arms_folded", "standing_relaxed", "clapping"]))
-    crowd.person(
+    crowd.paint_person(
         canvas,
         (float(rng.uniform(-3.0, 3.5)), _RIM, front),
         pose,
@@ -126,14 +145,14 @@ def _judges(
 ) -> None:
     """A row of them in one colour, on seats high enough to see the board."""
     height, start = float(rng.uniform(0.5, 1.7)), float(rng.uniform(-0.5, 3.5))
-    shirt = _WHITE if rng.random() < 0.7 else mix(venue.theme.band, _WHITE, 0.4)
+    shirt = _WHITE if rng.random() < 0.7 else mix_colours(venue.theme.band, _WHITE, 0.4)
     trousers = _WHITE if rng.random() < 0.5 else (74, 60, 52)
-    tone = mix(venue.theme.platform, _WHITE, 0.4)
+    tone = mix_colours(venue.theme.platform, _WHITE, 0.4)
     for i in range(int(rng.integers(3, 8))):
         x = start + 1.25 * i
         _high_seat(canvas, x, w, height, tone)
         look = replace(figure.draw_clothed_look(rng), top=shirt, bottom=trousers)
-        crowd.person(
+        crowd.paint_person(
             canvas,
             (x, _RIM + height + 0.5, w),
             "sitting",
@@ -146,16 +165,20 @@ def _judges(
 def _high_seat(canvas: Canvas, x: float, w: float, height: float, tone: Colour) -> None:
     top = _RIM + height
     for dx in (-0.3, 0.3):
-        canvas.rail(
+        canvas.paint_rail(
             (x + dx, _RIM, w - 0.3),
             (x + dx, top + 0.9, w - 0.3),
-            shade(tone, 0.8),
+            shade_colour(tone, 0.8),
             0.06,
         )
-    canvas.box((x - 0.32, top + 0.32, w - 0.3), (x + 0.32, top + 0.4, w + 0.15), tone)
-    canvas.face([(x - 0.28, top + 0.5, w - 0.32), (x + 0.28, top + 0.5, w - 0.32),
-                 (x + 0.28, top + 1.0, w - 0.32), (x - 0.28, top + 1.0, w - 0.32)], shade(tone, 0.9))  # fmt: skip
-    canvas.box((x - 0.4, _RIM, w - 0.35), (x + 0.4, top, w + 0.1), shade(tone, 0.75))
+    canvas.paint_box(
+        (x - 0.32, top + 0.32, w - 0.3), (x + 0.32, top + 0.4, w + 0.15), tone
+    )
+    back = span_wall(x - 0.28, x + 0.28, top + 0.5, top + 1.0, w - 0.32)
+    canvas.paint_face(back, shade_colour(tone, 0.9))
+    canvas.paint_box(
+        (x - 0.4, _RIM, w - 0.35), (x + 0.4, top, w + 0.1), shade_colour(tone, 0.75)
+    )
 
 
 def _photographer(
@@ -167,19 +190,19 @@ def _photographer(
     dark = (44, 40, 38)
     look = replace(
         figure.draw_clothed_look(rng),
-        top=mix((90, 110, 60), dark, float(rng.uniform(0, 1))),
+        top=mix_colours((90, 110, 60), dark, float(rng.uniform(0, 1))),
         bottom=dark,
     )
     heading = float(rng.normal(0, 25))
     x, y, w = place
     if rng.random() < 0.5:
-        crowd.person(canvas, (x, y + 0.45, w), "sitting", heading, look, rng)
-        canvas.box(
+        crowd.paint_person(canvas, (x, y + 0.45, w), "sitting", heading, look, rng)
+        canvas.paint_box(
             (x - 0.09, y + 0.95, w + 0.3), (x + 0.09, y + 1.1, w + 0.5), (28, 26, 26)
         )
     else:
-        crowd.person(canvas, place, "arms_folded", heading, look, rng)
-        canvas.box(
+        crowd.paint_person(canvas, place, "arms_folded", heading, look, rng)
+        canvas.paint_box(
             (x - 0.1, y + 1.1, w + 0.3), (x + 0.1, y + 1.26, w + 0.55), (28, 26, 26)
         )
 
@@ -195,7 +218,7 @@ def _lifeguard(
     )
     x, y, w = place
     _high_seat(canvas, x, w, 1.1, _WHITE)
-    crowd.person(
+    crowd.paint_person(
         canvas, (x, y + 1.6, w), "sitting", float(rng.normal(0, 20)), look, rng
     )
 
@@ -203,32 +226,35 @@ def _lifeguard(
 def _rim(canvas: Canvas, venue: Venue) -> None:
     """The pool's far wall above the water, tiles with a dark line, and its end below
     the boards."""
-    far, light = venue.pool_far, mix(venue.theme.water, _WHITE, 0.65)
-    canvas.face(_upright(-_BESIDE, _BESIDE, 0.0, _RIM, far), light)
+    far, light = venue.pool_far, mix_colours(venue.theme.water, _WHITE, 0.65)
+    canvas.paint_face(span_wall(-_BESIDE, _BESIDE, 0.0, _RIM, far), light)
     for x in np.arange(END, 1.5 * _LENGTH, 0.5):
-        canvas.face(_upright(x, x + 0.06, 0.0, _RIM, far + 0.01), shade(light, 0.86))
-    canvas.face(
-        _upright(-_BESIDE, _BESIDE, 0.0, 0.06, far + 0.02), shade(venue.theme.deep, 0.9)
+        canvas.paint_face(
+            span_wall(x, x + 0.06, 0.0, _RIM, far + 0.01), shade_colour(light, 0.86)
+        )
+    canvas.paint_face(
+        span_wall(-_BESIDE, _BESIDE, 0.0, 0.06, far + 0.02),
+        shade_colour(venue.theme.deep, 0.9),
     )
-    canvas.face(
-        [(END, 0, far), (END, 0, 40), (END, _RIM, 40), (END, _RIM, far)],
-        shade(light, 0.8),
+    canvas.paint_face(
+        span_end(END, 0, _RIM, far, 40),
+        shade_colour(light, 0.8),
     )
 
 
 def _water(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
-    rows, columns = canvas.picture.shape[:2]
+    rows, columns = canvas.image.shape[:2]
     surface = np.zeros((rows, columns), np.uint8)
     far, side = venue.pool_far, canvas.view.side
-    corners = water_corners(venue, canvas.view.position) * (1, 1, side)
-    fixed = np.round(canvas.seen(corners)[0].clip(-1e5, 1e5) * 16).astype(np.int32)
+    corners = find_water_corners(venue, canvas.view.position) * (1, 1, side)
+    fixed = np.round(canvas.project(corners)[0].clip(-1e5, 1e5) * 16).astype(np.int32)
     cv2.fillConvexPoly(surface, fixed, 255, cv2.LINE_AA, 4)
     mirrored = _mirrored(canvas, venue)
-    canvas.face(_flat(END, _BESIDE, 0.0, far, 40.0), venue.theme.deep)
-    canvas.poster(
+    canvas.paint_face(span_floor(END, _BESIDE, 0.0, far, 40.0), venue.theme.deep)
+    canvas.paste_poster(
         corners[0], corners[1] - corners[0], corners[3] - corners[0], _waves(venue, rng)
     )
-    _lay_over(canvas.picture, mirrored, surface, float(rng.uniform(0.1, 0.24)))
+    _lay_over(canvas.image, mirrored, surface, float(rng.uniform(0.1, 0.24)))
 
 
 def _waves(venue: Venue, rng: np.random.Generator) -> Image:
@@ -237,7 +263,7 @@ def _waves(venue: Venue, rng: np.random.Generator) -> Image:
     height, width = 440, 390
     share = np.linspace(0.0, 1.0, height)[:, None, None] ** 0.6
     colour = (1 - share) * np.array(
-        mix(venue.theme.water, _WHITE, 0.18)
+        mix_colours(venue.theme.water, _WHITE, 0.18)
     ) + share * np.array(venue.theme.deep)
     tone: Image = np.zeros((height, width), np.float32)
     for size, strength in ((3.0, 4.0), (8.0, 4.0), (25.0, 4.0)):
@@ -263,14 +289,14 @@ def _mirrored(canvas: Canvas, venue: Venue) -> Image:
     places = np.array(
         [(-10, 0, far), (10, 0, far), (10, 6, far), (-10, 6, far)], np.float64
     )
-    upright, _ = canvas.seen(places)
-    turned, _ = canvas.seen(places * (1, -1, 1))
+    upright, _ = canvas.project(places)
+    turned, _ = canvas.project(places * (1, -1, 1))
     matrix = cv2.getPerspectiveTransform(
         upright.astype(np.float32), turned.astype(np.float32)
     )
-    size = canvas.picture.shape[1::-1]
+    size = canvas.image.shape[1::-1]
     image = cv2.warpPerspective(
-        canvas.picture,
+        canvas.image,
         matrix,
         size,
         flags=cv2.INTER_LINEAR,
@@ -282,15 +308,3 @@ def _mirrored(canvas: Canvas, venue: Venue) -> Image:
 def _lay_over(picture: Image, above: Image, mask: Image, strength: float) -> None:
     mixed = cv2.addWeighted(picture, 1 - strength, above, strength, 0)
     np.copyto(picture, mixed, where=mask[..., None] > 127)
-
-
-def _upright(
-    x0: float, x1: float, y0: float, y1: float, w: float
-) -> list[tuple[float, float, float]]:
-    return [(x0, y0, w), (x1, y0, w), (x1, y1, w), (x0, y1, w)]
-
-
-def _flat(
-    x0: float, x1: float, y: float, w0: float, w1: float
-) -> list[tuple[float, float, float]]:
-    return [(x0, y, w0), (x1, y, w0), (x1, y, w1), (x0, y, w1)]

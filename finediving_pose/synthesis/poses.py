@@ -11,11 +11,11 @@ from finediving_pose.synthesis.body import (
     POSES,
     Array,
     Build,
-    body_points,
-    clamp,
-    clavicle,
-    pose,
-    turn_about,
+    clamp_angles,
+    make_pose,
+    place_points,
+    place_shoulder,
+    rotate_about,
 )
 from finediving_pose.synthesis.execution import Execution
 
@@ -24,7 +24,7 @@ _HOLD = {"tuck": (0.15, 0.55), "pike": (0.0, 0.8)}
 _ENTRY_KNEES = 0.6  # share of the knees' fault that is left at the entry, when everybody tries to be straight
 
 
-def folded(build: Build, name: str, execution: Execution) -> Array:
+def fold_pose(build: Build, name: str, execution: Execution) -> Array:
     """Return pike or tuck (A,) with the hands at this body's shins, and with the faults
     of the legs.
 
@@ -33,17 +33,19 @@ def folded(build: Build, name: str, execution: Execution) -> Array:
         name: ``pike`` or ``tuck``.
         execution: Knees bend in the pike, legs part, toes are not pointed.
     """
-    made = with_legs(POSES[name], execution, knees=1.0 if name == "pike" else 0.0)
+    made = apply_leg_faults(
+        POSES[name], execution, knees=1.0 if name == "pike" else 0.0
+    )
     if name == "tuck":
-        made = pose(
+        made = make_pose(
             made,
             hip_flexion=128.0 - 0.35 * execution.knee_bend,
             knee=138.0 - 0.5 * execution.knee_bend,
         )
-    return _holding(build, clamp(made), _HOLD[name])
+    return _holding(build, clamp_angles(made), _HOLD[name])
 
 
-def with_legs(base: Array, execution: Execution, knees: float = 1.0) -> Array:
+def apply_leg_faults(base: Array, execution: Execution, knees: float = 1.0) -> Array:
     """Return a pose (A,) with legs apart, toes unpointed, and `knees` times the fault
     of the knees."""
     bend = knees * execution.knee_bend
@@ -55,34 +57,36 @@ def with_legs(base: Array, execution: Execution, knees: float = 1.0) -> Array:
         made[ANGLE[f"{side}_hip_flexion"]] += (
             0.4 * bend
         )  # so that the feet stay below the hips
-    return clamp(made)
+    return clamp_angles(made)
 
 
-def entering(base: str, execution: Execution) -> Array:
+def make_entry_pose(base: str, execution: Execution) -> Array:
     """Return a pose (A,) for the water, with what is left of the faults."""
-    return with_legs(POSES[base], execution, knees=_ENTRY_KNEES)
+    return apply_leg_faults(POSES[base], execution, knees=_ENTRY_KNEES)
 
 
 def _holding(build: Build, folded_pose: Array, hold: tuple[float, float]) -> Array:
     """Bend the arms, alike on both sides, until the wrists are at the shins."""
-    points = body_points(build, folded_pose[None])[0]
+    points = place_points(build, folded_pose[None])[0]
     thorax, knee, ankle = (
         points[POINT[name]] for name in ("thorax", "right_knee", "right_ankle")
     )
-    chest = turn_about("z", np.array([-folded_pose[ANGLE["spine_flexion"]]]))
+    chest = rotate_about("z", np.array([-folded_pose[ANGLE["spine_flexion"]]]))
     places = (
         knee + np.linspace(*hold, 9)[:, None] * (ankle - knee) + _BESIDE * build.girth
     )
     made, upper = folded_pose, chest[:, :, 1]
     for _ in range(_CLAVICLE_ITERATIONS):
-        shoulder = thorax + clavicle(build, chest, upper, 1)[0]
-        elbow, wrist = two_links(build, shoulder, places, chest[0] @ ELBOWS_OUT)
+        shoulder = thorax + place_shoulder(build, chest, upper, 1)[0]
+        elbow, wrist = solve_two_links(build, shoulder, places, chest[0] @ ELBOWS_OUT)
         upper = (shoulder - elbow)[None] / build.lengths["upper_arm"]
-        made = pose(
+        made = make_pose(
             made,
-            **arm_angles(chest[0].T @ (elbow - shoulder), chest[0].T @ (wrist - elbow)),
+            **measure_arm_angles(
+                chest[0].T @ (elbow - shoulder), chest[0].T @ (wrist - elbow)
+            ),
         )
-    return clamp(made)
+    return clamp_angles(made)
 
 
 _BESIDE = np.array(
@@ -94,7 +98,7 @@ _EASY = 0.86  # of the arm's length is the distance at which it likes to hold
 _CLAVICLE_ITERATIONS = 4  # the shoulder rises with the arm, which moves the arm
 
 
-def two_links(
+def solve_two_links(
     build: Build, shoulder: Array, places: Array, out: Array
 ) -> tuple[Array, Array]:
     """Return elbow and wrist (3,) for the place of (N, 3) that is held most easily, the
@@ -117,17 +121,17 @@ def two_links(
 _STRETCHED = 0.998
 
 
-def swing(link: Array) -> tuple[float, float]:
+def measure_swing(link: Array) -> tuple[float, float]:
     """Return flexion and abduction of the upper link (3,) of a right arm or leg, in the
     frame it hangs from."""
     ahead, up, outward = link / np.linalg.norm(link)
     return np.degrees(np.arctan2(ahead, -up)), np.degrees(np.arcsin(outward))
 
 
-def arm_angles(upper: Array, fore: Array) -> dict[str, float]:
+def measure_arm_angles(upper: Array, fore: Array) -> dict[str, float]:
     """Return the angles of a right arm from its two links (3,) in the chest's frame."""
-    flexion, abduction = swing(upper)
-    turned = turn_about("z", np.array([flexion])) @ turn_about(
+    flexion, abduction = measure_swing(upper)
+    turned = rotate_about("z", np.array([flexion])) @ rotate_about(
         "x", np.array([-abduction])
     )
     inner, along, across = turned[0].T @ fore / np.linalg.norm(fore)

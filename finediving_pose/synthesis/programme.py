@@ -97,14 +97,14 @@ _TABLE = """
 
 
 @cache
-def programme() -> tuple[Choice, ...]:
+def list_programme() -> tuple[Choice, ...]:
     """Return every dive of the programme, by number and height."""
     return tuple(
         choice for line in _TABLE.strip().splitlines() for choice in _choices(line)
     )
 
 
-def allocate(
+def allocate_dives(
     dives: int, rng: np.random.Generator, numbers: tuple[str, ...] = ()
 ) -> list[Choice]:
     """Choose what `dives` divers dive, in random order.
@@ -142,13 +142,15 @@ def allocate(
 
 def _restricted(numbers: tuple[str, ...]) -> tuple[Choice, ...]:
     wanted = {number.lower() for number in numbers}
-    if unknown := wanted - {choice.dive_number for choice in programme()}:
-        known = ", ".join(sorted({choice.dive_number for choice in programme()}))
+    if unknown := wanted - {choice.dive_number for choice in list_programme()}:
+        known = ", ".join(sorted({choice.dive_number for choice in list_programme()}))
         raise ValueError(
             f"{', '.join(sorted(unknown))}: not in the programme, which has {known}"
         )
     return tuple(
-        choice for choice in programme() if not wanted or choice.dive_number in wanted
+        choice
+        for choice in list_programme()
+        if not wanted or choice.dive_number in wanted
     )
 
 

@@ -13,7 +13,7 @@ from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.truth_files import frame_name
 from finediving_pose.media import Image, write_jpeg
 from finediving_pose.records import FloatArray, LabelledFrame
-from finediving_pose.synthesis.meet import PlannedDive, plan_meet, stage
+from finediving_pose.synthesis.meet import PlannedDive, plan_meet, stage_dive
 from finediving_pose.synthesis.scene import SIZE, Scene
 
 _LEAD = 6  # frames before the take-off from which on a dive is sampled
@@ -44,15 +44,15 @@ class Sample(NamedTuple):
 def sample_dive(dive: PlannedDive, frames: int) -> Sample:
     """Draw frames of a planned dive in which all 16 joints are in sight; fewer where it
     has fewer."""
-    scene = stage(dive)
+    scene = stage_dive(dive)
     chosen = _chosen(scene, frames)
-    images = np.stack([scene.picture(k) for k in chosen])
+    images = np.stack([scene.render_frame(k) for k in chosen])
     labels = tuple(
         LabelledFrame(
             image=frame_name(dive.match, str(dive.dive), dive.start_frame + k),
             keypoints=scene.keypoints[k].round(3),
-            visibility=scene.visible(k),
-            box=scene.box(k),
+            visibility=scene.get_visibility(k),
+            box=scene.get_box(k),
             size=SIZE,
             match=dive.match,
             dive=str(dive.dive),

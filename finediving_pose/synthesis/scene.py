@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from finediving_pose.records import FloatArray, Visibility
 from finediving_pose.skeleton import NUM_JOINTS
 from finediving_pose.synthesis import body, effects, pool
-from finediving_pose.synthesis.camera import SIZE, View, follow
-from finediving_pose.synthesis.canvas import Image, blend, shade
+from finediving_pose.synthesis.camera import SIZE, View, follow_athlete
+from finediving_pose.synthesis.canvas import Image, blend_over, shade_colour
 from finediving_pose.synthesis.dive import FPS, SUBSTEPS
 from finediving_pose.synthesis.figure import Coverage, Look, draw_look, paint_figure
 from finediving_pose.synthesis.look import Sex
-from finediving_pose.synthesis.panorama import panorama
-from finediving_pose.synthesis.tower import board_colour, paint_springboard
+from finediving_pose.synthesis.panorama import paint_panorama
+from finediving_pose.synthesis.tower import mix_board_colour, paint_springboard
 from finediving_pose.synthesis.venue import Venue, draw_station
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Scene:
         self.motion, self.look, self.venue, self.hard = motion, look, venue, hard
         self._station = draw_station(venue, camera_seed)
         takeoff = motion.takeoff * SUBSTEPS
-        self._path = follow(
+        self._path = follow_athlete(
             self._station, motion.points, motion.mass_centre, takeoff, _RATE, rng, hard
         )
         self.views = self._path[::SUBSTEPS]
@@ -99,7 +99,7 @@ class Scene:
     def __len__(self) -> int:
         return self.motion.frames
 
-    def picture(self, k: int) -> Image:
+    def render_frame(self, k: int) -> Image:
         """Return frame `k` as (256, 455, 3) uint8 BGR."""
         picture, self._seen[k] = self._painted(k)
         return picture
@@ -112,7 +112,7 @@ class Scene:
         What another thing hides of the athlete is counted in. Frames that were not
         painted yet are.
         """
-        return np.stack([self.box(k) for k in range(len(self))])
+        return np.stack([self.get_box(k) for k in range(len(self))])
 
     @property
     def visibility(self) -> NDArray[np.uint8]:
@@ -121,9 +121,9 @@ class Scene:
         MISSING is outside the picture or under water, OCCLUDED behind the body itself
         or something nearer.
         """
-        return np.stack([self.visible(k) for k in range(len(self))])
+        return np.stack([self.get_visibility(k) for k in range(len(self))])
 
-    def others(self, k: int) -> FloatArray:
+    def get_others(self, k: int) -> FloatArray:
         """Return (M, 5) for everybody but the athlete in frame `k`: who it is, and the
         box in px, hidden or not.
 
@@ -141,11 +141,11 @@ class Scene:
         ).all(axis=-1)
         return np.asarray(inside & (self.motion.joints[..., 1] >= 0))
 
-    def box(self, k: int) -> FloatArray:
+    def get_box(self, k: int) -> FloatArray:
         """Return row `k` of `boxes`."""
         return self._look_at(k).box
 
-    def visible(self, k: int) -> NDArray[np.uint8]:
+    def get_visibility(self, k: int) -> NDArray[np.uint8]:
         """Return row `k` of `visibility`."""
         seen = np.where(
             self._look_at(k).hidden, Visibility.OCCLUDED, Visibility.VISIBLE
@@ -154,7 +154,7 @@ class Scene:
 
     def _look_at(self, k: int) -> _Seen:
         if k not in self._seen:
-            self.picture(k)
+            self.render_frame(k)
         return self._seen[k]
 
     def _set_dress(
@@ -170,12 +170,12 @@ class Scene:
             rng.integers(2**63)
         )  # their number must not move anything else
         self._splash = effects.Splash(_entry(motion), motion.execution.splash, drops)
-        corners = pool.water_corners(venue, self._station.position)
+        corners = pool.find_water_corners(venue, self._station.position)
         self._shimmer = effects.Shimmer(corners, float(rng.uniform(3.0, 8.0)), rng)
-        self._foam = shade((250, 248, 244), 1.0 - 0.35 * venue.theme.dark)
+        self._foam = shade_colour((250, 248, 244), 1.0 - 0.35 * venue.theme.dark)
         self._overlays: list[tuple[int, effects.Overlay]] = []
         if grade.logo:
-            mark = effects.station_mark(
+            mark = effects.make_station_mark(
                 venue.sponsors[0], np.random.default_rng((venue.seed, 5))
             )
             self._overlays.append((len(self), mark))
@@ -185,7 +185,7 @@ class Scene:
                 if rng.random() < 0.15
                 else motion.takeoff + int(rng.integers(-8, 12))
             )
-            banner = effects.score_banner(
+            banner = effects.make_score_banner(
                 caption,
                 int(rng.integers(1, 19)),
                 venue.theme.band,
@@ -225,7 +225,7 @@ class Scene:
         if self.motion.apparatus != "10m":
             bent = float(self.motion.board[SUBSTEPS * k])
             paint_springboard(
-                picture, view, self.venue.height, bent, board_colour(self.venue)
+                picture, view, self.venue.height, bent, mix_board_colour(self.venue)
             )
         before = picture.copy()
         coverage = self._paint_athlete(picture, k, view)
@@ -240,7 +240,7 @@ class Scene:
     def _others(self, k: int, moving: list[FloatArray]) -> FloatArray:
         """Return who is painted into the place, carried into frame `k`, and who moves,
         as :meth:`others` does."""
-        people = panorama(self.venue, self._station).people
+        people = paint_panorama(self.venue, self._station).people
         corners = people[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].reshape(-1, 1, 2)
         px = (
             cv2.perspectiveTransform(corners, self._from_place[k]).reshape(-1, 4, 2)
@@ -256,7 +256,7 @@ class Scene:
     def _background(self, k: int, view: View) -> Image:
         """Cut the frame out of the panorama and smear it as the camera turned during
         the exposure."""
-        place = panorama(self.venue, self._station)
+        place = paint_panorama(self.venue, self._station)
         picture = cv2.warpPerspective(
             place.picture,
             self._from_place[k],
@@ -270,7 +270,7 @@ class Scene:
     @cached_property
     def _from_place(self) -> FloatArray:
         """(T, 3, 3), from the panorama's pixels to each frame's."""
-        return panorama(self.venue, self._station).view.homography_to(self.views)
+        return paint_panorama(self.venue, self._station).view.homography_to(self.views)
 
     @cached_property
     def _ways(self) -> FloatArray:
@@ -280,7 +280,7 @@ class Scene:
         opened, closed = (
             self._view_at(frames + share * self._shutter) for share in (-0.5, 0.5)
         )
-        return effects.camera_way(opened, closed)
+        return effects.measure_camera_motion(opened, closed)
 
     def _paint_athlete(self, picture: Image, k: int, view: View) -> Coverage:
         """Paint the body at the exposure's instants, the nominal one first, each by the
@@ -323,7 +323,7 @@ class Scene:
         nothing = np.zeros(NUM_JOINTS, bool)
         if not np.isfinite(box).all():
             return nothing
-        place = panorama(self.venue, self._station)
+        place = paint_panorama(self.venue, self._station)
         x0, y0, x1, y1 = (int(v) for v in (*np.floor(box[:2]), *(np.ceil(box[2:]) + 1)))
         shift = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]], np.float64)
         matrix = shift @ self._from_place[k]
@@ -336,22 +336,22 @@ class Scene:
         )
         if not front.any():
             return nothing
-        blend(picture[y0:y1, x0:x1], before[y0:y1, x0:x1], front)
-        return effects.looked_up(front, self.keypoints[k] - (x0, y0)) > 127
+        blend_over(picture[y0:y1, x0:x1], before[y0:y1, x0:x1], front)
+        return effects.look_up_mask(front, self.keypoints[k] - (x0, y0)) > 127
 
     def _finish(self, picture: Image, k: int, view: View) -> NDArray[np.bool_]:
         """Add what is nearest: an obstacle, the camera's own traces, overlays; return
         which joints (16,) are hidden."""
         hidden = np.zeros(NUM_JOINTS, bool)
         if self._obstacle is not None:
-            mask = self._obstacle.mask(view)
+            mask = self._obstacle.make_mask(view)
             self._obstacle.paint(picture, mask)
-            hidden |= effects.looked_up(mask, self.keypoints[k]) > 127
+            hidden |= effects.look_up_mask(mask, self.keypoints[k]) > 127
         self._sensor.expose(picture, k, 1.0 + float(self._flicker[k]))
         for until, overlay in self._overlays:
             if k < until:
                 overlay.paint(picture)
-                hidden |= overlay.hides(self.keypoints[k])
+                hidden |= overlay.find_hidden(self.keypoints[k])
         return hidden
 
     def _view_at(self, frame: float | FloatArray) -> View:
@@ -383,7 +383,7 @@ class _Partner:
         if motion.apparatus != "10m":
             bent = float(_between(motion.board, instant))
             paint_springboard(
-                picture, view, venue.height, bent, board_colour(venue), self._across
+                picture, view, venue.height, bent, mix_board_colour(venue), self._across
             )
         points = _between(motion.points, instant) + np.array([0.0, 0.0, self._across])
         px, depth = view.project(points)
@@ -423,7 +423,7 @@ class _Walker:
         step takes 0.55 s."""
         stride = 0.5 - 0.5 * np.cos(np.pi * seconds / 0.55)
         pose = (1 - stride) * body.POSES["walking_a"] + stride * body.POSES["walking_b"]
-        points = np.asarray(body.body_points(self._build, pose[None])[0])
+        points = np.asarray(body.place_points(self._build, pose[None])[0])
         sway = 1.2 * np.sin(self._pace * seconds / 1.2)
         heading = 1.0 if np.cos(self._pace * seconds / 1.2) > 0 else -1.0
         world = points * (heading, 1.0, heading)

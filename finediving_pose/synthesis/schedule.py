@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from finediving_pose.diving import DiveNumber
-from finediving_pose.synthesis.body import POSES, Array, Build, pose
+from finediving_pose.synthesis.body import POSES, Array, Build, make_pose
 from finediving_pose.synthesis.execution import Execution
-from finediving_pose.synthesis.poses import entering, folded, with_legs
+from finediving_pose.synthesis.poses import apply_leg_faults, fold_pose, make_entry_pose
 
 Keys = tuple[tuple[float, Array], ...]
 
@@ -28,7 +28,7 @@ class Course(NamedTuple):
     bounds: tuple[float, ...]
 
 
-def schedule(
+def schedule_flight(
     number: DiveNumber,
     build: Build,
     execution: Execution,
@@ -48,8 +48,9 @@ def schedule(
     """
     leaving, last = ends
     shape = _shape(number, build, execution)
-    reach = entering(
-        "reach" if last[0] == entering("rip", execution)[0] else "straight", execution
+    reach = make_entry_pose(
+        "reach" if last[0] == make_entry_pose("rip", execution)[0] else "straight",
+        execution,
     )
     opened = min(touch - 0.10 + execution.opening, touch - 0.05)
     opening = opened - _opening_time(number, touch)
@@ -59,7 +60,7 @@ def schedule(
         usual = _TWIST_TIME[0] + _TWIST_TIME[1] * number.half_twists
         until = begin + max(min(usual, opened - 0.40 - begin), 0.20)
         opening = max(opening, until + 0.16)
-        twisting = with_legs(_twisting_pose(number, side), execution, knees=0.6)
+        twisting = apply_leg_faults(_twisting_pose(number, side), execution, knees=0.6)
         keys = (
             *before,
             (begin + 0.08, twisting),
@@ -95,7 +96,7 @@ def _twisting_pose(number: DiveNumber, side: float) -> Array:
     goes across with the twist."""
     straight = POSES["twist_left" if side > 0 else "twist_right"]
     return (
-        pose(straight, hip_flexion=28.0)
+        make_pose(straight, hip_flexion=28.0)
         if number.half_somersaults >= _MANY
         else straight
     )
@@ -130,20 +131,20 @@ def _before_twist(
 
 def _folding(leaving: Array, shape: Array) -> Array:
     """Half way into the shape: the arms come down straight."""
-    return pose((leaving + shape) / 2, elbow=14, shoulder_flexion=118)
+    return make_pose((leaving + shape) / 2, elbow=14, shoulder_flexion=118)
 
 
 def _unfolding(shape: Array, reach: Array) -> Array:
     """Half way out of the shape: the arms go up a little to the side."""
-    return pose(
+    return make_pose(
         (shape + reach) / 2, elbow=26, shoulder_flexion=118, shoulder_abduction=26
     )
 
 
 def _shape(number: DiveNumber, build: Build, execution: Execution) -> Array:
     if number.position == "A":
-        return with_legs(POSES["straight"], execution)
-    return folded(build, "tuck" if number.position == "C" else "pike", execution)
+        return apply_leg_faults(POSES["straight"], execution)
+    return fold_pose(build, "tuck" if number.position == "C" else "pike", execution)
 
 
 def _opening_time(number: DiveNumber, touch: float) -> float:

@@ -52,7 +52,7 @@ class Cones:
     lean: Array
 
     @classmethod
-    def between(
+    def connect(
         cls, start: Array, end: Array, radius_start: Array, radius_end: Array
     ) -> Cones:
         """Return the cones from `start` to `end` (N, 3) px with radii (N,) px."""
@@ -89,7 +89,7 @@ class Cones:
         return np.minimum(start - near, end - far), np.maximum(start + near, end + far)
 
 
-class Touch(NamedTuple):
+class Meeting(NamedTuple):
     """Where lines of sight meet a cone.
 
     Attributes:
@@ -107,7 +107,7 @@ class Touch(NamedTuple):
     radius: Array
 
 
-def touch(cone: Cones, x: Array, y: Array) -> Touch:
+def meet_cones(cone: Cones, x: Array, y: Array) -> Meeting:
     """Meet lines of sight at `x`, `y` px with cones; all arrays broadcast.
 
     The ball at share t has the height √f(t) over the axis, f(t) = (radius + t·taper)² −
@@ -136,10 +136,10 @@ def touch(cone: Cones, x: Array, y: Array) -> Touch:
     height2: Array = np.multiply(radius, radius, out=height)
     height2 -= across2
     height2 -= along * along
-    return Touch(share, along, across, height2, radius)
+    return Meeting(share, along, across, height2, radius)
 
 
-def normals(cone: Cones, met: Touch) -> Array:
+def compute_normals(cone: Cones, met: Meeting) -> Array:
     """Return the unit normals (3, K) of the surfaces where lines of sight meet them."""
     normal = np.empty((3, len(met.share)), np.float32)
     np.subtract(met.along * cone.ex, met.across * cone.ey, out=normal[0])
@@ -186,7 +186,7 @@ class Grid(NamedTuple):
     def shape(self) -> tuple[int, int, int]:
         return len(self.shift), self.height * self.fine, self.width * self.fine
 
-    def first(self) -> Array:
+    def locate_first(self) -> Array:
         """Return x, y of the first sample of each picture, (S, 2) px."""
         corner = np.array([self.left, self.top], np.float32) - np.float32(
             (self.fine - 1) / (2 * self.fine)
@@ -206,7 +206,7 @@ def rasterise(cones: Cones, picture: NDArray[np.intp], grid: Grid) -> Raster:
     cone = Cones(
         *(np.repeat(getattr(cones, field.name), count) for field in fields(cones))
     )
-    met = touch(cone, x, y)
+    met = meet_cones(cone, x, y)
     cover = met.height2 / met.radius
     cover *= np.float32(0.5 * grid.fine)
     cover += np.float32(0.5)
@@ -235,7 +235,7 @@ def _candidates(
         How many samples each cone has; of each pair, cone after cone, the sample's
         place in the flattened raster and its x and y in px.
     """
-    first = grid.first()
+    first = grid.locate_first()
     low, high = _bounds(cones, first[picture], grid)
     height = np.maximum(high - low, 0)[:, 1]
     owner = np.repeat(np.arange(len(height)), height)  # of each row
@@ -291,7 +291,7 @@ def _counted(sizes: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
 
-def hidden(points: Array, radii: Array, cones: Cones) -> NDArray[np.bool_]:
+def find_hidden(points: Array, radii: Array, cones: Cones) -> NDArray[np.bool_]:
     """Tell which points (P, 3) px have something nearer in front of them.
 
     A point is hidden by a cone that does not contain it and whose surface before it is
@@ -301,7 +301,7 @@ def hidden(points: Array, radii: Array, cones: Cones) -> NDArray[np.bool_]:
         (P,) bool.
     """
     x, y, z = (points[:, i, None] for i in range(3))
-    met = touch(cones, x, y)
+    met = meet_cones(cones, x, y)
     surface = np.sqrt(np.maximum(met.height2, 0)) + met.share * cones.dz + cones.z
     before = (met.height2 > 0) & (surface > z + radii[:, None])
     return np.asarray((before & ~_contains(cones, x, y, z)).any(axis=1))

@@ -17,7 +17,7 @@ from finediving_pose.synthesis.body import (
     POINT,
     Array,
     Build,
-    body_points,
+    place_points,
 )
 
 _STRETCH = 0.9995
@@ -41,7 +41,7 @@ class Stance:
     sides: tuple[str, ...] = ("right", "left")
 
 
-def stand(
+def solve_stance(
     build: Build, poses: Array, stance: Stance, centre: Array, hips: Array
 ) -> tuple[Array, Array]:
     """Bend the standing legs so that the mass centre, or the hips, are where they
@@ -70,7 +70,7 @@ def stand(
     return legs.bent(pelvis), pelvis
 
 
-def step(build: Build, poses: Array, stance: Stance, pelvis: Array) -> Array:
+def solve_step(build: Build, poses: Array, stance: Stance, pelvis: Array) -> Array:
     """Return the poses (N, A) with the legs of a stance bent for hips at `pelvis` (N,
     2) m from its toes."""
     legs = _Legs(build, poses, stance)
@@ -94,7 +94,7 @@ class _Legs:
         weights = CENTRE_WEIGHTS.copy()
         weights[standing] = 0.0
         self._rest = _pitched(
-            (weights @ body_points(build, poses))[:, :2], stance.pitch
+            (weights @ place_points(build, poses))[:, :2], stance.pitch
         )
         self._weights = len(stance.sides) * CENTRE_WEIGHTS[standing[:3]]
 

@@ -8,7 +8,15 @@ import cv2
 import numpy as np
 
 from finediving_pose.records import FloatArray
-from finediving_pose.synthesis.canvas import Canvas, Colour, Image, mix, shade
+from finediving_pose.synthesis.canvas import (
+    Canvas,
+    Colour,
+    Image,
+    mix_colours,
+    shade_colour,
+    span_floor,
+    span_wall,
+)
 from finediving_pose.synthesis.people import FANS
 from finediving_pose.synthesis.venue import Tier
 
@@ -22,7 +30,9 @@ _PITCH = 0.54
 _AISLE = 1.3
 
 
-def paint(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) -> None:
+def paint_stands(
+    canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator
+) -> None:
     """Paint the tiers and their spectators, the farthest first."""
     for tier in reversed(venue.tiers):
         sectors = _sectors(rng, venue.crowd)
@@ -67,8 +77,8 @@ def _sectors(rng: np.random.Generator, density: float) -> list[_Sector]:
 
 def _back(canvas: Canvas, venue: Venue, tier: Tier) -> None:
     """The slope that everything stands on, so that no gap shows between the rows."""
-    dark = shade(venue.theme.concrete, 0.62)
-    canvas.face(
+    dark = shade_colour(venue.theme.concrete, 0.62)
+    canvas.paint_face(
         [
             (-_WIDTH, tier.top, tier.far),
             (_WIDTH, tier.top, tier.far),
@@ -84,10 +94,11 @@ def _row(
 ) -> None:
     theme = venue.theme
     y, w = tier.floor + row * tier.rise, tier.near - row * tier.tread
-    canvas.face(
-        _upright(-_WIDTH, _WIDTH, y - tier.rise, y, w), shade(theme.concrete, 0.8)
+    canvas.paint_face(
+        span_wall(-_WIDTH, _WIDTH, y - tier.rise, y, w),
+        shade_colour(theme.concrete, 0.8),
     )
-    canvas.face(_flat(-_WIDTH, _WIDTH, y, w, w - tier.tread), theme.concrete)
+    canvas.paint_face(span_floor(-_WIDTH, _WIDTH, y, w, w - tier.tread), theme.concrete)
     for sector in sectors:
         _steps(canvas, theme.seat_alt, tier, sector.end, y, w)
         columns = np.arange(sector.start + _PITCH / 2, sector.end, _PITCH)
@@ -136,7 +147,7 @@ def _seats(
         faces[..., 0] = x[:, None] + corners[:, 0]
         faces[..., 1] = y + corners[:, 1]
         faces[..., 2] = depth
-        canvas.faces(faces, np.clip(light * colours, 0, 255).astype(np.uint8))
+        canvas.paint_faces(faces, np.clip(light * colours, 0, 255).astype(np.uint8))
 
 
 def _steps(
@@ -146,11 +157,12 @@ def _steps(
     for step in range(2):
         low, back = y + step * tier.rise / 2, w - step * tier.tread / 2
         end = x + _AISLE
-        canvas.face(
-            _upright(x, end, low - tier.rise / 2, low, back), shade(colour, 0.7)
+        canvas.paint_face(
+            span_wall(x, end, low - tier.rise / 2, low, back), shade_colour(colour, 0.7)
         )
-        canvas.face(
-            _flat(x, end, low, back, back - tier.tread / 2), shade(colour, 0.95)
+        canvas.paint_face(
+            span_floor(x, end, low, back, back - tier.tread / 2),
+            shade_colour(colour, 0.95),
         )
 
 
@@ -168,9 +180,11 @@ def _spectators(
         for x in columns[rng.random(len(columns)) < sector.density]:
             place = float(x + rng.uniform(-0.06, 0.06))
             if rng.random() < 0.05:
-                crowd.stand(canvas, (place, y, w - 0.2), rng, sector.group)
+                crowd.stand_spectator(canvas, (place, y, w - 0.2), rng, sector.group)
             else:
-                crowd.sit(canvas, (place, y + 0.45, w - 0.42), rng, sector.group)
+                crowd.seat_spectator(
+                    canvas, (place, y + 0.45, w - 0.42), rng, sector.group
+                )
 
 
 def _front(
@@ -184,21 +198,25 @@ def _front(
     """The wall before the first row, its band of words, and a rail on top; raised tiers
     have a dark gangway below."""
     theme = venue.theme
-    wall = shade(theme.concrete, 0.9)
-    canvas.face(_upright(-_WIDTH, _WIDTH, tier.foot - 3.0, tier.floor, tier.near), wall)
+    wall = shade_colour(theme.concrete, 0.9)
+    canvas.paint_face(
+        span_wall(-_WIDTH, _WIDTH, tier.foot - 3.0, tier.floor, tier.near), wall
+    )
     if tier.foot > 0:
         gap = tier.foot - 0.1
-        canvas.face(
-            _upright(-_WIDTH, _WIDTH, gap - 2.2, gap, tier.near + 0.02),
-            shade(theme.concrete, 0.42),
+        canvas.paint_face(
+            span_wall(-_WIDTH, _WIDTH, gap - 2.2, gap, tier.near + 0.02),
+            shade_colour(theme.concrete, 0.42),
         )
         for x in rng.uniform(-14, 14, int(rng.integers(2, 9))):
-            crowd.stand(canvas, (float(x), gap - 2.1, tier.near + 0.1), rng, 0)
+            crowd.stand_spectator(
+                canvas, (float(x), gap - 2.1, tier.near + 0.1), rng, 0
+            )
     for sector in sectors:
         if rng.random() < 0.25:
             _door(canvas, sector.end, tier, rng)
     low = tier.floor - min(1.25, 0.8 * (tier.floor - tier.foot))
-    band(
+    paint_band(
         canvas,
         venue,
         (-_WIDTH, tier.floor - 0.02, tier.near + 0.06),
@@ -206,8 +224,9 @@ def _front(
         tier.floor - low,
         rng,
     )
-    canvas.face(
-        _upright(-_WIDTH, _WIDTH, low - 0.08, low, tier.near + 0.08), shade(wall, 0.5)
+    canvas.paint_face(
+        span_wall(-_WIDTH, _WIDTH, low - 0.08, low, tier.near + 0.08),
+        shade_colour(wall, 0.5),
     )
     _rail(canvas, theme.rail, tier)
     if rng.random() < 0.3:
@@ -219,40 +238,40 @@ def _pennants(canvas: Canvas, venue: Venue, tier: Tier) -> None:
     tones = (venue.theme.band, venue.theme.ink, venue.theme.seat_alt)
     y, w = tier.floor + 0.88, tier.near + 0.05
     for i, x in enumerate(np.arange(-18.0, 18.0, 0.32)):
-        canvas.face(
+        canvas.paint_face(
             [(x, y, w), (x + 0.24, y, w), (x + 0.12, y - 0.36, w)], tones[i % 3]
         )
 
 
 def _door(canvas: Canvas, x: float, tier: Tier, rng: np.random.Generator) -> None:
     low = tier.floor - 0.9
-    canvas.face(
-        _upright(x, x + _AISLE, low - 1.2, low + 0.8, tier.near + 0.03), (30, 28, 28)
+    canvas.paint_face(
+        span_wall(x, x + _AISLE, low - 1.2, low + 0.8, tier.near + 0.03), (30, 28, 28)
     )
-    canvas.face(
-        _upright(x + 0.1, x + 0.9, low + 0.45, low + 0.7, tier.near + 0.05),
+    canvas.paint_face(
+        span_wall(x + 0.1, x + 0.9, low + 0.45, low + 0.7, tier.near + 0.05),
         (60, int(rng.integers(90, 190)), 40),
     )
 
 
 def _rail(canvas: Canvas, colour: Colour, tier: Tier) -> None:
     for height in (0.45, 0.9):
-        canvas.rail(
+        canvas.paint_rail(
             (-_WIDTH, tier.floor + height, tier.near),
             (_WIDTH, tier.floor + height, tier.near),
             colour,
             0.04,
         )
     for x in np.arange(-_WIDTH, _WIDTH, 1.8):
-        canvas.rail(
+        canvas.paint_rail(
             (x, tier.floor, tier.near),
             (x, tier.floor + 0.9, tier.near),
-            shade(colour, 0.85),
+            shade_colour(colour, 0.85),
             0.04,
         )
 
 
-def band(
+def paint_band(
     canvas: Canvas,
     venue: Venue,
     corner: tuple[float, float, float],
@@ -267,7 +286,7 @@ def band(
     while x < corner[0] + width:
         length = float(rng.uniform(3.5, 7.0))
         ground = (
-            mix(theme.band, theme.seat_alt, float(rng.uniform(0, 0.9)))
+            mix_colours(theme.band, theme.seat_alt, float(rng.uniform(0, 0.9)))
             if patchy
             else theme.band
         )
@@ -276,11 +295,11 @@ def band(
                 str(rng.choice(venue.sponsors)), ground, theme.ink, length / height, rng
             )
             reading = (x, length) if canvas.view.side > 0 else (x + length, -length)
-            canvas.poster(
+            canvas.paste_poster(
                 (reading[0], y, w), (reading[1], 0, 0), (0, -height, 0), image
             )
         else:
-            canvas.face(_upright(x, x + length, y - height, y, w), ground)
+            canvas.paint_face(span_wall(x, x + length, y - height, y, w), ground)
         x += length
 
 
@@ -293,7 +312,9 @@ def _words(
     width = max(height, int(height * ratio))
     image = np.empty((height, width, 3), np.uint8)
     share = np.linspace(0, 1, width)[:, None] * float(rng.uniform(0, 0.4))
-    image[:] = np.array(ground) * (1 - share) + np.array(shade(ground, 1.4)) * share
+    image[:] = (
+        np.array(ground) * (1 - share) + np.array(shade_colour(ground, 1.4)) * share
+    )
     if rng.random() < 0.4:
         for _ in range(3):
             centre = (int(rng.integers(width)), int(rng.integers(height, 3 * height)))
@@ -301,7 +322,7 @@ def _words(
                 image,
                 centre,
                 int(rng.integers(height, 3 * height)),
-                shade(ground, 0.75),
+                shade_colour(ground, 0.75),
                 3,
                 cv2.LINE_AA,
             )
@@ -322,15 +343,3 @@ def _words(
         image, word, (left, (height + tall) // 2), font, scale, ink, 2, cv2.LINE_AA
     )
     return image
-
-
-def _upright(
-    x0: float, x1: float, y0: float, y1: float, w: float
-) -> list[tuple[float, float, float]]:
-    return [(x0, y0, w), (x1, y0, w), (x1, y1, w), (x0, y1, w)]
-
-
-def _flat(
-    x0: float, x1: float, y: float, w0: float, w1: float
-) -> list[tuple[float, float, float]]:
-    return [(x0, y, w0), (x1, y, w0), (x1, y, w1), (x0, y, w1)]

@@ -19,13 +19,13 @@ from finediving_pose.synthesis.body import (
     POSES,
     Array,
     Build,
-    angular_momentum,
-    body_points,
-    mass_centre,
-    pose,
-    turn_about,
+    compute_angular_momentum,
+    find_mass_centre,
+    make_pose,
+    place_points,
+    rotate_about,
 )
-from finediving_pose.synthesis.stance import Stance, stand
+from finediving_pose.synthesis.stance import Stance, solve_stance
 
 RATE = 100.0
 """Instants a second."""
@@ -39,7 +39,7 @@ _EDGE = 0.04  # m from the edge to the toes
 _HANDS = 0.08  # m from the edge to the wrists of an armstand
 
 
-def turned_by(rotations: Array, points: Array) -> Array:
+def apply_rotations(rotations: Array, points: Array) -> Array:
     """Return points (N, P, 3) turned by rotations (N, 3, 3)."""
     return np.asarray(points @ np.swapaxes(rotations, 1, 2))
 
@@ -75,21 +75,23 @@ class Start:
     @property
     def upright(self) -> Array:
         """(3, 3), the rotation from the body frame to the world before anything turns."""
-        heading = turn_about("y", np.array([0.0 if self.ahead > 0 else 180.0]))[0]
+        heading = rotate_about("y", np.array([0.0 if self.ahead > 0 else 180.0]))[0]
         return (
-            turn_about("z", np.array([180.0]))[0] @ heading
+            rotate_about("z", np.array([180.0]))[0] @ heading
             if self.armstand
             else heading
         )
 
-    def leaning(self, lean: Array) -> Array:
+    def rotate_by_lean(self, lean: Array) -> Array:
         """(N, 3, 3), rotations in the world by `lean` (N,) degrees in the direction of
         the dive's somersault."""
-        return turn_about("z", -self.turning * lean)
+        return rotate_about("z", -self.turning * lean)
 
-    def placed(self, build: Build, poses: Array, lean: Array) -> Array:
+    def place_body(self, build: Build, poses: Array, lean: Array) -> Array:
         """(N, P, 3) m from the pelvis, of poses (N, A) turned as in the world."""
-        return turned_by(self.leaning(lean) @ self.upright, body_points(build, poses))
+        return apply_rotations(
+            self.rotate_by_lean(lean) @ self.upright, place_points(build, poses)
+        )
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Bottom:
     drift: float = 0.0
 
 
-_UP = pose(shoulder_flexion=165, shoulder_abduction=8, elbow=6)
+_UP = make_pose(shoulder_flexion=165, shoulder_abduction=8, elbow=6)
 _RISE_POWER, _BOARD_POWER = (
     2.2,
     1.8,
@@ -133,7 +135,7 @@ _LEAVING = {
 _LEAVING_FOOT, _LEAVING_STRETCH = 30.0, 0.975
 
 
-def stood(
+def solve_single_stance(
     build: Build,
     upper: Array,
     pitch: float,
@@ -154,43 +156,43 @@ def stood(
     stance = Stance(np.array([pitch]), np.array([foot]), sides)
     slant = 1.0  # of the legs, which is known when they stand
     for _ in range(3):
-        hips = hip_height(build, stance.foot, slant * stretch)
-        poses, pelvis = stand(
+        hips = compute_hip_height(build, stance.foot, slant * stretch)
+        poses, pelvis = solve_stance(
             build, upper[None], stance, np.array([[ahead, np.nan]]), hips
         )
         hip, knee = (
             poses[0, ANGLE[f"{sides[0]}_{name}"]] for name in ("hip_flexion", "knee")
         )
         slant = float(np.cos(np.radians(hip - pitch - knee / 2)))
-    return poses[0], centre_of(build, poses, stance.pitch, pelvis)[0]
+    return poses[0], find_centre(build, poses, stance.pitch, pelvis)[0]
 
 
-def hip_height(build: Build, foot: Array, stretch: Array | float) -> Array:
+def compute_hip_height(build: Build, foot: Array, stretch: Array | float) -> Array:
     """Return (N,) m from the toes up to the hips, for feet (N,) in degrees and legs
     stretched to a share."""
     leg = build.lengths["thigh"] + build.lengths["shin"]
     return np.asarray(build.lengths["foot"] * np.cos(np.radians(foot)) + stretch * leg)
 
 
-def balanced(build: Build, foot: Array) -> Array:
+def find_balance(build: Build, foot: Array) -> Array:
     """Return (N,) m from the toes ahead to a mass centre above the middle of the feet;
     negative."""
     return np.asarray(-0.5 * build.lengths["foot"] * np.sin(np.radians(foot)))
 
 
-def centre_of(build: Build, poses: Array, pitch: Array, pelvis: Array) -> Array:
+def find_centre(build: Build, poses: Array, pitch: Array, pelvis: Array) -> Array:
     """Return the mass centre (N, 2) m in the athlete's plane, of hips at `pelvis` (N,
     2)."""
-    centre = mass_centre(build, body_points(build, poses))[:, None]
+    centre = find_mass_centre(build, place_points(build, poses))[:, None]
     return np.asarray(
-        pelvis + np.einsum("nij,nkj->ni", turn_about("z", -pitch), centre)[:, :2]
+        pelvis + np.einsum("nij,nkj->ni", rotate_about("z", -pitch), centre)[:, :2]
     )
 
 
 _Value = Array | float
 
 
-def hermite(
+def interpolate_hermite(
     ends: tuple[_Value, _Value], slopes: tuple[_Value, _Value], share: Array
 ) -> Array:
     """Return the cubic between two ends with these slopes per unit of `share` (N,),
@@ -205,11 +207,11 @@ def hermite(
     )
 
 
-def press(start: Start) -> Bottom:
+def make_press(start: Start) -> Bottom:
     """Return the press that a push begins in."""
     springboard = start.depth > 0
     if start.running:
-        arms = pose(
+        arms = make_pose(
             shoulder_flexion=-8, shoulder_abduction=30, spine_flexion=12, elbow=12
         )
         return Bottom(
@@ -219,7 +221,7 @@ def press(start: Start) -> Bottom:
             0.84 if springboard else 0.76,
             0.5,
         )
-    arms = pose(
+    arms = make_pose(
         shoulder_flexion=-36,
         shoulder_abduction=14,
         spine_flexion=16,
@@ -261,13 +263,15 @@ class Jump:
         """Return the jump for a dive of this direction (1 forward to 4 inward), its
         velocity not set yet."""
         pitch, spine, ahead = _LEAVING[direction]
-        upper = pose(_UP, spine_flexion=spine, head_pitch=-spine / 2)
-        leaving, centre = stood(
+        upper = make_pose(_UP, spine_flexion=spine, head_pitch=-spine / 2)
+        leaving, centre = solve_single_stance(
             build, upper, pitch, _LEAVING_FOOT, _LEAVING_STRETCH, ahead
         )
-        low = press(start)
-        over = float(balanced(build, np.array(low.foot)))
-        _, lowest = stood(build, low.pose, low.pitch, low.foot, low.stretch, over)
+        low = make_press(start)
+        over = float(find_balance(build, np.array(low.foot)))
+        _, lowest = solve_single_stance(
+            build, low.pose, low.pitch, low.foot, low.stretch, over
+        )
         return cls(build, start, leaving, pitch, centre, np.zeros(2), low, lowest)
 
     @property
@@ -276,7 +280,7 @@ class Jump:
         rise = self.centre[1] - self.lowest[1] + self.start.depth
         return float(_RISE_POWER * rise / (self.velocity[1] - _SLACK))
 
-    def push(self, clock: Array) -> tuple[Array, Array, Array, Array]:
+    def push_off(self, clock: Array) -> tuple[Array, Array, Array, Array]:
         """Return poses (N, A), pitch (N,) degrees, pelvis (N, 2) m from the unbent tip,
         and the board (N,) m down.
 
@@ -285,20 +289,22 @@ class Jump:
         """
         bottom, seconds = self.bottom, self.seconds
         share = np.clip(1.0 + clock / seconds, 0.0, 1.0)
-        upper = hermite(
+        upper = interpolate_hermite(
             (bottom.pose, self.pose),
             (0.0, _ARMS_END * (self.pose - bottom.pose)),
             share,
         )
         foot = bottom.foot + (_LEAVING_FOOT - bottom.foot) * share**_RISE_POWER
-        pitch = hermite((bottom.pitch, self.pitch), (0.0, self.spin * seconds), share)
+        pitch = interpolate_hermite(
+            (bottom.pitch, self.pitch), (0.0, self.spin * seconds), share
+        )
         slopes = bottom.drift * seconds, self.velocity[0] * seconds
-        ahead = hermite((self.lowest[0], self.centre[0]), slopes, share)
+        ahead = interpolate_hermite((self.lowest[0], self.centre[0]), slopes, share)
         rise = self.centre[1] - self.lowest[1] + self.start.depth
         board = self.start.depth * (1 - share**_BOARD_POWER)
         height = self.lowest[1] - self.start.depth + rise * share**_RISE_POWER + board
         stance = Stance(pitch, foot)
-        poses, pelvis = stand(
+        poses, pelvis = solve_stance(
             self.build,
             upper,
             stance,
@@ -307,18 +313,19 @@ class Jump:
         )
         return poses, pitch, pelvis - board[:, None] * (0.0, 1.0), board
 
-    def momentum(self) -> float:
+    def compute_momentum(self) -> float:
         """Return the angular momentum at take-off in the dive's direction, kg m²
         degrees / s."""
-        poses, pitch, _, _ = self.push(_STEP)
-        points = self.start.placed(
+        poses, pitch, _, _ = self.push_off(_STEP)
+        points = self.start.place_body(
             self.build, poses, self.start.ahead * self.start.turning * pitch
         )
         return float(
-            -self.start.turning * angular_momentum(self.build, points, 1 / RATE)[-1]
+            -self.start.turning
+            * compute_angular_momentum(self.build, points, 1 / RATE)[-1]
         )
 
-    def spinning(self, momentum: float) -> Jump:
+    def match_momentum(self, momentum: float) -> Jump:
         """Return the push that ends with an angular momentum, or as near to it as a
         trunk can turn."""
         none, some = self._momenta
@@ -329,12 +336,14 @@ class Jump:
     def _momenta(self) -> tuple[float, float]:
         """Angular momentum without spin, and with 100 degrees / s of it; between and
         beyond it is linear."""
-        return replace(self, spin=0.0).momentum(), replace(self, spin=100.0).momentum()
+        return replace(self, spin=0.0).compute_momentum(), replace(
+            self, spin=100.0
+        ).compute_momentum()
 
     @cached_property
     def rates(self) -> Array:
         """(A,) degrees / s that the joints move at take-off."""
-        poses = self.push(_STEP)[0]
+        poses = self.push_off(_STEP)[0]
         return np.clip((poses[-1] - poses[-2]) * RATE, -_MOST_RATE, _MOST_RATE)
 
 
@@ -363,7 +372,7 @@ class Fall:
         """How long the fall lasts."""
         return float(_FALL_POWER * self.outward / self.speed)
 
-    def fall(self, clock: Array) -> tuple[Array, Array, Array]:
+    def fall_out(self, clock: Array) -> tuple[Array, Array, Array]:
         """Return poses (N, A), lean (N,) degrees in the dive's direction, and pelvis
         (N, 3) m in the world.
 
@@ -375,24 +384,27 @@ class Fall:
         for side in ("right", "left"):
             column = ANGLE[f"{side}_hip_flexion"]
             ends = POSES["armstand"][column], self.pose[column]
-            poses[:, column] = hermite(ends, (0.0, self.swing * _SWING_SECONDS), share)
+            poses[:, column] = interpolate_hermite(
+                ends, (0.0, self.swing * _SWING_SECONDS), share
+            )
         share = np.clip(1.0 + clock / self.seconds, 0.0, 1.0)
         lean = self.start.turning * self.outward * share**_FALL_POWER
-        return poses, lean, self.pinned(poses, lean)
+        return poses, lean, self.hold_hands(poses, lean)
 
-    def pinned(self, poses: Array, lean: Array) -> Array:
+    def hold_hands(self, poses: Array, lean: Array) -> Array:
         """Return the pelvis (N, 3) m in the world of poses (N, A) that lean (N,)
         degrees about the hands."""
-        return self.start.support - self.start.placed(self.build, poses, lean)[
+        return self.start.support - self.start.place_body(self.build, poses, lean)[
             :, _WRISTS
         ].mean(axis=1)
 
-    def end(self) -> tuple[Array, Array]:
+    def compute_end(self) -> tuple[Array, Array]:
         """Return where the mass centre is at the take-off, (3,) m, and its velocity,
         (3,) m/s."""
-        poses, lean, pelvis = self.fall(_STEP)
+        poses, lean, pelvis = self.fall_out(_STEP)
         centre = (
-            mass_centre(self.build, self.start.placed(self.build, poses, lean)) + pelvis
+            find_mass_centre(self.build, self.start.place_body(self.build, poses, lean))
+            + pelvis
         )
         return centre[-1], (
             1.5 * centre[-1] - 2.0 * centre[-2] + 0.5 * centre[-3]
@@ -401,7 +413,7 @@ class Fall:
     @property
     def rates(self) -> Array:
         """(A,) degrees / s that the joints move at the take-off."""
-        poses = self.fall(_STEP)[0]
+        poses = self.fall_out(_STEP)[0]
         return np.asarray((poses[-1] - poses[-2]) * RATE)
 
 

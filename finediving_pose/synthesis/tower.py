@@ -9,7 +9,14 @@ import cv2
 import numpy as np
 
 from finediving_pose.synthesis import figure
-from finediving_pose.synthesis.canvas import Canvas, Colour, Image, mix, shade
+from finediving_pose.synthesis.canvas import (
+    Canvas,
+    Colour,
+    Image,
+    mix_colours,
+    shade_colour,
+    span_floor,
+)
 
 if TYPE_CHECKING:
     from finediving_pose.synthesis.camera import View
@@ -25,7 +32,9 @@ _FULCRUM = -2.0
 _SLAB = 0.28
 
 
-def paint(canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator) -> None:
+def paint_tower(
+    canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator
+) -> None:
     """Paint all but the athlete's own springboard, which moves: it is
     :func:`paint_springboard`'s."""
     height = venue.height
@@ -70,16 +79,18 @@ def paint_springboard(
         * (x < _FULCRUM)
     )
     near = _HALF * view.side
-    rows = [np.stack([x, y - drop, np.full_like(x, across + w)], axis=1) for drop, w in
-            ((0, -near), (0, near), (_THICK, near), (_THICK, -near))]  # fmt: skip
-    (far_top, near_top, near_low, far_low), _ = view.project(np.array(rows))
+    # The board's four long edges: far and near, above and below.
+    edges = []
+    for drop, side in ((0, -near), (0, near), (_THICK, near), (_THICK, -near)):
+        edges.append(np.stack([x, y - drop, np.full_like(x, across + side)], axis=1))
+    (far_top, near_top, near_low, far_low), _ = view.project(np.array(edges))
     above = view.position[1] > height
     _strip(
         picture,
         *((far_top, near_top) if above else (far_low, near_low)),
-        shade(colour, 1.0 if above else 0.5),
+        shade_colour(colour, 1.0 if above else 0.5),
     )
-    _strip(picture, near_top, near_low, shade(colour, 0.72))
+    _strip(picture, near_top, near_low, shade_colour(colour, 0.72))
 
 
 def _strip(picture: Image, first: Image, second: Image, colour: Colour) -> None:
@@ -93,21 +104,23 @@ def _tower(
     """Platforms of 3, 5 and 7.5 m beside and below that of 10 m at `w`, the far ones
     first."""
     theme = venue.theme
-    concrete = mix(theme.concrete, (214, 212, 210), 0.45)
+    concrete = mix_colours(theme.concrete, (214, 212, 210), 0.45)
     _stairs(canvas, theme.rail, (-9.4, 0.22), (-7.0, 10.0), w - 1.0)
-    canvas.box((-6.6, 0.22, w - 5.4), (-5.4, 7.4, w - 4.2), shade(concrete, 0.85))
+    canvas.paint_box(
+        (-6.6, 0.22, w - 5.4), (-5.4, 7.4, w - 4.2), shade_colour(concrete, 0.85)
+    )
     for height, beside, reach in (
         (3.0, -6.6, -0.4),
         (7.5, -4.8, -0.3),
         (5.0, -3.0, -0.2),
     ):
         _platform(canvas, venue, height, w + beside, 0.9, reach, False)
-    canvas.box((-6.0, 0.22, w - 0.7), (-4.6, 9.8, w + 0.7), concrete)
+    canvas.paint_box((-6.0, 0.22, w - 0.7), (-4.6, 9.8, w + 0.7), concrete)
     for height in (5.0, 7.5):
-        canvas.box(
+        canvas.paint_box(
             (-6.4, height - 0.4, w - 3.4),
             (-4.4, height - 0.1, w + 0.7),
-            shade(concrete, 0.92),
+            shade_colour(concrete, 0.92),
         )
     _platform(canvas, venue, 10.0, w, float(rng.uniform(1.0, 1.5)), 0.0, front)
 
@@ -127,13 +140,14 @@ def _platform(
     _rails(
         canvas, theme.rail, height, w - half + 0.05, tip, False
     )  # from below, the slab hides its posts
-    canvas.box(
+    canvas.paint_box(
         (-6.8, height - _SLAB, w - half), (tip, height, w + half), theme.platform, front
     )
     if canvas.view.position[1] > height:
-        canvas.face([(-6.8, height + 0.002, w - half + 0.1), (tip - 0.1, height + 0.002, w - half + 0.1),
-                     (tip - 0.1, height + 0.002, w + half - 0.1), (-6.8, height + 0.002, w + half - 0.1)],
-                    (96, 92, 90))  # fmt: skip
+        top = span_floor(
+            -6.8, tip - 0.1, height + 0.002, w - half + 0.1, w + half - 0.1
+        )
+        canvas.paint_face(top, (96, 92, 90))
         _rails(canvas, theme.rail, height, w - half + 0.05, tip, False)
     _rails(canvas, theme.rail, height, w + half - 0.05, tip, front)
 
@@ -143,18 +157,18 @@ def _rails(
 ) -> None:
     start = tip - 0.9
     for level in (0.5, 1.0):
-        canvas.rail(
+        canvas.paint_rail(
             (-6.8, height + level, w),
             (start - 0.12, height + level, w),
             colour,
             0.055,
             front,
         )
-    canvas.rail(
+    canvas.paint_rail(
         (start - 0.12, height + 1.0, w), (start, height + 0.86, w), colour, 0.055, front
     )
     for x in np.linspace(-6.8, start, 5):
-        canvas.rail(
+        canvas.paint_rail(
             (x, height, w),
             (x, height + (0.88 if x == start else 1.0), w),
             colour,
@@ -176,14 +190,16 @@ def _stairs(
     for i in range(flights):
         ends = (low[0], high[0]) if i % 2 else (high[0], low[0])
         for offset, width, tone in ((0.0, 0.16, 0.7), (0.9, 0.05, 1.0)):
-            canvas.rail(
+            canvas.paint_rail(
                 (ends[0], levels[i] + offset, w),
                 (ends[1], levels[i + 1] + offset, w),
-                shade(colour, tone),
+                shade_colour(colour, tone),
                 width,
             )
     for x in (low[0], high[0]):
-        canvas.rail((x, low[1], w), (x, high[1] + 0.9, w), shade(colour, 0.8), 0.09)
+        canvas.paint_rail(
+            (x, low[1], w), (x, high[1] + 0.9, w), shade_colour(colour, 0.8), 0.09
+        )
 
 
 def _springboards(
@@ -196,15 +212,15 @@ def _springboards(
     for w in places:
         height = float(rng.choice(heights))
         _stand(canvas, venue, height, w)
-        tone = board_colour(venue)
-        canvas.box(
+        tone = mix_board_colour(venue)
+        canvas.paint_box(
             (-_BOARD, height - _THICK, w - _HALF), (0.0, height, w + _HALF), tone
         )
 
 
-def board_colour(venue: Venue) -> Colour:
+def mix_board_colour(venue: Venue) -> Colour:
     """Return the colour of a venue's springboards."""
-    return mix(venue.theme.platform, (222, 216, 206), 0.55)
+    return mix_colours(venue.theme.platform, (222, 216, 206), 0.55)
 
 
 def _stand(
@@ -213,16 +229,20 @@ def _stand(
     """The block a springboard rests on, its fulcrum, rails and steps; the near rail may
     hide who walks behind it."""
     theme = venue.theme
-    concrete = mix(theme.concrete, (210, 208, 206), 0.4)
+    concrete = mix_colours(theme.concrete, (210, 208, 206), 0.4)
     top = height - 0.35
     if height > 2:
-        canvas.box((-4.9, 0.22, w - 0.35), (-4.1, top, w + 0.35), concrete)
-        canvas.box((-2.6, 0.22, w - 0.3), (-1.7, top, w + 0.3), shade(concrete, 0.95))
-        canvas.box((-5.2, top - 0.22, w - 0.4), (-1.4, top, w + 0.4), theme.platform)
+        canvas.paint_box((-4.9, 0.22, w - 0.35), (-4.1, top, w + 0.35), concrete)
+        canvas.paint_box(
+            (-2.6, 0.22, w - 0.3), (-1.7, top, w + 0.3), shade_colour(concrete, 0.95)
+        )
+        canvas.paint_box(
+            (-5.2, top - 0.22, w - 0.4), (-1.4, top, w + 0.4), theme.platform
+        )
         _stairs(canvas, theme.rail, (-6.6, 0.22), (-5.2, height), w)
     else:
-        canvas.box((-5.2, 0.22, w - 0.4), (-1.6, top, w + 0.4), concrete)
-    canvas.box(
+        canvas.paint_box((-5.2, 0.22, w - 0.4), (-1.6, top, w + 0.4), concrete)
+    canvas.paint_box(
         (_FULCRUM - 0.2, top, w - 0.3),
         (_FULCRUM + 0.2, height - _THICK, w + 0.3),
         (70, 66, 62),
@@ -230,7 +250,7 @@ def _stand(
     for side in (-0.42, 0.42):
         hides = front and side > 0
         for level in (0.45, 0.9):
-            canvas.rail(
+            canvas.paint_rail(
                 (-5.2, height + level, w + side),
                 (-2.6, height + level, w + side),
                 theme.rail,
@@ -238,7 +258,7 @@ def _stand(
                 hides,
             )
         for x in (-5.2, -3.9, -2.6):
-            canvas.rail(
+            canvas.paint_rail(
                 (x, top, w + side),
                 (x, height + 0.9, w + side),
                 theme.rail,
@@ -255,4 +275,6 @@ def _waiting(
 ) -> None:
     """The next athlete."""
     look = figure.draw_look(rng, "women" if rng.random() < 0.5 else "men")
-    crowd.person(canvas, place, "standing_relaxed", 90.0 * canvas.view.side, look, rng)
+    crowd.paint_person(
+        canvas, place, "standing_relaxed", 90.0 * canvas.view.side, look, rng
+    )

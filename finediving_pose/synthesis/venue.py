@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from finediving_pose.synthesis import venue
 from finediving_pose.synthesis.camera import Station
 from finediving_pose.synthesis.canvas import Colour
 from finediving_pose.synthesis.dive import HEIGHTS
@@ -67,7 +66,7 @@ class Venue:
     apparatus: str
     name: str
     theme: Theme
-    tiers: tuple[venue.Tier, ...]
+    tiers: tuple[Tier, ...]
     crowd: float
     pool_far: float
     deck: float
@@ -101,7 +100,7 @@ def draw_venue(seed: int, apparatus: str) -> Venue:
         apparatus=apparatus,
         name=f"{draw_word(rng).title()} {rng.choice(['Aquatics Centre', 'Pool', 'Natatorium', 'Arena', 'Baths'])}",
         theme=theme,
-        tiers=venue.draw_tiers(rng, pool_far - deck, theme.roofed),
+        tiers=draw_tiers(rng, pool_far - deck, theme.roofed),
         crowd=float(np.clip(rng.beta(1.1, 1.2), 0.04, 0.97)),
         pool_far=pool_far,
         deck=deck,

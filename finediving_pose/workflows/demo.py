@@ -26,6 +26,7 @@ from finediving_pose.workflows import aqa_training, demo_labels, finetuning, sco
 from finediving_pose.workflows.agreement import compare_annotators
 from finediving_pose.workflows.aqa_training import TrainSummary
 from finediving_pose.workflows.convert import SplitRequest, convert
+from finediving_pose.workflows.demo_report import write_report
 from finediving_pose.workflows.demo_result import (
     SCORE_FOLDER,
     DemoResult,
@@ -44,7 +45,7 @@ from finediving_pose.workflows.synthesis import (
     LABELS_NAME,
     SKELETONS_NAME,
     SynthRequest,
-    synthesise,
+    synthesise_meet,
 )
 
 HELD_OUT = 0.25
@@ -128,7 +129,7 @@ def _run(
     out, meet = result.out, result.out / "meet"
     with _step(result, "synth"):
         trace = DemoTrace(
-            synthesise(meet, SynthRequest(size.dives, seed, size.numbers))
+            synthesise_meet(meet, SynthRequest(size.dives, seed, size.numbers))
         )
         trace.truth = fdpose_json.read(meet / LABELS_NAME, meet / "frames").frames
     with _step(result, "validate"):
@@ -170,8 +171,6 @@ def _run(
     truth = [frame for frame in trace.truth if frame.dive_key in trace.held_out]
     result.figures = evaluate_extraction(out / "skeletons", truth).as_dict()
     with _step(result, "report"):
-        from finediving_pose.workflows.demo_report import write_report
-
         write_report(result, trace)
 
 
@@ -182,9 +181,9 @@ def _label(result: DemoResult, trace: DemoTrace, size: Size, seed: int) -> None:
     with _step(result, "init"):
         project = demo_labels.make_project(out, trace.meet.out, seed)
     with _step(result, "frames"):
-        labelling.frames = demo_labels.choose(project, size.per_clip)
+        labelling.frames = demo_labels.choose_demo_frames(project, size.per_clip)
     with _step(result, "annotate"):
-        demo_labels.label(project, truth, seed, labelling)
+        demo_labels.label_frames(project, truth, seed, labelling)
     with _step(result, "validate labels"):
         labelling.report = validate_labels([project.labels])
     with _step(result, "agree"):
@@ -192,7 +191,7 @@ def _label(result: DemoResult, trace: DemoTrace, size: Size, seed: int) -> None:
             ANNOTATORS[0].name, ANNOTATORS[1].name, start=out
         )
     with _step(result, "review"):
-        demo_labels.review(project, truth, seed, labelling)
+        demo_labels.review_labels(project, truth, seed, labelling)
     with _step(result, "merge"):
         labelling.merged = merge_labels(start=out)
 

@@ -17,8 +17,8 @@ from finediving_pose.synthesis.annotators import (
     ANNOTATORS,
     REVIEWER,
     Mistake,
-    annotate,
-    correct,
+    annotate_frames,
+    correct_label,
 )
 from finediving_pose.workflows.agreement import AgreementResult
 from finediving_pose.workflows.assignment import hand_out_images
@@ -76,14 +76,14 @@ def make_project(out: Path, meet: Path, seed: int) -> Project:
     return find_project(out)
 
 
-def choose(project: Project, per_clip: int) -> FramesSummary:
+def choose_demo_frames(project: Project, per_clip: int) -> FramesSummary:
     """Choose frames of each dive evenly, as long as the diver is above the water."""
     return choose_frames(
         project, FramesRequest("uniform", per_clip=per_clip, stages=ABOVE_WATER)
     )
 
 
-def label(
+def label_frames(
     project: Project, truth: Mapping[str, LabelledFrame], seed: int, into: Labelling
 ) -> None:
     """Let everybody label what the queues give them, each into a folder of their own."""
@@ -92,14 +92,14 @@ def label(
         given = [
             truth[image] for image in queues[annotator.name].label if image in truth
         ]
-        frames, mistakes = annotate(given, annotator, seed)
+        frames, mistakes = annotate_frames(given, annotator, seed)
         labels = LabelSet(tuple(frames), images=project.frames, format="labelme")
         labelme.write(project.labels / annotator.name, labels)
         into.labels[annotator.name] = labels
         into.mistakes += mistakes
 
 
-def review(
+def review_labels(
     project: Project, truth: Mapping[str, LabelledFrame], seed: int, into: Labelling
 ) -> None:
     """Let the reviewer look at every label: correct what they see, accept the rest."""
@@ -111,7 +111,7 @@ def review(
         first = item.newest
         assert first is not None
         assert first.frame is not None
-        corrected = correct(
+        corrected = correct_label(
             first.frame, truth[image], _mistakes_in(item, into.mistakes), REVIEWER, seed
         )
         if corrected is None:

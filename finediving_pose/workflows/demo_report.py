@@ -52,35 +52,35 @@ _TELLING = 30
 def write_report(result: DemoResult, trace: DemoTrace) -> None:
     """Write the page of a demo that has been run."""
     page = Page("fdpose demo", NOTICE)
-    _steps(page.section("Steps"), result)
-    _meet(page.section("The meet"), trace)
-    _validation(page.section("The meet's annotation files"), trace)
-    _labels(page.section("Labels and their review"), trace)
-    _training(page.section("Trainings"), trace)
-    _predictions(page.section("Predictions beside the truth"), result, trace)
-    _scores(page.section("Stages and scores"), result, trace)
+    _steps(page.add_section("Steps"), result)
+    _meet(page.add_section("The meet"), trace)
+    _validation(page.add_section("The meet's annotation files"), trace)
+    _labels(page.add_section("Labels and their review"), trace)
+    _training(page.add_section("Trainings"), trace)
+    _predictions(page.add_section("Predictions beside the truth"), result, trace)
+    _scores(page.add_section("Stages and scores"), result, trace)
     page.write(result.report)
 
 
 def _steps(section: Section, result: DemoResult) -> None:
-    section.text("Each step is a command that anybody can run alone.")
+    section.add_text("Each step is a command that anybody can run alone.")
     rows = [
         (step.command, step.note, step.seconds)
         for step in result.steps.values()
         if step.name != "report"
     ]
-    section.table(["command", "state", "seconds"], rows)
+    section.add_table(["command", "state", "seconds"], rows)
 
 
 def _meet(section: Section, trace: DemoTrace) -> None:
     meet = trace.meet
-    section.text(
+    section.add_text(
         f"{meet.dives} dives, {meet.frames} frames at 455×256, with the true joints of each. Made by fdpose synth; "
         f"the folder is {meet.out}."
     )
     frames = _spread(trace.truth, _SHEET)
     pictures = [read_image(meet.out / "frames" / frame.image) for frame in frames]
-    section.picture(
+    section.add_image(
         contact_sheet(pictures, 3), "Frames of the meet, as the cameras give them."
     )
 
@@ -88,7 +88,7 @@ def _meet(section: Section, trace: DemoTrace) -> None:
 def _labels(section: Section, trace: DemoTrace) -> None:
     work = trace.labelling
     assert work.frames is not None
-    section.text(
+    section.add_text(
         f"fdpose frames chose {work.frames.total} frames. Two invented annotators labelled them, a quarter of the "
         "dives both. Their points scatter as people's do, and they make mistakes, all of which are on record."
     )
@@ -101,7 +101,7 @@ def _labels(section: Section, trace: DemoTrace) -> None:
         )
         for name, labels in work.labels.items()
     ]
-    section.table(
+    section.add_table(
         ["annotator", "frames", "sides swapped", "joints missed", "points slipped"],
         rows,
     )
@@ -114,7 +114,7 @@ def _checks(section: Section, work: Labelling) -> None:
     assert work.report is not None
     wrong = {(mistake.annotator, mistake.image) for mistake in work.mistakes}
     told = {(told.who, told.finding.image) for told in work.report.open}
-    section.text(
+    section.add_text(
         f"fdpose validate, which does not know them, tells {len(told)} labels, {len(told & wrong)} of the "
         f"{len(wrong)} with a mistake among them. Frames of a dive that lie far apart say little of each other."
     )
@@ -124,14 +124,14 @@ def _checks(section: Section, work: Labelling) -> None:
         for who, count in people.items()
     ]
     if rows:
-        section.table(
+        section.add_table(
             ["finding", "what it means", "annotator", "errors", "warnings"], rows
         )
 
 
 def _agreement(section: Section, work: Labelling) -> None:
     assert work.agreement is not None
-    section.table(
+    section.add_table(
         ["agreement of the two", ""],
         list_overview(work.agreement),
         f"fdpose agree; all of it: {work.agreement.page}",
@@ -145,7 +145,7 @@ def _review(section: Section, trace: DemoTrace) -> None:
     refused = ", ".join(
         f"{count} {kind}" for kind, count in work.merged.refused_kinds.items()
     )
-    section.text(
+    section.add_text(
         f"An invented reviewer accepted {done['accept']} labels and corrected {done['correct']}; one mistake in ten "
         f"she does not see. fdpose merge wrote {sum(work.merged.rules.values())} final labels"
         f"{f' and left out {refused}' if refused else ''}. Joints lay {_in_px(trace, 'labelled')} px from the truth "
@@ -185,7 +185,7 @@ def _review(section: Section, trace: DemoTrace) -> None:
         f"{m.kind} by {m.annotator} of {', '.join(JOINTS[j] for j in m.joints)}"
         for m in shown
     )
-    section.picture(
+    section.add_image(
         contact_sheet(sheets, 1),
         f"Labels with a mistake, as labelled and as they became, from top to bottom: {listed}. The athlete's right is "
         "orange, the left green.",
@@ -223,22 +223,22 @@ def _one_of_each(mistakes: Sequence[Mistake]) -> list[Mistake]:
 
 def _validation(section: Section, trace: DemoTrace) -> None:
     if not trace.findings:
-        section.text(
+        section.add_text(
             "fdpose validate --finediving found nothing wrong with the meet's annotation files."
         )
         return
-    section.text(
+    section.add_text(
         "What fdpose validate --finediving says of the meet's annotation files:"
     )
     rows = [
         (finding.title, len(finding.items), ": ".join(finding.items[0]))
         for finding in trace.findings
     ]
-    section.table(["finding", "how often", "for example"], rows)
+    section.add_table(["finding", "how often", "for example"], rows)
 
 
 def _training(section: Section, trace: DemoTrace) -> None:
-    section.text(
+    section.add_text(
         "Both nets are the few-labels presets: they have learnt divers from other generated frames, and go on with the "
         "final labels."
     )
@@ -247,7 +247,7 @@ def _training(section: Section, trace: DemoTrace) -> None:
         if not rows:
             continue
         epochs = [float(row["epoch"]) for row in rows]
-        section.plot(
+        section.add_plot(
             plot_curves(
                 {"loss": (epochs, [_number(row.get("loss", "")) for row in rows])},
                 "epoch",
@@ -259,10 +259,10 @@ def _training(section: Section, trace: DemoTrace) -> None:
 
 def _predictions(section: Section, result: DemoResult, trace: DemoTrace) -> None:
     dives = ", ".join(sorted(trace.held_out))
-    section.text(
+    section.add_text(
         f"On the held-out dives ({dives}), found, tracked and estimated without any help, against the truth:"
     )
-    section.table(
+    section.add_table(
         ["figure", "value"],
         [(text, result.figures[name]) for name, text in FIGURES.items()],
     )
@@ -270,17 +270,17 @@ def _predictions(section: Section, result: DemoResult, trace: DemoTrace) -> None
         [frame for frame in trace.truth if frame.dive_key in trace.held_out], _PREDICTED
     )
     pictures = [_beside(result.out, trace, frame) for frame in frames]
-    section.picture(
+    section.add_image(
         contact_sheet(pictures, 2),
         "Left the truth, right what the nets found. The nets learned for minutes.",
     )
-    section.text(f"Overlay videos: {result.out / 'skeletons' / 'overlays'}")
+    section.add_text(f"Overlay videos: {result.out / 'skeletons' / 'overlays'}")
     if trace.doubts is not None:
         rows = [
             (clip.name, clip.doubt, "; ".join(clip.reasons) or "nothing odd")
             for clip in trace.doubts.clips
         ]
-        section.table(
+        section.add_table(
             ["clip", "doubt", "why"],
             rows,
             f"fdpose qc, without the truth; all of it: {trace.doubts.page}",
@@ -293,12 +293,12 @@ def _scores(section: Section, result: DemoResult, trace: DemoTrace) -> None:
         f"{dive.dive.match}/{dive.dive.dive} {dive.dive.dive_number}": dive.frame_labels.tolist()
         for dive in dives
     }
-    section.plot(
+    section.add_plot(
         plot_stages(bars, SUB_ACTIONS),
         "True stages: take-off, flight in one or more parts, entry.",
         width=900,
     )
-    section.text(
+    section.add_text(
         "Scores are the degree of difficulty times the three middle awards of seven invented judges, whose awards "
         "follow from the faults of each dive. What labels alone reach on the test dives, and the ceiling that the "
         "judges' error leaves, beside the model:"
@@ -314,9 +314,9 @@ def _scores(section: Section, result: DemoResult, trace: DemoTrace) -> None:
         (name, *(figures.get(key) for key in names))
         for name, figures in [*own, *trace.meet.floors.items(), ceiling]
     ]
-    section.table(["", "ρ", "R-ℓ2", "AIoU@0.5 of the flight", "AIoU@0.75"], rows)
+    section.add_table(["", "ρ", "R-ℓ2", "AIoU@0.5 of the flight", "AIoU@0.75"], rows)
     if trace.meet.test < _TELLING:
-        section.text(
+        section.add_text(
             f"With {trace.meet.test} test dives these figures say nothing, neither for the model nor against it; "
             "fdpose synth --benchmark has 250."
         )
@@ -326,7 +326,7 @@ def _scores(section: Section, result: DemoResult, trace: DemoTrace) -> None:
 
 
 def _score_training(section: Section, scores: TrainSummary) -> None:
-    section.text(
+    section.add_text(
         f"HP-MCoRe, the tiny preset, began at random and saw {scores.dives['train']} dives {scores.epochs} times, with "
         "their true skeletons: finding those of all would take minutes."
     )
@@ -342,7 +342,7 @@ def _score_training(section: Section, scores: TrainSummary) -> None:
         name: (epochs, [_number(row.get(key, "")) for row in rows])
         for name, key in parts.items()
     }
-    section.plot(
+    section.add_plot(
         plot_curves(lines, "epoch", "loss"),
         f"Training loss of the score model and its parts, {scores.model}.",
     )
@@ -351,16 +351,16 @@ def _score_training(section: Section, scores: TrainSummary) -> None:
 def _scored_dive(section: Section, result: DemoResult, trace: DemoTrace) -> None:
     if trace.dive is None or trace.scored is None:
         return
-    section.text(
+    section.add_text(
         f"One dive scored from its pictures and the skeleton that was found; its true score is {trace.dive.score:.2f}. "
         f"The dives it is compared with, in pictures: {result.out / SCORE_FOLDER / PAGE_NAME}"
     )
     if trace.refusal:
-        section.text(
+        section.add_text(
             f"With that skeleton there is no score ({trace.refusal}), so it was scored without."
         )
     warnings = [*format_seen(trace.scored), *trace.scored.notes]
-    section.table(
+    section.add_table(
         ["", ""],
         [
             ("dive", trace.scored.name),
@@ -368,13 +368,13 @@ def _scored_dive(section: Section, result: DemoResult, trace: DemoTrace) -> None
             *(("note", line) for line in warnings),
         ],
     )
-    section.table(
+    section.add_table(
         ["stage", "frames", "seconds"],
         list_stage_rows(trace.scored),
         "Stages as the model cut them.",
     )
     header, rows = make_exemplar_table(trace.scored)
-    section.table(
+    section.add_table(
         header,
         rows,
         "Each exemplar's true score, what each stage adds to it, and what follows.",

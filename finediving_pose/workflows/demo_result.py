@@ -17,6 +17,7 @@ from finediving_pose.workflows.synthesis import SynthResult
 
 REPORT_NAME = "report.html"
 SCORE_FOLDER = "score"
+"""Folder of the scored dive, with its page."""
 
 
 NOT_RUN = "not run"

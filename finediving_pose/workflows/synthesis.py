@@ -120,7 +120,7 @@ class _Written(NamedTuple):
     skipped: bool
 
 
-def synthesise(out: Path, request: SynthRequest, workers: int = 1) -> SynthResult:
+def synthesise_meet(out: Path, request: SynthRequest, workers: int = 1) -> SynthResult:
     """Make a meet below `out`. A rerun with the same request keeps the dives that are
     there.
 
@@ -287,7 +287,9 @@ def _write_dive(out: Path, dive: PlannedDive, request: SynthRequest) -> _Written
     """Write one dive; its truth comes last and says that the rest is there."""
     if request.kind == "annotations":
         return _Written(
-            _annotation(dive, dive.start_frame, meets.move(dive).stages, request),
+            _annotation(
+                dive, dive.start_frame, meets.perform_planned_dive(dive).stages, request
+            ),
             [],
             skipped=False,
         )
@@ -296,7 +298,7 @@ def _write_dive(out: Path, dive: PlannedDive, request: SynthRequest) -> _Written
     truth = _truth_if_done(path, identity)
     skipped = truth is not None
     if truth is None:
-        scene = meets.stage(dive)
+        scene = meets.stage_dive(dive)
         if request.kind != "truth":
             _write_pictures(out, dive, scene, request)
         truth = as_stored(_truth(dive, scene, request, identity))
@@ -364,7 +366,7 @@ def _truth(
 
 def _others(scene: Scene) -> FloatArray:
     """(K, 6): the row in the clip, the person and the box of everybody but the athlete."""
-    boxes = [scene.others(k) for k in range(len(scene))]
+    boxes = [scene.get_others(k) for k in range(len(scene))]
     return np.concatenate(
         [np.column_stack([np.full(len(each), k), each]) for k, each in enumerate(boxes)]
     )
@@ -390,7 +392,7 @@ def _write_pictures(
     from finediving_pose.media import encode_jpeg, write_video
     from finediving_pose.synthesis.dive import FPS
 
-    pictures = (scene.picture(k) for k in range(len(scene)))
+    pictures = (scene.render_frame(k) for k in range(len(scene)))
     if request.kind == "video":
         write_video(out / "videos" / dive.match / f"{dive.dive}.mp4", pictures, FPS)
         return
@@ -440,8 +442,8 @@ def _annotation(
 def _write_annotations(
     out: Path, meet: Meet, dives: list[FineDive], request: SynthRequest
 ) -> None:
-    train = [dive.key for dive in meet.part(test=False)]
-    test = [dive.key for dive in meet.part(test=True)]
+    train = [dive.key for dive in meet.select_part(test=False)]
+    test = [dive.key for dive in meet.select_part(test=True)]
     write_finediving(out / "annotations", dives, train, test)
     write_dives(out / "dives.csv", [dive.dive for dive in dives])
 
@@ -451,7 +453,9 @@ def _summarise(meet: Meet, dives: list[FineDive], result: SynthResult) -> None:
 
     result.test = len(meet.test)
     if result.test > 2:
-        result.ceiling = meet.ceiling()
+        result.ceiling = meet.compute_ceiling()
         result.floors = measure_baselines(
-            dives, [d.key for d in meet.part(False)], [d.key for d in meet.part(True)]
+            dives,
+            [d.key for d in meet.select_part(False)],
+            [d.key for d in meet.select_part(True)],
         )

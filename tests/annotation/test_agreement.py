@@ -13,7 +13,7 @@ from helpers.label_samples import make_frame
 from finediving_pose.annotation.agreement import DistanceSpread, compare_labels
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX, JOINTS, OKS_SIGMAS
-from finediving_pose.synthesis.annotators import Annotator, annotate
+from finediving_pose.synthesis.annotators import Annotator, annotate_frames
 
 HEAD, NECK, ANKLE = INDEX["head_top"], INDEX["upper_neck"], INDEX["right_ankle"]
 
@@ -290,7 +290,7 @@ def test_tolerances_of_invented_annotators_with_all_their_mistakes():
             for f in dive
         ]
     people = Annotator("anna"), Annotator("ben", spread=0.42, swap=0.10)
-    one, two = (annotate(truth, person, seed=1)[0] for person in people)
+    one, two = (annotate_frames(truth, person, seed=1)[0] for person in people)
     found = compare_labels(labels(*one), labels(*two))
     expected = OKS_SIGMAS * np.sqrt(
         0.30**2 + 0.42**2

@@ -18,7 +18,7 @@ from finediving_pose.annotation.annotator_swaps import (
     swap_pairs,
 )
 from finediving_pose.skeleton import FLIP_PAIRS, OKS_SIGMAS
-from finediving_pose.synthesis.annotators import Annotator, annotate
+from finediving_pose.synthesis.annotators import Annotator, annotate_frames
 
 SIZE = np.full(40, 100.0)
 STEADY = Annotator("x", swap=0.0, miss=0.0, slip=0.0)
@@ -37,7 +37,7 @@ def two_people(dives=5, **habits):
             replace(frame, image=f"{number}/{frame.frame:05d}.jpg") for frame in dive
         ]
     people = [
-        annotate(truth, replace(STEADY, name=name, **habits), seed=1)
+        annotate_frames(truth, replace(STEADY, name=name, **habits), seed=1)
         for name in ("a", "b")
     ]
     points = [np.array([frame.keypoints for frame in frames]) for frames, _ in people]

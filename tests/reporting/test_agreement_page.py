@@ -71,7 +71,7 @@ def test_names_cannot_become_html():
     ]
     html = build_agreement_page(
         (evil, "ben"), tables, {"ankle": np.array([0.1, 0.2])}, [shown], [evil]
-    ).html()
+    ).render()
     assert "<script" not in html
     assert "&lt;script&gt;" in html
     assert html.encode("utf-8")

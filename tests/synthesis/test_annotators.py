@@ -12,8 +12,8 @@ from finediving_pose.synthesis.annotators import (
     REVIEWER,
     Annotator,
     Reviewer,
-    annotate,
-    correct,
+    annotate_frames,
+    correct_label,
 )
 
 CAREFUL = Annotator("x", spread=0.0, swap=0.0, miss=0.0, slip=0.0)
@@ -35,7 +35,7 @@ def truth(count: int = 200) -> list[LabelledFrame]:
 
 def test_points_scatter_by_joint_as_people_do():
     frames = truth(400)
-    labelled, mistakes = annotate(frames, replace(CAREFUL, spread=0.5), seed=1)
+    labelled, mistakes = annotate_frames(frames, replace(CAREFUL, spread=0.5), seed=1)
     assert mistakes == []
     error = np.array(
         [a.keypoints - b.keypoints for a, b in zip(labelled, frames, strict=True)]
@@ -48,7 +48,9 @@ def test_points_scatter_by_joint_as_people_do():
 @pytest.mark.parametrize("kind", ["swap", "miss", "slip"])
 def test_each_mistake_is_made_as_often_as_said_and_put_on_record(kind):
     frames = truth()
-    labelled, mistakes = annotate(frames, replace(CAREFUL, **{kind: 0.25}), seed=2)
+    labelled, mistakes = annotate_frames(
+        frames, replace(CAREFUL, **{kind: 0.25}), seed=2
+    )
     assert {mistake.kind for mistake in mistakes} == {kind}
     assert len(mistakes) == pytest.approx(50, abs=20)
     wrong = {mistake.image: mistake.joints for mistake in mistakes}
@@ -59,7 +61,7 @@ def test_each_mistake_is_made_as_often_as_said_and_put_on_record(kind):
 
 def test_a_swap_exchanges_the_sides_of_both_arms_or_both_legs():
     frames = truth(50)
-    labelled, mistakes = annotate(frames, replace(CAREFUL, swap=1.0), seed=3)
+    labelled, mistakes = annotate_frames(frames, replace(CAREFUL, swap=1.0), seed=3)
     assert {mistake.joints for mistake in mistakes} == {
         (0, 1, 2, 3, 4, 5),
         (10, 11, 12, 13, 14, 15),
@@ -74,7 +76,7 @@ def test_a_swap_exchanges_the_sides_of_both_arms_or_both_legs():
 
 
 def test_a_missed_joint_is_nan_and_marked_missing():
-    labelled, mistakes = annotate(truth(50), replace(CAREFUL, miss=1.0), seed=4)
+    labelled, mistakes = annotate_frames(truth(50), replace(CAREFUL, miss=1.0), seed=4)
     for frame, mistake in zip(labelled, mistakes, strict=True):
         assert np.isnan(frame.keypoints[mistake.joints[0]]).all()
         assert frame.visibility[mistake.joints[0]] == 0
@@ -87,7 +89,9 @@ def test_labels_stay_inside_the_picture():
         keypoints=np.tile([454.0, 0.0], (16, 1)),
         box=np.array([300.0, 0.0, 454.0, 255.0]),
     )
-    labelled, _ = annotate([frame] * 50, Annotator("y", spread=3.0, slip=0.5), seed=0)
+    labelled, _ = annotate_frames(
+        [frame] * 50, Annotator("y", spread=3.0, slip=0.5), seed=0
+    )
     points = np.concatenate(
         [np.concatenate([f.keypoints, f.box.reshape(2, 2)]) for f in labelled]
     )
@@ -98,8 +102,10 @@ def test_labels_stay_inside_the_picture():
 
 def test_two_people_label_differently_and_each_always_the_same():
     frames = truth(20)
-    anna, ben = (annotate(frames, annotator, seed=0)[0] for annotator in ANNOTATORS)
-    again = annotate(frames, ANNOTATORS[0], seed=0)[0]
+    anna, ben = (
+        annotate_frames(frames, annotator, seed=0)[0] for annotator in ANNOTATORS
+    )
+    again = annotate_frames(frames, ANNOTATORS[0], seed=0)[0]
     assert all(
         np.array_equal(a.keypoints, b.keypoints, equal_nan=True)
         for a, b in zip(anna, again, strict=True)
@@ -112,7 +118,7 @@ def test_two_people_label_differently_and_each_always_the_same():
 
 def test_a_reviewer_sets_right_what_they_see_and_only_that():
     frames = truth(200)
-    labelled, mistakes = annotate(
+    labelled, mistakes = annotate_frames(
         frames, replace(CAREFUL, swap=0.3, miss=0.3, slip=0.3), seed=4
     )
     by_image: dict[str, list] = {}
@@ -121,7 +127,7 @@ def test_a_reviewer_sets_right_what_they_see_and_only_that():
     perfect = Reviewer("x", spread=0.0, overlook=0.0)
     for before, label in zip(frames, labelled, strict=True):
         made = by_image.get(label.image, [])
-        corrected = correct(label, before, made, perfect, seed=1)
+        corrected = correct_label(label, before, made, perfect, seed=1)
         if not made:
             assert corrected is None
         else:
@@ -132,13 +138,13 @@ def test_a_reviewer_sets_right_what_they_see_and_only_that():
 
 def test_a_reviewer_overlooks_as_often_as_said_and_always_the_same():
     frames = truth(400)
-    labelled, mistakes = annotate(frames, replace(CAREFUL, slip=1.0), seed=4)
+    labelled, mistakes = annotate_frames(frames, replace(CAREFUL, slip=1.0), seed=4)
     seen = [
-        correct(label, before, [made], replace(REVIEWER, overlook=0.25), seed=1)
+        correct_label(label, before, [made], replace(REVIEWER, overlook=0.25), seed=1)
         for before, label, made in zip(frames, labelled, mistakes, strict=True)
     ]
     assert sum(frame is None for frame in seen) == pytest.approx(100, abs=35)
-    again = correct(
+    again = correct_label(
         labelled[0], frames[0], [mistakes[0]], replace(REVIEWER, overlook=0.25), seed=1
     )
     assert (again is None) == (seen[0] is None)

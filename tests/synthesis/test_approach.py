@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from finediving_pose.synthesis import body
-from finediving_pose.synthesis.approach import GRAVITY, approach
-from finediving_pose.synthesis.body import LIMITS, POINT, POSES, pose
+from finediving_pose.synthesis.approach import GRAVITY, make_approach
+from finediving_pose.synthesis.body import LIMITS, POINT, POSES, make_pose
 from finediving_pose.synthesis.takeoff import RATE, Fall, Jump, Start
 
 BUILD = body.draw_build(np.random.default_rng(6), "women")
@@ -32,7 +32,7 @@ def fall_of(direction):
     return Fall(
         BUILD,
         Start(ahead, turning, True, False, 10.0, 0.0),
-        pose(POSES["armstand"]),
+        make_pose(POSES["armstand"]),
         24.0,
         72.0,
         0.0,
@@ -41,8 +41,8 @@ def fall_of(direction):
 
 def moved(takeoff, seed=0):
     """The approach and its points (N, P, 3) m in the world."""
-    before = approach(takeoff, np.random.default_rng(seed))
-    return before, takeoff.start.placed(
+    before = make_approach(takeoff, np.random.default_rng(seed))
+    return before, takeoff.start.place_body(
         BUILD, before.poses, before.lean
     ) + before.pelvis[:, None]
 
@@ -82,7 +82,7 @@ def test_who_stands_is_in_balance_until_the_push(direction, depth):
     takeoff = jump_of(direction, depth)
     before, points = moved(takeoff)
     until = len(points) - round(takeoff.seconds * RATE)
-    centre = body.mass_centre(BUILD, points)[:until, 0]
+    centre = body.find_mass_centre(BUILD, points)[:until, 0]
     feet = points[:until, [*TOES, POINT["right_ankle"], POINT["left_ankle"]], 0]
     assert (feet.min(axis=1) < centre).all()
     assert (centre < feet.max(axis=1)).all()
@@ -92,7 +92,7 @@ def test_who_stands_is_in_balance_until_the_push(direction, depth):
 @pytest.mark.parametrize(("direction", "depth"), RUNS)
 def test_the_hurdle_flies_along_a_parabola(direction, depth):
     _, points = moved(jump_of(direction, depth, running=True))
-    falling = np.diff(body.mass_centre(BUILD, points)[:, 1], 2) * RATE**2
+    falling = np.diff(body.find_mass_centre(BUILD, points)[:, 1], 2) * RATE**2
     in_the_air = np.abs(falling + GRAVITY) < 1e-3
     seconds = in_the_air.sum() / RATE
     assert seconds == pytest.approx(0.56 if depth else 0.36, abs=0.05)
@@ -156,12 +156,12 @@ def test_nothing_jumps_before_the_takeoff(takeoff):
 
 def test_the_same_seed_gives_the_same_bytes_and_another_another_tempo():
     takeoff = jump_of(2, 0.38)
-    first, again = (approach(takeoff, np.random.default_rng(3)) for _ in range(2))
+    first, again = (make_approach(takeoff, np.random.default_rng(3)) for _ in range(2))
     assert first.poses.tobytes() == again.poses.tobytes()
     assert (
         len(
             {
-                len(approach(takeoff, np.random.default_rng(seed)).poses)
+                len(make_approach(takeoff, np.random.default_rng(seed)).poses)
                 for seed in range(5)
             }
         )

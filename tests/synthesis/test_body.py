@@ -12,8 +12,8 @@ from finediving_pose.synthesis.body import (
     LIMITS,
     POINT,
     POSES,
-    body_points,
-    pose,
+    make_pose,
+    place_points,
 )
 
 SEXES = ("women", "men")
@@ -24,7 +24,7 @@ def build_of(seed=0, sex="women"):
 
 
 def points_of(one_pose, seed=0):
-    return body_points(build_of(seed), one_pose[None])[0]
+    return place_points(build_of(seed), one_pose[None])[0]
 
 
 def random_poses(count=40):
@@ -56,7 +56,7 @@ def test_builds_are_those_of_divers(sex):
 @pytest.mark.parametrize("sex", SEXES)
 def test_a_standing_body_is_as_tall_as_its_build_says(sex):
     build = build_of(3, sex)
-    points = body_points(build, POSES["standing"][None])[0]
+    points = place_points(build, POSES["standing"][None])[0]
     assert points[:, 1].max() - points[:, 1].min() == pytest.approx(
         build.stature, rel=0.06
     )
@@ -78,27 +78,31 @@ def test_the_same_seed_gives_the_same_build():
 
 @pytest.mark.parametrize("name", sorted(POSES))
 def test_named_poses_keep_the_limits_of_joints(name):
-    np.testing.assert_array_equal(POSES[name], body.clamp(POSES[name]))
+    np.testing.assert_array_equal(POSES[name], body.clamp_angles(POSES[name]))
 
 
 def test_clamp_brings_every_angle_into_its_limits():
     wild = np.full((3, len(LIMITS)), 400.0)
-    np.testing.assert_array_equal(body.clamp(wild), np.tile(LIMITS[:, 1], (3, 1)))
-    np.testing.assert_array_equal(body.clamp(-wild), np.tile(LIMITS[:, 0], (3, 1)))
+    np.testing.assert_array_equal(
+        body.clamp_angles(wild), np.tile(LIMITS[:, 1], (3, 1))
+    )
+    np.testing.assert_array_equal(
+        body.clamp_angles(-wild), np.tile(LIMITS[:, 0], (3, 1))
+    )
 
 
 def test_pose_sets_both_sides_or_one():
-    made = pose(knee=20, left_knee=50)
+    made = make_pose(knee=20, left_knee=50)
     assert made[ANGLE["right_knee"]] == 20
     assert made[ANGLE["left_knee"]] == 50
-    assert pose(made, elbow=9)[ANGLE["left_knee"]] == 50
+    assert make_pose(made, elbow=9)[ANGLE["left_knee"]] == 50
     with pytest.raises(KeyError):
-        pose(kneee=20)
+        make_pose(kneee=20)
 
 
 def test_limbs_keep_their_lengths_in_every_pose():
     build = build_of()
-    points = body_points(build, random_poses())
+    points = place_points(build, random_poses())
     ends = {
         "thigh": ("hip", "knee"),
         "shin": ("knee", "ankle"),
@@ -131,7 +135,7 @@ def test_a_mirrored_pose_is_the_mirrored_body():
             else name.replace("left_", "right_")
         )
         swapped[:, ANGLE[other]] = angles[:, index]
-    points, mirrored = (body_points(build_of(), poses) for poses in (angles, swapped))
+    points, mirrored = (place_points(build_of(), poses) for poses in (angles, swapped))
     for name, index in POINT.items():
         other = (
             name.replace("right_", "left_")
@@ -160,12 +164,15 @@ def test_a_mirrored_pose_is_the_mirrored_body():
     ],
 )
 def test_angles_move_the_body_their_way(angles, point, axis, sign):
-    moved = points_of(pose(**angles))[POINT[point]] - points_of(pose())[POINT[point]]
+    moved = (
+        points_of(make_pose(**angles))[POINT[point]]
+        - points_of(make_pose())[POINT[point]]
+    )
     assert sign * moved[axis] > 0.05
 
 
 def test_the_head_turns_to_the_right():
-    turned = points_of(pose(head_turn=60))[POINT["nose"]]
+    turned = points_of(make_pose(head_turn=60))[POINT["nose"]]
     assert turned[2] > 0.05
 
 
@@ -208,14 +215,14 @@ def test_named_poses_are_what_their_names_say():
 
 def test_mass_centre_is_inside_a_standing_body():
     build = build_of()
-    points = body_points(build, POSES["standing"][None])
+    points = place_points(build, POSES["standing"][None])
     height = (
-        body.mass_centre(build, points)[0, 1] - points[0, :, 1].min()
+        body.find_mass_centre(build, points)[0, 1] - points[0, :, 1].min()
     ) / build.stature
     assert 0.52 < height < 0.60  # of the stature, as measured on people
-    moved = body.mass_centre(build, points + np.array([1.0, 2.0, 3.0]))
+    moved = body.find_mass_centre(build, points + np.array([1.0, 2.0, 3.0]))
     np.testing.assert_allclose(
-        moved - body.mass_centre(build, points), [[1.0, 2.0, 3.0]]
+        moved - body.find_mass_centre(build, points), [[1.0, 2.0, 3.0]]
     )
 
 
@@ -224,37 +231,37 @@ def test_inertia_is_that_of_people_and_falls_with_folding():
     in the tuck."""
     build, axis = build_of(1, "men"), np.array([0.0, 0.0, 1.0])
     straight, pike, tuck = (
-        body.inertia(build, body_points(build, POSES[name][None]), axis)[0]
+        body.compute_inertia(build, place_points(build, POSES[name][None]), axis)[0]
         for name in ("reach", "pike", "tuck")
     )
     assert 10 < straight < 18
     assert 2.0 < tuck < pike < 0.5 * straight
-    lengthwise = body.inertia(
-        build, body_points(build, POSES["straight"][None]), np.array([0.0, 1.0, 0.0])
+    lengthwise = body.compute_inertia(
+        build, place_points(build, POSES["straight"][None]), np.array([0.0, 1.0, 0.0])
     )[0]
     assert lengthwise < 0.15 * straight
 
 
 def test_inertia_does_not_depend_on_place_or_length_of_the_axis():
     build = build_of()
-    points = body_points(build, POSES["pike"][None])
-    first = body.inertia(build, points, np.array([0.0, 0.0, 1.0]))
+    points = place_points(build, POSES["pike"][None])
+    first = body.compute_inertia(build, points, np.array([0.0, 0.0, 1.0]))
     np.testing.assert_allclose(
-        body.inertia(build, points + 5.0, np.array([0.0, 0.0, 3.0])), first
+        body.compute_inertia(build, points + 5.0, np.array([0.0, 0.0, 3.0])), first
     )
 
 
 def test_angular_momentum_of_a_turning_rigid_body_is_inertia_times_speed():
     build, speed = build_of(), 90.0
-    points = np.repeat(body_points(build, POSES["pike"][None]), 5, axis=0)
+    points = np.repeat(place_points(build, POSES["pike"][None]), 5, axis=0)
     turned = np.einsum(
-        "nij,npj->npi", body.turn_about("z", speed * np.arange(5) / 1000), points
+        "nij,npj->npi", body.rotate_about("z", speed * np.arange(5) / 1000), points
     )
-    found = body.angular_momentum(build, turned, 1 / 1000)
-    expected = speed * body.inertia(build, points, np.array([0.0, 0.0, 1.0]))
+    found = body.compute_angular_momentum(build, turned, 1 / 1000)
+    expected = speed * body.compute_inertia(build, points, np.array([0.0, 0.0, 1.0]))
     np.testing.assert_allclose(found[1:-1], expected[1:-1], rtol=1e-4)
     np.testing.assert_allclose(
-        body.angular_momentum(build, points + np.arange(5)[:, None, None], 1.0),
+        body.compute_angular_momentum(build, points + np.arange(5)[:, None, None], 1.0),
         0.0,
         atol=1e-9,
     )
@@ -266,7 +273,7 @@ def test_angular_momentum_of_a_turning_rigid_body_is_inertia_times_speed():
 def test_turn_about_turns_the_right_hand_way(axis, before, after):
     unit = np.eye(3)
     np.testing.assert_allclose(
-        body.turn_about(axis, np.array([90.0]))[0] @ unit[before],
+        body.rotate_about(axis, np.array([90.0]))[0] @ unit[before],
         unit[after],
         atol=1e-12,
     )

@@ -8,7 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from finediving_pose.synthesis.camera import CENTRE, SIZE, Station, follow, look_at
+from finediving_pose.synthesis.camera import (
+    CENTRE,
+    SIZE,
+    Station,
+    follow_athlete,
+    look_at,
+)
 
 RATE = 100.0
 STATIONS = [
@@ -107,7 +113,7 @@ def test_the_homography_is_exact_at_every_distance(station):
 def test_every_point_above_the_water_stays_inside_the_picture(station, height):
     for seed in range(8):
         points, middle, takeoff = flight(station, height)
-        path = follow(
+        path = follow_athlete(
             station, points, middle, takeoff, RATE, np.random.default_rng(seed)
         )
         px, _ = path.project(points)
@@ -118,14 +124,18 @@ def test_every_point_above_the_water_stays_inside_the_picture(station, height):
 def test_a_close_camera_gives_way_with_its_zoom(station):
     close = Station(station.position, 2.2 * station.focal)
     points, middle, takeoff = flight(close)
-    path = follow(close, points, middle, takeoff, RATE, np.random.default_rng(0))
+    path = follow_athlete(
+        close, points, middle, takeoff, RATE, np.random.default_rng(0)
+    )
     assert path.focal.min() < 0.7 * close.focal
     assert np.abs(np.diff(path.focal)).max() < 0.02 * close.focal  # no jumps
 
 
 def test_the_hand_is_smooth_and_rests_at_the_water(station):
     points, middle, takeoff = flight(station, frames=420)
-    path = follow(station, points, middle, takeoff, RATE, np.random.default_rng(3))
+    path = follow_athlete(
+        station, points, middle, takeoff, RATE, np.random.default_rng(3)
+    )
     steps = (
         np.hypot(np.diff(path.pan), np.diff(path.tilt)) * np.radians(1) * path.focal[1:]
     )
@@ -139,7 +149,9 @@ def test_the_hand_is_smooth_and_rests_at_the_water(station):
 
 def test_the_view_is_wider_before_the_take_off(station):
     points, middle, takeoff = flight(station, takeoff=120, frames=300)
-    path = follow(station, points, middle, takeoff, RATE, np.random.default_rng(4))
+    path = follow_athlete(
+        station, points, middle, takeoff, RATE, np.random.default_rng(4)
+    )
     assert path.focal[0] < 0.95 * path.focal[takeoff + 40]
 
 
@@ -147,7 +159,7 @@ def test_a_hard_operator_is_another_one_and_cuts_off(station):
     points, middle, takeoff = flight(station)
     cut = 0
     for seed in range(12):
-        path = follow(
+        path = follow_athlete(
             station,
             points,
             middle,
@@ -165,7 +177,9 @@ def test_a_hard_operator_is_another_one_and_cuts_off(station):
 def test_the_same_seed_gives_the_same_way(station):
     points, middle, takeoff = flight(station)
     first, again, other = (
-        follow(station, points, middle, takeoff, RATE, np.random.default_rng(seed))
+        follow_athlete(
+            station, points, middle, takeoff, RATE, np.random.default_rng(seed)
+        )
         for seed in (5, 5, 6)
     )
     assert np.array_equal(first.matrix, again.matrix)

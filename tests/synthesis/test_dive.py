@@ -13,10 +13,12 @@ from finediving_pose.diving import parse
 from finediving_pose.synthesis import body, dive, tower
 from finediving_pose.synthesis.approach import GRAVITY
 from finediving_pose.synthesis.execution import Execution, draw_execution
-from finediving_pose.synthesis.programme import allocate, programme
+from finediving_pose.synthesis.programme import allocate_dives, list_programme
 from finediving_pose.synthesis.takeoff import RATE
 
-CHOICES = sorted({(choice.dive_number, choice.apparatus) for choice in programme()})
+CHOICES = sorted(
+    {(choice.dive_number, choice.apparatus) for choice in list_programme()}
+)
 TOES = [body.POINT["right_toe"], body.POINT["left_toe"]]
 WRISTS = [body.POINT["right_wrist"], body.POINT["left_wrist"]]
 
@@ -26,7 +28,7 @@ def performed(number, apparatus, seed=0, faults=True):
     rng = np.random.default_rng([seed, len(number), ord(number[0])])
     build = body.draw_build(rng, "women" if seed % 2 else "men")
     execution = draw_execution(rng, 0.0, 3.0) if faults else Execution()
-    return dive.perform(
+    return dive.perform_dive(
         parse(number),
         apparatus,
         build,
@@ -40,7 +42,7 @@ def varied(number, apparatus="10m", **faults):
     """A dive whose chance is always the same, with these faults."""
     rng = np.random.default_rng(8)
     build = body.draw_build(rng, "women")
-    return dive.perform(
+    return dive.perform_dive(
         parse(number),
         apparatus,
         build,
@@ -89,7 +91,7 @@ def test_the_mass_centre_flies_along_a_parabola(number, apparatus):
     np.testing.assert_allclose(path, expected, atol=1e-6)
     np.testing.assert_allclose(
         path,
-        body.mass_centre(motion.build, motion.points[flight_of(motion)]),
+        body.find_mass_centre(motion.build, motion.points[flight_of(motion)]),
         atol=1e-9,
     )
 
@@ -131,7 +133,9 @@ def test_angular_momentum_is_constant_in_flight(number, apparatus):
     motion = performed(number, apparatus)
     turning = -1 if motion.number.direction in (3, 4) else 1
     points = motion.points[takeoff_of(motion) + 9 : touch_of(motion) + 1]
-    found = -turning * body.angular_momentum(motion.build, points, 1 / RATE)[1:-1]
+    found = (
+        -turning * body.compute_angular_momentum(motion.build, points, 1 / RATE)[1:-1]
+    )
     assert motion.momentum > 0
     np.testing.assert_allclose(found, motion.momentum, rtol=0.03, atol=30)
 
@@ -140,7 +144,7 @@ def test_angular_momentum_is_constant_in_flight(number, apparatus):
 def test_a_closed_body_turns_faster(number):
     motion = performed(number, "10m")
     flight = flight_of(motion)
-    moment = body.inertia(
+    moment = body.compute_inertia(
         motion.build, motion.points[flight], np.array([0.0, 0.0, 1.0])
     )
     speed = np.gradient(motion.somersault[flight]) * RATE
@@ -342,7 +346,7 @@ def test_durations_are_like_the_published_ones():
     dives, at 25 frames a second."""
     rng = np.random.default_rng(3)
     parts = []
-    for seed, choice in enumerate(allocate(200, rng)):
+    for seed, choice in enumerate(allocate_dives(200, rng)):
         stages = performed(choice.dive_number, choice.apparatus, 100 + seed).stages
         takeoff, entry = (
             int((stages == stages[0]).argmin()),
@@ -371,7 +375,7 @@ def test_durations_are_like_the_published_ones():
 def closed_instant(motion):
     """The instant in flight at which the body is folded most."""
     flight = flight_of(motion)
-    moment = body.inertia(
+    moment = body.compute_inertia(
         motion.build, motion.points[flight], np.array([0.0, 0.0, 1.0])
     )
     return flight.start + int(moment.argmin())
@@ -433,7 +437,7 @@ def test_knees_and_legs_and_toes_show_their_faults(number):
 def test_an_early_opening_opens_early():
     def opened(motion):
         """Instants from the take-off until the body has unfolded."""
-        moment = body.inertia(
+        moment = body.compute_inertia(
             motion.build, motion.points[flight_of(motion)], np.array([0.0, 0.0, 1.0])
         )
         closed = int(moment.argmin())

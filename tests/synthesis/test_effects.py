@@ -45,14 +45,14 @@ def test_a_splash_grows_with_its_size():
 @pytest.mark.parametrize(("size", "least", "most"), [(0.0, 0.02, 0.2), (1.0, 0.9, 1.6)])
 def test_a_splash_is_as_high_as_its_size_says(size, least, most):
     splash = effects.Splash(np.zeros(3), size, np.random.default_rng(1))
-    assert least < max(splash.top(t) for t in np.arange(0, 1.5, 0.02)) < most
+    assert least < max(splash.measure_top(t) for t in np.arange(0, 1.5, 0.02)) < most
 
 
 def test_nothing_splashes_before_the_touch_and_the_air_is_empty_again_after_it():
     assert np.array_equal(splashed(1.0, -0.01), water())
     splash = effects.Splash(np.zeros(3), 1.0, np.random.default_rng(2))
-    assert splash.top(0.4) > 0.5
-    assert splash.top(1.6) == 0.0
+    assert splash.measure_top(0.4) > 0.5
+    assert splash.measure_top(1.6) == 0.0
 
 
 def test_ripples_outlast_the_drops_and_spread():
@@ -96,7 +96,7 @@ def test_a_still_camera_blurs_nothing():
 
 def test_the_cameras_way_is_that_of_what_it_shows():
     first, last = view(), look_at(STATION, np.array([0.5, 0.5, 0.0]))
-    way = effects.camera_way(first, last)
+    way = effects.measure_camera_motion(first, last)
     point = np.array([[0.5, 0.6, 0.0]])
     assert way == pytest.approx(
         (last.project(point)[0] - first.project(point)[0])[0], abs=0.01
@@ -151,7 +151,7 @@ def test_softness_takes_horizontal_detail():
 
 def test_a_banner_hides_what_is_under_it_and_nothing_else():
     picture = water()
-    banner = effects.score_banner(
+    banner = effects.make_score_banner(
         ("A LONG NAME", "ABC", "407C"),
         3,
         (120, 40, 20),
@@ -169,12 +169,12 @@ def test_a_banner_hides_what_is_under_it_and_nothing_else():
         ]
     )
     assert rows.min() > 0.8 * SIZE[1]  # at the bottom
-    assert banner.hides(middle).tolist() == [True, False, False]
+    assert banner.find_hidden(middle).tolist() == [True, False, False]
 
 
 def test_a_banner_says_another_thing_for_another_dive():
     banners = [
-        effects.score_banner(
+        effects.make_score_banner(
             ("A NAME", "ABC", number), 3, (120, 40, 20), WHITE, np.random.default_rng(0)
         ).image
         for number in ("407C", "5253B")
@@ -187,7 +187,7 @@ def test_obstacles_stand_still_in_the_world_and_hide_a_part_of_the_picture():
     hidden = []
     for seed in range(8):
         obstacle = effects.Obstacle(path, np.random.default_rng(seed))
-        masks = [obstacle.mask(path[i]) for i in range(9)]
+        masks = [obstacle.make_mask(path[i]) for i in range(9)]
         hidden.append(max(float((mask > 127).mean()) for mask in masks))
         picture = water()
         obstacle.paint(picture, masks[-1])
@@ -214,7 +214,7 @@ def test_shimmer_moves_and_stays_on_the_water():
 def test_masks_are_looked_up_by_pixel_and_are_empty_outside():
     mask = np.zeros((4, 6), np.uint8)
     cv2.rectangle(mask, (2, 1), (3, 2), 255, -1)
-    assert effects.looked_up(
+    assert effects.look_up_mask(
         mask, np.array([[2.4, 1.4], [0.0, 0.0], [-1.0, 1.0], [6.0, 1.0]])
     ).tolist() == [
         255,

@@ -15,8 +15,8 @@ from finediving_pose.synthesis.body import (
     POINTS,
     POSES,
     Build,
-    body_points,
     draw_build,
+    place_points,
 )
 from finediving_pose.synthesis.figure import (
     Light,
@@ -49,7 +49,7 @@ def seen(
 ) -> Array:
     """One instant (1, P, 3) of a pose seen from the athlete's right (yaw 0), front
     (-90) or back (90)."""
-    x, y, z = np.moveaxis(body_points(build, POSES[pose][None]), -1, 0) * scale
+    x, y, z = np.moveaxis(place_points(build, POSES[pose][None]), -1, 0) * scale
     cos, sin = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
     return np.stack(
         [centre[0] + x * cos + z * sin, centre[1] - y, z * cos - x * sin], axis=-1

@@ -12,7 +12,7 @@ from finediving_pose.skeleton import INDEX, LIMBS
 from finediving_pose.synthesis import free_limbs
 from finediving_pose.synthesis.body import ANGLE, LIMITS, POINT, SIDES, place_leg
 from finediving_pose.synthesis.dive import SUBSTEPS
-from finediving_pose.synthesis.meet import move, plan_meet
+from finediving_pose.synthesis.meet import perform_planned_dive, plan_meet
 
 DIVES = plan_meet(12, seed=3).dives
 KEPT = ("head_top", "upper_neck", "thorax", "pelvis", "right_hip", "left_hip")
@@ -29,7 +29,9 @@ def lengths(motion):
 def pair(request):
     """A dive as it is, and with limbs of their own."""
     dive = DIVES[request.param]
-    return move(dive), move(replace(dive, free_limbs=True))
+    return perform_planned_dive(dive), perform_planned_dive(
+        replace(dive, free_limbs=True)
+    )
 
 
 def test_limbs_keep_their_lengths_and_trunk_and_head_their_places(pair):
@@ -65,13 +67,15 @@ def test_they_move_without_jumps(pair):
 
 def test_the_same_seed_gives_the_same_limbs():
     dive = replace(DIVES[1], free_limbs=True)
-    np.testing.assert_array_equal(move(dive).points, move(dive).points)
-    other = move(replace(dive, seed=dive.seed + 1))
-    assert not np.array_equal(other.points[:50], move(dive).points[:50])
+    np.testing.assert_array_equal(
+        perform_planned_dive(dive).points, perform_planned_dive(dive).points
+    )
+    other = perform_planned_dive(replace(dive, seed=dive.seed + 1))
+    assert not np.array_equal(other.points[:50], perform_planned_dive(dive).points[:50])
 
 
 def test_angles_of_legs_are_read_back():
-    motion = move(DIVES[2])
+    motion = perform_planned_dive(DIVES[2])
     frames = free_limbs._pelvis_frames(motion.points)
     body = np.einsum(
         "nji,npj->npi", frames, motion.points - motion.points[:, [POINT["pelvis"]]]
@@ -98,7 +102,7 @@ def test_angles_of_legs_are_read_back():
 
 
 def test_hands_come_to_the_legs_where_they_can_and_else_not():
-    motion = move(DIVES[4])
+    motion = perform_planned_dive(DIVES[4])
     k = SUBSTEPS * (motion.takeoff + motion.touch) // 2
     points, chest = (
         motion.points[k],

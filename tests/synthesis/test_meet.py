@@ -60,7 +60,7 @@ def test_dives_of_a_match_follow_each_other_in_its_recording(meet):
 
 
 def test_a_quarter_is_for_testing_and_finds_its_exemplars(meet):
-    test, train = meet.part(True), meet.part(False)
+    test, train = meet.select_part(True), meet.select_part(False)
     assert (len(test), len(train)) == (250, 750)
     training = Counter(dive.choice.dive_number for dive in train)
     assert min(training[dive.choice.dive_number] for dive in test) >= EXEMPLARS
@@ -68,9 +68,9 @@ def test_a_quarter_is_for_testing_and_finds_its_exemplars(meet):
 
 def test_a_small_meet_tests_only_what_it_can_train():
     meet = plan_meet(24, seed=0)
-    training = {dive.choice.dive_number for dive in meet.part(False)}
+    training = {dive.choice.dive_number for dive in meet.select_part(False)}
     assert 0 < len(meet.test) <= 6
-    assert {dive.choice.dive_number for dive in meet.part(True)} <= training
+    assert {dive.choice.dive_number for dive in meet.select_part(True)} <= training
 
 
 def test_scores_follow_from_awards(meet):
@@ -80,8 +80,8 @@ def test_scores_follow_from_awards(meet):
 
 
 def test_scores_rank_as_the_faults_do_and_judges_err_a_little(meet):
-    assert 0.97 < meet.ceiling() < 0.995
-    assert 0.97 < meet.ceiling(test=False) < 0.995
+    assert 0.97 < meet.compute_ceiling() < 0.995
+    assert 0.97 < meet.compute_ceiling(test=False) < 0.995
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -93,11 +93,11 @@ def test_the_dive_number_alone_tells_as_much_as_in_the_published_files(seed):
     meet = plan_meet(3000, seed)
     means = {
         number: np.mean(
-            [d.score for d in meet.part(False) if d.choice.dive_number == number]
+            [d.score for d in meet.select_part(False) if d.choice.dive_number == number]
         )
-        for number in {d.choice.dive_number for d in meet.part(False)}
+        for number in {d.choice.dive_number for d in meet.select_part(False)}
     }
-    test = meet.part(True)
+    test = meet.select_part(True)
     rho = spearmanr(
         [means[d.choice.dive_number] for d in test], [d.score for d in test]
     ).statistic

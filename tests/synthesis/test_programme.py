@@ -6,25 +6,25 @@ import numpy as np
 import pytest
 
 from finediving_pose.diving import difficulty
-from finediving_pose.synthesis.programme import allocate, programme
+from finediving_pose.synthesis.programme import allocate_dives, list_programme
 
 
 def numbers(dives: int, seed: int = 0, only: tuple[str, ...] = ()) -> Counter[str]:
     return Counter(
         choice.dive_number
-        for choice in allocate(dives, np.random.default_rng(seed), only)
+        for choice in allocate_dives(dives, np.random.default_rng(seed), only)
     )
 
 
 def test_the_programme_is_that_of_three_thousand_dives():
-    assert sum(choice.weight for choice in programme()) == 3000
-    assert len({choice.dive_number for choice in programme()}) == 52
+    assert sum(choice.weight for choice in list_programme()) == 3000
+    assert len({choice.dive_number for choice in list_programme()}) == 52
 
 
 def test_every_difficulty_is_that_of_the_rule_a_compulsory_one_or_a_known_exception():
     """Older rules explain 8 dives 305C, 3 of 5337D and one 305B from an unknown height."""
     exceptions = {("305c", 2.7), ("305b", 2.8), ("5337d", 3.4)}
-    for choice in programme():
+    for choice in list_programme():
         rule = difficulty(choice.number, choice.apparatus)
         if (
             rule is not None
@@ -35,9 +35,9 @@ def test_every_difficulty_is_that_of_the_rule_a_compulsory_one_or_a_known_except
 
 
 def test_armstand_dives_start_from_the_platform():
-    assert {choice.apparatus for choice in programme() if choice.number.group == 6} == {
-        "10m"
-    }
+    assert {
+        choice.apparatus for choice in list_programme() if choice.number.group == 6
+    } == {"10m"}
 
 
 def test_a_large_meet_has_every_number_in_the_published_shares():
@@ -68,13 +68,13 @@ def test_an_unknown_number_is_refused_with_those_there_are():
     with pytest.raises(
         ValueError, match="999z: not in the programme, which has 101b, 103b"
     ):
-        allocate(3, np.random.default_rng(0), ("999Z", "107B"))
+        allocate_dives(3, np.random.default_rng(0), ("999Z", "107B"))
 
 
 def test_the_seed_decides():
-    assert allocate(20, np.random.default_rng(3)) == allocate(
+    assert allocate_dives(20, np.random.default_rng(3)) == allocate_dives(
         20, np.random.default_rng(3)
     )
-    assert allocate(20, np.random.default_rng(3)) != allocate(
+    assert allocate_dives(20, np.random.default_rng(3)) != allocate_dives(
         20, np.random.default_rng(4)
     )

@@ -17,8 +17,8 @@ from finediving_pose.datasets.sub_actions import expected_sequence
 from finediving_pose.records import Visibility
 from finediving_pose.skeleton import INDEX
 from finediving_pose.synthesis import body, scene
-from finediving_pose.synthesis.dive import perform
-from finediving_pose.synthesis.effects import looked_up
+from finediving_pose.synthesis.dive import perform_dive
+from finediving_pose.synthesis.effects import look_up_mask
 from finediving_pose.synthesis.execution import Execution
 from finediving_pose.synthesis.figure import draw_look
 from finediving_pose.synthesis.venue import draw_venue
@@ -31,7 +31,7 @@ def motion_of(seed, apparatus):
     number = diving.parse(NUMBERS[seed % len(NUMBERS)])
     rng = np.random.default_rng(seed)
     build = body.draw_build(rng, "men" if seed % 2 else "women")
-    return perform(
+    return perform_dive(
         number, apparatus, build, Execution(splash=0.5), rng, expected_sequence(number)
     )
 
@@ -63,7 +63,7 @@ def hard_scene():
 def made(request):
     """A scene all of whose frames are painted, and its pictures (T, 256, 455, 3)."""
     one = scene_of(1, request.param)
-    return one, np.stack([one.picture(k) for k in range(len(one))])
+    return one, np.stack([one.render_frame(k) for k in range(len(one))])
 
 
 def test_shapes_and_types(made):
@@ -106,7 +106,9 @@ def test_the_athlete_is_painted_where_the_keypoints_are(made):
     boxes, visibility = first.boxes, first.visibility
     hits, gaps = [], []
     for k in range(first.motion.takeoff + 3, first.motion.touch - 1, 5):
-        change = np.abs(first.picture(k).astype(int) - second.picture(k)).max(axis=2)
+        change = np.abs(first.render_frame(k).astype(int) - second.render_frame(k)).max(
+            axis=2
+        )
         visible = visibility[k] == Visibility.VISIBLE
         columns, rows = np.round(first.keypoints[k, visible]).astype(int).T
         hits += (change[rows, columns] > 40).tolist()
@@ -169,7 +171,7 @@ def test_the_same_arguments_give_the_same_bytes_in_any_order(made):
     one, pictures = made
     again = scene_of(1, one.venue.apparatus)
     for k in (len(one) - 1, 3, one.motion.touch + 2, one.motion.takeoff):
-        assert np.array_equal(again.picture(k), pictures[k])
+        assert np.array_equal(again.render_frame(k), pictures[k])
     assert np.array_equal(again.boxes, one.boxes, equal_nan=True)
     assert np.array_equal(again.visibility, one.visibility)
 
@@ -177,13 +179,13 @@ def test_the_same_arguments_give_the_same_bytes_in_any_order(made):
 def test_another_process_gives_the_same_bytes():
     code = (
         "import sys, hashlib; sys.path.insert(0, sys.argv[1]); import test_scene;"
-        "print(hashlib.sha256(test_scene.hard_scene().picture(30).tobytes()).hexdigest())"
+        "print(hashlib.sha256(test_scene.hard_scene().render_frame(30).tobytes()).hexdigest())"
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parent)]
     there = subprocess.run(
         command, capture_output=True, text=True, check=True
     ).stdout.strip()
-    assert there == hashlib.sha256(hard_scene().picture(30).tobytes()).hexdigest()
+    assert there == hashlib.sha256(hard_scene().render_frame(30).tobytes()).hexdigest()
 
 
 def test_the_splash_is_seen_in_the_pictures_and_nowhere_else():
@@ -203,14 +205,16 @@ def test_the_splash_is_seen_in_the_pictures_and_nowhere_else():
         assert np.array_equal(first.boxes, other.boxes, equal_nan=True)
         assert np.array_equal(first.visibility, other.visibility)
     before = motion.touch - 1
-    assert np.array_equal(first.picture(before), scenes[2].picture(before))
-    white = [(one.picture(motion.touch + 8).min(axis=2) > 190).sum() for one in scenes]
+    assert np.array_equal(first.render_frame(before), scenes[2].render_frame(before))
+    white = [
+        (one.render_frame(motion.touch + 8).min(axis=2) > 190).sum() for one in scenes
+    ]
     assert white[0] < white[1] < white[2]
 
 
 def test_another_venue_gives_another_picture():
     pictures = [
-        scene_of(0, venue_seed=seed, camera_seed=seed).picture(5).astype(int)
+        scene_of(0, venue_seed=seed, camera_seed=seed).render_frame(5).astype(int)
         for seed in (21, 22)
     ]
     assert np.abs(pictures[0] - pictures[1]).mean() > 15
@@ -240,7 +244,7 @@ def test_a_hard_scene_differs_and_says_what_is_hidden():
     )
     frames = range(motion.takeoff, motion.touch, 4)
     changed = [
-        np.abs(hard.picture(k).astype(int) - easy.picture(k)).mean()
+        np.abs(hard.render_frame(k).astype(int) - easy.render_frame(k)).mean()
         for hard in scenes[:2]
         for k in frames
     ]
@@ -255,7 +259,7 @@ def _behind_something(one, frames):
     if one._obstacle is None:
         return 0
     masks = [
-        looked_up(one._obstacle.mask(one.views[k]), one.keypoints[k]) > 127
+        look_up_mask(one._obstacle.make_mask(one.views[k]), one.keypoints[k]) > 127
         for k in frames
     ]
     return sum(int(mask.sum()) for mask in masks)
@@ -264,7 +268,7 @@ def _behind_something(one, frames):
 def test_light_flickers_in_hard_scenes_only():
     brightness = {
         hard: [
-            scene_of(3, "3m", hard=hard, venue_seed=12).picture(k)[:40].mean()
+            scene_of(3, "3m", hard=hard, venue_seed=12).render_frame(k)[:40].mean()
             for k in range(6)
         ]
         for hard in (False, True)
@@ -278,8 +282,10 @@ def test_light_flickers_in_hard_scenes_only():
 def test_some_dives_have_a_banner_and_hide_what_it_covers():
     with_banner = [
         not np.array_equal(
-            scene_of(seed, "3m", caption=("A NAME", "ABC", "101B")).picture(0)[215:],
-            scene_of(seed, "3m").picture(0)[215:],
+            scene_of(seed, "3m", caption=("A NAME", "ABC", "101B")).render_frame(0)[
+                215:
+            ],
+            scene_of(seed, "3m").render_frame(0)[215:],
         )
         for seed in range(8)
     ]
@@ -292,13 +298,13 @@ def test_a_frame_is_painted_fast(made):
     one, _ = made
     start = time.process_time()
     for k in range(0, len(one), 8):
-        one.picture(k)
+        one.render_frame(k)
     assert (time.process_time() - start) / len(range(0, len(one), 8)) < 0.060
 
 
 def test_who_else_is_in_the_picture_is_known():
     one = hard_scene()
-    first, second = one.others(30), one.others(31)
+    first, second = one.get_others(30), one.get_others(31)
     assert first.shape[1] == 5
     assert len(first) > 3
     assert (first[:, 1:] >= 0).all()

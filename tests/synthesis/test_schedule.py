@@ -9,18 +9,18 @@ from finediving_pose.diving import parse
 from finediving_pose.synthesis import body
 from finediving_pose.synthesis.body import ANGLE, POSES
 from finediving_pose.synthesis.execution import Execution
-from finediving_pose.synthesis.poses import entering
-from finediving_pose.synthesis.programme import programme
-from finediving_pose.synthesis.schedule import schedule
+from finediving_pose.synthesis.poses import make_entry_pose
+from finediving_pose.synthesis.programme import list_programme
+from finediving_pose.synthesis.schedule import schedule_flight
 
 BUILD = body.draw_build(np.random.default_rng(4), "men")
-NUMBERS = sorted({choice.dive_number for choice in programme()})
+NUMBERS = sorted({choice.dive_number for choice in list_programme()})
 
 
 def course_of(number, execution=None, touch=1.5, side=1.0):
     execution = execution or Execution()
-    ends = POSES["arms_up"], entering("rip", execution)
-    return schedule(parse(number), BUILD, execution, touch, ends, side)
+    ends = POSES["arms_up"], make_entry_pose("rip", execution)
+    return schedule_flight(parse(number), BUILD, execution, touch, ends, side)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -33,7 +33,7 @@ def test_keys_are_in_time_and_end_with_the_entry(number, opening, touch):
     assert times[0] == 0.0
     assert times[-1] == touch
     assert np.diff(times).min() > 0.005
-    np.testing.assert_array_equal(course.keys[-1][1], entering("rip", execution))
+    np.testing.assert_array_equal(course.keys[-1][1], make_entry_pose("rip", execution))
     begin, until = course.twist
     assert (until > begin) == (parse(number).half_twists > 0)
     assert all(0 < bound < touch - 0.24 for bound in course.bounds)

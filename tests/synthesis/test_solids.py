@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from finediving_pose.synthesis.solids import (
     Cones,
     Grid,
-    hidden,
-    normals,
+    compute_normals,
+    find_hidden,
+    meet_cones,
     rasterise,
-    touch,
 )
 
 STILL = np.zeros((1, 2), np.float32)
@@ -21,7 +21,7 @@ STILL = np.zeros((1, 2), np.float32)
 def cones(*rows: tuple[float, ...]) -> Cones:
     """Cones from rows x1, y1, z1, x2, y2, z2, radius at the start, radius at the end."""
     table = np.array(rows, np.float64)
-    return Cones.between(table[:, :3], table[:, 3:6], table[:, 6], table[:, 7])
+    return Cones.connect(table[:, :3], table[:, 3:6], table[:, 6], table[:, 7])
 
 
 def one(count: int = 1) -> NDArray[np.intp]:
@@ -53,7 +53,7 @@ def test_a_cone_is_what_its_balls_sweep(seed: int) -> None:
     x, y = np.meshgrid(
         np.arange(-60, 61, dtype=np.float32), np.arange(-60, 61, dtype=np.float32)
     )
-    met = touch(cone, x[..., None], y[..., None])
+    met = meet_cones(cone, x[..., None], y[..., None])
     surface = (np.sqrt(np.maximum(met.height2, 0)) + met.share * cone.dz + cone.z)[
         ..., 0
     ]
@@ -77,7 +77,7 @@ def test_normals_are_of_unit_length_and_point_at_the_viewer() -> None:
         np.array([0.0, 5.0, 10.0, 18.0], np.float32),
         np.array([1.0, 2.0, 0.0, 5.0], np.float32),
     )
-    normal = normals(cone, touch(cone, x, y))
+    normal = compute_normals(cone, meet_cones(cone, x, y))
     np.testing.assert_allclose(np.linalg.norm(normal, axis=0), 1.0, atol=1e-5)
     assert (normal[2] > 0).all()
 
@@ -112,5 +112,6 @@ def test_a_point_is_hidden_by_what_is_nearer_and_does_not_contain_it() -> None:
     limb = cones((0, 0, 0, 40, 0, 0, 5, 5))
     points = np.array([[20, 0, 0], [20, 0, -20], [20, 0, 20], [20, 9, -20]], np.float32)
     np.testing.assert_array_equal(
-        hidden(points, np.full(4, 4, np.float32), limb), [False, True, False, False]
+        find_hidden(points, np.full(4, 4, np.float32), limb),
+        [False, True, False, False],
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from finediving_pose.synthesis import body, takeoff
-from finediving_pose.synthesis.body import ANGLE, POINT, POSES, pose
+from finediving_pose.synthesis.body import ANGLE, POINT, POSES, make_pose
 from finediving_pose.synthesis.takeoff import RATE, Fall, Jump, Start
 
 BUILD = body.draw_build(np.random.default_rng(4), "men")
@@ -37,7 +37,7 @@ def jump_of(direction, depth=0.0, running=False, spin=0.0):
 
 
 def fall_of(direction):
-    hips = pose(POSES["armstand"], hip_flexion=14)
+    hips = make_pose(POSES["armstand"], hip_flexion=14)
     return Fall(BUILD, start_of(direction, armstand=True), hips, 24.0, 72.0, 120.0)
 
 
@@ -47,32 +47,32 @@ def clock_of(one):
 
 def test_hermite_has_its_ends_and_slopes():
     share = np.linspace(0, 1, 1001)
-    curve = takeoff.hermite((2.0, 5.0), (-1.0, 3.0), share)
+    curve = takeoff.interpolate_hermite((2.0, 5.0), (-1.0, 3.0), share)
     assert curve[[0, -1]] == pytest.approx([2.0, 5.0])
     assert np.gradient(curve, share)[[0, -1]] == pytest.approx([-1.0, 3.0], abs=0.02)
-    many = takeoff.hermite((np.zeros(3), np.ones(3)), (0.0, 0.0), share)
+    many = takeoff.interpolate_hermite((np.zeros(3), np.ones(3)), (0.0, 0.0), share)
     assert many.shape == (1001, 3)
 
 
 @each_start
 def test_the_push_ends_in_the_pose_and_place_of_the_takeoff(direction, depth, running):
     jump = jump_of(direction, depth, running, spin=50.0)
-    poses, pitch, pelvis, board = jump.push(clock_of(jump))
+    poses, pitch, pelvis, board = jump.push_off(clock_of(jump))
     np.testing.assert_allclose(poses[-1], jump.pose, atol=0.01)
     assert pitch[-1] == pytest.approx(jump.pitch)
     assert board[-1] == 0.0
     np.testing.assert_allclose(
-        takeoff.centre_of(BUILD, poses, pitch, pelvis)[-1], jump.centre, atol=1e-5
+        takeoff.find_centre(BUILD, poses, pitch, pelvis)[-1], jump.centre, atol=1e-5
     )
     assert board.max() == pytest.approx(depth, abs=0.01)
-    np.testing.assert_array_equal(poses, body.clamp(poses))
+    np.testing.assert_array_equal(poses, body.clamp_angles(poses))
 
 
 @each_start
 def test_the_mass_centre_leaves_with_the_velocity_asked_for(direction, depth, running):
     jump = jump_of(direction, depth, running)
-    poses, pitch, pelvis, _ = jump.push(clock_of(jump))
-    centre = takeoff.centre_of(BUILD, poses, pitch, pelvis)
+    poses, pitch, pelvis, _ = jump.push_off(clock_of(jump))
+    centre = takeoff.find_centre(BUILD, poses, pitch, pelvis)
     speed = np.diff(centre, axis=0)[-1] * RATE
     assert speed[0] == pytest.approx(jump.velocity[0], abs=0.1)
     assert 0 <= jump.velocity[1] - speed[1] < 0.8
@@ -87,10 +87,14 @@ def test_a_push_lasts_as_long_as_a_persons(direction, depth, running):
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_the_trunk_swings_for_the_angular_momentum(direction):
     jump = jump_of(direction)
-    low, high = sorted(replace(jump, spin=spin).momentum() for spin in (-300.0, 300.0))
+    low, high = sorted(
+        replace(jump, spin=spin).compute_momentum() for spin in (-300.0, 300.0)
+    )
     wanted = 0.4 * low + 0.6 * high
-    assert jump.spinning(wanted).momentum() == pytest.approx(wanted, rel=0.02, abs=20)
-    assert abs(jump.spinning(1e6).spin) <= 400
+    assert jump.match_momentum(wanted).compute_momentum() == pytest.approx(
+        wanted, rel=0.02, abs=20
+    )
+    assert abs(jump.match_momentum(1e6).spin) <= 400
 
 
 def test_who_turns_towards_the_water_leans_that_way():
@@ -100,13 +104,16 @@ def test_who_turns_towards_the_water_leans_that_way():
         assert jump_of(direction).centre[0] * ahead > 0.05
     for direction, backwards in ((1, False), (2, True), (3, True), (4, False)):
         jump = jump_of(direction)
-        more = replace(jump, spin=100.0).momentum() - replace(jump, spin=0.0).momentum()
+        more = (
+            replace(jump, spin=100.0).compute_momentum()
+            - replace(jump, spin=0.0).compute_momentum()
+        )
         assert (more < 0) == backwards
 
 
 def test_rates_are_those_of_the_last_instant():
     jump = jump_of(1, spin=200.0)
-    poses = jump.push(np.array([-1 / RATE, 0.0]))[0]
+    poses = jump.push_off(np.array([-1 / RATE, 0.0]))[0]
     np.testing.assert_allclose(
         jump.rates, np.clip((poses[1] - poses[0]) * RATE, -800, 800)
     )
@@ -116,8 +123,8 @@ def test_rates_are_those_of_the_last_instant():
 @pytest.mark.parametrize("direction", [1, 2, 3])
 def test_the_hands_stay_while_an_armstand_falls(direction):
     fall = fall_of(direction)
-    poses, lean, pelvis = fall.fall(clock_of(fall))
-    points = fall.start.placed(BUILD, poses, lean) + pelvis[:, None]
+    poses, lean, pelvis = fall.fall_out(clock_of(fall))
+    points = fall.start.place_body(BUILD, poses, lean) + pelvis[:, None]
     wrists = points[:, [POINT["right_wrist"], POINT["left_wrist"]]].mean(axis=1)
     np.testing.assert_allclose(
         wrists, np.tile(fall.start.support, (len(wrists), 1)), atol=1e-12
@@ -129,7 +136,7 @@ def test_the_hands_stay_while_an_armstand_falls(direction):
 
 @pytest.mark.parametrize("direction", [1, 2, 3])
 def test_an_armstand_falls_out_over_the_water(direction):
-    centre, velocity = fall_of(direction).end()
+    centre, velocity = fall_of(direction).compute_end()
     assert 0.1 < centre[0] < 0.6
     assert 0.5 < velocity[0] < 2.5
     assert velocity[1] < 0

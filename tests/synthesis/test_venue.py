@@ -13,7 +13,7 @@ import pytest
 from finediving_pose.synthesis import pool, tower
 from finediving_pose.synthesis.camera import SIZE, look_at
 from finediving_pose.synthesis.dive import HEIGHTS
-from finediving_pose.synthesis.panorama import panorama
+from finediving_pose.synthesis.panorama import paint_panorama
 from finediving_pose.synthesis.themes import THEMES, draw_word
 from finediving_pose.synthesis.venue import draw_station, draw_venue
 
@@ -25,7 +25,7 @@ def places():
     for seed, apparatus in ((1, "10m"), (2, "3m")):
         venue = draw_venue(seed, apparatus)
         station = draw_station(venue, seed)
-        made[apparatus] = venue, station, panorama(venue, station)
+        made[apparatus] = venue, station, paint_panorama(venue, station)
     return made
 
 
@@ -82,14 +82,14 @@ def test_the_panorama_holds_all_of_the_cameras_way(places):
 
 def test_panoramas_are_kept_repeatable_and_bounded(places):
     venue, station, seen = places["3m"]
-    assert panorama(venue, station) is seen
-    panorama.cache_clear()
-    again = panorama(venue, station)
+    assert paint_panorama(venue, station) is seen
+    paint_panorama.cache_clear()
+    again = paint_panorama(venue, station)
     assert again is not seen
     assert np.array_equal(again.picture, seen.picture)
     assert np.array_equal(again.front, seen.front)
     assert seen.picture.nbytes < 12e6
-    assert panorama.cache_info().maxsize == 2
+    assert paint_panorama.cache_info().maxsize == 2
 
 
 def test_the_water_begins_at_the_surface(places):
@@ -97,7 +97,7 @@ def test_the_water_begins_at_the_surface(places):
     for venue, station, _ in places.values():
         view = look_at(station, np.array([3.0, 0.6, venue.pool_far * station.side]))
         picture = frame(
-            (venue, station, panorama(venue, station)),
+            (venue, station, paint_panorama(venue, station)),
             (3.0, 0.6, venue.pool_far * station.side),
         )
         heights = {
@@ -159,7 +159,7 @@ def test_water_fills_the_picture_before_every_resting_camera(apparatus):
     for seed in range(150):
         station = draw_station(venue, seed)
         view = look_at(station, np.array([1.6, station.rest - 0.1, 0.0]))
-        corners, depth = view.project(pool.water_corners(venue, station.position))
+        corners, depth = view.project(pool.find_water_corners(venue, station.position))
         lower = (SIZE[0] - 1.0 if station.side > 0 else 0.0, SIZE[1] - 1.0)
         assert depth.min() > 1.0
         assert cv2.pointPolygonTest(corners.astype(np.float32), lower, False) > 0, seed
@@ -187,7 +187,7 @@ def test_people_sit_in_full_stands_and_not_in_empty_ones():
     )
     station = draw_station(venue, 0)
     empty, full = (
-        panorama(replace(venue, crowd=crowd), station) for crowd in (0.0, 0.95)
+        paint_panorama(replace(venue, crowd=crowd), station) for crowd in (0.0, 0.95)
     )
     change = np.abs(empty.picture.astype(int) - full.picture).mean(axis=2)
     tier, height, width = venue.tiers[0], *change.shape

@@ -24,7 +24,11 @@ from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.datasets.truth_files import DiveTruth, read_truth
 from finediving_pose.errors import EnvironmentUnfit, UsageError
 from finediving_pose.records import JointState, Visibility
-from finediving_pose.workflows.synthesis import SKELETONS_NAME, SynthRequest, synthesise
+from finediving_pose.workflows.synthesis import (
+    SKELETONS_NAME,
+    SynthRequest,
+    synthesise_meet,
+)
 
 REQUEST = SynthRequest(dives=2, seed=3, numbers=("107b", "5253b"))
 
@@ -32,7 +36,7 @@ REQUEST = SynthRequest(dives=2, seed=3, numbers=("107b", "5253b"))
 @pytest.fixture(scope="module")
 def meet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("synthesis") / "meet"
-    result = synthesise(out, REQUEST)
+    result = synthesise_meet(out, REQUEST)
     assert (result.dives, result.skipped) == (2, 0)
     return out
 
@@ -151,7 +155,7 @@ def test_faults_awards_and_score_are_on_record(meet):
 
 
 def test_processes_make_no_difference(meet, tmp_path):
-    synthesise(tmp_path / "again", REQUEST, workers=2)
+    synthesise_meet(tmp_path / "again", REQUEST, workers=2)
     assert contents(tmp_path / "again") == contents(meet)
 
 
@@ -161,7 +165,7 @@ def test_a_rerun_redoes_only_what_is_missing(meet, tmp_path):
     lost = next((out / "truth").rglob("*.npz"))
     lost.unlink()
     kept = {path: path.stat().st_mtime_ns for path in (out / "truth").rglob("*.npz")}
-    assert synthesise(out, REQUEST).skipped == 1
+    assert synthesise_meet(out, REQUEST).skipped == 1
     assert contents(out) == contents(meet)
     assert all(path.stat().st_mtime_ns == time_ for path, time_ in kept.items())
 
@@ -190,7 +194,7 @@ def test_a_killed_run_goes_on_to_the_same_files(meet, tmp_path):
         ):
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
-    result = synthesise(out, REQUEST)
+    result = synthesise_meet(out, REQUEST)
     assert result.skipped >= 1
     visible = {
         name: digest
@@ -204,13 +208,13 @@ def test_another_meet_is_not_mixed_in(meet):
     with pytest.raises(
         UsageError, match=r"holds another meet: seed 3 \(asked for: 4\)"
     ):
-        synthesise(meet, SynthRequest(dives=2, seed=4, numbers=REQUEST.numbers))
+        synthesise_meet(meet, SynthRequest(dives=2, seed=4, numbers=REQUEST.numbers))
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(UsageError, match="exists and is no meet"):
-        synthesise(tmp_path, REQUEST)
+        synthesise_meet(tmp_path, REQUEST)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -227,7 +231,7 @@ def test_the_impossible_is_refused_before_anything_is_written(
     tmp_path, request_, workers, message
 ):
     with pytest.raises(UsageError, match=message):
-        synthesise(tmp_path / "x", request_, workers)
+        synthesise_meet(tmp_path / "x", request_, workers)
     assert not (tmp_path / "x").exists()
 
 
@@ -237,12 +241,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         EnvironmentUnfit,
         match=r"cannot be written: .*; the dives finished so far are kept",
     ):
-        synthesise(tmp_path / "file" / "meet", REQUEST)
+        synthesise_meet(tmp_path / "file" / "meet", REQUEST)
 
 
 def test_as_video_every_dive_is_a_file_of_its_own(meet, tmp_path):
     out = tmp_path / "meet"
-    synthesise(out, SynthRequest(1, 3, ("107b",), kind="video", every=10))
+    synthesise_meet(out, SynthRequest(1, 3, ("107b",), kind="video", every=10))
     dives, problems = read_dives(out / "dives.csv")
     assert problems == []
     capture = cv2.VideoCapture(str(out / dives[0].video))
@@ -260,7 +264,7 @@ def test_as_video_every_dive_is_a_file_of_its_own(meet, tmp_path):
 
 def test_without_pictures_the_truth_is_the_same(meet, tmp_path):
     out = tmp_path / "meet"
-    synthesise(out, SynthRequest(2, 3, REQUEST.numbers, kind="truth"))
+    synthesise_meet(out, SynthRequest(2, 3, REQUEST.numbers, kind="truth"))
     assert not (out / "frames").exists()
     for name, truth in truths(out).items():
         other = truths(meet)[name]
@@ -277,7 +281,7 @@ def test_without_pictures_the_truth_is_the_same(meet, tmp_path):
 
 def test_annotations_alone_are_those_of_the_whole_meet(meet, tmp_path):
     out = tmp_path / "meet"
-    synthesise(out, SynthRequest(2, 3, REQUEST.numbers, kind="annotations"))
+    synthesise_meet(out, SynthRequest(2, 3, REQUEST.numbers, kind="annotations"))
     for path in (meet / "annotations").iterdir():
         assert (out / "annotations" / path.name).read_bytes() == path.read_bytes()
     assert sorted(path.name for path in out.iterdir()) == [
@@ -292,8 +296,8 @@ def test_annotations_alone_are_those_of_the_whole_meet(meet, tmp_path):
 def test_limbs_of_their_own_are_asked_for_and_a_meet_without_goes_on(tmp_path):
     plain = SynthRequest(dives=1, seed=3, numbers=("107b",), kind="truth")
     free = replace(plain, free_limbs=True)
-    synthesise(tmp_path / "plain", plain)
-    synthesise(tmp_path / "free", free)
+    synthesise_meet(tmp_path / "plain", plain)
+    synthesise_meet(tmp_path / "free", free)
     joints = [
         next(iter(truths(tmp_path / name).values())).keypoints
         for name in ("plain", "free")
@@ -301,9 +305,9 @@ def test_limbs_of_their_own_are_asked_for_and_a_meet_without_goes_on(tmp_path):
     assert np.nanmax(np.abs(joints[0] - joints[1])) > 10
     for there, asked in (("plain", free), ("free", plain)):
         with pytest.raises(UsageError, match="holds another meet: free_limbs"):
-            synthesise(tmp_path / there, asked)
+            synthesise_meet(tmp_path / there, asked)
     card = tmp_path / "plain" / "meet.json"
     before = json.loads(card.read_text())
     del before["free_limbs"]  # as written before there were any
     card.write_text(json.dumps(before))
-    assert synthesise(tmp_path / "plain", plain).skipped == 1
+    assert synthesise_meet(tmp_path / "plain", plain).skipped == 1
