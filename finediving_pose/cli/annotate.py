@@ -1,4 +1,4 @@
-"""``fdpose annotate``."""
+"""The command `fdpose annotate`."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def command(
         bool, typer.Option("--json", help="Answer in JSON; do not start LabelMe.")
     ] = False,
 ) -> None:
-    """Hand out somebody's queue and open it in LabelMe, dive after dive.
+    """Hand out an annotator's queue and open it in LabelMe, dive after dive.
 
     Draw the box `athlete` round the athlete and the points 0 to 15; LabelMe saves by
-    itself. Pictures that a reviewer returned come first, with the comment. A picture
+    itself. Images that a reviewer returned come first, with the comment. An image
     that a model labelled is marked `unconfirmed`: correct it, then clear that flag.
     Close LabelMe, and the next dive opens.
 
@@ -62,9 +62,9 @@ def command(
     if json:
         print(json_module.dumps(work.as_dict()))
         return
-    _print(work)
+    _print_work(work)
     if work.sessions and not no_start and not dry_run:
-        opened = run_labelme_session(work, labelme, _announce, _go_on)
+        opened = run_labelme_session(work, labelme, _announce, _confirm_next)
         console.log.info(
             "%d of %d dives opened; `fdpose status` says what is next",
             opened,
@@ -72,26 +72,23 @@ def command(
         )
 
 
-def _print(work: Work) -> None:
+def _print_work(work: Work) -> None:
     total = sum(work.counts.values())
     if not total:
         say(
-            f"nothing is handed out to {work.name}: there are no pictures for one more annotator"
+            f"nothing is handed out to {work.name}: there are no images for one more "
+            "annotator"
         )
         return
-    rest = ", ".join(
-        f"{count} {need}"
-        for need, count in work.counts.items()
-        if count and need != "done"
-    )
-    say(
-        f"{work.name}: {total} pictures, {work.counts['done']} done{f', {rest}' if rest else ''}"
-    )
+    parts = [f"{work.name}: {total} images", f"{work.counts['done']} done"]
+    for need, count in work.counts.items():
+        if count and need != "done":
+            parts.append(f"{count} {need}")
+    say(", ".join(parts))
     for session in work.sessions[:_SHOWN]:
-        say(
-            f"  {session.dive}: {len(session.tasks)} pictures, {len(session.to_do)} to do"
-        )
-        for line in _returned(session):
+        images, to_do = len(session.tasks), len(session.to_do)
+        say(f"  {session.dive}: {images} images, {to_do} to do")
+        for line in _list_returned(session):
             say(f"    {line}")
     if len(work.sessions) > _SHOWN:
         say(f"  … and {len(work.sessions) - _SHOWN} more dives (--json lists all)")
@@ -99,12 +96,15 @@ def _print(work: Work) -> None:
         say(f"labels belong at {work.labels}/<match>__<dive>/<number>.json")
 
 
-def _returned(session: Session) -> list[str]:
-    return [
-        f"returned: {task.image.image}, {task.reviewer} says: {json_module.dumps(task.comment, ensure_ascii=False)}"
-        for task in session.to_do
-        if task.need == "returned"
-    ]
+def _list_returned(session: Session) -> list[str]:
+    lines = []
+    for task in session.to_do:
+        if task.need == "returned":
+            comment = json_module.dumps(task.comment, ensure_ascii=False)
+            lines.append(
+                f"returned: {task.image.image}, {task.reviewer} says: {comment}"
+            )
+    return lines
 
 
 def _announce(session: Session) -> None:
@@ -114,11 +114,11 @@ def _announce(session: Session) -> None:
         len(session.to_do),
         len(session.tasks),
     )
-    for line in _returned(session):
+    for line in _list_returned(session):
         console.log.info("  %s", line)
 
 
-def _go_on(session: Session) -> bool:
+def _confirm_next(session: Session) -> bool:
     """Ask whether to go on; where nobody can answer, no window follows the other."""
     if not sys.stdin.isatty():
         return False

@@ -1,8 +1,8 @@
-"""``fdpose annotate``: somebody's queue, and the real LabelMe on it, dive after dive.
+"""`fdpose annotate`: an annotator's queue, and the real LabelMe on it, dive after dive.
 
-LabelMe saves ``<output>/<picture's stem>.json``, whatever folder the picture lies in.
-So each dive is a LabelMe of its own, whose file list is narrowed to the person's
-pictures by its search field.
+LabelMe saves ``<output>/<image's stem>.json``, whatever folder the image lies in. So each
+dive is a LabelMe of its own, whose file list is narrowed to the annotator's images by its
+search field.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,12 @@ from finediving_pose.workflows.assignment import (
     hand_out_images,
     list_tasks,
 )
-from finediving_pose.workflows.project import Project, find_project
+from finediving_pose.workflows.project import find_project
 
 OLDEST_LABELME = 6
 BOX_COLOUR = (255, 220, 0)
+
+_SCREEN_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 
 INSTALL_HINT = """\
 LabelMe is not installed. Either into the environment of fdpose: pip install "fdpose[labelme]"
@@ -45,38 +47,51 @@ or into one of its own:
 
 @dataclass(frozen=True)
 class Session:
-    """One dive of a person's queue, as LabelMe is started on it.
+    """One dive of an annotator's queue, as LabelMe is started on it.
 
     Attributes:
         dive: ``<match>/<dive>`` as folders.
-        tasks: The person's pictures of it.
-        pictures: Their folder.
+        tasks: The annotator's images of it.
+        images: Their folder.
         labels: Where the label files belong, as ``<number>.json``.
     """
 
     dive: str
     tasks: tuple[Task, ...]
-    pictures: Path
+    images: Path
     labels: Path
 
     @property
     def to_do(self) -> list[Task]:
-        """The pictures that are not done, returned ones first."""
-        return sorted(
-            (task for task in self.tasks if task.need != "done"),
-            key=lambda task: NEEDS.index(task.need),
-        )
+        """The images that are not done, returned ones first."""
+        open_tasks = [task for task in self.tasks if task.need != "done"]
+        return sorted(open_tasks, key=lambda task: NEEDS.index(task.need))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything in JSON types."""
+        images = []
+        for task in self.tasks:
+            label = self.labels / Path(task.image.label_name).name
+            image = {
+                "image": task.image.image,
+                "label": str(label),
+                "need": task.need,
+            }
+            if task.reviewer:
+                image |= {"comment": task.comment, "reviewer": task.reviewer}
+            images.append(image)
+        return {"dive": self.dive, "images": images}
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one annotator has to do.
+    """The work of one annotator.
 
     Attributes:
         name: The annotator.
-        sessions: Dives, those with a returned picture first; finished ones only where
-            all were asked for.
-        counts: How many pictures of the whole queue have each need, ``done`` included.
+        sessions: Dives, those with a returned image first; finished ones only where all
+            were asked for.
+        counts: How many images of the whole queue have each need, ``done`` included.
         labels: The annotator's folder of labels.
     """
 
@@ -91,60 +106,44 @@ class Work:
             "annotator": self.name,
             "labels": str(self.labels),
             "counts": self.counts,
-            "dives": [
-                {
-                    "dive": session.dive,
-                    "images": [
-                        {
-                            "image": task.image.image,
-                            "label": str(
-                                session.labels / Path(task.image.label_name).name
-                            ),
-                            "need": task.need,
-                            **(
-                                {"comment": task.comment, "reviewer": task.reviewer}
-                                if task.reviewer
-                                else {}
-                            ),
-                        }
-                        for task in session.tasks
-                    ],
-                }
-                for session in self.sessions
-            ],
+            "dives": [session.as_dict() for session in self.sessions],
         }
 
 
 def plan_work(
     name: str, every: bool = False, dry_run: bool = False, start: Path | None = None
 ) -> Work:
-    """Hand out an annotator's queue and say what is to be done.
+    """Hand out an annotator's queue and plan the sessions with LabelMe.
 
     Args:
         name: One of the annotators of ``fdpose.yaml``.
-        every: Finished dives too.
-        dry_run: Write no queue.
+        every: Whether to plan finished dives too.
+        dry_run: Whether to write no queue.
         start: Where to look for the project; None: the current folder.
+
+    Returns:
+        The dives to open, and how far the queue is done.
 
     Raises:
         UsageError: If there is no project, or it has no such annotator.
-        DataError: If there are no pictures yet, or the manifest or a queue is damaged.
+        DataError: If there are no images yet, or the manifest or a queue is damaged.
     """
     project = find_project(start)
-    queues = hand_out_images(project, dry_run) if project.annotator(name) else {}
-    found = (
-        list_tasks(project, name, queues[name], project.desk.read_states())
-        if name in queues
-        else []
-    )
-    sessions = (
-        _session(project, name, dive, of_dive)
-        for dive, of_dive in group_by_dive(found).items()
-    )
-    counts = Counter(task.need for task in found)
+    project.check_annotator(name)
+    queues = hand_out_images(project, dry_run)
+    tasks: list[Task] = []
+    if name in queues:
+        tasks = list_tasks(project, name, queues[name], project.desk.read_states())
+    sessions = []
+    for dive, of_dive in group_by_dive(tasks).items():
+        labels = project.store.label_path(name, of_dive[0].image.label_name).parent
+        session = Session(dive, tuple(of_dive), project.frames / dive, labels)
+        if every or session.to_do:
+            sessions.append(session)
+    counts = Counter(task.need for task in tasks)
     return Work(
         name,
-        tuple(session for session in sessions if every or session.to_do),
+        tuple(sessions),
         {need: counts[need] for need in NEEDS},
         project.labels / name,
     )
@@ -156,14 +155,17 @@ def run_labelme_session(
     announce: Callable[[Session], None],
     go_on: Callable[[Session], bool],
 ) -> int:
-    """Start LabelMe on one dive after the other, and return in how many.
+    """Start LabelMe on one dive after the other.
 
     Args:
-        work: Of :func:`work_of`.
+        work: Of :func:`plan_work`.
         labelme: The program; None: the one of this environment, else the one on the
             PATH.
         announce: Gets each dive before it is opened.
         go_on: Asked with each further dive whether to open it.
+
+    Returns:
+        How many dives were opened.
 
     Raises:
         EnvironmentUnfit: If there is no LabelMe, it is too old, it ends with an error,
@@ -175,7 +177,7 @@ def run_labelme_session(
         if opened and not go_on(session):
             break
         announce(session)
-        _run(program, session)
+        _open_labelme(program, session)
         opened += 1
     return opened
 
@@ -187,51 +189,53 @@ def find_labelme(name: str, labelme: Path | None = None) -> Path:
         name: The annotator, for the message.
         labelme: The program, if the user named one.
 
+    Returns:
+        Its absolute path.
+
     Raises:
         EnvironmentUnfit: If there is none, there is no screen for it, or it is older
             than what we write for.
     """
-    beside = Path(sys.executable).parent
-    found = (
-        shutil.which(str(labelme))
-        if labelme
-        else shutil.which("labelme", path=beside) or shutil.which("labelme")
-    )
-    if found is None and labelme is not None:
-        raise EnvironmentUnfit(f"--labelme {labelme}: no such program")
-    if found is None:
-        raise EnvironmentUnfit(INSTALL_HINT.format(name=name))
-    if sys.platform.startswith("linux") and not any(
-        os.environ.get(key) for key in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    ):
+    if labelme is not None:
+        found = shutil.which(str(labelme))
+        if found is None:
+            raise EnvironmentUnfit(f"--labelme {labelme}: no such program")
+    else:
+        beside = Path(sys.executable).parent
+        found = shutil.which("labelme", path=beside) or shutil.which("labelme")
+        if found is None:
+            raise EnvironmentUnfit(INSTALL_HINT.format(name=name))
+    has_screen = any(map(os.environ.get, _SCREEN_VARIABLES))
+    if sys.platform.startswith("linux") and not has_screen:
         raise EnvironmentUnfit(
-            "LabelMe needs a screen, and this terminal has none (DISPLAY is not set): annotate where you sit, with the "
-            "project folder shared, or through ssh -X"
+            "LabelMe needs a screen, and this terminal has none (DISPLAY is not set): "
+            "annotate where you sit, with the project folder shared, or through ssh -X"
         )
     _check_version(found)
     return Path(os.path.abspath(found))
 
 
 def build_labelme_command(program: Path, session: Session) -> list[str]:
-    """Return the command line that opens a dive at its first picture to do."""
-    first = (session.to_do or list(session.tasks))[0]
-    picture = session.pictures / Path(first.image.image).name
-    return [
-        str(program),
-        str(picture),
-        "--output",
-        str(session.labels),
-        "--config",
-        json.dumps(build_labelme_config(session)),
-    ]
+    """Build the command line that opens a dive at its first image to do.
+
+    Args:
+        program: LabelMe.
+        session: The dive.
+    """
+    first = session.to_do[0] if session.to_do else session.tasks[0]
+    image = session.images / Path(first.image.image).name
+    config = json.dumps(build_labelme_config(session))
+    output = str(session.labels)
+    return [str(program), str(image), "--output", output, "--config", config]
 
 
 def build_labelme_config(session: Session) -> dict[str, Any]:
     """Return LabelMe's settings for a dive; version 6 and 7 take the same."""
     joints = [str(joint) for joint in range(NUM_JOINTS)]
-    pictures = "|".join(
-        re.escape(Path(task.image.image).name) for task in session.tasks
-    )
+    colours = {BOX_LABEL: list(BOX_COLOUR)}
+    for joint, colour in zip(joints, COLOURS, strict=True):
+        colours[joint] = list(colour)
+    images = [re.escape(Path(task.image.image).name) for task in session.tasks]
     return {
         "auto_save": True,
         "with_image_data": False,
@@ -241,20 +245,9 @@ def build_labelme_config(session: Session) -> dict[str, Any]:
         "label_flags": {"[0-9]+$": [OCCLUDED_FLAG]},
         "flags": [UNCONFIRMED_FLAG],
         "shape_color": "manual",
-        "label_colors": {
-            BOX_LABEL: list(BOX_COLOUR),
-            **{
-                joint: list(colour)
-                for joint, colour in zip(joints, COLOURS, strict=True)
-            },
-        },
-        "file_search": rf"(^|[/\\])({pictures})$",
+        "label_colors": colours,
+        "file_search": rf"(^|[/\\])({'|'.join(images)})$",
     }
-
-
-def _session(project: Project, name: str, dive: str, found: Sequence[Task]) -> Session:
-    labels = project.store.label_path(name, found[0].image.label_name).parent
-    return Session(dive, tuple(found), project.frames / dive, labels)
 
 
 def _check_version(program: str) -> None:
@@ -266,27 +259,26 @@ def _check_version(program: str) -> None:
         raise EnvironmentUnfit(f"{program} does not start: {error}") from None
     version = re.search(r"(\d+)\.\d+", said.stdout)
     if said.returncode or version is None:
-        last = (said.stderr.strip() or said.stdout.strip() or "no word").splitlines()[
-            -1
-        ]
-        raise EnvironmentUnfit(f"{program} --version fails: {last}")
+        words = said.stderr.strip() or said.stdout.strip() or "no word"
+        raise EnvironmentUnfit(f"{program} --version fails: {words.splitlines()[-1]}")
     if int(version[1]) < OLDEST_LABELME:
         raise EnvironmentUnfit(
-            f'{program} is LabelMe {version[0]}, expected {OLDEST_LABELME} or newer: pip install -U "labelme>=6.3"'
+            f"{program} is LabelMe {version[0]}, expected {OLDEST_LABELME} or newer: "
+            'pip install -U "labelme>=6.3"'
         )
 
 
-def _run(program: Path, session: Session) -> None:
+def _open_labelme(program: Path, session: Session) -> None:
     session.labels.mkdir(parents=True, exist_ok=True)
-    code = subprocess.run(
-        build_labelme_command(program, session), stdout=subprocess.DEVNULL
-    ).returncode
-    astray = sorted(path.name for path in session.pictures.glob("*.json"))
+    command = build_labelme_command(program, session)
+    code = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+    astray = sorted(path.name for path in session.images.glob("*.json"))
     if astray:
         console.log.warning(
-            "%s: label files beside the pictures (%s), where nothing reads them; move them to %s",
-            session.pictures,
-            ", ".join(astray[:3]) + (" …" if len(astray) > 3 else ""),
+            "%s: label files beside the images (%s), where nothing reads them; "
+            "move them to %s",
+            session.images,
+            ", ".join([*astray[:3], "…"] if len(astray) > 3 else astray),
             session.labels,
         )
     if code:

@@ -1,9 +1,9 @@
-"""Who has what to do in a project: queues are brought up to date, and each person's
-images told by what they lack."""
+"""Queues and tasks of a project: queues are brought up to date, and each annotator's
+images are told by what they lack."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -11,6 +11,7 @@ from finediving_pose.annotation.assignment import (
     Queue,
     assign_images,
     build_queues,
+    parse_dive,
     read_queues,
     restore_duties,
     write_queues,
@@ -27,11 +28,11 @@ NEEDS: tuple[Need, ...] = get_args(Need)
 
 @dataclass(frozen=True)
 class Task:
-    """One image of somebody's queue.
+    """One image of an annotator's queue.
 
     Attributes:
         image: Its row of the manifest.
-        need: ``returned`` by a reviewer; ``unreadable``, the person's file is damaged;
+        need: ``returned`` by a reviewer; ``unreadable``, the annotator's file is damaged;
             ``unlabelled``; ``unconfirmed``, a model's guess; ``done``, also where a
             review has settled the image.
         comment: The reviewer's words on a returned image.
@@ -45,19 +46,22 @@ class Task:
 
 
 def hand_out_images(project: Project, dry_run: bool = False) -> dict[str, Queue]:
-    """Bring everybody's queue up to date with the pictures and the people of the
-    project, and return the queues.
+    """Bring everybody's queue up to date with the images and the people of the project.
 
     Args:
-        dry_run: Write nothing.
+        project: The project.
+        dry_run: Whether to write nothing.
+
+    Returns:
+        The queues by person.
 
     Raises:
-        DataError: If there are no pictures yet, or the manifest or a queue is damaged.
+        DataError: If there are no images yet, or the manifest or a queue is damaged.
     """
     if dry_run:
-        return _queues(project, read_queues(project.queues))
+        return _update_queues(project, read_queues(project.queues))
     with locked(project.labels / LOCKS / "queues.lock"):
-        queues = _queues(project, read_queues(project.queues))
+        queues = _update_queues(project, read_queues(project.queues))
         write_queues(project.queues, queues)
     return queues
 
@@ -65,30 +69,42 @@ def hand_out_images(project: Project, dry_run: bool = False) -> dict[str, Queue]
 def list_tasks(
     project: Project, person: str, queue: Queue, states: Mapping[str, State]
 ) -> list[Task]:
-    """Return what a person's images to label lack, in the queue's order. Images that
-    are no longer in the manifest are left out."""
-    return [
-        _task(project, person, states[image], project.desk.images[image])
-        for image in queue.label
-        if image in states
-    ]
+    """List what an annotator's images lack.
+
+    Args:
+        project: The project.
+        person: The annotator.
+        queue: The annotator's queue.
+        states: Of all images, by name.
+
+    Returns:
+        The tasks in the queue's order, without images that are no longer in the
+        manifest.
+    """
+    tasks = []
+    for name in queue.label:
+        if name in states:
+            image = project.desk.images[name]
+            tasks.append(_judge_image(project, person, states[name], image))
+    return tasks
 
 
-def group_by_dive(found: list[Task]) -> dict[str, list[Task]]:
+def group_by_dive(tasks: Sequence[Task]) -> dict[str, list[Task]]:
     """Return tasks by the folder of their dive, the dives with a returned image first,
     else in the tasks' order."""
     dives: dict[str, list[Task]] = {}
-    for task in found:
-        dives.setdefault(task.image.image.rpartition("/")[0], []).append(task)
-    return dict(
-        sorted(
-            dives.items(),
-            key=lambda item: not any(task.need == "returned" for task in item[1]),
-        )
-    )
+    for task in tasks:
+        dives.setdefault(parse_dive(task.image.image), []).append(task)
+    returned, others = {}, {}
+    for dive, of_dive in dives.items():
+        if any(task.need == "returned" for task in of_dive):
+            returned[dive] = of_dive
+        else:
+            others[dive] = of_dive
+    return returned | others
 
 
-def _queues(project: Project, given: Mapping[str, Queue]) -> dict[str, Queue]:
+def _update_queues(project: Project, given: Mapping[str, Queue]) -> dict[str, Queue]:
     settings = project.settings
     assignment = assign_images(
         project.images,
@@ -97,39 +113,39 @@ def _queues(project: Project, given: Mapping[str, Queue]) -> dict[str, Queue]:
         settings.double_share,
         settings.seed,
         restore_duties(given),
-        _labelled(project),
+        _find_annotators(project),
     )
     return build_queues(assignment)
 
 
-def _labelled(project: Project) -> dict[str, list[str]]:
-    """Return who has labelled each image; a model's guess that somebody was given is
-    not that person's work."""
+def _find_annotators(project: Project) -> dict[str, list[str]]:
+    """Return who has labelled each image; a model's guess that an annotator was given is
+    not that annotator's work."""
     files = project.store.list_files()
-    found: dict[str, list[str]] = {}
+    annotators: dict[str, list[str]] = {}
     for image in project.images:
         for path in files.get(image.label_name, []):
             person = parse_annotator(project.store.name_file(path))
             if person is not None and not project.store.glance(path).unconfirmed:
-                found.setdefault(image.image, []).append(person)
-    return found
+                annotators.setdefault(image.image, []).append(person)
+    return annotators
 
 
-def _task(project: Project, person: str, state: State, image: ManifestFrame) -> Task:
+def _judge_image(
+    project: Project, person: str, state: State, image: ManifestFrame
+) -> Task:
     if state.kind == "reviewed":
         return Task(image, "done")
     path = project.store.label_path(person, image.label_name)
-    name = project.store.name_file(path)
-    if name not in state.files:
+    if project.store.name_file(path) not in state.files:
         return Task(image, "unlabelled")
     glance = project.store.glance(path)
     if not glance.whole:
         return Task(image, "unreadable")
     decision = state.decision
-    if (
-        state.kind == "returned"
-        and decision
-        and parse_annotator(decision.label) in (None, person)
-    ):
-        return Task(image, "returned", decision.comment, decision.who)
+    if state.kind == "returned" and decision is not None:
+        # A revision that was returned goes to all annotators of the image.
+        returned_to = parse_annotator(decision.label) or person
+        if returned_to == person:
+            return Task(image, "returned", decision.comment, decision.who)
     return Task(image, "unconfirmed" if glance.unconfirmed else "done")

@@ -246,9 +246,9 @@ def prelabel_images(
         DataError: If there are no pictures yet, or the manifest or a queue is damaged.
     """
     project = find_project(start)
-    people = [project.annotator(name) for name in dict.fromkeys(annotators)] or list(
-        project.annotators
-    )
+    people = [
+        project.check_annotator(name) for name in dict.fromkeys(annotators)
+    ] or list(project.annotators)
     queues = hand_out_images(project, dry_run)
     summary = PrelabelSummary()
     wanted = _wanted(project, people, queues, shared, summary)

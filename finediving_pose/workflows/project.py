@@ -174,7 +174,7 @@ class Project:
             else str(path)
         )
 
-    def annotator(self, name: str) -> str:
+    def check_annotator(self, name: str) -> str:
         """Return the name of one of the annotators.
 
         Raises:

@@ -201,7 +201,7 @@ def test_labelme_is_started_on_one_dive_after_the_other(tmp_path: Path) -> None:
     dives = {session.dive: session for session in work.sessions}
     assert asked == [work.sessions[1]]
     for call, session in zip((first, second), dives.values(), strict=True):
-        assert str(session.pictures / Path(session.to_do[0].image.image).name) in call
+        assert str(session.images / Path(session.to_do[0].image.image).name) in call
         assert str(tmp_path / "labels/anna" / session.dive.replace("/", "__")) in call
 
 
@@ -239,7 +239,7 @@ def test_labels_beside_the_pictures_are_told(
 ) -> None:
     make_project(tmp_path)
     work = plan_work("anna", start=tmp_path)
-    (work.sessions[0].pictures / "00000.json").write_text("{}")
+    (work.sessions[0].images / "00000.json").write_text("{}")
     run_labelme_session(
         work, false_labelme(tmp_path), lambda session: None, lambda session: False
     )
