@@ -1,5 +1,5 @@
-"""Filling gaps in a track of boxes or joints, eq. 27 of the paper with its weights
-uncrossed."""
+"""Interpolation of boxes or joints over gaps (eq. 27 of the paper with its weights
+uncrossed), and smoothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.records import FloatArray
+
+
+def is_complete(points: FloatArray) -> NDArray[np.bool_]:
+    """Return which points of a (…, D) array have all their coordinates."""
+    return np.asarray(np.isfinite(points).all(axis=-1))
 
 
 def fill_gaps(
@@ -40,10 +45,12 @@ def fill_gaps(
     for n in range(points.shape[1]):
         rows = np.flatnonzero(known[:, n])
         for i, j in pairwise(rows):
-            if j - i > 1 and frame_index[j] - frame_index[i] - 1 <= max_gap:
-                filled[i + 1 : j, n] = _between(
-                    points[i, n], points[j, n], frame_index[i : j + 1]
-                )
+            gap = frame_index[j] - frame_index[i] - 1
+            # Neighbouring rows have nothing to fill, however far apart their frames.
+            if j - i > 1 and gap <= max_gap:
+                passed = frame_index[i + 1 : j] - frame_index[i]
+                share = (passed / (frame_index[j] - frame_index[i]))[:, None]
+                filled[i + 1 : j, n] = points[i, n] * (1 - share) + points[j, n] * share
         if extend_ends and len(rows):
             first, last = rows[0], rows[-1]
             before = frame_index[first] - frame_index[:first] <= max_gap
@@ -51,16 +58,6 @@ def fill_gaps(
             filled[:first, n][before] = points[first, n]
             filled[last + 1 :, n][after] = points[last, n]
     return filled, is_complete(filled) & ~known
-
-
-def is_complete(points: FloatArray) -> NDArray[np.bool_]:
-    """Return which points of a (…, D) array have all their coordinates."""
-    return np.asarray(np.isfinite(points).all(axis=-1))
-
-
-def _between(p_i: FloatArray, p_j: FloatArray, frames: NDArray[np.int64]) -> FloatArray:
-    weight = ((frames[1:-1] - frames[0]) / (frames[-1] - frames[0]))[:, None]
-    return p_i * (1 - weight) + p_j * weight
 
 
 def smooth_joints(
@@ -84,29 +81,29 @@ def smooth_joints(
     smoothed = points.copy()
     known = is_complete(points)
     for n in range(points.shape[1]):
-        edges = np.flatnonzero(
-            np.diff(np.concatenate([[False], known[:, n], [False]]).astype(np.int8))
-        )
+        padded = np.concatenate([[False], known[:, n], [False]]).astype(np.int8)
+        edges = np.flatnonzero(np.diff(padded))  # begin and end of each run in turn
         for first, end in zip(edges[::2], edges[1::2], strict=True):
             if end - first >= window:
-                smoothed[first:end, n] = _run(
-                    points[first:end, n], frame_index[first:end], window, order
-                )
+                run, times = points[first:end, n], frame_index[first:end]
+                smoothed[first:end, n] = _smooth_run(run, times, window, order)
     return smoothed
 
 
-def _run(
+def _smooth_run(
     points: FloatArray, times: NDArray[np.int64], window: int, order: int
 ) -> FloatArray:
+    """Smooth (n, 2) points, n at least `window`, none missing."""
     rows = np.arange(len(points))
+    # At the ends of the run the window stays within it.
     start = np.clip(rows - window // 2, 0, len(points) - window)
     around = start[:, None] + np.arange(window)
-    away = (times[around] - times[:, None]) / (
-        times[around[:, -1]] - times[around[:, 0]]
-    )[:, None]
-    powers = away[..., None] ** np.arange(
-        order + 1
-    )  # (n, window, order + 1); at the point itself 1, 0, 0, …
+    span = times[around[:, -1]] - times[around[:, 0]]
+    # In spans of the window, so that powers of large frame numbers stay exact.
+    away = (times[around] - times[:, None]) / span[:, None]
+    powers = away[..., None] ** np.arange(order + 1)  # (n, window, order + 1)
+    # The point itself lies at 0, where a polynomial is its constant term: the first row
+    # of the least-squares solution.
     weights = np.linalg.pinv(powers)[:, 0]
-    fitted: FloatArray = np.einsum("nw,nwd->nd", weights, points[around])
-    return fitted
+    smoothed: FloatArray = np.einsum("nw,nwd->nd", weights, points[around])
+    return smoothed

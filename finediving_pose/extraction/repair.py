@@ -1,4 +1,4 @@
-"""The right joints: sides put right, outliers removed, gaps filled, on request
+"""Repair of a clip's joints: swaps undone, outliers removed, gaps filled, on request
 smoothed; and what was done, counted."""
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from finediving_pose.records import FloatArray, JointState
 
 @dataclass(frozen=True)
 class Repaired:
-    """A clip's joints put right.
+    """A clip's repaired joints.
 
     Attributes:
         keypoints: (T, 16, 2) px, NaN = missing.
         scores: (T, 16) of the observed joints, gone to the other side with them; NaN
             where not observed.
         state: (T, 16) uint8 of :class:`JointState` flags.
-        raw: (T, 16, 2) px as the net saw them, where a joint was exchanged, removed or
-            smoothed; else None.
-        counts: See :func:`count`.
+        raw: (T, 16, 2) px as the network saw them, where a joint was swapped, removed
+            or smoothed; else None.
+        counts: See :func:`count_repairs`.
     """
 
     keypoints: FloatArray
@@ -46,7 +46,7 @@ def repair_joints(
     frame_index: NDArray[np.int64],
     settings: ExtractionSettings,
 ) -> Repaired:
-    """Put a clip's joints right.
+    """Repair a clip's joints.
 
     Joints below `min_score` are missing before all else. With `repair.enabled` false
     nothing more is done.
@@ -58,39 +58,45 @@ def repair_joints(
             not sampled.
         settings: `min_score`, `max_gap`, `extend_ends` and `repair` are used.
     """
+    repair = settings.repair
     observed = is_complete(keypoints) & (scores >= settings.min_score)
     seen = np.where(observed[..., None], keypoints, np.nan)
     sure = np.where(observed, scores, np.nan)
-    if not settings.repair.enabled:
-        state = np.where(observed, JointState.OBSERVED, JointState.MISSING).astype(
-            np.uint8
-        )
+    if not repair.enabled:
+        state = np.where(observed, JointState.OBSERVED, JointState.MISSING)
+        state = state.astype(np.uint8)
         return Repaired(seen, sure, state, None, count_repairs(state))
-    swapped = detect_swaps(seen, sure, frame_index, settings.repair)
+
+    # Swaps come first: a swapped joint looks like an outlier, and is not lost.
+    swapped = detect_swaps(seen, sure, frame_index, repair)
     points, sure = swap_sides(seen, swapped), swap_sides(sure, swapped)
     swapped &= is_complete(points)
-    removed = detect_outliers(points, sure, frame_index, settings.repair)
+
+    # Outliers go before the gaps are filled, or lines would be drawn to them.
+    removed = detect_outliers(points, sure, frame_index, repair)
     left = np.where(removed[..., None], np.nan, points)
     filled, interpolated = fill_gaps(
         left, frame_index, settings.max_gap, settings.extend_ends
     )
-    if settings.repair.smooth:
-        filled = smooth_joints(
-            filled, frame_index, settings.repair.smooth, settings.repair.smooth_order
-        )
-    state = _state(is_complete(left), interpolated, swapped & ~removed, removed)
-    changed = bool(swapped.any() or removed.any() or settings.repair.smooth)
-    return Repaired(
-        filled,
-        np.where(removed, np.nan, sure),
-        state,
-        seen if changed else None,
-        count_repairs(state),
+    if repair.smooth:
+        filled = smooth_joints(filled, frame_index, repair.smooth, repair.smooth_order)
+    state = _combine_flags(
+        {
+            JointState.OBSERVED: is_complete(left),
+            JointState.INTERPOLATED: interpolated,
+            JointState.SIDE_SWAPPED: swapped & ~removed,
+            JointState.OUTLIER_REMOVED: removed,
+        }
     )
+    raw = None
+    if swapped.any() or removed.any() or repair.smooth:
+        raw = seen  # a joint was moved, so the file keeps where the network saw it
+    scores = np.where(removed, np.nan, sure)
+    return Repaired(filled, scores, state, raw, count_repairs(state))
 
 
 def count_repairs(state: NDArray[np.uint8]) -> dict[str, int]:
-    """Count a (T, 16) state: joints exchanged, frames with such, joints removed as
+    """Count a (T, 16) state: joints swapped, frames with such, joints removed as
     outliers, joints interpolated."""
     swapped = (state & JointState.SIDE_SWAPPED) > 0
     return {
@@ -101,19 +107,8 @@ def count_repairs(state: NDArray[np.uint8]) -> dict[str, int]:
     }
 
 
-def _state(
-    observed: NDArray[np.bool_],
-    interpolated: NDArray[np.bool_],
-    swapped: NDArray[np.bool_],
-    removed: NDArray[np.bool_],
-) -> NDArray[np.uint8]:
-    flags = (
-        (observed, JointState.OBSERVED),
-        (interpolated, JointState.INTERPOLATED),
-        (swapped, JointState.SIDE_SWAPPED),
-        (removed, JointState.OUTLIER_REMOVED),
-    )
-    state = np.zeros(observed.shape, np.uint8)
-    for mask, flag in flags:
+def _combine_flags(masks: dict[JointState, NDArray[np.bool_]]) -> NDArray[np.uint8]:
+    state = np.zeros(masks[JointState.OBSERVED].shape, np.uint8)
+    for flag, mask in masks.items():
         state |= np.where(mask, flag, 0).astype(np.uint8)
     return state

@@ -1,7 +1,6 @@
-"""The two steps of a clip that need no network: whom to follow, and the skeletons of
-those who were followed.
+"""Skeleton assembly: the steps of a clip that need no network, tracking and repair.
 
-Their inputs and results hold arrays and settings only, so that another process can do
+Their inputs and results hold arrays and settings only, so that worker processes can do
 them.
 """
 
@@ -29,7 +28,7 @@ from finediving_pose.records import (
 
 @dataclass(frozen=True)
 class Sightings:
-    """Who was found in a clip.
+    """The people found in a clip.
 
     Attributes:
         detections: Of R of the clip's T frames: those that the detector saw.
@@ -48,8 +47,7 @@ class Sightings:
 
 @dataclass(frozen=True)
 class Followed:
-    """The tracks of those who were followed, each over T frames, and what the user
-    should know about them."""
+    """Tracks of the people followed, each over T frames, and warnings for the user."""
 
     tracks: list[BoxTrack]
     warnings: list[str]
@@ -57,7 +55,7 @@ class Followed:
 
 @dataclass(frozen=True)
 class Poses:
-    """What the pose net saw of those who were followed.
+    """Joints that the pose network estimated of the people followed.
 
     Attributes:
         tracks: Of P people over T frames.
@@ -86,23 +84,62 @@ def track_people(seen: Sightings) -> Followed:
     """
     warnings = []
     settings, left = seen.settings, list(seen.detections)
-    if not any(len(found.boxes) for found in left):
+    if all(len(found.boxes) == 0 for found in left):
         warnings.append("nobody was detected in any frame")
     first, last = seen.frame_index[0], seen.frame_index[-1]
     if seen.seed is not None and not first <= seen.seed.frame <= last:
         warnings.append(
             f"the seed box is of frame {seen.seed.frame}, and the clip has {first} to {last}"
         )
+    seen_frames = seen.frame_index[seen.rows]
     tracks: list[BoxTrack] = []
     for person in range(settings.persons):
-        seed = seen.seed if person == 0 else None
-        path = track_person(left, seen.frame_index[seen.rows], settings.tracking, seed)
+        seed = None
+        if person == 0:
+            seed = seen.seed
+        path = track_person(left, seen_frames, settings.tracking, seed)
         if person and not np.isfinite(path.boxes).any():
             warnings.append("no second person was found")
             break
-        tracks.append(_over_all_frames(path, seen))
+        tracks.append(_spread_over_frames(path, seen))
+        # What the first person took is not the second one's.
         left = remove_tracked(left, path)
     return Followed(tracks, warnings)
+
+
+def _spread_over_frames(path: BoxTrack, seen: Sightings) -> BoxTrack:
+    """Spread a track over the frames that the detector saw to all T frames, gaps
+    filled.
+
+    Gaps of the track are filled up to `max_gap`. Frames that the detector was not shown
+    are filled however far apart they are, as long as both neighbours that it saw have a
+    box.
+    """
+    frames = len(seen.frame_index)
+    boxes = np.full((frames, 4), np.nan, np.float32)
+    scores = np.full(frames, np.nan, np.float32)
+    state = np.full(frames, BoxState.MISSING, np.uint8)
+    boxes[seen.rows] = path.boxes
+    scores[seen.rows] = path.scores
+    state[seen.rows] = path.state
+    sparse = BoxTrack(boxes, scores, state)
+    filled = fill_track(sparse, seen.frame_index, seen.settings.max_gap)
+    if len(seen.rows) == frames:
+        return filled
+    # Which frames lie between two neighbouring rows that both have a box.
+    every = np.arange(frames)
+    known = np.isfinite(path.boxes[:, 0])
+    before = np.searchsorted(seen.rows, every, side="right") - 1
+    after = np.minimum(before + 1, len(seen.rows) - 1)
+    between = (before >= 0) & known[before] & known[after]
+    between &= ~np.isin(every, seen.rows)
+    whole_clip = int(seen.frame_index[-1] - seen.frame_index[0])
+    everything = fill_track(sparse, seen.frame_index, whole_clip)
+    return BoxTrack(
+        np.where(between[:, None], everything.boxes, filled.boxes),
+        scores,
+        np.where(between, everything.state, filled.state),
+    )
 
 
 def assemble_people(poses: Poses) -> list[SkeletonSequence]:
@@ -116,45 +153,9 @@ def assemble_people(poses: Poses) -> list[SkeletonSequence]:
             poses.frame_index,
             poses.settings,
         )
-        sequences.append(
-            take_rows(whole, poses.samples, {**poses.meta, "person": person + 1})
-        )
+        meta = {**poses.meta, "person": person + 1}
+        sequences.append(take_rows(whole, poses.samples, meta))
     return sequences
-
-
-def _over_all_frames(path: BoxTrack, seen: Sightings) -> BoxTrack:
-    """Fill the gaps of a track, and the frames that the detector did not see where it
-    has a box on either side."""
-    frames = len(seen.frame_index)
-    boxes = np.full((frames, 4), np.nan, np.float32)
-    scores = np.full(frames, np.nan, np.float32)
-    state = np.full(frames, BoxState.MISSING, np.uint8)
-    boxes[seen.rows], scores[seen.rows], state[seen.rows] = (
-        path.boxes,
-        path.scores,
-        path.state,
-    )
-    sparse = BoxTrack(boxes, scores, state)
-    filled = fill_track(sparse, seen.frame_index, seen.settings.max_gap)
-    if len(seen.rows) == frames:
-        return filled
-    known = np.isfinite(path.boxes[:, 0])
-    before = np.searchsorted(seen.rows, np.arange(frames), side="right") - 1
-    after = np.minimum(before + 1, len(seen.rows) - 1)
-    between = (
-        (before >= 0)
-        & known[before]
-        & known[after]
-        & ~np.isin(np.arange(frames), seen.rows)
-    )
-    everything = fill_track(
-        sparse, seen.frame_index, int(seen.frame_index[-1] - seen.frame_index[0])
-    )
-    return BoxTrack(
-        np.where(between[:, None], everything.boxes, filled.boxes),
-        scores,
-        np.where(between, everything.state, filled.state),
-    )
 
 
 def assemble_sequence(
@@ -164,35 +165,45 @@ def assemble_sequence(
     frame_index: NDArray[np.int64],
     settings: ExtractionSettings,
 ) -> SkeletonSequence:
-    """Put a clip's joints right, and mark what is observed, exchanged, removed and
-    filled.
+    """Repair a clip's joints, and mark what is observed, swapped, removed and filled.
 
     Args:
         track: The athlete's boxes in T frames.
         keypoints: (T, 16, 2) px, NaN = not estimated.
         scores: (T, 16), NaN = not estimated.
         frame_index: (T,) strictly increasing frame numbers.
-        settings: See :func:`repair`.
+        settings: See :func:`repair_joints`.
     """
-    right = repair_joints(keypoints, scores, frame_index, settings)
+    repaired = repair_joints(keypoints, scores, frame_index, settings)
+    raw = repaired.raw
+    if raw is not None:
+        raw = raw.astype(np.float32)
     return SkeletonSequence(
-        keypoints=right.keypoints.astype(np.float32),
-        scores=right.scores.astype(np.float32),
-        state=right.state,
+        keypoints=repaired.keypoints.astype(np.float32),
+        scores=repaired.scores.astype(np.float32),
+        state=repaired.state,
         track=track,
         frame_index=frame_index,
-        meta={"repair": right.counts},
-        raw=None if right.raw is None else right.raw.astype(np.float32),
+        meta={"repair": repaired.counts},
+        raw=raw,
     )
 
 
 def take_rows(
     sequence: SkeletonSequence, rows: Sequence[int], meta: dict[str, Any]
 ) -> SkeletonSequence:
-    """Return the given rows of a sequence, which may repeat; `meta` adds to what it
-    says of what made it."""
+    """Return some rows of a sequence.
+
+    Args:
+        sequence: A sequence.
+        rows: Which rows, in which order; they may repeat.
+        meta: Added to what the sequence says of what made it.
+    """
     chosen = list(rows)
     track = sequence.track
+    raw = sequence.raw
+    if raw is not None:
+        raw = raw[chosen]
     return SkeletonSequence(
         keypoints=sequence.keypoints[chosen],
         scores=sequence.scores[chosen],
@@ -200,5 +211,5 @@ def take_rows(
         track=BoxTrack(track.boxes[chosen], track.scores[chosen], track.state[chosen]),
         frame_index=sequence.frame_index[chosen],
         meta={**sequence.meta, **meta},
-        raw=None if sequence.raw is None else sequence.raw[chosen],
+        raw=raw,
     )

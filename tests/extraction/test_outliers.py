@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.made_divers import make_dive
 
-from finediving_pose.extraction.outliers import _on_the_way, detect_outliers
+from finediving_pose.extraction.outliers import detect_outliers, find_cheapest_stops
 from finediving_pose.extraction.settings import RepairSettings
 from finediving_pose.skeleton import INDEX
 
@@ -70,16 +70,16 @@ def test_a_frame_left_out_by_hand():
     # 3
     rows = np.arange(4)
     steps = np.array([[9.0, 1, 5, 5], [9, 9, 5, 1], [9, 9, 9, 2]])
-    assert _on_the_way(rows, steps, np.full(4, 3.0), longest=1).tolist() == [
+    assert find_cheapest_stops(rows, steps, np.full(4, 3.0), longest=1).tolist() == [
         True,
         True,
         False,
         True,
     ]
-    assert _on_the_way(
+    assert find_cheapest_stops(
         rows, steps, np.full(4, 9.5), longest=1
     ).all()  # 10 are not worth 1 + 9.5
-    assert _on_the_way(rows, steps, np.full(4, 3.0), longest=0).all()
+    assert find_cheapest_stops(rows, steps, np.full(4, 3.0), longest=0).all()
 
 
 @pytest.mark.parametrize("count", [1, 2])
