@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ _INLINE = re.compile(r"`([^`]+)`")
 _OPTION = re.compile(r"(?<=\s)--?[a-zA-Z][\w-]*")
 
 
+@cache
+def program() -> Any:
+    """fdpose as typer builds it."""
+    return typer.main.get_command(app)
+
+
 def commands_of(text: str) -> list[str]:
     """The lines of a page, in its blocks and within its sentences, that run fdpose."""
     blocks = [block.replace("\\\n", " ") for block in _BLOCK.findall(text)]
@@ -40,11 +47,15 @@ def commands_of(text: str) -> list[str]:
 
 def faults_of(line: str) -> list[str]:
     """What of a command line fdpose does not know."""
-    command: Any = typer.main.get_command(app)
+    command = program()
     words = line.split()
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
-    if hasattr(command, "commands") and words and re.fullmatch(r"[a-z][a-z-]*", words[0]):
+    if (
+        hasattr(command, "commands")
+        and words
+        and re.fullmatch(r"[a-z][a-z-]*", words[0])
+    ):
         return [f"no command {words[0]!r}"]
     known = {"--help", "-h", "-vv"}
     for parameter in command.params:

@@ -62,7 +62,7 @@ def command(
     json: shared.JsonOption = False,
 ) -> None:
     """Train the rows of one of the paper's tables, and print it with the published
-    figures.
+    metrics.
 
     Runs of the same settings on the same data are trained once for all tables; an
     interrupted table continues when the same command is given again.

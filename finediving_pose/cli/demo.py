@@ -40,7 +40,7 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """Run the whole way on an invented meet: labels, both fine-tunings, extraction, and
-    a report with pictures.
+    a report with images.
 
     Everything in it is synthetic. A step whose command this version lacks is listed as
     such.

@@ -39,7 +39,7 @@ def command(
         ),
     ] = None,
     frames: Annotated[
-        Path | None, typer.Option("--frames", help="Pictures, likewise.")
+        Path | None, typer.Option("--frames", help="Images, likewise.")
     ] = None,
     skeletons: Annotated[
         Path | None, typer.Option("--skeletons", help="Skeletons, likewise.")

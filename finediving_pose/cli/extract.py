@@ -144,7 +144,7 @@ SeedBoxOption = Annotated[
     str | None,
     typer.Option(
         "--seed-box",
-        help="Whom to follow in a single clip: frame,x1,y1,x2,y2.",
+        help="The athlete's box in a single clip: frame,x1,y1,x2,y2.",
         rich_help_panel=ATHLETE,
     ),
 ]
@@ -152,7 +152,7 @@ SeedsOption = Annotated[
     Path | None,
     typer.Option(
         "--seeds",
-        help="Labels whose boxes say whom to follow in each clip.",
+        help="Labels whose boxes mark the athlete in each clip.",
         rich_help_panel=ATHLETE,
     ),
 ]

@@ -80,7 +80,7 @@ def command(
         bool,
         typer.Option(
             "--keep-duplicates",
-            help="Keep pictures that show the same as another of their clip.",
+            help="Keep images that show the same as another of their clip.",
         ),
     ] = False,
     dry_run: Annotated[
@@ -88,12 +88,12 @@ def command(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
-    """Choose the pictures of a project that are to be labelled, and write them with
+    """Choose the images of a project that are to be labelled, and write them with
     their manifest.
 
     A run adds to what is there and takes nothing away. The protocol is the paper's: no
     synchronised dives, up to ten of each dive number, all frames of the flight. Exit
-    code 1 if a clip failed or a chosen dive has no pictures (frames/failures.csv has
+    code 1 if a clip failed or a chosen dive has no images (frames/failures.csv has
     them).
 
     Example: fdpose frames --videos FINADiving

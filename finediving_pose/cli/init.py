@@ -14,17 +14,18 @@ def command(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="DIR", help="The project's folder; new, or with pictures already."
+            metavar="DIR", help="The project's folder; new, or with images already."
         ),
     ],
     annotator: Annotated[
-        list[str] | None, typer.Option("--annotator", help="Who labels; once for each.")
+        list[str] | None,
+        typer.Option("--annotator", help="An annotator; once for each."),
     ] = None,
     reviewer: Annotated[
         list[str] | None,
         typer.Option(
             "--reviewer",
-            help="Who reviews; once for each.",
+            help="A reviewer; once for each.",
             show_default="the annotators, each other",
         ),
     ] = None,
@@ -40,7 +41,7 @@ def command(
         ),
     ] = False,
 ) -> None:
-    """Make a project folder with fdpose.yaml, which says who labels and where
+    """Make a project folder with fdpose.yaml, which names the annotators and where
     everything lies.
 
     Edit that file at any time. A folder that is a project already is left as it is.

@@ -39,14 +39,14 @@ def command(
         Path | None,
         typer.Option(
             "--skeletons",
-            help="Take boxes and joints from what fdpose extract wrote; no net.",
+            help="Take boxes and joints from what fdpose extract wrote; no network.",
         ),
     ] = None,
     annotator: Annotated[
         list[str] | None,
         typer.Option(
             "--annotator",
-            help="Whose queue; once for each.",
+            help="The annotator of a queue; once for each.",
             show_default="everybody's",
         ),
     ] = None,
@@ -63,7 +63,7 @@ def command(
         bool,
         typer.Option(
             "--shared",
-            help="Also pictures two people label; their agreement then says little.",
+            help="Also images of two annotators; their agreement then says little.",
         ),
     ] = False,
     device: Annotated[
@@ -74,11 +74,11 @@ def command(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
-    """Label pictures by a model, for people to correct.
+    """Label images by a model, for annotators to correct.
 
-    Only pictures of a queue that have no label yet; no file is ever replaced. The files
+    Only images of a queue that have no label yet; no file is ever replaced. The files
     are marked `unconfirmed`, which the annotator clears in LabelMe after looking at
-    every joint, or the reviewer on the page. Exit code 1 if pictures were left out, 3
+    every joint, or the reviewer on the page. Exit code 1 if images were left out, 3
     if all were.
 
     Example: fdpose prelabel --model runs/hrnet/mine --detector runs/detector/mine

@@ -28,7 +28,7 @@ def command(
         Path | None,
         typer.Option(
             "--videos",
-            help="The pictures, for film strips.",
+            help="The images, for film strips.",
             show_default="where extract found them",
         ),
     ] = None,
@@ -42,9 +42,7 @@ def command(
     ] = None,
     worst: Annotated[
         int,
-        typer.Option(
-            "--worst", min=0, help="How many clips the page shows in pictures."
-        ),
+        typer.Option("--worst", min=0, help="How many clips the page shows in images."),
     ] = 12,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
@@ -52,7 +50,7 @@ def command(
     reason.
 
     Frames without a diver, interpolated, missing and jumping joints, limb lengths,
-    exchanged sides and scores come to one figure between 0 and 1. It ranks the clips of
+    swaps and scores come to one number between 0 and 1. It ranks the clips of
     one extraction; it is no probability.
 
     Example: fdpose qc

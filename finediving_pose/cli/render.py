@@ -30,7 +30,7 @@ def command(
     videos: Annotated[
         Path | None,
         typer.Option(
-            "--videos", help="The pictures.", show_default="where extract found them"
+            "--videos", help="The images.", show_default="where extract found them"
         ),
     ] = None,
     out: Annotated[
@@ -45,10 +45,10 @@ def command(
     ] = 12,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
-    """Draw a clip's skeletons over its pictures: a video that lasts as long as the
+    """Draw a clip's skeletons over its images: a video that lasts as long as the
     clip, and a film strip.
 
-    Joints that were interpolated or exchanged are hollow, a filled-in box is dashed.
+    Joints that were interpolated or swapped are hollow, a filled-in box is dashed.
 
     Example: fdpose render Men10m/3 --as webm
     """

@@ -23,7 +23,9 @@ app = typer.Typer(
 Reviewer = Annotated[
     str | None,
     typer.Option(
-        "--reviewer", help="Who decides.", show_default="the project's only reviewer"
+        "--reviewer",
+        help="The reviewer who decides.",
+        show_default="the project's only reviewer",
     ),
 ]
 Comment = Annotated[
@@ -32,7 +34,8 @@ Comment = Annotated[
 LabelName = Annotated[
     str | None,
     typer.Option(
-        "--label", help="Whose label, or which file of `labels/`, where there are two."
+        "--label",
+        help="The annotator of the label, or which file of `labels/`, where there are two.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
@@ -44,7 +47,9 @@ def page(
     reviewer: Annotated[
         str | None,
         typer.Option(
-            "--reviewer", help="Who decides on this page.", show_default="the page asks"
+            "--reviewer",
+            help="The reviewer who decides on this page.",
+            show_default="the page asks",
         ),
     ] = None,
     port: Annotated[

@@ -17,7 +17,7 @@ _SHOWN = 10
 
 def command(
     every: Annotated[
-        bool, typer.Option("--all", help="Every returned picture, not just some.")
+        bool, typer.Option("--all", help="Every returned image, not just some.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:

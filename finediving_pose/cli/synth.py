@@ -51,7 +51,7 @@ def command(
         bool,
         typer.Option(
             "--free-limbs",
-            help="Arms and legs go their own ways: for training pose nets, not scores.",
+            help="Arms and legs go their own ways: for training pose networks, not scores.",
         ),
     ] = False,
     every: Annotated[
@@ -72,7 +72,7 @@ def command(
     """Make an invented diving meet in FineDiving's layout, with true joints, boxes,
     stages, faults and scores.
 
-    Pictures, annotations and labels are synthetic. An interrupted run continues when it
+    Images, annotations and labels are synthetic. An interrupted run continues when it
     is started again.
 
     Example: fdpose synth meet --dives 24 --seed 1 --workers 2

@@ -77,7 +77,7 @@ def command(
     """Say what is wrong or doubtful in labels, or in FineDiving's annotation files.
 
     In a project, each annotator's labels are compared with their own neighbours in
-    time, and the pictures with those that were chosen. The exit code is 3 where
+    time, and the images with those that were chosen. The exit code is 3 where
     something is wrong or cannot be read, 0 where all is well or doubtful.
 
     Example: fdpose validate

@@ -57,7 +57,7 @@ def test_a_page_shows_examples_defaults_and_angle_brackets(
 ) -> None:
     page = pages["reference/commands/extract.md"]
     assert "```shell\nfdpose extract --videos videos --overlay\n" in page
-    assert "*Default:* <code>96</code>." in page
+    assert "*Default:* <code>10</code>." in pages["reference/commands/frames.md"]
     assert "&lt;match&gt;/&lt;dive&gt;" in page
     assert "Example:" not in page
 
