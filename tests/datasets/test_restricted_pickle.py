@@ -22,11 +22,127 @@ VALUE = {
 }
 
 
-@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL))
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_containers_and_arrays_come_through(tmp_path, protocol):
-    value = VALUE if protocol > 2 else {"plain": [1, 2.5, "a", (3, None)]}
-    (tmp_path / "a.pkl").write_bytes(pickle.dumps(value, protocol=protocol))
-    np.testing.assert_equal(restricted_pickle.load(tmp_path / "a.pkl"), value)
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(VALUE, protocol=protocol))
+    loaded = restricted_pickle.load(tmp_path / "a.pkl")
+    np.testing.assert_equal(loaded, VALUE)
+    assert type(loaded["match", 3]["array"]) is np.ndarray
+    assert type(loaded["match", 3]["objects"]) is np.ndarray
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=">i2").reshape(2, 3),
+        np.arange(6, dtype=np.float16).reshape(3, 2).T,
+        np.asfortranarray(np.arange(24.0).reshape(2, 3, 4)),
+        np.array([True, False]),
+        np.array(["ab", "ä"]),
+        np.array([b"a", b"bcd"]),
+        np.array([1 + 2j]),
+        np.zeros((0, 3)),
+        np.array(5.0),
+        np.array([[1, "a"], [None, (2,)]], dtype=object),
+    ],
+    ids=lambda array: f"{array.dtype}{array.shape}",
+)
+def test_arrays_of_every_plain_kind_come_through(tmp_path, protocol, array):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps([array, array], protocol=protocol))
+    loaded = restricted_pickle.load(tmp_path / "a.pkl")
+    for found in loaded:
+        assert (found.dtype, found.shape) == (array.dtype, array.shape)
+        assert np.array_equal(found, array)
+
+
+def test_what_refers_to_itself_comes_through(tmp_path):
+    value = {"arrays": [np.arange(3)]}
+    value["itself"] = value
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(value))
+    loaded = restricted_pickle.load(tmp_path / "a.pkl")
+    assert loaded["itself"] is loaded
+    assert loaded["arrays"][0].tolist() == [0, 1, 2]
+
+
+def stack(*parts):
+    return pickle.PROTO + b"\x04" + b"".join(parts) + pickle.STOP
+
+
+def text(value):
+    content = value.encode()
+    return pickle.SHORT_BINUNICODE + bytes([len(content)]) + content
+
+
+def integer(value):
+    return pickle.BININT + struct.pack("<i", value)
+
+
+def named(module, name):
+    return text(module) + text(name) + pickle.STACK_GLOBAL
+
+
+def object_dtype_without_its_flags():
+    """numpy's type of objects, whose state says that it holds none."""
+    made = named("numpy", "dtype") + text("O8") + pickle.NEWFALSE + pickle.NEWTRUE
+    state = integer(3) + text("|") + pickle.NONE * 3 + integer(-1) * 2 + integer(0)
+    made += pickle.TUPLE3 + pickle.REDUCE
+    return made + pickle.MARK + state + pickle.TUPLE + pickle.BUILD
+
+
+def pointer():
+    """Eight bytes of the file that numpy would follow."""
+    content = struct.pack("<Q", 0x4141414141414140)
+    return pickle.SHORT_BINBYTES + bytes([len(content)]) + content
+
+
+def test_a_scalar_of_pointers_is_refused(tmp_path):
+    call = named("numpy.core.multiarray", "scalar") + object_dtype_without_its_flags()
+    attack = stack(call, pointer(), pickle.TUPLE2, pickle.REDUCE)
+    (tmp_path / "a.pkl").write_bytes(attack)
+    with pytest.raises(DataError, match="a numpy scalar of another type"):
+        restricted_pickle.load(tmp_path / "a.pkl")
+
+
+def test_an_array_of_pointers_is_refused(tmp_path):
+    empty = pickle.SHORT_BINBYTES + b"\x01b"
+    made = named("numpy.core.multiarray", "_reconstruct") + named("numpy", "ndarray")
+    made += integer(0) + pickle.TUPLE1 + empty + pickle.TUPLE3 + pickle.REDUCE
+    shape = integer(1) + integer(1) + pickle.TUPLE1
+    state = shape + object_dtype_without_its_flags() + pickle.NEWFALSE + pointer()
+    attack = stack(made, pickle.MARK, state, pickle.TUPLE, pickle.BUILD)
+    (tmp_path / "a.pkl").write_bytes(attack)
+    with pytest.raises(DataError, match="an array of objects of the wrong length"):
+        restricted_pickle.load(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda state: (*state[:1], (4,), *state[2:]), "of the wrong length"),
+        (lambda state: (*state[:1], (-1,), *state[2:]), "an array of shape"),
+        (lambda state: (*state[:1], (2**62, 2**62), *state[2:]), "the wrong length"),
+        (lambda state: (*state[:4], b"short"), "of the wrong length"),
+        (lambda state: (*state[:4], [1, 2, 3]), "whose content is no bytes"),
+        (lambda state: state[:4], "a form that numpy does not write"),
+    ],
+)
+def test_an_array_whose_state_is_wrong_is_refused(tmp_path, change, said):
+    class Lying:
+        def __reduce__(self):
+            call, arguments, state = np.arange(3).__reduce__()
+            return call, arguments, change(state)
+
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps([Lying()]))
+    with pytest.raises(DataError, match=said):
+        restricted_pickle.load(tmp_path / "a.pkl")
+
+
+def test_types_with_parts_are_refused(tmp_path):
+    records = np.zeros(2, dtype=[("x", "f4"), ("y", "O")])
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(records))
+    with pytest.raises(DataError, match="expected numbers, text or objects"):
+        restricted_pickle.load(tmp_path / "a.pkl")
 
 
 @pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
