@@ -59,15 +59,15 @@ class Videos(NamedTuple):
 def collate(videos: Sequence[Video]) -> Videos:
     """Put dives into one batch."""
     *columns, names = zip(*videos, strict=True)
-    return Videos(*[_stacked(column) for column in columns], names)  # type: ignore[call-arg,arg-type]
+    stacked = []
+    for column in columns:
+        # What is not read is None for every dive alike.
+        tensors = [tensor for tensor in column if tensor is not None]
+        stacked.append(torch.stack(tensors) if tensors else None)
+    return Videos(*stacked, names)  # type: ignore[call-arg,arg-type]
 
 
 def collate_pairs(pairs: Sequence[tuple[Video, Video]]) -> Videos:
     """Put pairs into one batch: first the queries, then the exemplars."""
     queries, exemplars = zip(*pairs, strict=True)
     return collate([*queries, *exemplars])
-
-
-def _stacked(column: Sequence[Tensor | None]) -> Tensor | None:
-    there = [tensor for tensor in column if tensor is not None]
-    return torch.stack(there) if there else None

@@ -1,4 +1,4 @@
-"""The tables of the paper, I to IX: what each row sets, and what was published for it
+"""Tables of the paper, I to IX: what each row sets, and what was published for it
 (``tables/*.yaml``)."""
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Row:
         title: As the table shows it.
         published: What the paper prints, some of :data:`PUBLISHED`.
         built: Whether this package can train it; others' methods stand in the table
-            with their published figures.
+            with their published metrics.
         values: The settings that make it, by key, those of the table included.
         presets: The presets they come on top of, after the one of the user's.
     """
@@ -45,6 +45,10 @@ class Row:
         """Return the row's settings; what makes the row wins over `preset` and
         `overrides`.
 
+        Args:
+            preset: On top of which the row stands.
+            overrides: ``key=value`` texts.
+
         Raises:
             UsageError: If they do not go together, as features without pictures and a
                 branch that reads pictures.
@@ -53,8 +57,12 @@ class Row:
 
     def as_overrides(self) -> list[str]:
         """Return what makes the row as one would type it, presets first."""
-        made = [f"--preset …+{'+'.join(self.presets)}"] if self.presets else []
-        return made + [f"{key}={_typed(value)}" for key, value in self.values.items()]
+        made = []
+        if self.presets:
+            made.append(f"--preset …+{'+'.join(self.presets)}")
+        for key, value in self.values.items():
+            made.append(f"{key}={_type_value(value)}")
+        return made
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Table:
     Attributes:
         name: ``I``, ``I-without``, ``II``, ``II-without``, ``III``, …, ``IX``.
         title: What it compares.
-        data: The data set on which the published figures were measured.
+        data: The data set on which the published metrics were measured.
         rows: In the order of the paper, ours last.
         reference: The name of the row that the others are compared with, the full
             model.
@@ -78,12 +86,11 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The figures that the table has, some of :data:`PUBLISHED`."""
-        return tuple(
-            name
-            for name in PUBLISHED
-            if any(name in row.published for row in self.rows)
-        )
+        """The metrics that the table has, some of :data:`PUBLISHED`."""
+        published: set[str] = set()
+        for row in self.rows:
+            published.update(row.published)
+        return tuple(name for name in PUBLISHED if name in published)
 
     def row(self, name: str) -> Row:
         """Return a row by its name.
@@ -99,13 +106,15 @@ class Table:
         )
 
 
-def table_names() -> tuple[str, ...]:
+def list_tables() -> tuple[str, ...]:
     """Return the names of the tables in the order of the paper."""
     order = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
-    names = [path.stem for path in TABLES.glob("*.yaml")]
-    return tuple(
-        sorted(names, key=lambda name: (order.index(name.partition("-")[0]), name))
-    )
+
+    def place(name: str) -> tuple[int, str]:
+        numeral, _, _ = name.partition("-")
+        return order.index(numeral), name
+
+    return tuple(sorted((path.stem for path in TABLES.glob("*.yaml")), key=place))
 
 
 def read_table(name: str) -> Table:
@@ -114,7 +123,7 @@ def read_table(name: str) -> Table:
     Raises:
         UsageError: If there is none of this name.
     """
-    known = {table.upper(): table for table in table_names()}
+    known = {table.upper(): table for table in list_tables()}
     if name.upper() not in known:
         raise UsageError(
             f"no table {name!r}: expected one of {', '.join(known.values())}"
@@ -122,26 +131,36 @@ def read_table(name: str) -> Table:
     name = known[name.upper()]
     content = read_yaml(TABLES / f"{name}.yaml")
     shared, preset = content.get("set", {}), content.get("preset")
-    rows = tuple(_row(key, row, shared, preset) for key, row in content["rows"].items())
-    return Table(name, content["title"], content["data"], rows, content["reference"])
-
-
-def _row(
-    name: str, content: dict[str, Any], shared: dict[str, Any], preset: str | None
-) -> Row:
-    built = "set" in content or "preset" in content
-    return Row(
-        name=name,
-        title=content["title"],
-        published=dict(zip(PUBLISHED, content["published"], strict=False)),
-        built=built,
-        values={**shared, **content.get("set", {})} if built else {},
-        presets=tuple(filter(None, (preset, content.get("preset")))) if built else (),
+    rows = []
+    for key, row in content["rows"].items():
+        rows.append(_read_row(key, row, shared, preset))
+    return Table(
+        name, content["title"], content["data"], tuple(rows), content["reference"]
     )
 
 
-def _typed(value: Any) -> str:
+def _read_row(
+    name: str, content: dict[str, Any], shared: dict[str, Any], preset: str | None
+) -> Row:
+    published = dict(zip(PUBLISHED, content["published"], strict=False))
+    # A row that says neither is a method of others, of which only metrics are known.
+    if "set" not in content and "preset" not in content:
+        return Row(name, content["title"], published)
+    presets = [each for each in (preset, content.get("preset")) if each]
+    return Row(
+        name=name,
+        title=content["title"],
+        published=published,
+        built=True,
+        values={**shared, **content.get("set", {})},
+        presets=tuple(presets),
+    )
+
+
+def _type_value(value: Any) -> str:
     """Return a value as it is typed after ``key=``."""
     if isinstance(value, list):
-        return f"[{','.join(map(_typed, value))}]"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        return f"[{','.join(map(_type_value, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)

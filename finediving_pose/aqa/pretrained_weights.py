@@ -1,5 +1,6 @@
-"""Published weights into the visual nets: whose names mean what, what did not fit, and
-when a file is refused."""
+"""Published weights for the backbones: whose tensor names mean what, and when a file is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 LayoutName = Literal["i3d", "resnet50", "regnety200"]
 
 FITTING_SHARE = 0.99
-"""A file is refused of which less fits, or which fills less of the net."""
+"""A file is refused of which less fits, or which fills less of the network."""
 
 NOTHING = r"(?!)"
 """The pattern that finds nothing."""
@@ -27,13 +28,13 @@ NOTHING = r"(?!)"
 
 @dataclass(frozen=True)
 class Layout:
-    """How a net's weights are published.
+    """How a network's weights are published.
 
     Attributes:
         title: What to look for, in messages.
-        rename: A published tensor's name → the net's name for it.
-        head: Pattern of the file's classifier, which the net does without.
-        unpublished: Pattern of the net's tensors that no file holds.
+        rename: A published tensor's name → the network's name for it.
+        head: Pattern of the file's classifier, which the network does without.
+        unpublished: Pattern of the network's tensors that no file holds.
     """
 
     title: str
@@ -43,7 +44,7 @@ class Layout:
 
 
 def load_pretrained(module: nn.Module, path: Path, layout: LayoutName) -> LoadReport:
-    """Fill a visual net from a file of published weights, or leave it as it is and say
+    """Fill a backbone from a file of published weights, or leave it as it is and say
     why.
 
     Args:
@@ -55,61 +56,55 @@ def load_pretrained(module: nn.Module, path: Path, layout: LayoutName) -> LoadRe
             RegNetY-200MF in timm's.
         layout: Whose names the file's are.
 
+    Returns:
+        What found each other; names are the network's, as far as it has them.
+
     Raises:
         UsageError: If there is no such file.
         EnvironmentUnfit: If it cannot be read, if less than 99 % of its tensors or of
-            the net's find each other, or if one has another shape, for so few tell a
-            flow net from an RGB net.
+            the network's find each other, or if one has another shape, for so few tell
+            a flow network from an RGB network.
     """
     known = LAYOUTS[layout]
-    published = _without(_renamed(_read(path, known), known), known.head)
-    own = _without(module.state_dict(), known.unpublished)
+    published = {}
+    for name, value in _read_tensors(path, known).items():
+        published[known.rename(name)] = value
+    published = _leave_out(published, known.head)
+    own = _leave_out(module.state_dict(), known.unpublished)
     fitting, report = match_tensors(path, published, own)
-    _refuse_misfit(report, known)
+    if report.share < FITTING_SHARE or report.mismatched:
+        needed = f"Needed are the weights of {known.title}: {FITTING_SHARE:.0%} of the names, and every shape"
+        advice = f"{needed}; {report.share:.1%} fit. Name the right file, or `random` to start without."
+        raise EnvironmentUnfit("\n".join([*report.lines(), advice]))
     module.load_state_dict(fitting, strict=False)
     return report
 
 
-def _renamed(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-    return {layout.rename(name): value for name, value in tensors.items()}
-
-
-def _without(tensors: Mapping[str, Tensor], pattern: str) -> dict[str, Tensor]:
+def _leave_out(tensors: Mapping[str, Tensor], pattern: str) -> dict[str, Tensor]:
     """Leave out what the pattern finds, and the counters of batch norms, which old
     files lack."""
     left_out = re.compile(rf"{pattern}|num_batches_tracked$")
-    return {name: value for name, value in tensors.items() if not left_out.search(name)}
+    kept = {}
+    for name, value in tensors.items():
+        if not left_out.search(name):
+            kept[name] = value
+    return kept
 
 
-def _refuse_misfit(report: LoadReport, layout: Layout) -> None:
-    if report.share >= FITTING_SHARE and not report.mismatched:
-        return
-    needed = f"Needed are the weights of {layout.title}: {FITTING_SHARE:.0%} of the names, and every shape"
-    lines = [
-        *report.lines(),
-        f"{needed}; {report.share:.1%} fit. Name the right file, or `random` to start without.",
-    ]
-    raise EnvironmentUnfit("\n".join(lines))
-
-
-def _read(path: Path, layout: Layout) -> dict[str, Tensor]:
+def _read_tensors(path: Path, layout: Layout) -> dict[str, Tensor]:
     if not path.is_file():
         raise UsageError(
             f"{path}: no such file. Expected {layout.title}, or `random` to start without weights."
         )
     try:
-        checkpoint = (
-            _read_safetensors(path)
-            if path.suffix == ".safetensors"
-            else _read_torch(path)
-        )
+        checkpoint = _read_checkpoint(path)
     except Exception as error:
         raise EnvironmentUnfit(
-            f"{path}: cannot be read as weights ({_reason(error)}). "
+            f"{path}: cannot be read as weights ({_explain_error(error)}). "
             f"Expected {layout.title}: a PyTorch file of tensors only, or safetensors. "
-            "Is the download whole, and is it the state dict and not a pickled net?"
+            "Is the download whole, and is it the state dict and not a pickled network?"
         ) from error
-    tensors = _state_dict(checkpoint)
+    tensors = _find_tensors(checkpoint)
     if not tensors:
         raise EnvironmentUnfit(
             f"{path}: holds no named tensors. Expected {layout.title}."
@@ -117,26 +112,23 @@ def _read(path: Path, layout: Layout) -> dict[str, Tensor]:
     return tensors
 
 
-def _reason(error: Exception) -> str:
+def _read_checkpoint(path: Path) -> Any:
+    import torch
+    from safetensors.torch import load_file
+
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _explain_error(error: Exception) -> str:
     if isinstance(error, UnpicklingError):
         # PyTorch's own words end in the advice to run whatever code the file holds.
         return "it is no file of tensors"
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
 
 
-def _read_torch(path: Path) -> Any:
-    import torch
-
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _read_safetensors(path: Path) -> Any:
-    from safetensors.torch import load_file
-
-    return load_file(path)
-
-
-def _state_dict(checkpoint: Any) -> dict[str, Tensor]:
+def _find_tensors(checkpoint: Any) -> dict[str, Tensor]:
     """Return the named tensors of a checkpoint, out of its ``state_dict`` and without
     DDP's prefix."""
     import torch
@@ -146,14 +138,14 @@ def _state_dict(checkpoint: Any) -> dict[str, Tensor]:
             checkpoint = checkpoint[key]
     if not isinstance(checkpoint, Mapping):
         return {}
-    return {
-        str(name).removeprefix("module."): value
-        for name, value in checkpoint.items()
-        if torch.is_tensor(value)
-    }
+    tensors = {}
+    for name, value in checkpoint.items():
+        if torch.is_tensor(value):
+            tensors[str(name).removeprefix("module.")] = value
+    return tensors
 
 
-def _i3d_name(name: str) -> str:
+def _name_in_i3d(name: str) -> str:
     name = name.lower()
     for pattern, replacement in I3D_NAMES:
         name = re.sub(pattern, replacement, name)
@@ -174,7 +166,7 @@ I3D_NAMES = (
 LAYOUTS: dict[LayoutName, Layout] = {
     "i3d": Layout(
         "I3D (Kinetics, RGB: model_rgb.pth or rgb_imagenet.pt)",
-        _i3d_name,
+        _name_in_i3d,
         head=r"^(logits|conv3d_0c_1x1)\.",
     ),
     "resnet50": Layout("ResNet-50 (ImageNet, torchvision's)", str, head=r"^fc\."),

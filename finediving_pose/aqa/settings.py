@@ -29,6 +29,10 @@ BASE = "paper"
 RANDOM_WEIGHTS = "random"
 FIRST_MODEL = "hpmcore"
 """The model of settings that were written before there was another."""
+LATER_KEYS: dict[str, Any] = {"model": FIRST_MODEL, "options": {}}
+"""Keys that settings of version 0.1.0 lack, with the values that mean what it did. A key
+with this value is not written, so that files and hashes of older runs stay the same; a
+new key belongs here."""
 
 Stages = Literal["1", "2", "2*", "3"]
 DynamicNet = Literal["i3d", "tiny"]
@@ -59,30 +63,30 @@ Select = Literal["val", "last", "test-best"]
 Precision = Literal["fp32", "fp16", "bf16"]
 
 
-def _unquoted_off(value: object) -> object:
+def _read_off(value: object) -> object:
     """YAML reads ``off`` as false."""
     return "off" if value is False else value
 
 
-def _unquoted_true(value: object) -> object:
+def _read_true(value: object) -> object:
     """YAML reads ``true`` as a truth value."""
     return "true" if value is True else value
 
 
-def _as_text(value: object) -> object:
+def _read_text(value: object) -> object:
     """YAML reads ``3`` as a number."""
     return str(value) if type(value) is int else value
 
 
-def _as_list(value: object) -> object:
+def _read_list(value: object) -> object:
     """``H0,H1`` is what one types for ``[H0, H1]``."""
-    return (
-        [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-    )
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    return value
 
 
-Off = BeforeValidator(_unquoted_off)
-Listed = BeforeValidator(_as_list)
+Off = BeforeValidator(_read_off)
+Listed = BeforeValidator(_read_list)
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -106,14 +110,14 @@ class AqaSettings(Settings):
         model: A name of :data:`~finediving_pose.aqa.model.SCORE_MODELS`.
         options: What only that model knows, by its own names; see `Options` of its
             class.
-        frames, size: Frames that stand for a dive, and the side of the square picture
+        frames, size: Frames that stand for a dive, and the side of the square image
             in px.
         geometry: ``keep_aspect``, or the squash to 112 wide and 200 high of the
             released code.
-        normalisation: Of the pictures, as the weight files expect it: ImageNet's, or to
-            [−1, 1].
-        flip: Mirrors half of the dives in training: pictures and skeletons together, or
-            the pictures only.
+        normalisation: Of the images, as the published weights expect it: ImageNet's, or
+            to [−1, 1].
+        flip: Mirrors half of the dives in training: images and skeletons together, or
+            the images only.
         random_crop: Whether training cuts the square out anywhere, not in the middle.
         shift: Largest number of frames by which training moves the dive's window.
         branch_dynamic, branch_static, branch_pose: Which encoders there are; any of
@@ -123,10 +127,10 @@ class AqaSettings(Settings):
         clip_reading: How frames are made of clips where nothing mixes them, and of
             features of clips.
         weights_i3d, weights_static: A file of published weights for the dynamic and the
-            static net, or ``random``.
-        lr_pretrained_factor: The learning rate of a net whose weight file was loaded,
+            static network, or ``random``.
+        lr_pretrained_factor: The learning rate of a network whose weights were loaded,
             as a factor of `lr`.
-        freeze_pretrained_bn: Whether the batch norms of such a net keep their
+        freeze_pretrained_bn: Whether the batch norms of such a network keep their
             statistics.
         slow_nets: The branches for which these two hold.
         videos_at_once, checkpointing: Bound the memory of the visual encoders; see
@@ -225,11 +229,11 @@ class AqaSettings(Settings):
     pose_channels: Literal[2, 3]
     pose_dim: Annotated[int, Field(ge=8, multiple_of=8)]
 
-    stages: Annotated[Stages, BeforeValidator(_as_text)]
+    stages: Annotated[Stages, BeforeValidator(_read_text)]
     segmenter: SegmenterKind
     segmentation_input: SegmentationInput
     transition_choice: TransitionChoice
-    boundaries: Annotated[Boundaries, BeforeValidator(_unquoted_true)]
+    boundaries: Annotated[Boundaries, BeforeValidator(_read_true)]
     predicted_after: Fraction
     stage_pooling: StagePoolingHow
     tokens: Count
@@ -299,7 +303,7 @@ class AqaSettings(Settings):
 
     @property
     def reads_pictures(self) -> bool:
-        """Whether a visual encoder reads pictures."""
+        """Whether a visual encoder reads images."""
         return self.branch_static or (self.branch_dynamic and not self.features)
 
     @property
@@ -313,13 +317,13 @@ class AqaSettings(Settings):
         return self.contrastive != "off" and self.stage_count > 1
 
     def cuts_by_prediction(self, progress: float) -> bool:
-        """Whether predicted boundaries cut the training dives after this part of the
-        run, 0 … 1."""
+        """Return whether predicted boundaries cut the training dives after this part
+        of the run, 0 … 1."""
         return self.boundaries == "predicted" and progress >= self.predicted_after
 
     @field_validator("model")
     @classmethod
-    def _known_model(cls, name: str) -> str:
+    def _refuse_unknown_model(cls, name: str) -> str:
         if name not in SCORE_MODELS:
             raise ValueError(
                 f"there is no score model {name!r}{nearest(name, SCORE_MODELS)}"
@@ -327,20 +331,19 @@ class AqaSettings(Settings):
         return name
 
     @model_serializer(mode="wrap")
-    def _written(
+    def _leave_out_later_keys(
         self, dump: SerializerFunctionWrapHandler, info: SerializationInfo
     ) -> dict[str, Any]:
-        """Leave the newer keys out of what is written where they say nothing, so that
-        files and hashes of runs from before they existed stay the same."""
+        """Write what version 0.1.0 would have written, where it says the same."""
         values: dict[str, Any] = dump(self)
         if info.mode == "json":
-            for key, unsaid in (("model", FIRST_MODEL), ("options", {})):
+            for key, unsaid in LATER_KEYS.items():
                 if values[key] == unsaid:
                     del values[key]
         return values
 
     @model_validator(mode="after")
-    def _branches(self) -> AqaSettings:
+    def _refuse_no_branch(self) -> AqaSettings:
         if not (self.branch_dynamic or self.branch_static or self.branch_pose):
             raise ValueError(
                 "branch_dynamic, branch_static and branch_pose are all false: expected one or more that are true"
@@ -352,11 +355,9 @@ class AqaSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> AqaSettings:
-        for key, heads in (
-            ("fusion_heads", self.fusion_heads),
-            ("decoder_heads", self.decoder_heads),
-        ):
+    def _refuse_odd_heads(self) -> AqaSettings:
+        keys = {"fusion_heads": self.fusion_heads, "decoder_heads": self.decoder_heads}
+        for key, heads in keys.items():
             if self.dim % heads:
                 raise ValueError(
                     f"{key}={heads} does not divide dim={self.dim}: expected a divisor"
@@ -364,13 +365,11 @@ class AqaSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _known_levels(self) -> AqaSettings:
+    def _refuse_unknown_levels(self) -> AqaSettings:
         levels = self.graph_levels
-        if (
-            not levels
-            or len(set(levels)) < len(levels)
-            or ("released" in levels and len(levels) > 1)
-        ):
+        twice = len(set(levels)) < len(levels)
+        mixed = "released" in levels and len(levels) > 1
+        if not levels or twice or mixed:
             found = ",".join(levels) or "nothing"
             raise ValueError(
                 f"graph_levels: expected some of H0,H1,H2, each once, or released alone, found {found}"
@@ -378,7 +377,7 @@ class AqaSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _a_weight_for_each_transition(self) -> AqaSettings:
+    def _refuse_missing_weights(self) -> AqaSettings:
         expected = self.stage_count - 1
         if self.ce_weights and len(self.ce_weights) != expected:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""A trained score model as it lies on the disk."""
+"""Trained score models, read from their model directories."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from finediving_pose.errors import DataError
 def load_model(folder: Path, device: str = "cpu") -> ScoreModel:
     """Return the model of a model directory, ready to evaluate.
 
+    Args:
+        folder: What train-aqa wrote.
+        device: Where the model goes.
+
     Raises:
         UsageError: If the folder is no model directory of a score model.
         DataError: If its card or its weights are damaged, or do not go together.
@@ -26,10 +30,19 @@ def load_model(folder: Path, device: str = "cpu") -> ScoreModel:
 
 
 def load_weights(directory: ModelDirectory, device: str = "cpu") -> ScoreModel:
-    """Return the model of a directory that has been read; see :func:`load_model`."""
+    """Return the model of a directory that has been read.
+
+    Args:
+        directory: What was read.
+        device: Where the model goes.
+
+    Raises:
+        UsageError: If its settings are not those of this version.
+        DataError: If settings and weights do not go together.
+    """
     from safetensors.torch import load_file
 
-    model = build_model(settings_of(directory))
+    model = build_model(read_model_settings(directory))
     try:
         model.load_state_dict(load_file(directory.weights))
     except RuntimeError as error:
@@ -40,7 +53,7 @@ def load_weights(directory: ModelDirectory, device: str = "cpu") -> ScoreModel:
     return model.to(device).eval()
 
 
-def settings_of(directory: ModelDirectory) -> AqaSettings:
+def read_model_settings(directory: ModelDirectory) -> AqaSettings:
     """Return what the model was made with.
 
     Raises:

@@ -177,7 +177,7 @@ def evaluate_model(
         EnvironmentUnfit: If a package or the device is not there.
     """
     require_aqa("eval-aqa")
-    from finediving_pose.aqa.trained_model import settings_of
+    from finediving_pose.aqa.trained_model import read_model_settings
 
     overrides = tuple(overrides)
     if out is not None and is_model_directory(out):
@@ -185,7 +185,7 @@ def evaluate_model(
             f"--out {out}: is a model directory, whose manifest would be replaced; name another folder"
         )
     card = read_model_directory(model, "aqa")
-    settings = changed(settings_of(card), overrides)
+    settings = changed(read_model_settings(card), overrides)
     request = _Request(card, settings, part, skip_trained, ceiling, device)
     source = _source(model)
     sources = _sources(model, source, given or {})

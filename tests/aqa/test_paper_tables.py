@@ -7,11 +7,11 @@ import pytest
 from helpers.made_videos import SMALL, made_videos
 
 from finediving_pose.aqa.model.hpmcore import HPMCoRe
-from finediving_pose.aqa.paper_tables import PUBLISHED, Table, read_table, table_names
+from finediving_pose.aqa.paper_tables import PUBLISHED, Table, list_tables, read_table
 from finediving_pose.aqa.settings import load_aqa
 from finediving_pose.errors import UsageError
 
-TABLES = {name: read_table(name) for name in table_names()}
+TABLES = {name: read_table(name) for name in list_tables()}
 BUILT = [
     (table.name, row.name)
     for table in TABLES.values()
@@ -27,7 +27,7 @@ def settings_of(table: str, row: str, preset: str = "paper", *overrides: str):
 
 
 def test_the_tables_are_those_of_the_paper():
-    assert table_names() == (
+    assert list_tables() == (
         "I",
         "I-without",
         "II",

@@ -172,17 +172,27 @@ class PoseMap(nn.Module):
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(…, T, heads · d) → (…, heads, T, d)."""
+    """Give each head its part of the width: (…, T, heads · d) → (…, heads, T, d).
+
+    Args:
+        x: Tokens.
+        heads: How many.
+    """
     return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
 
 
 def join_heads(x: Tensor) -> Tensor:
-    """(…, heads, T, d) → (…, T, heads · d)."""
+    """Put the heads side by side again: (…, heads, T, d) → (…, T, heads · d)."""
     return x.transpose(-3, -2).flatten(-2)
 
 
 def scaled_map(query: Tensor, key: Tensor) -> Tensor:
-    """Q·K/√d before any softmax: (…, T, d) and (…, S, d) → (…, T, S)."""
+    """Q·K/√d before any softmax: (…, T, d) and (…, S, d) → (…, T, S).
+
+    Args:
+        query: Of the tokens that attend.
+        key: Of those that are attended to.
+    """
     return query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
 
 

@@ -87,7 +87,12 @@ class PoseRidge(ScoreModel):
         return Encoded.of_whole_dives(pose=torch.cat([mean, deviation], 1).flatten(1))
 
     def fit(self, encoded: Encoded, labels: ScoreLabels) -> None:
-        """Solve (XᵀX / N + λI) w = Xᵀ(y − bias) / N over the N training dives."""
+        """Solve (XᵀX / N + λI) w = Xᵀ(y − bias) / N over the N training dives.
+
+        Args:
+            encoded: N dives.
+            labels: Of the same dives.
+        """
         # In float64: the normal equations square the condition of X.
         features = encoded.tokens["pose"].double()  # (N, D)
         targets = labels.targets(self.settings.target).double()  # (N,)

@@ -211,9 +211,15 @@ class WindowLayer(nn.Module):
 
     def forward(self, x: Tensor, guide: Tensor | None, weight: float) -> Tensor:
         y = F.relu(self.conv(x))
-        return x + self.exit(y + weight * self._attend(self.norm(y), guide))
+        return x + self.exit(y + weight * self.attend(self.norm(y), guide))
 
-    def _attend(self, x: Tensor, guide: Tensor | None) -> Tensor:
+    def attend(self, x: Tensor, guide: Tensor | None) -> Tensor:
+        """Attend among frames at most `reach` apart: (V, C, T) → (V, C, T).
+
+        Args:
+            x: The layer's own states, normed.
+            guide: Those of the stage before; None in the encoder.
+        """
         asked = x if guide is None else torch.cat([x, guide], dim=1)  # (V, C or 2C, T)
         query, key = self.query(asked), self.key(asked)  # (V, C/2, T)
         value = self.value(x)  # (V, C/2, T)
@@ -338,6 +344,10 @@ def separate_transitions(transitions: Tensor, frames: int) -> Tensor:
 
     A transition that is not after the one before it moves behind it, and all stay
     within the clip; transitions that are in order stay as they are.
+
+    Args:
+        transitions: (V, K−1) int64.
+        frames: Of a video.
     """
     order = torch.arange(1, transitions.shape[1] + 1, device=transitions.device)
     if len(order) == 0:

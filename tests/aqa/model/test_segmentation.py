@@ -117,7 +117,7 @@ def test_attention_stays_in_its_window(crossed):
     guide = torch.randn(1, 8, 12) if crossed else None
     changed = x.clone()
     changed[0, :, 9] += 1
-    before, after = (layer._attend(state, guide) for state in (x, changed))
+    before, after = (layer.attend(state, guide) for state in (x, changed))
     moved = (before - after).abs().sum(dim=1)[0] > 1e-6
     assert moved.nonzero().flatten().tolist() == [7, 8, 9, 10, 11]
 
@@ -131,7 +131,7 @@ def test_attention_by_hand():
         layer.value.weight[0, 0] = 1
         layer.project.weight[:, 0] = 1
     x = torch.tensor([[[3.0, 6.0, 9.0, 0.0], [1.0, 1.0, 1.0, 1.0]]])
-    assert layer._attend(x, None)[0, 0].tolist() == [4.5, 6.0, 5.0, 4.5]
+    assert layer.attend(x, None)[0, 0].tolist() == [4.5, 6.0, 5.0, 4.5]
 
 
 @pytest.mark.parametrize(
