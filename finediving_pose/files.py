@@ -201,11 +201,11 @@ def _interrupt_first() -> Iterator[None]:
 def _temporary_prefix(stem: str) -> str:
     """Return how a temporary file's name begins: hidden, whose it is, and short enough
     to get a suffix."""
-    return f".{stem[:50]}-{_machine()}-{os.getpid()}-"
+    return f".{stem[:50]}-{identify_machine()}-{os.getpid()}-"
 
 
 @cache
-def _machine() -> str:
+def identify_machine() -> str:
     """Return 8 hex digits that machines and containers share only if they see the same
     processes."""
     try:
@@ -223,13 +223,13 @@ def _is_orphan(path: Path) -> bool:
     try:
         return match is not None and (
             time.time() - path.stat().st_mtime > ORPHANED_AFTER
-            or (match[1] == _machine() and not _may_run(int(match[2])))
+            or (match[1] == identify_machine() and not process_may_run(int(match[2])))
         )
     except FileNotFoundError:  # renamed or swept meanwhile
         return False
 
 
-def _may_run(process: int) -> bool:
+def process_may_run(process: int) -> bool:
     """Whether a process of this machine may exist; True where the system cannot be
     asked without harm."""
     if os.name != "posix":

@@ -1,13 +1,14 @@
 """Locks that hold between processes and between computers that share a folder, on any
 file system.
 
-A lock is a file that only one can create. It says who holds it; its holder renews it,
-and one that nobody has renewed for long was left by a process that died and is taken
-over.
+A lock is a file that only one can create. It says who holds it; its holder renews it.
+A lock was left behind where its process no longer runs on this machine, or where nobody
+has renewed it for long; then one of those who wait takes it over.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -15,16 +16,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-from finediving_pose.errors import UsageError
+from finediving_pose.errors import EnvironmentUnfit, UsageError
+from finediving_pose.files import identify_machine, process_may_run
 
 STALE_SECONDS = 30.0
 """A holder renews its lock five times as often; clocks of computers that share a folder
 differ by seconds."""
 
 POLL_SECONDS = 0.01
+
+_DENIED_SECONDS = 1.0  # Windows denies a name while another process deletes it
 
 
 @contextmanager
@@ -36,18 +41,29 @@ def locked(path: Path, seconds: float = 10.0) -> Iterator[None]:
         seconds: The longest to wait for it.
 
     Raises:
+        EnvironmentUnfit: If the folder cannot be written to.
         UsageError: If another process held it all that time; says which, and what to
             do.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    token = json.dumps(
-        {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid4().hex}
-    )
+    token = _make_token()
     deadline = time.monotonic() + seconds
-    while not _create(path, token):
-        if not _remove_stale(path) and time.monotonic() > deadline:
+    denied_since: float | None = None
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if _create(path, token):
+                break
+            denied_since = None
+        except PermissionError as error:
+            denied_since = denied_since or time.monotonic()
+            if time.monotonic() - denied_since > _DENIED_SECONDS:
+                raise _unwritable(path, error) from None
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        if not _take_over(path) and time.monotonic() > deadline:
             raise UsageError(
-                f"{path} is held by {_describe_holder(path)}; if that one no longer runs, remove the file"
+                f"{path} is held by {_describe_holder(path)}; "
+                "if that one no longer runs, remove the file"
             )
         time.sleep(POLL_SECONDS)
     done = threading.Event()
@@ -61,29 +77,101 @@ def locked(path: Path, seconds: float = 10.0) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def _make_token() -> str:
+    """Return what a lock file says of its holder; no two are the same."""
+    holder = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "machine": identify_machine(),
+        "token": uuid4().hex,
+    }
+    return json.dumps(holder)
+
+
+def _unwritable(path: Path, error: OSError) -> EnvironmentUnfit:
+    return EnvironmentUnfit(
+        f"{path}: cannot be written: {error.strerror or error}; "
+        "expected a folder that may be written to"
+    )
+
+
 def _create(path: Path, token: str) -> bool:
+    """Create a lock file; False where there is one.
+
+    Raises:
+        OSError: If the folder cannot be written to.
+    """
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    except (FileExistsError, PermissionError):
-        # Windows denies the name while another process deletes it.
+    except FileExistsError:
         return False
+    except PermissionError as error:
+        if path.exists() and error.errno != errno.EROFS:
+            return False
+        raise
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(token)
     return True
 
 
-def _remove_stale(path: Path) -> bool:
-    """Remove a lock that nobody renews. It is renamed first, which only one of several
-    waiting processes can do."""
+def _take_over(path: Path) -> bool:
+    """Remove a lock that was left behind.
+
+    Several may find it left behind at once, and one of them may hold it anew when the
+    next one gets to remove it. So who removes it creates a file first whose name comes
+    from the token that was left: only one can. It is looked at once more after it was
+    renamed, and what turns out to be somebody's is put back.
+
+    Returns:
+        Whether this process removed it.
+    """
+    token = _read_token(path)
+    if not _is_left_behind(path, token):
+        return False
+    name = f"{path.name}.{sha256(token.encode()).hexdigest()[:16]}"
+    claim, aside = path.with_name(f"{name}.claim"), path.with_name(f"{name}.left")
     try:
-        if time.time() - path.stat().st_mtime < STALE_SECONDS:
+        if not _create(claim, ""):
+            _remove_old(claim)
             return False
-        aside = path.with_name(f"{path.name}.{uuid4().hex}")
-        path.rename(aside)
     except OSError:
         return False
-    aside.unlink(missing_ok=True)
-    return True
+    try:
+        if _read_token(path) != token:
+            return False
+        path.rename(aside)
+        if _read_token(aside) == token:
+            return True
+        with suppress(OSError):
+            os.link(aside, path)
+        return False
+    except OSError:
+        return False
+    finally:
+        aside.unlink(missing_ok=True)
+        claim.unlink(missing_ok=True)
+
+
+def _is_left_behind(path: Path, token: str) -> bool:
+    """Whether the holder of a lock is gone."""
+    try:
+        age = time.time() - path.stat().st_mtime
+    except OSError:
+        return False
+    if age >= STALE_SECONDS:
+        return True
+    holder = _read_holder(token)
+    process = holder.get("pid")
+    if holder.get("machine") != identify_machine() or not isinstance(process, int):
+        return False
+    return not process_may_run(process)
+
+
+def _remove_old(path: Path) -> None:
+    """Remove what a process left that died amid taking over."""
+    with suppress(OSError):
+        if time.time() - path.stat().st_mtime >= STALE_SECONDS:
+            path.unlink()
 
 
 def _renew(path: Path, token: str, done: threading.Event) -> None:
@@ -96,14 +184,21 @@ def _renew(path: Path, token: str, done: threading.Event) -> None:
 
 def _read_token(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 
 
-def _describe_holder(path: Path) -> str:
+def _read_holder(token: str) -> dict[str, object]:
     try:
-        holder = json.loads(_read_token(path))
-        return f"process {holder['pid']} on {holder['host']}"
-    except (ValueError, KeyError, TypeError):
+        holder = json.loads(token)
+    except (ValueError, RecursionError):
+        return {}
+    return holder if isinstance(holder, dict) else {}
+
+
+def _describe_holder(path: Path) -> str:
+    holder = _read_holder(_read_token(path))
+    if "pid" not in holder or "host" not in holder:
         return "another process"
+    return f"process {holder['pid']} on {holder['host']}"
