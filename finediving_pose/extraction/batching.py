@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Answer(Generic[K, R]):
-    """What became of one item: its result, or the error it alone caused, and its share
+    """Answer to one item: its result, or the error it alone caused, and its share
     of the time in seconds."""
 
     key: K

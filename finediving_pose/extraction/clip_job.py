@@ -1,4 +1,4 @@
-"""What one clip has come to on its way through the networks."""
+"""State of one clip on its way through the networks: detections, tracks, poses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from finediving_pose.skeleton import NUM_JOINTS
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a clip.
+    """Result of a clip.
 
     Attributes:
         task: The clip.
@@ -50,7 +50,7 @@ class ClipJob:
         begun: Whether it is being tracked, or is already.
         error: Why the clip fails, else None; nothing more is computed for it then.
         seconds: Time spent by stage.
-        held_bytes: What the frames take that are held.
+        held_bytes: Size of the frames that are held.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class ClipJob:
         return self._end is not None and self.waiting == 0
 
     def detected(self, position: int, found: Detections) -> None:
-        """Note who was found in a frame."""
+        """Note the people found in a frame."""
         self._detections[position] = found
 
     def posed(
@@ -110,7 +110,7 @@ class ClipJob:
         self._poses[person, position] = keypoints, scores
 
     def sightings(self) -> Sightings:
-        """Return who was found in the frames that the detector saw; one that does not
+        """Return the people found in the frames that the detector saw; one that does not
         decode shows nobody."""
         nobody = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
         rows = [
@@ -129,7 +129,7 @@ class ClipJob:
         )
 
     def follow(self, followed: Followed) -> None:
-        """Note whom the clip is about."""
+        """Note the people that are followed."""
         self._tracks = followed.tracks
         self._warnings += followed.warnings
 
@@ -155,7 +155,7 @@ class ClipJob:
         self._frames, self.held_bytes = {}, 0
 
     def poses(self) -> Poses:
-        """Return what the pose net saw."""
+        """Return the joints that the pose network estimated."""
         positions = self._positions
         shape = (len(self._tracks), len(positions), NUM_JOINTS)
         keypoints, scores = (
@@ -183,7 +183,7 @@ class ClipJob:
         )
 
     def outcome(self, people: list[SkeletonSequence]) -> Outcome:
-        """Return what became of the clip."""
+        """Return the result of the clip."""
         seconds = dict(self.seconds)
         if self.error is not None or self._end is None:
             return Outcome(

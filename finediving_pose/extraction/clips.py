@@ -1,4 +1,4 @@
-"""Finding the clips below a folder, and a name of its own for each."""
+"""Clips below a folder: their search, and a name of its own for each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Refused:
 
 @dataclass
 class Found:
-    """What lies below a folder: clips in the order of their keys, refused sources, and
+    """Finds below a folder: clips in the order of their keys, refused sources, and
     notes for the user."""
 
     clips: list[Clip] = field(default_factory=list)
@@ -69,24 +69,23 @@ def find_clips(
         raise UsageError(f"--videos {root}: no such file or folder")
     root = Path(os.path.abspath(root))
     found = Found()
-    sources = [root] if root.is_file() else list(_sources(root, found))
-    listed = _from_dives(root, sources, dives, dives_folder or root, found)
+    sources = [root] if root.is_file() else list(_walk_sources(root, found))
+    listed = _cut_dives(root, sources, dives, dives_folder or root, found)
     cut = {clip.source for clip in listed}
-    plain = [Clip(*_name(source), source) for source in sources if source not in cut]
+    plain = []
+    for source in sources:
+        if source not in cut:
+            plain.append(Clip(*_name_source(source), source))
     synchronised = {dive.key for dive in (*annotated, *dives) if dive.synchronised}
-    listed, plain = (
-        [
-            replace(clip, synchronised=(clip.match, clip.dive) in synchronised)
-            for clip in clips
-        ]
-        for clips in (listed, plain)
-    )
-    _keep_distinct(listed + _disambiguated(root, listed, plain, found), persons, found)
+    listed = _mark_synchronised(listed, synchronised)
+    plain = _mark_synchronised(plain, synchronised)
+    plain = _tell_apart(root, listed, plain, found)
+    _keep_distinct(listed + plain, persons, found)
     found.clips.sort(key=lambda clip: (clip.match, clip.dive))
     return found
 
 
-def _sources(root: Path, found: Found) -> Iterator[Path]:
+def _walk_sources(root: Path, found: Found) -> Iterator[Path]:
     """Give video files and folders of images; a folder is entered once, however many
     links lead to it."""
     seen: set[str] = set()
@@ -112,11 +111,20 @@ def _sources(root: Path, found: Found) -> Iterator[Path]:
             yield here
 
 
-def _name(source: Path) -> tuple[str, str]:
-    return source.parent.name or "root", source.name if source.is_dir() else source.stem
+def _name_source(source: Path) -> tuple[str, str]:
+    """Return match and dive as a source's own name says them."""
+    match = source.parent.name or "root"
+    return match, source.name if source.is_dir() else source.stem
 
 
-def _from_dives(
+def _mark_synchronised(clips: list[Clip], keys: set[tuple[str, str]]) -> list[Clip]:
+    marked = []
+    for clip in clips:
+        marked.append(replace(clip, synchronised=(clip.match, clip.dive) in keys))
+    return marked
+
+
+def _cut_dives(
     root: Path, sources: list[Path], dives: Sequence[Dive], folder: Path, found: Found
 ) -> list[Clip]:
     """Make a clip of each listed dive whose recording is among the sources; refuse
@@ -168,12 +176,13 @@ def _keep_distinct(clips: list[Clip], persons: int, found: Found) -> None:
             found.clips = [clip for clip in found.clips if clip not in group]
 
 
-def _disambiguated(
+def _tell_apart(
     root: Path, listed: list[Clip], plain: list[Clip], found: Found
 ) -> list[Clip]:
+    """Give clips of one name longer ones, and note it."""
     renamed: dict[Path, Clip] = {}
     taken = {clip.key for clip in listed}
-    for key, group in _groups(plain).items():
+    for key, group in _group_by_key(plain).items():
         if len(group) == 1 and key not in taken:
             continue
         for clip in group:
@@ -195,7 +204,7 @@ def _disambiguated(
     return [renamed.get(clip.source, clip) for clip in plain]
 
 
-def _groups(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
+def _group_by_key(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
     groups: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
         groups[clip.key].append(clip)

@@ -1,4 +1,4 @@
-"""Engine interface: what a worker process runs, and what it makes for itself."""
+"""Interface of an engine, and the equipment that a worker makes for itself."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ from finediving_pose.extraction.loading import Task
 
 
 class Local(Protocol):
-    """What a worker runs: :class:`finediving_pose.extraction.local_engine.LocalEngine`."""
+    """An engine that extracts clips one after the other, such as
+    :class:`finediving_pose.extraction.local_engine.LocalEngine`."""
 
-    def run(self, tasks: Iterable[Task]) -> Generator[Outcome, None, None]: ...
+    def run(self, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
+        """Give the outcome of each task; leaving the iteration early stops it."""
+        ...
 
 
 @dataclass(frozen=True)
 class Equipment:
-    """What a worker makes for itself when it starts: its engine, and what identifies
-    the engine's networks."""
+    """Equipment of a worker, made when it starts.
+
+    Attributes:
+        engine: Extracts clips.
+        identity: Weights and settings of its networks, in JSON types.
+    """
 
     engine: Local
     identity: Mapping[str, Any]

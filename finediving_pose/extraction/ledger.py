@@ -1,8 +1,8 @@
-"""What an extraction has done so far: one line for each clip in ``manifest.jsonl``, and
-the tables made of them.
+"""Ledger of an extraction: one line for each clip in ``manifest.jsonl``, and the tables
+made of them.
 
 Shards of one extraction append to a ledger each, ``manifest.<I>-of-<N>.jsonl``, so that
-no two machines write to one file; whoever asks what is done reads all of them.
+no two machines write to one file; to know what is done, all of them are read.
 """
 
 from __future__ import annotations
@@ -49,8 +49,11 @@ def latest_lines(folder: Path) -> dict[str, dict[str, Any]]:
     Raises:
         DataError: If a ledger is not one of ours.
     """
-    lines = [line for path in ledger_paths(folder) for line in _read(path)]
-    return {line["clip"]: line for line in sorted(lines, key=_time)}
+    lines = []
+    for path in ledger_paths(folder):
+        lines += _read_lines(path)
+    # The sort is stable: of equal times the later line stays later, and counts.
+    return {line["clip"]: line for line in sorted(lines, key=_read_time)}
 
 
 class Ledger:
@@ -62,7 +65,7 @@ class Ledger:
     Args:
         folder: The output folder, ``skeletons/<run>``.
         shard: Whose ledger to append to; all are read.
-        videos: Where the clips' pictures are looked for, noted in each line.
+        videos: Where the clips are looked for, noted in each line.
 
     Raises:
         DataError: If a ledger there is not one of ours.
@@ -77,15 +80,22 @@ class Ledger:
         self._latest = latest_lines(folder)
 
     def is_done(self, clip: str, fingerprint: Mapping[str, str]) -> bool:
-        """Whether a clip was extracted from the same input by the same models and
-        settings, and is still there."""
+        """Tell whether a clip needs no more work.
+
+        Args:
+            clip: Its key.
+            fingerprint: Hashes of input, models and settings.
+
+        Returns:
+            Whether it was extracted from the same input by the same models and
+            settings, and its files are as they were written.
+        """
         line = self._latest.get(clip)
-        if (
-            line is None
-            or line["status"] != "done"
-            or any(line.get(k) != v for k, v in fingerprint.items())
-        ):
+        if line is None or line["status"] != "done":
             return False
+        for name, digest in fingerprint.items():
+            if line.get(name) != digest:
+                return False
         return all(
             _has_content(self.folder / name, digest)
             for name, digest in line["files"].items()
@@ -146,10 +156,13 @@ class Ledger:
         Files of an earlier run stay, since the cause may pass, such as a share that is
         not mounted: the line names them in ``files`` and its reason says so, the tables
         leave them out, and a rerun redoes the clip.
+
+        Args:
+            clip: Its key; of a source that could not become a clip, its name.
+            source: The source's path below the searched folder.
+            reason: Why it failed.
+            fingerprint: As of :meth:`is_done`, where known.
         """
-        files = self._latest.get(clip, {}).get("files", {})
-        if files:
-            reason = f"{reason}; kept from an earlier run: {', '.join(sorted(files))}"
         line = {
             "clip": clip,
             "status": "failed",
@@ -157,7 +170,12 @@ class Ledger:
             **(fingerprint or {}),
             "reason": reason,
         }
-        self._append(line | ({"files": files} if files else {}))
+        files = self._latest.get(clip, {}).get("files", {})
+        if files:
+            kept = ", ".join(sorted(files))
+            line["reason"] = f"{reason}; kept from an earlier run: {kept}"
+            line["files"] = files
+        self._append(line)
 
     def write_tables(self, clips: Collection[str]) -> None:
         """Write ``quality.csv`` on all clips done in this folder, ``failures.csv`` on
@@ -168,12 +186,12 @@ class Ledger:
         they are read again.
         """
         for _ in range(_TRIES):
-            extent = _extent(self.folder)
+            before = _measure_ledgers(self.folder)
             self._latest = latest_lines(self.folder)
             self._write_tables(
                 [self._latest[clip] for clip in sorted(self._latest)], clips
             )
-            if _extent(self.folder) == extent:
+            if _measure_ledgers(self.folder) == before:
                 break
 
     def _write_tables(
@@ -203,12 +221,12 @@ class Ledger:
                 (self.folder / name).unlink()
 
     def _append(self, line: dict[str, Any]) -> None:
-        line["time"] = _later_than(_time(self._latest.get(line["clip"], {})))
+        line["time"] = _later_than(_read_time(self._latest.get(line["clip"], {})))
         append_json_line(self._path, line)
         self._latest[line["clip"]] = line
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read_lines(path: Path) -> list[dict[str, Any]]:
     lines = read_json_lines(path)
     if not all(map(_is_ours, lines)):
         raise DataError(
@@ -217,14 +235,14 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _extent(folder: Path) -> dict[str, int]:
-    """Return how long each ledger is; a file is opened for it, since a network share
-    may remember an older length."""
-    extent = {}
+def _measure_ledgers(folder: Path) -> dict[str, int]:
+    """Return the length of each ledger in bytes."""
+    lengths = {}
     for path in ledger_paths(folder):
+        # The file is opened, since a network share may remember an older length.
         with path.open("rb") as file:
-            extent[path.name] = file.seek(0, os.SEEK_END)
-    return extent
+            lengths[path.name] = file.seek(0, os.SEEK_END)
+    return lengths
 
 
 def _is_ours(line: Any) -> bool:
@@ -235,7 +253,7 @@ def _is_ours(line: Any) -> bool:
     )
 
 
-def _time(line: Mapping[str, Any]) -> str:
+def _read_time(line: Mapping[str, Any]) -> str:
     """Return a line's time stamp: ISO 8601 in UTC with microseconds, so that text sorts
     by time; empty where none."""
     return str(line.get("time", ""))

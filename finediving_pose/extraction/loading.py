@@ -1,5 +1,5 @@
-"""From clips to streams of decoded frames, one a clip, which run ahead of the networks
-in threads of their own."""
+"""Loading of clips: streams of decoded frames, one a clip, which run ahead of the
+networks in decoder threads."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Task:
     machine.
 
     Attributes:
-        clip: The pictures.
+        clip: The frames.
         name: The source's path below the searched folder, with forward slashes.
-        input_sha256: Hash of the pictures; empty where they could not be read.
+        input_sha256: Hash of the images; empty where they could not be read.
         seed: Whom to follow; None = found automatically.
     """
 
@@ -34,8 +34,14 @@ class Task:
 
 @dataclass(frozen=True)
 class LoadedFrame:
-    """One picture of clip number `serial` of this run, and what the detector takes of
-    it; None where it sees it not."""
+    """One frame of clip number `serial` of this run.
+
+    Attributes:
+        serial, task: The clip.
+        position: Its place among the clip's frames.
+        image: As decoded.
+        prepared: The image as the detector takes it; None where it does not see it.
+    """
 
     serial: int
     task: Task
@@ -52,12 +58,11 @@ class ClipEnd:
         serial, task: The clip.
         positions: Which positions the samples are, in order; they may repeat.
         numbers: The frame number in the source of each position in `positions`.
-        count: How many frames the clip has.
+        count: Frames of the clip.
         size: (width, height) px of the first frame.
         fps: As the source declares it; None where unknown.
         seconds: Time spent on decoding.
-        warnings: What was wrong with the source, though not so much that the clip
-            fails.
+        warnings: Faults of the source that do not fail the clip.
         error: Why the clip fails, else None.
     """
 
@@ -82,9 +87,9 @@ def event_bytes(event: Event) -> int:
     """Return what an event holds in memory, near enough."""
     if not isinstance(event, LoadedFrame):
         return 1000
-    return event.image.nbytes + (
-        0 if event.prepared is event.image else getattr(event.prepared, "nbytes", 0)
-    )
+    if event.prepared is event.image:
+        return event.image.nbytes
+    return event.image.nbytes + int(getattr(event.prepared, "nbytes", 0))
 
 
 def load_clips(
@@ -104,12 +109,11 @@ def load_clips(
         tasks: The clips.
         samples: How many frames of each; None = all.
         detect_every: The detector sees every so many of them, and the last one.
-        prepare: Makes of a picture what the detector takes; None = the picture itself.
+        prepare: Turns an image into what the detector takes; None = the image itself.
     """
+    sampling = _Sampling(samples, detect_every)
     for serial, task in enumerate(tasks):
-        yield _events(
-            serial, task, _Sampling(samples, detect_every), prepare or _as_it_is
-        )
+        yield _load_or_fail(serial, task, sampling, prepare or _keep_image)
 
 
 @dataclass(frozen=True)
@@ -120,21 +124,23 @@ class _Sampling:
     detect_every: int
 
     def wanted(self, count: int | None) -> set[int] | None:
-        return (
-            None
-            if self.samples is None
-            else set(sample_indices(count or 0, self.samples))
-        )
+        """Positions of the samples in a clip of so many frames; None = all."""
+        if self.samples is None:
+            return None
+        return set(sample_indices(count or 0, self.samples))
 
     def detected(self, count: int | None) -> set[int] | None:
-        """Positions that the detector sees; None = all."""
+        """Positions that the detector sees; None = all.
+
+        The last one is always among them, so that every other lies between two.
+        """
         if self.detect_every == 1 or not count:
             return None
         positions = sorted(set(sample_indices(count, self.samples)))
         return {*positions[:: self.detect_every], positions[-1]}
 
 
-def _events(
+def _load_or_fail(
     serial: int, task: Task, sampling: _Sampling, prepare: Prepare
 ) -> Iterator[Event]:
     start = time.perf_counter()
@@ -152,16 +158,17 @@ def _events(
 def _load_clip(
     serial: int, task: Task, sampling: _Sampling, prepare: Prepare
 ) -> Iterator[Event]:
-    clock = _Clock()
+    clock = _Clock()  # without the time that the consumer takes between frames
     source = open_frames(task.clip)
     size = (0, 0)
     given: set[int] = set()
-    for wanted in _passes(source, sampling, given):
+    for wanted in _plan_passes(source, sampling, given):
         detected = None if given else sampling.detected(source.count)
-        for frame, prepared in clock.around(
-            _prepared(source.read(wanted), detected, prepare)
+        for frame, prepared in clock.time_items(
+            _prepare_frames(source.read(wanted), detected, prepare)
         ):
-            size = size if given else (frame.image.shape[1], frame.image.shape[0])
+            if not given:
+                size = frame.image.shape[1], frame.image.shape[0]
             given.add(frame.position)
             yield LoadedFrame(serial, task, frame.position, frame.image, prepared)
     if not given:
@@ -186,7 +193,7 @@ def _load_clip(
     )
 
 
-def _passes(
+def _plan_passes(
     source: FrameSource, sampling: _Sampling, given: set[int]
 ) -> Iterator[set[int] | None]:
     """Give what each pass over the source shall read; between passes the caller fills
@@ -199,14 +206,14 @@ def _passes(
             yield missing
 
 
-def _prepared(
+def _prepare_frames(
     frames: Iterator[Frame], detected: set[int] | None, prepare: Prepare
 ) -> Iterator[tuple[Frame, Any]]:
     """Give each frame with what the detector takes of it, None where it does not see
     it.
 
     Raises:
-        DataError: If a picture cannot be prepared.
+        DataError: If an image cannot be prepared.
     """
     for frame in frames:
         if detected is not None and frame.position not in detected:
@@ -220,7 +227,7 @@ def _prepared(
             ) from error
 
 
-def _as_it_is(image: Image) -> Image:
+def _keep_image(image: Image) -> Image:
     return image
 
 
@@ -230,7 +237,7 @@ class _Clock:
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def around(self, items: Iterator[T]) -> Iterator[T]:
+    def time_items(self, items: Iterator[T]) -> Iterator[T]:
         while True:
             start = time.perf_counter()
             item = next(items, None)

@@ -1,14 +1,26 @@
 """The extraction pipeline on one machine: decode ahead, detect, track, estimate poses.
 
-Frames of all clips fill the detector's batches and crops of all clips the pose net's,
-so that neither runs on half a batch before the very last one. The main thread feeds the
-networks; threads beside it decode and cut people out, and helper processes, where there
-are any, track and repair. Clips keep their order at each step, so that the batches, and
-with them the results to the last bit, do not depend on who was faster.
+::
 
-What is held at any moment are the frames waiting in the prefetch budget, those of the
-clips that wait for detector, track or crops, and the crops waiting in a budget of their
-own: it does not depend on how many clips there are.
+    decoder threads       main thread          worker processes      cutting thread
+    ───────────────       ───────────          ────────────────      ──────────────
+    tasks ─► load_clips
+             frames ────► detector batches
+                          all of a clip ─────► track_people
+                                               tracks ─────────────► crop_athlete
+                          pose batches ◄──────────────────────────── crops
+                          all of a clip ─────► assemble_people
+                          outcomes     ◄────── sequences
+
+Frames of all clips fill the detector's batches and crops of all clips the pose
+network's, so that neither runs on half a batch before the very last one. Where there
+are no worker processes, the main thread tracks and repairs. Clips keep their order at
+each step, so that the batches, and with them the results to the last bit, do not depend
+on which thread was faster.
+
+Held at any moment are the frames waiting in the prefetch budget, those of the clips
+that wait for detector, track or crops, and the crops waiting in a budget of their own:
+it does not depend on how many clips there are.
 
 The detector sees the sampled frames only, since most of the time goes there; the track
 therefore steps from sample to sample, with distances and gaps counted in frames of the
@@ -51,15 +63,15 @@ Pose = tuple[FloatArray, FloatArray]
 
 @dataclass(frozen=True)
 class Limits:
-    """What decides speed and memory, and not the result.
+    """Limits that decide speed and memory, and not the result.
 
     Attributes:
         detector_batch: Frames of a detector batch.
         pose_batch: Crops of a pose batch.
         decoders: Threads that decode, a clip each.
-        helpers: Processes that track and repair; 0 = the main thread does.
+        helpers: Worker processes that track and repair; 0 = the main thread does.
         prefetch_bytes: Decoded frames that may wait for the detector, and crops for the
-            pose net.
+            pose network.
         clip_bytes: Frames of one clip that may be held for the crops; a larger clip is
             decoded a second time. No more clips wait for their crops at once than have
             so many bytes together.
@@ -96,7 +108,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class _Cut:
-    """Somebody cut out of a frame of clip number `serial`."""
+    """A person cut out of a frame of clip number `serial`."""
 
     serial: int
     person: int
@@ -162,7 +174,7 @@ class LocalEngine:
             tasks, settings.frames, settings.detect_every, self._prepare
         )
         with ExitStack() as stack:
-            self._helpers = stack.enter_context(WorkerPool(limits.helpers))
+            self._workers = stack.enter_context(WorkerPool(limits.helpers))
             budget = limits.prefetch_bytes
             self._cuts = stack.enter_context(
                 Prefetch(self._cut_streams(), budget, _cut_bytes)
@@ -230,7 +242,7 @@ class LocalEngine:
             self._advance(serial)
 
     def _take_cuts(self, most: int) -> None:
-        """Hand what is cut out to the pose net; wait for it while more than `most`
+        """Hand crops to the pose network; wait for them while more than `most`
         clips are being cut."""
         while self._cutting and (self._cuts.ready or self._too_many_cut(most)):
             cut = next(self._cuts)
@@ -262,7 +274,7 @@ class LocalEngine:
             job.waiting -= 1
             job.seconds["pose"] += answer.seconds
             if answer.value is None:
-                job.error = f"pose net: {_reason(answer.error)}"
+                job.error = f"pose network: {_reason(answer.error)}"
             else:
                 job.posed(person, position, *answer.value)
         for serial in dict.fromkeys(answer.key[0] for answer in answers):
@@ -278,12 +290,12 @@ class LocalEngine:
             job.waiting += 1  # holds the clip open until all its crops are handed over
             self._cutting.append(serial)
             self._to_cut.put(
-                (serial, job, self._helpers.submit(track_people, job.sightings()))
+                (serial, job, self._workers.submit(track_people, job.sightings()))
             )
         else:
             del self._jobs[serial]
             people = (
-                self._helpers.submit(assemble_people, job.poses())
+                self._workers.submit(assemble_people, job.poses())
                 if job.error is None
                 else None
             )
@@ -336,7 +348,7 @@ class LocalEngine:
                 people, job.seconds["repair"] = draft.people.result()
         except EnvironmentUnfit:
             raise
-        except Exception as error:  # noqa: BLE001 - one clip that cannot be put right does not stop the others
+        except Exception as error:  # noqa: BLE001 - one clip that cannot be repaired does not stop the others
             job.error = _reason(error)
         self._waited += time.perf_counter() - start
         idle = self._waited + self._events.waited + self._cuts.waited

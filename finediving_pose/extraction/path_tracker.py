@@ -40,7 +40,7 @@ LINK = 0.45
 as much."""
 LINK_ABSENCE = 2  # frames that a short track outlasts
 LEAST_BOXES = 3  # a short track of fewer is a false alarm
-IN_THE_PICTURE = 1.3  # the distance to a person at rest in the picture counts so much
+IN_THE_IMAGE = 1.3  # the distance to a person at rest in the image counts so much
 CHANGE_OF_SIZE = 0.3  # distance that a change of the diagonal by a factor e adds
 NEW_STEP = 0.4  # what the last step counts in a person's velocity
 
@@ -280,7 +280,7 @@ def _measure_to_tracklets(
         ]
     )
     # The camera may follow the athlete, so rest in the image is possible, but rarer.
-    distances[2] *= IN_THE_PICTURE
+    distances[2] *= IN_THE_IMAGE
     sizes, size = compute_diagonals(last)[:, None], compute_diagonals(boxes)[None]
     growth = CHANGE_OF_SIZE * np.abs(np.log(size / sizes))
     return np.asarray(distances.min(axis=0) / np.minimum(sizes, size) + growth)

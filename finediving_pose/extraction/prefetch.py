@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class _Channel(Generic[T]):
-    """What one stream gave and nobody took yet, with the bytes of each item."""
+    """Items of one stream that nobody took yet, with the bytes of each."""
 
     def __init__(self) -> None:
         self.waiting: deque[tuple[T, int]] = deque()

@@ -34,7 +34,7 @@ INSTALL_HINT = "pip install 'fdpose[ray]'"
 
 @dataclass(frozen=True)
 class Need:
-    """What one worker takes of a node; Ray starts no more workers than fit."""
+    """Resources that one worker takes of a node; Ray starts no more than fit."""
 
     gpus: float = 0.0
     cpus: float = 1.0
@@ -86,19 +86,20 @@ class RayEngine:
     ) -> None:
         self._ray = _connect(address)
         self._equip, self._patience = equip, patience
-        self._need = need or Need(
-            gpus=1.0 if self._ray.cluster_resources().get("GPU", 0) else 0.0
-        )
+        if need is None:
+            has_gpus = self._ray.cluster_resources().get("GPU", 0) > 0
+            need = Need(gpus=float(has_gpus))
+        self._need = need
         self._workers: list[_Worker] = []
         self._waiting: deque[list[Task]] = deque()
         self._attempts: dict[str, int] = {}
         self._identity: Mapping[str, Any] | None = None
-        for _ in range(workers or self._as_many_as_fit()):
+        for _ in range(workers or self._count_fitting()):
             self._hire()
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What identifies the networks; waits for the first worker to load them.
+        """Identity of the networks; waits for the first worker to load them.
 
         Raises:
             EnvironmentUnfit: If no worker starts in time, or its networks cannot be
@@ -115,17 +116,15 @@ class RayEngine:
         Raises:
             EnvironmentUnfit: If all workers are lost and none comes back in time.
         """
-        source = _groups(tasks)
+        source = _group_tasks(tasks)
         try:
             more = True
-            while (
-                more or self._waiting or any(worker.tasks for worker in self._workers)
-            ):
+            while more or self._waiting or self._list_busy():
                 more = self._hand_out(source) and more
                 if not any(worker.started for worker in self._workers):
                     self._await_start()
                     continue
-                for worker in self._with_news():
+                for worker in self._wait_for_news():
                     yield from self._listen(worker)
         finally:
             self.close()
@@ -136,17 +135,27 @@ class RayEngine:
             self._ray.kill(worker.actor)
         self._workers = []
 
-    def _as_many_as_fit(self) -> int:
+    def _count_fitting(self) -> int:
         total = self._ray.cluster_resources()
-        fits = [total.get("CPU", 0) // self._need.cpus] if self._need.cpus else []
-        fits += [total.get("GPU", 0) // self._need.gpus] if self._need.gpus else []
-        count = int(min(fits)) if fits else 1
+        cpus, gpus = total.get("CPU", 0), total.get("GPU", 0)
+        need = self._need
+        fits = []
+        if need.cpus:
+            fits.append(cpus // need.cpus)
+        if need.gpus:
+            fits.append(gpus // need.gpus)
+        if not fits:
+            return 1
+        count = int(min(fits))
         if not count:
             raise EnvironmentUnfit(
-                f"the Ray cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs, and "
-                f"one worker takes {self._need.cpus:g} and {self._need.gpus:g}"
+                f"the Ray cluster has {cpus:g} CPUs and {gpus:g} GPUs, and "
+                f"one worker takes {need.cpus:g} and {need.gpus:g}"
             )
         return count
+
+    def _list_busy(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.tasks]
 
     def _hire(self) -> None:
         actor_class = self._ray.remote(
@@ -193,7 +202,11 @@ class RayEngine:
         """Give work to idle workers; return whether there may be more in the source."""
         for worker in self._workers:
             if worker.started and not worker.tasks:
-                group = self._waiting.popleft() if self._waiting else next(source, None)
+                group: list[Task] | None
+                if self._waiting:
+                    group = self._waiting.popleft()
+                else:
+                    group = next(source, None)
                 if group is None:
                     return False
                 worker.tasks = list(group)
@@ -202,13 +215,13 @@ class RayEngine:
                 ).remote(group)
         return True
 
-    def _with_news(self) -> list[_Worker]:
+    def _wait_for_news(self) -> list[_Worker]:
         """Return workers with an outcome, after a moment at most; notice those that
         have started meanwhile."""
         starting = [worker.ready for worker in self._workers if not worker.started]
         if starting and self._ray.wait(starting, timeout=0)[0]:
             self._await_start()
-        busy = {worker.stream: worker for worker in self._workers if worker.tasks}
+        busy = {worker.stream: worker for worker in self._list_busy()}
         if not busy:
             time.sleep(0.01)
             return []
@@ -233,15 +246,16 @@ class RayEngine:
             yield outcome
 
     def _lose(self, worker: _Worker, error: Exception) -> Iterator[Outcome]:
+        """Give the clips of a lost worker to others, one by one; give up the one that
+        takes every worker with it."""
         log.warning(
             "lost a Ray worker (%s); its %d unfinished clips go to another",
             _last_line(error),
             len(worker.tasks),
         )
         for task in worker.tasks:
-            attempts = self._attempts[task.clip.key] = (
-                self._attempts.get(task.clip.key, 0) + 1
-            )
+            attempts = self._attempts.get(task.clip.key, 0) + 1
+            self._attempts[task.clip.key] = attempts
             if attempts < ATTEMPTS:
                 self._waiting.append([task])
             else:
@@ -251,9 +265,8 @@ class RayEngine:
 
     def _replace(self, worker: _Worker, error: Exception) -> None:
         self._workers.remove(worker)
-        with suppress(
-            Exception
-        ):  # it is gone; where it is only confused, it must not go on
+        # It is gone; where it is only confused, it must not go on.
+        with suppress(Exception):
             self._ray.kill(worker.actor)
         log.info(
             "starting another Ray worker in place of one that ended: %s",
@@ -263,7 +276,7 @@ class RayEngine:
 
 
 class _Actor:
-    """What runs on a worker."""
+    """Holds the networks on a worker and runs its local engine."""
 
     def __init__(self, equip: Callable[[], Equipment]) -> None:
         self._equipment = equip()
@@ -298,7 +311,7 @@ def _connect(address: str | None) -> Any:
     return ray
 
 
-def _groups(tasks: Iterable[Task]) -> Iterator[list[Task]]:
+def _group_tasks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
     group: list[Task] = []
     for task in tasks:
         group.append(task)
@@ -310,6 +323,5 @@ def _groups(tasks: Iterable[Task]) -> Iterator[list[Task]]:
 
 
 def _last_line(error: object) -> str:
-    return next(
-        iter(reversed(str(error).strip().splitlines())), type(error).__name__
-    ).strip()
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,5 +1,5 @@
-"""Parts of one extraction for processes that know nothing of each other, and the names
-of what each writes."""
+"""Shards: parts of one extraction for processes that know nothing of each other, and
+the names of the files each writes."""
 
 from __future__ import annotations
 
@@ -53,21 +53,17 @@ class Shard:
 
     @property
     def ledger_name(self) -> str:
-        """Of the file with a line for each clip."""
-        return (
-            LEDGER_NAME
-            if self.count == 1
-            else f"manifest.{self.index}-of-{self.count}.jsonl"
-        )
+        """Name of the file with a line for each clip."""
+        if self.count == 1:
+            return LEDGER_NAME
+        return f"manifest.{self.index}-of-{self.count}.jsonl"
 
     @property
     def manifest_name(self) -> str:
-        """Of the file that says what ran."""
-        return (
-            MANIFEST_NAME
-            if self.count == 1
-            else f"manifest.{self.index}-of-{self.count}.json"
-        )
+        """Name of the file that says what ran."""
+        if self.count == 1:
+            return MANIFEST_NAME
+        return f"manifest.{self.index}-of-{self.count}.json"
 
 
 WHOLE = Shard()
@@ -80,18 +76,14 @@ def is_ledger(name: str) -> bool:
 
 def ledger_paths(folder: Path) -> list[Path]:
     """Return all ledgers of an output folder, by name; an absent folder has none."""
-    return sorted(
-        path for path in folder.glob("manifest*.jsonl") if is_ledger(path.name)
-    )
+    candidates = sorted(folder.glob("manifest*.jsonl"))
+    return [path for path in candidates if is_ledger(path.name)]
 
 
 def manifest_paths(folder: Path) -> list[Path]:
     """Return the manifests of all runs over an output folder, the whole run's first."""
-    shards = [
-        path
-        for path in folder.glob("manifest.*.json")
-        if re.fullmatch(_OF_A_SHARD + "json", path.name)
-    ]
-    return [
-        path for path in (folder / MANIFEST_NAME, *sorted(shards)) if path.is_file()
-    ]
+    paths = [folder / MANIFEST_NAME]
+    for path in sorted(folder.glob("manifest.*.json")):
+        if re.fullmatch(_OF_A_SHARD + "json", path.name):
+            paths.append(path)
+    return [path for path in paths if path.is_file()]

@@ -1,5 +1,5 @@
-"""Processes beside the main one, for steps in Python that would keep it from feeding
-the networks."""
+"""Worker processes, for steps in Python that would keep the main one from feeding the
+networks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Pending(Generic[R]):
             return self._future.result()
         except BrokenProcessPool as error:
             raise EnvironmentUnfit(
-                "a helper process was ended from outside, such as for lack of memory; "
+                "a worker process was ended from outside, such as for lack of memory; "
                 "go on with fewer of them (--helpers)"
             ) from error
 
@@ -58,10 +58,11 @@ class WorkerPool:
     def __init__(self, count: int) -> None:
         self._pool: ProcessPoolExecutor | None = None
         if count:
-            context = multiprocessing.get_context(
-                "spawn"
-            )  # a fork of a process with threads or CUDA may hang
-            self._pool = ProcessPoolExecutor(count, context, initializer=_start)
+            # A fork of a process with threads or CUDA may hang.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(
+                count, context, initializer=_prepare_process
+            )
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -76,30 +77,38 @@ class WorkerPool:
             self._pool.shutdown(wait=error is None, cancel_futures=True)
 
     def submit(self, function: Callable[[A], R], argument: A) -> Pending[R]:
-        """Begin ``function(argument)``; both must be picklable where there are
-        processes."""
+        """Begin ``function(argument)``.
+
+        Args:
+            function: Of a module, so that it can be pickled where there are processes.
+            argument: Picklable too.
+
+        Returns:
+            The result, which may be pending.
+        """
         if self._pool is not None:
-            return Pending(self._pool.submit(_timed, function, argument))
+            return Pending(self._pool.submit(_run_timed, function, argument))
         future: Future[tuple[Any, float]] = Future()
         try:
-            future.set_result(_timed(function, argument))
+            future.set_result(_run_timed(function, argument))
         except Exception as error:  # noqa: BLE001 - raised where the result is asked for, as from another process
             future.set_exception(error)
         return Pending(future)
 
 
-def _timed(function: Callable[[A], R], argument: A) -> tuple[R, float]:
+def _run_timed(function: Callable[[A], R], argument: A) -> tuple[R, float]:
     start = time.perf_counter()
     result = function(argument)
     return result, time.perf_counter() - start
 
 
-def _start() -> None:
+def _prepare_process() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
+    # A killed parent cannot stop its workers; they would wait for it for ever.
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

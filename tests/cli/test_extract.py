@@ -22,7 +22,7 @@ from helpers.moving_blobs import (
 )
 from helpers.tiny_models import Answer, fdpose
 
-from finediving_pose.boxes import diagonals
+from finediving_pose.boxes import compute_diagonals
 from finediving_pose.console import log
 from finediving_pose.datasets.model_directory import CARD_NAME
 from finediving_pose.datasets.pose_files import read_pose
@@ -579,7 +579,7 @@ def track_largest(detections, frame_index, settings, seed):
     path = empty_track(len(detections))
     for row, found in enumerate(detections):
         if len(found.boxes):
-            largest = int(diagonals(found.boxes).argmax())
+            largest = int(compute_diagonals(found.boxes).argmax())
             choose_detection(path, row, found, largest)
     return path
 

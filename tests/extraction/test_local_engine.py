@@ -162,7 +162,7 @@ def test_a_helper_that_is_killed_ends_the_run_with_a_reason(tmp_path, monkeypatc
         "finediving_pose.extraction.local_engine.track_people", end_process
     )
     with pytest.raises(
-        EnvironmentUnfit, match="a helper process was ended from outside"
+        EnvironmentUnfit, match="a worker process was ended from outside"
     ):
         list(engine(helpers=1).run([task(write_clip(tmp_path / "01" / "3", 4))]))
 
@@ -336,7 +336,7 @@ def test_a_pose_net_that_fails_on_one_clip_fails_that_clip_only(tmp_path):
     outcomes = {
         o.task.clip.dive: o for o in engine(estimator=Fussy()).run(map(task, sources))
     }
-    assert outcomes["1"].reason == "pose net: RuntimeError: too far to the right"
+    assert outcomes["1"].reason == "pose network: RuntimeError: too far to the right"
     assert [outcomes[dive].reason for dive in "02"] == [None, None]
     assert [np.isfinite(outcomes[dive].people[0].keypoints).all() for dive in "02"] == [
         True,
