@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.records import FloatArray
-from finediving_pose.skeleton import LIMBS, SHELLS, flip_index
+from finediving_pose.skeleton import LIMBS, SHELLS, compute_flip_index
 
 _WINDOW = 10  # frames on either side whose body heights count as this person's here
 _OWN_FRAMES = 8  # fewer say nothing of a person's own lengths
@@ -58,7 +58,7 @@ LONGEST: FloatArray = np.array(
 a tall person's."""
 
 
-def body_height(points: FloatArray) -> FloatArray:
+def measure_body_height(points: FloatArray) -> FloatArray:
     """Return (T,) px, how tall the person is in each frame: the upper quartile along
     the limbs of the frames around.
 
@@ -80,7 +80,7 @@ def body_height(points: FloatArray) -> FloatArray:
     return found
 
 
-def limb_lengths(points: FloatArray, height: FloatArray) -> FloatArray:
+def measure_limb_lengths(points: FloatArray, height: FloatArray) -> FloatArray:
     """Return (T, 15) the limbs of LIMBS in body heights, NaN where a joint is missing."""
     a, b = np.array(LIMBS).T
     lengths: FloatArray = (
@@ -89,17 +89,17 @@ def limb_lengths(points: FloatArray, height: FloatArray) -> FloatArray:
     return lengths
 
 
-def longest_limbs(lengths: FloatArray) -> FloatArray:
+def find_longest_limbs(lengths: FloatArray) -> FloatArray:
     """Return (15,) the most that each limb may measure, in body heights: by the
     person's own length, and any body's.
 
     Seen from the camera a limb can be short, never longer than it is. The two sides of
     a person are one.
     """
-    return np.fmin(own_longest(lengths), LONGEST)
+    return np.fmin(measure_longest_limbs(lengths), LONGEST)
 
 
-def own_longest(lengths: FloatArray) -> FloatArray:
+def measure_longest_limbs(lengths: FloatArray) -> FloatArray:
     """Return (15,) the most that each limb may measure by the person's own length; inf
     where too few frames tell."""
     mirror = _mirrored_limbs()
@@ -113,7 +113,7 @@ def own_longest(lengths: FloatArray) -> FloatArray:
     )
 
 
-def too_long(
+def find_long_limbs(
     lengths: FloatArray, longest: FloatArray, doubt: FloatArray
 ) -> list[tuple[int, int, int]]:
     """Return (frame, joint, limb) for each frame with a limb longer than it can be.
@@ -123,7 +123,7 @@ def too_long(
 
     Args:
         lengths: (T, 15) and `longest`, (15,), in body heights.
-        longest: See :func:`longest_limbs`.
+        longest: See :func:`find_longest_limbs`.
         doubt: (T, 16) how odd each joint is for other reasons, such as its jump over
             what is allowed.
     """
@@ -149,7 +149,7 @@ def too_long(
     return found
 
 
-def jumps(
+def measure_jumps(
     points: FloatArray, times: NDArray[np.int64], height: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return (T, 16) how far each joint lies from where its neighbours in time put it,
@@ -163,8 +163,8 @@ def jumps(
     gaps = np.maximum(np.diff(times), 1).astype(np.float64)
     linked = np.where(gaps <= LINKED, 1.0, np.nan)[:, None]
     before, after = np.full_like(z, np.nan), np.full_like(z, np.nan)
-    before[1:] = (z[1:] - fitted(z[:-1], z[1:], height[1:])) * linked
-    after[:-1] = (z[:-1] - fitted(z[1:], z[:-1], height[:-1])) * linked
+    before[1:] = (z[1:] - fit_motion(z[:-1], z[1:], height[1:])) * linked
+    after[:-1] = (z[:-1] - fit_motion(z[1:], z[:-1], height[:-1])) * linked
     share = np.full((len(z), 1), 0.5)
     share[1:-1, 0] = gaps[1:] / (gaps[1:] + gaps[:-1])
     between = share * before + (1 - share) * after
@@ -192,12 +192,12 @@ def _joint_distance(points: FloatArray) -> Any:
 
 
 def _mirrored_limbs() -> list[int]:
-    flip = flip_index()
+    flip = compute_flip_index()
     place = {frozenset(limb): number for number, limb in enumerate(LIMBS)}
     return [place[frozenset((int(flip[a]), int(flip[b])))] for a, b in LIMBS]
 
 
-def fitted(
+def fit_motion(
     source: NDArray[np.complex128], target: NDArray[np.complex128], height: FloatArray
 ) -> NDArray[np.complex128]:
     """Turn, move and scale each (T, 16) source onto its target, px as complex numbers,

@@ -133,7 +133,7 @@ def write_settings(path: Path, settings: Settings) -> None:
     )
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def find_nearest_name(word: str, known: Iterable[str]) -> str:
     """Return `` (did you mean …?)`` for the known word most like `word`, or the known
     ones, or nothing."""
     names = sorted(known)
@@ -156,7 +156,9 @@ def _preset_path(presets: Path, preset: str) -> Path:
         return Path(preset)
     known = [path.stem for path in presets.glob("*.yaml")]
     if preset not in known:
-        raise UsageError(f"no preset named {preset!r}{nearest(preset, known)}")
+        raise UsageError(
+            f"no preset named {preset!r}{find_nearest_name(preset, known)}"
+        )
     return presets / f"{preset}.yaml"
 
 
@@ -222,7 +224,7 @@ def _suggest_key(cls: type[BaseModel], location: list[str]) -> str:
     for group in groups:
         annotation = fields[group].annotation if group in fields else None
         fields = getattr(annotation, "model_fields", {})
-    return nearest(last, fields)
+    return find_nearest_name(last, fields)
 
 
 def _list_keys(cls: type[BaseModel], group: str = "") -> list[str]:

@@ -87,7 +87,7 @@ class DiveNumber:
         return _count(self.half_somersaults, "somersault")
 
 
-def parse(text: str) -> DiveNumber:
+def parse_dive_number(text: str) -> DiveNumber:
     """Read a dive number in capital or small letters: ``407c``, ``113B``, ``5253B``,
     ``6243D``, ``1011C``.
 
@@ -122,7 +122,7 @@ def parse(text: str) -> DiveNumber:
     return number
 
 
-def difficulty(number: DiveNumber, apparatus: Apparatus) -> float | None:
+def get_difficulty(number: DiveNumber, apparatus: Apparatus) -> float | None:
     """Return the degree of difficulty by the rule's formula DD = A + B + C + D + E.
 
     A counts somersaults at this height, B the flight position, C the twists, D the
@@ -148,7 +148,7 @@ def difficulty(number: DiveNumber, apparatus: Apparatus) -> float | None:
     return round(height + position + twists + _approach(number, apparatus) + entry, 1)
 
 
-def score(
+def compute_score(
     awards: Sequence[float], difficulty: float, synchronised: bool = False
 ) -> float:
     """Return the score of a dive: DD times the sum of the awards that count.
@@ -173,10 +173,10 @@ def score(
             of those above.
     """
     check_awards(awards)
-    return round(difficulty * counted_sum(awards, synchronised), 2)
+    return round(difficulty * sum_counting_awards(awards, synchronised), 2)
 
 
-def counted_sum(awards: Sequence[float], synchronised: bool = False) -> float:
+def sum_counting_awards(awards: Sequence[float], synchronised: bool = False) -> float:
     """Return what DD is multiplied with: the sum of the awards that count, of a pair
     0.6 times theirs.
 

@@ -20,7 +20,7 @@ from finediving_pose.skeleton import (
     LIMB_JOINTS,
     OKS_SIGMAS,
     SHOULDERS,
-    flip_index,
+    compute_flip_index,
 )
 
 BoolArray = NDArray[np.bool_]
@@ -53,7 +53,7 @@ class PckResult:
     frames_left_out: int
 
 
-def pck(
+def compute_pck(
     pred: FloatArray,
     true: FloatArray,
     valid: BoolArray,
@@ -79,7 +79,7 @@ def pck(
     true, valid, limit = true[usable], valid[usable], threshold * reference[usable]
     hits = _hits(pred[usable], true, valid, limit)
     if swap_tolerant:
-        exchanged = _hits(pred[usable][:, flip_index()], true, valid, limit)
+        exchanged = _hits(pred[usable][:, compute_flip_index()], true, valid, limit)
         better = exchanged.sum(axis=1) > hits.sum(axis=1)
         hits[better] = exchanged[better]
     found, count = hits.sum(axis=0), valid.sum(axis=0)
@@ -94,21 +94,21 @@ def pck(
     )
 
 
-def pck_torso(
+def compute_pck_torso(
     pred: FloatArray, true: FloatArray, valid: BoolArray, swap_tolerant: bool = False
 ) -> PckResult:
     """PCK@0.2 of the label's torso length, mid-shoulders to mid-hips."""
-    return pck(
+    return compute_pck(
         pred,
         true,
         valid,
-        torso_length(_labelled(true, valid)),
+        measure_torso(_labelled(true, valid)),
         TORSO_THRESHOLD,
         swap_tolerant,
     )
 
 
-def pckh(
+def compute_pckh(
     pred: FloatArray, true: FloatArray, valid: BoolArray, swap_tolerant: bool = False
 ) -> PckResult:
     """PCKh@0.5 of the label's segment from head top to upper neck.
@@ -116,17 +116,17 @@ def pckh(
     This is NOT the official MPII PCKh, whose head size is 0.6 times the diagonal of a
     head rectangle that labels of 16 joints do not have; the two are not comparable.
     """
-    return pck(
+    return compute_pck(
         pred,
         true,
         valid,
-        head_length(_labelled(true, valid)),
+        measure_head(_labelled(true, valid)),
         HEAD_THRESHOLD,
         swap_tolerant,
     )
 
 
-def torso_length(true: FloatArray) -> NDArray[np.float64]:
+def measure_torso(true: FloatArray) -> NDArray[np.float64]:
     """Return (N,) px from mid-shoulders to mid-hips of (N, 16, 2); NaN where one of the
     four joints is missing."""
     return _length(
@@ -134,13 +134,13 @@ def torso_length(true: FloatArray) -> NDArray[np.float64]:
     )
 
 
-def head_length(true: FloatArray) -> NDArray[np.float64]:
+def measure_head(true: FloatArray) -> NDArray[np.float64]:
     """Return (N,) px from head top to upper neck of (N, 16, 2); NaN where one of them
     is missing."""
     return _length(true[:, HEAD_SEGMENT[0]], true[:, HEAD_SEGMENT[1]])
 
 
-def oks(
+def compute_oks(
     pred: FloatArray, true: FloatArray, valid: BoolArray, area: FloatArray
 ) -> NDArray[np.float64]:
     """Object keypoint similarity as COCO defines it: the mean over labelled joints of

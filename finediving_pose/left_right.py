@@ -7,7 +7,7 @@ also through a twist, in which they pass through zero with steady speed. So a fr
 state (which pairs are exchanged) is found by dynamic programming over triples of
 neighbouring frames, with what is impossible for a body within one frame added.
 
-Lengths are in body heights (:func:`finediving_pose.body_geometry.body_height`).
+Lengths are in body heights (:func:`finediving_pose.body_geometry.measure_body_height`).
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class Costs:
         return float(np.median(bends)) if len(bends) else 0.0
 
 
-def across(
+def measure_pair_vectors(
     points: FloatArray, times: NDArray[np.int64], doubtful: float = 0.0
 ) -> NDArray[np.complex128]:
     """Return (T, pairs) px from right to left joint as complex numbers, in axes that
@@ -190,7 +190,7 @@ def across(
     return vectors
 
 
-def along_time(
+def compute_costs(
     one: FloatArray,
     vectors: NDArray[np.complex128],
     times: NDArray[np.int64],
@@ -200,7 +200,7 @@ def along_time(
     """Return the costs of states in which each pair's vector moves steadily.
 
     Args:
-        one: (T, S) costs of single frames, such as :func:`in_one_frame` gives.
+        one: (T, S) costs of single frames, such as :func:`compute_frame_costs` gives.
         vectors: (T, channels) body heights, NaN = unknown; the channels are the pairs,
             once or several times over, and change their sign with the sides.
         times: (T,) frame numbers, ascending. What is further apart than LINKED is not
@@ -218,7 +218,7 @@ def along_time(
     )
 
 
-def in_one_frame(
+def compute_frame_costs(
     points: FloatArray,
     vectors: NDArray[np.complex128],
     height: FloatArray,
@@ -229,7 +229,7 @@ def in_one_frame(
 
     Args:
         points: (T, 16, 2) px.
-        vectors: (T, pairs), :func:`across` in body heights.
+        vectors: (T, pairs), :func:`measure_pair_vectors` in body heights.
         height: (T,) px.
         weights: What counts how much.
     """

@@ -62,10 +62,10 @@ class Manifest:
             "seconds": round(time.monotonic() - self._start, 3),
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
             "fdpose": __version__,
-            "git_commit": git_commit(),
+            "git_commit": find_git_commit(),
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "packages": package_versions(),
+            "packages": list_package_versions(),
             "warnings": self.warnings,
             **self._facts,
         }
@@ -90,7 +90,7 @@ def recording(
         manifest.write(status)
 
 
-def package_versions(names: Iterable[str] = PACKAGES) -> Mapping[str, str]:
+def list_package_versions(names: Iterable[str] = PACKAGES) -> Mapping[str, str]:
     """Return the installed version of each package of `names` that is installed,
     without importing any."""
     versions = {}
@@ -102,7 +102,7 @@ def package_versions(names: Iterable[str] = PACKAGES) -> Mapping[str, str]:
     return versions
 
 
-def git_commit() -> str | None:
+def find_git_commit() -> str | None:
     """Return the commit of the source tree this code runs from, with ``+`` for local
     changes; None if installed."""
     root = Path(__file__).resolve().parent.parent

@@ -91,7 +91,7 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def numbered_images(folder: Path) -> list[tuple[int, Path]]:
+def list_numbered_images(folder: Path) -> list[tuple[int, Path]]:
     """Return the images of a folder with their frame numbers, in the order of the
     numbers.
 
@@ -263,7 +263,7 @@ class FrameFolder(FrameSource):
         super().__init__(path)
         if not path.is_dir():
             raise DataError(f"{path}: no such folder")
-        images = numbered_images(path)
+        images = list_numbered_images(path)
         low = images[0][0] if images and start is None else start or 0
         high = images[-1][0] if images and end is None else end or 0
         self._images = [

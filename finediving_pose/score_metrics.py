@@ -31,7 +31,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def spearman(predicted: ArrayLike, true: ArrayLike) -> float:
+def compute_spearman(predicted: ArrayLike, true: ArrayLike) -> float:
     """Return Spearman's ρ (eq. 28), equal values sharing their average rank.
 
     Args:
@@ -47,7 +47,7 @@ def spearman(predicted: ArrayLike, true: ArrayLike) -> float:
     return float(np.dot(one, other) / np.sqrt(np.dot(one, one) * np.dot(other, other)))
 
 
-def spearman_within(
+def compute_spearman_within(
     predicted: ArrayLike, true: ArrayLike, groups: Sequence[Hashable]
 ) -> float:
     """Return ρ within dive numbers: the mean of each number's ρ, weighted by its dives.
@@ -85,7 +85,9 @@ def spearman_within(
     return float(np.average(each, weights=counts[usable]))
 
 
-def rl2(predicted: ArrayLike, true: ArrayLike, span: float | None = None) -> float:
+def compute_rl2(
+    predicted: ArrayLike, true: ArrayLike, span: float | None = None
+) -> float:
     """Return R-ℓ2 × 100 in the squared form, ``100·mean(((p − y) / span)²)``, in which
     published figures are.
 
@@ -96,15 +98,15 @@ def rl2(predicted: ArrayLike, true: ArrayLike, span: float | None = None) -> flo
     return float(100 * np.mean(_relative(predicted, true, span) ** 2))
 
 
-def rl2_absolute(
+def compute_rl2_absolute(
     predicted: ArrayLike, true: ArrayLike, span: float | None = None
 ) -> float:
     """Return R-ℓ2 × 100 in the absolute form that eq. 29 prints, ``100·mean(|p − y| /
-    span)``; as :func:`rl2`."""
+    span)``; as :func:`compute_rl2`."""
     return float(100 * np.mean(np.abs(_relative(predicted, true, span))))
 
 
-def mean_absolute_error(predicted: ArrayLike, true: ArrayLike) -> float:
+def compute_mean_absolute_error(predicted: ArrayLike, true: ArrayLike) -> float:
     """Return the mean distance of (N,) predicted from true scores, in points."""
     predicted, true = _pair(predicted, true)
     return float(np.mean(np.abs(predicted - true))) if len(true) else float("nan")
@@ -119,15 +121,15 @@ def measure_scores(
         rho, rho_within, rl2_squared, rl2_absolute, mae.
     """
     return {
-        "rho": spearman(predicted, true),
-        "rho_within": spearman_within(predicted, true, groups),
-        "rl2_squared": rl2(predicted, true),
-        "rl2_absolute": rl2_absolute(predicted, true),
-        "mae": mean_absolute_error(predicted, true),
+        "rho": compute_spearman(predicted, true),
+        "rho_within": compute_spearman_within(predicted, true, groups),
+        "rl2_squared": compute_rl2(predicted, true),
+        "rl2_absolute": compute_rl2_absolute(predicted, true),
+        "mae": compute_mean_absolute_error(predicted, true),
     }
 
 
-def interval_iou(one: ArrayLike, other: ArrayLike) -> FloatArray:
+def compute_interval_iou(one: ArrayLike, other: ArrayLike) -> FloatArray:
     """Return the intersection over union of intervals [start, end).
 
     Args:
@@ -149,7 +151,7 @@ def interval_iou(one: ArrayLike, other: ArrayLike) -> FloatArray:
     )
 
 
-def flight_iou(predicted: ArrayLike, true: ArrayLike) -> FloatArray:
+def compute_flight_iou(predicted: ArrayLike, true: ArrayLike) -> FloatArray:
     """Return the (N,) IoU of the flight [t1, t2), which the released code measures and
     published figures are of.
 
@@ -165,10 +167,10 @@ def flight_iou(predicted: ArrayLike, true: ArrayLike) -> FloatArray:
         raise ValueError(
             f"{true.shape[1] + 1} stages: the IoU of the flight is defined for 3 only"
         )
-    return interval_iou(predicted, true)
+    return compute_interval_iou(predicted, true)
 
 
-def paper_iou(predicted: ArrayLike, true: ArrayLike) -> FloatArray:
+def compute_paper_iou(predicted: ArrayLike, true: ArrayLike) -> FloatArray:
     """Return the (N,) mean IoU over the boxes [t_{k−1}, t_k), k = 1…K−1, t_0 = 0, that
     stand before eq. 30.
 
@@ -178,10 +180,10 @@ def paper_iou(predicted: ArrayLike, true: ArrayLike) -> FloatArray:
         predicted, true: (N, K−1) transitions.
     """
     predicted, true = _transitions(predicted, true)
-    return interval_iou(_boxes(predicted), _boxes(true)).mean(axis=1)
+    return compute_interval_iou(_boxes(predicted), _boxes(true)).mean(axis=1)
 
 
-def stage_iou(predicted: ArrayLike, true: ArrayLike, frames: int) -> FloatArray:
+def compute_stage_iou(predicted: ArrayLike, true: ArrayLike, frames: int) -> FloatArray:
     """Return the (N,) mean IoU over all K stages, the last one ending with the clip of
     `frames` frames.
 
@@ -190,10 +192,12 @@ def stage_iou(predicted: ArrayLike, true: ArrayLike, frames: int) -> FloatArray:
         frames: Of each clip, 96 where it was sampled.
     """
     predicted, true = _transitions(predicted, true)
-    return interval_iou(_boxes(predicted, frames), _boxes(true, frames)).mean(axis=1)
+    return compute_interval_iou(_boxes(predicted, frames), _boxes(true, frames)).mean(
+        axis=1
+    )
 
 
-def share_found(iou: ArrayLike, threshold: float) -> float:
+def compute_share_found(iou: ArrayLike, threshold: float) -> float:
     """Return AIoU@threshold (eq. 30): the percentage of the (N,) IoU that reach the
     threshold."""
     iou = np.asarray(iou, np.float64)
@@ -213,18 +217,20 @@ def measure_stages(
     """
     predicted, true = _transitions(predicted, true)
     kinds = (
-        {"paper": paper_iou}
+        {"paper": compute_paper_iou}
         if true.shape[1] != 2
-        else {"flight": flight_iou, "paper": paper_iou}
+        else {"flight": compute_flight_iou, "paper": compute_paper_iou}
     )
     figures = {
-        f"aiou_{kind}_{threshold:g}": share_found(iou(predicted, true), threshold)
+        f"aiou_{kind}_{threshold:g}": compute_share_found(
+            iou(predicted, true), threshold
+        )
         for kind, iou in kinds.items()
         for threshold in THRESHOLDS
     }
     return {
         **figures,
-        "miou": float(100 * stage_iou(predicted, true, frames).mean()),
+        "miou": float(100 * compute_stage_iou(predicted, true, frames).mean()),
         "transition_error": float(np.abs(predicted - true).mean()),
     }
 
@@ -239,8 +245,8 @@ def bootstrap(
     """Return the percentile bootstrap interval of a figure over dives.
 
     Args:
-        figure: Takes the columns, such as :func:`spearman`. Fix what belongs to the
-            split and not to its dives, such as the span of :func:`rl2`.
+        figure: Takes the columns, such as :func:`compute_spearman`. Fix what belongs to the
+            split and not to its dives, such as the span of :func:`compute_rl2`.
         columns: Arrays of N rows, drawn together.
         seed: The same seed gives the same interval.
         resamples: How often N dives are drawn; draws in which the figure is not defined

@@ -137,9 +137,9 @@ _SYNONYMS = {
 }
 
 
-def flip_index() -> NDArray[np.intp]:
+def compute_flip_index() -> NDArray[np.intp]:
     """Return the permutation (16,) that swaps the athlete's sides: ``mirrored =
-    joints[flip_index()]``."""
+    joints[compute_flip_index()]``."""
     index = np.arange(NUM_JOINTS)
     for a, b in FLIP_PAIRS:
         index[a], index[b] = b, a
@@ -147,7 +147,7 @@ def flip_index() -> NDArray[np.intp]:
 
 
 @lru_cache(maxsize=1024)
-def joint_id(label: str) -> int | None:
+def find_joint(label: str) -> int | None:
     """Return the id a label names, or None where it names no joint of ours.
 
     Accepts the number ``"0"`` to ``"15"`` and names in any usual spelling:

@@ -9,22 +9,22 @@ from helpers.made_divers import make_dive, slipped
 
 from finediving_pose.body_geometry import (
     LONGEST,
-    body_height,
-    fitted,
-    jumps,
-    limb_lengths,
-    longest_limbs,
-    own_longest,
-    too_long,
+    find_long_limbs,
+    find_longest_limbs,
+    fit_motion,
+    measure_body_height,
+    measure_jumps,
+    measure_limb_lengths,
+    measure_longest_limbs,
 )
 from finediving_pose.skeleton import INDEX, JOINTS, LIMBS
 
 
 def test_own_lengths_need_frames_and_know_no_other_body():
     lengths = np.full((20, len(LIMBS)), 0.5)
-    np.testing.assert_allclose(own_longest(lengths), 0.5 * 1.35 + 0.05)
-    assert (longest_limbs(lengths) == LONGEST).all()
-    assert np.isinf(own_longest(lengths[:5])).all()
+    np.testing.assert_allclose(measure_longest_limbs(lengths), 0.5 * 1.35 + 0.05)
+    assert (find_longest_limbs(lengths) == LONGEST).all()
+    assert np.isinf(measure_longest_limbs(lengths[:5])).all()
 
 
 def test_a_frame_is_laid_on_another_but_for_what_does_not_fit():
@@ -33,7 +33,7 @@ def test_a_frame_is_laid_on_another_but_for_what_does_not_fit():
     target = 3 + 2j + 1.2 * np.exp(0.7j) * source
     astray = target.copy()
     astray[0, 4] += 5.0
-    placed = fitted(source, astray, np.ones(1))
+    placed = fit_motion(source, astray, np.ones(1))
     assert abs(placed[0, 4] - target[0, 4]) < 0.5
     assert np.abs(placed - target).max() < 0.5
 
@@ -42,10 +42,12 @@ def test_a_fit_needs_four_joints_and_both_ends():
     source = np.arange(16.0)[None] + 0j
     target = source.copy()
     target[0, 3:] = np.nan
-    assert np.isnan(fitted(source, target, np.ones(1))).all()
+    assert np.isnan(fit_motion(source, target, np.ones(1))).all()
     target = source.copy()
     target[0, 3] = np.nan
-    assert np.flatnonzero(np.isnan(fitted(source, target, np.ones(1)))).tolist() == [3]
+    assert np.flatnonzero(
+        np.isnan(fit_motion(source, target, np.ones(1)))
+    ).tolist() == [3]
 
 
 def arrays(frames):
@@ -53,13 +55,13 @@ def arrays(frames):
     return (
         points,
         np.array([frame.frame for frame in frames]),
-        body_height(points),
+        measure_body_height(points),
     )
 
 
 def jumped(frames):
     points, times, height = arrays(frames)
-    score, allowed = jumps(points, times, height)
+    score, allowed = measure_jumps(points, times, height)
     return [
         (int(times[at]), JOINTS[joint]) for at, joint in np.argwhere(score > allowed)
     ]
@@ -67,9 +69,9 @@ def jumped(frames):
 
 def long_limbs(frames):
     points, times, height = arrays(frames)
-    lengths = limb_lengths(points, height)
-    score, allowed = jumps(points, times, height)
-    found = too_long(lengths, longest_limbs(lengths), score / allowed)
+    lengths = measure_limb_lengths(points, height)
+    score, allowed = measure_jumps(points, times, height)
+    found = find_long_limbs(lengths, find_longest_limbs(lengths), score / allowed)
     return [(at, JOINTS[joint]) for at, joint, _ in found]
 
 
@@ -83,7 +85,7 @@ def test_the_body_height_does_not_depend_on_the_position():
 def test_the_body_height_is_unknown_without_the_joints_it_takes():
     points = np.full((3, 16, 2), np.nan)
     points[:, INDEX["pelvis"]] = 5
-    assert np.isnan(body_height(points)).all()
+    assert np.isnan(measure_body_height(points)).all()
 
 
 @pytest.mark.parametrize("twist", [0, 12, 36])
@@ -100,7 +102,7 @@ def test_a_camera_that_pans_and_zooms_makes_no_jump():
         points * np.linspace(1, 1.6, len(frames))[:, None, None]
         + np.arange(len(frames))[:, None, None] * 7
     )
-    score, allowed = jumps(points, times, body_height(points))
+    score, allowed = measure_jumps(points, times, measure_body_height(points))
     assert not (score > allowed).any()
 
 
@@ -119,14 +121,14 @@ def test_a_slip_in_the_last_frame_must_be_larger():
 
 def test_frames_far_apart_say_nothing_of_each_other():
     points, _, height = arrays(make_dive()[:3])
-    score, _ = jumps(points, np.array([0, 100, 200]), height)
+    score, _ = measure_jumps(points, np.array([0, 100, 200]), height)
     assert np.isnan(score).all()
 
 
 def test_a_joint_without_neighbours_is_not_judged():
     points, times, height = arrays(make_dive())
     points[9:20:2, 3] = np.nan
-    score, _ = jumps(points, times, height)
+    score, _ = measure_jumps(points, times, height)
     assert np.isnan(score[10, 3])
     assert np.isfinite(score[10, 4])
 
@@ -149,6 +151,6 @@ def test_a_single_frame_is_held_against_any_bodys_proportions():
 def test_a_missing_joint_has_no_limbs():
     points, _, height = arrays(make_dive())
     points[:, 0] = np.nan
-    lengths = limb_lengths(points, height)
+    lengths = measure_limb_lengths(points, height)
     assert np.isnan(lengths[:, LIMBS.index((0, 1))]).all()
     assert np.isfinite(lengths[:, LIMBS.index((4, 5))]).all()

@@ -9,8 +9,8 @@ from pydantic import model_validator
 
 from finediving_pose.config import (
     Settings,
+    find_nearest_name,
     load_settings,
-    nearest,
     read_yaml,
     write_settings,
 )
@@ -142,7 +142,7 @@ def test_settings_cannot_be_changed():
 
 
 def test_nearest_says_nothing_where_nothing_is_known():
-    assert nearest("x", []) == ""
+    assert find_nearest_name("x", []) == ""
 
 
 def test_several_presets_and_the_one_that_fills_what_they_leave_out(presets):

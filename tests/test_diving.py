@@ -9,7 +9,13 @@ import pytest
 
 from finediving_pose import diving
 from finediving_pose.datasets import restricted_pickle
-from finediving_pose.diving import DiveNumber, counted_sum, difficulty, parse, score
+from finediving_pose.diving import (
+    DiveNumber,
+    compute_score,
+    get_difficulty,
+    parse_dive_number,
+    sum_counting_awards,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +33,7 @@ from finediving_pose.diving import DiveNumber, counted_sum, difficulty, parse, s
     ],
 )
 def test_parse_and_format(text, expected):
-    number = parse(text)
+    number = parse_dive_number(text)
     assert number == expected
     assert str(number) == text.strip().upper()
 
@@ -47,7 +53,7 @@ def test_parse_and_format(text, expected):
     ],
 )
 def test_description(text, words):
-    assert parse(text).description == words
+    assert parse_dive_number(text).description == words
 
 
 @pytest.mark.parametrize(
@@ -69,7 +75,7 @@ def test_description(text, words):
 )
 def test_what_is_no_dive_number_says_why(text, why):
     with pytest.raises(ValueError, match=re.escape(why)) as caught:
-        parse(text)
+        parse_dive_number(text)
     assert repr(text) in str(caught.value)
 
 
@@ -90,20 +96,20 @@ def test_what_is_no_dive_number_says_why(text, why):
     ],
 )
 def test_difficulty_depends_on_the_apparatus(text, springboard, platform):
-    assert difficulty(parse(text), "3m") == springboard
-    assert difficulty(parse(text), "10m") == platform
+    assert get_difficulty(parse_dive_number(text), "3m") == springboard
+    assert get_difficulty(parse_dive_number(text), "10m") == platform
 
 
 @pytest.mark.parametrize(
     ("text", "expected"), [("101A", 1.4), ("103B", 1.7), ("203C", 2.0), ("403B", 2.4)]
 )
 def test_difficulty_from_one_metre(text, expected):
-    assert difficulty(parse(text), "1m") == expected
+    assert get_difficulty(parse_dive_number(text), "1m") == expected
 
 
 def test_flying_is_added_to_the_position():
-    assert difficulty(parse("113B"), "3m") == pytest.approx(
-        difficulty(parse("103B"), "3m") + 0.2
+    assert get_difficulty(parse_dive_number("113B"), "3m") == pytest.approx(
+        get_difficulty(parse_dive_number("103B"), "3m") + 0.2
     )
 
 
@@ -118,7 +124,7 @@ def test_flying_is_added_to_the_position():
     ],
 )
 def test_what_the_components_do_not_cover_is_none_and_not_a_guess(text, apparatus):
-    assert difficulty(parse(text), apparatus) is None
+    assert get_difficulty(parse_dive_number(text), apparatus) is None
 
 
 @pytest.mark.parametrize(
@@ -130,11 +136,11 @@ def test_what_the_components_do_not_cover_is_none_and_not_a_guess(text, apparatu
     ],
 )
 def test_score_of_one_diver(awards, expected):
-    assert score(awards, 3.0) == expected
+    assert compute_score(awards, 3.0) == expected
 
 
 def test_score_of_a_pair_from_the_five_kept_awards():
-    assert score([7.5, 9.0, 8.0, 8.0, 8.5], 3.3, synchronised=True) == 81.18
+    assert compute_score([7.5, 9.0, 8.0, 8.0, 8.5], 3.3, synchronised=True) == 81.18
 
 
 def test_score_of_a_pair_from_eleven_judges():
@@ -144,16 +150,16 @@ def test_score_of_a_pair_from_eleven_judges():
         [8.5, 6.0, 8.0, 10.0, 9.0],
     )
     kept = 7.5 + 8.0 + 8.0 + 8.5 + 9.0
-    assert score([*first, *second, *together], 3.0, synchronised=True) == pytest.approx(
-        3.0 * 0.6 * kept
-    )
+    assert compute_score(
+        [*first, *second, *together], 3.0, synchronised=True
+    ) == pytest.approx(3.0 * 0.6 * kept)
 
 
 def test_the_sum_that_counts_is_known_of_impossible_awards_too():
-    assert counted_sum([2.5, 4, 4, 45, 3.5, 5, 4]) == 12
-    assert counted_sum([7.5, 8, 8.9, 8.5, 8.5], synchronised=True) == pytest.approx(
-        0.6 * 41.4
-    )
+    assert sum_counting_awards([2.5, 4, 4, 45, 3.5, 5, 4]) == 12
+    assert sum_counting_awards(
+        [7.5, 8, 8.9, 8.5, 8.5], synchronised=True
+    ) == pytest.approx(0.6 * 41.4)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +168,7 @@ def test_the_sum_that_counts_is_known_of_impossible_awards_too():
 )
 def test_a_number_of_awards_without_a_rule_is_refused(count, synchronised):
     with pytest.raises(ValueError, match=f"^{count} awards.*expected"):
-        score([7.0] * count, 2.0, synchronised)
+        compute_score([7.0] * count, 2.0, synchronised)
 
 
 @pytest.mark.parametrize("award", [55.5, -0.5, 8.9, float("nan"), float("inf")])
@@ -170,7 +176,7 @@ def test_an_impossible_award_is_named(award):
     with pytest.raises(
         ValueError, match=f"award 2 is {award:g}: expected half points from 0 to 10"
     ):
-        score([7.0, award, 7.0], 2.0)
+        compute_score([7.0, award, 7.0], 2.0)
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +189,7 @@ def finediving(shared_data: Path) -> dict[tuple[str, int], dict[str, Any]]:
 def test_every_dive_number_of_finediving_is_read_back(finediving):
     numbers = {dive["action_type"] for dive in finediving.values()}
     assert len(numbers) == 52
-    assert all(str(parse(text)).lower() == text for text in numbers)
+    assert all(str(parse_dive_number(text)).lower() == text for text in numbers)
 
 
 def test_the_judging_rule_explains_the_scores_of_finediving(finediving):
@@ -193,7 +199,7 @@ def test_the_judging_rule_explains_the_scores_of_finediving(finediving):
     for key, dive in finediving.items():
         awards = [float(award) for award in dive["judge_scores"]]
         try:
-            value = score(
+            value = compute_score(
                 awards, float(dive["difficulty"]), synchronised=len(awards) == 5
             )
         except ValueError:
@@ -214,14 +220,18 @@ def test_the_formula_explains_the_difficulties_of_finediving(finediving):
     rules of another year."""
     unexplained: Counter[tuple[str, float]] = Counter()
     for dive in finediving.values():
-        number, stored = parse(dive["action_type"]), round(float(dive["difficulty"]), 1)
+        number, stored = (
+            parse_dive_number(dive["action_type"]),
+            round(float(dive["difficulty"]), 1),
+        )
         compulsory = (
             len(dive["judge_scores"]) == 5 and stored == diving.COMPULSORY_DIFFICULTY
         )
         if (
             number.group != 6
             and not compulsory
-            and stored not in (difficulty(number, "3m"), difficulty(number, "10m"))
+            and stored
+            not in (get_difficulty(number, "3m"), get_difficulty(number, "10m"))
         ):
             unexplained[str(number), stored] += 1
     assert unexplained == {("5337D", 3.4): 3, ("305B", 2.8): 1, ("305C", 2.7): 8}

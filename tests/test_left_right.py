@@ -10,8 +10,8 @@ from helpers.made_divers import make_dive
 
 from finediving_pose import left_right
 from finediving_pose.annotation.label_swaps import LABEL_WEIGHTS
-from finediving_pose.body_geometry import body_height
-from finediving_pose.skeleton import FLIP_PAIRS, flip_index
+from finediving_pose.body_geometry import measure_body_height
+from finediving_pose.skeleton import FLIP_PAIRS, compute_flip_index
 
 
 def dive(**how):
@@ -20,10 +20,10 @@ def dive(**how):
 
 
 def costs_of(points, times, weights=LABEL_WEIGHTS):
-    height = body_height(points)
-    vectors = left_right.across(points, times) / height[:, None]
-    return left_right.along_time(
-        left_right.in_one_frame(points, vectors, height, weights),
+    height = measure_body_height(points)
+    vectors = left_right.measure_pair_vectors(points, times) / height[:, None]
+    return left_right.compute_costs(
+        left_right.compute_frame_costs(points, vectors, height, weights),
         vectors,
         times,
         weights,
@@ -55,7 +55,7 @@ def test_too_few_frames_for_triples(frames):
 
 def test_a_run_says_what_its_exchange_saves():
     points, times = dive(twist=0.0, view=0.0)
-    points[[20, 21]] = points[[20, 21]][:, flip_index()]
+    points[[20, 21]] = points[[20, 21]][:, compute_flip_index()]
     costs = costs_of(points, times)
     path = costs.cheapest()
     (run,) = costs.runs(path)
@@ -79,14 +79,14 @@ def test_a_twist_seen_every_third_of_a_turn_is_restless():
 
 def test_an_unsure_vector_counts_less():
     points, times = dive(twist=0.0, view=0.0)
-    height = body_height(points)
-    vectors = left_right.across(points, times) / height[:, None]
+    height = measure_body_height(points)
+    vectors = left_right.measure_pair_vectors(points, times) / height[:, None]
     one, trust = np.zeros((40, len(left_right.STATES))), np.ones(vectors.shape)
     path = np.zeros(40, np.intp)
     path[20] = left_right.STATES.index(left_right.ARMS)
 
     def cost():
-        costs = left_right.along_time(one, vectors, times, LABEL_WEIGHTS, trust)
+        costs = left_right.compute_costs(one, vectors, times, LABEL_WEIGHTS, trust)
         return costs.total(path) - costs.total(np.zeros_like(path))
 
     sure = cost()
@@ -99,10 +99,12 @@ def test_across_turns_with_the_body_and_changes_sign_with_the_sides():
     points[:, FLIP_PAIRS[0]] += np.array(
         [[-3.0, 0.0], [3.0, 0.0]]
     )  # the left ankle is 6 px to the right of the other
-    vectors = left_right.across(points, times)
+    vectors = left_right.measure_pair_vectors(points, times)
     np.testing.assert_allclose(np.abs(vectors[:, 0]), 6.0, atol=1e-6)
     np.testing.assert_allclose(
-        left_right.across(points[:, flip_index()], times), -vectors, atol=1e-6
+        left_right.measure_pair_vectors(points[:, compute_flip_index()], times),
+        -vectors,
+        atol=1e-6,
     )
 
 
@@ -117,7 +119,7 @@ def test_a_turn_near_a_quarter_is_not_believed(degrees, left_over):
     turned = body @ np.array(
         [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]
     )
-    before, after = left_right.across(
+    before, after = left_right.measure_pair_vectors(
         np.stack([body, turned]), np.arange(2), doubtful=np.pi / 6
     )
     assert abs(np.rad2deg(np.angle(after[5] / before[5]))) == pytest.approx(left_over)

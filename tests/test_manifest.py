@@ -242,7 +242,7 @@ def test_a_recording_is_written_when_the_work_is_interrupted(tmp_path):
 
 
 def test_versions_of_packages_that_are_not_there_are_left_out():
-    versions = manifest.package_versions(["numpy", "no-such-package-of-ours"])
+    versions = manifest.list_package_versions(["numpy", "no-such-package-of-ours"])
     assert list(versions) == ["numpy"]
 
 

@@ -13,7 +13,7 @@ from finediving_pose.errors import DataError
 from finediving_pose.media import (
     FrameFolder,
     VideoFile,
-    numbered_images,
+    list_numbered_images,
     open_frames,
     read_image,
     sample_indices,
@@ -119,7 +119,7 @@ def test_folders_are_sorted_by_number(tmp_path):
     folder = write_clip(
         tmp_path / "7", 12, first=99995
     )  # FineDiving has 5 and 6 digits in one dive
-    assert [number for number, _ in numbered_images(folder)] == list(
+    assert [number for number, _ in list_numbered_images(folder)] == list(
         range(99995, 100007)
     )
     source = FrameFolder(folder, 99998, 100001)
@@ -145,13 +145,13 @@ def test_numbers_come_from_names_where_they_can(tmp_path, names, order):
         )
     (tmp_path / ".hidden9.png").write_bytes(b"")
     (tmp_path / "5.txt").write_bytes(b"")
-    assert [number for number, _ in numbered_images(tmp_path)] == order
+    assert [number for number, _ in list_numbered_images(tmp_path)] == order
 
 
 def test_natural_order_where_names_have_no_numbers(tmp_path):
     for name in ("x10.png", "x9.png", "cover.png"):
         cv2.imwrite(str(tmp_path / name), draw(0))
-    assert [path.name for _, path in numbered_images(tmp_path)] == [
+    assert [path.name for _, path in list_numbered_images(tmp_path)] == [
         "cover.png",
         "x9.png",
         "x10.png",
@@ -254,5 +254,5 @@ def test_an_mp4_whose_last_frames_are_overwritten_says_so(tmp_path):
 def test_time_stamps_in_names_are_no_frame_numbers(tmp_path):
     for i, stamp in enumerate((1700000000999, 1700000001040, 17000000010800000000000)):
         cv2.imwrite(str(tmp_path / f"cam_{stamp}.png"), draw(i))
-    assert [number for number, _ in numbered_images(tmp_path)] == [0, 1, 2]
+    assert [number for number, _ in list_numbered_images(tmp_path)] == [0, 1, 2]
     assert [frame.number for frame in FrameFolder(tmp_path, 1, 2).read()] == [1, 2]

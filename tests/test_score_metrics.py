@@ -8,30 +8,32 @@ from scipy.stats import spearmanr
 
 from finediving_pose.score_metrics import (
     bootstrap,
-    flight_iou,
-    interval_iou,
-    mean_absolute_error,
+    compute_flight_iou,
+    compute_interval_iou,
+    compute_mean_absolute_error,
+    compute_paper_iou,
+    compute_rl2,
+    compute_rl2_absolute,
+    compute_share_found,
+    compute_spearman,
+    compute_spearman_within,
+    compute_stage_iou,
     measure_scores,
     measure_stages,
-    paper_iou,
-    rl2,
-    rl2_absolute,
-    share_found,
-    spearman,
-    spearman_within,
-    stage_iou,
 )
 
 
 def test_spearman_with_ties_is_scipys():
     rng = np.random.default_rng(0)
     one, other = rng.integers(0, 8, 50), rng.integers(0, 8, 50)
-    assert spearman(one, other) == pytest.approx(spearmanr(one, other)[0], abs=1e-12)
+    assert compute_spearman(one, other) == pytest.approx(
+        spearmanr(one, other)[0], abs=1e-12
+    )
 
 
 def test_spearman_looks_at_ranks_only():
-    assert spearman([1, 2, 3, 4], [1, 10, 100, 1000]) == pytest.approx(1)
-    assert spearman([4, 3, 2, 1], [1, 10, 100, 1000]) == pytest.approx(-1)
+    assert compute_spearman([1, 2, 3, 4], [1, 10, 100, 1000]) == pytest.approx(1)
+    assert compute_spearman([4, 3, 2, 1], [1, 10, 100, 1000]) == pytest.approx(-1)
 
 
 @pytest.mark.parametrize(
@@ -39,10 +41,13 @@ def test_spearman_looks_at_ranks_only():
     [([], []), ([1], [2]), ([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [5, 5, 5])],
 )
 def test_spearman_is_nan_where_it_is_not_defined(one, other):
-    assert np.isnan(spearman(one, other))
+    assert np.isnan(compute_spearman(one, other))
 
 
-@pytest.mark.parametrize("figure", [spearman, rl2, rl2_absolute, mean_absolute_error])
+@pytest.mark.parametrize(
+    "figure",
+    [compute_spearman, compute_rl2, compute_rl2_absolute, compute_mean_absolute_error],
+)
 def test_scores_of_another_shape_are_refused(figure):
     with pytest.raises(ValueError, match=r"shape \(2,\) and \(3,\)"):
         figure([1, 2], [1, 2, 3])
@@ -52,40 +57,42 @@ def test_spearman_within():
     true = [1, 2, 3, 10, 20, 30, 40, 7, 7, 7, 1, 2]
     predicted = [1, 2, 3, 4, 3, 2, 1, 1, 2, 3, 5, 5]
     groups = ["a"] * 3 + ["b"] * 4 + ["same"] * 3 + ["few"] * 2
-    assert spearman_within(predicted, true, groups) == pytest.approx(
+    assert compute_spearman_within(predicted, true, groups) == pytest.approx(
         (3 * 1 + 4 * -1) / 7
     )
 
 
 def test_a_constant_prediction_tells_no_dives_of_a_number_apart():
-    assert spearman_within(
+    assert compute_spearman_within(
         [5, 5, 5, 1, 2, 3], [1, 2, 3, 1, 2, 3], list("aaabbb")
     ) == pytest.approx(0.5)
-    assert np.isnan(spearman_within([1, 2], [1, 2], ["a", "b"]))
+    assert np.isnan(compute_spearman_within([1, 2], [1, 2], ["a", "b"]))
 
 
 def test_dives_without_a_number_are_of_no_number():
     predicted, true = [1, 2, 3, 9, 8, 7, 6], [1, 2, 3, 1, 2, 3, 4]
-    assert spearman_within(
+    assert compute_spearman_within(
         predicted, true, ["a", "a", "a", "", None, "", None]
     ) == pytest.approx(1)
-    assert np.isnan(spearman_within(predicted, true, [""] * 7))
-    assert spearman_within(predicted, true, [0, 0, 0, 1, 1, 1, 1]) == pytest.approx(
-        (3 - 4) / 7
-    )
+    assert np.isnan(compute_spearman_within(predicted, true, [""] * 7))
+    assert compute_spearman_within(
+        predicted, true, [0, 0, 0, 1, 1, 1, 1]
+    ) == pytest.approx((3 - 4) / 7)
 
 
 def test_both_forms_of_rl2():
     true, predicted = [0, 50, 100], [10, 50, 80]
-    assert rl2(predicted, true) == pytest.approx(100 * (0.01 + 0.04) / 3)
-    assert rl2_absolute(predicted, true) == pytest.approx(100 * 0.3 / 3)
-    assert rl2(predicted, true, span=200) == pytest.approx(100 * (0.0025 + 0.01) / 3)
-    assert mean_absolute_error(predicted, true) == pytest.approx(10)
+    assert compute_rl2(predicted, true) == pytest.approx(100 * (0.01 + 0.04) / 3)
+    assert compute_rl2_absolute(predicted, true) == pytest.approx(100 * 0.3 / 3)
+    assert compute_rl2(predicted, true, span=200) == pytest.approx(
+        100 * (0.0025 + 0.01) / 3
+    )
+    assert compute_mean_absolute_error(predicted, true) == pytest.approx(10)
 
 
 def test_rl2_without_a_range_is_not_defined():
-    assert np.isnan(rl2([1, 2], [3, 3]))
-    assert np.isnan(rl2_absolute([], []))
+    assert np.isnan(compute_rl2([1, 2], [3, 3]))
+    assert np.isnan(compute_rl2_absolute([], []))
 
 
 def test_score_figures():
@@ -110,15 +117,17 @@ def test_score_figures():
     ],
 )
 def test_interval_iou(one, other, expected):
-    assert interval_iou(one, other) == pytest.approx(expected)
-    assert interval_iou(other, one) == pytest.approx(expected)
+    assert compute_interval_iou(one, other) == pytest.approx(expected)
+    assert compute_interval_iou(other, one) == pytest.approx(expected)
 
 
 def test_the_three_forms_of_iou_by_hand():
     predicted, true = np.array([[20, 60]]), np.array([[30, 60]])
-    assert flight_iou(predicted, true) == pytest.approx([30 / 40])
-    assert paper_iou(predicted, true) == pytest.approx([(20 / 30 + 30 / 40) / 2])
-    assert stage_iou(predicted, true, 96) == pytest.approx(
+    assert compute_flight_iou(predicted, true) == pytest.approx([30 / 40])
+    assert compute_paper_iou(predicted, true) == pytest.approx(
+        [(20 / 30 + 30 / 40) / 2]
+    )
+    assert compute_stage_iou(predicted, true, 96) == pytest.approx(
         [(20 / 30 + 30 / 40 + 1) / 3]
     )
 
@@ -147,26 +156,26 @@ def test_two_stages_have_no_flight():
     with pytest.raises(
         ValueError, match="2 stages: the IoU of the flight is defined for 3 only"
     ):
-        flight_iou([[20]], [[30]])
+        compute_flight_iou([[20]], [[30]])
     with pytest.raises(ValueError, match="expected two arrays"):
         measure_stages([20, 30], [20, 30], 96)
 
 
 def test_share_found():
-    assert share_found([0.5, 0.49, 1, 0], 0.5) == 50
-    assert np.isnan(share_found([], 0.5))
+    assert compute_share_found([0.5, 0.49, 1, 0], 0.5) == 50
+    assert np.isnan(compute_share_found([], 0.5))
 
 
 def test_bootstrap_covers_and_repeats():
     rng = np.random.default_rng(1)
     true = rng.normal(size=200)
     predicted = true + rng.normal(size=200)
-    interval = bootstrap(spearman, predicted, true, seed=3)
-    assert interval.low < spearman(predicted, true) < interval.high
+    interval = bootstrap(compute_spearman, predicted, true, seed=3)
+    assert interval.low < compute_spearman(predicted, true) < interval.high
     assert 0.05 < interval.high - interval.low < 0.25
-    assert bootstrap(spearman, predicted, true, seed=3) == interval
-    assert bootstrap(spearman, predicted, true, seed=4) != interval
-    wider = bootstrap(spearman, predicted, true, seed=3, confidence=0.99)
+    assert bootstrap(compute_spearman, predicted, true, seed=3) == interval
+    assert bootstrap(compute_spearman, predicted, true, seed=4) != interval
+    wider = bootstrap(compute_spearman, predicted, true, seed=3, confidence=0.99)
     assert wider.low < interval.low
     assert interval.high < wider.high
 
@@ -181,5 +190,5 @@ def test_bootstrap_of_a_mean_is_the_known_interval():
 
 
 def test_bootstrap_of_nothing():
-    assert np.isnan(bootstrap(spearman, [], [])).all()
-    assert np.isnan(bootstrap(spearman, [1, 1], [2, 2])).all()
+    assert np.isnan(bootstrap(compute_spearman, [], [])).all()
+    assert np.isnan(bootstrap(compute_spearman, [1, 1], [2, 2])).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from finediving_pose import skeleton
-from finediving_pose.skeleton import INDEX, JOINTS, joint_id
+from finediving_pose.skeleton import INDEX, JOINTS, find_joint
 
 
 def test_the_joints_stand_in_mpii_order():
@@ -14,11 +14,11 @@ def test_the_joints_stand_in_mpii_order():
         "r-ankle r-knee r-hip l-hip l-knee l-ankle pelvis thorax upper-neck head-top"
     )
     short += " r-wrist r-elbow r-shoulder l-shoulder l-elbow l-wrist"
-    assert [joint_id(name) for name in short.split()] == list(range(16))
+    assert [find_joint(name) for name in short.split()] == list(range(16))
 
 
 def test_flipping_twice_changes_nothing_and_exchanges_the_sides():
-    index = skeleton.flip_index()
+    index = skeleton.compute_flip_index()
     assert index[index].tolist() == list(range(16))
     for joint, twin in enumerate(index):
         left, right = (
@@ -41,7 +41,7 @@ def test_flip_pairs_name_the_right_side_first():
     "spell", [str, lambda j: JOINTS[j], lambda j: JOINTS[j].replace("_", "-").upper()]
 )
 def test_numbers_and_names_are_understood(joint, spell):
-    assert joint_id(spell(joint)) == joint
+    assert find_joint(spell(joint)) == joint
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_numbers_and_names_are_understood(joint, spell):
     ],
 )
 def test_usual_spellings(label, name):
-    assert joint_id(label) == INDEX[name]
+    assert find_joint(label) == INDEX[name]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_usual_spellings(label, name):
     ],
 )
 def test_what_names_no_joint_of_ours(label):
-    assert joint_id(label) is None
+    assert find_joint(label) is None
 
 
 def test_limbs_connect_all_joints_to_one_tree():
@@ -117,7 +117,7 @@ def test_body_parts():
 
 
 def test_sigmas_and_colours_agree_on_both_sides():
-    flip = skeleton.flip_index()
+    flip = skeleton.compute_flip_index()
     assert np.array_equal(skeleton.OKS_SIGMAS, skeleton.OKS_SIGMAS[flip])
     assert (skeleton.OKS_SIGMAS > 0).all()
     assert len(skeleton.COLOURS) == 16

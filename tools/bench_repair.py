@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.body_geometry import body_height
+from finediving_pose.body_geometry import measure_body_height
 from finediving_pose.config import validate_settings
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.pose_files import read_pose
@@ -76,7 +76,7 @@ class Track:
     @property
     def torso(self) -> FloatArray:
         """(T, 1) px."""
-        height = body_height(self.points)
+        height = measure_body_height(self.points)
         return (
             TORSO * np.where(np.isfinite(height), height, np.nanmedian(height))[:, None]
         )

@@ -31,7 +31,7 @@ from finediving_pose.datasets.frame_manifest import (
     image_key,
     write_frame_manifest,
 )
-from finediving_pose.datasets.labelme import to_labelme
+from finediving_pose.datasets.labelme import encode_labelme
 from finediving_pose.records import LabelledFrame
 from finediving_pose.synthesis.annotators import ANNOTATORS, annotate_frames
 from finediving_pose.synthesis.meet import PlannedDive, plan_meet, stage_dive
@@ -92,7 +92,7 @@ def make_project(root: Path, dives: int, frames: int, seed: int) -> None:
                 / f"{label.frame:05d}.json"
             )
             path.parent.mkdir(parents=True, exist_ok=True)
-            content = to_labelme(label, SIZE, f"../../../frames/{label.image}")
+            content = encode_labelme(label, SIZE, f"../../../frames/{label.image}")
             path.write_text(json.dumps(content, indent=2), encoding="utf-8")
     write_frame_manifest(project.frames / MANIFEST_CSV, rows)
 

@@ -50,7 +50,7 @@ from finediving_pose.datasets.truth_files import DiveTruth, read_truth
 from finediving_pose.extraction.settings import TrackingSettings
 from finediving_pose.extraction.trackers import TRACKERS, track_person
 from finediving_pose.extraction.tracking import Seed
-from finediving_pose.keypoint_metrics import pck_torso
+from finediving_pose.keypoint_metrics import compute_pck_torso
 from finediving_pose.records import Detections, FloatArray, Visibility
 
 RESAMPLED = 1000
@@ -224,7 +224,10 @@ def against_truth(
     outcome = judged(boxes, on, np.isfinite(truth.boxes[of_truth][:, 0]))
     in_sight = truth.visibility[of_truth] != Visibility.MISSING
     joints = truth.keypoints[of_truth].astype(np.float64)
-    return (*outcome, float(pck_torso(sequence.keypoints[rows], joints, in_sight).mean))
+    return (
+        *outcome,
+        float(compute_pck_torso(sequence.keypoints[rows], joints, in_sight).mean),
+    )
 
 
 def _is_athletes(box: FloatArray, truth: DiveTruth, row: int) -> bool:

@@ -28,11 +28,11 @@ import numpy as np
 
 from finediving_pose.annotation.label_checks import check_labels, group_dives
 from finediving_pose.annotation.label_swaps import swap_sides
-from finediving_pose.body_geometry import body_height, jumps
+from finediving_pose.body_geometry import measure_body_height, measure_jumps
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labels import read_labels
-from finediving_pose.datasets.truth_files import labelled_frames, read_truth
-from finediving_pose.keypoint_metrics import head_length
+from finediving_pose.datasets.truth_files import make_labelled_frames, read_truth
+from finediving_pose.keypoint_metrics import measure_head
 from finediving_pose.records import LabelledFrame, Visibility
 from finediving_pose.skeleton import FLIP_PAIRS, JOINTS
 from finediving_pose.synthesis.annotators import Annotator, annotate_frames
@@ -101,7 +101,7 @@ def slipped(frame: LabelledFrame, rng: np.random.Generator) -> Fault:
     by = rng.uniform(*SLIP_HEADS)
     keypoints[joint] += (
         by
-        * head_length(frame.keypoints[None])[0]
+        * measure_head(frame.keypoints[None])[0]
         * np.array([np.cos(turn), np.sin(turn)])
     )
     return Fault(
@@ -298,9 +298,9 @@ def unmarked(frame: LabelledFrame) -> LabelledFrame:
 def meet_labels(meet: Path, every: int, seed: int) -> Iterator[LabelledFrame]:
     """Yield every n-th complete frame of each dive, labelled as by a careful person."""
     for number, path in enumerate(sorted((meet / "truth").rglob("*.npz"))):
-        truth = labelled_frames(read_truth(path), path.parent.name, path.stem, SIZE)[
-            ::every
-        ]
+        truth = make_labelled_frames(
+            read_truth(path), path.parent.name, path.stem, SIZE
+        )[::every]
         yield from annotate_frames(truth, CAREFUL, seed + number)[0]
 
 
@@ -323,7 +323,7 @@ def print_nearest(options: argparse.Namespace) -> None:
     for dive in group_dives(labels):
         points = np.stack([label.keypoints for label in dive])
         times = np.array([label.frame for label in dive], dtype=np.int64)
-        score, allowed = jumps(points, times, body_height(points))
+        score, allowed = measure_jumps(points, times, measure_body_height(points))
         for at, joint in np.argwhere(np.isfinite(score / allowed)).tolist():
             doubts.append(
                 (

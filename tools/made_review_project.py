@@ -13,7 +13,7 @@ from finediving_pose.datasets.frame_manifest import (
     image_key,
     write_frame_manifest,
 )
-from finediving_pose.datasets.labelme import to_labelme
+from finediving_pose.datasets.labelme import encode_labelme
 from finediving_pose.files import sha256_file, write_json
 from finediving_pose.records import LabelledFrame
 from finediving_pose.synthesis.annotators import ANNOTATORS, annotate_frames
@@ -86,7 +86,7 @@ def _write_dive(
         labels, _ = annotate_frames(truth[:most], annotator, dive)
         for at, (label, row) in enumerate(zip(labels, rows, strict=True)):
             guess = annotator is ANNOTATORS[0] and at % 7 == 5
-            content = to_labelme(
+            content = encode_labelme(
                 replace(label, unconfirmed=guess),
                 (row.width, row.height),
                 f"../../../frames/{row.image}",

@@ -34,7 +34,7 @@ from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.extraction.settings import ExtractionSettings, TrackingSettings
 from finediving_pose.extraction.trackers import TRACKERS
 from finediving_pose.files import write_json
-from finediving_pose.manifest import package_versions
+from finediving_pose.manifest import list_package_versions
 from finediving_pose.media import read_image
 from finediving_pose.networks import NetworkOptions
 from finediving_pose.openmmlab.pose_evaluation import evaluate_keypoints
@@ -98,7 +98,7 @@ def main() -> None:
     ]
     write_json(
         options.out / "figures.json",
-        {"results": results, "packages": dict(package_versions())},
+        {"results": results, "packages": dict(list_package_versions())},
     )
     print(table(results))
 

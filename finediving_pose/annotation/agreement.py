@@ -40,7 +40,7 @@ from finediving_pose.annotation.joint_sigmas import SuggestedSigma, suggest_sigm
 from finediving_pose.annotation.label_swaps import ARMS, LEGS, describe_sides
 from finediving_pose.boxes import compute_iou, enclose_joints
 from finediving_pose.datasets.label_set import LabelSet
-from finediving_pose.keypoint_metrics import head_length, oks, pck
+from finediving_pose.keypoint_metrics import compute_oks, compute_pck, measure_head
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX, JOINTS, NUM_JOINTS
 
@@ -179,7 +179,7 @@ class Agreement:
     @cached_property
     def oks(self) -> FloatArray:
         """(N,) object keypoint similarity; NaN where unknown."""
-        return oks(self.a, self.b, self._both, self.size**2)
+        return compute_oks(self.a, self.b, self._both, self.size**2)
 
     @cached_property
     def error(self) -> FloatArray:
@@ -274,7 +274,7 @@ class Agreement:
         known_b = chosen & np.isfinite(self.b[..., 0])
         distance = np.where(both, self.distance, np.nan)
         unswapped = np.where(both, self.unswapped, np.nan)
-        similarity = oks(self.a, self.b, both, self.size**2)
+        similarity = compute_oks(self.a, self.b, both, self.size**2)
         iou = float("nan")
         if joint is None:
             iou = float(_average_known(self.iou[rows]))
@@ -288,8 +288,8 @@ class Agreement:
             swapped=int(self._find_swapped_images(joint)[rows].sum()),
             px=DistanceSpread.of(distance),
             heads=DistanceSpread.of(distance / self.head[:, None]),
-            loose=pck(self.a, self.b, both, self.head, LOOSE).mean,
-            strict=pck(self.a, self.b, both, self.head, STRICT).mean,
+            loose=compute_pck(self.a, self.b, both, self.head, LOOSE).mean,
+            strict=compute_pck(self.a, self.b, both, self.head, STRICT).mean,
             oks=float(_average_known(similarity)),
             iou=iou,
             unswapped=float(_average_known(unswapped)),
@@ -420,7 +420,7 @@ def _read_points(frame: LabelledFrame) -> FloatArray:
 
 
 def _measure_heads(points: FloatArray) -> FloatArray:
-    length = head_length(points)
+    length = measure_head(points)
     return np.where(length > 0, length, np.nan)
 
 

@@ -12,8 +12,8 @@ from finediving_pose.annotation.label_findings import Finding
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.label_set import LabelSet
-from finediving_pose.datasets.labels import checked_against_images
-from finediving_pose.datasets.problems import Problem, ProblemLog, item_name
+from finediving_pose.datasets.labels import check_against_images
+from finediving_pose.datasets.problems import Problem, ProblemLog, name_item
 from finediving_pose.records import LabelledFrame
 
 Stamp = tuple[int, int]
@@ -80,7 +80,7 @@ def check_folder(job: FolderJob) -> FolderResult:
         is_told = folder.names[str(frame.source)] in told
         (own if is_told else neighbours).append(frame)
     labels = LabelSet(tuple(own), tuple(folder.problems), job.images)
-    labels = checked_against_images(labels, job.folder, True)
+    labels = check_against_images(labels, job.folder, True)
     if not job.images_there:
         present = [each for each in labels.problems if each.kind != "image-missing"]
         labels = replace(labels, problems=tuple(present))
@@ -123,13 +123,13 @@ class _FolderReader:
             if path.is_file():  # else gone since the folder was listed
                 self._add(name, path, job)
         if job.rows is None:  # else a file's place says which image it labels
-            self.frames = labelme.once_each(self.frames, self.problems)
+            self.frames = labelme.drop_repeated_images(self.frames, self.problems)
 
     def _add(self, name: str, path: Path, job: FolderJob) -> None:
         self.names[str(path)] = name
         self.stamps[name] = read_stamp(path)
         for frame in self._read(name, path, job):
-            self.names[item_name(path, frame.image)] = name
+            self.names[name_item(path, frame.image)] = name
             self.frames.append(frame)
 
     def _read(self, name: str, path: Path, job: FolderJob) -> Iterable[LabelledFrame]:

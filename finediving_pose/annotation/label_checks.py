@@ -22,14 +22,14 @@ from finediving_pose.annotation.label_swaps import (
 )
 from finediving_pose.body_geometry import (
     LINKED,
-    body_height,
-    jumps,
-    limb_lengths,
-    longest_limbs,
-    too_long,
+    find_long_limbs,
+    find_longest_limbs,
+    measure_body_height,
+    measure_jumps,
+    measure_limb_lengths,
 )
 from finediving_pose.datasets.label_set import LabelSet
-from finediving_pose.datasets.problems import Severity, item_name
+from finediving_pose.datasets.problems import Severity, name_item
 from finediving_pose.files import sha256_file
 from finediving_pose.records import FloatArray, LabelledFrame
 from finediving_pose.skeleton import FLIP_PAIRS, JOINTS, LIMBS
@@ -159,7 +159,7 @@ def _name_items(frame: LabelledFrame) -> tuple[str, ...]:
     """What a frame's problems can be filed under, the name for its findings first."""
     if frame.source is None:
         return (frame.image,)
-    return item_name(frame.source, frame.image), str(frame.source)
+    return name_item(frame.source, frame.image), str(frame.source)
 
 
 def _check_missing_joints(
@@ -210,7 +210,7 @@ def _check_dive(frames: Sequence[LabelledFrame]) -> Iterator[Finding]:
     )
     yield from _check_boxes(frames, points)
     # Everything else is told in body heights: frames of unknown height are left out.
-    height = body_height(points)
+    height = measure_body_height(points)
     known = np.flatnonzero(np.isfinite(height) & (height > 0)).tolist()
     if not known:
         return
@@ -227,8 +227,10 @@ def _check_dive(frames: Sequence[LabelledFrame]) -> Iterator[Finding]:
         for pair in swap.pairs:
             right, left = FLIP_PAIRS[pair]
             points[rows, [right, left]] = points[rows, [left, right]]
-    score, allowed = jumps(points, times, height)
-    yield from _check_limbs(frames, limb_lengths(points, height), score / allowed)
+    score, allowed = measure_jumps(points, times, height)
+    yield from _check_limbs(
+        frames, measure_limb_lengths(points, height), score / allowed
+    )
     yield from _report_jumps(frames, score, allowed)
 
 
@@ -316,8 +318,8 @@ def _check_limbs(
 ) -> Iterator[Finding]:
     """Report limbs, (T, 15) body heights, that are longer than they can be; `doubt`,
     (T, 16), says which end of a limb is at fault."""
-    longest = longest_limbs(lengths)
-    for row, joint, limb in too_long(lengths, longest, doubt):
+    longest = find_longest_limbs(lengths)
+    for row, joint, limb in find_long_limbs(lengths, longest, doubt):
         length, limit = float(lengths[row, limb]), float(longest[limb])
         start, end = LIMBS[limb]
         yield _make_finding(

@@ -21,7 +21,12 @@ from typing import Any
 from finediving_pose.annotation.locks import locked
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame
-from finediving_pose.datasets.problems import Problem, ProblemLog, load_json, safe_name
+from finediving_pose.datasets.problems import (
+    Problem,
+    ProblemLog,
+    is_safe_name,
+    load_json,
+)
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import write_json
 from finediving_pose.records import LabelledFrame
@@ -78,7 +83,7 @@ def check_person(name: str) -> str:
             uses itself.
     """
     if (
-        not safe_name(name)
+        not is_safe_name(name)
         or name != name.strip()
         or name.startswith((".", "~"))
         or name.endswith(".")
@@ -232,7 +237,9 @@ class LabelStore:
             picture = os.path.relpath(self.frames / image.image, folder).replace(
                 os.sep, "/"
             )
-            content = labelme.to_labelme(frame, (image.width, image.height), picture)
+            content = labelme.encode_labelme(
+                frame, (image.width, image.height), picture
+            )
             content[ORIGIN_KEY] = {"by": by, "when": when, "based_on": dict(based_on)}
             write_json(target, content)
         return target
@@ -332,7 +339,7 @@ def check_label_name(text: str) -> str:
     parts = text.split("/")
     if (
         len(parts) != 3
-        or not all(safe_name(part) for part in parts)
+        or not all(is_safe_name(part) for part in parts)
         or not text.endswith(".json")
     ):
         raise UsageError(

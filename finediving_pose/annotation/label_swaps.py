@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from finediving_pose import left_right
 from finediving_pose.left_right import ALL, ARMS, LEGS, PAIRS, STATES, SWAPPED
 from finediving_pose.records import FloatArray, LabelledFrame
-from finediving_pose.skeleton import FLIP_PAIRS, INDEX, JOINTS, flip_index
+from finediving_pose.skeleton import FLIP_PAIRS, INDEX, JOINTS, compute_flip_index
 
 __all__ = [
     "ALL",
@@ -112,7 +112,7 @@ def detect_label_swaps(
     Args:
         points: (T, 16, 2) px, NaN = missing, of one dive in the order of time.
         times: (T,) frame numbers, ascending.
-        height: (T,) px, the body height (:func:`body_geometry.body_height`).
+        height: (T,) px, the body height (:func:`body_geometry.measure_body_height`).
         visibility: (T, 16) of Visibility; seen from the side, only what is occluded
             tells left from right.
 
@@ -125,7 +125,7 @@ def detect_label_swaps(
         return _list_swaps(points, costs, path)
     # The whole dive is mirrored. It is swapped back as a whole, also where nothing tells
     # the sides; frames that then look swapped were right from the start.
-    flip = flip_index()
+    flip = compute_flip_index()
     flipped = points[:, flip]
     flipped_visibility = None if visibility is None else visibility[:, flip]
     flipped_costs = LabelCosts.of(flipped, times, height, flipped_visibility)
@@ -187,15 +187,15 @@ class LabelCosts(left_right.Costs):
         visibility: NDArray[np.uint8] | None = None,
     ) -> LabelCosts:
         """Return the costs of a dive; the arguments are :func:`detect_label_swaps`'s."""
-        vectors = left_right.across(points, times) / height[:, None]
-        one = left_right.in_one_frame(points, vectors, height, LABEL_WEIGHTS)
+        vectors = left_right.measure_pair_vectors(points, times) / height[:, None]
+        one = left_right.compute_frame_costs(points, vectors, height, LABEL_WEIGHTS)
         if visibility is not None:
             occluded = _compare_occlusion(visibility)
             one = one + _cost_of_near_occlusion(points, occluded, height)
             # Which joint of a pair is occluded changes its sign with the sides, as the
             # vector between them does, and is steady in time like it.
             vectors = np.concatenate([vectors, _OCCLUDED * occluded], axis=1)
-        costs = left_right.along_time(one, vectors, times, LABEL_WEIGHTS)
+        costs = left_right.compute_costs(one, vectors, times, LABEL_WEIGHTS)
         return cls(costs.one, costs.two, costs.three)
 
 

@@ -30,7 +30,7 @@ from finediving_pose.annotation.annotator_swaps import (
     detect_possible_swaps,
 )
 from finediving_pose.annotation.label_swaps import describe_sides
-from finediving_pose.keypoint_metrics import head_length
+from finediving_pose.keypoint_metrics import measure_head
 from finediving_pose.records import FloatArray, LabelledFrame
 from finediving_pose.skeleton import FLIP_PAIRS, JOINTS, NUM_JOINTS
 
@@ -244,7 +244,7 @@ def _describe_distances(heads: FloatArray, tolerance: float) -> str:
 
 def _measure_head(a: LabelledFrame, b: LabelledFrame) -> float:
     """Return the head size in px; NaN where no head is labelled."""
-    heads = head_length(np.stack([_read_points(a), _read_points(b)]))
+    heads = measure_head(np.stack([_read_points(a), _read_points(b)]))
     heads = heads[np.isfinite(heads) & (heads > 0)]
     return float(heads.mean()) if len(heads) else float("nan")
 

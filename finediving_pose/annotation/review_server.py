@@ -39,7 +39,7 @@ from finediving_pose.annotation.review_views import (
     check_edited_label,
     parse_label,
 )
-from finediving_pose.config import nearest
+from finediving_pose.config import find_nearest_name
 from finediving_pose.errors import DataError, FdposeError, UsageError
 
 HOST = "127.0.0.1"
@@ -365,7 +365,7 @@ def _refuse_unconfirmed(desk: ReviewDesk, request: DecisionRequest) -> None:
 def _check_reviewer(setup: ReviewSetup, reviewer: str) -> str:
     if reviewer not in setup.reviewers:
         raise UsageError(
-            f"{reviewer!r} is no reviewer here{nearest(reviewer, setup.reviewers)}"
+            f"{reviewer!r} is no reviewer here{find_nearest_name(reviewer, setup.reviewers)}"
         )
     return reviewer
 

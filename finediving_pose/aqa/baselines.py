@@ -17,9 +17,9 @@ import numpy as np
 from finediving_pose.datasets.finediving import (
     FineDive,
     Key,
-    frame_count,
-    sampled_transitions,
-    text_key,
+    count_frames,
+    make_text_key,
+    sample_transitions,
 )
 from finediving_pose.media import SAMPLES
 from finediving_pose.records import Dive, FloatArray
@@ -164,10 +164,10 @@ def get_true_transitions(dives: Iterable[Dive]) -> FloatArray:
     """Return (N, 2): the first of the 96 sampled frames of flight and of entry."""
     rows = []
     for dive in dives:
-        frames = frame_count(dive)
+        frames = count_frames(dive)
         assert frames is not None, dive.key
         assert dive.transitions is not None, dive.key
-        rows.append(sampled_transitions(dive.transitions, frames))
+        rows.append(sample_transitions(dive.transitions, frames))
     return np.array(rows, dtype=np.float64).reshape(-1, 2)
 
 
@@ -283,14 +283,14 @@ def _keep_defined(metrics: dict[str, float]) -> dict[str, float]:
 
 def _select(records: dict[Key, Dive], keys: Iterable[tuple[str, Any]]) -> list[Dive]:
     selected = []
-    for key in map(text_key, keys):
+    for key in map(make_text_key, keys):
         if key in records:
             selected.append(records[key])
     return selected
 
 
 def _is_staged(dive: Dive) -> bool:
-    return len(dive.transitions or ()) == 2 and frame_count(dive) is not None
+    return len(dive.transitions or ()) == 2 and count_frames(dive) is not None
 
 
 def _group_by_number(dives: Iterable[Dive]) -> dict[str, list[Dive]]:

@@ -14,20 +14,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from finediving_pose.aqa import baselines
 from finediving_pose.aqa.settings import KEPT_TRANSITIONS, RANDOM_WEIGHTS, AqaSettings
-from finediving_pose.datasets.finediving import Key, frame_count, sampled_transitions
+from finediving_pose.datasets.finediving import Key, count_frames, sample_transitions
 from finediving_pose.media import SAMPLES
 from finediving_pose.records import Dive, FloatArray
 from finediving_pose.score_metrics import (
     LEAST_DIVES,
     bootstrap,
-    mean_absolute_error,
+    compute_mean_absolute_error,
+    compute_rl2,
+    compute_rl2_absolute,
+    compute_spearman,
+    compute_spearman_within,
+    compute_stage_iou,
     measure_scores,
     measure_stages,
-    rl2,
-    rl2_absolute,
-    spearman,
-    spearman_within,
-    stage_iou,
 )
 
 if TYPE_CHECKING:
@@ -336,9 +336,9 @@ def sample_true_transitions(dives: Sequence[Dive], settings: AqaSettings) -> Flo
     kept = KEPT_TRANSITIONS[settings.stages]
     rows = np.full((len(dives), len(kept)), np.nan)
     for row, dive in zip(rows, dives, strict=True):
-        count = frame_count(dive)
+        count = count_frames(dive)
         if dive.transitions is not None and count is not None:
-            sampled = sampled_transitions(dive.transitions, count, settings.frames)
+            sampled = sample_transitions(dive.transitions, count, settings.frames)
             row[:] = [sampled[place] for place in kept]
     return rows
 
@@ -363,8 +363,8 @@ def _measure_margins(
             drawless[name] = draws[0]
     # The span of R-ℓ2 belongs to the split: it stays the same in every resample.
     metrics: dict[str, Callable[..., float]] = {
-        "rho": spearman,
-        "rl2_squared": partial(rl2, span=float(np.ptp(true))),
+        "rho": compute_spearman,
+        "rl2_squared": partial(compute_rl2, span=float(np.ptp(true))),
     }
     margins = {}
     for name, metric in metrics.items():
@@ -410,9 +410,9 @@ def _bootstrap_scores(
         "rho": bootstrap(_average_rho, predicted, true, seed=seed, resamples=count)
     }
     errors: dict[str, Callable[..., float]] = {
-        "rl2_squared": partial(rl2, span=span),
-        "rl2_absolute": partial(rl2_absolute, span=span),
-        "mae": mean_absolute_error,
+        "rl2_squared": partial(compute_rl2, span=span),
+        "rl2_absolute": partial(compute_rl2_absolute, span=span),
+        "mae": compute_mean_absolute_error,
     }
     for name, error in errors.items():
         # Errors are means over dives: the error of each dive is resampled.
@@ -424,13 +424,17 @@ def _bootstrap_scores(
         numbered = np.array([bool(group) for group in groups], bool)
         codes = np.unique(np.array(groups, str)[numbered], return_inverse=True)[1]
         intervals["rho_within"] = bootstrap(
-            spearman_within, predicted[numbered, 0], true[numbered], codes, seed=seed
+            compute_spearman_within,
+            predicted[numbered, 0],
+            true[numbered],
+            codes,
+            seed=seed,
         )
     return {name: (interval.low, interval.high) for name, interval in intervals.items()}
 
 
 def _average_rho(predicted: FloatArray, true: FloatArray) -> float:
-    return float(np.mean([spearman(draw, true) for draw in predicted.T]))
+    return float(np.mean([compute_spearman(draw, true) for draw in predicted.T]))
 
 
 def _measure_scores(
@@ -546,7 +550,7 @@ def _measure_numbers(
     if stages is not None:
         staged = _find_staged(stages)
         if staged.any():
-            iou[staged] = 100 * stage_iou(
+            iou[staged] = 100 * compute_stage_iou(
                 stages.predicted[staged], stages.true[staged], stages.frames
             )
     places: dict[str, list[int]] = {}
@@ -568,8 +572,8 @@ def _measure_number(
         "dive_number": group,
         "dives": len(true),
         "unanswered": int((~np.isfinite(predicted)).sum()),
-        "rho": spearman(one, other) if len(one) >= LEAST_DIVES else math.nan,
-        "mae": mean_absolute_error(one, other),
+        "rho": compute_spearman(one, other) if len(one) >= LEAST_DIVES else math.nan,
+        "mae": compute_mean_absolute_error(one, other),
         "bias": float(np.mean(one - other)) if len(one) else math.nan,
         "miou": float(np.nanmean(iou)) if np.isfinite(iou).any() else math.nan,
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from finediving_pose.aqa.settings import BASE, AqaSettings, load_aqa
-from finediving_pose.config import nearest, read_yaml
+from finediving_pose.config import find_nearest_name, read_yaml
 from finediving_pose.errors import UsageError
 
 TABLES = Path(__file__).parent / "tables"
@@ -102,7 +102,7 @@ class Table:
             if row.name == name.lower():
                 return row
         raise UsageError(
-            f"table {self.name} has no row {name!r}{nearest(name, [row.name for row in self.rows])}"
+            f"table {self.name} has no row {name!r}{find_nearest_name(name, [row.name for row in self.rows])}"
         )
 
 

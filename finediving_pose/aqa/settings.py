@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from finediving_pose.aqa.model import SCORE_MODELS, find_model_class
-from finediving_pose.config import Settings, load_settings, nearest
+from finediving_pose.config import Settings, find_nearest_name, load_settings
 
 PRESETS = Path(__file__).parent / "presets"
 BASE = "paper"
@@ -326,7 +326,7 @@ class AqaSettings(Settings):
     def _refuse_unknown_model(cls, name: str) -> str:
         if name not in SCORE_MODELS:
             raise ValueError(
-                f"there is no score model {name!r}{nearest(name, SCORE_MODELS)}"
+                f"there is no score model {name!r}{find_nearest_name(name, SCORE_MODELS)}"
             )
         return name
 

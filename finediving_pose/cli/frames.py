@@ -130,14 +130,16 @@ def command(
 
 
 def _stages(text: str | None) -> tuple[str, ...]:
-    from finediving_pose.config import nearest
+    from finediving_pose.config import find_nearest_name
     from finediving_pose.datasets.frame_manifest import STAGES
     from finediving_pose.errors import UsageError
 
     names = tuple(name.strip() for name in text.split(",")) if text else ()
     for name in names:
         if name not in STAGES:
-            raise UsageError(f"--stages: no stage {name!r}{nearest(name, STAGES)}")
+            raise UsageError(
+                f"--stages: no stage {name!r}{find_nearest_name(name, STAGES)}"
+            )
     return names
 
 

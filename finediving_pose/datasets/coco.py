@@ -10,29 +10,29 @@ from typing import Any
 import numpy as np
 
 from finediving_pose.datasets.label_format import LabelFormat
-from finediving_pose.datasets.label_set import LabelSet, default_images
+from finediving_pose.datasets.label_set import LabelSet, find_images_folder
 from finediving_pose.datasets.problems import (
     Problem,
     ProblemLog,
-    checked_box,
-    checked_image_name,
-    checked_joints,
-    checked_key,
-    image_size,
-    item_name,
+    check_box,
+    check_image_name,
+    check_joints,
+    check_key,
     load_json,
-    numbers,
-    whole_number,
+    name_item,
+    parse_image_size,
+    parse_numbers,
+    parse_whole_number,
 )
 from finediving_pose.errors import DataError
 from finediving_pose.files import write_text
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
-from finediving_pose.skeleton import JOINTS, LIMBS, NUM_JOINTS, joint_id
+from finediving_pose.skeleton import JOINTS, LIMBS, NUM_JOINTS, find_joint
 
 CATEGORY_ID = 1
 
 
-def coco_categories() -> list[dict[str, Any]]:
+def make_coco_categories() -> list[dict[str, Any]]:
     """Return the one category: our joints in our order, limbs as 1-based joint pairs."""
     return [
         {
@@ -45,7 +45,7 @@ def coco_categories() -> list[dict[str, Any]]:
     ]
 
 
-def to_coco(
+def encode_coco(
     frames: Sequence[LabelledFrame], sizes: Mapping[str, tuple[int, int]] | None = None
 ) -> dict[str, Any]:
     """Return a COCO keypoint data set of JSON types, ready for pycocotools.
@@ -85,7 +85,7 @@ def to_coco(
         "licenses": [],
         "images": images,
         "annotations": annotations,
-        "categories": coco_categories(),
+        "categories": make_coco_categories(),
     }
 
 
@@ -97,7 +97,7 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
         for frame in labels.frames
         if (size := labels.image_size(frame)) is not None
     }
-    content = to_coco(labels.frames, sizes)
+    content = encode_coco(labels.frames, sizes)
     write_text(path, json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
     unknown = sum("width" not in image for image in content["images"])
     without_box = sum(frame.box is None for frame in labels.frames)
@@ -145,7 +145,7 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
         frame = _frame(path, position, annotation, by_id, orders, problems)
         if frame is not None:
             frames.append(frame)
-    return LabelSet(tuple(frames), tuple(problems), default_images(path, images))
+    return LabelSet(tuple(frames), tuple(problems), find_images_folder(path, images))
 
 
 def _size_keys(
@@ -192,7 +192,7 @@ def _joint_orders(path: Path, categories: Sequence[Any]) -> dict[Any, list[int]]
         names = category.get("keypoints") if isinstance(category, dict) else None
         if not isinstance(names, list) or not _is_id(category.get("id")):
             continue
-        ids = [joint_id(str(name)) for name in names]
+        ids = [find_joint(str(name)) for name in names]
         if sorted(ids, key=lambda i: -1 if i is None else i) == list(range(NUM_JOINTS)):
             orders[category["id"]] = [i for i in ids if i is not None]
         found.append(", ".join(str(name) for name in names))
@@ -240,16 +240,16 @@ def _frame(
             found=found,
         )
         return None
-    name = checked_image_name(image.get("file_name"), log)
+    name = check_image_name(image.get("file_name"), log)
     if name is None:
         return None
-    log.file = item_name(path, name)
+    log.file = name_item(path, name)
     if annotation.get("iscrowd"):
         log.warning("unreadable", "iscrowd", "a crowd, no single athlete; left out")
         return None
     category = annotation.get("category_id")
     order = orders.get(category) if _is_id(category) else None
-    triples = numbers(annotation.get("keypoints"), 3 * NUM_JOINTS)
+    triples = parse_numbers(annotation.get("keypoints"), 3 * NUM_JOINTS)
     if order is None or triples is None:
         expected = f"{3 * NUM_JOINTS} numbers and a category with our joints"
         log.error(
@@ -260,17 +260,17 @@ def _frame(
         )
         return None
     points, visibility = _joints(triples.reshape(NUM_JOINTS, 3), order, log)
-    box = checked_box(_box(annotation.get("bbox"), log), log)
+    box = check_box(_box(annotation.get("bbox"), log), log)
     return LabelledFrame(
         image=name,
         keypoints=points,
         visibility=visibility,
         box=box,
         box_estimated=box is not None and annotation.get("box_estimated") is True,
-        size=image_size([image.get("width"), image.get("height")]),
-        match=checked_key(annotation.get("match"), "match", log),
-        dive=checked_key(annotation.get("dive"), "dive", log),
-        frame=whole_number(annotation.get("frame")),
+        size=parse_image_size([image.get("width"), image.get("height")]),
+        match=check_key(annotation.get("match"), "match", log),
+        dive=check_key(annotation.get("dive"), "dive", log),
+        frame=parse_whole_number(annotation.get("frame")),
         source=path,
     )
 
@@ -291,16 +291,16 @@ def _joints(
         )
         visibility[joint] = Visibility.MISSING
     points[(visibility == Visibility.MISSING) & (points == 0).all(axis=1)] = np.nan
-    return checked_joints(points, visibility.astype(np.uint8), log)
+    return check_joints(points, visibility.astype(np.uint8), log)
 
 
 def _box(value: Any, log: ProblemLog) -> FloatArray | None:
     if value is None:
         return None
-    box = numbers(value, 4)
+    box = parse_numbers(value, 4)
     if box is None:
         log.mismatch(
-            "missing-box",
+            "unreadable",
             "bbox",
             found=repr(value),
             expected="x, y, width, height",

@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from finediving_pose.datasets.problems import safe_relative
+from finediving_pose.datasets.problems import is_safe_relative
 from finediving_pose.media import VIDEO_SUFFIXES, is_image
 from finediving_pose.records import Clip, Dive
 
@@ -58,7 +58,7 @@ def list_named_recordings(dive: Dive, table_folder: Path, frames: Path) -> list[
         table_folder: The folder of the table.
         frames: The folder of frames, or of recordings.
     """
-    if not dive.video or not safe_relative(dive.video):
+    if not dive.video or not is_safe_relative(dive.video):
         return []
     places = [table_folder / dive.video, frames / dive.video]
     return [place for place in places if place.exists()]

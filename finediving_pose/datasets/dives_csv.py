@@ -14,8 +14,8 @@ from finediving_pose import diving
 from finediving_pose.datasets.problems import (
     Problem,
     ProblemLog,
-    safe_name,
-    safe_relative,
+    is_safe_name,
+    is_safe_relative,
 )
 from finediving_pose.errors import DataError
 from finediving_pose.files import write_text
@@ -195,7 +195,7 @@ def _read(
 
 
 def _name(text: str) -> str:
-    if not safe_name(text):
+    if not is_safe_name(text):
         raise _BadCell(
             "a name without / \\ : or .., because folders and files are named by it"
         )
@@ -204,7 +204,7 @@ def _name(text: str) -> str:
 
 def _video(text: str) -> str:
     name = text.replace("\\", "/")
-    if not safe_relative(name):
+    if not is_safe_relative(name):
         raise _BadCell("a path relative to this file and below its folder")
     return name
 
@@ -218,7 +218,7 @@ def _frame(text: str) -> int:
 
 def _dive_number(text: str) -> str:
     try:
-        diving.parse(text)
+        diving.parse_dive_number(text)
     except ValueError as error:
         raise _BadCell(f"a dive number such as 407c ({error})") from None
     return text.lower()

@@ -18,7 +18,12 @@ import numpy as np
 from finediving_pose.datasets import joint_records
 from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet
-from finediving_pose.datasets.problems import Problem, ProblemLog, number, numbers
+from finediving_pose.datasets.problems import (
+    Problem,
+    ProblemLog,
+    parse_number,
+    parse_numbers,
+)
 from finediving_pose.records import FloatArray, LabelledFrame
 
 PIXELS_PER_SCALE = 200.0
@@ -68,7 +73,7 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
 def write(path: Path, labels: LabelSet) -> list[Problem]:
     """Write a FineDiving-Pose JSON list; frames of a published file come out as they
     came in."""
-    joint_records.write(path, [record(frame) for frame in labels.frames])
+    joint_records.write(path, [make_record(frame) for frame in labels.frames])
     return []
 
 
@@ -77,10 +82,13 @@ def _boxed(
 ) -> dict[str, Any]:
     if record.get("center") is None and record.get("scale") is None:
         return {}
-    center, scale = numbers(record.get("center"), 2), number(record.get("scale"))
+    center, scale = (
+        parse_numbers(record.get("center"), 2),
+        parse_number(record.get("scale")),
+    )
     if center is None or not np.isfinite(center).all():
         log.mismatch(
-            "missing-box",
+            "unreadable",
             "center",
             found=repr(record.get("center")),
             expected="x and y in px",
@@ -89,7 +97,7 @@ def _boxed(
         return {}
     if not (np.isfinite(scale) and scale > 0):
         log.mismatch(
-            "missing-box",
+            "unreadable",
             "scale",
             found=repr(record.get("scale")),
             expected="the box's longer side / 200",
@@ -105,15 +113,15 @@ def _boxed(
     return given
 
 
-def record(frame: LabelledFrame) -> dict[str, Any]:
+def make_record(frame: LabelledFrame) -> dict[str, Any]:
     """Return what the list holds of a frame."""
-    record = joint_records.record(frame, offset=0.0)
+    record = joint_records.make_record(frame, offset=0.0)
     center, scale = _center_and_scale(frame)
     if center is None or scale is None:
         return record
     record |= {"scale": scale, "center": center.tolist()}
     if frame.box is not None and not _lost_box_comes_back(frame, center, scale):
-        record |= joint_records.box_keys(frame)
+        record |= joint_records.make_box_keys(frame)
     return record
 
 
@@ -147,7 +155,7 @@ def _lost_box_comes_back(
 
 
 def _is_fdpose_json(content: Any) -> bool:
-    return joint_records.first_record(content) is not None
+    return joint_records.find_first_record(content) is not None
 
 
 FORMAT = LabelFormat(

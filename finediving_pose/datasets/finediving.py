@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.datasets import restricted_pickle
-from finediving_pose.datasets.problems import Problem, ProblemLog, safe_name
+from finediving_pose.datasets.problems import Problem, ProblemLog, is_safe_name
 from finediving_pose.datasets.sub_actions import SUB_ACTIONS
 from finediving_pose.errors import DataError
 from finediving_pose.files import sha256_file, write_bytes
@@ -306,7 +306,7 @@ def write_finediving(
         write_bytes(folder / name, _pickle(content))
 
 
-def sampled_transitions(
+def sample_transitions(
     transitions: Sequence[int], frames: int, samples: int = SAMPLES
 ) -> tuple[int, ...]:
     """Return which of the frames that stand for a clip is the first of each stage.
@@ -322,14 +322,14 @@ def sampled_transitions(
     )
 
 
-def frame_count(dive: Dive) -> int | None:
+def count_frames(dive: Dive) -> int | None:
     """Return how many frames the dive's window has, or None where it is not known."""
     if dive.start_frame is None or dive.end_frame is None:
         return None
     return dive.end_frame - dive.start_frame + 1
 
 
-def text_key(key: tuple[str, Any]) -> Key:
+def make_text_key(key: tuple[str, Any]) -> Key:
     """Return (match, dive) as :attr:`records.Dive.key` has it; in the pickles the dive
     is a number."""
     return str(key[0]), str(key[1])
@@ -410,15 +410,15 @@ def _checked_key(raw: Any) -> Key:
     if not (
         isinstance(raw, tuple)
         and len(raw) == 2
-        and all(safe_name(str(part)) for part in raw)
+        and all(is_safe_name(str(part)) for part in raw)
     ):
         raise ValueError(f"found key {raw!r}, expected (match, dive) of plain names")
-    return text_key(raw)
+    return make_text_key(raw)
 
 
 def _coarse(value: Any, key: Key) -> Dive:
     awards = tuple(
-        finite(award, "judge_scores")
+        parse_finite(award, "judge_scores")
         for award in _dict(value, "the dive")["judge_scores"]
     )
     start, end = int(value["start_frame"]), int(value["end_frame"])
@@ -432,9 +432,9 @@ def _coarse(value: Any, key: Key) -> Dive:
         start_frame=start,
         end_frame=end,
         dive_number=str(value["action_type"]),
-        difficulty=finite(value["difficulty"], "difficulty"),
+        difficulty=parse_finite(value["difficulty"], "difficulty"),
         awards=awards,
-        score=finite(value["dive_score"], "dive_score"),
+        score=parse_finite(value["dive_score"], "dive_score"),
         synchronised=len(awards) == SYNCHRONISED_AWARDS,
     )
 
@@ -475,15 +475,15 @@ def _entry(values: Sequence[Any], names: dict[int, str]) -> _Entry:
         )
     return _Entry(
         str(number),
-        finite(score, "dive_score"),
-        finite(difficulty, "difficulty"),
+        parse_finite(score, "dive_score"),
+        parse_finite(difficulty, "difficulty"),
         _whole_numbers(steps, "steps_transit_frames"),
         frame_labels,
         names,
     )
 
 
-def finite(value: Any, where: str) -> float:
+def parse_finite(value: Any, where: str) -> float:
     """Return a value of a pickle as a number.
 
     Raises:
@@ -609,9 +609,9 @@ def _check_complete(dive: FineDive) -> None:
             raise ValueError(
                 f"{'/'.join(dive.key)}: {name} is not known, and FineDiving's files hold it"
             )
-    if len(dive.frame_labels) != frame_count(dive.dive):
+    if len(dive.frame_labels) != count_frames(dive.dive):
         raise ValueError(
-            f"{'/'.join(dive.key)}: {len(dive.frame_labels)} frame labels of {frame_count(dive.dive)} frames"
+            f"{'/'.join(dive.key)}: {len(dive.frame_labels)} frame labels of {count_frames(dive.dive)} frames"
         )
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from finediving_pose import diving
-from finediving_pose.datasets.finediving import FineDive, FineDiving, Key, frame_count
+from finediving_pose.datasets.finediving import FineDive, FineDiving, Key, count_frames
 from finediving_pose.datasets.problems import Problem, Severity
-from finediving_pose.datasets.sub_actions import ENTRY, SUB_ACTIONS, expected_sequence
-from finediving_pose.media import numbered_images
+from finediving_pose.datasets.sub_actions import ENTRY, SUB_ACTIONS, derive_sequence
+from finediving_pose.media import list_numbered_images
 
 EXEMPLARS = 10
 """Training dives of its own number that the usual protocol takes for each test dive."""
@@ -110,7 +110,7 @@ def _incomplete(data: FineDiving) -> Iterator[Item]:
 
 def _label_count(data: FineDiving) -> Iterator[Item]:
     for dive in _labelled(data):
-        frames = frame_count(dive.dive)
+        frames = count_frames(dive.dive)
         if frames is not None and frames != len(dive.frame_labels):
             yield (
                 _name(dive.key),
@@ -147,7 +147,7 @@ def _steps(data: FineDiving) -> Iterator[Item]:
 
 
 def _unusual_sequence(data: FineDiving) -> Iterator[Item]:
-    usual = usual_sequences(data)
+    usual = find_usual_sequences(data)
     for dive in _labelled(data):
         expected = usual.get(_number(dive))
         if expected is not None and dive.sequence != expected:
@@ -179,7 +179,7 @@ def _sub_action_names(data: FineDiving) -> Iterator[Item]:
 def _dive_number(data: FineDiving) -> Iterator[Item]:
     for dive in data.dives:
         try:
-            diving.parse(dive.dive.dive_number or "")
+            diving.parse_dive_number(dive.dive.dive_number or "")
         except ValueError as error:
             yield _name(dive.key), str(error)
 
@@ -207,7 +207,7 @@ def _score_rule(data: FineDiving) -> Iterator[Item]:
         if record.score is None or record.difficulty is None or record.awards is None:
             continue
         try:
-            counted = diving.counted_sum(record.awards, record.synchronised)
+            counted = diving.sum_counting_awards(record.awards, record.synchronised)
         except ValueError as error:
             yield _name(dive.key), str(error)
             continue
@@ -315,11 +315,11 @@ _CHECKS: dict[str, tuple[str, Callable[[FineDiving], Iterator[Item]]]] = {
 }
 
 
-def usual_sequences(data: FineDiving) -> dict[str, tuple[int, ...]]:
+def find_usual_sequences(data: FineDiving) -> dict[str, tuple[int, ...]]:
     """Return the usual sub-action ids of each dive number that occurs.
 
     That is what more than half of the number's dives have, where there are several, and
-    else the rule (:func:`sub_actions.expected_sequence`), as far as it knows the
+    else the rule (:func:`sub_actions.derive_sequence`), as far as it knows the
     number.
     """
     found: dict[str, Counter[tuple[int, ...]]] = {}
@@ -341,7 +341,7 @@ def _majority(counts: Counter[tuple[int, ...]]) -> tuple[int, ...] | None:
 
 def _by_rule(number: str) -> tuple[int, ...] | None:
     try:
-        return expected_sequence(diving.parse(number))
+        return derive_sequence(diving.parse_dive_number(number))
     except (
         ValueError
     ):  # reported as no dive number, or a dive that FineDiving has no labels for
@@ -359,7 +359,7 @@ def _missing_frames(data: FineDiving, root: Path) -> Iterator[Item]:
             continue
         wanted = np.arange(first, last + 1)
         absent = wanted[
-            ~np.isin(wanted, [number for number, _ in numbered_images(folder)])
+            ~np.isin(wanted, [number for number, _ in list_numbered_images(folder)])
         ]
         if len(absent):
             yield (

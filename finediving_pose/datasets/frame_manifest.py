@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from finediving_pose.datasets.labelme import DIVE_SEPARATOR
-from finediving_pose.datasets.problems import safe_name, safe_relative
+from finediving_pose.datasets.problems import is_safe_name, is_safe_relative
 from finediving_pose.errors import DataError
 from finediving_pose.files import write_text
 
@@ -169,9 +169,9 @@ def _frame(row: dict[str, Any], where: str) -> ManifestFrame:
 
 def _is_image(image: str) -> bool:
     return (
-        safe_relative(image)
+        is_safe_relative(image)
         and image.count("/") == 2
-        and all(safe_name(part) for part in image.split("/"))
+        and all(is_safe_name(part) for part in image.split("/"))
     )
 
 

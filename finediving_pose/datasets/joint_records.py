@@ -16,20 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.datasets.label_set import LabelSet, default_images
+from finediving_pose.datasets.label_set import LabelSet, find_images_folder
 from finediving_pose.datasets.problems import (
     Problem,
     ProblemLog,
-    checked_box,
-    checked_image_name,
-    checked_joints,
-    checked_key,
-    image_size,
-    item_name,
+    check_box,
+    check_image_name,
+    check_joints,
+    check_key,
     load_json,
-    number,
-    numbers,
-    whole_number,
+    name_item,
+    parse_image_size,
+    parse_number,
+    parse_numbers,
+    parse_whole_number,
 )
 from finediving_pose.errors import DataError
 from finediving_pose.files import write_text
@@ -51,10 +51,10 @@ def read(path: Path, images: Path | None, offset: float, boxed: Completed) -> La
     Raises:
         DataError: If the file is no list.
     """
-    return from_list(path, load_json(path), images, offset, boxed)
+    return read_records(path, load_json(path), images, offset, boxed)
 
 
-def from_list(
+def read_records(
     path: Path, content: Any, images: Path | None, offset: float, completed: Completed
 ) -> LabelSet:
     """Take the records of a file, already parsed, as :func:`read` does.
@@ -73,10 +73,10 @@ def from_list(
         if (frame := _frame(path, position, item, offset, completed, problems))
         is not None
     ]
-    return LabelSet(tuple(frames), tuple(problems), default_images(path, images))
+    return LabelSet(tuple(frames), tuple(problems), find_images_folder(path, images))
 
 
-def first_record(content: Any) -> dict[str, Any] | None:
+def find_first_record(content: Any) -> dict[str, Any] | None:
     """Return the first object of a parsed list where it has `image` and `joints`; None
     where the content is something else."""
     if not isinstance(content, list):
@@ -87,7 +87,7 @@ def first_record(content: Any) -> dict[str, Any] | None:
     return None
 
 
-def image_file_name(record: dict[str, Any]) -> str:
+def get_image_file_name(record: dict[str, Any]) -> str:
     """Return the name of a record's image without its folder; empty where it is no
     text."""
     image = record["image"]
@@ -102,7 +102,7 @@ def write(path: Path, records: Iterable[dict[str, Any]]) -> None:
     write_text(path, "[\n" + ",\n".join(lines) + "\n]\n")
 
 
-def record(frame: LabelledFrame, offset: float) -> dict[str, Any]:
+def make_record(frame: LabelledFrame, offset: float) -> dict[str, Any]:
     """Return all but center, scale and box; missing joints are (-1, -1) with joints_vis
     0."""
     finite = np.isfinite(frame.keypoints).all(axis=1, keepdims=True)
@@ -125,7 +125,7 @@ def record(frame: LabelledFrame, offset: float) -> dict[str, Any]:
     }
 
 
-def box_keys(frame: LabelledFrame) -> dict[str, Any]:
+def make_box_keys(frame: LabelledFrame) -> dict[str, Any]:
     """Return the keys that keep a frame's box, which neither format has."""
     if frame.box is None:
         return {}
@@ -151,24 +151,24 @@ def _frame(
             consequence="left out",
         )
         return None
-    name = checked_image_name(item.get("image"), log)
+    name = check_image_name(item.get("image"), log)
     if name is None:
         return None
-    log.file = item_name(path, name)
+    log.file = name_item(path, name)
     joints = _joints(item, offset, log)
     if joints is None:
         return None
-    box = checked_box(_box(item.get("box"), log), log)
+    box = check_box(_box(item.get("box"), log), log)
     frame = LabelledFrame(
         image=name,
         keypoints=joints[0],
         visibility=joints[1],
         box=box,
         box_estimated=box is not None and item.get("box_estimated") is True,
-        size=image_size(item.get("size")),
-        match=checked_key(item.get("match"), "match", log),
-        dive=checked_key(item.get("dive"), "dive", log),
-        frame=whole_number(item.get("frame")),
+        size=parse_image_size(item.get("size")),
+        match=check_key(item.get("match"), "match", log),
+        dive=check_key(item.get("dive"), "dive", log),
+        frame=parse_whole_number(item.get("frame")),
         source=path,
     )
     return replace(frame, **completed(frame, item, log))
@@ -197,19 +197,19 @@ def _joints(
             for joint, seen in zip(joints, visibility, strict=True)
         ]
     )
-    return checked_joints(points - offset, visibility, log)
+    return check_joints(points - offset, visibility, log)
 
 
 def _point(value: Any, visible: bool) -> tuple[float, float]:
     pair = value if isinstance(value, list) and len(value) == 2 else (None, None)
-    x, y = number(pair[0]), number(pair[1])
+    x, y = parse_number(pair[0]), parse_number(pair[1])
     return (np.nan, np.nan) if not visible and (x, y) in PLACEHOLDERS else (x, y)
 
 
 def _visibility(
     declared: Any, occluded: Any, log: ProblemLog
 ) -> NDArray[np.uint8] | None:
-    values = numbers(declared, NUM_JOINTS)
+    values = parse_numbers(declared, NUM_JOINTS)
     if values is None or not np.isfinite(values).all():
         log.mismatch(
             "unreadable",
@@ -225,7 +225,7 @@ def _visibility(
     hidden = occluded if isinstance(occluded, list) else []
     for joint in {
         entry
-        for entry in map(whole_number, hidden)
+        for entry in map(parse_whole_number, hidden)
         if entry is not None and 0 <= entry < NUM_JOINTS
     }:
         if visibility[joint]:
@@ -236,7 +236,7 @@ def _visibility(
 def _box(value: Any, log: ProblemLog) -> FloatArray | None:
     if value is None:
         return None
-    box = numbers(value, 4)
+    box = parse_numbers(value, 4)
     if box is None:
         log.mismatch(
             "missing-box",

@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from finediving_pose.datasets.label_format import LabelFormat
-from finediving_pose.datasets.label_set import LabelSet, default_images
+from finediving_pose.datasets.label_set import LabelSet, find_images_folder
 from finediving_pose.datasets.problems import (
     Problem,
     ProblemLog,
-    checked_box,
-    checked_image_name,
-    checked_joints,
-    checked_key,
-    image_size,
-    item_name,
-    whole_number,
+    check_box,
+    check_image_name,
+    check_joints,
+    check_key,
+    name_item,
+    parse_image_size,
+    parse_whole_number,
 )
 from finediving_pose.errors import DataError
 from finediving_pose.files import write_bytes
@@ -72,7 +72,7 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
         for line, row in _rows(path)
         if (frame := _frame(path, line, row, problems)) is not None
     ]
-    return LabelSet(tuple(frames), tuple(problems), default_images(path, images))
+    return LabelSet(tuple(frames), tuple(problems), find_images_folder(path, images))
 
 
 def _row(frame: LabelledFrame) -> dict[str, object]:
@@ -135,14 +135,14 @@ def _frame(
     path: Path, line: int, row: Row, problems: list[Problem]
 ) -> LabelledFrame | None:
     log = ProblemLog(f"{path} line {line}", problems)
-    name = checked_image_name(row["image"], log)
+    name = check_image_name(row["image"], log)
     if name is None:
         return None
-    log.file = f"{item_name(path, name)} line {line}"
+    log.file = f"{name_item(path, name)} line {line}"
     points, visibility = _joints(row, log)
-    box = checked_box(_box(row, log), log)
+    box = check_box(_box(row, log), log)
     width, height = (_value(row, column, log) for column in ("width", "height"))
-    keypoints, visible = checked_joints(points, visibility, log)
+    keypoints, visible = check_joints(points, visibility, log)
     return LabelledFrame(
         image=name,
         keypoints=keypoints,
@@ -150,10 +150,10 @@ def _frame(
         box=box,
         box_estimated=box is not None
         and row.get("box_estimated") in ("1", "True", "TRUE", "true"),
-        size=image_size([width, height]),
-        match=checked_key(row.get("match"), "match", log),
-        dive=checked_key(row.get("dive"), "dive", log),
-        frame=whole_number(_value(row, "frame", log)),
+        size=parse_image_size([width, height]),
+        match=check_key(row.get("match"), "match", log),
+        dive=check_key(row.get("dive"), "dive", log),
+        frame=parse_whole_number(_value(row, "frame", log)),
         source=path,
     )
 
@@ -168,7 +168,7 @@ def _joints(row: Row, log: ProblemLog) -> tuple[FloatArray, list[int]]:
             continue
         points[joint] = [_value(row, f"{name}_{axis}", log) for axis in "xy"]
         visible = (
-            whole_number(_value(row, f"{name}_v", log))
+            parse_whole_number(_value(row, f"{name}_v", log))
             if stated
             else Visibility.VISIBLE
         )

@@ -65,10 +65,10 @@ class LabelSet:
     def image_size(self, frame: LabelledFrame) -> Size | None:
         """Return (width, height) px as the label says, else as the image's header says;
         None where neither does."""
-        return frame.size or header_size(self.image_path(frame))
+        return frame.size or read_header_size(self.image_path(frame))
 
 
-def default_images(source: Path, images: Path | None) -> Path:
+def find_images_folder(source: Path, images: Path | None) -> Path:
     """Return `images`, else the folder ``images`` beside the label file where there is
     one, else the file's folder."""
     if images is not None:
@@ -77,7 +77,7 @@ def default_images(source: Path, images: Path | None) -> Path:
     return beside if beside.is_dir() else source.parent
 
 
-def header_size(path: Path) -> Size | None:
+def read_header_size(path: Path) -> Size | None:
     """Return (width, height) px from an image's header, however large; None where it is
     absent or no image.
 

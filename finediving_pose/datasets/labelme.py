@@ -24,19 +24,19 @@ from finediving_pose.datasets.problems import (
     ProblemKind,
     ProblemLog,
     UnreadableFile,
-    checked_box,
-    checked_joints,
-    image_size,
-    item_name,
+    check_box,
+    check_joints,
+    is_safe_name,
     load_json,
-    number,
-    safe_name,
+    name_item,
+    parse_image_size,
+    parse_number,
 )
 from finediving_pose.errors import DataError
 from finediving_pose.files import write_json
 from finediving_pose.manifest import MANIFEST_NAME
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
-from finediving_pose.skeleton import JOINTS, NUM_JOINTS, joint_id
+from finediving_pose.skeleton import JOINTS, NUM_JOINTS, find_joint
 
 WRITTEN_VERSION = "5.5.0"
 """LabelMe 5, 6 and 7 open it; it is the first of these with `mask` among a shape's
@@ -71,7 +71,7 @@ class _Shape:
 
     @property
     def joint(self) -> int | None:
-        return joint_id(self.label) if self.kind == "point" else None
+        return find_joint(self.label) if self.kind == "point" else None
 
     @property
     def is_named_box(self) -> bool:
@@ -125,7 +125,9 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
     located = [
         _relative_to(frame, root, searched=images is not None) for frame in frames
     ]
-    return LabelSet(tuple(once_each(located, problems)), tuple(problems), root)
+    return LabelSet(
+        tuple(drop_repeated_images(located, problems)), tuple(problems), root
+    )
 
 
 def write(path: Path, labels: LabelSet) -> list[Problem]:
@@ -139,7 +141,7 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
     problems: list[Problem] = []
     written: set[Path] = set()
     for frame in labels.frames:
-        log = ProblemLog(item_name(frame.source or path, frame.image), problems)
+        log = ProblemLog(name_item(frame.source or path, frame.image), problems)
         target = path / _file_name(frame)
         size = labels.image_size(frame)
         if target in written:
@@ -158,12 +160,12 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
             written.add(target)
             write_json(
                 target,
-                to_labelme(frame, size, _image_from(target, frame, labels, path)),
+                encode_labelme(frame, size, _image_from(target, frame, labels, path)),
             )
     return problems
 
 
-def to_labelme(
+def encode_labelme(
     frame: LabelledFrame, size: tuple[int, int], image_path: str
 ) -> dict[str, Any]:
     """Return the content of a LabelMe file with every key that LabelMe 3 to 7 asks for.
@@ -203,7 +205,7 @@ def to_labelme(
     }
 
 
-def once_each(
+def drop_repeated_images(
     frames: Sequence[LabelledFrame], problems: list[Problem]
 ) -> list[LabelledFrame]:
     """Leave out a second label of the same image, such as another annotator's."""
@@ -296,7 +298,7 @@ def _frame(content: Mapping[str, Any], file: Path, log: ProblemLog) -> LabelledF
             expected=expected,
         )
     _report_missing(shapes, box, visibility, log)
-    corners = checked_box(_corners(box, log), log) if box else None
+    corners = check_box(_corners(box, log), log) if box else None
     match, dive, number = _dive_of(file)
     return LabelledFrame(
         image=_image_of(content.get("imagePath"), file, log),
@@ -306,7 +308,7 @@ def _frame(content: Mapping[str, Any], file: Path, log: ProblemLog) -> LabelledF
         box_estimated=corners is not None
         and box is not None
         and bool(box.flags.get(ESTIMATED_FLAG)),
-        size=image_size([content.get("imageWidth"), content.get("imageHeight")]),
+        size=parse_image_size([content.get("imageWidth"), content.get("imageHeight")]),
         match=match,
         dive=dive,
         frame=number,
@@ -343,7 +345,7 @@ def _parsed(shape: Mapping[str, Any], log: ProblemLog) -> _Shape:
         label, len(points) if isinstance(points, list) else 0
     )
     if pairs is None:
-        joint = joint_id(label) if kind == "point" else None
+        joint = find_joint(label) if kind == "point" else None
         log.mismatch(
             "unreadable",
             label if joint is None else JOINTS[joint],
@@ -368,7 +370,7 @@ def _pairs(points: Any) -> FloatArray | None:
     if not all(isinstance(point, list) and len(point) == 2 for point in points):
         return None
     return np.array(
-        [[number(value) for value in point] for point in points], dtype=np.float64
+        [[parse_number(value) for value in point] for point in points], dtype=np.float64
     )
 
 
@@ -451,7 +453,7 @@ def _joints(shapes: Sequence[_Shape], log: ProblemLog) -> tuple[FloatArray, Any]
                 if shape.flags.get(OCCLUDED_FLAG) is True
                 else Visibility.VISIBLE
             )
-    return checked_joints(keypoints, visibility, log)
+    return check_joints(keypoints, visibility, log)
 
 
 def _box_shape(shapes: Sequence[_Shape], any_label: bool) -> _Shape | None:
@@ -532,7 +534,7 @@ def _dive_of(file: Path) -> tuple[str | None, str | None, int | None]:
     match, separator, dive = os.path.basename(_folder_of(file)).rpartition(
         DIVE_SEPARATOR
     )
-    if not (separator and safe_name(match) and safe_name(dive)):
+    if not (separator and is_safe_name(match) and is_safe_name(dive)):
         return None, None, None
     number = _LAST_NUMBER.search(file.stem)
     return match, dive, int(number[1]) if number else None

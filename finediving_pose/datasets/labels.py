@@ -14,14 +14,13 @@ from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import (
     LabelSet,
     Size,
-    default_images,
-    header_size,
+    read_header_size,
 )
 from finediving_pose.datasets.problems import (
     Problem,
     ProblemLog,
-    item_name,
-    show_numbers,
+    name_item,
+    show_coordinates,
 )
 from finediving_pose.errors import UsageError
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
@@ -33,8 +32,7 @@ __all__ = [
     "LabelFormat",
     "LabelSet",
     "Problem",
-    "checked_against_images",
-    "default_images",
+    "check_against_images",
     "detect_format",
     "read_labels",
 ]
@@ -69,10 +67,10 @@ def read_labels(
         raise UsageError(f"unknown format {format!r} (known: {', '.join(SOURCES)})")
     name = format or detect_format(source)
     labels = replace(SOURCES[name].read(source, images), format=name)
-    return checked_against_images(labels, source, images is not None)
+    return check_against_images(labels, source, images is not None)
 
 
-def checked_against_images(
+def check_against_images(
     labels: LabelSet, source: Path, images_given: bool
 ) -> LabelSet:
     """Compare labels with their images, as :func:`read_labels` does with what it has
@@ -91,7 +89,7 @@ def checked_against_images(
         _report_no_images(ProblemLog(str(source), problems), paths, images_given)
     frames = []
     for frame, path in zip(labels.frames, paths, strict=True):
-        size = header_size(path) if images_there else frame.size
+        size = read_header_size(path) if images_there else frame.size
         if not images_there or _image_fits(frame, path, size, problems):
             frames.append(_inside(frame, size, problems))
     without_box = sum(frame.box is None for frame in frames)
@@ -132,7 +130,7 @@ def _report_no_images(log: ProblemLog, paths: list[Path], images_given: bool) ->
 def _image_fits(
     frame: LabelledFrame, path: Path, size: Size | None, problems: list[Problem]
 ) -> bool:
-    log = ProblemLog(item_name(frame.source or path, frame.image), problems)
+    log = ProblemLog(name_item(frame.source or path, frame.image), problems)
     if size is None:
         found = "not readable as an image" if path.is_file() else "missing"
         log.error("image-missing", "image", f"{path} is {found}; frame left out")
@@ -154,9 +152,9 @@ def _inside(
 ) -> LabelledFrame:
     if size is None:
         return frame
-    log = ProblemLog(item_name(frame.source or Path(), frame.image), problems)
+    log = ProblemLog(name_item(frame.source or Path(), frame.image), problems)
     for joint in _outside(frame, size):
-        found = show_numbers(frame.keypoints[joint])
+        found = show_coordinates(frame.keypoints[joint])
         width, height = size
         log.error(
             "outside-image",
@@ -166,7 +164,7 @@ def _inside(
         )
         frame = _without_joint(frame, joint)
     if frame.box is not None and _box_outside(frame.box, size):
-        found = show_numbers(frame.box)
+        found = show_coordinates(frame.box)
         log.error(
             "outside-image",
             "box",

@@ -21,7 +21,7 @@ from finediving_pose.boxes import enclose_joints
 from finediving_pose.datasets import joint_records
 from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet
-from finediving_pose.datasets.problems import ProblemLog, load_json, show_numbers
+from finediving_pose.datasets.problems import ProblemLog, load_json, show_coordinates
 from finediving_pose.errors import DataError
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import HIPS, INDEX, JOINTS, NUM_JOINTS
@@ -56,7 +56,7 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
         DataError: If the file is neither.
     """
     content = _published(path) if path.suffix.lower() == ".mat" else load_json(path)
-    return joint_records.from_list(
+    return joint_records.read_records(
         path, content, images, offset=0.0, completed=_completed
     )
 
@@ -86,7 +86,7 @@ def _completed(
         box = estimate_box(np.where((visibility > 0)[:, None], keypoints, np.nan))
         if box is None:
             log.warning(
-                "missing-box",
+                "unreadable",
                 "joints",
                 f"{int((visibility > 0).sum())} labelled, too few to estimate a box; no box",
             )
@@ -118,7 +118,7 @@ def _report_same_place(
     for i, first in enumerate(labelled):
         for second in labelled[i + 1 :]:
             if (keypoints[first] == keypoints[second]).all():
-                found = show_numbers(keypoints[first])
+                found = show_coordinates(keypoints[first])
                 log.warning(
                     "unreadable",
                     JOINTS[second],
@@ -168,10 +168,10 @@ def _published(path: Path) -> list[dict[str, Any]]:
 def _is_lsp(content: Any) -> bool:
     """Whether the content is a list without centers whose first image is named as LSP
     names images."""
-    record = joint_records.first_record(content)
+    record = joint_records.find_first_record(content)
     if record is None or "center" in record:
         return False
-    name = joint_records.image_file_name(record)
+    name = joint_records.get_image_file_name(record)
     return re.fullmatch(r"im[0-9]{5}\.jpg", name) is not None
 
 

@@ -24,9 +24,9 @@ from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.problems import (
     Problem,
     ProblemLog,
-    item_name,
-    number,
-    numbers,
+    name_item,
+    parse_number,
+    parse_numbers,
 )
 from finediving_pose.records import FloatArray, LabelledFrame
 
@@ -36,7 +36,7 @@ CENTER_DROP = 15.0
 """By how many px per unit of scale the readers move the centre down."""
 
 
-def square_of(center: FloatArray, scale: float) -> FloatArray:
+def compute_square(center: FloatArray, scale: float) -> FloatArray:
     """Return the (4,) px square that HRNet and MMPose make of a center and scale,
     before they widen it by 1.25."""
     middle = center + np.array([0.0, CENTER_DROP * scale]) - FIRST_PIXEL
@@ -44,8 +44,8 @@ def square_of(center: FloatArray, scale: float) -> FloatArray:
     return np.concatenate([middle - half, middle + half])
 
 
-def center_and_scale(box: FloatArray) -> tuple[FloatArray, float]:
-    """Return the center and scale that :func:`square_of` turns into the square around a
+def compute_center_and_scale(box: FloatArray) -> tuple[FloatArray, float]:
+    """Return the center and scale that :func:`compute_square` turns into the square around a
     (4,) px box."""
     scale = float((box[2:] - box[:2]).max()) / PIXELS_PER_SCALE
     return (box[:2] + box[2:]) / 2 + FIRST_PIXEL - np.array(
@@ -73,7 +73,7 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
     records = []
     for frame in labels.frames:
         if frame.box is None:
-            log = ProblemLog(item_name(frame.source or path, frame.image), problems)
+            log = ProblemLog(name_item(frame.source or path, frame.image), problems)
             log.error(
                 "unwritable",
                 "box",
@@ -94,28 +94,31 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
 def _boxed(
     frame: LabelledFrame, record: dict[str, Any], log: ProblemLog
 ) -> dict[str, Any]:
-    center, scale = numbers(record.get("center"), 2), number(record.get("scale"))
+    center, scale = (
+        parse_numbers(record.get("center"), 2),
+        parse_number(record.get("scale")),
+    )
     if (
         center is None
         or not np.isfinite(center).all()
         or not (np.isfinite(scale) and scale > 0)
     ):
         found = f"{record.get('center')!r} and scale {record.get('scale')!r}"
-        log.error("missing-box", "center", f"found {found}; no box", found=found)
+        log.error("unreadable", "center", f"found {found}; no box", found=found)
         return {}
     given: dict[str, Any] = {"center": center, "scale": scale}
     if frame.box is None:
-        given |= {"box": square_of(center, scale), "box_estimated": True}
+        given |= {"box": compute_square(center, scale), "box_estimated": True}
     return given
 
 
 def _record(frame: LabelledFrame, box: FloatArray) -> dict[str, Any]:
-    center, scale = center_and_scale(box)
-    square = square_of(center, scale)
+    center, scale = compute_center_and_scale(box)
+    square = compute_square(center, scale)
     lost = not frame.box_estimated or not np.allclose(square, box, rtol=0, atol=1e-6)
-    keys = joint_records.box_keys(frame) if lost else {}
+    keys = joint_records.make_box_keys(frame) if lost else {}
     return (
-        joint_records.record(frame, offset=FIRST_PIXEL)
+        joint_records.make_record(frame, offset=FIRST_PIXEL)
         | {"scale": scale, "center": center.tolist()}
         | keys
     )
@@ -123,10 +126,10 @@ def _record(frame: LabelledFrame, box: FloatArray) -> dict[str, Any]:
 
 def _is_mpii(content: Any) -> bool:
     """Whether the content is a list whose first image is named as MPII names images."""
-    record = joint_records.first_record(content)
+    record = joint_records.find_first_record(content)
     if record is None:
         return False
-    name = joint_records.image_file_name(record)
+    name = joint_records.get_image_file_name(record)
     return re.fullmatch(r"[0-9]{9}\.jpg", name) is not None
 
 

@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from finediving_pose import diving
-from finediving_pose.datasets.finediving import Key, finite, read_entries, read_keys
+from finediving_pose.datasets.finediving import (
+    Key,
+    parse_finite,
+    read_entries,
+    read_keys,
+)
 from finediving_pose.datasets.problems import Problem
 from finediving_pose.errors import DataError
 from finediving_pose.files import sha256_file
@@ -93,7 +98,7 @@ def read_mtl_aqa(folder: Path, stages: Mapping[Key, Dive] | None = None) -> MtlA
     dives: dict[Key, Dive] = {}
     for path in paths:
         for key, dive in read_entries(path, _dive, problems).items():
-            dives.setdefault(two_digits(key), dive)
+            dives.setdefault(pad_key(key), dive)
     borrowed = [
         _with_stages(dive, (stages or {}).get(dive.key), folder, problems)
         for dive in dives.values()
@@ -112,12 +117,12 @@ def read_mtl_aqa(folder: Path, stages: Mapping[Key, Dive] | None = None) -> MtlA
     )
 
 
-def two_digits(key: Key) -> Key:
+def pad_key(key: Key) -> Key:
     """Return the key as FineDiving has it: video 1 is its match ``01``."""
     return key[0].zfill(2), key[1]
 
 
-def dive_number(value: Mapping[str, Any]) -> str:
+def parse_dive_number(value: Mapping[str, Any]) -> str:
     """Return the dive number of what a dive is made of, as ``407c``.
 
     Position 0 is free where the dive twists, else straight. 22 dives have no half
@@ -142,7 +147,7 @@ def dive_number(value: Mapping[str, Any]) -> str:
             if twists
             else f"{direction}0{somersaults}{position}"
         )
-    diving.parse(text)
+    diving.parse_dive_number(text)
     return text
 
 
@@ -160,18 +165,18 @@ def _dive(value: Any, key: Key) -> Dive:
     if end < 0:
         raise ValueError(f"end_frame: found {end}, expected a frame from 0")
     awards = tuple(
-        finite(award, "judge_scores") for award in value.get("judge_scores", ())
+        parse_finite(award, "judge_scores") for award in value.get("judge_scores", ())
     )
-    match, dive = two_digits(key)
+    match, dive = pad_key(key)
     return Dive(
         match=match,
         dive=dive,
         start_frame=max(end - FRAMES + 1, 0),
         end_frame=end,
-        dive_number=dive_number(value),
-        difficulty=finite(value["difficulty"], "difficulty"),
+        dive_number=parse_dive_number(value),
+        difficulty=parse_finite(value["difficulty"], "difficulty"),
         awards=awards or None,
-        score=finite(value["final_score"], "final_score"),
+        score=parse_finite(value["final_score"], "final_score"),
     )
 
 
@@ -216,6 +221,4 @@ def _why_not(dive: Dive, lender: Dive, transitions: Sequence[int]) -> str | None
 
 
 def _split(paths: Sequence[Path], problems: list[Problem]) -> tuple[Key, ...]:
-    return (
-        tuple(two_digits(key) for key in read_keys(paths[0], problems)) if paths else ()
-    )
+    return tuple(pad_key(key) for key in read_keys(paths[0], problems)) if paths else ()

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.datasets.problems import safe_name
+from finediving_pose.datasets.problems import is_safe_name
 from finediving_pose.errors import DataError
 from finediving_pose.files import atomic_path
 from finediving_pose.records import (
@@ -79,7 +79,7 @@ def checked_name(name: str) -> str:
         raise DataError(
             f"name {name[:60]!r}… has {length} bytes, expected at most {MAX_NAME_BYTES}; shorten it"
         )
-    if not safe_name(name):
+    if not is_safe_name(name):
         raise DataError(
             f'name {name!r} cannot name a file, expected none of / \\ : * ? " < > |; rename it'
         )

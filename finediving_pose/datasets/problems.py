@@ -186,7 +186,7 @@ class UnreadableFile(DataError):
         self.expected = expected
 
 
-def item_name(source: Path, image: str) -> str:
+def name_item(source: Path, image: str) -> str:
     """Name one item of a file that holds many; a label file of its own is named alone."""
     stem = os.path.splitext(os.path.basename(image))[0]
     return str(source) if source.stem == stem else f"{source} ({image})"
@@ -223,7 +223,7 @@ def load_json(path: Path, limit: int = LIST_LIMIT) -> Any:
         raise UnreadableFile(path, f"not readable as JSON: {error}") from None
 
 
-def number(value: Any) -> float:
+def parse_number(value: Any) -> float:
     """Return a JSON value as a float; NaN for None and for what is no number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return math.nan
@@ -233,29 +233,29 @@ def number(value: Any) -> float:
         return math.inf
 
 
-def numbers(value: Any, count: int) -> FloatArray | None:
+def parse_numbers(value: Any, count: int) -> FloatArray | None:
     """Return a JSON list of `count` values as a (count,) float64 array, NaN where one
     is no number."""
     if not isinstance(value, (list, tuple)) or len(value) != count:
         return None
-    return np.array([number(entry) for entry in value], dtype=np.float64)
+    return np.array([parse_number(entry) for entry in value], dtype=np.float64)
 
 
-def whole_number(value: Any) -> int | None:
+def parse_whole_number(value: Any) -> int | None:
     """Return a JSON value as an int, or None where it is no whole number."""
-    as_float = number(value)
+    as_float = parse_number(value)
     return int(as_float) if math.isfinite(as_float) and as_float.is_integer() else None
 
 
-def image_size(value: Any) -> tuple[int, int] | None:
+def parse_image_size(value: Any) -> tuple[int, int] | None:
     """Return ``[width, height]`` where both are whole and positive."""
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         return None
-    width, height = whole_number(value[0]), whole_number(value[1])
+    width, height = parse_whole_number(value[0]), parse_whole_number(value[1])
     return (width, height) if width and height and width > 0 and height > 0 else None
 
 
-def safe_name(name: str) -> bool:
+def is_safe_name(name: str) -> bool:
     """Whether a name from a file may become one part of a path on any system."""
     return (
         bool(name.strip())
@@ -264,7 +264,7 @@ def safe_name(name: str) -> bool:
     )
 
 
-def safe_relative(name: Any) -> bool:
+def is_safe_relative(name: Any) -> bool:
     """Whether a name from a file is a relative path, with forward slashes, that stays
     below its root."""
     if not isinstance(name, str) or not name or name.startswith("/"):
@@ -278,10 +278,10 @@ def safe_relative(name: Any) -> bool:
     )
 
 
-def checked_image_name(value: Any, log: ProblemLog) -> str | None:
+def check_image_name(value: Any, log: ProblemLog) -> str | None:
     """Return the image's name where it may become a path, else report it."""
     name = value.replace("\\", "/") if isinstance(value, str) else value
-    if safe_relative(name):
+    if is_safe_relative(name):
         return str(name)
     log.mismatch(
         "unreadable",
@@ -293,13 +293,13 @@ def checked_image_name(value: Any, log: ProblemLog) -> str | None:
     return None
 
 
-def checked_key(value: Any, where: str, log: ProblemLog) -> str | None:
+def check_key(value: Any, where: str, log: ProblemLog) -> str | None:
     """Return a match or dive name where it may become part of a path; report and drop
     it otherwise."""
     if value is None or value == "":
         return None
     text = str(value)
-    if safe_name(text):
+    if is_safe_name(text):
         return text
     log.mismatch(
         "unreadable",
@@ -311,7 +311,7 @@ def checked_key(value: Any, where: str, log: ProblemLog) -> str | None:
     return None
 
 
-def checked_joints(
+def check_joints(
     points: FloatArray,
     visibility: Sequence[int] | NDArray[np.uint8],
     log: ProblemLog,
@@ -326,7 +326,7 @@ def checked_joints(
     points, visible = points.astype(np.float64), np.array(visibility, dtype=np.uint8)
     finite = (np.abs(points) <= FARTHEST).all(axis=1)  # NaN is not
     for joint in np.flatnonzero(~finite & (visible > 0)):
-        found = show_numbers(points[joint])
+        found = show_coordinates(points[joint])
         if np.isfinite(points[joint]).all():
             log.error(
                 "outside-image",
@@ -347,12 +347,12 @@ def checked_joints(
     return points, visible
 
 
-def checked_box(box: FloatArray | None, log: ProblemLog) -> FloatArray | None:
+def check_box(box: FloatArray | None, log: ProblemLog) -> FloatArray | None:
     """Return the (4,) px box, or None with an error where it is not finite, far beyond
     any image, or has no area."""
     if box is None:
         return None
-    found = show_numbers(box)
+    found = show_coordinates(box)
     if not np.isfinite(box).all():
         log.mismatch(
             "missing-box",
@@ -382,6 +382,6 @@ def checked_box(box: FloatArray | None, log: ProblemLog) -> FloatArray | None:
     return box
 
 
-def show_numbers(values: FloatArray) -> str:
+def show_coordinates(values: FloatArray) -> str:
     """Return a point or box as messages show it: ``(12, 34.5)``."""
     return "(" + ", ".join(f"{value:g}" for value in values) + ")"

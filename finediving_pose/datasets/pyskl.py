@@ -20,16 +20,16 @@ import numpy as np
 
 from finediving_pose.datasets import restricted_pickle
 from finediving_pose.datasets.label_format import LabelFormat
-from finediving_pose.datasets.label_set import LabelSet, default_images
+from finediving_pose.datasets.label_set import LabelSet, find_images_folder
 from finediving_pose.datasets.problems import (
     Problem,
     ProblemLog,
-    checked_box,
-    checked_image_name,
-    checked_joints,
-    checked_key,
-    image_size,
-    safe_relative,
+    check_box,
+    check_image_name,
+    check_joints,
+    check_key,
+    is_safe_relative,
+    parse_image_size,
 )
 from finediving_pose.datasets.splits import PARTS, Splits
 from finediving_pose.errors import DataError
@@ -48,7 +48,7 @@ def write(path: Path, labels: LabelSet, splits: Splits | None = None) -> list[Pr
         for frame in labels.frames
         if (size := labels.image_size(frame)) is not None
     }
-    content = to_pyskl(labels.frames, sizes, splits)
+    content = encode_pyskl(labels.frames, sizes, splits)
     write_bytes(path, pickle.dumps(content, protocol=PICKLE_PROTOCOL))
     unknown = sum(clip["img_shape"] == (0, 0) for clip in content["annotations"])
     if not unknown:
@@ -64,7 +64,7 @@ def write(path: Path, labels: LabelSet, splits: Splits | None = None) -> list[Pr
     ]
 
 
-def to_pyskl(
+def encode_pyskl(
     frames: Sequence[LabelledFrame],
     sizes: Mapping[str, tuple[int, int]] | None = None,
     splits: Splits | None = None,
@@ -109,7 +109,7 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
     frames = []
     for position, annotation in enumerate(annotations):
         frames += _frames(path, position, annotation, problems)
-    return LabelSet(tuple(frames), tuple(problems), default_images(path, images))
+    return LabelSet(tuple(frames), tuple(problems), find_images_folder(path, images))
 
 
 def _in_order(frames: list[LabelledFrame]) -> list[LabelledFrame]:
@@ -208,7 +208,7 @@ def _columns(
     height, width = (
         shape if isinstance(shape, (tuple, list)) and len(shape) == 2 else (0, 0)
     )
-    folder = clip if safe_relative(clip) else "clip"
+    folder = clip if is_safe_relative(clip) else "clip"
     score = np.asarray(
         annotation.get("keypoint_score", np.ones((1, frames, NUM_JOINTS)))
     )
@@ -248,13 +248,13 @@ def _rows(
     annotation: Mapping[str, Any],
     log: ProblemLog,
 ) -> list[LabelledFrame]:
-    match = checked_key(annotation.get("match"), "match", log)
-    dive = checked_key(annotation.get("dive"), "dive", log)
+    match = check_key(annotation.get("match"), "match", log)
+    dive = check_key(annotation.get("dive"), "dive", log)
     clip = log.file
     frames = []
     for t, points in enumerate(keypoint):
         log.file = f"{clip} frame {t}"
-        name = checked_image_name(str(columns["image"][t]), log)
+        name = check_image_name(str(columns["image"][t]), log)
         if name is None:
             continue
         visibility = np.clip(
@@ -265,9 +265,9 @@ def _rows(
             np.nan,
             points,
         )
-        keypoints, visible = checked_joints(points, visibility, log)
+        keypoints, visible = check_joints(points, visibility, log)
         box = columns["box"][t]
-        checked = None if np.isnan(box).all() else checked_box(box, log)
+        checked = None if np.isnan(box).all() else check_box(box, log)
         index = int(columns["frame_index"][t])
         frames.append(
             LabelledFrame(
@@ -276,7 +276,7 @@ def _rows(
                 visibility=visible,
                 box=checked,
                 box_estimated=checked is not None and bool(columns["box_estimated"][t]),
-                size=image_size(columns["size"][t].tolist()),
+                size=parse_image_size(columns["size"][t].tolist()),
                 match=match,
                 dive=dive,
                 frame=None if index < 0 else index,

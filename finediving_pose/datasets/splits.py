@@ -64,7 +64,7 @@ class Splits:
             part = part_of.get(frame.image)
             if part is None:
                 continue
-            group = group_of(frame, self.by)
+            group = find_group(frame, self.by)
             if seen.setdefault(group, part) != part:
                 raise DataError(
                     f"leakage: the {self.by} {group!r} is in {seen[group]} and in {part} "
@@ -72,7 +72,7 @@ class Splits:
                 )
 
 
-def group_of(frame: LabelledFrame, by: GroupBy) -> str:
+def find_group(frame: LabelledFrame, by: GroupBy) -> str:
     """Return the dive (``match/dive``, else the image's folder) or match (else the
     folder above) of a frame."""
     if by == "dive":
@@ -109,7 +109,7 @@ def make_splits(
         )
     members: dict[str, list[str]] = {}
     for frame in frames:
-        members.setdefault(group_of(frame, by), []).append(frame.image)
+        members.setdefault(find_group(frame, by), []).append(frame.image)
     groups = _dealt(members, {"test": test, "val": val}, seed, by)
     images = {
         part: tuple(sorted({name for group in groups[part] for name in members[group]}))

@@ -53,7 +53,7 @@ there (``Arm.Back``, ``1 Som.Pike``, ``3.5 Soms.Tuck``, ``1 Twist``), the others
 same way."""
 
 
-def expected_sequence(number: DiveNumber) -> tuple[int, ...]:
+def derive_sequence(number: DiveNumber) -> tuple[int, ...]:
     """Return the sub-action ids that FineDiving gives a dive number, in their order,
     from take-off to entry.
 

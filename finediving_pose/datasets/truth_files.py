@@ -84,7 +84,7 @@ _TYPES = {
 _ADDED_LATER = {"others"}
 
 
-def truth_path(root: Path, match: str, dive: str) -> Path:
+def make_truth_path(root: Path, match: str, dive: str) -> Path:
     """Return where the truth of a dive lies below `root`.
 
     Raises:
@@ -93,7 +93,7 @@ def truth_path(root: Path, match: str, dive: str) -> Path:
     return root / "truth" / checked_name(match) / f"{checked_name(dive)}.npz"
 
 
-def as_stored(truth: DiveTruth) -> DiveTruth:
+def round_as_stored(truth: DiveTruth) -> DiveTruth:
     """Return the truth in the precision that a file has."""
     return DiveTruth(**_arrays(truth), meta=truth.meta)
 
@@ -132,7 +132,7 @@ def read_truth(path: Path) -> DiveTruth:
         ) from None
 
 
-def labelled_frames(
+def make_labelled_frames(
     truth: DiveTruth, match: str, dive: str, size: tuple[int, int]
 ) -> list[LabelledFrame]:
     """Return the frames in which all 16 joints lie above water and inside the picture,
@@ -156,7 +156,7 @@ def labelled_frames(
     ]
 
 
-def true_skeleton(truth: DiveTruth) -> SkeletonSequence:
+def make_true_skeleton(truth: DiveTruth) -> SkeletonSequence:
     """Return the true joints as an extraction without any error would find them.
 
     What is outside the picture or under water is missing; what is seen, or hidden by

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose import left_right
-from finediving_pose.body_geometry import LINKED, body_height
+from finediving_pose.body_geometry import LINKED, measure_body_height
 from finediving_pose.extraction.interpolation import fill_gaps, is_complete
 from finediving_pose.extraction.outliers import measure_trust
 from finediving_pose.extraction.settings import RepairSettings
@@ -57,7 +57,7 @@ def detect_swaps(
     swapped = np.zeros((len(keypoints), len(FLIP_PAIRS)), bool)
     # Short gaps would break the chain of neighbours that tells where a swap begins.
     points, _ = fill_gaps(keypoints.astype(np.float64), frame_index, BRIDGED)
-    height = body_height(points)
+    height = measure_body_height(points)
     trust = _measure_pair_trust(scores)
     rows = np.flatnonzero(is_complete(points).any(axis=1) & (height > 0))
     if len(rows) < LEAST_FRAMES:
@@ -66,11 +66,11 @@ def detect_swaps(
     for _ in range(ROUNDS):
         so_far = swap_sides(points, _spread_to_joints(swapped))[rows]
         # In body heights, so that one weight serves near and far divers.
-        vectors = left_right.across(so_far, times, DOUBTFUL_TURN)
+        vectors = left_right.measure_pair_vectors(so_far, times, DOUBTFUL_TURN)
         vectors = vectors / height[rows][:, None]
         weights = settings.sides
-        one = left_right.in_one_frame(so_far, vectors, height[rows], weights)
-        costs = left_right.along_time(one, vectors, times, weights, trust[rows])
+        one = left_right.compute_frame_costs(so_far, vectors, height[rows], weights)
+        costs = left_right.compute_costs(one, vectors, times, weights, trust[rows])
         found = np.zeros_like(swapped)
         for run in costs.runs(costs.cheapest()):
             # In a fast twist the sides change places by themselves: nothing is told.

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from finediving_pose.body_geometry import (
     LINKED,
-    body_height,
-    fitted,
-    limb_lengths,
-    own_longest,
+    find_long_limbs,
+    fit_motion,
+    measure_body_height,
+    measure_limb_lengths,
+    measure_longest_limbs,
     running_median,
-    too_long,
 )
 from finediving_pose.extraction.interpolation import is_complete
 from finediving_pose.extraction.settings import RepairSettings
@@ -43,17 +43,17 @@ def detect_outliers(
         (T, 16).
     """
     points = keypoints.astype(np.float64)
-    height = body_height(points)
+    height = measure_body_height(points)
     height = np.where(height > 0, height, np.nan)
     trust = measure_trust(scores, LEAST_TRUST)
     astray = _detect_jumps(points, trust, frame_index, height, settings)
     for _ in range(ROUNDS):
         # What is already out must not make its limb look long.
         left = np.where(astray[..., None], np.nan, points)
-        lengths = limb_lengths(left, height)
-        longest = own_longest(lengths) * settings.limb_slack
+        lengths = measure_limb_lengths(left, height)
+        longest = measure_longest_limbs(lengths) * settings.limb_slack
         # Of a long limb's two ends the one that the network doubts more is blamed.
-        found = too_long(lengths, longest, 1.0 - trust)
+        found = find_long_limbs(lengths, longest, 1.0 - trust)
         for frame, joint, _limb in found:
             astray[frame, joint] = True
         if not found:
@@ -144,7 +144,7 @@ def _measure_steps(
         return far
     # The frame before is moved and turned onto this one, so that the body's own motion
     # is no step.
-    moved = fitted(z[:-lag], z[lag:], height[lag:])
+    moved = fit_motion(z[:-lag], z[lag:], height[lag:])
     away = np.abs(z[lag:] - moved) / height[lag:, None]
     linked = (times[lag:] - times[:-lag] <= LINKED)[:, None]
     far[lag:] = np.nan_to_num(np.where(linked, away, 0.0))

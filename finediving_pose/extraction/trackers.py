@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.config import nearest
+from finediving_pose.config import find_nearest_name
 from finediving_pose.errors import UsageError
 from finediving_pose.extraction.nearest_tracker import track_nearest
 from finediving_pose.extraction.path_tracker import track_path
@@ -84,7 +84,7 @@ def find_tracker(name: str) -> Tracker:
     """
     if name not in TRACKERS:
         raise UsageError(
-            f"--tracker: no tracker named {name!r}{nearest(name, TRACKERS)}"
+            f"--tracker: no tracker named {name!r}{find_nearest_name(name, TRACKERS)}"
         )
     return TRACKERS[name]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.config import nearest, validate_settings
+from finediving_pose.config import find_nearest_name, validate_settings
 from finediving_pose.console import log
 from finediving_pose.datasets.model_directory import (
     SYNTHETIC,
@@ -255,7 +255,7 @@ def _zoo(name: str) -> tuple[Path, str]:
     if name not in configs:
         raise UsageError(
             f"--detector {name}: no model directory, not {SYNTHETIC!r}, no CONFIG.py,CHECKPOINT, no model-zoo config"
-            + nearest(
+            + find_nearest_name(
                 name, [stem for stem in configs if stem.startswith(("rtmdet", "yolox"))]
             )
         )

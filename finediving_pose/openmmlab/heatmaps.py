@@ -43,7 +43,7 @@ class HeatmapDecoder:
         self._method: Codec = method
         self._input_size = input_size
         self._shift = method != "udp"
-        self._mirrored_joints = skeleton.flip_index().tolist()
+        self._mirrored_joints = skeleton.compute_flip_index().tolist()
 
     def gather(self, outputs: Tensor) -> Tensor:
         """Return the heatmaps as they are."""

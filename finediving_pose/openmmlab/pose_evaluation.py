@@ -11,8 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.datasets.coco import to_coco
-from finediving_pose.keypoint_metrics import PckResult, oks, pck_torso, pckh
+from finediving_pose.datasets.coco import encode_coco
+from finediving_pose.keypoint_metrics import (
+    PckResult,
+    compute_oks,
+    compute_pck_torso,
+    compute_pckh,
+)
 from finediving_pose.records import FloatArray, LabelledFrame
 from finediving_pose.skeleton import JOINTS, NUM_JOINTS, OKS_SIGMAS
 
@@ -83,9 +88,9 @@ def evaluate_keypoints(
     valid = np.stack([frame.labelled for frame in frames])
     ap, ap50 = _average_precision(frames, keypoints, scores)
     return KeypointMetrics(
-        pck=pck_torso(keypoints, true, valid),
-        pckh=pckh(keypoints, true, valid),
-        pck_swap_tolerant=pck_torso(keypoints, true, valid, swap_tolerant=True),
+        pck=compute_pck_torso(keypoints, true, valid),
+        pckh=compute_pckh(keypoints, true, valid),
+        pck_swap_tolerant=compute_pck_torso(keypoints, true, valid, swap_tolerant=True),
         ap=ap,
         ap50=ap50,
         ap_per_joint=_joint_similarity(frames, keypoints),
@@ -109,7 +114,7 @@ def _average_precision(
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    truth = to_coco([frames[i] for i in boxed])
+    truth = encode_coco([frames[i] for i in boxed])
     image_ids = [annotation["image_id"] for annotation in truth["annotations"]]
     results = [
         _coco_result(image_id, keypoints[i], scores[i])
@@ -155,7 +160,8 @@ def _joint_similarity(
     labelled = np.stack([frame.labelled for frame in frames])
     alone = np.eye(NUM_JOINTS, dtype=bool)
     similarity = np.stack(
-        [oks(keypoints, true, labelled & joint, area) for joint in alone], axis=1
+        [compute_oks(keypoints, true, labelled & joint, area) for joint in alone],
+        axis=1,
     )
     count = np.isfinite(similarity).sum(axis=0)
     return np.divide(

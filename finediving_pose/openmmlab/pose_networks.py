@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from finediving_pose.config import nearest, validate_settings
+from finediving_pose.config import find_nearest_name, validate_settings
 from finediving_pose.errors import UsageError
 from finediving_pose.openmmlab.hrnet import Hrnet
 from finediving_pose.openmmlab.pose_config import PoseNetwork
@@ -42,7 +42,7 @@ def find_network(backbone: str) -> type[PoseNetwork]:
             return network
         known += backbones
     raise UsageError(
-        f"backbone={backbone}: no pose network has it{nearest(str(backbone), known)}"
+        f"backbone={backbone}: no pose network has it{find_nearest_name(str(backbone), known)}"
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from finediving_pose.files import write_bytes
-from finediving_pose.keypoint_metrics import TORSO_THRESHOLD, pck_torso
+from finediving_pose.keypoint_metrics import TORSO_THRESHOLD, compute_pck_torso
 from finediving_pose.media import Image
 from finediving_pose.records import FloatArray, JointState, LabelledFrame, Visibility
 from finediving_pose.reporting.overlays import draw_skeleton, with_caption
@@ -77,7 +77,9 @@ def count_found_joints(
 ) -> tuple[int, int] | None:
     """Return how many joints are within the PCK's distance of the label's, of how many;
     None without a torso."""
-    result = pck_torso(keypoints[None], frame.keypoints[None], frame.labelled[None])
+    result = compute_pck_torso(
+        keypoints[None], frame.keypoints[None], frame.labelled[None]
+    )
     if not result.frames:
         return None
     return round(float(np.nansum(result.per_joint * result.count))), int(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 import numpy as np
 
 from finediving_pose import diving
-from finediving_pose.datasets.sub_actions import expected_sequence
+from finediving_pose.datasets.sub_actions import derive_sequence
 from finediving_pose.synthesis.execution import (
     Execution,
     compute_true_award,
@@ -107,7 +107,7 @@ class PlannedDive:
     @property
     def score(self) -> float:
         """DD × the three middle awards."""
-        return diving.score(self.awards, self.choice.difficulty)
+        return diving.compute_score(self.awards, self.choice.difficulty)
 
     @property
     def true_score(self) -> float:
@@ -140,10 +140,10 @@ class Meet:
     def compute_ceiling(self, test: bool = True) -> float:
         """Return ρ of the scores without the judges' error: what no method can hope to
         pass by much."""
-        from finediving_pose.score_metrics import spearman
+        from finediving_pose.score_metrics import compute_spearman
 
         dives = self.select_part(test)
-        return spearman(
+        return compute_spearman(
             np.array([dive.true_score for dive in dives]),
             np.array([dive.score for dive in dives]),
         )
@@ -204,7 +204,7 @@ def perform_planned_dive(dive: PlannedDive) -> Motion:
         build,
         dive.execution,
         rng,
-        expected_sequence(number),
+        derive_sequence(number),
     )
     return (
         give_free_limbs(motion, np.random.default_rng([dive.seed, 2]))

@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from finediving_pose.diving import Apparatus, DiveNumber, parse
+from finediving_pose.diving import Apparatus, DiveNumber, parse_dive_number
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Choice:
     @property
     def number(self) -> DiveNumber:
         """The dive number taken apart."""
-        return parse(self.dive_number)
+        return parse_dive_number(self.dive_number)
 
 
 # number: DD and weight from 3 m, then from 10 m; an empty place is a dive that is not

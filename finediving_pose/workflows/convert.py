@@ -118,7 +118,7 @@ def convert(
     """
     if to not in FORMATS:
         raise UsageError(f"unknown format {to!r} (known: {', '.join(FORMATS)})")
-    target = output_path(FORMATS[to], out)
+    target = choose_output(FORMATS[to], out)
     folder = target.parent if FORMATS[to].suffix else target
     labels = read_labels(source, format, images)
     _check_not_input(target, folder, source, labels)
@@ -147,7 +147,7 @@ def convert(
     return result if dry_run else _written(result, folder, labels, splits)
 
 
-def output_path(format: LabelFormat, out: Path | None) -> Path:
+def choose_output(format: LabelFormat, out: Path | None) -> Path:
     """Return the file (LabelMe: the folder) to write for what the user gave as
     ``--out``."""
     path = out if out is not None else Path("data") / format.name
@@ -205,7 +205,7 @@ def _written(
         result = replace(
             result, written=result.written - lost, problems=(*result.problems, *found)
         )
-        write_text(folder / PROBLEMS_NAME, problems_table(result.problems))
+        write_text(folder / PROBLEMS_NAME, format_problems(result.problems))
         if splits is not None:
             write_splits(folder / SPLITS_NAME, splits)
         manifest.add(**result.summary())
@@ -233,7 +233,7 @@ def _write_labels(
     return found
 
 
-def problems_table(problems: Sequence[Problem]) -> str:
+def format_problems(problems: Sequence[Problem]) -> str:
     """Return the problems as a csv table."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -92,7 +92,7 @@ def as_json(findings: list[Finding]) -> str:
 
 def program() -> list[Finding]:
     """The program itself and the Python it runs on."""
-    commit = manifest.git_commit()
+    commit = manifest.find_git_commit()
     source = (
         f", commit {commit[:10]}{'+ (changed)' if commit.endswith('+') else ''}"
         if commit
@@ -403,13 +403,13 @@ def _ourselves(extra: str) -> str:
 
 
 def _version(name: str) -> str | None:
-    return manifest.package_versions([name]).get(name)
+    return manifest.list_package_versions([name]).get(name)
 
 
 def _versions(names: list[str]) -> str:
     return ", ".join(
         f"{name} {version}"
-        for name, version in manifest.package_versions(names).items()
+        for name, version in manifest.list_package_versions(names).items()
     )
 
 

@@ -34,7 +34,7 @@ from finediving_pose.files import (
     sweep_temporaries,
 )
 from finediving_pose.manifest import Manifest, recording
-from finediving_pose.media import numbered_images
+from finediving_pose.media import list_numbered_images
 from finediving_pose.networks import Detector, NetworkOptions, PoseEstimator
 from finediving_pose.records import Clip, Dive, SkeletonSequence
 from finediving_pose.workflows import model_loading
@@ -542,7 +542,9 @@ def _hash_input(source: Path) -> str:
     them will say why."""
     try:
         if source.is_dir():
-            return sha256_files([path for _, path in numbered_images(source)], source)
+            return sha256_files(
+                [path for _, path in list_numbered_images(source)], source
+            )
         stat = source.stat()
         return _hash_recording(source, stat.st_size, stat.st_mtime_ns)
     except OSError:

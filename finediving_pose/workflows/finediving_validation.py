@@ -12,7 +12,7 @@ import numpy as np
 from finediving_pose.datasets.finediving import (
     MEASURED,
     FineDiving,
-    frame_count,
+    count_frames,
     read_finediving,
 )
 from finediving_pose.datasets.finediving_checks import Anomaly, find_anomalies
@@ -52,7 +52,7 @@ class FineDivingReport:
         judged = [dive for dive in dives if dive.dive.awards is not None]
         single = [dive for dive in judged if not dive.dive.synchronised]
         frames = [
-            count for dive in dives if (count := frame_count(dive.dive)) is not None
+            count for dive in dives if (count := count_frames(dive.dive)) is not None
         ]
         sequences = [dive.sequence for dive in dives if dive.sequence]
         return {

@@ -22,7 +22,7 @@ from finediving_pose.config import (
     validate_settings,
     write_settings,
 )
-from finediving_pose.datasets.coco import to_coco
+from finediving_pose.datasets.coco import encode_coco
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.model_directory import (
@@ -194,7 +194,7 @@ def finetune(
         for name, frames in (("train", data.train), ("val", data.val)):
             if frames:
                 write_json(
-                    folder / "data" / f"{name}.json", to_coco(frames), indent=None
+                    folder / "data" / f"{name}.json", encode_coco(frames), indent=None
                 )
         source = {
             "kind": kind,

@@ -377,7 +377,7 @@ class _Merger:
         picture = os.path.relpath(self.project.frames / row.image, folder).replace(
             os.sep, "/"
         )
-        content = labelme.to_labelme(merged.frame, (row.width, row.height), picture)
+        content = labelme.encode_labelme(merged.frame, (row.width, row.height), picture)
         based_on = {name: self._read[name] for name in merged.sources}
         content[ORIGIN_KEY] = {
             "rule": merged.rule,

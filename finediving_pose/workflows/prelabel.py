@@ -344,7 +344,7 @@ def _write(
     picture = os.path.relpath(project.frames / image.image, path.parent).replace(
         os.sep, "/"
     )
-    content = labelme.to_labelme(frame, (image.width, image.height), picture)
+    content = labelme.encode_labelme(frame, (image.width, image.height), picture)
     content[ORIGIN_KEY] = {
         "by": f"{TOOL}prelabel",
         "when": now(),

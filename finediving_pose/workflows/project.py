@@ -15,14 +15,19 @@ from pydantic import Field, field_validator, model_validator
 
 from finediving_pose.annotation.label_store import FINAL, LabelStore, check_person
 from finediving_pose.annotation.review_state import ReviewDesk
-from finediving_pose.config import Settings, nearest, read_yaml, validate_settings
+from finediving_pose.config import (
+    Settings,
+    find_nearest_name,
+    read_yaml,
+    validate_settings,
+)
 from finediving_pose.datasets.frame_manifest import (
     MANIFEST_CSV,
     ManifestFrame,
     read_frame_manifest,
     write_frame_manifest,
 )
-from finediving_pose.datasets.problems import safe_relative
+from finediving_pose.datasets.problems import is_safe_relative
 from finediving_pose.errors import EnvironmentUnfit, UsageError
 from finediving_pose.files import sha256_file, write_bytes, write_text
 from finediving_pose.media import read_image
@@ -182,7 +187,7 @@ class Project:
         """
         if name in self.annotators:
             return name
-        known = nearest(name, self.annotators) or "; it has none yet"
+        known = find_nearest_name(name, self.annotators) or "; it has none yet"
         raise UsageError(
             f"{name!r} is no annotator of this project{known}; {SETTINGS_NAME} lists them"
         )
@@ -374,7 +379,7 @@ def _check_people(key: str, names: Sequence[str]) -> None:
 
 
 def _check_own_path(key: str, path: str) -> None:
-    if not safe_relative(path) or PurePosixPath(path) == PurePosixPath("."):
+    if not is_safe_relative(path) or PurePosixPath(path) == PurePosixPath("."):
         raise ValueError(
             f"{key}: found {path!r}, expected a path below the project, such as {key}, with /"
         )

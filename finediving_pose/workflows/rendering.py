@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from finediving_pose.config import nearest
+from finediving_pose.config import find_nearest_name
 from finediving_pose.datasets.dive_frames import find_skeleton_source
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.datasets.problems import load_json
@@ -112,7 +112,9 @@ def find_pose_files(skeletons: Path, clip: str) -> list[Path]:
         )
     found = [name for name in files if clip in (name, name.rpartition("/")[2])]
     if not found:
-        raise UsageError(f"{skeletons}: no clip {clip!r}{nearest(clip, files)}")
+        raise UsageError(
+            f"{skeletons}: no clip {clip!r}{find_nearest_name(clip, files)}"
+        )
     if len(found) > 1:
         raise UsageError(
             f"{clip!r} is a dive of {len(found)} matches; say which: {', '.join(found[:5])}"

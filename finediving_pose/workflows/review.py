@@ -19,7 +19,7 @@ from finediving_pose.annotation.assignment import Queue, read_queues
 from finediving_pose.annotation.label_store import check_person, parse_annotator
 from finediving_pose.annotation.review_log import Decision
 from finediving_pose.annotation.review_state import TO_REVIEW, Kind, ReviewDesk, State
-from finediving_pose.config import nearest
+from finediving_pose.config import find_nearest_name
 from finediving_pose.errors import FdposeError, UsageError
 from finediving_pose.skeleton import JOINTS
 from finediving_pose.workflows.project import SETTINGS_NAME, Project, find_project
@@ -102,7 +102,9 @@ def list_images(
         UsageError: If there is no such state or person.
     """
     if state is not None and state not in (*KINDS, WAITING):
-        raise UsageError(f"--state {state}{nearest(state, (*KINDS, WAITING))}")
+        raise UsageError(
+            f"--state {state}{find_nearest_name(state, (*KINDS, WAITING))}"
+        )
     project = find_project(start)
     wanted = KINDS if state is None else TO_REVIEW if state == WAITING else (state,)
     own = (
@@ -205,10 +207,10 @@ def _reviewer(project: Project, name: str | None) -> str:
         if len(project.reviewers) == 1:
             return project.reviewers[0]
         raise UsageError(
-            f"who reviews? --reviewer NAME{nearest('', project.reviewers)}"
+            f"who reviews? --reviewer NAME{find_nearest_name('', project.reviewers)}"
         )
     if project.reviewers and name not in project.reviewers:
-        known = nearest(name, project.reviewers)
+        known = find_nearest_name(name, project.reviewers)
         raise UsageError(
             f"{name!r} is no reviewer of this project{known}; {SETTINGS_NAME} lists them"
         )

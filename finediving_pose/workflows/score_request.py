@@ -11,7 +11,7 @@ from typing import get_args
 from finediving_pose import diving
 from finediving_pose.aqa.settings import AqaSettings
 from finediving_pose.errors import UsageError
-from finediving_pose.media import numbered_images
+from finediving_pose.media import list_numbered_images
 from finediving_pose.records import Clip, Dive
 
 
@@ -67,7 +67,7 @@ class ScoreRequest:
         if self.dive_number is None:
             return None
         try:
-            return diving.parse(self.dive_number)
+            return diving.parse_dive_number(self.dive_number)
         except ValueError as error:
             raise UsageError(f"--dive-number: {error}") from None
 
@@ -130,7 +130,7 @@ def find_difficulty(
     if request.difficulty is not None:
         return request.difficulty, "as given"
     if apparatus is not None and number is not None:
-        value = diving.difficulty(number, apparatus)  # type: ignore[arg-type]
+        value = diving.get_difficulty(number, apparatus)  # type: ignore[arg-type]
         if value is not None:
             return value, f"by the rule, {number} from {apparatus}"
         missing = f"the rule's value of {number} from {apparatus} is not known here"
@@ -151,7 +151,7 @@ def _check_clip(request: ScoreRequest, settings: AqaSettings, model: Path) -> No
     clip = request.clip
     if clip is not None and not clip.exists():
         raise UsageError(f"{clip}: no such video file or folder of images")
-    if clip is not None and clip.is_dir() and not numbered_images(clip):
+    if clip is not None and clip.is_dir() and not list_numbered_images(clip):
         raise UsageError(
             f"{clip}: holds no images; name a video file or the folder of one dive's images"
         )

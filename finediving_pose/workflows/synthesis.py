@@ -23,12 +23,12 @@ from finediving_pose.datasets.finediving import FineDive, write_finediving
 from finediving_pose.datasets.pose_files import pose_path, write_pose
 from finediving_pose.datasets.truth_files import (
     DiveTruth,
-    as_stored,
     frame_name,
-    labelled_frames,
+    make_labelled_frames,
+    make_true_skeleton,
+    make_truth_path,
     read_truth,
-    true_skeleton,
-    truth_path,
+    round_as_stored,
     write_truth,
 )
 from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
@@ -293,7 +293,7 @@ def _write_dive(out: Path, dive: PlannedDive, request: SynthRequest) -> _Written
             [],
             skipped=False,
         )
-    path = truth_path(out, dive.match, str(dive.dive))
+    path = make_truth_path(out, dive.match, str(dive.dive))
     identity = sha256_json([_identity(request), repr(dive)])
     truth = _truth_if_done(path, identity)
     skipped = truth is not None
@@ -301,15 +301,16 @@ def _write_dive(out: Path, dive: PlannedDive, request: SynthRequest) -> _Written
         scene = meets.stage_dive(dive)
         if request.kind != "truth":
             _write_pictures(out, dive, scene, request)
-        truth = as_stored(_truth(dive, scene, request, identity))
+        truth = round_as_stored(_truth(dive, scene, request, identity))
         _write_labelme(out, _chosen(truth, dive, request))
         write_pose(
             pose_path(out / SKELETONS_NAME, dive.match, str(dive.dive)),
-            true_skeleton(truth),
+            make_true_skeleton(truth),
         )
         write_truth(path, truth)
     records = [
-        json.dumps(fdpose_json.record(frame)) for frame in _chosen(truth, dive, request)
+        json.dumps(fdpose_json.make_record(frame))
+        for frame in _chosen(truth, dive, request)
     ]
     return _Written(
         _annotation(dive, int(truth.frame_index[0]), truth.frame_labels, request),
@@ -377,7 +378,9 @@ def _chosen(
 ) -> list[LabelledFrame]:
     from finediving_pose.synthesis.scene import SIZE
 
-    return labelled_frames(truth, dive.match, str(dive.dive), SIZE)[:: request.every]
+    return make_labelled_frames(truth, dive.match, str(dive.dive), SIZE)[
+        :: request.every
+    ]
 
 
 def _first_frame(dive: PlannedDive, request: SynthRequest) -> int:
@@ -410,7 +413,7 @@ def _write_labelme(out: Path, frames: Sequence[LabelledFrame]) -> None:
     ) as folder:
         for frame in frames:
             assert frame.size is not None, frame.image
-            content = labelme.to_labelme(
+            content = labelme.encode_labelme(
                 frame, frame.size, f"../../../frames/{frame.image}"
             )
             text = json.dumps(content, indent=1, ensure_ascii=False)

@@ -30,7 +30,12 @@ from finediving_pose.aqa.evaluation_text import (
 )
 from finediving_pose.aqa.inference import DivePrediction, Predictions
 from finediving_pose.records import Dive
-from finediving_pose.score_metrics import measure_scores, measure_stages, rl2, spearman
+from finediving_pose.score_metrics import (
+    compute_rl2,
+    compute_spearman,
+    measure_scores,
+    measure_stages,
+)
 
 SETTINGS = small_settings("frames=96")
 TRAIN = [dive.record for dive in made_dives(30)]
@@ -369,13 +374,13 @@ def test_a_bootstrap_of_ranks_is_scipys():
     found = evaluate_arrays(predicted, true, seed=5)
     draws = np.random.default_rng(5)
     rho = [
-        spearman(predicted[at], true[at])
+        compute_spearman(predicted[at], true[at])
         for at in (draws.integers(0, 40, 40) for _ in range(1000))
     ]
     assert found.intervals["rho"] == pytest.approx(
         tuple(np.quantile(rho, [0.025, 0.975]))
     )
-    assert found.metrics["rl2_squared"] == pytest.approx(rl2(predicted, true))
+    assert found.metrics["rl2_squared"] == pytest.approx(compute_rl2(predicted, true))
 
 
 def test_the_margin_to_the_best_baseline_is_of_the_same_dives():
@@ -387,14 +392,14 @@ def test_the_margin_to_the_best_baseline_is_of_the_same_dives():
         for name, draws in baselines.predict_scores(TRAIN, QUERIES).items()
         if len(draws) == 1
     }
-    best = max(floors, key=lambda name: spearman(floors[name], true))
+    best = max(floors, key=lambda name: compute_spearman(floors[name], true))
     margin = found.margins["rho"]
     assert margin.baseline == best
     assert margin.difference == pytest.approx(
-        found.metrics["rho"] - spearman(floors[best], true)
+        found.metrics["rho"] - compute_spearman(floors[best], true)
     )
     assert margin.low <= margin.difference <= margin.high
-    lowest = min(rl2(scores, true) for scores in floors.values())
+    lowest = min(compute_rl2(scores, true) for scores in floors.values())
     assert found.margins["rl2_squared"].difference == pytest.approx(
         found.metrics["rl2_squared"] - lowest
     )
@@ -408,7 +413,7 @@ def test_a_baseline_set_beside_itself_is_no_better():
     floor = baselines.predict_number_mean(TRAIN, QUERIES)
     shrunk = baselines.predict_shrunk_completeness(TRAIN, QUERIES)
     true = [dive.score for dive in QUERIES]
-    best = max((floor, shrunk), key=lambda scores: spearman(scores, true))
+    best = max((floor, shrunk), key=lambda scores: compute_spearman(scores, true))
     found = evaluated(list(best - np.array(true)))
     assert found.margins["rho"][1:] == (0.0, 0.0, 0.0)
 

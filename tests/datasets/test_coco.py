@@ -35,7 +35,7 @@ def written(path, *frames, **changes):
 
 
 def test_the_category_names_our_joints():
-    (category,) = coco.coco_categories()
+    (category,) = coco.make_coco_categories()
     assert category["keypoints"] == list(JOINTS)
     assert category["skeleton"][0] == [1, 2]
     assert len(category["skeleton"]) == len(LIMBS)
@@ -82,12 +82,12 @@ def test_pycocotools_finds_labels_equal_to_themselves(tmp_path):
 
     frames = [make_frame(f"{number}.jpg", number) for number in range(4)]
     truth = COCO()
-    truth.dataset = coco.to_coco(frames)
+    truth.dataset = coco.encode_coco(frames)
     truth.createIndex()
     found = truth.loadRes(
         [
             annotation | {"score": 1.0}
-            for annotation in coco.to_coco(frames)["annotations"]
+            for annotation in coco.encode_coco(frames)["annotations"]
         ]
     )
     evaluation = COCOeval(truth, found, "keypoints")
@@ -99,7 +99,7 @@ def test_pycocotools_finds_labels_equal_to_themselves(tmp_path):
 
 
 def test_ids_follow_the_order_and_an_image_may_show_two():
-    content = coco.to_coco(
+    content = coco.encode_coco(
         [make_frame("b.jpg"), make_frame("a.jpg"), make_frame("b.jpg", 1)]
     )
     assert [image["file_name"] for image in content["images"]] == ["b.jpg", "a.jpg"]
@@ -116,7 +116,7 @@ def test_sizes_are_taken_where_a_frame_does_not_say():
         make_frame("b.jpg", size=None),
         make_frame("c.jpg"),
     ]
-    images = coco.to_coco(frames, {"a.jpg": (10, 20), "c.jpg": (1, 1)})["images"]
+    images = coco.encode_coco(frames, {"a.jpg": (10, 20), "c.jpg": (1, 1)})["images"]
     assert (images[0]["width"], images[0]["height"]) == (10, 20)
     assert "width" not in images[1]
     assert images[2]["width"] == 455

@@ -24,7 +24,7 @@ from finediving_pose.datasets.finediving import (
     find_folder,
     read_coarse,
     read_finediving,
-    sampled_transitions,
+    sample_transitions,
     write_finediving,
 )
 from finediving_pose.errors import DataError
@@ -157,19 +157,19 @@ def test_sampled_transitions_are_where_the_sampled_labels_change(shared_data):
     for dive in read_finediving(shared_data).dives:
         labels = dive.frame_labels[sample_indices(len(dive.frame_labels))]
         changes = np.flatnonzero(np.diff(labels)) + 1
-        assert sampled_transitions(dive.transitions(), len(dive.frame_labels)) == (
+        assert sample_transitions(dive.transitions(), len(dive.frame_labels)) == (
             changes[0],
             changes[-1],
         )
 
 
 def test_sampled_transitions():
-    assert sampled_transitions((29, 68), 101) == (
+    assert sample_transitions((29, 68), 101) == (
         28,
         65,
     )  # 27 -> 28, 28 -> 29; 64 -> 67, 65 -> 68
-    assert sampled_transitions((30, 60), 96) == (30, 60)
-    assert sampled_transitions((1, 2), 3, samples=5) == (2, 4)
+    assert sample_transitions((30, 60), 96) == (30, 60)
+    assert sample_transitions((1, 2), 3, samples=5) == (2, 4)
 
 
 LABELS = [2] * 4 + [31] * 3 + [15] * 2 + [36] * 5

@@ -11,7 +11,10 @@ import pytest
 from helpers.made_meets import made_meet, made_split
 
 from finediving_pose.datasets.finediving import FineDive, FineDiving, read_finediving
-from finediving_pose.datasets.finediving_checks import find_anomalies, usual_sequences
+from finediving_pose.datasets.finediving_checks import (
+    find_anomalies,
+    find_usual_sequences,
+)
 from finediving_pose.datasets.problems import Problem
 
 ALWAYS = {"matches"}
@@ -139,7 +142,7 @@ def test_usual_is_what_most_dives_have_and_the_rule_where_there_is_no_majority()
     dives = made_meet(10)  # two of each number
     pike = np.where(dives[0].frame_labels == 25, 17, dives[0].frame_labels)
     one_each = meet([FineDive.labelled(dives[0].dive, pike), *dives[1:]])
-    assert usual_sequences(one_each)["407c"] == (4, 25, 36)
+    assert find_usual_sequences(one_each)["407c"] == (4, 25, 36)
     both = [
         FineDive.labelled(
             dives[place].dive,
@@ -148,7 +151,7 @@ def test_usual_is_what_most_dives_have_and_the_rule_where_there_is_no_majority()
         for place in (0, 5)
     ]
     most = meet([both[0], *dives[1:5], both[1], *dives[6:]])
-    assert usual_sequences(most)["407c"] == (4, 17, 36)
+    assert find_usual_sequences(most)["407c"] == (4, 17, 36)
 
 
 def test_sub_action_names():

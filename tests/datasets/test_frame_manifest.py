@@ -18,7 +18,7 @@ from finediving_pose.datasets.frame_manifest import (
     read_frame_manifest,
     write_frame_manifest,
 )
-from finediving_pose.datasets.problems import safe_name
+from finediving_pose.datasets.problems import is_safe_name
 from finediving_pose.errors import DataError
 
 FRAME = ManifestFrame(
@@ -60,7 +60,7 @@ def test_a_plain_name_is_its_own_folder(name):
 )
 def test_an_odd_name_becomes_a_safe_folder_and_comes_back(name):
     folder = folder_name(name)
-    assert safe_name(folder)
+    assert is_safe_name(folder)
     assert "__" not in folder
     assert not folder.startswith(".")
     assert not folder.endswith((".", "_", " "))

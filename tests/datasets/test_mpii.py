@@ -48,7 +48,7 @@ def test_names_that_mmpose_refuses_are_warned_of(tmp_path, name, warned):
 
 def test_a_foreign_box_is_the_loaders_square_and_marked():
     np.testing.assert_allclose(
-        mpii.square_of(np.array([101.0, 86.0]), 1.0), [0, 0, 200, 200]
+        mpii.compute_square(np.array([101.0, 86.0]), 1.0), [0, 0, 200, 200]
     )
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from finediving_pose.datasets.finediving import read_finediving
-from finediving_pose.datasets.mtl_aqa import FRAMES, dive_number, read_mtl_aqa
+from finediving_pose.datasets.mtl_aqa import FRAMES, parse_dive_number, read_mtl_aqa
 from finediving_pose.errors import DataError
 from finediving_pose.records import Dive
 
@@ -100,7 +100,7 @@ def test_a_dive_and_the_split(tmp_path):
     ],
 )
 def test_dive_numbers(parts, number):
-    assert dive_number(entry(**parts)) == number
+    assert parse_dive_number(entry(**parts)) == number
 
 
 def test_stages_are_borrowed_and_counted_from_the_window(tmp_path):

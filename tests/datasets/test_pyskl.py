@@ -52,7 +52,7 @@ def test_the_layout_is_pyskls(tmp_path):
 
 
 def test_frames_of_no_dive_are_clips_by_folder():
-    content = pyskl.to_pyskl(
+    content = pyskl.encode_pyskl(
         [make_frame("a/1.jpg"), make_frame("b/1.jpg"), make_frame("a/2.jpg")]
     )
     assert [
@@ -63,7 +63,7 @@ def test_frames_of_no_dive_are_clips_by_folder():
 def test_splits_are_written_by_clip():
     frames = [frame for name in "1234" for frame in dive(name, 0, 1)]
     splits = make_splits(frames, val=0.25)
-    split = pyskl.to_pyskl(frames, splits=splits)["split"]
+    split = pyskl.encode_pyskl(frames, splits=splits)["split"]
     assert split["val"] == list(splits.groups["val"])
     assert sorted(split["train"] + split["val"]) == ["m/1", "m/2", "m/3", "m/4"]
     assert split["test"] == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from finediving_pose.datasets.splits import (
     PARTS,
     Splits,
-    group_of,
+    find_group,
     make_splits,
     read_splits,
     write_splits,
@@ -44,7 +44,7 @@ def test_no_group_is_torn_and_no_frame_is_lost(matches, dives, by, val, test, se
     splits = make_splits(frames, by, val, test, seed)
     chosen = {part: splits.select(frames, part) for part in PARTS}
     assert sum(map(len, chosen.values())) == len(frames)
-    groups = [{group_of(frame, by) for frame in part} for part in chosen.values()]
+    groups = [{find_group(frame, by) for frame in part} for part in chosen.values()]
     assert sum(map(len, groups)) == len(set.union(*groups))
     assert bool(chosen["val"]) == (val > 0)
     assert bool(chosen["test"]) == (test > 0)

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from finediving_pose.datasets.finediving import read_finediving
-from finediving_pose.datasets.sub_actions import ENTRY, SUB_ACTIONS, expected_sequence
-from finediving_pose.diving import parse
+from finediving_pose.datasets.sub_actions import ENTRY, SUB_ACTIONS, derive_sequence
+from finediving_pose.diving import parse_dive_number
 
 LABELLED_35_FOR_ENTRY = {"612b", "614b", "6142d"}
 
@@ -37,13 +37,13 @@ LABELLED_35_FOR_ENTRY = {"612b", "614b", "6142d"}
     ],
 )
 def test_the_rule(number, sequence):
-    assert expected_sequence(parse(number)) == sequence
+    assert derive_sequence(parse_dive_number(number)) == sequence
 
 
 @pytest.mark.parametrize("number", ["100A", "1011B", "600A", "107A"])
 def test_dives_without_sub_actions(number):
     with pytest.raises(ValueError, match=f"{number}: FineDiving has no sub-action"):
-        expected_sequence(parse(number))
+        derive_sequence(parse_dive_number(number))
 
 
 def test_ids_and_names():
@@ -92,10 +92,10 @@ def test_the_rule_gives_what_most_dives_of_each_real_number_have(shared_data):
     unlike = {
         number
         for number, sequence in usual.items()
-        if sequence != expected_sequence(parse(number))
+        if sequence != derive_sequence(parse_dive_number(number))
     }
     assert unlike == LABELLED_35_FOR_ENTRY
     assert all(
-        (*usual[number][:-1], ENTRY) == expected_sequence(parse(number))
+        (*usual[number][:-1], ENTRY) == derive_sequence(parse_dive_number(number))
         for number in unlike
     )

@@ -7,11 +7,11 @@ import pytest
 
 from finediving_pose.datasets.truth_files import (
     DiveTruth,
-    as_stored,
     frame_name,
-    labelled_frames,
+    make_labelled_frames,
+    make_truth_path,
     read_truth,
-    truth_path,
+    round_as_stored,
     write_truth,
 )
 from finediving_pose.errors import DataError
@@ -35,10 +35,10 @@ def truth(frames: int = 3) -> DiveTruth:
 
 
 def test_what_is_written_comes_back(tmp_path):
-    path = truth_path(tmp_path, "M", "7")
+    path = make_truth_path(tmp_path, "M", "7")
     write_truth(path, truth())
     assert path == tmp_path / "truth" / "M" / "7.npz"
-    stored, found = as_stored(truth()), read_truth(path)
+    stored, found = round_as_stored(truth()), read_truth(path)
     assert found.meta == stored.meta
     for field in fields(DiveTruth):
         if field.name != "meta":
@@ -50,7 +50,7 @@ def test_what_is_written_comes_back(tmp_path):
 
 def test_equal_truths_are_equal_bytes(tmp_path):
     write_truth(tmp_path / "a.npz", truth())
-    write_truth(tmp_path / "b.npz", as_stored(truth()))
+    write_truth(tmp_path / "b.npz", round_as_stored(truth()))
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
@@ -58,8 +58,8 @@ def test_a_frame_without_all_joints_in_sight_is_not_labelled():
     visibility = np.full((3, 16), 2)
     visibility[1, 5] = 0
     visibility[2, 5] = 1
-    frames = labelled_frames(
-        as_stored(replace(truth(), visibility=visibility)), "M", "7", (455, 256)
+    frames = make_labelled_frames(
+        round_as_stored(replace(truth(), visibility=visibility)), "M", "7", (455, 256)
     )
     assert [frame.frame for frame in frames] == [100, 102]
     assert frames[1].image == frame_name("M", "7", 102) == "M/7/00102.jpg"
@@ -83,7 +83,7 @@ def test_a_file_that_lacks_an_array_is_refused(tmp_path):
 
 def test_names_never_lead_out(tmp_path):
     with pytest.raises(DataError):
-        truth_path(tmp_path, "..", "7")
+        make_truth_path(tmp_path, "..", "7")
 
 
 def test_a_file_without_others_is_read_as_of_nobody_else(tmp_path):

@@ -10,7 +10,7 @@ from helpers.made_divers import make_dive
 from finediving_pose.extraction.left_right_swaps import detect_swaps, swap_sides
 from finediving_pose.extraction.settings import RepairSettings
 from finediving_pose.left_right import ALL, ARMS, LEGS
-from finediving_pose.skeleton import FLIP_PAIRS, flip_index
+from finediving_pose.skeleton import FLIP_PAIRS, compute_flip_index
 
 SETTINGS = RepairSettings()
 
@@ -71,7 +71,9 @@ def test_frames_that_were_not_sampled_and_a_joint_that_is_missing_do_not_hide_an
 
 def test_a_clip_mirrored_throughout_cannot_be_told():
     points, scores, frames = dive()
-    assert not detect_swaps(points[:, flip_index()], scores, frames, SETTINGS).any()
+    assert not detect_swaps(
+        points[:, compute_flip_index()], scores, frames, SETTINGS
+    ).any()
 
 
 def test_sides_that_lie_on_one_spot_are_left_alone():

@@ -17,7 +17,7 @@ from finediving_pose.datasets.frame_manifest import (
     image_key,
     write_frame_manifest,
 )
-from finediving_pose.datasets.labelme import to_labelme
+from finediving_pose.datasets.labelme import encode_labelme
 from finediving_pose.files import sha256_file, write_json
 from finediving_pose.records import LabelledFrame
 from helpers import made_divers
@@ -73,7 +73,9 @@ def annotate(
     """Write a person's LabelMe file of a picture, as LabelMe would."""
     path = root / "labels" / person / image.label_name
     picture = f"../../../frames/{image.image}"
-    write_json(path, to_labelme(frame or label_of(image), made_divers.SIZE, picture))
+    write_json(
+        path, encode_labelme(frame or label_of(image), made_divers.SIZE, picture)
+    )
     return path
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from finediving_pose import diving
 from finediving_pose.datasets.finediving import FineDive, Key, write_finediving
-from finediving_pose.datasets.sub_actions import expected_sequence
+from finediving_pose.datasets.sub_actions import derive_sequence
 from finediving_pose.records import Dive
 
 NUMBERS = {"407c": 3.2, "107b": 3.0, "5152b": 3.0, "5253b": 3.2, "6142d": 3.1}
@@ -27,7 +27,9 @@ def made_dive(place: int, **changes: Any) -> FineDive:
     judges = JUDGES[place % len(JUDGES)]
     awards = tuple(float(award) / 2 for award in rng.integers(8, 20, judges))
     synchronised = judges == 5
-    labels = np.repeat(expected_sequence(diving.parse(number)), rng.integers(15, 40))
+    labels = np.repeat(
+        derive_sequence(diving.parse_dive_number(number)), rng.integers(15, 40)
+    )
     record = Dive(
         match=f"Made{place // 8}",
         dive=str(place % 8),
@@ -36,7 +38,7 @@ def made_dive(place: int, **changes: Any) -> FineDive:
         dive_number=number,
         difficulty=NUMBERS[number],
         awards=awards,
-        score=diving.score(awards, NUMBERS[number], synchronised),
+        score=diving.compute_score(awards, NUMBERS[number], synchronised),
         synchronised=synchronised,
     )
     return FineDive.labelled(replace(record, **changes), labels)

@@ -101,7 +101,7 @@ def test_a_quarter_turn_can_be_left_out():
 @pytest.fixture
 def metric(tmp_path):
     """The metric over two pictures with an athlete each."""
-    from finediving_pose.datasets.coco import to_coco
+    from finediving_pose.datasets.coco import encode_coco
     from finediving_pose.files import write_json
     from finediving_pose.records import LabelledFrame
 
@@ -115,7 +115,7 @@ def metric(tmp_path):
         )
         for i in range(2)
     ]
-    write_json(tmp_path / "val.json", to_coco(frames))
+    write_json(tmp_path / "val.json", encode_coco(frames))
     return detector_parts.DiverBoxMetric(str(tmp_path / "val.json"))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from finediving_pose.openmmlab.pose_evaluation import evaluate_keypoints
 from finediving_pose.records import LabelledFrame
-from finediving_pose.skeleton import OKS_SIGMAS, flip_index
+from finediving_pose.skeleton import OKS_SIGMAS, compute_flip_index
 from finediving_pose.synthesis.sample import draw_dive
 
 
@@ -83,7 +83,7 @@ def test_ap_of_a_case_worked_out_by_hand():
 
 def test_exchanged_sides_count_only_where_sides_do_not_matter():
     frames = labelled()
-    predicted = stacked(frames)[:, flip_index()]
+    predicted = stacked(frames)[:, compute_flip_index()]
     figures = evaluate_keypoints(frames, predicted, np.ones((4, 16)))
     assert figures.pck_swap_tolerant.mean == 1
     assert figures.pck.mean < 1

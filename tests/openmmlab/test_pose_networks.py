@@ -91,7 +91,9 @@ class SimccDecoder:
         return torch.cat([vectors.softmax(dim=-1) for vectors in outputs], dim=-1)
 
     def mirror_back(self, output: torch.Tensor) -> torch.Tensor:
-        columns, rows = output[:, skeleton.flip_index().tolist()].chunk(2, dim=-1)
+        columns, rows = output[:, skeleton.compute_flip_index().tolist()].chunk(
+            2, dim=-1
+        )
         return torch.cat((columns.flip(-1), rows), dim=-1)
 
     def turn_back(self, output: torch.Tensor, turn: int) -> torch.Tensor:
@@ -198,6 +200,6 @@ def test_a_simcc_answer_is_brought_back_to_the_upright_crop():
     for turn in range(4):
         turned = answer(torch.rot90(heatmaps, turn, (-2, -1)))
         torch.testing.assert_close(decoder.turn_back(turned, turn), upright)
-    joints = skeleton.flip_index().tolist()
+    joints = skeleton.compute_flip_index().tolist()
     mirrored = answer(heatmaps.flip(-1)[:, joints])
     torch.testing.assert_close(decoder.mirror_back(mirrored), upright)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from finediving_pose import skeleton
-from finediving_pose.datasets.coco import to_coco
+from finediving_pose.datasets.coco import encode_coco
 from finediving_pose.files import write_json
 from finediving_pose.openmmlab import pose_parts
 from finediving_pose.openmmlab.hrnet import Hrnet, HrnetSettings
@@ -197,7 +197,7 @@ def dataset(tmp_path):
     for frame in frames:
         (tmp_path / "a").mkdir(exist_ok=True)
         Image.new("RGB", frame.size).save(tmp_path / frame.image)
-    write_json(tmp_path / "train.json", to_coco(frames))
+    write_json(tmp_path / "train.json", encode_coco(frames))
     return pose_parts.DiverDataset(
         ann_file=str(tmp_path / "train.json"),
         data_prefix={"img": str(tmp_path)},
@@ -232,7 +232,7 @@ def test_the_drawn_box_is_used_or_else_the_widened_hull(dataset):
 def test_mmpose_knows_our_sides_and_halves(dataset):
     data, _ = dataset
     meta = data.metainfo
-    assert meta["flip_indices"] == skeleton.flip_index().tolist()
+    assert meta["flip_indices"] == skeleton.compute_flip_index().tolist()
     assert meta["num_keypoints"] == 16
     assert meta["upper_body_ids"] == list(skeleton.UPPER_BODY)
     assert meta["lower_body_ids"] == list(skeleton.LOWER_BODY)
@@ -278,7 +278,7 @@ def test_a_flip_in_training_swaps_sides(dataset, tmp_path):
         for sample in (flipped, plain)
     ]
     x = [peak % 16 for peak in peaks]
-    mirrored = 15 - x[1][torch.from_numpy(skeleton.flip_index())]
+    mirrored = 15 - x[1][torch.from_numpy(skeleton.compute_flip_index())]
     assert (x[0] - mirrored).abs().max() <= 1
     assert (x[0] - (15 - x[1])).abs().max() > 1  # unswapped it would not fit
 

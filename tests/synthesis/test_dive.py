@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from finediving_pose.datasets.sub_actions import ENTRY, expected_sequence
-from finediving_pose.diving import parse
+from finediving_pose.datasets.sub_actions import ENTRY, derive_sequence
+from finediving_pose.diving import parse_dive_number
 from finediving_pose.synthesis import body, dive, tower
 from finediving_pose.synthesis.approach import GRAVITY
 from finediving_pose.synthesis.execution import Execution, draw_execution
@@ -29,12 +29,12 @@ def performed(number, apparatus, seed=0, faults=True):
     build = body.draw_build(rng, "women" if seed % 2 else "men")
     execution = draw_execution(rng, 0.0, 3.0) if faults else Execution()
     return dive.perform_dive(
-        parse(number),
+        parse_dive_number(number),
         apparatus,
         build,
         execution,
         rng,
-        expected_sequence(parse(number)),
+        derive_sequence(parse_dive_number(number)),
     )
 
 
@@ -43,12 +43,12 @@ def varied(number, apparatus="10m", **faults):
     rng = np.random.default_rng(8)
     build = body.draw_build(rng, "women")
     return dive.perform_dive(
-        parse(number),
+        parse_dive_number(number),
         apparatus,
         build,
         Execution(**faults),
         rng,
-        expected_sequence(parse(number)),
+        derive_sequence(parse_dive_number(number)),
     )
 
 
@@ -332,7 +332,7 @@ def test_the_start_is_that_of_the_group(number, apparatus):
 @each_dive
 def test_stages_are_the_sub_actions_in_order(number, apparatus):
     motion = performed(number, apparatus)
-    labels = expected_sequence(motion.number)
+    labels = derive_sequence(motion.number)
     starts = [0, *(np.flatnonzero(np.diff(motion.stages)) + 1)]
     assert tuple(motion.stages[starts]) == labels
     assert np.diff([*starts, motion.frames]).min() >= 4

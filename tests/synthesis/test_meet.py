@@ -76,7 +76,7 @@ def test_a_small_meet_tests_only_what_it_can_train():
 def test_scores_follow_from_awards(meet):
     for dive in meet.dives:
         assert len(dive.awards) == 7
-        assert dive.score == diving.score(dive.awards, dive.choice.difficulty)
+        assert dive.score == diving.compute_score(dive.awards, dive.choice.difficulty)
 
 
 def test_scores_rank_as_the_faults_do_and_judges_err_a_little(meet):

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from finediving_pose.diving import difficulty
+from finediving_pose.diving import get_difficulty
 from finediving_pose.synthesis.programme import allocate_dives, list_programme
 
 
@@ -25,7 +25,7 @@ def test_every_difficulty_is_that_of_the_rule_a_compulsory_one_or_a_known_except
     """Older rules explain 8 dives 305C, 3 of 5337D and one 305B from an unknown height."""
     exceptions = {("305c", 2.7), ("305b", 2.8), ("5337d", 3.4)}
     for choice in list_programme():
-        rule = difficulty(choice.number, choice.apparatus)
+        rule = get_difficulty(choice.number, choice.apparatus)
         if (
             rule is not None
             and choice.difficulty != 2.0

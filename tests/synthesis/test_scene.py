@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from finediving_pose import diving
-from finediving_pose.datasets.sub_actions import expected_sequence
+from finediving_pose.datasets.sub_actions import derive_sequence
 from finediving_pose.records import Visibility
 from finediving_pose.skeleton import INDEX
 from finediving_pose.synthesis import body, scene
@@ -28,11 +28,11 @@ VENUES = {"10m": 11, "3m": 12}
 
 
 def motion_of(seed, apparatus):
-    number = diving.parse(NUMBERS[seed % len(NUMBERS)])
+    number = diving.parse_dive_number(NUMBERS[seed % len(NUMBERS)])
     rng = np.random.default_rng(seed)
     build = body.draw_build(rng, "men" if seed % 2 else "women")
     return perform_dive(
-        number, apparatus, build, Execution(splash=0.5), rng, expected_sequence(number)
+        number, apparatus, build, Execution(splash=0.5), rng, derive_sequence(number)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from finediving_pose.diving import parse
+from finediving_pose.diving import parse_dive_number
 from finediving_pose.synthesis import body
 from finediving_pose.synthesis.body import ANGLE, POSES
 from finediving_pose.synthesis.execution import Execution
@@ -20,7 +20,9 @@ NUMBERS = sorted({choice.dive_number for choice in list_programme()})
 def course_of(number, execution=None, touch=1.5, side=1.0):
     execution = execution or Execution()
     ends = POSES["arms_up"], make_entry_pose("rip", execution)
-    return schedule_flight(parse(number), BUILD, execution, touch, ends, side)
+    return schedule_flight(
+        parse_dive_number(number), BUILD, execution, touch, ends, side
+    )
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -35,7 +37,7 @@ def test_keys_are_in_time_and_end_with_the_entry(number, opening, touch):
     assert np.diff(times).min() > 0.005
     np.testing.assert_array_equal(course.keys[-1][1], make_entry_pose("rip", execution))
     begin, until = course.twist
-    assert (until > begin) == (parse(number).half_twists > 0)
+    assert (until > begin) == (parse_dive_number(number).half_twists > 0)
     assert all(0 < bound < touch - 0.24 for bound in course.bounds)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from finediving_pose.datasets.pose_files import pose_path, write_pose
 from finediving_pose.datasets.truth_files import (
     DiveTruth,
-    true_skeleton,
-    truth_path,
+    make_true_skeleton,
+    make_truth_path,
     write_truth,
 )
 from finediving_pose.records import BoxState, BoxTrack, SkeletonSequence
@@ -70,7 +70,7 @@ def truth() -> DiveTruth:
 
 def extracted(folder: Path, boxes: list[list[float]]) -> Path:
     """An extraction with true joints in the boxes given."""
-    sequence = true_skeleton(truth())
+    sequence = make_true_skeleton(truth())
     state = np.where(
         np.isfinite(np.array(boxes)[:, 0]), BoxState.DETECTED, BoxState.MISSING
     ).astype(np.uint8)
@@ -102,7 +102,7 @@ def test_an_extraction_is_judged_by_whose_boxes_it_has(tmp_path):
 
 
 def test_the_table_tells_how_folders_differ(tmp_path):
-    write_truth(truth_path(tmp_path, "meet", "1"), truth())
+    write_truth(make_truth_path(tmp_path, "meet", "1"), truth())
     good = extracted(tmp_path / "good", [DIVER] * 3 + [NOBODY])
     bad = extracted(tmp_path / "bad", [DIVER, JUDGE, JUDGE, NOBODY])
     lines = tool.extracted_table(tmp_path, [good, bad]).splitlines()

@@ -79,7 +79,8 @@ def experiment(tmp_path, monkeypatch):
     fdpose_json.write(sample / "annotations.json", LabelSet(tuple(frames)))
     names = [f"im{number:05d}.jpg" for number in range(6)]
     records = [
-        fdpose_json.record(frame) for frame in write_frames(tmp_path / "lsp", 3, names)
+        fdpose_json.make_record(frame)
+        for frame in write_frames(tmp_path / "lsp", 3, names)
     ]
     items = [
         {key: record[key] for key in ("image", "joints", "joints_vis")}

@@ -88,14 +88,14 @@ def test_a_run_is_a_model_directory_with_all_that_says_how_it_was_made(tmp_path,
 
 def test_the_figures_are_those_of_the_kept_weights_on_the_test_dives(tmp_path, table):
     from finediving_pose.aqa.data.sources import prepare_data, select_parts
-    from finediving_pose.score_metrics import spearman
+    from finediving_pose.score_metrics import compute_spearman
 
     run = tmp_path / "run"
     summary = train(run, table, "lr=1e-2")
     prepared = prepare_data(table_settings(table), Sources(table))
     parts = select_parts(prepared.gathered, source(run)["parts"])
     found = predict_dives(load_model(run), parts.test, parts.train, prepared.loader)
-    rho = spearman(found.scores, [dive.record.score for dive in parts.test])
+    rho = compute_spearman(found.scores, [dive.record.score for dive in parts.test])
     assert summary.test["figures"]["rho"] == pytest.approx(rho)
 
 

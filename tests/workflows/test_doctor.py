@@ -29,7 +29,7 @@ def installed(monkeypatch):
             name: version for name, version in answers.items() if version is not None
         }
 
-    monkeypatch.setattr(manifest, "package_versions", found)
+    monkeypatch.setattr(manifest, "list_package_versions", found)
     return versions
 
 

@@ -26,7 +26,7 @@ from finediving_pose.aqa.data.video_frames import (
     Numbers,
 )
 from finediving_pose.aqa.settings import KEPT_TRANSITIONS, Flip, Normalisation, Stages
-from finediving_pose.datasets.finediving import frame_count
+from finediving_pose.datasets.finediving import count_frames
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import SAMPLES, sample_indices
 from finediving_pose.records import Dive, JointState
@@ -387,7 +387,7 @@ def _sample_by_annotation(
 ) -> SampledFrames | None:
     """Return the frames that stand for a dive by its annotated window; None where the
     window is not known."""
-    count = frame_count(record)
+    count = count_frames(record)
     if count is None or record.start_frame is None:
         return None
     places = np.array(sample_indices(count, frames), np.int64)

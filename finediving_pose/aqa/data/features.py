@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from finediving_pose import diving
 from finediving_pose.datasets.finediving import Key
-from finediving_pose.datasets.problems import Problem, safe_name
+from finediving_pose.datasets.problems import Problem, is_safe_name
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import SAMPLES
 from finediving_pose.records import Dive, FloatArray
@@ -245,7 +245,7 @@ def _parse_whole(value: Any, least: int) -> int:
 def _parse_dive_number(value: Any) -> str | None:
     text = str(value).strip().lower()
     if text:
-        diving.parse(text)
+        diving.parse_dive_number(text)
     return text or None
 
 
@@ -284,7 +284,7 @@ def _read_keys(path: Path, arrays: Arrays) -> list[Key]:
 def _read_names(path: Path, arrays: Arrays, name: str, count: int) -> list[str]:
     names = [str(value) for value in _get_column(path, arrays, name, count)]
     for row, text in enumerate(names):
-        if not safe_name(text):
+        if not is_safe_name(text):
             raise DataError(
                 f"{path}: '{name}' row {row} is {text!r}, expected a name without / \\ : or .."
             )

@@ -17,7 +17,7 @@ from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.errors import DataError
 from finediving_pose.media import SAMPLES, sample_indices
 from finediving_pose.records import FloatArray, SkeletonSequence
-from finediving_pose.skeleton import NUM_JOINTS, flip_index
+from finediving_pose.skeleton import NUM_JOINTS, compute_flip_index
 
 if TYPE_CHECKING:
     from finediving_pose.aqa.data.dives import AqaDive
@@ -42,7 +42,7 @@ class Skeleton(NamedTuple):
 
     def mirror(self, width: int) -> Skeleton:
         """Return the joints in a mirrored image of this width: left becomes right."""
-        order = flip_index()
+        order = compute_flip_index()
         keypoints = self.keypoints[:, order].copy()
         keypoints[..., 0] = width - 1 - keypoints[..., 0]
         return Skeleton(keypoints, self.scores[:, order], self.state[:, order])

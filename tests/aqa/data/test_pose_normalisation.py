@@ -13,7 +13,7 @@ from finediving_pose.aqa.data.pose_normalisation import (
     estimate_body_height,
     normalise_pose,
 )
-from finediving_pose.skeleton import INDEX, LIMBS, flip_index
+from finediving_pose.skeleton import INDEX, LIMBS, compute_flip_index
 
 PELVIS, THORAX = INDEX["pelvis"], INDEX["thorax"]
 
@@ -188,9 +188,9 @@ def test_the_mirrored_body_is_the_mirrored_pose():
     joints = standing()
     joints[:, INDEX["left_wrist"]] += (9, -3)
     joints[2, PELVIS] = np.nan
-    mirrored = joints[:, flip_index()] * (-1, 1) + (454, 0)
+    mirrored = joints[:, compute_flip_index()] * (-1, 1) + (454, 0)
     expected = (
-        normalise_pose(joints).pose[:, :, flip_index()]
+        normalise_pose(joints).pose[:, :, compute_flip_index()]
         * torch.tensor([-1.0, 1.0])[:, None, None]
     )
     torch.testing.assert_close(
