@@ -124,7 +124,7 @@ def test_a_temporary_of_this_machine_before_its_last_start_is_not_told_by_its_pr
 ):
     with files.atomic_path(tmp_path / "x.npz") as temporary:
         monkeypatch.setattr(files, "identify_machine", lambda: "ffffffff")
-        monkeypatch.setattr(files, "_may_run", lambda process: False)
+        monkeypatch.setattr(files, "process_may_run", lambda process: False)
         assert files.sweep_temporaries(tmp_path) == []
         assert temporary.exists()
 
