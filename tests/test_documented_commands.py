@@ -74,6 +74,14 @@ def test_every_command_of_a_page_exists(page: Path) -> None:
     assert faults == {}
 
 
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_no_page_holds_the_marks_of_a_merge(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not re.search(r"^[<=>]{7}( |$)", text, re.MULTILINE)
+
+
 def test_a_command_or_an_option_that_is_unknown_is_noticed() -> None:
     page = "Run `fdpose validat` or\n```shell\nfdpose review list --stat waiting\n```\n"
     found = [fault for line in commands_of(page) for fault in faults_of(line)]
