@@ -36,9 +36,9 @@ def test_the_cheapest_of_all_paths():
         rng.random((5, 3)), rng.random((4, 3, 3)), rng.random((3, 3, 3, 3))
     )
     best = min(
-        product(range(3), repeat=5), key=lambda path: costs.total(np.array(path))
+        product(range(3), repeat=5), key=lambda path: costs.sum_path(np.array(path))
     )
-    assert costs.cheapest().tolist() == list(best)
+    assert costs.find_cheapest_path().tolist() == list(best)
 
 
 @pytest.mark.parametrize("frames", [1, 2])
@@ -48,21 +48,22 @@ def test_too_few_frames_for_triples(frames):
         rng.random((frames, 3)), rng.random((frames - 1, 3, 3)), np.zeros((0, 3, 3, 3))
     )
     best = min(
-        product(range(3), repeat=frames), key=lambda path: costs.total(np.array(path))
+        product(range(3), repeat=frames),
+        key=lambda path: costs.sum_path(np.array(path)),
     )
-    assert costs.cheapest().tolist() == list(best)
+    assert costs.find_cheapest_path().tolist() == list(best)
 
 
 def test_a_run_says_what_its_exchange_saves():
     points, times = dive(twist=0.0, view=0.0)
     points[[20, 21]] = points[[20, 21]][:, compute_flip_index()]
     costs = costs_of(points, times)
-    path = costs.cheapest()
-    (run,) = costs.runs(path)
+    path = costs.find_cheapest_path()
+    (run,) = costs.find_runs(path)
     assert run.frames.tolist() == [20, 21]
     assert run.pairs == left_right.ALL
     assert run.gain == pytest.approx(
-        costs.total(np.zeros_like(path)) - costs.total(path)
+        costs.sum_path(np.zeros_like(path)) - costs.sum_path(path)
     )
     assert run.gain > 0.1
 
@@ -74,7 +75,12 @@ def test_a_twist_seen_every_third_of_a_turn_is_restless():
     )
     path = np.zeros(40, np.intp)
     path[20] = 1
-    assert next(calm.runs(path)).unrest < 0.1 < 0.3 < next(restless.runs(path)).unrest
+    assert (
+        next(calm.find_runs(path)).unrest
+        < 0.1
+        < 0.3
+        < next(restless.find_runs(path)).unrest
+    )
 
 
 def test_an_unsure_vector_counts_less():
@@ -87,7 +93,7 @@ def test_an_unsure_vector_counts_less():
 
     def cost():
         costs = left_right.compute_costs(one, vectors, times, LABEL_WEIGHTS, trust)
-        return costs.total(path) - costs.total(np.zeros_like(path))
+        return costs.sum_path(path) - costs.sum_path(np.zeros_like(path))
 
     sure = cost()
     trust[20] = 0.2

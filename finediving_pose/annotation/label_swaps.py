@@ -120,7 +120,7 @@ def detect_label_swaps(
         The swaps, in the order of time.
     """
     costs = LabelCosts.of(points, times, height, visibility)
-    path = costs.cheapest()
+    path = costs.find_cheapest_path()
     if (path == _MIRRORED).mean() <= _MOST:
         return _list_swaps(points, costs, path)
     # The whole dive is mirrored. It is swapped back as a whole, also where nothing tells
@@ -129,9 +129,11 @@ def detect_label_swaps(
     flipped = points[:, flip]
     flipped_visibility = None if visibility is None else visibility[:, flip]
     flipped_costs = LabelCosts.of(flipped, times, height, flipped_visibility)
-    right_before = _list_swaps(flipped, flipped_costs, flipped_costs.cheapest())
+    right_before = _list_swaps(
+        flipped, flipped_costs, flipped_costs.find_cheapest_path()
+    )
     unswapped = np.zeros(len(points), dtype=np.intp)
-    gain = costs.total(unswapped) - costs.total(unswapped + _MIRRORED)
+    gain = costs.sum_path(unswapped) - costs.sum_path(unswapped + _MIRRORED)
     return _mirror_all_but(points, right_before, gain)
 
 
@@ -140,7 +142,7 @@ def _list_swaps(
 ) -> list[LabelSwap]:
     """Return the swaps of a path that gain enough and swap labelled joints."""
     swaps = []
-    for frames, pairs, gain, _ in costs.runs(path):
+    for frames, pairs, gain, _ in costs.find_runs(path):
         if gain >= _LEAST_GAIN and _is_any_labelled(points, frames, pairs):
             swaps.append(LabelSwap(tuple(frames.tolist()), pairs, gain))
     return swaps

@@ -29,7 +29,7 @@ MOST_SWAPPED = 0.5
 """Share of a stretch; where more is swapped, the rest of it is."""
 DOUBTFUL_TURN = np.pi / 6
 """Turns of so little less or more than a quarter of a circle are not believed, see
-:func:`left_right.across`."""
+:func:`left_right.measure_pair_vectors`."""
 
 
 def detect_swaps(
@@ -72,7 +72,7 @@ def detect_swaps(
         one = left_right.compute_frame_costs(so_far, vectors, height[rows], weights)
         costs = left_right.compute_costs(one, vectors, times, weights, trust[rows])
         found = np.zeros_like(swapped)
-        for run in costs.runs(costs.cheapest()):
+        for run in costs.find_runs(costs.find_cheapest_path()):
             # In a fast twist the sides change places by themselves: nothing is told.
             if run.gain >= settings.least_gain and run.unrest <= settings.most_unrest:
                 found[np.ix_(rows[run.frames], np.array(run.pairs))] = True

@@ -371,12 +371,12 @@ def test_the_cheapest_path_is_no_dearer_than_any_single_change():
     points = np.stack([frame.keypoints for frame in make_dive(frames=12)])
     points[6, [10, 15]] = points[6, [15, 10]]
     costs = label_swaps.LabelCosts.of(points, np.arange(12), np.full(12, 130.0))
-    best = costs.total(costs.cheapest())
+    best = costs.sum_path(costs.find_cheapest_path())
     for frame in range(12):
         for state in range(len(label_swaps.STATES)):
             path = np.zeros(12, dtype=np.intp)
             path[frame] = state
-            assert best <= costs.total(path) + 1e-9
+            assert best <= costs.sum_path(path) + 1e-9
 
 
 def test_the_real_frames_have_nothing_that_cannot_be(shared_data):
