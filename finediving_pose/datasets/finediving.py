@@ -1,5 +1,4 @@
-"""FineDiving's annotation pickles, as published: reading them, and writing others that
-every reader of them reads.
+"""FineDiving's annotation pickles, as published.
 
 Five files: coarse annotations, fine-grained annotations, the same as lists for action
 quality assessment (AQA), and the keys of the training and of the test dives. The key is
@@ -9,8 +8,6 @@ quality assessment (AQA), and the keys of the training and of the test dives. Th
 from __future__ import annotations
 
 import math
-import pickle
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,7 +22,7 @@ from finediving_pose.datasets import restricted_pickle
 from finediving_pose.datasets.problems import Problem, ProblemLog, is_safe_name
 from finediving_pose.datasets.sub_actions import SUB_ACTIONS
 from finediving_pose.errors import DataError
-from finediving_pose.files import sha256_file, write_bytes
+from finediving_pose.files import sha256_file
 from finediving_pose.media import SAMPLES, sample_indices
 from finediving_pose.records import Dive
 
@@ -43,7 +40,7 @@ MEASURED: dict[str, str] = {
     TRAIN_NAME: "a8a1cdcbdef430429fbbd7539d90939982a0c5588a1a1c79117a07372609a4d8",
     TEST_NAME: "bcb1f407ad190a68f464c5aa70658e72d34b683a89deccf3ecc9119019896594",
 }
-"""SHA-256 of the published files that every figure of ours was measured on; a second
+"""SHA-256 of the published files that every number of ours was measured on; a second
 version of them circulates."""
 
 SYNCHRONISED_AWARDS = 5
@@ -55,17 +52,13 @@ StageCut = Literal[1, 2, "2*", 3]
 """K, the stages that a dive is cut into: 3 take-off, flight, entry; 2 take-off and the
 rest; 2* entry and the rest."""
 
-_SEVEN_AWARDS = 7  # lists of seven hold numpy's floats in the published files, shorter ones Python's
-_AQA_COLUMNS = (
+AQA_COLUMNS = (
     "action_type",
     "dive_score",
     "difficulty",
     "steps_transit_frames",
     "frames_labels",
 )
-_PROTOCOL = 3
-_NUMPY_1, _NUMPY_2 = b"cnumpy.core.multiarray\n", b"cnumpy._core.multiarray\n"
-
 T = TypeVar("T")
 Labels = NDArray[np.int64]
 
@@ -105,11 +98,17 @@ class FineDive:
 
     @classmethod
     def labelled(cls, dive: Dive, frame_labels: Sequence[int] | Labels) -> FineDive:
-        """Make a dive of its (n,) frame labels; everything that follows from them is
-        filled in."""
+        """Make a dive of its frame labels, and fill in what follows from them.
+
+        Args:
+            dive: The dive, without transitions.
+            frame_labels: (n,) the sub-action id of each frame.
+        """
         labels = np.array(frame_labels, dtype=np.int64)
         names = {label: SUB_ACTIONS[label] for label in dict.fromkeys(labels.tolist())}
-        return cls(_with_transitions(dive, labels), labels, _changes(labels) - 1, names)
+        # As stored, a step is the last frame before a change, not the first behind it.
+        steps = _find_changes(labels) - 1
+        return cls(_add_transitions(dive, labels), labels, steps, names)
 
     @property
     def key(self) -> Key:
@@ -119,7 +118,7 @@ class FineDive:
     @cached_property
     def runs(self) -> tuple[Run, ...]:
         """The frames in runs of one label."""
-        return _runs(self.frame_labels)
+        return _find_runs(self.frame_labels)
 
     @property
     def sequence(self) -> tuple[int, ...]:
@@ -136,7 +135,7 @@ class FineDive:
             K − 1 frames; None where the frames are not labelled or have fewer than
             three runs.
         """
-        return _cut(self.runs, k)
+        return _cut_stages(self.runs, k)
 
     @property
     def stages(self) -> Labels | None:
@@ -144,9 +143,10 @@ class FineDive:
         transitions = self.transitions()
         if transitions is None:
             return None
-        return np.searchsorted(
-            np.array(transitions), np.arange(len(self.frame_labels)), side="right"
-        ).astype(np.int64)
+        frames = np.arange(len(self.frame_labels))
+        # On the right side, a transition's own frame belongs to the stage it opens.
+        stages = np.searchsorted(np.array(transitions), frames, side="right")
+        return stages.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -195,9 +195,9 @@ def read_coarse(path: Path) -> list[Dive]:
     """
     path = path / COARSE_NAME if path.is_dir() else path
     problems: list[Problem] = []
-    dives = read_entries(path, _coarse, problems)
+    dives = read_entries(path, _parse_coarse, problems)
     if problems:
-        raise DataError(str(problems[0]).removeprefix("error: "))
+        raise DataError(problems[0].describe())
     return list(dives.values())
 
 
@@ -212,11 +212,9 @@ def find_folder(path: Path) -> Path:
         raise DataError(
             f"{path}: no such folder; expected the one that holds {COARSE_NAME}"
         )
-    folders = [path, *sorted(folder for folder in path.iterdir() if folder.is_dir())]
-    best = max(
-        folders, key=lambda folder: sum((folder / name).is_file() for name in FILES)
-    )
-    if not any((best / name).is_file() for name in FILES):
+    below = sorted(folder for folder in path.iterdir() if folder.is_dir())
+    best = max([path, *below], key=lambda folder: len(_list_files(folder)))
+    if not _list_files(best):
         raise DataError(
             f"{path}: none of FineDiving's files here or one folder below; expected {', '.join(FILES)}"
         )
@@ -237,73 +235,37 @@ def read_finediving(folder: Path) -> FineDiving:
         DataError: If none of them is there.
     """
     folder = find_folder(folder)
-    there = [name for name in FILES if (folder / name).is_file()]
+    there = _list_files(folder)
     problems: list[Problem] = []
-
-    def entries(name: str, parse: Callable[[Any, Key], T]) -> dict[Key, T]:
-        return read_entries(folder / name, parse, problems) if name in there else {}
-
-    coarse, fine, aqa = (
-        entries(COARSE_NAME, _coarse),
-        entries(FINE_NAME, _fine),
-        entries(AQA_NAME, _aqa),
-    )
-    keys = dict.fromkeys([*coarse, *fine, *aqa])
-    dives = tuple(
-        _merged(key, coarse.get(key), fine.get(key), aqa.get(key), problems)
-        for key in keys
-    )
-    splits = {
-        name: read_keys(folder / name, problems) if name in there else ()
-        for name in (TRAIN_NAME, TEST_NAME)
-    }
+    coarse: dict[Key, Dive] = {}
+    fine: dict[Key, _Entry] = {}
+    aqa: dict[Key, _Entry] = {}
+    train: tuple[Key, ...] = ()
+    test: tuple[Key, ...] = ()
+    if COARSE_NAME in there:
+        coarse = read_entries(folder / COARSE_NAME, _parse_coarse, problems)
+    if FINE_NAME in there:
+        fine = read_entries(folder / FINE_NAME, _parse_fine, problems)
+    if AQA_NAME in there:
+        aqa = read_entries(folder / AQA_NAME, _parse_aqa, problems)
+    dives = []
+    for key in dict.fromkeys([*coarse, *fine, *aqa]):
+        dives.append(
+            _merge_files(key, coarse.get(key), fine.get(key), aqa.get(key), problems)
+        )
+    if TRAIN_NAME in there:
+        train = read_keys(folder / TRAIN_NAME, problems)
+    if TEST_NAME in there:
+        test = read_keys(folder / TEST_NAME, problems)
     return FineDiving(
         folder=folder,
-        dives=dives,
-        train=splits[TRAIN_NAME],
-        test=splits[TEST_NAME],
+        dives=tuple(dives),
+        train=train,
+        test=test,
         sha256={name: sha256_file(folder / name) for name in there},
         missing=tuple(name for name in FILES if name not in there),
         problems=tuple(problems),
     )
-
-
-def write_finediving(
-    folder: Path,
-    dives: Iterable[FineDive],
-    train: Iterable[tuple[str, Any]],
-    test: Iterable[tuple[str, Any]],
-) -> None:
-    """Write the five files as the published ones are: the same containers, types and
-    protocol.
-
-    ``pickle.load`` reads them under numpy 1 and 2, and the same dives give the same
-    bytes.
-
-    Args:
-        folder: Made if need be.
-        dives: With everything that the coarse file holds, and labelled frames. `dive`
-            must be a whole number.
-        train, test: Keys (match, dive).
-
-    Raises:
-        ValueError: If a dive lacks a value or has another number of labels than of
-            frames; names both.
-    """
-    dives = list(dives)
-    for dive in dives:
-        _check_complete(dive)
-    contents: dict[str, Any] = {
-        COARSE_NAME: {
-            _pickled_key(dive.key): _pickled_coarse(dive.dive) for dive in dives
-        },
-        FINE_NAME: {_pickled_key(dive.key): _pickled_fine(dive) for dive in dives},
-        AQA_NAME: {_pickled_key(dive.key): _pickled_aqa(dive) for dive in dives},
-        TRAIN_NAME: [_pickled_key(key) for key in train],
-        TEST_NAME: [_pickled_key(key) for key in test],
-    }
-    for name, content in contents.items():
-        write_bytes(folder / name, _pickle(content))
 
 
 def sample_transitions(
@@ -316,10 +278,8 @@ def sample_transitions(
         frames: How many frames the clip has.
         samples: How many stand for it, chosen as :func:`media.sample_indices` does.
     """
-    return tuple(
-        int(place)
-        for place in np.searchsorted(sample_indices(frames, samples), transitions)
-    )
+    sampled = sample_indices(frames, samples)
+    return tuple(np.searchsorted(sampled, transitions).tolist())
 
 
 def count_frames(dive: Dive) -> int | None:
@@ -333,6 +293,10 @@ def make_text_key(key: tuple[str, Any]) -> Key:
     """Return (match, dive) as :attr:`records.Dive.key` has it; in the pickles the dive
     is a number."""
     return str(key[0]), str(key[1])
+
+
+def _list_files(folder: Path) -> list[str]:
+    return [name for name in FILES if (folder / name).is_file()]
 
 
 class _Entry(NamedTuple):
@@ -357,12 +321,12 @@ def read_entries(
             ValueError.
         problems: Are added to.
     """
-    content = _load(path, dict, "a dict of dives", problems)
     log = ProblemLog(str(path), problems)
+    content = _load(path, dict, "a dict of dives", problems) or {}
     entries: dict[Key, T] = {}
-    for raw, value in content.items() if content else ():
+    for raw, value in content.items():
         try:
-            key = _checked_key(raw)
+            key = _check_key(raw)
         except ValueError as error:
             log.error("unreadable", "", str(error))
             continue
@@ -376,14 +340,35 @@ def read_entries(
 
 
 def read_keys(path: Path, problems: list[Problem]) -> tuple[Key, ...]:
-    """Read a list of keys; what cannot be used of it becomes a problem."""
+    """Read a list of keys; what cannot be used of it becomes a problem.
+
+    Args:
+        path: The file.
+        problems: Are added to.
+    """
     keys: list[Key] = []
     for raw in _load(path, list, "a list of keys", problems) or ():
         try:
-            keys.append(_checked_key(raw))
+            keys.append(_check_key(raw))
         except ValueError as error:
             ProblemLog(str(path), problems).error("unreadable", "", str(error))
     return tuple(keys)
+
+
+def parse_finite(value: Any, where: str) -> float:
+    """Return a value of a pickle as a number.
+
+    Args:
+        value: Of any type.
+        where: Its name, for the message.
+
+    Raises:
+        ValueError: If it is NaN, infinite or no number.
+    """
+    result = float(value)
+    if not math.isfinite(result):
+        raise ValueError(f"{where}: found {result}, expected a number")
+    return result
 
 
 def _load(
@@ -396,35 +381,27 @@ def _load(
         log.error("unreadable", "", str(error).removeprefix(f"{path}: "))
         return None
     if not isinstance(content, kind):
-        log.mismatch(
-            "unreadable",
-            "",
-            found=f"a {type(content).__name__}",
-            expected=expected,
-        )
+        found = f"a {type(content).__name__}"
+        log.mismatch("unreadable", "", found=found, expected=expected)
         return None
     return content
 
 
-def _checked_key(raw: Any) -> Key:
-    if not (
-        isinstance(raw, tuple)
-        and len(raw) == 2
-        and all(is_safe_name(str(part)) for part in raw)
-    ):
+def _check_key(raw: Any) -> Key:
+    is_pair = isinstance(raw, tuple) and len(raw) == 2
+    if not is_pair or not all(is_safe_name(str(part)) for part in raw):
         raise ValueError(f"found key {raw!r}, expected (match, dive) of plain names")
     return make_text_key(raw)
 
 
-def _coarse(value: Any, key: Key) -> Dive:
-    awards = tuple(
-        parse_finite(award, "judge_scores")
-        for award in _dict(value, "the dive")["judge_scores"]
-    )
+def _parse_coarse(value: Any, key: Key) -> Dive:
+    listed = _check_dict(value, "the dive")["judge_scores"]
+    awards = tuple(parse_finite(award, "judge_scores") for award in listed)
     start, end = int(value["start_frame"]), int(value["end_frame"])
     if not 0 <= start <= end:
         raise ValueError(
-            f"frames {start} to {end}: expected a first frame from 0 and a last one not before it"
+            f"frames {start} to {end}: expected a first frame from 0 and a last one "
+            "not before it"
         )
     return Dive(
         match=key[0],
@@ -439,114 +416,101 @@ def _coarse(value: Any, key: Key) -> Dive:
     )
 
 
-def _fine(value: Any, key: Key) -> _Entry:
-    listed = _dict(_dict(value, "the dive")["sub-action_types"], "sub-action_types")
+def _parse_fine(value: Any, key: Key) -> _Entry:
+    content = _check_dict(value, "the dive")
+    listed = _check_dict(content["sub-action_types"], "sub-action_types")
     names = {int(label): str(name) for label, name in listed.items()}
-    return _entry([value[column] for column in _AQA_COLUMNS], names)
+    return _make_entry([content[column] for column in AQA_COLUMNS], names)
 
 
-def _aqa(value: Any, key: Key) -> _Entry:
-    if not isinstance(value, list) or len(value) != len(_AQA_COLUMNS):
-        raise ValueError(
-            f"expected a list of {', '.join(_AQA_COLUMNS)}; found {_shown(value)}"
-        )
-    return _entry(value, {})
+def _parse_aqa(value: Any, key: Key) -> _Entry:
+    if not isinstance(value, list) or len(value) != len(AQA_COLUMNS):
+        found = _describe_type(value)
+        raise ValueError(f"expected a list of {', '.join(AQA_COLUMNS)}; found {found}")
+    return _make_entry(value, {})
 
 
-def _dict(value: Any, what: str) -> dict[Any, Any]:
+def _check_dict(value: Any, what: str) -> dict[Any, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{what}: expected a dict, found {_shown(value)}")
+        raise ValueError(f"{what}: expected a dict, found {_describe_type(value)}")
     return value
 
 
-def _shown(value: Any) -> str:
-    return f"a {type(value).__name__}" + (
-        f" of {len(value)}" if isinstance(value, list | tuple) else ""
-    )
+def _describe_type(value: Any) -> str:
+    name = f"a {type(value).__name__}"
+    return f"{name} of {len(value)}" if isinstance(value, list | tuple) else name
 
 
-def _entry(values: Sequence[Any], names: dict[int, str]) -> _Entry:
-    """Check the values of :data:`_AQA_COLUMNS`."""
+def _make_entry(values: Sequence[Any], names: dict[int, str]) -> _Entry:
+    """Check the values of :data:`AQA_COLUMNS`."""
     number, score, difficulty, steps, labels = values
-    frame_labels = _whole_numbers(labels, "frames_labels")
+    frame_labels = _parse_whole_numbers(labels, "frames_labels")
     if unknown := sorted(set(frame_labels.tolist()) - SUB_ACTIONS.keys()):
         raise ValueError(
-            f"frames_labels: found {unknown[0]}, expected sub-action ids from 1 to {max(SUB_ACTIONS)}"
+            f"frames_labels: found {unknown[0]}, expected sub-action ids from 1 to "
+            f"{max(SUB_ACTIONS)}"
         )
     return _Entry(
         str(number),
         parse_finite(score, "dive_score"),
         parse_finite(difficulty, "difficulty"),
-        _whole_numbers(steps, "steps_transit_frames"),
+        _parse_whole_numbers(steps, "steps_transit_frames"),
         frame_labels,
         names,
     )
 
 
-def parse_finite(value: Any, where: str) -> float:
-    """Return a value of a pickle as a number.
-
-    Raises:
-        ValueError: If it is NaN, infinite or no number.
-    """
-    result = float(value)
-    if not math.isfinite(result):
-        raise ValueError(f"{where}: found {result}, expected a number")
-    return result
-
-
-def _whole_numbers(value: Any, where: str) -> Labels:
+def _parse_whole_numbers(value: Any, where: str) -> Labels:
     array = np.asarray(value)
-    if array.ndim != 1 or not (array.dtype.kind in "iu" or array.size == 0):
-        found = f"{array.ndim} dimensions of {array.dtype}"
+    # An empty list becomes an array of floats.
+    is_whole = array.dtype.kind in "iu" or array.size == 0
+    if array.ndim != 1 or not is_whole:
         raise ValueError(
-            f"{where}: found {found}, expected one dimension of whole numbers"
+            f"{where}: found {array.ndim} dimensions of {array.dtype}, expected one "
+            "dimension of whole numbers"
         )
     return array.astype(np.int64)
 
 
-def _merged(
+def _merge_files(
     key: Key,
     coarse: Dive | None,
     fine: _Entry | None,
     aqa: _Entry | None,
     problems: list[Problem],
 ) -> FineDive:
+    """Make one dive of what the files say of it; the later argument counts."""
     dive = coarse or Dive(match=key[0], dive=key[1])
     entry = aqa or fine
     if entry is None:
         return FineDive(dive, _NONE, _NONE)
-    _compare(key, {COARSE_NAME: coarse, FINE_NAME: fine, AQA_NAME: aqa}, problems)
+    _compare_files(key, {COARSE_NAME: coarse, FINE_NAME: fine, AQA_NAME: aqa}, problems)
     dive = replace(
         dive, dive_number=entry.number, score=entry.score, difficulty=entry.difficulty
     )
     names = fine.names if fine else {}
-    return FineDive(
-        _with_transitions(dive, entry.labels), entry.labels, entry.steps, names
-    )
+    dive = _add_transitions(dive, entry.labels)
+    return FineDive(dive, entry.labels, entry.steps, names)
 
 
-def _compare(
+def _compare_files(
     key: Key, found: Mapping[str, Dive | _Entry | None], problems: list[Problem]
 ) -> None:
     """Report what two files say differently of a dive."""
-    *others, (last, reference) = [
-        (name, entry) for name, entry in found.items() if entry is not None
-    ]
+    known = [(name, entry) for name, entry in found.items() if entry is not None]
+    *others, (last, reference) = known
     for name, entry in others:
-        for what, ours, theirs in _facts(entry, reference):
-            if not np.array_equal(ours, theirs):
-                shown = (
-                    f"others than in {last}, which count"
-                    if isinstance(ours, np.ndarray)
-                    else f"{ours}, in {last} {theirs}, which counts"
-                )
-                ProblemLog(name, problems).warning(
-                    "disagreement", "/".join(key), f"{what} {shown}"
-                )
+        log = ProblemLog(name, problems)
+        for what, ours, theirs in _pair_facts(entry, reference):
+            if np.array_equal(ours, theirs):
+                continue
+            shown = f"{ours}, in {last} {theirs}, which counts"
+            if isinstance(ours, np.ndarray):
+                shown = f"others than in {last}, which count"
+            log.warning("disagreement", "/".join(key), f"{what} {shown}")
 
 
-def _facts(
+def _pair_facts(
     one: Dive | _Entry, other: Dive | _Entry | None
 ) -> list[tuple[str, Any, Any]]:
     assert isinstance(other, _Entry), "the coarse file is never the last of two"
@@ -556,28 +520,29 @@ def _facts(
     ]
     if isinstance(one, Dive):
         return [*facts, ("dive number", one.dive_number, other.number)]
-    arrays = [
+    return [
+        *facts,
+        ("dive number", one.number, other.number),
         ("frame labels:", one.labels, other.labels),
         ("steps_transit_frames:", one.steps, other.steps),
     ]
-    return [*facts, ("dive number", one.number, other.number), *arrays]
 
 
-def _changes(labels: Labels) -> Labels:
+def _find_changes(labels: Labels) -> Labels:
     """Return the first frame of each run but the first."""
     return (np.flatnonzero(np.diff(labels)) + 1).astype(np.int64)
 
 
-def _runs(labels: Labels) -> tuple[Run, ...]:
+def _find_runs(labels: Labels) -> tuple[Run, ...]:
     if not len(labels):
         return ()
-    edges = [0, *_changes(labels).tolist(), len(labels)]
+    edges = [0, *_find_changes(labels).tolist(), len(labels)]
     return tuple(
         Run(int(labels[start]), start, stop) for start, stop in pairwise(edges)
     )
 
 
-def _cut(runs: Sequence[Run], k: StageCut) -> tuple[int, ...] | None:
+def _cut_stages(runs: Sequence[Run], k: StageCut) -> tuple[int, ...] | None:
     if len(runs) < 3:
         return None
     flight, entry = runs[1].start, runs[-1].start
@@ -592,94 +557,5 @@ def _cut(runs: Sequence[Run], k: StageCut) -> tuple[int, ...] | None:
     return cuts[k]
 
 
-def _with_transitions(dive: Dive, labels: Labels) -> Dive:
-    return replace(dive, transitions=_cut(_runs(labels), 3))
-
-
-def _check_complete(dive: FineDive) -> None:
-    for name in (
-        "start_frame",
-        "end_frame",
-        "dive_number",
-        "difficulty",
-        "awards",
-        "score",
-    ):
-        if getattr(dive.dive, name) is None:
-            raise ValueError(
-                f"{'/'.join(dive.key)}: {name} is not known, and FineDiving's files hold it"
-            )
-    if len(dive.frame_labels) != count_frames(dive.dive):
-        raise ValueError(
-            f"{'/'.join(dive.key)}: {len(dive.frame_labels)} frame labels of {count_frames(dive.dive)} frames"
-        )
-
-
-def _pickled_key(key: tuple[str, Any]) -> tuple[str, int]:
-    return sys.intern(str(key[0])), int(key[1])
-
-
-def _pickled_coarse(dive: Dive) -> dict[str, Any]:
-    awards = dive.awards or ()
-    number_type = np.float64 if len(awards) == _SEVEN_AWARDS else float
-    return {
-        "action_type": _pickled_text(dive.dive_number),
-        "start_frame": _as(int, dive.start_frame),
-        "end_frame": _as(int, dive.end_frame),
-        "dive_score": _as(float, dive.score),
-        "difficulty": _as(float, dive.difficulty),
-        "judge_scores": [number_type(award) for award in awards],
-    }
-
-
-def _pickled_fine(dive: FineDive) -> dict[str, Any]:
-    number, score, difficulty, steps, labels = _pickled_aqa(dive)
-    return {
-        "action_type": number,
-        "dive_score": score,
-        "difficulty": difficulty,
-        "steps_transit_frames": steps,
-        "frames_labels": labels,
-        "sub-action_types": {
-            np.int64(label): sys.intern(str(name))
-            for label, name in dive.sub_action_names.items()
-        },
-    }
-
-
-def _pickled_aqa(dive: FineDive) -> list[Any]:
-    record = dive.dive
-    return [
-        _pickled_text(record.dive_number),
-        _as(float, record.score),
-        _as(float, record.difficulty),
-        _pickled_array(dive.steps_transit_frames),
-        _pickled_array(dive.frame_labels),
-    ]
-
-
-def _as(kind: type[T], value: Any) -> T:
-    """Make a value, which is there, of one of Python's own types."""
-    return kind(value)  # type: ignore[call-arg]
-
-
-def _pickled_text(text: str | None) -> str:
-    """Equal texts are made one object, because a pickle writes an object once and
-    refers back to it then."""
-    return sys.intern(str(text))
-
-
-def _pickled_array(values: Labels) -> Labels:
-    """Build the array anew, so that all have numpy's own dtype object, which a pickle
-    writes once as well."""
-    return np.array(values.tolist(), dtype=np.int64)
-
-
-def _pickle(content: Any) -> bytes:
-    """Name numpy's parts as numpy 1 does; numpy 2 knows them by that name too, but
-    numpy 1 not by the new one.
-
-    Protocol 3 writes such a name as a line of its own, and no text or label of ours
-    holds a line end.
-    """
-    return pickle.dumps(content, protocol=_PROTOCOL).replace(_NUMPY_2, _NUMPY_1)
+def _add_transitions(dive: Dive, labels: Labels) -> Dive:
+    return replace(dive, transitions=_cut_stages(_find_runs(labels), 3))

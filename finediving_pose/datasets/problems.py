@@ -77,9 +77,13 @@ class Problem:
     found: str | None = field(default=None, kw_only=True)
     expected: str | None = field(default=None, kw_only=True)
 
-    def __str__(self) -> str:
+    def describe(self) -> str:
+        """Return place and message, without the severity."""
         place = f"{self.file}: {self.where}" if self.where else self.file
-        return f"{self.severity}: {place}: {self.message}"
+        return f"{place}: {self.message}"
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.describe()}"
 
 
 class ProblemLog:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from finediving_pose import console
 from finediving_pose.datasets import fdpose_json, labelme
 from finediving_pose.datasets.dives_csv import write_dives
-from finediving_pose.datasets.finediving import FineDive, write_finediving
+from finediving_pose.datasets.finediving import FineDive
+from finediving_pose.datasets.finediving_writer import write_finediving
 from finediving_pose.datasets.pose_files import pose_path, write_pose
 from finediving_pose.datasets.truth_files import (
     DiveTruth,

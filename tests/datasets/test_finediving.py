@@ -25,8 +25,8 @@ from finediving_pose.datasets.finediving import (
     read_coarse,
     read_finediving,
     sample_transitions,
-    write_finediving,
 )
+from finediving_pose.datasets.finediving_writer import write_finediving
 from finediving_pose.errors import DataError
 from finediving_pose.media import sample_indices
 from finediving_pose.records import Dive

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from finediving_pose import diving
-from finediving_pose.datasets.finediving import FineDive, Key, write_finediving
+from finediving_pose.datasets.finediving import FineDive, Key
+from finediving_pose.datasets.finediving_writer import write_finediving
 from finediving_pose.datasets.sub_actions import derive_sequence
 from finediving_pose.records import Dive
 

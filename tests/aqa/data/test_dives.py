@@ -98,7 +98,7 @@ def test_features_stand_in_for_pictures(meet, tmp_path):
 
 def test_a_split_with_dives_that_nobody_annotated(tmp_path):
     write_meet(tmp_path, made_meet(8))
-    from finediving_pose.datasets.finediving import write_finediving
+    from finediving_pose.datasets.finediving_writer import write_finediving
 
     write_finediving(
         tmp_path, made_meet(4), [("Made0", 1), ("Made0", 6)], [("Made0", 2)]
