@@ -1,8 +1,9 @@
-"""``fdpose merge``."""
+"""The command `fdpose merge`."""
 
 from __future__ import annotations
 
 import json as json_module
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,59 +63,54 @@ def command(
 
     result = merge_labels(allow_unreviewed, allow_incomplete, tolerance, dry_run)
     if json:
-        print(
-            json_module.dumps(result.as_dict())
-        )  # in ASCII, as names of files may be no text
+        # In ASCII, as names of files may be no text.
+        print(json_module.dumps(result.as_dict()))
     else:
-        _print(result, every)
+        _print_result(result, every)
     if result.refused:
         raise typer.Exit(errors.EXIT_SOME_FAILED)
 
 
-def _print(result: MergeResult, every: bool) -> None:
-    rules = (
-        ", ".join(f"{count} by {rule}" for rule, count in sorted(result.rules.items()))
-        or "none"
-    )
+def _print_result(result: MergeResult, every: bool) -> None:
+    rules = [f"{count} by {rule}" for rule, count in sorted(result.rules.items())]
+    merged = sum(result.rules.values())
     say(
-        f"{sum(result.rules.values())} of {len(result.outcomes)} images have a final label: {rules}"
+        f"{merged} of {len(result.outcomes)} images have a final label: "
+        f"{', '.join(rules) or 'none'}"
     )
     for note in result.notes:
         say(f"note: {note}")
     for kind, count in result.refused_kinds.items():
-        of_kind = [
-            f"{image}: {why.reason}"
-            for image, why in result.refused.items()
-            if why.kind == kind
-        ]
-        _some(f"left out, {kind}: {count}", of_kind, every)
+        lines = []
+        for image, refused in result.refused.items():
+            if refused.kind == kind:
+                lines.append(f"{image}: {refused.reason}")
+        _print_some(f"left out, {kind}: {count}", lines, every)
     for kind in ("added", "changed", "removed"):
-        lines = [_change(change) for change in result.changes if change.kind == kind]
-        if lines:
-            _some(f"{kind}: {len(lines)}", lines, every)
-    end = (
-        f"the final labels are in {result.final}"
-        if result.written
-        else "nothing was written (--dry-run)"
-    )
+        changes = [change for change in result.changes if change.kind == kind]
+        if changes:
+            lines = [_describe_change(change) for change in changes]
+            _print_some(f"{kind}: {len(lines)}", lines, every)
+    end = "nothing was written (--dry-run)"
+    if result.written:
+        end = f"the final labels are in {result.final}"
     say(f"\n{result.unchanged} unchanged; {end}")
 
 
-def _change(change: Change) -> str:
+def _describe_change(change: Change) -> str:
     parts = [change.label]
-    if change.kind == "changed":
-        gone = change.moved == float("inf")
-        parts.append(
-            "a joint or the box came or went"
-            if gone
-            else f"moved by up to {change.moved:.1f} px"
-        )
-    if change.kind == "removed":
+    if change.kind == "changed" and math.isinf(change.moved):
+        parts.append("a joint or the box came or went")
+    elif change.kind == "changed":
+        parts.append(f"moved by up to {change.moved:.1f} px")
+    elif change.kind == "removed":
         parts.append("final no longer, goes to labels/.removed")
-    return ": ".join([*parts, *filter(None, [change.note])])
+    if change.note:
+        parts.append(change.note)
+    return ": ".join(parts)
 
 
-def _some(title: str, lines: list[str], every: bool) -> None:
+def _print_some(title: str, lines: list[str], every: bool) -> None:
     say(f"\n{title}")
     shown = lines if every else lines[:_SHOWN]
     for line in shown:

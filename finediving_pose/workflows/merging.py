@@ -1,5 +1,5 @@
-"""What ``fdpose merge`` does: final labels from a project's reviewed ones, and how they
-differ from earlier ones."""
+"""`fdpose merge`: final labels from a project's reviewed ones, and how they differ from
+earlier ones."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ COLUMNS = (
 
 ChangeKind = Literal["added", "changed", "removed"]
 
-_EDITED = "somebody else had changed it there; that file is kept in labels/.removed"
+_EDITED = "it was changed there by hand; that file is kept in labels/.removed"
 _NEXT: dict[Kind, str] = {
     "unlabelled": "nobody has labelled it yet",
     "labelled": "waits for its review",
@@ -74,7 +74,7 @@ _NEXT: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Change:
-    """How a file of the final labels differs from before.
+    """Difference of a final label's file from before.
 
     Attributes:
         label: ``<match>__<dive>/<number>.json``.
@@ -91,15 +91,13 @@ class Change:
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types; an infinite `moved` is None."""
-        return {
-            **vars(self),
-            "moved": round(self.moved, 3) if np.isfinite(self.moved) else None,
-        }
+        moved = round(self.moved, 3) if np.isfinite(self.moved) else None
+        return {**vars(self), "moved": moved}
 
 
 @dataclass(frozen=True)
 class MergeResult:
-    """What was merged.
+    """Outcome of a merge.
 
     Attributes:
         final: The folder.
@@ -120,49 +118,57 @@ class MergeResult:
     @property
     def rules(self) -> dict[str, int]:
         """How many images each rule gave a label."""
-        return dict(
-            Counter(
-                merged.rule
-                for merged in self.outcomes.values()
-                if isinstance(merged, Merged)
-            )
-        )
+        return dict(Counter(merged.rule for merged in self._merged))
 
     @property
     def refused(self) -> dict[str, Refused]:
         """The images without a final label."""
-        return {
-            image: outcome
-            for image, outcome in self.outcomes.items()
-            if isinstance(outcome, Refused)
-        }
+        refused = {}
+        for image, outcome in self.outcomes.items():
+            if isinstance(outcome, Refused):
+                refused[image] = outcome
+        return refused
 
     @property
     def refused_kinds(self) -> dict[str, int]:
         """How many images were refused, by kind, the commonest first."""
-        return dict(
-            Counter(refused.kind for refused in self.refused.values()).most_common()
-        )
+        kinds = Counter(refused.kind for refused in self.refused.values())
+        return dict(kinds.most_common())
+
+    def summarise(self) -> dict[str, Any]:
+        """Return what the manifest says of the outcome, in JSON types."""
+        return {
+            "merged": len(self._merged),
+            "rules": self.rules,
+            "averaged_joints": sum(merged.averaged for merged in self._merged),
+            "refused_kinds": self.refused_kinds,
+            "unchanged": self.unchanged,
+            "notes": list(self.notes),
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything in JSON types."""
+        summary = self.summarise()
+        refused = []
+        for image, why in self.refused.items():
+            refused.append({"image": image, **vars(why)})
         return {
             "final": str(self.final),
-            "merged": sum(self.rules.values()),
-            "rules": self.rules,
-            "averaged_joints": sum(
-                m.averaged for m in self.outcomes.values() if isinstance(m, Merged)
-            ),
-            "refused": [
-                {"image": image, **vars(refused)}
-                for image, refused in self.refused.items()
-            ],
-            "refused_kinds": self.refused_kinds,
+            "merged": summary["merged"],
+            "rules": summary["rules"],
+            "averaged_joints": summary["averaged_joints"],
+            "refused": refused,
+            "refused_kinds": summary["refused_kinds"],
             "changes": [change.as_dict() for change in self.changes],
-            "unchanged": self.unchanged,
+            "unchanged": summary["unchanged"],
             "written": self.written,
-            "notes": list(self.notes),
+            "notes": summary["notes"],
         }
+
+    @property
+    def _merged(self) -> list[Merged]:
+        outcomes = self.outcomes.values()
+        return [outcome for outcome in outcomes if isinstance(outcome, Merged)]
 
 
 def merge_labels(
@@ -175,16 +181,20 @@ def merge_labels(
     """Write ``labels/final`` of the project here.
 
     A label that is final no longer is moved to ``labels/.removed``, and so is one that
-    somebody edited in the folder, before it is written anew. A file that says what it
+    was edited in the folder by hand, before it is written anew. A file that says what it
     said is not touched.
 
     Args:
-        allow_unreviewed: Take unreviewed labels too, never unconfirmed, returned or
-            conflicting ones.
-        allow_incomplete: Take labels that lack joints, which are then out of sight.
+        allow_unreviewed: Whether to take unreviewed labels too; never unconfirmed,
+            returned or conflicting ones.
+        allow_incomplete: Whether to take labels that lack joints, which are then out of
+            sight.
         tolerance: Head sizes within which two annotators' joints are the same.
-        dry_run: Only say what would be done.
+        dry_run: Whether only to say what would be done.
         start: Where to look for the project; None: the current folder.
+
+    Returns:
+        What became of every image, and what changed in the folder.
 
     Raises:
         UsageError: If there is no project, or the tolerance is no length.
@@ -195,39 +205,24 @@ def merge_labels(
     project = find_project(start)
     merger = _Merger(project, allow_unreviewed, allow_incomplete, tolerance)
     if dry_run:
-        return merger.result(merger.plan(), written=False)
+        return merger.compare(merger.plan(), written=False)
     with locked(project.labels / LOCKS / "merge.lock"):
         plan = merger.plan()
-        result = merger.result(plan, written=True)
-        table = _table(plan)
-        if result.changes or _content(project.final / MERGE_CSV) != table.encode():
-            with recording(project.final, **merger.facts()) as manifest:
-                manifest.add(
-                    **{
-                        key: value
-                        for key, value in result.as_dict().items()
-                        if key in _IN_MANIFEST
-                    }
-                )
-                _write(project, plan, result.changes)
+        result = merger.compare(plan, written=True)
+        table = _write_table(plan)
+        before = _read_if_there(project.final / MERGE_CSV)
+        if result.changes or before != table.encode():
+            with recording(project.final, **merger.describe_inputs()) as manifest:
+                manifest.add(**result.summarise())
+                _write_labels(project, plan, result.changes)
                 write_text(project.final / MERGE_CSV, table)
     return result
 
 
-_IN_MANIFEST = (
-    "merged",
-    "rules",
-    "averaged_joints",
-    "refused_kinds",
-    "unchanged",
-    "notes",
-)
-
-
 @dataclass(frozen=True)
 class _Plan:
-    """What would lie in the folder: outcomes and reviewers by image, the bytes of every
-    file by its label name."""
+    """The future content of the folder: outcomes and reviewers by image, the bytes of
+    every file by its label name."""
 
     rows: Mapping[str, ManifestFrame]
     outcomes: dict[str, Merged | Refused] = field(default_factory=dict)
@@ -237,6 +232,8 @@ class _Plan:
 
 
 class _Merger:
+    """Merges the labels of a project, image by image."""
+
     def __init__(
         self, project: Project, unreviewed: bool, incomplete: bool, tolerance: float
     ) -> None:
@@ -244,8 +241,8 @@ class _Merger:
         self.unreviewed, self.incomplete = unreviewed, incomplete
         self._read: dict[str, str] = {}
 
-    def facts(self) -> dict[str, Any]:
-        """What the manifest says of the inputs and settings."""
+    def describe_inputs(self) -> dict[str, Any]:
+        """Return what the manifest says of the inputs and settings."""
         log = self.project.review_log
         return {
             "settings": {
@@ -261,248 +258,240 @@ class _Merger:
         }
 
     def plan(self) -> _Plan:
+        """Merge every image of the manifest."""
         rows = {row.image: row for row in self.project.images}
         plan = _Plan(rows)
         states = self.project.desk.read_states()
-        pictures = any((self.project.frames / image).is_file() for image in rows)
-        if not pictures:
+        frames = self.project.frames
+        images_there = any((frames / image).is_file() for image in rows)
+        if not images_there:
             plan.notes.append(
-                f"no picture is there in {self.project.shown(self.project.frames)}: none was checked"
+                f"no image is there in {self.project.shown(frames)}: none was checked"
             )
         with progress("Merging", len(rows)) as ticker:
             for image, row in rows.items():
-                outcome = self._outcome(row, states[image], pictures)
+                outcome = self._merge_image(row, states[image], images_there)
                 plan.outcomes[image] = outcome
-                decision = states[image].decision
                 if isinstance(outcome, Merged):
-                    who = (
-                        decision.who if decision and outcome.rule == "reviewer" else ""
-                    )
-                    plan.reviewers[image] = who
-                    plan.files[row.label_name] = self._file(row, outcome, who)
+                    decision = states[image].decision
+                    reviewer = ""
+                    if decision and outcome.rule == "reviewer":
+                        reviewer = decision.who
+                    plan.reviewers[image] = reviewer
+                    plan.files[row.label_name] = self._encode(row, outcome, reviewer)
                 ticker.advance()
         return plan
 
-    def result(self, plan: _Plan, written: bool) -> MergeResult:
-        changes = _changes(self.project, plan)
-        unchanged = len(plan.files) - sum(
-            change.kind != "removed" for change in changes
-        )
+    def compare(self, plan: _Plan, written: bool) -> MergeResult:
+        """Compare a plan with what lies in the folder."""
+        changes = _find_changes(self.project, plan)
+        present = [change for change in changes if change.kind != "removed"]
         return MergeResult(
             self.project.final,
             plan.outcomes,
             tuple(changes),
-            unchanged,
+            len(plan.files) - len(present),
             written,
             tuple(plan.notes),
         )
 
-    def _outcome(
-        self, row: ManifestFrame, state: State, pictures: bool
+    def _merge_image(
+        self, row: ManifestFrame, state: State, images_there: bool
     ) -> Merged | Refused:
-        taken = state.kind == "reviewed" or (
-            state.kind == "labelled" and self.unreviewed
-        )
-        if not taken:
-            return _refused(state)
-        problem = self.project.desk.check_image(row) if pictures else ""
-        if problem or (
-            state.kind == "reviewed"
-            and state.decision
-            and state.decision.image_sha256 != row.sha256
-        ):
-            return Refused(
-                "picture",
-                problem or "the picture was replaced after the label was approved",
-            )
+        is_reviewed = state.kind == "reviewed"
+        if not is_reviewed and not (state.kind == "labelled" and self.unreviewed):
+            return _refuse_state(state)
+        decision = state.decision if is_reviewed else None
+        problem = self.project.desk.check_image(row) if images_there else ""
+        if not problem and decision and decision.image_sha256 != row.sha256:
+            problem = "the image was replaced after the label was approved"
+        if problem:
+            return Refused("picture", problem)
         labels: dict[str, StoredLabel] = {}
         for name, sha256 in state.files.items():
-            label = self._label(row, name, sha256)
+            label = self._read_label(row, name, sha256)
             if isinstance(label, Refused):
                 return label
             labels[name] = label
-        if state.kind == "reviewed" and state.decision:
-            approved = labels.get(state.decision.label)
-            if approved is None:  # the log was written by somebody else
-                return Refused(
-                    "conflict",
-                    f"{state.decision.label}, which was approved, is not there; review it again",
-                )
-            return self._reviewed(approved, labels.values())
-        return self._unreviewed(labels)
+        if decision is None:
+            return self._merge_unreviewed(labels)
+        approved = labels.get(decision.label)
+        if approved is None:  # the log was not written by fdpose
+            return Refused(
+                "conflict",
+                f"{decision.label}, which was approved, is not there; review it again",
+            )
+        return self._merge_reviewed(approved, labels.values())
 
-    def _reviewed(
+    def _merge_reviewed(
         self, approved: StoredLabel, labels: Iterable[StoredLabel]
     ) -> Merged | Refused:
-        chosen = _candidate(approved)
-        if chosen is None:
-            return Refused("unreadable", _first_problem(approved))
-        if chosen.frame.unconfirmed:
-            return Refused("unconfirmed", f"{chosen.name}: {_NEXT['unconfirmed']}")
-        others = (
-            [] if parse_annotator(approved.name) is None else _others(approved, labels)
-        )
-        return merge_reviewed(chosen, others, self.tolerance, self.incomplete)
+        candidate = _make_candidate(approved)
+        if candidate is None:
+            return _refuse_unreadable(approved)
+        if candidate.frame.unconfirmed:
+            reason = f"{candidate.name}: {_NEXT['unconfirmed']}"
+            return Refused("unconfirmed", reason)
+        others: list[Candidate] = []
+        # A correction is the reviewer's own word, which nobody else's label changes.
+        if parse_annotator(approved.name) is not None:
+            others = _list_others(approved, labels)
+        return merge_reviewed(candidate, others, self.tolerance, self.incomplete)
 
-    def _unreviewed(self, labels: Mapping[str, StoredLabel]) -> Merged | Refused:
-        """The newest revision replaces what it was made from: it counts alone."""
-        names = [name for name in labels if name.startswith(f"{REVISIONS}/")][
-            -1:
-        ] or list(labels)
+    def _merge_unreviewed(self, labels: Mapping[str, StoredLabel]) -> Merged | Refused:
+        # The newest revision replaces what it was made from: it counts alone.
+        revisions = [name for name in labels if name.startswith(f"{REVISIONS}/")]
         candidates = []
-        for label in (labels[name] for name in names):
-            candidate = _candidate(label)
+        for name in revisions[-1:] or labels:
+            candidate = _make_candidate(labels[name])
             if candidate is None:
-                return Refused("unreadable", _first_problem(label))
+                return _refuse_unreadable(labels[name])
             candidates.append(candidate)
         return merge_unreviewed(candidates, self.tolerance, self.incomplete)
 
-    def _label(
+    def _read_label(
         self, row: ManifestFrame, name: str, sha256: str
     ) -> StoredLabel | Refused:
         """Read a label; one that changes while we work would not be what was reviewed."""
         try:
             label = self.project.store.read(self.project.labels / name, row)
         except OSError as error:
-            return Refused(
-                "unreadable", f"{name}: not readable: {error.strerror or error}"
-            )
+            reason = f"{name}: not readable: {error.strerror or error}"
+            return Refused("unreadable", reason)
         if label.sha256 != sha256:
             return Refused("conflict", f"{name} changed during the merge; merge again")
         self._read[name] = sha256
         return label
 
-    def _file(self, row: ManifestFrame, merged: Merged, reviewer: str) -> bytes:
+    def _encode(self, row: ManifestFrame, merged: Merged, reviewer: str) -> bytes:
+        """Return the file of a final label."""
         folder = (self.project.final / row.label_name).parent
-        picture = os.path.relpath(self.project.frames / row.image, folder).replace(
-            os.sep, "/"
+        image = os.path.relpath(self.project.frames / row.image, folder)
+        content = labelme.encode_labelme(
+            merged.frame, (row.width, row.height), image.replace(os.sep, "/")
         )
-        content = labelme.encode_labelme(merged.frame, (row.width, row.height), picture)
-        based_on = {name: self._read[name] for name in merged.sources}
         content[ORIGIN_KEY] = {
             "rule": merged.rule,
             "reviewer": reviewer,
-            "based_on": based_on,
+            "based_on": {name: self._read[name] for name in merged.sources},
         }
-        return (
-            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        ).encode()
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        return f"{text}\n".encode()
 
 
-def _refused(state: State) -> Refused:
+def _refuse_state(state: State) -> Refused:
     kind = "unreviewed" if state.kind == "labelled" else state.kind
-    why = _NEXT[state.kind]
+    reason = _NEXT[state.kind]
     if state.kind in ("returned", "unreadable", "conflict") and state.reason:
-        why = f"{why}: {state.reason}"
-    return Refused(kind, why)
+        reason = f"{reason}: {state.reason}"
+    return Refused(kind, reason)
 
 
-def _candidate(label: StoredLabel) -> Candidate | None:
+def _refuse_unreadable(label: StoredLabel) -> Refused:
+    errors = [each.message for each in label.problems if each.severity == "error"]
+    return Refused(
+        "unreadable", f"{label.name}: {'; '.join(errors) or 'no usable label'}"
+    )
+
+
+def _make_candidate(label: StoredLabel) -> Candidate | None:
     if label.frame is None:
         return None
     who = parse_annotator(label.name) or str(label.origin.get("by", "a revision"))
     return Candidate(label.name, who, label.frame)
 
 
-def _others(approved: StoredLabel, labels: Iterable[StoredLabel]) -> list[Candidate]:
-    """Other annotators' usable, confirmed labels."""
-    found = []
+def _list_others(
+    approved: StoredLabel, labels: Iterable[StoredLabel]
+) -> list[Candidate]:
+    """Return other annotators' usable, confirmed labels."""
+    others = []
     for label in labels:
         if label.name == approved.name or parse_annotator(label.name) is None:
             continue
-        candidate = _candidate(label)
+        candidate = _make_candidate(label)
         if candidate is not None and not candidate.frame.unconfirmed:
-            found.append(candidate)
-    return found
+            others.append(candidate)
+    return others
 
 
-def _first_problem(label: StoredLabel) -> str:
-    said = "; ".join(
-        problem.message for problem in label.problems if problem.severity == "error"
-    )
-    return f"{label.name}: {said or 'no usable label'}"
-
-
-def _content(path: Path) -> bytes | None:
+def _read_if_there(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return None
 
 
-def _changes(project: Project, plan: _Plan) -> list[Change]:
-    recorded = _recorded(project.final / MERGE_CSV)
+def _find_changes(project: Project, plan: _Plan) -> list[Change]:
+    """Return how the plan differs from the folder: added and changed labels in the
+    manifest's order, then removed ones."""
+    recorded = _read_recorded_hashes(project.final / MERGE_CSV)
     changes = []
+    reasons = {}
     for image, outcome in plan.outcomes.items():
-        if isinstance(outcome, Refused):
-            continue
         name = plan.rows[image].label_name
-        before = _content(project.final / name)
+        if isinstance(outcome, Refused):
+            reasons[name] = outcome.kind
+            continue
+        before = _read_if_there(project.final / name)
         if before is None:
             changes.append(Change(name, "added"))
         elif before != plan.files[name]:
             ours = hashlib.sha256(before).hexdigest() == recorded.get(image)
-            moved = _moved(project.final / name, outcome.frame)
+            moved = _measure_move(project.final / name, outcome.frame)
             changes.append(Change(name, "changed", moved, "" if ours else _EDITED))
-    gone = [name for name in _label_files(project.final) if name not in plan.files]
-    reasons = {
-        plan.rows[image].label_name: why.kind
-        for image, why in plan.outcomes.items()
-        if isinstance(why, Refused)
-    }
-    return changes + [
-        Change(name, "removed", note=reasons.get(name, "no image of the manifest"))
-        for name in gone
-    ]
+    for name in _list_label_files(project.final):
+        if name not in plan.files:
+            note = reasons.get(name, "no image of the manifest")
+            changes.append(Change(name, "removed", note=note))
+    return changes
 
 
-def _moved(before: Path, after: LabelledFrame) -> float:
+def _measure_move(before: Path, after: LabelledFrame) -> float:
     """Return how far a final label moved; one that cannot be read any more counts as
     another label."""
     frames = labelme.read(before).frames
     return measure_largest_move(frames[0], after) if frames else float("inf")
 
 
-def _recorded(table: Path) -> dict[str, str]:
+def _read_recorded_hashes(table: Path) -> dict[str, str]:
     """Return the SHA-256 of each image's final label as the last merge wrote it."""
-    content = _content(table)
+    content = _read_if_there(table)
     if content is None:
         return {}
-    rows = csv.DictReader(io.StringIO(content.decode("utf-8", "replace"), newline=""))
-    return {
-        row["image"]: row["sha256"]
-        for row in rows
-        if row.get("image") and row.get("sha256")
-    }
+    text = io.StringIO(content.decode("utf-8", "replace"), newline="")
+    hashes = {}
+    for row in csv.DictReader(text):
+        if row.get("image") and row.get("sha256"):
+            hashes[row["image"]] = row["sha256"]
+    return hashes
 
 
-def _label_files(final: Path) -> list[str]:
+def _list_label_files(final: Path) -> list[str]:
     """Return the label files of the folder; anything of another shape is not ours and
     stays."""
-    files = (
-        path.relative_to(final) for path in final.glob(f"*{DIVE_SEPARATOR}*/*.json")
-    )
-    return sorted(
-        path.as_posix()
-        for path in files
-        if not any(part.startswith(".") for part in path.parts)
-    )
+    names = []
+    for path in final.glob(f"*{DIVE_SEPARATOR}*/*.json"):
+        folder, name = path.relative_to(final).parts
+        if not folder.startswith(".") and not name.startswith("."):
+            names.append(f"{folder}/{name}")
+    return sorted(names)
 
 
-def _write(project: Project, plan: _Plan, changes: Sequence[Change]) -> None:
+def _write_labels(project: Project, plan: _Plan, changes: Sequence[Change]) -> None:
+    emptied = set()
     with progress("Writing", len(changes)) as ticker:
         for change in changes:
             target = project.final / change.label
-            if change.kind == "removed" or change.note:
+            if change.kind == "removed":
                 _set_aside(project, change.label)
-            if change.kind != "removed":
+                emptied.add(target.parent)
+            else:
+                if change.note:
+                    _set_aside(project, change.label)
                 write_bytes(target, plan.files[change.label])
             ticker.advance()
-    for folder in {
-        (project.final / change.label).parent
-        for change in changes
-        if change.kind == "removed"
-    }:
+    for folder in emptied:
         if not any(folder.iterdir()):
             folder.rmdir()
 
@@ -517,26 +506,26 @@ def _set_aside(project: Project, name: str) -> None:
     source.replace(target)
 
 
-def _table(plan: _Plan) -> str:
+def _write_table(plan: _Plan) -> str:
+    """Return ``merge.csv``: a row for every image of the manifest."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
     for image, outcome in plan.outcomes.items():
         if isinstance(outcome, Refused):
-            writer.writerow([image, "", "", "", "", "", outcome.kind, outcome.reason])
+            writer.writerow(
+                {"image": image, "refused": outcome.kind, "reason": outcome.reason}
+            )
             continue
-        sha256 = hashlib.sha256(plan.files[plan.rows[image].label_name]).hexdigest()
-        labels = ";".join(outcome.sources)
+        content = plan.files[plan.rows[image].label_name]
         writer.writerow(
-            [
-                image,
-                outcome.rule,
-                plan.reviewers[image],
-                labels,
-                outcome.averaged,
-                sha256,
-                "",
-                "",
-            ]
+            {
+                "image": image,
+                "rule": outcome.rule,
+                "reviewer": plan.reviewers[image],
+                "labels": ";".join(outcome.sources),
+                "averaged": outcome.averaged,
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
         )
     return text.getvalue()

@@ -234,8 +234,7 @@ def test_files_that_somebody_put_or_edited_there_are_kept_aside(project, capsys)
     run(["merge"])
     out = capsys.readouterr().out
     assert (
-        "Meet__1/00001.json: moved by up to 0.0 px: somebody else had changed it there"
-        in out
+        "Meet__1/00001.json: moved by up to 0.0 px: it was changed there by hand" in out
     )
     assert "Meet__1/00000.json: a joint or the box came or went" in out
     assert (
