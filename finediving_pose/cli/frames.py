@@ -1,4 +1,4 @@
-"""``fdpose frames``."""
+"""The command `fdpose frames`."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def command(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
-    """Choose the images of a project that are to be labelled, and write them with
-    their manifest.
+    """Choose the images of a project that are to be labelled, and write them with their
+    manifest.
 
     A run adds to what is there and takes nothing away. The protocol is the paper's: no
     synchronised dives, up to ten of each dive number, all frames of the flight. Exit
@@ -106,30 +106,32 @@ def command(
     from finediving_pose.workflows.project import find_project
 
     project = find_project()
+    if method is None:
+        method = "protocol" if finediving or project.finediving else "uniform"
+    if method == "doubt" and skeletons is None:
+        skeletons = newest_skeletons()
     request = FramesRequest(
-        method=method
-        or ("protocol" if finediving or project.finediving else "uniform"),
+        method=method,
         videos=videos,
         finediving=finediving,
-        skeletons=skeletons or (newest_skeletons() if method == "doubt" else None),
+        skeletons=skeletons,
         per_number=per_number,
         per_clip=per_clip,
         total=total,
-        stages=_stages(stages),
+        stages=_parse_stages(stages),
         seed=seed,
         keep_duplicates=keep_duplicates,
         dry_run=dry_run,
     )
     summary = choose_frames(project, request)
-    print(
-        json_module.dumps(summary.as_dict(), ensure_ascii=False, indent=1)
-        if json
-        else _as_text(summary)
-    )
+    if json:
+        print(json_module.dumps(summary.as_dict(), ensure_ascii=False, indent=1))
+    else:
+        print(_format_summary(summary))
     raise typer.Exit(summary.exit_code)
 
 
-def _stages(text: str | None) -> tuple[str, ...]:
+def _parse_stages(text: str | None) -> tuple[str, ...]:
     from finediving_pose.config import find_nearest_name
     from finediving_pose.datasets.frame_manifest import STAGES
     from finediving_pose.errors import UsageError
@@ -143,44 +145,50 @@ def _stages(text: str | None) -> tuple[str, ...]:
     return names
 
 
-def _as_text(summary: FramesSummary) -> str:
-    numbers = f" of {len(summary.by_number)} dive numbers" if summary.by_number else ""
-    chosen = f": {summary.chosen:,} frames" if summary.chosen else ""
-    stages = ", ".join(
-        f"{count:,} {stage}" for stage, count in sorted(summary.by_stage.items())
-    )
-    lines = [
-        f"{summary.method}: {summary.dives:,} dives{numbers}{chosen}{f' ({stages})' if stages else ''}"
-    ]
+def _format_summary(summary: FramesSummary) -> str:
+    lines = [_format_choice(summary)]
     if summary.by_number:
-        lines.append(
-            "frames by dive number: "
-            + ", ".join(f"{n} {c}" for n, c in sorted(summary.by_number.items()))
-        )
+        counts = [
+            f"{name} {count}" for name, count in sorted(summary.by_number.items())
+        ]
+        lines.append(f"frames by dive number: {', '.join(counts)}")
     if summary.absent:
         lines.append(
-            f"{len(summary.absent)} chosen dives have no pictures: {_some(summary.absent)}"
+            f"{len(summary.absent)} chosen dives have no images: "
+            f"{_list_some(summary.absent)}"
         )
     if summary.dry_run:
         return "\n".join([*lines, "nothing was written (--dry-run)"])
-    doubles = (
-        f", {summary.duplicates:,} left out that show the same"
-        if summary.duplicates
-        else ""
-    )
-    lines.append(
-        f"{summary.added:,} pictures added, {summary.present:,} were there{doubles}; "
-        f"frames/manifest.csv has {summary.total:,}"
-    )
+    added = f"{summary.added:,} images added, {summary.present:,} were there"
+    if summary.duplicates:
+        added += f", {summary.duplicates:,} left out that show the same"
+    lines.append(f"{added}; frames/manifest.csv has {summary.total:,}")
     if summary.changed:
         lines.append(
-            f"{len(summary.changed)} pictures are gone or were changed since they were chosen, and their labels "
-            f"cannot be reviewed: {_some(summary.changed)}"
+            f"{len(summary.changed)} images are gone or were changed since they were "
+            "chosen, and their labels cannot be reviewed: "
+            f"{_list_some(summary.changed)}"
         )
-    lines += [f"failed: {clip}: {reason}" for clip, reason in summary.failed]
+    for clip, reason in summary.failed:
+        lines.append(f"failed: {clip}: {reason}")
     return "\n".join([*lines, "next: fdpose status"])
 
 
-def _some(names: list[str]) -> str:
+def _format_choice(summary: FramesSummary) -> str:
+    """Return how many dives, and how many frames of which stage, were chosen."""
+    line = f"{summary.method}: {summary.dives:,} dives"
+    if summary.by_number:
+        line += f" of {len(summary.by_number)} dive numbers"
+    if summary.chosen:
+        line += f": {summary.chosen:,} frames"
+    if summary.by_stage:
+        stages = [
+            f"{count:,} {name}" for name, count in sorted(summary.by_stage.items())
+        ]
+        line += f" ({', '.join(stages)})"
+    return line
+
+
+def _list_some(names: list[str]) -> str:
     more = f" … {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more

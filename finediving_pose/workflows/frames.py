@@ -1,5 +1,4 @@
-"""``fdpose frames``: choosing the pictures of a project, writing them, and keeping
-their manifest."""
+"""`fdpose frames`: choose the images of a project, write them, and keep their manifest."""
 
 from __future__ import annotations
 
@@ -70,7 +69,7 @@ teach the same."""
 
 @dataclass(frozen=True)
 class FramesRequest:
-    """What to choose.
+    """Request for a choice of frames.
 
     Attributes:
         method: ``protocol``: the paper's, the flight of up to `per_number` dives of
@@ -87,9 +86,9 @@ class FramesRequest:
         stages: Only frames of these stages, for the methods other than the protocol;
             empty = all. Needs annotations.
         seed: None = as the project says.
-        keep_duplicates: Whether to keep pictures that show the same as another of their
-            clip. The flight of the protocol loses only pictures that are the same file.
-        dry_run: Only count.
+        keep_duplicates: Whether to keep images that show the same as another of their
+            clip. The flight of the protocol loses only images that are the same file.
+        dry_run: Whether only to count.
     """
 
     method: Method
@@ -107,7 +106,7 @@ class FramesRequest:
 
 @dataclass
 class FramesSummary:
-    """What became of a choice.
+    """Outcome of a choice of frames.
 
     Attributes:
         method: How it was chosen.
@@ -115,9 +114,9 @@ class FramesSummary:
         chosen: Frames chosen, before anything was written.
         added, present: Frames written now; frames that the manifest had before.
         duplicates: Left out because they show what another one shows.
-        absent: Chosen dives of which there is no picture.
+        absent: Chosen dives of which there is no image.
         failed: (clip, reason).
-        changed: Pictures of the manifest that are gone or not what was chosen.
+        changed: Images of the manifest that are gone or not what was chosen.
         by_number, by_stage: Frames chosen of each dive number and stage, as far as
             known.
         total: Frames in the manifest now.
@@ -142,20 +141,14 @@ class FramesSummary:
         """0 done, 1 something is absent or failed, 3 nothing usable."""
         if not self.failed and not self.absent:
             return errors.EXIT_DONE
-        return (
-            errors.EXIT_SOME_FAILED
-            if self.total or self.dry_run
-            else errors.EXIT_INVALID_DATA
-        )
+        if self.total or self.dry_run:
+            return errors.EXIT_SOME_FAILED
+        return errors.EXIT_INVALID_DATA
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types."""
-        return {
-            **vars(self),
-            "failed": [
-                {"clip": clip, "reason": reason} for clip, reason in self.failed
-            ],
-        }
+        failed = [{"clip": clip, "reason": reason} for clip, reason in self.failed]
+        return {**vars(self), "failed": failed}
 
 
 @dataclass(frozen=True)
@@ -163,7 +156,7 @@ class _Choice:
     """One clip and what is wanted of it.
 
     Attributes:
-        clip: Its pictures; None where there are none.
+        clip: Its frames; None where there are none.
         key: Match and dive.
         dive: What FineDiving says of it, if it does.
         wanted: Positions in the clip; None = to be decided when it is decoded.
@@ -181,12 +174,19 @@ def choose_frames(project: Project, request: FramesRequest) -> FramesSummary:
     Nothing that the manifest has is ever taken away or written anew, because labels
     hang on it.
 
+    Args:
+        project: The project.
+        request: What to choose.
+
+    Returns:
+        How many frames were chosen, written and left out.
+
     Raises:
         UsageError: If what the method needs is not there or cannot be.
         DataError: If annotations or the manifest cannot be read.
     """
     videos = request.videos or project.videos
-    dives = _annotated(project, request)
+    dives = _read_annotated_dives(project, request)
     if request.stages and not dives:
         raise UsageError(
             "--stages needs FineDiving's annotations: name their folder with --finediving"
@@ -195,33 +195,35 @@ def choose_frames(project: Project, request: FramesRequest) -> FramesSummary:
         raise UsageError(
             "--stages goes with the other methods: the protocol is the flight alone"
         )
-    present = (
-        read_frame_manifest(project.frame_manifest)
-        if project.frame_manifest.exists()
-        else []
-    )
+    present: list[ManifestFrame] = []
+    if project.frame_manifest.exists():
+        present = read_frame_manifest(project.frame_manifest)
     seed = project.settings.seed if request.seed is None else request.seed
     summary = FramesSummary(
         request.method, present=0, total=len(present), dry_run=request.dry_run
     )
-    choices = _choices(project, request, videos, dives, seed, summary)
+    choices = _choose_clips(project, request, videos, dives, seed, summary)
     summary.dives = len(choices)
     for choice in choices:
-        _count(summary, choice)
+        if choice.wanted is not None:
+            names = name_stages(choice.dive) if choice.dive is not None else []
+            _count_frames(summary, choice, choice.wanted, dict(enumerate(names)))
+        if choice.clip is None:
+            summary.absent.append("/".join(choice.key))
     summary.absent.sort()
     if request.dry_run:
         return summary
-    run = _Run(project, request, summary, present, seed)
+    writer = _FrameWriter(project, request, summary, present, seed)
     with recording(
         project.frames, method=request.method, seed=seed, videos=str(videos)
     ) as manifest:
-        run.go([choice for choice in choices if choice.clip is not None])
+        writer.write_all([choice for choice in choices if choice.clip is not None])
         manifest.add(added=summary.added, total=summary.total)
     return summary
 
 
-class _Run:
-    """Writes the pictures of chosen clips, one clip after the other, and their rows."""
+class _FrameWriter:
+    """Writes the images of chosen clips, one clip after the other, and their rows."""
 
     def __init__(
         self,
@@ -231,20 +233,16 @@ class _Run:
         present: Sequence[ManifestFrame],
         seed: int,
     ) -> None:
-        self._project, self._request, self._summary, self._seed = (
-            project,
-            request,
-            summary,
-            seed,
-        )
+        self._project, self._request = project, request
+        self._summary, self._seed = summary, seed
         self._rows = {row.image: row for row in present}
         self._contents = {row.sha256 for row in present}
 
-    def go(self, choices: Sequence[_Choice]) -> None:
+    def write_all(self, choices: Sequence[_Choice]) -> None:
         """Write everything; one clip that fails stops no other, and an interrupt loses
         at most the clip begun."""
         summary = self._summary
-        with console.progress("looking at pictures", len(self._rows)) as ticker:
+        with console.progress("looking at images", len(self._rows)) as ticker:
             for row in self._rows.values():
                 path = self._project.frames / row.image
                 if not path.is_file() or sha256_file(path) != row.sha256:
@@ -253,48 +251,53 @@ class _Run:
         with console.progress("choosing frames", len(choices)) as ticker:
             for choice in choices:
                 try:
-                    self._clip(choice)
+                    self._write_clip(choice)
                 except (FdposeError, OSError, ValueError) as error:
-                    _fail(summary, choice.key, error)
+                    _note_failure(summary, choice.key, error)
                 ticker.advance(note="/".join(choice.key))
         summary.total = len(self._rows)
         if not self._rows and not self._project.frame_manifest.exists():
             write_frame_manifest(self._project.frame_manifest, [])
         _write_failures(self._project.frames / FAILURES_NAME, summary)
 
-    def _clip(self, choice: _Choice) -> None:
+    def _write_clip(self, choice: _Choice) -> None:
         assert choice.clip is not None
         source = open_frames(choice.clip)
-        stages = _stages(choice, source, must_match=self._request.method == "protocol")
+        stages = _map_stages(
+            choice, source, must_match=self._request.method == "protocol"
+        )
         wanted = choice.wanted
         if wanted is None:
-            wanted = self._by_looks(source, _allowed(self._request, source, stages))
+            allowed = _list_allowed(self._request, source, stages)
+            wanted = self._choose_by_looks(source, allowed)
             _count_frames(self._summary, choice, wanted, stages)
-        known = [
-            place for place in wanted if self._name(choice, source, place) in self._rows
-        ]
-        self._summary.present += len(known)
-        seen = [
-            make_thumbnail(read_image(self._path(choice, source, place)))
-            for place in self._shown(choice, source)
-        ]
+        missing = set()
+        for place in wanted:
+            if self._name_image(choice, source, place) in self._rows:
+                self._summary.present += 1
+            else:
+                missing.add(place)
+        seen = []
+        for path in self._list_shown(choice, source):
+            seen.append(make_thumbnail(read_image(path)))
         new: list[ManifestFrame] = []
-        missing = set(wanted) - set(known)
-        for frame in source.read(missing, to_end=False):
+        for frame in source.read(frozenset(missing), to_end=False):
             missing.discard(frame.position)
-            row = self._take(choice, source, frame, stages, seen)
+            row = self._write_frame(choice, source, frame, stages, seen)
             if row is not None:
                 new.append(row)
+        # The manifest is written clip by clip: an interrupt keeps what is whole.
         if new:
             self._rows.update((row.image, row) for row in new)
             write_frame_manifest(self._project.frame_manifest, self._rows.values())
             self._summary.added += len(new)
         if missing:
             raise DataError(
-                f"{choice.clip.source}: {len(missing)} of {len(wanted)} frames cannot be decoded"
+                f"{choice.clip.source}: {len(missing)} of {len(wanted)} frames cannot be "
+                "decoded"
             )
 
-    def _take(
+    def _write_frame(
         self,
         choice: _Choice,
         source: FrameSource,
@@ -302,26 +305,25 @@ class _Run:
         stages: Mapping[int, str],
         seen: list[NDArray[np.int16]],
     ) -> ManifestFrame | None:
-        """Write one picture and return its row; None where it shows what another one
+        """Write one image and return its row; None where it shows what another one
         shows."""
-        origin = (
-            source.picture(frame.position)
-            if isinstance(source, FrameFolder)
-            else source.path
-        )
-        content = _content(frame, origin)
-        image = self._name(choice, source, frame.position)
-        written = _sha256(content)
-        if not self._request.keep_duplicates and self._is_double(frame, written, seen):
+        origin = source.path
+        if isinstance(source, FrameFolder):
+            origin = source.picture(frame.position)
+        content = _encode(frame, origin)
+        sha256 = hashlib.sha256(content).hexdigest()
+        if not self._request.keep_duplicates and self._is_double(frame, sha256, seen):
             self._summary.duplicates += 1
             return None
+        image = self._name_image(choice, source, frame.position)
         path = self._project.frames / image
-        if path.exists() and sha256_file(path) != written:
+        if path.exists() and sha256_file(path) != sha256:
             raise DataError(
-                f"{path}: another picture lies there that the manifest does not have; move it away"
+                f"{path}: another image lies there that the manifest does not have; move "
+                "it away"
             )
         write_bytes(path, content)
-        self._contents.add(written)
+        self._contents.add(sha256)
         height, width = frame.image.shape[:2]
         return ManifestFrame(
             image=image,
@@ -332,57 +334,52 @@ class _Run:
             width=width,
             height=height,
             source=self._project.shown(Path(os.path.abspath(origin))),
-            source_sha256=_file_hash(origin),
-            sha256=written,
+            source_sha256=_hash_recording(origin),
+            sha256=sha256,
             chosen_by=self._request.method,
         )
 
     def _is_double(
-        self, frame: Frame, written: str, seen: list[NDArray[np.int16]]
+        self, frame: Frame, sha256: str, seen: list[NDArray[np.int16]]
     ) -> bool:
         if self._request.method == "protocol":
-            return written in self._contents
-        small = make_thumbnail(frame.image)
-        if written in self._contents or is_same_image(small, seen):
+            return sha256 in self._contents
+        thumbnail = make_thumbnail(frame.image)
+        if sha256 in self._contents or is_same_image(thumbnail, seen):
             return True
-        seen.append(small)
+        seen.append(thumbnail)
         return False
 
-    def _by_looks(self, source: FrameSource, places: Sequence[int]) -> list[int]:
+    def _choose_by_looks(self, source: FrameSource, places: Sequence[int]) -> list[int]:
         wanted = self._request.per_clip
         if self._request.method == "uniform":
             return [places[row] for row in spread_evenly(len(places), wanted)]
-        pool = {places[row] for row in spread_evenly(len(places), KMEANS_POOL * wanted)}
-        looked_at = list(source.read(pool, to_end=False))
-        described = [compute_features(frame.image) for frame in looked_at]
-        return [
-            looked_at[row].position
-            for row in choose_different_images(described, wanted, self._seed)
-        ]
+        pool = spread_evenly(len(places), KMEANS_POOL * wanted)
+        positions, described = [], []
+        for frame in source.read({places[row] for row in pool}, to_end=False):
+            positions.append(frame.position)
+            described.append(compute_features(frame.image))
+        chosen = choose_different_images(described, wanted, self._seed)
+        return [positions[row] for row in chosen]
 
-    def _shown(self, choice: _Choice, source: FrameSource) -> list[int]:
-        """Return the positions of this clip that the manifest has already, for telling
-        what shows the same."""
+    def _list_shown(self, choice: _Choice, source: FrameSource) -> list[Path]:
+        """Return the images of this clip that the manifest has already, for telling what
+        shows the same."""
         if self._request.keep_duplicates or self._request.method == "protocol":
             return []
-        names = {
-            self._name(choice, source, place): place
-            for place in range(source.count or 0)
-        }
-        return [
-            place
-            for name, place in names.items()
-            if name in self._rows and (self._project.frames / name).is_file()
-        ]
+        shown = []
+        for place in range(source.count or 0):
+            name = self._name_image(choice, source, place)
+            path = self._project.frames / name
+            if name in self._rows and path.is_file():
+                shown.append(path)
+        return list(dict.fromkeys(shown))
 
-    def _name(self, choice: _Choice, source: FrameSource, place: int) -> str:
+    def _name_image(self, choice: _Choice, source: FrameSource, place: int) -> str:
         return image_key(*choice.key, source.number(place))
 
-    def _path(self, choice: _Choice, source: FrameSource, place: int) -> Path:
-        return self._project.frames / self._name(choice, source, place)
 
-
-def _allowed(
+def _list_allowed(
     request: FramesRequest, source: FrameSource, stages: Mapping[int, str]
 ) -> list[int]:
     """Return the positions to choose from.
@@ -398,26 +395,29 @@ def _allowed(
         return list(places)
     if not stages:
         raise DataError(
-            f"{source.path}: nobody knows its stages: no annotation of that dive with as many frames"
+            f"{source.path}: nobody knows its stages: no annotation of that dive with as "
+            "many frames"
         )
     return [place for place in places if stages[place] in request.stages]
 
 
-def _annotated(project: Project, request: FramesRequest) -> dict[Key, FineDive]:
+def _read_annotated_dives(
+    project: Project, request: FramesRequest
+) -> dict[Key, FineDive]:
     """Return what FineDiving's annotations say, by match and dive; nothing where the
     project has none."""
     folder = request.finediving or project.finediving
-    if folder is None:
-        if request.method == "protocol":
-            raise UsageError(
-                "the paper's protocol needs FineDiving's annotations: name their folder with --finediving, or "
-                "choose with --method uniform"
-            )
-        return {}
-    return {dive.key: dive for dive in read_finediving(folder).dives}
+    if folder is not None:
+        return {dive.key: dive for dive in read_finediving(folder).dives}
+    if request.method == "protocol":
+        raise UsageError(
+            "the paper's protocol needs FineDiving's annotations: name their folder with "
+            "--finediving, or choose with --method uniform"
+        )
+    return {}
 
 
-def _choices(
+def _choose_clips(
     project: Project,
     request: FramesRequest,
     videos: Path,
@@ -425,41 +425,43 @@ def _choices(
     seed: int,
     summary: FramesSummary,
 ) -> list[_Choice]:
-    clips = _clips(videos, needed=not request.dry_run or request.method != "protocol")
+    """Return the clips to take frames from, and which frames where that is known."""
+    needed = not request.dry_run or request.method != "protocol"
+    clips = _find_clips(videos, needed)
+    if request.method == "doubt":
+        return _choose_doubtful_frames(request, clips, dives, summary)
+    choices = []
     if request.method == "protocol":
         per_number = request.per_number or project.settings.dives_per_number
-        drawn = choose_protocol_dives(dives.values(), per_number, seed)
-        return [
-            _Choice(clips.get(dive.key), dive.key, dive, find_flight_frames(dive))
-            for dive in drawn
-        ]
-    if request.method == "doubt":
-        return _doubted(request, clips, dives, summary)
-    return [_Choice(clip, key, dives.get(key)) for key, clip in clips.items()]
+        for dive in choose_protocol_dives(dives.values(), per_number, seed):
+            clip, frames = clips.get(dive.key), find_flight_frames(dive)
+            choices.append(_Choice(clip, dive.key, dive, frames))
+        return choices
+    for key, clip in clips.items():
+        choices.append(_Choice(clip, key, dives.get(key)))
+    return choices
 
 
-def _clips(videos: Path, needed: bool) -> dict[Key, Clip]:
+def _find_clips(videos: Path, needed: bool) -> dict[Key, Clip]:
     """Return the clips below a folder, as `fdpose extract` names them."""
     if not videos.exists():
         if needed:
             raise UsageError(
-                f"{videos}: no such folder of videos or frames; name it with --videos or in fdpose.yaml"
+                f"{videos}: no such folder of videos or frames; name it with --videos or "
+                "in fdpose.yaml"
             )
         return {}
     folder = videos if videos.is_dir() else videos.parent
-    listed = next(
-        (
-            path
-            for path in (folder / "dives.csv", folder.parent / "dives.csv")
-            if path.is_file()
-        ),
-        None,
-    )
-    dives, problems = read_dives(listed) if listed is not None else ([], [])
-    for problem in problems:
-        console.log.warning("%s", problem)
-    cut = [dive for dive in dives if dive.video is not None]
-    found = find_clips(videos, cut, listed.parent if listed is not None else None)
+    cut, base = [], None
+    for path in (folder / "dives.csv", folder.parent / "dives.csv"):
+        if path.is_file():
+            dives, problems = read_dives(path)
+            for problem in problems:
+                console.log.warning("%s", problem)
+            cut = [dive for dive in dives if dive.video is not None]
+            base = path.parent
+            break
+    found = find_clips(videos, cut, base)
     for refused in found.refused:
         console.log.warning("%s: %s", refused.source, refused.reason)
     if needed and not found.clips:
@@ -469,7 +471,7 @@ def _clips(videos: Path, needed: bool) -> dict[Key, Clip]:
     return {(clip.match, clip.dive): clip for clip in found.clips}
 
 
-def _doubted(
+def _choose_doubtful_frames(
     request: FramesRequest,
     clips: Mapping[Key, Clip],
     dives: Mapping[Key, FineDive],
@@ -486,25 +488,27 @@ def _doubted(
         try:
             path = pose_path(request.skeletons, *key)
             if path.is_file():
-                doubtful = _doubtful(request, path, _Choice(clip, key, dives.get(key)))
-                found += [(doubt, key, place) for doubt, place in doubtful]
+                choice = _Choice(clip, key, dives.get(key))
+                for doubt, place in _rank_doubtful_frames(request, path, choice):
+                    found.append((doubt, key, place))
         except (FdposeError, OSError, ValueError) as error:
-            _fail(summary, key, error)
+            _note_failure(summary, key, error)
     if not found and not summary.failed:
         raise UsageError(
-            f"{request.skeletons}: no skeletons of the clips in the videos' folder are there"
+            f"{request.skeletons}: no skeletons of the clips in the videos' folder are "
+            "there"
         )
     found.sort(key=lambda item: (-item[0], item[1], item[2]))
     wanted: dict[Key, list[int]] = {}
     for _, key, place in found[: request.total]:
         wanted.setdefault(key, []).append(place)
-    return [
-        _Choice(clips[key], key, dives.get(key), sorted(places))
-        for key, places in wanted.items()
-    ]
+    choices = []
+    for key, places in wanted.items():
+        choices.append(_Choice(clips[key], key, dives.get(key), sorted(places)))
+    return choices
 
 
-def _doubtful(
+def _rank_doubtful_frames(
     request: FramesRequest, path: Path, choice: _Choice
 ) -> list[tuple[float, int]]:
     """Return how doubtful the most doubtful frames of one clip are, and their positions
@@ -512,8 +516,10 @@ def _doubtful(
     assert choice.clip is not None
     sequence = read_pose(path)
     source = open_frames(choice.clip)
-    places = _allowed(request, source, _stages(choice, source, must_match=False))
-    place_of = {source.number(place): place for place in places}
+    stages = _map_stages(choice, source, must_match=False)
+    place_of = {}
+    for place in _list_allowed(request, source, stages):
+        place_of[source.number(place)] = place
     numbers, rows = np.unique(sequence.frame_index, return_index=True)
     inside = np.isin(numbers, list(place_of))
     doubt, numbers = measure_doubt(sequence)[rows][inside], numbers[inside]
@@ -521,18 +527,10 @@ def _doubtful(
     return [(float(doubt[row]), place_of[int(numbers[row])]) for row in chosen]
 
 
-def _fail(summary: FramesSummary, key: Key, error: Exception) -> None:
+def _note_failure(summary: FramesSummary, key: Key, error: Exception) -> None:
     name = "/".join(key)
     summary.failed.append((name, str(error)))
     console.log.error("%s: %s", name, error)
-
-
-def _count(summary: FramesSummary, choice: _Choice) -> None:
-    if choice.wanted is not None:
-        names = name_stages(choice.dive) if choice.dive is not None else []
-        _count_frames(summary, choice, choice.wanted, dict(enumerate(names)))
-    if choice.clip is None:
-        summary.absent.append("/".join(choice.key))
 
 
 def _count_frames(
@@ -547,11 +545,13 @@ def _count_frames(
         summary.by_number[str(choice.dive.dive.dive_number)] += len(wanted)
 
 
-def _stages(choice: _Choice, source: FrameSource, must_match: bool) -> dict[int, str]:
+def _map_stages(
+    choice: _Choice, source: FrameSource, must_match: bool
+) -> dict[int, str]:
     """Return the stage of each position of a clip, where FineDiving knows it.
 
     Raises:
-        DataError: If there must be as many pictures as labelled frames and are not:
+        DataError: If there must be as many images as labelled frames and are not:
             nobody knows which is which then.
     """
     names = name_stages(choice.dive) if choice.dive is not None else []
@@ -560,15 +560,16 @@ def _stages(choice: _Choice, source: FrameSource, must_match: bool) -> dict[int,
     if source.count is not None and source.count != len(names):
         if must_match:
             raise DataError(
-                f"{source.path}: has {source.count} frames where FineDiving's annotation has {len(names)}; expected "
-                "the dive's own frames from its first to its last"
+                f"{source.path}: has {source.count} frames where FineDiving's annotation "
+                f"has {len(names)}; expected the dive's own frames from its first to its "
+                "last"
             )
         return {}
     return dict(enumerate(names))
 
 
-def _content(frame: Frame, origin: Path) -> bytes:
-    """Return the picture as JPEG: the file itself where it is one that shows what was
+def _encode(frame: Frame, origin: Path) -> bytes:
+    """Return a frame as JPEG: the file itself where it is one that shows what was
     decoded."""
     if origin.suffix.lower() in (".jpg", ".jpeg") and _is_upright(origin):
         return origin.read_bytes()
@@ -576,18 +577,15 @@ def _content(frame: Frame, origin: Path) -> bytes:
 
 
 def _is_upright(path: Path) -> bool:
+    """Whether a file is a JPEG that no tag turns when it is shown."""
     from PIL import Image
 
-    with Image.open(path) as picture:
-        return picture.format == "JPEG" and picture.getexif().get(0x0112, 1) == 1
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    with Image.open(path) as image:
+        return image.format == "JPEG" and image.getexif().get(0x0112, 1) == 1
 
 
 @lru_cache(maxsize=4)
-def _file_hash(path: Path) -> str:
+def _hash_recording(path: Path) -> str:
     """Hash a recording once, though many frames are taken from it."""
     return sha256_file(path)
 
@@ -597,7 +595,6 @@ def _write_failures(path: Path, summary: FramesSummary) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["clip", "reason"])
     writer.writerows(summary.failed)
-    writer.writerows(
-        (clip, "no picture of it in the videos' folder") for clip in summary.absent
-    )
+    for clip in summary.absent:
+        writer.writerow([clip, "no image of it in the videos' folder"])
     write_text(path, text.getvalue())

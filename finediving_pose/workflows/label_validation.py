@@ -1,10 +1,11 @@
-"""What ``fdpose validate`` does with labels: each annotator's with their own
-neighbours, revisions, final ones."""
+"""`fdpose validate` on labels: each annotator's with their own neighbours, revisions, final
+ones."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,7 @@ _MOST_PROCESSES = 8
 
 
 class ReportedFinding(NamedTuple):
-    """A finding, whose label it is of, and whether a revision has replaced that label."""
+    """A finding, the annotator of the label, and whether a revision has replaced it."""
 
     who: str
     finding: Finding
@@ -49,7 +50,7 @@ class ReportedFinding(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelReport:
-    """What was looked at and what was found.
+    """Outcome of a validation.
 
     Attributes:
         files: How many label files of each annotator, of ``revisions`` and ``final``,
@@ -76,26 +77,27 @@ class LabelReport:
 
     def fails(self, strict: bool = False) -> bool:
         """Whether something is wrong with a label; with `strict`, or doubtful."""
-        return any(strict or told.finding.severity == "error" for told in self.open)
+        if strict:
+            return bool(self.open)
+        return any(told.finding.severity == "error" for told in self.open)
 
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
         """Return how many open findings there are, by kind, then whose, then severity."""
         counts: dict[str, dict[str, dict[str, int]]] = {}
         for told in self.open:
             of_kind = counts.setdefault(told.finding.kind, {})
-            of_kind.setdefault(told.who, {"error": 0, "warning": 0})[
-                told.finding.severity
-            ] += 1
+            of_annotator = of_kind.setdefault(told.who, {"error": 0, "warning": 0})
+            of_annotator[told.finding.severity] += 1
         return counts
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything in JSON types."""
+        checked = []
+        for who, files in self.files.items():
+            checked.append({"who": who, "files": files, "frames": self.frames[who]})
         return {
             "frames": sum(self.frames.values()),
-            "checked": [
-                {"who": who, "files": files, "frames": self.frames[who]}
-                for who, files in self.files.items()
-            ],
+            "checked": checked,
             "counts": self.counts(),
             "findings": [told.as_dict() for told in self.told],
             "notes": list(self.notes),
@@ -113,6 +115,9 @@ def validate_labels(
             of the project of the current folder.
         images: The folder of the images; None: the project's, or beside the labels.
 
+    Returns:
+        What was looked at and what was found.
+
     Raises:
         UsageError: If there is nothing to check, or a source does not exist.
     """
@@ -121,176 +126,178 @@ def validate_labels(
             raise UsageError(f"{source}: no such file or folder")
     if images is not None and not images.is_dir():
         raise UsageError(
-            f"{images}: no such folder (--images is the folder that the image names are relative to)"
+            f"{images}: no such folder (--images is the folder that the image names are "
+            "relative to)"
         )
-    project = _project_of(sources)
-    paths = [Path(os.path.abspath(source)) for source in sources]
-    ours = [
-        path
-        for path in paths
-        if project is not None and path.is_relative_to(project.labels)
-    ]
-    reports = [
-        _foreign(source, images)
-        for source, path in zip(sources, paths, strict=True)
-        if path not in ours
-    ]
-    if project is not None and (ours or not sources):
-        reports.append(_of_project(project, ours, images))
-    return _joined(reports)
+    project = _locate_project(sources)
+    in_project, reports = [], []
+    for source in sources:
+        path = Path(os.path.abspath(source))
+        if project is not None and path.is_relative_to(project.labels):
+            in_project.append(path)
+        else:
+            reports.append(_check_foreign(source, images))
+    if project is not None and (in_project or not sources):
+        reports.append(_check_project(project, in_project, images))
+    return _join_reports(reports)
 
 
-def _project_of(sources: Sequence[Path]) -> Project | None:
+def _locate_project(sources: Sequence[Path]) -> Project | None:
     """Return the project of the first source, where it lies in one; without a source,
     that of the current folder."""
     start = Path(os.path.abspath(sources[0] if sources else Path.cwd()))
-    if any((folder / SETTINGS_NAME).is_file() for folder in (start, *start.parents)):
-        return find_project(start)
+    for folder in (start, *start.parents):
+        if (folder / SETTINGS_NAME).is_file():
+            return find_project(start)
     if sources:
         return None
     raise UsageError(
-        f"what is to be validated? No {SETTINGS_NAME} here or above: name label files or folders, or go into a project "
-        "(`fdpose init DIR` makes one); --finediving DIR names FineDiving's annotation files"
+        f"what is to be validated? No {SETTINGS_NAME} here or above: name label files or "
+        "folders, or go into a project (`fdpose init DIR` makes one); --finediving DIR "
+        "names FineDiving's annotation files"
     )
 
 
-def _joined(reports: Sequence[LabelReport]) -> LabelReport:
-    return LabelReport(
-        {who: files for report in reports for who, files in report.files.items()},
-        {who: frames for report in reports for who, frames in report.frames.items()},
-        tuple(told for report in reports for told in report.told),
-        tuple(note for report in reports for note in report.notes),
-        {name: stamp for report in reports for name, stamp in report.stamps.items()},
-        next((report.project for report in reports if report.project), None),
-    )
+def _join_reports(reports: Sequence[LabelReport]) -> LabelReport:
+    files: dict[str, int] = {}
+    frames: dict[str, int] = {}
+    stamps: dict[str, Stamp] = {}
+    told: list[ReportedFinding] = []
+    notes: list[str] = []
+    project = None
+    for report in reports:
+        files |= report.files
+        frames |= report.frames
+        stamps |= report.stamps
+        told += report.told
+        notes += report.notes
+        project = project or report.project
+    return LabelReport(files, frames, tuple(told), tuple(notes), stamps, project)
 
 
-def _foreign(source: Path, images: Path | None) -> LabelReport:
+def _check_foreign(source: Path, images: Path | None) -> LabelReport:
     """Check labels outside any project; a source of which nothing can be read is a
     finding."""
     who = str(source)
     try:
         labels = read_labels(source, images=images)
     except DataError as error:
-        message = str(error).removeprefix(f"{source}: ")
-        finding = Finding(
+        finding = _make_unreadable(
             who,
-            None,
-            None,
-            "unreadable",
-            "error",
-            None,
-            "labels",
-            message,
-            "name the label files",
+            expected="labels",
+            message=str(error).removeprefix(f"{source}: "),
+            suggestion="name the label files",
         )
         return LabelReport({who: 1}, {who: 0}, (ReportedFinding(who, finding),))
-    files = {str(frame.source) for frame in labels.frames} | {
-        problem.file for problem in labels.problems
-    }
-    count = len(files) if SOURCES[labels.format].is_folder else 1
-    return LabelReport(
-        {who: count},
-        {who: len(labels.frames)},
-        tuple(ReportedFinding(who, found) for found in check_labels(labels)),
+    count = 1
+    if SOURCES[labels.format].is_folder:
+        files = {str(frame.source) for frame in labels.frames}
+        count = len(files | {problem.file for problem in labels.problems})
+    told = [ReportedFinding(who, finding) for finding in check_labels(labels)]
+    return LabelReport({who: count}, {who: len(labels.frames)}, tuple(told))
+
+
+def _make_unreadable(
+    file: str, expected: str, message: str, suggestion: str
+) -> Finding:
+    return Finding(
+        file=file,
+        image=None,
+        joint=None,
+        kind="unreadable",
+        severity="error",
+        value=None,
+        expected=expected,
+        message=message,
+        suggestion=suggestion,
     )
 
 
-def _of_project(
+def _check_project(
     project: Project, wanted: Sequence[Path], images: Path | None
 ) -> LabelReport:
-    rows, notes, told = _manifest(project)
+    """Check a project's labels; findings are told of what is wanted, or of all."""
+    told: list[ReportedFinding] = []
+    notes: list[str] = []
+    rows = _read_manifest(project, told, notes)
     frames = images or project.frames
-    images_there = (
-        any((frames / row.image).is_file() for row in rows)
-        if rows is not None
-        else frames.is_dir()
-    )
+    if rows is None:
+        by_label = None
+        images_there = frames.is_dir()
+    else:
+        by_label = {row.label_name: row for row in rows}
+        images_there = any((frames / row.image).is_file() for row in rows)
     if not images_there:
         notes.append(
-            f"no picture is there in {project.shown(frames)}: labels were not compared with pictures"
+            f"no image is there in {project.shown(frames)}: labels were not compared with "
+            "images"
         )
-    by_label = None if rows is None else {row.label_name: row for row in rows}
-    jobs = [
-        replace(job, images_there=images_there)
-        for job in _jobs(project, by_label, frames)
-    ]
-    jobs = [job for job in (_narrowed(job, wanted) for job in jobs) if job is not None]
+    jobs = []
+    for job in _list_jobs(project, by_label, frames):
+        narrowed = _narrow_job(job, wanted)
+        if narrowed is not None:
+            jobs.append(replace(narrowed, images_there=images_there))
     if not jobs:
-        places = ", ".join(project.shown(path) for path in wanted) or project.shown(
-            project.labels
-        )
+        places = [project.shown(path) for path in wanted or [project.labels]]
         raise UsageError(
-            f"{places}: no labels here yet; LabelMe's files lie in <annotator>/<match>__<dive>/"
+            f"{', '.join(places)}: no labels here yet; LabelMe's files lie in "
+            "<annotator>/<match>__<dive>/"
         )
-    files: dict[str, int] = {}
-    usable: dict[str, int] = {}
+    files: Counter[str] = Counter()
+    usable: Counter[str] = Counter()
     stamps: dict[str, Stamp] = {}
-    replaced = _replaced(project)
-    for result in _results(jobs):
-        files[result.who] = files.get(result.who, 0) + result.files
-        usable[result.who] = usable.get(result.who, 0) + result.frames
-        stamps |= {
-            project.shown(Path(name)): stamp for name, stamp in result.stamps.items()
-        }
+    replaced = _list_replaced(project)
+    for result in _run_jobs(jobs):
+        files[result.who] += result.files
+        usable[result.who] += result.frames
+        for name, stamp in result.stamps.items():
+            stamps[project.shown(Path(name))] = stamp
         for finding in result.findings:
-            shown = project.shown(Path(finding.file))
-            told.append(
-                ReportedFinding(
-                    result.who, replace(finding, file=shown), finding.file in replaced
-                )
-            )
-    return LabelReport(files, usable, tuple(told), tuple(notes), stamps, project)
+            named = replace(finding, file=project.shown(Path(finding.file)))
+            is_replaced = finding.file in replaced
+            told.append(ReportedFinding(result.who, named, is_replaced))
+    return LabelReport(
+        dict(files), dict(usable), tuple(told), tuple(notes), stamps, project
+    )
 
 
-def _manifest(
-    project: Project,
-) -> tuple[list[ManifestFrame] | None, list[str], list[ReportedFinding]]:
-    """Return the manifest's rows, or why there are none."""
+def _read_manifest(
+    project: Project, told: list[ReportedFinding], notes: list[str]
+) -> list[ManifestFrame] | None:
+    """Return the manifest's rows; where there are none, None and a note or finding."""
     path = project.shown(project.frame_manifest)
     if not project.frame_manifest.exists():
-        return (
-            None,
-            [f"no {path}: pictures were not compared with those that were chosen"],
-            [],
-        )
+        notes.append(f"no {path}: images were not compared with those that were chosen")
+        return None
     try:
-        return project.images, [], []
+        return project.images
     except DataError as error:
-        message = (
-            str(error)
-            .removeprefix(str(project.frame_manifest))
-            .removeprefix(":")
-            .strip()
+        message = str(error).removeprefix(str(project.frame_manifest))
+        finding = _make_unreadable(
+            path,
+            expected="a manifest",
+            message=message.removeprefix(":").strip(),
+            suggestion="mend the line, or let `fdpose frames` write it anew",
         )
-        advice = "mend the line, or let `fdpose frames` write it anew"
-        finding = Finding(
-            path, None, None, "unreadable", "error", None, "a manifest", message, advice
-        )
-        return None, [], [ReportedFinding("frames", finding)]
+        told.append(ReportedFinding("frames", finding))
+        return None
 
 
-def _jobs(
+def _list_jobs(
     project: Project, rows: Mapping[str, ManifestFrame] | None, images: Path
 ) -> Iterator[FolderJob]:
     """Yield what is checked together: each annotator's dives, final ones, and revisions
     among what they replace."""
-    roots = {who: project.labels / who for who in project.store.list_annotators()} | {
-        FINAL: project.final
-    }
+    roots = {who: project.labels / who for who in project.store.list_annotators()}
+    roots[FINAL] = project.final
     for who, root in roots.items():
-        for folder, paths in groupby(_label_files(root), key=lambda path: path.parent):
-            files = {str(path): path for path in paths}
-            of_files = rows and {
-                name: rows[label]
-                for name, path in files.items()
-                if (label := _label(path)) in rows
-            }
-            yield FolderJob(who, folder, files, images, of_files)
-    yield from _revision_jobs(project, rows, images)
+        for folder, paths in groupby(_walk_labels(root), key=lambda path: path.parent):
+            labels = {f"{path.parent.name}/{path.name}": path for path in paths}
+            yield _make_job(who, folder, labels, images, rows)
+    yield from _list_revision_jobs(project, rows, images)
 
 
-def _revision_jobs(
+def _list_revision_jobs(
     project: Project, rows: Mapping[str, ManifestFrame] | None, images: Path
 ) -> Iterator[FolderJob]:
     """Yield the newest revisions of each dive; where an image has none, its first
@@ -301,72 +308,75 @@ def _revision_jobs(
         newest = paths[-1] if paths[-1].is_relative_to(folder) else paths[0]
         dives.setdefault(label.partition("/")[0], {})[label] = newest
     for dive, labels in dives.items():
-        told = frozenset(
-            str(path) for path in labels.values() if path.is_relative_to(folder)
-        )
-        if told:
-            files = {str(path): path for path in labels.values()}
-            of_files = rows and {
-                str(path): rows[label]
-                for label, path in labels.items()
-                if label in rows
-            }
-            yield FolderJob(
-                REVISIONS, folder / dive, files, images, of_files, told=told
-            )
+        revised = [path for path in labels.values() if path.is_relative_to(folder)]
+        if revised:
+            job = _make_job(REVISIONS, folder / dive, labels, images, rows)
+            yield replace(job, told=frozenset(map(str, revised)))
 
 
-def _label(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
+def _make_job(
+    who: str,
+    folder: Path,
+    labels: Mapping[str, Path],
+    images: Path,
+    rows: Mapping[str, ManifestFrame] | None,
+) -> FolderJob:
+    """Return the job of label files, given by their label names."""
+    files = {str(path): path for path in labels.values()}
+    if rows is None:
+        return FolderJob(who, folder, files, images)
+    rows_of_files = {}
+    for label, path in labels.items():
+        if label in rows:
+            rows_of_files[str(path)] = rows[label]
+    return FolderJob(who, folder, files, images, rows_of_files)
 
 
-def _label_files(root: Path) -> Iterator[Path]:
+def _walk_labels(root: Path) -> Iterator[Path]:
     """Yield LabelMe files at and below a folder, folder by folder."""
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if (
-                name.endswith(".json")
-                and not name.startswith(".")
-                and name != MANIFEST_NAME
-            ):
+            if name.startswith(".") or name == MANIFEST_NAME:
+                continue
+            if name.endswith(".json"):
                 yield Path(folder, name)
 
 
-def _narrowed(job: FolderJob, wanted: Sequence[Path]) -> FolderJob | None:
+def _narrow_job(job: FolderJob, wanted: Sequence[Path]) -> FolderJob | None:
     """Return the job with findings of what is wanted alone; the rest of its files stay
     as neighbours."""
-    told = job.told or frozenset(job.files)
     if not wanted or any(job.folder.is_relative_to(path) for path in wanted):
         return job
-    chosen = frozenset(
-        name for name in told if any(Path(name).is_relative_to(path) for path in wanted)
-    )
-    return replace(job, told=chosen) if chosen else None
+    chosen = set()
+    for name in job.told or job.files:
+        if any(Path(name).is_relative_to(path) for path in wanted):
+            chosen.add(name)
+    return replace(job, told=frozenset(chosen)) if chosen else None
 
 
-def _replaced(project: Project) -> set[str]:
-    """Return the annotators' files of images that have a revision."""
+def _list_replaced(project: Project) -> set[str]:
+    """Return the files of images that a newer revision has replaced."""
     revisions = project.labels / REVISIONS
-    files = project.store.list_files().values()
-    return {
-        str(path)
-        for paths in files
-        if paths[-1].is_relative_to(revisions)
-        for path in paths[:-1]
-    }
+    replaced: set[str] = set()
+    for paths in project.store.list_files().values():
+        if paths[-1].is_relative_to(revisions):
+            replaced.update(map(str, paths[:-1]))
+    return replaced
 
 
-def _results(jobs: Sequence[FolderJob]) -> Iterator[FolderResult]:
+def _run_jobs(jobs: Sequence[FolderJob]) -> Iterator[FolderResult]:
     total = sum(len(job.files) for job in jobs)
-    workers = min(_processors(), _MOST_PROCESSES) if total >= SPREAD_FROM else 1
+    workers = 1
+    if total >= SPREAD_FROM:
+        workers = min(_count_processors(), _MOST_PROCESSES)
     with progress("Checking labels", total) as ticker:
-        for job, result in zip(jobs, _spread(jobs, workers), strict=True):
+        for job, result in zip(jobs, _spread_jobs(jobs, workers), strict=True):
             ticker.advance(len(job.files))
             yield result
 
 
-def _spread(jobs: Sequence[FolderJob], workers: int) -> Iterable[FolderResult]:
+def _spread_jobs(jobs: Sequence[FolderJob], workers: int) -> Iterable[FolderResult]:
     if workers == 1:
         yield from map(check_folder, jobs)
         return
@@ -375,9 +385,7 @@ def _spread(jobs: Sequence[FolderJob], workers: int) -> Iterable[FolderResult]:
         yield from pool.map(check_folder, jobs, chunksize=4)
 
 
-def _processors() -> int:
-    return (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+def _count_processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -152,7 +152,7 @@ def test_without_any_picture_it_says_so_once(tmp_path, images, capfd):
     code, out = validated(capfd)
     assert code == 0
     assert out.startswith(
-        "note: no picture is there in frames: labels were not compared with pictures\n"
+        "note: no image is there in frames: labels were not compared with images\n"
     )
 
 
@@ -160,7 +160,7 @@ def test_without_a_manifest_it_says_so(tmp_path, images, capfd):
     (tmp_path / "frames" / "manifest.csv").unlink()
     code, out = validated(capfd)
     assert code == 0
-    assert "note: no frames/manifest.csv: pictures were not compared" in out
+    assert "note: no frames/manifest.csv: images were not compared" in out
     assert f"nothing found in {FRAMES} frames" in out
 
 

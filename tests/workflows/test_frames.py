@@ -103,7 +103,7 @@ def test_dives_without_pictures_are_listed_and_the_exit_code_says_so(meet):
     assert not there & set(summary.absent)
     assert summary.exit_code == 1
     failures = (project.frames / "failures.csv").read_text(encoding="utf-8")
-    assert f"{summary.absent[0]},no picture of it in the videos' folder\n" in failures
+    assert f"{summary.absent[0]},no image of it in the videos' folder\n" in failures
 
 
 def test_a_second_run_changes_nothing_and_another_seed_adds(meet):
@@ -308,7 +308,7 @@ def test_a_picture_that_somebody_put_there_is_kept(plain):
     summary = choose_frames(project, FramesRequest("uniform", videos, per_clip=1))
     assert own.read_bytes() == b"mine"
     assert [clip for clip, _ in summary.failed] == ["pool/a"]
-    assert "another picture lies there" in summary.failed[0][1]
+    assert "another image lies there" in summary.failed[0][1]
     assert {(row.match, row.dive) for row in rows(project)} == {("01", "3")}
 
 

@@ -32,7 +32,7 @@ def test_several_processes_find_what_one_finds(tmp_path, images, monkeypatch):
     annotate(tmp_path, "anna", images[7], swap_sides(label_of(images[7])))
     alone = validate_labels()
     monkeypatch.setattr(label_validation, "SPREAD_FROM", 1)
-    monkeypatch.setattr(label_validation, "_processors", lambda: 2)
+    monkeypatch.setattr(label_validation, "_count_processors", lambda: 2)
     together = validate_labels()
     assert [told.finding.kind for told in alone.told] == ["mirrored"]
     assert together.as_dict() == alone.as_dict()
