@@ -1,17 +1,17 @@
-"""What the score model costs: encoder passes of an evaluation, training steps, and
+"""Cost of the score model: encoder passes of an evaluation, training steps, and
 decoding against device time.
 
     python tools/bench_aqa.py [--what evaluation,step,decoding] [--preset paper]
-    [--device cpu] [--meet DIR] [key=value]
+                              [--device cpu] [--meet DIR] [key=value]
 
 evaluation  Scores of the test dives by their exemplars: each video encoded once,
-against the pairwise way, which
-            encodes query and exemplar for every pair. Both read from memory, on the
-            same device, batch and precision.
-step        Forward, backward and Adam on random videos: time, peak memory, and the arithmetic bound, which is the
-            step's FLOPs (matrix products and convolutions) over the card's dense peak.
-decoding    Batches of pairs from the disk: the loader alone, the step alone, and both, with decoded frames cached and
-            not.
+            against the pairwise way, which encodes query and exemplar for every pair.
+            Both read from memory, on the same device, batch and precision.
+step        Forward, backward and Adam on random videos: time, peak memory, and the
+            arithmetic bound, which is the step's FLOPs (matrix products and
+            convolutions) over the card's dense peak.
+decoding    Batches of pairs from the disk: the loader alone, the step alone, and both,
+            with decoded frames cached and not.
 
 A meet is what `fdpose synth` writes; without --meet one of 24 dives is made. Exemplars
 are random training dives here, so that few dives give each query its ten; which they
@@ -121,17 +121,17 @@ def main(arguments: list[str] | None = None) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     result = measure(kinds, options)
-    print(json.dumps(result, indent=2) if options.json else as_markdown(result))
+    print(json.dumps(result, indent=2) if options.json else format_markdown(result))
 
 
 def measure(kinds: list[str], options: argparse.Namespace) -> dict[str, Any]:
-    """Return the figures of each kind; steps first, so that the process's peak memory
+    """Return the results of each kind; steps first, so that the process's peak memory
     is theirs."""
     settings = load_aqa(
         options.preset, [RANDOM_EXEMPLARS, *options.overrides], batch_size=options.pairs
     )
     result: dict[str, Any] = {
-        "device": device_name(options.device),
+        "device": get_device_name(options.device),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "preset": " ".join([options.preset, *options.overrides]),
@@ -139,17 +139,17 @@ def measure(kinds: list[str], options: argparse.Namespace) -> dict[str, Any]:
         "precision": settings.precision,
     }
     if "step" in kinds:
-        result["step"] = steps(settings, options)
+        result["step"] = bench_steps(settings, options)
     if {"evaluation", "decoding"} & set(kinds):
-        with meet(options.meet) as folder:
+        with open_meet(options.meet) as folder:
             if "evaluation" in kinds:
-                result["evaluation"] = evaluation(settings, folder, options)
+                result["evaluation"] = bench_evaluation(settings, folder, options)
             if "decoding" in kinds:
-                result["decoding"] = decoding(settings, folder, options)
+                result["decoding"] = bench_decoding(settings, folder, options)
     return result
 
 
-def evaluation(
+def bench_evaluation(
     settings: AqaSettings, folder: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Time both ways of scoring the test dives, and compare their scores."""
@@ -160,21 +160,21 @@ def evaluation(
     prepared, parts = read_meet(settings, folder, None)
     queries = parts.test[: options.queries]
     loader = InMemory(prepared, [*queries, *parts.train])
-    model = made_model(prepared.settings, options.device).eval()
+    model = make_model(prepared.settings, options.device).eval()
     reading: dict[str, Any] = {
         "device": options.device,
         "precision": settings.precision,
         "seed": settings.seed,
     }
     reading |= {"loader": loader, "title": ""}
-    with counted_passes(model) as ours:
-        seconds, found = timed(
+    with count_passes(model) as ours:
+        seconds, found = time_call(
             lambda: predict_dives(model, queries, parts.train, **reading),
             options.device,
         )
-    with counted_passes(model) as theirs:
-        other_seconds, expected = timed(
-            lambda: pairwise(model, queries, parts.train, loader, options.device),
+    with count_passes(model) as theirs:
+        other_seconds, expected = time_call(
+            lambda: score_pairwise(model, queries, parts.train, loader, options.device),
             options.device,
         )
     pairs = sum(len(each.exemplars) for each in found.dives)
@@ -193,7 +193,7 @@ def evaluation(
     }
 
 
-def pairwise(
+def score_pairwise(
     model: HPMCoRe,
     queries: tuple[AqaDive, ...],
     train: tuple[AqaDive, ...],
@@ -205,21 +205,15 @@ def pairwise(
     s = model.settings
     records = [dive.record for dive in queries]
     chosen = choose_exemplars(s, [dive.record for dive in train], records, s.seed)
-    pairs = [
-        (query, train[at])
-        for query, ats in zip(queries, chosen, strict=True)
-        for at in ats
-    ]
+    pairs = []
+    for query, places in zip(queries, chosen, strict=True):
+        pairs += [(query, train[at]) for at in places]
     size = max(s.videos_at_once // 2, 1)
     scores: dict[str, list[float]] = {}
     for start in range(0, len(pairs), size):
         portion = pairs[start : start + size]
-        videos = move_videos(
-            collate_pairs(
-                [(loader.load(one), loader.load(other)) for one, other in portion]
-            ),
-            device,
-        )
+        loaded = [(loader.load(one), loader.load(other)) for one, other in portion]
+        videos = move_videos(collate_pairs(loaded), device)
         with torch.no_grad(), autocast(device, s.precision):
             differences = model(videos).differences
         count = len(portion)
@@ -235,39 +229,40 @@ def pairwise(
     return np.array([np.mean(scores[query.name]) for query in queries])
 
 
-def steps(settings: AqaSettings, options: argparse.Namespace) -> list[dict[str, Any]]:
+def bench_steps(
+    settings: AqaSettings, options: argparse.Namespace
+) -> list[dict[str, Any]]:
     """Time training steps in each precision."""
-    precisions = (
-        options.precisions or ("fp32" if is_cpu(options.device) else "fp32,bf16")
-    ).split(",")
-    return [
-        one_step(settings.model_copy(update={"precision": name}), options)
-        for name in precisions
-    ]
+    precisions = options.precisions
+    if not precisions:
+        precisions = "fp32" if is_cpu(options.device) else "fp32,bf16"
+    rows = []
+    for name in precisions.split(","):
+        own = settings.model_copy(update={"precision": name})
+        rows.append(bench_step(own, options))
+    return rows
 
 
-def one_step(settings: AqaSettings, options: argparse.Namespace) -> dict[str, Any]:
+def bench_step(settings: AqaSettings, options: argparse.Namespace) -> dict[str, Any]:
     """Return time, memory and the arithmetic bound of a step with this precision."""
     device, pairs = options.device, settings.batch_size
-    model = made_model(settings, device)
+    model = make_model(settings, device)
     optimizer = torch.optim.Adam(model.parameter_groups())
-    videos = random_videos(settings, 2 * pairs)
-    videos = move_videos(videos, device)
+    videos = move_videos(make_random_videos(settings, 2 * pairs), device)
     if not is_cpu(device):
         torch.cuda.reset_peak_memory_stats(device)
     for _ in range(1 if is_cpu(device) else 3):
-        train_step(model, optimizer, videos, device)
+        run_train_step(model, optimizer, videos, device)
     seconds = statistics.median(
-        timed(lambda: train_step(model, optimizer, videos, device), device)[0]
+        time_call(lambda: run_train_step(model, optimizer, videos, device), device)[0]
         for _ in range(options.rounds)
     )
-    memory = peak_memory(device)
-    with FlopCounterMode(
-        display=False
-    ) as counter:  # last, for it takes memory of its own
-        train_step(model, optimizer, videos, device)
+    memory = get_peak_memory(device)
+    # Last, for counting takes memory of its own.
+    with FlopCounterMode(display=False) as counter:
+        run_train_step(model, optimizer, videos, device)
     flops = counter.get_total_flops()
-    peak = peak_tflops(settings.precision, options)
+    peak = get_peak_tflops(settings.precision, options)
     return {
         "precision": settings.precision,
         "pairs": pairs,
@@ -282,39 +277,39 @@ def one_step(settings: AqaSettings, options: argparse.Namespace) -> dict[str, An
     }
 
 
-def decoding(
+def bench_decoding(
     settings: AqaSettings, folder: Path, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Time the loader alone, the step alone and both, with and without a cache."""
     with tempfile.TemporaryDirectory() as cache:
         return [
-            one_decoding(settings, folder, path, options)
+            bench_one_cache(settings, folder, path, options)
             for path in (None, Path(cache))
         ]
 
 
-def one_decoding(
+def bench_one_cache(
     settings: AqaSettings, folder: Path, cache: Path | None, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Return seconds a batch of each; workers start before the clock."""
     prepared, parts = read_meet(settings, folder, cache)
     settings = prepared.settings
     device = options.device
-    model = made_model(settings, device)
+    model = make_model(settings, device)
     optimizer = torch.optim.Adam(model.parameter_groups())
-    batches = batches_of_pairs(prepared, parts, device)
+    batches = make_pair_batches(prepared, parts, device)
     first = move_videos(next(iter(batches)), device)
-    train_step(model, optimizer, first, device)
+    run_train_step(model, optimizer, first, device)
     step = statistics.median(
-        timed(lambda: train_step(model, optimizer, first, device), device)[0]
+        time_call(lambda: run_train_step(model, optimizer, first, device), device)[0]
         for _ in range(options.rounds)
     )
 
     def both(videos: Videos) -> None:
-        train_step(model, optimizer, move_videos(videos, device), device)
+        run_train_step(model, optimizer, move_videos(videos, device), device)
 
-    loader = seconds_a_batch(batches, options.batches, lambda videos: None, device)
-    together = seconds_a_batch(batches, options.batches, both, device)
+    loader = time_batches(batches, options.batches, lambda videos: None, device)
+    together = time_batches(batches, options.batches, both, device)
     return {
         "cached": cache is not None,
         "workers": settings.workers,
@@ -326,28 +321,28 @@ def one_decoding(
     }
 
 
-def seconds_a_batch(
+def time_batches(
     batches: DataLoader[Any], count: int, use: Callable[[Videos], None], device: str
 ) -> float:
     """Return the mean seconds of `count` batches; the first, for which workers start,
     does not count."""
-    source = endless(batches)
+    source = repeat_batches(batches)
     use(next(source))
 
     def some() -> None:
         for _ in range(count):
             use(next(source))
 
-    return timed(some, device)[0] / count
+    return time_call(some, device)[0] / count
 
 
-def endless(batches: DataLoader[Any]) -> Iterator[Videos]:
+def repeat_batches(batches: DataLoader[Any]) -> Iterator[Videos]:
     """Give epoch after epoch."""
     while True:
         yield from batches
 
 
-def batches_of_pairs(prepared: Prepared, parts: Parts, device: str) -> DataLoader[Any]:
+def make_pair_batches(prepared: Prepared, parts: Parts, device: str) -> DataLoader[Any]:
     """Return batches as training reads them."""
     s = prepared.settings
     pool = ExemplarPool(
@@ -366,7 +361,7 @@ def batches_of_pairs(prepared: Prepared, parts: Parts, device: str) -> DataLoade
     )
 
 
-def train_step(
+def run_train_step(
     model: HPMCoRe, optimizer: torch.optim.Optimizer, videos: Videos, device: str
 ) -> None:
     """Forward, backward, Adam."""
@@ -390,7 +385,7 @@ class InMemory:
 
 
 @contextmanager
-def counted_passes(model: HPMCoRe) -> Iterator[Counter[str]]:
+def count_passes(model: HPMCoRe) -> Iterator[Counter[str]]:
     """Count how often each video goes through the encoders."""
     passes: Counter[str] = Counter()
     encode = model.encode
@@ -407,7 +402,7 @@ def counted_passes(model: HPMCoRe) -> Iterator[Counter[str]]:
 
 
 @contextmanager
-def meet(folder: Path | None) -> Iterator[Path]:
+def open_meet(folder: Path | None) -> Iterator[Path]:
     """Yield the folder, or that of a meet which is made and removed."""
     if folder is not None:
         yield folder
@@ -432,31 +427,28 @@ def read_meet(
     return prepared, divide_dives(prepared.gathered, prepared.settings)
 
 
-def made_model(settings: AqaSettings, device: str) -> HPMCoRe:
+def make_model(settings: AqaSettings, device: str) -> HPMCoRe:
     """Return a model with random weights."""
     torch.manual_seed(0)
     return HPMCoRe(settings).to(device)
 
 
-def random_videos(settings: AqaSettings, count: int) -> Videos:
+def make_random_videos(settings: AqaSettings, count: int) -> Videos:
     """Return random videos of the settings' size, with stages and scores."""
     draw = torch.Generator().manual_seed(0)
     frames, size = settings.frames, settings.size
     mask = torch.ones(count, frames, 16, dtype=torch.bool)
     pose = torch.randn(count, settings.pose_channels, frames, 16, generator=draw)
-    cuts = torch.tensor(
-        [
-            frames * (place + 1) // settings.stage_count
-            for place in range(settings.stage_count - 1)
-        ]
-    )
+    stages = settings.stage_count
+    cuts = torch.tensor([frames * place // stages for place in range(1, stages)])
+    images = features = None
+    if settings.reads_pictures:
+        images = torch.randn(count, 3, frames, size, size, generator=draw)
+    if settings.features:
+        features = torch.randn(count, 1, settings.feature_dim, generator=draw)
     return Videos(
-        pictures=torch.randn(count, 3, frames, size, size, generator=draw)
-        if settings.reads_pictures
-        else None,
-        features=torch.randn(count, 1, settings.feature_dim, generator=draw)
-        if settings.features
-        else None,
+        pictures=images,
+        features=features,
         pose=pose if settings.branch_pose else None,
         pose_mask=mask if settings.branch_pose else None,
         observed=mask if settings.branch_pose else None,
@@ -468,7 +460,7 @@ def random_videos(settings: AqaSettings, count: int) -> Videos:
     )
 
 
-def timed(way: Callable[[], Any], device: str) -> tuple[float, Any]:
+def time_call(way: Callable[[], Any], device: str) -> tuple[float, Any]:
     """Return the seconds of one call and its answer, the device's queue emptied before
     and after."""
     synchronise = (lambda: None) if is_cpu(device) else torch.cuda.synchronize
@@ -479,17 +471,17 @@ def timed(way: Callable[[], Any], device: str) -> tuple[float, Any]:
     return time.perf_counter() - start, answer
 
 
-def peak_memory(device: str) -> float:
+def get_peak_memory(device: str) -> float:
     """Return MiB: of the GPU what tensors took, of a CPU the process's largest resident
     memory."""
     if not is_cpu(device):
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        2**20 if sys.platform == "darwin" else 2**10
-    )
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # In bytes on macOS, in KiB elsewhere.
+    return usage / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def peak_tflops(precision: Precision, options: argparse.Namespace) -> float | None:
+def get_peak_tflops(precision: Precision, options: argparse.Namespace) -> float | None:
     """Return the device's peak; in fp32 that of TF32 where convolutions may use it, as
     torch lets them."""
     if options.peak_tflops or is_cpu(options.device):
@@ -497,26 +489,22 @@ def peak_tflops(precision: Precision, options: argparse.Namespace) -> float | No
     name = torch.cuda.get_device_name(options.device)
     kind: str = "bf16" if precision == "fp16" else precision
     kind = "tf32" if kind == "fp32" and torch.backends.cudnn.allow_tf32 else kind
-    return next(
-        (peaks[kind] for card, peaks in DENSE_PEAKS.items() if card in name), None
-    )
+    for card, peaks in DENSE_PEAKS.items():
+        if card in name:
+            return peaks[kind]
+    return None
 
 
-def device_name(device: str) -> str:
+def get_device_name(device: str) -> str:
     """Return the name of the card or the processor."""
     if not is_cpu(device):
         return torch.cuda.get_device_name(device)
     cpu = Path("/proc/cpuinfo")
-    names = (
-        [
-            line.partition(":")[2].strip()
-            for line in cpu.read_text().splitlines()
-            if "model name" in line
-        ]
-        if cpu.exists()
-        else []
-    )
-    return names[0] if names else platform.processor() or platform.machine()
+    if cpu.exists():
+        for line in cpu.read_text().splitlines():
+            if "model name" in line:
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def is_cpu(device: str) -> bool:
@@ -524,8 +512,8 @@ def is_cpu(device: str) -> bool:
     return device == "cpu"
 
 
-def as_markdown(result: dict[str, Any]) -> str:
-    """Return the figures as tables, with what they were measured on."""
+def format_markdown(result: dict[str, Any]) -> str:
+    """Return the results as tables, with what they were measured on."""
     facts = ("device", "torch", "threads", "preset", "input", "precision")
     lines = [", ".join(f"{name} {result[name]}" for name in facts)]
     for kind in KINDS:
@@ -539,21 +527,21 @@ def as_markdown(result: dict[str, Any]) -> str:
                 f"| {' | '.join(names)} |",
                 "|---" * len(names) + "|",
             ]
-            lines += [f"| {' | '.join(map(shown, row.values()))} |" for row in rows]
+            lines += [
+                f"| {' | '.join(map(format_value, row.values()))} |" for row in rows
+            ]
     return "\n".join(lines)
 
 
-def shown(value: Any) -> str:
-    """Return a figure with four digits."""
+def format_value(value: Any) -> str:
+    """Return a value as a cell of a table, numbers with four digits."""
     if value is None:
         return "–"
-    return (
-        f"{value:.4g}"
-        if isinstance(value, float)
-        else f"{value:,}"
-        if type(value) is int
-        else str(value)
-    )
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if type(value) is int:
+        return f"{value:,}"
+    return str(value)
 
 
 if __name__ == "__main__":

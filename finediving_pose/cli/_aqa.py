@@ -1,5 +1,5 @@
-"""What the commands of the score model share: options, and where a project folder has
-what they read."""
+"""Options that the commands of the score model share, and the places where a project
+folder has their inputs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ DEFAULT_DATA = (Path("annotations"), Path("dives.csv"))
 DEFAULT_FRAMES = (Path("frames"), Path("videos"))
 
 
-def sources(
+def make_sources(
     data: Path | None,
     frames: Path | None = None,
     skeletons: Path | None = None,
@@ -79,46 +79,63 @@ def sources(
     """Return where a data set lies: as the options say, else as a project folder has
     it.
 
+    Args:
+        data, frames, skeletons, cache, stages_from: The options; see Sources.
+
     Raises:
         UsageError: If there are no annotations.
     """
     from finediving_pose.aqa.data.sources import Sources
 
-    annotations = data or _first(DEFAULT_DATA)
-    if annotations is None:
+    return Sources(
+        annotations=find_annotations(data),
+        frames=frames or _find_first(DEFAULT_FRAMES),
+        skeletons=skeletons or newest_skeletons(),
+        cache=cache,
+        stages_from=stages_from,
+    )
+
+
+def find_annotations(data: Path | None) -> Path:
+    """Return the annotations that the option names, else those of a project folder.
+
+    Raises:
+        UsageError: If there are none.
+    """
+    found = data or _find_first(DEFAULT_DATA)
+    if found is None:
         names = " nor ".join(map(str, DEFAULT_DATA))
         raise UsageError(
             f"give the annotations with --data PATH (here is neither {names})"
         )
-    return Sources(
-        annotations,
-        frames or _first(DEFAULT_FRAMES),
-        skeletons or newest_skeletons(),
-        cache,
-        stages_from,
-    )
+    return found
 
 
-def seeds(text: str) -> tuple[int, ...]:
+def parse_seeds(text: str) -> tuple[int, ...]:
     """Read ``0,1,2``.
 
     Raises:
         UsageError: If one is no whole number, is there twice, or there is none.
     """
-    names = [name for name in text.replace(" ", "").split(",") if name]
-    if (
-        not names
-        or not all(name.isdecimal() for name in names)
-        or len(set(names)) < len(names)
-    ):
+    names = split_names(text)
+    are_numbers = all(name.isdecimal() for name in names)
+    if not names or not are_numbers or len(set(names)) < len(names):
         raise UsageError(
             f"--seeds {text}: expected different whole numbers such as 0,1,2"
         )
     return tuple(map(int, names))
 
 
-def _first(paths: tuple[Path, ...]) -> Path | None:
-    return next((path for path in paths if path.exists()), None)
+def split_names(text: str) -> tuple[str, ...]:
+    """Read names that are separated by commas; none of an empty text."""
+    return tuple(name for name in text.replace(" ", "").split(",") if name)
+
+
+def _find_first(paths: tuple[Path, ...]) -> Path | None:
+    for path in paths:
+        if path.exists():
+            return path
+    return None
 
 
 def newest_skeletons() -> Path | None:

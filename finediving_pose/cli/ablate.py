@@ -13,7 +13,7 @@ from finediving_pose.cli import _aqa as shared
 from finediving_pose.errors import UsageError
 
 if TYPE_CHECKING:
-    from finediving_pose.workflows.ablation import Planned
+    from finediving_pose.workflows.ablation import PlannedRow
 
 
 def command(
@@ -75,78 +75,74 @@ def command(
     if without_numbers and table.upper() != "I":
         raise UsageError(f"--without-numbers is for table I; found table {table}")
     chosen = read_table("I-without" if without_numbers else table)
-    request = ablation.Request(
-        chosen, preset, tuple(overrides or ()), shared.seeds(seeds), _names(rows)
+    request = ablation.TableRequest(
+        table=chosen,
+        preset=preset,
+        overrides=tuple(overrides or ()),
+        seeds=shared.parse_seeds(seeds),
+        rows=shared.split_names(rows),
     )
-    sources = shared.sources(data, frames, skeletons, cache, stages_from)
+    sources = shared.make_sources(data, frames, skeletons, cache, stages_from)
     folder = out or Path("runs") / "ablations" / chosen.name
     if dry_run:
-        planned = ablation.plan(request, sources, folder.parent / ablation.TRAINED)
-        print(
-            json_module.dumps(_plan_dict(planned, request.seeds))
-            if json
-            else _plan_text(planned, request.seeds)
-        )
+        trained = folder.parent / ablation.TRAINED
+        planned = ablation.plan_table(request, sources, trained)
+        own = [each for each in planned if each.row.built]
+        if json:
+            print(json_module.dumps(_make_plan_dicts(own, request.seeds)))
+        else:
+            others = [each.row.name for each in planned if not each.row.built]
+            print("\n".join(_format_plan(own, others, request.seeds)))
         return
     result = ablation.run_table(request, sources, folder, device)
     if json:
         print(json_module.dumps(result.as_dict()))
     else:
-        print(
-            "\n".join(
-                [
-                    chosen.title,
-                    "",
-                    *result.lines(),
-                    f"Written: {folder / ablation.TABLE_NAME}",
-                ]
-            )
-        )
+        lines = [chosen.title, "", *result.format_lines()]
+        lines.append(f"Written: {folder / ablation.TABLE_NAME}")
+        print("\n".join(lines))
     if result.failed:
         raise typer.Exit(errors.EXIT_SOME_FAILED)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for name in text.replace(" ", "").split(",") if name)
-
-
-def _plan_dict(
-    planned: list[Planned], seeds: tuple[int, ...]
+def _make_plan_dicts(
+    planned: list[PlannedRow], seeds: tuple[int, ...]
 ) -> list[dict[str, object]]:
-    return [
-        {
-            "name": each.row.name,
-            "title": each.row.title,
-            "settings": each.row.as_overrides(),
-            "folder": str(each.folder) if each.folder else None,
-            "seeds_done": each.done(seeds),
-            "cannot": each.reason or None,
-        }
-        for each in planned
-        if each.row.built
-    ]
+    rows: list[dict[str, object]] = []
+    for each in planned:
+        rows.append(
+            {
+                "name": each.row.name,
+                "title": each.row.title,
+                "settings": each.row.as_overrides(),
+                "folder": str(each.folder) if each.folder else None,
+                "seeds_done": each.list_finished(seeds),
+                "cannot": each.reason or None,
+            }
+        )
+    return rows
 
 
-def _plan_text(planned: list[Planned], seeds: tuple[int, ...]) -> str:
+def _format_plan(
+    planned: list[PlannedRow], others: list[str], seeds: tuple[int, ...]
+) -> list[str]:
     """Say of each row what makes it and how many of its runs are there, and how many
     are to be trained at all."""
     lines = []
-    for each in (each for each in planned if each.row.built):
-        state = (
-            each.reason
-            or f"{len(each.done(seeds))} of {len(seeds)} runs are there, {each.folder}"
-        )
-        lines += [
-            f"{each.row.name:12s} {' '.join(each.row.as_overrides())}",
-            f"{'':12s} {state}",
-        ]
-    missing = {
-        each.run_folder(seed)
-        for each in planned
-        if each.folder
-        for seed in set(seeds) - set(each.done(seeds))
-    }
-    others = ", ".join(each.row.name for each in planned if not each.row.built)
+    missing = set()
+    for each in planned:
+        finished = each.list_finished(seeds)
+        state = each.reason
+        if not state:
+            state = f"{len(finished)} of {len(seeds)} runs are there, {each.folder}"
+        lines.append(f"{each.row.name:12s} {' '.join(each.row.as_overrides())}")
+        lines.append(f"{'':12s} {state}")
+        if each.folder:
+            # Rows of the same settings share their runs: each counts once.
+            for seed in set(seeds) - set(finished):
+                missing.add(each.get_run_folder(seed))
     if others:
-        lines.append(f"Not built here, published figures only: {others}")
-    return "\n".join([*lines, f"{len(missing)} runs would be trained"])
+        names = ", ".join(others)
+        lines.append(f"Not built here, published metrics only: {names}")
+    lines.append(f"{len(missing)} runs would be trained")
+    return lines

@@ -125,9 +125,6 @@ def command(
 
     Example: fdpose eval-aqa --floors --data annotations
     """
-    from finediving_pose.aqa.evaluation_text import format_evaluation
-    from finediving_pose.workflows import aqa_evaluation
-
     of_model = {
         "--model": model,
         "--part": part,
@@ -146,71 +143,75 @@ def command(
         "--transitions-true": transitions_true,
     }
     if floors:
-        _refuse(
+        _refuse_options(
             "--floors looks at labels alone", {**of_model, **of_files, "--pred": pred}
         )
-        found = aqa_evaluation.label_floors(_annotations(data), stages_from, seed)
-        _print(found.as_dict(), found.lines(), json)
+        from finediving_pose.workflows.label_baselines import measure_label_baselines
+
+        baselines = measure_label_baselines(
+            shared.find_annotations(data), stages_from, seed
+        )
+        _print_answer(baselines.as_dict(), baselines.format_lines(), json)
         return
     if pred is not None or any(value is not None for value in of_files.values()):
         if pred is None or true is None:
             raise UsageError(
                 "--pred and --true go together: the predicted scores and the true ones of the same dives"
             )
-        _refuse(
+        _refuse_options(
             "--pred takes numbers from files",
             {**of_model, "--data": data, "--stages-from": stages_from},
         )
-        evaluation = aqa_evaluation.evaluate_files(
-            pred, true, numbers, transitions_pred, transitions_true, clip_frames
+        from finediving_pose.aqa.evaluation_text import format_evaluation
+        from finediving_pose.workflows.score_file_evaluation import (
+            PredictionFiles,
+            evaluate_files,
         )
-        _print(evaluation.as_dict(), format_evaluation(evaluation, numbers=True), json)
+
+        evaluation = evaluate_files(
+            PredictionFiles(
+                pred=pred,
+                true=true,
+                numbers=numbers,
+                transitions_pred=transitions_pred,
+                transitions_true=transitions_true,
+                frames=clip_frames,
+            )
+        )
+        lines = format_evaluation(evaluation, numbers=True)
+        _print_answer(evaluation.as_dict(), lines, json)
         return
-    given = {
-        "annotations": data,
-        "frames": frames,
-        "skeletons": skeletons,
-        "cache": cache,
-        "stages_from": stages_from,
-    }
-    figures = aqa_evaluation.evaluate_model(
-        model or _newest(),
-        part or "test",
-        given,
-        overrides or (),
-        device,
-        out,
-        skip_trained,
-        ceiling,
+    from finediving_pose.workflows.aqa_evaluation import (
+        EvaluationRequest,
+        evaluate_model,
     )
-    _print(
-        figures.as_dict(),
-        [*figures.lines(), *([f"Written: {out}"] if out else [])],
-        json,
-    )
-
-
-def _annotations(data: Path | None) -> Path:
-    found = data or next((path for path in shared.DEFAULT_DATA if path.exists()), None)
-    if found is None:
-        names = " nor ".join(map(str, shared.DEFAULT_DATA))
-        raise UsageError(
-            f"give the annotations with --data PATH (here is neither {names})"
-        )
-    return found
-
-
-def _newest() -> Path:
     from finediving_pose.workflows.model_loading import newest_model
 
-    return newest_model("aqa")
+    request = EvaluationRequest(
+        part=part or "test",
+        given={
+            "annotations": data,
+            "frames": frames,
+            "skeletons": skeletons,
+            "cache": cache,
+            "stages_from": stages_from,
+        },
+        overrides=tuple(overrides or ()),
+        skip_trained=skip_trained,
+        ceiling=ceiling,
+    )
+    found = evaluate_model(model or newest_model("aqa"), request, device, out)
+    lines = found.format_lines()
+    if out:
+        lines.append(f"Written: {out}")
+    _print_answer(found.as_dict(), lines, json)
 
 
-def _refuse(what: str, options: dict[str, Any]) -> None:
+def _refuse_options(reason: str, options: dict[str, Any]) -> None:
     for name, value in options.items():
         if value is not None and value is not False:
-            raise UsageError(f"{what}; leave out {name}")
+            raise UsageError(f"{reason}; leave out {name}")
 
 
-def _print(values: dict[str, Any], lines: list[str], as_json: bool) -> None:
+def _print_answer(values: dict[str, Any], lines: list[str], as_json: bool) -> None:
     print(json_module.dumps(values) if as_json else "\n".join(lines))

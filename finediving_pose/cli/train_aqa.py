@@ -95,64 +95,61 @@ def command(
             raise UsageError(
                 "--resume continues a run with its own data and settings; give only --device(s) beside it"
             )
-        answer([aqa_training.resume_aqa(resume, device, devices)], json)
+        summary = aqa_training.resume_aqa(resume, device, devices)
+        print_summaries([summary], json)
         return
     if seed is not None and seeds is not None:
         raise UsageError(
             "--seed trains once and --seeds several times; give one of the two"
         )
-    settings = aqa_training.preset_settings(
-        preset, overrides or [], seed=seed, epochs=epochs, select=select
+    request = aqa_training.TrainingRequest(
+        settings=aqa_training.preset_settings(
+            preset, overrides or [], seed=seed, epochs=epochs, select=select
+        ),
+        sources=shared.make_sources(data, frames, skeletons, cache, stages_from),
+        splits=splits,
     )
-    sources = shared.sources(data, frames, skeletons, cache, stages_from)
     folder = out or name_run_folder(Path("runs") / "aqa", Path(preset).stem)
     if seeds is not None:
-        several = shared.seeds(seeds)
-        summaries = aqa_training.train_seeds(
-            folder, settings, sources, several, device, devices, splits
-        )
-        answer(summaries, json)
+        several = shared.parse_seeds(seeds)
+        summaries = aqa_training.train_seeds(folder, request, several, device, devices)
     else:
-        answer(
-            [
-                aqa_training.train_aqa(
-                    folder, settings, sources, device, devices, splits
-                )
-            ],
-            json,
-        )
+        summaries = [aqa_training.train_aqa(folder, request, device, devices)]
+    print_summaries(summaries, json)
 
 
-def answer(summaries: list[TrainSummary], as_json: bool) -> None:
-    """Print what the run or the runs came to."""
-    from finediving_pose.workflows.aqa_training import over_seeds
+def print_summaries(summaries: list[TrainSummary], as_json: bool) -> None:
+    """Print the run or the runs, and what several come to together.
 
-    several = over_seeds(summaries) if len(summaries) > 1 else {}
+    Args:
+        summaries: Of each run.
+        as_json: In JSON, not as text.
+    """
+    from finediving_pose.workflows.aqa_training import summarise_seeds
+
+    several = summarise_seeds(summaries) if len(summaries) > 1 else {}
     if as_json:
         runs = [summary.as_dict() for summary in summaries]
-        print(
-            json_module.dumps(
-                {"runs": runs, "test": several} if len(runs) > 1 else runs[0]
-            )
-        )
+        content = {"runs": runs, "test": several} if len(runs) > 1 else runs[0]
+        print(json_module.dumps(content))
         return
     for summary in summaries:
-        print(_text(summary))
-    for name, figure in several.items():
-        sd = "" if figure["sd"] is None else f" ± {figure['sd']:.4f}"
-        print(f"{name:18s} {figure['mean']:.4f}{sd}  ({figure['seeds']} seeds)")
+        print("\n".join(_format_summary(summary)))
+    for name, metric in several.items():
+        sd = "" if metric["sd"] is None else f" ± {metric['sd']:.4f}"
+        print(f"{name:18s} {metric['mean']:.4f}{sd}  ({metric['seeds']} seeds)")
 
 
-def _text(summary: TrainSummary) -> str:
-    early = ", stopped early" if summary.stopped_early else ""
+def _format_summary(summary: TrainSummary) -> list[str]:
+    chosen = f"epoch {summary.best_epoch} of {summary.epochs}"
+    chosen += f", chosen by {summary.select}" if summary.val else ", the last"
+    if summary.stopped_early:
+        chosen += ", stopped early"
     dives = ", ".join(f"{count} {name}" for name, count in summary.dives.items())
-    by = f"chosen by {summary.select}" if summary.val else "the last"
-    chosen = f"epoch {summary.best_epoch} of {summary.epochs}, {by}{early}"
-    lines = [
+    return [
         f"{summary.model}  (seed {summary.seed}, {chosen}, {summary.seconds:.0f} s)",
         f"  dives: {dives}",
         f"  parameters: {sum(summary.parameters.values()):,}",
         *(f"  {line}" for line in summary.initial_weights),
         *summary.lines,
     ]
-    return "\n".join(lines)

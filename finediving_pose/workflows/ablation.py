@@ -1,5 +1,5 @@
-"""A table of the paper, trained row by row with several seeds; what has the same
-settings is trained once."""
+"""Ablations (``fdpose ablate``): a table of the paper, trained row by row with several
+seeds; runs of the same settings are trained once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ from finediving_pose.workflows.ablation_table import (
     SeedResult,
 )
 from finediving_pose.workflows.aqa_training import (
+    CONFIG_NAME,
     SUMMARY_NAME,
+    TrainingRequest,
     is_finished,
     resume_aqa,
     train_aqa,
@@ -53,7 +55,7 @@ directory and its summary there."""
 
 
 @dataclass(frozen=True)
-class Request:
+class TableRequest:
     """What to run of a table.
 
     Attributes:
@@ -71,7 +73,7 @@ class Request:
     seeds: tuple[int, ...] = (0,)
     rows: tuple[str, ...] = ()
 
-    def chosen(self) -> tuple[Row, ...]:
+    def choose_rows(self) -> tuple[Row, ...]:
         """Return the rows asked for, in the order of the table.
 
         Raises:
@@ -80,17 +82,17 @@ class Request:
         """
         if not self.rows:
             return self.table.rows
-        rows = [self.table.row(name) for name in self.rows]
-        for row in rows:
+        chosen = [self.table.row(name) for name in self.rows]
+        for row in chosen:
             if not row.built:
                 raise UsageError(
                     f"--rows {row.name}: {row.title} is a method of others that is not built here"
                 )
-        return tuple(row for row in self.table.rows if row in rows)
+        return tuple(row for row in self.table.rows if row in chosen)
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRow:
     """A row that is to be run.
 
     Attributes:
@@ -106,21 +108,19 @@ class Planned:
     folder: Path | None = None
     reason: str = ""
 
-    def run_folder(self, seed: int) -> Path:
+    def get_run_folder(self, seed: int) -> Path:
         """Return where the run with this seed lies."""
         assert self.folder is not None, self.row.name
         return self.folder / f"seed_{seed}"
 
-    def done(self, seeds: Iterable[int]) -> list[int]:
+    def list_finished(self, seeds: Iterable[int]) -> list[int]:
         """Return the seeds that are trained and tested."""
-        return (
-            []
-            if self.folder is None
-            else [seed for seed in seeds if is_finished(self.run_folder(seed))]
-        )
+        if self.folder is None:
+            return []
+        return [seed for seed in seeds if is_finished(self.get_run_folder(seed))]
 
 
-class Fingerprint:
+class DataFingerprint:
     """Tells whether two runs read the same data, whatever the folders are called.
 
     Annotations and skeletons count by their content. Frames, which are too many to be
@@ -130,53 +130,57 @@ class Fingerprint:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
 
-    def of(self, settings: AqaSettings) -> dict[str, Any]:
+    def describe(self, settings: AqaSettings) -> dict[str, Any]:
         """Return what a run with these settings reads: JSON types."""
-        files = {
-            key: getattr(settings, key)
-            for key in ("weights_i3d", "weights_static", "features")
-        }
-        return {
+        frames = skeletons = None
+        if settings.reads_pictures and self._sources.frames:
+            frames = str(self._sources.frames.resolve())
+        if settings.branch_pose:
+            skeletons = self._skeletons
+        data: dict[str, Any] = {
             "annotations": self._annotations,
-            "frames": str(self._sources.frames.resolve())
-            if settings.reads_pictures and self._sources.frames
-            else None,
-            "skeletons": self._skeletons if settings.branch_pose else None,
-            **{key: _content(Path(name)) for key, name in files.items() if name},
+            "frames": frames,
+            "skeletons": skeletons,
         }
+        for key in ("weights_i3d", "weights_static", "features"):
+            name = getattr(settings, key)
+            if name:
+                path = Path(name)
+                data[key] = sha256_file(path) if path.is_file() else str(path)
+        return data
 
     @cached_property
     def _annotations(self) -> dict[str, str]:
-        return dict(
-            read_annotations(
-                self._sources.annotations, self._sources.stages_from
-            ).sha256
-        )
+        sources = self._sources
+        annotations = read_annotations(sources.annotations, sources.stages_from)
+        return dict(annotations.sha256)
 
     @cached_property
     def _skeletons(self) -> str | None:
         folder = self._sources.skeletons
-        return (
-            None
-            if folder is None
-            else sha256_files(folder.rglob("pred_comp_*.npz"), folder)
-        )
+        if folder is None:
+            return None
+        return sha256_files(folder.rglob("pred_comp_*.npz"), folder)
 
 
-def configuration_hash(settings: AqaSettings, data: dict[str, Any]) -> str:
+def hash_configuration(settings: AqaSettings, data: dict[str, Any]) -> str:
     """Return what all runs of the same settings on the same data share, whatever their
-    seeds."""
-    values = {
-        key: value
-        for key, value in settings.model_dump(mode="json").items()
-        if key not in WITHOUT_EFFECT
-    }
-    return sha256_json({"settings": values, "data": data, "fdpose": __version__})[
-        :HASH_DIGITS
-    ]
+    seeds.
+
+    Args:
+        settings: Of the run.
+        data: See :meth:`DataFingerprint.describe`.
+    """
+    values = settings.model_dump(mode="json")
+    for name in WITHOUT_EFFECT:
+        values.pop(name, None)
+    content = {"settings": values, "data": data, "fdpose": __version__}
+    return sha256_json(content)[:HASH_DIGITS]
 
 
-def plan(request: Request, sources: Sources, trained: Path) -> list[Planned]:
+def plan_table(
+    request: TableRequest, sources: Sources, trained: Path
+) -> list[PlannedRow]:
     """Return what each row asks for, before anything is trained.
 
     Args:
@@ -187,8 +191,10 @@ def plan(request: Request, sources: Sources, trained: Path) -> list[Planned]:
     Raises:
         UsageError: If the preset or an override is unusable for every row.
     """
-    fingerprint = Fingerprint(sources)
-    planned = [_planned(row, request, fingerprint, trained) for row in request.chosen()]
+    fingerprint = DataFingerprint(sources)
+    planned = []
+    for row in request.choose_rows():
+        planned.append(_plan_row(row, request, fingerprint, trained))
     reasons = {each.reason for each in planned if each.row.built}
     if len(reasons) == 1 and "" not in reasons:
         raise UsageError(reasons.pop())
@@ -196,7 +202,7 @@ def plan(request: Request, sources: Sources, trained: Path) -> list[Planned]:
 
 
 def run_table(
-    request: Request,
+    request: TableRequest,
     sources: Sources,
     out: Path,
     device: str = "auto",
@@ -216,72 +222,71 @@ def run_table(
         train: Trains one configuration with one seed; by default as ``train-aqa`` does.
 
     Raises:
-        UsageError: See :func:`plan`.
+        UsageError: See :func:`plan_table`.
         EnvironmentUnfit: If a package or the device is missing.
     """
-    train = train or _trainer(sources, device)
-    planned = plan(request, sources, out.parent / TRAINED)
+    train = train or _make_trainer(sources, device)
+    planned = plan_table(request, sources, out.parent / TRAINED)
     facts = {
         "table": request.table.name,
         "preset": request.preset,
         "overrides": list(request.overrides),
+        "seeds": list(request.seeds),
+        "sources": sources.as_dict(),
     }
     result = AblationTable(
         request.table, request.preset, request.overrides, request.seeds
     )
-    with recording(
-        out, **facts, seeds=list(request.seeds), sources=sources.as_dict()
-    ) as manifest:
+    with recording(out, **facts) as manifest:
         failed: dict[Path, str] = {}
         for each in planned:
             row = _run_row(each, request.seeds, train, failed)
             result = replace(result, rows=(*result.rows, row))
-            _write(out, result)
-        manifest.warnings += [
-            f"{row.row.name}: {row.reason}" for row in result.rows if row.reason
-        ]
-        manifest.add(
-            runs=[str(each.folder) for each in planned if each.folder is not None]
-        )
+            # Written after each row: an interrupted table shows what is there.
+            _write_table(out, result)
+        for row in result.failed:
+            manifest.warnings.append(f"{row.row.name}: {row.reason}")
+        runs = [str(each.folder) for each in planned if each.folder is not None]
+        manifest.add(runs=runs)
     return result
 
 
-def _planned(
-    row: Row, request: Request, fingerprint: Fingerprint, trained: Path
-) -> Planned:
+def _plan_row(
+    row: Row, request: TableRequest, fingerprint: DataFingerprint, trained: Path
+) -> PlannedRow:
     if not row.built:
-        return Planned(row)
+        return PlannedRow(row)
     try:
         settings = row.settings(request.preset, request.overrides)
     except UsageError as error:
-        return Planned(row, reason=str(error))
-    return Planned(
-        row, settings, trained / configuration_hash(settings, fingerprint.of(settings))
-    )
+        return PlannedRow(row, reason=str(error))
+    name = hash_configuration(settings, fingerprint.describe(settings))
+    return PlannedRow(row, settings, trained / name)
 
 
 def _run_row(
-    planned: Planned, seeds: Sequence[int], train: Train, failed: dict[Path, str]
+    planned: PlannedRow, seeds: Sequence[int], train: Train, failed: dict[Path, str]
 ) -> RowResult:
     """Train a row with every seed; `failed` remembers why a run failed, for rows that
     share it."""
     if planned.settings is None:
         return RowResult(planned.row, reason=planned.reason)
-    results, reasons = [], []
+    results: list[SeedResult] = []
+    reasons: list[str] = []
     for seed in seeds:
-        run = planned.run_folder(seed)
+        run = planned.get_run_folder(seed)
         if not is_finished(run) and run not in failed:
             console.log.info("%s, seed %d: %s", planned.row.title, seed, run)
-            reason = _train_one(
-                run, planned.settings.model_copy(update={"seed": seed}), train
-            )
+            settings = planned.settings.model_copy(update={"seed": seed})
+            reason = _train_one(run, settings, train)
             if reason:
                 console.log.error("%s, seed %d: %s", planned.row.title, seed, reason)
                 failed[run] = reason
         if run in failed:
             reasons.append(f"seed {seed}: {failed[run]}")
         else:
-            results.append(SeedResult.from_summary(run, load_json(run / SUMMARY_NAME)))
+            summary = load_json(run / SUMMARY_NAME)
+            results.append(SeedResult.from_summary(run, summary))
     return RowResult(
         planned.row,
         planned.settings,
@@ -310,28 +315,22 @@ def _train_one(run: Path, settings: AqaSettings, train: Train) -> str:
     return "" if is_finished(run) else f"{run} holds no finished run"
 
 
-def _trainer(sources: Sources, device: str) -> Train:
+def _make_trainer(sources: Sources, device: str) -> Train:
     def train(run: Path, settings: AqaSettings) -> object:
-        if (run / "config.yaml").exists():
+        if (run / CONFIG_NAME).exists():
             return resume_aqa(run, device)
-        write_json(run.parent / CONFIGURATION_NAME, _configuration(settings, sources))
-        return train_aqa(run, settings, sources, device)
+        # The folder's name is a hash of this, which nobody can read.
+        configuration = {
+            "settings": settings.model_dump(mode="json"),
+            "sources": sources.as_dict(),
+        }
+        write_json(run.parent / CONFIGURATION_NAME, configuration)
+        return train_aqa(run, TrainingRequest(settings, sources), device)
 
     return train
 
 
-def _configuration(settings: AqaSettings, sources: Sources) -> dict[str, Any]:
-    """Say what a folder of the trained ones stands for; its name is a hash of that."""
-    return {"settings": settings.model_dump(mode="json"), "sources": sources.as_dict()}
-
-
-def _write(out: Path, result: AblationTable) -> None:
-    write_text(
-        out / TABLE_NAME,
-        "\n".join([f"# {result.table.title}", "", *result.lines()]) + "\n",
-    )
+def _write_table(out: Path, result: AblationTable) -> None:
+    lines = [f"# {result.table.title}", "", *result.format_lines()]
+    write_text(out / TABLE_NAME, "\n".join(lines) + "\n")
     write_json(out / "table.json", result.as_dict())
-
-
-def _content(path: Path) -> str:
-    return sha256_file(path) if path.is_file() else str(path)

@@ -1,11 +1,11 @@
-"""What a table came to: mean ± sd over seeds beside the published column, and which
+"""Result of an ablation: mean ± sd over seeds beside the published column, and which
 differences are within noise."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,53 +26,67 @@ WITHIN_NOISE = "~"
 
 @dataclass(frozen=True)
 class SeedResult:
-    """The test figures of one run.
+    """The test metrics of one run.
 
     Attributes:
         seed: Its seed.
         run: Its folder.
         epochs, best_epoch: How many it had, and the one that was chosen.
-        figures: By name; those that are not defined are left out.
+        metrics: By name; those that are not defined are left out.
         intervals: 95 % bootstrap intervals over dives.
         dives: Test dives.
-        floors: What labels alone reach on them.
-        notes: What is to be known of the figures.
+        baselines: What labels alone reach on them.
+        notes: What is to be known of the metrics.
     """
 
     seed: int
     run: Path
     epochs: int
     best_epoch: int
-    figures: dict[str, float]
+    metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     dives: int
-    floors: dict[str, dict[str, float]] = field(default_factory=dict)
+    baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @classmethod
     def from_summary(cls, run: Path, summary: dict[str, Any]) -> SeedResult:
-        """Read the ``summary.json`` of a run, which has no figures where there are no
-        test dives."""
+        """Read the ``summary.json`` of a run.
+
+        Args:
+            run: The folder.
+            summary: Its content, without metrics where there are no test dives.
+        """
         test = summary["test"]
+        metrics = {}
+        for name, value in test.get("figures", {}).items():
+            if value is not None:
+                metrics[name] = value
+        intervals = {}
+        for name, bounds in test.get("intervals", {}).items():
+            if bounds is not None and None not in bounds:
+                intervals[name] = (bounds[0], bounds[1])
         return cls(
             seed=summary["seed"],
             run=run,
             epochs=summary["epochs"],
             best_epoch=summary["best_epoch"],
-            figures={
-                name: value
-                for name, value in test.get("figures", {}).items()
-                if value is not None
-            },
-            intervals={
-                name: (bounds[0], bounds[1])
-                for name, bounds in test.get("intervals", {}).items()
-                if bounds is not None and None not in bounds
-            },
+            metrics=metrics,
+            intervals=intervals,
             dives=test.get("dives", 0),
-            floors=test.get("floors", {}),
+            baselines=test.get("floors", {}),
             notes=tuple(test.get("notes", ())),
         )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return {
+            "seed": self.seed,
+            "run": str(self.run),
+            "epochs": self.epochs,
+            "best_epoch": self.best_epoch,
+            "figures": self.metrics,
+        }
 
 
 @dataclass(frozen=True)
@@ -93,52 +107,58 @@ class RowResult:
     seeds: tuple[SeedResult, ...] = ()
     reason: str = ""
 
-    def mean(self, figure: str) -> float | None:
-        """Return the mean over seeds; None where the figure is nowhere defined."""
-        values = self._values(figure)
+    def get_mean(self, metric: str) -> float | None:
+        """Return the mean over seeds; None where the metric is nowhere defined."""
+        values = self._list_values(metric)
         return statistics.fmean(values) if values else None
 
-    def deviation(self, figure: str) -> float | None:
+    def get_deviation(self, metric: str) -> float | None:
         """Return the standard deviation over seeds (n − 1); None for fewer than two."""
-        values = self._values(figure)
+        values = self._list_values(metric)
         return statistics.stdev(values) if len(values) > 1 else None
 
-    def interval(self, figure: str) -> tuple[float, float] | None:
+    def get_interval(self, metric: str) -> tuple[float, float] | None:
         """Return the bootstrap interval over dives, its bounds averaged over seeds."""
-        bounds = [
-            seed.intervals[figure] for seed in self.seeds if figure in seed.intervals
-        ]
-        if not bounds:
+        lows, highs = [], []
+        for seed in self.seeds:
+            if metric in seed.intervals:
+                low, high = seed.intervals[metric]
+                lows.append(low)
+                highs.append(high)
+        if not lows:
             return None
-        low, high = zip(*bounds, strict=True)
-        return statistics.fmean(low), statistics.fmean(high)
+        return statistics.fmean(lows), statistics.fmean(highs)
 
-    def _values(self, figure: str) -> list[float]:
-        return [seed.figures[figure] for seed in self.seeds if figure in seed.figures]
+    def _list_values(self, metric: str) -> list[float]:
+        return [seed.metrics[metric] for seed in self.seeds if metric in seed.metrics]
 
 
-def within_noise(one: RowResult, other: RowResult, figure: str) -> bool | None:
+def is_within_noise(one: RowResult, other: RowResult, metric: str) -> bool | None:
     """Return whether the runs cannot tell two rows apart.
 
     They cannot where the means differ by no more than the combined standard deviation
     of the seeds, √(sd₁² + sd₂²), or where the bootstrap intervals over dives overlap.
-    None where a row lacks the figure, or nothing says how far it scatters.
+
+    Args:
+        one, other: The rows.
+        metric: By which they are compared.
+
+    Returns:
+        None where a row lacks the metric, or nothing says how far it scatters.
     """
-    means = one.mean(figure), other.mean(figure)
-    if means[0] is None or means[1] is None:
+    mean, other_mean = one.get_mean(metric), other.get_mean(metric)
+    if mean is None or other_mean is None:
         return None
-    deviations = one.deviation(figure), other.deviation(figure)
-    intervals = one.interval(figure), other.interval(figure)
     answers = []
-    if deviations[0] is not None and deviations[1] is not None:
-        answers.append(
-            abs(means[0] - means[1]) <= math.hypot(deviations[0], deviations[1])
-        )
-    if intervals[0] is not None and intervals[1] is not None:
-        answers.append(
-            max(intervals[0][0], intervals[1][0])
-            <= min(intervals[0][1], intervals[1][1])
-        )
+    deviation, other_deviation = one.get_deviation(metric), other.get_deviation(metric)
+    if deviation is not None and other_deviation is not None:
+        combined = math.hypot(deviation, other_deviation)
+        answers.append(abs(mean - other_mean) <= combined)
+    interval, other_interval = one.get_interval(metric), other.get_interval(metric)
+    if interval is not None and other_interval is not None:
+        low = max(interval[0], other_interval[0])
+        high = min(interval[1], other_interval[1])
+        answers.append(low <= high)
     return any(answers) if answers else None
 
 
@@ -166,15 +186,11 @@ class AblationTable:
 
     @property
     def reference(self) -> RowResult | None:
-        """The full model, if it has figures."""
-        return next(
-            (
-                row
-                for row in self.rows
-                if row.row.name == self.table.reference and row.seeds
-            ),
-            None,
-        )
+        """The full model, if it has metrics."""
+        for row in self.rows:
+            if row.row.name == self.table.reference and row.seeds:
+                return row
+        return None
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types; None = not defined, or not published."""
@@ -187,53 +203,44 @@ class AblationTable:
             "seeds": list(self.seeds),
             "columns": list(self.table.columns),
             "reference": self.table.reference,
-            "rows": [self._row_dict(row) for row in self.rows],
-            "floors": self._floors(),
-            "notes": list(self._notes()),
+            "rows": [self._make_row_dict(row) for row in self.rows],
+            "floors": self._get_baselines(),
+            "notes": self._list_notes(),
         }
 
-    def lines(self) -> list[str]:
+    def format_lines(self) -> list[str]:
         """Return the table in Markdown, and below it what is to be known of it."""
-        return [
-            *_aligned([self._header(), *map(self._cells, self.rows)]),
-            "",
-            *(f"- {note}" for note in self._notes()),
-        ]
+        header = ["method"]
+        for name in self.table.columns:
+            header += [TITLES[name], "published"]
+        cells = [self._make_cells(row) for row in self.rows]
+        lines = [*_align_columns([header, *cells]), ""]
+        lines += [f"- {note}" for note in self._list_notes()]
+        return lines
 
-    def _header(self) -> list[str]:
-        return [
-            "method",
-            *(
-                text
-                for name in self.table.columns
-                for text in (TITLES[name], "published")
-            ),
-        ]
-
-    def _cells(self, row: RowResult) -> list[str]:
+    def _make_cells(self, row: RowResult) -> list[str]:
         cells = [row.row.title]
         for name in self.table.columns:
-            cells += [self._cell(row, name), _number(row.row.published.get(name), name)]
+            published = row.row.published.get(name)
+            cells += [self._format_cell(row, name), _format_number(published, name)]
         return cells
 
-    def _cell(self, row: RowResult, figure: str) -> str:
-        mean, deviation = row.mean(figure), row.deviation(figure)
+    def _format_cell(self, row: RowResult, metric: str) -> str:
+        mean, deviation = row.get_mean(metric), row.get_deviation(metric)
         if mean is None:
             return "failed" if row.reason else DASH
-        text = _number(mean, figure)
+        text = _format_number(mean, metric)
         if deviation is not None:
-            text += f" ± {_number(deviation, figure)}"
-        return f"{text} {WITHIN_NOISE if self._is_noise(row, figure) else ' '}"
+            text += f" ± {_format_number(deviation, metric)}"
+        return f"{text} {WITHIN_NOISE if self._is_noise(row, metric) else ' '}"
 
-    def _is_noise(self, row: RowResult, figure: str) -> bool | None:
+    def _is_noise(self, row: RowResult, metric: str) -> bool | None:
         reference = self.reference
-        return (
-            None
-            if reference is None or row is reference
-            else within_noise(row, reference, figure)
-        )
+        if reference is None or row is reference:
+            return None
+        return is_within_noise(row, reference, metric)
 
-    def _row_dict(self, row: RowResult) -> dict[str, Any]:
+    def _make_row_dict(self, row: RowResult) -> dict[str, Any]:
         columns = self.table.columns
         return {
             "name": row.row.name,
@@ -242,105 +249,110 @@ class AblationTable:
             "settings": row.row.as_overrides(),
             "folder": str(row.folder) if row.folder else None,
             "published": {name: row.row.published.get(name) for name in columns},
-            "mean": {name: row.mean(name) for name in columns},
-            "sd": {name: row.deviation(name) for name in columns},
-            "interval": {name: row.interval(name) for name in columns},
+            "mean": {name: row.get_mean(name) for name in columns},
+            "sd": {name: row.get_deviation(name) for name in columns},
+            "interval": {name: row.get_interval(name) for name in columns},
             "within_noise": {name: self._is_noise(row, name) for name in columns},
-            "seeds": [_seed_dict(seed) for seed in row.seeds],
+            "seeds": [seed.as_dict() for seed in row.seeds],
             "failed": row.reason or None,
         }
 
-    def _notes(self) -> Iterator[str]:
-        yield from self._what_ran()
+    def _list_notes(self) -> list[str]:
+        notes = self._describe_runs()
+        reference_title = self.table.row(self.table.reference).title
         if self.reference is None:
-            yield f"{self._reference_title} was not trained: nothing is compared with it."
+            notes.append(
+                f"{reference_title} was not trained: nothing is compared with it."
+            )
         else:
-            yield (
-                f"{WITHIN_NOISE} no difference to {self._reference_title} that these runs can tell: it is within the "
+            notes.append(
+                f"{WITHIN_NOISE} no difference to {reference_title} that these runs can tell: it is within the "
                 "combined deviation of the seeds, or the 95 % intervals over dives overlap."
             )
-        yield (
-            f"Published figures are of {self.table.data}, with pretrained encoders; {DASH} marks what is not printed, "
+        notes.append(
+            f"Published metrics are of {self.table.data}, with pretrained encoders; {DASH} marks what is not printed, "
             "and methods of others that are not built here. R-ℓ2 is the squared form, AIoU that of the flight."
         )
-        for name, figures in self._floors().items():
-            shown = ", ".join(
-                f"{TITLES[key]} {_number(figures[key], key)}"
-                for key in TITLES
-                if key in figures
-            )
-            yield f"Labels alone, {name}: {shown}"
-        yield from dict.fromkeys(note for seed in self._runs() for note in seed.notes)
+        for name, metrics in self._get_baselines().items():
+            shown = []
+            for key, title in TITLES.items():
+                if key in metrics:
+                    shown.append(f"{title} {_format_number(metrics[key], key)}")
+            notes.append(f"Labels alone, {name}: {', '.join(shown)}")
+        of_runs: list[str] = []
+        for seed in self._list_runs():
+            of_runs += seed.notes
+        notes += dict.fromkeys(of_runs)
         for row in self.failed:
-            yield f"{row.row.title} failed: {row.reason}"
+            notes.append(f"{row.row.title} failed: {row.reason}")
+        return notes
 
-    def _what_ran(self) -> Iterator[str]:
-        dives = sorted({seed.dives for seed in self._runs()})
-        epochs = sorted({seed.epochs for seed in self._runs()})
-        seeds = ", ".join(map(str, self.seeds))
-        spread = (
-            "mean ± standard deviation over seeds"
-            if len(self.seeds) > 1
-            else "one seed, so no deviation"
-        )
-        text = f"{_listed(dives)} test dives, {_listed(epochs)} epochs, seed{'s' * (len(self.seeds) > 1)} {seeds}"
+    def _describe_runs(self) -> list[str]:
+        runs = self._list_runs()
+        dives = _format_range(seed.dives for seed in runs)
+        epochs = _format_range(seed.epochs for seed in runs)
+        names = ", ".join(map(str, self.seeds))
+        if len(self.seeds) > 1:
+            seeds, spread = f"seeds {names}", "mean ± standard deviation over seeds"
+        else:
+            seeds, spread = f"seed {names}", "one seed, so no deviation"
         settings = " ".join((f"preset {self.preset}", *self.overrides))
-        yield f"{text} ({spread}); {settings}."
+        notes = [
+            f"{dives} test dives, {epochs} epochs, {seeds} ({spread}); {settings}."
+        ]
         short = [row.row.title for row in self.rows if row.reason and row.seeds]
         if short:
-            yield f"Fewer seeds than asked for: {', '.join(short)}."
+            notes.append(f"Fewer seeds than asked for: {', '.join(short)}.")
+        return notes
 
-    @property
-    def _reference_title(self) -> str:
-        return self.table.row(self.table.reference).title
+    def _list_runs(self) -> list[SeedResult]:
+        runs: list[SeedResult] = []
+        for row in self.rows:
+            runs += row.seeds
+        return runs
 
-    def _runs(self) -> Iterator[SeedResult]:
-        return (seed for row in self.rows for seed in row.seeds)
-
-    def _floors(self) -> dict[str, dict[str, float]]:
-        """Return the floors of the table's columns; all runs have the same test dives."""
-        floors = next((seed.floors for seed in self._runs() if seed.floors), {})
-        columns = self.table.columns
-        shown = {
-            name: {key: figures[key] for key in columns if figures.get(key) is not None}
-            for name, figures in floors.items()
-        }
-        return {name: figures for name, figures in shown.items() if figures}
-
-
-def _seed_dict(seed: SeedResult) -> dict[str, Any]:
-    return {
-        "seed": seed.seed,
-        "run": str(seed.run),
-        "epochs": seed.epochs,
-        "best_epoch": seed.best_epoch,
-        "figures": seed.figures,
-    }
+    def _get_baselines(self) -> dict[str, dict[str, float]]:
+        """Return the baselines of the table's columns; all runs have the same test
+        dives."""
+        found: dict[str, dict[str, float]] = {}
+        for seed in self._list_runs():
+            if seed.baselines:
+                found = seed.baselines
+                break
+        shown = {}
+        for name, metrics in found.items():
+            own = {}
+            for column in self.table.columns:
+                if metrics.get(column) is not None:
+                    own[column] = metrics[column]
+            if own:
+                shown[name] = own
+        return shown
 
 
-def _number(value: float | None, figure: str) -> str:
-    return DASH if value is None else f"{value:.{DIGITS[figure]}f}"
+def _format_number(value: float | None, metric: str) -> str:
+    return DASH if value is None else f"{value:.{DIGITS[metric]}f}"
 
 
-def _listed(values: Sequence[int]) -> str:
-    return (
-        " to ".join(dict.fromkeys((str(min(values)), str(max(values)))))
-        if values
-        else "no"
-    )
+def _format_range(values: Iterable[int]) -> str:
+    found = sorted(set(values))
+    if not found:
+        return "no"
+    if len(found) == 1:
+        return str(found[0])
+    return f"{found[0]} to {found[-1]}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def _align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows, the first of them the header, as a Markdown table whose columns
     stand below each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return [
-        "| "
-        + " | ".join(
-            text.ljust(width) if place == 0 else text.rjust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        )
-        + " |"
-        for row in (rows[0], rule, *rows[1:])
-    ]
+    rule = ["-" * widths[0]]
+    rule += ["-" * (width - 1) + ":" for width in widths[1:]]
+    lines = []
+    for row in (rows[0], rule, *rows[1:]):
+        cells = [row[0].ljust(widths[0])]
+        for text, width in zip(row[1:], widths[1:], strict=True):
+            cells.append(text.rjust(width))
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines

@@ -1,5 +1,5 @@
-"""From dives with scores to a score model with its exemplar bank, measured once on the
-test dives."""
+"""Training of a score model (``fdpose train-aqa``): dives with scores become a model
+directory with its exemplar bank, measured once on the test dives."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ from finediving_pose.datasets.problems import load_json
 from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.files import sha256_file, sha256_json, write_json
 from finediving_pose.manifest import Manifest, recording
+from finediving_pose.workflows.aqa_parts import choose_parts, keep_scored, list_names
 from finediving_pose.workflows.model_loading import require_aqa
 
 if TYPE_CHECKING:
-    from finediving_pose.aqa.data.dives import AqaDive
     from finediving_pose.aqa.data.sources import Parts, Prepared, Sources
+    from finediving_pose.aqa.evaluation import Evaluation
+    from finediving_pose.aqa.score_model import ScoreModel
     from finediving_pose.aqa.training import Trained
 
 SOURCE_NAME = "data/source.json"
@@ -44,26 +46,41 @@ OWN_TO_A_SEED = ("seed", "workers", "feature_dim")
 """Settings in which runs of several seeds may differ; the width of the features is read
 from them."""
 
-SHOWN = 3
 HEADLINES = ("rho", "rl2_squared", "aiou_flight_0.5", "aiou_flight_0.75")
-"""The figures that several seeds are summed up by."""
+"""The metrics that several seeds are summed up by."""
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What to train.
+
+    Attributes:
+        settings: Of the model and the run.
+        sources: The data set.
+        splits: JSON with the lists ``train``, ``val`` and ``test`` of ``match/dive``;
+            None = the data set's own parts, and ours where it has none.
+    """
+
+    settings: AqaSettings
+    sources: Sources
+    splits: Path | None = None
 
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What one training came to.
+    """One training and its metrics.
 
     Attributes:
         model: The model directory.
         seed: Of it.
         epochs, best_epoch, stopped_early: See Trained.
         select: What chose the epoch.
-        val: Figures of the dives that chose it; empty where there are none.
+        val: Metrics of the dives that chose it; empty where there are none.
         test: Evaluation.as_dict() of the test dives; empty where there are none.
-        lines: The same as text, floors included.
+        lines: The same as text, baselines included.
         dives: How many to train, to choose by, to test on, and left out.
         parameters: Of each component.
-        initial_weights: Which weight files were used, in lines.
+        initial_weights: Which weights were loaded, in lines.
         seconds: Of the training.
     """
 
@@ -87,35 +104,33 @@ class TrainSummary:
 
 
 def preset_settings(preset: str, overrides: Iterable[str], **given: Any) -> AqaSettings:
-    """Return the settings of a preset with overrides; see load_aqa."""
+    """Return the settings of a preset with overrides.
+
+    Args:
+        preset: See load_aqa.
+        overrides: ``key=value`` texts.
+        given: Values of settings; None = as the preset has it.
+    """
     return load_aqa(preset, overrides, **given)
 
 
 def train_aqa(
-    folder: Path,
-    settings: AqaSettings,
-    sources: Sources,
-    device: str = "auto",
-    devices: int = 1,
-    splits: Path | None = None,
+    folder: Path, request: TrainingRequest, device: str = "auto", devices: int = 1
 ) -> TrainSummary:
     """Train in a new folder, make a model directory of it, and measure it once on the
     test dives.
 
     Args:
         folder: New, or empty.
-        settings: Of the model and the run.
-        sources: The data set.
+        request: What to train.
         device: auto, cpu, cuda or cuda:N.
         devices: Processes, on GPUs one each.
-        splits: JSON with the lists ``train``, ``val`` and ``test`` of ``match/dive``;
-            None = the data set's own parts, and ours where it has none.
 
     Raises:
         UsageError: If the folder holds a run, or the settings read what the sources do
             not name.
         DataError: If there is nothing to learn from, or a dive is in two parts.
-        EnvironmentUnfit: If a package, a device or a weight file cannot be used.
+        EnvironmentUnfit: If a package, a device or weights cannot be used.
     """
     require_aqa("train-aqa", "pytorch_lightning")
     from finediving_pose.aqa.data.sources import prepare_data
@@ -126,26 +141,28 @@ def train_aqa(
             f"{folder}: holds a run already; continue it with --resume {folder}, or name another"
         )
     device = choose_device(device)
-    _check_request(settings, device, devices)
-    prepared = prepare_data(settings, sources)
-    parts, left_out = _parts(prepared, splits)
+    _check_machine(request.settings, device, devices)
+    prepared = prepare_data(request.settings, request.sources)
+    parts, left_out = choose_parts(prepared, request.splits)
     source = {
         "kind": "aqa",
-        "sources": sources.as_dict(),
-        "parts": {
-            name: [dive.name for dive in dives]
-            for name, dives in parts._asdict().items()
-        },
+        "sources": request.sources.as_dict(),
+        "parts": list_names(parts),
         "left_out": left_out,
     }
     write_json(folder / SOURCE_NAME, source)
     write_settings(folder / CONFIG_NAME, prepared.settings)
-    return _run(folder, prepared, parts, left_out, device, devices, resume=False)
+    return _train(_Run(folder, prepared, parts, left_out, device, devices))
 
 
 def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSummary:
     """Continue the run in a folder with its own settings, data and parts; one that is
     finished is kept as it is.
+
+    Args:
+        folder: Of the run.
+        device: auto, cpu, cuda or cuda:N.
+        devices: Processes, on GPUs one each.
 
     Raises:
         UsageError: If the folder holds no run of train-aqa.
@@ -170,34 +187,41 @@ def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSum
         AqaSettings, read_yaml(folder / CONFIG_NAME), str(folder / CONFIG_NAME)
     )
     device = choose_device(device)
-    _check_request(settings, device, devices)
+    _check_machine(settings, device, devices)
     prepared = prepare_data(settings, Sources.from_dict(source["sources"]))
-    parts = _scored(select_parts(prepared.gathered, source["parts"]))
-    for name, dives in parts._asdict().items():
-        gone = set(source["parts"][name]) - {dive.name for dive in dives}
+    parts = keep_scored(select_parts(prepared.gathered, source["parts"]))
+    for name, here in list_names(parts).items():
+        begun_with = source["parts"][name]
+        gone = set(begun_with) - set(here)
         if gone:
             raise DataError(
-                f"{folder}: was begun with {len(source['parts'][name])} dives in {name}, of which {len(gone)} cannot "
+                f"{folder}: was begun with {len(begun_with)} dives in {name}, of which {len(gone)} cannot "
                 f"be read now, the first {min(gone)}; give them back, or begin anew"
             )
-    return _run(
+    run = _Run(
         folder, prepared, parts, source["left_out"], device, devices, resume=True
     )
+    return _train(run)
 
 
 def train_seeds(
     folder: Path,
-    settings: AqaSettings,
-    sources: Sources,
+    request: TrainingRequest,
     seeds: Sequence[int],
     device: str = "auto",
     devices: int = 1,
-    splits: Path | None = None,
 ) -> list[TrainSummary]:
     """Train once with each seed, in ``seed_<n>``; what is finished is kept and what was
     interrupted goes on.
 
-    ``summary.json`` holds mean and standard deviation of the headline figures.
+    ``summary.json`` holds mean and standard deviation of the headline metrics.
+
+    Args:
+        folder: Of all the runs.
+        request: What to train; its own seed does not count.
+        seeds: Of the runs.
+        device: auto, cpu, cuda or cuda:N.
+        devices: Processes, on GPUs one each.
 
     Raises:
         UsageError: If a run there has other settings or data; and as :func:`train_aqa`.
@@ -206,18 +230,18 @@ def train_seeds(
         raise UsageError(f"{folder}: holds a run of one seed; name another folder")
     runs = {seed: folder / f"seed_{seed}" for seed in seeds}
     for run in runs.values():
-        _refuse_others(run, settings, sources)
+        _refuse_other_run(run, request)
     summaries = []
     for seed, run in runs.items():
         console.log.info("seed %d: %s", seed, run)
         if (run / CONFIG_NAME).exists():
             summaries.append(resume_aqa(run, device, devices))
         else:
-            own = settings.model_copy(update={"seed": seed})
-            summaries.append(train_aqa(run, own, sources, device, devices, splits))
-    write_json(
-        folder / SUMMARY_NAME, {"seeds": list(seeds), "test": over_seeds(summaries)}
-    )
+            settings = request.settings.model_copy(update={"seed": seed})
+            own = TrainingRequest(settings, request.sources, request.splits)
+            summaries.append(train_aqa(run, own, device, devices))
+    test = summarise_seeds(summaries)
+    write_json(folder / SUMMARY_NAME, {"seeds": list(seeds), "test": test})
     return summaries
 
 
@@ -226,118 +250,127 @@ def is_finished(folder: Path) -> bool:
     return is_model_directory(folder) and (folder / SUMMARY_NAME).is_file()
 
 
-def over_seeds(summaries: Sequence[TrainSummary]) -> dict[str, dict[str, float | None]]:
+def summarise_seeds(
+    summaries: Sequence[TrainSummary],
+) -> dict[str, dict[str, float | None]]:
     """Return mean and standard deviation (ddof = 1; None of one seed) of the headline
-    figures on the test dives."""
+    metrics on the test dives."""
     result: dict[str, dict[str, float | None]] = {}
     for name in HEADLINES:
-        values = [summary.test.get("figures", {}).get(name) for summary in summaries]
-        known = np.array([value for value in values if value is not None], np.float64)
-        if len(known):
+        values = []
+        for summary in summaries:
+            value = summary.test.get("figures", {}).get(name)
+            if value is not None:
+                values.append(value)
+        if values:
+            known = np.array(values, np.float64)
             sd = float(known.std(ddof=1)) if len(known) > 1 else None
             result[name] = {"mean": float(known.mean()), "sd": sd, "seeds": len(known)}
     return result
 
 
-def _run(
-    folder: Path,
-    prepared: Prepared,
-    parts: Parts,
-    left_out: list[str],
-    device: str,
-    devices: int,
-    resume: bool,
-) -> TrainSummary:
-    from finediving_pose.aqa.training import train
+@dataclass(frozen=True)
+class _Run:
+    """A training with its data, ready to begin or to go on.
 
-    settings = prepared.settings
-    config = settings.model_dump(mode="json")
+    Attributes:
+        folder: Of the run.
+        prepared: The data set.
+        parts: Its parts.
+        left_out: Which dives are in none and why, in lines.
+        device: cpu, cuda or cuda:N.
+        devices: Processes.
+        resume: Whether it goes on where it stopped.
+    """
+
+    folder: Path
+    prepared: Prepared
+    parts: Parts
+    left_out: list[str]
+    device: str
+    devices: int
+    resume: bool = False
+
+    def fit(self) -> Trained:
+        """Train until the last epoch; the weights lie in the folder then."""
+        from finediving_pose.aqa.training import train
+
+        return train(
+            self.folder,
+            self.prepared.settings,
+            self.parts,
+            self.prepared.loader,
+            self.device,
+            self.devices,
+            resume=self.resume,
+        )
+
+
+def _train(run: _Run) -> TrainSummary:
+    folder, settings = run.folder, run.prepared.settings
+    annotations = run.prepared.gathered.annotations
     facts = {
-        "inputs": dict(prepared.gathered.annotations.sha256),
-        "config_sha256": sha256_json(config),
+        "inputs": dict(annotations.sha256),
+        "config_sha256": sha256_json(settings.model_dump(mode="json")),
         "source_sha256": sha256_file(folder / SOURCE_NAME),
-        "device": _device_name(device),
-        "devices": devices,
+        "device": _describe_device(run.device),
+        "devices": run.devices,
         "seed": settings.seed,
     }
-    if not _is_first():
-        train(folder, settings, parts, prepared.loader, device, devices, resume=resume)
+    # Lightning starts the processes beside the first one with the same command: they
+    # only train, and the first one writes what there is to be written.
+    if not _is_first_process():
+        run.fit()
         raise SystemExit(errors.EXIT_DONE)
     with (
-        _logged(folder),
-        _saying_how_to_continue(folder),
+        _log_to(folder / LOG_NAME),
+        _tell_how_to_continue(folder),
         recording(folder, **facts) as manifest,
     ):
-        _say(prepared, parts, left_out)
-        manifest.warnings += left_out + [
-            str(fault) for fault in prepared.gathered.annotations.problems
-        ]
-        with _launched_as(folder, device, devices):
-            trained = train(
-                folder, settings, parts, prepared.loader, device, devices, resume=resume
-            )
-        return _finish(folder, prepared, parts, trained, left_out, device, manifest)
+        _log_data(run)
+        manifest.warnings += run.left_out
+        manifest.warnings += [str(problem) for problem in annotations.problems]
+        with _restart_by_resume(run):
+            trained = run.fit()
+        return _finish(run, trained, manifest)
 
 
-def _finish(
-    folder: Path,
-    prepared: Prepared,
-    parts: Parts,
-    trained: Trained,
-    left_out: list[str],
-    device: str,
-    manifest: Manifest,
-) -> TrainSummary:
-    """Make a model directory of a trained run, with its bank and its figures."""
-    from finediving_pose.aqa.evaluation import evaluate
+def _finish(run: _Run, trained: Trained, manifest: Manifest) -> TrainSummary:
+    """Make a model directory of a trained run, with its bank and its metrics."""
     from finediving_pose.aqa.evaluation_text import format_evaluation
     from finediving_pose.aqa.exemplar_bank import write_bank
-    from finediving_pose.aqa.inference import predict_dives
     from finediving_pose.aqa.trained_model import load_weights
 
-    settings, loader = prepared.settings, prepared.loader
+    settings, parts = run.prepared.settings, run.parts
     card = write_model_card(
-        folder,
+        run.folder,
         "aqa",
         settings.model_dump(mode="json"),
         [dive.name for dive in parts.train],
         trained.figures,
     )
-    model = load_weights(card, device)
-    reading: dict[str, Any] = {
-        "device": device,
-        "workers": settings.workers,
-        "precision": settings.precision,
-    }
+    model = load_weights(card, run.device)
+    parameters = model.parameter_counts()
+    seconds = round(trained.seconds, 1)
     manifest.add(
         model_sha256=card.weights_sha256,
         initial_weights=trained.weights,
         best_epoch=trained.best_epoch,
-        parameters=model.parameter_counts(),
-        training_seconds=round(trained.seconds, 1),
+        parameters=parameters,
+        training_seconds=seconds,
         peak_gpu_memory=trained.peak_memory,
     )
-    write_bank(folder, model, parts.train, loader, **reading)
+    write_bank(run.folder, model, parts.train, run.prepared.loader, **_get_reading(run))
     test: dict[str, Any] = {}
     lines = ["no test dives: nothing says how good it is"]
     if parts.test:
-        found = predict_dives(
-            model, parts.test, parts.train, loader, seed=settings.seed, **reading
-        )
-        evaluation = evaluate(
-            found,
-            [dive.record for dive in parts.test],
-            [dive.record for dive in parts.train],
-            settings,
-            no_skeleton=sum(dive.skeleton is None for dive in parts.test)
-            if settings.branch_pose
-            else 0,
-        )
+        evaluation = _test(run, model)
         test, lines = evaluation.as_dict(), format_evaluation(evaluation)
         manifest.add(floors=test["floors"])
-        write_json(folder / TEST_NAME, test)
+        write_json(run.folder / TEST_NAME, test)
+    dives = {name: len(part) for name, part in parts._asdict().items()}
     summary = TrainSummary(
-        model=str(folder),
+        model=str(run.folder),
         seed=settings.seed,
         epochs=trained.epochs,
         best_epoch=trained.best_epoch,
@@ -346,19 +379,50 @@ def _finish(
         val=trained.figures,
         test=test,
         lines=lines,
-        dives={
-            **{name: len(dives) for name, dives in parts._asdict().items()},
-            "left out": len(left_out),
-        },
-        parameters=model.parameter_counts(),
+        dives={**dives, "left out": len(run.left_out)},
+        parameters=parameters,
         initial_weights=trained.weights,
-        seconds=round(trained.seconds, 1),
+        seconds=seconds,
     )
-    write_json(folder / SUMMARY_NAME, summary.as_dict())
+    write_json(run.folder / SUMMARY_NAME, summary.as_dict())
     return summary
 
 
-def _check_request(settings: AqaSettings, device: str, devices: int) -> None:
+def _test(run: _Run, model: ScoreModel) -> Evaluation:
+    from finediving_pose.aqa.evaluation import evaluate
+    from finediving_pose.aqa.inference import predict_dives
+
+    settings, parts = run.prepared.settings, run.parts
+    found = predict_dives(
+        model,
+        parts.test,
+        parts.train,
+        run.prepared.loader,
+        seed=settings.seed,
+        **_get_reading(run),
+    )
+    no_skeleton = 0
+    if settings.branch_pose:
+        no_skeleton = sum(dive.skeleton is None for dive in parts.test)
+    return evaluate(
+        found,
+        [dive.record for dive in parts.test],
+        [dive.record for dive in parts.train],
+        settings,
+        no_skeleton=no_skeleton,
+    )
+
+
+def _get_reading(run: _Run) -> dict[str, Any]:
+    settings = run.prepared.settings
+    return {
+        "device": run.device,
+        "workers": settings.workers,
+        "precision": settings.precision,
+    }
+
+
+def _check_machine(settings: AqaSettings, device: str, devices: int) -> None:
     """Refuse what this machine cannot do before anything is read or written.
 
     Raises:
@@ -387,173 +451,38 @@ def _check_request(settings: AqaSettings, device: str, devices: int) -> None:
         )
 
 
-def _refuse_others(run: Path, settings: AqaSettings, sources: Sources) -> None:
+def _refuse_other_run(run: Path, request: TrainingRequest) -> None:
     """Refuse to count a run as one of several seeds that differs in more than the seed."""
     if not (run / CONFIG_NAME).exists():
         return
-    there, asked = read_yaml(run / CONFIG_NAME), settings.model_dump(mode="json")
-    others = [
-        key
-        for key in {**there, **asked}
-        if key not in OWN_TO_A_SEED and there.get(key) != asked.get(key)
-    ]
-    if others:
-        differences = ", ".join(
-            f"{key}={there.get(key)} instead of {asked.get(key)}" for key in others
-        )
+    there = read_yaml(run / CONFIG_NAME)
+    asked = request.settings.model_dump(mode="json")
+    differences = []
+    for key in {**there, **asked}:
+        if key not in OWN_TO_A_SEED and there.get(key) != asked.get(key):
+            differences.append(f"{key}={there.get(key)} instead of {asked.get(key)}")
+    if differences:
         raise UsageError(
-            f"{run}: holds a run with {differences}; name another folder with --out"
+            f"{run}: holds a run with {', '.join(differences)}; name another folder with --out"
         )
     data = load_json(run / SOURCE_NAME)["sources"]
-    if data != sources.as_dict():
+    if data != request.sources.as_dict():
         raise UsageError(
             f"{run}: holds a run on {data['annotations']} or other folders; name another with --out"
         )
 
 
-def _parts(prepared: Prepared, splits: Path | None) -> tuple[Parts, list[str]]:
-    """Return the parts, and in a line each which dives are not used and why.
-
-    Raises:
-        DataError: If there is nothing to learn from or to choose by, or a dive is in
-            two parts.
-    """
-    from finediving_pose.aqa.data.sources import divide_dives
-
-    settings = prepared.settings
-    parts = (
-        divide_dives(prepared.gathered, settings)
-        if splits is None
-        else _named_parts(prepared, splits)
-    )
-    lines = _left_out(prepared)
-    unfit = _unfit_to_learn_from(parts.train, settings)
-    parts = parts._replace(
-        train=tuple(dive for dive in parts.train if dive.name not in unfit)
-    )
-    if not parts.train:
-        reasons = lines + [f"{name}: {reason}" for name, reason in unfit.items()]
-        raise DataError(
-            f"no dive is left to learn from: {'; '.join(reasons[:SHOWN]) or 'none is in that part'}"
-        )
-    if settings.select == "test-best" and not parts.test:
-        raise DataError(
-            "select=test-best chooses the epoch on the test dives, and there are none"
-        )
-    return parts, lines + [
-        f"{name}: not trained on: {reason}" for name, reason in unfit.items()
-    ]
-
-
-def _unfit_to_learn_from(
-    dives: Sequence[AqaDive], settings: AqaSettings
-) -> dict[str, str]:
-    """Return by name why dives cannot be trained on: no target, or no exemplar, not
-    even themselves."""
-    from finediving_pose.aqa.data.exemplars import ExemplarPool
-
-    unfit = {}
-    if settings.target == "completeness":
-        unfit = {
-            dive.name: "no DD, by which target=completeness divides"
-            for dive in dives
-            if not dive.record.difficulty
-        }
-    fit = [dive for dive in dives if dive.name not in unfit]
-    if fit and settings.trains_on_pairs:
-        pool = ExemplarPool([dive.record for dive in fit], settings.exemplar_choice)
-        lack = {"number": "no dive number", "difficulty": "no DD"}.get(
-            settings.exemplar_choice, ""
-        )
-        reason = f"{lack}, by which its exemplar is chosen (exemplar_choice=random needs none)"
-        unfit |= {
-            dive.name: reason
-            for dive in fit
-            if pool.draw_exemplar(dive.record, 0) is None
-        }
-    return unfit
-
-
-def _named_parts(prepared: Prepared, path: Path) -> Parts:
-    """Return the parts that a file names; without ``val`` it is held out of the
-    training dives as usual."""
-    from finediving_pose.aqa.data.sources import Parts, select_parts
-    from finediving_pose.aqa.data.splits import hold_out, refuse_overlap
-
-    gathered, settings = prepared.gathered, prepared.settings
-    names = _read_splits(path)
-    known = {"/".join(dive.key) for dive in gathered.annotations.dives}
-    unknown = [name for part in names.values() for name in part if name not in known]
-    if unknown:
-        raise DataError(
-            f"{path}: names {len(unknown)} dives that the annotations do not have, the first {unknown[0]}; expected "
-            f"match/dive such as {min(known)}"
-        )
-    parts = _scored(select_parts(gathered, names))
-    if "val" not in names:
-        stay, held = hold_out(
-            [dive.record for dive in parts.train], settings.val_fraction, settings.seed
-        )
-        parts = Parts(
-            tuple(gathered.select(stay)), tuple(gathered.select(held)), parts.test
-        )
-    refuse_overlap(
-        [dive.key for dive in (*parts.train, *parts.val)],
-        [dive.key for dive in parts.test],
-    )
-    refuse_overlap([dive.key for dive in parts.train], [dive.key for dive in parts.val])
-    return parts
-
-
-def _scored(parts: Parts) -> Parts:
-    return type(parts)(
-        *(
-            tuple(dive for dive in dives if dive.record.score is not None)
-            for dives in parts
-        )
-    )
-
-
-def _read_splits(path: Path) -> dict[str, list[str]]:
-    content = load_json(path)
-    named = (
-        {part: content[part] for part in ("train", "val", "test") if part in content}
-        if type(content) is dict
-        else {}
-    )
-    if "train" not in named or not all(
-        type(part) is list and all(type(n) is str for n in part)
-        for part in named.values()
-    ):
-        raise DataError(
-            f'{path}: expected {{"train": ["match/dive", …], "val": […], "test": […]}}'
-        )
-    return {part: list(dict.fromkeys(names)) for part, names in named.items()}
-
-
-def _left_out(prepared: Prepared) -> list[str]:
-    """Return, a line each, which dives of the data set are in no part, and why."""
-    gathered = prepared.gathered
-    lines = [
-        f"{'/'.join(key)}: {prepared.unreadable.get(key, 'no frames')}"
-        for key in gathered.no_frames
-    ]
-    lines += [f"{'/'.join(key)}: no features" for key in gathered.no_features]
-    lines += [f"{'/'.join(key)}: no score" for key in gathered.no_score]
-    return lines
-
-
-def _say(prepared: Prepared, parts: Parts, left_out: Sequence[str]) -> None:
+def _log_data(run: _Run) -> None:
     from finediving_pose.aqa.data.skeletons import count_skeletons
 
+    prepared, parts, left_out = run.prepared, run.parts, run.left_out
     for line in prepared.gathered.summarise():
         console.log.info(line)
     if prepared.settings.branch_pose:
-        console.log.info(count_skeletons(prepared.gathered.dives).summarise())
-    console.log.info(
-        "parts: %s",
-        ", ".join(f"{name} {len(dives)}" for name, dives in parts._asdict().items()),
-    )
+        counts = count_skeletons(prepared.gathered.dives)
+        console.log.info(counts.summarise())
+    sizes = [f"{name} {len(dives)}" for name, dives in parts._asdict().items()]
+    console.log.info("parts: %s", ", ".join(sizes))
     if left_out:
         console.log.warning(
             "%d lines on dives that are left out (data/source.json), the first: %s",
@@ -569,35 +498,34 @@ def _say(prepared: Prepared, parts: Parts, left_out: Sequence[str]) -> None:
 
 
 @contextmanager
-def _launched_as(folder: Path, device: str, devices: int) -> Iterator[None]:
+def _restart_by_resume(run: _Run) -> Iterator[None]:
     """Let the processes that Lightning starts beside this one join the run that lies in
     the folder."""
     arguments, environment = sys.argv, dict(os.environ)
-    if devices > 1:
-        command = [
+    if run.devices > 1:
+        sys.argv = [
+            str(Path(__file__).parents[1] / "__main__.py"),
             "train-aqa",
             "--resume",
-            str(folder),
+            str(run.folder),
             "--device",
-            device,
+            run.device,
             "--devices",
-            str(devices),
+            str(run.devices),
         ]
-        sys.argv = [str(Path(__file__).parents[1] / "__main__.py"), *command]
     try:
         yield
     finally:
         sys.argv = arguments
-        for name in set(os.environ) - set(
-            environment
-        ):  # Lightning's: with them the next run would start no process
+        # Lightning's variables: with them the next run would start no process.
+        for name in set(os.environ) - set(environment):
             del os.environ[name]
 
 
 @contextmanager
-def _logged(folder: Path) -> Iterator[None]:
+def _log_to(path: Path) -> Iterator[None]:
     """Write the log beside the run too; a run that goes on adds to it."""
-    handler = logging.FileHandler(folder / LOG_NAME, encoding="utf-8")
+    handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     console.log.addHandler(handler)
     try:
@@ -608,7 +536,7 @@ def _logged(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _saying_how_to_continue(folder: Path) -> Iterator[None]:
+def _tell_how_to_continue(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
@@ -618,16 +546,14 @@ def _saying_how_to_continue(folder: Path) -> Iterator[None]:
         raise
 
 
-def _is_first() -> bool:
-    return (
-        os.environ.get("LOCAL_RANK", "0") == "0"
-        and os.environ.get("NODE_RANK", "0") == "0"
-    )
+def _is_first_process() -> bool:
+    local, node = os.environ.get("LOCAL_RANK", "0"), os.environ.get("NODE_RANK", "0")
+    return local == "0" and node == "0"
 
 
-def _device_name(device: str) -> str:
+def _describe_device(device: str) -> str:
     import torch
 
-    return (
-        device if device == "cpu" else f"{device}: {torch.cuda.get_device_name(device)}"
-    )
+    if device == "cpu":
+        return device
+    return f"{device}: {torch.cuda.get_device_name(device)}"

@@ -226,7 +226,8 @@ def _train_scores(
         meet / SKELETONS_NAME,
         cache=out / "cache",
     )
-    return aqa_training.train_aqa(out / "runs" / "aqa", settings, sources, device)
+    request = aqa_training.TrainingRequest(settings, sources)
+    return aqa_training.train_aqa(out / "runs" / "aqa", request, device)
 
 
 def _score_a_dive(out: Path, meet: Path, trace: DemoTrace, device: str) -> None:

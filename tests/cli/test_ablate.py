@@ -21,7 +21,8 @@ def asked(monkeypatch):
     the number of tokens."""
     asked = []
 
-    def train(run, settings, sources, device):
+    def train(run, request, device):
+        settings, sources = request.settings, request.sources
         asked.append((settings.tokens, settings.seed, sources, device))
         if settings.tokens == 8:
             raise errors.DataError("no dive can be read")
@@ -128,7 +129,7 @@ def test_a_dry_run_in_json_and_others_methods(project, asked):
     ]
     assert rows[0]["seeds_done"] == []
     text = fdpose("ablate", "I", "--dry-run").out
-    assert "Not built here, published figures only: usdl, musdl, tsa" in text
+    assert "Not built here, published metrics only: usdl, musdl, tsa" in text
 
 
 def test_out_names_the_tables_folder_and_runs_lie_beside_it(project, asked):

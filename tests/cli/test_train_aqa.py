@@ -129,11 +129,11 @@ def test_a_project_folder_names_everything(extracted, monkeypatch):
     assert Path(sources["frames"]) == extracted / "frames"
 
 
-def test_the_answer_names_the_model_and_the_floors(table, tmp_path):
+def test_the_answer_names_the_model_and_the_baselines(table, tmp_path):
     answer = fdpose(*command_line(table, tmp_path / "run", "--epochs", "1"))
     assert answer.out.startswith(f"{tmp_path / 'run'}  (seed 0, epoch 1 of 1, ")
     assert "dives: 13 train, 5 val, 6 test, 0 left out" in answer.out
-    assert "floors, reached by labels alone" in answer.out
+    assert "baselines, reached by labels alone" in answer.out
 
 
 def test_several_seeds_are_summed_up(table, tmp_path):

@@ -3,11 +3,13 @@ in a second."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from finediving_pose.aqa.data.sources import Parts, Sources, divide_dives, prepare_data
 from finediving_pose.aqa.exemplar_bank import write_bank
 from finediving_pose.aqa.settings import AqaSettings
+from finediving_pose.datasets.dives_csv import write_dives
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME, write_model_card
 from finediving_pose.datasets.pose_files import pose_path, write_pose
 from finediving_pose.files import write_json
@@ -15,7 +17,7 @@ from finediving_pose.training_files import write_weights
 from finediving_pose.workflows.aqa_training import SOURCE_NAME
 from helpers.made_frames import extracted
 from helpers.made_loader import made_model
-from helpers.made_meets import made_meet, write_meet
+from helpers.made_meets import made_dive, made_meet, write_meet
 from helpers.made_videos import small_settings
 
 POSE_ONLY = (
@@ -60,3 +62,25 @@ def write_model(
     if bank:
         write_bank(folder, model, parts.train, prepared.loader)
     return settings, parts
+
+
+def write_other_dives(
+    folder: Path, count: int = 6, trained: Path | None = None
+) -> Path:
+    """A table of dives that the model knows nothing of, and some that it was trained
+    on."""
+    dives = [
+        made_dive(place, match="Elsewhere", dive=str(place), video="a.mp4").dive
+        for place in range(count)
+    ]
+    if trained:
+        names = json.loads((trained / "model.json").read_text())["trained_on"]
+        dives += [
+            made_dive(
+                0, match=name.split("/")[0], dive=name.split("/")[1], video="a.mp4"
+            ).dive
+            for name in names[:2]
+        ]
+    folder.mkdir()
+    write_dives(folder / "dives.csv", dives)
+    return folder / "dives.csv"

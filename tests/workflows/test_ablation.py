@@ -18,12 +18,17 @@ from finediving_pose.aqa.paper_tables import read_table
 from finediving_pose.aqa.settings import AqaSettings
 from finediving_pose.errors import EnvironmentUnfit, UsageError
 from finediving_pose.files import write_json
-from finediving_pose.workflows.ablation import TRAINED, Request, plan, run_table
+from finediving_pose.workflows.ablation import (
+    TRAINED,
+    TableRequest,
+    plan_table,
+    run_table,
+)
 from finediving_pose.workflows.ablation_table import (
     AblationTable,
     RowResult,
     SeedResult,
-    within_noise,
+    is_within_noise,
 )
 from finediving_pose.workflows.aqa_training import SUMMARY_NAME
 
@@ -81,7 +86,7 @@ SEGMENTERS = read_table("VI")
 
 def run(sources, out, trainer, table="VI", preset="tiny", **request):
     return run_table(
-        Request(read_table(table), preset, **request), sources, out, train=trainer
+        TableRequest(read_table(table), preset, **request), sources, out, train=trainer
     )
 
 
@@ -99,10 +104,10 @@ def test_every_row_is_trained_with_every_seed(sources, out):
     ]
     assert result.failed == ()
     fc = result.rows[0]
-    assert fc.mean("rho") == pytest.approx(0.701)
-    assert fc.deviation("rho") == pytest.approx(statistics.stdev([0.7, 0.702]))
-    assert fc.interval("rho") == pytest.approx((0.691, 0.711))
-    assert fc.mean("aiou_flight_0.75") is None
+    assert fc.get_mean("rho") == pytest.approx(0.701)
+    assert fc.get_deviation("rho") == pytest.approx(statistics.stdev([0.7, 0.702]))
+    assert fc.get_interval("rho") == pytest.approx((0.691, 0.711))
+    assert fc.get_mean("aiou_flight_0.75") is None
 
 
 def test_the_same_configuration_is_trained_once_for_all_tables(sources, out):
@@ -138,8 +143,8 @@ def test_other_labels_skeletons_frames_or_settings_do(sources, out, tmp_path):
     ) -> list[Path | None]:
         return [
             each.folder
-            for each in plan(
-                Request(read_table(table), "tiny", overrides), sources, out
+            for each in plan_table(
+                TableRequest(read_table(table), "tiny", overrides), sources, out
             )
         ]
 
@@ -199,7 +204,7 @@ def test_what_fails_for_two_rows_is_tried_once(sources, out, monkeypatch):
     trainer.refuses["fc"] = UsageError("no")
     rows = tuple(replace(SEGMENTERS.row("fc"), name=name) for name in ("a", "b"))
     result = run_table(
-        Request(replace(SEGMENTERS, rows=rows, reference="a"), "tiny"),
+        TableRequest(replace(SEGMENTERS, rows=rows, reference="a"), "tiny"),
         sources,
         out,
         train=trainer,
@@ -350,7 +355,7 @@ def made_row(name: str, *rho: float, half: float | None = None) -> RowResult:
 )
 def test_what_seeds_or_dives_can_explain_is_noise(one, other, half, noise):
     assert (
-        within_noise(
+        is_within_noise(
             made_row("fc", *one, half=half), made_row("bigru", *other, half=half), "rho"
         )
         is noise
@@ -363,14 +368,14 @@ def test_the_combined_deviation_is_that_of_the_difference():
         statistics.stdev([0.90, 0.92]), statistics.stdev([0.93, 0.95])
     )
     assert deviation == pytest.approx(0.02)
-    assert within_noise(one, other, "rho") is False  # 0.03 apart
-    assert within_noise(one, made_row("bigru", 0.915, 0.935), "rho") is True  # 0.015
+    assert is_within_noise(one, other, "rho") is False  # 0.03 apart
+    assert is_within_noise(one, made_row("bigru", 0.915, 0.935), "rho") is True  # 0.015
 
 
 def test_fewer_seeds_than_asked_for_are_named():
     half_done = replace(made_row("tcn", 0.8), reason="seed 1: out of memory")
     lines = AblationTable(
         SEGMENTERS, "tiny", (), (0, 1), (half_done, made_row("bigru", 0.9, 0.91))
-    ).lines()
+    ).format_lines()
     assert "- Fewer seeds than asked for: TCN." in lines
     assert "- TCN failed: seed 1: out of memory" in lines

@@ -22,6 +22,7 @@ from finediving_pose.datasets.model_directory import read_model_directory
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import write_json
 from finediving_pose.workflows.aqa_training import (
+    TrainingRequest,
     TrainSummary,
     resume_aqa,
     train_aqa,
@@ -37,9 +38,8 @@ def table(tmp_path) -> Path:
 def train(
     folder: Path, table: Path, *overrides: str, splits: Path | None = None
 ) -> TrainSummary:
-    return train_aqa(
-        folder, table_settings(table, *overrides), Sources(table), "cpu", splits=splits
-    )
+    settings = table_settings(table, *overrides)
+    return train_aqa(folder, TrainingRequest(settings, Sources(table), splits), "cpu")
 
 
 def source(run: Path) -> dict:
@@ -83,7 +83,7 @@ def test_a_run_is_a_model_directory_with_all_that_says_how_it_was_made(tmp_path,
         name.split("/")[1] for name in parts["train"]
     ]
     assert "epoch 3 of 3: loss" in (run / "log.txt").read_text(encoding="utf-8")
-    assert any(line.startswith("floors") for line in summary.lines)
+    assert any(line.startswith("baselines") for line in summary.lines)
 
 
 def test_the_figures_are_those_of_the_kept_weights_on_the_test_dives(tmp_path, table):
@@ -293,13 +293,13 @@ def test_the_test_dives_that_chose_the_epoch_are_named_so(tmp_path, table):
 
 
 def test_several_seeds_are_trained_once_each(tmp_path, table):
-    settings, sources = table_settings(table, "epochs=1"), Sources(table)
-    first = train_seeds(tmp_path / "runs", settings, sources, (0, 1), "cpu")
+    request = TrainingRequest(table_settings(table, "epochs=1"), Sources(table))
+    first = train_seeds(tmp_path / "runs", request, (0, 1), "cpu")
     assert [summary.seed for summary in first] == [0, 1]
     before = {
         path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("seed_*/*")
     }
-    again = train_seeds(tmp_path / "runs", settings, sources, (0, 1, 2), "cpu")
+    again = train_seeds(tmp_path / "runs", request, (0, 1, 2), "cpu")
     assert before == {path: path.stat().st_mtime_ns for path in before}
     assert again[:2] == first
     written = json.loads(
@@ -324,22 +324,23 @@ def test_several_seeds_are_trained_once_each(tmp_path, table):
 
 
 def test_runs_of_other_settings_or_data_are_no_seeds_of_this_one(tmp_path, table):
-    settings, sources = table_settings(table, "epochs=1"), Sources(table)
-    train_seeds(tmp_path / "runs", settings, sources, (0,), "cpu")
+    request = TrainingRequest(table_settings(table, "epochs=1"), Sources(table))
+    train_seeds(tmp_path / "runs", request, (0,), "cpu")
     with pytest.raises(
         UsageError,
         match=r"holds a run with lr=0\.001 instead of 0\.01; name another folder",
     ):
         train_seeds(
             tmp_path / "runs",
-            table_settings(table, "epochs=1", "lr=1e-2"),
-            sources,
+            replace(request, settings=table_settings(table, "epochs=1", "lr=1e-2")),
             (0, 1),
             "cpu",
         )
     other = write_table(tmp_path / "other.npz")
     with pytest.raises(UsageError, match=r"holds a run on .*table.npz"):
-        train_seeds(tmp_path / "runs", settings, Sources(other), (0, 1), "cpu")
+        train_seeds(
+            tmp_path / "runs", replace(request, sources=Sources(other)), (0, 1), "cpu"
+        )
 
 
 @pytest.mark.parametrize(
@@ -361,8 +362,7 @@ def test_what_cannot_run_is_refused_before_anything_is_written(
     with pytest.raises(UsageError, match=said):
         train_aqa(
             tmp_path / "run",
-            table_settings(table, *overrides),
-            Sources(table),
+            TrainingRequest(table_settings(table, *overrides), Sources(table)),
             device,
             devices,
         )

@@ -23,7 +23,7 @@ from finediving_pose.aqa.settings import AqaSettings, load_aqa
 from finediving_pose.datasets.finediving import read_finediving
 from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
 from finediving_pose.errors import UsageError
-from finediving_pose.workflows.ablation import Request, run_table
+from finediving_pose.workflows.ablation import TableRequest, run_table
 
 SMALL = ("frames=16", "workers=0")
 
@@ -214,8 +214,8 @@ def test_it_stands_as_a_row_of_an_ablation_table(sources, tmp_path):
         ),
         reference="ridge",
     )
-    request = Request(table, overrides=(*SMALL, "val_fraction=0.2"))
+    request = TableRequest(table, overrides=(*SMALL, "val_fraction=0.2"))
     result = run_table(request, sources, tmp_path / "ablations" / "poses", "cpu")
     assert result.failed == ()
-    assert all(row.mean("rho") is not None for row in result.rows)
+    assert all(row.get_mean("rho") is not None for row in result.rows)
     assert len({row.folder for row in result.rows}) == 2
