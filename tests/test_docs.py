@@ -1,4 +1,5 @@
-"""Every command and option that a page names exists."""
+"""Every command and option that a page names exists, and a page keeps to the words of
+the glossary."""
 
 from __future__ import annotations
 
@@ -19,6 +20,17 @@ PAGES = [
     ROOT / "annotations" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+
+AVOIDED = {
+    r"pictures?": "image or frame",
+    r"nets?": "network or model",
+    r"figures?(?! \d)": "metric or number",
+    r"floors?": "baseline",
+    r"glimpses?": "preview",
+    r"exchang\w+": "swap",
+    r"somebody": "annotator, reviewer, athlete or person",
+}
+"""Words that CONTRIBUTING.md tells to avoid, and what to say instead."""
 
 _BLOCK = re.compile(r"^ *```.*?\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`([^`]+)`")
@@ -72,6 +84,22 @@ def test_every_command_of_a_page_exists(page: Path) -> None:
     lines = commands_of(page.read_text(encoding="utf-8"))
     faults = {line: faults for line in lines if (faults := faults_of(line))}
     assert faults == {}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.name != "CONTRIBUTING.md"],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_a_page_keeps_to_the_words_of_the_glossary(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    prose = re.sub(r"\]\([^)]*\)", "]", _INLINE.sub("", _BLOCK.sub("", text)))
+    found = {
+        match[0]: f"say {instead}"
+        for word, instead in AVOIDED.items()
+        for match in re.finditer(rf"\b{word}\b", prose, re.IGNORECASE)
+    }
+    assert found == {}
 
 
 @pytest.mark.parametrize(
