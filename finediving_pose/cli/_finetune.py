@@ -1,4 +1,4 @@
-"""What the two finetune commands share: their options and their answer."""
+"""Options and answer of the two finetune commands."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def make_finetune_command(
         kind: What is trained.
         preset: The default preset.
         presets: The presets' names, for the help.
-        shown: The validation figures that the answer prints.
+        shown: The validation metrics that the answer prints.
         text: The command's help.
     """
 
@@ -130,24 +130,16 @@ def make_finetune_command(
         from finediving_pose.workflows import finetuning
 
         if resume is not None:
-            if (
-                overrides
-                or data
-                or also
-                or splits
-                or init_from
-                or epochs
-                or seed is not None
-                or out
-            ):
+            of_new_runs = (overrides, data, also, splits, init_from, epochs, out)
+            if any(of_new_runs) or seed is not None:
                 raise UsageError(
-                    "--resume continues a run with its own data and settings; give only --device beside it"
+                    "--resume continues a run with its own data and settings; "
+                    "give only --device beside it"
                 )
-            print_summary(
-                finetuning.resume_finetuning(kind, resume, device, trust_checkpoint),
-                as_json,
-                shown,
+            summary = finetuning.resume_finetuning(
+                kind, resume, device, trust_checkpoint
             )
+            print_summary(summary, as_json, shown)
             return
         if splits is not None and val is not None:
             raise UsageError(
@@ -156,24 +148,25 @@ def make_finetune_command(
         given = {"init_from": init_from, "epochs": epochs, "seed": seed}
         settings = finetuning.preset_settings(kind, preset, overrides or [], **given)
         folder = out or finetuning.name_run_folder(Path("runs") / kind, preset)
-        labels = _labels(
+        labels = _read_labels(
             kind, data or find_labels(), also or [], images, splits, val, settings.seed
         )
-        counts = len(labels.train), len(labels.val)
-        console.log.info("%s: training on %d frames, validating on %d", folder, *counts)
-        print_summary(
-            finetuning.finetune(
-                kind, folder, labels, settings, device, trust_checkpoint
-            ),
-            as_json,
-            shown,
+        console.log.info(
+            "%s: training on %d frames, validating on %d",
+            folder,
+            len(labels.train),
+            len(labels.val),
         )
+        summary = finetuning.finetune(
+            kind, folder, labels, settings, device, trust_checkpoint
+        )
+        print_summary(summary, as_json, shown)
 
     command.__doc__ = text
     return command
 
 
-def _labels(
+def _read_labels(
     kind: Kind,
     source: Path,
     also: list[Path],
@@ -182,39 +175,43 @@ def _labels(
     val: float | None,
     seed: int,
 ) -> TrainingData:
-    """Read and divide the labels as the options or the project folder say, and add what
-    is only trained on."""
+    """Read and divide the labels as the options or the project folder say, and add
+    labels that are only trained on."""
     from finediving_pose.workflows.finetuning import (
         join_training_data,
         read_training_data,
     )
 
-    division = find_splits(source) if splits is None and val is None else splits
+    if splits is None and val is None:
+        splits = find_splits(source)
     share = DEFAULT_VAL if val is None else val
     labels = read_training_data(
-        source, kind, images or find_images(source), division, share, seed
+        source, kind, images or find_images(source), splits, share, seed
     )
-    if also:
-        labels = join_training_data(
-            labels,
-            *(read_training_data(path, kind, None, None, 0.0, seed) for path in also),
-        )
+    for path in also:
+        further = read_training_data(path, kind, None, None, 0.0, seed)
+        labels = join_training_data(labels, further)
     if labels.left_out:
-        lost = len(labels.left_out)
         console.log.warning(
             "%d frames, boxes or joints are left out, the first: %s",
-            lost,
+            len(labels.left_out),
             labels.left_out[0],
         )
-    if division:
-        console.log.info("divided as %s says", division)
+    if splits:
+        console.log.info("divided as %s says", splits)
     return labels
 
 
 def print_summary(
     summary: FinetuneSummary, as_json: bool, shown: tuple[str, ...]
 ) -> None:
-    """Print what the run came to."""
+    """Print what the run came to.
+
+    Args:
+        summary: Of the run.
+        as_json: Whether to print JSON.
+        shown: The metrics that a text shows.
+    """
     if as_json:
         print(json.dumps(summary.as_dict()))
         return
@@ -226,7 +223,8 @@ def print_summary(
             print(f"  {name:18s} {summary.metrics[name]:.3f}")
     if summary.left_out:
         print(
-            f"  {summary.left_out} frames, boxes or joints were left out; manifest.json lists them"
+            f"  {summary.left_out} frames, boxes or joints were left out; "
+            "manifest.json lists them"
         )
 
 
@@ -242,18 +240,16 @@ def find_labels() -> Path:
 def find_splits(source: Path) -> Path | None:
     """Return the division that ``convert`` wrote beside a label file, else the project
     folder's, if there is one."""
-    return next(
-        (
-            path
-            for path in (source.parent / "splits.json", Path("data/splits.json"))
-            if path.exists()
-        ),
-        None,
-    )
+    for path in (source.parent / "splits.json", Path("data/splits.json")):
+        if path.exists():
+            return path
+    return None
 
 
 def find_images(source: Path) -> Path | None:
     """Return a project folder's frames for a label file, whose images lie elsewhere;
     None = beside the labels."""
     frames = Path("frames")
-    return frames if source.is_file() and frames.is_dir() else None
+    if source.is_file() and frames.is_dir():
+        return frames
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -68,54 +69,57 @@ def command(
     from finediving_pose.workflows.model_loading import load_estimator
 
     source = data or shared.find_labels()
-    division = None if part == "all" else splits or shared.find_splits(source)
+    if part == "all":
+        splits = None
+    else:
+        splits = splits or shared.find_splits(source)
     images = images or shared.find_images(source)
     frames, root = read_evaluation_data(
-        source, images, division, part, read_model_directory(model, "pose")
+        source, images, splits, part, read_model_directory(model, "pose")
     )
-    hardest = WorstFrames() if worst else None
-    sheets = [
-        sheet
-        for sheet in (LabelSheet(pictures) if pictures else None, hardest)
-        if sheet
-    ]
+    hardest = WorstFrames()
+    sheets: list[Callable[..., None]] = []
+    if pictures:
+        sheets.append(LabelSheet(pictures))
+    if worst:
+        sheets.append(hardest)
 
     def draw(*item: Any) -> None:
         for sheet in sheets:
             sheet(*item)
 
     options = NetworkOptions(device=device, flip_test=flip_test, tta=tta)
-    figures = evaluate_pose_estimator(
-        load_estimator(model, options), frames, root, draw
-    )
-    if hardest and worst:
+    estimator = load_estimator(model, options)
+    metrics = evaluate_pose_estimator(estimator, frames, root, draw)
+    if worst:
         hardest.write(worst)
-    print(
-        json_module.dumps({"frames": figures.frames, **figures.as_dict()})
-        if json
-        else table(figures)
-    )
+    if json:
+        print(json_module.dumps({"frames": metrics.frames, **metrics.as_dict()}))
+    else:
+        print(format_metrics(metrics))
 
 
-def table(figures: KeypointMetrics) -> str:
-    """Return the figures as text: the means, then a line a joint."""
+def format_metrics(metrics: KeypointMetrics) -> str:
+    """Return the metrics as text: the means, then a line for each joint."""
     from finediving_pose.skeleton import JOINTS
 
-    values = figures.as_dict()
-    lines = [f"{figures.frames} frames"]
+    values = metrics.as_dict()
+    lines = [f"{metrics.frames} frames"]
     for name in ("PCK", "PCK_limbs", "PCK_swap_tolerant", "PCKh", "AP", "AP50"):
-        lines.append(f"{name:18s} {_number(values.get(name))}")
+        lines.append(f"{name:18s} {_format_number(values.get(name))}")
     lines.append(
         f"{'joint':18s} {'PCK@0.2':>8s} {'PCKh@0.5':>8s} {'OKS':>8s} {'labels':>8s}"
     )
     for i, joint in enumerate(JOINTS):
-        columns = " ".join(
-            _number(values.get(f"{figure}/{joint}"))
-            for figure in ("PCK", "PCKh", "OKS")
-        )
-        lines.append(f"{joint:18s} {columns} {figures.pck.count[i]:8d}")
+        columns = []
+        for name in ("PCK", "PCKh", "OKS"):
+            columns.append(_format_number(values.get(f"{name}/{joint}")))
+        count = metrics.pck.count[i]
+        lines.append(f"{joint:18s} {' '.join(columns)} {count:8d}")
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
-    return f"{value:8.3f}" if value is not None else f"{'–':>8s}"
+def _format_number(value: float | None) -> str:
+    if value is None:
+        return f"{'–':>8s}"
+    return f"{value:8.3f}"

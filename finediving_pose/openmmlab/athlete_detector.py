@@ -1,7 +1,7 @@
-"""Our own detector for whole batches.
+"""RTMDet as `finetune-detector` trains it, for whole batches.
 
 MMDetection prepares and answers one image after the other in Python, which costs more
-than a small net's forward pass; the arithmetic here is the same, and a test holds it to
+than a small network's forward pass; the arithmetic here is the same, and a test holds it to
 MMDetection's.
 """
 
@@ -47,7 +47,7 @@ MOST_PEOPLE = 100
 
 @dataclass(frozen=True)
 class Fitted:
-    """An image as the net takes it.
+    """An image as the network takes it.
 
     Attributes:
         pixels: (S, S, 3) uint8 BGR: the image fitted into the upper left, the rest
@@ -118,7 +118,7 @@ class AthleteDetector:
         return self.launch([self.prepare(image) for image in images])()
 
     def prepare(self, image: NDArray[np.uint8]) -> Fitted:
-        """Fit an (H, W, 3) uint8 BGR image into the net's square."""
+        """Fit an (H, W, 3) uint8 BGR image into the network's square."""
         side = self.settings.image_size
         height, width = image.shape[:2]
         factor = side / max(height, width)
@@ -151,9 +151,8 @@ class AthleteDetector:
         results = fetch_later(boxes[: len(images)], confidences[: len(images)])
 
         def answer() -> list[Detections]:
-            return [
-                self._people(*found) for found in zip(*results(), images, strict=True)
-            ]
+            found = zip(*results(), images, strict=True)
+            return [self._select_people(*of_image) for of_image in found]
 
         return answer
 
@@ -161,32 +160,26 @@ class AthleteDetector:
     def _strides(self) -> list[int]:
         return [stride[0] for stride in self.net.bbox_head.prior_generator.strides]
 
-    def _people(
+    def _select_people(
         self, boxes: FloatArray, scores: FloatArray, image: Fitted
     ) -> Detections:
         """Take boxes (K, 4) in px of the square, best first, back to the image and
         leave one for each person."""
-        sure = int(
-            (
-                (scores > self.settings.score_threshold)
-                & (scores >= self.score_threshold)
-            ).sum()
-        )
-        boxes, scores = boxes[:sure], scores[:sure]
+        sure = scores > self.settings.score_threshold  # MMDetection's is strict
+        sure &= scores >= self.score_threshold
+        count = int(sure.sum())
+        boxes, scores = boxes[:count], scores[:count]
         keep = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        zoom = np.tile(
-            np.array(image.inner, np.float32) / np.array(image.size, np.float32), 2
-        )
+        size = np.array(image.size, np.float32)
+        zoom = np.tile(np.array(image.inner, np.float32) / size, 2)
         boxes, scores = np.divide(boxes[keep], zoom, dtype=np.float32), scores[keep]
         best = compat.suppress_boxes(
             torch.from_numpy(boxes), torch.from_numpy(scores), self.settings.nms_iou
         )
         chosen = best.numpy()[:MOST_PEOPLE]
         # Only now: MMDetection compares boxes as they reach into the grey.
-        boxes, scores = (
-            np.minimum(boxes[chosen], np.tile(np.array(image.size, np.float32), 2)),
-            scores[chosen],
-        )
+        boxes = np.minimum(boxes[chosen], np.tile(size, 2))
+        scores = scores[chosen]
         inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         return Detections(boxes=boxes[inside], scores=scores[inside])
 
@@ -197,8 +190,7 @@ def rank_boxes(
     strides: Sequence[int],
     side: int,
 ) -> tuple[Tensor, Tensor]:
-    """Return the boxes (N, K, 4) float32 in px of the square and their scores (N, K),
-    best first.
+    """Decode RTMDet's answer as far as a device does it best.
 
     Args:
         scores: Of each level, (N, 1, h, w) logits.
@@ -206,16 +198,15 @@ def rank_boxes(
             upper, right and lower side.
         strides: Px of a level's cell.
         side: Px of the square; boxes end there.
+
+    Returns:
+        Boxes (N, K, 4) float32 in px of the square and their scores (N, K), best first.
     """
-    corners = torch.cat(
-        [_corners(level, stride) for level, stride in zip(scores, strides, strict=True)]
-    )
+    levels = zip(scores, strides, strict=True)
+    corners = torch.cat([_list_corners(level, stride) for level, stride in levels])
     logits = torch.cat([level.flatten(1) for level in scores], dim=1).float()
-    reach = (
-        torch.cat([level.flatten(2) for level in distances], dim=2)
-        .float()
-        .transpose(1, 2)
-    )
+    reach = torch.cat([level.flatten(2) for level in distances], dim=2)
+    reach = reach.float().transpose(1, 2)
     best, index = logits.topk(min(MOST_CANDIDATES, logits.shape[1]), dim=1)
     # Image by image: over a whole batch the last digit depends on where in memory a
     # value lies.
@@ -226,7 +217,7 @@ def rank_boxes(
     return boxes.clamp(0, side), confidences
 
 
-def _corners(level: Tensor, stride: int) -> Tensor:
+def _list_corners(level: Tensor, stride: int) -> Tensor:
     """Return the (h·w, 2) px (x, y) of the cells' upper left corners, row by row."""
     height, width = level.shape[-2:]
     y, x = torch.meshgrid(

@@ -1,16 +1,20 @@
-"""What today's torch, numpy and pip lack for the last MMDetection and MMPose, put in
-place before either is imported.
+"""Stand-ins for what today's torch, numpy and pip lack for the last MMDetection and
+MMPose, put in place before either is imported.
 
-Every part steps aside where the real thing imports. :func:`install` is called by each
+Every part steps aside where the real thing imports. :func:`install_stand_ins` is called by each
 module of this room that imports an mm* package, and costs nothing the second time.
 
-* ``mmcv._ext``, the compiled ops that mmcv-lite does not have: ``nms`` works, any other op says what it needs.
-* ``mmpose.visualization.simcc_vis``, which imports torchvision for a drawing that we never ask for. Nothing is put in
-  torchvision's own place: others, such as pytorch-lightning, look whether it is there.
-* ``xtcocotools``, which would need a compiler: pycocotools under its name. MMPose's own CocoMetric does not run
-  on it (its COCOeval takes sigmas); ours sets pycocotools' ``kpt_oks_sigmas`` instead.
-* Checkpoints: torch reads them with ``weights_only`` and the few classes that MMEngine's files hold. MMEngine
-  would otherwise fall back to running whatever code a file brings.
+* ``mmcv._ext``, the compiled ops that mmcv-lite does not have: ``nms`` works, any
+  other op says what it needs.
+* ``mmpose.visualization.simcc_vis``, which imports torchvision for a drawing that we
+  never ask for. Nothing is put in torchvision's own place: others, such as
+  pytorch-lightning, look whether it is there.
+* ``xtcocotools``, which would need a compiler: pycocotools under its name. MMPose's own
+  CocoMetric does not run on it (its COCOeval takes sigmas); ours sets pycocotools'
+  ``kpt_oks_sigmas`` instead.
+* Checkpoints: torch reads them with ``weights_only`` and the few classes that
+  MMEngine's files hold. MMEngine would otherwise fall back to running whatever code a
+  file brings.
 """
 
 from __future__ import annotations
@@ -74,14 +78,11 @@ def install_stand_ins() -> None:
     ):
         if importlib.util.find_spec(module) is None:
             raise EnvironmentUnfit(
-                f"{package} is not installed, and this command needs it. Install: {INSTALL_HINT}"
+                f"{package} is not installed, and this command needs it. "
+                f"Install: {INSTALL_HINT}"
             )
-    for module in (
-        "mmengine",
-        "mmcv",
-        "mmdet",
-        "mmpose",
-    ):  # they will not be mended, and their users cannot
+    # These packages will not be mended, and their users cannot mend them.
+    for module in ("mmengine", "mmcv", "mmdet", "mmpose"):
         warnings.filterwarnings("ignore", category=FutureWarning, module=rf"{module}\b")
     warnings.filterwarnings("ignore", message="torch.meshgrid: in an upcoming release")
     _status["torchvision"] = _bridge_torchvision()
@@ -110,7 +111,8 @@ def require_packages(*packages: str) -> None:
             importlib.import_module(package)
         except Exception as error:
             raise EnvironmentUnfit(
-                f"{package} does not import ({type(error).__name__}: {error}). Install: {INSTALL_HINT}"
+                f"{package} does not import ({type(error).__name__}: {error}). "
+                f"Install: {INSTALL_HINT}"
             ) from error
 
 
@@ -138,9 +140,8 @@ def suppress_boxes(
     import numpy as np
 
     corners = boxes.detach().cpu().double().numpy()
-    rectangles = np.concatenate(
-        (corners[:, :2], corners[:, 2:] - corners[:, :2] + offset), axis=1
-    )
+    sizes = corners[:, 2:] - corners[:, :2] + offset
+    rectangles = np.concatenate((corners[:, :2], sizes), axis=1)
     # OpenCV wants scores above a threshold that must not be negative: give it ranks, N
     # for the best down to 1.
     order = torch.argsort(scores.detach().cpu(), descending=True, stable=True).numpy()
@@ -149,9 +150,8 @@ def suppress_boxes(
     kept = cv2.dnn.NMSBoxes(
         rectangles.tolist(), ranks.tolist(), 0.0, float(iou_threshold)
     )
-    return torch.as_tensor(
-        np.asarray(kept, dtype=np.int64).reshape(-1), device=boxes.device
-    )
+    indices = np.asarray(kept, dtype=np.int64).reshape(-1)
+    return torch.as_tensor(indices, device=boxes.device)
 
 
 def load_checkpoint(path: Path | str, trust: bool = False) -> dict[str, Any]:
@@ -204,51 +204,50 @@ def load_checkpoint(path: Path | str, trust: bool = False) -> dict[str, Any]:
 
 def _reason(error: Exception) -> str:
     """The line of torch's message that says something about the file."""
-    lines = (
-        str(error).partition("WeightsUnpickler error:")[2].strip()
-        or str(error).strip()
-        or type(error).__name__
-    )
+    text = str(error).strip()
+    about_the_file = text.partition("WeightsUnpickler error:")[2].strip()
+    lines = about_the_file or text or type(error).__name__
     return lines.splitlines()[0]
 
 
 def _bridge_torchvision() -> str:
     if _imports("torchvision.transforms"):
         return "torchvision"
-    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-        del sys.modules[name]  # what a failed import left behind
+    # A failed import leaves parts behind, which others would take for the real thing.
+    for name in list(sys.modules):
+        if name.split(".")[0] == "torchvision":
+            del sys.modules[name]
     visualizer = "mmpose.visualization.simcc_vis"
-    _module(visualizer, SimCCVisualizer=_missing_op(f"{visualizer}.SimCCVisualizer"))
+    _add_module(
+        visualizer, SimCCVisualizer=_make_refusal(f"{visualizer}.SimCCVisualizer")
+    )
     return f"absent; {visualizer}, which needs it, refuses"
 
 
 def _bridge_xtcocotools() -> str:
     if _imports("xtcocotools.coco"):
         return "xtcocotools"
-    parts = {
-        part: importlib.import_module(f"pycocotools.{part}")
-        for part in ("coco", "cocoeval", "mask")
-    }
-    _module("xtcocotools", **parts)
-    for part, module in parts.items():
-        sys.modules[f"xtcocotools.{part}"] = module
+    parts = {}
+    for part in ("coco", "cocoeval", "mask"):
+        parts[part] = importlib.import_module(f"pycocotools.{part}")
+        sys.modules[f"xtcocotools.{part}"] = parts[part]
+    _add_module("xtcocotools", **parts)
     return "pycocotools under its name"
 
 
 def _bridge_mmcv_ext() -> str:
     if _imports("mmcv._ext"):
         return "mmcv (compiled)"
-    ext = _module("mmcv._ext", nms=suppress_boxes)
+    ext = _add_module("mmcv._ext", nms=suppress_boxes)
 
-    def op(name: str) -> Callable[..., Any]:
+    def find_op(name: str) -> Callable[..., Any]:
         if name.startswith("__"):  # Python's own questions, such as `__file__`
             raise AttributeError(name)
-        return _missing_op(f"mmcv.ops.{name}")
+        return _make_refusal(f"mmcv.ops.{name}")
 
-    ext.__getattr__ = op  # type: ignore[method-assign]
-    return (
-        f"nms by {'torchvision' if _torchvision_nms() else 'OpenCV'}, other ops refuse"
-    )
+    ext.__getattr__ = find_op  # type: ignore[method-assign]
+    library = "torchvision" if _torchvision_nms() else "OpenCV"
+    return f"nms by {library}, other ops refuse"
 
 
 def _bridge_checkpoints() -> str:
@@ -273,32 +272,25 @@ def _safe_globals() -> Iterator[None]:
     import torch
     from mmengine.runner import checkpoint
 
-    allowed = (
-        checkpoint.get_torch_safe_globals()
-        if hasattr(checkpoint, "get_torch_safe_globals")
-        else []
-    )
-    with torch.serialization.safe_globals([*allowed, *_numpy_globals()]):
+    allowed = _list_numpy_globals()
+    if hasattr(checkpoint, "get_torch_safe_globals"):
+        allowed += checkpoint.get_torch_safe_globals()
+    with torch.serialization.safe_globals(allowed):
         yield
 
 
-def _numpy_globals() -> list[Any]:
-    """What numpy arrays and scalars are pickled with: every number's dtype, and numpy
-    1's names for numpy 2's parts."""
+def _list_numpy_globals() -> list[Any]:
+    """Return what numpy arrays and scalars are pickled with: every number's dtype, and
+    numpy 1's names for numpy 2's parts."""
     import numpy as np
 
     multiarray = importlib.import_module("numpy._core.multiarray")
-    renamed = [
-        (getattr(multiarray, name), f"numpy.core.multiarray.{name}")
-        for name in ("_reconstruct", "scalar")
-    ]
-    return [
-        *renamed,
-        *{
-            type(np.dtype(code))
-            for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"
-        },
-    ]
+    allowed: list[Any] = []
+    for name in ("_reconstruct", "scalar"):
+        allowed.append((getattr(multiarray, name), f"numpy.core.multiarray.{name}"))
+    numbers = np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"
+    allowed += {type(np.dtype(code)) for code in numbers}
+    return allowed
 
 
 def _torchvision_nms() -> Callable[..., Tensor] | None:
@@ -316,7 +308,7 @@ def _imports(name: str) -> bool:
     return True
 
 
-def _module(name: str, **members: Any) -> ModuleType:
+def _add_module(name: str, **members: Any) -> ModuleType:
     module = ModuleType(name)
     module.__spec__ = ModuleSpec(name, loader=None)
     module.__dict__.update(members)
@@ -324,12 +316,13 @@ def _module(name: str, **members: Any) -> ModuleType:
     return module
 
 
-def _missing_op(op: str) -> Callable[..., Any]:
+def _make_refusal(op: str) -> Callable[..., Any]:
     def refuse(*_: Any, **__: Any) -> Any:
         raise NotImplementedError(
-            f"{op} needs the compiled package and is not available here. RTMDet and YOLOX run without it; "
-            "Faster R-CNN and others with RoIAlign need mmcv 2.1.0 with its compiled ops, or a torchvision that "
-            "fits this torch."
+            f"{op} needs the compiled package and is not available here. "
+            "RTMDet and YOLOX run without it; Faster R-CNN and others with RoIAlign "
+            "need mmcv 2.1.0 with its compiled ops, or a torchvision that fits this "
+            "torch."
         )
 
     return refuse

@@ -1,4 +1,5 @@
-"""A detector as a callable: images of any number of frames and clips in, boxes out."""
+"""Loading of detectors, and MMDetection's models as detectors: images of any number of
+frames and clips in, boxes out."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ FOREIGN_THRESHOLD = 0.05
 
 
 class MMDetector:
-    """Any MMDetection model, one of others, as a finder of people; fulfils
+    """Any model of MMDetection as a detector of people; fulfils
     :class:`finediving_pose.networks.Detector`.
 
     Args:
@@ -86,33 +87,28 @@ class MMDetector:
         have none."""
         if not images:
             return []
-        batch = pseudo_collate(
-            [self._prepare(_sample(i, image)) for i, image in enumerate(images)]
-        )
+        prepared = [
+            self._prepare(_make_sample(i, image)) for i, image in enumerate(images)
+        ]
         mixed = self.dtype is not torch.float32
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=mixed):
             net: Any = self.net
-            samples = net.test_step(batch)
-        return [
-            self._detections(sample.pred_instances, sample.ori_shape)
-            for sample in samples
-        ]
+            samples = net.test_step(pseudo_collate(prepared))
+        return [self._select_people(sample) for sample in samples]
 
-    def _detections(self, found: Any, shape: tuple[int, int]) -> Detections:
-        height, width = shape
+    def _select_people(self, sample: Any) -> Detections:
+        found = sample.pred_instances
+        height, width = sample.ori_shape
         # MMDetection keeps boxes inside the padded square, which is more than the
         # image.
-        found.bboxes = found.bboxes.clamp(min=0).minimum(
-            found.bboxes.new_tensor([width, height, width, height])
-        )
-        keep = (found.scores >= self.score_threshold) & (
-            found.bboxes[:, 2:] > found.bboxes[:, :2]
-        ).all(dim=1)
+        limits = found.bboxes.new_tensor([width, height, width, height])
+        boxes = found.bboxes.clamp(min=0).minimum(limits)
+        keep = found.scores >= self.score_threshold
+        keep &= (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
         if self.people is not None:
-            keep &= torch.isin(
-                found.labels, torch.tensor(self.people, device=found.labels.device)
-            )
-        boxes, scores = found.bboxes[keep], found.scores[keep]
+            people = torch.tensor(self.people, device=found.labels.device)
+            keep &= torch.isin(found.labels, people)
+        boxes, scores = boxes[keep], found.scores[keep]
         order = scores.argsort(descending=True, stable=True)
         return Detections(
             boxes=boxes[order].float().cpu().numpy().reshape(-1, 4),
@@ -140,10 +136,11 @@ def load_detector(
     options = replace(options, device=choose_device(options.device))
     path = model_path(spec, "detector")
     if is_model_directory(path):
-        return _own(path, options)
+        return _load_own(path, options)
     if options.compile:
         log.warning(
-            "--detector %s: is not compiled, as a model directory would be; the pose net is",
+            "--detector %s: is not compiled, as a model directory would be; "
+            "the pose network is",
             spec,
         )
     config_name, comma, checkpoint = spec.partition(",")
@@ -153,16 +150,17 @@ def load_detector(
             raise UsageError(f"--detector {spec}: no config file {config_path}")
         located = weights.locate_weights(checkpoint, "detector")
     else:
-        config_path, url = _zoo(spec)
+        config_path, url = _find_in_zoo(spec)
         located = weights.locate_weights(url, "detector")
     if located is None:
         raise UsageError(
-            f"--detector {spec}: a detector without weights finds nothing; name a checkpoint"
+            f"--detector {spec}: a detector without weights finds nothing; "
+            "name a checkpoint"
         )
-    return _foreign(config_path, located, options)
+    return _load_foreign(config_path, located, options)
 
 
-def _own(path: Path, options: NetworkOptions) -> AthleteDetector:
+def _load_own(path: Path, options: NetworkOptions) -> AthleteDetector:
     directory = read_model_directory(path, "detector")
     settings = validate_settings(
         DetectorSettings, directory.settings, f"{path}/model.json"
@@ -172,7 +170,7 @@ def _own(path: Path, options: NetworkOptions) -> AthleteDetector:
     report = weights.fill_network(net, directory.weights)
     if report.missing or report.mismatched:
         raise UsageError(
-            "the weights do not fill the net: " + "\n".join(report.lines())
+            "the weights do not fill the network: " + "\n".join(report.lines())
         )
     identity = {
         "kind": "detector",
@@ -182,16 +180,15 @@ def _own(path: Path, options: NetworkOptions) -> AthleteDetector:
     return AthleteDetector(net, settings, identity, options)
 
 
-def _foreign(
+def _load_foreign(
     config_path: Path, checkpoint: Path, options: NetworkOptions
 ) -> MMDetector:
     config = Config.fromfile(str(config_path))
-    _without_downloads(config.model)
-    pipeline = [
-        dict(step)
-        for step in config.test_dataloader.dataset.pipeline
-        if not str(step["type"]).startswith(("LoadImage", "LoadAnnotations"))
-    ]
+    _remove_downloads(config.model)
+    pipeline = []
+    for step in config.test_dataloader.dataset.pipeline:
+        if not str(step["type"]).startswith(("LoadImage", "LoadAnnotations")):
+            pipeline.append(dict(step))
     try:
         with _scope():
             net = MODELS.build(config.model)
@@ -205,19 +202,19 @@ def _foreign(
     report = weights.fill_network(net, checkpoint, options.trust)
     if report.missing or report.mismatched:
         raise UsageError(
-            f"{config_path.stem}: the checkpoint does not fill the net: "
+            f"{config_path.stem}: the checkpoint does not fill the network: "
             + "\n".join(report.lines())
         )
+    # A checkpoint says what it was trained on; old ones under another name, and some
+    # only by their config.
     meta = compat.load_checkpoint(checkpoint, options.trust).get("meta", {})
-    classes = (
-        (meta.get("dataset_meta") or {}).get("classes")
-        or meta.get("CLASSES")
-        or _config_classes(config)
-    )
+    classes = (meta.get("dataset_meta") or {}).get("classes")
+    classes = classes or meta.get("CLASSES") or _list_classes(config)
     people = tuple(i for i, name in enumerate(classes) if str(name).lower() in PEOPLE)
     if not people:
+        shown = ", ".join(map(str, classes[:8]))
         raise UsageError(
-            f"{config_path.stem}: none of its classes is a person ({', '.join(map(str, classes[:8]))} …)"
+            f"{config_path.stem}: none of its classes is a person ({shown} …)"
         )
     identity = {
         "kind": "detector",
@@ -232,11 +229,10 @@ def _use_torchvision(net: torch.nn.Module) -> None:
     compiled op."""
     from mmcv.ops import RoIAlign
 
+    if compat.list_stand_ins()["torchvision"] != "torchvision":
+        return
     for module in net.modules():
-        if (
-            isinstance(module, RoIAlign)
-            and compat.list_stand_ins()["torchvision"] == "torchvision"
-        ):
+        if isinstance(module, RoIAlign):
             module.use_torchvision = True
 
 
@@ -246,50 +242,46 @@ def _scope() -> Any:
     return DefaultScope.overwrite_default_scope("mmdet")
 
 
-def _zoo(name: str) -> tuple[Path, str]:
+def _find_in_zoo(name: str) -> tuple[Path, str]:
     import mmdet
     import yaml
 
     root = Path(mmdet.__file__).parent / ".mim" / "configs"
     configs = {path.stem: path for path in root.rglob("*.py")}
     if name not in configs:
+        running = [stem for stem in configs if stem.startswith(("rtmdet", "yolox"))]
         raise UsageError(
-            f"--detector {name}: no model directory, not {SYNTHETIC!r}, no CONFIG.py,CHECKPOINT, no model-zoo config"
-            + find_nearest_name(
-                name, [stem for stem in configs if stem.startswith(("rtmdet", "yolox"))]
-            )
+            f"--detector {name}: no model directory, not {SYNTHETIC!r}, "
+            "no CONFIG.py,CHECKPOINT, no model-zoo config"
+            + find_nearest_name(name, running)
         )
-    for path in [
-        configs[name].parent / "metafile.yml",
-        *configs[name].parent.glob("*.yml"),
-    ]:
+    folder = configs[name].parent
+    for path in [folder / "metafile.yml", *folder.glob("*.yml")]:
         if not path.is_file():
             continue
-        models = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get(
-            "Models", []
-        )
-        for model in models:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        for model in content.get("Models", []):
             if model.get("Name") == name and model.get("Weights"):
                 return configs[name], model["Weights"]
     raise UsageError(
-        f"--detector {name}: the model zoo lists no weights for it; give CONFIG.py,CHECKPOINT"
+        f"--detector {name}: the model zoo lists no weights for it; "
+        "give CONFIG.py,CHECKPOINT"
     )
 
 
-def _without_downloads(model: Any) -> None:
+def _remove_downloads(model: Any) -> None:
     """Take out initial weights that a build would fetch only for the checkpoint to
     replace them."""
-    if isinstance(model, dict):
-        if (
-            isinstance(model.get("init_cfg"), dict)
-            and model["init_cfg"].get("type") == "Pretrained"
-        ):
-            model["init_cfg"] = None
-        for value in model.values():
-            _without_downloads(value)
+    if not isinstance(model, dict):
+        return
+    start = model.get("init_cfg")
+    if isinstance(start, dict) and start.get("type") == "Pretrained":
+        model["init_cfg"] = None
+    for value in model.values():
+        _remove_downloads(value)
 
 
-def _config_classes(config: Any) -> tuple[str, ...]:
+def _list_classes(config: Any) -> tuple[str, ...]:
     classes = (config.test_dataloader.dataset.get("metainfo") or {}).get("classes")
     if classes:
         return tuple(classes)
@@ -298,7 +290,7 @@ def _config_classes(config: Any) -> tuple[str, ...]:
     return tuple(CocoDataset.METAINFO["classes"])
 
 
-def _sample(index: int, image: NDArray[np.uint8]) -> dict[str, Any]:
+def _make_sample(index: int, image: NDArray[np.uint8]) -> dict[str, Any]:
     height, width = image.shape[:2]
     return {
         "img": image,

@@ -1,5 +1,5 @@
-"""What the detector's training needs beside MMDetection's own parts, registered under
-names of ours."""
+"""Parts of a detector's training beside MMDetection's own: metric and augmentation,
+registered under names of ours."""
 
 from __future__ import annotations
 
@@ -42,46 +42,43 @@ class DiverBoxMetric(BaseMetric):
         """Keep the boxes of each image; called by MMEngine."""
         for sample in data_samples:
             found = sample["pred_instances"]
-            self.results.append(
-                (
-                    sample["img_id"],
-                    found["bboxes"].cpu().numpy(),
-                    found["scores"].cpu().numpy(),
-                )
-            )
+            boxes = found["bboxes"].cpu().numpy()
+            scores = found["scores"].cpu().numpy()
+            self.results.append((sample["img_id"], boxes, scores))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Return the figures of the whole validation part; called by MMEngine."""
+        """Return the metrics of the whole validation part; called by MMEngine."""
         from pycocotools.cocoeval import COCOeval
 
-        figures = {
-            "best_recall": float(
-                np.mean([self._best_hits(*result) for result in results])
-            )
-        }
-        rows = [
-            {
-                "image_id": image,
-                "category_id": 1,
-                "bbox": [*box[:2], *(box[2:] - box[:2])],
-                "score": float(score),
-            }
-            for image, boxes, scores in results
-            for box, score in zip(boxes.astype(float), scores, strict=True)
-        ]
-        if not rows:
-            return figures | {"AP": 0.0, "AP50": 0.0}
+        hits = []
+        rows = []
+        for image, boxes, scores in results:
+            hits.append(self._is_best_on_athlete(image, boxes, scores))
+            for box, score in zip(boxes.astype(float), scores, strict=True):
+                row = {
+                    "image_id": image,
+                    "category_id": 1,
+                    "bbox": [*box[:2], *(box[2:] - box[:2])],
+                    "score": float(score),
+                }
+                rows.append(row)
+        best_recall = float(np.mean(hits))
+        if not rows:  # pycocotools refuses an empty list
+            return {"best_recall": best_recall, "AP": 0.0, "AP50": 0.0}
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation = COCOeval(self.truth, self.truth.loadRes(rows), "bbox")
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
-        return figures | {
+        return {
+            "best_recall": best_recall,
             "AP": float(evaluation.stats[0]),
             "AP50": float(evaluation.stats[1]),
         }
 
-    def _best_hits(self, image: int, boxes: np.ndarray, scores: np.ndarray) -> bool:
+    def _is_best_on_athlete(
+        self, image: int, boxes: np.ndarray, scores: np.ndarray
+    ) -> bool:
         truth = [annotation["bbox"] for annotation in self.truth.imgToAnns[image]]
         if not truth or not len(boxes):
             return False

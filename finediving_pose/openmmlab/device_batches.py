@@ -1,4 +1,5 @@
-"""Batches to a device and results back, so that neither waits for the other."""
+"""Transport of batches to a device and of results back, so that neither waits for the
+other."""
 
 from __future__ import annotations
 
@@ -15,54 +16,65 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 LEAST_ON_CPU = 2
-"""Pictures of a forward pass on a CPU: one alone is computed in another way, and its
+"""Images of a forward pass on a CPU: one alone is computed in another way, and its
 last digits differ."""
 
 
 class BatchSize:
-    """How many pictures a forward pass gets, black ones added, for results that do not
-    depend on a batch's fill.
+    """Number of images that a forward pass gets, black ones added, so that results do not
+    depend on how full a batch is.
 
     Args:
         device: On a CPU at least :data:`LEAST_ON_CPU`.
-        compiled: Whether the net is compiled, for one size of batch: always as many as
-            were ever asked for.
+        compiled: Whether the network is compiled, for one size of batch: always as many
+            as were ever asked for.
     """
 
     def __init__(self, device: torch.device, compiled: bool) -> None:
         self._least = LEAST_ON_CPU if device.type == "cpu" else 1
-        self._compiled, self._largest = compiled, 0
+        self._compiled = compiled
+        self._largest = 0
 
     @contextmanager
     def of(self, count: int) -> Iterator[int]:
-        """Give the size for `count` pictures; one that fails, as where memory runs out,
+        """Give the size for `count` images; one that fails, as where memory runs out,
         is not come back to."""
         size = max(count, self._least, self._largest)
+        # Only where the pass succeeds the size is remembered.
         self._largest = 0
         yield size
-        self._largest = size if self._compiled else 0
+        if self._compiled:
+            self._largest = size
 
 
 def stack_on_device(
-    pictures: Sequence[NDArray[np.uint8]], device: torch.device, size: int
+    images: Sequence[NDArray[np.uint8]], device: torch.device, size: int
 ) -> Tensor:
-    """Return (N, 3, H, W) float32 BGR of N pictures (H, W, 3) uint8, on the device.
+    """Return images as one batch on the device.
 
     Args:
-        pictures: All of one size.
+        images: N arrays (H, W, 3) uint8 BGR, all of one size.
         device: A GPU gets them from pinned memory, while the processor goes on.
-        size: Black pictures are added up to this number.
+        size: Black images are added up to this number.
+
+    Returns:
+        (size, 3, H, W) float32.
     """
     on_host = torch.empty(
-        (size, *pictures[0].shape), dtype=torch.uint8, pin_memory=device.type == "cuda"
+        (size, *images[0].shape), dtype=torch.uint8, pin_memory=device.type == "cuda"
     )
-    np.stack(pictures, out=on_host.numpy()[: len(pictures)])
-    on_host[len(pictures) :] = 0
+    np.stack(images, out=on_host.numpy()[: len(images)])
+    on_host[len(images) :] = 0
+    # Bytes travel; they become floats on the device.
     return on_host.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
 
 
 def fetch_later(*tensors: Tensor) -> Callable[[], list[NDArray[Any]]]:
-    """Begin to copy tensors to the host; return a call that waits for them."""
+    """Begin to copy tensors to the host; return a call that waits for them.
+
+    Args:
+        tensors: All on one device.
+    """
     if tensors[0].device.type != "cuda":
         return lambda: [tensor.cpu().numpy() for tensor in tensors]
     copies = [
@@ -84,6 +96,12 @@ def fetch_later(*tensors: Tensor) -> Callable[[], list[NDArray[Any]]]:
 def compile_if_wanted(
     forward: Callable[[Tensor], Any], wanted: bool
 ) -> Callable[[Tensor], Any]:
-    """Return a net's forward pass, through ``torch.compile`` if wanted: for batches of
-    one size."""
-    return torch.compile(forward, dynamic=False) if wanted else forward
+    """Return a network's forward pass, through ``torch.compile`` if wanted.
+
+    Args:
+        forward: The pass.
+        wanted: Whether to compile it, for batches of one size.
+    """
+    if not wanted:
+        return forward
+    return torch.compile(forward, dynamic=False)

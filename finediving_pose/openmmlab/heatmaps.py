@@ -91,8 +91,7 @@ def turn_heatmaps_back(heatmaps: Tensor, turn: int, shift: bool) -> Tensor:
 def decode_heatmaps(
     heatmaps: Tensor, method: Codec, input_size: int
 ) -> tuple[Tensor, Tensor]:
-    """Return points (N, 16, 2) float64 in px of the crop, and the heatmaps' maxima (N,
-    16) float64, on their device.
+    """Find the points at the maxima of heatmaps, finer than their pixels.
 
     Args:
         heatmaps: (N, 16, h, w) float.
@@ -100,12 +99,17 @@ def decode_heatmaps(
             expansion of the log of the blurred heatmap (Zhang et al. 2020). ``udp``:
             the same with UDP's differences and grid (Huang et al. 2020).
         input_size: Side of the crop in px.
+
+    Returns:
+        Points (N, 16, 2) float64 in px of the crop, and the heatmaps' maxima (N, 16)
+        float64, on their device.
     """
     height, width = heatmaps.shape[-2:]
     maxima, index = heatmaps.flatten(2).max(dim=-1)
     coarse = torch.stack((index % width, index // width), dim=-1)
     offset = _OFFSETS[method](heatmaps, coarse)
     points = coarse.double() + offset.double()
+    # UDP's grid ends at the centre of the last pixel, the others' at its far edge.
     last = 1 if method == "udp" else 0
     grid = points.new_tensor([width - last, height - last])
     return points / grid * input_size, maxima.double()
@@ -124,28 +128,29 @@ def _msra_offset(heatmaps: Tensor, coarse: Tensor) -> Tensor:
 
 def _dark_offset(heatmaps: Tensor, coarse: Tensor) -> Tensor:
     height, width = heatmaps.shape[-2:]
-    logs = _blurred(heatmaps).clamp(min=1e-10).log()
+    # The log of a Gaussian is a quadratic, whose top Newton finds in one step.
+    logs = _blur(heatmaps).clamp(min=1e-10).log()
     x, y = coarse.unbind(-1)
+    # Differences over two pixels, as DARK's authors take them.
     dx = 0.5 * (_at(logs, x + 1, y) - _at(logs, x - 1, y))
     dy = 0.5 * (_at(logs, x, y + 1) - _at(logs, x, y - 1))
     centre = _at(logs, x, y)
     dxx = 0.25 * (_at(logs, x + 2, y) - 2 * centre + _at(logs, x - 2, y))
     dyy = 0.25 * (_at(logs, x, y + 2) - 2 * centre + _at(logs, x, y - 2))
-    rising, falling = (
-        _at(logs, x + 1, y + s) - _at(logs, x - 1, y + s) for s in (1, -1)
-    )
-    dxy = 0.25 * (rising - falling)
+    below = _at(logs, x + 1, y + 1) - _at(logs, x - 1, y + 1)
+    above = _at(logs, x + 1, y - 1) - _at(logs, x - 1, y - 1)
+    dxy = 0.25 * (below - above)
     inside = (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)
     return _newton_step(dx, dy, dxx, dyy, dxy, inside)
 
 
 def _udp_offset(heatmaps: Tensor, coarse: Tensor) -> Tensor:
-    logs = _blurred(heatmaps).clamp(1e-3, 50.0).log()
+    logs = _blur(heatmaps).clamp(1e-3, 50.0).log()
     x, y = coarse.unbind(-1)
+    # Differences between neighbours, as UDP's authors take them.
     centre = _at(logs, x, y)
-    right, left, below, above = (
-        _at(logs, x + i, y + j) for i, j in ((1, 0), (-1, 0), (0, 1), (0, -1))
-    )
+    right, left = _at(logs, x + 1, y), _at(logs, x - 1, y)
+    below, above = _at(logs, x, y + 1), _at(logs, x, y - 1)
     dxy = 0.5 * (
         _at(logs, x + 1, y + 1)
         - right
@@ -155,12 +160,14 @@ def _udp_offset(heatmaps: Tensor, coarse: Tensor) -> Tensor:
         - above
         + _at(logs, x - 1, y - 1)
     )
+    # As in MMPose: a flat heatmap must not give an H that cannot be inverted.
     eps = torch.finfo(torch.float32).eps
-    dxx, dyy = right - 2 * centre + left + eps, below - 2 * centre + above + eps
+    dxx = right - 2 * centre + left + eps
+    dyy = below - 2 * centre + above + eps
+    dx = 0.5 * (right - left)
+    dy = 0.5 * (below - above)
     everywhere = torch.ones_like(x, dtype=torch.bool)
-    return _newton_step(
-        0.5 * (right - left), 0.5 * (below - above), dxx, dyy, dxy, everywhere
-    )
+    return _newton_step(dx, dy, dxx, dyy, dxy, everywhere)
 
 
 def _newton_step(
@@ -175,36 +182,31 @@ def _newton_step(
     determinant = dxx * dyy - dxy**2
     usable = where & (determinant != 0)
     determinant = torch.where(usable, determinant, 1.0)
-    step = torch.stack(
-        (dxy * dy - dyy * dx, dxy * dx - dxx * dy), dim=-1
-    ) / determinant.unsqueeze(-1)
-    return torch.where(usable.unsqueeze(-1), step, 0.0).clamp(
-        -LONGEST_STEP, LONGEST_STEP
-    )
+    # The inverse of a 2×2 matrix, written out.
+    step = torch.stack((dxy * dy - dyy * dx, dxy * dx - dxx * dy), dim=-1)
+    step = step / determinant.unsqueeze(-1)
+    step = torch.where(usable.unsqueeze(-1), step, 0.0)
+    return step.clamp(-LONGEST_STEP, LONGEST_STEP)
 
 
-def _blurred(heatmaps: Tensor) -> Tensor:
+def _blur(heatmaps: Tensor) -> Tensor:
     """Blur with a Gaussian that sees zeros outside, and give each heatmap its old
     maximum back."""
-    sigma = (
-        0.3 * ((BLUR_SIZE - 1) * 0.5 - 1) + 0.8
-    )  # what OpenCV takes for a kernel of this size
-    steps = (
-        torch.arange(BLUR_SIZE, device=heatmaps.device, dtype=torch.float64)
-        - BLUR_SIZE // 2
-    )
+    half = BLUR_SIZE // 2
+    # What OpenCV takes for a kernel of this size.
+    sigma = 0.3 * ((BLUR_SIZE - 1) * 0.5 - 1) + 0.8
+    places = torch.arange(BLUR_SIZE, device=heatmaps.device, dtype=torch.float64)
+    steps = places - half
     kernel = torch.exp(-(steps**2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).to(heatmaps.dtype)
     flat = heatmaps.flatten(0, 1).unsqueeze(1)
-    half = BLUR_SIZE // 2
+    # A Gaussian of two axes is one along each: 22 products a pixel in place of 121.
     blurred = F.conv2d(flat, kernel.view(1, 1, 1, -1), padding=(0, half))
     blurred = F.conv2d(blurred, kernel.view(1, 1, -1, 1), padding=(half, 0)).view_as(
         heatmaps
     )
-    before, after = (
-        heatmaps.amax(dim=(-2, -1), keepdim=True),
-        blurred.amax(dim=(-2, -1), keepdim=True),
-    )
+    before = heatmaps.amax(dim=(-2, -1), keepdim=True)
+    after = blurred.amax(dim=(-2, -1), keepdim=True)
     return blurred * before / after.clamp(min=torch.finfo(blurred.dtype).tiny)
 
 

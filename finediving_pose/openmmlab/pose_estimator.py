@@ -55,7 +55,7 @@ class MMPoseEstimator:
     :class:`finediving_pose.networks.PoseEstimator`.
 
     Args:
-        net: The MMPose estimator, its weights loaded.
+        net: MMPose's model, its weights loaded.
         network: What it was built from, with the settings it was trained with.
         identity: Names weights and settings, in JSON types.
         options: How it runs, its device chosen. The flip test averages the heatmaps of
@@ -96,8 +96,12 @@ class MMPoseEstimator:
         self._std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1)
 
     def crop(self, image: NDArray[np.uint8], box: FloatArray) -> Crop:
-        """Cut a (4,) px box out of an (H, W, 3) uint8 BGR image: a square of the padded
-        box's longer side."""
+        """Cut a person out of a frame: a square of the padded box's longer side.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            box: (4,) px.
+        """
         corners = np.asarray(box, dtype=np.float32)
         centre = (corners[:2] + corners[2:]) / 2
         side = float((corners[2:] - corners[:2]).max()) * self.settings.box_padding
@@ -135,7 +139,9 @@ class MMPoseEstimator:
                 np.zeros((0, joints), dtype=np.float32),
             )
             return lambda: empty
-        step = self._cpu_crops if self.device.type == "cpu" else len(crops)
+        step = len(crops)
+        if self.device.type == "cpu":
+            step = self._cpu_crops
         pixels = [crop.pixels for crop in crops]
         outputs = torch.cat(
             [self.run_views(pixels[i : i + step]) for i in range(0, len(crops), step)]
@@ -198,7 +204,7 @@ def load_estimator(
     report = weights.fill_network(net, directory.weights)
     if report.missing or report.mismatched:
         raise UsageError(
-            "the weights do not fill the net: " + "\n".join(report.lines())
+            "the weights do not fill the network: " + "\n".join(report.lines())
         )
     identity = {
         "kind": "pose",

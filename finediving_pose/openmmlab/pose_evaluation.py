@@ -1,4 +1,4 @@
-"""The figures a pose net is judged by, over one set of labelled frames."""
+"""Metrics of a pose network over one set of labelled frames."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class KeypointMetrics:
     Attributes:
         pck, pckh: With the sides as predicted.
         pck_swap_tolerant: PCK with the better of the prediction and its left/right
-            exchange in each frame.
+            swap in each frame.
         ap, ap50: Mean AP over OKS .50:.95, and at .50; NaN without a frame that has a
             box.
         ap_per_joint: (16,) mean OKS of each joint alone over frames that have it and a
@@ -47,8 +47,8 @@ class KeypointMetrics:
     frames: int
 
     def as_dict(self) -> dict[str, float]:
-        """Return the figures by name, per joint as ``PCK/left_wrist``; what is
-        undefined is left out."""
+        """Return the metrics by name, per joint as ``PCK/left_wrist``; those that are
+        undefined are left out."""
         values = {
             "PCK": self.pck.mean,
             "PCKh": self.pckh.mean,
@@ -62,16 +62,14 @@ class KeypointMetrics:
             "PCKh": self.pckh.per_joint,
             "OKS": self.ap_per_joint,
         }
-        for figure, shares in per_joint.items():
-            values |= {
-                f"{figure}/{joint}": float(share)
-                for joint, share in zip(JOINTS, shares, strict=True)
-            }
-        return {
-            name: round(value, 6)
-            for name, value in values.items()
-            if np.isfinite(value)
-        }
+        for metric, shares in per_joint.items():
+            for joint, share in zip(JOINTS, shares, strict=True):
+                values[f"{metric}/{joint}"] = float(share)
+        defined = {}
+        for name, value in values.items():
+            if np.isfinite(value):
+                defined[name] = round(value, 6)
+        return defined
 
 
 def evaluate_keypoints(
@@ -101,31 +99,30 @@ def evaluate_keypoints(
 def _average_precision(
     frames: Sequence[LabelledFrame], keypoints: FloatArray, scores: FloatArray
 ) -> tuple[float, float]:
-    boxed = [
-        i
-        for i, frame in enumerate(frames)
-        if frame.box is not None and frame.labelled.any()
-    ]
-    predicted = [i for i in boxed if np.isfinite(keypoints[i]).all(axis=1).any()]
+    boxed: list[int] = []
+    for i, frame in enumerate(frames):
+        if frame.box is not None and frame.labelled.any():
+            boxed.append(i)
     if not boxed:
         return float("nan"), float("nan")
-    if not predicted:
+    truth = encode_coco([frames[i] for i in boxed])
+    results = []
+    for i, annotation in zip(boxed, truth["annotations"], strict=True):
+        if np.isfinite(keypoints[i]).all(axis=1).any():
+            results.append(
+                _coco_result(annotation["image_id"], keypoints[i], scores[i])
+            )
+    if not results:
         return 0.0, 0.0
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    truth = encode_coco([frames[i] for i in boxed])
-    image_ids = [annotation["image_id"] for annotation in truth["annotations"]]
-    results = [
-        _coco_result(image_id, keypoints[i], scores[i])
-        for i, image_id in zip(boxed, image_ids, strict=True)
-        if i in set(predicted)
-    ]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its tables
         reference = COCO()
         reference.dataset = truth
         reference.createIndex()
         evaluation = COCOeval(reference, reference.loadRes(results), "keypoints")
+        # COCO's own are of 17 joints.
         evaluation.params.kpt_oks_sigmas = OKS_SIGMAS
         evaluation.evaluate()
         evaluation.accumulate()
@@ -137,32 +134,33 @@ def _coco_result(
     image_id: int, keypoints: FloatArray, scores: FloatArray
 ) -> dict[str, Any]:
     found = np.asarray(np.isfinite(keypoints).all(axis=-1))
-    # pycocotools has no missing prediction: far outside the picture is as wrong as not
+    # pycocotools has no missing prediction: far outside the image is as wrong as not
     # there at all.
     points = np.where(found[:, None], keypoints, -1e5)
-    flat = np.concatenate((points, np.ones((len(points), 1))), axis=1).reshape(-1)
+    visible = np.ones((len(points), 1))
     return {
         "image_id": image_id,
         "category_id": 1,
-        "keypoints": flat.tolist(),
-        "score": float(np.nanmean(scores[found])) if found.any() else 0.0,
+        "keypoints": np.concatenate((points, visible), axis=1).reshape(-1).tolist(),
+        "score": float(np.nanmean(scores[found])),
     }
 
 
 def _joint_similarity(
     frames: Sequence[LabelledFrame], keypoints: FloatArray
 ) -> NDArray[np.float64]:
-    boxes = np.stack(
-        [np.full(4, np.nan) if frame.box is None else frame.box for frame in frames]
-    ).astype(np.float64)
+    boxes = np.full((len(frames), 4), np.nan)
+    for row, frame in enumerate(frames):
+        if frame.box is not None:
+            boxes[row] = frame.box
     area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     true = np.stack([frame.keypoints for frame in frames])
     labelled = np.stack([frame.labelled for frame in frames])
-    alone = np.eye(NUM_JOINTS, dtype=bool)
-    similarity = np.stack(
-        [compute_oks(keypoints, true, labelled & joint, area) for joint in alone],
-        axis=1,
-    )
+    # OKS is a mean over joints: with all but one left out it is that joint's alone.
+    columns = []
+    for joint in np.eye(NUM_JOINTS, dtype=bool):
+        columns.append(compute_oks(keypoints, true, labelled & joint, area))
+    similarity = np.stack(columns, axis=1)
     count = np.isfinite(similarity).sum(axis=0)
     return np.divide(
         np.nansum(similarity, axis=0),

@@ -1,5 +1,5 @@
-"""What HRNet's training needs beside MMPose's own parts, registered under names of
-ours.
+"""Parts of a pose training beside MMPose's own: dataset, metric, loss, head and
+augmentations, registered under names of ours.
 
 Importing this module imports MMPose; only this room does.
 """
@@ -16,7 +16,6 @@ from finediving_pose.boxes import enclose_joints
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.pose_evaluation import (
-    KeypointMetrics,
     evaluate_keypoints,
 )
 from finediving_pose.records import LabelledFrame
@@ -50,37 +49,42 @@ HULL_MARGIN = 1.2
 
 def describe_skeleton() -> dict[str, Any]:
     """Return the skeleton the way MMPose describes a dataset."""
-    other = dict(FLIP_PAIRS) | {b: a for a, b in FLIP_PAIRS}
     halves = dict.fromkeys(UPPER_BODY, "upper") | dict.fromkeys(LOWER_BODY, "lower")
+    joints: dict[int, dict[str, Any]] = {}
+    for i, name in enumerate(JOINTS):
+        joints[i] = {
+            "name": name,
+            "id": i,
+            "color": list(COLOURS[i]),
+            "type": halves[i],
+            "swap": "",
+        }
+    for a, b in FLIP_PAIRS:
+        joints[a]["swap"] = JOINTS[b]
+        joints[b]["swap"] = JOINTS[a]
+    limbs: dict[int, dict[str, Any]] = {}
+    for i, (a, b) in enumerate(LIMBS):
+        link = (JOINTS[a], JOINTS[b])
+        limbs[i] = {"link": link, "id": i, "color": list(COLOURS[a])}
     return {
         "dataset_name": "finediving_pose",
-        "keypoint_info": {
-            i: {
-                "name": name,
-                "id": i,
-                "color": list(COLOURS[i]),
-                "type": halves[i],
-                "swap": JOINTS[other[i]] if i in other else "",
-            }
-            for i, name in enumerate(JOINTS)
-        },
-        "skeleton_info": {
-            i: {"link": (JOINTS[a], JOINTS[b]), "id": i, "color": list(COLOURS[a])}
-            for i, (a, b) in enumerate(LIMBS)
-        },
+        "keypoint_info": joints,
+        "skeleton_info": limbs,
         "joint_weights": [1.0] * NUM_JOINTS,
         "sigmas": OKS_SIGMAS.tolist(),
     }
 
 
 def crop_box(frame: LabelledFrame) -> NDArray[np.float64]:
-    """Return the box (4,) px a label's crop is cut around: the athlete's box, else the
-    widened hull of the joints."""
+    """Return the box (4,) px that a label's crop is cut around: the athlete's box, else
+    the widened hull of the joints."""
     if frame.box is not None:
         return np.asarray(frame.box, dtype=np.float64)
     hull = enclose_joints(frame.keypoints[frame.labelled])
     low, high = hull[:2], hull[2:]
-    centre, half = (low + high) / 2, np.maximum(high - low, 1.0) / 2 * HULL_MARGIN
+    centre = (low + high) / 2
+    # One joint alone has a hull of no size.
+    half = np.maximum(high - low, 1.0) / 2 * HULL_MARGIN
     return np.concatenate((centre - half, centre + half))
 
 
@@ -96,23 +100,22 @@ class DiverDataset(BaseCocoStyleDataset):
 
     def load_data_list(self) -> list[dict]:
         labels = read_labels(Path(self.ann_file), "coco", Path(self.data_prefix["img"]))
-        return [
-            self._sample(i, frame, labels.image_path(frame))
-            for i, frame in enumerate(labels.frames)
-        ]
+        samples = []
+        for i, frame in enumerate(labels.frames):
+            samples.append(self._make_sample(i, frame, labels.image_path(frame)))
+        return samples
 
-    def _sample(self, index: int, frame: LabelledFrame, image: Path) -> dict:
+    def _make_sample(self, index: int, frame: LabelledFrame, image: Path) -> dict:
         box = crop_box(frame).astype(np.float32)[None]
         width, height = box[0, 2:] - box[0, :2]
+        keypoints = np.where(frame.labelled[:, None], frame.keypoints, 0.0)
         return {
             "id": index,
             "img_id": index,
             "img_path": str(image),
             "bbox": box,
             "bbox_score": np.ones(1, dtype=np.float32),
-            "keypoints": np.where(frame.labelled[:, None], frame.keypoints, 0.0).astype(
-                np.float32
-            )[None],
+            "keypoints": keypoints.astype(np.float32)[None],
             "keypoints_visible": frame.labelled.astype(np.float32)[None],
             "num_keypoints": int(frame.labelled.sum()),
             "area": np.array([width * height], dtype=np.float32),
@@ -136,24 +139,21 @@ class DiverKeypointMetric(BaseMetric):
         """Keep the prediction of each sample; called by MMEngine."""
         for sample in data_samples:
             predicted = sample["pred_instances"]
-            self.results.append(
-                (
-                    int(sample["id"]),
-                    predicted["keypoints"][0],
-                    predicted["keypoint_scores"][0],
-                )
-            )
+            keypoints = predicted["keypoints"][0]
+            scores = predicted["keypoint_scores"][0]
+            self.results.append((int(sample["id"]), keypoints, scores))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Return the figures of the whole validation part; called by MMEngine."""
+        """Return the metrics of the whole validation part; called by MMEngine."""
+        # Several processes may have seen a sample twice, to have equally many.
         predicted = {index: (keypoints, scores) for index, keypoints, scores in results}
-        order = sorted(predicted)
-        figures: KeypointMetrics = evaluate_keypoints(
-            [self.labels.frames[i] for i in order],
-            np.stack([predicted[i][0] for i in order]),
-            np.stack([predicted[i][1] for i in order]),
-        )
-        return figures.as_dict()
+        frames, keypoints, scores = [], [], []
+        for index in sorted(predicted):
+            frames.append(self.labels.frames[index])
+            keypoints.append(predicted[index][0])
+            scores.append(predicted[index][1])
+        metrics = evaluate_keypoints(frames, np.stack(keypoints), np.stack(scores))
+        return metrics.as_dict()
 
 
 @MODELS.register_module()
@@ -171,8 +171,13 @@ class SpatialSoftmaxLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-        """Return the loss of logits (B, 16, h, w) for heatmaps (B, 16, h, w) and joint
-        weights (B, 16)."""
+        """Return the loss, a scalar.
+
+        Args:
+            logits: (B, 16, h, w).
+            target: Heatmaps (B, 16, h, w).
+            weights: (B, 16) of the joints, 0 = not labelled.
+        """
         log_probability = F.log_softmax(logits.flatten(2), dim=-1)
         mass = target.flatten(2)
         total = mass.sum(dim=-1, keepdim=True)
@@ -180,16 +185,14 @@ class SpatialSoftmaxLoss(nn.Module):
         mass = mass / total.clamp(min=1e-6)
         weights = weights * (total.squeeze(-1) > 1e-6)
         cross_entropy = -(mass * log_probability).sum(dim=-1)
-        return (
-            self.loss_weight
-            * (cross_entropy * weights).sum()
-            / weights.sum().clamp(min=1.0)
-        )
+        # A batch without any labelled joint costs nothing, rather than 0/0.
+        count = weights.sum().clamp(min=1.0)
+        return self.loss_weight * (cross_entropy * weights).sum() / count
 
 
 @MODELS.register_module()
 class SpatialSoftmaxHead(HeatmapHead):
-    """HRNet's head for :class:`SpatialSoftmaxLoss`.
+    """Head on heatmaps for :class:`SpatialSoftmaxLoss`.
 
     While training it gives logits. Otherwise it gives the softmax times 2πσ², the sum
     of a Gaussian of peak 1, so that a perfect answer equals the usual target heatmap:
@@ -220,6 +223,7 @@ class RandomColour(BaseTransform):
         brightness = np.random.uniform(-40, 40)  # noqa: NPY002
         hue = np.random.randint(-8, 9)  # noqa: NPY002 - of OpenCV's 180 steps
         image = results["img"]
+        # Contrast turns about the image's own grey, so that it does not darken.
         grey = image.mean()
         image = cv2.addWeighted(
             image, contrast, image, 0.0, (1 - contrast) * grey + brightness
@@ -253,24 +257,23 @@ class RandomMotionBlur(BaseTransform):
             return results
         image = results["img"]
         length = 2 + np.random.rand() * (self.longest * max(image.shape[:2]) - 2)  # noqa: NPY002
-        results["img"] = cv2.filter2D(
-            image,
-            -1,
-            make_line_kernel(length, np.random.rand() * np.pi),  # noqa: NPY002
-        )
+        angle = np.random.rand() * np.pi  # noqa: NPY002
+        results["img"] = cv2.filter2D(image, -1, make_line_kernel(length, angle))
         return results
 
 
 def make_line_kernel(length: float, angle: float) -> NDArray[np.float32]:
-    """Return a square kernel of sum 1 that averages along a line of `length` px at
-    `angle` radians."""
-    side = int(np.ceil(length)) | 1
+    """Return a square kernel of sum 1 that averages along a line.
+
+    Args:
+        length: Of the line in px.
+        angle: Of the line in radians.
+    """
+    side = int(np.ceil(length)) | 1  # odd, so that the kernel has a centre
     kernel = np.zeros((side, side), dtype=np.float32)
-    centre, reach = side // 2, (length - 1) / 2
-    offset = np.array([np.cos(angle), np.sin(angle)]) * reach
-    start, end = (
-        np.round(np.array([centre, centre]) + sign * offset).astype(int)
-        for sign in (-1, 1)
-    )
-    cv2.line(kernel, tuple(map(int, start)), tuple(map(int, end)), 1.0)
+    centre = np.full(2, side // 2)
+    offset = np.array([np.cos(angle), np.sin(angle)]) * (length - 1) / 2
+    start = np.round(centre - offset).astype(int).tolist()
+    end = np.round(centre + offset).astype(int).tolist()
+    cv2.line(kernel, start, end, 1.0)
     return kernel / kernel.sum()

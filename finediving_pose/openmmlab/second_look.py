@@ -1,9 +1,9 @@
-"""A second look at everybody: the joints found in a detector's box say where the box
+"""A second look at every person: the joints found in a detector's box say where the box
 should have been.
 
 Detectors that have learnt from few labels cut off stretched arms and legs, and pose
-nets are best where a body fills its crop as it did in training. So a box is made of the
-joints of the first look, and the pose net looks again.
+networks are best where a body fills its crop as it did in training. So a box is made of the
+joints of the first look, and the pose network looks again.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class LaunchingEstimator(PoseEstimator, Launching, Protocol):
 
 
 class SecondLook:
-    """A pose net that looks twice; fulfils
+    """A pose network that looks twice; fulfils
     :class:`finediving_pose.networks.PoseEstimator` at twice the cost.
 
     Args:
-        estimator: The pose net.
+        estimator: The pose network.
     """
 
     def __init__(self, estimator: LaunchingEstimator) -> None:
@@ -54,23 +54,25 @@ class SecondLook:
         self.identity = estimator.identity | {"second_look": MARGIN}
 
     def crop(self, image: NDArray[np.uint8], box: FloatArray) -> Surroundings:
-        """Cut what both looks need out of an (H, W, 3) uint8 BGR image: twice the (4,)
-        px box's longer side."""
+        """Cut out what both looks need: twice the box's longer side.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            box: (4,) px, the detector's.
+        """
         corners = np.asarray(box, np.float64)
-        centre, reach = (
-            (corners[:2] + corners[2:]) / 2,
-            (corners[2:] - corners[:2]).max(),
-        )
+        centre = (corners[:2] + corners[2:]) / 2
+        reach = (corners[2:] - corners[:2]).max()
         size = np.array(image.shape[1::-1])
-        left, top = np.clip(np.floor(centre - reach), 0, size - 1).astype(int).tolist()
-        right, bottom = (
-            np.clip(np.ceil(centre + reach) + 1, 1, size).astype(int).tolist()
-        )
-        to_frame = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
+        # Whole pixels, so that the first look sees what it would have seen in the
+        # frame.
+        low = np.clip(np.floor(centre - reach), 0, size - 1).astype(int)
+        high = np.clip(np.ceil(centre + reach) + 1, 1, size).astype(int)
+        (left, top), (right, bottom) = low.tolist(), high.tolist()
         return Surroundings(
-            image[top:bottom, left:right].copy(),
-            to_frame,
-            corners - (left, top, left, top),
+            pixels=image[top:bottom, left:right].copy(),
+            to_frame=np.array([[1.0, 0.0, left], [0.0, 1.0, top]]),
+            box=corners - (left, top, left, top),
         )
 
     def __call__(self, crops: Sequence[Crop]) -> tuple[FloatArray, FloatArray]:
@@ -83,23 +85,16 @@ class SecondLook:
     ) -> Callable[[], tuple[FloatArray, FloatArray]]:
         """Look once, and begin to look again; return a call that gives what
         :meth:`__call__` gives."""
-        crops = cast("Sequence[Surroundings]", crops)
-        first, _ = self._estimator(
-            [self._estimator.crop(around.pixels, around.box) for around in crops]
-        )
-        boxes = [
-            improve_box(points, around.box)
-            for points, around in zip(first, crops, strict=True)
-        ]
-        second = self._estimator.launch(
-            [
-                self._estimator.crop(around.pixels, box)
-                for around, box in zip(crops, boxes, strict=True)
-            ]
-        )
-        corners = np.array(
-            [around.to_frame[:, 2] for around in crops], np.float32
-        ).reshape(-1, 1, 2)
+        surroundings = cast("Sequence[Surroundings]", crops)
+        first_crops = [self._estimator.crop(s.pixels, s.box) for s in surroundings]
+        first, _ = self._estimator(first_crops)
+        second_crops = []
+        for around, points in zip(surroundings, first, strict=True):
+            box = improve_box(points, around.box)
+            second_crops.append(self._estimator.crop(around.pixels, box))
+        second = self._estimator.launch(second_crops)
+        corners = np.array([s.to_frame[:, 2] for s in surroundings], np.float32)
+        corners = corners.reshape(-1, 1, 2)
 
         def answer() -> tuple[FloatArray, FloatArray]:
             points, scores = second()
@@ -109,8 +104,13 @@ class SecondLook:
 
 
 def improve_box(points: FloatArray, box: FloatArray) -> FloatArray:
-    """Return a box (4,) px around joints (16, 2) px, NaN = not found; the one given,
-    where they are too few for one."""
+    """Return a box (4,) px around the joints of the first look; the one given, where
+    they are too few for a better one.
+
+    Args:
+        points: (16, 2) px, NaN = not found.
+        box: (4,) px, the detector's.
+    """
     if np.isfinite(points).all(axis=1).sum() < FEWEST:
         return box
     return enclose_joints(points.astype(np.float64), MARGIN)

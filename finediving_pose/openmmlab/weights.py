@@ -1,5 +1,5 @@
-"""Weights in and out: where to start from, what fitted and what did not, and saving
-plain tensors."""
+"""Initial weights: finding the file, filling a network as far as it fits, and a report
+on what did not."""
 
 from __future__ import annotations
 
@@ -45,13 +45,19 @@ def locate_weights(spec: str, kind: ModelKind) -> Path | None:
         return read_model_directory(path, kind).weights
     if not path.is_file():
         raise UsageError(
-            f"init_from={spec}: no such file or model directory (a random start is `none`)"
+            f"init_from={spec}: no such file or model directory "
+            "(a random start is `none`)"
         )
     return path
 
 
 def fill_network(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
-    """Fill a net from a checkpoint as far as names and shapes agree.
+    """Fill a network from a checkpoint as far as names and shapes agree.
+
+    Args:
+        net: The network.
+        path: The checkpoint file.
+        trust: Whether it may hold more than weights.
 
     Raises:
         UsageError: If the file cannot be read or not one tensor fits.
@@ -63,8 +69,9 @@ def fill_network(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
     fitting, report = match_tensors(path, tensors, own)
     if not fitting:
         raise UsageError(
-            f"{path}: not one of its {len(tensors)} tensors fits the net "
-            f"(its first is {next(iter(tensors), 'none')}, the net's first is {next(iter(own))}): the wrong file?"
+            f"{path}: not one of its {len(tensors)} tensors fits the network "
+            f"(its first is {next(iter(tensors), 'none')}, "
+            f"the network's first is {next(iter(own))}): the wrong file?"
         )
     with torch.no_grad():
         net.load_state_dict(fitting, strict=False)
@@ -72,15 +79,16 @@ def fill_network(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
 
 
 def extract_tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the net's tensors out of a checkpoint's mapping, with DDP's prefix taken
+    """Return the network's tensors out of a checkpoint's mapping, with DDP's prefix taken
     off."""
     import torch
 
     inner = checkpoint.get("state_dict", checkpoint.get("model", checkpoint))
-    tensors = {
-        name: value for name, value in inner.items() if isinstance(value, torch.Tensor)
-    }
-    return {name.removeprefix("module."): value for name, value in tensors.items()}
+    tensors = {}
+    for name, value in inner.items():
+        if isinstance(value, torch.Tensor):
+            tensors[name.removeprefix("module.")] = value
+    return tensors
 
 
 def _fetch(url: str) -> Path:
@@ -96,8 +104,9 @@ def _fetch(url: str) -> Path:
             download_url_to_file(url, str(temporary), progress=False)
     except Exception as error:
         raise EnvironmentUnfit(
-            f"cannot fetch {url} ({type(error).__name__}: {error}). Fetch it on another machine and put it at "
-            f"{cached}, or name a file of your own: --init-from FILE (or none, for a random start) when training, "
+            f"cannot fetch {url} ({type(error).__name__}: {error}). "
+            f"Fetch it on another machine and put it at {cached}, or name a file of "
+            "your own: --init-from FILE (or none, for a random start) when training, "
             "--detector CONFIG.py,FILE when extracting."
         ) from error
     return cached

@@ -1,4 +1,4 @@
-"""The frames on which a pose net does worst, on one picture."""
+"""Contact sheet of the frames on which a pose network does worst."""
 
 from __future__ import annotations
 
@@ -37,12 +37,18 @@ class WorstFrames:
     def __call__(
         self,
         frame: LabelledFrame,
-        picture: Image,
+        image: Image,
         keypoints: FloatArray,
         scores: FloatArray,
     ) -> None:
-        """Consider a frame; arguments as for
-        :class:`~finediving_pose.reporting.label_sheet.LabelSheet`."""
+        """Keep a frame if it is among the worst.
+
+        Args:
+            frame: The label.
+            image: (H, W, 3) uint8 BGR.
+            keypoints: (16, 2) px, the prediction, NaN = missing.
+            scores: Ignored.
+        """
         found = count_found_joints(frame, keypoints)
         if found is None:
             return
@@ -50,16 +56,17 @@ class WorstFrames:
         misses = 1 - found[0] / found[1]
         if len(self._worst) == self.count and misses <= self._worst[0][0]:
             return
-        # Of equally bad ones the first stays; the numbers are unique, so that pictures
+        # Of equally bad ones the first stays; the numbers are unique, so that images
         # are never compared.
         caption = f"{found[0]} of {found[1]}   {frame.image}"
-        entry = (misses, -self._shown, _tile(frame, picture, keypoints), caption)
-        (heapq.heappushpop if len(self._worst) == self.count else heapq.heappush)(
-            self._worst, entry
-        )
+        entry = (misses, -self._shown, _draw_tile(frame, image, keypoints), caption)
+        if len(self._worst) == self.count:
+            heapq.heappushpop(self._worst, entry)
+        else:
+            heapq.heappush(self._worst, entry)
 
     def write(self, path: Path) -> int:
-        """Write the picture, worst first, label left and prediction right in each tile.
+        """Write the sheet, worst first, label left and prediction right in each tile.
 
         Returns:
             How many frames are on it; with none, nothing is written.
@@ -67,26 +74,24 @@ class WorstFrames:
         import cv2
 
         worst = sorted(self._worst, key=lambda entry: entry[:2], reverse=True)
-        if worst:
-            sheet = contact_sheet(
-                [tile for *_, tile, _ in worst],
-                _COLUMNS,
-                [caption for *_, caption in worst],
-            )
-            write_bytes(path, cv2.imencode(path.suffix or ".png", sheet)[1].tobytes())
+        if not worst:
+            return 0
+        tiles = [tile for _, _, tile, _ in worst]
+        captions = [caption for *_, caption in worst]
+        sheet = contact_sheet(tiles, _COLUMNS, captions)
+        write_bytes(path, cv2.imencode(path.suffix or ".png", sheet)[1].tobytes())
         return len(worst)
 
 
-def _tile(frame: LabelledFrame, picture: Image, keypoints: FloatArray) -> Image:
+def _draw_tile(frame: LabelledFrame, image: Image, keypoints: FloatArray) -> Image:
     """Return the body's surroundings with the label's joints, beside them the same with
     the predicted ones."""
     labelled = np.where(frame.labelled[:, None], frame.keypoints, np.nan)
     box = frame.box
     if box is None or not np.isfinite(box).all():
         box = enclose_joints(labelled)
-    cut, turn = close_up(picture, np.asarray(box, float), TILE, _PADDING, 0)
-    halves = [
-        draw_skeleton(cut, points @ turn[:, :2].T + turn[:, 2], scale=1)
-        for points in (labelled, keypoints)
-    ]
+    cut, turn = close_up(image, np.asarray(box, float), TILE, _PADDING, 0)
+    halves = []
+    for points in (labelled, keypoints):
+        halves.append(draw_skeleton(cut, points @ turn[:, :2].T + turn[:, 2], scale=1))
     return np.hstack(halves)

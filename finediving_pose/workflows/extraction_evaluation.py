@@ -1,5 +1,5 @@
-"""How good an extraction is where labels exist: joints in the boxes it found itself,
-the track, the detections."""
+"""Metrics of an extraction where labels exist: joints in the boxes it found itself, the
+track, the detections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from finediving_pose.openmmlab.pose_evaluation import (
     KeypointMetrics,
     evaluate_keypoints,
 )
-from finediving_pose.records import FloatArray, LabelledFrame, SkeletonSequence
+from finediving_pose.records import (
+    Detections,
+    FloatArray,
+    LabelledFrame,
+    SkeletonSequence,
+)
 
 GOOD_IOU = 0.5
 
@@ -42,7 +47,7 @@ class ExtractionMetrics:
     frames: int
 
     def as_dict(self) -> dict[str, float]:
-        """Return the figures by name."""
+        """Return the metrics by name."""
         own = {
             "box_recall@0.5": self.box_recall,
             "centre_inside": self.centre_inside,
@@ -54,96 +59,93 @@ class ExtractionMetrics:
 def evaluate_extraction(
     out: Path, frames: Sequence[LabelledFrame]
 ) -> ExtractionMetrics:
-    """Compare the skeleton files below `out` with labels that name match, dive and
-    frame number.
+    """Compare skeleton files with labels.
+
+    Args:
+        out: What an extraction wrote.
+        frames: Labels that name match, dive and frame number; those of frames that were
+            not extracted are left out.
 
     Raises:
         DataError: If a dive's file is absent or unreadable.
     """
     sequences: dict[str, SkeletonSequence] = {}
     for frame in frames:
-        if (
-            frame.dive_key not in sequences
-            and frame.match is not None
-            and frame.dive is not None
-        ):
-            sequences[frame.dive_key] = read_pose(
-                pose_path(out, frame.match, frame.dive)
-            )
-    rows = {
-        key: {int(n): i for i, n in enumerate(seq.frame_index)}
-        for key, seq in sequences.items()
-    }
-    labelled = [
-        frame for frame in frames if frame.frame in rows.get(frame.dive_key, {})
-    ]
-    found = [
-        (sequences[frame.dive_key], rows[frame.dive_key][int(frame.frame or 0)])
-        for frame in labelled
-    ]
-    boxes = np.stack([sequence.track.boxes[row] for sequence, row in found])
-    truth = np.stack([_box(frame) for frame in labelled])
+        if frame.match is None or frame.dive is None or frame.dive_key in sequences:
+            continue
+        path = pose_path(out, frame.match, frame.dive)
+        sequences[frame.dive_key] = read_pose(path)
+    rows = {key: _index_frames(sequence) for key, sequence in sequences.items()}
+    labelled, keypoints, scores, boxes, true_boxes = [], [], [], [], []
+    for frame in frames:
+        row = rows.get(frame.dive_key, {}).get(frame.frame)
+        if row is None:
+            continue
+        sequence = sequences[frame.dive_key]
+        labelled.append(frame)
+        keypoints.append(sequence.keypoints[row])
+        scores.append(sequence.scores[row])
+        boxes.append(sequence.track.boxes[row])
+        true_boxes.append(_box_of(frame))
+    tracked, true = np.stack(boxes), np.stack(true_boxes)
+    # A frame without a box, tracked or labelled, has NaN: its IoU is no match.
+    overlaps = np.array([_overlap(a, b) for a, b in zip(tracked, true, strict=True)])
+    centres = (tracked[:, :2] + tracked[:, 2:]) / 2
+    inside = (centres >= true[:, :2]) & (centres <= true[:, 2:])
     return ExtractionMetrics(
-        keypoints=evaluate_keypoints(
-            labelled,
-            np.stack([sequence.keypoints[row] for sequence, row in found]),
-            np.stack([sequence.scores[row] for sequence, row in found]),
-        ),
-        box_recall=float(
-            np.mean([_iou(a, b) >= GOOD_IOU for a, b in zip(boxes, truth, strict=True)])
-        ),
-        centre_inside=float(
-            np.mean([_centre_in(a, b) for a, b in zip(boxes, truth, strict=True)])
-        ),
+        keypoints=evaluate_keypoints(labelled, np.stack(keypoints), np.stack(scores)),
+        box_recall=float(np.mean(overlaps >= GOOD_IOU)),
+        centre_inside=float(np.mean(inside.all(axis=1))),
         frames=len(labelled),
     )
 
 
 def evaluate_detector(
     detector: Detector,
-    pictures: Sequence[Any],
+    images: Sequence[Any],
     frames: Sequence[LabelledFrame],
     batch: int = 8,
 ) -> Mapping[str, float]:
-    """Compare a detector's boxes with labels, picture by picture.
+    """Compare a detector's boxes with labels, image by image.
+
+    Args:
+        detector: The detector.
+        images: N arrays (H, W, 3) uint8 BGR.
+        frames: Their N labels.
+        batch: How many images the detector gets at once.
 
     Returns:
         ``recall``: share of frames where any box has an IoU of at least 0.5 with the
         label's; ``best_recall``: where the best-scored one has; ``boxes``: mean number
         of boxes.
     """
-    found = [
-        d
-        for i in range(0, len(pictures), batch)
-        for d in detector(pictures[i : i + batch])
-    ]
-    overlaps = [
-        compute_iou(d.boxes, _box(frame)[None])[:, 0]
-        for d, frame in zip(found, frames, strict=True)
-    ]
+    found: list[Detections] = []
+    for start in range(0, len(images), batch):
+        found += detector(images[start : start + batch])
+    any_hits, best_hits, counts = [], [], []
+    for detections, frame in zip(found, frames, strict=True):
+        overlaps = compute_iou(detections.boxes, _box_of(frame)[None])[:, 0]
+        hits = overlaps >= GOOD_IOU
+        any_hits.append(hits.any())
+        best_hits.append(hits[:1].any())  # boxes are sorted, best first
+        counts.append(len(hits))
     return {
-        "recall": float(
-            np.mean([len(o) > 0 and o.max() >= GOOD_IOU for o in overlaps])
-        ),
-        "best_recall": float(
-            np.mean([len(o) > 0 and o[0] >= GOOD_IOU for o in overlaps])
-        ),
-        "boxes": float(np.mean([len(o) for o in overlaps])),
+        "recall": float(np.mean(any_hits)),
+        "best_recall": float(np.mean(best_hits)),
+        "boxes": float(np.mean(counts)),
     }
 
 
-def _box(frame: LabelledFrame) -> FloatArray:
-    return (
-        np.full(4, np.nan)
-        if frame.box is None
-        else np.asarray(frame.box, dtype=np.float64)
-    )
+def _index_frames(sequence: SkeletonSequence) -> dict[int | None, int]:
+    """Return the row of each frame number."""
+    return {int(number): row for row, number in enumerate(sequence.frame_index)}
 
 
-def _iou(a: FloatArray, b: FloatArray) -> float:
+def _box_of(frame: LabelledFrame) -> FloatArray:
+    if frame.box is None:
+        return np.full(4, np.nan)
+    return np.asarray(frame.box, dtype=np.float64)
+
+
+def _overlap(a: FloatArray, b: FloatArray) -> float:
     return float(compute_iou(a[None], b[None])[0, 0])
-
-
-def _centre_in(box: FloatArray, truth: FloatArray) -> bool:
-    centre = (box[:2] + box[2:]) / 2
-    return bool((centre >= truth[:2]).all() and (centre <= truth[2:]).all())

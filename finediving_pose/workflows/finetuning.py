@@ -1,5 +1,5 @@
-"""From labels to a model directory, for the pose net and for the detector, and the
-figures of a pose net."""
+"""Fine-tuning: from labels to a model directory, for pose networks and for the
+detector; and the metrics of a pose network in labelled boxes."""
 
 from __future__ import annotations
 
@@ -54,13 +54,16 @@ from finediving_pose.workflows.model_loading import require_torch
 Kind = Literal["hrnet", "detector"]
 """What is fine-tuned, as commands, run folders and folders of presets are called.
 ``hrnet`` stands for any pose network: the setting `backbone` chooses it."""
+
 MODEL_KIND: dict[Kind, Literal["pose", "detector"]] = {
     "hrnet": "pose",
     "detector": "detector",
 }
+CONFIG_NAME = "config.yaml"
 SOURCE_NAME = "source.json"
 EVALUATION_BATCH = 32
 LAYOUT_TIMEOUT = 600.0
+"""Seconds that the other processes of a run wait for the first one to lay it out."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class FinetuneSummary:
-    """What a finetune came to; `metrics` are the validation figures of the chosen
+    """What a fine-tuning came to; `metrics` are the validation metrics of the chosen
     epoch."""
 
     model: str
@@ -112,7 +115,7 @@ def read_training_data(
 
     Args:
         source: Labels in any format that `convert` reads.
-        kind: A detector needs boxes; a pose net needs joints.
+        kind: A detector needs boxes; a pose network needs joints.
         images: Where the images are, if not where the labels say.
         splits: A ``splits.json``; None = a new division by dive.
         val: Share for validation of a new division; 0 = none.
@@ -122,21 +125,23 @@ def read_training_data(
         DataError: If no frame is usable, or the frames cannot be divided without
             tearing a dive apart.
     """
-    labels = _labels(source, images)
-    usable, left_out = _usable(labels, kind)
+    labels = _read_labels(source, images)
+    usable, left_out = _select_usable(labels, kind)
     if not usable:
-        raise DataError(
-            f"{source}: no usable frame: "
-            + "; ".join(left_out[:3] or ["it holds no label"])
-        )
-    division = _division(usable, splits, val, seed)
-    train = division.select(usable, "train") if division else usable
-    held_out = division.select(usable, "val") if division else []
+        reasons = _join_first(left_out, otherwise="it holds no label")
+        raise DataError(f"{source}: no usable frame: {reasons}")
+    division = _divide(usable, splits, val, seed)
+    train, held_out = usable, []
+    if division is not None:
+        train = division.select(usable, "train")
+        held_out = division.select(usable, "val")
     if not train:
         raise DataError(f"{splits or source}: no usable frame is in the training part")
-    root = (labels.images or Path()).resolve()
     return TrainingData(
-        _located(train, labels), _located(held_out, labels), root, tuple(left_out)
+        train=_locate_images(train, labels),
+        val=_locate_images(held_out, labels),
+        images=_images_root(labels),
+        left_out=tuple(left_out),
     )
 
 
@@ -146,6 +151,10 @@ def join_training_data(first: TrainingData, *others: TrainingData) -> TrainingDa
 
     Labels may lie anywhere and lack different joints: what a frame lacks is not trained
     on.
+
+    Args:
+        first: Gives the validation part.
+        others: Only their training parts are used.
 
     Raises:
         UsageError: If there is no folder that holds all images.
@@ -158,14 +167,13 @@ def join_training_data(first: TrainingData, *others: TrainingData) -> TrainingDa
         raise UsageError(
             f"no folder holds all images of {folders} ({error}); put them on one drive"
         ) from None
-    return TrainingData(
-        train=tuple(
-            frame for part in parts for frame in _moved(part.train, part.images, root)
-        ),
-        val=_moved(first.val, first.images, root),
-        images=root,
-        left_out=tuple(reason for part in parts for reason in part.left_out),
-    )
+    train: list[LabelledFrame] = []
+    left_out: list[str] = []
+    for part in parts:
+        train += _rename_images(part.train, part.images, root)
+        left_out += part.left_out
+    val = _rename_images(first.val, first.images, root)
+    return TrainingData(tuple(train), tuple(val), root, tuple(left_out))
 
 
 def finetune(
@@ -178,6 +186,17 @@ def finetune(
 ) -> FinetuneSummary:
     """Start a training in a new folder and make a model directory of it.
 
+    Under torchrun every process calls this: the first lays the run out, the others wait
+    for that, and only the first returns.
+
+    Args:
+        kind: What is trained.
+        folder: The run's folder, new or empty.
+        data: Labels.
+        settings: Of the training.
+        device: As for :func:`finediving_pose.devices.choose_device`.
+        trust: Whether `init_from` may be a file that holds more than weights.
+
     Raises:
         UsageError: If the folder already holds a run.
         EnvironmentUnfit, DataError: As the training says.
@@ -185,29 +204,16 @@ def finetune(
     require_torch(f"finetune-{kind}")
     from finediving_pose.openmmlab.training import check_request
 
-    if _is_main_process():
-        if (folder / "config.yaml").exists():
-            raise UsageError(
-                f"{folder}: holds a run already; continue it with --resume {folder}, or name another"
-            )
-        check_request(settings, device, trust)
-        for name, frames in (("train", data.train), ("val", data.val)):
-            if frames:
-                write_json(
-                    folder / "data" / f"{name}.json", encode_coco(frames), indent=None
-                )
-        source = {
-            "kind": kind,
-            "images": str(data.images),
-            "trained_on": sorted(
-                {frame.dive_key for frame in data.train} | _known_before(settings)
-            ),
-            "left_out": list(data.left_out),
-        }
-        write_json(folder / "data" / SOURCE_NAME, source)
-        write_settings(folder / "config.yaml", settings)
-    else:
-        _wait_for(folder / "config.yaml")
+    if not _is_main_process():
+        _wait_for(folder / CONFIG_NAME)
+        return _train(kind, folder, settings, device, trust)
+    if (folder / CONFIG_NAME).exists():
+        raise UsageError(
+            f"{folder}: holds a run already; continue it with --resume {folder}, "
+            "or name another"
+        )
+    check_request(settings, device, trust)
+    _lay_out_run(kind, folder, data, settings)
     return _train(kind, folder, settings, device, trust)
 
 
@@ -217,25 +223,27 @@ def resume_finetuning(
     """Continue the run in `folder` with its own settings and data from where it
     stopped.
 
-    `trust` matters where it stopped before the first epoch was over, so that initial
-    weights are read again.
+    Args:
+        kind: What the run must train.
+        folder: The run's folder.
+        device: As for :func:`finediving_pose.devices.choose_device`.
+        trust: As for :func:`finetune`. It matters where the run stopped before its
+            first epoch was over, so that initial weights are read again.
 
     Raises:
         UsageError: If the folder holds no run of this kind.
     """
     require_torch(f"finetune-{kind}")
-    if (
-        not (folder / "config.yaml").is_file()
-        or not (folder / "data" / SOURCE_NAME).is_file()
-    ):
+    config_path = folder / CONFIG_NAME
+    if not config_path.is_file() or not (folder / "data" / SOURCE_NAME).is_file():
         raise UsageError(f"--resume {folder}: holds no run of finetune-{kind}")
-    found = _source(folder)["kind"]
+    found = _read_source(folder)["kind"]
     if found != kind:
         raise UsageError(
-            f"--resume {folder}: holds a run of finetune-{found}, not of finetune-{kind}"
+            f"--resume {folder}: holds a run of finetune-{found}, "
+            f"not of finetune-{kind}"
         )
-    values = read_yaml(folder / "config.yaml")
-    settings = check_settings(kind, values, f"{folder}/config.yaml")
+    settings = check_settings(kind, read_yaml(config_path), str(config_path))
     if not (folder / "last.ckpt").exists():
         console.log.info(
             "%s: stopped before its first epoch was over; it starts from the beginning",
@@ -281,13 +289,18 @@ def check_settings(
 def name_run_folder(parent: Path, name: str) -> Path:
     """Return a folder for a run that starts now, ``<date>-<time>_<name>``.
 
+    Args:
+        parent: The folder of all runs of a kind.
+        name: Of this run, such as its preset's.
+
     Raises:
         UsageError: In a distributed run, whose processes would each take a folder of
             their own.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
-            "under torchrun, name the run's folder with --out, so that all processes use the same one"
+            "under torchrun, name the run's folder with --out, "
+            "so that all processes use the same one"
         )
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     return parent / f"{stamp}_{name}"
@@ -304,10 +317,10 @@ def read_evaluation_data(
     are relative to.
 
     Frames of dives that the model was trained on are measured, with a warning: the
-    figures flatter it.
+    metrics flatter it.
 
     Args:
-        source, images: As for :func:`training_data`.
+        source, images: As for :func:`read_training_data`.
         splits: A ``splits.json``; None = all frames.
         part: Which of its parts.
         model: The model.
@@ -315,30 +328,29 @@ def read_evaluation_data(
     Raises:
         DataError: If no frame is left.
     """
-    labels = _labels(source, images)
-    usable, left_out = _usable(labels, "hrnet")
-    frames = (
-        read_splits(splits).select(usable, part) if splits and part != "all" else usable
-    )
+    labels = _read_labels(source, images)
+    frames, left_out = _select_usable(labels, "hrnet")
+    if splits and part != "all":
+        frames = read_splits(splits).select(frames, part)
     if not frames:
-        raise DataError(
-            f"{source}: no labelled frame to measure on: "
-            + "; ".join(left_out[:3] or ["none is there"])
-        )
+        reasons = _join_first(left_out, otherwise="none is there")
+        raise DataError(f"{source}: no labelled frame to measure on: {reasons}")
     if left_out:
         console.log.warning(
             "%d frames, boxes or joints are left out, the first: %s",
             len(left_out),
             left_out[0],
         )
-    known = sum(frame.dive_key in set(model.trained_on) - {""} for frame in frames)
+    trained_on = set(model.trained_on) - {""}
+    known = sum(frame.dive_key in trained_on for frame in frames)
     if known:
         console.log.warning(
-            "%d of %d frames are of dives this model was trained on: its figures flatter it",
+            "%d of %d frames are of dives this model was trained on: "
+            "its figures flatter it",
             known,
             len(frames),
         )
-    return _located(frames, labels), (labels.images or Path()).resolve()
+    return _locate_images(frames, labels), _images_root(labels)
 
 
 def evaluate_pose_estimator(
@@ -347,13 +359,13 @@ def evaluate_pose_estimator(
     images: Path,
     draw: Callable[[LabelledFrame, Any, Any, Any], None] | None = None,
 ) -> KeypointMetrics:
-    """Run a pose net in the labelled boxes and compare.
+    """Run a pose network in the labelled boxes and compare.
 
     Args:
-        estimator: The pose net.
+        estimator: The pose network.
         frames: Labelled frames; those without a box are cut out around their joints.
         images: The folder their image names are relative to.
-        draw: Called for each frame with the frame, its picture, keypoints (16, 2) and
+        draw: Called for each frame with the frame, its image, keypoints (16, 2) and
             scores (16,).
     """
     from finediving_pose.media import read_image
@@ -363,19 +375,41 @@ def evaluate_pose_estimator(
     with console.progress("estimating", len(frames)) as ticker:
         for start in range(0, len(frames), EVALUATION_BATCH):
             batch = frames[start : start + EVALUATION_BATCH]
-            pictures = [read_image(images / frame.image) for frame in batch]
+            pixels = [read_image(images / frame.image) for frame in batch]
             crops = [
-                estimator.crop(picture, crop_box(frame))
-                for picture, frame in zip(pictures, batch, strict=True)
+                estimator.crop(image, crop_box(frame))
+                for image, frame in zip(pixels, batch, strict=True)
             ]
             found, confidence = estimator(crops)
             keypoints.append(found)
             scores.append(confidence)
             if draw is not None:
-                for item in zip(batch, pictures, found, confidence, strict=True):
+                for item in zip(batch, pixels, found, confidence, strict=True):
                     draw(*item)
             ticker.advance(len(batch))
     return evaluate_keypoints(frames, np.concatenate(keypoints), np.concatenate(scores))
+
+
+def _lay_out_run(
+    kind: Kind, folder: Path, data: TrainingData, settings: TrainingSettings
+) -> None:
+    """Write what a run needs to start and to be resumed; ``config.yaml`` comes last,
+    because other processes wait for it."""
+    for name, frames in (("train", data.train), ("val", data.val)):
+        if frames:
+            write_json(
+                folder / "data" / f"{name}.json", encode_coco(frames), indent=None
+            )
+    trained_on = {frame.dive_key for frame in data.train}
+    trained_on |= _read_known_dives(settings)
+    source = {
+        "kind": kind,
+        "images": str(data.images),
+        "trained_on": sorted(trained_on),
+        "left_out": list(data.left_out),
+    }
+    write_json(folder / "data" / SOURCE_NAME, source)
+    write_settings(folder / CONFIG_NAME, settings)
 
 
 def _train(
@@ -385,7 +419,7 @@ def _train(
     from finediving_pose.openmmlab.training import train_model
 
     device = choose_device(device)
-    source = _source(folder)
+    source = _read_source(folder)
     val_labels = folder / "data" / "val.json"
     labels = TrainingLabels(
         train=folder / "data" / "train.json",
@@ -394,22 +428,22 @@ def _train(
     )
     if labels.val is None:
         console.log.warning(
-            "no frames are held out: the last epoch is kept, and nothing says how good it is"
+            "no frames are held out: the last epoch is kept, "
+            "and nothing says how good it is"
         )
-    inputs = {
-        "train": sha256_file(labels.train),
-        "val": sha256_file(labels.val) if labels.val else None,
-    }
+    if not _is_main_process():
+        train_model(folder, labels, settings, device, trust)
+        raise SystemExit(errors.EXIT_DONE)
     config = settings.model_dump(mode="json")
     facts = {
-        "inputs": inputs,
+        "inputs": {
+            "train": sha256_file(labels.train),
+            "val": sha256_file(labels.val) if labels.val else None,
+        },
         "config_sha256": sha256_json(config),
         "device": device,
         "seed": settings.seed,
     }
-    if not _is_main_process():
-        train_model(folder, labels, settings, device, trust)
-        raise SystemExit(errors.EXIT_DONE)
     with recording(folder, **facts) as manifest, _saying_how_to_continue(kind, folder):
         result = train_model(folder, labels, settings, device, trust)
         card = write_model_card(
@@ -421,7 +455,17 @@ def _train(
             best_epoch=result.best_epoch,
         )
         manifest.warnings += source["left_out"]
-    return _summary(card, result, folder, source)
+    return FinetuneSummary(
+        model=str(card.path),
+        train_frames=_count_labels(labels.train),
+        val_frames=_count_labels(labels.val) if labels.val else 0,
+        left_out=len(source["left_out"]),
+        epochs=result.epochs,
+        best_epoch=result.best_epoch,
+        stopped_early=result.stopped_early,
+        metrics=result.metrics,
+        initial_weights=result.load_report,
+    )
 
 
 @contextmanager
@@ -437,87 +481,47 @@ def _saying_how_to_continue(kind: Kind, folder: Path) -> Iterator[None]:
         raise
 
 
-def _summary(
-    card: ModelDirectory, result: Any, folder: Path, source: dict[str, Any]
-) -> FinetuneSummary:
-    counts = {
-        name: _count(folder / "data" / f"{name}.json") for name in ("train", "val")
-    }
-    return FinetuneSummary(
-        model=str(card.path),
-        train_frames=counts["train"],
-        val_frames=counts["val"],
-        left_out=len(source["left_out"]),
-        epochs=result.epochs,
-        best_epoch=result.best_epoch,
-        stopped_early=result.stopped_early,
-        metrics=result.metrics,
-        initial_weights=result.load_report,
-    )
+def _read_source(folder: Path) -> dict[str, Any]:
+    path = folder / "data" / SOURCE_NAME
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _source(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "data" / SOURCE_NAME).read_text(encoding="utf-8"))
+def _count_labels(path: Path) -> int:
+    return len(json.loads(path.read_text(encoding="utf-8"))["annotations"])
 
 
-def _count(labels: Path) -> int:
-    return (
-        len(json.loads(labels.read_text(encoding="utf-8"))["annotations"])
-        if labels.exists()
-        else 0
-    )
-
-
-def _labels(source: Path, images: Path | None) -> LabelSet:
+def _read_labels(source: Path, images: Path | None) -> LabelSet:
     labels = read_labels(source, images=images)
     if labels.images is None:
-        raise UsageError(f"{source}: says not where its images are; give --images DIR")
+        raise UsageError(
+            f"{source}: does not say where its images are; give --images DIR"
+        )
     return labels
 
 
-def _usable(labels: LabelSet, kind: Kind) -> tuple[list[LabelledFrame], list[str]]:
-    usable, left_out = (
-        [],
-        [str(problem) for problem in labels.problems if problem.severity == "error"],
-    )
+def _select_usable(
+    labels: LabelSet, kind: Kind
+) -> tuple[list[LabelledFrame], list[str]]:
+    """Return the frames that can be trained or measured on, and a line for each frame,
+    box or joint that cannot."""
+    left_out = []
+    for problem in labels.problems:
+        if problem.severity == "error":
+            left_out.append(str(problem))
+    usable = []
     for frame in labels.frames:
-        lack = _lack(labels, frame, kind)
-        if lack:
-            left_out.append(f"{frame.source or frame.image}: {lack}")
-        else:
+        lack = _find_lack(labels, frame, kind)
+        if lack is None:
             usable.append(frame)
+        else:
+            left_out.append(f"{frame.source or frame.image}: {lack}")
     return usable, left_out
 
 
-def _located(
-    frames: list[LabelledFrame], labels: LabelSet
-) -> tuple[LabelledFrame, ...]:
-    """Return the frames with the image names and sizes that trainers need, who look in
-    one folder only."""
-    root = labels.images or Path()
-    return tuple(
-        replace(
-            frame,
-            image=labels.image_path(frame).relative_to(root).as_posix(),
-            size=labels.image_size(frame),
-        )
-        for frame in frames
-    )
-
-
-def _moved(
-    frames: Iterable[LabelledFrame], images: Path, root: Path
-) -> tuple[LabelledFrame, ...]:
-    """Return the frames with image names relative to `root`, a folder above `images`."""
-    folder = images.relative_to(root)
-    return tuple(
-        replace(frame, image=(folder / frame.image).as_posix()) for frame in frames
-    )
-
-
-def _lack(labels: LabelSet, frame: LabelledFrame, kind: Kind) -> str | None:
-    if not labels.image_path(frame).is_file():
-        return f"its image {labels.image_path(frame)} is missing"
+def _find_lack(labels: LabelSet, frame: LabelledFrame, kind: Kind) -> str | None:
+    image = labels.image_path(frame)
+    if not image.is_file():
+        return f"its image {image} is missing"
     if kind == "detector" and frame.box is None:
         return "has no athlete box, which a detector is trained on"
     if kind == "hrnet" and not frame.labelled.any():
@@ -525,7 +529,36 @@ def _lack(labels: LabelSet, frame: LabelledFrame, kind: Kind) -> str | None:
     return None
 
 
-def _division(
+def _join_first(reasons: Sequence[str], otherwise: str) -> str:
+    return "; ".join(reasons[:3]) or otherwise
+
+
+def _images_root(labels: LabelSet) -> Path:
+    return (labels.images or Path()).resolve()
+
+
+def _locate_images(
+    frames: Iterable[LabelledFrame], labels: LabelSet
+) -> tuple[LabelledFrame, ...]:
+    """Return the frames with the sizes of their images and with image names below one
+    folder, the only one that trainers look in."""
+    root = labels.images or Path()
+    located = []
+    for frame in frames:
+        name = labels.image_path(frame).relative_to(root).as_posix()
+        located.append(replace(frame, image=name, size=labels.image_size(frame)))
+    return tuple(located)
+
+
+def _rename_images(
+    frames: Iterable[LabelledFrame], images: Path, root: Path
+) -> list[LabelledFrame]:
+    """Return the frames with image names relative to `root`, a folder above `images`."""
+    folder = images.relative_to(root)
+    return [replace(frame, image=(folder / frame.image).as_posix()) for frame in frames]
+
+
+def _divide(
     frames: list[LabelledFrame], splits: Path | None, val: float, seed: int
 ) -> Splits | None:
     if splits is not None:
@@ -536,7 +569,8 @@ def _division(
         return make_splits(frames, by="dive", val=val, test=0.0, seed=seed)
     except DataError as error:
         raise DataError(
-            f"{error}. --splits FILE names the parts by hand; --val 0 trains on all frames"
+            f"{error}. --splits FILE names the parts by hand; "
+            "--val 0 trains on all frames"
         ) from None
 
 
@@ -544,15 +578,13 @@ def _is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _known_before(settings: TrainingSettings) -> set[str]:
+def _read_known_dives(settings: TrainingSettings) -> set[str]:
     """Return the dives that the initial weights were trained on, where a model
     directory says so."""
     start = model_path(settings.init_from, settings.kind)
-    return (
-        set(read_model_directory(start).trained_on)
-        if is_model_directory(start)
-        else set()
-    )
+    if not is_model_directory(start):
+        return set()
+    return set(read_model_directory(start).trained_on)
 
 
 def _wait_for(path: Path) -> None:
@@ -561,6 +593,7 @@ def _wait_for(path: Path) -> None:
     while not path.exists():
         if time.monotonic() > deadline:
             raise DataError(
-                f"{path}: not written by the first process within {LAYOUT_TIMEOUT:.0f} s"
+                f"{path}: not written by the first process "
+                f"within {LAYOUT_TIMEOUT:.0f} s"
             )
         time.sleep(0.1)

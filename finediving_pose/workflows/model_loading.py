@@ -1,9 +1,14 @@
-"""Detectors and pose estimators by name, for the commands that use them."""
+"""Loading of detectors and pose estimators by name, and checks that packages are there.
+
+Whatever runs a network stands behind :mod:`finediving_pose.networks`; another runtime
+is loaded in :func:`load_detector` and :func:`load_estimator`.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import NamedTuple
 
 from finediving_pose.console import log
 from finediving_pose.datasets.model_directory import (
@@ -15,13 +20,26 @@ from finediving_pose.datasets.model_directory import (
 from finediving_pose.errors import EnvironmentUnfit, UsageError
 from finediving_pose.networks import Detector, NetworkOptions, PoseEstimator
 
-RUN_FOLDERS: dict[ModelKind, tuple[Path, str, str]] = {
-    "pose": (Path("runs/hrnet"), "finetune-hrnet", "--model"),
-    "detector": (Path("runs/detector"), "finetune-detector", "--detector"),
-    "aqa": (Path("runs/aqa"), "train-aqa", "--model"),
+
+class RunFolder(NamedTuple):
+    """Where the models of a kind are.
+
+    Attributes:
+        path: Below the project's folder.
+        command: Which command writes them.
+        option: Which option of other commands names one.
+    """
+
+    path: Path
+    command: str
+    option: str
+
+
+RUN_FOLDERS: dict[ModelKind, RunFolder] = {
+    "pose": RunFolder(Path("runs/hrnet"), "finetune-hrnet", "--model"),
+    "detector": RunFolder(Path("runs/detector"), "finetune-detector", "--detector"),
+    "aqa": RunFolder(Path("runs/aqa"), "train-aqa", "--model"),
 }
-"""Where, below the project folder, which command writes the models of each kind, and
-the option that names another."""
 
 
 def newest_model(kind: ModelKind) -> Path:
@@ -34,13 +52,18 @@ def newest_model(kind: ModelKind) -> Path:
     folder, command, option = RUN_FOLDERS[kind]
     candidates = [path for path in folder.glob("*") if is_model_directory(path)]
     if not candidates:
+        packaged = ""
+        if kind != "aqa":
+            packaged = (
+                f" ({SYNTHETIC}: the one that comes with fdpose, "
+                "trained on generated divers)"
+            )
         raise UsageError(
-            f"no {kind} model: looked for a model directory (a folder with {CARD_NAME}) in {folder.absolute()}; "
-            f"name one with {option}{_packaged(kind)}, or make one with fdpose {command}"
+            f"no {kind} model: looked for a model directory (a folder with {CARD_NAME}) "
+            f"in {folder.absolute()}; name one with {option}{packaged}, "
+            f"or make one with fdpose {command}"
         )
-    newest = max(
-        candidates, key=lambda path: ((path / CARD_NAME).stat().st_mtime_ns, path.name)
-    )
+    newest = max(candidates, key=_finished_at)
     log.info(
         "%s model: %s, the newest of %d (%s names another)",
         kind,
@@ -51,12 +74,8 @@ def newest_model(kind: ModelKind) -> Path:
     return newest
 
 
-def _packaged(kind: ModelKind) -> str:
-    return (
-        f" ({SYNTHETIC}: the one that comes with fdpose, trained on generated divers)"
-        if kind != "aqa"
-        else ""
-    )
+def _finished_at(path: Path) -> tuple[int, str]:
+    return (path / CARD_NAME).stat().st_mtime_ns, path.name
 
 
 def require_torch(command: str) -> None:
@@ -75,7 +94,7 @@ def require_torch(command: str) -> None:
 
 
 def require_aqa(command: str, package: str = "torch") -> None:
-    """Refuse a command of the score model where what it needs is not installed.
+    """Refuse a command of the score model where a package that it needs is absent.
 
     Args:
         command: Its name.

@@ -296,7 +296,7 @@ def _after_merge(project: Project) -> Step:
 
 
 def _has_model(project: Project, kind: Any) -> bool:
-    folder = project.root / RUN_FOLDERS[kind][0]
+    folder = project.root / RUN_FOLDERS[kind].path
     return any(is_model_directory(path) for path in folder.glob("*"))
 
 

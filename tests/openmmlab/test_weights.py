@@ -92,7 +92,7 @@ def test_missing_and_unused_tensors_are_listed(saved):
 def test_a_file_of_which_nothing_fits_is_refused(saved, content):
     with pytest.raises(
         errors.UsageError,
-        match=r"not one of its [01] tensors fits the net .*backbone\.weight",
+        match=r"not one of its [01] tensors fits the network .*backbone\.weight",
     ):
         weights.fill_network(Net(), saved(content))
 
