@@ -23,7 +23,7 @@ def filled(answer: tiny_models.Answer) -> list[str]:
 
 def all_of(model: Path) -> str:
     count = len(load_file(model / "model.safetensors"))
-    return f"filled {count} of {count} tensors"
+    return f"filled {count} of the network's {count} tensors"
 
 
 def test_a_pose_net_goes_on_at_another_input_size(
@@ -76,7 +76,7 @@ def test_a_wider_net_takes_what_fits_and_says_what_did_not(
     answer = finetune_hrnet(drawn_dives, tmp_path / "run", *more)
     assert answer.code == 0
     assert "of another shape, left random: " in answer.out
-    assert "(16,) → (32,)" in answer.out
+    assert "found (16,), expected (32,)" in answer.out
 
 
 def test_a_model_of_the_other_kind_is_no_start(
