@@ -23,8 +23,8 @@ from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.files import write_bytes, write_text
 from finediving_pose.media import Image, write_jpeg
 from finediving_pose.records import FloatArray, JointState, LabelledFrame, Visibility
-from finediving_pose.reporting.contact_sheet import contact_sheet
-from finediving_pose.reporting.overlays import draw_skeleton, with_caption
+from finediving_pose.reporting.contact_sheet import arrange_sheet
+from finediving_pose.reporting.overlays import add_caption, draw_skeleton
 from finediving_pose.skeleton import COLOURS, NUM_JOINTS
 from finediving_pose.synthesis import body, figure
 from finediving_pose.synthesis.annotators import ANNOTATORS, Mistake, annotate_frames
@@ -109,13 +109,13 @@ def beside(
     rows = []
     for i in order:
         shown = [
-            with_caption(
+            add_caption(
                 draw_labels(images[frame.image], frame), f"{name}   {frame.image}"
             )
             for name, frame in ((name, frames[i]) for name, frames in labels.items())
         ]
         rows.append(np.hstack(shown))
-    return contact_sheet(
+    return arrange_sheet(
         [
             cv2.resize(row, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
             for row in rows
@@ -139,7 +139,7 @@ def joints_picture() -> Image:
     for heading, title in ((0.0, "from the front"), (90.0, "from the athlete's right")):
         panel, keypoints, _ = large_figure("standing_relaxed", heading, (440, 520))
         numbered(panel, keypoints, beside=heading == 90.0)
-        panels.append(with_caption(panel, title))
+        panels.append(add_caption(panel, title))
     return np.hstack(panels)
 
 
@@ -150,17 +150,17 @@ def sides_picture() -> Image:
         (270.0, "left side near the camera"),
     ):
         panel, keypoints, coverage = large_figure("tuck", heading, (440, 360))
-        panels.append(with_caption(drawn(panel, keypoints, coverage), title))
+        panels.append(add_caption(drawn(panel, keypoints, coverage), title))
     return np.hstack(panels)
 
 
 def occlusion_picture() -> Image:
     panel, keypoints, coverage = large_figure("pike", 62.0, (440, 380))
-    plain = with_caption(panel, "the picture")
+    plain = add_caption(panel, "the picture")
     return np.hstack(
         [
             plain,
-            with_caption(
+            add_caption(
                 drawn(panel, keypoints, coverage), "filled: visible, hollow: occluded"
             ),
         ]
@@ -179,7 +179,7 @@ def boxes_picture() -> Image:
             colour,
             3,
         )
-        panels.append(with_caption(panel, title))
+        panels.append(add_caption(panel, title))
     return np.hstack(panels)
 
 

@@ -27,8 +27,8 @@ from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.files import atomic_path
 from finediving_pose.media import Image
 from finediving_pose.records import LabelledFrame
-from finediving_pose.reporting.contact_sheet import contact_sheet
-from finediving_pose.reporting.overlays import draw_skeleton, with_caption
+from finediving_pose.reporting.contact_sheet import arrange_sheet
+from finediving_pose.reporting.overlays import add_caption, draw_skeleton
 from finediving_pose.skeleton import FLIP_PAIRS, INDEX
 from finediving_pose.synthesis.annotators import annotate_frames
 from finediving_pose.synthesis.meet import plan_meet, stage_dive
@@ -140,7 +140,7 @@ def drawn(
                 cv2.LINE_AA,
             )
         cells.append(cell)
-    sheet = contact_sheet(
+    sheet = arrange_sheet(
         cells,
         3,
         ["before", f"{finding.severity}: {finding.joint or finding.kind}", "after"],
@@ -151,7 +151,7 @@ def drawn(
         else [finding.message]
     )
     for line in reversed(halves):
-        sheet = with_caption(sheet, line)
+        sheet = add_caption(sheet, line)
     return sheet
 
 

@@ -21,7 +21,7 @@ from finediving_pose.datasets.sub_actions import ENTRY, SUB_ACTIONS
 from finediving_pose.files import write_text
 from finediving_pose.media import Image, write_jpeg
 from finediving_pose.records import Visibility
-from finediving_pose.reporting.contact_sheet import contact_sheet
+from finediving_pose.reporting.contact_sheet import arrange_sheet
 from finediving_pose.synthesis.meet import PlannedDive, plan_meet, stage_dive
 from finediving_pose.synthesis.scene import Scene
 
@@ -50,7 +50,7 @@ def main() -> None:
             pictures.append(picture)
             rows.append([place, *shown])
             ticker.advance()
-    write_jpeg(options.out, contact_sheet(pictures, options.columns), 85)
+    write_jpeg(options.out, arrange_sheet(pictures, options.columns), 85)
     if options.key:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(

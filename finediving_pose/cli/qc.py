@@ -14,7 +14,8 @@ from finediving_pose.errors import UsageError
 if TYPE_CHECKING:
     from finediving_pose.workflows.qc import QcResult
 
-_SHOWN = 10
+LISTED = 10
+"""Clips that the answer lists."""
 
 
 def command(
@@ -28,7 +29,7 @@ def command(
         Path | None,
         typer.Option(
             "--videos",
-            help="The images, for film strips.",
+            help="Videos or frames, for film strips.",
             show_default="where extract found them",
         ),
     ] = None,
@@ -42,7 +43,9 @@ def command(
     ] = None,
     worst: Annotated[
         int,
-        typer.Option("--worst", min=0, help="How many clips the page shows in images."),
+        typer.Option(
+            "--worst", min=0, help="Clips that the page shows with a film strip."
+        ),
     ] = 12,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
@@ -50,40 +53,38 @@ def command(
     reason.
 
     Frames without a diver, interpolated, missing and jumping joints, limb lengths,
-    swaps and scores come to one number between 0 and 1. It ranks the clips of
-    one extraction; it is no probability.
+    swaps and scores come to one doubt between 0 and 1. It ranks the clips of one
+    extraction; it is no probability.
 
     Example: fdpose qc
 
     Example: fdpose qc skeletons/first --videos videos --worst 30
     """
-    from finediving_pose.workflows.qc import qc
+    from finediving_pose.workflows.qc import run_qc
 
     skeletons = skeletons or newest_skeletons()
     if skeletons is None:
         raise UsageError(
             "name what fdpose extract wrote; there is nothing in skeletons/ here"
         )
-    result = qc(
+    result = run_qc(
         skeletons,
         out or Path("reports") / f"qc-{skeletons.resolve().name}",
         videos,
         worst,
     )
-    print(
-        json_module.dumps(result.as_dict(), ensure_ascii=False, indent=1)
-        if json
-        else _as_text(result)
-    )
+    if json:
+        print(json_module.dumps(result.as_dict(), ensure_ascii=False, indent=1))
+    else:
+        print(_format_text(result))
 
 
-def _as_text(result: QcResult) -> str:
+def _format_text(result: QcResult) -> str:
     lines = [f"{len(result.clips)} clips, the most doubtful first:"]
-    lines += [
-        f"  {clip.doubt:.2f}  {clip.name}  {'; '.join(clip.reasons) or 'nothing odd'}"
-        for clip in result.clips[:_SHOWN]
-    ]
-    if len(result.clips) > _SHOWN:
-        lines.append(f"  … {len(result.clips) - _SHOWN} more in {result.table}")
+    for clip in result.clips[:LISTED]:
+        why = "; ".join(clip.reasons) or "nothing odd"
+        lines.append(f"  {clip.doubt:.2f}  {clip.name}  {why}")
+    if len(result.clips) > LISTED:
+        lines.append(f"  … {len(result.clips) - LISTED} more in {result.table}")
     lines += result.notes
     return "\n".join([*lines, f"wrote {result.page} and {result.table}"])

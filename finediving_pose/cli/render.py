@@ -30,7 +30,9 @@ def command(
     videos: Annotated[
         Path | None,
         typer.Option(
-            "--videos", help="The images.", show_default="where extract found them"
+            "--videos",
+            help="Videos or frames.",
+            show_default="where extract found them",
         ),
     ] = None,
     out: Annotated[
@@ -41,25 +43,25 @@ def command(
         typer.Option("--as", help="The video; every browser plays webm."),
     ] = "mp4",
     pictures: Annotated[
-        int, typer.Option("--pictures", min=1, help="How many the film strip has.")
+        int, typer.Option("--pictures", min=1, help="Frames of the film strip.")
     ] = 12,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
-    """Draw a clip's skeletons over its images: a video that lasts as long as the
-    clip, and a film strip.
+    """Draw a clip's skeletons over its frames: a video that lasts as long as the clip,
+    and a film strip.
 
     Joints that were interpolated or swapped are hollow, a filled-in box is dashed.
 
     Example: fdpose render Men10m/3 --as webm
     """
-    from finediving_pose.workflows.rendering import render
+    from finediving_pose.workflows.rendering import render_clip
 
     skeletons = skeletons or newest_skeletons()
     if skeletons is None:
         raise UsageError(
             "name what fdpose extract wrote with --skeletons; there is nothing in skeletons/ here"
         )
-    made = render(skeletons, clip, out, videos, kind, pictures)
+    made = render_clip(skeletons, clip, out, videos, kind, pictures)
     if json:
         answer = {
             "clip": made.clip,

@@ -10,7 +10,7 @@ from finediving_pose.files import write_bytes
 from finediving_pose.keypoint_metrics import TORSO_THRESHOLD, compute_pck_torso
 from finediving_pose.media import Image
 from finediving_pose.records import FloatArray, JointState, LabelledFrame, Visibility
-from finediving_pose.reporting.overlays import draw_skeleton, with_caption
+from finediving_pose.reporting.overlays import add_caption, draw_skeleton
 
 _GAP = 4  # px of white between the two
 
@@ -52,7 +52,7 @@ class LabelSheet:
         left = draw_skeleton(picture, labelled, states.astype(np.uint8), frame.box)
         right = draw_skeleton(picture, keypoints, box=frame.box)
         gap = np.full((left.shape[0], _GAP, 3), 255, np.uint8)
-        sheet = with_caption(
+        sheet = add_caption(
             np.hstack([left, gap, right]),
             f"{frame.image}   label | prediction",
             _verdict(frame, keypoints, scores),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
 GOOD_HEIGHT = 560
-"""Pictures much lower than this are enlarged, so that joints can be told apart."""
+"""Images much lower than this are enlarged, so that joints can be told apart."""
 BOX_COLOURS = ((255, 214, 10), (255, 90, 200))
 """RGB of the first and the second diver's box."""
-_DARK = (24, 24, 28)
+Colour = tuple[int, int, int]
+_DARK: Colour = (24, 24, 28)
+_OUTLINE = 1.6  # px that the dark line under a limb is wider
 _SUBPIXEL = 4  # bits: OpenCV draws at sixteenths of a pixel
 
 
-def enlargement(height: int) -> int:
-    """Return by how much to enlarge pictures of this height for viewing."""
+def choose_enlargement(height: int) -> int:
+    """Return by how much to enlarge images of this height for viewing."""
     return int(np.clip(round(GOOD_HEIGHT / height), 1, 4))
 
 
@@ -56,8 +58,8 @@ def draw_skeleton(
             and scaled coordinates, or use :func:`draw_people`.
         person: 1 or 2, decides the colour of the box.
     """
-    scale = scale or enlargement(image.shape[0])
-    canvas = _enlarged(image, scale)
+    scale = scale or choose_enlargement(image.shape[0])
+    canvas = _enlarge_image(image, scale)
     _draw_person(canvas, keypoints, state, box, box_state, scale, person)
     return canvas
 
@@ -76,11 +78,11 @@ def draw_people(
         image: (H, W, 3) uint8 BGR.
         people: The sequences of a clip; all have the same rows.
         row: Which row belongs to the image.
-        caption: Text of the strip above the picture; empty = no strip.
+        caption: Text of the strip above the image; empty = no strip.
         scale: Enlargement; None = :func:`enlargement`.
     """
-    scale = scale or enlargement(image.shape[0])
-    canvas = _enlarged(image, scale)
+    scale = scale or choose_enlargement(image.shape[0])
+    canvas = _enlarge_image(image, scale)
     for person, sequence in enumerate(people, start=1):
         box_state = int(sequence.track.state[row])
         _draw_person(
@@ -92,17 +94,15 @@ def draw_people(
             scale,
             person,
         )
-    return (
-        with_caption(canvas, caption, _box_note(people[0], row))
-        if caption and people
-        else canvas
-    )
+    if caption and people:
+        return add_caption(canvas, caption, _describe_box(people[0], row))
+    return canvas
 
 
-def clip_overlays(
+def draw_clip(
     frames: Iterable[tuple[int, Image]], people: Sequence[SkeletonSequence], title: str
 ) -> Iterator[Image]:
-    """Draw a clip: one picture for each frame number that the sequences have a row for.
+    """Draw a clip: one image for each frame number that the sequences have a row for.
 
     Args:
         frames: Frame numbers in the source with their images.
@@ -115,22 +115,28 @@ def clip_overlays(
             yield draw_people(image, people, rows[number], f"{title}   frame {number}")
 
 
-def with_caption(image: Image, left: str, right: str = "") -> Image:
-    """Return the picture under a dark strip of text, which may hold any letters the
-    font has."""
+def add_caption(image: Image, left: str, right: str = "") -> Image:
+    """Return the image under a dark strip of text, which may hold any letters the font
+    has.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        left: Text at the left, cut where it is too long.
+        right: Text at the right, in grey.
+    """
     from PIL import Image as pillow
     from PIL import ImageDraw
 
     width = image.shape[1]
     strip_height = max(20, round(width / 36))
-    font = _font(round(strip_height * 0.62))
+    font = _load_font(round(strip_height * 0.62))
     strip = pillow.new("RGB", (width, strip_height), _DARK)
     draw = ImageDraw.Draw(strip)
     middle, margin = strip_height // 2, strip_height // 3
     space = width - 2 * margin - draw.textlength(right + "  ", font=font)
     draw.text(
         (margin, middle),
-        _shortened(left, lambda text: draw.textlength(text, font=font) <= space),
+        shorten_text(left, lambda text: draw.textlength(text, font=font) <= space),
         font=font,
         fill=(240, 240, 240),
         anchor="lm",
@@ -139,6 +145,36 @@ def with_caption(image: Image, left: str, right: str = "") -> Image:
         (width - margin, middle), right, font=font, fill=(170, 175, 185), anchor="rm"
     )
     return np.vstack([np.asarray(strip)[..., ::-1], image])
+
+
+class _Pen:
+    """Draws on an image with lines as wide as its size asks for.
+
+    Args:
+        canvas: (H, W, 3) uint8 BGR, drawn on.
+    """
+
+    def __init__(self, canvas: Image) -> None:
+        self._canvas = canvas
+        self.unit = max(1.0, float(np.hypot(*canvas.shape[:2])) / 650)
+
+    def draw_line(
+        self, a: FloatArray, b: FloatArray, colour: Colour, width: int
+    ) -> None:
+        import cv2
+
+        ends = _to_subpixels(a), _to_subpixels(b)
+        bgr = colour[::-1]
+        cv2.line(self._canvas, *ends, bgr, width, cv2.LINE_AA, _SUBPIXEL)
+
+    def draw_circle(
+        self, centre: FloatArray, radius: int, colour: Colour, width: int = -1
+    ) -> None:
+        """Draw a circle, a disc where the width is −1; the radius is in subpixels."""
+        import cv2
+
+        place, bgr = _to_subpixels(centre), colour[::-1]
+        cv2.circle(self._canvas, place, radius, bgr, width, cv2.LINE_AA, _SUBPIXEL)
 
 
 def _draw_person(
@@ -150,123 +186,75 @@ def _draw_person(
     scale: int,
     person: int,
 ) -> None:
-    import cv2
-
-    unit = max(1.0, float(np.hypot(*canvas.shape[:2])) / 650)
+    pen = _Pen(canvas)
     if box is not None and np.isfinite(box).all():
-        corners = _scaled(np.asarray(box, float).reshape(2, 2), scale)
-        _draw_box(
-            canvas,
-            corners,
-            BOX_COLOURS[(person - 1) % 2],
-            box_state == BoxState.FILLED,
-            unit,
-        )
-    points = _scaled(keypoints, scale)
+        corners = _enlarge_points(np.asarray(box, float).reshape(2, 2), scale)
+        colour = BOX_COLOURS[(person - 1) % 2]
+        _draw_box(pen, corners, colour, dashed=box_state == BoxState.FILLED)
+    points = _enlarge_points(keypoints, scale)
     known = np.asarray(np.isfinite(points).all(axis=1))
-    sure = (
-        known if state is None else np.asarray(known & (state == JointState.OBSERVED))
-    )
+    sure = known
+    if state is not None:
+        sure = np.asarray(known & (state == JointState.OBSERVED))
     limbs = [(a, b) for a, b in LIMBS if known[a] and known[b]]
-    for outline in (True, False):
-        for a, b in limbs:
-            width = unit * (1.6 if sure[a] and sure[b] else 0.8) + (
-                1.6 if outline else 0
-            )
-            colour = _DARK if outline else _limb_colour(a, b)
-            cv2.line(
-                canvas,
-                _fixed(points[a]),
-                _fixed(points[b]),
-                _bgr(colour),
-                round(width),
-                cv2.LINE_AA,
-                _SUBPIXEL,
-            )
+    # All outlines first, so that no limb's outline cuts through another limb.
+    for a, b in limbs:
+        width = _measure_limb(pen, sure[a] and sure[b])
+        pen.draw_line(points[a], points[b], _DARK, round(width + _OUTLINE))
+    for a, b in limbs:
+        width = _measure_limb(pen, sure[a] and sure[b])
+        pen.draw_line(points[a], points[b], _choose_limb_colour(a, b), round(width))
     for j in np.flatnonzero(known):
-        _draw_joint(canvas, points[j], COLOURS[j], bool(sure[j]), unit)
+        _draw_joint(pen, points[j], COLOURS[j], bool(sure[j]))
 
 
-def _draw_joint(
-    canvas: Image,
-    point: FloatArray,
-    colour: tuple[int, int, int],
-    full: bool,
-    unit: float,
-) -> None:
-    import cv2
+def _measure_limb(pen: _Pen, sure: bool) -> float:
+    return pen.unit * (1.6 if sure else 0.8)
 
-    radius = round((2.2 if full else 3.0) * unit * 2**_SUBPIXEL)
-    centre = _fixed(point)
+
+def _draw_joint(pen: _Pen, point: FloatArray, colour: Colour, full: bool) -> None:
+    one_pixel = 2**_SUBPIXEL
     if full:
-        cv2.circle(
-            canvas,
-            centre,
-            radius + round(unit * 2**_SUBPIXEL),
-            _bgr(_DARK),
-            -1,
-            cv2.LINE_AA,
-            _SUBPIXEL,
-        )
-        cv2.circle(canvas, centre, radius, _bgr(colour), -1, cv2.LINE_AA, _SUBPIXEL)
+        radius = round(2.2 * pen.unit * one_pixel)
+        pen.draw_circle(point, radius + round(pen.unit * one_pixel), _DARK)
+        pen.draw_circle(point, radius, colour)
     else:
-        cv2.circle(
-            canvas, centre, radius, _bgr(_DARK), round(unit * 2), cv2.LINE_AA, _SUBPIXEL
-        )
-        cv2.circle(
-            canvas,
-            centre,
-            radius,
-            _bgr(colour),
-            max(1, round(unit)),
-            cv2.LINE_AA,
-            _SUBPIXEL,
-        )
+        radius = round(3.0 * pen.unit * one_pixel)
+        pen.draw_circle(point, radius, _DARK, round(pen.unit * 2))
+        pen.draw_circle(point, radius, colour, max(1, round(pen.unit)))
 
 
-def _draw_box(
-    canvas: Image,
-    corners: FloatArray,
-    colour: tuple[int, int, int],
-    dashed: bool,
-    unit: float,
-) -> None:
-    import cv2
-
+def _draw_box(pen: _Pen, corners: FloatArray, colour: Colour, dashed: bool) -> None:
     (x1, y1), (x2, y2) = corners
     ring = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)])
-    width = max(1, round(unit * 0.9))
+    width = max(1, round(pen.unit * 0.9))
     for a, b in pairwise(ring):
-        pieces = max(1, round(np.linalg.norm(b - a) / (9 * unit))) if dashed else 1
-        for start in np.arange(pieces) / pieces:
-            end = start + (0.55 if dashed else 1.0) / pieces
-            p, q = a + (b - a) * start, a + (b - a) * end
-            cv2.line(
-                canvas,
-                _fixed(p),
-                _fixed(q),
-                _bgr(colour),
-                width,
-                cv2.LINE_AA,
-                _SUBPIXEL,
-            )
+        if not dashed:
+            pen.draw_line(a, b, colour, width)
+            continue
+        dashes = max(1, round(np.linalg.norm(b - a) / (9 * pen.unit)))
+        for start in np.arange(dashes) / dashes:
+            end = start + 0.55 / dashes
+            pen.draw_line(a + (b - a) * start, a + (b - a) * end, colour, width)
 
 
-def _box_note(sequence: SkeletonSequence, row: int) -> str:
+def _describe_box(sequence: SkeletonSequence, row: int) -> str:
     state = int(sequence.track.state[row])
     if state == BoxState.DETECTED:
         return f"box {sequence.track.scores[row]:.2f}"
-    return "box filled in" if state == BoxState.FILLED else "no diver found"
+    if state == BoxState.FILLED:
+        return "box filled in"
+    return "no diver found"
 
 
-def _limb_colour(a: int, b: int) -> tuple[int, int, int]:
-    """A limb has the colour of its side; between the middle and a side, that of the
-    side."""
+def _choose_limb_colour(a: int, b: int) -> Colour:
+    """A limb has the colour of its side; between the middle and a side, the colour of
+    the side."""
     sided = [j for j in (b, a) if JOINTS[j].startswith(("right", "left"))]
     return COLOURS[sided[0] if sided else a]
 
 
-def _enlarged(image: Image, scale: int) -> Image:
+def _enlarge_image(image: Image, scale: int) -> Image:
     import cv2
 
     if scale == 1:
@@ -277,21 +265,25 @@ def _enlarged(image: Image, scale: int) -> Image:
     )
 
 
-def _scaled(points: FloatArray, scale: int) -> FloatArray:
-    """Map pixel centres of the frame to pixel centres of the enlarged picture."""
+def _enlarge_points(points: FloatArray, scale: int) -> FloatArray:
+    """Map pixel centres of the frame to pixel centres of the enlarged image."""
     return (np.asarray(points, float) + 0.5) * scale - 0.5
 
 
-def _fixed(point: FloatArray) -> tuple[int, int]:
+def _to_subpixels(point: FloatArray) -> tuple[int, int]:
+    # OpenCV fails on coordinates beyond 32 bits; so far out nothing is seen anyway.
     x, y = np.clip(np.round(point * 2**_SUBPIXEL), -(2**26), 2**26)
     return int(x), int(y)
 
 
-def _bgr(colour: tuple[int, int, int]) -> tuple[int, int, int]:
-    return colour[2], colour[1], colour[0]
+def shorten_text(text: str, fits: Callable[[str], bool]) -> str:
+    """Return the longest beginning of a text that fits, with an ellipsis where it is
+    cut.
 
-
-def _shortened(text: str, fits: Any) -> str:
+    Args:
+        text: Any.
+        fits: Whether a text fits; a shorter one fits if a longer one does.
+    """
     if fits(text):
         return text
     length = bisect(
@@ -301,7 +293,7 @@ def _shortened(text: str, fits: Any) -> str:
 
 
 @lru_cache(maxsize=8)
-def _font(size: int) -> FreeTypeFont | ImageFont:
+def _load_font(size: int) -> FreeTypeFont | ImageFont:
     from PIL import ImageFont
 
     return ImageFont.load_default(size)

@@ -1,4 +1,5 @@
-"""The page of an extraction: its clips by doubt, and the most doubtful in pictures."""
+"""Page of ``fdpose qc``: an extraction's clips by doubt, the most doubtful with film
+strips and joint tracks."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from finediving_pose.skeleton import COLOURS, INDEX
 
 LISTED = 200
 """Clips in the page's table; qc.csv has all."""
-_TELLING = (
+TELLING = (
     "head_top",
     "pelvis",
     "right_ankle",
@@ -23,13 +24,16 @@ _TELLING = (
     "right_wrist",
     "left_wrist",
 )
-_REPAIRS = {
+"""Joints whose tracks are plotted: they tell a dive."""
+REPAIRS = {
     "joints interpolated": JointState.INTERPOLATED,
-    "sides exchanged": JointState.SIDE_SWAPPED,
+    "sides swapped": JointState.SIDE_SWAPPED,
     "outliers removed": JointState.OUTLIER_REMOVED,
 }
-_LEAST = 0.02
-_SHADES = {"head_top": "#1f3a93", "right_wrist": "#c0392b", "left_wrist": "#0b7a53"}
+LEAST_PART = 0.02
+"""What adds less to the doubt is not listed."""
+SHADES = {"head_top": "#1f3a93", "right_wrist": "#c0392b", "left_wrist": "#0b7a53"}
+"""Colours of joints that have the same as another one in images."""
 
 
 @dataclass(frozen=True)
@@ -39,65 +43,60 @@ class ShownClip:
     Attributes:
         name: Of the clip.
         doubt: 0 to 1.
-        figures: What was measured, in words, and what it adds to the doubt, the largest
-            first.
+        findings: What was measured, in words, and what it adds to the doubt, the
+            largest first.
         sequence: The skeletons.
-        strip: Its film strip, where there are pictures.
+        strip: Its film strip, where its frames are known.
     """
 
     name: str
     doubt: float
-    figures: Sequence[tuple[str, float]]
+    findings: Sequence[tuple[str, float]]
     sequence: SkeletonSequence
     strip: Image | None
 
 
-def qc_page(
+def build_qc_page(
     folder: str,
     clips: Sequence[tuple[str, float, str]],
     shown: Sequence[ShownClip],
     notes: Sequence[str],
 ) -> Page:
-    """Return the page.
+    """Build the page.
 
     Args:
-        folder: What was looked at, for the heading.
+        folder: The extraction's folder, for the heading.
         clips: Name, doubt and reasons of every clip, the most doubtful first.
-        shown: Those to show in pictures.
+        shown: Those to show in detail.
         notes: What could not be shown.
     """
     page = Page(f"Skeletons of {folder}: which not to trust")
-    _overview(page.add_section("All clips"), clips, notes)
+    _add_overview(page.add_section("All clips"), clips, notes)
     for place, clip in enumerate(shown, start=1):
-        _clip(page.add_section(f"{place}. {clip.name}"), clip)
+        _add_clip(page.add_section(f"{place}. {clip.name}"), clip)
     return page
 
 
-def _overview(
+def _add_overview(
     section: Section, clips: Sequence[tuple[str, float, str]], notes: Sequence[str]
 ) -> None:
     section.add_text(
-        "The doubt of a clip, 0 to 1, is made of figures of its skeletons alone: it ranks the clips of one extraction, "
+        "The doubt of a clip, 0 to 1, is made of metrics of its skeletons alone: it ranks the clips of one extraction, "
         "and is no probability. Look at the first ones; where they are good, so are the rest."
     )
     for note in notes:
         section.add_text(note)
-    section.add_plot(
-        plot_histogram([doubt for _, doubt, _ in clips], "doubt", "clips"),
-        f"Doubt of the {len(clips)} clips.",
-    )
-    left_out = (
-        f" The {LISTED} most doubtful; qc.csv has all {len(clips)}."
-        if len(clips) > LISTED
-        else ""
-    )
-    section.add_table(
-        ["clip", "doubt", "why"], clips[:LISTED], f"The most doubtful first.{left_out}"
-    )
+    doubts = [doubt for _, doubt, _ in clips]
+    histogram = plot_histogram(doubts, "doubt", "clips")
+    section.add_plot(histogram, f"Doubt of the {len(clips)} clips.")
+    caption = "The most doubtful first."
+    if len(clips) > LISTED:
+        caption += f" The {LISTED} most doubtful; qc.csv has all {len(clips)}."
+    section.add_table(["clip", "doubt", "why"], clips[:LISTED], caption)
 
 
-def _clip(section: Section, clip: ShownClip) -> None:
-    rows = [(text, part) for text, part in clip.figures if part >= _LEAST]
+def _add_clip(section: Section, clip: ShownClip) -> None:
+    rows = [(text, part) for text, part in clip.findings if part >= LEAST_PART]
     section.add_table(
         ["what was found", "adds to the doubt, at most"],
         rows,
@@ -106,36 +105,30 @@ def _clip(section: Section, clip: ShownClip) -> None:
     if clip.strip is not None:
         section.add_image(
             clip.strip,
-            "The athlete through the clip; hollow joints are interpolated or exchanged.",
+            "The athlete through the clip; hollow joints are interpolated or swapped.",
         )
     section.add_plot(
-        _tracks(clip.sequence),
+        _plot_tracks(clip.sequence),
         "Where some joints are in each frame. Lines break where a joint is missing; ticks say what was repaired.",
         width=1090,
     )
 
 
-def _tracks(sequence: SkeletonSequence) -> bytes:
+def _plot_tracks(sequence: SkeletonSequence) -> bytes:
     _, rows = np.unique(sequence.frame_index, return_index=True)
     state = sequence.state[rows]
-    joints = {
-        INDEX[name]: (name.replace("_", " "), _SHADES.get(name, _hex(INDEX[name])))
-        for name in _TELLING
-    }
+    joints = {}
+    for name in TELLING:
+        red, green, blue = COLOURS[INDEX[name]]
+        colour = SHADES.get(name, f"#{red:02x}{green:02x}{blue:02x}")
+        joints[INDEX[name]] = name.replace("_", " "), colour
+    marks = {"no diver": sequence.track.state[rows] == BoxState.MISSING}
+    for name, flag in REPAIRS.items():
+        marks[name] = np.asarray((state & flag).any(axis=1))
     return plot_joint_tracks(
         sequence.frame_index[rows],
         sequence.keypoints[rows],
         sequence.track.boxes[rows],
         joints,
-        {
-            "no diver": sequence.track.state[rows] == BoxState.MISSING,
-            **{
-                name: np.asarray((state & flag).any(axis=1))
-                for name, flag in _REPAIRS.items()
-            },
-        },
+        marks,
     )
-
-
-def _hex(joint: int) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*COLOURS[joint])

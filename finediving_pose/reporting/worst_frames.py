@@ -11,7 +11,7 @@ from finediving_pose.boxes import enclose_joints
 from finediving_pose.files import write_bytes
 from finediving_pose.media import Image
 from finediving_pose.records import FloatArray, LabelledFrame
-from finediving_pose.reporting.contact_sheet import close_up, contact_sheet
+from finediving_pose.reporting.contact_sheet import arrange_sheet, cut_close_up
 from finediving_pose.reporting.label_sheet import count_found_joints
 from finediving_pose.reporting.overlays import draw_skeleton
 
@@ -78,7 +78,7 @@ class WorstFrames:
             return 0
         tiles = [tile for _, _, tile, _ in worst]
         captions = [caption for *_, caption in worst]
-        sheet = contact_sheet(tiles, _COLUMNS, captions)
+        sheet = arrange_sheet(tiles, _COLUMNS, captions)
         write_bytes(path, cv2.imencode(path.suffix or ".png", sheet)[1].tobytes())
         return len(worst)
 
@@ -90,7 +90,7 @@ def _draw_tile(frame: LabelledFrame, image: Image, keypoints: FloatArray) -> Ima
     box = frame.box
     if box is None or not np.isfinite(box).all():
         box = enclose_joints(labelled)
-    cut, turn = close_up(image, np.asarray(box, float), TILE, _PADDING, 0)
+    cut, turn = cut_close_up(image, np.asarray(box, float), TILE, _PADDING, 0)
     halves = []
     for points in (labelled, keypoints):
         halves.append(draw_skeleton(cut, points @ turn[:, :2].T + turn[:, 2], scale=1))

@@ -39,7 +39,7 @@ from finediving_pose.workflows.finediving_validation import validate_finediving
 from finediving_pose.workflows.label_validation import validate_labels
 from finediving_pose.workflows.merging import merge_labels
 from finediving_pose.workflows.model_loading import load_detector, load_estimator
-from finediving_pose.workflows.qc import qc
+from finediving_pose.workflows.qc import run_qc
 from finediving_pose.workflows.score_request import ScoreRequest
 from finediving_pose.workflows.synthesis import (
     LABELS_NAME,
@@ -161,7 +161,9 @@ def _run(
         for dive in sorted(trace.held_out):
             extract(meet / "frames" / dive, out / "skeletons", *networks, overlay=True)
     with _step(result, "qc"):
-        trace.doubts = qc(out / "skeletons", out / "reports" / "qc", meet / "frames")
+        trace.doubts = run_qc(
+            out / "skeletons", out / "reports" / "qc", meet / "frames"
+        )
     with _step(result, "train-aqa"):
         trace.learned = _train_scores(
             out, meet, seed, device, size.score + (("epochs=1",) if shortened else ())

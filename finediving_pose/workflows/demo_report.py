@@ -18,8 +18,8 @@ from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.datasets.sub_actions import SUB_ACTIONS
 from finediving_pose.media import Image, read_image
 from finediving_pose.records import LabelledFrame
-from finediving_pose.reporting.contact_sheet import contact_sheet
-from finediving_pose.reporting.overlays import draw_skeleton, with_caption
+from finediving_pose.reporting.contact_sheet import arrange_sheet
+from finediving_pose.reporting.overlays import add_caption, draw_skeleton
 from finediving_pose.reporting.page import Page, Section
 from finediving_pose.reporting.plots import plot_curves, plot_stages
 from finediving_pose.reporting.score_text import (
@@ -81,7 +81,7 @@ def _meet(section: Section, trace: DemoTrace) -> None:
     frames = _spread(trace.truth, _SHEET)
     pictures = [read_image(meet.out / "frames" / frame.image) for frame in frames]
     section.add_image(
-        contact_sheet(pictures, 3), "Frames of the meet, as the cameras give them."
+        arrange_sheet(pictures, 3), "Frames of the meet, as the cameras give them."
     )
 
 
@@ -186,7 +186,7 @@ def _review(section: Section, trace: DemoTrace) -> None:
         for m in shown
     )
     section.add_image(
-        contact_sheet(sheets, 1),
+        arrange_sheet(sheets, 1),
         f"Labels with a mistake, as labelled and as they became, from top to bottom: {listed}. The athlete's right is "
         "orange, the left green.",
     )
@@ -271,7 +271,7 @@ def _predictions(section: Section, result: DemoResult, trace: DemoTrace) -> None
     )
     pictures = [_beside(result.out, trace, frame) for frame in frames]
     section.add_image(
-        contact_sheet(pictures, 2),
+        arrange_sheet(pictures, 2),
         "Left the truth, right what the nets found. The nets learned for minutes.",
     )
     section.add_text(f"Overlay videos: {result.out / 'skeletons' / 'overlays'}")
@@ -393,7 +393,7 @@ def _spread(frames: Sequence[LabelledFrame], count: int) -> list[LabelledFrame]:
 
 def _drawn(trace: DemoTrace, frame: LabelledFrame, caption: str) -> Image:
     picture = read_image(trace.meet.out / "frames" / frame.image)
-    return with_caption(
+    return add_caption(
         draw_skeleton(picture, frame.keypoints, box=frame.box), caption, frame.image
     )
 
@@ -412,12 +412,12 @@ def _beside(out: Path, trace: DemoTrace, frame: LabelledFrame) -> Image:
     known = int(np.isfinite(sequence.keypoints[row]).all(axis=1).sum())
     return np.hstack(
         [
-            with_caption(
+            add_caption(
                 draw_skeleton(picture, frame.keypoints, box=frame.box),
                 "truth",
                 frame.image,
             ),
-            with_caption(
+            add_caption(
                 found, f"found: {known} of {len(JOINTS)} joints", f"box IoU {iou:.2f}"
             ),
         ]

@@ -25,13 +25,13 @@ from finediving_pose.files import write_text
 from finediving_pose.manifest import recording
 from finediving_pose.media import Image
 from finediving_pose.records import SkeletonSequence
-from finediving_pose.reporting.film_strip import film_strip, strip_rows
-from finediving_pose.reporting.qc_page import ShownClip, qc_page
+from finediving_pose.reporting.film_strip import choose_strip_rows, draw_film_strip
+from finediving_pose.reporting.qc_page import ShownClip, build_qc_page
 from finediving_pose.workflows.rendering import (
-    clip_of,
-    name_of_file,
-    read_pictures,
-    recorded_videos,
+    find_clip,
+    find_recorded_videos,
+    parse_file_name,
+    read_clip_frames,
 )
 
 PAGE_NAME, TABLE_NAME = "qc.html", "qc.csv"
@@ -105,7 +105,7 @@ class QcResult:
         }
 
 
-def qc(
+def run_qc(
     folder: Path, out: Path, videos: Path | None = None, worst: int = 12
 ) -> QcResult:
     """Rank an extraction's clips by how doubtful they are and write ``qc.csv`` and
@@ -135,7 +135,7 @@ def qc(
         for clip in reports:
             why = "; ".join(clip.reasons) or "nothing odd"
             rows.append((clip.name, clip.doubt, why))
-        qc_page(str(folder), rows, shown, result.notes).write(result.page)
+        build_qc_page(str(folder), rows, shown, result.notes).write(result.page)
         manifest.warnings += result.notes
     return result
 
@@ -161,7 +161,7 @@ def rank_clips(folder: Path) -> list[ClipReport]:
 def report_on_file(path: Path) -> ClipReport:
     """Return a report on one skeleton file; one that cannot be read is as doubtful as
     can be."""
-    clip, person = name_of_file(path)
+    clip, person = parse_file_name(path)
     try:
         sequence = read_pose(path)
     except DataError as error:
@@ -192,7 +192,7 @@ def _show_worst(
     worst: Sequence[ClipReport], folder: Path, videos: Path | None, notes: list[str]
 ) -> list[ShownClip]:
     """Return what the page shows of each clip; what cannot be shown is noted."""
-    find_videos = recorded_videos(folder) if videos is None else lambda _: videos
+    find_videos = find_recorded_videos(folder) if videos is None else lambda _: videos
     shown = []
     lost = 0
     strip_notes: list[str] = []
@@ -228,10 +228,10 @@ def _show_clip(
 
 
 def _draw_strip(sequence: SkeletonSequence, videos: Path) -> Image:
-    rows = strip_rows(sequence, STRIP)
-    frames = read_pictures(clip_of(sequence, videos), sequence, rows)
+    rows = choose_strip_rows(sequence, STRIP)
+    frames = read_clip_frames(find_clip(sequence, videos), sequence, rows)
     images = {frame.number: frame.image for frame in frames}
-    return film_strip(images, sequence, rows)
+    return draw_film_strip(images, sequence, rows)
 
 
 def _format_table(reports: Sequence[ClipReport]) -> str:

@@ -1,5 +1,5 @@
-"""``fdpose render``: the skeletons of a clip drawn over its pictures, as a video and as
-a film strip."""
+"""``fdpose render``: a clip's skeletons drawn over its frames, as a video and as a film
+strip; and the way from a skeleton file back to its frames."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from finediving_pose.extraction.ledger import latest_lines
 from finediving_pose.extraction.shards import manifest_paths
 from finediving_pose.media import Frame, Image, open_frames, write_jpeg, write_video
 from finediving_pose.records import Clip, SkeletonSequence
-from finediving_pose.reporting.film_strip import film_strip, strip_rows
-from finediving_pose.reporting.overlays import clip_overlays
+from finediving_pose.reporting.film_strip import choose_strip_rows, draw_film_strip
+from finediving_pose.reporting.overlays import draw_clip
 
 DEFAULT_FPS = 25.0
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """What was written of a clip: the video with its number of frames, and the strip."""
+    """Files written of a clip: the video with its number of frames, and the strip."""
 
     clip: str
     video: Path
@@ -32,7 +32,7 @@ class Rendered:
     strip: Path
 
 
-def render(
+def render_clip(
     skeletons: Path,
     clip: str,
     out: Path,
@@ -40,57 +40,65 @@ def render(
     suffix: str = "mp4",
     pictures: int = 12,
 ) -> Rendered:
-    """Draw a clip's skeletons over its pictures.
+    """Draw a clip's skeletons over its frames.
 
     Args:
         skeletons: What ``fdpose extract`` wrote.
         clip: ``match/dive``; a dive's name alone where only one match has it.
         out: A folder, for ``<match>__<dive>.<suffix>`` and ``<match>__<dive>.jpg``.
-        videos: The pictures, as extract was given them; None: where its ledger says
-            they were.
+        videos: The videos or frames, as extract was given them; None: where its ledger
+            says they were.
         suffix: ``mp4``, or ``webm``, which every browser plays.
-        pictures: How many the film strip has.
+        pictures: Frames of the film strip.
 
     Raises:
-        UsageError: If there is no such clip, or nothing says where the pictures are.
-        DataError: If the skeleton file or the pictures cannot be read.
+        UsageError: If there is no such clip, or nothing says where its frames are.
+        DataError: If the skeleton file or the frames cannot be read.
     """
     files = find_pose_files(skeletons, clip)
     people = [read_pose(path) for path in files]
     athlete = people[0]
-    root = videos or recorded_videos(skeletons)(name_of_file(files[0])[0])
+    root = videos or find_recorded_videos(skeletons)(parse_file_name(files[0])[0])
     if root is None:
         raise UsageError(
-            f"{skeletons}: nothing there says where the pictures are; name them with --videos"
+            f"{skeletons}: nothing there says where the frames are; name them with --videos"
         )
-    source = clip_of(athlete, root)
+    source = find_clip(athlete, root)
     name = f"{source.match}__{source.dive}"
     video, strip = out / f"{name}.{suffix}", out / f"{name}.jpg"
     frames = write_overlay(source, people, video)
-    rows = strip_rows(athlete, pictures)
-    kept: dict[int, Image] = {
-        frame.number: frame.image for frame in read_pictures(source, athlete, rows)
-    }
-    write_jpeg(strip, film_strip(kept, athlete, rows))
+    rows = choose_strip_rows(athlete, pictures)
+    images: dict[int, Image] = {}
+    for frame in read_clip_frames(source, athlete, rows):
+        images[frame.number] = frame.image
+    write_jpeg(strip, draw_film_strip(images, athlete, rows))
     return Rendered(source.key, video, frames, strip)
 
 
 def write_overlay(clip: Clip, people: Sequence[SkeletonSequence], path: Path) -> int:
-    """Write a clip's frames with everybody's skeletons as a video that lasts as long,
-    and return how many it has.
+    """Write a clip's frames with everybody's skeletons as a video that lasts as long.
+
+    Args:
+        clip: Its frames.
+        people: The skeletons of the athlete, and of the second diver.
+        path: The video.
+
+    Returns:
+        How many frames the video has.
 
     Raises:
-        DataError: If the pictures cannot be read, or none of them belongs to the
+        DataError: If the frames cannot be read, or none of them belongs to the
             skeletons.
         OSError: If the video cannot be written.
     """
     athlete = people[0]
-    frames = ((frame.number, frame.image) for frame in read_pictures(clip, athlete))
+    frames = ((frame.number, frame.image) for frame in read_clip_frames(clip, athlete))
     shown = len(set(athlete.frame_index.tolist()))
     count = int(athlete.meta.get("frames_in_clip") or shown)
+    # Sampled frames are shown for longer, so that the video lasts as long as the clip.
     fps = float(athlete.meta.get("fps") or DEFAULT_FPS) * shown / count
     try:
-        return write_video(path, clip_overlays(frames, people, clip.key), max(fps, 1.0))
+        return write_video(path, draw_clip(frames, people, clip.key), max(fps, 1.0))
     except ValueError:
         raise DataError(
             f"{clip.source}: has none of the frames that the skeletons of {clip.key} belong to"
@@ -98,14 +106,18 @@ def write_overlay(clip: Clip, people: Sequence[SkeletonSequence], path: Path) ->
 
 
 def find_pose_files(skeletons: Path, clip: str) -> list[Path]:
-    """Return the skeleton files of a clip, the second diver's after the first's.
+    """Find the skeleton files of a clip, the second diver's after the first's.
+
+    Args:
+        skeletons: What ``fdpose extract`` wrote.
+        clip: ``match/dive``; a dive's name alone where only one match has it.
 
     Raises:
         UsageError: If there is none, or several matches have a dive of that name.
     """
     files: dict[str, list[Path]] = {}
     for path in sorted((skeletons / "Pose").glob("*/pred_comp_*.npz")):
-        files.setdefault(name_of_file(path)[0], []).append(path)
+        files.setdefault(parse_file_name(path)[0], []).append(path)
     if not files:
         raise UsageError(
             f"{skeletons}: no Pose/<match>/pred_comp_<dive>.npz there; name what fdpose extract wrote"
@@ -122,51 +134,50 @@ def find_pose_files(skeletons: Path, clip: str) -> list[Path]:
     return files[found[0]]
 
 
-def name_of_file(path: Path) -> tuple[str, int]:
+def parse_file_name(path: Path) -> tuple[str, int]:
     """Return ``match/dive`` and the diver that a skeleton file's name says."""
-    dive = path.stem.removeprefix("pred_comp_")
-    if dive.endswith("_2") and path.with_name(f"pred_comp_{dive[:-2]}.npz").exists():
-        return f"{path.parent.name}/{dive[:-2]}", 2
-    return f"{path.parent.name}/{dive}", 1
+    match, dive = path.parent.name, path.stem.removeprefix("pred_comp_")
+    first = dive.removesuffix("_2")
+    # A dive may be called `4_2` itself; a second diver stands beside a first one.
+    if first != dive and path.with_name(f"pred_comp_{first}.npz").exists():
+        return f"{match}/{first}", 2
+    return f"{match}/{dive}", 1
 
 
-def recorded_videos(folder: Path) -> Callable[[str], Path | None]:
-    """Return what says for a clip, ``match/dive``, where extract was given its
-    pictures; None where that is gone.
+def find_recorded_videos(folder: Path) -> Callable[[str], Path | None]:
+    """Return a function that says for a clip, ``match/dive``, where extract was given
+    its videos or frames; None where that is gone.
 
     A clip's own line in the ledger counts, then what the last runs' manifests name.
     """
     lines = latest_lines(folder)
     manifests = [load_json(path).get("videos") for path in manifest_paths(folder)]
 
-    def of(clip: str) -> Path | None:
-        named = (lines.get(clip, {}).get("videos"), *manifests)
-        return next(
-            (
-                Path(videos)
-                for videos in named
-                if isinstance(videos, str) and Path(videos).exists()
-            ),
-            None,
-        )
+    def find(clip: str) -> Path | None:
+        for videos in (lines.get(clip, {}).get("videos"), *manifests):
+            if isinstance(videos, str) and Path(videos).exists():
+                return Path(videos)
+        return None
 
-    return of
+    return find
 
 
-def clip_of(sequence: SkeletonSequence, videos: Path) -> Clip:
-    """Return the clip a sequence was made from, with its pictures.
+def find_clip(sequence: SkeletonSequence, videos: Path) -> Clip:
+    """Find the clip that a sequence was made from.
+
+    Args:
+        sequence: As read from a skeleton file.
+        videos: The videos or frames, as extract was given them.
 
     Raises:
         DataError: If the sequence does not say, or its source is not below `videos`.
     """
     meta = sequence.meta
-    match, dive, source = (meta.get(key) for key in ("match", "dive", "source"))
+    match, dive, source = meta.get("match"), meta.get("dive"), meta.get("source")
     if not (
         isinstance(match, str) and isinstance(dive, str) and isinstance(source, str)
     ):
-        raise DataError(
-            "the skeleton file does not say which pictures it was made from"
-        )
+        raise DataError("the skeleton file does not say which clip it was made from")
     found = find_skeleton_source(videos, match, dive, source)
     if found is None:
         folder = videos if videos.is_dir() else videos.parent
@@ -177,23 +188,28 @@ def clip_of(sequence: SkeletonSequence, videos: Path) -> Clip:
     return Clip(match, dive, found, start, end)
 
 
-def read_pictures(
+def read_clip_frames(
     clip: Clip, sequence: SkeletonSequence, rows: Sequence[int] | None = None
 ) -> Iterator[Frame]:
-    """Decode the frames that belong to the given rows of a sequence, None = all, in
-    order.
+    """Decode the frames that belong to a sequence, in order.
+
+    Args:
+        clip: The frames.
+        sequence: Skeletons made from them.
+        rows: Of which rows; None = all.
 
     Raises:
         DataError: If the source cannot be read.
     """
     source = open_frames(clip)
-    numbers = sequence.frame_index if rows is None else sequence.frame_index[list(rows)]
+    numbers = sequence.frame_index
+    if rows is not None:
+        numbers = numbers[list(rows)]
     wanted = set(numbers.tolist())
-    declared = (
-        None if clip.source.is_dir() else sequence.meta.get("frames_in_clip")
-    )  # a folder may have lost pictures
-    count = int(declared or source.count or 0)
-    yield from source.read(
-        {place for place in range(count) if source.number(place) in wanted},
-        to_end=False,
-    )
+    count = source.count
+    if not clip.source.is_dir():
+        # As many as were decoded then; a folder may have lost images since.
+        count = sequence.meta.get("frames_in_clip") or count
+    every = range(int(count or 0))
+    positions = {place for place in every if source.number(place) in wanted}
+    yield from source.read(positions, to_end=False)

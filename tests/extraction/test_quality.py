@@ -29,7 +29,7 @@ from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.skeleton_assembly import assemble_sequence, take_rows
 from finediving_pose.records import BoxState, BoxTrack, JointState, SkeletonSequence
 from finediving_pose.workflows.extraction import extract
-from finediving_pose.workflows.qc import qc
+from finediving_pose.workflows.qc import run_qc
 
 FRAMES = 60
 LAYOUT = np.random.default_rng(3).uniform(0, 1, (16, 2)) * [60, 140]
@@ -212,7 +212,7 @@ def test_a_new_metric_is_an_entry_in_the_list(tmp_path, monkeypatch):
     write_clip(tmp_path / "v" / "m" / "1", 12)
     extract(tmp_path / "v", tmp_path / "out", BlobDetector(), BoxEstimator())
     assert rows_of(tmp_path / "out" / "quality.csv")[0]["still"] == "0.75"
-    (clip,) = qc(tmp_path / "out", tmp_path / "qc").clips
+    (clip,) = run_qc(tmp_path / "out", tmp_path / "qc").clips
     assert clip.oddities["still"] == 0.75
     assert "75% stand still" in clip.reasons
     assert rows_of(tmp_path / "qc" / "qc.csv")[0]["still"] == "0.7500"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from finediving_pose.reporting.contact_sheet import contact_sheet
+from finediving_pose.reporting.contact_sheet import arrange_sheet
 
 
 def grey(value: int, height: int = 20, width: int = 30) -> np.ndarray:
@@ -11,7 +11,7 @@ def grey(value: int, height: int = 20, width: int = 30) -> np.ndarray:
 
 
 def test_pictures_stand_in_rows():
-    sheet = contact_sheet([grey(10 * i) for i in range(5)], columns=3)
+    sheet = arrange_sheet([grey(10 * i) for i in range(5)], columns=3)
     assert sheet.shape == (44, 98, 3)
     assert sheet[5, 5, 0] == 0
     assert sheet[5, 70, 0] == 20
@@ -20,8 +20,8 @@ def test_pictures_stand_in_rows():
 
 
 def test_captions_stand_above():
-    plain = contact_sheet([grey(0, 60, 200)] * 2, columns=2)
-    captioned = contact_sheet(
+    plain = arrange_sheet([grey(0, 60, 200)] * 2, columns=2)
+    captioned = arrange_sheet(
         [grey(0, 60, 200)] * 2, columns=2, captions=["one", "two"]
     )
     assert captioned.shape[0] > plain.shape[0]
@@ -31,9 +31,9 @@ def test_captions_stand_above():
 @pytest.mark.parametrize("images", [[], [grey(1), grey(1, 21)]])
 def test_pictures_of_several_sizes_or_none_are_refused(images):
     with pytest.raises(ValueError, match="expected one size"):
-        contact_sheet(images, columns=2)
+        arrange_sheet(images, columns=2)
 
 
 def test_every_picture_has_its_caption():
     with pytest.raises(ValueError, match="zip"):
-        contact_sheet([grey(1)] * 2, columns=2, captions=["one"])
+        arrange_sheet([grey(1)] * 2, columns=2, captions=["one"])

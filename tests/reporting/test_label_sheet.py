@@ -17,13 +17,13 @@ GREY = 90
 def strips(monkeypatch):
     """The texts of the strips that are drawn."""
     texts: list[tuple[str, str]] = []
-    drawn = label_sheet.with_caption
+    drawn = label_sheet.add_caption
 
     def note(image, left, right=""):
         texts.append((left, right))
         return drawn(image, left, right)
 
-    monkeypatch.setattr(label_sheet, "with_caption", note)
+    monkeypatch.setattr(label_sheet, "add_caption", note)
     return texts
 
 

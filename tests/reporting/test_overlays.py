@@ -9,12 +9,12 @@ from finediving_pose.media import VideoFile, write_video
 from finediving_pose.records import BoxState, BoxTrack, JointState, SkeletonSequence
 from finediving_pose.reporting.overlays import (
     BOX_COLOURS,
-    _shortened,
-    clip_overlays,
+    add_caption,
+    choose_enlargement,
+    draw_clip,
     draw_people,
     draw_skeleton,
-    enlargement,
-    with_caption,
+    shorten_text,
 )
 from finediving_pose.skeleton import COLOURS, INDEX
 
@@ -59,7 +59,7 @@ def sequence(
     ("height", "factor"), [(256, 2), (96, 4), (140, 4), (576, 1), (1080, 1), (40, 4)]
 )
 def test_small_pictures_are_enlarged(height, factor):
-    assert enlargement(height) == factor
+    assert choose_enlargement(height) == factor
     assert draw_skeleton(picture(200, height), NOWHERE).shape == (
         height * factor,
         200 * factor,
@@ -151,7 +151,7 @@ def test_joints_outside_the_picture_do_no_harm():
 
 def test_the_caption_adds_a_strip_and_keeps_the_picture():
     image = picture()
-    captioned = with_caption(image, "Women 10 m/3   frame 12 — é 跳", "box 0.87")
+    captioned = add_caption(image, "Women 10 m/3   frame 12 — é 跳", "box 0.87")
     assert captioned.shape[1] == image.shape[1]
     strip = captioned[: captioned.shape[0] - image.shape[0]]
     assert np.array_equal(captioned[len(strip) :], image)
@@ -160,7 +160,7 @@ def test_the_caption_adds_a_strip_and_keeps_the_picture():
 
 def test_a_long_caption_leaves_room_for_the_note():
     notes = [
-        with_caption(picture(), text, "box 0.87")[:20, -50:]
+        add_caption(picture(), text, "box 0.87")[:20, -50:]
         for text in ("short", "a very long title " * 20)
     ]
     assert np.array_equal(*notes)
@@ -168,14 +168,14 @@ def test_a_long_caption_leaves_room_for_the_note():
 
 def test_a_clip_shows_each_frame_that_has_a_row():
     frames = ((number, picture()) for number in range(10, 16))
-    shown = list(clip_overlays(frames, [sequence(4, numbers=[10, 12, 12, 15])], "m/d"))
+    shown = list(draw_clip(frames, [sequence(4, numbers=[10, 12, 12, 15])], "m/d"))
     assert len(shown) == 3
     assert all(image.shape == shown[0].shape for image in shown)
 
 
 def test_an_overlay_video_has_a_frame_for_each_picture(tmp_path):
     frames = ((number, picture(201, 141)) for number in range(10, 16))
-    pictures = list(clip_overlays(frames, [sequence(3, numbers=[10, 12, 15])], "m/d"))
+    pictures = list(draw_clip(frames, [sequence(3, numbers=[10, 12, 15])], "m/d"))
     assert write_video(tmp_path / "d.mp4", pictures, 25) == 3
     read = [frame.image for frame in VideoFile(tmp_path / "d.mp4").read()]
     assert len(read) == 3
@@ -192,7 +192,7 @@ def test_an_overlay_video_has_a_frame_for_each_picture(tmp_path):
 def test_a_caption_is_cut_to_what_fits(room, kept):
     tries = []
     assert (
-        _shortened("shorter", lambda text: tries.append(text) or len(text) <= room)
+        shorten_text("shorter", lambda text: tries.append(text) or len(text) <= room)
         == kept
     )
     assert len(tries) <= 5

@@ -22,13 +22,13 @@ SCORES = np.full(16, 0.5)
 def captions(monkeypatch):
     """What is written over the tiles, in the order in which they are drawn."""
     texts: list[str] = []
-    drawn = contact_sheet.with_caption
+    drawn = contact_sheet.add_caption
 
     def note(image, left, right=""):
         texts.append(left)
         return drawn(image, left, right)
 
-    monkeypatch.setattr(contact_sheet, "with_caption", note)
+    monkeypatch.setattr(contact_sheet, "add_caption", note)
     return texts
 
 

@@ -22,8 +22,8 @@ from finediving_pose.errors import UsageError
 from finediving_pose.extraction.quality import list_doubts
 from finediving_pose.extraction.shards import Shard
 from finediving_pose.workflows.extraction import extract
-from finediving_pose.workflows.qc import qc
-from finediving_pose.workflows.rendering import recorded_videos
+from finediving_pose.workflows.qc import run_qc
+from finediving_pose.workflows.rendering import find_recorded_videos
 
 
 def appearing(frame):
@@ -45,7 +45,7 @@ def extracted(tmp_path):
 
 def test_the_ranking_and_its_reasons(extracted, tmp_path):
     videos, out = extracted
-    result = qc(out, tmp_path / "qc", videos)
+    result = run_qc(out, tmp_path / "qc", videos)
     assert [clip.clip for clip in result.clips] == [
         "pool/broken",
         "pool/empty",
@@ -80,9 +80,9 @@ def test_what_shards_extracted_is_looked_at_as_one(extracted, tmp_path):
             BoxEstimator(),
             shard=Shard(index, 3),
         )
-    assert recorded_videos(tmp_path / "shards")("01/good") == videos
+    assert find_recorded_videos(tmp_path / "shards")("01/good") == videos
     whole, shards = (
-        qc(folder, tmp_path / name, videos)
+        run_qc(folder, tmp_path / name, videos)
         for folder, name in ((out, "qc1"), (tmp_path / "shards", "qc2"))
     )
     assert shards.table.read_bytes() == whole.table.read_bytes()
@@ -96,22 +96,23 @@ def test_each_clip_is_shown_from_the_folder_that_it_was_extracted_from(
     for part in ("01", "pool"):
         extract(videos / part, tmp_path / "two", BlobDetector(), BoxEstimator())
     assert [
-        recorded_videos(tmp_path / "two")(clip) for clip in ("01/good", "pool/empty")
+        find_recorded_videos(tmp_path / "two")(clip)
+        for clip in ("01/good", "pool/empty")
     ] == [
         videos / "01",
         videos / "pool",
     ]
-    assert qc(tmp_path / "two", tmp_path / "qc").notes == []
+    assert run_qc(tmp_path / "two", tmp_path / "qc").notes == []
     (videos / "01").rename(videos / "02")
     assert (
-        recorded_videos(tmp_path / "two")("01/good") == videos / "pool"
+        find_recorded_videos(tmp_path / "two")("01/good") == videos / "pool"
     )  # better than nothing: the last run's
 
 
 def test_where_no_images_are_known_it_is_said_once(extracted, tmp_path):
     videos, out = extracted
     videos.rename(tmp_path / "elsewhere")
-    assert qc(out, tmp_path / "qc").notes == [
+    assert run_qc(out, tmp_path / "qc").notes == [
         "no film strips of 3 clips: say with --videos where the images are"
     ]
 
@@ -125,7 +126,7 @@ def test_files_of_a_clip_that_failed_since_are_not_taken_for_its_skeletons(
     extract(videos, out, BlobDetector(), BoxEstimator())
     (good,) = [
         clip
-        for clip in qc(out, tmp_path / "qc", videos).clips
+        for clip in run_qc(out, tmp_path / "qc", videos).clips
         if clip.clip == "01/good"
     ]
     assert (good.doubt, good.path) == (1.0, None)
@@ -153,7 +154,9 @@ def test_an_output_that_cannot_be_written_is_no_internal_error(
 
 def test_the_page_shows_the_worst_with_pictures(extracted, tmp_path):
     videos, out = extracted
-    page = qc(out, tmp_path / "qc", videos, worst=3).page.read_text(encoding="utf-8")
+    page = run_qc(out, tmp_path / "qc", videos, worst=3).page.read_text(
+        encoding="utf-8"
+    )
     assert (
         page.count("data:image/jpeg") == 2
     )  # film strips of two of the three: the broken one has no pictures
@@ -167,7 +170,7 @@ def test_the_page_shows_the_worst_with_pictures(extracted, tmp_path):
 def test_without_pictures_it_says_so_and_shows_the_rest(extracted, tmp_path):
     videos, out = extracted
     videos.rename(tmp_path / "moved")
-    result = qc(out, tmp_path / "qc", tmp_path / "elsewhere")
+    result = run_qc(out, tmp_path / "qc", tmp_path / "elsewhere")
     assert any("no such video or folder" in note for note in result.notes)
     assert "data:image/jpeg" not in result.page.read_text(encoding="utf-8")
 
@@ -176,7 +179,7 @@ def test_a_damaged_file_is_the_first_in_the_list_and_stops_nobody(extracted, tmp
     videos, out = extracted
     path = pose_path(out, "01", "good")
     path.write_bytes(path.read_bytes()[:300])
-    result = qc(out, tmp_path / "qc", videos)
+    result = run_qc(out, tmp_path / "qc", videos)
     assert len(result.clips) == 4
     damaged = next(clip for clip in result.clips if clip.clip == "01/good")
     assert damaged.doubt == 1
@@ -190,14 +193,14 @@ def test_names_are_text_on_the_page(tmp_path):
     sequence = read_pose(pose_path(out, "A & B 跳水", "3"))
     sequence.meta["clip"] = "<script>alert(1)</script>"
     write_pose(pose_path(out, "A & B 跳水", "3"), sequence)
-    page = qc(out, tmp_path / "qc", videos).page.read_text(encoding="utf-8")
+    page = run_qc(out, tmp_path / "qc", videos).page.read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
 
 
 def test_a_folder_without_skeletons_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no Pose/<match>/pred_comp_<dive>"):
-        qc(tmp_path, tmp_path / "qc")
+        run_qc(tmp_path, tmp_path / "qc")
 
 
 def test_the_second_diver_is_told_from_a_dive_called_2(tmp_path):
@@ -206,7 +209,7 @@ def test_the_second_diver_is_told_from_a_dive_called_2(tmp_path):
     write_clip(videos / "01" / "4_2", 20)
     extract(videos, out, BlobDetector(), BoxEstimator())
     write_pose(pose_path(out, "01", "3", 2), read_pose(pose_path(out, "01", "3")))
-    names = {clip.name for clip in qc(out, tmp_path / "qc", videos).clips}
+    names = {clip.name for clip in run_qc(out, tmp_path / "qc", videos).clips}
     assert names == {"01/3", "01/3 (diver 2)", "01/4_2"}
 
 

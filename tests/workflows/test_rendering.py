@@ -13,9 +13,9 @@ from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.media import VideoFile
-from finediving_pose.reporting.film_strip import film_strip, strip_rows
+from finediving_pose.reporting.film_strip import choose_strip_rows, draw_film_strip
 from finediving_pose.workflows.extraction import extract
-from finediving_pose.workflows.rendering import render
+from finediving_pose.workflows.rendering import render_clip
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def extracted(tmp_path):
 @pytest.mark.parametrize("suffix", ["mp4", "webm"])
 def test_the_video_has_every_frame_once_and_lasts_as_long(extracted, tmp_path, suffix):
     videos, out = extracted
-    made = render(out, "pool/a", tmp_path / "drawn", videos, suffix)
+    made = render_clip(out, "pool/a", tmp_path / "drawn", videos, suffix)
     assert (made.frames, made.clip) == (24, "pool/a")
     assert made.video.name == f"pool__a.{suffix}"
     frames = list(VideoFile(made.video).read())
@@ -45,19 +45,19 @@ def test_a_folder_that_lost_its_last_frames_is_drawn_without_them(extracted, tmp
     videos, out = extracted
     for number in (1028, 1029):
         (videos / "01" / "3" / f"{number}.png").unlink()
-    assert render(out, "01/3", tmp_path / "drawn", videos).frames == 28
+    assert render_clip(out, "01/3", tmp_path / "drawn", videos).frames == 28
 
 
 def test_the_film_strip_shows_the_athlete_in_the_middle(extracted):
     videos, out = extracted
     sequence = read_pose(pose_path(out, "01", "3"))
-    rows = strip_rows(sequence, 3)
+    rows = choose_strip_rows(sequence, 3)
     assert sequence.frame_index[rows].tolist() == [1000, 1014, 1029]
     pictures = {
         1000 + i: cv2.imread(str(videos / "01" / "3" / f"{1000 + i}.png"))
         for i in (0, 14)
     }
-    sheet = film_strip(pictures, sequence, rows, side=100, columns=3)
+    sheet = draw_film_strip(pictures, sequence, rows, side=100, columns=3)
     cells = [sheet[-100:, x : x + 100] for x in (0, 104, 208)]
     for number, cell in zip((1000, 1014), cells, strict=False):
         bright = np.argwhere(cell.min(axis=2) > 220)
@@ -76,8 +76,8 @@ def test_one_folder_as_the_videos_is_found_from_its_parent(tmp_path):
     write_clip(videos / "01" / "3", 20)
     extract(videos / "01" / "3", out, BlobDetector(), BoxEstimator())
     assert read_pose(pose_path(out, "01", "3")).meta["source"] == "3"
-    assert render(out, "3", tmp_path / "a", videos).frames == 20
-    assert render(out, "3", tmp_path / "b", videos / "01" / "3").frames == 20
+    assert render_clip(out, "3", tmp_path / "a", videos).frames == 20
+    assert render_clip(out, "3", tmp_path / "b", videos / "01" / "3").frames == 20
 
 
 def test_part_of_a_recording_and_all_frames(tmp_path):
@@ -94,22 +94,22 @@ def test_part_of_a_recording_and_all_frames(tmp_path):
         ExtractionSettings(frames=None),
         dives=videos / "dives.csv",
     )
-    made = render(out, "M/1", tmp_path / "drawn", videos)
+    made = render_clip(out, "M/1", tmp_path / "drawn", videos)
     assert made.frames == 20
 
 
 def test_mistakes_are_answered(extracted, tmp_path, capsys):
     videos, out = extracted
     with pytest.raises(UsageError, match=r"no clip '01/4'.*01/3"):
-        render(out, "01/4", tmp_path / "x", videos)
+        render_clip(out, "01/4", tmp_path / "x", videos)
     write_clip(videos / "02" / "3", 20)
     write_pose(pose_path(out, "02", "3"), read_pose(pose_path(out, "01", "3")))
     with pytest.raises(UsageError, match=r"a dive of 2 matches; say which: 01/3, 02/3"):
-        render(out, "3", tmp_path / "x", videos)
+        render_clip(out, "3", tmp_path / "x", videos)
     with pytest.raises(UsageError, match=r"no Pose/<match>"):
-        render(tmp_path, "3", tmp_path / "x", videos)
+        render_clip(tmp_path, "3", tmp_path / "x", videos)
     with pytest.raises(DataError, match="no such video or folder; --videos names"):
-        render(out, "01/3", tmp_path / "x", tmp_path / "elsewhere")
+        render_clip(out, "01/3", tmp_path / "x", tmp_path / "elsewhere")
     sequence = read_pose(pose_path(out, "01", "3"))
     sequence.meta["source"] = "../../etc/3"
     write_pose(pose_path(out, "01", "3"), sequence)
@@ -117,7 +117,7 @@ def test_mistakes_are_answered(extracted, tmp_path, capsys):
     sequence.meta["match"] = "09"
     write_pose(pose_path(out, "01", "3"), sequence)
     with pytest.raises(DataError, match="no such video or folder"):
-        render(out, "01/3", tmp_path / "x", videos)
+        render_clip(out, "01/3", tmp_path / "x", videos)
     assert not (tmp_path / "x").exists()
 
 
