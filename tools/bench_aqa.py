@@ -52,6 +52,7 @@ from finediving_pose.aqa.data.sources import (
     prepare_data,
 )
 from finediving_pose.aqa.inference import (
+    InferenceOptions,
     autocast,
     choose_exemplars,
     move_videos,
@@ -161,15 +162,12 @@ def bench_evaluation(
     queries = parts.test[: options.queries]
     loader = InMemory(prepared, [*queries, *parts.train])
     model = make_model(prepared.settings, options.device).eval()
-    reading: dict[str, Any] = {
-        "device": options.device,
-        "precision": settings.precision,
-        "seed": settings.seed,
-    }
-    reading |= {"loader": loader, "title": ""}
+    reading = InferenceOptions(options.device, precision=settings.precision, title="")
     with count_passes(model) as ours:
         seconds, found = time_call(
-            lambda: predict_dives(model, queries, parts.train, **reading),
+            lambda: predict_dives(
+                model, queries, parts.train, loader, reading, settings.seed
+            ),
             options.device,
         )
     with count_passes(model) as theirs:

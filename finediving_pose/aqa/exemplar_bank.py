@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +41,8 @@ from finediving_pose.skeleton import NUM_JOINTS
 
 if TYPE_CHECKING:
     from finediving_pose.aqa.data.dataset import VideoLoader
+    from finediving_pose.aqa.inference import InferenceOptions
     from finediving_pose.aqa.score_model import Encoded, ScoreModel
-    from finediving_pose.aqa.settings import Precision
 
 BANK_NAME = "exemplars"
 LIST_NAME = "exemplars.json"
@@ -81,18 +81,16 @@ def write_bank(
     model: ScoreModel,
     dives: Sequence[AqaDive],
     loader: VideoLoader,
-    device: str = "cpu",
-    workers: int = 0,
-    precision: Precision = "fp32",
+    options: InferenceOptions | None = None,
 ) -> Path:
     """Encode the training dives and write them beside the weights.
 
     Args:
         folder: The model directory; the weights are in it.
-        model: The same weights, on `device`.
+        model: The same weights, on the device of the options.
         dives: One or more.
         loader: Reads them.
-        device, workers, precision: See :func:`inference.encode`.
+        options: How the model is run; None = on the CPU, in this process.
 
     Returns:
         The folder of the bank.
@@ -100,23 +98,15 @@ def write_bank(
     Raises:
         DataError: If there are no weights, or a dive cannot be read.
     """
-    from finediving_pose.aqa.inference import encode
+    from finediving_pose.aqa.inference import PLAIN, encode
 
     weights = folder / WEIGHTS_NAME
     if not weights.is_file():
         raise DataError(
             f"{folder}: has no {WEIGHTS_NAME}, which an exemplar bank belongs to"
         )
-    encoded = encode(
-        model,
-        dives,
-        loader,
-        device,
-        workers,
-        model.settings.videos_at_once,
-        precision,
-        title="Encode exemplars",
-    )
+    titled = replace(options or PLAIN, title="Encode exemplars")
+    encoded = encode(model, dives, loader, titled)
     previews = _preview_dives(model, dives, encoded, loader)
     target = folder / BANK_NAME
     with atomic_folder(target) as temporary:

@@ -33,6 +33,42 @@ AUTOCAST: dict[Precision, torch.dtype] = {"fp16": torch.float16, "bf16": torch.b
 
 
 @dataclass(frozen=True)
+class InferenceOptions:
+    """How a model is run; no option changes what is computed but for rounding.
+
+    Attributes:
+        device: Where the model is.
+        workers: Processes that read; 0 = this one.
+        batch_size: Videos at once; None = as `videos_at_once` of the settings says.
+        precision: As in training; half precision is for GPUs.
+        title: Of the progress bar; empty = none, where there is one already.
+    """
+
+    device: str = "cpu"
+    workers: int = 0
+    batch_size: int | None = None
+    precision: Precision = "fp32"
+    title: str = "Encode"
+
+    @classmethod
+    def of_training(
+        cls, settings: AqaSettings, device: str, title: str = "Encode"
+    ) -> InferenceOptions:
+        """Run a model as it is trained.
+
+        Args:
+            settings: Of the model.
+            device: Where it is.
+            title: Of the progress bar.
+        """
+        return cls(device, settings.workers, None, settings.precision, title)
+
+
+PLAIN = InferenceOptions()
+"""On the CPU, in this process."""
+
+
+@dataclass(frozen=True)
 class DivePrediction:
     """What a model says of one dive.
 
@@ -86,23 +122,15 @@ def encode(
     model: ScoreModel,
     dives: Sequence[AqaDive],
     loader: VideoLoader,
-    device: str = "cpu",
-    workers: int = 0,
-    batch_size: int = 4,
-    precision: Precision = "fp32",
-    title: str = "Encode",
+    options: InferenceOptions = PLAIN,
 ) -> Encoded:
     """Encode dives, each once and without any random change.
 
     Args:
-        model: On `device`; its mode is as before afterwards.
+        model: On the device of the options; its mode is as before afterwards.
         dives: One or more.
         loader: Reads them.
-        device: Where the model is.
-        workers: Processes that read; 0 = this one.
-        batch_size: Videos at once.
-        precision: As in training; half precision is for GPUs.
-        title: Of the progress bar; empty = none, where there is one already.
+        options: How the model is run.
 
     Returns:
         In the order of the dives, on the CPU.
@@ -115,17 +143,17 @@ def encode(
         raise ValueError("nothing to encode")
     batches = DataLoader(
         DiveDataset(dives, loader),
-        batch_size,
-        num_workers=workers,
+        options.batch_size or model.settings.videos_at_once,
+        num_workers=options.workers,
         collate_fn=collate,
-        pin_memory=device != "cpu",
+        pin_memory=options.device != "cpu",
     )
-    bar = progress(title, len(dives)) if title else nullcontext()
+    bar = progress(options.title, len(dives)) if options.title else nullcontext()
     parts = []
     with _evaluating(model), bar as ticker:
         for videos in batches:
-            with autocast(device, precision):
-                encoded = model.encode(move_videos(videos, device))
+            with autocast(options.device, options.precision):
+                encoded = model.encode(move_videos(videos, options.device))
             parts.append(encoded.map(_keep_in_memory))
             if ticker:
                 ticker.advance(len(videos.names))
@@ -164,47 +192,30 @@ def predict_dives(
     queries: Sequence[AqaDive],
     train: Sequence[AqaDive],
     loader: VideoLoader,
-    *,
-    device: str = "cpu",
-    workers: int = 0,
-    precision: Precision = "fp32",
+    options: InferenceOptions = PLAIN,
     seed: int = 0,
-    title: str = "Encode",
 ) -> Predictions:
     """Score dives by exemplars of the training dives; a video is encoded once, however
     often it is compared.
 
     Args:
-        model: On `device`.
+        model: On the device of the options.
         queries: What to score; one that is a training dive is no exemplar of itself
             unless there is no other.
         train: The training dives.
         loader: Reads queries and exemplars.
-        device: See :func:`encode`, also for `workers`, `precision` and `title`.
-        workers: Processes that read.
-        precision: As in training.
+        options: How the model is run.
         seed: Of the choice of exemplars.
-        title: Of the progress bar.
     """
-    settings = model.settings
     records = [dive.record for dive in queries]
     bank = [dive.record for dive in train]
-    chosen = choose_exemplars(settings, bank, records, seed)
+    chosen = choose_exemplars(model.settings, bank, records, seed)
     used = sorted({place for places in chosen for place in places})
     # A query can be a training dive too, or stand twice in the list.
     distinct = {dive.key: dive for dive in queries}
     for place in used:
         distinct[train[place].key] = train[place]
-    encoded = encode(
-        model,
-        list(distinct.values()),
-        loader,
-        device,
-        workers,
-        settings.videos_at_once,
-        precision,
-        title,
-    )
+    encoded = encode(model, list(distinct.values()), loader, options)
     row_of = {key: row for row, key in enumerate(distinct)}
     exemplars = None
     if used:
@@ -226,41 +237,25 @@ def predict_with(
     exemplars: Encoded,
     bank: Sequence[Dive],
     loader: VideoLoader,
-    *,
-    device: str = "cpu",
-    workers: int = 0,
-    precision: Precision = "fp32",
+    options: InferenceOptions = PLAIN,
     seed: int = 0,
-    title: str = "Encode",
 ) -> Predictions:
     """Score dives by exemplars that are encoded already: what :func:`predict_dives`
     gives, without their videos.
 
     Args:
-        model: On `device`.
+        model: On the device of the options.
         queries: What to score.
         exemplars: The training dives, in their order; the same order gives the same
             choice.
         bank: Their records.
         loader: Reads the queries.
-        device: See :func:`encode`, also for `workers`, `precision` and `title`.
-        workers: Processes that read.
-        precision: As in training.
+        options: How the model is run.
         seed: Of the choice of exemplars.
-        title: Of the progress bar.
     """
     records = [dive.record for dive in queries]
     chosen = choose_exemplars(model.settings, bank, records, seed)
-    encoded = encode(
-        model,
-        queries,
-        loader,
-        device,
-        workers,
-        model.settings.videos_at_once,
-        precision,
-        title,
-    )
+    encoded = encode(model, queries, loader, options)
     return predict(model, encoded, records, exemplars, bank, chosen)
 
 

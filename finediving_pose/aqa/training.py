@@ -38,7 +38,12 @@ from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.data.exemplars import ExemplarPool
 from finediving_pose.aqa.data.sources import Parts
 from finediving_pose.aqa.evaluation import measure_model
-from finediving_pose.aqa.inference import encode, move_videos, predict_dives
+from finediving_pose.aqa.inference import (
+    InferenceOptions,
+    encode,
+    move_videos,
+    predict_dives,
+)
 from finediving_pose.aqa.score_model import ScoreLabels, ScoreModel, build_model
 from finediving_pose.aqa.settings import AqaSettings, Precision, Schedule
 from finediving_pose.console import Ticker, log, progress
@@ -407,17 +412,8 @@ def judge(
         device: Where the model is.
     """
     s = model.settings
-    found = predict_dives(
-        model,
-        dives,
-        train,
-        loader,
-        device=device,
-        workers=s.workers,
-        precision=s.precision,
-        seed=s.seed,
-        title="",
-    )
+    options = InferenceOptions.of_training(s, device, title="")
+    found = predict_dives(model, dives, train, loader, options, s.seed)
     return measure_model(found, [dive.record for dive in dives], s)
 
 
@@ -441,16 +437,8 @@ def _fit_at_once(
     curves."""
     s = model.settings
     began = time.monotonic()
-    encoded = encode(
-        model.to(device),
-        parts.train,
-        loader,
-        device,
-        s.workers,
-        s.videos_at_once,
-        s.precision,
-        title="Train",
-    )
+    options = InferenceOptions.of_training(s, device, title="Train")
+    encoded = encode(model.to(device), parts.train, loader, options)
     model.cpu().fit(encoded, ScoreLabels.of(dive.record for dive in parts.train))
     write_weights(folder / WEIGHTS_NAME, model)
     figures: dict[str, float] = {}

@@ -306,15 +306,14 @@ def _predict(
     """Return the predictions, and the records of the training dives that the exemplars
     are positions in."""
     from finediving_pose.aqa.exemplar_bank import BANK_NAME, read_bank
-    from finediving_pose.aqa.inference import predict_dives, predict_with
+    from finediving_pose.aqa.inference import (
+        InferenceOptions,
+        predict_dives,
+        predict_with,
+    )
 
     settings, folder = model.settings, task.card.path
-    reading: dict[str, Any] = {
-        "device": device,
-        "workers": settings.workers,
-        "precision": settings.precision,
-        "seed": settings.seed,
-    }
+    options = InferenceOptions.of_training(settings, device)
     train: list[AqaDive] = []
     if asked.own:
         by_name = {dive.name: dive for dive in prepared.gathered.dives}
@@ -324,11 +323,19 @@ def _predict(
         console.log.info(
             "%s has no exemplar bank: its training dives are encoded anew", folder
         )
-        found = predict_dives(model, asked.dives, train, prepared.loader, **reading)
+        found = predict_dives(
+            model, asked.dives, train, prepared.loader, options, settings.seed
+        )
         return found, [dive.record for dive in train]
     bank = read_bank(folder)
     found = predict_with(
-        model, asked.dives, bank.encoded, bank.dives, prepared.loader, **reading
+        model,
+        asked.dives,
+        bank.encoded,
+        bank.dives,
+        prepared.loader,
+        options,
+        settings.seed,
     )
     return found, list(bank.dives)
 

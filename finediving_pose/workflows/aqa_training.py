@@ -339,6 +339,7 @@ def _finish(run: _Run, trained: Trained, manifest: Manifest) -> TrainSummary:
     """Make a model directory of a trained run, with its bank and its metrics."""
     from finediving_pose.aqa.evaluation_text import format_evaluation
     from finediving_pose.aqa.exemplar_bank import write_bank
+    from finediving_pose.aqa.inference import InferenceOptions
     from finediving_pose.aqa.trained_model import load_weights
 
     settings, parts = run.prepared.settings, run.parts
@@ -360,7 +361,8 @@ def _finish(run: _Run, trained: Trained, manifest: Manifest) -> TrainSummary:
         training_seconds=seconds,
         peak_gpu_memory=trained.peak_memory,
     )
-    write_bank(run.folder, model, parts.train, run.prepared.loader, **_get_reading(run))
+    options = InferenceOptions.of_training(settings, run.device)
+    write_bank(run.folder, model, parts.train, run.prepared.loader, options)
     test: dict[str, Any] = {}
     lines = ["no test dives: nothing says how good it is"]
     if parts.test:
@@ -390,16 +392,12 @@ def _finish(run: _Run, trained: Trained, manifest: Manifest) -> TrainSummary:
 
 def _test(run: _Run, model: ScoreModel) -> Evaluation:
     from finediving_pose.aqa.evaluation import evaluate
-    from finediving_pose.aqa.inference import predict_dives
+    from finediving_pose.aqa.inference import InferenceOptions, predict_dives
 
     settings, parts = run.prepared.settings, run.parts
+    options = InferenceOptions.of_training(settings, run.device)
     found = predict_dives(
-        model,
-        parts.test,
-        parts.train,
-        run.prepared.loader,
-        seed=settings.seed,
-        **_get_reading(run),
+        model, parts.test, parts.train, run.prepared.loader, options, settings.seed
     )
     no_skeleton = 0
     if settings.branch_pose:
@@ -411,15 +409,6 @@ def _test(run: _Run, model: ScoreModel) -> Evaluation:
         settings,
         no_skeleton=no_skeleton,
     )
-
-
-def _get_reading(run: _Run) -> dict[str, Any]:
-    settings = run.prepared.settings
-    return {
-        "device": run.device,
-        "workers": settings.workers,
-        "precision": settings.precision,
-    }
 
 
 def _check_machine(settings: AqaSettings, device: str, devices: int) -> None:

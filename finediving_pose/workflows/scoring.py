@@ -108,7 +108,8 @@ class _Scoring:
         from finediving_pose.devices import choose_device
 
         settings = self._settings
-        self._by_number = settings.dive_numbers and settings.needs_exemplars
+        by = settings.exemplar_choice if settings.needs_exemplars else "nothing"
+        self._by_number, self._by_difficulty = by == "number", by == "difficulty"
         if self._by_number and self._number is None:
             raise UsageError(
                 "this model compares dives of one dive number: name the dive's with --dive-number, such as 407c"
@@ -191,7 +192,7 @@ class _Scoring:
             raise UsageError(
                 f"this model predicts score / DD and needs the degree of difficulty: {source}"
             )
-        if difficulty is None and self._settings.exemplar_choice == "difficulty":
+        if difficulty is None and self._by_difficulty:
             raise UsageError(
                 f"this model compares dives of one degree of difficulty: {source}"
             )
@@ -258,15 +259,14 @@ class _Scoring:
     def _encode(
         self, model: ScoreModel, query: AqaDive, loader: VideoLoader
     ) -> Encoded:
-        from finediving_pose.aqa.inference import encode
+        from finediving_pose.aqa.inference import InferenceOptions, encode
 
         # A CPU does not compute in half precision as the GPU did that trained it.
         precision: Precision = "fp32"
         if self._device != "cpu":
             precision = self._settings.precision
-        return encode(
-            model, [query], loader, self._device, precision=precision, title=""
-        )
+        options = InferenceOptions(self._device, precision=precision, title="")
+        return encode(model, [query], loader, options)
 
     def _preview(
         self, query: AqaDive, transitions: Sequence[int], loader: VideoLoader

@@ -19,6 +19,7 @@ from finediving_pose.aqa.batch import collate_pairs
 from finediving_pose.aqa.data.dives import AqaDive
 from finediving_pose.aqa.inference import (
     DivePrediction,
+    InferenceOptions,
     Predictions,
     encode,
     predict,
@@ -273,7 +274,10 @@ def test_a_direct_regressor_looks_at_no_exemplar(monkeypatch):
 
 def test_the_size_of_the_batches_changes_nothing(model):
     dives, loader = made_dives(5), MadeLoader(SETTINGS)
-    one, other = (encode(model, dives, loader, batch_size=size) for size in (1, 4))
+    one, other = (
+        encode(model, dives, loader, InferenceOptions(batch_size=size))
+        for size in (1, 4)
+    )
     assert torch.allclose(one.tokens["fused"], other.tokens["fused"], atol=1e-5)
     assert torch.equal(one.transitions, other.transitions)
 
@@ -282,7 +286,8 @@ def test_workers_read_the_same(model):
     settings = small_settings(*POSE_ONLY)
     own, dives = made_model(settings), made_dives(4)
     one, other = (
-        encode(own, dives, MadeLoader(settings), workers=workers) for workers in (0, 2)
+        encode(own, dives, MadeLoader(settings), InferenceOptions(workers=workers))
+        for workers in (0, 2)
     )
     assert torch.equal(one.tokens["fused"], other.tokens["fused"])
 
@@ -319,13 +324,15 @@ def test_half_precision_is_nearly_the_same(model):
         MadeLoader(SETTINGS),
     )
     full, half = (
-        predict_dives(model, queries, train, loader, precision=name)
+        predict_dives(model, queries, train, loader, InferenceOptions(precision=name))
         for name in ("fp32", "bf16")
     )
     assert_allclose(half.scores, full.scores, atol=0.5)
     assert (half.scores != full.scores).any()
     assert (
-        encode(model, train, loader, precision="bf16").tokens["fused"].dtype
+        encode(model, train, loader, InferenceOptions(precision="bf16"))
+        .tokens["fused"]
+        .dtype
         == torch.float32
     )
 
@@ -342,7 +349,11 @@ def test_a_gpu_says_the_same(model, precision):
     expected = predict_dives(model, queries, train, loader)
     try:
         found = predict_dives(
-            model.cuda(), queries, train, loader, device="cuda", precision=precision
+            model.cuda(),
+            queries,
+            train,
+            loader,
+            InferenceOptions("cuda", precision=precision),
         )
     finally:
         model.cpu()

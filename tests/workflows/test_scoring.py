@@ -334,8 +334,10 @@ def test_a_model_of_completeness_rescales_and_needs_the_difficulty(dives, tmp_pa
         assert each.predicted == pytest.approx(each.start + sum(each.parts), abs=1e-3)
 
 
-def test_a_model_without_exemplars_has_no_spread(dives, tmp_path):
-    model_with_bank(tmp_path / "m", dives[:3], "regressor=direct")
+@pytest.mark.parametrize("choice", ["number", "difficulty"])
+def test_a_model_without_exemplars_has_no_spread(dives, tmp_path, choice):
+    choice = f"exemplar_choice={choice}"  # which it never makes
+    model_with_bank(tmp_path / "m", dives[:3], "regressor=direct", choice)
     found = score_clip(
         tmp_path / "m", request_of(dives[3], dive_number=None), "cpu", tmp_path / "out"
     )
