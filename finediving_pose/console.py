@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import logging
 import sys
 import time
@@ -27,6 +29,88 @@ stderr = Console(stderr=True)
 stdout = Console()
 
 
+_SHOWN_MOST = 4000
+"""Characters of a text of files that a message shows."""
+
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(0x7F, 0xA0))}
+"""Control characters and what is shown for them: a terminal obeys some of them."""
+
+_KEPT = str.maketrans({ord(kept): kept for kept in "\n\t"})
+_SUBSTITUTES = {
+    "ρ": "rho",
+    "σ": "sigma",
+    "κ": "kappa",
+    "ℓ": "l",
+    "²": "2",
+    "×": "x",
+    "–": "-",
+    "−": "-",
+    "…": "...",
+    "·": "*",
+    "→": "->",
+    "≥": ">=",
+    "≤": "<=",
+    "±": "+-",
+}
+"""What is shown for a character that a terminal's encoding lacks."""
+
+
+def escape_text(text: str) -> str:
+    """Make text that may come from a file harmless for a terminal.
+
+    Control characters but line breaks and tabs are shown as escapes, and what is very
+    long is cut.
+    """
+    if len(text) > _SHOWN_MOST:
+        left_out = len(text) - _SHOWN_MOST
+        text = f"{text[:_SHOWN_MOST]}… ({left_out} more characters)"
+    return text.translate({**_CONTROL, **_KEPT})
+
+
+def escape_line(text: str) -> str:
+    """Make text that may come from a file one harmless line."""
+    return escape_text(text).replace("\n", "\\n").replace("\t", " ")
+
+
+def quote_value(value: object, most: int = 60) -> str:
+    """Return a value of a file as a message shows it: quoted, on one line, cut."""
+    shown = repr(value)
+    return shown if len(shown) <= most else f"{shown[:most]}…"
+
+
+def show_answer(text: str) -> None:
+    """Print an answer to stdout, harmless for the terminal and in its encoding."""
+    print(escape_text(text), file=sys.stdout)
+
+
+def prepare_streams() -> None:
+    """Let stdout and stderr show what their encoding lacks by substitutes.
+
+    Otherwise a Greek letter ends a command whose work is done.
+    """
+    codecs.register_error("fdpose", _substitute)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="fdpose")
+
+
+def _substitute(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    shown = ""
+    for character in error.object[error.start : error.end]:
+        escaped = character.encode("ascii", "backslashreplace").decode()
+        shown += _SUBSTITUTES.get(character, escaped)
+    return shown, error.end
+
+
+class _HarmlessFormatter(logging.Formatter):
+    """Formats a record so that text of files in it cannot pass for a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escape_text(super().format(record)).replace("\n", "\n    ")
+
+
 def setup_logging(verbosity: int = 0) -> None:
     """Send the log to stderr: warnings and news by default, details from ``-v``,
     tracebacks from ``-vv``."""
@@ -34,11 +118,11 @@ def setup_logging(verbosity: int = 0) -> None:
         handler: logging.Handler = RichHandler(
             console=stderr, show_path=False, show_time=False
         )
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(_HarmlessFormatter("%(message)s"))
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+            _HarmlessFormatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
         )
     log.handlers[:] = [handler]
     log.setLevel(logging.DEBUG if verbosity else logging.INFO)

@@ -17,6 +17,9 @@ EXIT_INVALID_DATA = 3
 EXIT_ENVIRONMENT = 4
 
 
+EXIT_INTERNAL = 70
+"""A fault of ours; whatever failed in the user's files has another code."""
+
 EXIT_INTERRUPTED = 130
 
 

@@ -148,7 +148,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         try:
             if line.strip():
                 records.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             log.warning(
                 "%s: line %d is no JSON, as if cut off while it was written; left out",
                 path,

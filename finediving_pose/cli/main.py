@@ -92,6 +92,7 @@ for _name, _panel in COMMANDS.items():
 def run(arguments: list[str] | None = None) -> int:
     """Run ``fdpose`` with the given arguments (default: the program's own) and return
     its exit code."""
+    console.prepare_streams()
     console.setup_logging()
     try:
         app(arguments)
@@ -116,7 +117,7 @@ def run(arguments: list[str] | None = None) -> int:
             error,
         )
         _traceback_if_wanted()
-        return errors.EXIT_SOME_FAILED
+        return errors.EXIT_INTERNAL
     return errors.EXIT_DONE
 
 

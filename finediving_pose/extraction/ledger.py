@@ -15,7 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from finediving_pose.console import log, quote_value
 from finediving_pose.datasets.pose_files import pose_path, write_pose
+from finediving_pose.datasets.problems import is_safe_relative
 from finediving_pose.errors import DataError
 from finediving_pose.extraction.clip_job import Outcome
 from finediving_pose.extraction.quality import METRICS, measure_quality
@@ -24,14 +26,19 @@ from finediving_pose.files import (
     append_json_line,
     read_json_lines,
     sha256_file,
+    sha256_json,
     write_text,
 )
 
 FAILURE_COLUMNS = ("clip", "source", "reason")
-_REQUIRED = {
-    "done": {"clip", "files", "quality", "warnings"},
-    "failed": set(FAILURE_COLUMNS),
+_TYPES: dict[str, dict[str, type]] = {
+    "done": {"clip": str, "files": dict, "quality": list, "warnings": list},
+    "failed": {"clip": str, "source": str, "reason": str},
 }
+"""Keys that a line of each status must have, and their types."""
+
+_CHECK = "check"
+"""Key of a line's own hash: a bit that flips on a disk must not pass for a result."""
 
 
 _TRIES = 10
@@ -216,23 +223,49 @@ class Ledger:
     def _remove_outdated(self, clip: str, files: Collection[str]) -> None:
         """Remove what an earlier run wrote for this clip and this one did not: the
         second diver's file."""
+        root = self.folder.resolve()
         for name, digest in self._latest.get(clip, {}).get("files", {}).items():
-            if name not in files and _has_content(self.folder / name, digest):
-                (self.folder / name).unlink()
+            path = self.folder / name
+            # A link in the folder may still lead out of it.
+            inside = path.resolve().is_relative_to(root)
+            if name not in files and inside and _has_content(path, digest):
+                path.unlink()
 
     def _append(self, line: dict[str, Any]) -> None:
         line["time"] = _later_than(_read_time(self._latest.get(line["clip"], {})))
+        line[_CHECK] = _hash_line(line)
         append_json_line(self._path, line)
         self._latest[line["clip"]] = line
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a ledger; a damaged line costs its own clip, which is done again.
+
+    Raises:
+        DataError: If no line of it is ours.
+    """
     lines = read_json_lines(path)
-    if not all(map(_is_ours, lines)):
+    kept = []
+    faults = []
+    for line in lines:
+        fault = _find_fault(line)
+        if fault is None:
+            kept.append(line)
+        else:
+            faults.append(fault)
+    if lines and not kept:
         raise DataError(
             f"{path}: not written by fdpose extract; give another --out, or move it away"
         )
-    return lines
+    if faults:
+        log.warning(
+            "%s: %d of %d lines are damaged (the first: %s); their clips are done again",
+            path,
+            len(faults),
+            len(lines),
+            faults[0],
+        )
+    return kept
 
 
 def _measure_ledgers(folder: Path) -> dict[str, int]:
@@ -245,12 +278,47 @@ def _measure_ledgers(folder: Path) -> dict[str, int]:
     return lengths
 
 
-def _is_ours(line: Any) -> bool:
-    return (
-        isinstance(line, dict)
-        and line.get("status") in _REQUIRED
-        and _REQUIRED[line["status"]] <= line.keys()
-    )
+def _find_fault(line: Any) -> str | None:
+    """Return what is wrong with a line of a ledger, or None.
+
+    A ledger may come from a stranger: a name in it must not lead out of its folder, for
+    what it names is read, compared and removed.
+    """
+    if not isinstance(line, dict) or line.get("status") not in _TYPES:
+        return "no status"
+    for key, kind in _TYPES[line["status"]].items():
+        if not isinstance(line.get(key), kind):
+            return (
+                f"{key}: found {quote_value(line.get(key))}, expected a {kind.__name__}"
+            )
+    files = line.get("files", {})
+    if not isinstance(files, dict):
+        return f"files: found {quote_value(files)}, expected a dict"
+    for name, digest in files.items():
+        if not is_safe_relative(name) or not isinstance(digest, str):
+            return f"files: found {quote_value(name)}, expected a path in this folder"
+    if not all(isinstance(quality, dict) for quality in line.get("quality", [])):
+        return "quality: expected metrics by name"
+    if not _is_time(line.get("time", "")):
+        return f"time: found {quote_value(line['time'])}, expected ISO 8601"
+    if _CHECK in line and line[_CHECK] != _hash_line(line):
+        return "it is not what was written"
+    return None
+
+
+def _is_time(stamp: Any) -> bool:
+    if stamp == "":
+        return True
+    try:
+        datetime.fromisoformat(stamp)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _hash_line(line: Mapping[str, Any]) -> str:
+    content = {key: value for key, value in line.items() if key != _CHECK}
+    return sha256_json(content)[:16]
 
 
 def _read_time(line: Mapping[str, Any]) -> str:
@@ -264,7 +332,10 @@ def _later_than(stamp: str) -> str:
     clock ahead of ours."""
     now = datetime.now(UTC)
     if stamp:
-        now = max(now, datetime.fromisoformat(stamp) + timedelta(microseconds=1))
+        written = datetime.fromisoformat(stamp)
+        if written.tzinfo is None:
+            written = written.replace(tzinfo=UTC)
+        now = max(now, written + timedelta(microseconds=1))
     return now.isoformat(timespec="microseconds")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -43,7 +44,7 @@ def raising(monkeypatch):
         (errors.EnvironmentUnfit("which package"), 4),
         (KeyboardInterrupt(), 130),
         (typer.Exit(1), 1),
-        (RuntimeError("oops"), 1),
+        (RuntimeError("oops"), 70),
     ],
 )
 def test_exit_codes(raising, error, code):
@@ -62,7 +63,7 @@ def test_a_message_for_the_user_comes_without_traceback(raising, capsys):
 
 def test_an_internal_error_says_where_to_look_further(raising, capsys):
     raising(ZeroDivisionError("division by zero"))
-    main.run(["-v", "go"])
+    assert main.run(["-v", "go"]) == errors.EXIT_INTERNAL == 70
     error = capsys.readouterr().err
     assert "internal error: ZeroDivisionError: division by zero" in error
     assert "-vv" in error
@@ -112,3 +113,33 @@ def test_every_command_that_is_announced_is_there(capsys):
     registered = {command.name for command in main.app.registered_commands}
     assert registered <= set(main.COMMANDS)
     assert all(name in shown for name in registered)
+
+
+def test_text_of_files_does_not_reach_the_terminal_as_it_is(raising, capsys):
+    raising(errors.DataError("a\x1b[2J\x9bb\n12:00:00 ERROR forged" + "x" * 10_000))
+    main.run(["go"])
+    error = capsys.readouterr().err
+    assert "\x1b" not in error
+    assert "\\x1b[2J\\x9b" in error
+    assert "\n12:00:00 ERROR forged" not in error
+    assert len(error) < 5_000
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "gbk", "latin-1", "cp1252"])
+def test_a_terminal_that_lacks_a_letter_gets_a_substitute(encoding):
+    code = (
+        "from finediving_pose import console\nconsole.prepare_streams()\n"
+        "console.show_answer('ρ .95 ± .01, R-ℓ2 × 100, \\udcff, 中')\n"
+        "print('σ', file=__import__('sys').stderr)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=True,
+    )
+    shown = ran.stdout.decode(encoding)
+    assert shown.startswith(("rho .95", "ρ .95"))
+    assert "\\udcff" in shown
+    assert "R-l2" in shown
+    assert ran.stderr.decode(encoding).strip() in ("sigma", "σ")

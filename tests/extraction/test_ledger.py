@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 
 import numpy as np
 import pytest
 
+from finediving_pose.console import log
 from finediving_pose.errors import DataError
 from finediving_pose.extraction.clip_job import Outcome
 from finediving_pose.extraction.ledger import Ledger, latest_lines
@@ -140,6 +142,72 @@ def test_foreign_files_are_refused(tmp_path, line):
         match=r"manifest\.jsonl: not written by fdpose extract; give another --out",
     ):
         Ledger(tmp_path)
+
+
+def damage(folder, change):
+    """Write three clips and change the line of the second one."""
+    for dive in "123":
+        write(folder, dive)
+    path = folder / "manifest.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = change(lines[1])
+    path.write_bytes(b"".join(lines))
+
+
+def reset(key, value):
+    def change(line):
+        return json.dumps({**json.loads(line), key: value}).encode() + b"\n"
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        reset("clip", 7),
+        reset("files", ["Pose/m/pred_comp_2.npz"]),
+        reset("files", {"../../other.npz": "0" * 64}),
+        reset("files", {"/etc/passwd": "0" * 64}),
+        reset("files", {"Pose/m/pred_comp_2.npz": None}),
+        reset("quality", "good"),
+        reset("quality", [1]),
+        reset("warnings", None),
+        reset("time", "yesterday"),
+        reset("time", 12),
+        reset("status", "finished"),
+        lambda line: b"[" * 100_000 + b"\n",
+        lambda line: b"\xff" + line[1:],
+        lambda line: line.replace(b"m/2", b"m/6", 1),  # a bit that flipped
+    ],
+)
+def test_a_damaged_line_costs_its_own_clip(tmp_path, caplog, monkeypatch, change):
+    monkeypatch.setattr(log, "propagate", True)
+    damage(tmp_path, change)
+    ledger = Ledger(tmp_path)
+    assert [ledger.is_done(f"m/{dive}", PRINT) for dive in "123"] == [True, False, True]
+    assert "manifest.jsonl" in caplog.text
+    ledger.write_tables([])
+    clips = [row["clip"] for row in table(tmp_path / "quality.csv")]
+    assert clips == ["m/1", "m/3"]
+
+
+def test_a_line_of_a_stranger_removes_nothing_outside(tmp_path):
+    folder, outside = tmp_path / "out", tmp_path / "precious.txt"
+    outside.write_text("labels")
+    digest = hashlib.sha256(b"labels").hexdigest()
+    (folder / "linked").mkdir(parents=True)
+    (folder / "linked" / "away").symlink_to(tmp_path)
+    for name in ("../precious.txt", str(outside), "linked/away/precious.txt"):
+        line = {"clip": "m/1", "status": "done", "files": {name: digest}}
+        line |= {"quality": [], "warnings": []}
+        (folder / "manifest.jsonl").write_text(json.dumps(line) + "\n")
+        try:
+            ledger = Ledger(folder)
+        except DataError:
+            continue
+        ledger.write_result(outcome(folder), PRINT, {}, 2)
+        assert outside.read_text() == "labels"
+    assert outside.exists()
 
 
 # --- several ledgers ---
