@@ -586,8 +586,11 @@ def _select(values: Sequence[str] | None, rows: NDArray[np.bool_]) -> list[str] 
 
 
 def _get_scores(dives: Sequence[Dive]) -> FloatArray:
-    scores = [math.nan if dive.score is None else dive.score for dive in dives]
-    return np.array(scores, np.float64)
+    scores = np.full(len(dives), np.nan)
+    for place, dive in enumerate(dives):
+        if dive.score is not None:
+            scores[place] = dive.score
+    return scores
 
 
 def _get_keys(dives: Sequence[Dive]) -> list[Key]:

@@ -120,8 +120,9 @@ def _read_named_parts(prepared: Prepared, path: Path) -> Parts:
         parts = parts._replace(
             train=tuple(gathered.select(stay)), val=tuple(gathered.select(held))
         )
-    train, val, test = ([dive.key for dive in part] for part in parts)
-    refuse_overlap([*train, *val], test)
+    train = [dive.key for dive in parts.train]
+    val = [dive.key for dive in parts.val]
+    refuse_overlap([*train, *val], [dive.key for dive in parts.test])
     refuse_overlap(train, val)
     return parts
 
@@ -142,8 +143,11 @@ def _read_splits(path: Path) -> dict[str, list[str]]:
 
 def _are_name_lists(values: Iterable[Any]) -> bool:
     for value in values:
-        if type(value) is not list or not all(type(name) is str for name in value):
+        if type(value) is not list:
             return False
+        for name in value:
+            if type(name) is not str:
+                return False
     return True
 
 

@@ -95,7 +95,7 @@ def test_transitions_are_those_of_the_96_samples():
     ).tolist() == [[28, 65]]
 
 
-def test_floors_of_a_made_meet():
+def test_baselines_of_a_made_meet():
     dives = made_meet()
     train, test = made_split(dives)
     found = measure_baselines(dives, train, test)
@@ -155,7 +155,7 @@ def real(shared_data):
         (baselines.SHRUNK_COMPLETENESS, 0.5953, 1.279, 8.110),
     ],
 )
-def test_floors_of_the_real_scores(real, name, rho, squared, absolute):
+def test_baselines_of_the_real_scores(real, name, rho, squared, absolute):
     figures = real[name]
     assert round(figures["rho"], 4) == rho
     assert round(figures["rl2_squared"], 3) == squared
@@ -169,7 +169,7 @@ def test_floors_of_the_real_scores(real, name, rho, squared, absolute):
         (baselines.CONSTANT_TRANSITIONS, 79.44, 32.58),
     ],
 )
-def test_floors_of_the_real_stages(real, name, half, three_quarters):
+def test_baselines_of_the_real_stages(real, name, half, three_quarters):
     figures = real[name]
     assert (
         round(figures["aiou_flight_0.5"], 2),
@@ -177,7 +177,7 @@ def test_floors_of_the_real_stages(real, name, half, three_quarters):
     ) == (half, three_quarters)
 
 
-def test_floors_of_the_real_exemplars(real):
+def test_baselines_of_the_real_exemplars(real):
     same, drawn = real[baselines.SAME_NUMBER], real[baselines.RANDOM]
     assert same["rho"] == pytest.approx(0.55, abs=0.02)
     assert same["rl2_squared"] == pytest.approx(1.44, abs=0.04)

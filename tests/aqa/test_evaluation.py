@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.made_loader import made_dives
+from helpers.made_evaluation import QUERIES, SETTINGS, TRAIN, evaluated, predictions
 from helpers.made_videos import small_settings
 
 from finediving_pose.aqa import baselines
@@ -28,53 +28,12 @@ from finediving_pose.aqa.evaluation_text import (
     format_baselines,
     format_evaluation,
 )
-from finediving_pose.aqa.inference import DivePrediction, Predictions
-from finediving_pose.records import Dive
 from finediving_pose.score_metrics import (
     compute_rl2,
     compute_spearman,
     measure_scores,
     measure_stages,
 )
-
-SETTINGS = small_settings("frames=96")
-TRAIN = [dive.record for dive in made_dives(30)]
-QUERIES = [dive.record for dive in made_dives(12, "Queries")]
-
-
-def predictions(
-    queries: list[Dive], errors: list[float], transitions=None, stages: int = 3
-) -> Predictions:
-    """Scores that are off by these; NaN = no exemplar answers."""
-    dives = []
-    for query, error in zip(queries, errors, strict=True):
-        assert query.score is not None
-        dives.append(DivePrediction(query.score + error, math.nan))
-    cuts = (
-        np.tile([[20, 60]], (len(queries), 1)) if transitions is None else transitions
-    )
-    return Predictions(
-        tuple("/".join(q.key) for q in queries),
-        tuple(dives),
-        np.asarray(cuts, np.int64)[:, : stages - 1],
-    )
-
-
-def evaluated(
-    errors: list[float] | None = None, settings=SETTINGS, **more
-) -> Evaluation:
-    errors = (
-        [float(place % 3) for place in range(len(QUERIES))]
-        if errors is None
-        else errors
-    )
-    return evaluate(
-        predictions(QUERIES, errors, stages=settings.stage_count),
-        QUERIES,
-        TRAIN,
-        settings,
-        **more,
-    )
 
 
 def test_each_metric_is_that_of_the_leaf():
@@ -313,18 +272,6 @@ def test_each_number_has_its_row():
     assert rows[""]["unanswered"] == 1
     text = format_evaluation(found, numbers=True)
     assert any(line.split() == ["none", "1", "–", "–", "–", "–"] for line in text)
-
-
-def test_lines_name_every_metric_and_begin_with_the_headlines():
-    lines = format_evaluation(evaluated(no_skeleton=3))
-    assert lines[0] == "12 dives, 3 without a skeleton"
-    assert lines[2].startswith("ρ (Spearman)")
-    assert lines[3].startswith("R-ℓ2 ×100, squared")
-    assert [line[:34].strip() for line in lines[2 : 2 + len(TITLES)]] == [
-        title.text for title in TITLES.values()
-    ]
-    assert not any("dive number  " in line for line in lines)
-    assert any(line.startswith(f"  {baselines.NUMBER_MEAN}: ρ ") for line in lines)
 
 
 def test_without_numbers_nothing_is_said_of_them():

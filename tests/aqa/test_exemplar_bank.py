@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers.made_frames import made_dive
 from helpers.made_scoring import random_model, reader, scoring_dives
 from helpers.made_videos import small_settings
 
@@ -82,7 +81,7 @@ def test_records_return(made, dives):
     assert read_bank(made[0]).dives == tuple(dive.record for dive in dives[:3])
 
 
-def test_pictures_are_of_the_stage_and_show_the_diver(made):
+def test_images_are_of_the_stage_and_show_the_diver(made):
     bank = read_bank(made[0])
     for place, each in enumerate(bank.previews):
         edges = [0, *bank.encoded.transitions[place].tolist(), SETTINGS.frames]
@@ -100,25 +99,7 @@ def test_pictures_are_of_the_stage_and_show_the_diver(made):
         assert image.shape == (160, 160, 3)
 
 
-def test_joints_lie_on_the_diver_in_the_pictures(tmp_path, dives):
-    """The dot of the drawn dives is in the middle of the joints, of which two lie
-    beside it."""
-    plain = made_dive(tmp_path, "1", frames=40)
-    shown = preview_dive(plain, (10, 20), SETTINGS.frames)
-    for content, pose in zip(shown.images, shown.poses.reshape(-1, 16, 2), strict=True):
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[
-            ..., 2
-        ].astype(float)
-        image[image < 128] = 0
-        y, x = np.mgrid[:160, :160]
-        dot = np.array([(image * x).sum(), (image * y).sum()]) / image.sum()
-        middle = np.nanmean(
-            pose[[7, 8]], axis=0
-        )  # they lie half a pixel beside the dot and drift with time
-        assert np.abs(middle - dot).max() < 160 / 51 * 5
-
-
-def test_a_dive_without_skeleton_or_pictures_has_none(made, dives, tmp_path):
+def test_a_dive_without_skeleton_or_images_has_none(made, dives, tmp_path):
     assert np.isnan(read_bank(made[0]).previews[2].poses).all()
     blind = preview_dive(replace(dives[0], source=None), (10, 20), SETTINGS.frames)
     assert set(blind.images) == {b""}
@@ -128,7 +109,7 @@ def test_a_dive_without_skeleton_or_pictures_has_none(made, dives, tmp_path):
 
 
 def test_a_dive_is_known_again_under_another_name(made, dives, tmp_path):
-    """By its pictures, also written anew as a video, and by its skeleton alone."""
+    """By its images, also written anew as a video, and by its skeleton alone."""
     bank = read_bank(made[0])
     shutil.copytree(dives[1].source.source, tmp_path / "x")
     copy = replace(
@@ -188,7 +169,7 @@ def test_what_has_no_bank_says_so(tmp_path):
         read_bank(tmp_path)
 
 
-def test_features_leave_no_pictures(tmp_path, dives):
+def test_features_leave_no_images(tmp_path, dives):
     from finediving_pose.aqa.data.features import FeatureStore
 
     table = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)

@@ -72,7 +72,7 @@ def test_two_files():
     assert values["figures"]["rho"] == pytest.approx(1)
 
 
-def test_floors():
+def test_baselines():
     answer = fdpose("eval-aqa", "--floors")
     assert answer.code == 0
     assert answer.out.startswith("annotations: 30 dives to learn from, 10 to test on")

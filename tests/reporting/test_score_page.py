@@ -1,4 +1,4 @@
-"""The page of a score: pictures where they belong, bars as long as the parts, text that
+"""The page of a score: images where they belong, bars as long as the parts, text that
 cannot break out."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from finediving_pose.reporting.score_page import (
 
 STAGES = ("take-off", "flight", "entry")
 COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
-"""BGR of the three stages' pictures."""
+"""BGR of the three stages' images."""
 
 
 def preview(images: bool = True, poses: bool = False, stages: int = 3) -> Preview:
@@ -120,7 +120,7 @@ def test_parts_below_a_point_look_small():
     assert widths[0.02] < widths[2.0] / 20
 
 
-def test_skeletons_are_drawn_on_pictures_and_on_none():
+def test_skeletons_are_drawn_on_images_and_on_none():
     plain, with_joints = (
         draw_comparison(STAGES, view(poses=poses)) for poses in (False, True)
     )
@@ -130,7 +130,7 @@ def test_skeletons_are_drawn_on_pictures_and_on_none():
     assert close_to(alone, (score_page.EMPTY,) * 3).sum() > 100_000
 
 
-def test_without_pictures_and_joints_the_bars_remain():
+def test_without_images_and_joints_the_bars_remain():
     nothing = view(images=False)
     drawn = draw_comparison(STAGES, nothing, exemplar(1.0, 1.0, 1.0), nothing)
     assert drawn.shape[0] < 200
@@ -187,8 +187,8 @@ def test_names_are_text(tmp_path):
     assert evil not in (tmp_path / "p.html").read_text()
 
 
-def test_long_names_stay_beside_the_pictures():
-    """Whatever the names, the pictures begin at the same place, and no letter reaches
+def test_long_names_stay_beside_the_images():
+    """Whatever the names, the images begin at the same place, and no letter reaches
     them."""
     short = draw_comparison(STAGES, view())
     long = replace(
@@ -210,7 +210,7 @@ def bgr(colour: str) -> tuple[int, int, int]:
     return blue, green, red
 
 
-def test_the_drawing_is_a_picture_that_opencv_takes():
+def test_the_drawing_is_an_image_that_opencv_takes():
     drawn = draw_comparison(STAGES, view())
     assert drawn.dtype == np.uint8
     assert cv2.imencode(".jpg", drawn)[0]

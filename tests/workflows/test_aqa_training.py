@@ -86,7 +86,7 @@ def test_a_run_is_a_model_directory_with_all_that_says_how_it_was_made(tmp_path,
     assert any(line.startswith("baselines") for line in summary.lines)
 
 
-def test_the_figures_are_those_of_the_kept_weights_on_the_test_dives(tmp_path, table):
+def test_the_metrics_are_those_of_the_kept_weights_on_the_test_dives(tmp_path, table):
     from finediving_pose.aqa.data.sources import prepare_data, select_parts
     from finediving_pose.score_metrics import compute_spearman
 

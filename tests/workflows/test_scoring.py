@@ -370,7 +370,7 @@ def test_the_only_exemplar_may_be_the_dive_itself_and_that_is_said(dives, tmp_pa
     assert any("one exemplar only" in note for note in found.notes)
 
 
-def test_features_stand_in_for_pictures(dives, tmp_path):
+def test_features_stand_in_for_images(dives, tmp_path):
     from helpers.made_scoring import random_model
 
     from finediving_pose.aqa.data.features import FeatureStore

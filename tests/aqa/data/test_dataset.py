@@ -1,4 +1,4 @@
-"""Dives and pairs as tensors: shapes, labels by hand, pictures and joints under one
+"""Dives and pairs as tensors: shapes, labels by hand, images and joints under one
 map, seeds, missing skeletons."""
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Draws:
 
 
 def watch_joints(monkeypatch: pytest.MonkeyPatch) -> list[FloatArray]:
-    """Note the joints, in px of the picture, that are normalised for the model."""
+    """Note the joints, in px of the image, that are normalised for the model."""
     seen: list[FloatArray] = []
 
     def noted(joints: FloatArray, scores: FloatArray | None) -> NormalisedPose:
@@ -143,7 +143,7 @@ def test_without_usable_transitions_a_dive_is_unlabelled(dives, changes):
     assert (video.transitions.tolist(), video.labelled.item()) == ([0, 0], False)
 
 
-def test_transitions_of_pictures_that_are_numbered_anew_or_lack_some(dives, tmp_path):
+def test_transitions_of_images_that_are_numbered_anew_or_lack_some(dives, tmp_path):
     wanted = loader().load(dives[0]).transitions.tolist()
     renumbered = made_dive(tmp_path, "1", 120, start=1)
     shifted = AqaDive(replace(dives[0].record), renumbered.source)
@@ -166,7 +166,7 @@ def test_unknown_score_and_dd_are_nan(dives):
     assert not video.labelled
 
 
-def test_the_window_moves_pictures_joints_and_transitions_together(dives, monkeypatch):
+def test_the_window_moves_images_joints_and_transitions_together(dives, monkeypatch):
     seen = watch_joints(monkeypatch)
     record = dives[0].record
     write_pose(
@@ -187,7 +187,7 @@ def test_the_window_moves_pictures_joints_and_transitions_together(dives, monkey
     )
 
 
-def test_pictures_are_normalised_by_hand():
+def test_images_are_normalised_by_hand():
     images = np.zeros((1, 1, 2, 3), np.uint8)
     images[0, 0, 1] = (255, 51, 0)
     red = ImageNormaliser("imagenet")(images)[:, 0, 0]
@@ -202,7 +202,7 @@ def test_pictures_are_normalised_by_hand():
 
 @pytest.mark.parametrize("kind", ["keep_aspect", "squash_released"])
 @pytest.mark.parametrize("mirrored", [0, 1])
-def test_a_joint_lies_on_its_dot_in_the_picture(dives, monkeypatch, kind, mirrored):
+def test_a_joint_lies_on_its_dot_in_the_image(dives, monkeypatch, kind, mirrored):
     """One affine map and one mirror image for both: the left shoulder is put on the dot
     that was drawn."""
     joints = make_missing_skeleton(96)
@@ -349,7 +349,7 @@ def test_single_dives_are_as_they_are(dives):
     assert [video.name for video in single] == [f"Made/{k}" for k in range(1, 7)]
 
 
-def test_features_stand_in_for_pictures_and_are_never_mirrored(dives, tmp_path):
+def test_features_stand_in_for_images_and_are_never_mirrored(dives, tmp_path):
     features = np.random.default_rng(0).random((6, 9, 5), np.float32)
     np.savez(
         tmp_path / "t.npz", features=features, match=["Made"] * 6, dive=range(1, 7)
@@ -391,7 +391,7 @@ def test_impossible_combinations_are_refused(options, message):
         loader(**options)
 
 
-def test_pictures_and_features_at_once_are_refused(tmp_path):
+def test_images_and_features_at_once_are_refused(tmp_path):
     np.savez(tmp_path / "t.npz", features=np.ones((2, 4)))
     with pytest.raises(UsageError, match="features stand in for images"):
         loader(features=FeatureStore(tmp_path / "t.npz"))

@@ -1,4 +1,4 @@
-"""Gathering: every kind of annotation, every place where pictures may lie, and a report
+"""Gathering: every kind of annotation, every place where images may lie, and a report
 of what is missing."""
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def test_skeletons_may_be_given_by_the_folder_pose_itself(meet, tmp_path):
         assert gather_dives(meet, skeletons=root).dives[1].skeleton == path
 
 
-def test_features_stand_in_for_pictures(meet, tmp_path):
+def test_features_stand_in_for_images(meet, tmp_path):
     np.savez(
         tmp_path / "t.npz",
         features=np.ones((3, 4)),
@@ -133,7 +133,7 @@ def test_users_dives_cut_out_of_a_recording(tmp_path):
     )
 
 
-def test_the_dives_own_pictures_come_before_the_recording(tmp_path):
+def test_the_dives_own_images_come_before_the_recording(tmp_path):
     dive = Dive("Club", "1", "meet.mp4", 5, 14, score=20.0)
     annotations = csv_dives(tmp_path, dive)
 

@@ -1,4 +1,4 @@
-"""Features in place of pictures: tables, folders, shapes, and messages for what is
+"""Features in place of images: tables, folders, shapes, and messages for what is
 neither."""
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def test_what_the_settings_read_has_to_be_named(tmp_path, meet, overrides, given
         )
 
 
-def test_pictures_that_do_not_decode_leave_their_dive_out(tmp_path):
+def test_images_that_do_not_decode_leave_their_dive_out(tmp_path):
     dives = [made_dive(tmp_path, str(number), frames=20) for number in range(3)]
     for picture in (tmp_path / "frames" / "Made" / "1").iterdir():
         picture.write_bytes(b"no picture")
