@@ -70,7 +70,7 @@ _FRAME_ENDS = np.array(
 ).T
 
 
-def _head(ahead: float, up: float, right: float = 0.0) -> _Anchor:
+def _anchor_head(ahead: float, up: float, right: float = 0.0) -> _Anchor:
     """Offset from the skull's centre."""
     return _Anchor("head_top", "upper_neck", 0.0, "head", (ahead, up - 0.080, right))
 
@@ -81,17 +81,17 @@ _MIDDLE_ANCHORS: dict[str, _Anchor] = {
     "thoracic": _Anchor("waist", "thorax", 0.60, "chest", (0.004, 0.0, 0.0)),
     "throat": _Anchor("waist", "thorax", 0.92, "chest", (-0.004, 0.0, 0.0)),
     "neck_root": _Anchor("thorax", "upper_neck", 0.0, "chest", (-0.008, 0.01, 0.0)),
-    "neck_top": _head(-0.014, -0.060),
-    "skull_back": _head(-0.022, 0.0),
-    "skull_front": _head(0.018, -0.002),
-    "face": _head(0.030, -0.035),
-    "chin": _head(0.052, -0.112),
-    "nose_tip": _head(0.100, -0.050),
-    "hair_back": _head(-0.032, 0.006),
-    "hair_front": _head(0.000, 0.020),
-    "cap_back": _head(-0.024, 0.006),
-    "cap_front": _head(0.012, 0.011),
-    "bun": _head(-0.092, 0.060),
+    "neck_top": _anchor_head(-0.014, -0.060),
+    "skull_back": _anchor_head(-0.022, 0.0),
+    "skull_front": _anchor_head(0.018, -0.002),
+    "face": _anchor_head(0.030, -0.035),
+    "chin": _anchor_head(0.052, -0.112),
+    "nose_tip": _anchor_head(0.100, -0.050),
+    "hair_back": _anchor_head(-0.032, 0.006),
+    "hair_front": _anchor_head(0.000, 0.020),
+    "cap_back": _anchor_head(-0.024, 0.006),
+    "cap_front": _anchor_head(0.012, 0.011),
+    "bun": _anchor_head(-0.092, 0.060),
 }
 _RIGHT_ANCHORS: dict[str, _Anchor] = {
     "hip_inside": _Anchor("right_hip", "pelvis", 0.30, "pelvis", (-0.006, 0.012, 0.0)),
@@ -110,8 +110,8 @@ _RIGHT_ANCHORS: dict[str, _Anchor] = {
     ),
     "strap_blade": _Anchor("waist", "thorax", 0.90, "chest", (-0.074, 0.0, 0.060)),
     "strap_back": _Anchor("waist", "thorax", 0.40, "chest", (-0.088, 0.0, 0.030)),
-    "eye": _head(0.080, -0.026, 0.030),
-    "ear": _head(-0.008, -0.034, 0.074),
+    "eye": _anchor_head(0.080, -0.026, 0.030),
+    "ear": _anchor_head(-0.008, -0.034, 0.074),
     "groin": _Anchor("right_hip", "right_knee", 0.09, "right_thigh"),
     "thigh": _Anchor("right_hip", "right_knee", 0.40, "right_thigh", (0.006, 0.0, 0.0)),
     "hamstring": _Anchor(
@@ -383,9 +383,9 @@ def flesh_out(
         build: Sex, stature and girth.
         look: Decides hair, suit and colours.
     """
-    recipe = _recipe(build.sex, look.hair_style, look.suit_style)
+    recipe = _make_recipe(build.sex, look.hair_style, look.suit_style)
     unit = scale * build.stature / STATURE
-    frames = _frames(instants)
+    frames = _find_frames(instants)
     offsets = (recipe.offsets * unit)[:, None, :] @ frames[:, recipe.frames]
     anchors = recipe.weights @ instants + offsets[:, :, 0]
     radii = recipe.radii * (unit * build.girth)
@@ -401,7 +401,7 @@ def flesh_out(
     trunk = np.concatenate(
         [chest, -chest @ instants[:, POINT["waist"], :, None]], axis=2
     ).astype(np.float32)
-    covering = _covering(tuple(recipe.regions[i] for i in drawn), look)
+    covering = _make_covering(tuple(recipe.regions[i] for i in drawn), look)
     return Person(cones, np.repeat(np.arange(count), size), trunk, covering)
 
 
@@ -413,42 +413,42 @@ def measure_joint_radii(scale: float, build: Build) -> Array:
     return np.array([getattr(bead, build.sex) * unit for bead in beads], np.float32)
 
 
-def _frames(instants: Array) -> Array:
+def _find_frames(instants: Array) -> Array:
     """Return (S, F, 3, 3), rows ahead, up and right in view coordinates, in the order
     of _FRAMES."""
     ends = instants[:, _FRAME_ENDS]
-    up, right = _unit(ends[:, 0] - ends[:, 1]), ends[:, 2] - ends[:, 3]
+    up, right = _normalise_vectors(ends[:, 0] - ends[:, 1]), ends[:, 2] - ends[:, 3]
     # View coordinates are left-handed (y points down), so that right x up is ahead.
-    right[:, _HEAD] = _cross(
+    right[:, _HEAD] = _compute_cross(
         up[:, _HEAD], instants[:, POINT["nose"]] - instants[:, POINT["upper_neck"]]
     )
-    ahead = _unit(_cross(right, up))
-    return np.stack([ahead, up, _cross(up, ahead)], axis=2)
+    ahead = _normalise_vectors(_compute_cross(right, up))
+    return np.stack([ahead, up, _compute_cross(up, ahead)], axis=2)
 
 
-def _cross(a: Array, b: Array) -> Array:
+def _compute_cross(a: Array, b: Array) -> Array:
     """np.cross, which takes far longer for a few vectors."""
     forward, backward = [1, 2, 0], [2, 0, 1]
     return a[..., forward] * b[..., backward] - a[..., backward] * b[..., forward]
 
 
-def _unit(vectors: Array) -> Array:
+def _normalise_vectors(vectors: Array) -> Array:
     return vectors / np.maximum(
         np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True)), 1e-6
     )
 
 
 @cache
-def _recipe(sex: Sex, hair_style: HairStyle, suit_style: SuitStyle) -> _Recipe:
-    parts = _MIDDLE_PARTS + _both(_RIGHT_PARTS) + _HAIR_PARTS[hair_style]
+def _make_recipe(sex: Sex, hair_style: HairStyle, suit_style: SuitStyle) -> _Recipe:
+    parts = _MIDDLE_PARTS + _mirror_parts(_RIGHT_PARTS) + _HAIR_PARTS[hair_style]
     if suit_style == "one_piece":
-        parts += _both(_STRAPS)
-    anchors = _anchors()
+        parts += _mirror_parts(_STRAPS)
+    anchors = _list_anchors()
     weights = np.zeros((len(anchors), len(POINTS)))
     for row, anchor in zip(weights, anchors.values(), strict=True):
         row[POINT[anchor.begin]] += 1.0 - anchor.share
         row[POINT[anchor.end]] += anchor.share
-    cones = [(part, *ends) for part in parts for ends in _strung(part.beads)]
+    cones = [(part, *ends) for part in parts for ends in _pair_beads(part.beads)]
     place, frame = list(anchors).index, list(_FRAMES).index
     return _Recipe(
         weights,
@@ -462,68 +462,70 @@ def _recipe(sex: Sex, hair_style: HairStyle, suit_style: SuitStyle) -> _Recipe:
     )
 
 
-def _strung(beads: tuple[_Bead, ...]) -> list[tuple[_Bead, _Bead]]:
+def _pair_beads(beads: tuple[_Bead, ...]) -> list[tuple[_Bead, _Bead]]:
     """Return the ends of a string's cones; a single bead is a ball."""
     return list(pairwise(beads)) or [(beads[0], beads[0])]
 
 
 @cache
-def _anchors() -> dict[str, _Anchor]:
+def _list_anchors() -> dict[str, _Anchor]:
     """Return every anchor by name: the body's points themselves, then those that follow
     from them."""
     points = {name: _Anchor(name, name, 0.0) for name in POINTS}
     right = {f"right_{name}": anchor for name, anchor in _RIGHT_ANCHORS.items()}
-    left = {_left(name): _mirrored(anchor) for name, anchor in right.items()}
+    left = {_name_left(name): _mirror_anchor(anchor) for name, anchor in right.items()}
     return points | _MIDDLE_ANCHORS | right | left
 
 
-def _mirrored(anchor: _Anchor) -> _Anchor:
+def _mirror_anchor(anchor: _Anchor) -> _Anchor:
     ahead, up, right = anchor.offset
     return _Anchor(
-        _left(anchor.begin),
-        _left(anchor.end),
+        _name_left(anchor.begin),
+        _name_left(anchor.end),
         anchor.share,
-        _left(anchor.frame),
+        _name_left(anchor.frame),
         (ahead, up, -right),
     )
 
 
-def _both(parts: tuple[_Part, ...]) -> tuple[_Part, ...]:
+def _mirror_parts(parts: tuple[_Part, ...]) -> tuple[_Part, ...]:
     """Name the right side's own anchors, and add the left side."""
     named = tuple(
         part._replace(
             beads=tuple(
-                bead._replace(anchor=_right(bead.anchor)) for bead in part.beads
+                bead._replace(anchor=_name_right(bead.anchor)) for bead in part.beads
             )
         )
         for part in parts
     )
     left = tuple(
         part._replace(
-            beads=tuple(bead._replace(anchor=_left(bead.anchor)) for bead in part.beads)
+            beads=tuple(
+                bead._replace(anchor=_name_left(bead.anchor)) for bead in part.beads
+            )
         )
         for part in named
     )
     return named + left
 
 
-def _right(name: str) -> str:
+def _name_right(name: str) -> str:
     return f"right_{name}" if name in _RIGHT_ANCHORS else name
 
 
-def _left(name: str) -> str:
+def _name_left(name: str) -> str:
     return name.replace("right_", "left_")
 
 
 @lru_cache(maxsize=256)
-def _covering(regions: tuple[str, ...], look: Look) -> Covering:
+def _make_covering(regions: tuple[str, ...], look: Look) -> Covering:
     colours, gloss = (
         np.zeros((3, len(regions), 3), np.float32),
         np.zeros(len(regions), np.float32),
     )
     for i, region in enumerate(regions):
-        skin = _skin(region, look)
-        cloth = _cloth(region, look)
+        skin = _tint_skin(region, look)
+        cloth = _find_cloth(region, look)
         own = {"hair": look.hair, "eye": _EYE}.get(
             region, getattr(look, cloth) if cloth else skin
         )
@@ -542,14 +544,14 @@ def _covering(regions: tuple[str, ...], look: Look) -> Covering:
     )
 
 
-def _cloth(region: str, look: Look) -> str | None:
+def _find_cloth(region: str, look: Look) -> str | None:
     """Return which of the look's colours covers a region, None for skin."""
     if region == "forearm" and look.suit_style == "clothes":
         return "top" if look.long_sleeves else None
     return _COVERED[look.suit_style].get(region)
 
 
-def _skin(region: str, look: Look) -> NDArray[np.float64]:
+def _tint_skin(region: str, look: Look) -> NDArray[np.float64]:
     return np.clip(
         np.multiply(look.skin, _TONES.get(region, (1.0, 1.0, 1.0))), 0.0, 255.0
     )

@@ -88,7 +88,7 @@ def annotate_frames(
     rng = np.random.default_rng([seed, *annotator.name.encode()])
     labelled, mistakes = [], []
     for frame in truth:
-        drawn, made = _annotate(frame, annotator, rng)
+        drawn, made = _annotate_frame(frame, annotator, rng)
         labelled.append(drawn)
         mistakes += made
     return labelled, mistakes
@@ -122,21 +122,21 @@ def correct_label(
         return None
     joints = sorted({joint for mistake in seen for joint in mistake.joints})
     keypoints, visibility = labelled.keypoints.copy(), labelled.visibility.copy()
-    keypoints[joints] = _scattered(truth, reviewer.spread, rng)[joints]
+    keypoints[joints] = _scatter_joints(truth, reviewer.spread, rng)[joints]
     visibility[joints] = truth.visibility[joints]
     assert truth.size is not None, truth.image
     return replace(
-        labelled, keypoints=_inside(keypoints, truth.size), visibility=visibility
+        labelled, keypoints=_clip_to_image(keypoints, truth.size), visibility=visibility
     )
 
 
-def _annotate(
+def _annotate_frame(
     frame: LabelledFrame, annotator: Annotator, rng: np.random.Generator
 ) -> tuple[LabelledFrame, list[Mistake]]:
     assert frame.box is not None, frame.image
     assert frame.size is not None, frame.image
     long_side = float((frame.box[2:] - frame.box[:2]).max())
-    keypoints = _scattered(frame, annotator.spread, rng)
+    keypoints = _scatter_joints(frame, annotator.spread, rng)
     visibility = frame.visibility.copy()
     mistakes: list[Mistake] = []
     chances = rng.random(3)
@@ -165,17 +165,20 @@ def _annotate(
         joint = int(rng.integers(0, 16))
         keypoints[joint], visibility[joint] = np.nan, Visibility.MISSING
         mistakes.append(Mistake(annotator.name, frame.image, "miss", (joint,)))
-    box = _inside(
+    box = _clip_to_image(
         frame.box.reshape(2, 2) + rng.normal(0.0, _BOX_SPREAD * long_side, (2, 2)),
         frame.size,
     ).reshape(4)
     drawn = replace(
-        frame, keypoints=_inside(keypoints, frame.size), visibility=visibility, box=box
+        frame,
+        keypoints=_clip_to_image(keypoints, frame.size),
+        visibility=visibility,
+        box=box,
     )
     return drawn, mistakes
 
 
-def _scattered(
+def _scatter_joints(
     truth: LabelledFrame, spread: float, rng: np.random.Generator
 ) -> FloatArray:
     assert truth.box is not None, truth.image
@@ -186,7 +189,7 @@ def _scattered(
     )
 
 
-def _inside(points: FloatArray, size: tuple[int, int]) -> FloatArray:
+def _clip_to_image(points: FloatArray, size: tuple[int, int]) -> FloatArray:
     """Move points to the picture's edge where they lie beyond, as LabelMe does; to a
     tenth of a pixel."""
     return np.round(np.clip(points, 0.0, np.array(size, np.float64) - 1), 1)

@@ -31,14 +31,16 @@ def paint_backdrop(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> No
     """Paint what is farther away than the stands."""
     far = (venue.tiers[-1].far if venue.tiers else venue.pool_far - venue.deck) - 1.5
     if venue.theme.roofed:
-        _hall(canvas, venue, far, rng)
+        _paint_hall(canvas, venue, far, rng)
     else:
-        _sky(canvas, venue, rng)
-        _hills(canvas, venue, rng)
-        _trees(canvas, venue, far - 6.0, rng)
+        _paint_sky(canvas, venue, rng)
+        _paint_hills(canvas, venue, rng)
+        _paint_trees(canvas, venue, far - 6.0, rng)
 
 
-def _hall(canvas: Canvas, venue: Venue, far: float, rng: np.random.Generator) -> None:
+def _paint_hall(
+    canvas: Canvas, venue: Venue, far: float, rng: np.random.Generator
+) -> None:
     wall = shade_colour(venue.theme.wall, 1.0 - 0.45 * venue.theme.dark)
     canvas.paint_gradient(
         span_wall(-_WIDE, _WIDE, -2.0, _ROOF, far), wall, shade_colour(wall, 0.72)
@@ -49,15 +51,17 @@ def _hall(canvas: Canvas, venue: Venue, far: float, rng: np.random.Generator) ->
             span_wall(x, x + 0.25 + 0.06 * pitch, -2.0, _ROOF, far + 0.1),
             shade_colour(wall, 0.8),
         )
-    furnish = (_windows, _flags, _screen, _panels)[int(rng.integers(4))]
+    furnish = (_paint_windows, _paint_flags, _paint_screen, _paint_panels)[
+        int(rng.integers(4))
+    ]
     furnish(canvas, venue, far + 0.2, rng)
     if rng.random() < 0.6:
-        _clock(
+        _paint_clock(
             canvas,
             (float(rng.uniform(-5.0, 9.0)), float(rng.uniform(5.5, 9.5)), far + 0.3),
             rng,
         )
-    _ceiling(canvas, wall, far, rng)
+    _paint_ceiling(canvas, wall, far, rng)
     canvas.paint_gradient(
         [(_END, _ROOF, far), (_END, _ROOF, 40), (_END, -1, 40), (_END, -1, far)],
         shade_colour(wall, 0.7),
@@ -68,7 +72,7 @@ def _hall(canvas: Canvas, venue: Venue, far: float, rng: np.random.Generator) ->
         canvas.paint_face(strip, shade_colour(wall, 0.85))
 
 
-def _ceiling(
+def _paint_ceiling(
     canvas: Canvas, wall: Colour, far: float, rng: np.random.Generator
 ) -> None:
     tone = shade_colour(wall, float(rng.uniform(0.35, 0.6)))
@@ -96,7 +100,9 @@ def _ceiling(
             )
 
 
-def _windows(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> None:
+def _paint_windows(
+    canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator
+) -> None:
     low, high = sorted(rng.uniform(7.0, 17.0, 2))
     bright = mix_colours(
         venue.theme.wall, (250, 240, 226), float(rng.uniform(0.4, 0.9))
@@ -111,7 +117,9 @@ def _windows(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -
         )
 
 
-def _flags(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> None:
+def _paint_flags(
+    canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator
+) -> None:
     """A row of flags of no country."""
     y = float(rng.uniform(9.0, 15.0))
     for x in np.arange(-22.0, 22.0, 2.6):
@@ -126,7 +134,9 @@ def _flags(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> 
             canvas.paint_face(part, (blue, green, red))
 
 
-def _screen(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> None:
+def _paint_screen(
+    canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator
+) -> None:
     """A large screen with the meet's name; it never shows a score."""
     y, x = float(rng.uniform(7.0, 12.0)), float(rng.uniform(-6.0, 4.0))
     image = np.full((90, 200, 3), shade_colour(venue.theme.band, 0.5), np.uint8)
@@ -148,7 +158,7 @@ def _screen(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) ->
     )
 
 
-def _clock(
+def _paint_clock(
     canvas: Canvas, place: tuple[float, float, float], rng: np.random.Generator
 ) -> None:
     turns = np.arange(20) * np.pi / 10
@@ -165,7 +175,9 @@ def _clock(
         canvas.paint_rail(place, tip, (30, 28, 28), width)
 
 
-def _panels(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> None:
+def _paint_panels(
+    canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator
+) -> None:
     """Coloured boards that swallow sound."""
     for x in np.arange(-30.0, 30.0, 3.0):
         for y in np.arange(6.0, 16.0, 2.4):
@@ -178,7 +190,7 @@ def _panels(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) ->
             )
 
 
-def _sky(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
+def _paint_sky(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     high = venue.theme.wall
     canvas.paint_gradient(
         span_wall(-900, 900, 420.0, -60.0, -600.0),
@@ -212,7 +224,7 @@ def _sky(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     )
 
 
-def _hills(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
+def _paint_hills(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     for w, height in ((-420.0, 60.0), (-260.0, 32.0)):
         x = np.linspace(-420, 420, 60)
         phases = rng.uniform(0, 6.3, 3)
@@ -227,7 +239,9 @@ def _hills(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
             )
 
 
-def _trees(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> None:
+def _paint_trees(
+    canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator
+) -> None:
     """A line of trees: heaps of leaves in a few greens, lit from above."""
     tone = np.array([48, 92, 62]) * float(rng.uniform(0.7, 1.3))
     for x in np.arange(-40.0, 40.0, float(rng.uniform(2.5, 6.0))):
@@ -242,7 +256,7 @@ def _trees(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> 
                 )
             )
             aside = spread * (1.05 - up) ** 0.5 * rng.normal(0.0, 0.8)
-            _leaves(
+            _paint_leaves(
                 canvas,
                 (x + aside, top * up, w),
                 float(rng.uniform(0.25, 0.6)),
@@ -253,7 +267,7 @@ def _trees(canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator) -> 
     )
 
 
-def _leaves(
+def _paint_leaves(
     canvas: Canvas, place: tuple[float, float, float], radius: float, colour: Colour
 ) -> None:
     turns = np.arange(8) * np.pi / 4

@@ -1,4 +1,4 @@
-"""An athlete's body: limb lengths and masses, joint angles with their limits, poses,
+"""Body of an athlete: limb lengths and masses, joint angles with their limits, poses,
 and points in 3D.
 
 The body frame has x ahead, y towards the head and z to the athlete's right, in metres,
@@ -22,6 +22,9 @@ from finediving_pose.skeleton import JOINTS
 
 Array = NDArray[np.float64]
 
+GRAVITY = 9.81
+"""m/s²."""
+
 POINTS: tuple[str, ...] = (
     *JOINTS,
     "right_toe",
@@ -31,12 +34,12 @@ POINTS: tuple[str, ...] = (
     "waist",
     "nose",
 )
-"""The 16 joints, in their order, and what pictures need besides: tips of feet and
+"""The 16 joints, in their order, and what images need besides: tips of feet and
 hands, the middle of the back (which lets it curl) and the nose (which shows where the
 face looks)."""
 POINT: dict[str, int] = {name: i for i, name in enumerate(POINTS)}
 
-SIDES: tuple[tuple[str, int], ...] = (("right", 1), ("left", -1))
+SIDES: dict[str, int] = {"right": 1, "left": -1}
 """Each side and the sign of its z."""
 
 
@@ -79,10 +82,19 @@ _PROPORTIONS = {
 
 @dataclass(frozen=True)
 class _Usual:
-    stature: tuple[float, float]  # mean and spread in m
-    extremes: tuple[float, float]  # shortest and tallest in m
-    bmi: tuple[float, float]  # mean and spread of the body-mass index in kg/m²
-    shoulders: float  # breadth against the proportions above
+    """Builds of one sex.
+
+    Attributes:
+        stature: Mean and spread in m.
+        extremes: Shortest and tallest in m.
+        bmi: Mean and spread of the body-mass index in kg/m².
+        shoulders, hips: Breadth against the proportions above.
+    """
+
+    stature: tuple[float, float]
+    extremes: tuple[float, float]
+    bmi: tuple[float, float]
+    shoulders: float
     hips: float
 
 
@@ -101,27 +113,21 @@ def draw_build(rng: np.random.Generator, sex: str) -> Build:
     """
     usual = _USUAL[sex]
     stature = float(np.clip(rng.normal(*usual.stature), *usual.extremes))
-    limbs = float(
-        np.clip(rng.normal(1.0, 0.02), 0.95, 1.05)
-    )  # long-limbed people have long arms and legs
-    own = {
-        name: share * float(np.clip(rng.normal(1.0, 0.012), 0.97, 1.03))
-        for name, share in _PROPORTIONS.items()
-    }
+    # Long-limbed people have long arms and legs, and a shorter trunk.
+    limbs = float(np.clip(rng.normal(1.0, 0.02), 0.95, 1.05))
+    own = {}
+    for name, share in _PROPORTIONS.items():
+        own[name] = share * float(np.clip(rng.normal(1.0, 0.012), 0.97, 1.03))
     for name in ("shin", "thigh", "upper_arm", "forearm"):
         own[name] *= limbs
     own["torso"] *= 2.0 - limbs
     own["shoulder_width"] *= usual.shoulders
     own["hip_width"] *= usual.hips
+    # The body-mass index, kg/m², gives both the mass and how thick the limbs are.
     bmi = float(np.clip(rng.normal(*usual.bmi), 18.0, 26.0))
     girth = float(np.clip(1.0 + 0.07 * (bmi - 21.7) + rng.normal(0.0, 0.03), 0.85, 1.2))
-    return Build(
-        sex,
-        stature,
-        {name: stature * share for name, share in own.items()},
-        girth,
-        bmi * stature**2,
-    )
+    lengths = {name: stature * share for name, share in own.items()}
+    return Build(sex, stature, lengths, girth, bmi * stature**2)
 
 
 _PAIRED = (
@@ -136,7 +142,7 @@ _PAIRED = (
     "wrist",
 )
 ANGLES: tuple[str, ...] = (
-    *(f"{side}_{name}" for name in _PAIRED for side, _ in SIDES),
+    *(f"{side}_{name}" for name in _PAIRED for side in SIDES),
     "spine_flexion",
     "head_pitch",
     "head_turn",
@@ -170,14 +176,25 @@ def clamp_angles(poses: Array) -> Array:
 
 
 def make_pose(base: Array | None = None, **angles: float) -> Array:
-    """Return one pose (A,): `base`, or zeros, with the named angles set.
+    """Make one pose.
 
-    A name without a side, such as ``knee=90``, sets both; a name with one overrides it.
+    Args:
+        base: (A,) degrees to start from; None for zeros.
+        angles: In degrees. A name without a side, such as ``knee=90``, sets both; a
+            name with one overrides it.
+
+    Returns:
+        (A,) degrees.
     """
     made = np.zeros(len(ANGLES)) if base is None else base.copy()
-    for name, value in sorted(angles.items(), key=lambda item: item[0] in ANGLE):
-        for full in (name,) if name in ANGLE else (f"right_{name}", f"left_{name}"):
-            made[ANGLE[full]] = value
+    for name, value in angles.items():
+        if name not in ANGLE:
+            made[ANGLE[f"right_{name}"]] = value
+            made[ANGLE[f"left_{name}"]] = value
+    # Names of one side come last, as they override those of both.
+    for name, value in angles.items():
+        if name in ANGLE:
+            made[ANGLE[name]] = value
     return made
 
 
@@ -197,12 +214,13 @@ _TWIST = {
 _MIRROR = {"right": "left", "left": "right"}
 
 
-def _mirrored(angles: dict[str, float]) -> dict[str, float]:
-    return {
-        "_".join([_MIRROR.get(first, first), *rest]): v
-        for k, v in angles.items()
-        for first, *rest in [k.split("_")]
-    }
+def _mirror_angles(angles: dict[str, float]) -> dict[str, float]:
+    """Return the angles of the mirrored pose, by name."""
+    mirrored = {}
+    for name, value in angles.items():
+        first, _, rest = name.partition("_")
+        mirrored[f"{_MIRROR.get(first, first)}_{rest}"] = value
+    return mirrored
 
 
 POSES: dict[str, Array] = {
@@ -278,7 +296,7 @@ POSES: dict[str, Array] = {
         head_pitch=14,
     ),
     "twist_right": make_pose(None, **_TWIST),
-    "twist_left": make_pose(None, **_mirrored(_TWIST)),
+    "twist_left": make_pose(None, **_mirror_angles(_TWIST)),
     "reach": make_pose(
         shoulder_flexion=178, shoulder_abduction=-14, wrist=25, elbow=2, head_pitch=-8
     ),
@@ -342,7 +360,7 @@ LOWER_SPINE = 0.45
 
 
 def place_points(build: Build, poses: Array) -> Array:
-    """Return where the body's points are.
+    """Place the body's points by forward kinematics, from the pelvis outwards.
 
     Args:
         build: Whose body.
@@ -354,42 +372,57 @@ def place_points(build: Build, poses: Array) -> Array:
     poses = np.asarray(poses, np.float64)
     angle = {name: poses[:, i] for name, i in ANGLE.items()}
     points = np.zeros((len(poses), len(POINTS), 3))
-    chest = _trunk(build, angle, points)
-    for side, sign in SIDES:
-        place_leg(build, angle, points, side, sign)
-        place_arm(build, angle, points, side, sign, chest)
+    chest = _place_trunk(build, angle, points)
+    for side in SIDES:
+        place_leg(build, angle, points, side)
+        place_arm(build, angle, points, side, chest)
     return points
 
 
 def find_mass_centre(build: Build, points: Array) -> Array:
-    """Return the centre of mass (..., 3) of points (..., P, 3), in their unit and
-    frame."""
+    """Return the centre of mass, Σ mᵢ rᵢ / Σ mᵢ.
+
+    Args:
+        build: Whose body.
+        points: (..., P, 3).
+
+    Returns:
+        (..., 3), in the points' unit and frame.
+    """
     del build  # all builds share the segments' relative masses
     return np.asarray(CENTRE_WEIGHTS @ points)
 
 
 def compute_inertia(build: Build, points: Array, axis: Array) -> Array:
-    """Return the moment of inertia (...,) in kg m² of points (..., P, 3) m.
+    """Return the moment of inertia about an axis through the centre of mass, I = Σ mᵢ
+    dᵢ² with dᵢ the distance from the axis.
 
     Args:
         build: Whose body; gives the mass.
         points: (..., P, 3) m.
-        axis: (3,) direction of the axis, through the centre of mass.
+        axis: (3,) direction of the axis.
+
+    Returns:
+        (...,) kg m².
     """
     masses = _ROD_POINTS @ points
     arms = masses - find_mass_centre(build, points)[..., None, :]
+    # The squared distance from the axis is what is left of the arm beside it.
     along = arms @ (np.asarray(axis, np.float64) / np.linalg.norm(axis))
     return build.mass * ((arms**2).sum(-1) - along**2) @ _ROD_MASSES
 
 
 def compute_angular_momentum(build: Build, points: Array, seconds: float) -> Array:
-    """Return the angular momentum (T,) about the centre of mass and the z axis, in kg
-    m² degrees / s.
+    """Return the angular momentum about the centre of mass and the z axis, L = Σ mᵢ
+    (rᵢ × vᵢ)_z.
 
     Args:
         build: Whose body; gives the mass.
         points: (T, P, 3) m.
         seconds: From one instant to the next.
+
+    Returns:
+        (T,) kg m² degrees / s.
     """
     arms = _ROD_POINTS @ (points - find_mass_centre(build, points)[:, None])
     moving = np.gradient(arms, seconds, axis=0)
@@ -398,8 +431,15 @@ def compute_angular_momentum(build: Build, points: Array, seconds: float) -> Arr
 
 
 def rotate_about(axis: str, degrees: Array) -> Array:
-    """Return rotation matrices (T, 3, 3) by `degrees` (T,) about ``x``, ``y`` or ``z``,
-    the right-hand way."""
+    """Return rotation matrices, the right-hand way.
+
+    Args:
+        axis: ``x``, ``y`` or ``z``.
+        degrees: (T,).
+
+    Returns:
+        (T, 3, 3).
+    """
     radians = np.radians(degrees)
     cos, sin = np.cos(radians), np.sin(radians)
     first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
@@ -410,34 +450,37 @@ def rotate_about(axis: str, degrees: Array) -> Array:
     return matrices
 
 
-def _trunk(build: Build, angle: dict[str, Array], points: Array) -> Array:
+def _place_trunk(build: Build, angle: dict[str, Array], points: Array) -> Array:
     """Place spine and head; return the chest's frame (T, 3, 3)."""
     length = build.lengths
     chest = rotate_about("z", -angle["spine_flexion"])
     lower = rotate_about("z", -LOWER_SPINE * angle["spine_flexion"])
+    # The neck takes half of the head's nodding.
     neck = rotate_about("z", -angle["spine_flexion"] - 0.5 * angle["head_pitch"])
-    head = rotate_about(
-        "z", -angle["spine_flexion"] - angle["head_pitch"]
-    ) @ rotate_about("y", -angle["head_turn"])
+    nodding = rotate_about("z", -angle["spine_flexion"] - angle["head_pitch"])
+    head = nodding @ rotate_about("y", -angle["head_turn"])
     waist = LOWER_SPINE * length["torso"] * lower[:, :, 1]
     thorax = waist + (1 - LOWER_SPINE) * length["torso"] * chest[:, :, 1]
     upper_neck = thorax + length["neck"] * neck[:, :, 1]
-    (
-        points[:, POINT["waist"]],
-        points[:, POINT["thorax"]],
-        points[:, POINT["upper_neck"]],
-    ) = waist, thorax, upper_neck
+    nose = 0.72 * head[:, :, 0] + 0.32 * head[:, :, 1]
+    points[:, POINT["waist"]] = waist
+    points[:, POINT["thorax"]] = thorax
+    points[:, POINT["upper_neck"]] = upper_neck
     points[:, POINT["head_top"]] = upper_neck + length["head"] * head[:, :, 1]
-    points[:, POINT["nose"]] = upper_neck + length["head"] * (
-        0.72 * head[:, :, 0] + 0.32 * head[:, :, 1]
-    )
+    points[:, POINT["nose"]] = upper_neck + length["head"] * nose
     return chest
 
 
-def place_leg(
-    build: Build, angle: dict[str, Array], points: Array, side: str, sign: int
-) -> None:
-    """Place a leg of bodies in their own frame, as :func:`place_arm` does an arm."""
+def place_leg(build: Build, angle: dict[str, Array], points: Array, side: str) -> None:
+    """Place a leg of bodies in their own frame.
+
+    Args:
+        build: Whose body.
+        angle: (T,) degrees of each of the leg's angles.
+        points: (T, P, 3) m, in which hip, knee, ankle and toe are written.
+        side: ``right`` or ``left``.
+    """
+    sign = SIDES[side]
     length = build.lengths
     hip = np.array([0.0, 0.0, sign * length["hip_width"] / 2])
     thigh = rotate_about("z", angle[f"{side}_hip_flexion"]) @ rotate_about(
@@ -447,18 +490,14 @@ def place_leg(
     foot = shin @ rotate_about("z", angle[f"{side}_ankle"])
     knee = hip - length["thigh"] * thigh[:, :, 1]
     ankle = knee - length["shin"] * shin[:, :, 1]
-    points[:, POINT[f"{side}_hip"]], points[:, POINT[f"{side}_knee"]] = hip, knee
+    points[:, POINT[f"{side}_hip"]] = hip
+    points[:, POINT[f"{side}_knee"]] = knee
     points[:, POINT[f"{side}_ankle"]] = ankle
     points[:, POINT[f"{side}_toe"]] = ankle - length["foot"] * foot[:, :, 1]
 
 
 def place_arm(
-    build: Build,
-    angle: dict[str, Array],
-    points: Array,
-    side: str,
-    sign: int,
-    chest: Array,
+    build: Build, angle: dict[str, Array], points: Array, side: str, chest: Array
 ) -> None:
     """Place an arm of bodies whose thorax is placed.
 
@@ -466,10 +505,11 @@ def place_arm(
         build: Whose body.
         angle: (T,) degrees of each of the arm's angles.
         points: (T, P, 3) m, in which shoulder, elbow, wrist and finger are written.
-        side, sign: As in :data:`SIDES`.
+        side: ``right`` or ``left``.
         chest: (T, 3, 3) the chest's frame in which `points` are.
     """
-    length = build.lengths
+    length, sign = build.lengths, SIDES[side]
+    # Flexion first, then abduction, then the turn about the upper arm itself.
     upper = (
         chest
         @ rotate_about("z", angle[f"{side}_shoulder_flexion"])
@@ -483,10 +523,8 @@ def place_arm(
     )
     elbow = shoulder - length["upper_arm"] * upper[:, :, 1]
     wrist = elbow - length["forearm"] * fore[:, :, 1]
-    points[:, POINT[f"{side}_shoulder"]], points[:, POINT[f"{side}_elbow"]] = (
-        shoulder,
-        elbow,
-    )
+    points[:, POINT[f"{side}_shoulder"]] = shoulder
+    points[:, POINT[f"{side}_elbow"]] = elbow
     points[:, POINT[f"{side}_wrist"]] = wrist
     points[:, POINT[f"{side}_finger"]] = wrist - length["hand"] * hand[:, :, 1]
 
@@ -500,9 +538,8 @@ def place_shoulder(build: Build, chest: Array, upper_arm: Array, sign: int) -> A
         upper_arm: (T, 3) unit vectors from the elbow to the shoulder.
         sign: 1 for the right, −1 for the left.
     """
-    raised = (
-        1.0 - (chest[:, :, 1] * upper_arm).sum(-1)
-    ) / 2  # 0 = the arm hangs, 1 = overhead
+    # 0 where the arm hangs, 1 where it is overhead.
+    raised = (1.0 - (chest[:, :, 1] * upper_arm).sum(-1)) / 2
     lift = np.radians(_CLAVICLE_LIFT * raised)[:, None]
     way = np.cos(lift) * sign * chest[:, :, 2] + np.sin(lift) * chest[:, :, 1]
     return build.lengths["shoulder_width"] / 2 * way
@@ -511,41 +548,41 @@ def place_shoulder(build: Build, chest: Array, upper_arm: Array, sign: int) -> A
 # Segments as rods: two ends, share of the body's mass (Winter, Biomechanics and Motor
 # Control of Human Movement, table 4.1), where along the rod its centre lies. The
 # trunk's breadth is in the two rods across.
-_RODS: tuple[tuple[str, str, float, float], ...] = (
+_LIMB_RODS = (
+    ("hip", "knee", 0.100, 0.433),
+    ("knee", "ankle", 0.0465, 0.433),
+    ("ankle", "toe", 0.0145, 0.50),
+    ("shoulder", "elbow", 0.028, 0.436),
+    ("elbow", "wrist", 0.016, 0.430),
+    ("wrist", "finger", 0.006, 0.506),
+)
+_RODS: list[tuple[str, str, float, float]] = [
     ("upper_neck", "head_top", 0.081, 0.45),
     ("waist", "thorax", 0.170, 0.55),
     ("pelvis", "waist", 0.147, 0.50),
     ("right_shoulder", "left_shoulder", 0.110, 0.50),
     ("right_hip", "left_hip", 0.070, 0.50),
-    *(
-        (f"{side}_{start}", f"{side}_{end}", share, centre)
-        for start, end, share, centre in (
-            ("hip", "knee", 0.100, 0.433),
-            ("knee", "ankle", 0.0465, 0.433),
-            ("ankle", "toe", 0.0145, 0.50),
-            ("shoulder", "elbow", 0.028, 0.436),
-            ("elbow", "wrist", 0.016, 0.430),
-            ("wrist", "finger", 0.006, 0.506),
-        )
-        for side, _ in SIDES
-    ),
-)
+]
+for _start, _end, _share, _centre in _LIMB_RODS:
+    for _side in SIDES:
+        _RODS.append((f"{_side}_{_start}", f"{_side}_{_end}", _share, _centre))
 _GYRATION = 0.29
 """Half the distance of the two point masses that stand for a rod, in rod lengths: they
 have a thin rod's inertia."""
 
 
-def _point_masses() -> tuple[Array, Array]:
-    """Return (M, P) places as weights of the points, and (M,) shares of the mass."""
-    places, shares = np.zeros((2 * len(_RODS), len(POINTS))), np.zeros(2 * len(_RODS))
+def _make_point_masses() -> tuple[Array, Array]:
+    """Return (M, P) positions as weights of the points, and (M,) shares of the mass."""
+    positions = np.zeros((2 * len(_RODS), len(POINTS)))
+    shares = np.zeros(2 * len(_RODS))
     for i, (start, end, share, centre) in enumerate(_RODS):
         for j, along in enumerate((centre - _GYRATION, centre + _GYRATION)):
-            places[2 * i + j, POINT[start]] += 1 - along
-            places[2 * i + j, POINT[end]] += along
+            positions[2 * i + j, POINT[start]] += 1 - along
+            positions[2 * i + j, POINT[end]] += along
             shares[2 * i + j] = share / 2
-    return places, shares
+    return positions, shares
 
 
-_ROD_POINTS, _ROD_MASSES = _point_masses()
+_ROD_POINTS, _ROD_MASSES = _make_point_masses()
 CENTRE_WEIGHTS: Array = _ROD_MASSES @ _ROD_POINTS
 """(P,) what each point contributes to the centre of mass; they add up to 1."""

@@ -188,22 +188,23 @@ def follow_athlete(
     """
     agility = station.agility * (0.75 if hard else 1.0)
     target = mass_centre + np.array([*rng.normal(0.0, 0.12, 2), 0.0])
-    target[:, 0] = target[_until_under_water(mass_centre), 0]
-    target[:, 1] = station.rest + _soft_above(target[:, 1] - station.rest, 0.22)
+    target[:, 0] = target[_hold_under_water(mass_centre), 0]
+    target[:, 1] = station.rest + _clip_softly(target[:, 1] - station.rest, 0.22)
     view = look_at(
-        station, _spring(_smooth(target, _GRAVITY_LAG * rate), agility, rate)
+        station,
+        _follow_as_spring(_smooth_values(target, _GRAVITY_LAG * rate), agility, rate),
     )
     seconds = (np.arange(len(points)) - takeoff) / rate
     wobble = station.wobble * (1.8 if hard else 1.0) * np.degrees(1.0 / station.focal)
     view = replace(
         view,
-        pan=view.pan + wobble * _wobble(seconds, rng),
-        tilt=view.tilt + wobble * _wobble(seconds, rng),
+        pan=view.pan + wobble * _draw_wobble(seconds, rng),
+        tilt=view.tilt + wobble * _draw_wobble(seconds, rng),
     )
     focal = (
         station.focal
         * rng.uniform(0.92, 1.05)
-        * (1.0 - 0.12 * _ease(-seconds / 0.5 + 0.2))
+        * (1.0 - 0.12 * _ease_in(-seconds / 0.5 + 0.2))
     )
     if hard:
         focal = (
@@ -215,14 +216,18 @@ def follow_athlete(
     window = int(0.35 * rate)
     return replace(
         view,
-        focal=_smooth(
-            _lowest_around(np.minimum(focal, _fitting(view, points)), window),
+        focal=_smooth_values(
+            _take_lowest_around(
+                np.minimum(focal, _find_longest_focal(view, points)), window
+            ),
             window / 3,
         ),
     )
 
 
-def _fitting(view: View, points: FloatArray, margin: float = 12.0) -> FloatArray:
+def _find_longest_focal(
+    view: View, points: FloatArray, margin: float = 12.0
+) -> FloatArray:
     """(N,) px, the longest focal lengths that keep the points above the water `margin`
     px inside the picture.
 
@@ -235,14 +240,14 @@ def _fitting(view: View, points: FloatArray, margin: float = 12.0) -> FloatArray
     return np.asarray(view.focal / np.maximum(reach.max(axis=-1), 1e-3))
 
 
-def _until_under_water(mass_centre: FloatArray) -> NDArray[np.intp]:
+def _hold_under_water(mass_centre: FloatArray) -> NDArray[np.intp]:
     """(N,) each instant's own index, held from when the mass centre goes under water."""
     under = np.flatnonzero(mass_centre[:, 1] < 0)
     last = int(under[0]) if len(under) else len(mass_centre) - 1
     return np.minimum(np.arange(len(mass_centre)), last)
 
 
-def _spring(target: FloatArray, frequency: float, rate: float) -> FloatArray:
+def _follow_as_spring(target: FloatArray, frequency: float, rate: float) -> FloatArray:
     """Follow `target` (N, 3) as a critically damped spring with the target's own speed
     known to it."""
     speed = np.gradient(target, 1.0 / rate, axis=0)
@@ -257,7 +262,7 @@ def _spring(target: FloatArray, frequency: float, rate: float) -> FloatArray:
     return way
 
 
-def _wobble(seconds: FloatArray, rng: np.random.Generator) -> FloatArray:
+def _draw_wobble(seconds: FloatArray, rng: np.random.Generator) -> FloatArray:
     """A sum of slow sines with phases of its own, of about unit size."""
     phases = rng.uniform(0, 2 * np.pi, len(_WOBBLE_HZ))
     waves = zip(_WOBBLE_HZ, _WOBBLE_SHARES, phases, strict=True)
@@ -269,18 +274,18 @@ def _wobble(seconds: FloatArray, rng: np.random.Generator) -> FloatArray:
     )
 
 
-def _soft_above(value: FloatArray, width: float) -> FloatArray:
+def _clip_softly(value: FloatArray, width: float) -> FloatArray:
     """max(value, 0) with a round corner of the given width."""
     return np.asarray(width * np.logaddexp(0.0, value / width))
 
 
-def _ease(share: FloatArray) -> FloatArray:
+def _ease_in(share: FloatArray) -> FloatArray:
     """0 below 0, 1 above 1, smooth between."""
     clipped = np.clip(share, 0.0, 1.0)
     return clipped * clipped * (3 - 2 * clipped)
 
 
-def _lowest_around(values: FloatArray, window: int) -> FloatArray:
+def _take_lowest_around(values: FloatArray, window: int) -> FloatArray:
     """The smallest of the values up to `window` instants before and after."""
     padded = np.pad(values, window, mode="edge")
     return np.asarray(
@@ -288,7 +293,7 @@ def _lowest_around(values: FloatArray, window: int) -> FloatArray:
     )
 
 
-def _smooth(values: FloatArray, deviation: float) -> FloatArray:
+def _smooth_values(values: FloatArray, deviation: float) -> FloatArray:
     """Average along the first axis by a Gaussian that ends at three standard
     deviations, the ends held."""
     radius = max(int(3 * deviation), 1)

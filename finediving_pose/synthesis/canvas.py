@@ -63,7 +63,7 @@ class Canvas:
     def paint_face(self, places: Any, colour: Colour, front: int = 0) -> None:
         """Fill a flat, convex face; `front`, NEARER or UNDER, says when it hides the
         athlete."""
-        polygon = self._polygon(places)
+        polygon = self._project_polygon(places)
         if polygon is not None:
             cv2.fillConvexPoly(self.image, polygon, colour, cv2.LINE_AA, _BITS)
             if front:
@@ -72,7 +72,7 @@ class Canvas:
     def paint_faces(self, places: FloatArray, colours: NDArray[np.uint8]) -> None:
         """Fill many faces (F, C, 3), none of them behind the camera, in colours (F, 3)."""
         px, depth = self.project(places)
-        visible = (depth > _NEAREST).all(axis=1) & self._inside(px)
+        visible = (depth > _NEAREST).all(axis=1) & self._is_in_image(px)
         fixed = np.round(px[visible] * 2**_BITS).astype(np.int32)
         for polygon, colour in zip(fixed, colours[visible].tolist(), strict=True):
             cv2.fillConvexPoly(self.image, polygon, colour, cv2.LINE_AA, _BITS)
@@ -160,14 +160,14 @@ class Canvas:
         corners, depth = self.project(
             [origin, origin + right, origin + right + below, origin + below]
         )
-        if depth.min() < _NEAREST or not self._inside(corners[None])[0]:
+        if depth.min() < _NEAREST or not self._is_in_image(corners[None])[0]:
             return
         height, width = image.shape[:2]
         source = (
             np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
             - 0.5
         )
-        low, high = self._window(corners)
+        low, high = self._find_window(corners)
         place = (corners - low).astype(np.float32)
         matrix = cv2.getPerspectiveTransform(source, place)
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
@@ -222,19 +222,19 @@ class Canvas:
         blend_over(self.image[y0:y1, x0:x1], small[..., :3], small[..., 3])
         return place
 
-    def _polygon(self, places: Any) -> NDArray[np.int32] | None:
+    def _project_polygon(self, places: Any) -> NDArray[np.int32] | None:
         world: FloatArray = np.array(places, np.float64)
         px, depth = self.project(world)
         if depth.min() < _NEAREST:
-            world = self._before_camera(world, depth)
+            world = self._cut_behind_camera(world, depth)
             if len(world) < 3:
                 return None
             px, _ = self.project(world)
-        if not self._inside(px[None])[0]:
+        if not self._is_in_image(px[None])[0]:
             return None
         return np.round(np.clip(px, -_FAR_PX, _FAR_PX) * 2**_BITS).astype(np.int32)
 
-    def _before_camera(self, world: FloatArray, depth: FloatArray) -> FloatArray:
+    def _cut_behind_camera(self, world: FloatArray, depth: FloatArray) -> FloatArray:
         """Cut off the part of a polygon that lies behind the camera."""
         kept: list[FloatArray] = []
         for i in range(len(world)):
@@ -250,7 +250,7 @@ class Canvas:
                 )
         return np.array(kept)
 
-    def _inside(self, px: FloatArray) -> NDArray[np.bool_]:
+    def _is_in_image(self, px: FloatArray) -> NDArray[np.bool_]:
         """(F,) whether polygons (F, C, 2) reach into the picture at all."""
         rows, columns = self.image.shape[:2]
         low, high = px.min(axis=1), px.max(axis=1)
@@ -261,7 +261,9 @@ class Canvas:
             & (low[:, 1] < rows)
         )
 
-    def _window(self, px: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _find_window(
+        self, px: FloatArray
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The part of the picture that some pixels lie in: its first and past its last
         column and row."""
         limit = np.array(self.image.shape[1::-1])

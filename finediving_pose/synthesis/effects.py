@@ -99,9 +99,9 @@ class Splash:
 
     def measure_top(self, seconds: float) -> float:
         """Return how high in m above the water the highest drop is."""
-        return float(max(self._flying(seconds)[:, 1].max(initial=0.0), 0.0))
+        return float(max(self._fly_drops(seconds)[:, 1].max(initial=0.0), 0.0))
 
-    def _flying(self, seconds: float) -> FloatArray:
+    def _fly_drops(self, seconds: float) -> FloatArray:
         """(N, 3) m, the drops; those below the surface have y < 0."""
         age = np.maximum(seconds - self.launch, 0.0)[:, None]
         drag = (1 - np.exp(-1.2 * age)) / 1.2
@@ -119,13 +119,13 @@ class Splash:
         colour: Colour,
     ) -> None:
         moments = seconds + exposure * np.array([-0.5, -0.17, 0.17, 0.5])
-        drops = np.concatenate([self._flying(moment) for moment in moments])
+        drops = np.concatenate([self._fly_drops(moment) for moment in moments])
         weight = np.tile(self.weight, len(moments))[drops[:, 1] > 0]
         drops = drops[drops[:, 1] > 0]
         if not len(drops):
             return
         px, depth = view.project(drops)
-        window = _window(px, 6)
+        window = _find_window(px, 6)
         if window is None:
             return
         x0, y0, x1, y1 = window
@@ -153,7 +153,7 @@ class Splash:
             [reach[:, 0], 0 * reach[:, 0], reach[:, 1]], axis=1
         )
         px, depth = view.project(corners)
-        window = _window(px, 1)
+        window = _find_window(px, 1)
         if window is None or depth.min() <= 0.5:
             return
         x0, y0, x1, y1 = window
@@ -163,15 +163,15 @@ class Splash:
         size = (x1 - x0, y1 - y0)
         part = picture[y0:y1, x0:x1]
         rings = cv2.warpPerspective(
-            self._rings(seconds), matrix, size, borderValue=_NEUTRAL
+            self._make_rings(seconds), matrix, size, borderValue=_NEUTRAL
         )
         _add_signed(part, rings)
-        foam = cv2.warpPerspective(self._foam(seconds), matrix, size)
+        foam = cv2.warpPerspective(self._make_foam(seconds), matrix, size)
         above = np.empty_like(part)
         above[:] = colour
         blend_over(part, above, foam)
 
-    def _foam(self, seconds: float) -> Image:
+    def _make_foam(self, seconds: float) -> Image:
         """(96, 96): how white the surface is; it spreads, breaks up and fades."""
         radius = np.arange(256) / 255 * _FOAM_REACH
         reach = (0.28 + 0.55 * self.size) * (1 + 0.9 * min(seconds, 1.5))
@@ -189,7 +189,7 @@ class Splash:
             )
         )
 
-    def _rings(self, seconds: float) -> Image:
+    def _make_rings(self, seconds: float) -> Image:
         """(96, 96), 128 where the water lies still: rings that run outwards and die
         away."""
         radius = np.arange(256) / 255 * _FOAM_REACH
@@ -232,7 +232,7 @@ class Shimmer:
         px, depth = view.project(self._corners)
         if depth.min() <= 0:
             return
-        window = _window(px, 1)
+        window = _find_window(px, 1)
         if window is None:
             return
         x0, y0, x1, y1 = window
@@ -471,7 +471,7 @@ class Obstacle:
             )
         else:
             for (x, y), size in zip(spots, radius, strict=True):
-                _head(covered, x, y, int(8 * size))
+                _paint_head(covered, x, y, int(8 * size))
         return np.asarray(cv2.blur(covered, (9, 9)), np.uint8)
 
     def paint(self, picture: Image, mask: Image) -> None:
@@ -481,7 +481,7 @@ class Obstacle:
         blend_over(picture, above, mask)
 
 
-def _head(mask: Image, x: int, y: int, size: int) -> None:
+def _paint_head(mask: Image, x: int, y: int, size: int) -> None:
     """A head of half width `size` at (x, y), and the shoulders below it; all in eighths
     of a px."""
     cv2.ellipse(
@@ -525,7 +525,7 @@ def _add_signed(part: Image, change: Image) -> None:
     )
 
 
-def _window(px: FloatArray, margin: int) -> tuple[int, int, int, int] | None:
+def _find_window(px: FloatArray, margin: int) -> tuple[int, int, int, int] | None:
     """The part of a frame that some pixels (..., 2) lie in, x0, y0, x1, y1; None where
     it is empty."""
     flat: NDArray[Any] = px.reshape(-1, 2)

@@ -120,7 +120,7 @@ def draw_execution(
 def compute_deductions(execution: Execution) -> dict[str, float]:
     """Return the points that each fault takes off."""
     return {
-        name: _points(rule, name, getattr(execution, name))
+        name: _compute_points(rule, name, getattr(execution, name))
         for name, rule in DEDUCTIONS.items()
     }
 
@@ -149,6 +149,6 @@ def select_middle_awards(awards: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted(awards)[2:-2])
 
 
-def _points(rule: Deduction, name: str, fault: float) -> float:
+def _compute_points(rule: Deduction, name: str, fault: float) -> float:
     size = max(0.0, -fault) if name == "takeoff_height" else abs(fault)
     return min(rule.limit, rule.points * size / rule.per)

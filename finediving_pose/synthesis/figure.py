@@ -105,13 +105,15 @@ def paint_figure(
         if water_line is None
         else min(picture.shape[0], int(np.ceil(water_line)))
     )
-    drift = _drift(instants)
-    grid = _grid(person, drift, picture.shape[1], bottom)
+    drift = _fit_drift(instants)
+    grid = _make_grid(person, drift, picture.shape[1], bottom)
     if grid is None:
         return Coverage(np.full(4, np.nan), visible)
     raster = rasterise(person.cones, person.instant, grid)
-    painted = _smeared(_layer(person, raster, grid, scale, light), drift, grid)
-    return Coverage(_composite(picture, painted, grid), visible)
+    painted = _smear_layer(
+        _paint_layer(person, raster, grid, scale, light), drift, grid
+    )
+    return Coverage(_compose_layer(picture, painted, grid), visible)
 
 
 class _Drift(NamedTuple):
@@ -126,7 +128,7 @@ class _Drift(NamedTuple):
     most: float
 
 
-def _drift(instants: NDArray[np.floating[Any]]) -> _Drift | None:
+def _fit_drift(instants: NDArray[np.floating[Any]]) -> _Drift | None:
     """Return how a moving body drifts, in whatever order its instants come; None for
     one that stands still."""
     if len(instants) == 1:
@@ -153,7 +155,9 @@ def _drift(instants: NDArray[np.floating[Any]]) -> _Drift | None:
     )
 
 
-def _grid(person: Person, drift: _Drift | None, width: int, height: int) -> Grid | None:
+def _make_grid(
+    person: Person, drift: _Drift | None, width: int, height: int
+) -> Grid | None:
     """Return the samples for the part of a figure that lies within the picture, None
     where there is none."""
     count = len(person.trunk)
@@ -176,7 +180,7 @@ def _grid(person: Person, drift: _Drift | None, width: int, height: int) -> Grid
     return Grid(left, top, right - left, bottom - top, 2 if count == 1 else 1, shift)
 
 
-def _layer(
+def _paint_layer(
     person: Person, raster: Raster, grid: Grid, scale: float, light: Light
 ) -> Array:
     """Return (h, w, 4) float32: colour times cover, and cover, over all samples of each
@@ -188,10 +192,10 @@ def _layer(
     layer = np.zeros((4, len(cover)), np.float32)
     layer[3] = cover
     blend, fine = 2 * round(_BLEND * scale * grid.fine / 2) + 1, scale > DETAILED
-    shaded = _shade(person, raster, samples, grid, light, blend if fine else 1)
+    shaded = _shade_samples(person, raster, samples, grid, light, blend if fine else 1)
     shaded *= cover.take(samples)
     if fine:
-        shaded *= 1 - _creases(raster, scale * grid.fine).take(samples)
+        shaded *= 1 - _find_creases(raster, scale * grid.fine).take(samples)
     layer[:3, samples] = shaded
     mean = np.ascontiguousarray(
         layer.reshape(4, *grid.shape).mean(axis=1).transpose(1, 2, 0)
@@ -201,7 +205,7 @@ def _layer(
     return mean
 
 
-def _shade(
+def _shade_samples(
     person: Person,
     raster: Raster,
     samples: NDArray[np.intp],
@@ -220,17 +224,21 @@ def _shade(
     met = meet_cones(cone, x, y)
     normal = compute_normals(cone, met)
     if blend > 1:
-        normal = _smoothed(normal, samples, grid, blend)
+        normal = _smooth_normals(normal, samples, grid, blend)
     part = owner % len(person.covering.gloss)
     place = np.stack([x, y, raster.depth.take(samples)])
     variant = (
-        _variant(person, picture, place, normal) if person.covering.patterned else 0
+        _choose_variant(person, picture, place, normal)
+        if person.covering.patterned
+        else 0
     )
     colours = person.covering.colours.take(part + variant, axis=1)
-    return _lit(colours, person.covering.gloss.take(part), normal, light)
+    return _light_colours(colours, person.covering.gloss.take(part), normal, light)
 
 
-def _smoothed(normal: Array, samples: NDArray[np.intp], grid: Grid, size: int) -> Array:
+def _smooth_normals(
+    normal: Array, samples: NDArray[np.intp], grid: Grid, size: int
+) -> Array:
     """Average unit normals (3, K) over size × size samples, so that cones run into one
     another without a seam."""
     import cv2
@@ -245,7 +253,7 @@ def _smoothed(normal: Array, samples: NDArray[np.intp], grid: Grid, size: int) -
     return normal
 
 
-def _variant(
+def _choose_variant(
     person: Person, picture: NDArray[np.intp], place: Array, normal: Array
 ) -> NDArray[np.intp]:
     """Return which colours of the covering the samples at `place` (3, K) have, as an
@@ -264,7 +272,7 @@ def _variant(
     return variant * len(person.covering.gloss)
 
 
-def _lit(colours: Array, gloss: Array, normal: Array, light: Light) -> Array:
+def _light_colours(colours: Array, gloss: Array, normal: Array, light: Light) -> Array:
     """Return `colours` (3, K) under the light, for unit normals (3, K)."""
     lamp = np.asarray(light.direction, np.float32)
     facing = np.maximum(
@@ -285,7 +293,7 @@ def _lit(colours: Array, gloss: Array, normal: Array, light: Light) -> Array:
     return np.asarray(lit)
 
 
-def _creases(raster: Raster, scale: float) -> Array:
+def _find_creases(raster: Raster, scale: float) -> Array:
     """Return (S, h, w) how much each sample is darkened by what stands out around it."""
     import cv2
 
@@ -299,7 +307,7 @@ def _creases(raster: Raster, scale: float) -> Array:
     return np.clip(dark / np.float32(reach), 0, 1) * np.float32(_CREASE_DARKENS)
 
 
-def _smeared(layer: Array, drift: _Drift | None, grid: Grid) -> Array:
+def _smear_layer(layer: Array, drift: _Drift | None, grid: Grid) -> Array:
     """Spread each instant over the time until the next, so that a fast limb leaves a
     streak and no row of copies."""
     import cv2
@@ -322,7 +330,7 @@ def _smeared(layer: Array, drift: _Drift | None, grid: Grid) -> Array:
     return total
 
 
-def _composite(picture: Image, layer: Array, grid: Grid) -> NDArray[np.float64]:
+def _compose_layer(picture: Image, layer: Array, grid: Grid) -> NDArray[np.float64]:
     """Lay the layer over the picture; return the box of what was painted."""
     place = (
         slice(grid.top, grid.top + grid.height),

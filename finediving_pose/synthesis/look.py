@@ -120,14 +120,17 @@ _CROWD_HAIRSTYLES: tuple[HairStyle, ...] = ("short", "short", "short", "bun", "b
 
 def draw_look(rng: np.random.Generator, sex: Sex) -> Look:
     """Draw an athlete's look."""
-    suit = _near(rng, _pick(rng, _VIVID if rng.random() < 0.55 else _DARK))
-    suit_style, hair_style = _pick(rng, _SUITS[sex]), _pick(rng, _HAIRSTYLES[sex])
-    hair = _pick(rng, _VIVID) if hair_style == "cap" else _natural_hair(rng)
+    suit = _vary_colour(rng, _pick_one(rng, _VIVID if rng.random() < 0.55 else _DARK))
+    suit_style, hair_style = (
+        _pick_one(rng, _SUITS[sex]),
+        _pick_one(rng, _HAIRSTYLES[sex]),
+    )
+    hair = _pick_one(rng, _VIVID) if hair_style == "cap" else _draw_hair(rng)
     return Look(
-        skin=_skin(rng),
-        hair=_near(rng, hair, 6),
+        skin=_draw_skin(rng),
+        hair=_vary_colour(rng, hair, 6),
         suit=suit,
-        accent=_pick(rng, _VIVID) if rng.random() < 0.4 else suit,
+        accent=_pick_one(rng, _VIVID) if rng.random() < 0.4 else suit,
         suit_style=suit_style,
         hair_style=hair_style,
     )
@@ -136,44 +139,46 @@ def draw_look(rng: np.random.Generator, sex: Sex) -> Look:
 def draw_clothed_look(rng: np.random.Generator) -> Look:
     """Draw the look of a spectator, judge or coach."""
     old = rng.random() < 0.15
-    bottom = _near(rng, _pick(rng, _DARK if rng.random() < 0.7 else _CLOTH))
+    bottom = _vary_colour(rng, _pick_one(rng, _DARK if rng.random() < 0.7 else _CLOTH))
     athlete = draw_look(rng, "men")
     return replace(
         athlete,
-        hair=_pick(rng, _GREYS) if old else _natural_hair(rng),
+        hair=_pick_one(rng, _GREYS) if old else _draw_hair(rng),
         accent=bottom,
         suit_style="clothes",
-        hair_style=_pick(rng, _CROWD_HAIRSTYLES),
-        top=_near(rng, _pick(rng, _CLOTH), 18),
+        hair_style=_pick_one(rng, _CROWD_HAIRSTYLES),
+        top=_vary_colour(rng, _pick_one(rng, _CLOTH), 18),
         bottom=bottom,
-        shoes=_near(rng, _pick(rng, (*_DARK, (220, 220, 220)))),
+        shoes=_vary_colour(rng, _pick_one(rng, (*_DARK, (220, 220, 220)))),
         long_sleeves=bool(rng.random() < 0.4),
     )
 
 
-def _skin(rng: np.random.Generator) -> Colour:
+def _draw_skin(rng: np.random.Generator) -> Colour:
     place = rng.beta(1.2, 1.6) * (
         len(_SKINS) - 1
     )  # all tones, the middle ones more often
     below = min(int(place), len(_SKINS) - 2)
     tones = np.array(_SKINS[below : below + 2], np.float64)
-    return _colour(tones[0] + (place - below) * (tones[1] - tones[0]))
+    return _round_colour(tones[0] + (place - below) * (tones[1] - tones[0]))
 
 
-def _natural_hair(rng: np.random.Generator) -> Colour:
-    return _near(
+def _draw_hair(rng: np.random.Generator) -> Colour:
+    return _vary_colour(
         rng, _HAIRS[rng.choice(len(_HAIRS), p=(0.32, 0.24, 0.18, 0.12, 0.09, 0.05))], 6
     )
 
 
-def _pick(rng: np.random.Generator, choices: tuple[T, ...]) -> T:
+def _pick_one(rng: np.random.Generator, choices: tuple[T, ...]) -> T:
     return choices[rng.integers(len(choices))]
 
 
-def _near(rng: np.random.Generator, colour: Colour, spread: float = 10.0) -> Colour:
-    return _colour(np.array(colour) + rng.normal(0.0, spread, 3))
+def _vary_colour(
+    rng: np.random.Generator, colour: Colour, spread: float = 10.0
+) -> Colour:
+    return _round_colour(np.array(colour) + rng.normal(0.0, spread, 3))
 
 
-def _colour(values: NDArray[np.float64]) -> Colour:
+def _round_colour(values: NDArray[np.float64]) -> Colour:
     blue, green, red = np.clip(np.round(values), 0, 255).astype(int).tolist()
     return blue, green, red

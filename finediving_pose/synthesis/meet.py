@@ -174,7 +174,7 @@ def plan_meet(
     choices = allocate_dives(dives, rng, numbers)
     per_match = int(np.clip(dives // 12, *_MATCH_DIVES))
     events = [
-        _chunks(
+        _split_in_chunks(
             [choice for choice in choices if choice.apparatus == apparatus], per_match
         )
         for apparatus in ("3m", "10m")
@@ -182,11 +182,13 @@ def plan_meet(
     matches = [match for pair in zip_longest(*events) for match in pair if match]
     rounds = _ROUNDS if len(matches) > 4 * _ROUNDS else 1
     planned = [
-        dive for place in _places(matches, rounds) for dive in _place(rng, *place, hard)
+        dive
+        for place in _group_by_venue(matches, rounds)
+        for dive in _plan_venue(rng, *place, hard)
     ]
     if free_limbs:
         planned = [replace(dive, free_limbs=True) for dive in planned]
-    return Meet(tuple(planned), _test_keys(rng, planned), seed, hard)
+    return Meet(tuple(planned), _choose_test(rng, planned), seed, hard)
 
 
 def perform_planned_dive(dive: PlannedDive) -> Motion:
@@ -194,23 +196,18 @@ def perform_planned_dive(dive: PlannedDive) -> Motion:
     from finediving_pose.synthesis.body import draw_build
     from finediving_pose.synthesis.dive import perform_dive
     from finediving_pose.synthesis.free_limbs import give_free_limbs
+    from finediving_pose.synthesis.schedule import DiveTask
 
     build = draw_build(np.random.default_rng([dive.athlete.seed, 0]), dive.athlete.sex)
-    rng = np.random.default_rng([dive.seed, 0])
     number = dive.choice.number
     motion = perform_dive(
-        number,
-        dive.choice.apparatus,
-        build,
-        dive.execution,
-        rng,
+        DiveTask(number, dive.choice.apparatus, build, dive.execution),
         derive_sequence(number),
+        np.random.default_rng([dive.seed, 0]),
     )
-    return (
-        give_free_limbs(motion, np.random.default_rng([dive.seed, 2]))
-        if dive.free_limbs
-        else motion
-    )
+    if dive.free_limbs:
+        return give_free_limbs(motion, np.random.default_rng([dive.seed, 2]))
+    return motion
 
 
 def stage_dive(dive: PlannedDive) -> Scene:
@@ -232,23 +229,25 @@ def stage_dive(dive: PlannedDive) -> Scene:
         rng,
         hard=dive.hard,
         camera_seed=dive.camera_seed,
-        caption=_caption(dive),
+        caption=_make_caption(dive),
     )
 
 
-def _caption(dive: PlannedDive) -> tuple[str, str, str]:
+def _make_caption(dive: PlannedDive) -> tuple[str, str, str]:
     """What a score banner may say before the judges have spoken."""
     return dive.athlete.name, dive.athlete.country, dive.choice.dive_number.upper()
 
 
-def _places(
+def _group_by_venue(
     matches: Sequence[list[Choice]], rounds: int
 ) -> list[tuple[int, list[list[Choice]]]]:
     """Put `rounds` matches of one height together at one place; return the places with
     their numbers."""
     heights = ("3m", "10m")
     grouped = [
-        _chunks([match for match in matches if match[0].apparatus == height], rounds)
+        _split_in_chunks(
+            [match for match in matches if match[0].apparatus == height], rounds
+        )
         for height in heights
     ]
     return list(
@@ -259,12 +258,12 @@ def _places(
     )
 
 
-def _place(
+def _plan_venue(
     rng: np.random.Generator, index: int, matches: list[list[Choice]], hard: bool
 ) -> list[PlannedDive]:
     sex: Literal["men", "women"] = "men" if rng.random() < 0.5 else "women"
-    athletes = [_athlete(rng, sex) for _ in range(max(map(len, matches)))]
-    venue_seed = _seed(rng)
+    athletes = [_draw_athlete(rng, sex) for _ in range(max(map(len, matches)))]
+    venue_seed = _draw_seed(rng)
     height = matches[0][0].apparatus
     planned = []
     for number, match in enumerate(matches, start=1):
@@ -274,11 +273,11 @@ def _place(
             if rng.random() < _LONG_RECORDINGS
             else rng.integers(40, 4000)
         )
-        planned += _match(rng, name, match, athletes, first, venue_seed, hard)
+        planned += _plan_match(rng, name, match, athletes, first, venue_seed, hard)
     return planned
 
 
-def _match(
+def _plan_match(
     rng: np.random.Generator,
     name: str,
     choices: list[Choice],
@@ -287,7 +286,7 @@ def _match(
     venue_seed: int,
     hard: bool,
 ) -> list[PlannedDive]:
-    camera_seed = _seed(rng)
+    camera_seed = _draw_seed(rng)
     planned = []
     for place, (choice, athlete) in enumerate(zip(choices, athletes, strict=False)):
         execution = draw_execution(rng, athlete.skill, choice.difficulty)
@@ -300,7 +299,7 @@ def _match(
                 execution=execution,
                 awards=draw_awards(rng, compute_true_award(execution)),
                 start_frame=first_frame + _SLOT * place + int(rng.integers(0, 100)),
-                seed=_seed(rng),
+                seed=_draw_seed(rng),
                 venue_seed=venue_seed,
                 camera_seed=camera_seed,
                 hard=hard,
@@ -309,7 +308,7 @@ def _match(
     return planned
 
 
-def _test_keys(
+def _choose_test(
     rng: np.random.Generator, dives: Sequence[PlannedDive]
 ) -> frozenset[tuple[str, int]]:
     """Choose a quarter for testing; each leaves :data:`EXEMPLARS` dives of its number
@@ -368,7 +367,7 @@ _COUNTRIES = (
 """Invented ones."""
 
 
-def _athlete(rng: np.random.Generator, sex: Literal["men", "women"]) -> Athlete:
+def _draw_athlete(rng: np.random.Generator, sex: Literal["men", "women"]) -> Athlete:
     family = "".join(rng.choice(_STARTS) for _ in range(int(rng.integers(2, 4)))) + str(
         rng.choice(_ENDS)
     )
@@ -378,13 +377,13 @@ def _athlete(rng: np.random.Generator, sex: Literal["men", "women"]) -> Athlete:
         str(rng.choice(_COUNTRIES)),
         sex,
         float(rng.normal()),
-        _seed(rng),
+        _draw_seed(rng),
     )
 
 
-def _seed(rng: np.random.Generator) -> int:
+def _draw_seed(rng: np.random.Generator) -> int:
     return int(rng.integers(0, 2**31))
 
 
-def _chunks(items: Sequence[Item], size: int) -> list[list[Item]]:
+def _split_in_chunks(items: Sequence[Item], size: int) -> list[list[Item]]:
     return [list(items[start : start + size]) for start in range(0, len(items), size)]

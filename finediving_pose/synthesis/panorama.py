@@ -46,13 +46,13 @@ class Panorama:
 def paint_panorama(venue: Venue, station: Station) -> Panorama:
     """Paint the place as a camera sees it; the last two are kept for the dives of a
     match."""
-    view, size = _reference(station, venue.height)
+    view, size = _choose_reference(station, venue.height)
     canvas = Canvas(view, size, venue.theme.wall)
     rng = np.random.default_rng((venue.seed, 2))
     crowd = people.Crowd(venue, rng)
     backdrop.paint_backdrop(canvas, venue, rng)
     stands.paint_stands(canvas, venue, crowd, rng)
-    canvas.image = _receding(canvas.image, venue.theme)
+    canvas.image = _fade_distance(canvas.image, venue.theme)
     pool.paint_pool(canvas, venue, crowd, rng)
     tower.paint_tower(canvas, venue, crowd, rng)
     picture = cv2.GaussianBlur(canvas.image, (0, 0), venue.theme.haze)
@@ -61,7 +61,7 @@ def paint_panorama(venue: Venue, station: Station) -> Panorama:
     return Panorama(view, np.ascontiguousarray(picture, np.uint8), canvas.front, boxes)
 
 
-def _receding(picture: Image, theme: Theme) -> Image:
+def _fade_distance(picture: Image, theme: Theme) -> Image:
     """Make what is far away paler, in a hall darker too, and less sharp than what the
     lens is set to."""
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
@@ -70,7 +70,7 @@ def _receding(picture: Image, theme: Theme) -> Image:
     return np.asarray(cv2.GaussianBlur(pale, (0, 0), 0.9 * theme.haze))
 
 
-def _reference(station: Station, height: float) -> tuple[View, tuple[int, int]]:
+def _choose_reference(station: Station, height: float) -> tuple[View, tuple[int, int]]:
     """The view in the middle of the camera's way, and how large its picture must be to
     hold all of the way."""
     ends = np.array(
@@ -80,8 +80,8 @@ def _reference(station: Station, height: float) -> tuple[View, tuple[int, int]]:
             for y in (station.rest - 0.3, height + _REACH[1])
         ]
     )
-    wide = _scaled(look_at(station, ends), 0.72)
-    middle = _scaled(look_at(station, ends.mean(axis=0)), _FINEST)
+    wide = _scale_focal(look_at(station, ends), 0.72)
+    middle = _scale_focal(look_at(station, ends.mean(axis=0)), _FINEST)
     corners = np.array(
         [[x, y, 1.0] for x in (0, SIZE[0] - 1) for y in (0, SIZE[1] - 1)]
     )
@@ -101,7 +101,7 @@ def _reference(station: Station, height: float) -> tuple[View, tuple[int, int]]:
     ), size
 
 
-def _scaled(view: View, factor: float) -> View:
+def _scale_focal(view: View, factor: float) -> View:
     return View(
         view.position, view.pan, view.tilt, view.roll, view.focal * factor, view.side
     )

@@ -57,12 +57,14 @@ class Crowd:
         )
         self.bright = light
         self.boxes: list[FloatArray] = []
-        self._sitting = {0: [self._draw(rng, _SITTING, None) for _ in range(18)]}
-        self._standing = [self._draw(rng, _STANDING, None) for _ in range(7)]
+        self._sitting = {
+            0: [self._draw_cut_out(rng, _SITTING, None) for _ in range(18)]
+        }
+        self._standing = [self._draw_cut_out(rng, _STANDING, None) for _ in range(7)]
         for group in range(1, FANS + 1):
             blue, green, red = (int(channel) for channel in rng.integers(20, 240, 3))
             self._sitting[group] = [
-                self._draw(rng, _SITTING, (blue, green, red)) for _ in range(3)
+                self._draw_cut_out(rng, _SITTING, (blue, green, red)) for _ in range(3)
             ]
 
     def seat_spectator(
@@ -96,7 +98,7 @@ class Crowd:
         """
         px, depth = canvas.project(place)
         scale = canvas.measure_scale(place)
-        build = _clothed(rng)
+        build = _draw_clothed_build(rng)
         points = turn_into_view(pose_person(build, pose, rng), heading, 4.0) * scale
         foot = 0.0 if pose == "sitting" else float(points[:, 1].max()) + 0.035 * scale
         points += np.array([px[0], px[1] - foot, 0.0])
@@ -134,14 +136,14 @@ class Crowd:
         air = (_MARGIN - _FLESH) / chosen.height * (box[3] - box[1])
         self.boxes.append(box + air * np.array([1, 1, -1, -1]))
 
-    def _draw(
+    def _draw_cut_out(
         self, rng: np.random.Generator, poses: tuple[str, ...], top: Colour | None
     ) -> CutOut:
         look = figure.draw_clothed_look(rng)
         if top is not None:
             look = replace(look, top=top)
         pose = poses[int(rng.integers(len(poses)))]
-        build = _clothed(rng)
+        build = _draw_clothed_build(rng)
         points = turn_into_view(
             pose_person(build, pose, rng), float(rng.normal(0.0, 22.0)), 5.0
         )
@@ -216,6 +218,6 @@ def cut_out_person(
     )
 
 
-def _clothed(rng: np.random.Generator) -> body.Build:
+def _draw_clothed_build(rng: np.random.Generator) -> body.Build:
     build = body.draw_build(rng, "women" if rng.random() < 0.5 else "men")
     return replace(build, girth=build.girth * float(rng.uniform(1.05, 1.3)))

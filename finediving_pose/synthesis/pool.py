@@ -42,7 +42,7 @@ def paint_pool(
     canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator
 ) -> None:
     """Paint deck, people and water, the farthest first."""
-    _deck(canvas, venue, rng)
+    _paint_deck(canvas, venue, rng)
     if not venue.tiers or rng.random() < 0.4:
         paint_band(
             canvas,
@@ -52,9 +52,9 @@ def paint_pool(
             1.0,
             rng,
         )
-    _people(canvas, venue, crowd, rng)
-    _rim(canvas, venue)
-    _water(canvas, venue, rng)
+    _paint_people(canvas, venue, crowd, rng)
+    _paint_rim(canvas, venue)
+    _paint_water(canvas, venue, rng)
 
 
 def find_water_corners(
@@ -72,7 +72,7 @@ def find_water_corners(
     return np.array([(x, 0.0, side * w) for x, w in corners])
 
 
-def _deck(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
+def _paint_deck(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     far = venue.pool_far - venue.deck - (0.0 if venue.tiers else 3.0)
     tone = venue.theme.deck
     canvas.paint_gradient(
@@ -107,12 +107,12 @@ def _deck(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
         canvas.paint_box((x, _RIM, w), (x + size[0], _RIM + size[1], w + size[2]), tone)
 
 
-def _people(
+def _paint_people(
     canvas: Canvas, venue: Venue, crowd: Crowd, rng: np.random.Generator
 ) -> None:
     back, front = venue.pool_far - 0.75 * venue.deck, venue.pool_far - 0.6
     for _ in range(int(rng.integers(1, 5))):
-        _photographer(
+        _paint_photographer(
             canvas, crowd, (float(rng.uniform(-4, 12)), _RIM, back - 0.4), rng
         )
     for _ in range(int(rng.integers(0, 4))):
@@ -125,9 +125,9 @@ def _people(
         crowd.paint_person(
             canvas, place, "standing_relaxed", float(rng.uniform(-70, 70)), look, rng
         )
-    _judges(canvas, venue, crowd, float(rng.uniform(back, front)) - 0.4, rng)
+    _paint_judges(canvas, venue, crowd, float(rng.uniform(back, front)) - 0.4, rng)
     if rng.random() < 0.7:
-        _lifeguard(canvas, crowd, (float(rng.uniform(4, 11)), _RIM, front), rng)
+        _paint_lifeguard(canvas, crowd, (float(rng.uniform(4, 11)), _RIM, front), rng)
     coach = replace(figure.draw_clothed_look(rng), bottom=(60, 50, 46))
     pose = str(rng.choice(["arms_folded", "standing_relaxed", "clapping"]))
     crowd.paint_person(
@@ -140,7 +140,7 @@ def _people(
     )
 
 
-def _judges(
+def _paint_judges(
     canvas: Canvas, venue: Venue, crowd: Crowd, w: float, rng: np.random.Generator
 ) -> None:
     """A row of them in one colour, on seats high enough to see the board."""
@@ -150,7 +150,7 @@ def _judges(
     tone = mix_colours(venue.theme.platform, _WHITE, 0.4)
     for i in range(int(rng.integers(3, 8))):
         x = start + 1.25 * i
-        _high_seat(canvas, x, w, height, tone)
+        _paint_high_seat(canvas, x, w, height, tone)
         look = replace(figure.draw_clothed_look(rng), top=shirt, bottom=trousers)
         crowd.paint_person(
             canvas,
@@ -162,7 +162,9 @@ def _judges(
         )
 
 
-def _high_seat(canvas: Canvas, x: float, w: float, height: float, tone: Colour) -> None:
+def _paint_high_seat(
+    canvas: Canvas, x: float, w: float, height: float, tone: Colour
+) -> None:
     top = _RIM + height
     for dx in (-0.3, 0.3):
         canvas.paint_rail(
@@ -181,7 +183,7 @@ def _high_seat(canvas: Canvas, x: float, w: float, height: float, tone: Colour) 
     )
 
 
-def _photographer(
+def _paint_photographer(
     canvas: Canvas,
     crowd: Crowd,
     place: tuple[float, float, float],
@@ -207,7 +209,7 @@ def _photographer(
         )
 
 
-def _lifeguard(
+def _paint_lifeguard(
     canvas: Canvas,
     crowd: Crowd,
     place: tuple[float, float, float],
@@ -217,13 +219,13 @@ def _lifeguard(
         figure.draw_clothed_look(rng), top=(40, 210, 240), bottom=(40, 36, 200)
     )
     x, y, w = place
-    _high_seat(canvas, x, w, 1.1, _WHITE)
+    _paint_high_seat(canvas, x, w, 1.1, _WHITE)
     crowd.paint_person(
         canvas, (x, y + 1.6, w), "sitting", float(rng.normal(0, 20)), look, rng
     )
 
 
-def _rim(canvas: Canvas, venue: Venue) -> None:
+def _paint_rim(canvas: Canvas, venue: Venue) -> None:
     """The pool's far wall above the water, tiles with a dark line, and its end below
     the boards."""
     far, light = venue.pool_far, mix_colours(venue.theme.water, _WHITE, 0.65)
@@ -242,22 +244,25 @@ def _rim(canvas: Canvas, venue: Venue) -> None:
     )
 
 
-def _water(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
+def _paint_water(canvas: Canvas, venue: Venue, rng: np.random.Generator) -> None:
     rows, columns = canvas.image.shape[:2]
     surface = np.zeros((rows, columns), np.uint8)
     far, side = venue.pool_far, canvas.view.side
     corners = find_water_corners(venue, canvas.view.position) * (1, 1, side)
     fixed = np.round(canvas.project(corners)[0].clip(-1e5, 1e5) * 16).astype(np.int32)
     cv2.fillConvexPoly(surface, fixed, 255, cv2.LINE_AA, 4)
-    mirrored = _mirrored(canvas, venue)
+    mirrored = _mirror_image(canvas, venue)
     canvas.paint_face(span_floor(END, _BESIDE, 0.0, far, 40.0), venue.theme.deep)
     canvas.paste_poster(
-        corners[0], corners[1] - corners[0], corners[3] - corners[0], _waves(venue, rng)
+        corners[0],
+        corners[1] - corners[0],
+        corners[3] - corners[0],
+        _draw_waves(venue, rng),
     )
     _lay_over(canvas.image, mirrored, surface, float(rng.uniform(0.1, 0.24)))
 
 
-def _waves(venue: Venue, rng: np.random.Generator) -> Image:
+def _draw_waves(venue: Venue, rng: np.random.Generator) -> Image:
     """(440, 390, 3), about 20 px/m: light far water running into deep near water, with
     waves and a few lamps in it."""
     height, width = 440, 390
@@ -282,7 +287,7 @@ def _waves(venue: Venue, rng: np.random.Generator) -> Image:
     return np.clip(colour + tone[..., None], 0, 255).astype(np.uint8)
 
 
-def _mirrored(canvas: Canvas, venue: Venue) -> Image:
+def _mirror_image(canvas: Canvas, venue: Venue) -> Image:
     """The picture as still water would show it: exact for what stands at the far edge,
     softened downwards."""
     far = venue.pool_far - 0.5

@@ -42,7 +42,7 @@ def fold_pose(build: Build, name: str, execution: Execution) -> Array:
             hip_flexion=128.0 - 0.35 * execution.knee_bend,
             knee=138.0 - 0.5 * execution.knee_bend,
         )
-    return _holding(build, clamp_angles(made), _HOLD[name])
+    return _hold_shins(build, clamp_angles(made), _HOLD[name])
 
 
 def apply_leg_faults(base: Array, execution: Execution, knees: float = 1.0) -> Array:
@@ -65,7 +65,7 @@ def make_entry_pose(base: str, execution: Execution) -> Array:
     return apply_leg_faults(POSES[base], execution, knees=_ENTRY_KNEES)
 
 
-def _holding(build: Build, folded_pose: Array, hold: tuple[float, float]) -> Array:
+def _hold_shins(build: Build, folded_pose: Array, hold: tuple[float, float]) -> Array:
     """Bend the arms, alike on both sides, until the wrists are at the shins."""
     points = place_points(build, folded_pose[None])[0]
     thorax, knee, ankle = (

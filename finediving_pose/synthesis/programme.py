@@ -100,7 +100,7 @@ _TABLE = """
 def list_programme() -> tuple[Choice, ...]:
     """Return every dive of the programme, by number and height."""
     return tuple(
-        choice for line in _TABLE.strip().splitlines() for choice in _choices(line)
+        choice for line in _TABLE.strip().splitlines() for choice in _parse_line(line)
     )
 
 
@@ -121,7 +121,7 @@ def allocate_dives(
     Raises:
         ValueError: If a number is not in the programme.
     """
-    choices = _restricted(numbers)
+    choices = _restrict_programme(numbers)
     weights = np.array([choice.weight for choice in choices], np.float64)
     least = 1 if dives >= 5 * len(choices) else 0
     wanted = least + (dives - least * len(choices)) * weights / weights.sum()
@@ -140,7 +140,7 @@ def allocate_dives(
     return [chosen[i] for i in rng.permutation(dives)]
 
 
-def _restricted(numbers: tuple[str, ...]) -> tuple[Choice, ...]:
+def _restrict_programme(numbers: tuple[str, ...]) -> tuple[Choice, ...]:
     wanted = {number.lower() for number in numbers}
     if unknown := wanted - {choice.dive_number for choice in list_programme()}:
         known = ", ".join(sorted({choice.dive_number for choice in list_programme()}))
@@ -154,7 +154,7 @@ def _restricted(numbers: tuple[str, ...]) -> tuple[Choice, ...]:
     )
 
 
-def _choices(line: str) -> list[Choice]:
+def _parse_line(line: str) -> list[Choice]:
     number, _, rest = line.partition(" ")
     heights: tuple[Apparatus, Apparatus] = ("3m", "10m")
     return [

@@ -45,7 +45,7 @@ def sample_dive(dive: PlannedDive, frames: int) -> Sample:
     """Draw frames of a planned dive in which all 16 joints are in sight; fewer where it
     has fewer."""
     scene = stage_dive(dive)
-    chosen = _chosen(scene, frames)
+    chosen = _choose_frames(scene, frames)
     images = np.stack([scene.render_frame(k) for k in chosen])
     labels = tuple(
         LabelledFrame(
@@ -98,7 +98,7 @@ def write_sample(
     return labels
 
 
-def _chosen(scene: Scene, frames: int) -> list[int]:
+def _choose_frames(scene: Scene, frames: int) -> list[int]:
     """Return up to `frames` frame numbers, evenly spread over those from shortly before
     the take-off to the touch."""
     candidates = np.arange(max(scene.motion.takeoff - _LEAD, 0), scene.motion.touch)

@@ -93,7 +93,7 @@ class Scene:
         self.views = self._path[::SUBSTEPS]
         self.keypoints, self.depth = self.views.project(motion.joints)
         self.camera = self.views.matrix
-        self._set_dress(np.random.default_rng(rng.integers(2**63)), caption)
+        self._draw_dress(np.random.default_rng(rng.integers(2**63)), caption)
         self._seen: dict[int, _Seen] = {}
 
     def __len__(self) -> int:
@@ -101,7 +101,7 @@ class Scene:
 
     def render_frame(self, k: int) -> Image:
         """Return frame `k` as (256, 455, 3) uint8 BGR."""
-        picture, self._seen[k] = self._painted(k)
+        picture, self._seen[k] = self._paint_frame(k)
         return picture
 
     @property
@@ -130,7 +130,7 @@ class Scene:
         They are cut off at the picture's edges; who is smaller than 8 px there is left
         out.
         """
-        return self._look_at(k).others
+        return self._see_frame(k).others
 
     @cached_property
     def present(self) -> NDArray[np.bool_]:
@@ -143,21 +143,21 @@ class Scene:
 
     def get_box(self, k: int) -> FloatArray:
         """Return row `k` of `boxes`."""
-        return self._look_at(k).box
+        return self._see_frame(k).box
 
     def get_visibility(self, k: int) -> NDArray[np.uint8]:
         """Return row `k` of `visibility`."""
         seen = np.where(
-            self._look_at(k).hidden, Visibility.OCCLUDED, Visibility.VISIBLE
+            self._see_frame(k).hidden, Visibility.OCCLUDED, Visibility.VISIBLE
         )
         return np.where(self.present[k], seen, Visibility.MISSING).astype(np.uint8)
 
-    def _look_at(self, k: int) -> _Seen:
+    def _see_frame(self, k: int) -> _Seen:
         if k not in self._seen:
             self.render_frame(k)
         return self._seen[k]
 
-    def _set_dress(
+    def _draw_dress(
         self, rng: np.random.Generator, caption: tuple[str, str, str] | None
     ) -> None:
         """Draw everything that belongs to the pictures alone."""
@@ -169,7 +169,9 @@ class Scene:
         drops = np.random.default_rng(
             rng.integers(2**63)
         )  # their number must not move anything else
-        self._splash = effects.Splash(_entry(motion), motion.execution.splash, drops)
+        self._splash = effects.Splash(
+            _find_entry(motion), motion.execution.splash, drops
+        )
         corners = pool.find_water_corners(venue, self._station.position)
         self._shimmer = effects.Shimmer(corners, float(rng.uniform(3.0, 8.0)), rng)
         self._foam = shade_colour((250, 248, 244), 1.0 - 0.35 * venue.theme.dark)
@@ -214,9 +216,9 @@ class Scene:
             else None
         )
 
-    def _painted(self, k: int) -> tuple[Image, _Seen]:
+    def _paint_frame(self, k: int) -> tuple[Image, _Seen]:
         view = self.views[k]
-        picture = self._background(k, view)
+        picture = self._cut_background(k, view)
         moving = [
             walker.paint(picture, view, k / FPS, self.venue) for walker in self._walkers
         ]
@@ -235,15 +237,15 @@ class Scene:
         since_touch = (k - self.motion.touch) / FPS
         self._splash.paint(picture, view, since_touch, self._shutter / FPS, self._foam)
         hidden |= self._finish(picture, k, view)
-        return picture, _Seen(coverage.box, hidden, self._others(k, moving))
+        return picture, _Seen(coverage.box, hidden, self._find_others(k, moving))
 
-    def _others(self, k: int, moving: list[FloatArray]) -> FloatArray:
+    def _find_others(self, k: int, moving: list[FloatArray]) -> FloatArray:
         """Return who is painted into the place, carried into frame `k`, and who moves,
         as :meth:`others` does."""
         people = paint_panorama(self.venue, self._station).people
         corners = people[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].reshape(-1, 1, 2)
         px = (
-            cv2.perspectiveTransform(corners, self._from_place[k]).reshape(-1, 4, 2)
+            cv2.perspectiveTransform(corners, self._from_panorama[k]).reshape(-1, 4, 2)
             if len(people)
             else corners
         )
@@ -253,43 +255,47 @@ class Scene:
         seen = np.flatnonzero((boxes[:, 2:] - boxes[:, :2] >= _SMALLEST).all(axis=1))
         return np.column_stack([seen, boxes[seen]])
 
-    def _background(self, k: int, view: View) -> Image:
+    def _cut_background(self, k: int, view: View) -> Image:
         """Cut the frame out of the panorama and smear it as the camera turned during
         the exposure."""
         place = paint_panorama(self.venue, self._station)
         picture = cv2.warpPerspective(
             place.picture,
-            self._from_place[k],
+            self._from_panorama[k],
             SIZE,
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
         self._shimmer.paint(picture, view, k / FPS)
-        return effects.blur_along(picture, self._ways[k])
+        return effects.blur_along(picture, self._camera_motion[k])
 
     @cached_property
-    def _from_place(self) -> FloatArray:
+    def _from_panorama(self) -> FloatArray:
         """(T, 3, 3), from the panorama's pixels to each frame's."""
         return paint_panorama(self.venue, self._station).view.homography_to(self.views)
 
     @cached_property
-    def _ways(self) -> FloatArray:
+    def _camera_motion(self) -> FloatArray:
         """(T, 2) px, how far each frame's middle moves over the place during the
         exposure."""
         frames = np.arange(len(self))
         opened, closed = (
-            self._view_at(frames + share * self._shutter) for share in (-0.5, 0.5)
+            self._interpolate_view(frames + share * self._shutter)
+            for share in (-0.5, 0.5)
         )
         return effects.measure_camera_motion(opened, closed)
 
     def _paint_athlete(self, picture: Image, k: int, view: View) -> Coverage:
         """Paint the body at the exposure's instants, the nominal one first, each by the
         camera of that instant."""
-        frames = k + self._shutter * self._shares(k)
+        frames = k + self._shutter * self._spread_exposure(k)
         points = np.stack(
-            [_between(self.motion.points, SUBSTEPS * frame) for frame in frames]
+            [
+                _interpolate_rows(self.motion.points, SUBSTEPS * frame)
+                for frame in frames
+            ]
         )
-        turned = self._view_at(frames)
+        turned = self._interpolate_view(frames)
         px, depth = turned.project(points)
         pelvis = body.POINT["pelvis"]
         scale = float(view.focal / depth[0, pelvis])
@@ -306,7 +312,7 @@ class Scene:
             water,
         )
 
-    def _shares(self, k: int) -> FloatArray:
+    def _spread_exposure(self, k: int) -> FloatArray:
         """(S,) when in the exposure the body is painted, -0.5..0.5, the middle first."""
         around = self.keypoints[max(k - 1, 0) : k + 2]
         moved = self._shutter * float(
@@ -326,7 +332,7 @@ class Scene:
         place = paint_panorama(self.venue, self._station)
         x0, y0, x1, y1 = (int(v) for v in (*np.floor(box[:2]), *(np.ceil(box[2:]) + 1)))
         shift = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]], np.float64)
-        matrix = shift @ self._from_place[k]
+        matrix = shift @ self._from_panorama[k]
         front = cv2.warpPerspective(place.front, matrix, (x1 - x0, y1 - y0))
         above = self.motion.joints[k, :, 1].min() > self.venue.height - 0.1
         front = (
@@ -354,7 +360,7 @@ class Scene:
                 hidden |= overlay.find_hidden(self.keypoints[k])
         return hidden
 
-    def _view_at(self, frame: float | FloatArray) -> View:
+    def _interpolate_view(self, frame: float | FloatArray) -> View:
         """The operator's view at any moment, counted in frames."""
         instant = np.clip(SUBSTEPS * np.asarray(frame), 0, len(self._path.pan) - 1)
         steps = np.arange(len(self._path.pan))
@@ -381,11 +387,13 @@ class _Partner:
         NaN under water."""
         motion, instant = self._motion, SUBSTEPS * (k - self._late)
         if motion.apparatus != "10m":
-            bent = float(_between(motion.board, instant))
+            bent = float(_interpolate_rows(motion.board, instant))
             paint_springboard(
                 picture, view, venue.height, bent, mix_board_colour(venue), self._across
             )
-        points = _between(motion.points, instant) + np.array([0.0, 0.0, self._across])
+        points = _interpolate_rows(motion.points, instant) + np.array(
+            [0.0, 0.0, self._across]
+        )
         px, depth = view.project(points)
         pelvis = body.POINT["pelvis"]
         scale = float(view.focal / depth[pelvis])
@@ -436,7 +444,7 @@ class _Walker:
         ).box
 
 
-def _entry(motion: Motion) -> FloatArray:
+def _find_entry(motion: Motion) -> FloatArray:
     """(3,) m on the water: the middle of where the body goes through the surface."""
     start = min(motion.touch, motion.frames - 1)
     sinking = motion.points[
@@ -452,7 +460,7 @@ def _entry(motion: Motion) -> FloatArray:
     )
 
 
-def _between(values: FloatArray, index: float) -> FloatArray:
+def _interpolate_rows(values: FloatArray, index: float) -> FloatArray:
     """Interpolate along the first axis, the ends held."""
     index = float(np.clip(index, 0, len(values) - 1))
     low = min(int(index), len(values) - 2)

@@ -129,7 +129,7 @@ def meet_cones(cone: Cones, x: Array, y: Array) -> Meeting:
     np.sqrt(np.maximum(height, 0, out=height), out=height)
     height *= cone.lean
     share += height
-    _unit(share, out=share)
+    _clip_unit(share, out=share)
     radius: Array = share * cone.taper
     radius += cone.radius
     along -= share * cone.length
@@ -202,7 +202,7 @@ def rasterise(cones: Cones, picture: NDArray[np.intp], grid: Grid) -> Raster:
         picture: (N,) which of the S pictures each belongs to.
         grid: Where to look.
     """
-    count, place, x, y = _candidates(cones, picture, grid)
+    count, place, x, y = _pair_samples(cones, picture, grid)
     cone = Cones(
         *(np.repeat(getattr(cones, field.name), count) for field in fields(cones))
     )
@@ -226,7 +226,7 @@ def rasterise(cones: Cones, picture: NDArray[np.intp], grid: Grid) -> Raster:
     )
 
 
-def _candidates(
+def _pair_samples(
     cones: Cones, picture: NDArray[np.intp], grid: Grid
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], Array, Array]:
     """Pair every cone with the samples near it, row by row.
@@ -236,15 +236,17 @@ def _candidates(
         place in the flattened raster and its x and y in px.
     """
     first = grid.locate_first()
-    low, high = _bounds(cones, first[picture], grid)
+    low, high = _bound_samples(cones, first[picture], grid)
     height = np.maximum(high - low, 0)[:, 1]
     owner = np.repeat(np.arange(len(height)), height)  # of each row
-    row = low[owner, 1] + _counted(height)
+    row = low[owner, 1] + _count_within(height)
     y = first[picture[owner], 1] + row.astype(np.float32) / np.float32(grid.fine)
-    left, right = _row_ends(cones.take(owner), y, first[picture[owner], 0], grid.fine)
+    left, right = _find_row_ends(
+        cones.take(owner), y, first[picture[owner], 0], grid.fine
+    )
     left, right = np.maximum(left, low[owner, 0]), np.minimum(right, high[owner, 0])
     width = np.maximum(right - left, 0)
-    step = _counted(width)
+    step = _count_within(width)
     x = np.repeat(
         first[picture[owner], 0] + left.astype(np.float32) / np.float32(grid.fine),
         width,
@@ -258,7 +260,7 @@ def _candidates(
     return count, place, x, np.repeat(y, width)
 
 
-def _bounds(
+def _bound_samples(
     cones: Cones, first: Array, grid: Grid
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the first sample, x and y, of each cone's outline, and the one behind the
@@ -272,7 +274,7 @@ def _bounds(
     )
 
 
-def _row_ends(
+def _find_row_ends(
     cone: Cones, y: Array, first: Array, fine: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return where in each row the band along a cone's axis begins, and behind its end."""
@@ -286,7 +288,7 @@ def _row_ends(
     ).astype(np.intp) + 1
 
 
-def _counted(sizes: NDArray[np.intp]) -> NDArray[np.intp]:
+def _count_within(sizes: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return 0, 1, 2 … for each of groups of these sizes, one after the other."""
     return np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
@@ -304,17 +306,19 @@ def find_hidden(points: Array, radii: Array, cones: Cones) -> NDArray[np.bool_]:
     met = meet_cones(cones, x, y)
     surface = np.sqrt(np.maximum(met.height2, 0)) + met.share * cones.dz + cones.z
     before = (met.height2 > 0) & (surface > z + radii[:, None])
-    return np.asarray((before & ~_contains(cones, x, y, z)).any(axis=1))
+    return np.asarray((before & ~_find_containing(cones, x, y, z)).any(axis=1))
 
 
-def _contains(cone: Cones, x: Array, y: Array, z: Array) -> NDArray[np.bool_]:
+def _find_containing(cone: Cones, x: Array, y: Array, z: Array) -> NDArray[np.bool_]:
     dx, dy, dz = x - cone.x, y - cone.y, z - cone.z
     along, across = dx * cone.ex + dy * cone.ey, dy * cone.ex - dx * cone.ey
-    share = _unit((along * cone.length + dz * cone.dz) / (cone.length**2 + cone.dz**2))
+    share = _clip_unit(
+        (along * cone.length + dz * cone.dz) / (cone.length**2 + cone.dz**2)
+    )
     away2 = (along - share * cone.length) ** 2 + across**2 + (dz - share * cone.dz) ** 2
     return np.asarray(away2 <= (cone.radius + share * cone.taper) ** 2)
 
 
-def _unit(share: Array, out: Array | None = None) -> Array:
+def _clip_unit(share: Array, out: Array | None = None) -> Array:
     share = np.maximum(share, 0, out=out)
     return np.minimum(share, 1, out=share)

@@ -35,12 +35,12 @@ def paint_stands(
 ) -> None:
     """Paint the tiers and their spectators, the farthest first."""
     for tier in reversed(venue.tiers):
-        sectors = _sectors(rng, venue.crowd)
-        _back(canvas, venue, tier)
+        sectors = _draw_sectors(rng, venue.crowd)
+        _paint_back(canvas, venue, tier)
         for row in reversed(range(tier.rows)):
-            _row(canvas, venue, tier, row, sectors)
-            _spectators(canvas, tier, row, sectors, crowd, rng)
-        _front(canvas, venue, tier, sectors, crowd, rng)
+            _paint_row(canvas, venue, tier, row, sectors)
+            _seat_spectators(canvas, tier, row, sectors, crowd, rng)
+        _paint_front(canvas, venue, tier, sectors, crowd, rng)
 
 
 class _Sector(NamedTuple):
@@ -53,7 +53,7 @@ class _Sector(NamedTuple):
     group: int
 
 
-def _sectors(rng: np.random.Generator, density: float) -> list[_Sector]:
+def _draw_sectors(rng: np.random.Generator, density: float) -> list[_Sector]:
     found, x = [], -_WIDTH
     while x < _WIDTH:
         end = x + float(rng.uniform(6.0, 11.0))
@@ -75,7 +75,7 @@ def _sectors(rng: np.random.Generator, density: float) -> list[_Sector]:
     return found
 
 
-def _back(canvas: Canvas, venue: Venue, tier: Tier) -> None:
+def _paint_back(canvas: Canvas, venue: Venue, tier: Tier) -> None:
     """The slope that everything stands on, so that no gap shows between the rows."""
     dark = shade_colour(venue.theme.concrete, 0.62)
     canvas.paint_face(
@@ -89,7 +89,7 @@ def _back(canvas: Canvas, venue: Venue, tier: Tier) -> None:
     )
 
 
-def _row(
+def _paint_row(
     canvas: Canvas, venue: Venue, tier: Tier, row: int, sectors: list[_Sector]
 ) -> None:
     theme = venue.theme
@@ -100,13 +100,13 @@ def _row(
     )
     canvas.paint_face(span_floor(-_WIDTH, _WIDTH, y, w, w - tier.tread), theme.concrete)
     for sector in sectors:
-        _steps(canvas, theme.seat_alt, tier, sector.end, y, w)
+        _paint_steps(canvas, theme.seat_alt, tier, sector.end, y, w)
         columns = np.arange(sector.start + _PITCH / 2, sector.end, _PITCH)
         if len(columns):
-            _seats(canvas, columns, y, w, _seat_colours(venue, columns, row))
+            _paint_seats(canvas, columns, y, w, _draw_seat_colours(venue, columns, row))
 
 
-def _seat_colours(venue: Venue, columns: FloatArray, row: int) -> FloatArray:
+def _draw_seat_colours(venue: Venue, columns: FloatArray, row: int) -> FloatArray:
     """(C, 3): the main colour, the other one scattered or in patches, each seat worn in
     its own way."""
     rng = np.random.default_rng((venue.seed, 3, row, int(1000 + 10 * columns[0])))
@@ -117,7 +117,7 @@ def _seat_colours(venue: Venue, columns: FloatArray, row: int) -> FloatArray:
     return colours * rng.uniform(0.9, 1.08, (len(columns), 1))
 
 
-def _seats(
+def _paint_seats(
     canvas: Canvas, x: FloatArray, y: float, w: float, colours: FloatArray
 ) -> None:
     """A back and a pan for each place; the back is lit along its upper edge."""
@@ -150,7 +150,7 @@ def _seats(
         canvas.paint_faces(faces, np.clip(light * colours, 0, 255).astype(np.uint8))
 
 
-def _steps(
+def _paint_steps(
     canvas: Canvas, colour: Colour, tier: Tier, x: float, y: float, w: float
 ) -> None:
     """Two steps of the aisle that follows a sector."""
@@ -166,7 +166,7 @@ def _steps(
         )
 
 
-def _spectators(
+def _seat_spectators(
     canvas: Canvas,
     tier: Tier,
     row: int,
@@ -187,7 +187,7 @@ def _spectators(
                 )
 
 
-def _front(
+def _paint_front(
     canvas: Canvas,
     venue: Venue,
     tier: Tier,
@@ -214,7 +214,7 @@ def _front(
             )
     for sector in sectors:
         if rng.random() < 0.25:
-            _door(canvas, sector.end, tier, rng)
+            _paint_door(canvas, sector.end, tier, rng)
     low = tier.floor - min(1.25, 0.8 * (tier.floor - tier.foot))
     paint_band(
         canvas,
@@ -228,12 +228,12 @@ def _front(
         span_wall(-_WIDTH, _WIDTH, low - 0.08, low, tier.near + 0.08),
         shade_colour(wall, 0.5),
     )
-    _rail(canvas, theme.rail, tier)
+    _paint_rail(canvas, theme.rail, tier)
     if rng.random() < 0.3:
-        _pennants(canvas, venue, tier)
+        _paint_pennants(canvas, venue, tier)
 
 
-def _pennants(canvas: Canvas, venue: Venue, tier: Tier) -> None:
+def _paint_pennants(canvas: Canvas, venue: Venue, tier: Tier) -> None:
     """A line of small flags before the rail, in the venue's colours by turns."""
     tones = (venue.theme.band, venue.theme.ink, venue.theme.seat_alt)
     y, w = tier.floor + 0.88, tier.near + 0.05
@@ -243,7 +243,7 @@ def _pennants(canvas: Canvas, venue: Venue, tier: Tier) -> None:
         )
 
 
-def _door(canvas: Canvas, x: float, tier: Tier, rng: np.random.Generator) -> None:
+def _paint_door(canvas: Canvas, x: float, tier: Tier, rng: np.random.Generator) -> None:
     low = tier.floor - 0.9
     canvas.paint_face(
         span_wall(x, x + _AISLE, low - 1.2, low + 0.8, tier.near + 0.03), (30, 28, 28)
@@ -254,7 +254,7 @@ def _door(canvas: Canvas, x: float, tier: Tier, rng: np.random.Generator) -> Non
     )
 
 
-def _rail(canvas: Canvas, colour: Colour, tier: Tier) -> None:
+def _paint_rail(canvas: Canvas, colour: Colour, tier: Tier) -> None:
     for height in (0.45, 0.9):
         canvas.paint_rail(
             (-_WIDTH, tier.floor + height, tier.near),
@@ -291,7 +291,7 @@ def paint_band(
             else theme.band
         )
         if abs(x) < 18:
-            image = _words(
+            image = _draw_words(
                 str(rng.choice(venue.sponsors)), ground, theme.ink, length / height, rng
             )
             reading = (x, length) if canvas.view.side > 0 else (x + length, -length)
@@ -303,7 +303,7 @@ def paint_band(
         x += length
 
 
-def _words(
+def _draw_words(
     word: str, ground: Colour, ink: Colour, ratio: float, rng: np.random.Generator
 ) -> Image:
     """(48, W, 3): a word on a ground that may be flat, run over into another tone, or

@@ -39,17 +39,19 @@ def paint_tower(
     :func:`paint_springboard`'s."""
     height = venue.height
     if height > 5:
-        _springboards(canvas, venue, (-7.0, -5.2), (1.0, 3.0), rng)
-        _tower(canvas, venue, 0.0, rng, front=True)
+        _paint_springboards(canvas, venue, (-7.0, -5.2), (1.0, 3.0), rng)
+        _paint_platforms(canvas, venue, 0.0, rng, front=True)
         if rng.random() < 0.5:
-            _waiting(canvas, crowd, (-5.6, height, float(rng.uniform(-0.7, 0.7))), rng)
+            _paint_waiting(
+                canvas, crowd, (-5.6, height, float(rng.uniform(-0.7, 0.7))), rng
+            )
         return
     if rng.random() < 0.4:
-        _tower(canvas, venue, -float(rng.uniform(5.5, 8.5)), rng, front=False)
-    _springboards(canvas, venue, (-float(rng.uniform(2.2, 3.0)),), (height,), rng)
-    _stand(canvas, venue, height, 0.0, front=True)
+        _paint_platforms(canvas, venue, -float(rng.uniform(5.5, 8.5)), rng, front=False)
+    _paint_springboards(canvas, venue, (-float(rng.uniform(2.2, 3.0)),), (height,), rng)
+    _paint_stand(canvas, venue, height, 0.0, front=True)
     if rng.random() < 0.5:
-        _waiting(canvas, crowd, (-4.9, 0.22, -1.2), rng)
+        _paint_waiting(canvas, crowd, (-4.9, 0.22, -1.2), rng)
 
 
 def paint_springboard(
@@ -85,27 +87,27 @@ def paint_springboard(
         edges.append(np.stack([x, y - drop, np.full_like(x, across + side)], axis=1))
     (far_top, near_top, near_low, far_low), _ = view.project(np.array(edges))
     above = view.position[1] > height
-    _strip(
+    _paint_strip(
         picture,
         *((far_top, near_top) if above else (far_low, near_low)),
         shade_colour(colour, 1.0 if above else 0.5),
     )
-    _strip(picture, near_top, near_low, shade_colour(colour, 0.72))
+    _paint_strip(picture, near_top, near_low, shade_colour(colour, 0.72))
 
 
-def _strip(picture: Image, first: Image, second: Image, colour: Colour) -> None:
+def _paint_strip(picture: Image, first: Image, second: Image, colour: Colour) -> None:
     outline = np.round(np.concatenate([first, second[::-1]]) * 16).astype(np.int32)
     cv2.fillPoly(picture, [outline], colour, cv2.LINE_AA, 4)
 
 
-def _tower(
+def _paint_platforms(
     canvas: Canvas, venue: Venue, w: float, rng: np.random.Generator, front: bool
 ) -> None:
     """Platforms of 3, 5 and 7.5 m beside and below that of 10 m at `w`, the far ones
     first."""
     theme = venue.theme
     concrete = mix_colours(theme.concrete, (214, 212, 210), 0.45)
-    _stairs(canvas, theme.rail, (-9.4, 0.22), (-7.0, 10.0), w - 1.0)
+    _paint_stairs(canvas, theme.rail, (-9.4, 0.22), (-7.0, 10.0), w - 1.0)
     canvas.paint_box(
         (-6.6, 0.22, w - 5.4), (-5.4, 7.4, w - 4.2), shade_colour(concrete, 0.85)
     )
@@ -114,7 +116,7 @@ def _tower(
         (7.5, -4.8, -0.3),
         (5.0, -3.0, -0.2),
     ):
-        _platform(canvas, venue, height, w + beside, 0.9, reach, False)
+        _paint_platform(canvas, venue, height, w + beside, 0.9, reach, False)
     canvas.paint_box((-6.0, 0.22, w - 0.7), (-4.6, 9.8, w + 0.7), concrete)
     for height in (5.0, 7.5):
         canvas.paint_box(
@@ -122,10 +124,10 @@ def _tower(
             (-4.4, height - 0.1, w + 0.7),
             shade_colour(concrete, 0.92),
         )
-    _platform(canvas, venue, 10.0, w, float(rng.uniform(1.0, 1.5)), 0.0, front)
+    _paint_platform(canvas, venue, 10.0, w, float(rng.uniform(1.0, 1.5)), 0.0, front)
 
 
-def _platform(
+def _paint_platform(
     canvas: Canvas,
     venue: Venue,
     height: float,
@@ -137,7 +139,7 @@ def _platform(
     """A slab 6.8 m long with a coloured edge, a rough dark top and rails along both
     sides."""
     theme = venue.theme
-    _rails(
+    _paint_rails(
         canvas, theme.rail, height, w - half + 0.05, tip, False
     )  # from below, the slab hides its posts
     canvas.paint_box(
@@ -148,11 +150,11 @@ def _platform(
             -6.8, tip - 0.1, height + 0.002, w - half + 0.1, w + half - 0.1
         )
         canvas.paint_face(top, (96, 92, 90))
-        _rails(canvas, theme.rail, height, w - half + 0.05, tip, False)
-    _rails(canvas, theme.rail, height, w + half - 0.05, tip, front)
+        _paint_rails(canvas, theme.rail, height, w - half + 0.05, tip, False)
+    _paint_rails(canvas, theme.rail, height, w + half - 0.05, tip, front)
 
 
-def _rails(
+def _paint_rails(
     canvas: Canvas, colour: Colour, height: float, w: float, tip: float, front: bool
 ) -> None:
     start = tip - 0.9
@@ -177,7 +179,7 @@ def _rails(
         )
 
 
-def _stairs(
+def _paint_stairs(
     canvas: Canvas,
     colour: Colour,
     low: tuple[float, float],
@@ -202,7 +204,7 @@ def _stairs(
         )
 
 
-def _springboards(
+def _paint_springboards(
     canvas: Canvas,
     venue: Venue,
     places: tuple[float, ...],
@@ -211,7 +213,7 @@ def _springboards(
 ) -> None:
     for w in places:
         height = float(rng.choice(heights))
-        _stand(canvas, venue, height, w)
+        _paint_stand(canvas, venue, height, w)
         tone = mix_board_colour(venue)
         canvas.paint_box(
             (-_BOARD, height - _THICK, w - _HALF), (0.0, height, w + _HALF), tone
@@ -223,7 +225,7 @@ def mix_board_colour(venue: Venue) -> Colour:
     return mix_colours(venue.theme.platform, (222, 216, 206), 0.55)
 
 
-def _stand(
+def _paint_stand(
     canvas: Canvas, venue: Venue, height: float, w: float, front: bool = False
 ) -> None:
     """The block a springboard rests on, its fulcrum, rails and steps; the near rail may
@@ -239,7 +241,7 @@ def _stand(
         canvas.paint_box(
             (-5.2, top - 0.22, w - 0.4), (-1.4, top, w + 0.4), theme.platform
         )
-        _stairs(canvas, theme.rail, (-6.6, 0.22), (-5.2, height), w)
+        _paint_stairs(canvas, theme.rail, (-6.6, 0.22), (-5.2, height), w)
     else:
         canvas.paint_box((-5.2, 0.22, w - 0.4), (-1.6, top, w + 0.4), concrete)
     canvas.paint_box(
@@ -267,7 +269,7 @@ def _stand(
             )
 
 
-def _waiting(
+def _paint_waiting(
     canvas: Canvas,
     crowd: Crowd,
     place: tuple[float, float, float],

@@ -93,7 +93,7 @@ def draw_venue(seed: int, apparatus: str) -> Venue:
     """Draw a place for one apparatus. Venues of different seeds differ in everything
     that can be seen."""
     rng = np.random.default_rng((seed, 0))
-    theme = _vary(THEMES[int(rng.integers(len(THEMES)))], rng)
+    theme = _vary_theme(THEMES[int(rng.integers(len(THEMES)))], rng)
     pool_far, deck = -float(rng.uniform(7.0, 10.0)), float(rng.uniform(3.0, 5.0))
     return Venue(
         seed=seed,
@@ -133,7 +133,7 @@ def draw_station(venue: Venue, seed: int) -> Station:
     )
 
 
-def _vary(theme: Theme, rng: np.random.Generator) -> Theme:
+def _vary_theme(theme: Theme, rng: np.random.Generator) -> Theme:
     """Shift every colour of a theme in hue, strength and brightness, the related ones
     alike."""
     turn, strength, value = (
@@ -148,13 +148,15 @@ def _vary(theme: Theme, rng: np.random.Generator) -> Theme:
             max(strength, 1.0) if lively else strength,
             max(value, 1.0) if lively else value,
         )
-        colours[name] = _shift(
+        colours[name] = _shift_colour(
             getattr(theme, name), turn + rng.normal(0.0, 0.012), *own
         )
     return replace(theme, haze=float(theme.haze * rng.uniform(0.7, 1.5)), **colours)
 
 
-def _shift(colour: Sequence[int], turn: float, strength: float, value: float) -> Colour:
+def _shift_colour(
+    colour: Sequence[int], turn: float, strength: float, value: float
+) -> Colour:
     blue, green, red = (channel / 255 for channel in colour)
     h, s, v = colorsys.rgb_to_hsv(red, green, blue)
     red, green, blue = colorsys.hsv_to_rgb(

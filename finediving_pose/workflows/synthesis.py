@@ -149,16 +149,16 @@ def synthesise_meet(out: Path, request: SynthRequest, workers: int = 1) -> Synth
         raise UsageError(
             f"--every {request.every}, --workers {workers}: expected at least 1"
         )
-    _check_folder(out, _identity(request))
+    _check_folder(out, _describe_identity(request))
     try:
-        return _synthesise(out, meet, request, workers)
+        return _write_meet(out, meet, request, workers)
     except OSError as error:
         raise EnvironmentUnfit(
             f"{out}: cannot be written: {error}; the dives finished so far are kept"
         ) from error
 
 
-def _synthesise(
+def _write_meet(
     out: Path, meet: Meet, request: SynthRequest, workers: int
 ) -> SynthResult:
     result = SynthResult(out)
@@ -170,17 +170,20 @@ def _synthesise(
         version=meets.VERSION,
     ):
         write_text(out / "README.txt", README)
-        write_json(out / "meet.json", {"synthetic": True, **_identity(request)})
+        write_json(
+            out / "meet.json", {"synthetic": True, **_describe_identity(request)}
+        )
         annotations = _write_dives(out, meet, request, workers, result)
         _write_annotations(out, meet, annotations, request)
-        _summarise(meet, annotations, result)
+        _measure_baselines(meet, annotations, result)
         write_json(
-            out / "meet.json", {**_identity(request), **result.as_dict(), "out": "."}
+            out / "meet.json",
+            {**_describe_identity(request), **result.as_dict(), "out": "."},
         )
     return result
 
 
-def _identity(request: SynthRequest) -> dict[str, Any]:
+def _describe_identity(request: SynthRequest) -> dict[str, Any]:
     numbers = sorted({number.lower() for number in request.numbers})
     hard = {"hard_version": meets.HARD_VERSION} if request.hard else {}
     return {"version": meets.VERSION, **asdict(request), **hard, "numbers": numbers}
@@ -215,9 +218,9 @@ def _write_dives(
         labels = (
             None
             if request.kind == "annotations"
-            else stack.enter_context(_json_list(out / LABELS_NAME))
+            else stack.enter_context(_open_json_list(out / LABELS_NAME))
         )
-        for written in _written(out, list(meet.matches.values()), request, workers):
+        for written in _write_all(out, list(meet.matches.values()), request, workers):
             annotations.append(written.annotation)
             if labels:
                 labels(written.records)
@@ -229,7 +232,7 @@ def _write_dives(
 
 
 @contextmanager
-def _json_list(path: Path) -> Iterator[Callable[[Iterable[str]], None]]:
+def _open_json_list(path: Path) -> Iterator[Callable[[Iterable[str]], None]]:
     """Give a function that writes items of a JSON list, a few at a time: all of them
     would not fit into memory."""
     with (
@@ -248,7 +251,7 @@ def _json_list(path: Path) -> Iterator[Callable[[Iterable[str]], None]]:
         file.write("[]\n" if before == "[\n" else "\n]\n")
 
 
-def _written(
+def _write_all(
     out: Path, matches: Sequence[list[PlannedDive]], request: SynthRequest, workers: int
 ) -> Iterator[_Written]:
     """Write match by match, whose dives share a place, and give the results in order;
@@ -260,7 +263,7 @@ def _written(
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_one_thread
+        workers, mp_context=context, initializer=_use_one_thread
     ) as pool:
         waiting: deque[Future[list[_Written]]] = deque()
         for match in matches:
@@ -271,7 +274,7 @@ def _written(
             yield from waiting.popleft().result()
 
 
-def _one_thread() -> None:
+def _use_one_thread() -> None:
     import cv2
 
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -288,22 +291,22 @@ def _write_dive(out: Path, dive: PlannedDive, request: SynthRequest) -> _Written
     """Write one dive; its truth comes last and says that the rest is there."""
     if request.kind == "annotations":
         return _Written(
-            _annotation(
+            _make_annotation(
                 dive, dive.start_frame, meets.perform_planned_dive(dive).stages, request
             ),
             [],
             skipped=False,
         )
     path = make_truth_path(out, dive.match, str(dive.dive))
-    identity = sha256_json([_identity(request), repr(dive)])
-    truth = _truth_if_done(path, identity)
+    identity = sha256_json([_describe_identity(request), repr(dive)])
+    truth = _read_truth_if_done(path, identity)
     skipped = truth is not None
     if truth is None:
         scene = meets.stage_dive(dive)
         if request.kind != "truth":
-            _write_pictures(out, dive, scene, request)
-        truth = round_as_stored(_truth(dive, scene, request, identity))
-        _write_labelme(out, _chosen(truth, dive, request))
+            _write_images(out, dive, scene, request)
+        truth = round_as_stored(_collect_truth(dive, scene, request, identity))
+        _write_labelme(out, _select_labelled(truth, dive, request))
         write_pose(
             pose_path(out / SKELETONS_NAME, dive.match, str(dive.dive)),
             make_true_skeleton(truth),
@@ -311,16 +314,16 @@ def _write_dive(out: Path, dive: PlannedDive, request: SynthRequest) -> _Written
         write_truth(path, truth)
     records = [
         json.dumps(fdpose_json.make_record(frame))
-        for frame in _chosen(truth, dive, request)
+        for frame in _select_labelled(truth, dive, request)
     ]
     return _Written(
-        _annotation(dive, int(truth.frame_index[0]), truth.frame_labels, request),
+        _make_annotation(dive, int(truth.frame_index[0]), truth.frame_labels, request),
         records,
         skipped,
     )
 
 
-def _truth_if_done(path: Path, identity: str) -> DiveTruth | None:
+def _read_truth_if_done(path: Path, identity: str) -> DiveTruth | None:
     try:
         truth = read_truth(path)
     except DataError:
@@ -328,12 +331,12 @@ def _truth_if_done(path: Path, identity: str) -> DiveTruth | None:
     return truth if truth.meta.get("identity") == identity else None
 
 
-def _truth(
+def _collect_truth(
     dive: PlannedDive, scene: Scene, request: SynthRequest, identity: str
 ) -> DiveTruth:
     from finediving_pose.synthesis.dive import FPS, SUBSTEPS
 
-    motion, first = scene.motion, _first_frame(dive, request)
+    motion, first = scene.motion, _get_first_frame(dive, request)
     nominal = slice(None, None, SUBSTEPS)
     return DiveTruth(
         keypoints=scene.keypoints,
@@ -346,7 +349,7 @@ def _truth(
         somersault=motion.somersault[nominal],
         twist=motion.twist[nominal],
         cameras=scene.camera,
-        others=_others(scene),
+        others=_list_others(scene),
         meta={
             "synthetic": True,
             "identity": identity,
@@ -366,7 +369,7 @@ def _truth(
     )
 
 
-def _others(scene: Scene) -> FloatArray:
+def _list_others(scene: Scene) -> FloatArray:
     """(K, 6): the row in the clip, the person and the box of everybody but the athlete."""
     boxes = [scene.get_others(k) for k in range(len(scene))]
     return np.concatenate(
@@ -374,7 +377,7 @@ def _others(scene: Scene) -> FloatArray:
     )
 
 
-def _chosen(
+def _select_labelled(
     truth: DiveTruth, dive: PlannedDive, request: SynthRequest
 ) -> list[LabelledFrame]:
     from finediving_pose.synthesis.scene import SIZE
@@ -384,13 +387,13 @@ def _chosen(
     ]
 
 
-def _first_frame(dive: PlannedDive, request: SynthRequest) -> int:
+def _get_first_frame(dive: PlannedDive, request: SynthRequest) -> int:
     """Return the number of the first frame: in the match's recording, or in the dive's
     own video file."""
     return 0 if request.kind == "video" else dive.start_frame
 
 
-def _write_pictures(
+def _write_images(
     out: Path, dive: PlannedDive, scene: Scene, request: SynthRequest
 ) -> None:
     from finediving_pose.media import encode_jpeg, write_video
@@ -401,7 +404,9 @@ def _write_pictures(
         write_video(out / "videos" / dive.match / f"{dive.dive}.mp4", pictures, FPS)
         return
     with atomic_folder(out / "frames" / dive.match / str(dive.dive)) as folder:
-        for number, picture in enumerate(pictures, start=_first_frame(dive, request)):
+        for number, picture in enumerate(
+            pictures, start=_get_first_frame(dive, request)
+        ):
             name = Path(frame_name(dive.match, str(dive.dive), number)).name
             (folder / name).write_bytes(encode_jpeg(picture, dive.jpeg_quality))
 
@@ -423,7 +428,7 @@ def _write_labelme(out: Path, frames: Sequence[LabelledFrame]) -> None:
             )
 
 
-def _annotation(
+def _make_annotation(
     dive: PlannedDive, first: int, labels: NDArray[np.int64], request: SynthRequest
 ) -> FineDive:
     """Return what FineDiving's files say of a dive."""
@@ -452,7 +457,7 @@ def _write_annotations(
     write_dives(out / "dives.csv", [dive.dive for dive in dives])
 
 
-def _summarise(meet: Meet, dives: list[FineDive], result: SynthResult) -> None:
+def _measure_baselines(meet: Meet, dives: list[FineDive], result: SynthResult) -> None:
     from finediving_pose.aqa.baselines import measure_baselines
 
     result.test = len(meet.test)

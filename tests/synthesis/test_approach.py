@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from finediving_pose.synthesis import body
-from finediving_pose.synthesis.approach import GRAVITY, make_approach
-from finediving_pose.synthesis.body import LIMITS, POINT, POSES, make_pose
+from finediving_pose.synthesis.approach import make_approach
+from finediving_pose.synthesis.body import GRAVITY, LIMITS, POINT, POSES, make_pose
 from finediving_pose.synthesis.takeoff import RATE, Fall, Jump, Start
 
 BUILD = body.draw_build(np.random.default_rng(6), "women")

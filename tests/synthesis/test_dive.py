@@ -11,9 +11,10 @@ import pytest
 from finediving_pose.datasets.sub_actions import ENTRY, derive_sequence
 from finediving_pose.diving import parse_dive_number
 from finediving_pose.synthesis import body, dive, tower
-from finediving_pose.synthesis.approach import GRAVITY
+from finediving_pose.synthesis.body import GRAVITY
 from finediving_pose.synthesis.execution import Execution, draw_execution
 from finediving_pose.synthesis.programme import allocate_dives, list_programme
+from finediving_pose.synthesis.schedule import DiveTask
 from finediving_pose.synthesis.takeoff import RATE
 
 CHOICES = sorted(
@@ -29,12 +30,9 @@ def performed(number, apparatus, seed=0, faults=True):
     build = body.draw_build(rng, "women" if seed % 2 else "men")
     execution = draw_execution(rng, 0.0, 3.0) if faults else Execution()
     return dive.perform_dive(
-        parse_dive_number(number),
-        apparatus,
-        build,
-        execution,
-        rng,
+        DiveTask(parse_dive_number(number), apparatus, build, execution),
         derive_sequence(parse_dive_number(number)),
+        rng,
     )
 
 
@@ -43,12 +41,9 @@ def varied(number, apparatus="10m", **faults):
     rng = np.random.default_rng(8)
     build = body.draw_build(rng, "women")
     return dive.perform_dive(
-        parse_dive_number(number),
-        apparatus,
-        build,
-        Execution(**faults),
-        rng,
+        DiveTask(parse_dive_number(number), apparatus, build, Execution(**faults)),
         derive_sequence(parse_dive_number(number)),
+        rng,
     )
 
 

@@ -76,28 +76,20 @@ def test_the_same_seed_gives_the_same_limbs():
 
 def test_angles_of_legs_are_read_back():
     motion = perform_planned_dive(DIVES[2])
-    frames = free_limbs._pelvis_frames(motion.points)
+    frames = free_limbs.find_pelvis_frames(motion.points)
     body = np.einsum(
         "nji,npj->npi", frames, motion.points - motion.points[:, [POINT["pelvis"]]]
     )
-    poses = np.stack(
-        [
-            free_limbs._pose(
-                {side: free_limbs._leg_angles(p, side, sign) for side, sign in SIDES}
-            )
-            for p in body
-        ]
-    )
+    poses = []
+    for points in body:
+        legs = {side: free_limbs.measure_leg_angles(points, side) for side in SIDES}
+        poses.append(free_limbs.scatter_pose(legs))
+    poses = np.stack(poses)
     assert (poses >= LIMITS[:, 0]).all()
     made = body.copy()
-    for side, sign in SIDES:
-        place_leg(
-            motion.build,
-            {name: poses[:, i] for name, i in ANGLE.items()},
-            made,
-            side,
-            sign,
-        )
+    angle = {name: poses[:, i] for name, i in ANGLE.items()}
+    for side in SIDES:
+        place_leg(motion.build, angle, made, side)
     np.testing.assert_allclose(made, body, atol=1e-6)
 
 
@@ -106,15 +98,15 @@ def test_hands_come_to_the_legs_where_they_can_and_else_not():
     k = SUBSTEPS * (motion.takeoff + motion.touch) // 2
     points, chest = (
         motion.points[k],
-        free_limbs._chest_frames(motion.points[k : k + 1])[0],
+        free_limbs.find_chest_frames(motion.points[k : k + 1])[0],
     )
     length = motion.build.lengths["upper_arm"] + motion.build.lengths["forearm"]
     reached = 0
-    for side, sign in SIDES:
+    for side, sign in SIDES.items():
         for where in np.linspace(0.5, 1.9, 15):
             around = np.array([0.0, 0.0, 1.0])
-            held = free_limbs._held(
-                motion.build, points, chest, side, sign, float(where), around
+            held = free_limbs.hold_leg(
+                motion.build, points, chest, side, free_limbs.Hold(float(where), around)
             )
             shoulder = points[POINT[f"{side}_shoulder"]]
             hip, knee, ankle = (

@@ -21,6 +21,7 @@ from finediving_pose.synthesis.dive import perform_dive
 from finediving_pose.synthesis.effects import look_up_mask
 from finediving_pose.synthesis.execution import Execution
 from finediving_pose.synthesis.figure import draw_look
+from finediving_pose.synthesis.schedule import DiveTask
 from finediving_pose.synthesis.venue import draw_venue
 
 NUMBERS = ("107b", "205b", "307c", "407c", "5253b", "101b")
@@ -32,7 +33,9 @@ def motion_of(seed, apparatus):
     rng = np.random.default_rng(seed)
     build = body.draw_build(rng, "men" if seed % 2 else "women")
     return perform_dive(
-        number, apparatus, build, Execution(splash=0.5), rng, derive_sequence(number)
+        DiveTask(number, apparatus, build, Execution(splash=0.5)),
+        derive_sequence(number),
+        rng,
     )
 
 

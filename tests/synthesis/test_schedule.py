@@ -11,7 +11,7 @@ from finediving_pose.synthesis.body import ANGLE, POSES
 from finediving_pose.synthesis.execution import Execution
 from finediving_pose.synthesis.poses import make_entry_pose
 from finediving_pose.synthesis.programme import list_programme
-from finediving_pose.synthesis.schedule import schedule_flight
+from finediving_pose.synthesis.schedule import DiveTask, schedule_flight
 
 BUILD = body.draw_build(np.random.default_rng(4), "men")
 NUMBERS = sorted({choice.dive_number for choice in list_programme()})
@@ -21,7 +21,7 @@ def course_of(number, execution=None, touch=1.5, side=1.0):
     execution = execution or Execution()
     ends = POSES["arms_up"], make_entry_pose("rip", execution)
     return schedule_flight(
-        parse_dive_number(number), BUILD, execution, touch, ends, side
+        DiveTask(parse_dive_number(number), "10m", BUILD, execution), touch, ends, side
     )
 
 
