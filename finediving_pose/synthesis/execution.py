@@ -1,7 +1,7 @@
-"""How well a dive is performed, and what seven judges make of it.
+"""Execution of a dive: its faults, and what seven judges make of them.
 
 A dive without fault earns 10 points. Every fault takes off what :data:`DEDUCTIONS`
-says, up to its limit; the result is the *true mark*, the same for everybody. Each judge
+says, up to its limit; the result is the *true award*, the same for everybody. Each judge
 sees it with an error of their own and rounds to half points.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 
 JUDGES = 7
 JUDGE_ERROR = 0.50
-"""Standard deviation in points of one judge's opinion about the true mark."""
+"""Standard deviation in points of one judge's opinion about the true award."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,18 @@ def draw_execution(
             better.
         difficulty: The degree of difficulty DD; those who dare a harder dive are a
             little better at it, as in the published files.
+
+    Returns:
+        The faults.
     """
     form = -0.24 * skill - 0.06 * (difficulty - 3.0) + rng.normal(0.0, 0.26)
-    size = float(np.exp(form))  # how large all faults of this dive are, together
+    # How large all faults of this dive are, together: log-normal.
+    size = float(np.exp(form))
     amounts = {name: value * size for name, value in vars(_USUAL).items()}
     over_rotation = rng.normal(0.0, amounts["over_rotation"])
     if rng.random() < _FAILED:
         over_rotation = float(rng.choice([-1, 1])) * rng.uniform(20.0, 40.0)
+    # A body off the vertical throws up water, however small its own splash.
     off_vertical = min(abs(over_rotation) / 45.0, 1.0)
     splash = (
         0.08
@@ -101,13 +106,11 @@ def draw_execution(
         + 0.9 * off_vertical
         + rng.uniform(0.0, 0.12)
     )
+    takeoff_height = np.clip(rng.normal(0.0, amounts["takeoff_height"]), -0.35, 0.25)
+    takeoff_distance = np.clip(rng.normal(0.0, amounts["takeoff_distance"]), -0.5, 1.0)
     return Execution(
-        takeoff_height=float(
-            np.clip(rng.normal(0.0, amounts["takeoff_height"]), -0.35, 0.25)
-        ),
-        takeoff_distance=float(
-            np.clip(rng.normal(0.0, amounts["takeoff_distance"]), -0.5, 1.0)
-        ),
+        takeoff_height=float(takeoff_height),
+        takeoff_distance=float(takeoff_distance),
         knee_bend=float(min(abs(rng.normal(0.0, amounts["knee_bend"])), 55.0)),
         legs_apart=float(min(abs(rng.normal(0.0, amounts["legs_apart"])), 40.0)),
         toe_flex=float(min(abs(rng.normal(0.0, amounts["toe_flex"])), 70.0)),
@@ -119,10 +122,13 @@ def draw_execution(
 
 def compute_deductions(execution: Execution) -> dict[str, float]:
     """Return the points that each fault takes off."""
-    return {
-        name: _compute_points(rule, name, getattr(execution, name))
-        for name, rule in DEDUCTIONS.items()
-    }
+    taken = {}
+    for name, rule in DEDUCTIONS.items():
+        fault = getattr(execution, name)
+        # A high take-off is no fault.
+        size = max(0.0, -fault) if name == "takeoff_height" else abs(fault)
+        taken[name] = min(rule.limit, rule.points * size / rule.per)
+    return taken
 
 
 def compute_true_award(execution: Execution) -> float:
@@ -130,25 +136,24 @@ def compute_true_award(execution: Execution) -> float:
     return max(0.0, 10.0 - sum(compute_deductions(execution).values()))
 
 
-def draw_awards(rng: np.random.Generator, mark: float) -> tuple[float, ...]:
-    """Return seven awards in half points, in the order of the judges' seats."""
-    opinions = mark + rng.normal(0.0, JUDGE_ERROR, JUDGES)
-    return tuple(
-        float(award) for award in np.clip(np.round(2 * opinions) / 2, 0.0, 10.0)
-    )
+def draw_awards(rng: np.random.Generator, true_award: float) -> tuple[float, ...]:
+    """Draw seven awards in half points, in the order of the judges' seats.
+
+    Args:
+        rng: Where chance comes from.
+        true_award: What judges without error would give.
+    """
+    opinions = true_award + rng.normal(0.0, JUDGE_ERROR, JUDGES)
+    rounded = np.clip(np.round(2 * opinions) / 2, 0.0, 10.0)
+    return tuple(float(award) for award in rounded)
 
 
 def compute_true_score(execution: Execution, difficulty: float) -> float:
-    """Return the score that judges without error would give: DD × three times the true
-    mark, not rounded."""
+    """Return the score that judges without error would give to an execution: DD × three
+    times the true award, not rounded."""
     return 3.0 * difficulty * compute_true_award(execution)
 
 
 def select_middle_awards(awards: Sequence[float]) -> tuple[float, ...]:
     """Return the three awards that count, in increasing order."""
     return tuple(sorted(awards)[2:-2])
-
-
-def _compute_points(rule: Deduction, name: str, fault: float) -> float:
-    size = max(0.0, -fault) if name == "takeoff_height" else abs(fault)
-    return min(rule.limit, rule.points * size / rule.per)

@@ -1,4 +1,4 @@
-"""What is dived: the 52 dive numbers of FineDiving, how often, from which height, and
+"""Programme of a meet: the 52 dive numbers of FineDiving, how often, from which height, and
 at which degree of difficulty.
 
 The shares are those of the 3000 published dives. Where a match name does not tell the
@@ -38,7 +38,7 @@ class Choice:
         return parse_dive_number(self.dive_number)
 
 
-# number: DD and weight from 3 m, then from 10 m; an empty place is a dive that is not
+# number: DD and weight from 3 m, then from 10 m; an empty column is a dive that is not
 # made there.
 _TABLE = """
 101b   1.5 1, 2.0 11          | 2.0 10
@@ -99,9 +99,10 @@ _TABLE = """
 @cache
 def list_programme() -> tuple[Choice, ...]:
     """Return every dive of the programme, by number and height."""
-    return tuple(
-        choice for line in _TABLE.strip().splitlines() for choice in _parse_line(line)
-    )
+    choices = []
+    for line in _TABLE.strip().splitlines():
+        choices += _parse_line(line)
+    return tuple(choices)
 
 
 def allocate_dives(
@@ -118,6 +119,9 @@ def allocate_dives(
             room for all.
         numbers: Restricts the programme to these dive numbers, in any case.
 
+    Returns:
+        A choice for each dive.
+
     Raises:
         ValueError: If a number is not in the programme.
     """
@@ -125,41 +129,43 @@ def allocate_dives(
     weights = np.array([choice.weight for choice in choices], np.float64)
     least = 1 if dives >= 5 * len(choices) else 0
     wanted = least + (dives - least * len(choices)) * weights / weights.sum()
+    # Whole dives first; those that are left go by chance to the largest remainders.
     counts = np.floor(wanted).astype(int)
     left = dives - int(counts.sum())
     if left:
         rest = wanted - counts
-        counts[
-            rng.choice(len(choices), size=left, replace=False, p=rest / rest.sum())
-        ] += 1
-    chosen = [
-        choice
-        for choice, count in zip(choices, counts, strict=True)
-        for _ in range(count)
-    ]
+        share = rest / rest.sum()
+        counts[rng.choice(len(choices), size=left, replace=False, p=share)] += 1
+    chosen: list[Choice] = []
+    for choice, count in zip(choices, counts, strict=True):
+        chosen += [choice] * count
     return [chosen[i] for i in rng.permutation(dives)]
 
 
 def _restrict_programme(numbers: tuple[str, ...]) -> tuple[Choice, ...]:
+    every = list_programme()
+    if not numbers:
+        return every
     wanted = {number.lower() for number in numbers}
-    if unknown := wanted - {choice.dive_number for choice in list_programme()}:
-        known = ", ".join(sorted({choice.dive_number for choice in list_programme()}))
+    known = {choice.dive_number for choice in every}
+    if unknown := wanted - known:
         raise ValueError(
-            f"{', '.join(sorted(unknown))}: not in the programme, which has {known}"
+            f"{', '.join(sorted(unknown))}: not in the programme, which has "
+            f"{', '.join(sorted(known))}"
         )
-    return tuple(
-        choice
-        for choice in list_programme()
-        if not wanted or choice.dive_number in wanted
-    )
+    return tuple(choice for choice in every if choice.dive_number in wanted)
 
 
 def _parse_line(line: str) -> list[Choice]:
+    """Return the dives of one line of the table."""
     number, _, rest = line.partition(" ")
     heights: tuple[Apparatus, Apparatus] = ("3m", "10m")
-    return [
-        Choice(number, apparatus, float(entry.split()[0]), int(entry.split()[1]))
-        for apparatus, entries in zip(heights, rest.split("|"), strict=True)
-        for entry in entries.split(",")
-        if entry.strip()
-    ]
+    choices = []
+    for apparatus, entries in zip(heights, rest.split("|"), strict=True):
+        for entry in entries.split(","):
+            if entry.strip():
+                difficulty, weight = entry.split()
+                choices.append(
+                    Choice(number, apparatus, float(difficulty), int(weight))
+                )
+    return choices
