@@ -200,7 +200,7 @@ def large_figure(
     points[:, :2] += np.array(size) / 2 - (low + high) / 2
     picture = np.full((size[1], size[0], 3), BACKGROUND, np.uint8)
     coverage = figure.paint_figure(
-        picture, points[None], SCALE, build, look, figure.Light()
+        picture, figure.Figure(points[None], SCALE, build, look), figure.Light()
     )
     return picture, points[:NUM_JOINTS, :2], coverage
 

@@ -112,7 +112,9 @@ class Crowd:
             and low[1] < rows
         ):
             painted = figure.paint_figure(
-                canvas.image, points[None], scale, build, look, self.bright
+                canvas.image,
+                figure.Figure(points[None], scale, build, look),
+                self.bright,
             )
             self.boxes.append(painted.box)
 
@@ -203,7 +205,9 @@ def cut_out_person(
         np.full((height, width, 3), 255, np.uint8),
     )
     for ground in (black, white):
-        figure.paint_figure(ground, placed[None], _CUT_SCALE, build, look, light)
+        figure.paint_figure(
+            ground, figure.Figure(placed[None], _CUT_SCALE, build, look), light
+        )
     alpha = 255 - (white.astype(np.int16) - black).max(axis=2).clip(0, 255)
     colour = np.where(
         alpha[..., None] > 0, black * (255.0 / np.maximum(alpha, 1))[..., None], 0

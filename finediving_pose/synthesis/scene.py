@@ -20,7 +20,13 @@ from finediving_pose.synthesis import body, effects, pool
 from finediving_pose.synthesis.camera import SIZE, View, follow_athlete
 from finediving_pose.synthesis.canvas import Image, blend_over, shade_colour
 from finediving_pose.synthesis.dive import FPS, SUBSTEPS
-from finediving_pose.synthesis.figure import Coverage, Look, draw_look, paint_figure
+from finediving_pose.synthesis.figure import (
+    Coverage,
+    Figure,
+    Look,
+    draw_look,
+    paint_figure,
+)
 from finediving_pose.synthesis.look import Sex
 from finediving_pose.synthesis.panorama import paint_panorama
 from finediving_pose.synthesis.tower import mix_board_colour, paint_springboard
@@ -304,10 +310,7 @@ class Scene:
         water = float(view.project(foot[None])[0][0, 1])
         return paint_figure(
             picture,
-            instants,
-            scale,
-            self.motion.build,
-            self.look,
+            Figure(instants, scale, self.motion.build, self.look),
             self.venue.light,
             water,
         )
@@ -400,7 +403,10 @@ class _Partner:
         water = float(view.project((points[pelvis] * (1.0, 0.0, 1.0))[None])[0][0, 1])
         instants = np.concatenate([px, -scale * depth[:, None]], axis=-1)[None]
         return paint_figure(
-            picture, instants, scale, motion.build, self._look, venue.light, water
+            picture,
+            Figure(instants, scale, motion.build, self._look),
+            venue.light,
+            water,
         ).box
 
 
@@ -440,7 +446,7 @@ class _Walker:
         scale = float(view.focal / depth.mean())
         instants = np.concatenate([px, -scale * depth[:, None]], axis=-1)[None]
         return paint_figure(
-            picture, instants, scale, self._build, self._look, venue.light
+            picture, Figure(instants, scale, self._build, self._look), venue.light
         ).box
 
 

@@ -19,6 +19,7 @@ from finediving_pose.synthesis.body import (
     place_points,
 )
 from finediving_pose.synthesis.figure import (
+    Figure,
     Light,
     Look,
     draw_clothed_look,
@@ -65,7 +66,7 @@ def painted(picture: NDArray[np.uint8], background: int = 0) -> NDArray[np.bool_
 def test_every_joint_lies_within_the_painted_silhouette(pose: str, yaw: float) -> None:
     picture = canvas(460, 460)
     points = seen(pose, yaw, centre=(230.0, 230.0))
-    paint_figure(picture, points, 100.0, BUILD, PALE, FLAT)
+    paint_figure(picture, Figure(points, 100.0, BUILD, PALE), FLAT)
     x, y = np.round(points[0, :NUM_JOINTS, :2]).astype(int).T
     assert painted(picture)[y, x].all()
 
@@ -87,7 +88,7 @@ def test_a_limb_is_painted_where_its_joints_are(
         PALE, skin=(1, 1, 1), suit=(1, 1, 255), accent=(1, 1, 255), suit_style="jammers"
     )
     points, picture = seen("arms_up", FRONT, centre=(150.37, 180.61)), canvas(300, 420)
-    paint_figure(picture, points, 100.0, BUILD, look, FLAT)
+    paint_figure(picture, Figure(points, 100.0, BUILD, look), FLAT)
     anatomy._make_covering.cache_clear()
     red = np.clip(picture[..., 2].astype(float) - picture[..., 0], 0, None)
     red[:, 151:] = 0  # the right side is on the left of the picture
@@ -105,7 +106,7 @@ def test_a_limb_is_painted_where_its_joints_are(
 
 def test_the_hand_ends_where_its_finger_ends() -> None:
     points, picture = seen("reach", SIDE, centre=(150.0, 200.0)), canvas(300, 420)
-    box = paint_figure(picture, points, 100.0, BUILD, PALE, FLAT).box
+    box = paint_figure(picture, Figure(points, 100.0, BUILD, PALE), FLAT).box
     assert box[1] == pytest.approx(points[0, POINT["right_finger"], 1], abs=2.0)
     assert box[3] == pytest.approx(points[0, POINT["right_toe"], 1], abs=2.5)
 
@@ -114,7 +115,7 @@ def test_trunk_is_wider_from_the_front_than_from_the_side() -> None:
     widths = []
     for yaw in (FRONT, SIDE):
         picture, points = canvas(300, 420), seen("arms_up", yaw, centre=(150.0, 180.0))
-        paint_figure(picture, points, 100.0, BUILD, PALE, FLAT)
+        paint_figure(picture, Figure(points, 100.0, BUILD, PALE), FLAT)
         row = int(points[0, POINT["waist"], 1])
         widths.append(painted(picture)[row].sum())
     assert 1.25 < widths[0] / widths[1] < 1.9
@@ -127,13 +128,10 @@ def test_mirrored_people_under_mirrored_light_look_mirrored() -> None:
     swap = [POINTS.index({"r": "left_", "l": "right_"}[n[0]] + n.split("_", 1)[1]) if "_" in n and n.split("_")[0] in
             ("right", "left") else i for i, n in enumerate(POINTS)]  # fmt: skip
     first, second = canvas(), canvas()
-    one = paint_figure(first, points, 100.0, BUILD, PALE, light)
+    one = paint_figure(first, Figure(points, 100.0, BUILD, PALE), light)
     other = paint_figure(
         second,
-        mirrored[:, swap],
-        100.0,
-        BUILD,
-        PALE,
+        Figure(mirrored[:, swap], 100.0, BUILD, PALE),
         dataclasses.replace(light, direction=(-0.6, -0.64, 0.48)),
     )
     difference = np.abs(first.astype(int) - second[:, ::-1])
@@ -148,9 +146,9 @@ def test_motion_smears_along_the_movement_only() -> None:
     points = seen("tuck", SIDE)
     steps = np.array([[-8.0, 0, 0], [0, 0, 0], [8.0, 0, 0]])[:, None]
     first = paint_figure(
-        still, np.repeat(points, 3, axis=0), 100.0, BUILD, PALE, FLAT
+        still, Figure(np.repeat(points, 3, axis=0), 100.0, BUILD, PALE), FLAT
     ).box
-    second = paint_figure(moving, points + steps, 100.0, BUILD, PALE, FLAT).box
+    second = paint_figure(moving, Figure(points + steps, 100.0, BUILD, PALE), FLAT).box
     grown = (second - first) * (-1, -1, 1, 1)
     assert (grown[[0, 2]] >= 8).all()
     assert (grown[[0, 2]] <= 14).all()
@@ -166,7 +164,7 @@ def test_a_fast_limb_leaves_a_streak_and_no_row_of_copies(
     points = seen("armstand", SIDE, centre=(150.0, 150.0))
     steps = np.array([[-14.0, 0, 0], [0, 0, 0], [14.0, 0, 0]])[list(order), None]
     picture = canvas(grey=0)
-    paint_figure(picture, points + steps, 100.0, BUILD, PALE, FLAT)
+    paint_figure(picture, Figure(points + steps, 100.0, BUILD, PALE), FLAT)
     row = picture[int(points[0, POINT["right_wrist"], 1]), :, 2].astype(int)
     inside = row[np.flatnonzero(row)[0] : np.flatnonzero(row)[-1] + 1]
     rising, falling = (
@@ -187,7 +185,7 @@ def test_nothing_is_seen_outside_the_box_and_something_on_each_of_its_sides(
     )
     steps = speed * np.array([[-1.0, 0.5, 0], [0, 0, 0], [1.0, -0.5, 0]])[:, None]
     box = paint_figure(
-        picture, seen("open_pike", 20.0) + steps, 100.0, BUILD, look, FLAT
+        picture, Figure(seen("open_pike", 20.0) + steps, 100.0, BUILD, look), FLAT
     ).box.astype(int)
     change = np.abs(picture.astype(int) - 55).max(axis=2)
     inner = change[box[1] : box[3] + 1, box[0] : box[2] + 1].copy()
@@ -205,14 +203,16 @@ def test_a_figure_beyond_the_border_is_cut(centre: tuple[float, float]) -> None:
     whole, part = canvas(500, 520), canvas(100, 120)
     paint_figure(
         whole,
-        seen("hurdle", 15.0, centre=(centre[0] + 200, centre[1] + 200)),
-        100.0,
-        BUILD,
-        PALE,
+        Figure(
+            seen("hurdle", 15.0, centre=(centre[0] + 200, centre[1] + 200)),
+            100.0,
+            BUILD,
+            PALE,
+        ),
         FLAT,
     )
     coverage = paint_figure(
-        part, seen("hurdle", 15.0, centre=centre), 100.0, BUILD, PALE, FLAT
+        part, Figure(seen("hurdle", 15.0, centre=centre), 100.0, BUILD, PALE), FLAT
     )
     inner = whole[200:320, 200:300].astype(int)
     difference = np.abs(inner - part).max(axis=2)
@@ -228,7 +228,7 @@ def test_a_figure_outside_the_picture_paints_nothing() -> None:
     for centre in ((-400.0, 50.0), (900.0, 50.0), (50.0, -500.0), (50.0, 900.0)):
         picture = canvas(100, 100, 77)
         coverage = paint_figure(
-            picture, seen("standing", centre=centre), 100.0, BUILD, PALE, FLAT
+            picture, Figure(seen("standing", centre=centre), 100.0, BUILD, PALE), FLAT
         )
         assert np.isnan(coverage.box).all()
         assert coverage.visible.shape == (NUM_JOINTS,)
@@ -238,24 +238,30 @@ def test_a_figure_outside_the_picture_paints_nothing() -> None:
 def test_water_hides_what_is_below_it() -> None:
     dry, wet = canvas(), canvas()
     points = seen("straight", 30.0)
-    paint_figure(dry, points, 100.0, BUILD, PALE, FLAT)
-    coverage = paint_figure(wet, points, 100.0, BUILD, PALE, FLAT, water_line=170.0)
+    paint_figure(dry, Figure(points, 100.0, BUILD, PALE), FLAT)
+    coverage = paint_figure(
+        wet, Figure(points, 100.0, BUILD, PALE), FLAT, water_line=170.0
+    )
     assert not wet[170:].any()
     assert coverage.box[3] == 169
     np.testing.assert_allclose(wet[:164].astype(int), dry[:164], atol=2)
     assert np.isnan(
-        paint_figure(canvas(), points, 100.0, BUILD, PALE, FLAT, water_line=-5.0).box
+        paint_figure(
+            canvas(), Figure(points, 100.0, BUILD, PALE), FLAT, water_line=-5.0
+        ).box
     ).all()
 
 
 def test_from_the_front_every_joint_is_visible() -> None:
-    coverage = paint_figure(canvas(), seen("standing", FRONT), 100.0, BUILD, PALE, FLAT)
+    coverage = paint_figure(
+        canvas(), Figure(seen("standing", FRONT), 100.0, BUILD, PALE), FLAT
+    )
     assert coverage.visible.all()
 
 
 def test_from_the_side_the_near_limbs_hide_the_far_ones() -> None:
     visible = paint_figure(
-        canvas(), seen("standing", SIDE), 100.0, BUILD, PALE, FLAT
+        canvas(), Figure(seen("standing", SIDE), 100.0, BUILD, PALE), FLAT
     ).visible
     hidden = {name for name, i in INDEX.items() if not visible[i]}
     assert {
@@ -273,7 +279,7 @@ def test_from_the_side_the_near_limbs_hide_the_far_ones() -> None:
 
 def test_the_trunk_hides_an_arm_before_it_from_behind() -> None:
     visible = paint_figure(
-        canvas(), seen("arms_folded", BACK), 100.0, BUILD, PALE, FLAT
+        canvas(), Figure(seen("arms_folded", BACK), 100.0, BUILD, PALE), FLAT
     ).visible
     assert not visible[[INDEX["right_wrist"], INDEX["left_wrist"]]].any()
     assert visible[[INDEX["right_shoulder"], INDEX["left_shoulder"]]].all()
@@ -287,7 +293,7 @@ def test_equal_input_gives_equal_bytes() -> None:
         points = np.concatenate(
             [seen("pike", yaw, build=WOMAN) for yaw in (10.0, 13.0, 16.0)]
         )
-        paint_figure(picture, points, 100.0, WOMAN, look, Light())
+        paint_figure(picture, Figure(points, 100.0, WOMAN, look), Light())
         pictures.append(picture)
     np.testing.assert_array_equal(*pictures)
 
@@ -297,10 +303,7 @@ def test_spectators_of_few_pixels_keep_their_shape(scale: float) -> None:
     picture, points = canvas(80, 80), seen("standing", FRONT, scale, (40.0, 40.0))
     box = paint_figure(
         picture,
-        points,
-        scale,
-        BUILD,
-        draw_clothed_look(np.random.default_rng(2)),
+        Figure(points, scale, BUILD, draw_clothed_look(np.random.default_rng(2))),
         Light(),
     ).box
     assert box[3] - box[1] == pytest.approx(np.ptp(points[0, :, 1]), abs=2.5)
@@ -310,7 +313,7 @@ def test_spectators_of_few_pixels_keep_their_shape(scale: float) -> None:
 
 def test_the_face_is_lighter_than_the_hair_behind_it() -> None:
     picture, points = canvas(400, 400), seen("standing", SIDE, 200.0, (200.0, 250.0))
-    paint_figure(picture, points, 200.0, BUILD, PALE, FLAT)
+    paint_figure(picture, Figure(points, 200.0, BUILD, PALE), FLAT)
     top, neck, nose = (
         points[0, POINT[name], :2] for name in ("head_top", "upper_neck", "nose")
     )
@@ -332,10 +335,12 @@ def test_swimwear_covers_the_front_and_bares_the_back() -> None:
         picture = canvas(300, 420)
         paint_figure(
             picture,
-            seen("arms_up", yaw, centre=(150.0, 200.0), build=WOMAN),
-            100.0,
-            WOMAN,
-            look,
+            Figure(
+                seen("arms_up", yaw, centre=(150.0, 200.0), build=WOMAN),
+                100.0,
+                WOMAN,
+                look,
+            ),
             FLAT,
         )
         covered.append(int((picture[..., 2].astype(int) - picture[..., 1] > 90).sum()))
@@ -349,10 +354,7 @@ def test_light_comes_from_where_it_is_said_to_come_from() -> None:
         picture = canvas()
         paint_figure(
             picture,
-            points,
-            100.0,
-            BUILD,
-            PALE,
+            Figure(points, 100.0, BUILD, PALE),
             Light(direction=(side, 0.0, 0.0), ambient=0.3, diffuse=0.8),
         )
         sums.append((int(picture[:, :150].sum()), int(picture[:, 150:].sum())))
@@ -391,7 +393,7 @@ def test_long_sleeves_reach_the_wrists() -> None:
             canvas(300, 420),
             seen("arms_up", FRONT, centre=(150.0, 200.0)),
         )
-        paint_figure(picture, points, 100.0, BUILD, look, FLAT)
+        paint_figure(picture, Figure(points, 100.0, BUILD, look), FLAT)
         x, y = np.round(
             points[0, [POINT["right_elbow"], POINT["right_wrist"]], :2].mean(axis=0)
         ).astype(int)
