@@ -1,6 +1,6 @@
-"""Flesh on the bones: the round cones that make up a person, and what each is clad in.
+"""Anatomy of a figure: the round cones that make up a person, and what each is clad in.
 
-Lengths here are metres of a person 1.70 m tall. An anchor is a place in the body that
+Lengths here are metres of a person 1.70 m tall. An anchor is a point in the body that
 follows from its points: a share of the way from one point to another, and then an
 offset (ahead, up, right) in a frame of the body. What is written for the right side
 holds for the left, mirrored.
@@ -27,6 +27,15 @@ Offset = tuple[float, float, float]
 
 
 class _Anchor(NamedTuple):
+    """A point of the body that follows from others.
+
+    Attributes:
+        begin, end: The points that it lies between.
+        share: Of the way from the one to the other.
+        frame: The body's frame in which `offset` is.
+        offset: m ahead, up and to the right.
+    """
+
     begin: str
     end: str
     share: float
@@ -35,7 +44,7 @@ class _Anchor(NamedTuple):
 
 
 class _Bead(NamedTuple):
-    """One place on a string of cones, with its radius in men and in women."""
+    """A ball on a string of cones, with its radius in men and in women."""
 
     anchor: str
     men: float
@@ -271,19 +280,12 @@ _HAIR_PARTS: dict[str, tuple[_Part, ...]] = {
     ),
 }
 _STRAPS = tuple(
-    _Part(
-        "strap",
-        (_Bead(f"strap_{start}", 0.013, 0.013), _Bead(f"strap_{end}", 0.013, 0.013)),
-        detail=True,
-    )
-    for start, end in (
-        ("front", "collar"),
-        ("collar", "top"),
-        ("top", "blade"),
-        ("blade", "back"),
+    _Part("strap", (_Bead(start, 0.013, 0.013), _Bead(end, 0.013, 0.013)), detail=True)
+    for start, end in pairwise(
+        ("strap_front", "strap_collar", "strap_top", "strap_blade", "strap_back")
     )
 )
-_COVERED: dict[SuitStyle, dict[str, str]] = {
+COVERED: dict[SuitStyle, dict[str, str]] = {
     "briefs": dict.fromkeys(("hip", "groin"), "suit"),
     "jammers": dict.fromkeys(("hip", "groin", "thigh", "hamstring"), "suit"),
     "one_piece": dict.fromkeys(("hip", "waist", "chest", "strap"), "suit"),
@@ -306,8 +308,6 @@ _TONES: dict[str, Offset] = {
 _GLOSS = {"skin": 46.0, "suit": 26.0, "cloth": 4.0}
 _EYE: Colour = (34, 36, 44)
 _THICKNESS = {
-    bead.anchor: bead for part in _MIDDLE_PARTS + _RIGHT_PARTS for bead in part.beads
-} | {
     "pelvis": _Bead("pelvis", 0.170, 0.170),
     "thorax": _Bead("thorax", 0.280, 0.250),
     "upper_neck": _Bead("upper_neck", 0.110, 0.100),
@@ -315,6 +315,10 @@ _THICKNESS = {
 }
 """By joint, the right side's for both. The joints in the middle are as thick as the
 body is wide there, so that from aside the near shoulder does not hide the thorax."""
+for _part in _MIDDLE_PARTS + _RIGHT_PARTS:
+    for _bead in _part.beads:
+        if _bead.anchor not in ("pelvis", "thorax", "upper_neck", "head_top"):
+            _THICKNESS[_bead.anchor] = _bead
 
 
 class Person(NamedTuple):
@@ -323,7 +327,7 @@ class Person(NamedTuple):
     Attributes:
         cones: N of them.
         instant: (N,) which instant each belongs to.
-        trunk: (S, 3, 4) float32, rows ahead, up and right: what takes a place (x, y, z,
+        trunk: (S, 3, 4) float32, rows ahead, up and right: what takes a point (x, y, z,
             1) in view coordinates to the chest's own, from the waist, in m of a person
             1.70 m tall.
         covering: What of the M cones is seen as what.
@@ -382,9 +386,13 @@ def flesh_out(
         scale: px per metre.
         build: Sex, stature and girth.
         look: Decides hair, suit and colours.
+
+    Returns:
+        The cones, and what they are clad in.
     """
     recipe = _make_recipe(build.sex, look.hair_style, look.suit_style)
     unit = scale * build.stature / STATURE
+    # Anchors are sums of the body's points, and an offset in a frame of the body.
     frames = _find_frames(instants)
     offsets = (recipe.offsets * unit)[:, None, :] @ frames[:, recipe.frames]
     anchors = recipe.weights @ instants + offsets[:, :, 0]
@@ -397,17 +405,24 @@ def flesh_out(
         np.tile(radii[drawn, 0], count),
         np.tile(radii[drawn, 1], count),
     )
+    # The suit's stripe and neckline are found in the chest's own coordinates.
     chest = frames[:, list(_FRAMES).index("chest")] / unit
-    trunk = np.concatenate(
-        [chest, -chest @ instants[:, POINT["waist"], :, None]], axis=2
-    ).astype(np.float32)
-    covering = _make_covering(tuple(recipe.regions[i] for i in drawn), look)
+    origin = -chest @ instants[:, POINT["waist"], :, None]
+    trunk = np.concatenate([chest, origin], axis=2).astype(np.float32)
+    covering = make_covering(tuple(recipe.regions[i] for i in drawn), look)
     return Person(cones, np.repeat(np.arange(count), size), trunk, covering)
 
 
 def measure_joint_radii(scale: float, build: Build) -> Array:
-    """Return the thickness of the body at the joints, (16,) px in the order of
-    skeleton.JOINTS."""
+    """Return the thickness of the body at the joints.
+
+    Args:
+        scale: px per metre.
+        build: Sex, stature and girth.
+
+    Returns:
+        (16,) px in the order of skeleton.JOINTS.
+    """
     unit = scale * build.stature / STATURE * build.girth
     beads = [_THICKNESS[joint.replace("left_", "right_")] for joint in JOINTS]
     return np.array([getattr(bead, build.sex) * unit for bead in beads], np.float32)
@@ -419,9 +434,8 @@ def _find_frames(instants: Array) -> Array:
     ends = instants[:, _FRAME_ENDS]
     up, right = _normalise_vectors(ends[:, 0] - ends[:, 1]), ends[:, 2] - ends[:, 3]
     # View coordinates are left-handed (y points down), so that right x up is ahead.
-    right[:, _HEAD] = _compute_cross(
-        up[:, _HEAD], instants[:, POINT["nose"]] - instants[:, POINT["upper_neck"]]
-    )
+    nose = instants[:, POINT["nose"]] - instants[:, POINT["upper_neck"]]
+    right[:, _HEAD] = _compute_cross(up[:, _HEAD], nose)
     ahead = _normalise_vectors(_compute_cross(right, up))
     return np.stack([ahead, up, _compute_cross(up, ahead)], axis=2)
 
@@ -433,9 +447,8 @@ def _compute_cross(a: Array, b: Array) -> Array:
 
 
 def _normalise_vectors(vectors: Array) -> Array:
-    return vectors / np.maximum(
-        np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True)), 1e-6
-    )
+    length = np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True))
+    return vectors / np.maximum(length, 1e-6)
 
 
 @cache
@@ -448,23 +461,29 @@ def _make_recipe(sex: Sex, hair_style: HairStyle, suit_style: SuitStyle) -> _Rec
     for row, anchor in zip(weights, anchors.values(), strict=True):
         row[POINT[anchor.begin]] += 1.0 - anchor.share
         row[POINT[anchor.end]] += anchor.share
-    cones = [(part, *ends) for part in parts for ends in _pair_beads(part.beads)]
-    place, frame = list(anchors).index, list(_FRAMES).index
+    index, frames = list(anchors).index, list(_FRAMES).index
+    begin, end, radii, coarse = [], [], [], []
+    regions: list[str] = []
+    for part in parts:
+        # A single bead is a ball: a cone that ends where it begins.
+        pairs = list(pairwise(part.beads)) or [(part.beads[0], part.beads[0])]
+        for first, last in pairs:
+            if not part.detail:
+                coarse.append(len(regions))
+            begin.append(index(first.anchor))
+            end.append(index(last.anchor))
+            radii.append([getattr(first, sex), getattr(last, sex)])
+            regions.append(part.region)
     return _Recipe(
         weights,
         np.array([anchor.offset for anchor in anchors.values()]),
-        np.array([frame(anchor.frame) for anchor in anchors.values()]),
-        np.array([place(start.anchor) for _, start, _ in cones]),
-        np.array([place(end.anchor) for _, _, end in cones]),
-        np.array([[getattr(start, sex), getattr(end, sex)] for _, start, end in cones]),
-        tuple(part.region for part, _, _ in cones),
-        np.array([i for i, (part, _, _) in enumerate(cones) if not part.detail]),
+        np.array([frames(anchor.frame) for anchor in anchors.values()]),
+        np.array(begin),
+        np.array(end),
+        np.array(radii),
+        tuple(regions),
+        np.array(coarse),
     )
-
-
-def _pair_beads(beads: tuple[_Bead, ...]) -> list[tuple[_Bead, _Bead]]:
-    """Return the ends of a string's cones; a single bead is a ball."""
-    return list(pairwise(beads)) or [(beads[0], beads[0])]
 
 
 @cache
@@ -490,27 +509,18 @@ def _mirror_anchor(anchor: _Anchor) -> _Anchor:
 
 def _mirror_parts(parts: tuple[_Part, ...]) -> tuple[_Part, ...]:
     """Name the right side's own anchors, and add the left side."""
-    named = tuple(
-        part._replace(
-            beads=tuple(
-                bead._replace(anchor=_name_right(bead.anchor)) for bead in part.beads
-            )
-        )
-        for part in parts
-    )
-    left = tuple(
-        part._replace(
-            beads=tuple(
-                bead._replace(anchor=_name_left(bead.anchor)) for bead in part.beads
-            )
-        )
-        for part in named
-    )
-    return named + left
-
-
-def _name_right(name: str) -> str:
-    return f"right_{name}" if name in _RIGHT_ANCHORS else name
+    right, left = [], []
+    for part in parts:
+        on_right, on_left = [], []
+        for bead in part.beads:
+            name = bead.anchor
+            if name in _RIGHT_ANCHORS:
+                name = f"right_{name}"
+            on_right.append(bead._replace(anchor=name))
+            on_left.append(bead._replace(anchor=_name_left(name)))
+        right.append(part._replace(beads=tuple(on_right)))
+        left.append(part._replace(beads=tuple(on_left)))
+    return (*right, *left)
 
 
 def _name_left(name: str) -> str:
@@ -518,40 +528,41 @@ def _name_left(name: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _make_covering(regions: tuple[str, ...], look: Look) -> Covering:
-    colours, gloss = (
-        np.zeros((3, len(regions), 3), np.float32),
-        np.zeros(len(regions), np.float32),
-    )
+def make_covering(regions: tuple[str, ...], look: Look) -> Covering:
+    """Return the colours of cones.
+
+    Args:
+        regions: Of each cone.
+        look: The person's.
+    """
+    colours = np.zeros((3, len(regions), 3), np.float32)
+    gloss = np.zeros(len(regions), np.float32)
     for i, region in enumerate(regions):
         skin = _tint_skin(region, look)
         cloth = _find_cloth(region, look)
-        own = {"hair": look.hair, "eye": _EYE}.get(
-            region, getattr(look, cloth) if cloth else skin
-        )
-        colours[:, i] = own
+        if region == "hair":
+            colours[:, i] = look.hair
+        elif region == "eye":
+            colours[:, i] = _EYE
+        else:
+            colours[:, i] = getattr(look, cloth) if cloth else skin
         if cloth in ("suit", "bottom"):
             colours[1, i] = look.accent
         if cloth == "suit" and region == "chest":
             colours[2, i] = skin
-        gloss[i] = _GLOSS[
-            "cloth" if look.suit_style == "clothes" else "suit" if cloth else "skin"
-        ]
-    return Covering(
-        np.ascontiguousarray(colours.reshape(-1, 3).T),
-        gloss,
-        bool((colours != colours[0]).any()),
-    )
+        material = "suit" if cloth else "skin"
+        gloss[i] = _GLOSS["cloth" if look.suit_style == "clothes" else material]
+    patterned = bool((colours != colours[0]).any())
+    return Covering(np.ascontiguousarray(colours.reshape(-1, 3).T), gloss, patterned)
 
 
 def _find_cloth(region: str, look: Look) -> str | None:
     """Return which of the look's colours covers a region, None for skin."""
     if region == "forearm" and look.suit_style == "clothes":
         return "top" if look.long_sleeves else None
-    return _COVERED[look.suit_style].get(region)
+    return COVERED[look.suit_style].get(region)
 
 
 def _tint_skin(region: str, look: Look) -> NDArray[np.float64]:
-    return np.clip(
-        np.multiply(look.skin, _TONES.get(region, (1.0, 1.0, 1.0))), 0.0, 255.0
-    )
+    tone = _TONES.get(region, (1.0, 1.0, 1.0))
+    return np.clip(np.multiply(look.skin, tone), 0.0, 255.0)

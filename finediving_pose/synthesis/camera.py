@@ -1,8 +1,8 @@
-"""The camera: a pinhole that stands still and turns, and the operator who follows the
+"""Camera: a pinhole that stands still and turns, and the operator who follows the
 athlete with it.
 
 World: metres, x away from the board over the water, y up from the water's surface, z =
-x × y. Pictures: pixels, the centre of the top-left pixel at (0, 0). Angles are degrees.
+x × y. Images: pixels, the centre of the top-left pixel at (0, 0). Angles are degrees.
 Because the camera only turns and zooms, what does not move maps from one of its views
 to another by a homography, at whatever distance it stands.
 """
@@ -36,7 +36,7 @@ class Station:
         position: (x, y, z) m.
         focal: The usual focal length in px.
         roll: How far the horizon is turned, in degrees, positive clockwise in the
-            picture.
+            image.
         agility: Natural frequency of the operator's hand in rad/s; higher lags less.
         wobble: Unsteadiness in px.
         rest: Height in m that the camera looks at when the athlete has gone into the
@@ -52,7 +52,7 @@ class Station:
 
     @property
     def side(self) -> int:
-        """1 where the athlete travels to the right in the picture (camera at z > 0), -1
+        """1 where the athlete travels to the right in the image (camera at z > 0), -1
         where to the left."""
         return 1 if self.position[2] > 0 else -1
 
@@ -64,9 +64,9 @@ class View:
 
     Attributes:
         position: (3,) m.
-        pan: (...) degrees to the picture's right of the direction square to x.
+        pan: (...) degrees to the image's right of the direction square to x.
         tilt: (...) degrees upwards.
-        roll: (...) degrees, positive turns the world clockwise in the picture.
+        roll: (...) degrees, positive turns the world clockwise in the image.
         focal: (...) px.
         side: 1 looks towards -z, -1 towards +z.
         centre: (2,) px, the principal point.
@@ -84,19 +84,21 @@ class View:
         """Return the view at some of the instants."""
         return replace(
             self,
-            **{
-                name: getattr(self, name)[index]
-                for name in ("pan", "tilt", "roll", "focal")
-            },
+            pan=self.pan[index],
+            tilt=self.tilt[index],
+            roll=self.roll[index],
+            focal=self.focal[index],
         )
 
     @property
     def rotation(self) -> FloatArray:
-        """(..., 3, 3): the rows are the picture's right, its down and the viewing
+        """(..., 3, 3): the rows are the image's right, its down and the viewing
         direction, in the world."""
         pan, tilt, roll = (
             np.radians(angle) for angle in (self.pan, self.tilt, self.roll)
         )
+        # Pan turns about the vertical, tilt about the level axis to the right, roll
+        # about the direction that is looked in.
         zero = np.zeros_like(pan)
         right = self.side * np.stack([np.cos(pan), zero, np.sin(pan)], axis=-1)
         level = self.side * np.stack([np.sin(pan), zero, -np.cos(pan)], axis=-1)
@@ -148,7 +150,7 @@ class View:
 
 def look_at(station: Station, targets: FloatArray) -> View:
     """Return the views in which the points `targets` (..., 3) m stand in the middle of
-    the picture."""
+    the image."""
     position = np.array(station.position)
     ahead = targets - position
     along, across = station.side * ahead[..., 0], -station.side * ahead[..., 2]
@@ -170,7 +172,7 @@ def follow_athlete(
     hard: bool = False,
 ) -> View:
     """Return an operator's way through a dive: N views that keep the athlete in the
-    picture.
+    image.
 
     The hand follows the mass centre as a critically damped spring that knows the
     athlete's speed, begins wider so that the board is seen, and rests at the water. The
@@ -185,22 +187,26 @@ def follow_athlete(
         rate: Instants per second.
         rng: Where chance comes from.
         hard: Whether to work badly.
+
+    Returns:
+        The views.
     """
     agility = station.agility * (0.75 if hard else 1.0)
+    # The target: a little beside the mass centre, at the water once it is under it.
     target = mass_centre + np.array([*rng.normal(0.0, 0.12, 2), 0.0])
     target[:, 0] = target[_hold_under_water(mass_centre), 0]
     target[:, 1] = station.rest + _clip_softly(target[:, 1] - station.rest, 0.22)
-    view = look_at(
-        station,
-        _follow_as_spring(_smooth_values(target, _GRAVITY_LAG * rate), agility, rate),
-    )
+    foreseen = _smooth_values(target, _GRAVITY_LAG * rate)
+    view = look_at(station, _follow_as_spring(foreseen, agility, rate))
+
+    # The hand is not quite steady.
     seconds = (np.arange(len(points)) - takeoff) / rate
     wobble = station.wobble * (1.8 if hard else 1.0) * np.degrees(1.0 / station.focal)
-    view = replace(
-        view,
-        pan=view.pan + wobble * _draw_wobble(seconds, rng),
-        tilt=view.tilt + wobble * _draw_wobble(seconds, rng),
-    )
+    pan = view.pan + wobble * _draw_wobble(seconds, rng)
+    tilt = view.tilt + wobble * _draw_wobble(seconds, rng)
+    view = replace(view, pan=pan, tilt=tilt)
+
+    # The zoom is wider before the take-off, so that the board is seen.
     focal = (
         station.focal
         * rng.uniform(0.92, 1.05)
@@ -213,27 +219,23 @@ def follow_athlete(
             * (1.0 + 0.18 * np.sin(rng.uniform(3, 7) * seconds + rng.uniform(0, 6)))
         )
         return replace(view, focal=focal)
+    # It gives way in time and smoothly to a body that would leave the image.
     window = int(0.35 * rate)
-    return replace(
-        view,
-        focal=_smooth_values(
-            _take_lowest_around(
-                np.minimum(focal, _find_longest_focal(view, points)), window
-            ),
-            window / 3,
-        ),
-    )
+    focal = np.minimum(focal, _find_longest_focal(view, points))
+    focal = _smooth_values(_take_lowest_around(focal, window), window / 3)
+    return replace(view, focal=focal)
 
 
 def _find_longest_focal(
     view: View, points: FloatArray, margin: float = 12.0
 ) -> FloatArray:
     """(N,) px, the longest focal lengths that keep the points above the water `margin`
-    px inside the picture.
+    px inside the image.
 
     Offsets from the principal point grow in proportion to the focal length.
     """
     px, _ = view.project(points)
+    # Offsets as shares of the room that there is to each side.
     room = np.array(view.centre) - margin
     reach = np.abs(px - np.array(view.centre)) / room
     reach = np.where(points[..., 1] > -0.05, reach.max(axis=-1), 0.0)
@@ -251,27 +253,25 @@ def _follow_as_spring(target: FloatArray, frequency: float, rate: float) -> Floa
     """Follow `target` (N, 3) as a critically damped spring with the target's own speed
     known to it."""
     speed = np.gradient(target, 1.0 / rate, axis=0)
-    place, pace = target[0].copy(), speed[0].copy()
+    position, pace = target[0].copy(), speed[0].copy()
     way = np.empty_like(target)
     for i in range(len(target)):
-        way[i] = place
-        pace += (
-            frequency**2 * (target[i] - place) + 2 * frequency * (speed[i] - pace)
-        ) / rate
-        place = place + pace / rate
+        way[i] = position
+        # a = ω² · (distance left) + 2 ω · (speed left), by Euler's steps.
+        pull = frequency**2 * (target[i] - position)
+        damping = 2 * frequency * (speed[i] - pace)
+        pace += (pull + damping) / rate
+        position = position + pace / rate
     return way
 
 
 def _draw_wobble(seconds: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """A sum of slow sines with phases of its own, of about unit size."""
+    """Return a sum of slow sines with phases of its own, of about unit size."""
     phases = rng.uniform(0, 2 * np.pi, len(_WOBBLE_HZ))
-    waves = zip(_WOBBLE_HZ, _WOBBLE_SHARES, phases, strict=True)
-    return np.asarray(
-        sum(
-            share * np.sin(2 * np.pi * hz * seconds + phase)
-            for hz, share, phase in waves
-        )
-    )
+    total = np.zeros_like(seconds)
+    for hz, share, phase in zip(_WOBBLE_HZ, _WOBBLE_SHARES, phases, strict=True):
+        total += share * np.sin(2 * np.pi * hz * seconds + phase)
+    return total
 
 
 def _clip_softly(value: FloatArray, width: float) -> FloatArray:
@@ -297,12 +297,10 @@ def _smooth_values(values: FloatArray, deviation: float) -> FloatArray:
     """Average along the first axis by a Gaussian that ends at three standard
     deviations, the ends held."""
     radius = max(int(3 * deviation), 1)
-    weights: NDArray[np.float64] = np.exp(
-        -0.5 * (np.arange(-radius, radius + 1) / max(deviation, 1e-6)) ** 2
-    )
+    offset = np.arange(-radius, radius + 1) / max(deviation, 1e-6)
+    weights: NDArray[np.float64] = np.exp(-0.5 * offset**2)
     weights /= weights.sum()
-    padded = np.pad(
-        values, [(radius, radius)] + [(0, 0)] * (values.ndim - 1), mode="edge"
-    )
+    around = [(radius, radius)] + [(0, 0)] * (values.ndim - 1)
+    padded = np.pad(values, around, mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, len(weights), axis=0)
     return np.asarray(windows @ weights)

@@ -1,9 +1,9 @@
-"""Painting a place in perspective: faces, rails, writing and people that stand
-somewhere in metres.
+"""Canvas for painting a venue in perspective: faces, rails, writing and people, given
+in metres.
 
-Places are given as (x, y, w): x away from the board, y up from the water, w towards the
-camera, so that a place looks alike from either side. Whoever paints goes from far to
-near. Colours are BGR.
+Points are given as (x, y, w): x away from the board, y up from the water, w towards the
+camera, so that a venue looks alike from either side. Painting goes from far to near.
+Colours are BGR.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from finediving_pose.records import FloatArray
 from finediving_pose.synthesis.camera import View
+from finediving_pose.synthesis.look import Colour
 
 Image = NDArray[Any]
 """uint8 throughout; cv2 does not say so in its types."""
-Colour = tuple[int, int, int]
 Place = Sequence[float]
 Corner = tuple[float, float, float]
 
@@ -28,15 +28,22 @@ NEARER, UNDER = 255, 127
 
 _NEAREST = 0.5
 """Nothing nearer than this many metres is painted."""
+# cv2 draws in 2^-4 px.
 _BITS = 4
+# px; cv2's integers hold no more.
 _FAR_PX = 2.0e5
 
 
 class Canvas:
-    """A picture of the given size, seen by one `view`.
+    """An image of the given size, seen by one `view`.
+
+    Args:
+        view: A single view.
+        size: Width and height in px.
+        colour: Of the ground.
 
     Attributes:
-        picture: (H, W, 3) uint8.
+        image: (H, W, 3) uint8.
         front: (H, W) uint8, :data:`NEARER` where something stands nearer to the camera
             than the athlete, :data:`UNDER` where it does so as long as the athlete is
             above the board or platform.
@@ -48,42 +55,60 @@ class Canvas:
         self.front: Image = np.zeros((size[1], size[0]), np.uint8)
         self._matrix = view.matrix
 
-    def project(self, places: Any) -> tuple[FloatArray, FloatArray]:
-        """Return the pixels (..., 2) of places (..., 3) and their depth (...) in m."""
-        world = np.array(places, np.float64)
+    def project(self, points: Any) -> tuple[FloatArray, FloatArray]:
+        """Return the pixels (..., 2) of points (..., 3) and their depth (...) in m."""
+        world = np.array(points, np.float64)
+        # The world's z runs to the right of the board, w towards the camera.
         world[..., 2] *= self.view.side
         seen = world @ self._matrix[:, :3].T + self._matrix[:, 3]
         depth = seen[..., 2]
         return seen[..., :2] / np.where(depth > 1e-6, depth, np.nan)[..., None], depth
 
     def measure_scale(self, place: Place) -> float:
-        """Return the pixels per metre at a place."""
+        """Return the pixels per metre at a point."""
         return float(self.view.focal / self.project(place)[1])
 
-    def paint_face(self, places: Any, colour: Colour, front: int = 0) -> None:
-        """Fill a flat, convex face; `front`, NEARER or UNDER, says when it hides the
-        athlete."""
-        polygon = self._project_polygon(places)
+    def paint_face(self, corners: Any, colour: Colour, front: int = 0) -> None:
+        """Fill a flat, convex face.
+
+        Args:
+            corners: (C, 3) m.
+            colour: BGR.
+            front: NEARER or UNDER says when it hides the athlete; 0 never.
+        """
+        polygon = self._project_polygon(corners)
         if polygon is not None:
             cv2.fillConvexPoly(self.image, polygon, colour, cv2.LINE_AA, _BITS)
             if front:
                 cv2.fillConvexPoly(self.front, polygon, front, cv2.LINE_AA, _BITS)
 
-    def paint_faces(self, places: FloatArray, colours: NDArray[np.uint8]) -> None:
-        """Fill many faces (F, C, 3), none of them behind the camera, in colours (F, 3)."""
-        px, depth = self.project(places)
+    def paint_faces(self, corners: FloatArray, colours: NDArray[np.uint8]) -> None:
+        """Fill many faces, none of them behind the camera.
+
+        Args:
+            corners: (F, C, 3) m.
+            colours: (F, 3) BGR.
+        """
+        px, depth = self.project(corners)
         visible = (depth > _NEAREST).all(axis=1) & self._is_in_image(px)
         fixed = np.round(px[visible] * 2**_BITS).astype(np.int32)
         for polygon, colour in zip(fixed, colours[visible].tolist(), strict=True):
             cv2.fillConvexPoly(self.image, polygon, colour, cv2.LINE_AA, _BITS)
 
     def paint_gradient(
-        self, places: Any, start: Colour, end: Colour, steps: int = 14
+        self, corners: Any, start: Colour, end: Colour, steps: int = 14
     ) -> None:
-        """Fill a four-cornered face whose colour runs from the edge 0–1 to the edge
-        3–2."""
-        a, b, c, d = (np.array(place, np.float64) for place in places)
+        """Fill a four-cornered face with a colour that changes across it.
+
+        Args:
+            corners: (4, 3) m.
+            start: Colour at the edge 0–1.
+            end: Colour at the edge 3–2.
+            steps: Stripes of one colour.
+        """
+        a, b, c, d = (np.array(corner, np.float64) for corner in corners)
         for step in range(steps):
+            # Stripes overlap a little, so that no seam shows.
             s, t = step / steps, min((step + 1.15) / steps, 1.0)
             middle = (step + 0.5) / steps
             self.paint_face(
@@ -97,30 +122,24 @@ class Canvas:
         """Paint a block with edges along the axes: what is lit from above is lighter,
         what faces down darker.
 
-        `front` says that the athlete, standing on it, may be hidden by it.
+        Args:
+            low, high: Its least and greatest x, y, w.
+            colour: Of the side towards the camera.
+            front: Whether an athlete who stands on it may be hidden by it.
         """
         (x0, y0, w0), (x1, y1, w1) = low, high
         camera = self.view.position
-        near = [(x0, y0, w1), (x1, y0, w1), (x1, y1, w1), (x0, y1, w1)]
         under = UNDER if front else 0
         if camera[1] > y1:
-            self.paint_face(
-                [(x0, y1, w0), (x1, y1, w0), (x1, y1, w1), (x0, y1, w1)],
-                shade_colour(colour, 1.18),
-            )
+            top = span_floor(x0, x1, y1, w0, w1)
+            self.paint_face(top, shade_colour(colour, 1.18))
         elif camera[1] < y0:
-            self.paint_face(
-                [(x0, y0, w0), (x1, y0, w0), (x1, y0, w1), (x0, y0, w1)],
-                shade_colour(colour, 0.6),
-                under,
-            )
+            bottom = span_floor(x0, x1, y0, w0, w1)
+            self.paint_face(bottom, shade_colour(colour, 0.6), under)
         if camera[0] > x1 or camera[0] < x0:
-            end = x1 if camera[0] > x1 else x0
-            self.paint_face(
-                [(end, y0, w0), (end, y0, w1), (end, y1, w1), (end, y1, w0)],
-                shade_colour(colour, 0.86),
-                under,
-            )
+            side = span_end(x1 if camera[0] > x1 else x0, y0, y1, w0, w1)
+            self.paint_face(side, shade_colour(colour, 0.86), under)
+        near = span_wall(x0, x1, y0, y1, w1)
         self.paint_face(near, colour, NEARER if front else 0)
 
     def paint_rail(
@@ -131,31 +150,39 @@ class Canvas:
         width: float = 0.05,
         front: bool = False,
     ) -> None:
-        """Draw a bar of `width` m, lighter along its middle."""
+        """Draw a bar, lighter along its middle.
+
+        Args:
+            start, end: Of its middle line.
+            colour: BGR.
+            width: In m.
+            front: Whether it may hide the athlete.
+        """
         (a, b), depth = self.project([start, end])
         if depth.min() < _NEAREST or np.abs([a, b]).max() > _FAR_PX:
             return
         thickness = max(1, round(width * float(self.view.focal) / float(depth.mean())))
         first, last = (tuple(int(v) for v in np.round(p * 2**_BITS)) for p in (a, b))
-        cv2.line(self.image, first, last, colour, thickness, cv2.LINE_AA, _BITS)
+        line = first, last
+        cv2.line(self.image, *line, colour, thickness, cv2.LINE_AA, _BITS)
         if thickness > 2:
-            cv2.line(
-                self.image,
-                first,
-                last,
-                shade_colour(colour, 1.35),
-                max(1, thickness // 3),
-                cv2.LINE_AA,
-                _BITS,
-            )
+            light = shade_colour(colour, 1.35)
+            thin = max(1, thickness // 3)
+            cv2.line(self.image, *line, light, thin, cv2.LINE_AA, _BITS)
         if front:
-            cv2.line(self.front, first, last, NEARER, thickness, cv2.LINE_AA, _BITS)
+            cv2.line(self.front, *line, NEARER, thickness, cv2.LINE_AA, _BITS)
 
     def paste_poster(
         self, corner: Place, along: Place, down: Place, image: Image
     ) -> None:
-        """Put a picture on a flat face: its top-left corner, the way along its top edge
-        and down its left one."""
+        """Put an image on a flat face.
+
+        Args:
+            corner: Its top-left corner.
+            along: The way along its top edge.
+            down: The way down its left edge.
+            image: (h, w, 3) uint8.
+        """
         origin, right, below = (np.array(v, np.float64) for v in (corner, along, down))
         corners, depth = self.project(
             [origin, origin + right, origin + right + below, origin + below]
@@ -163,14 +190,14 @@ class Canvas:
         if depth.min() < _NEAREST or not self._is_in_image(corners[None])[0]:
             return
         height, width = image.shape[:2]
-        source = (
-            np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-            - 0.5
-        )
+        # Pixel centres lie at integers, so that the outline is half a pixel outside.
+        outline = [[0, 0], [width, 0], [width, height], [0, height]]
+        source = np.array(outline, np.float32) - 0.5
         low, high = self._find_window(corners)
-        place = (corners - low).astype(np.float32)
-        matrix = cv2.getPerspectiveTransform(source, place)
+        target = (corners - low).astype(np.float32)
+        matrix = cv2.getPerspectiveTransform(source, target)
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
+        # An image that is made smaller is blurred first, or its lines would break up.
         shrink = max(
             width / max(np.ptp(corners[:, 0]), 1),
             height / max(np.ptp(corners[:, 1]), 1),
@@ -181,49 +208,47 @@ class Canvas:
             image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         mask = np.zeros((size[1], size[0]), np.uint8)
-        cv2.fillConvexPoly(
-            mask, np.round(place * 2**_BITS).astype(np.int32), 255, cv2.LINE_AA, _BITS
-        )
+        polygon = np.round(target * 2**_BITS).astype(np.int32)
+        cv2.fillConvexPoly(mask, polygon, 255, cv2.LINE_AA, _BITS)
         blend_over(self.image[low[1] : high[1], low[0] : high[0]], painted, mask)
 
     def paste_sprite(
         self, sprite: Image, foot: Place, height: float, anchor: float = 1.0
     ) -> FloatArray:
-        """Put a cut-out (h, w, 4) upright: it is `height` m high, its middle `anchor`
-        of the way down at `foot`.
+        """Put a cut-out upright.
 
-        Returns its (4,) px, also beyond the picture's edges; NaN behind the camera.
+        Args:
+            sprite: (h, w, 4) uint8, the last channel its opacity.
+            foot: Where the anchor is.
+            height: In m.
+            anchor: How far down the middle of the cut-out the anchor is, 0..1.
+
+        Returns:
+            Its (4,) px, also beyond the image's edges; NaN behind the camera.
         """
         px, depth = self.project(foot)
         if not depth > _NEAREST:
             return np.full(4, np.nan)
         ratio = height * float(self.view.focal) / float(depth) / sprite.shape[0]
-        size = (
-            max(1, round(sprite.shape[1] * ratio)),
-            max(1, round(sprite.shape[0] * ratio)),
-        )
-        left, top = (
-            round(float(px[0]) - size[0] / 2),
-            round(float(px[1]) - anchor * size[1]),
-        )
-        place = np.array([left, top, left + size[0], top + size[1]], np.float64)
+        width = max(1, round(sprite.shape[1] * ratio))
+        tall = max(1, round(sprite.shape[0] * ratio))
+        left = round(float(px[0]) - width / 2)
+        top = round(float(px[1]) - anchor * tall)
+        box = np.array([left, top, left + width, top + tall], np.float64)
         rows, columns = self.image.shape[:2]
-        x0, y0, x1, y1 = (
-            max(left, 0),
-            max(top, 0),
-            min(left + size[0], columns),
-            min(top + size[1], rows),
-        )
+        x0, y0 = max(left, 0), max(top, 0)
+        x1, y1 = min(left + width, columns), min(top + tall, rows)
         if x1 <= x0 or y1 <= y0:
-            return place
-        small = cv2.resize(sprite, size, interpolation=cv2.INTER_AREA)[
-            y0 - top : y1 - top, x0 - left : x1 - left
-        ]
+            return box
+        small = cv2.resize(sprite, (width, tall), interpolation=cv2.INTER_AREA)
+        small = small[y0 - top : y1 - top, x0 - left : x1 - left]
         blend_over(self.image[y0:y1, x0:x1], small[..., :3], small[..., 3])
-        return place
+        return box
 
-    def _project_polygon(self, places: Any) -> NDArray[np.int32] | None:
-        world: FloatArray = np.array(places, np.float64)
+    def _project_polygon(self, corners: Any) -> NDArray[np.int32] | None:
+        """Return a polygon in 2^-4 px, without what is behind the camera; None where
+        nothing of it is in the image."""
+        world: FloatArray = np.array(corners, np.float64)
         px, depth = self.project(world)
         if depth.min() < _NEAREST:
             world = self._cut_behind_camera(world, depth)
@@ -242,46 +267,44 @@ class Canvas:
             if depth[i] >= _NEAREST:
                 kept.append(world[i])
             if (depth[i] >= _NEAREST) != (depth[j] >= _NEAREST):
+                # The edge meets the nearest plane; a little beyond it, to be in front.
+                way = world[j] - world[i]
                 share = (_NEAREST - depth[i]) / (depth[j] - depth[i])
-                kept.append(
-                    world[i]
-                    + (share + 1e-6 * np.sign(depth[j] - depth[i]))
-                    * (world[j] - world[i])
-                )
+                aside = 1e-6 * np.sign(depth[j] - depth[i])
+                kept.append(world[i] + (share + aside) * way)
         return np.array(kept)
 
     def _is_in_image(self, px: FloatArray) -> NDArray[np.bool_]:
-        """(F,) whether polygons (F, C, 2) reach into the picture at all."""
+        """Tell which (F,) of the polygons (F, C, 2) reach into the image at all."""
         rows, columns = self.image.shape[:2]
         low, high = px.min(axis=1), px.max(axis=1)
-        return np.asarray(
-            (high[:, 0] > 0)
-            & (high[:, 1] > 0)
-            & (low[:, 0] < columns)
-            & (low[:, 1] < rows)
-        )
+        across = (high[:, 0] > 0) & (low[:, 0] < columns)
+        down = (high[:, 1] > 0) & (low[:, 1] < rows)
+        return np.asarray(across & down)
 
     def _find_window(
         self, px: FloatArray
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The part of the picture that some pixels lie in: its first and past its last
-        column and row."""
+        """Return the part of the image that some pixels lie in: its first and past its
+        last column and row."""
         limit = np.array(self.image.shape[1::-1])
         low = np.clip(np.floor(px.min(axis=0)).astype(np.int64), 0, limit - 1)
-        return low, np.clip(
-            np.ceil(px.max(axis=0)).astype(np.int64) + 1, low + 1, limit
-        )
+        high = np.ceil(px.max(axis=0)).astype(np.int64) + 1
+        return low, np.clip(high, low + 1, limit)
 
 
 def blend_over(below: Image, above: Image, alpha: Image) -> None:
-    """Lay `above` (h, w, 3) over `below`, in place, where `alpha` (h, w) of 255 says."""
+    """Lay an image over another, in place.
+
+    Args:
+        below: (h, w, 3) uint8, changed.
+        above: (h, w, 3) uint8.
+        alpha: (h, w) uint8, how opaque `above` is, of 255.
+    """
     weight = cv2.merge([alpha, alpha, alpha])
     kept = cv2.multiply(below, cv2.bitwise_not(weight), scale=1 / 255)
-    cv2.add(
-        kept,
-        cv2.multiply(np.ascontiguousarray(above), weight, scale=1 / 255),
-        dst=below,
-    )
+    added = cv2.multiply(np.ascontiguousarray(above), weight, scale=1 / 255)
+    cv2.add(kept, added, dst=below)
 
 
 def shade_colour(colour: Colour, factor: float) -> Colour:

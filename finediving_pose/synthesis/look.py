@@ -1,5 +1,5 @@
-"""How people and light look: skin, hair, swimwear and clothes, drawn by chance. Colours
-are BGR, 0 to 255."""
+"""Looks of people and of light: skin, hair, swimwear and clothes, drawn by chance.
+Colours are BGR, 0 to 255."""
 
 from __future__ import annotations
 
@@ -155,18 +155,16 @@ def draw_clothed_look(rng: np.random.Generator) -> Look:
 
 
 def _draw_skin(rng: np.random.Generator) -> Colour:
-    place = rng.beta(1.2, 1.6) * (
-        len(_SKINS) - 1
-    )  # all tones, the middle ones more often
-    below = min(int(place), len(_SKINS) - 2)
-    tones = np.array(_SKINS[below : below + 2], np.float64)
-    return _round_colour(tones[0] + (place - below) * (tones[1] - tones[0]))
+    # All tones, the middle ones more often.
+    tone = rng.beta(1.2, 1.6) * (len(_SKINS) - 1)
+    below = min(int(tone), len(_SKINS) - 2)
+    darker = np.array(_SKINS[below : below + 2], np.float64)
+    return _round_colour(darker[0] + (tone - below) * (darker[1] - darker[0]))
 
 
 def _draw_hair(rng: np.random.Generator) -> Colour:
-    return _vary_colour(
-        rng, _HAIRS[rng.choice(len(_HAIRS), p=(0.32, 0.24, 0.18, 0.12, 0.09, 0.05))], 6
-    )
+    chosen = rng.choice(len(_HAIRS), p=(0.32, 0.24, 0.18, 0.12, 0.09, 0.05))
+    return _vary_colour(rng, _HAIRS[chosen], 6)
 
 
 def _pick_one(rng: np.random.Generator, choices: tuple[T, ...]) -> T:

@@ -1,4 +1,4 @@
-"""What colours a place has, and the words that stand on its walls: all of them
+"""Themes of venues: their colours, and the words that stand on their walls, all
 invented."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Colour = tuple[int, int, int]
+from finediving_pose.synthesis.look import Colour
 
 _ONSETS = (
     "b",
@@ -35,12 +35,12 @@ _CODAS = ("", "", "", "n", "r", "x", "l", "s", "nt")
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours (BGR) of a place.
+    """Colours (BGR) of a venue.
 
     Attributes:
         roofed: Whether it is a hall.
         dark: How little light falls on all but the pool, 0..1.
-        haze: How far in px the picture of what stands still is spread by lens and air.
+        haze: How far in px the image of what stands still is spread by lens and air.
         glow: Of the light, as seen on a white surface.
         wall: Of walls, or of the sky.
         concrete: Of stands and tower.
@@ -121,9 +121,9 @@ THEMES: tuple[Theme, ...] = (
 def draw_word(rng: np.random.Generator) -> str:
     """Draw an invented word of two or three syllables, in capitals."""
     syllables = int(rng.integers(2, 4))
-    return "".join(
-        str(rng.choice(_ONSETS))
-        + str(rng.choice(_VOWELS))
-        + (str(rng.choice(_CODAS)) if i == syllables - 1 else "")
-        for i in range(syllables)
-    ).upper()
+    word = ""
+    for i in range(syllables):
+        word += str(rng.choice(_ONSETS)) + str(rng.choice(_VOWELS))
+        if i == syllables - 1:
+            word += str(rng.choice(_CODAS))
+    return word.upper()

@@ -82,14 +82,14 @@ def test_every_joint_lies_within_the_painted_silhouette(pose: str, yaw: float) -
 def test_a_limb_is_painted_where_its_joints_are(
     region: str, upper: str, lower: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(anatomy._COVERED, "jammers", {region: "suit"})
-    anatomy._make_covering.cache_clear()
+    monkeypatch.setitem(anatomy.COVERED, "jammers", {region: "suit"})
+    anatomy.make_covering.cache_clear()
     look = dataclasses.replace(
         PALE, skin=(1, 1, 1), suit=(1, 1, 255), accent=(1, 1, 255), suit_style="jammers"
     )
     points, picture = seen("arms_up", FRONT, centre=(150.37, 180.61)), canvas(300, 420)
     paint_figure(picture, Figure(points, 100.0, BUILD, look), FLAT)
-    anatomy._make_covering.cache_clear()
+    anatomy.make_covering.cache_clear()
     red = np.clip(picture[..., 2].astype(float) - picture[..., 0], 0, None)
     red[:, 151:] = 0  # the right side is on the left of the picture
     start, end = (points[0, POINT[f"right_{name}"], :2] for name in (upper, lower))
