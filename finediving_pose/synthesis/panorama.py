@@ -25,26 +25,26 @@ _FINEST = 1.12
 
 @dataclass(frozen=True)
 class Panorama:
-    """The place without the dive.
+    """The venue without the dive.
 
     Attributes:
-        view: The reference view that `picture` and `front` are seen by.
-        picture: (H, W, 3) uint8 BGR.
+        view: The reference view that `image` and `front` are seen by.
+        image: (H, W, 3) uint8 BGR.
         front: (H, W) uint8, where something stands nearer to the camera than the
             athlete, as of :class:`Canvas`.
-        people: (M, 4) px x1, y1, x2, y2 in `picture` of everybody who is painted into
+        people: (M, 4) px x1, y1, x2, y2 in `image` of everybody who is painted into
             it.
     """
 
     view: View
-    picture: Image
+    image: Image
     front: Image
     people: FloatArray
 
 
 @lru_cache(maxsize=2)
 def paint_panorama(venue: Venue, station: Station) -> Panorama:
-    """Paint the place as a camera sees it; the last two are kept for the dives of a
+    """Paint the venue as a camera sees it; the last two are kept for the dives of a
     match."""
     view, size = _choose_reference(station, venue.height)
     canvas = Canvas(view, size, venue.theme.wall)
@@ -55,23 +55,23 @@ def paint_panorama(venue: Venue, station: Station) -> Panorama:
     canvas.image = _fade_distance(canvas.image, venue.theme)
     pool.paint_pool(canvas, venue, crowd, rng)
     tower.paint_tower(canvas, venue, crowd, rng)
-    picture = cv2.GaussianBlur(canvas.image, (0, 0), venue.theme.haze)
+    image = cv2.GaussianBlur(canvas.image, (0, 0), venue.theme.haze)
     boxes = np.array(crowd.boxes, np.float64).reshape(-1, 4)
     boxes = boxes[np.isfinite(boxes).all(axis=1)]
-    return Panorama(view, np.ascontiguousarray(picture, np.uint8), canvas.front, boxes)
+    return Panorama(view, np.ascontiguousarray(image, np.uint8), canvas.front, boxes)
 
 
-def _fade_distance(picture: Image, theme: Theme) -> Image:
+def _fade_distance(image: Image, theme: Theme) -> Image:
     """Make what is far away paler, in a hall darker too, and less sharp than what the
     lens is set to."""
-    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     light = 0.8 if theme.roofed else 0.93
-    pale = cv2.addWeighted(picture, 0.82 * light, grey, 0.18 * light, 0)
+    pale = cv2.addWeighted(image, 0.82 * light, grey, 0.18 * light, 0)
     return np.asarray(cv2.GaussianBlur(pale, (0, 0), 0.9 * theme.haze))
 
 
 def _choose_reference(station: Station, height: float) -> tuple[View, tuple[int, int]]:
-    """The view in the middle of the camera's way, and how large its picture must be to
+    """The view in the middle of the camera's way, and how large its image must be to
     hold all of the way."""
     ends = np.array(
         [

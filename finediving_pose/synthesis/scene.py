@@ -1,6 +1,6 @@
-"""One dive as a camera saw it: pictures, and what is true in each of them.
+"""Scene of one dive as a camera saw it: frames, and what is true in each of them.
 
-Pictures and truth come from one projection of one body. A frame's exposure lies around
+Images and truth come from one projection of one body. A frame's exposure lies around
 its nominal instant, to which the truth belongs. The same arguments give the same bytes,
 whatever frames are asked for in whatever order.
 """
@@ -29,7 +29,7 @@ from finediving_pose.synthesis.figure import (
 )
 from finediving_pose.synthesis.look import Sex
 from finediving_pose.synthesis.panorama import paint_panorama
-from finediving_pose.synthesis.tower import mix_board_colour, paint_springboard
+from finediving_pose.synthesis.tower import paint_springboard
 from finediving_pose.synthesis.venue import Venue, draw_station
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _STEP = 5.0
 """How far in px a joint may move from one of them to the next, as long as they are not
 too many."""
 _SMALLEST = 8.0
-"""Px of width and height below which nobody is taken for a person."""
+"""px of width and height below which nobody is taken for a person."""
 
 
 class _Seen(NamedTuple):
@@ -73,11 +73,12 @@ class Scene:
 
     Attributes:
         keypoints: (T, 16, 2) float64 px at each frame's nominal instant, also where a
-            joint is outside the picture or under water: `visibility` says so.
+            joint is outside the image or under water: `visibility` says so.
         depth: (T, 16) float64 m from the camera along its axis.
         camera: (T, 3, 4) float64, projection matrices from the world in m to px.
         views: The T views that `camera` was made from, with pan, tilt, roll and focal
             length.
+        obstacle: What stands in the way, if anything.
     """
 
     def __init__(
@@ -107,8 +108,8 @@ class Scene:
 
     def render_frame(self, k: int) -> Image:
         """Return frame `k` as (256, 455, 3) uint8 BGR."""
-        picture, self._seen[k] = self._paint_frame(k)
-        return picture
+        image, self._seen[k] = self._paint_frame(k)
+        return image
 
     @property
     def boxes(self) -> FloatArray:
@@ -124,27 +125,27 @@ class Scene:
     def visibility(self) -> NDArray[np.uint8]:
         """(T, 16) of :class:`~finediving_pose.records.Visibility`.
 
-        MISSING is outside the picture or under water, OCCLUDED behind the body itself
-        or something nearer.
+        MISSING is outside the image or under water, OCCLUDED behind the body itself or
+        something nearer.
         """
         return np.stack([self.get_visibility(k) for k in range(len(self))])
 
     def get_others(self, k: int) -> FloatArray:
-        """Return (M, 5) for everybody but the athlete in frame `k`: who it is, and the
-        box in px, hidden or not.
+        """Return (M, 5) for everybody but the athlete in frame `k`: an index of the
+        person, and the box in px, hidden or not.
 
-        They are cut off at the picture's edges; who is smaller than 8 px there is left
+        Boxes are cut off at the image's edges; those smaller than 8 px there are left
         out.
         """
         return self._see_frame(k).others
 
     @cached_property
     def present(self) -> NDArray[np.bool_]:
-        """(T, 16) which joints are inside the picture and above the water, hidden or
-        not; known without painting."""
-        inside = (
-            (self.keypoints >= -0.5) & (self.keypoints < np.array(SIZE) - 0.5)
-        ).all(axis=-1)
+        """(T, 16) which joints are inside the image and above the water, hidden or not;
+        known without painting."""
+        after_first = self.keypoints >= -0.5
+        before_last = self.keypoints < np.array(SIZE) - 0.5
+        inside = (after_first & before_last).all(axis=-1)
         return np.asarray(inside & (self.motion.joints[..., 1] >= 0))
 
     def get_box(self, k: int) -> FloatArray:
@@ -153,9 +154,8 @@ class Scene:
 
     def get_visibility(self, k: int) -> NDArray[np.uint8]:
         """Return row `k` of `visibility`."""
-        seen = np.where(
-            self._see_frame(k).hidden, Visibility.OCCLUDED, Visibility.VISIBLE
-        )
+        hidden = self._see_frame(k).hidden
+        seen = np.where(hidden, Visibility.OCCLUDED, Visibility.VISIBLE)
         return np.where(self.present[k], seen, Visibility.MISSING).astype(np.uint8)
 
     def _see_frame(self, k: int) -> _Seen:
@@ -166,212 +166,202 @@ class Scene:
     def _draw_dress(
         self, rng: np.random.Generator, caption: tuple[str, str, str] | None
     ) -> None:
-        """Draw everything that belongs to the pictures alone."""
+        """Draw everything that belongs to the images alone.
+
+        The order of the draws is part of the format: another one gives other meets.
+        """
         venue, motion, grade = self.venue, self.motion, self.venue.grade
         self._shutter = min(grade.shutter * (1.5 if self.hard else 1.0), 0.9)
         self._sensor = effects.Sensor(
             grade.cast, grade.vignette, grade.noise, grade.softness, rng
         )
-        drops = np.random.default_rng(
-            rng.integers(2**63)
-        )  # their number must not move anything else
-        self._splash = effects.Splash(
-            _find_entry(motion), motion.execution.splash, drops
-        )
+        # The number of drops must not move anything else.
+        drops = np.random.default_rng(rng.integers(2**63))
+        entry = _find_entry(motion)
+        self._splash = effects.Splash(entry, motion.execution.splash, drops)
         corners = pool.find_water_corners(venue, self._station.position)
         self._shimmer = effects.Shimmer(corners, float(rng.uniform(3.0, 8.0)), rng)
         self._foam = shade_colour((250, 248, 244), 1.0 - 0.35 * venue.theme.dark)
-        self._overlays: list[tuple[int, effects.Overlay]] = []
-        if grade.logo:
-            mark = effects.make_station_mark(
-                venue.sponsors[0], np.random.default_rng((venue.seed, 5))
-            )
-            self._overlays.append((len(self), mark))
+        self._overlays = self._draw_overlays(rng, caption)
+        self.obstacle: effects.Obstacle | None = None
+        self._walkers: list[_Walker] = []
+        self._flicker = np.zeros(len(self))
+        self._partner: _Partner | None = None
+        if self.hard:
+            self._draw_hardships(rng)
+
+    def _draw_overlays(
+        self, rng: np.random.Generator, caption: tuple[str, str, str] | None
+    ) -> list[tuple[int, effects.Overlay]]:
+        """Return what lies over the image, each with the frame at which it goes."""
+        venue = self.venue
+        overlays = []
+        if venue.grade.logo:
+            mark_rng = np.random.default_rng((venue.seed, 5))
+            mark = effects.make_station_mark(venue.sponsors[0], mark_rng)
+            overlays.append((len(self), mark))
         if caption is not None and rng.random() < 0.45:
-            until = (
-                len(self)
-                if rng.random() < 0.15
-                else motion.takeoff + int(rng.integers(-8, 12))
-            )
+            if rng.random() < 0.15:
+                until = len(self)
+            else:
+                until = self.motion.takeoff + int(rng.integers(-8, 12))
+            rank = int(rng.integers(1, 19))
             banner = effects.make_score_banner(
-                caption,
-                int(rng.integers(1, 19)),
-                venue.theme.band,
-                venue.theme.ink,
-                rng,
+                caption, rank, venue.theme.band, venue.theme.ink, rng
             )
-            self._overlays.append((until, banner))
-        self._obstacle = (
-            effects.Obstacle(self.views, rng)
-            if self.hard and rng.random() < 0.6
-            else None
-        )
-        self._walkers = (
-            [_Walker(venue, self._station.side, rng)]
-            if self.hard and rng.random() < 0.7
-            else []
-        )
-        self._flicker = (
-            rng.normal(0.0, 0.045, len(self)) if self.hard else np.zeros(len(self))
-        )
-        if self.hard and rng.random() < 0.5:
-            self._walkers.append(_Walker(venue, self._station.side, rng))
-        self._partner = (
-            _Partner(motion, self._station.side, rng)
-            if self.hard and rng.random() < 0.35
-            else None
-        )
+            overlays.append((until, banner))
+        return overlays
+
+    def _draw_hardships(self, rng: np.random.Generator) -> None:
+        """Draw what makes a hard scene hard."""
+        side = self._station.side
+        if rng.random() < 0.6:
+            self.obstacle = effects.Obstacle(self.views, rng)
+        if rng.random() < 0.7:
+            self._walkers.append(_Walker(self.venue, side, rng))
+        self._flicker = rng.normal(0.0, 0.045, len(self))
+        if rng.random() < 0.5:
+            self._walkers.append(_Walker(self.venue, side, rng))
+        if rng.random() < 0.35:
+            self._partner = _Partner(self.motion, side, rng)
 
     def _paint_frame(self, k: int) -> tuple[Image, _Seen]:
-        view = self.views[k]
-        picture = self._cut_background(k, view)
-        moving = [
-            walker.paint(picture, view, k / FPS, self.venue) for walker in self._walkers
-        ]
+        """Paint from far to near: venue, others, board, athlete, splash, camera."""
+        view, venue = self.views[k], self.venue
+        image = self._cut_background(k, view)
+        moving = [walker.paint(image, view, k / FPS, venue) for walker in self._walkers]
         if self._partner is not None:
-            moving.append(self._partner.paint(picture, view, k, self.venue))
+            moving.append(self._partner.paint(image, view, k, venue))
         if self.motion.apparatus != "10m":
             bent = float(self.motion.board[SUBSTEPS * k])
-            paint_springboard(
-                picture, view, self.venue.height, bent, mix_board_colour(self.venue)
-            )
-        before = picture.copy()
-        coverage = self._paint_athlete(picture, k, view)
-        hidden = ~coverage.visible | self._restore_front(
-            picture, before, coverage.box, k
-        )
+            paint_springboard(image, view, venue, bent)
+        before = image.copy()
+        coverage = self._paint_athlete(image, k, view)
+        hidden = ~coverage.visible
+        hidden |= self._restore_front(image, before, coverage.box, k)
         since_touch = (k - self.motion.touch) / FPS
-        self._splash.paint(picture, view, since_touch, self._shutter / FPS, self._foam)
-        hidden |= self._finish(picture, k, view)
-        return picture, _Seen(coverage.box, hidden, self._find_others(k, moving))
+        self._splash.paint(image, view, since_touch, self._shutter / FPS, self._foam)
+        hidden |= self._finish(image, k, view)
+        return image, _Seen(coverage.box, hidden, self._find_others(k, moving))
 
     def _find_others(self, k: int, moving: list[FloatArray]) -> FloatArray:
-        """Return who is painted into the place, carried into frame `k`, and who moves,
-        as :meth:`others` does."""
+        """Return who is painted into the venue, carried into frame `k`, and who moves,
+        as :meth:`get_others` does."""
         people = paint_panorama(self.venue, self._station).people
         corners = people[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].reshape(-1, 1, 2)
-        px = (
-            cv2.perspectiveTransform(corners, self._from_panorama[k]).reshape(-1, 4, 2)
-            if len(people)
-            else corners
-        )
+        px: FloatArray = corners
+        if len(people):
+            moved = cv2.perspectiveTransform(corners, self._from_panorama[k])
+            px = np.asarray(moved).reshape(-1, 4, 2)
         boxes = np.concatenate([px.min(axis=1), px.max(axis=1)], axis=-1).reshape(-1, 4)
         boxes = np.concatenate([boxes, *(box[None] for box in moving)])
         boxes = np.clip(boxes, 0, np.tile(SIZE, 2))
-        seen = np.flatnonzero((boxes[:, 2:] - boxes[:, :2] >= _SMALLEST).all(axis=1))
+        large = (boxes[:, 2:] - boxes[:, :2] >= _SMALLEST).all(axis=1)
+        seen = np.flatnonzero(large)
         return np.column_stack([seen, boxes[seen]])
 
     def _cut_background(self, k: int, view: View) -> Image:
         """Cut the frame out of the panorama and smear it as the camera turned during
         the exposure."""
-        place = paint_panorama(self.venue, self._station)
-        picture = cv2.warpPerspective(
-            place.picture,
+        panorama = paint_panorama(self.venue, self._station)
+        image = cv2.warpPerspective(
+            panorama.image,
             self._from_panorama[k],
             SIZE,
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        self._shimmer.paint(picture, view, k / FPS)
-        return effects.blur_along(picture, self._camera_motion[k])
+        self._shimmer.paint(image, view, k / FPS)
+        return effects.blur_along(image, self._camera_motion[k])
 
     @cached_property
     def _from_panorama(self) -> FloatArray:
         """(T, 3, 3), from the panorama's pixels to each frame's."""
-        return paint_panorama(self.venue, self._station).view.homography_to(self.views)
+        panorama = paint_panorama(self.venue, self._station)
+        return panorama.view.homography_to(self.views)
 
     @cached_property
     def _camera_motion(self) -> FloatArray:
-        """(T, 2) px, how far each frame's middle moves over the place during the
+        """(T, 2) px, how far each frame's middle moves over the venue during the
         exposure."""
         frames = np.arange(len(self))
-        opened, closed = (
-            self._interpolate_view(frames + share * self._shutter)
-            for share in (-0.5, 0.5)
-        )
+        opened = self._interpolate_view(frames + -0.5 * self._shutter)
+        closed = self._interpolate_view(frames + 0.5 * self._shutter)
         return effects.measure_camera_motion(opened, closed)
 
-    def _paint_athlete(self, picture: Image, k: int, view: View) -> Coverage:
+    def _paint_athlete(self, image: Image, k: int, view: View) -> Coverage:
         """Paint the body at the exposure's instants, the nominal one first, each by the
         camera of that instant."""
+        motion = self.motion
         frames = k + self._shutter * self._spread_exposure(k)
         points = np.stack(
-            [
-                _interpolate_rows(self.motion.points, SUBSTEPS * frame)
-                for frame in frames
-            ]
+            [_interpolate_rows(motion.points, SUBSTEPS * frame) for frame in frames]
         )
-        turned = self._interpolate_view(frames)
-        px, depth = turned.project(points)
+        px, depth = self._interpolate_view(frames).project(points)
         pelvis = body.POINT["pelvis"]
         scale = float(view.focal / depth[0, pelvis])
+        # Nearer is larger, in the same unit as the pixels.
         instants = np.concatenate([px, -scale * depth[..., None]], axis=-1)
-        foot = points[0, pelvis] * (1.0, 0.0, 1.0)
-        water = float(view.project(foot[None])[0][0, 1])
-        return paint_figure(
-            picture,
-            Figure(instants, scale, self.motion.build, self.look),
-            self.venue.light,
-            water,
-        )
+        figure = Figure(instants, scale, motion.build, self.look)
+        water = _find_water_line(view, points[0, pelvis])
+        return paint_figure(image, figure, self.venue.light, water)
 
     def _spread_exposure(self, k: int) -> FloatArray:
-        """(S,) when in the exposure the body is painted, -0.5..0.5, the middle first."""
+        """Return (S,) when in the exposure the body is painted, -0.5..0.5, the middle
+        first: the more instants, the faster it moves."""
         around = self.keypoints[max(k - 1, 0) : k + 2]
-        moved = self._shutter * float(
-            np.linalg.norm(np.diff(around, axis=0), axis=-1).max()
-        )
+        way = np.linalg.norm(np.diff(around, axis=0), axis=-1).max()
+        moved = self._shutter * float(way)
         count = int(np.clip(2 * np.ceil(moved / _STEP / 2) + 1, _FEWEST, _MOST))
         return np.roll(np.linspace(-0.5, 0.5, count), -(count // 2))
 
     def _restore_front(
-        self, picture: Image, before: Image, box: FloatArray, k: int
+        self, image: Image, before: Image, box: FloatArray, k: int
     ) -> NDArray[np.bool_]:
         """Put what stands nearer than the athlete back over them; return which joints
         (16,) it hides."""
         nothing = np.zeros(NUM_JOINTS, bool)
         if not np.isfinite(box).all():
             return nothing
-        place = paint_panorama(self.venue, self._station)
+        panorama = paint_panorama(self.venue, self._station)
         x0, y0, x1, y1 = (int(v) for v in (*np.floor(box[:2]), *(np.ceil(box[2:]) + 1)))
         shift = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]], np.float64)
         matrix = shift @ self._from_panorama[k]
-        front = cv2.warpPerspective(place.front, matrix, (x1 - x0, y1 - y0))
+        front = cv2.warpPerspective(panorama.front, matrix, (x1 - x0, y1 - y0))
         above = self.motion.joints[k, :, 1].min() > self.venue.height - 0.1
-        front = (
-            cv2.add(front, front)
-            if above
-            else cv2.subtract(front, cv2.bitwise_not(front))
-        )
+        # NEARER (255) hides always, UNDER (127) from above the board only: doubling
+        # makes both opaque, and taking away the inverse leaves NEARER alone.
+        if above:
+            front = cv2.add(front, front)
+        else:
+            front = cv2.subtract(front, cv2.bitwise_not(front))
         if not front.any():
             return nothing
-        blend_over(picture[y0:y1, x0:x1], before[y0:y1, x0:x1], front)
+        blend_over(image[y0:y1, x0:x1], before[y0:y1, x0:x1], front)
         return effects.look_up_mask(front, self.keypoints[k] - (x0, y0)) > 127
 
-    def _finish(self, picture: Image, k: int, view: View) -> NDArray[np.bool_]:
+    def _finish(self, image: Image, k: int, view: View) -> NDArray[np.bool_]:
         """Add what is nearest: an obstacle, the camera's own traces, overlays; return
         which joints (16,) are hidden."""
         hidden = np.zeros(NUM_JOINTS, bool)
-        if self._obstacle is not None:
-            mask = self._obstacle.make_mask(view)
-            self._obstacle.paint(picture, mask)
+        if self.obstacle is not None:
+            mask = self.obstacle.make_mask(view)
+            self.obstacle.paint(image, mask)
             hidden |= effects.look_up_mask(mask, self.keypoints[k]) > 127
-        self._sensor.expose(picture, k, 1.0 + float(self._flicker[k]))
+        self._sensor.expose(image, k, 1.0 + float(self._flicker[k]))
         for until, overlay in self._overlays:
             if k < until:
-                overlay.paint(picture)
+                overlay.paint(image)
                 hidden |= overlay.find_hidden(self.keypoints[k])
         return hidden
 
     def _interpolate_view(self, frame: float | FloatArray) -> View:
-        """The operator's view at any moment, counted in frames."""
-        instant = np.clip(SUBSTEPS * np.asarray(frame), 0, len(self._path.pan) - 1)
-        steps = np.arange(len(self._path.pan))
+        """Return the operator's view at any moment, counted in frames."""
         path = self._path
-        pan, tilt, roll, focal = (
-            np.interp(instant, steps, v)
-            for v in (path.pan, path.tilt, path.roll, path.focal)
-        )
+        instant = np.clip(SUBSTEPS * np.asarray(frame), 0, len(path.pan) - 1)
+        steps = np.arange(len(path.pan))
+        angles = (path.pan, path.tilt, path.roll, path.focal)
+        pan, tilt, roll, focal = (np.interp(instant, steps, each) for each in angles)
         return View(path.position, pan, tilt, roll, focal, path.side)
 
 
@@ -385,29 +375,22 @@ class _Partner:
         self._late = float(rng.uniform(-5.0, 5.0))
         self._across = -side * (1.5 if motion.apparatus == "10m" else 2.6)
 
-    def paint(self, picture: Image, view: View, k: int, venue: Venue) -> FloatArray:
+    def paint(self, image: Image, view: View, k: int, venue: Venue) -> FloatArray:
         """Paint them, and their springboard, into frame `k`; return their box (4,) px,
         NaN under water."""
         motion, instant = self._motion, SUBSTEPS * (k - self._late)
         if motion.apparatus != "10m":
             bent = float(_interpolate_rows(motion.board, instant))
-            paint_springboard(
-                picture, view, venue.height, bent, mix_board_colour(venue), self._across
-            )
-        points = _interpolate_rows(motion.points, instant) + np.array(
-            [0.0, 0.0, self._across]
-        )
+            paint_springboard(image, view, venue, bent, self._across)
+        aside = np.array([0.0, 0.0, self._across])
+        points = _interpolate_rows(motion.points, instant) + aside
         px, depth = view.project(points)
         pelvis = body.POINT["pelvis"]
         scale = float(view.focal / depth[pelvis])
-        water = float(view.project((points[pelvis] * (1.0, 0.0, 1.0))[None])[0][0, 1])
+        water = _find_water_line(view, points[pelvis])
         instants = np.concatenate([px, -scale * depth[:, None]], axis=-1)[None]
-        return paint_figure(
-            picture,
-            Figure(instants, scale, motion.build, self._look),
-            venue.light,
-            water,
-        ).box
+        figure = Figure(instants, scale, motion.build, self._look)
+        return paint_figure(image, figure, venue.light, water).box
 
 
 class _Walker:
@@ -417,21 +400,17 @@ class _Walker:
     def __init__(self, venue: Venue, side: int, rng: np.random.Generator) -> None:
         sex: Sex = "women" if rng.random() < 0.5 else "men"
         self._build, self._look = body.draw_build(rng, sex), draw_look(rng, sex)
-        self._start, self._pace = (
-            float(rng.uniform(-5.5, -3.5)),
-            float(rng.uniform(0.5, 1.1)),
-        )
-        height, w = (
-            (10.0, -0.9)
-            if venue.height > 5 and rng.random() < 0.6
-            else (0.22, venue.pool_far - 0.7)
-        )
-        if height < 1:
+        self._start = float(rng.uniform(-5.5, -3.5))
+        self._pace = float(rng.uniform(0.5, 1.1))
+        if venue.height > 5 and rng.random() < 0.6:
+            height, w = 10.0, -0.9
+        else:
+            height, w = 0.22, venue.pool_far - 0.7
             self._start = float(rng.uniform(-2.0, 3.0))
         self._floor, self._z = height, side * w
 
     def paint(
-        self, picture: Image, view: View, seconds: float, venue: Venue
+        self, image: Image, view: View, seconds: float, venue: Venue
     ) -> FloatArray:
         """Paint them as they are after some seconds, and return their box (4,) px; a
         step takes 0.55 s."""
@@ -441,29 +420,31 @@ class _Walker:
         sway = 1.2 * np.sin(self._pace * seconds / 1.2)
         heading = 1.0 if np.cos(self._pace * seconds / 1.2) > 0 else -1.0
         world = points * (heading, 1.0, heading)
+        # The lower foot stands on the floor.
         world += (self._start + sway, self._floor + 0.02 - points[:, 1].min(), self._z)
         px, depth = view.project(world)
         scale = float(view.focal / depth.mean())
         instants = np.concatenate([px, -scale * depth[:, None]], axis=-1)[None]
-        return paint_figure(
-            picture, Figure(instants, scale, self._build, self._look), venue.light
-        ).box
+        figure = Figure(instants, scale, self._build, self._look)
+        return paint_figure(image, figure, venue.light).box
+
+
+def _find_water_line(view: View, point: FloatArray) -> float:
+    """Return the row in px of the water right below a point (3,) m."""
+    foot = point * (1.0, 0.0, 1.0)
+    return float(view.project(foot[None])[0][0, 1])
 
 
 def _find_entry(motion: Motion) -> FloatArray:
-    """(3,) m on the water: the middle of where the body goes through the surface."""
+    """Return (3,) m on the water: the middle of where the body goes through the
+    surface."""
     start = min(motion.touch, motion.frames - 1)
-    sinking = motion.points[
-        SUBSTEPS * start : SUBSTEPS * (min(motion.gone, motion.frames - 1) + 1)
-    ]
-    weights = 1.0 / (
-        0.05**2 + sinking[..., 1] ** 2
-    )  # m: what is near the surface counts
-    return np.asarray(
-        (weights[..., None] * sinking).sum(axis=(0, 1))
-        / weights.sum()
-        * (1.0, 0.0, 1.0)
-    )
+    end = min(motion.gone, motion.frames - 1) + 1
+    sinking = motion.points[SUBSTEPS * start : SUBSTEPS * end]
+    # What is within about 5 cm of the surface counts.
+    weights = 1.0 / (0.05**2 + sinking[..., 1] ** 2)
+    total = (weights[..., None] * sinking).sum(axis=(0, 1))
+    return np.asarray(total / weights.sum() * (1.0, 0.0, 1.0))
 
 
 def _interpolate_rows(values: FloatArray, index: float) -> FloatArray:

@@ -55,23 +55,18 @@ def paint_tower(
 
 
 def paint_springboard(
-    picture: Image,
-    view: View,
-    height: float,
-    deflection: float,
-    colour: Colour,
-    across: float = 0.0,
+    image: Image, view: View, venue: Venue, deflection: float, across: float = 0.0
 ) -> None:
     """Paint the athlete's springboard into a frame.
 
     Args:
-        picture: (H, W, 3) uint8, changed in place.
+        image: (H, W, 3) uint8, changed in place.
         view: A single view.
-        height: Of the unloaded board's upper side at the tip, in m.
+        venue: Says its height and colour.
         deflection: How far its tip is bent down, in m.
-        colour: Of its upper side, BGR.
         across: z in m of its middle line.
     """
+    height, colour = venue.height, mix_board_colour(venue)
     x = np.linspace(0.0, -_BOARD, 9)
     y = height - deflection * np.clip((x - _FULCRUM) / -_FULCRUM, 0.0, None) ** 2
     y += (
@@ -88,16 +83,16 @@ def paint_springboard(
     (far_top, near_top, near_low, far_low), _ = view.project(np.array(edges))
     above = view.position[1] > height
     _paint_strip(
-        picture,
+        image,
         *((far_top, near_top) if above else (far_low, near_low)),
         shade_colour(colour, 1.0 if above else 0.5),
     )
-    _paint_strip(picture, near_top, near_low, shade_colour(colour, 0.72))
+    _paint_strip(image, near_top, near_low, shade_colour(colour, 0.72))
 
 
-def _paint_strip(picture: Image, first: Image, second: Image, colour: Colour) -> None:
+def _paint_strip(image: Image, first: Image, second: Image, colour: Colour) -> None:
     outline = np.round(np.concatenate([first, second[::-1]]) * 16).astype(np.int32)
-    cv2.fillPoly(picture, [outline], colour, cv2.LINE_AA, 4)
+    cv2.fillPoly(image, [outline], colour, cv2.LINE_AA, 4)
 
 
 def _paint_platforms(

@@ -259,10 +259,10 @@ def test_a_hard_scene_differs_and_says_what_is_hidden():
 
 def _behind_something(one, frames):
     """How many of the athlete's joints an obstacle hides in some frames."""
-    if one._obstacle is None:
+    if one.obstacle is None:
         return 0
     masks = [
-        look_up_mask(one._obstacle.make_mask(one.views[k]), one.keypoints[k]) > 127
+        look_up_mask(one.obstacle.make_mask(one.views[k]), one.keypoints[k]) > 127
         for k in frames
     ]
     return sum(int(mask.sum()) for mask in masks)

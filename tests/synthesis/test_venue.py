@@ -33,7 +33,7 @@ def frame(place, target):
     _, station, seen = place
     matrix = seen.view.homography_to(look_at(station, np.array(target)))
     return cv2.warpPerspective(
-        seen.picture,
+        seen.image,
         matrix,
         SIZE,
         borderMode=cv2.BORDER_CONSTANT,
@@ -86,9 +86,9 @@ def test_panoramas_are_kept_repeatable_and_bounded(places):
     paint_panorama.cache_clear()
     again = paint_panorama(venue, station)
     assert again is not seen
-    assert np.array_equal(again.picture, seen.picture)
+    assert np.array_equal(again.image, seen.image)
     assert np.array_equal(again.front, seen.front)
-    assert seen.picture.nbytes < 12e6
+    assert seen.image.nbytes < 12e6
     assert paint_panorama.cache_info().maxsize == 2
 
 
@@ -189,7 +189,7 @@ def test_people_sit_in_full_stands_and_not_in_empty_ones():
     empty, full = (
         paint_panorama(replace(venue, crowd=crowd), station) for crowd in (0.0, 0.95)
     )
-    change = np.abs(empty.picture.astype(int) - full.picture).mean(axis=2)
+    change = np.abs(empty.image.astype(int) - full.image).mean(axis=2)
     tier, height, width = venue.tiers[0], *change.shape
     found = []
     for row in range(tier.rows):
