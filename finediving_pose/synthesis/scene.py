@@ -252,7 +252,7 @@ class Scene:
         px: FloatArray = corners
         if len(people):
             moved = cv2.perspectiveTransform(corners, self._from_panorama[k])
-            px = np.asarray(moved).reshape(-1, 4, 2)
+            px = np.asarray(moved, np.float64).reshape(-1, 4, 2)
         boxes = np.concatenate([px.min(axis=1), px.max(axis=1)], axis=-1).reshape(-1, 4)
         boxes = np.concatenate([boxes, *(box[None] for box in moving)])
         boxes = np.clip(boxes, 0, np.tile(SIZE, 2))

@@ -62,10 +62,7 @@ def test_a_cut_out_laid_on_a_ground_is_the_painting_on_that_ground():
     low = points.min(axis=0) - 0.2
     figure.paint_figure(
         ground,
-        ((points - [low[0], low[1], 0]) * 68.0)[None],
-        68.0,
-        BUILD,
-        LOOK,
+        figure.Figure(((points - [low[0], low[1], 0]) * 68.0)[None], 68.0, BUILD, LOOK),
         figure.Light(),
     )
     assert np.abs(laid - ground).mean() < 1.5
