@@ -135,11 +135,11 @@ def test_of_a_springboard_only_the_near_rail_may_hide_the_athlete(places):
 
 
 def test_the_springboard_bends_at_its_tip_and_not_where_it_is_held(places):
-    _, station, _ = places["3m"]
+    venue, station, _ = places["3m"]
     view = look_at(station, np.array([-1.5, 3.0, 0.0]))
     pictures = [np.zeros((SIZE[1], SIZE[0], 3), np.uint8) for _ in range(2)]
     for picture, bent in zip(pictures, (0.0, 0.5), strict=True):
-        tower.paint_springboard(picture, view, 3.0, bent, (200, 200, 200))
+        tower.paint_springboard(picture, view, venue, bent)
     tip, held = (
         [np.flatnonzero(picture[:, column].any(axis=1)).mean() for picture in pictures]
         for column in np.round(
