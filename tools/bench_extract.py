@@ -11,8 +11,8 @@ ratios are paired by round, since a shared machine drifts:
 
 * limit: the forward passes alone, on tensors that are ready, of both networks with their batch norms folded into the
   convolutions, at the best of `--raw-batches` and memory layouts. The detector's is its backbone, neck and head up to
-  the head's scores and distances, without decoding and non-maximum suppression; the pose net's is that of the doubled
-  batch of the flip test up to the heatmaps. A frame costs one of each.
+  the head's scores and distances, without decoding and non-maximum suppression; the pose network's is that of the
+  doubled batch of the flip test up to the heatmaps. A frame costs one of each.
 * loop: what a user would write: cv2.VideoCapture, then `inference_detector` and `inference_topdown` on the best box.
 * inferencer: `MMPoseInferencer` on each video file, with the same networks.
 * ours: `extract` on the folder of videos: hashes, decoding, both networks, tracking, repair, writing.
@@ -25,7 +25,7 @@ estimated as many poses as there are frames. With real models the loop takes the
 box, ours the tracked one and the inferencer every box above 0.3; the poses of each
 stand in the table.
 
-In mixed precision the limit's nets are cast as a whole; loop and inferencer run under
+In mixed precision the limit's networks are cast as a whole; loop and inferencer run under
 autocast with the pose head's heatmaps made float, without which MMPose cannot decode
 them.
 """
@@ -103,7 +103,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--preset",
         default="tiny",
         choices=NETWORKS,
-        help="the networks: presets of pose net and detector",
+        help="the networks: presets of pose network and detector",
     )
     add(
         "--backbone",
@@ -113,7 +113,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--input-size",
         type=int,
-        help="px of the pose net's crop, another than the preset's",
+        help="px of the pose network's crop, another than the preset's",
     )
     add(
         "--variant",
@@ -182,7 +182,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--quick",
         action="store_true",
-        help="few frames and the smallest nets: whether it runs, not how fast",
+        help="few frames and the smallest networks: whether it runs, not how fast",
     )
     add("--growth-run", help=argparse.SUPPRESS)
     add("--one-box", action="store_true", help=argparse.SUPPRESS)
@@ -229,7 +229,7 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 class Timings:
-    """Seconds a frame of each way, a figure a round; of the limit, of each network too."""
+    """Seconds a frame of each way, a number a round; of the limit, of each network too."""
 
     def __init__(self) -> None:
         self.spent: dict[str, list[Spent]] = defaultdict(list)
@@ -258,12 +258,12 @@ class Timings:
 
 def ratios(paired: Sequence[float]) -> Ratios:
     """Return the smallest, the median and the largest."""
-    figures = {
+    numbers = {
         "min": min(paired),
         "median": statistics.median(paired),
         "max": max(paired),
     }
-    return {name: round(figure, 3) for name, figure in figures.items()}
+    return {name: round(number, 3) for name, number in numbers.items()}
 
 
 def compared(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -358,20 +358,21 @@ def grown(options: argparse.Namespace, folder: Path, clips: int) -> dict[str, An
 def extracted(options: argparse.Namespace, videos: Path) -> dict[str, Any]:
     """Extract a folder of clips and return memory and rate: the work of the growth's
     processes."""
-    nets = load_ours(options)
+    loaded = load_ours(options)
     spent, summary = timed(
-        lambda: extraction(options, nets, videos, videos.with_suffix(".out")), options
+        lambda: extraction(options, loaded, videos, videos.with_suffix(".out")),
+        options,
     )
-    figures = {
+    numbers = {
         "clips": len(summary.done),
         "frames_per_second": round(summary.frames / spent.wall, 2),
         "peak_mib": round(peak_memory()),
     }
     if options.device != "cpu":
-        figures["gpu_peak_mib"] = round(
+        numbers["gpu_peak_mib"] = round(
             torch.cuda.max_memory_reserved(options.device) / 2**20
         )
-    return figures
+    return numbers
 
 
 def peak_memory() -> float:
@@ -450,7 +451,7 @@ def networks(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def as_markdown(result: dict[str, Any]) -> str:
-    """Return the figures as tables, with what they were measured on."""
+    """Return the numbers as tables, with what they were measured on."""
     lines = [
         "; ".join(
             f"{name} {value}"
@@ -509,10 +510,10 @@ def table_row(result: dict[str, Any], way: str) -> list[Any]:
         "{min}, **{median}**, {max}".format(**ratio[kind]) if ratio else ""
         for kind in ("wall", "processor")
     ]
-    figures = [
+    numbers = [
         result[name][way] for name in ("frames_per_second", "processor_ms_a_frame")
     ]
-    return [way, *figures, result["poses"].get(way, ""), *times]
+    return [way, *numbers, result["poses"].get(way, ""), *times]
 
 
 def table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

@@ -8,7 +8,7 @@ meet.
 The true error of a clip is the mean over the true joints in sight, in the frames that
 were sampled, of the distance to the extracted joint in torsos (mid-shoulders to
 mid-hips, the clip's median), at most 1; a joint that was not extracted counts 1. The
-clips in the worst quarter are to be found. For the doubt and for each of its figures:
+clips in the worst quarter are to be found. For the doubt and for each of the metrics in it:
 the area under the ROC curve, which is the chance that a clip of the worst quarter is
 ranked above another one, with a 95 % bootstrap interval over clips, and Spearman's
 correlation with the true error. Last, how much larger the doubt's area is than that of
@@ -45,25 +45,31 @@ def main() -> None:
     )
     options = parser.parse_args()
     reports = [report for report in rank_clips(options.skeletons) if report.path]
-    errors = np.array([true_error(report, options.meet) for report in reports])
+    errors = np.array([measure_true_error(report, options.meet) for report in reports])
     bad = errors >= np.quantile(errors, 1 - options.worst)
     print(
         f"{len(reports)} clips; true error {errors.min():.3f} to {errors.max():.3f}, median {np.median(errors):.3f}\n"
     )
-    print("| figure | AUC (95 %) | Spearman's ρ with the true error |\n|---|---|---|")
+    print("| metric | AUC (95 %) | Spearman's ρ with the true error |\n|---|---|---|")
     columns = {"doubt": [report.doubt for report in reports]}
     for name in list_doubts():
         columns[name] = [report.oddities[name] for report in reports]
     for name, values in columns.items():
-        row = line(np.array(values), errors, bad)
+        row = format_line(np.array(values), errors, bad)
         print(f"| {name} | {row} |")
-    gain, low, high = more_than(
+    gain, low, high = compare_areas(
         np.array(columns["doubt"]), np.array(columns["unsure"]), bad
     )
     print(f"| doubt less unsure | {gain:.3f} ({low:.3f}–{high:.3f}) | |")
 
 
-def true_error(report: ClipReport, meet: Path) -> float:
+def measure_true_error(report: ClipReport, meet: Path) -> float:
+    """Measure a clip's true error.
+
+    Args:
+        report: Of its skeletons.
+        meet: What ``fdpose synth`` wrote.
+    """
     assert report.path is not None
     match, _, dive = report.clip.partition("/")
     truth, found = (
@@ -74,7 +80,9 @@ def true_error(report: ClipReport, meet: Path) -> float:
     of_truth = np.searchsorted(truth.frame_index, numbers)
     joints = truth.keypoints[of_truth]
     torso = np.nanmedian(
-        np.linalg.norm(middle(truth, SHOULDERS) - middle(truth, HIPS), axis=-1)
+        np.linalg.norm(
+            find_middle(truth, SHOULDERS) - find_middle(truth, HIPS), axis=-1
+        )
     )
     distance = np.linalg.norm(found.keypoints[rows] - joints, axis=-1) / torso
     in_sight = np.isfinite(joints).all(axis=-1)
@@ -83,11 +91,13 @@ def true_error(report: ClipReport, meet: Path) -> float:
     )
 
 
-def middle(sequence: SkeletonSequence, joints: Sequence[int]) -> NDArray[np.floating]:
+def find_middle(
+    sequence: SkeletonSequence, joints: Sequence[int]
+) -> NDArray[np.floating]:
     return np.asarray(sequence.keypoints[:, list(joints)].mean(axis=1))
 
 
-def line(
+def format_line(
     values: NDArray[np.float64], errors: NDArray[np.float64], bad: NDArray[np.bool_]
 ) -> str:
     from scipy.stats import spearmanr
@@ -95,32 +105,33 @@ def line(
     if np.ptp(values) == 0:
         return "the same for all clips | –"
     low, high = np.quantile(
-        [auc(values[rows], bad[rows]) for rows in draws(bad)], [0.025, 0.975]
+        [compute_auc(values[rows], bad[rows]) for rows in draw_clips(bad)],
+        [0.025, 0.975],
     )
-    return f"{auc(values, bad):.3f} ({low:.3f}–{high:.3f}) | {spearmanr(values, errors).statistic:.3f}"
+    return f"{compute_auc(values, bad):.3f} ({low:.3f}–{high:.3f}) | {spearmanr(values, errors).statistic:.3f}"
 
 
-def more_than(
+def compare_areas(
     values: NDArray[np.float64], others: NDArray[np.float64], bad: NDArray[np.bool_]
 ) -> tuple[float, float, float]:
-    """Return how much larger one figure's area is than another's, and the 95 % interval
+    """Return how much larger one metric's area is than another's, and the 95 % interval
     of that."""
     gains = [
-        auc(values[rows], bad[rows]) - auc(others[rows], bad[rows])
-        for rows in draws(bad)
+        compute_auc(values[rows], bad[rows]) - compute_auc(others[rows], bad[rows])
+        for rows in draw_clips(bad)
     ]
     low, high = np.quantile(gains, [0.025, 0.975])
-    return auc(values, bad) - auc(others, bad), float(low), float(high)
+    return compute_auc(values, bad) - compute_auc(others, bad), float(low), float(high)
 
 
-def draws(bad: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+def draw_clips(bad: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """Return bootstrap draws of clips that have clips of both kinds."""
     rng = np.random.default_rng(0)
     drawn = [rng.integers(0, len(bad), len(bad)) for _ in range(RESAMPLED)]
     return [rows for rows in drawn if 0 < bad[rows].sum() < len(rows)]
 
 
-def auc(values: NDArray[np.float64], bad: NDArray[np.bool_]) -> float:
+def compute_auc(values: NDArray[np.float64], bad: NDArray[np.bool_]) -> float:
     from scipy.stats import rankdata
 
     ranks, positive = rankdata(values), int(bad.sum())

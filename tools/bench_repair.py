@@ -5,17 +5,17 @@ skeletons at known rates.
     python tools/bench_repair.py --sample DIR     # the published FineDiving-Pose
     example: annotations.json, images/
 
-A clip is sampled to 96 frames as `fdpose extract` does. Then a pose net is simulated:
+A clip is sampled to 96 frames as `fdpose extract` does. Then a pose network is simulated:
 each joint is off by 3 % of the torso, 8 % where it moves fast (as motion blurs it),
 half of it carried over from frame to frame; its score falls with the error. Into that
 go, each kind into its own runs of frames:
 
-* exchanged sides of one pair, of knees and ankles, of elbows and wrists, of legs, arms or the body, for one frame or
+* swapped sides of one pair, of knees and ankles, of elbows and wrists, of legs, arms or the body, for one frame or
   for 2 to 20,
 * drop-outs: joints missing for 1 to 4 frames,
 * outliers: joints moved by 0.4 to 2 torsos for one frame, every fifth for two.
 
-An exchange is plain where the sides are at least 0.2 torsos apart. PCK is the share of
+A swap is plain where the sides are at least 0.2 torsos apart. PCK is the share of
 true joints with a joint within 0.2 torsos; the error in px is over joints that all
 have. In brackets 95 % bootstrap intervals over clips.
 """
@@ -84,7 +84,7 @@ class Track:
 
 @dataclass
 class Faulty:
-    """A track as a net might see it, and what was done to it."""
+    """A track as a network might see it, and what was done to it."""
 
     points: FloatArray
     scores: FloatArray
@@ -133,10 +133,10 @@ def main() -> None:
         tracks += sample_tracks(options.sample, options.boundary)
     settings = changed(options.set)
     print(f"{len(tracks)} clips, {sum(len(track.frames) for track in tracks)} frames\n")
-    print("| joints | exchanged | of these plain | removed |\n|---|---|---|---|")
-    for name, net in (("true", exact), ("noisy", noisy)):
+    print("| joints | swapped | of these plain | removed |\n|---|---|---|---|")
+    for name, network in (("true", exact), ("noisy", noisy)):
         print(
-            f"| {name}, without faults | {harm(tracks, net, settings, options.seed)} |"
+            f"| {name}, without faults | {harm(tracks, network, settings, options.seed)} |"
         )
     print()
     report(tracks, options.times, settings, options.seed)
@@ -189,7 +189,7 @@ def exact(track: Track, rng: np.random.Generator) -> Faulty:
 
 
 def noisy(track: Track, rng: np.random.Generator) -> Faulty:
-    """What a net makes of it that takes nothing for anything else."""
+    """Estimate of a network that takes nothing for anything else."""
     speed = np.linalg.norm(np.gradient(track.points, axis=0), axis=-1) / track.torso
     blurred = np.minimum(np.nan_to_num(speed) / BLURRED, 1.0)
     size = (STILL_NOISE + (BLURRED_NOISE - STILL_NOISE) * blurred) * track.torso
@@ -205,7 +205,7 @@ def noisy(track: Track, rng: np.random.Generator) -> Faulty:
 
 
 def broken(track: Track, rng: np.random.Generator) -> Faulty:
-    """A noisy net that also takes sides for each other, misses joints and sees some
+    """A noisy network that also takes sides for each other, misses joints and sees some
     astray."""
     seen = noisy(track, rng)
     seen.strayed = np.zeros(seen.scores.shape, bool)
@@ -225,11 +225,11 @@ def broken(track: Track, rng: np.random.Generator) -> Faulty:
             rows = slice(row, row + 1 + int(rng.integers(4)))
             seen.points[rows, joint], seen.scores[rows, joint] = np.nan, np.nan
             seen.strayed[rows, joint] = False
-    exchange_some(seen, rng)
+    swap_some(seen, rng)
     return seen
 
 
-def exchange_some(seen: Faulty, rng: np.random.Generator) -> None:
+def swap_some(seen: Faulty, rng: np.random.Generator) -> None:
     """Exchange sides in runs that do not touch: of each kind, one frame and one run a
     clip, as far as there is room."""
     count = len(seen.points)
@@ -261,7 +261,7 @@ def exchange_some(seen: Faulty, rng: np.random.Generator) -> None:
 
 def harm(
     tracks: Sequence[Track],
-    net: Callable[[Track, np.random.Generator], Faulty],
+    network: Callable[[Track, np.random.Generator], Faulty],
     settings: ExtractionSettings,
     seed: int,
 ) -> str:
@@ -269,7 +269,7 @@ def harm(
     all."""
     rng, made = np.random.default_rng(seed), Counter[str]()
     for track in tracks:
-        seen = net(track, rng)
+        seen = network(track, rng)
         found = run(track, seen, settings)
         swapped, plain = pairs_in(found), apart(track)
         made.update(
@@ -307,14 +307,14 @@ def report(
         results = [run(track, seen, raw), run(track, seen, filled), found]
         rows.append(errors(track, [result.keypoints for result in results]))
     print(
-        "| sides exchanged | pairs | found | of plain ones | found |\n|---|---|---|---|---|"
+        "| sides swapped | pairs | found | of plain ones | found |\n|---|---|---|---|---|"
     )
     for name in (
         f"{kind}, {length}" for kind in KINDS for length in ("one frame", "2 to 20")
     ):
         print(f"| {name} | {share(tally, name)} | {share(tally, name + ' plain')} |")
     print(
-        f"\nexchanged though right: {tally['false']} of {tally['right']} pairs, plain ones {tally['false plain']}"
+        f"\nswapped though right: {tally['false']} of {tally['right']} pairs, plain ones {tally['false plain']}"
     )
     print(
         f"outliers removed: {share(tally, 'strayed')}; removed though right: {tally['false removed']}",
@@ -406,7 +406,7 @@ def removed(found: Repaired) -> NDArray[np.bool_]:
 
 
 def pairs_in(found: Repaired) -> NDArray[np.bool_]:
-    """(T, pairs) which were exchanged: a removed joint's partner tells of both."""
+    """(T, pairs) which were swapped: a removed joint's partner tells of both."""
     flags = (found.state & JointState.SIDE_SWAPPED) > 0
     return np.stack([flags[:, a] | flags[:, b] for a, b in FLIP_PAIRS], axis=1)
 

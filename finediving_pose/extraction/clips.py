@@ -75,7 +75,9 @@ def find_clips(
     plain = []
     for source in sources:
         if source not in cut:
-            plain.append(Clip(*_name_source(source), source))
+            match = source.parent.name or "root"
+            dive = source.name if source.is_dir() else source.stem
+            plain.append(Clip(match, dive, source))
     synchronised = {dive.key for dive in (*annotated, *dives) if dive.synchronised}
     listed = _mark_synchronised(listed, synchronised)
     plain = _mark_synchronised(plain, synchronised)
@@ -109,12 +111,6 @@ def _walk_sources(root: Path, found: Found) -> Iterator[Path]:
             )
         elif images:
             yield here
-
-
-def _name_source(source: Path) -> tuple[str, str]:
-    """Return match and dive as a source's own name says them."""
-    match = source.parent.name or "root"
-    return match, source.name if source.is_dir() else source.stem
 
 
 def _mark_synchronised(clips: list[Clip], keys: set[tuple[str, str]]) -> list[Clip]:

@@ -132,6 +132,7 @@ class Ledger:
             write_pose(path, sequence, channels)
             files[path.relative_to(self.folder).as_posix()] = sha256_file(path)
             quality.append(measure_quality(sequence))
+        # Only now, when the new files are whole.
         self._remove_outdated(clip.key, files)
         self._append(
             {

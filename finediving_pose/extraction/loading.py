@@ -163,6 +163,7 @@ def _load_clip(
     size = (0, 0)
     given: set[int] = set()
     for wanted in _plan_passes(source, sampling, given):
+        # Frames of a second pass are few: the detector sees all of them.
         detected = None if given else sampling.detected(source.count)
         for frame, prepared in clock.time_items(
             _prepare_frames(source.read(wanted), detected, prepare)
@@ -199,6 +200,7 @@ def _plan_passes(
     """Give what each pass over the source shall read; between passes the caller fills
     `given`."""
     declared = source.count
+    # Containers often declare a wrong count, and only decoding tells.
     yield sampling.wanted(declared)
     if source.count != declared and sampling.samples is not None:
         missing = (sampling.wanted(source.count) or set()) - given

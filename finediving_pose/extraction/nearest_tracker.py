@@ -54,6 +54,7 @@ def track_nearest(
         choose_detection(path, start.row, detections[start.row], start.candidate)
     elif seed is not None:
         place_seed(path, frame_index, start, seed)
+    # Both ways from the start, since the athlete may be there before they move most.
     forwards = range(start.row + 1, len(detections))
     backwards = range(start.row - 1, -1, -1)
     for rows in (forwards, backwards):
@@ -66,6 +67,7 @@ def track_nearest(
             candidate = _find_nearest(last, detections[row], gap, settings)
             if candidate is not None:
                 choose_detection(path, row, detections[row], candidate)
+                # A frame without a box keeps the last one, and the reach grows.
                 last = path.boxes[row]
                 last_frame = int(frame_index[row])
     return path
@@ -78,6 +80,7 @@ def _find_nearest(
     if not len(found.boxes):
         return None
     distance = compute_distances(last, found.boxes) / compute_diagonals(last)
+    # A sure box a little farther away is rather the athlete than a doubtful near one.
     cost = distance + settings.confidence_weight * (1 - found.scores)
     # Where a person may have gone unseen spreads like a random walk: by √n in n frames.
     reach = settings.max_jump * np.sqrt(gap)
@@ -126,6 +129,7 @@ def find_moving_start(
         return max(LEAST_MOTION, moving) * weight
 
     best = max(chains, key=weigh_chain)
+    # The surest and largest box of the chain is the safest place to start from.
     row, n = max(best.nodes, key=weigh_box)
     return Start(row, detections[row].boxes[n], n)
 

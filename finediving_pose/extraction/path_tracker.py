@@ -247,7 +247,9 @@ def link_boxes(scene: Scene) -> list[Tracklet]:
                         compute_middles(boxes[pick][None])
                         - compute_middles(rested[n][None])
                     )[0]
-                    _extend_tracklet(live[n], (row, int(pick)), boxes[pick])
+                    live[n].rows.append(row)
+                    live[n].picks.append(int(pick))
+                    live[n].boxes.append(boxes[pick])
                     live[n].velocity = (1 - NEW_STEP) * live[n].velocity + (
                         NEW_STEP * (step / int(apart[n]))
                     )
@@ -256,13 +258,6 @@ def link_boxes(scene: Scene) -> list[Tracklet]:
         for pick in np.flatnonzero(~taken).tolist():
             live.append(Tracklet([row], [pick], [boxes[pick]]))
     return [each for each in done + live if len(each.rows) >= LEAST_BOXES]
-
-
-def _extend_tracklet(tracklet: Tracklet, node: Node, box: FloatArray) -> None:
-    row, pick = node
-    tracklet.rows.append(row)
-    tracklet.picks.append(pick)
-    tracklet.boxes.append(box)
 
 
 def _measure_to_tracklets(

@@ -165,6 +165,7 @@ def weigh_oddities(oddities: Mapping[str, float]) -> dict[str, float]:
 def combine_doubt(oddities: Mapping[str, float]) -> float:
     """Return how doubtful a clip is, 0 to 1: it ranks clips, and is no probability of
     anything."""
+    # A product, so that one bad metric suffices and good ones do not make up for it.
     trust = [1.0 - part for part in weigh_oddities(oddities).values()]
     return float(1.0 - np.prod(trust))
 
@@ -254,6 +255,7 @@ def measure_gaps(clip: MeasuredClip) -> float:
     rows = np.flatnonzero(_is_detected(clip.frames))
     if not len(rows):
         return 0.0
+    # Before the first and after the last box the athlete may be out of the image.
     return 1.0 - len(rows) / int(rows[-1] - rows[0] + 1)
 
 
@@ -278,6 +280,7 @@ def measure_mean_box_score(clip: MeasuredClip) -> float | None:
 def measure_box_jumps(clip: MeasuredClip) -> float:
     """Steps from box to box that are too far for a body in flight, of all such
     steps."""
+    # As many steps as boxes have a box before them, over gaps too.
     steps = int(_has_box(clip.frames).sum()) - 1
     return count_track_jumps(clip) / steps if steps > 0 else 0.0
 
@@ -292,10 +295,12 @@ def measure_joint_jumps(clip: MeasuredClip) -> float:
     observed = _has_flag(frames, JointState.OBSERVED)
     points = np.where(observed[..., None], frames.keypoints, np.nan)
     numbers = frames.frame_index
+    # Where between its neighbours in time a frame lies: sampling may be uneven.
     passed = (numbers[1:-1] - numbers[:-2]) / (numbers[2:] - numbers[:-2])
     share = passed[:, None, None]
     between = points[:-2] * (1 - share) + points[2:] * share
     diagonal = compute_diagonals(frames.track.boxes[1:-1]).astype(np.float64)
+    # In diagonals of the box, so that near and far divers jump alike.
     off = np.linalg.norm(points[1:-1] - between, axis=-1) / diagonal[:, None]
     known = np.isfinite(off)
     if known.sum() < LEAST_STEPS:

@@ -191,6 +191,7 @@ class RayEngine:
                 ) from error
             self._replace(worker, error)
             return
+        # One output folder must not hold the results of two sets of weights.
         if self._identity is not None and identity != self._identity:
             raise EnvironmentUnfit(
                 "a Ray worker has other weights under the same path than the first one; use shared storage, or the "
@@ -257,6 +258,7 @@ class RayEngine:
             attempts = self._attempts.get(task.clip.key, 0) + 1
             self._attempts[task.clip.key] = attempts
             if attempts < ATTEMPTS:
+                # Alone from now on, so that it takes no other clip with it.
                 self._waiting.append([task])
             else:
                 reason = f"{attempts} workers were lost while they worked on it: {_last_line(error)}"
@@ -312,6 +314,7 @@ def _connect(address: str | None) -> Any:
 
 
 def _group_tasks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
+    # Read lazily: the source tells which clips are done only when it comes to them.
     group: list[Task] = []
     for task in tasks:
         group.append(task)

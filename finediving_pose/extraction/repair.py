@@ -59,6 +59,7 @@ def repair_joints(
         settings: `min_score`, `max_gap`, `extend_ends` and `repair` are used.
     """
     repair = settings.repair
+    # What the network hardly believes itself must not bend what it is sure of.
     observed = is_complete(keypoints) & (scores >= settings.min_score)
     seen = np.where(observed[..., None], keypoints, np.nan)
     sure = np.where(observed, scores, np.nan)
@@ -70,6 +71,7 @@ def repair_joints(
     # Swaps come first: a swapped joint looks like an outlier, and is not lost.
     swapped = detect_swaps(seen, sure, frame_index, repair)
     points, sure = swap_sides(seen, swapped), swap_sides(sure, swapped)
+    # Of a pair with one joint missing, the flag stays where a joint came to lie.
     swapped &= is_complete(points)
 
     # Outliers go before the gaps are filled, or lines would be drawn to them.
@@ -91,6 +93,7 @@ def repair_joints(
     raw = None
     if swapped.any() or removed.any() or repair.smooth:
         raw = seen  # a joint was moved, so the file keeps where the network saw it
+    # A score is of what was observed: a removed joint loses it, a filled one has none.
     scores = np.where(removed, np.nan, sure)
     return Repaired(filled, scores, state, raw, count_repairs(state))
 

@@ -91,6 +91,8 @@ def track_people(seen: Sightings) -> Followed:
         warnings.append(
             f"the seed box is of frame {seen.seed.frame}, and the clip has {first} to {last}"
         )
+    # Trackers step over the frames that the detector saw; their numbers say how far
+    # apart they are.
     seen_frames = seen.frame_index[seen.rows]
     tracks: list[BoxTrack] = []
     for person in range(settings.persons):
@@ -98,6 +100,7 @@ def track_people(seen: Sightings) -> Followed:
         if person == 0:
             seed = seen.seed
         path = track_person(left, seen_frames, settings.tracking, seed)
+        # The first track is written in any case, NaN throughout if it is empty.
         if person and not np.isfinite(path.boxes).any():
             warnings.append("no second person was found")
             break
@@ -174,6 +177,8 @@ def assemble_sequence(
         frame_index: (T,) strictly increasing frame numbers.
         settings: See :func:`repair_joints`.
     """
+    # Repaired over different frames in time; samples repeat only afterwards, so that
+    # no repeated frame looks like rest.
     repaired = repair_joints(keypoints, scores, frame_index, settings)
     raw = repaired.raw
     if raw is not None:

@@ -118,7 +118,8 @@ def track_person(
 def _keep_usable(found: Detections, min_score: float) -> Detections:
     boxes = np.asarray(found.boxes, np.float32)
     keep = np.isfinite(boxes).all(axis=1) & (found.scores >= min_score)
-    # Nobody stands in a box of less than a pixel, and its diagonal divides distances.
+    # Distances are divided by diagonals: a box of less than a pixel would be near to
+    # everything.
     keep &= boxes[:, 2] - boxes[:, 0] >= 1
     keep &= boxes[:, 3] - boxes[:, 1] >= 1
     return Detections(boxes[keep], np.asarray(found.scores, np.float32)[keep])

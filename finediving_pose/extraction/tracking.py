@@ -69,6 +69,7 @@ def find_seeded_start(
     """
     if not len(frame_index):
         return None
+    # The seed's own frame may not have been sampled.
     row = int(np.abs(frame_index - seed.frame).argmin())
     overlap = compute_iou(detections[row].boxes, seed.box[None])[:, 0]
     if len(overlap) and overlap.max() >= SEED_IOU:
@@ -133,6 +134,8 @@ def remove_tracked(
     """
     left = []
     for found, box in zip(detections, taken.boxes, strict=True):
+        # A track holds detections unchanged, so equal numbers are the same box; a NaN
+        # box equals none.
         keep = (found.boxes != box).any(axis=1)
         left.append(Detections(found.boxes[keep], found.scores[keep]))
     return left
@@ -148,6 +151,7 @@ def fill_track(
         frame_index: (T,) strictly increasing frame numbers.
         max_gap: Longest gap to fill, in frames of the source.
     """
+    # A box is one point of four coordinates, so corners move on straight lines.
     boxes, filled = fill_gaps(path.boxes[:, None], frame_index, max_gap)
     state = np.where(filled[:, 0], np.uint8(BoxState.FILLED), path.state)
     return BoxTrack(boxes[:, 0], path.scores, state)

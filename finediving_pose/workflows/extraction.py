@@ -341,16 +341,13 @@ class _Run:
             known = [clip.key for clip in found.clips]
             known += [refused.source for refused in found.refused]
             self._ledger.write_tables(known)
-            self._add_counts(manifest)
+            counts = {
+                "done": len(self.summary.done),
+                "skipped": len(self.summary.skipped),
+                "failed": len(self.summary.failed),
+            }
+            manifest.add(clips=counts, profile=self.summary.profile())
         return self.summary
-
-    def _add_counts(self, manifest: Manifest) -> None:
-        counts = {
-            "done": len(self.summary.done),
-            "skipped": len(self.summary.skipped),
-            "failed": len(self.summary.failed),
-        }
-        manifest.add(clips=counts, profile=self.summary.profile())
 
     def _plan_tasks(
         self, clips: Sequence[Clip], ticker: console.Ticker
@@ -361,14 +358,12 @@ class _Run:
             name = self._name_source(clip.source)
             seed = self._seeds.get(clip.key)
             task = Task(clip, name, _hash_input(clip.source), seed)
-            if not self._request.overwrite and self._is_done(task):
+            done = self._ledger.is_done(clip.key, self._hash_task(task))
+            if done and not self._request.overwrite:
                 self.summary.skipped.append(clip.key)
                 ticker.advance()
             else:
                 yield task
-
-    def _is_done(self, task: Task) -> bool:
-        return self._ledger.is_done(task.clip.key, self._hash_task(task))
 
     def _take_outcome(self, outcome: Outcome) -> None:
         task = outcome.task

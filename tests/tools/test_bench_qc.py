@@ -45,7 +45,7 @@ def error_of(found: SkeletonSequence, truth: SkeletonSequence, tmp_path: Path) -
     write_pose(pose_path(tmp_path / SKELETONS_NAME, "meet", "1"), truth)
     path = pose_path(tmp_path / "found", "meet", "1")
     write_pose(path, found)
-    return float(tool.true_error(report_on_file(path), tmp_path))
+    return float(tool.measure_true_error(report_on_file(path), tmp_path))
 
 
 def test_the_error_is_in_torsos_and_a_missing_joint_counts_one(truth, tmp_path):
@@ -69,7 +69,7 @@ def test_frames_that_were_not_sampled_do_not_count(truth, tmp_path):
 def test_the_area_and_how_much_larger_it_is():
     bad = np.arange(40) >= 30
     rising = np.arange(40.0)
-    assert tool.auc(rising, bad) == 1
-    assert tool.auc(-rising, bad) == 0
-    assert tool.auc(np.zeros(40), bad) == 0.5
-    assert tool.more_than(rising, -rising, bad) == (1, 1, 1)
+    assert tool.compute_auc(rising, bad) == 1
+    assert tool.compute_auc(-rising, bad) == 0
+    assert tool.compute_auc(np.zeros(40), bad) == 0.5
+    assert tool.compare_areas(rising, -rising, bad) == (1, 1, 1)

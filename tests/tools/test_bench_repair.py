@@ -28,11 +28,11 @@ def track():
     return tool.Track("made", points, np.arange(len(points)))
 
 
-def test_what_is_exchanged_is_what_is_said():
+def test_what_is_swapped_is_what_is_said():
     dive = track()
     seen = tool.exact(dive, np.random.default_rng(0))
     seen.strayed = np.zeros(seen.scores.shape, bool)
-    tool.exchange_some(seen, np.random.default_rng(0))
+    tool.swap_some(seen, np.random.default_rng(0))
     for pair, (a, b) in enumerate(FLIP_PAIRS):
         rows = seen.kind[:, pair] != ""
         np.testing.assert_array_equal(
