@@ -1,4 +1,4 @@
-"""``fdpose prelabel``."""
+"""The command `fdpose prelabel`."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def command(
             "--skeletons has boxes and joints already; leave --model and --detector out"
         )
     summary = prelabel_images(
-        lambda: _guesser(model, detector, skeletons, device),
+        lambda: _make_guesser(model, detector, skeletons, device),
         annotator or (),
         min_score,
         shared,
@@ -102,11 +102,11 @@ def command(
     if json:
         print(json_module.dumps(summary.as_dict()))
     else:
-        _print(summary, dry_run)
+        _print_summary(summary, dry_run)
     raise typer.Exit(summary.exit_code)
 
 
-def _guesser(
+def _make_guesser(
     model: Path | None, detector: str | None, skeletons: Path | None, device: str
 ) -> Guesser:
     from finediving_pose.workflows.prelabel import NetworkGuesser, SkeletonGuesser
@@ -128,23 +128,23 @@ def _guesser(
     )
 
 
-def _print(summary: PrelabelSummary, dry_run: bool) -> None:
+def _print_summary(summary: PrelabelSummary, dry_run: bool) -> None:
     verb = "would be labelled" if dry_run else "labelled, unconfirmed"
     for name, paths in summary.written.items():
-        say(f"{name}: {len(paths)} pictures {verb}")
-    say(
-        f"{summary.labelled} had a label already"
-        + (f"; {len(summary.left_out)} left out" if summary.left_out else "")
-    )
+        say(f"{name}: {len(paths)} images {verb}")
+    line = f"{summary.labelled} had a label already"
+    if summary.left_out:
+        line += f"; {len(summary.left_out)} left out"
+    say(line)
     if summary.shared:
         say(
-            f"{summary.shared} that two people label were left to them unaided (--shared labels them too)"
+            f"{summary.shared} that two annotators label were left to them unaided "
+            "(--shared labels them too)"
         )
-    for name, image, why in summary.left_out[:_SHOWN]:
-        say(f"  {name}, {image}: {why}")
+    for name, image, reason in summary.left_out[:_SHOWN]:
+        say(f"  {name}, {image}: {reason}")
     if len(summary.left_out) > _SHOWN:
         say(f"  … and {len(summary.left_out) - _SHOWN} more (--json lists all)")
-    if summary.count and not dry_run:
-        say(
-            f"next: fdpose annotate {quote(next(name for name, paths in summary.written.items() if paths))}"
-        )
+    labelled = [name for name, paths in summary.written.items() if paths]
+    if labelled and not dry_run:
+        say(f"next: fdpose annotate {quote(labelled[0])}")

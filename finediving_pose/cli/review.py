@@ -1,4 +1,4 @@
-"""``fdpose review``: the page, and the same without a browser."""
+"""The command `fdpose review`: the page, and the same without a browser."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def list_command(
         str | None,
         typer.Option(
             "--reviewer",
-            help="Only what is assigned to this person.",
+            help="Only what is assigned to this reviewer.",
             show_default="everybody's",
         ),
     ] = None,
@@ -105,15 +105,14 @@ def list_command(
 
     images = list_images(state, reviewer)
     if json:
-        rows = [
-            {"image": name, **asdict(found), "files": dict(found.files)}
-            for name, (found, _) in images.items()
-        ]
+        rows = []
+        for name, (found, _) in images.items():
+            rows.append({"image": name, **asdict(found), "files": dict(found.files)})
         print(json_module.dumps(rows, ensure_ascii=False, indent=1))
         return
     for name, (found, _) in images.items():
         people = ", ".join(found.annotators) or "nobody"
-        print(f"{found.kind:<12} {name}  ({people}){_quoted(found.reason)}")
+        print(f"{found.kind:<12} {name}  ({people}){_quote(found.reason)}")
     console.log.info("%d images", len(images))
 
 
@@ -152,7 +151,7 @@ def accept(
         images, reviewer, comment, label, confirm, faults
     )
     for decision in decisions:
-        print(_line(decision))
+        print(_format_decision(decision))
     for message in refused.values():
         console.log.error("%s", message)
     if refused:
@@ -169,11 +168,11 @@ def return_command(
     """Send a label back to its annotator, with a comment that says what to change.
 
     Example: fdpose review return Meet/3/00061.jpg --reviewer anna --comment "left and
-    right knee exchanged"
+    right knee swapped"
     """
     from finediving_pose.workflows.review import return_image
 
-    print(_line(return_image(image, comment, reviewer, label)))
+    print(_format_decision(return_image(image, comment, reviewer, label)))
 
 
 @app.command()
@@ -191,30 +190,28 @@ def log(
 
     decisions = read_log(image)
     if json:
-        print(
-            json_module.dumps(
-                [asdict(decision) for decision in decisions],
-                ensure_ascii=False,
-                indent=1,
-            )
-        )
+        rows = [asdict(decision) for decision in decisions]
+        print(json_module.dumps(rows, ensure_ascii=False, indent=1))
         return
     for decision in decisions:
-        print(_line(decision))
+        print(_format_decision(decision))
 
 
 def _announce(address: str) -> None:
     print(address, flush=True)
     console.log.info(
-        "the review page is open at that address until Ctrl+C; nobody else can open it without the token"
+        "the review page is open at that address until Ctrl+C; nobody else can open it "
+        "without the token"
     )
 
 
-def _line(decision: Decision) -> str:
-    comment = _quoted(decision.comment)
-    return f"{decision.when}  {decision.who}  {decision.action:<7} {decision.image}  {decision.label}{comment}"
+def _format_decision(decision: Decision) -> str:
+    return (
+        f"{decision.when}  {decision.who}  {decision.action:<7} {decision.image}  "
+        f"{decision.label}{_quote(decision.comment)}"
+    )
 
 
-def _quoted(text: str) -> str:
-    """Return somebody's words on one line, whatever is in them."""
+def _quote(text: str) -> str:
+    """Return a person's words on one line, whatever is in them."""
     return f"  {json_module.dumps(text, ensure_ascii=False)}" if text else ""

@@ -1,4 +1,4 @@
-"""``fdpose status``."""
+"""The command `fdpose status`."""
 
 from __future__ import annotations
 
@@ -32,18 +32,16 @@ def command(
     if json:
         print(json_module.dumps(found.as_dict()))
     else:
-        _print(found, every)
+        _print_status(found, every)
 
 
-def _print(found: Status, every: bool) -> None:
-    say(f"{found.name}: {found.frames} pictures")
+def _print_status(found: Status, every: bool) -> None:
+    say(f"{found.name}: {found.frames} images")
     if found.frames:
-        stages = ", ".join(
-            f"{count} {kind}" for kind, count in found.stages.items() if count
-        )
-        say(f"  {stages}; {found.merged} merged")
+        stages = [f"{count} {kind}" for kind, count in found.stages.items() if count]
+        say(f"  {', '.join(stages)}; {found.merged} merged")
         say(f"  {found.twice} labelled by two; {found.unassigned} handed out to nobody")
-        for row in _table(found.people):
+        for row in _format_table(found.people):
             say(f"  {row}")
     for person in found.people:
         _print_returned(person, every)
@@ -53,45 +51,42 @@ def _print(found: Status, every: bool) -> None:
         say(f"also: {step.command}   # {step.why}")
 
 
-def _table(people: tuple[Person, ...]) -> list[str]:
+def _format_table(people: tuple[Person, ...]) -> list[str]:
     """Return a line for each person under a heading, the columns as wide as they need
     to be."""
-    head = (
-        "",
-        "to label",
-        "done",
-        "returned",
-        "unconfirmed",
-        "unreadable",
-        "to review",
-        "decided",
-    )
-    rows = [head] + [
-        (
-            person.name,
-            f"{person.to_label}",
-            f"{person.needs['done']}",
-            f"{person.needs['returned']}",
-            f"{person.needs['unconfirmed']}",
-            f"{person.needs['unreadable']}",
-            f"{person.to_review}",
-            f"{person.decided}",
-        )
-        for person in people
+    rows = [
+        [
+            "",
+            "to label",
+            "done",
+            "returned",
+            "unconfirmed",
+            "unreadable",
+            "to review",
+            "decided",
+        ]
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return [
-        "  ".join(
+    for person in people:
+        rows.append(
             [
-                row[0].ljust(widths[0]),
-                *(
-                    text.rjust(width)
-                    for text, width in zip(row[1:], widths[1:], strict=True)
-                ),
+                person.name,
+                f"{person.to_label}",
+                f"{person.needs['done']}",
+                f"{person.needs['returned']}",
+                f"{person.needs['unconfirmed']}",
+                f"{person.needs['unreadable']}",
+                f"{person.to_review}",
+                f"{person.decided}",
             ]
         )
-        for row in rows
-    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for name, *counts in rows:
+        cells = [name.ljust(widths[0])]
+        for text, width in zip(counts, widths[1:], strict=True):
+            cells.append(text.rjust(width))
+        lines.append("  ".join(cells))
+    return lines
 
 
 def _print_returned(person: Person, every: bool) -> None:
@@ -99,8 +94,7 @@ def _print_returned(person: Person, every: bool) -> None:
     if shown:
         say(f"\nreturned to {person.name}:")
     for task in shown:
-        say(
-            f"  {task.image.image}: {task.reviewer}: {json_module.dumps(task.comment, ensure_ascii=False)}"
-        )
+        comment = json_module.dumps(task.comment, ensure_ascii=False)
+        say(f"  {task.image.image}: {task.reviewer}: {comment}")
     if len(shown) < len(person.returned):
         say(f"  … and {len(person.returned) - len(shown)} more (--all)")

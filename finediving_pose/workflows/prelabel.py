@@ -1,9 +1,10 @@
-"""``fdpose prelabel``: a model's poses as LabelMe files, marked as unconfirmed, where
-nobody has labelled yet."""
+"""`fdpose prelabel`: a model's poses as LabelMe files, marked as unconfirmed, where nobody
+has labelled yet."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from finediving_pose import errors
-from finediving_pose.annotation.assignment import Queue
+from finediving_pose.annotation.assignment import Queue, parse_dive
 from finediving_pose.annotation.label_store import ORIGIN_KEY
 from finediving_pose.annotation.review_state import TOOL, now
 from finediving_pose.boxes import enclose_joints
@@ -40,7 +41,7 @@ skeletons have none."""
 
 @dataclass(frozen=True)
 class Guess:
-    """A pose that was found in one picture.
+    """A pose that was found in one image.
 
     Attributes:
         box: (4,) px.
@@ -56,22 +57,29 @@ class Guess:
 
 
 class Guesser(Protocol):
-    """Finds the athlete in the pictures of one dive. `identity` names models or files,
-    in JSON types."""
+    """Finds the athlete in the images of one dive. `identity` names models or files, in
+    JSON types."""
 
     identity: dict[str, Any]
 
     def __call__(
         self, images: Sequence[ManifestFrame], frames: Path
     ) -> list[Guess | str]:
-        """Return a guess for each picture below the folder `frames`, or why there is
-        none."""
+        """Guess a pose in each image.
+
+        Args:
+            images: Of one dive.
+            frames: Their folder.
+
+        Returns:
+            A guess for each image, or why there is none.
+        """
         ...
 
 
 class NetworkGuesser:
-    """Finds the athlete by a detector, followed from picture to picture, and the joints
-    by a pose net."""
+    """Finds the athlete by a detector, followed from image to image, and the joints by a
+    pose network."""
 
     def __init__(self, detector: Detector, estimator: PoseEstimator) -> None:
         self.detector, self.estimator = detector, estimator
@@ -83,39 +91,36 @@ class NetworkGuesser:
     def __call__(
         self, images: Sequence[ManifestFrame], frames: Path
     ) -> list[Guess | str]:
-        """Return a guess for each picture, or why there is none."""
-        found: list[Guess | str] = ["nobody found in the picture"] * len(images)
-        pictures = {}
+        """Guess a pose in each image; arguments as of :class:`Guesser`."""
+        found: list[Guess | str] = ["nobody found in the image"] * len(images)
+        pixels = {}
         for index, image in enumerate(images):
             try:
-                pictures[index] = read_image(frames / image.image)
+                pixels[index] = read_image(frames / image.image)
             except DataError as error:
                 found[index] = str(error)
-        boxes = self._boxes(images, pictures)
-        for some in _chunks(sorted(boxes), POSE_BATCH):
-            keypoints, scores = self.estimator(
-                [self.estimator.crop(pictures[i], boxes[i]) for i in some]
-            )
-            for row, index in enumerate(some):
+        boxes = self._find_athlete(images, pixels)
+        for batch in _split_batches(sorted(boxes), POSE_BATCH):
+            crops = [self.estimator.crop(pixels[i], boxes[i]) for i in batch]
+            keypoints, scores = self.estimator(crops)
+            for row, index in enumerate(batch):
                 found[index] = Guess(boxes[index], keypoints[row], scores[row])
         return found
 
-    def _boxes(
-        self, images: Sequence[ManifestFrame], pictures: Mapping[int, Any]
+    def _find_athlete(
+        self, images: Sequence[ManifestFrame], pixels: Mapping[int, Any]
     ) -> dict[int, FloatArray]:
-        """Return the athlete's box in each picture that has one, by index.
+        """Return the athlete's box in each image that has one, by index.
 
-        Chosen pictures lie far apart in time: where the track is lost, the surest
-        person is taken, for somebody looks at every guess.
+        Chosen images lie far apart in time: where the track is lost, the surest person
+        is taken, for an annotator looks at every guess.
         """
-        order = sorted(pictures, key=lambda index: images[index].frame)
+        order = sorted(pixels, key=lambda index: images[index].frame)
         if not order:
             return {}
-        detections = [
-            one
-            for some in _chunks(order, DETECTOR_BATCH)
-            for one in self.detector([pictures[i] for i in some])
-        ]
+        detections = []
+        for batch in _split_batches(order, DETECTOR_BATCH):
+            detections += self.detector([pixels[i] for i in batch])
         numbers = np.array([images[index].frame for index in order], np.int64)
         settings = TrackingSettings()
         followed = track_person(detections, numbers, settings).boxes
@@ -129,7 +134,7 @@ class NetworkGuesser:
 
 
 class SkeletonGuesser:
-    """Takes poses from what ``fdpose extract`` wrote; no net is needed.
+    """Takes poses from what ``fdpose extract`` wrote; no network is needed.
 
     Raises:
         UsageError: If the folder holds none.
@@ -138,7 +143,8 @@ class SkeletonGuesser:
     def __init__(self, skeletons: Path) -> None:
         if not (skeletons / "Pose").is_dir():
             raise UsageError(
-                f"--skeletons {skeletons}: no folder Pose in it; expected what fdpose extract wrote"
+                f"--skeletons {skeletons}: no folder Pose in it; expected what fdpose "
+                "extract wrote"
             )
         self.skeletons = skeletons
         self.identity: dict[str, Any] = {"skeletons": skeletons.name, "files": {}}
@@ -146,45 +152,45 @@ class SkeletonGuesser:
     def __call__(
         self, images: Sequence[ManifestFrame], frames: Path
     ) -> list[Guess | str]:
-        """Return a guess for each picture, or why there is none."""
+        """Guess a pose in each image; arguments as of :class:`Guesser`."""
+        match, dive = images[0].match, images[0].dive
         try:
-            path = pose_path(self.skeletons, images[0].match, images[0].dive)
+            path = pose_path(self.skeletons, match, dive)
             sequence = read_pose(path)
         except DataError as error:
             return [str(error)] * len(images)
-        self.identity["files"][f"{images[0].match}/{images[0].dive}"] = sha256_file(
-            path
-        )
+        self.identity["files"][f"{match}/{dive}"] = sha256_file(path)
         rows = {int(number): row for row, number in enumerate(sequence.frame_index)}
         found: list[Guess | str] = []
         for image in images:
             row = rows.get(image.frame)
             if row is None:
                 found.append(
-                    f"frame {image.frame} is not among the extracted ones of {path}; extract with --frames all"
+                    f"frame {image.frame} is not among the extracted ones of {path}; "
+                    "extract with --frames all"
                 )
-            elif not np.isfinite(sequence.keypoints[row]).all(axis=1).any():
+                continue
+            keypoints, scores = sequence.keypoints[row], sequence.scores[row]
+            box = sequence.track.boxes[row]
+            if not np.isfinite(keypoints).all(axis=1).any():
                 found.append(f"nobody found in frame {image.frame} of {path}")
+            elif np.isfinite(box).all():
+                found.append(Guess(box, keypoints, scores))
             else:
-                found.append(
-                    _from_skeleton(
-                        sequence.keypoints[row],
-                        sequence.scores[row],
-                        sequence.track.boxes[row],
-                    )
-                )
+                around = enclose_joints(keypoints, BOX_PADDING, per_axis=True)
+                found.append(Guess(around, keypoints, scores, box_estimated=True))
         return found
 
 
 @dataclass
 class PrelabelSummary:
-    """What was labelled.
+    """Outcome of a prelabelling.
 
     Attributes:
         written: The files, or those that would be after a dry run, by annotator.
         left_out: (annotator, image, reason).
-        labelled: How many pictures of the queues had a label already.
-        shared: How many pictures were left to two people to label unaided.
+        labelled: How many images of the queues had a label already.
+        shared: How many images were left to two annotators to label unaided.
     """
 
     written: dict[str, list[Path]] = field(default_factory=dict)
@@ -199,22 +205,22 @@ class PrelabelSummary:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 some pictures left out, 3 all of them."""
+        """0 done, 1 some images left out, 3 all of them."""
         if not self.left_out:
             return errors.EXIT_DONE
         return errors.EXIT_SOME_FAILED if self.count else errors.EXIT_INVALID_DATA
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything in JSON types."""
+        written = {}
+        for name, paths in self.written.items():
+            written[name] = [str(path) for path in paths]
+        left_out = []
+        for name, image, reason in self.left_out:
+            left_out.append({"annotator": name, "image": image, "reason": reason})
         return {
-            "written": {
-                name: [str(path) for path in paths]
-                for name, paths in self.written.items()
-            },
-            "left_out": [
-                {"annotator": name, "image": image, "reason": why}
-                for name, image, why in self.left_out
-            ],
+            "written": written,
+            "left_out": left_out,
             "labelled": self.labelled,
             "shared": self.shared,
         }
@@ -228,71 +234,75 @@ def prelabel_images(
     dry_run: bool = False,
     start: Path | None = None,
 ) -> PrelabelSummary:
-    """Write unconfirmed labels for the pictures of queues that have none. No file that
-    is there is touched.
+    """Write unconfirmed labels for the images of queues that have none. No file that is
+    there is touched.
 
     Args:
         make_guesser: Makes a :class:`NetworkGuesser` or :class:`SkeletonGuesser`, once it
             is needed.
-        annotators: Whose queues; empty: everybody's.
-        min_score: Joints that a net is less sure of are left out.
-        shared: Also pictures that two people label: the same guess before both makes
-            them agree.
-        dry_run: Say which files would be tried; write nothing and load no model.
+        annotators: The annotators of the queues; empty: everybody.
+        min_score: Joints that a network is less sure of are left out.
+        shared: Whether to label images of two annotators too: the same guess before both
+            makes them agree.
+        dry_run: Whether only to say which files would be tried; no model is loaded.
         start: Where to look for the project; None: the current folder.
+
+    Returns:
+        What was labelled and what was left out.
 
     Raises:
         UsageError: If there is no project, or it has no such annotator.
-        DataError: If there are no pictures yet, or the manifest or a queue is damaged.
+        DataError: If there are no images yet, or the manifest or a queue is damaged.
     """
     project = find_project(start)
-    people = [
-        project.check_annotator(name) for name in dict.fromkeys(annotators)
-    ] or list(project.annotators)
+    names = [project.check_annotator(name) for name in dict.fromkeys(annotators)]
     queues = hand_out_images(project, dry_run)
     summary = PrelabelSummary()
-    wanted = _wanted(project, people, queues, shared, summary)
+    chosen = _choose_images(
+        project, names or project.annotators, queues, shared, summary
+    )
     if dry_run:
-        for name, images in wanted.items():
-            summary.written[name] = [
-                project.store.label_path(name, image.label_name) for image in images
-            ]
+        for name, images in chosen.items():
+            paths = [project.store.label_path(name, each.label_name) for each in images]
+            summary.written[name] = paths
         return summary
-    if any(wanted.values()):
+    if any(chosen.values()):
         guesser = make_guesser()
-        for name, images in wanted.items():
+        for name, images in chosen.items():
             if images:
-                _prelabel_one(project, name, images, guesser, min_score, summary)
+                _prelabel_queue(project, name, images, guesser, min_score, summary)
     return summary
 
 
-def _wanted(
+def _choose_images(
     project: Project,
-    people: Sequence[str],
+    annotators: Sequence[str],
     queues: Mapping[str, Queue],
     shared: bool,
     summary: PrelabelSummary,
 ) -> dict[str, list[ManifestFrame]]:
-    """Return the pictures that each person gets a guess for."""
-    states, wanted = project.desk.read_states(), {}
-    holders: dict[str, int] = {}
+    """Return the images that each annotator gets a guess for."""
+    states = project.desk.read_states()
+    holders: Counter[str] = Counter()
     for queue in queues.values():
-        for image in queue.label:
-            holders[image] = holders.get(image, 0) + 1
-    left: set[str] = set()
-    for name in people:
-        found = list_tasks(project, name, queues.get(name, Queue()), states)
-        empty = [task.image for task in found if task.need == "unlabelled"]
-        wanted[name] = [image for image in empty if shared or holders[image.image] == 1]
-        summary.labelled += len(found) - len(empty)
-        left.update(
-            image.image for image in empty if not shared and holders[image.image] > 1
-        )
-    summary.shared = len(left)
-    return wanted
+        holders.update(queue.label)
+    chosen: dict[str, list[ManifestFrame]] = {}
+    left_to_two = set()
+    for name in annotators:
+        chosen[name] = []
+        for task in list_tasks(project, name, queues.get(name, Queue()), states):
+            image = task.image
+            if task.need != "unlabelled":
+                summary.labelled += 1
+            elif shared or holders[image.image] == 1:
+                chosen[name].append(image)
+            else:
+                left_to_two.add(image.image)
+    summary.shared = len(left_to_two)
+    return chosen
 
 
-def _prelabel_one(
+def _prelabel_queue(
     project: Project,
     name: str,
     images: Sequence[ManifestFrame],
@@ -300,9 +310,10 @@ def _prelabel_one(
     min_score: float,
     summary: PrelabelSummary,
 ) -> None:
+    """Label one annotator's images, dive by dive."""
     dives: dict[str, list[ManifestFrame]] = {}
     for image in images:
-        dives.setdefault(image.image.rpartition("/")[0], []).append(image)
+        dives.setdefault(parse_dive(image.image), []).append(image)
     written = summary.written.setdefault(name, [])
     with (
         recording(project.labels / name, min_score=min_score) as manifest,
@@ -310,41 +321,34 @@ def _prelabel_one(
     ):
         for dive in dives.values():
             for image, guess in zip(dive, guesser(dive, project.frames), strict=True):
-                outcome = (
-                    guess
-                    if isinstance(guess, str)
-                    else _write(project, name, image, guess, guesser, min_score)
-                )
+                outcome: Path | str
+                if isinstance(guess, str):
+                    outcome = guess
+                else:
+                    outcome = _write_guess(project, name, image, guess, min_score)
                 if isinstance(outcome, Path):
                     written.append(outcome)
                 else:
                     summary.left_out.append((name, image.image, outcome))
+                    manifest.warnings.append(f"{image.image}: {outcome}")
                 ticker.advance(note=image.image)
-        manifest.warnings += [
-            f"{image}: {why}" for who, image, why in summary.left_out if who == name
-        ]
         manifest.add(
             models=guesser.identity, written=[project.shown(path) for path in written]
         )
 
 
-def _write(
-    project: Project,
-    name: str,
-    image: ManifestFrame,
-    guess: Guess,
-    guesser: Guesser,
-    min_score: float,
+def _write_guess(
+    project: Project, name: str, image: ManifestFrame, guess: Guess, min_score: float
 ) -> Path | str:
     """Write the label file of a guess and return it, or why there is none."""
-    frame = _label(image, guess, min_score)
+    frame = _make_label(image, guess, min_score)
     if isinstance(frame, str):
         return frame
     path = project.store.label_path(name, image.label_name)
-    picture = os.path.relpath(project.frames / image.image, path.parent).replace(
-        os.sep, "/"
+    relative = os.path.relpath(project.frames / image.image, path.parent)
+    content = labelme.encode_labelme(
+        frame, (image.width, image.height), relative.replace(os.sep, "/")
     )
-    content = labelme.encode_labelme(frame, (image.width, image.height), picture)
     content[ORIGIN_KEY] = {
         "by": f"{TOOL}prelabel",
         "when": now(),
@@ -356,38 +360,32 @@ def _write(
     return path
 
 
-def _label(image: ManifestFrame, guess: Guess, min_score: float) -> LabelledFrame | str:
+def _make_label(
+    image: ManifestFrame, guess: Guess, min_score: float
+) -> LabelledFrame | str:
+    """Return the label of a guess, or why it is none."""
     size = np.array([image.width, image.height], float)
     points = np.asarray(guess.keypoints, np.float64)
     known = np.isfinite(points).all(axis=1)
     inside = known & (points >= 0).all(axis=1) & (points <= size - 1).all(axis=1)
-    sure = inside & ~(
-        guess.scores < min_score
-    )  # of an interpolated joint the score is NaN
+    # An interpolated joint has no score (NaN): it is taken.
+    sure = inside & ~(guess.scores < min_score)
     if not sure.any():
-        return f"no joint inside the picture with a score of {min_score:g} or more"
+        return f"no joint inside the image with a score of {min_score:g} or more"
     box = np.clip(np.asarray(guess.box, np.float64), 0, np.tile(size, 2))
     if not (box[:2] < box[2:]).all():
-        return "the box lies outside the picture"
+        return "the box lies outside the image"
+    visibility = np.where(sure, Visibility.VISIBLE, Visibility.MISSING)
     return LabelledFrame(
         image=image.image,
         keypoints=np.where(sure[:, None], points, np.nan),
-        visibility=np.where(sure, Visibility.VISIBLE, Visibility.MISSING).astype(
-            np.uint8
-        ),
+        visibility=visibility.astype(np.uint8),
         box=box,
         box_estimated=guess.box_estimated,
         unconfirmed=True,
     )
 
 
-def _from_skeleton(keypoints: FloatArray, scores: FloatArray, box: FloatArray) -> Guess:
-    if np.isfinite(box).all():
-        return Guess(box, keypoints, scores)
-    around = enclose_joints(keypoints, BOX_PADDING, per_axis=True)
-    return Guess(around, keypoints, scores, box_estimated=True)
-
-
-def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+def _split_batches(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     for first in range(0, len(items), size):
         yield items[first : first + size]

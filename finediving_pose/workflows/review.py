@@ -39,28 +39,29 @@ def serve_review_page(
     """Serve the review page until Ctrl+C.
 
     Args:
-        reviewer: The only person who may decide on this page; None: the project's only
-            reviewer, else the page asks.
+        reviewer: The only reviewer who may decide on this page; None: the project's
+            only reviewer, else the page asks.
         port: 0 for any that is free.
         browser: Whether to open it, where this computer has a screen.
         announce: Gets the address once it answers.
         start: Where to look for the project; None: the current folder.
 
     Raises:
-        UsageError: If there is no project, nobody who reviews, or the port is taken.
-        DataError: If the project has no pictures yet.
+        UsageError: If there is no project, no reviewer, or the port is taken.
+        DataError: If the project has no images yet.
         KeyboardInterrupt: When it was ended.
     """
     from finediving_pose.annotation import review_server
     from finediving_pose.annotation.review_guard import new_token
 
     project = find_project(start)
-    reviewers = (
-        (_reviewer(project, reviewer),) if reviewer is not None else project.reviewers
-    )
+    reviewers = project.reviewers
+    if reviewer is not None:
+        reviewers = (_check_reviewer(project, reviewer),)
     if not reviewers:
         raise UsageError(
-            f"who reviews? --reviewer NAME, or name the people in {project.root / SETTINGS_NAME}"
+            "who reviews? --reviewer NAME, or name the people in "
+            f"{project.root / SETTINGS_NAME}"
         )
     listener = review_server.listen(port)
     with listener:
@@ -74,10 +75,11 @@ def serve_review_page(
             token=new_token(),
         )
         app = review_server.make_app(setup)
-        address = f"http://{review_server.HOST}:{listener.getsockname()[1]}/?token={setup.token}"
+        actual_port = listener.getsockname()[1]
+        address = f"http://{review_server.HOST}:{actual_port}/?token={setup.token}"
         announce(address)
         if browser and _has_screen():
-            _open(address)
+            _open_browser(address)
         review_server.serve(app, listener)
 
 
@@ -91,33 +93,39 @@ def list_assigned_images(project: Project, reviewer: str) -> frozenset[str]:
 def list_images(
     state: str | None = None, reviewer: str | None = None, start: Path | None = None
 ) -> dict[str, tuple[State, bool]]:
-    """Return the state of images, in the manifest's order, and whether each is assigned
-    to `reviewer`.
+    """List the state of images.
 
     Args:
         state: One of :data:`KINDS`, or :data:`WAITING`; None: all.
-        reviewer: Only what is assigned to this person; None: all.
+        reviewer: Only what is assigned to this reviewer; None: all.
+        start: Where to look for the project; None: the current folder.
+
+    Returns:
+        The state of each image, in the manifest's order, and whether it is assigned to
+        `reviewer`.
 
     Raises:
         UsageError: If there is no such state or person.
     """
-    if state is not None and state not in (*KINDS, WAITING):
-        raise UsageError(
-            f"--state {state}{find_nearest_name(state, (*KINDS, WAITING))}"
-        )
+    wanted: tuple[str, ...] = KINDS
+    if state == WAITING:
+        wanted = TO_REVIEW
+    elif state is not None:
+        if state not in KINDS:
+            known = find_nearest_name(state, (*KINDS, WAITING))
+            raise UsageError(f"--state {state}{known}")
+        wanted = (state,)
     project = find_project(start)
-    wanted = KINDS if state is None else TO_REVIEW if state == WAITING else (state,)
-    own = (
-        list_assigned_images(project, _reviewer(project, reviewer))
-        if reviewer is not None
-        else frozenset()
-    )
-    states = project.desk.read_states()
-    return {
-        image: (found, image in own)
-        for image, found in states.items()
-        if found.kind in wanted and (reviewer is None or image in own)
-    }
+    assigned: frozenset[str] = frozenset()
+    if reviewer is not None:
+        assigned = list_assigned_images(project, _check_reviewer(project, reviewer))
+    found = {}
+    for image, of_image in project.desk.read_states().items():
+        if of_image.kind not in wanted:
+            continue
+        if reviewer is None or image in assigned:
+            found[image] = (of_image, image in assigned)
+    return found
 
 
 def accept_images(
@@ -129,18 +137,19 @@ def accept_images(
     faults: bool = False,
     start: Path | None = None,
 ) -> tuple[list[Decision], dict[str, str]]:
-    """Accept the newest label of each image as it is. Nobody sees what is wrong with it
-    here, as the page shows it.
+    """Accept the newest label of each image as it is, unseen: the page would show what
+    is wrong with it.
 
     Args:
         images: As the manifest names them.
         reviewer: Who decides; None: the project's only reviewer.
         comment: For the log.
         label: Which label, an annotator's name or a file below ``labels/``; needed
-            where two people have labelled the image. For one image.
+            where two annotators have labelled the image. For one image.
         confirm: Clears the mark of a model's guess.
-        faults: Accept a label that lacks a joint or the box, or has another fault that
-            cannot be right.
+        faults: Whether to accept a label that lacks a joint or the box, or has another
+            fault that cannot be right.
+        start: Where to look for the project; None: the current folder.
 
     Returns:
         The decisions, and why an image could not be accepted.
@@ -150,21 +159,20 @@ def accept_images(
             several images.
     """
     project = find_project(start)
-    who = _reviewer(project, reviewer)
+    who = _check_reviewer(project, reviewer)
     if label is not None and len(images) != 1:
         raise UsageError(f"--label is one image's, found {len(images)} images")
     decisions, refused = [], {}
     for image in images:
-        name = _image_name(project, image)
+        name = _parse_image(project, image)
         try:
-            chosen = _label_name(project, name, label) or _only_label(
-                project.desk, name
-            )
+            chosen = _name_label(project, name, label)
+            if chosen is None:
+                chosen = _find_only_label(project.desk, name)
             if not faults:
                 _refuse_faults(project.desk, name, chosen)
-            decisions.append(
-                project.desk.accept(who, name, chosen, comment, confirm=confirm)
-            )
+            decision = project.desk.accept(who, name, chosen, comment, confirm=confirm)
+            decisions.append(decision)
         except FdposeError as error:
             refused[name] = str(error)
     return decisions, refused
@@ -177,38 +185,51 @@ def return_image(
     label: str | None = None,
     start: Path | None = None,
 ) -> Decision:
-    """Give a label back to its annotator. Arguments as of :func:`accept_images`.
+    """Give a label back to its annotator.
+
+    Args:
+        image: As the manifest names it.
+        comment: What the annotator is to change.
+        reviewer: Who decides; None: the project's only reviewer.
+        label: Which label, an annotator's name or a file below ``labels/``.
+        start: Where to look for the project; None: the current folder.
+
+    Returns:
+        The decision.
 
     Raises:
         UsageError: Without a comment, or where there is nothing to give back.
     """
     project = find_project(start)
-    name = _image_name(project, image)
-    return project.desk.give_back(
-        _reviewer(project, reviewer), name, comment, _label_name(project, name, label)
-    )
+    who = _check_reviewer(project, reviewer)
+    name = _parse_image(project, image)
+    return project.desk.give_back(who, name, comment, _name_label(project, name, label))
 
 
 def read_log(image: str | None = None, start: Path | None = None) -> list[Decision]:
-    """Return the decisions, oldest first; of one image where it is named."""
+    """Read the decisions of a project.
+
+    Args:
+        image: Only those on this image; None: all.
+        start: Where to look for the project; None: the current folder.
+
+    Returns:
+        The decisions, oldest first.
+    """
     project = find_project(start)
-    name = (
-        None if image is None else project.desk.frame(_image_name(project, image)).image
-    )
-    return [
-        decision
-        for decision in review_log.read_decisions(project.review_log)
-        if name in (None, decision.image)
-    ]
+    decisions = review_log.read_decisions(project.review_log)
+    if image is None:
+        return decisions
+    name = project.desk.frame(_parse_image(project, image)).image
+    return [decision for decision in decisions if decision.image == name]
 
 
-def _reviewer(project: Project, name: str | None) -> str:
+def _check_reviewer(project: Project, name: str | None) -> str:
     if name is None:
         if len(project.reviewers) == 1:
             return project.reviewers[0]
-        raise UsageError(
-            f"who reviews? --reviewer NAME{find_nearest_name('', project.reviewers)}"
-        )
+        known = find_nearest_name("", project.reviewers)
+        raise UsageError(f"who reviews? --reviewer NAME{known}")
     if project.reviewers and name not in project.reviewers:
         known = find_nearest_name(name, project.reviewers)
         raise UsageError(
@@ -217,7 +238,7 @@ def _reviewer(project: Project, name: str | None) -> str:
     return check_person(name)
 
 
-def _image_name(project: Project, text: str) -> str:
+def _parse_image(project: Project, text: str) -> str:
     """Return an image's name; a path to it, as the shell completes it, names it as
     well."""
     if text in project.desk.images:
@@ -225,27 +246,37 @@ def _image_name(project: Project, text: str) -> str:
     if f"{text}.jpg" in project.desk.images:
         return f"{text}.jpg"
     path = Path(os.path.abspath(text))
-    return (
-        path.relative_to(project.frames).as_posix()
-        if path.is_relative_to(project.frames)
-        else text
-    )
+    if path.is_relative_to(project.frames):
+        return path.relative_to(project.frames).as_posix()
+    return text
 
 
-def _only_label(desk: ReviewDesk, image: str) -> str:
+def _name_label(project: Project, image: str, label: str | None) -> str | None:
+    """Return a label's file below ``labels/``; an annotator's name alone names theirs."""
+    if label is None or "/" in label or image not in project.desk.images:
+        return label
+    return f"{label}/{project.desk.frame(image).label_name}"
+
+
+def _find_only_label(desk: ReviewDesk, image: str) -> str:
+    """Return the newest label of an image.
+
+    Raises:
+        UsageError: If there is none, or two annotators' stand side by side.
+    """
     item = desk.read_item(image)
     if item.newest is None:
+        reason = item.state.reason or item.state.kind
+        raise UsageError(f"{image}: no usable label ({reason})")
+    annotated = []
+    for label in item.labels:
+        if label.frame is not None and parse_annotator(label.name):
+            annotated.append(label.name)
+    # A revision settles which label counts.
+    if parse_annotator(item.newest.name) and len(annotated) > 1:
         raise UsageError(
-            f"{image}: no usable label ({item.state.reason or item.state.kind})"
-        )
-    people = [
-        label.name
-        for label in item.labels
-        if label.frame is not None and parse_annotator(label.name)
-    ]
-    if parse_annotator(item.newest.name) and len(people) > 1:
-        raise UsageError(
-            f"{image}: {len(people)} people labelled it; --label says which: {', '.join(people)}"
+            f"{image}: {len(annotated)} annotators labelled it; --label says which: "
+            f"{', '.join(annotated)}"
         )
     return item.newest.name
 
@@ -253,22 +284,15 @@ def _only_label(desk: ReviewDesk, image: str) -> str:
 def _has_screen() -> bool:
     """Whether a browser would be a window; over SSH it would be a text browser that
     takes the terminal."""
-    return sys.platform in {"win32", "darwin"} or bool(
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )
+    if sys.platform in {"win32", "darwin"}:
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _open(address: str) -> None:
+def _open_browser(address: str) -> None:
     import webbrowser
 
     threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-
-
-def _label_name(project: Project, image: str, label: str | None) -> str | None:
-    """Return a label's file below ``labels/``; an annotator's name alone names theirs."""
-    if label is None or "/" in label or image not in project.desk.images:
-        return label
-    return f"{label}/{project.desk.frame(image).label_name}"
 
 
 def _refuse_faults(desk: ReviewDesk, image: str, label: str) -> None:
@@ -277,24 +301,20 @@ def _refuse_faults(desk: ReviewDesk, image: str, label: str) -> None:
     Raises:
         UsageError: Says what is wrong, and what can be done.
     """
-    found = next(
-        (each for each in desk.read_item(image).labels if each.name == label), None
-    )
+    labels = {each.name: each for each in desk.read_item(image).labels}
+    found = labels.get(label)
     if found is None or found.frame is None:
         return  # the desk says so
-    wrong = [
-        str(problem.message)
-        for problem in found.problems
-        if problem.severity == "error"
-    ]
-    wrong += [
-        f"{JOINTS[joint]} is not labelled"
-        for joint in np.flatnonzero(~found.frame.labelled).tolist()
-    ]
+    wrong = []
+    for problem in found.problems:
+        if problem.severity == "error":
+            wrong.append(problem.message)
+    for joint in np.flatnonzero(~found.frame.labelled):
+        wrong.append(f"{JOINTS[joint]} is not labelled")
     if found.frame.box is None:
         wrong.append("the athlete's box is missing")
     if wrong:
         raise UsageError(
-            f"{label}: {'; '.join(dict.fromkeys(wrong))}. Correct it on the page, send it back, or accept it as it is "
-            "with --with-faults"
+            f"{label}: {'; '.join(dict.fromkeys(wrong))}. Correct it on the page, send it "
+            "back, or accept it as it is with --with-faults"
         )

@@ -1,5 +1,4 @@
-"""``fdpose status``: where a project stands, for each person, and the command to type
-next."""
+"""`fdpose status`: the state of a project, for each person, and the command to type next."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Person:
-    """What one person has done and has to do, in images.
+    """The work of one person, done and to do, in images.
 
     Attributes:
         name: The person.
@@ -37,7 +36,7 @@ class Person:
         reviews: Handed out to review.
         to_review: Of these, how many wait for the review.
         decided: On how many images the latest decision is this person's.
-        returned: The pictures that came back, with the comment.
+        returned: The images that came back, with the comment.
     """
 
     name: str
@@ -53,6 +52,19 @@ class Person:
         """Images that are not done."""
         return self.assigned - self.needs["done"]
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything in JSON types."""
+        returned = []
+        for task in self.returned:
+            returned.append(
+                {
+                    "image": task.image.image,
+                    "reviewer": task.reviewer,
+                    "comment": task.comment,
+                }
+            )
+        return {**vars(self), "returned": returned}
+
 
 @dataclass(frozen=True)
 class Step:
@@ -64,15 +76,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Status:
-    """Where a project stands.
+    """State of a project.
 
     Attributes:
         name: The project's name.
-        frames: How many pictures were chosen.
+        frames: How many images were chosen.
         stages: How many of them are in each state.
-        unassigned: Pictures that nobody labels yet.
-        twice: Pictures that two people label or have labelled.
-        merged: Pictures whose label in ``labels/final`` is the one that was approved.
+        unassigned: Images that nobody labels yet.
+        twice: Images that two annotators label or have labelled.
+        merged: Images whose label in ``labels/final`` is the one that was approved.
         people: Everybody with a queue or a name in ``fdpose.yaml``.
         steps: What can be done now, the next step first; never empty.
     """
@@ -88,32 +100,14 @@ class Status:
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything in JSON types."""
-        people = [
-            {
-                **{
-                    key: value
-                    for key, value in vars(person).items()
-                    if key != "returned"
-                },
-                "returned": [
-                    {
-                        "image": task.image.image,
-                        "reviewer": task.reviewer,
-                        "comment": task.comment,
-                    }
-                    for task in person.returned
-                ],
-            }
-            for person in self.people
-        ]
-        plain = {
-            key: value
-            for key, value in vars(self).items()
-            if key not in ("people", "steps")
-        }
         return {
-            **plain,
-            "people": people,
+            "name": self.name,
+            "frames": self.frames,
+            "stages": self.stages,
+            "unassigned": self.unassigned,
+            "twice": self.twice,
+            "merged": self.merged,
+            "people": [person.as_dict() for person in self.people],
             "next": self.steps[0].command,
             "steps": [asdict(step) for step in self.steps],
         }
@@ -123,171 +117,166 @@ def collect_status(project: Project) -> Status:
     """Look at a project; nothing is written.
 
     Raises:
-        DataError: If the manifest or a queue is damaged. A project without pictures has
-            a status.
+        DataError: If the manifest or a queue is damaged. A project without images has a
+            status.
     """
     name = project.settings.name or project.root.name
     if not project.frame_manifest.exists():
-        steps = (Step("fdpose frames", "choose the pictures to label"),)
-        people = tuple(
-            _person(project, person, Queue(), {}) for person in _everybody(project, {})
-        )
+        steps = (Step("fdpose frames", "choose the images to label"),)
+        people = _collect_people(project, {}, {})
         return Status(name, 0, dict.fromkeys(KINDS, 0), 0, 0, 0, people, steps)
     states, queues = project.desk.read_states(), read_queues(project.queues)
-    stages: Counter[str] = Counter(state.kind for state in states.values())
-    given = Counter(
-        image
-        for name in project.annotators
-        for image in queues.get(name, Queue()).label
-    )
-    unassigned = sum(
-        not given[image] and state.kind == "unlabelled"
-        for image, state in states.items()
-    )
-    merged = sum(_is_merged(project, image, state) for image, state in states.items())
-    everybody = tuple(
-        _person(project, person, queues.get(person, Queue()), states)
-        for person in _everybody(project, queues)
-    )
+    annotators: Counter[str] = Counter()
+    for person in project.annotators:
+        annotators.update(queues.get(person, Queue()).label)
+    stages: Counter[str] = Counter()
+    unassigned, twice, merged = 0, 0, 0
+    for image, state in states.items():
+        stages[state.kind] += 1
+        if state.kind == "unlabelled" and not annotators[image]:
+            unassigned += 1
+        if max(annotators[image], len(state.annotators)) > 1:
+            twice += 1
+        if _is_merged(project, image, state):
+            merged += 1
+    people = _collect_people(project, queues, states)
     return Status(
         name,
         len(states),
         {kind: stages[kind] for kind in KINDS},
         unassigned,
-        sum(
-            max(given[image], len(state.annotators)) > 1
-            for image, state in states.items()
-        ),
+        twice,
         merged,
-        everybody,
-        tuple(_steps(project, everybody, stages, unassigned, merged)),
+        people,
+        tuple(_list_steps(project, people, stages, unassigned, merged)),
     )
 
 
-def _everybody(project: Project, queues: Mapping[str, Queue]) -> list[str]:
-    working = [name for name, queue in queues.items() if queue != Queue()]
-    return list(dict.fromkeys([*project.annotators, *project.reviewers, *working]))
+def _collect_people(
+    project: Project, queues: Mapping[str, Queue], states: Mapping[str, State]
+) -> tuple[Person, ...]:
+    """Return everybody with a queue or a name in the settings."""
+    names = [*project.annotators, *project.reviewers]
+    names += [name for name, queue in queues.items() if queue != Queue()]
+    people = []
+    for name in dict.fromkeys(names):
+        queue = queues.get(name, Queue())
+        people.append(_collect_person(project, name, queue, states))
+    return tuple(people)
 
 
-def _person(
+def _collect_person(
     project: Project, name: str, queue: Queue, states: Mapping[str, State]
 ) -> Person:
-    found = list_tasks(project, name, queue, states) if states else []
-    needs = Counter(task.need for task in found)
-    reviews = [
-        image for image in (*queue.review, *queue.review_shared) if image in states
-    ]
-    decided = (state.decision for state in states.values() if state.decision)
+    # Without images there is no desk to ask.
+    tasks = list_tasks(project, name, queue, states) if states else []
+    needs = Counter(task.need for task in tasks)
+    reviews, to_review = 0, 0
+    for image in (*queue.review, *queue.review_shared):
+        if image in states:
+            reviews += 1
+            to_review += states[image].kind in TO_REVIEW
+    decided = 0
+    for state in states.values():
+        if state.decision is not None and state.decision.who == name:
+            decided += 1
     return Person(
         name,
-        len(found),
+        len(tasks),
         {need: needs[need] for need in NEEDS},
-        len(reviews),
-        sum(states[image].kind in TO_REVIEW for image in reviews),
-        sum(decision.who == name for decision in decided),
-        tuple(task for task in found if task.need == "returned"),
+        reviews,
+        to_review,
+        decided,
+        tuple(task for task in tasks if task.need == "returned"),
     )
 
 
-def _steps(
+def _list_steps(
     project: Project,
     people: Sequence[Person],
     stages: Mapping[str, int],
     unassigned: int,
     merged: int,
 ) -> list[Step]:
-    """Return what can be done now: pictures handed out, labels made, reviewed, merged;
+    """Return what can be done now: images handed out, labels made, reviewed, merged;
     then what the labels are for."""
-    if not sum(stages.values()):
-        return [Step("fdpose frames", "the list of pictures is empty")]
+    total = sum(stages.values())
+    if not total:
+        return [Step("fdpose frames", "the list of images is empty")]
     steps = []
     if not project.annotators:
         steps.append(
             Step(f"edit {SETTINGS_NAME}", "nobody labels: name them under `annotators`")
         )
     elif unassigned:
-        why = f"hands out {_pictures(unassigned)} that nobody labels yet"
+        why = f"hands out {_count_images(unassigned)} that nobody labels yet"
         steps.append(Step(f"fdpose annotate {quote(project.annotators[0])}", why))
-    steps += _label_steps(project, people) + _review_steps(project, people, stages)
-    left_out = _left_out(project)
-    if merged + left_out < stages["reviewed"]:
-        steps.append(
-            Step(
-                "fdpose merge",
-                f"{_pictures(stages['reviewed'] - merged - left_out)} reviewed and not merged",
-            )
-        )
+    steps += _list_label_steps(project, people)
+    steps += _list_review_steps(project, people, stages)
+    left_out = _count_left_out(project)
+    not_merged = stages["reviewed"] - merged - left_out
+    if not_merged > 0:
+        why = f"{_count_images(not_merged)} reviewed and not merged"
+        steps.append(Step("fdpose merge", why))
     if left_out:
-        why = f"{_pictures(left_out)} approved and still left out by merge: correct them; {MERGE_CSV} says why"
-        steps.append(Step("fdpose review", why))
-    left = sum(stages.values()) - stages["reviewed"]
-    if not steps and left:
-        steps.append(
-            Step(
-                "fdpose review",
-                f"{_pictures(left)} of somebody who labels no longer: correct them",
-            )
+        why = (
+            f"{_count_images(left_out)} approved and still left out by merge: correct "
+            f"them; {MERGE_CSV} says why"
         )
-    return steps or [_after_merge(project)]
+        steps.append(Step("fdpose review", why))
+    left = total - stages["reviewed"]
+    if not steps and left:
+        why = f"{_count_images(left)} of a former annotator: correct them"
+        steps.append(Step("fdpose review", why))
+    return steps or [_find_step_after_merge(project)]
 
 
-def _label_steps(project: Project, people: Sequence[Person]) -> list[Step]:
-    busy = sorted(
-        (person for person in people if person.to_label),
-        key=lambda person: -person.to_label,
-    )
-    return [
-        Step(f"fdpose annotate {quote(person.name)}", _in_words(person))
-        for person in busy
-        if person.name in project.annotators
-    ]
+def _list_label_steps(project: Project, people: Sequence[Person]) -> list[Step]:
+    """Return a step for each annotator who has something to label, the busiest first."""
+    steps = []
+    for person in sorted(people, key=lambda person: -person.to_label):
+        if person.to_label and person.name in project.annotators:
+            why = _describe_needs(person)
+            steps.append(Step(f"fdpose annotate {quote(person.name)}", why))
+    return steps
 
 
-def _review_steps(
+def _list_review_steps(
     project: Project, people: Sequence[Person], stages: Mapping[str, int]
 ) -> list[Step]:
     waiting = sum(stages[kind] for kind in TO_REVIEW)
     if not waiting:
         return []
-    busy = sorted(
-        (person for person in people if person.to_review),
-        key=lambda person: -person.to_review,
-    )
-    steps = [
-        Step(
-            f"fdpose review --reviewer {quote(person.name)}",
-            f"{_pictures(person.to_review)} to review",
-        )
-        for person in busy
-        if person.name in project.reviewers
-    ]
+    steps = []
+    for person in sorted(people, key=lambda person: -person.to_review):
+        if person.to_review and person.name in project.reviewers:
+            command = f"fdpose review --reviewer {quote(person.name)}"
+            why = f"{_count_images(person.to_review)} to review"
+            steps.append(Step(command, why))
     if steps:
-        return [
-            *steps,
-            Step(
-                "fdpose validate",
-                "say what looks wrong in the labels, before or while they are reviewed",
-            ),
-        ]
-    if (
-        project.settings.allow_own_review
-        or len({*project.reviewers, *project.annotators}) > 1
-    ):
-        return [Step("fdpose review", f"{_pictures(waiting)} to review")]
-    why = f"{_pictures(waiting)} wait for somebody else's review: add a reviewer, or set allow_own_review"
+        why = "say what looks wrong in the labels, before or while they are reviewed"
+        return [*steps, Step("fdpose validate", why)]
+    several = len({*project.reviewers, *project.annotators}) > 1
+    if several or project.settings.allow_own_review:
+        return [Step("fdpose review", f"{_count_images(waiting)} to review")]
+    why = (
+        f"{_count_images(waiting)} wait for the review by another person: add a "
+        "reviewer, or set allow_own_review"
+    )
     return [Step(f"edit {SETTINGS_NAME}", why)]
 
 
-def _after_merge(project: Project) -> Step:
+def _find_step_after_merge(project: Project) -> Step:
     """Return the step after the last one of labelling."""
     final = project.shown(project.final)
     if not (project.root / "data/coco").is_dir():
         return Step(
-            f"fdpose convert {final} --to coco --images {project.shown(project.frames)} --split dive",
+            f"fdpose convert {final} --to coco "
+            f"--images {project.shown(project.frames)} --split dive",
             "all labels are final: make a data set of them",
         )
     if not _has_model(project, "pose"):
-        return Step("fdpose finetune-hrnet", "train the pose net on the labels")
+        return Step("fdpose finetune-hrnet", "train the pose network on the labels")
     if not _has_model(project, "detector"):
         return Step("fdpose finetune-detector", "train the detector on the labels")
     return Step(
@@ -312,14 +301,13 @@ def _is_merged(project: Project, image: str, state: State) -> bool:
         origin = load_json(path).get(ORIGIN_KEY)
     except (DataError, AttributeError):
         return False  # not what merge wrote: it writes it anew
-    based_on = origin.get("based_on") if isinstance(origin, dict) else None
-    return (
-        isinstance(based_on, dict)
-        and based_on.get(state.decision.label) == state.decision.label_sha256
-    )
+    if not isinstance(origin, dict) or not isinstance(origin.get("based_on"), dict):
+        return False
+    merged_sha256 = origin["based_on"].get(state.decision.label)
+    return bool(merged_sha256 == state.decision.label_sha256)
 
 
-def _left_out(project: Project) -> int:
+def _count_left_out(project: Project) -> int:
     """Return how many images merge left out though they are approved, as long as that
     decision is the latest."""
     table = project.final / MERGE_CSV
@@ -327,27 +315,26 @@ def _left_out(project: Project) -> int:
         return 0
     written = table.stat().st_mtime
     states = project.desk.read_states()
+    count = 0
     with table.open(newline="", encoding="utf-8") as file:
-        refused = [row["image"] for row in csv.DictReader(file) if row["refused"]]
-    approved = [
-        states[image].decision
-        for image in refused
-        if image in states and states[image].kind == "reviewed"
-    ]
-    return sum(
-        decision is not None
-        and datetime.fromisoformat(decision.when).timestamp() < written
-        for decision in approved
-    )
+        for row in csv.DictReader(file):
+            state = states.get(row["image"])
+            if not row["refused"] or state is None or state.kind != "reviewed":
+                continue
+            if state.decision is None:
+                continue
+            decided = datetime.fromisoformat(state.decision.when).timestamp()
+            count += decided < written
+    return count
 
 
-def _in_words(person: Person) -> str:
-    return ", ".join(
-        f"{count} {need}"
-        for need, count in person.needs.items()
-        if count and need != "done"
-    )
+def _describe_needs(person: Person) -> str:
+    words = []
+    for need, count in person.needs.items():
+        if count and need != "done":
+            words.append(f"{count} {need}")
+    return ", ".join(words)
 
 
-def _pictures(count: int) -> str:
-    return f"{count} picture" if count == 1 else f"{count} pictures"
+def _count_images(count: int) -> str:
+    return f"{count} image" if count == 1 else f"{count} images"

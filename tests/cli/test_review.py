@@ -99,7 +99,7 @@ def test_accept_goes_on_after_what_is_refused(tmp_path, images, capfd):
         THIRD,
     ]
     assert (
-        f"{FIRST}: 2 people labelled it; --label says which: anna/Meet__1/00000.json, ben/"
+        f"{FIRST}: 2 annotators labelled it; --label says which: anna/Meet__1/00000.json, ben/"
         in captured.err
     )
     assert "'Meet/1/9.jpg' is no image of frames/manifest.csv" in captured.err

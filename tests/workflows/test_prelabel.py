@@ -216,7 +216,7 @@ def test_one_bad_picture_stops_no_other(tmp_path: Path) -> None:
     assert summary.exit_code == 1
     reasons = {image: why for _, image, why in summary.left_out}
     assert "not readable as an image" in reasons[images[1].image]
-    assert reasons[images[4].image] == "nobody found in the picture"
+    assert reasons[images[4].image] == "nobody found in the image"
 
 
 def test_where_nothing_can_be_used_the_exit_code_says_so(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_what_a_removed_person_did_not_label_is_to_be_handed_out_again(
     assert now(tmp_path).unassigned == 0
 
 
-def test_a_picture_returned_to_somebody_who_left_goes_to_the_review(
+def test_an_image_returned_to_an_annotator_who_left_goes_to_the_review(
     tmp_path: Path,
 ) -> None:
     images = labelled(tmp_path)
@@ -174,7 +174,7 @@ def test_a_picture_returned_to_somebody_who_left_goes_to_the_review(
     path = tmp_path / SETTINGS_NAME
     path.write_text(path.read_text().replace("[anna, ben]", "[ben, carl]"))
     (step,) = now(tmp_path).steps
-    assert (step.command, step.why[:9]) == ("fdpose review", "1 picture")
+    assert (step.command, step.why[:7]) == ("fdpose review", "1 image")
 
 
 def test_an_unreadable_label_is_counted_and_is_the_annotators_to_do(
