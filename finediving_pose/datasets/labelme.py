@@ -1,9 +1,7 @@
-"""LabelMe JSON, versions 3 to 7: a rectangle is the athlete's box, a point labelled
-``0`` to ``15`` a joint.
+"""LabelMe JSON, versions 3 to 7, a file per image.
 
-A joint's name is as good as its number, and a point whose flag ``occluded`` is set is
-occluded. A folder may be nested as ``<match>__<dive>/<frame>.json``, which then says
-match, dive and frame number.
+:mod:`labelme_shapes` says what its shapes mean. A folder may be nested as
+``<match>__<dive>/<frame>.json``, which then says match, dive and frame number.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,24 +17,26 @@ import numpy as np
 
 from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.labelme_shapes import (
+    BOX_LABEL,
+    ESTIMATED_FLAG,
+    OCCLUDED_FLAG,
+    LeftOutError,
+    read_athlete,
+)
 from finediving_pose.datasets.problems import (
     Problem,
-    ProblemKind,
     ProblemLog,
     UnreadableFile,
-    check_box,
-    check_joints,
     is_safe_name,
     load_json,
     name_item,
     parse_image_size,
-    parse_number,
 )
 from finediving_pose.errors import DataError
 from finediving_pose.files import write_json
 from finediving_pose.manifest import MANIFEST_NAME
-from finediving_pose.records import FloatArray, LabelledFrame, Visibility
-from finediving_pose.skeleton import JOINTS, NUM_JOINTS, find_joint
+from finediving_pose.records import LabelledFrame, Visibility
 
 WRITTEN_VERSION = "5.5.0"
 """LabelMe 5, 6 and 7 open it; it is the first of these with `mask` among a shape's
@@ -45,13 +45,9 @@ keys."""
 MAX_BYTES = 64 * 2**20
 """Largest file that is parsed: an image of 40 megapixels embedded as text fits in."""
 
-BOX_LABEL = "athlete"
-BOX_LABELS = frozenset({BOX_LABEL, "person", "diver", "box"})
-OCCLUDED_FLAG = "occluded"
-ESTIMATED_FLAG = "estimated"
 UNCONFIRMED_FLAG = "unconfirmed"
-"""The image's flag of a label that a model made; a person who has looked at it clears
-it."""
+"""The image's flag of a label that a model made; an annotator who has looked at it
+clears it."""
 
 DIVE_SEPARATOR = "__"
 
@@ -59,109 +55,81 @@ _NEWEST_MAJOR = 7
 _LAST_NUMBER = re.compile(r"(\d+)$")
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """One shape: `joint` is its joint id, `is_box` whether it can be the athlete's box."""
-
-    label: str
-    kind: str
-    points: FloatArray | None
-    group: Any
-    flags: Mapping[str, Any]
-
-    @property
-    def joint(self) -> int | None:
-        return find_joint(self.label) if self.kind == "point" else None
-
-    @property
-    def is_named_box(self) -> bool:
-        return self.kind == "rectangle" and self.label.strip().lower() in BOX_LABELS
-
-
-class _LeftOut(Exception):
-    """Why a file gives no frame; the arguments are the fields of a problem."""
-
-    def __init__(
-        self,
-        kind: ProblemKind,
-        where: str,
-        message: str,
-        *,
-        found: str | None = None,
-        expected: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.where = where
-        self.found = found
-        self.expected = expected
-
-
 def read(path: Path, images: Path | None = None) -> LabelSet:
     """Read one LabelMe file, or all below a folder in the order of their paths.
 
     A missing joint or box is an error of the frame, which is kept. A file that cannot
     be read, that labels a joint or the box twice or that shows several people is left
-    out with an error. Shapes that mean nothing here are warned of. Image names become
-    relative to `images`, or to the folder that all of them lie in.
+    out with an error. Shapes that mean nothing here are warned of.
+
+    Args:
+        path: The file or folder.
+        images: The folder that image names become relative to; None takes the folder
+            that all images lie in.
 
     Raises:
         DataError: If the folder holds no JSON.
     """
-    files = [path] if path.is_file() else _files(path)
+    files = [path] if path.is_file() else _list_files(path)
     if not files:
         raise DataError(
-            f"{path}: no LabelMe JSON in this folder or below; expected a .json for each image"
+            f"{path}: no LabelMe JSON in this folder or below; expected a .json for "
+            "each image"
         )
     problems: list[Problem] = []
-    frames = [
-        frame for file in files if (frame := _read_file(file, problems)) is not None
-    ]
-    root = (
-        images
-        if images is not None
-        else _common_folder(frames, path if path.is_dir() else path.parent)
-    )
-    located = [
-        _relative_to(frame, root, searched=images is not None) for frame in frames
-    ]
-    return LabelSet(
-        tuple(drop_repeated_images(located, problems)), tuple(problems), root
-    )
+    frames = []
+    for file in files:
+        frame = _read_file(file, problems)
+        if frame is not None:
+            frames.append(frame)
+    if images is not None:
+        root = images
+        located = [_find_image(frame, root) for frame in frames]
+    else:
+        folder = path if path.is_dir() else path.parent
+        root = _find_common_folder(frames, folder)
+        located = [_shorten_image(frame, root) for frame in frames]
+    kept = drop_repeated_images(located, problems)
+    return LabelSet(tuple(kept), tuple(problems), root)
 
 
 def write(path: Path, labels: LabelSet) -> list[Problem]:
-    """Write a file per image below the folder `path`, ``<match>__<dive>/<frame>.json``
-    where the dive is known.
+    """Write a file per image.
 
-    Else a file lies as its image does. ``imagePath`` is relative to the file; where the
-    images' folder is not known, it counts from `path`. What has no image size or would
-    be a second athlete of its image is left out.
+    Args:
+        path: The folder. A file is ``<match>__<dive>/<frame>.json`` below it where the
+            dive is known, else it lies as its image does.
+        labels: What to write. ``imagePath`` is relative to the file; where the images'
+            folder is not known, it counts from `path`.
+
+    Returns:
+        An error for each frame left out: without an image size, or a second athlete of
+        its image.
     """
     problems: list[Problem] = []
     written: set[Path] = set()
     for frame in labels.frames:
         log = ProblemLog(name_item(frame.source or path, frame.image), problems)
-        target = path / _file_name(frame)
+        target = path / _name_file(frame)
         size = labels.image_size(frame)
         if target in written:
             log.error(
                 "unwritable",
                 "image",
-                f"{target} holds another athlete already, and a file holds one; left out",
+                f"{target} holds another athlete already, and a file holds one; "
+                "left out",
             )
         elif size is None:
             log.error(
                 "unwritable",
                 "image",
-                "image size unknown: no such image (--images DIR names the folder); left out",
+                "image size unknown: no such image (--images DIR names the folder); "
+                "left out",
             )
         else:
             written.add(target)
-            write_json(
-                target,
-                encode_labelme(frame, size, _image_from(target, frame, labels, path)),
-            )
+            image = _name_image(target, frame, labels, path)
+            write_json(target, encode_labelme(frame, size, image))
     return problems
 
 
@@ -178,22 +146,13 @@ def encode_labelme(
     shapes = []
     if frame.box is not None:
         corners = frame.box.reshape(2, 2).tolist()
-        shapes.append(
-            _shape(
-                BOX_LABEL,
-                corners,
-                "rectangle",
-                {ESTIMATED_FLAG: True} if frame.box_estimated else {},
-            )
-        )
+        flags = {ESTIMATED_FLAG: True} if frame.box_estimated else {}
+        shapes.append(_encode_shape(BOX_LABEL, corners, "rectangle", flags))
     for joint in np.flatnonzero(frame.labelled).tolist():
         occluded = frame.visibility[joint] == Visibility.OCCLUDED
+        flags = {OCCLUDED_FLAG: True} if occluded else {}
         point = [frame.keypoints[joint].tolist()]
-        shapes.append(
-            _shape(
-                str(joint), point, "point", {OCCLUDED_FLAG: True} if occluded else {}
-            )
-        )
+        shapes.append(_encode_shape(str(joint), point, "point", flags))
     return {
         "version": WRITTEN_VERSION,
         "flags": {UNCONFIRMED_FLAG: True} if frame.unconfirmed else {},
@@ -208,21 +167,29 @@ def encode_labelme(
 def drop_repeated_images(
     frames: Sequence[LabelledFrame], problems: list[Problem]
 ) -> list[LabelledFrame]:
-    """Leave out a second label of the same image, such as another annotator's."""
+    """Leave out a second label of the same image, such as another annotator's.
+
+    Args:
+        frames: The labels.
+        problems: Get an error for each that is left out.
+
+    Returns:
+        The first label of each image.
+    """
     first: dict[str, LabelledFrame] = {}
     for frame in frames:
         earlier = first.setdefault(frame.image, frame)
-        if earlier is not frame:
-            log = ProblemLog(str(frame.source), problems)
-            log.error(
-                "double",
-                "imagePath",
-                f"{frame.image} is labelled in {earlier.source} as well; left out",
-            )
+        if earlier is frame:
+            continue
+        ProblemLog(str(frame.source), problems).error(
+            "double",
+            "imagePath",
+            f"{frame.image} is labelled in {earlier.source} as well; left out",
+        )
     return list(first.values())
 
 
-def _shape(
+def _encode_shape(
     label: str, points: list[list[float]], kind: str, flags: dict[str, bool]
 ) -> dict[str, Any]:
     return {
@@ -236,13 +203,14 @@ def _shape(
     }
 
 
-def _files(folder: Path) -> list[Path]:
-    files = (file for file in folder.rglob("*.json") if file.name != MANIFEST_NAME)
-    return sorted(
-        file
-        for file in files
-        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    )
+def _list_files(folder: Path) -> list[Path]:
+    files = []
+    for file in folder.rglob("*.json"):
+        parts = file.relative_to(folder).parts
+        hidden = any(part.startswith(".") for part in parts)
+        if not hidden and file.name != MANIFEST_NAME:
+            files.append(file)
+    return sorted(files)
 
 
 def _read_file(file: Path, problems: list[Problem]) -> LabelledFrame | None:
@@ -250,13 +218,14 @@ def _read_file(file: Path, problems: list[Problem]) -> LabelledFrame | None:
     try:
         content = load_json(file, MAX_BYTES)
         if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
-            raise _LeftOut(
+            raise LeftOutError(
                 "unreadable",
                 "",
-                "no LabelMe file: expected an object with `shapes`; left out (name a COCO file itself)",
+                "no LabelMe file: expected an object with `shapes`; left out "
+                "(name a COCO file itself)",
                 expected="an object with `shapes`",
             )
-        return _frame(content, file, log)
+        return _read_frame(content, file, log)
     except UnreadableFile as error:
         log.error(
             "unreadable",
@@ -265,7 +234,7 @@ def _read_file(file: Path, problems: list[Problem]) -> LabelledFrame | None:
             found=error.found,
             expected=error.expected,
         )
-    except _LeftOut as error:
+    except LeftOutError as error:
         log.error(
             error.kind,
             error.where,
@@ -276,38 +245,19 @@ def _read_file(file: Path, problems: list[Problem]) -> LabelledFrame | None:
     return None
 
 
-def _frame(content: Mapping[str, Any], file: Path, log: ProblemLog) -> LabelledFrame:
+def _read_frame(
+    content: Mapping[str, Any], file: Path, log: ProblemLog
+) -> LabelledFrame:
     _check_version(content.get("version"), log)
-    unconfirmed = _is_unconfirmed(content.get("flags"), log)
-    if not all(isinstance(shape, dict) for shape in content["shapes"]):
-        raise _LeftOut(
-            "unreadable",
-            "shapes",
-            "expected a list of objects; left out",
-            expected="a list of objects",
-        )
-    shapes = _one_person([_parsed(shape, log) for shape in content["shapes"]])
-    keypoints, visibility = _joints(shapes, log)
-    box = _box_shape(shapes, any_label=bool((visibility > 0).any()))
-    if box is None and not (visibility > 0).any():
-        expected = "a rectangle `athlete` and points `0` to `15`"
-        raise _LeftOut(
-            "unreadable",
-            "",
-            f"no athlete box and no joint: expected {expected}; left out",
-            expected=expected,
-        )
-    _report_missing(shapes, box, visibility, log)
-    corners = check_box(_corners(box, log), log) if box else None
-    match, dive, number = _dive_of(file)
+    unconfirmed = _check_unconfirmed(content.get("flags"), log)
+    athlete = read_athlete(content["shapes"], log)
+    match, dive, number = _parse_place(file)
     return LabelledFrame(
-        image=_image_of(content.get("imagePath"), file, log),
-        keypoints=keypoints,
-        visibility=visibility,
-        box=corners,
-        box_estimated=corners is not None
-        and box is not None
-        and bool(box.flags.get(ESTIMATED_FLAG)),
+        image=_resolve_image(content.get("imagePath"), file, log),
+        keypoints=athlete.keypoints,
+        visibility=athlete.visibility,
+        box=athlete.box,
+        box_estimated=athlete.box_estimated,
         size=parse_image_size([content.get("imageWidth"), content.get("imageHeight")]),
         match=match,
         dive=dive,
@@ -317,7 +267,7 @@ def _frame(content: Mapping[str, Any], file: Path, log: ProblemLog) -> LabelledF
     )
 
 
-def _is_unconfirmed(flags: Any, log: ProblemLog) -> bool:
+def _check_unconfirmed(flags: Any, log: ProblemLog) -> bool:
     unconfirmed = isinstance(flags, dict) and flags.get(UNCONFIRMED_FLAG) is True
     if unconfirmed:
         log.warning(
@@ -338,248 +288,55 @@ def _check_version(version: Any, log: ProblemLog) -> None:
         )
 
 
-def _parsed(shape: Mapping[str, Any], log: ProblemLog) -> _Shape:
-    label, points = str(shape.get("label")), shape.get("points")
-    pairs = _pairs(points)
-    kind = shape.get("shape_type") or _kind_of_version_3(
-        label, len(points) if isinstance(points, list) else 0
-    )
-    if pairs is None:
-        joint = find_joint(label) if kind == "point" else None
-        log.mismatch(
-            "unreadable",
-            label if joint is None else JOINTS[joint],
-            found=f"points {points!r}",
-            expected="x, y pairs",
-        )
-    flags = shape.get("flags")
-    return _Shape(
-        label=label,
-        kind=str(kind),
-        points=pairs,
-        group=shape.get("group_id"),
-        flags=flags if isinstance(flags, dict) else {},
-    )
-
-
-def _pairs(points: Any) -> FloatArray | None:
-    """Return a list of x, y pairs as an (n, 2) array, NaN where a coordinate is no
-    number; None if it is no such."""
-    if not isinstance(points, list) or not points:
-        return None
-    if not all(isinstance(point, list) and len(point) == 2 for point in points):
-        return None
-    return np.array(
-        [[parse_number(value) for value in point] for point in points], dtype=np.float64
-    )
-
-
-def _kind_of_version_3(label: str, points: int) -> str:
-    """LabelMe 3 wrote polygons without a type; one point can only be a point, two of a
-    box its corners."""
-    if points == 1:
-        return "point"
-    return (
-        "rectangle"
-        if label.strip().lower() in BOX_LABELS and points in (2, 4)
-        else "polygon"
-    )
-
-
-def _one_person(shapes: list[_Shape]) -> list[_Shape]:
-    """Return the shapes of the one person with joints, and those of no group.
-
-    Raises:
-        _LeftOut: If joints of several groups, or several groups of boxes without
-            joints, are labelled.
-    """
-    ours = [shape for shape in shapes if shape.joint is not None or shape.is_named_box]
-    groups = list(
-        dict.fromkeys(shape.group for shape in ours if _is_group(shape.group))
-    )
-    jointed = list(
-        dict.fromkeys(
-            shape.group
-            for shape in ours
-            if shape.joint is not None and _is_group(shape.group)
-        )
-    )
-    if len(groups) < 2:
-        return shapes
-    if len(jointed) != 1:
-        held = (
-            f"{len(jointed)} of them with joints"
-            if jointed
-            else "none of them with our joints"
-        )
-        found, expected = f"{len(groups)} people, {held}", "one athlete a file"
-        raise _LeftOut(
-            "double",
-            "group_id",
-            f"found {found}; expected {expected}; left out",
-            found=found,
-            expected=expected,
-        )
-    return [
-        shape
-        for shape in shapes
-        if shape.group == jointed[0] or not _is_group(shape.group)
-    ]
-
-
-def _is_group(group: Any) -> bool:
-    return isinstance(group, (int, str)) and not isinstance(group, bool)
-
-
-def _joints(shapes: Sequence[_Shape], log: ProblemLog) -> tuple[FloatArray, Any]:
-    keypoints = np.full((NUM_JOINTS, 2), np.nan)
-    visibility = np.zeros(NUM_JOINTS, dtype=np.uint8)
-    seen: set[int] = set()
-    for shape in shapes:
-        joint = shape.joint
-        if joint is None:
-            continue
-        if joint in seen:
-            raise _LeftOut(
-                "double",
-                JOINTS[joint],
-                f"labelled twice (`{shape.label}`), nobody knows which is meant; frame left out",
-            )
-        seen.add(joint)
-        if shape.points is not None:
-            keypoints[joint] = shape.points[0]
-            visibility[joint] = (
-                Visibility.OCCLUDED
-                if shape.flags.get(OCCLUDED_FLAG) is True
-                else Visibility.VISIBLE
-            )
-    return check_joints(keypoints, visibility, log)
-
-
-def _box_shape(shapes: Sequence[_Shape], any_label: bool) -> _Shape | None:
-    """Return the rectangle of the athlete: the one so labelled, else, beside joints,
-    the only one there is."""
-    boxes = [shape for shape in shapes if shape.is_named_box]
-    if not boxes and any_label:
-        boxes = [shape for shape in shapes if shape.kind == "rectangle"]
-    if len(boxes) > 1:
-        labels = ", ".join(f"`{shape.label}`" for shape in boxes)
-        found, expected = f"{len(boxes)} rectangles ({labels})", "one athlete box"
-        raise _LeftOut(
-            "double",
-            "box",
-            f"found {found}, expected {expected}; frame left out",
-            found=found,
-            expected=expected,
-        )
-    return boxes[0] if boxes else None
-
-
-def _corners(box: _Shape, log: ProblemLog) -> FloatArray | None:
-    if box.points is None:
-        return None
-    if len(box.points) not in (2, 4):
-        log.mismatch(
-            "missing-box",
-            "box",
-            found=f"{len(box.points)} points",
-            expected="2 or 4 corners",
-            consequence="box left out",
-        )
-        return None
-    return np.concatenate([box.points.min(axis=0), box.points.max(axis=0)])
-
-
-def _report_missing(
-    shapes: Sequence[_Shape], box: _Shape | None, visibility: Any, log: ProblemLog
-) -> None:
-    reported = {problem.where for problem in log.problems if problem.file == log.file}
-    if not (visibility > 0).any():
-        expected = f"points `0` to `{NUM_JOINTS - 1}`"
-        log.warning(
-            "missing-joint",
-            "joints",
-            f"no joint labelled, only the box; expected {expected}",
-            expected=expected,
-        )
-    else:
-        for joint in np.flatnonzero(visibility == 0).tolist():
-            if JOINTS[joint] not in reported:
-                log.error(
-                    "missing-joint",
-                    JOINTS[joint],
-                    f"not labelled; expected a point `{joint}`; joint missing",
-                    expected=f"a point `{joint}`",
-                )
-    if box is None:
-        log.error(
-            "missing-box",
-            "box",
-            f"not labelled; expected a rectangle `{BOX_LABEL}`; box missing",
-            expected=f"a rectangle `{BOX_LABEL}`",
-        )
-    ignored = dict.fromkeys(
-        f"{s.label} ({s.kind})" for s in shapes if s.joint is None and s is not box
-    )
-    if ignored:
-        log.warning(
-            "other-shape",
-            "shapes",
-            f"ignored: {', '.join(ignored)}; expected `{BOX_LABEL}` and joints",
-            expected=f"`{BOX_LABEL}` and joints",
-        )
-
-
-def _dive_of(file: Path) -> tuple[str | None, str | None, int | None]:
-    match, separator, dive = os.path.basename(_folder_of(file)).rpartition(
-        DIVE_SEPARATOR
-    )
+def _parse_place(file: Path) -> tuple[str | None, str | None, int | None]:
+    """Return match, dive and frame number as the file's folder and name say them."""
+    folder = os.path.basename(_get_folder(file))
+    match, separator, dive = folder.rpartition(DIVE_SEPARATOR)
     if not (separator and is_safe_name(match) and is_safe_name(dive)):
         return None, None, None
     number = _LAST_NUMBER.search(file.stem)
     return match, dive, int(number[1]) if number else None
 
 
-def _image_of(image_path: Any, file: Path, log: ProblemLog) -> str:
+def _resolve_image(image_path: Any, file: Path, log: ProblemLog) -> str:
     """Return the image's path, made absolute; of a path of another machine only the
     name is used."""
-    text = (
-        image_path.replace("\\", "/")
-        if isinstance(image_path, str) and "\0" not in image_path
-        else ""
-    )
+    text = ""
+    if isinstance(image_path, str) and "\0" not in image_path:
+        text = image_path.replace("\\", "/")
     name = text.rpartition("/")[2]
     if name in {"", ".", ".."}:
         log.warning(
             "other-image",
             "imagePath",
-            f"found {image_path!r}, expected the image's path; taken as {file.stem}.jpg",
+            f"found {image_path!r}, expected the image's path; taken as "
+            f"{file.stem}.jpg",
             found=repr(image_path),
             expected="the image's path",
         )
         text = name = f"{file.stem}.jpg"
     absolute = text.startswith("/") or ":" in text.partition("/")[0]
-    return os.path.normpath(
-        os.path.join(_folder_of(file), name if absolute else text)
-    ).replace(os.sep, "/")
+    path = os.path.join(_get_folder(file), name if absolute else text)
+    return os.path.normpath(path).replace(os.sep, "/")
 
 
-def _folder_of(file: Path) -> str:
+def _get_folder(file: Path) -> str:
     """Return the absolute path of a file's folder; text, as making a Path of it takes
     far longer."""
     return os.path.dirname(os.path.abspath(file))
 
 
-def _common_folder(frames: Sequence[LabelledFrame], folder: Path) -> Path:
+def _find_common_folder(frames: Sequence[LabelledFrame], folder: Path) -> Path:
     """Return `folder` if all images lie in it or below, else the folder of
     ``<match>/<dive>`` folders, if they lie so, else the deepest folder that holds them
     all."""
-    folder = folder.absolute()
+    folder = Path(os.path.normpath(folder.absolute()))
     parents = [Path(frame.image).parent for frame in frames]
-    if all(parent.is_relative_to(os.path.normpath(folder)) for parent in parents):
-        return Path(os.path.normpath(folder))
-    roots = {_root_of_dives(frame) for frame in frames}
-    if len(roots) == 1 and (root := roots.pop()) is not None:
+    if all(parent.is_relative_to(folder) for parent in parents):
+        return folder
+    roots = {_find_root_of_dives(frame) for frame in frames}
+    root = roots.pop() if len(roots) == 1 else None
+    if root is not None:
         return root  # which stays the same when other matches are labelled
     try:
         return Path(os.path.commonpath(parents))
@@ -587,54 +344,69 @@ def _common_folder(frames: Sequence[LabelledFrame], folder: Path) -> Path:
         return Path(parents[0].anchor)
 
 
-def _root_of_dives(frame: LabelledFrame) -> Path | None:
+def _find_root_of_dives(frame: LabelledFrame) -> Path | None:
     parent = Path(frame.image).parent
     return parent.parents[1] if parent.parts[-2:] == (frame.match, frame.dive) else None
 
 
-def _relative_to(frame: LabelledFrame, root: Path, searched: bool) -> LabelledFrame:
-    """Name the image relative to `root`; where the user named that folder, look for it
+def _find_image(frame: LabelledFrame, root: Path) -> LabelledFrame:
+    """Name the image relative to the folder that the user named, and look for it
     there."""
-    base, path = Path(os.path.abspath(root)), Path(frame.image)
+    inside = _name_inside(frame.image, root)
+    if inside is not None:
+        return replace(frame, image=inside)
+    path = Path(frame.image)
+    tails = [PurePosixPath(path.parent.name, path.name), PurePosixPath(path.name)]
+    if frame.match is not None and frame.dive is not None:
+        tails.insert(0, PurePosixPath(frame.match, frame.dive, path.name))
+    else:
+        tails.insert(0, PurePosixPath(path.name))
+    for tail in tails:
+        if (root / tail).is_file():
+            return replace(frame, image=tail.as_posix())
+    return replace(frame, image=tails[0].as_posix())
+
+
+def _shorten_image(frame: LabelledFrame, root: Path) -> LabelledFrame:
+    """Name the image relative to a folder that was found; its name alone outside."""
+    inside = _name_inside(frame.image, root)
+    return replace(frame, image=inside or Path(frame.image).name)
+
+
+def _name_inside(image: str, root: Path) -> str | None:
+    """Return an absolute image path relative to `root`; None where it lies outside."""
+    base = Path(os.path.abspath(root))
     start = f"{base.as_posix().rstrip('/')}/"
-    if frame.image.startswith(start):
-        return replace(frame, image=frame.image.removeprefix(start))
+    # Comparing texts is much faster than comparing paths, and there are thousands.
+    if image.startswith(start):
+        return image.removeprefix(start)
+    path = Path(image)
     if path.is_relative_to(base):  # where upper and lower case are one
-        return replace(frame, image=path.relative_to(base).as_posix())
-    if searched:
-        below = (
-            [frame.match, frame.dive]
-            if frame.match is not None and frame.dive is not None
-            else []
-        )
-        tails = [
-            PurePosixPath(*below, path.name),
-            PurePosixPath(path.parent.name, path.name),
-            PurePosixPath(path.name),
-        ]
-        found = next((tail for tail in tails if (base / tail).is_file()), tails[0])
-        return replace(frame, image=found.as_posix())
-    return replace(frame, image=path.name)
+        return path.relative_to(base).as_posix()
+    return None
 
 
-def _file_name(frame: LabelledFrame) -> PurePosixPath:
+def _name_file(frame: LabelledFrame) -> PurePosixPath:
+    """Return where the label of a frame lies below the folder of labels."""
     image = PurePosixPath(frame.image)
     if frame.match is None or frame.dive is None:
         return image.with_suffix(".json")
     number = _LAST_NUMBER.search(image.stem)
-    same = frame.frame is None or (number is not None and int(number[1]) == frame.frame)
-    return PurePosixPath(
-        f"{frame.match}{DIVE_SEPARATOR}{frame.dive}",
-        f"{image.stem if same else frame.frame}.json",
-    )
+    # An image's own name is kept, with its leading zeros, where it says the number.
+    stem = str(frame.frame)
+    if frame.frame is None or (number is not None and int(number[1]) == frame.frame):
+        stem = image.stem
+    folder = f"{frame.match}{DIVE_SEPARATOR}{frame.dive}"
+    return PurePosixPath(folder, f"{stem}.json")
 
 
-def _image_from(
+def _name_image(
     target: Path, frame: LabelledFrame, labels: LabelSet, root: Path
 ) -> str:
-    image = (
-        labels.image_path(frame) if labels.images is not None else root / frame.image
-    )
+    """Return the image's path relative to its label file."""
+    image = root / frame.image
+    if labels.images is not None:
+        image = labels.image_path(frame)
     try:
         return Path(os.path.relpath(image, target.parent)).as_posix()
     except ValueError:  # another drive

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from finediving_pose import console
-from finediving_pose.datasets.labelme import BOX_LABEL, OCCLUDED_FLAG, UNCONFIRMED_FLAG
+from finediving_pose.datasets.labelme import UNCONFIRMED_FLAG
+from finediving_pose.datasets.labelme_shapes import BOX_LABEL, OCCLUDED_FLAG
 from finediving_pose.errors import EnvironmentUnfit
 from finediving_pose.skeleton import COLOURS, NUM_JOINTS
 from finediving_pose.workflows.assignment import (
