@@ -75,7 +75,7 @@ class DiveNumber:
             words.append("flying")
         words.append(self._turns())
         if self.half_twists:
-            words.append(_count(self.half_twists, "twist"))
+            words.append(_count_halves(self.half_twists, "twist"))
         text = " ".join(words)
         return f"{text[0]}{text[1:].lower()}, {POSITIONS[self.position]}"
 
@@ -84,7 +84,7 @@ class DiveNumber:
             return "dive" if self.group == 6 else "jump"
         if self.half_somersaults == 1 and self.group != 6:
             return "dive"
-        return _count(self.half_somersaults, "somersault")
+        return _count_halves(self.half_somersaults, "somersault")
 
 
 def parse_dive_number(text: str) -> DiveNumber:
@@ -99,12 +99,9 @@ def parse_dive_number(text: str) -> DiveNumber:
         raise ValueError(
             f"{text!r} is no dive number: expected three or four digits and a letter A to D, such as 407C"
         )
-    group, second, rest, position = (
-        int(match[1]),
-        int(match[2]),
-        match[3],
-        match[4].upper(),
-    )
+    group, second, rest = int(match[1]), int(match[2]), match[3]
+    # One diver's somersaults may have two digits; in groups 5 and 6 the second digit
+    # counts half twists.
     if group < 5:
         half_somersaults, half_twists = int(rest), 0
     else:
@@ -114,10 +111,10 @@ def parse_dive_number(text: str) -> DiveNumber:
         direction=second if group > 4 else group,
         half_somersaults=half_somersaults,
         half_twists=half_twists,
-        position=position,
+        position=match[4].upper(),
         flying=group < 5 and second == 1,
     )
-    if fault := _fault(number, second, rest):
+    if fault := _find_fault(number, second, rest):
         raise ValueError(f"{text!r} is no dive number: {fault}")
     return number
 
@@ -140,12 +137,14 @@ def get_difficulty(number: DiveNumber, apparatus: Apparatus) -> float | None:
     if number.group == 6:
         return None
     height = _SOMERSAULTS[apparatus].get(number.half_somersaults)
-    position = _position_component(number, apparatus)
-    twists = _twist_component(number, apparatus)
+    position = _get_position(number, apparatus)
+    twists = _get_twists(number, apparatus)
     if height is None or position is None or twists is None:
         return None
-    entry = 0.0 if number.half_twists else _unseen_entry(number)
-    return round(height + position + twists + _approach(number, apparatus) + entry, 1)
+    entry = 0.0 if number.half_twists else _get_unseen_entry(number)
+    return round(
+        height + position + twists + _get_approach(number, apparatus) + entry, 1
+    )
 
 
 def compute_score(
@@ -180,15 +179,16 @@ def sum_counting_awards(awards: Sequence[float], synchronised: bool = False) -> 
     """Return what DD is multiplied with: the sum of the awards that count, of a pair
     0.6 times theirs.
 
-    Takes awards as :func:`score` does, whatever their values.
+    Args:
+        awards: As for :func:`compute_score`, whatever their values.
+        synchronised: Whether two divers were judged together.
 
     Raises:
-        ValueError: If their number is none that :func:`score` knows.
+        ValueError: If their number is none that :func:`compute_score` knows.
     """
-    counted = (
-        _counted_pair(list(awards)) if synchronised else _counted_single(list(awards))
-    )
-    return sum(counted) * (SYNCHRONISED_FACTOR if synchronised else 1.0)
+    if synchronised:
+        return sum(_select_of_pair(list(awards))) * SYNCHRONISED_FACTOR
+    return sum(_select_of_one(list(awards))) * 1.0
 
 
 def check_awards(awards: Sequence[float]) -> None:
@@ -204,17 +204,13 @@ def check_awards(awards: Sequence[float]) -> None:
             )
 
 
-def _fault(number: DiveNumber, second: int, rest: str) -> str | None:
-    group, somersaults, twists = (
-        number.group,
-        number.half_somersaults,
-        number.half_twists,
-    )
+def _find_fault(number: DiveNumber, second: int, rest: str) -> str | None:
+    group, somersaults = number.group, number.half_somersaults
+    twists = number.half_twists
     if group < 5 and second > 1:
         return f"the second digit of group {group} is 0, or 1 for a flying dive; found {second}"
-    if group < 5 and (
-        (len(rest) > 1 and rest[0] == "0") or somersaults > _MOST_HALF_SOMERSAULTS
-    ):
+    padded = len(rest) > 1 and rest[0] == "0"
+    if group < 5 and (padded or somersaults > _MOST_HALF_SOMERSAULTS):
         return f"expected at most {_MOST_HALF_SOMERSAULTS} half somersaults after the first two digits; found {rest}"
     if group == 5 and (second == 0 or somersaults == 0 or twists == 0):
         return "a twisting dive has four digits: 5, direction 1 to 4, half somersaults, half twists"
@@ -227,30 +223,34 @@ def _fault(number: DiveNumber, second: int, rest: str) -> str | None:
     return None
 
 
-def _count(halves: int, noun: str) -> str:
+def _count_halves(halves: int, noun: str) -> str:
     whole, half = divmod(halves, 2)
     return f"{whole or ''}{'½' if half else ''} {noun}{'s' if halves > 2 else ''}"
 
 
-def _counted_single(awards: list[float]) -> list[float]:
+def _select_of_one(awards: list[float]) -> list[float]:
     if len(awards) not in (3, 5, 7):
         raise ValueError(
             f"{len(awards)} awards: expected 7 or 5 judges, or the 3 awards that were kept"
         )
-    return _middle(awards, 3)
+    return _keep_middle(awards, 3)
 
 
-def _counted_pair(awards: list[float]) -> list[float]:
+def _select_of_pair(awards: list[float]) -> list[float]:
     if len(awards) == 5:
         return awards
     if len(awards) == 11:
-        return _middle(awards[:3], 1) + _middle(awards[3:6], 1) + _middle(awards[6:], 3)
+        return (
+            _keep_middle(awards[:3], 1)
+            + _keep_middle(awards[3:6], 1)
+            + _keep_middle(awards[6:], 3)
+        )
     raise ValueError(
         f"{len(awards)} awards of a synchronised dive: expected 11 judges, or the 5 awards that were kept"
     )
 
 
-def _middle(awards: list[float], kept: int) -> list[float]:
+def _keep_middle(awards: list[float], kept: int) -> list[float]:
     dropped = (len(awards) - kept) // 2
     return sorted(awards)[dropped : dropped + kept]
 
@@ -318,9 +318,8 @@ _POSITION: dict[tuple[int, int], dict[str, _Row]] = {
     },
     (8, 9): {"C": (0.0, 0.1, 0.2, 0.4), "B": (0.4, 0.4, 0.5, 0.8)},
 }
-_PLATFORM_POSITION = {
-    (5, "C", 3): 0.1
-}  # by half somersaults, position and direction: what differs there
+# What differs there, by half somersaults, position and direction.
+_PLATFORM_POSITION = {(5, "C", 3): 0.1}
 
 # By half twists; a second entry holds from the given number of half somersaults on.
 _TWISTS: dict[int, dict[int, _Row]] = {
@@ -366,49 +365,48 @@ _UNSEEN_AFTER_WHOLE_TURNS = {2: 0.1, 4: 0.2, 6: 0.2, 8: 0.2}
 _UNSEEN_AFTER_HALF_TURNS = {1: 0.1, 3: 0.2, 5: 0.3, 7: 0.4, 9: 0.4}
 
 
-def _position_component(number: DiveNumber, apparatus: Apparatus) -> float | None:
+def _get_position(number: DiveNumber, apparatus: Apparatus) -> float | None:
     if apparatus == "10m" and not number.flying:
         different = _PLATFORM_POSITION.get(
             (number.half_somersaults, number.position, number.direction)
         )
         if different is not None:
             return different
-    rows = next(
-        (
-            rows
-            for (low, high), rows in _POSITION.items()
-            if low <= number.half_somersaults <= high
-        ),
-        {},
-    )
-    wanted = [number.position, _FLY] if number.flying else [number.position]
-    values = [
-        rows[name][number.direction - 1] if name in rows else None for name in wanted
-    ]
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(wanted) else None
+    rows: dict[str, _Row] = {}
+    for (low, high), known in _POSITION.items():
+        if low <= number.half_somersaults <= high:
+            rows = known
+    total = 0.0
+    for name in [number.position, _FLY] if number.flying else [number.position]:
+        value = rows[name][number.direction - 1] if name in rows else None
+        if value is None:
+            return None
+        total += value
+    return total
 
 
-def _twist_component(number: DiveNumber, apparatus: Apparatus) -> float | None:
+def _get_twists(number: DiveNumber, apparatus: Apparatus) -> float | None:
     if not number.half_twists:
         return 0.0
     table = _PLATFORM_TWISTS if apparatus == "10m" else _TWISTS
-    row = _row_from(table.get(number.half_twists, {}), number.half_somersaults)
+    row = _find_row(table.get(number.half_twists, {}), number.half_somersaults)
     return row[number.direction - 1] if row else None
 
 
-def _approach(number: DiveNumber, apparatus: Apparatus) -> float:
-    row = _row_from(_APPROACH[apparatus], number.half_somersaults)
+def _get_approach(number: DiveNumber, apparatus: Apparatus) -> float:
+    row = _find_row(_APPROACH[apparatus], number.half_somersaults)
     return (row[number.direction - 1] or 0.0) if row else 0.0
 
 
-def _unseen_entry(number: DiveNumber) -> float:
-    turns_forward = number.direction in (1, 4)
-    return (
-        _UNSEEN_AFTER_WHOLE_TURNS if turns_forward else _UNSEEN_AFTER_HALF_TURNS
-    ).get(number.half_somersaults, 0.0)
+def _get_unseen_entry(number: DiveNumber) -> float:
+    # Who turns forward faces the water again after whole turns, who turns back after
+    # half ones.
+    unseen = _UNSEEN_AFTER_HALF_TURNS
+    if number.direction in (1, 4):
+        unseen = _UNSEEN_AFTER_WHOLE_TURNS
+    return unseen.get(number.half_somersaults, 0.0)
 
 
-def _row_from(rows: dict[int, _Row], half_somersaults: int) -> _Row | None:
+def _find_row(rows: dict[int, _Row], half_somersaults: int) -> _Row | None:
     start = max((start for start in rows if start <= half_somersaults), default=None)
     return None if start is None else rows[start]

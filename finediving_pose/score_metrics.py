@@ -25,7 +25,7 @@ _RESAMPLES = 1000
 
 
 class Interval(NamedTuple):
-    """The bounds between which a figure lies with the given confidence."""
+    """The bounds between which a metric lies with the given confidence."""
 
     low: float
     high: float
@@ -61,26 +61,22 @@ def compute_spearman_within(
         groups: (N,) dive numbers; a dive with None or an empty one is of no number and
             left out.
     """
+    predicted, true = _pair(predicted, true)
     numbered = np.array([group not in (None, "") for group in groups], bool)
+    # Numbers as small integers, so that sums within them are one bincount.
     seen: dict[Hashable, int] = {}
-    codes = np.array(
-        [
-            seen.setdefault(group, len(seen))
-            for group in groups
-            if group not in (None, "")
-        ],
-        np.int64,
-    )
-    one, other = (
-        _centred_ranks(values[numbered], codes) for values in _pair(predicted, true)
-    )
-    counts, together, own, theirs = (
-        np.bincount(codes, weights)
-        for weights in (np.ones(len(codes)), one * other, one**2, other**2)
-    )
+    listed = [group for group in groups if group not in (None, "")]
+    codes = np.array([seen.setdefault(group, len(seen)) for group in listed], np.int64)
+    one = _centred_ranks(predicted[numbered], codes)
+    other = _centred_ranks(true[numbered], codes)
+    counts = np.bincount(codes, np.ones(len(codes)))
+    together = np.bincount(codes, one * other)
+    own = np.bincount(codes, one**2)
+    theirs = np.bincount(codes, other**2)
     usable = (counts >= LEAST_DIVES) & (theirs > 0)
     if not usable.any():
         return float("nan")
+    # Where all predictions of a number are the same, `together` is 0, and so is its ρ.
     each = together[usable] / np.sqrt(np.where(own > 0, own, 1) * theirs)[usable]
     return float(np.average(each, weights=counts[usable]))
 
@@ -102,12 +98,23 @@ def compute_rl2_absolute(
     predicted: ArrayLike, true: ArrayLike, span: float | None = None
 ) -> float:
     """Return R-ℓ2 × 100 in the absolute form that eq. 29 prints, ``100·mean(|p − y| /
-    span)``; as :func:`compute_rl2`."""
+    span)``.
+
+    Args:
+        predicted: (N,) scores.
+        true: (N,) scores.
+        span: As for :func:`compute_rl2`.
+    """
     return float(100 * np.mean(np.abs(_relative(predicted, true, span))))
 
 
 def compute_mean_absolute_error(predicted: ArrayLike, true: ArrayLike) -> float:
-    """Return the mean distance of (N,) predicted from true scores, in points."""
+    """Return the mean distance of predicted from true scores, in points.
+
+    Args:
+        predicted: (N,) scores.
+        true: (N,) scores.
+    """
     predicted, true = _pair(predicted, true)
     return float(np.mean(np.abs(predicted - true))) if len(true) else float("nan")
 
@@ -115,7 +122,12 @@ def compute_mean_absolute_error(predicted: ArrayLike, true: ArrayLike) -> float:
 def measure_scores(
     predicted: ArrayLike, true: ArrayLike, groups: Sequence[Hashable]
 ) -> dict[str, float]:
-    """Return every figure of (N,) predicted scores, `groups` being the dive numbers.
+    """Return every metric of predicted scores.
+
+    Args:
+        predicted: (N,) scores.
+        true: (N,) scores.
+        groups: (N,) dive numbers.
 
     Returns:
         rho, rho_within, rl2_squared, rl2_absolute, mae.
@@ -139,16 +151,14 @@ def compute_interval_iou(one: ArrayLike, other: ArrayLike) -> FloatArray:
         (...) from 0 to 1; two empty intervals at one place are 1, elsewhere 0.
     """
     one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    start, end = (
-        np.maximum(one[..., 0], other[..., 0]),
-        np.minimum(one[..., 1], other[..., 1]),
-    )
+    start = np.maximum(one[..., 0], other[..., 0])
+    end = np.minimum(one[..., 1], other[..., 1])
     shared = np.maximum(end - start, 0.0)
     union = (one[..., 1] - one[..., 0]) + (other[..., 1] - other[..., 0]) - shared
-    same = np.all(one == other, axis=-1)
-    return np.where(
-        union > 0, shared / np.where(union > 0, union, 1.0), same.astype(np.float64)
-    )
+    # Two empty intervals have no union to divide by: a stage that neither has.
+    same = np.all(one == other, axis=-1).astype(np.float64)
+    ratio = shared / np.where(union > 0, union, 1.0)
+    return np.where(union > 0, ratio, same)
 
 
 def compute_flight_iou(predicted: ArrayLike, true: ArrayLike) -> FloatArray:
@@ -159,7 +169,7 @@ def compute_flight_iou(predicted: ArrayLike, true: ArrayLike) -> FloatArray:
         predicted, true: (N, 2) transitions.
 
     Raises:
-        ValueError: If there are not three stages; without flight the figure is not
+        ValueError: If there are not three stages; without flight the metric is not
             defined.
     """
     predicted, true = _transitions(predicted, true)
@@ -198,8 +208,12 @@ def compute_stage_iou(predicted: ArrayLike, true: ArrayLike, frames: int) -> Flo
 
 
 def compute_share_found(iou: ArrayLike, threshold: float) -> float:
-    """Return AIoU@threshold (eq. 30): the percentage of the (N,) IoU that reach the
-    threshold."""
+    """Return AIoU@threshold (eq. 30), a percentage.
+
+    Args:
+        iou: (N,) of the dives.
+        threshold: What an IoU must reach to count.
+    """
     iou = np.asarray(iou, np.float64)
     return float(100 * np.mean(iou >= threshold)) if iou.size else float("nan")
 
@@ -207,8 +221,12 @@ def compute_share_found(iou: ArrayLike, threshold: float) -> float:
 def measure_stages(
     predicted: ArrayLike, true: ArrayLike, frames: int
 ) -> dict[str, float]:
-    """Return every figure of (N, K−1) predicted transitions of clips of `frames`
-    frames.
+    """Return every metric of predicted transitions.
+
+    Args:
+        predicted: (N, K−1) frames.
+        true: (N, K−1) frames.
+        frames: Of each clip, 96 where it was sampled.
 
     Returns:
         aiou_flight_0.5 and _0.75 (for K = 3 only), aiou_paper_0.5 and _0.75, all in
@@ -216,23 +234,19 @@ def measure_stages(
         frames.
     """
     predicted, true = _transitions(predicted, true)
-    kinds = (
-        {"paper": compute_paper_iou}
-        if true.shape[1] != 2
-        else {"flight": compute_flight_iou, "paper": compute_paper_iou}
-    )
-    figures = {
-        f"aiou_{kind}_{threshold:g}": compute_share_found(
-            iou(predicted, true), threshold
-        )
-        for kind, iou in kinds.items()
-        for threshold in THRESHOLDS
-    }
-    return {
-        **figures,
-        "miou": float(100 * compute_stage_iou(predicted, true, frames).mean()),
-        "transition_error": float(np.abs(predicted - true).mean()),
-    }
+    kinds = {"paper": compute_paper_iou}
+    if true.shape[1] == 2:
+        kinds = {"flight": compute_flight_iou, "paper": compute_paper_iou}
+    metrics: dict[str, float] = {}
+    for kind, compute in kinds.items():
+        iou = compute(predicted, true)
+        for threshold in THRESHOLDS:
+            name = f"aiou_{kind}_{threshold:g}"
+            metrics[name] = compute_share_found(iou, threshold)
+    stage_iou = compute_stage_iou(predicted, true, frames)
+    metrics["miou"] = float(100 * stage_iou.mean())
+    metrics["transition_error"] = float(np.abs(predicted - true).mean())
+    return metrics
 
 
 def bootstrap(

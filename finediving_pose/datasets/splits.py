@@ -44,9 +44,9 @@ class Splits:
             DataError: If a dive (or match) of `frames` stands in two parts, or none of
                 them in this one.
         """
-        part_of = {
-            image: name for name, images in self.images.items() for image in images
-        }
+        part_of: dict[str, Part] = {}
+        for name, images in self.images.items():
+            part_of |= dict.fromkeys(images, name)
         self._check_leakage(frames, part_of)
         chosen = [frame for frame in frames if part_of.get(frame.image) == part]
         if frames and not chosen and self.images.get(part):
@@ -73,15 +73,19 @@ class Splits:
 
 
 def find_group(frame: LabelledFrame, by: GroupBy) -> str:
-    """Return the dive (``match/dive``, else the image's folder) or match (else the
-    folder above) of a frame."""
+    """Return what a frame is dealt with.
+
+    Args:
+        frame: A labelled frame.
+        by: ``dive`` gives ``match/dive``, else the image's folder; ``match`` the match,
+            else the folder above.
+    """
     if by == "dive":
         return frame.dive_key
-    return (
-        frame.match
-        if frame.match is not None
-        else frame.image.rpartition("/")[0].rpartition("/")[0]
-    )
+    if frame.match is not None:
+        return frame.match
+    folder = frame.image.rpartition("/")[0]
+    return folder.rpartition("/")[0]
 
 
 def make_splits(
@@ -97,6 +101,13 @@ def make_splits(
     hold about their fraction of the frames; each part asked for gets at least one
     group. The order of `frames` does not matter.
 
+    Args:
+        frames: The labels.
+        by: What stays together.
+        val: Fraction of the frames for validation.
+        test: Fraction of the frames for testing.
+        seed: Decides the order in which groups are dealt.
+
     Raises:
         UsageError: If the fractions are not in [0, 1) or leave nothing to train on.
         DataError: If there are fewer groups than parts.
@@ -110,11 +121,13 @@ def make_splits(
     members: dict[str, list[str]] = {}
     for frame in frames:
         members.setdefault(find_group(frame, by), []).append(frame.image)
-    groups = _dealt(members, {"test": test, "val": val}, seed, by)
-    images = {
-        part: tuple(sorted({name for group in groups[part] for name in members[group]}))
-        for part in PARTS
-    }
+    groups = _deal_groups(members, {"test": test, "val": val}, seed, by)
+    images: dict[Part, tuple[str, ...]] = {}
+    for part in PARTS:
+        names: set[str] = set()
+        for group in groups[part]:
+            names.update(members[group])
+        images[part] = tuple(sorted(names))
     splits = Splits(images, by, seed, {"val": val, "test": test}, groups)
     _check_disjoint(splits.images, "image", "the labels")
     return splits
@@ -122,17 +135,21 @@ def make_splits(
 
 def write_splits(path: Path, splits: Splits) -> None:
     """Write ``splits.json``: how it was made, the groups and the image names of each
-    part."""
-    made = {"by": splits.by, "seed": splits.seed, "fractions": dict(splits.fractions)}
-    groups = {part: list(splits.groups.get(part, ())) for part in PARTS}
-    write_json(
-        path,
-        {
-            **made,
-            "groups": groups,
-            **{part: list(splits.images.get(part, ())) for part in PARTS},
-        },
-    )
+    part.
+
+    Args:
+        path: The file.
+        splits: The split.
+    """
+    content: dict[str, Any] = {
+        "by": splits.by,
+        "seed": splits.seed,
+        "fractions": dict(splits.fractions),
+        "groups": {part: list(splits.groups.get(part, ())) for part in PARTS},
+    }
+    for part in PARTS:
+        content[part] = list(splits.images.get(part, ()))
+    write_json(path, content)
 
 
 def read_splits(path: Path) -> Splits:
@@ -150,12 +167,13 @@ def read_splits(path: Path) -> Splits:
     by = content.get("by", "dive")
     if by not in get_args(GroupBy):
         raise DataError(f"{path}: by: found {by!r}, expected dive or match")
-    images = {part: _names(content.get(part, []), path, part) for part in PARTS}
+    images = {part: _check_names(content.get(part, []), path, part) for part in PARTS}
     grouped = content.get("groups", {})
     if not isinstance(grouped, dict):
         raise DataError(f"{path}: groups: expected an object of lists by part")
     groups = {
-        part: _names(grouped.get(part, []), path, f"groups.{part}") for part in PARTS
+        part: _check_names(grouped.get(part, []), path, f"groups.{part}")
+        for part in PARTS
     }
     _check_disjoint(images, "image", str(path))
     _check_disjoint(groups, by, str(path))
@@ -170,7 +188,7 @@ def read_splits(path: Path) -> Splits:
     )
 
 
-def _dealt(
+def _deal_groups(
     members: Mapping[str, Sequence[str]],
     fractions: Mapping[Part, float],
     seed: int,
@@ -178,34 +196,29 @@ def _dealt(
 ) -> dict[Part, tuple[str, ...]]:
     asked = [part for part, fraction in fractions.items() if fraction > 0]
     if len(members) <= len(asked):
-        known = (
-            ", ".join(
-                sorted(repr(group or "one image folder") for group in members)[:5]
-            )
-            or "none"
-        )
+        names = sorted(repr(group or "one image folder") for group in members)
+        known = ", ".join(names[:5]) or "none"
         raise DataError(
             f"cannot split by {by}: found {len(members)} ({known}), expected at least {len(asked) + 1}: "
             f"one for train and one for each of {', '.join(sorted(asked))}. A {by} is known from the labels' "
             "match and dive or from the image folders"
         )
     total = sum(len(images) for images in members.values())
+    # Drawn by hash, a group's place does not depend on which others there are.
     left = sorted(
         members, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest()
     )
     dealt: dict[Part, tuple[str, ...]] = {"test": (), "val": ()}
     for position, part in enumerate(asked):
-        spare = len(left) - (
-            len(asked) - position
-        )  # groups that may go here, so that each later part gets one
-        count = _nearest_count(
-            [len(members[group]) for group in left[:spare]], fractions[part] * total
-        )
+        # Each later part, and train, still gets a group.
+        spare = len(left) - (len(asked) - position)
+        sizes = [len(members[group]) for group in left[:spare]]
+        count = _count_nearest(sizes, fractions[part] * total)
         dealt[part], left = tuple(sorted(left[:count])), left[count:]
     return {"train": tuple(sorted(left)), "val": dealt["val"], "test": dealt["test"]}
 
 
-def _nearest_count(sizes: Sequence[int], target: float) -> int:
+def _count_nearest(sizes: Sequence[int], target: float) -> int:
     """Return how many leading groups come nearest to `target` frames, at least one."""
     reached, best, best_distance = 0, 1, float("inf")
     for count, size in enumerate(sizes, start=1):
@@ -215,7 +228,7 @@ def _nearest_count(sizes: Sequence[int], target: float) -> int:
     return best
 
 
-def _names(value: Any, path: Path, key: str) -> tuple[str, ...]:
+def _check_names(value: Any, path: Path, key: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise DataError(f"{path}: {key}: expected a list of names")
     return tuple(value)
@@ -228,11 +241,9 @@ def _check_disjoint(
     for part, names in parts.items():
         for name in names:
             if name in seen:
-                again = (
-                    f"twice in {part}"
-                    if seen[name] == part
-                    else f"in {seen[name]} and in {part}"
-                )
+                again = f"in {seen[name]} and in {part}"
+                if seen[name] == part:
+                    again = f"twice in {part}"
                 raise DataError(
                     f"{origin}: leakage: {what} {name!r} is {again}; expected once"
                 )
