@@ -70,13 +70,12 @@ def encode_coco(
                 {
                     "id": ids[frame.image],
                     "file_name": frame.image,
-                    **_size_keys(frame, sizes or {}),
+                    **_encode_size(frame, sizes or {}),
                 }
             )
-    annotations = [
-        _annotation(frame, number, ids[frame.image])
-        for number, frame in enumerate(frames, start=1)
-    ]
+    annotations = []
+    for number, frame in enumerate(frames, start=1):
+        annotations.append(_encode_annotation(frame, number, ids[frame.image]))
     return {
         "info": {
             "description": "FineDiving-Pose keypoints, MPII's 16 joints",
@@ -90,13 +89,20 @@ def encode_coco(
 
 
 def write(path: Path, labels: LabelSet) -> list[Problem]:
-    """Write a COCO keypoint file; report frames without a box and images of unknown
-    size."""
-    sizes = {
-        frame.image: size
-        for frame in labels.frames
-        if (size := labels.image_size(frame)) is not None
-    }
+    """Write a COCO keypoint file.
+
+    Args:
+        path: The file.
+        labels: What to write.
+
+    Returns:
+        Warnings of frames without a box and of images of unknown size.
+    """
+    sizes: dict[str, tuple[int, int]] = {}
+    for frame in labels.frames:
+        size = labels.image_size(frame)
+        if size is not None:
+            sizes[frame.image] = size
     content = encode_coco(labels.frames, sizes)
     write_text(path, json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
     unknown = sum("width" not in image for image in content["images"])
@@ -122,6 +128,10 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
     """Read a COCO keypoint file whose category names our 16 joints, in any order and
     usual spelling.
 
+    Args:
+        path: The file.
+        images: The folder of the images; None looks beside the file.
+
     Raises:
         DataError: If it is no COCO file, or its keypoints are another skeleton's.
     """
@@ -133,38 +143,35 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
         raise DataError(
             f"{path}: no COCO file: expected an object with the lists {', '.join(lists)}"
         )
-    orders = _joint_orders(path, content["categories"])
+    orders = _find_joint_orders(path, content["categories"])
     problems: list[Problem] = []
-    by_id = {
-        image["id"]: image
-        for image in content["images"]
-        if isinstance(image, dict) and _is_id(image.get("id"))
-    }
+    by_id: dict[Any, Any] = {}
+    for image in content["images"]:
+        if isinstance(image, dict) and _is_id(image.get("id")):
+            by_id[image["id"]] = image
     frames = []
     for position, annotation in enumerate(content["annotations"]):
-        frame = _frame(path, position, annotation, by_id, orders, problems)
+        frame = _read_frame(path, position, annotation, by_id, orders, problems)
         if frame is not None:
             frames.append(frame)
     return LabelSet(tuple(frames), tuple(problems), find_images_folder(path, images))
 
 
-def _size_keys(
+def _encode_size(
     frame: LabelledFrame, sizes: Mapping[str, tuple[int, int]]
 ) -> dict[str, int]:
     size = frame.size or sizes.get(frame.image)
     return {} if size is None else {"width": int(size[0]), "height": int(size[1])}
 
 
-def _annotation(frame: LabelledFrame, identity: int, image_id: int) -> dict[str, Any]:
+def _encode_annotation(
+    frame: LabelledFrame, identity: int, image_id: int
+) -> dict[str, Any]:
     finite = np.isfinite(frame.keypoints).all(axis=1, keepdims=True)
     points = np.where(finite, frame.keypoints, 0.0)
-    triples = [
-        value
-        for (x, y), visible in zip(
-            points.tolist(), frame.visibility.tolist(), strict=True
-        )
-        for value in (x, y, visible)
-    ]
+    triples: list[float] = []
+    for (x, y), visible in zip(points.tolist(), frame.visibility.tolist(), strict=True):
+        triples += [x, y, visible]
     annotation: dict[str, Any] = {
         "id": identity,
         "image_id": image_id,
@@ -181,10 +188,12 @@ def _annotation(frame: LabelledFrame, identity: int, image_id: int) -> dict[str,
         }
     extras = {"match": frame.match, "dive": frame.dive, "frame": frame.frame}
     annotation |= {key: value for key, value in extras.items() if value is not None}
-    return annotation | ({"box_estimated": True} if frame.box_estimated else {})
+    if frame.box_estimated:
+        annotation["box_estimated"] = True
+    return annotation
 
 
-def _joint_orders(path: Path, categories: Sequence[Any]) -> dict[Any, list[int]]:
+def _find_joint_orders(path: Path, categories: Sequence[Any]) -> dict[Any, list[int]]:
     """Return, for each category with our joints, where its keypoints stand among ours."""
     orders: dict[Any, list[int]] = {}
     found: list[str] = []
@@ -197,18 +206,16 @@ def _joint_orders(path: Path, categories: Sequence[Any]) -> dict[Any, list[int]]
             orders[category["id"]] = [i for i in ids if i is not None]
         found.append(", ".join(str(name) for name in names))
     if not orders:
-        what = (
-            f"{len(found[0].split(', '))} keypoints ({found[0]})"
-            if found
-            else "no category with keypoints"
-        )
+        what = "no category with keypoints"
+        if found:
+            what = f"{len(found[0].split(', '))} keypoints ({found[0]})"
         raise DataError(
             f"{path}: found {what}; expected our {NUM_JOINTS}: {', '.join(JOINTS)}. Nothing is invented"
         )
     return orders
 
 
-def _frame(
+def _read_frame(
     path: Path,
     position: int,
     annotation: Any,
@@ -226,13 +233,10 @@ def _frame(
             consequence="left out",
         )
         return None
-    image = (
-        images.get(annotation["image_id"])
-        if _is_id(annotation.get("image_id"))
-        else None
-    )
+    image_id = annotation.get("image_id")
+    image = images.get(image_id) if _is_id(image_id) else None
     if image is None:
-        found = repr(annotation.get("image_id"))
+        found = repr(image_id)
         log.error(
             "unreadable",
             "image_id",
@@ -259,8 +263,8 @@ def _frame(
             expected=expected,
         )
         return None
-    points, visibility = _joints(triples.reshape(NUM_JOINTS, 3), order, log)
-    box = check_box(_box(annotation.get("bbox"), log), log)
+    points, visibility = _read_joints(triples.reshape(NUM_JOINTS, 3), order, log)
+    box = check_box(_read_box(annotation.get("bbox"), log), log)
     return LabelledFrame(
         image=name,
         keypoints=points,
@@ -275,7 +279,7 @@ def _frame(
     )
 
 
-def _joints(
+def _read_joints(
     triples: FloatArray, order: Sequence[int], log: ProblemLog
 ) -> tuple[FloatArray, Any]:
     ours = np.empty_like(triples)
@@ -294,7 +298,7 @@ def _joints(
     return check_joints(points, visibility.astype(np.uint8), log)
 
 
-def _box(value: Any, log: ProblemLog) -> FloatArray | None:
+def _read_box(value: Any, log: ProblemLog) -> FloatArray | None:
     if value is None:
         return None
     box = parse_numbers(value, 4)

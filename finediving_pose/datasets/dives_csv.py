@@ -60,9 +60,9 @@ def read_dives(path: Path) -> tuple[list[Dive], list[Problem]]:
     """
     problems: list[Problem] = []
     dives: dict[tuple[str, str], Dive] = {}
-    for line, row in _rows(path, problems):
+    for line, row in _read_rows(path, problems):
         log = ProblemLog(f"{path} line {line}", problems)
-        dive = _dive(row, log)
+        dive = _read_dive(row, log)
         if dive is None:
             continue
         if dive.key in dives:
@@ -82,22 +82,26 @@ def write_dives(path: Path, dives: Iterable[Dive]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(
-        [_cell(getattr(dive, column)) for column in COLUMNS] for dive in dives
+        [_format_cell(getattr(dive, column)) for column in COLUMNS] for dive in dives
     )
     write_text(path, text.getvalue())
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, tuple):
-        return LIST_SEPARATOR.join(
-            f"{entry:g}" if isinstance(entry, float) else str(entry) for entry in value
-        )
+        return LIST_SEPARATOR.join(_format_entry(entry) for entry in value)
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
-def _rows(path: Path, problems: list[Problem]) -> Iterable[tuple[int, dict[str, str]]]:
+def _format_entry(entry: Any) -> str:
+    return f"{entry:g}" if isinstance(entry, float) else str(entry)
+
+
+def _read_rows(
+    path: Path, problems: list[Problem]
+) -> Iterable[tuple[int, dict[str, str]]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -107,9 +111,8 @@ def _rows(path: Path, problems: list[Problem]) -> Iterable[tuple[int, dict[str, 
             f"{path}: not UTF-8 text; in Excel save it as `CSV UTF-8`"
         ) from None
     header = text.partition("\n")[0]
-    delimiter = next(
-        (sign for sign in ",;\t" if sign in header), ","
-    )  # Excel's choice depends on the country
+    # Excel's choice depends on the country.
+    delimiter = next((sign for sign in ",;\t" if sign in header), ",")
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         columns = [name.strip() for name in reader.fieldnames or ()]
@@ -131,22 +134,21 @@ def _rows(path: Path, problems: list[Problem]) -> Iterable[tuple[int, dict[str, 
     except csv.Error as error:
         raise DataError(f"{path}: not readable as csv: {error}") from None
     for line, row in rows:
-        cells = {
-            key: (value or "").strip()
-            for key, value in row.items()
-            if isinstance(key, str)
-        }
+        cells: dict[str, str] = {}
+        for key, value in row.items():
+            if isinstance(key, str):  # else what stands beyond the last column
+                cells[key] = (value or "").strip()
         if any(cells.values()):
             yield line, cells
 
 
-def _dive(row: dict[str, str], log: ProblemLog) -> Dive | None:
+def _read_dive(row: dict[str, str], log: ProblemLog) -> Dive | None:
     before = len(log.problems)
-    match = _read(row, "match", _name, log)
-    dive = _read(row, "dive", _name, log)
-    video = _read(row, "video", _video, log)
-    start = _read(row, "start_frame", _frame, log)
-    end = _read(row, "end_frame", _frame, log)
+    match = _read_cell(row, "match", _parse_name, log)
+    dive = _read_cell(row, "dive", _parse_name, log)
+    video = _read_cell(row, "video", _parse_video, log)
+    start = _read_cell(row, "start_frame", _parse_frame, log)
+    end = _read_cell(row, "end_frame", _parse_frame, log)
     if start is not None and end is not None and end < start:
         log.error(
             "value",
@@ -163,18 +165,18 @@ def _dive(row: dict[str, str], log: ProblemLog) -> Dive | None:
         video=video,
         start_frame=start,
         end_frame=end,
-        dive_number=_read(row, "dive_number", _dive_number, log),
-        difficulty=_read(row, "difficulty", _positive, log),
-        awards=_read(row, "awards", _awards, log),
-        score=_read(row, "score", _score, log),
-        transitions=_read(
-            row, "transitions", lambda text: _transitions(text, length), log
+        dive_number=_read_cell(row, "dive_number", _parse_dive_number, log),
+        difficulty=_read_cell(row, "difficulty", _parse_positive, log),
+        awards=_read_cell(row, "awards", _parse_awards, log),
+        score=_read_cell(row, "score", _parse_score, log),
+        transitions=_read_cell(
+            row, "transitions", lambda text: _parse_transitions(text, length), log
         ),
-        synchronised=bool(_read(row, "synchronised", _flag, log)),
+        synchronised=bool(_read_cell(row, "synchronised", _parse_flag, log)),
     )
 
 
-def _read(
+def _read_cell(
     row: dict[str, str], column: str, parse: Callable[[str], T], log: ProblemLog
 ) -> T | None:
     text = row.get(column, "")
@@ -194,7 +196,7 @@ def _read(
         return None
 
 
-def _name(text: str) -> str:
+def _parse_name(text: str) -> str:
     if not is_safe_name(text):
         raise _BadCell(
             "a name without / \\ : or .., because folders and files are named by it"
@@ -202,21 +204,21 @@ def _name(text: str) -> str:
     return text
 
 
-def _video(text: str) -> str:
+def _parse_video(text: str) -> str:
     name = text.replace("\\", "/")
     if not is_safe_relative(name):
         raise _BadCell("a path relative to this file and below its folder")
     return name
 
 
-def _frame(text: str) -> int:
-    value = _finite(text, "a frame number from 0")
+def _parse_frame(text: str) -> int:
+    value = _parse_finite(text, "a frame number from 0")
     if value < 0 or not value.is_integer():
         raise _BadCell("a frame number from 0")
     return int(value)
 
 
-def _dive_number(text: str) -> str:
+def _parse_dive_number(text: str) -> str:
     try:
         diving.parse_dive_number(text)
     except ValueError as error:
@@ -224,23 +226,23 @@ def _dive_number(text: str) -> str:
     return text.lower()
 
 
-def _positive(text: str) -> float:
-    value = _finite(text, "a degree of difficulty such as 3.2")
+def _parse_positive(text: str) -> float:
+    value = _parse_finite(text, "a degree of difficulty such as 3.2")
     if value <= 0:
         raise _BadCell("a degree of difficulty such as 3.2")
     return value
 
 
-def _score(text: str) -> float:
-    value = _finite(text, "a score from 0")
+def _parse_score(text: str) -> float:
+    value = _parse_finite(text, "a score from 0")
     if value < 0:
         raise _BadCell("a score from 0")
     return value
 
 
-def _awards(text: str) -> tuple[float, ...]:
+def _parse_awards(text: str) -> tuple[float, ...]:
     awards = tuple(
-        _finite(entry, "awards such as 7.5;8;8.5")
+        _parse_finite(entry, "awards such as 7.5;8;8.5")
         for entry in text.split(LIST_SEPARATOR)
     )
     try:
@@ -250,8 +252,8 @@ def _awards(text: str) -> tuple[float, ...]:
     return awards
 
 
-def _transitions(text: str, length: int | None) -> tuple[int, ...]:
-    frames = tuple(_frame(entry) for entry in text.split(LIST_SEPARATOR))
+def _parse_transitions(text: str, length: int | None) -> tuple[int, ...]:
+    frames = tuple(_parse_frame(entry) for entry in text.split(LIST_SEPARATOR))
     rising = len(frames) == 2 and 0 < frames[0] < frames[1]
     if not rising or (length is not None and frames[1] >= length):
         inside = f" below the dive's length {length}" if length is not None else ""
@@ -259,13 +261,13 @@ def _transitions(text: str, length: int | None) -> tuple[int, ...]:
     return frames
 
 
-def _flag(text: str) -> bool:
+def _parse_flag(text: str) -> bool:
     if text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
     raise _BadCell("1 or 0")
 
 
-def _finite(text: str, expected: str) -> float:
+def _parse_finite(text: str, expected: str) -> float:
     try:
         value = float(text.strip())
     except ValueError:

@@ -42,12 +42,22 @@ PICKLE_PROTOCOL = 4
 
 
 def write(path: Path, labels: LabelSet, splits: Splits | None = None) -> list[Problem]:
-    """Write the pickle; without `splits` every clip stands in the split ``all``."""
-    sizes = {
-        frame.image: size
-        for frame in labels.frames
-        if (size := labels.image_size(frame)) is not None
-    }
+    """Write the pickle.
+
+    Args:
+        path: The file.
+        labels: What to write.
+        splits: Which clips belong to which part; without, every clip stands in the
+            split ``all``.
+
+    Returns:
+        A warning of clips of unknown image size.
+    """
+    sizes: dict[str, tuple[int, int]] = {}
+    for frame in labels.frames:
+        size = labels.image_size(frame)
+        if size is not None:
+            sizes[frame.image] = size
     content = encode_pyskl(labels.frames, sizes, splits)
     write_bytes(path, pickle.dumps(content, protocol=PICKLE_PROTOCOL))
     unknown = sum(clip["img_shape"] == (0, 0) for clip in content["annotations"])
@@ -69,30 +79,38 @@ def encode_pyskl(
     sizes: Mapping[str, tuple[int, int]] | None = None,
     splits: Splits | None = None,
 ) -> dict[str, Any]:
-    """Return the content of the pickle; `sizes` are (width, height) px by image name."""
+    """Return the content of the pickle.
+
+    Args:
+        frames: The labels.
+        sizes: (width, height) px by image name, for frames that do not say.
+        splits: As for :func:`write`.
+    """
     clips: dict[str, list[LabelledFrame]] = {}
     for frame in frames:
         clips.setdefault(frame.dive_key, []).append(frame)
-    annotations = [
-        _annotation(name, _in_order(members), sizes or {})
-        for name, members in clips.items()
-    ]
+    annotations = []
+    for name, members in clips.items():
+        ordered = _sort_frames(members)
+        annotations.append(_encode_annotation(name, ordered, sizes or {}))
     if splits is None:
         return {"split": {"all": list(clips)}, "annotations": annotations}
-    parts = {part: set(splits.images.get(part, ())) for part in PARTS}
-    split = {
-        part: [
-            name
-            for name, members in clips.items()
-            if any(frame.image in images for frame in members)
-        ]
-        for part, images in parts.items()
-    }
+    split: dict[str, list[str]] = {}
+    for part in PARTS:
+        images = set(splits.images.get(part, ()))
+        split[part] = []
+        for name, members in clips.items():
+            if any(frame.image in images for frame in members):
+                split[part].append(name)
     return {"split": split, "annotations": annotations}
 
 
 def read(path: Path, images: Path | None = None) -> LabelSet:
     """Read such a pickle, of PYSKL itself or ours, with the restricted unpickler.
+
+    Args:
+        path: The file.
+        images: The folder of the images; None looks beside the file.
 
     Raises:
         DataError: If it is none, or holds anything but containers and arrays.
@@ -108,17 +126,17 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
     problems: list[Problem] = []
     frames = []
     for position, annotation in enumerate(annotations):
-        frames += _frames(path, position, annotation, problems)
+        frames += _read_clip(path, position, annotation, problems)
     return LabelSet(tuple(frames), tuple(problems), find_images_folder(path, images))
 
 
-def _in_order(frames: list[LabelledFrame]) -> list[LabelledFrame]:
+def _sort_frames(frames: list[LabelledFrame]) -> list[LabelledFrame]:
     if any(frame.frame is None for frame in frames):
         return frames
     return sorted(frames, key=lambda frame: frame.frame or 0)
 
 
-def _annotation(
+def _encode_annotation(
     name: str, frames: list[LabelledFrame], sizes: Mapping[str, tuple[int, int]]
 ) -> dict[str, Any]:
     points = np.stack([frame.keypoints for frame in frames])
@@ -152,7 +170,7 @@ def _annotation(
     }
 
 
-def _frames(
+def _read_clip(
     path: Path, position: int, annotation: Any, problems: list[Problem]
 ) -> list[LabelledFrame]:
     log = ProblemLog(f"{path} annotation {position}", problems)
@@ -183,8 +201,10 @@ def _frames(
             consequence="clip left out",
         )
         return []
-    columns = _columns(annotation, clip, len(keypoint[0]), log)
-    return [] if columns is None else _rows(path, keypoint[0], columns, annotation, log)
+    columns = _read_columns(annotation, clip, len(keypoint[0]), log)
+    if columns is None:
+        return []
+    return _make_frames(path, keypoint[0], columns, annotation, log)
 
 
 _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -199,15 +219,15 @@ _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
 """Type of each per-frame value, and its shape after T."""
 
 
-def _columns(
+def _read_columns(
     annotation: Mapping[str, Any], clip: str, frames: int, log: ProblemLog
 ) -> dict[str, Any] | None:
     """Return what is known of each frame, with PYSKL's own meaning where our further
     keys are absent."""
     shape = annotation.get("img_shape")
-    height, width = (
-        shape if isinstance(shape, (tuple, list)) and len(shape) == 2 else (0, 0)
-    )
+    height, width = 0, 0
+    if isinstance(shape, (tuple, list)) and len(shape) == 2:
+        height, width = shape
     folder = clip if is_safe_relative(clip) else "clip"
     score = np.asarray(
         annotation.get("keypoint_score", np.ones((1, frames, NUM_JOINTS)))
@@ -241,7 +261,7 @@ def _columns(
     return columns
 
 
-def _rows(
+def _make_frames(
     path: Path,
     keypoint: FloatArray,
     columns: Mapping[str, Any],
@@ -260,11 +280,9 @@ def _rows(
         visibility = np.clip(
             columns["visibility"][t], Visibility.MISSING, Visibility.VISIBLE
         )
-        points = np.where(
-            ((visibility == Visibility.MISSING) & (points == 0).all(axis=1))[:, None],
-            np.nan,
-            points,
-        )
+        # PYSKL writes 0, 0 where a joint is missing.
+        absent = (visibility == Visibility.MISSING) & (points == 0).all(axis=1)
+        points = np.where(absent[:, None], np.nan, points)
         keypoints, visible = check_joints(points, visibility, log)
         box = columns["box"][t]
         checked = None if np.isnan(box).all() else check_box(box, log)
