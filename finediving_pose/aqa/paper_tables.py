@@ -50,8 +50,8 @@ class Row:
             overrides: ``key=value`` texts.
 
         Raises:
-            UsageError: If they do not go together, as features without pictures and a
-                branch that reads pictures.
+            UsageError: If they do not go together, as features without images and a
+                branch that reads images.
         """
         return load_aqa("+".join((preset, *self.presets)), overrides, **self.values)
 

@@ -12,7 +12,7 @@ class answers
   (`trains_on_pairs`) or from single ones, or :meth:`~ScoreModel.fit` if it learns from
   all training dives at once (`learns_at_once`),
 
-and takes the rest as it is. What it reads of a dive (pictures, features, skeleton) and
+and takes the rest as it is. What it reads of a dive (images, features, skeleton) and
 the number of stages K are settings, because the data is found before the model is made.
 """
 

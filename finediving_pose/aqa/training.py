@@ -518,7 +518,7 @@ def _load_pretrained(model: ScoreModel) -> list[str]:
     lines = []
     for branch, report in model.load_pretrained().items():
         if report is None:
-            lines.append(f"the {branch} net starts random")
+            lines.append(f"the {branch} network starts random")
         else:
             lines += report.lines()
     return lines

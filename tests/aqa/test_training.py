@@ -293,7 +293,7 @@ def test_weight_files_are_loaded_before_a_checkpoint_is_restored(
     first = run(tmp_path / "run", table, "epochs=1")
     again = run(tmp_path / "run", table, "epochs=1", resume=True)
     assert len(loaded) == 2
-    assert first.weights == again.weights == ["the dynamic net starts random"]
+    assert first.weights == again.weights == ["the dynamic network starts random"]
 
 
 def test_the_model_is_told_how_far_the_run_is(tmp_path, table, monkeypatch):

@@ -37,13 +37,13 @@ class Segmenter(nn.Module):
 
     def __init__(self, kind: SegmenterKind, dim: int, transitions: int = 2) -> None:
         super().__init__()
-        nets: dict[SegmenterKind, Callable[[int, int], nn.Module]] = {
+        networks: dict[SegmenterKind, Callable[[int, int], nn.Module]] = {
             "bigru": BiGru,
             "fc": _make_frame_logits,
             "tcn": CausalTcn,
             "asformer": AsFormer,
         }
-        self.net = nets[kind](dim, transitions)
+        self.net = networks[kind](dim, transitions)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.net(features)

@@ -78,7 +78,7 @@ class VideoEncoder(nn.Module):
         layout = getattr(self.net, "layout", None)
         if layout is None:
             raise UsageError(
-                f"{path}: there are no published weights of the tiny net; set its weights to `random`"
+                f"{path}: there are no published weights of the tiny network; set its weights to `random`"
             )
         report = load_pretrained(self.net, path, layout)
         if freeze_norms:
@@ -114,7 +114,7 @@ class VideoEncoder(nn.Module):
         if videos.ndim != 5 or videos.shape[1:3] != (3, self.frames):
             raise UsageError(
                 f"videos of shape {tuple(videos.shape)}, expected (V, 3, {self.frames}, H, W): "
-                "give `frames` the number that the pictures were sampled to"
+                "give `frames` the number that the images were sampled to"
             )
         learning = torch.is_grad_enabled()
         if learning and not self.checkpointing:

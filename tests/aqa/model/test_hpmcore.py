@@ -477,7 +477,7 @@ def test_a_loaded_net_learns_slowly_and_keeps_its_statistics(
 def test_the_tiny_nets_have_no_published_weights(published):
     with pytest.raises(
         UsageError,
-        match="no published weights of the tiny net; set its weights to `random`",
+        match="no published weights of the tiny network; set its weights to `random`",
     ):
         made_model(small_settings(f"weights_i3d={published}")).load_pretrained()
 

@@ -140,7 +140,7 @@ def test_nobody_published_weights_of_the_tiny_net(tmp_path):
     encoder = StaticEncoder("tiny")
     with pytest.raises(
         UsageError,
-        match="no published weights of the tiny net; set its weights to `random`",
+        match="no published weights of the tiny network; set its weights to `random`",
     ):
         encoder.load(tmp_path / "weights.pth")
 
