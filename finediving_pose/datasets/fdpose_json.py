@@ -64,6 +64,10 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
     A joint with joints_vis 0 keeps its coordinates unless they are a placeholder: null,
     (0, 0) or (-1, -1).
 
+    Args:
+        path: The file.
+        images: The folder of the images; None looks beside the file.
+
     Raises:
         DataError: If the file is no list of such items.
     """
@@ -72,7 +76,12 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
 
 def write(path: Path, labels: LabelSet) -> list[Problem]:
     """Write a FineDiving-Pose JSON list; frames of a published file come out as they
-    came in."""
+    came in.
+
+    Args:
+        path: The file.
+        labels: What to write.
+    """
     joint_records.write(path, [make_record(frame) for frame in labels.frames])
     return []
 

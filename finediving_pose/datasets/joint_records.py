@@ -1,5 +1,5 @@
-"""What FineDiving-Pose's and MPII's JSON share: a list of objects with image, joints
-and joints_vis.
+"""Lists of joint records: the JSON objects with image, joints and joints_vis that
+FineDiving-Pose, MPII and LSP share.
 
 They differ in what center and scale mean and in where pixels count from; their own
 modules say so.
@@ -45,8 +45,13 @@ record's center and scale."""
 
 
 def read(path: Path, images: Path | None, offset: float, boxed: Completed) -> LabelSet:
-    """Read a file that holds a list of records whose coordinates lie `offset` px beyond
-    ours.
+    """Read a file that holds a list of records.
+
+    Args:
+        path: The file.
+        images: The folder of the images; None looks beside the file.
+        offset: How many px its coordinates lie beyond ours.
+        boxed: Completes a frame, such as by the box.
 
     Raises:
         DataError: If the file is no list.
@@ -57,7 +62,14 @@ def read(path: Path, images: Path | None, offset: float, boxed: Completed) -> La
 def read_records(
     path: Path, content: Any, images: Path | None, offset: float, completed: Completed
 ) -> LabelSet:
-    """Take the records of a file, already parsed, as :func:`read` does.
+    """Take the records of a file that is parsed already.
+
+    Args:
+        path: The file, for messages.
+        content: What stands in it.
+        images: The folder of the images; None looks beside the file.
+        offset: How many px its coordinates lie beyond ours.
+        completed: Completes a frame, such as by the box.
 
     Raises:
         DataError: If `content` is no list.
@@ -67,12 +79,11 @@ def read_records(
             f"{path}: expected a list of items with image, joints, joints_vis, center and scale"
         )
     problems: list[Problem] = []
-    frames = [
-        frame
-        for position, item in enumerate(content)
-        if (frame := _frame(path, position, item, offset, completed, problems))
-        is not None
-    ]
+    frames = []
+    for position, item in enumerate(content):
+        frame = _read_frame(path, position, item, offset, completed, problems)
+        if frame is not None:
+            frames.append(frame)
     return LabelSet(tuple(frames), tuple(problems), find_images_folder(path, images))
 
 
@@ -95,7 +106,12 @@ def get_image_file_name(record: dict[str, Any]) -> str:
 
 
 def write(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write the records as a JSON list, one a line."""
+    """Write the records as a JSON list, one a line.
+
+    Args:
+        path: The file.
+        records: Of JSON types.
+    """
     lines = [
         json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records
     ]
@@ -103,8 +119,12 @@ def write(path: Path, records: Iterable[dict[str, Any]]) -> None:
 
 
 def make_record(frame: LabelledFrame, offset: float) -> dict[str, Any]:
-    """Return all but center, scale and box; missing joints are (-1, -1) with joints_vis
-    0."""
+    """Return the record of a frame but for center, scale and box.
+
+    Args:
+        frame: Missing joints become (-1, -1) with joints_vis 0.
+        offset: How many px the file's coordinates lie beyond ours.
+    """
     finite = np.isfinite(frame.keypoints).all(axis=1, keepdims=True)
     points = np.where(finite, frame.keypoints + offset, -1.0)
     content: dict[str, Any] = {
@@ -120,20 +140,23 @@ def make_record(frame: LabelledFrame, offset: float) -> dict[str, Any]:
         "dive": frame.dive,
         "frame": frame.frame,
     }
-    return content | {
-        key: value for key, value in extras.items() if value not in (None, [])
-    }
+    for key, value in extras.items():
+        if value not in (None, []):
+            content[key] = value
+    return content
 
 
 def make_box_keys(frame: LabelledFrame) -> dict[str, Any]:
     """Return the keys that keep a frame's box, which neither format has."""
     if frame.box is None:
         return {}
-    estimated = {"box_estimated": True} if frame.box_estimated else {}
-    return {"box": [float(value) for value in frame.box], **estimated}
+    keys: dict[str, Any] = {"box": [float(value) for value in frame.box]}
+    if frame.box_estimated:
+        keys["box_estimated"] = True
+    return keys
 
 
-def _frame(
+def _read_frame(
     path: Path,
     position: int,
     item: Any,
@@ -155,10 +178,10 @@ def _frame(
     if name is None:
         return None
     log.file = name_item(path, name)
-    joints = _joints(item, offset, log)
+    joints = _read_joints(item, offset, log)
     if joints is None:
         return None
-    box = check_box(_box(item.get("box"), log), log)
+    box = check_box(_read_box(item.get("box"), log), log)
     frame = LabelledFrame(
         image=name,
         keypoints=joints[0],
@@ -174,7 +197,7 @@ def _frame(
     return replace(frame, **completed(frame, item, log))
 
 
-def _joints(
+def _read_joints(
     item: dict[str, Any], offset: float, log: ProblemLog
 ) -> tuple[FloatArray, NDArray[np.uint8]] | None:
     joints, declared = item.get("joints"), item.get("joints_vis")
@@ -188,25 +211,21 @@ def _joints(
             consequence="left out",
         )
         return None
-    visibility = _visibility(declared, item.get("occluded"), log)
+    visibility = _read_visibility(declared, item.get("occluded"), log)
     if visibility is None:
         return None
-    points = np.array(
-        [
-            _point(joint, bool(seen))
-            for joint, seen in zip(joints, visibility, strict=True)
-        ]
-    )
+    points = np.full((NUM_JOINTS, 2), np.nan)
+    for joint, value in enumerate(joints):
+        if not isinstance(value, list) or len(value) != 2:
+            continue
+        x, y = parse_number(value[0]), parse_number(value[1])
+        # A joint that is not labelled keeps its coordinates, unless they mean nothing.
+        if visibility[joint] or (x, y) not in PLACEHOLDERS:
+            points[joint] = x, y
     return check_joints(points - offset, visibility, log)
 
 
-def _point(value: Any, visible: bool) -> tuple[float, float]:
-    pair = value if isinstance(value, list) and len(value) == 2 else (None, None)
-    x, y = parse_number(pair[0]), parse_number(pair[1])
-    return (np.nan, np.nan) if not visible and (x, y) in PLACEHOLDERS else (x, y)
-
-
-def _visibility(
+def _read_visibility(
     declared: Any, occluded: Any, log: ProblemLog
 ) -> NDArray[np.uint8] | None:
     values = parse_numbers(declared, NUM_JOINTS)
@@ -219,21 +238,16 @@ def _visibility(
             consequence="left out",
         )
         return None
-    visibility = np.where(values > 0, Visibility.VISIBLE, Visibility.MISSING).astype(
-        np.uint8
-    )
-    hidden = occluded if isinstance(occluded, list) else []
-    for joint in {
-        entry
-        for entry in map(parse_whole_number, hidden)
-        if entry is not None and 0 <= entry < NUM_JOINTS
-    }:
-        if visibility[joint]:
+    visibility = np.full(NUM_JOINTS, Visibility.MISSING, dtype=np.uint8)
+    visibility[values > 0] = Visibility.VISIBLE
+    for entry in occluded if isinstance(occluded, list) else []:
+        joint = parse_whole_number(entry)
+        if joint is not None and 0 <= joint < NUM_JOINTS and visibility[joint]:
             visibility[joint] = Visibility.OCCLUDED
     return visibility
 
 
-def _box(value: Any, log: ProblemLog) -> FloatArray | None:
+def _read_box(value: Any, log: ProblemLog) -> FloatArray | None:
     if value is None:
         return None
     box = parse_numbers(value, 4)

@@ -54,7 +54,7 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
     text = io.StringIO()
     writer = csv.DictWriter(text, FRAME_COLUMNS + JOINT_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_row(frame) for frame in labels.frames)
+    writer.writerows(_encode_row(frame) for frame in labels.frames)
     write_bytes(path, text.getvalue().encode("utf-8-sig"))
     return []
 
@@ -63,19 +63,23 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
     """Read such a table, with commas or semicolons; of the columns only `image` and the
     coordinates are needed.
 
+    Args:
+        path: The file.
+        images: The folder of the images; None looks beside the file.
+
     Raises:
         DataError: If it is not readable, or a needed column is missing.
     """
     problems: list[Problem] = []
-    frames = [
-        frame
-        for line, row in _rows(path)
-        if (frame := _frame(path, line, row, problems)) is not None
-    ]
+    frames = []
+    for line, row in _read_rows(path):
+        frame = _read_frame(path, line, row, problems)
+        if frame is not None:
+            frames.append(frame)
     return LabelSet(tuple(frames), tuple(problems), find_images_folder(path, images))
 
 
-def _row(frame: LabelledFrame) -> dict[str, object]:
+def _encode_row(frame: LabelledFrame) -> dict[str, object]:
     width, height = frame.size or (None, None)
     row: dict[str, object] = {
         "image": frame.image,
@@ -97,7 +101,7 @@ def _row(frame: LabelledFrame) -> dict[str, object]:
     return row
 
 
-def _rows(path: Path) -> Iterable[tuple[int, Row]]:
+def _read_rows(path: Path) -> Iterable[tuple[int, Row]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -116,22 +120,19 @@ def _rows(path: Path) -> Iterable[tuple[int, Row]]:
             raise DataError(
                 f"{path}: no column {', '.join(missing[:3])}{more}; expected {', '.join(REQUIRED[:3])} …"
             )
-        return [
-            (
-                reader.line_num,
-                {
-                    key: (value or "").strip()
-                    for key, value in row.items()
-                    if isinstance(key, str)
-                },
-            )
-            for row in reader
-        ]
+        rows = []
+        for row in reader:
+            cells: Row = {}
+            for key, value in row.items():
+                if isinstance(key, str):  # else what stands beyond the last column
+                    cells[key] = (value or "").strip()
+            rows.append((reader.line_num, cells))
+        return rows
     except csv.Error as error:
         raise DataError(f"{path}: not readable as csv: {error}") from None
 
 
-def _frame(
+def _read_frame(
     path: Path, line: int, row: Row, problems: list[Problem]
 ) -> LabelledFrame | None:
     log = ProblemLog(f"{path} line {line}", problems)
@@ -139,9 +140,9 @@ def _frame(
     if name is None:
         return None
     log.file = f"{name_item(path, name)} line {line}"
-    points, visibility = _joints(row, log)
-    box = check_box(_box(row, log), log)
-    width, height = (_value(row, column, log) for column in ("width", "height"))
+    points, visibility = _read_joints(row, log)
+    box = check_box(_read_box(row, log), log)
+    width, height = (_parse_cell(row, column, log) for column in ("width", "height"))
     keypoints, visible = check_joints(points, visibility, log)
     return LabelledFrame(
         image=name,
@@ -153,12 +154,12 @@ def _frame(
         size=parse_image_size([width, height]),
         match=check_key(row.get("match"), "match", log),
         dive=check_key(row.get("dive"), "dive", log),
-        frame=parse_whole_number(_value(row, "frame", log)),
+        frame=parse_whole_number(_parse_cell(row, "frame", log)),
         source=path,
     )
 
 
-def _joints(row: Row, log: ProblemLog) -> tuple[FloatArray, list[int]]:
+def _read_joints(row: Row, log: ProblemLog) -> tuple[FloatArray, list[int]]:
     points = np.full((NUM_JOINTS, 2), np.nan)
     visibility = [int(Visibility.MISSING)] * NUM_JOINTS
     for joint, name in enumerate(JOINTS):
@@ -166,12 +167,10 @@ def _joints(row: Row, log: ProblemLog) -> tuple[FloatArray, list[int]]:
         stated = row.get(f"{name}_v", "")
         if not any(cells) and stated in ("", "0"):
             continue
-        points[joint] = [_value(row, f"{name}_{axis}", log) for axis in "xy"]
-        visible = (
-            parse_whole_number(_value(row, f"{name}_v", log))
-            if stated
-            else Visibility.VISIBLE
-        )
+        points[joint] = [_parse_cell(row, f"{name}_{axis}", log) for axis in "xy"]
+        visible: int | None = Visibility.VISIBLE
+        if stated:
+            visible = parse_whole_number(_parse_cell(row, f"{name}_v", log))
         if visible is None or visible not in tuple(Visibility):
             log.mismatch(
                 "unreadable",
@@ -185,13 +184,13 @@ def _joints(row: Row, log: ProblemLog) -> tuple[FloatArray, list[int]]:
     return points, visibility
 
 
-def _box(row: Row, log: ProblemLog) -> FloatArray | None:
+def _read_box(row: Row, log: ProblemLog) -> FloatArray | None:
     if not any(row.get(column) for column in BOX_COLUMNS):
         return None
-    return np.array([_value(row, column, log) for column in BOX_COLUMNS])
+    return np.array([_parse_cell(row, column, log) for column in BOX_COLUMNS])
 
 
-def _value(row: Row, column: str, log: ProblemLog) -> float:
+def _parse_cell(row: Row, column: str, log: ProblemLog) -> float:
     """Return a cell's number; NaN where it is empty, and with an error where it is no
     number."""
     text = row.get(column, "")

@@ -69,8 +69,13 @@ class LabelSet:
 
 
 def find_images_folder(source: Path, images: Path | None) -> Path:
-    """Return `images`, else the folder ``images`` beside the label file where there is
-    one, else the file's folder."""
+    """Return the folder that image names are relative to.
+
+    Args:
+        source: The label file.
+        images: What the user named; None takes the folder ``images`` beside the file
+            where there is one, else the file's folder.
+    """
     if images is not None:
         return images
     beside = source.parent / "images"

@@ -52,6 +52,10 @@ PUBLISHED_ORDER: tuple[str, ...] = (
 def read(path: Path, images: Path | None = None) -> LabelSet:
     """Read ``joints.mat`` or the JSON list; faults of single items become problems.
 
+    Args:
+        path: The file.
+        images: The folder of the images; None looks beside the file.
+
     Raises:
         DataError: If the file is neither.
     """

@@ -38,7 +38,12 @@ CENTER_DROP = 15.0
 
 def compute_square(center: FloatArray, scale: float) -> FloatArray:
     """Return the (4,) px square that HRNet and MMPose make of a center and scale,
-    before they widen it by 1.25."""
+    before they widen it by 1.25.
+
+    Args:
+        center: (2,) px, counted from 1.
+        scale: Side / 200 px.
+    """
     middle = center + np.array([0.0, CENTER_DROP * scale]) - FIRST_PIXEL
     half = PIXELS_PER_SCALE * scale / 2
     return np.concatenate([middle - half, middle + half])
@@ -57,6 +62,10 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
     """Read an MPII JSON list; without our own `box` the box is the readers' square,
     marked as estimated.
 
+    Args:
+        path: The file.
+        images: The folder of the images; None looks beside the file.
+
     Raises:
         DataError: If the file is no list of such items.
     """
@@ -67,7 +76,13 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
     """Write an MPII JSON list. A frame without a box is left out and reported, as its
     readers need one.
 
-    Warns of image names that are no numbers: HRNet takes them, MMPose 1.x does not.
+    Args:
+        path: The file.
+        labels: What to write.
+
+    Returns:
+        Errors of frames left out, and a warning of image names that are no numbers:
+        HRNet takes them, MMPose 1.x does not.
     """
     problems: list[Problem] = []
     records = []

@@ -1,5 +1,4 @@
-"""The border: what every reader of a foreign file checks, and how it says what it
-found."""
+"""Problems: what readers report of foreign files, and the checks that they share."""
 
 from __future__ import annotations
 
@@ -107,7 +106,15 @@ class ProblemLog:
         found: str | None = None,
         expected: str | None = None,
     ) -> None:
-        """Add an error; the arguments are the fields of :class:`Problem`."""
+        """Add an error.
+
+        Args:
+            kind: As of :class:`Problem`, as are the others.
+            where: The joint or key.
+            message: What was found, what was expected and what became of it.
+            found: What stands there.
+            expected: What should stand there.
+        """
         self._add("error", kind, where, message, found, expected)
 
     def warning(
@@ -119,7 +126,15 @@ class ProblemLog:
         found: str | None = None,
         expected: str | None = None,
     ) -> None:
-        """Add a warning; the arguments are the fields of :class:`Problem`."""
+        """Add a warning.
+
+        Args:
+            kind: As of :class:`Problem`, as are the others.
+            where: The joint or key.
+            message: What was found, what was expected and what became of it.
+            found: What stands there.
+            expected: What should stand there.
+        """
         self._add("warning", kind, where, message, found, expected)
 
     def mismatch(
@@ -191,13 +206,22 @@ class UnreadableFile(DataError):
 
 
 def name_item(source: Path, image: str) -> str:
-    """Name one item of a file that holds many; a label file of its own is named alone."""
+    """Name one item of a file that holds many; a label file of its own is named alone.
+
+    Args:
+        source: The file.
+        image: The item's image.
+    """
     stem = os.path.splitext(os.path.basename(image))[0]
     return str(source) if source.stem == stem else f"{source} ({image})"
 
 
 def load_json(path: Path, limit: int = LIST_LIMIT) -> Any:
-    """Parse a UTF-8 JSON file of at most `limit` bytes.
+    """Parse a UTF-8 JSON file.
+
+    Args:
+        path: The file.
+        limit: The most bytes that are parsed.
 
     Raises:
         UnreadableFile: If it is absent, larger, or no JSON; the message names the file
@@ -238,8 +262,13 @@ def parse_number(value: Any) -> float:
 
 
 def parse_numbers(value: Any, count: int) -> FloatArray | None:
-    """Return a JSON list of `count` values as a (count,) float64 array, NaN where one
-    is no number."""
+    """Return a JSON list as a (count,) float64 array, NaN where a value is no number;
+    None where it is no such list.
+
+    Args:
+        value: Of any type.
+        count: How many values it must have.
+    """
     if not isinstance(value, (list, tuple)) or len(value) != count:
         return None
     return np.array([parse_number(entry) for entry in value], dtype=np.float64)
@@ -283,7 +312,12 @@ def is_safe_relative(name: Any) -> bool:
 
 
 def check_image_name(value: Any, log: ProblemLog) -> str | None:
-    """Return the image's name where it may become a path, else report it."""
+    """Return the image's name where it may become a path; None and an error otherwise.
+
+    Args:
+        value: What stands in the file.
+        log: Gets the error.
+    """
     name = value.replace("\\", "/") if isinstance(value, str) else value
     if is_safe_relative(name):
         return str(name)
@@ -298,8 +332,14 @@ def check_image_name(value: Any, log: ProblemLog) -> str | None:
 
 
 def check_key(value: Any, where: str, log: ProblemLog) -> str | None:
-    """Return a match or dive name where it may become part of a path; report and drop
-    it otherwise."""
+    """Return a match or dive name where it may become part of a path; None and an error
+    otherwise.
+
+    Args:
+        value: What stands in the file; None and an empty text are no error.
+        where: The key.
+        log: Gets the error.
+    """
     if value is None or value == "":
         return None
     text = str(value)
@@ -352,8 +392,13 @@ def check_joints(
 
 
 def check_box(box: FloatArray | None, log: ProblemLog) -> FloatArray | None:
-    """Return the (4,) px box, or None with an error where it is not finite, far beyond
-    any image, or has no area."""
+    """Return the box; None and an error where it is not finite, far beyond any image,
+    or has no area.
+
+    Args:
+        box: (4,) px, or None.
+        log: Gets the error.
+    """
     if box is None:
         return None
     found = show_coordinates(box)

@@ -1,5 +1,5 @@
-"""Labels from one format into another, with a report of what is wrong with them and a
-split without leakage."""
+"""Conversion of labels from one format into another, with a report of their problems
+and a split without leakage."""
 
 from __future__ import annotations
 
@@ -124,11 +124,9 @@ def convert(
     _check_not_input(target, folder, source, labels)
     if not (overwrite or dry_run):
         _check_free(target, folder / SPLITS_NAME if split else target)
-    splits = (
-        make_splits(labels.frames, split.by, split.val, split.test, split.seed)
-        if split and labels.frames
-        else None
-    )
+    splits = None
+    if split and labels.frames:
+        splits = make_splits(labels.frames, split.by, split.val, split.test, split.seed)
     result = Conversion(
         source=source,
         format=labels.format,
@@ -144,20 +142,24 @@ def convert(
             result,
             parts={part: len(splits.select(labels.frames, part)) for part in PARTS},
         )
-    return result if dry_run else _written(result, folder, labels, splits)
+    return result if dry_run else _write(result, folder, labels, splits)
 
 
 def choose_output(format: LabelFormat, out: Path | None) -> Path:
-    """Return the file (LabelMe: the folder) to write for what the user gave as
-    ``--out``."""
+    """Return the file or folder to write.
+
+    Args:
+        format: The format to write.
+        out: What the user gave as ``--out``; None takes ``data/<format>`` here.
+
+    Raises:
+        UsageError: If the name is that of another format's file.
+    """
     path = out if out is not None else Path("data") / format.name
-    if not format.suffix or (
-        path.suffix.lower() == format.suffix and not path.is_dir()
-    ):
+    suffix = path.suffix.lower()
+    if format.is_folder or (suffix == format.suffix and not path.is_dir()):
         return path
-    if path.suffix.lower() in {
-        known.suffix for known in FORMATS.values() if known.suffix
-    }:
+    if suffix and suffix in {known.suffix for known in FORMATS.values()}:
         raise UsageError(
             f"{path}: {format.name} is written as {format.suffix}, found {path.suffix}"
         )
@@ -169,18 +171,16 @@ def _check_not_input(
 ) -> None:
     """Refuse to write over the input or among the label files of a folder that is read."""
     place = target.resolve()
-    inputs = {frame.source.resolve() for frame in labels.frames if frame.source} | {
-        source.resolve()
-    }
-    among = (
-        source.is_dir()
-        and SOURCES[labels.format].is_folder
-        and place.is_relative_to(source.resolve())
-    )
-    if among or any(
-        path == place or (folder == target and path.is_relative_to(place))
-        for path in inputs
-    ):
+    inputs = {source.resolve()}
+    inputs |= {frame.source.resolve() for frame in labels.frames if frame.source}
+    is_input = False
+    if source.is_dir() and SOURCES[labels.format].is_folder:
+        is_input = place.is_relative_to(source.resolve())
+    for path in inputs:
+        is_input = is_input or path == place
+        if folder == target:  # a folder of label files
+            is_input = is_input or path.is_relative_to(place)
+    if is_input:
         raise UsageError(
             f"{target}: is or holds the input, which is never overwritten; give another --out"
         )
@@ -194,11 +194,11 @@ def _check_free(*targets: Path) -> None:
             )
 
 
-def _written(
+def _write(
     result: Conversion, folder: Path, labels: LabelSet, splits: Splits | None
 ) -> Conversion:
     with recording(
-        folder, source=str(result.source), input_sha256=_input_hashes(labels)
+        folder, source=str(result.source), input_sha256=_hash_inputs(labels)
     ) as manifest:
         found = _write_labels(result, labels, splits) if labels.frames else []
         lost = sum(problem.severity == "error" for problem in found)
@@ -222,14 +222,13 @@ def _write_labels(
     if known.split_writer is not None and splits is not None:
         return known.split_writer(result.out, labels, splits)
     found = known.write(result.out, labels)
-    if splits is not None and known.suffix:
-        for part in PARTS:
-            frames = tuple(splits.select(labels.frames, part))
-            if frames:
-                known.write(
-                    result.out.with_stem(f"{result.out.stem}_{part}"),
-                    replace(labels, frames=frames),
-                )
+    if splits is None or known.is_folder:
+        return found
+    for part in PARTS:
+        frames = tuple(splits.select(labels.frames, part))
+        if frames:
+            path = result.out.with_stem(f"{result.out.stem}_{part}")
+            known.write(path, replace(labels, frames=frames))
     return found
 
 
@@ -245,7 +244,7 @@ def format_problems(problems: Sequence[Problem]) -> str:
     return text.getvalue()
 
 
-def _input_hashes(labels: LabelSet) -> dict[str, str]:
+def _hash_inputs(labels: LabelSet) -> dict[str, str]:
     sources = sorted(
         {frame.source for frame in labels.frames if frame.source is not None}
     )
