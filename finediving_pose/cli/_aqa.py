@@ -22,6 +22,7 @@ PresetOption = Annotated[
     typer.Option(
         "--preset",
         help="paper, released, tiny (for CPUs), mcore, core, regression, mtl_aqa, some joined by +, or a YAML file.",
+        rich_help_panel="Run",
     ),
 ]
 DataOption = Annotated[
@@ -30,6 +31,7 @@ DataOption = Annotated[
         "--data",
         help="FineDiving's or MTL-AQA's annotations, a dives.csv, or a table of features with scores.",
         show_default="annotations or dives.csv",
+        rich_help_panel="Data",
     ),
 ]
 FramesOption = Annotated[
@@ -38,6 +40,7 @@ FramesOption = Annotated[
         "--frames",
         help="<match>/<dive>/ of images, or videos.",
         show_default="frames or videos",
+        rich_help_panel="Data",
     ),
 ]
 SkeletonsOption = Annotated[
@@ -46,24 +49,39 @@ SkeletonsOption = Annotated[
         "--skeletons",
         help="What extract wrote.",
         show_default="the newest of skeletons/*",
+        rich_help_panel="Data",
     ),
 ]
 CacheOption = Annotated[
     Path | None,
     typer.Option(
-        "--cache", help="Keep decoded frames here; about 6 MB a dive at 112 px."
+        "--cache",
+        help="Keep decoded frames here; about 6 MB a dive at 112 px.",
+        rich_help_panel="Data",
     ),
 ]
 StagesFromOption = Annotated[
     Path | None,
     typer.Option(
-        "--stages-from", help="FineDiving's annotations, whose stages MTL-AQA borrows."
+        "--stages-from",
+        help="FineDiving's annotations, whose stages MTL-AQA borrows.",
+        rich_help_panel="Data",
     ),
 ]
 DeviceOption = Annotated[
-    str, typer.Option("--device", help="auto, cpu, cuda or cuda:N; never falls back.")
+    str,
+    typer.Option(
+        "--device",
+        help="auto, cpu, cuda or cuda:N; never falls back.",
+        rich_help_panel="Machine and answer",
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+JsonOption = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Answer in JSON.", rich_help_panel="Machine and answer"
+    ),
+]
 
 DEFAULT_DATA = (Path("annotations"), Path("dives.csv"))
 DEFAULT_FRAMES = (Path("frames"), Path("videos"))

@@ -21,6 +21,7 @@ DataOption = Annotated[
         "--data",
         help="Labels in any format `convert` reads.",
         show_default="data/coco/annotations.json or labels/final",
+        rich_help_panel="Data",
     ),
 ]
 AlsoOption = Annotated[
@@ -28,11 +29,16 @@ AlsoOption = Annotated[
     typer.Option(
         "--also",
         help="Further labels to train on, never to validate on, their images beside them; may be repeated.",
+        rich_help_panel="Data",
     ),
 ]
 ImagesOption = Annotated[
     Path | None,
-    typer.Option("--images", help="Folder the image names are relative to."),
+    typer.Option(
+        "--images",
+        help="Folder the image names are relative to.",
+        rich_help_panel="Data",
+    ),
 ]
 SplitsOption = Annotated[
     Path | None,
@@ -40,6 +46,7 @@ SplitsOption = Annotated[
         "--splits",
         help="A splits.json that divides the labels.",
         show_default="splits.json beside them or in data/, if any",
+        rich_help_panel="Data",
     ),
 ]
 ValOption = Annotated[
@@ -48,12 +55,16 @@ ValOption = Annotated[
         "--val",
         help="Share of the dives held out for validation; 0 = none.",
         show_default="as splits.json says, else 0.2",
+        rich_help_panel="Data",
     ),
 ]
 OutOption = Annotated[
     Path | None,
     typer.Option(
-        "--out", help="The run's folder.", show_default="runs/<kind>/<date>_<preset>"
+        "--out",
+        help="The run's folder.",
+        show_default="runs/<kind>/<date>_<preset>",
+        rich_help_panel="Run",
     ),
 ]
 InitOption = Annotated[
@@ -61,6 +72,7 @@ InitOption = Annotated[
     typer.Option(
         "--init-from",
         help="FILE, model directory, URL, synthetic (the packaged one), or none.",
+        rich_help_panel="Run",
     ),
 ]
 ResumeOption = Annotated[
@@ -68,25 +80,39 @@ ResumeOption = Annotated[
     typer.Option(
         "--resume",
         help="Continue the run in this folder with its own settings and data.",
+        rich_help_panel="Run",
     ),
 ]
 EpochsOption = Annotated[
-    int | None, typer.Option("--epochs", help="Length of the run.")
+    int | None,
+    typer.Option("--epochs", help="Length of the run.", rich_help_panel="Run"),
 ]
 SeedOption = Annotated[
-    int | None, typer.Option("--seed", help="Seed of everything random.")
+    int | None,
+    typer.Option("--seed", help="Seed of everything random.", rich_help_panel="Run"),
 ]
 DeviceOption = Annotated[
-    str, typer.Option("--device", help="auto, cpu, cuda or cuda:N; never falls back.")
+    str,
+    typer.Option(
+        "--device",
+        help="auto, cpu, cuda or cuda:N; never falls back.",
+        rich_help_panel="Machine and answer",
+    ),
 ]
 TrustOption = Annotated[
     bool,
     typer.Option(
         "--trust-checkpoint",
         help="Let --init-from be a file that can run code when it is read.",
+        rich_help_panel="Machine and answer",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+JsonOption = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Answer in JSON.", rich_help_panel="Machine and answer"
+    ),
+]
 OverridesArgument = Annotated[
     list[str] | None, typer.Argument(help="Further settings as key=value.")
 ]
@@ -111,7 +137,10 @@ def make_finetune_command(
     def command(
         overrides: OverridesArgument = None,
         preset: str = typer.Option(
-            preset, "--preset", help=f"{presets}, or a YAML file."
+            preset,
+            "--preset",
+            help=f"{presets}, or a YAML file.",
+            rich_help_panel="Run",
         ),
         data: DataOption = None,
         also: AlsoOption = None,

@@ -33,31 +33,44 @@ def command(
     seeds: Annotated[
         str,
         typer.Option(
-            "--seeds", help="Each row is trained once with each, such as 0,1,2."
+            "--seeds",
+            help="Each row is trained once with each, such as 0,1,2.",
+            rich_help_panel="Run",
         ),
     ] = "0",
     rows: Annotated[
         str,
         typer.Option(
-            "--rows", help="Only these rows, by the names that --dry-run shows."
+            "--rows",
+            help="Only these rows, by the names that --dry-run shows.",
+            rich_help_panel="Run",
         ),
     ] = "",
     without_numbers: Annotated[
         bool,
         typer.Option(
-            "--without-numbers", help="I: the half without dive numbers, as I-without."
+            "--without-numbers",
+            help="I: the half without dive numbers, as I-without.",
+            rich_help_panel="Data",
         ),
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="The table's folder.", show_default="runs/ablations/<TABLE>"
+            "--out",
+            help="The table's folder.",
+            show_default="runs/ablations/<TABLE>",
+            rich_help_panel="Run",
         ),
     ] = None,
     device: shared.DeviceOption = "auto",
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Say what would be trained, and train nothing."),
+        typer.Option(
+            "--dry-run",
+            help="Say what would be trained, and train nothing.",
+            rich_help_panel="Run",
+        ),
     ] = False,
     json: shared.JsonOption = False,
 ) -> None:

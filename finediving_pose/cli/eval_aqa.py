@@ -22,13 +22,19 @@ def command(
     model: Annotated[
         Path | None,
         typer.Option(
-            "--model", help="A model directory.", show_default="the newest of runs/aqa"
+            "--model",
+            help="A model directory.",
+            show_default="the newest of runs/aqa",
+            rich_help_panel="Run",
         ),
     ] = None,
     part: Annotated[
         Literal["test", "val", "train"] | None,
         typer.Option(
-            "--part", help="Of the dives the model was made with.", show_default="test"
+            "--part",
+            help="Of the dives the model was made with.",
+            show_default="test",
+            rich_help_panel="Data",
         ),
     ] = None,
     data: Annotated[
@@ -36,13 +42,18 @@ def command(
         typer.Option(
             "--data",
             help="Annotations, where they are others or lie elsewhere than the run's.",
+            rich_help_panel="Data",
         ),
     ] = None,
     frames: Annotated[
-        Path | None, typer.Option("--frames", help="Images, likewise.")
+        Path | None,
+        typer.Option("--frames", help="Images, likewise.", rich_help_panel="Data"),
     ] = None,
     skeletons: Annotated[
-        Path | None, typer.Option("--skeletons", help="Skeletons, likewise.")
+        Path | None,
+        typer.Option(
+            "--skeletons", help="Skeletons, likewise.", rich_help_panel="Data"
+        ),
     ] = None,
     cache: shared.CacheOption = None,
     stages_from: shared.StagesFromOption = None,
@@ -51,6 +62,7 @@ def command(
         typer.Option(
             "--skip-trained",
             help="Leave out dives that were trained on, instead of refusing them.",
+            rich_help_panel="Data",
         ),
     ] = False,
     floors: Annotated[
@@ -58,37 +70,56 @@ def command(
         typer.Option(
             "--floors",
             help="Say what labels alone reach on the split of --data; no model.",
+            rich_help_panel="Run",
         ),
     ] = False,
     pred: Annotated[
         Path | None,
         typer.Option(
-            "--pred", help="Predicted scores, .npy, .csv, .txt or .json; no model."
+            "--pred",
+            help="Predicted scores, .npy, .csv, .txt or .json; no model.",
+            rich_help_panel="Scores in files",
         ),
     ] = None,
     true: Annotated[
         Path | None,
-        typer.Option("--true", help="True scores of the same dives, with --pred."),
+        typer.Option(
+            "--true",
+            help="True scores of the same dives, with --pred.",
+            rich_help_panel="Scores in files",
+        ),
     ] = None,
     numbers: Annotated[
         Path | None,
-        typer.Option("--numbers", help="Their dive numbers, one a line, with --pred."),
+        typer.Option(
+            "--numbers",
+            help="Their dive numbers, one a line, with --pred.",
+            rich_help_panel="Scores in files",
+        ),
     ] = None,
     transitions_pred: Annotated[
         Path | None,
         typer.Option(
             "--transitions-pred",
             help="Predicted frames of flight and entry, with --pred.",
+            rich_help_panel="Scores in files",
         ),
     ] = None,
     transitions_true: Annotated[
         Path | None,
-        typer.Option("--transitions-true", help="The true ones, with --pred."),
+        typer.Option(
+            "--transitions-true",
+            help="The true ones, with --pred.",
+            rich_help_panel="Scores in files",
+        ),
     ] = None,
     clip_frames: Annotated[
         int,
         typer.Option(
-            "--clip-frames", min=2, help="Frames a dive in these, with --pred."
+            "--clip-frames",
+            min=2,
+            help="Frames a dive in these, with --pred.",
+            rich_help_panel="Scores in files",
         ),
     ] = 96,
     ceiling: Annotated[
@@ -98,16 +129,24 @@ def command(
             min=-1,
             max=1,
             help="ρ nothing can pass; adds the share of the way to it.",
+            rich_help_panel="Run",
         ),
     ] = None,
     seed: Annotated[
         int,
-        typer.Option("--seed", min=0, help="Of the draws of exemplars, with --floors."),
+        typer.Option(
+            "--seed",
+            min=0,
+            help="Of the draws of exemplars, with --floors.",
+            rich_help_panel="Run",
+        ),
     ] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Write predictions.csv, evaluation.json and a manifest here."
+            "--out",
+            help="Write predictions.csv, evaluation.json and a manifest here.",
+            rich_help_panel="Run",
         ),
     ] = None,
     device: shared.DeviceOption = "auto",

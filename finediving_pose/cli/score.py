@@ -19,21 +19,34 @@ def command(
         ),
     ] = None,
     dive_number: Annotated[
-        str | None, typer.Option("--dive-number", help="What is dived, such as 407c.")
+        str | None,
+        typer.Option(
+            "--dive-number",
+            help="What is dived, such as 407c.",
+            rich_help_panel="The dive",
+        ),
     ] = None,
     difficulty: Annotated[
-        float | None, typer.Option("--difficulty", help="Degree of difficulty, DD.")
+        float | None,
+        typer.Option(
+            "--difficulty", help="Degree of difficulty, DD.", rich_help_panel="The dive"
+        ),
     ] = None,
     apparatus: Annotated[
         str | None,
         typer.Option(
-            "--apparatus", help="1m, 3m or 10m: DD by the rule, where it is known."
+            "--apparatus",
+            help="1m, 3m or 10m: DD by the rule, where it is known.",
+            rich_help_panel="The dive",
         ),
     ] = None,
     model: Annotated[
         Path | None,
         typer.Option(
-            "--model", help="What train-aqa wrote.", show_default="newest in runs/aqa"
+            "--model",
+            help="What train-aqa wrote.",
+            show_default="newest in runs/aqa",
+            rich_help_panel="Models and skeletons",
         ),
     ] = None,
     skeletons: Annotated[
@@ -42,23 +55,33 @@ def command(
             "--skeletons",
             help="A pred_comp_*.npz, or what extract wrote.",
             show_default="the newest of skeletons/*; else extracted",
+            rich_help_panel="Models and skeletons",
         ),
     ] = None,
     match: Annotated[
         str | None,
         typer.Option(
-            "--match", help="The dive's match.", show_default="the clip's folder"
+            "--match",
+            help="The dive's match.",
+            show_default="the clip's folder",
+            rich_help_panel="The dive",
         ),
     ] = None,
     dive: Annotated[
         str | None,
-        typer.Option("--dive", help="The dive's name.", show_default="the clip's name"),
+        typer.Option(
+            "--dive",
+            help="The dive's name.",
+            show_default="the clip's name",
+            rich_help_panel="The dive",
+        ),
     ] = None,
     no_skeleton: Annotated[
         bool,
         typer.Option(
             "--no-skeleton",
             help="Let a model that reads skeletons do without: all joints missing.",
+            rich_help_panel="Models and skeletons",
         ),
     ] = False,
     pose_model: Annotated[
@@ -67,6 +90,7 @@ def command(
             "--pose-model",
             help="Extracts the skeleton.",
             show_default="newest in runs/hrnet",
+            rich_help_panel="Models and skeletons",
         ),
     ] = None,
     detector: Annotated[
@@ -75,23 +99,39 @@ def command(
             "--detector",
             help="Finds the athlete.",
             show_default="newest in runs/detector",
+            rich_help_panel="Models and skeletons",
         ),
     ] = None,
     features: Annotated[
         Path | None,
         typer.Option(
-            "--features", help="A .npz of this dive, for a model that reads features."
+            "--features",
+            help="A .npz of this dive, for a model that reads features.",
+            rich_help_panel="Models and skeletons",
         ),
     ] = None,
     start: Annotated[
         int | None,
-        typer.Option("--start", min=0, help="First frame of the dive in the clip."),
+        typer.Option(
+            "--start",
+            min=0,
+            help="First frame of the dive in the clip.",
+            rich_help_panel="The dive",
+        ),
     ] = None,
     end: Annotated[
-        int | None, typer.Option("--end", min=0, help="Last frame, included.")
+        int | None,
+        typer.Option(
+            "--end", min=0, help="Last frame, included.", rich_help_panel="The dive"
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for score.html and score.json.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for score.html and score.json.",
+            rich_help_panel="Machine and answer",
+        ),
     ] = None,
     device: shared.DeviceOption = "auto",
     json: shared.JsonOption = False,

@@ -26,13 +26,18 @@ def command(
     splits: Annotated[
         Path | None,
         typer.Option(
-            "--splits", help='JSON with "train", "val" and "test" lists of match/dive.'
+            "--splits",
+            help='JSON with "train", "val" and "test" lists of match/dive.',
+            rich_help_panel="Data",
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="The run's folder.", show_default="runs/aqa/<date>_<preset>"
+            "--out",
+            help="The run's folder.",
+            show_default="runs/aqa/<date>_<preset>",
+            rich_help_panel="Run",
         ),
     ] = None,
     resume: Annotated[
@@ -40,31 +45,44 @@ def command(
         typer.Option(
             "--resume",
             help="Continue the run in this folder with its own settings and data.",
+            rich_help_panel="Run",
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed of everything random.")
+        int | None,
+        typer.Option(
+            "--seed", help="Seed of everything random.", rich_help_panel="Run"
+        ),
     ] = None,
     seeds: Annotated[
         str | None,
         typer.Option(
             "--seeds",
             help="Train once with each, such as 0,1,2; finished ones are kept.",
+            rich_help_panel="Run",
         ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", help="Length of the run.")
+        int | None,
+        typer.Option("--epochs", help="Length of the run.", rich_help_panel="Run"),
     ] = None,
     select: Annotated[
         str | None,
         typer.Option(
             "--select",
             help="What chooses the epoch: val, last, or test-best, which flatters.",
+            rich_help_panel="Run",
         ),
     ] = None,
     device: shared.DeviceOption = "auto",
     devices: Annotated[
-        int, typer.Option("--devices", min=1, help="Processes, on GPUs one each (DDP).")
+        int,
+        typer.Option(
+            "--devices",
+            min=1,
+            help="Processes, on GPUs one each (DDP).",
+            rich_help_panel="Machine and answer",
+        ),
     ] = 1,
     json: shared.JsonOption = False,
 ) -> None:
