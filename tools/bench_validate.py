@@ -1,13 +1,13 @@
-"""How long `fdpose validate` takes on a project of many labels, as a user runs it.
+"""Benchmark of `fdpose validate` on a project of many labels, as a user runs it.
 
     python tools/bench_validate.py [--frames 12722] [--dives 367] [--rounds 3] [--folder
     DIR] [--seed 0]
 
 Makes a project of synthetic dives: neighbouring airborne frames labelled by two
 invented annotators with their usual mistakes, a dive each in turn. Then `fdpose
-validate` runs in it as a process of its own, start of Python included, with the
-pictures in place and without them. A picture is drawn for each dive and its frames get
-bytes of their own behind it, so that they differ in their hash. A folder that was made
+validate` runs in it as a process of its own, start of Python included, with the images
+in place and without them. An image is drawn for each dive and its frames get bytes of
+their own behind it, so that they differ in their hash. A folder that was made
 before is used again.
 """
 
@@ -54,59 +54,51 @@ def main() -> None:
         root = options.folder or Path(temporary) / "project"
         if not (root / "fdpose.yaml").exists():
             make_project(root, options.dives, options.frames, options.seed)
-        pictures = find_project(root).frames
-        print(
-            "| pictures | seconds, each round | labels | findings |\n|---|---|---|---|"
-        )
-        print(f"| there | {timed(root, options.rounds)} |", flush=True)
-        aside = [
-            (path, path.with_name(f"{path.name} aside"))
-            for path in pictures.iterdir()
-            if path.is_dir()
-        ]
+        frames = find_project(root).frames
+        print("| images | seconds, each round | labels | findings |\n|---|---|---|---|")
+        print(f"| there | {time_command(root, options.rounds)} |", flush=True)
+        aside = []
+        for path in frames.iterdir():
+            if path.is_dir():
+                aside.append((path, path.with_name(f"{path.name} aside")))
         for path, other in aside:
             path.rename(other)
         try:
-            print(f"| absent | {timed(root, options.rounds)} |")
+            print(f"| absent | {time_command(root, options.rounds)} |")
         finally:
             for path, other in aside:
                 other.rename(path)
 
 
 def make_project(root: Path, dives: int, frames: int, seed: int) -> None:
-    """Write pictures, their manifest and the labels of two annotators."""
+    """Write images, their manifest and the labels of two annotators."""
     project = init_project(root, [annotator.name for annotator in ANNOTATORS])
     shares = np.diff(np.linspace(0, frames, dives + 1).astype(int))
     rows: list[ManifestFrame] = []
-    for number, (dive, share) in enumerate(
-        zip(plan_meet(dives, seed).dives, shares.tolist(), strict=True)
-    ):
+    for number, dive in enumerate(plan_meet(dives, seed).dives):
         scene, annotator = stage_dive(dive), ANNOTATORS[number % len(ANNOTATORS)]
-        truth = list(true_labels(dive, scene, share))
-        rows += write_pictures(project.frames, scene, truth)
+        truth = list(make_true_labels(dive, scene, int(shares[number])))
+        rows += write_images(project.frames, scene, truth)
         for label in annotate_frames(truth, annotator, seed + number)[0]:
-            path = (
-                project.labels
-                / annotator.name
-                / f"{dive.match}__{dive.dive}"
-                / f"{label.frame:05d}.json"
-            )
+            folder = project.labels / annotator.name / f"{dive.match}__{dive.dive}"
+            path = folder / f"{label.frame:05d}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             content = encode_labelme(label, SIZE, f"../../../frames/{label.image}")
             path.write_text(json.dumps(content, indent=2), encoding="utf-8")
     write_frame_manifest(project.frames / MANIFEST_CSV, rows)
 
 
-def true_labels(dive: PlannedDive, scene: Scene, count: int) -> Iterator[LabelledFrame]:
+def make_true_labels(
+    dive: PlannedDive, scene: Scene, count: int
+) -> Iterator[LabelledFrame]:
     """Yield what is true of neighbouring frames from the take-off on in which the whole
     athlete is in sight."""
-    whole = [
-        k
-        for k in range(scene.motion.takeoff, len(scene.keypoints))
-        if scene.present[k].all()
-    ]
-    if len(whole) < count:
-        whole = np.flatnonzero(scene.present.all(axis=1)).tolist()[-count:]
+    whole = np.flatnonzero(scene.present.all(axis=1)).tolist()
+    airborne = [k for k in whole if k >= scene.motion.takeoff]
+    if len(airborne) < count:
+        whole = whole[-count:]
+    else:
+        whole = airborne
     for k in whole[:count]:
         yield LabelledFrame(
             image=image_key(dive.match, str(dive.dive), dive.start_frame + k),
@@ -120,10 +112,10 @@ def true_labels(dive: PlannedDive, scene: Scene, count: int) -> Iterator[Labelle
         )
 
 
-def write_pictures(
+def write_images(
     folder: Path, scene: Scene, labels: list[LabelledFrame]
 ) -> Iterator[ManifestFrame]:
-    """Write a picture for each label and yield its row of the manifest."""
+    """Write an image for each label and yield its row of the manifest."""
     import cv2
 
     drawn = cv2.imencode(".jpg", scene.render_frame(scene.motion.takeoff))[1].tobytes()
@@ -141,9 +133,9 @@ def write_pictures(
         )
 
 
-def timed(root: Path, rounds: int) -> str:
-    """Run the command so often; return its seconds, how many labels it checked, and
-    what it found."""
+def time_command(root: Path, rounds: int) -> str:
+    """Run the command some rounds; return its seconds, how many labels it checked, and
+    how many findings it had."""
     seconds, answer = [], {}
     command = [
         sys.executable,
@@ -161,7 +153,8 @@ def timed(root: Path, rounds: int) -> str:
         if run.returncode not in {0, 3}:
             sys.exit(run.stderr)
         answer = json.loads(run.stdout)
-    return f"{', '.join(f'{value:.1f}' for value in seconds)} | {answer['frames']} | {len(answer['findings'])}"
+    rounded = ", ".join(f"{value:.1f}" for value in seconds)
+    return f"{rounded} | {answer['frames']} | {len(answer['findings'])}"
 
 
 if __name__ == "__main__":

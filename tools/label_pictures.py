@@ -3,9 +3,9 @@ between the frames beside it.
 
     python tools/label_pictures.py --out docs/images [--seed 4] [--dive 2]
 
-One picture a fault, ``validate_<kind>.png``: the frame before, the frame with the
-fault, the frame after. Joints that are exchanged or misplaced are ringed; the line
-above says what was found.
+One image a fault, ``validate_<kind>.png``: the frame before, the frame with the fault,
+the frame after. Joints that are swapped or misplaced are ringed; the line above says what
+was found.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from bench_validate import true_labels
+from bench_validate import make_true_labels
 from label_faults import CAREFUL
 
 from finediving_pose.annotation.label_checks import check_labels
@@ -34,13 +34,13 @@ from finediving_pose.synthesis.annotators import annotate_frames
 from finediving_pose.synthesis.meet import plan_meet, stage_dive
 
 Put = Callable[[LabelledFrame], LabelledFrame]
-SIDE = 300  # px of a frame in the picture
+SIDE = 300  # px of a frame in the image
 AROUND = 1.35  # times the athlete's box
 GREYS = 24
 RING = (40, 40, 255)
 
 
-def slipped(frame: LabelledFrame) -> LabelledFrame:
+def slip_knee(frame: LabelledFrame) -> LabelledFrame:
     """Move the left knee by a sixth of the box."""
     assert frame.box is not None
     keypoints = frame.keypoints.copy()
@@ -51,7 +51,7 @@ def slipped(frame: LabelledFrame) -> LabelledFrame:
 FAULTS: dict[str, Put] = {
     "mirrored": swap_sides,
     "swapped-sides": lambda frame: swap_sides(frame, FLIP_PAIRS[3:]),
-    "jump": slipped,
+    "jump": slip_knee,
 }
 
 
@@ -68,22 +68,23 @@ def main() -> None:
     options = parser.parse_args()
     dive = plan_meet(8, options.seed).dives[options.dive - 1]
     scene = stage_dive(dive)
-    labels = annotate_frames(true_labels(dive, scene, 30), CAREFUL, options.seed)[0]
+    labels = annotate_frames(make_true_labels(dive, scene, 30), CAREFUL, options.seed)[
+        0
+    ]
     for kind, put in FAULTS.items():
-        at, finding = clearest(labels, kind, put)
+        at, finding = find_clearest(labels, kind, put)
         spoilt = [*labels[:at], put(labels[at]), *labels[at + 1 :]]
         near = [spoilt[at - 1], spoilt[at], spoilt[at + 1]]
-        pictures = [
-            scene.render_frame(label.frame - dive.start_frame)
-            for label in near
-            if label.frame is not None
-        ]
+        images = []
+        for label in near:
+            assert label.frame is not None
+            images.append(scene.render_frame(label.frame - dive.start_frame))
         path = options.out / f"validate_{kind}.png"
-        write_png(path, drawn(pictures, near, finding))
+        write_png(path, draw_finding(images, near, finding))
         print(f"{path}: {finding}")
 
 
-def clearest(
+def find_clearest(
     labels: Sequence[LabelledFrame], kind: str, put: Put
 ) -> tuple[int, Finding]:
     """Return the frame in which this fault is found as this kind with the largest
@@ -91,13 +92,9 @@ def clearest(
     found: dict[int, Finding] = {}
     for at in range(3, len(labels) - 3):
         spoilt = LabelSet((*labels[:at], put(labels[at]), *labels[at + 1 :]))
-        findings = [
-            finding
-            for finding in check_labels(spoilt)
-            if finding.image == labels[at].image and finding.kind == kind
-        ]
-        if findings:
-            found[at] = findings[0]
+        for finding in check_labels(spoilt):
+            if finding.image == labels[at].image and finding.kind == kind:
+                found.setdefault(at, finding)
     if not found:
         raise SystemExit(
             f"{kind} is found in no frame of this dive; choose another --dive"
@@ -106,8 +103,8 @@ def clearest(
     return best, found[best]
 
 
-def drawn(
-    pictures: Sequence[Image], labels: Sequence[LabelledFrame], finding: Finding
+def draw_finding(
+    images: Sequence[Image], labels: Sequence[LabelledFrame], finding: Finding
 ) -> Image:
     """Return the three frames around one place, the middle one's faults ringed, under
     the words of the finding."""
@@ -118,66 +115,53 @@ def drawn(
     scale = SIDE / (AROUND * float((high - low).max()))
     shift = SIDE / 2 - scale * (low + high) / 2
     cells = []
-    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         to_cell = np.hstack([scale * np.eye(2), shift[:, None]])
         cell = cv2.warpAffine(
-            picture,
+            image,
             to_cell,
             (SIDE, SIDE),
             flags=cv2.INTER_CUBIC,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        cell = greyed(cell)
+        cell = reduce_greys(cell)
         points = label.keypoints * scale + shift
         cell = draw_skeleton(cell, points, scale=1)
-        for joint in ringed(finding) if number == 1 else ():
-            cv2.circle(
-                cell,
-                tuple(np.round(points[joint]).astype(int).tolist()),
-                11,
-                RING,
-                2,
-                cv2.LINE_AA,
-            )
+        joints = list_ringed(finding) if number == 1 else []
+        for joint in joints:
+            x, y = np.round(points[joint]).astype(int).tolist()
+            cv2.circle(cell, (x, y), 11, RING, 2, cv2.LINE_AA)
         cells.append(cell)
-    sheet = arrange_sheet(
-        cells,
-        3,
-        ["before", f"{finding.severity}: {finding.joint or finding.kind}", "after"],
-    )
-    halves: list[Any] = (
-        finding.message.partition("; ")[::2]
-        if "; " in finding.message
-        else [finding.message]
-    )
-    for line in reversed(halves):
+    title = f"{finding.severity}: {finding.joint or finding.kind}"
+    sheet = arrange_sheet(cells, 3, ["before", title, "after"])
+    for line in reversed(finding.message.split("; ", maxsplit=1)):
         sheet = add_caption(sheet, line)
     return sheet
 
 
-def ringed(finding: Finding) -> list[int]:
+def list_ringed(finding: Finding) -> list[int]:
     """Return the joints that a finding means."""
-    exchanged = [joint for pair in finding.pairs for joint in pair]
-    return exchanged or ([INDEX[finding.joint]] if finding.joint else [])
+    if finding.pairs:
+        return list(chain.from_iterable(finding.pairs))
+    return [INDEX[finding.joint]] if finding.joint else []
 
 
-def greyed(picture: Image) -> Image:
-    """Return the picture in a few light greys: skeletons stand out, and the file is
+def reduce_greys(image: Image) -> Image:
+    """Return the image in a few light greys: skeletons stand out, and the file is
     small."""
-    grey = picture.astype(float).mean(axis=2)
+    grey = image.astype(float).mean(axis=2)
     low, high = np.percentile(grey, (1, 99))
-    levels = (
-        np.round(np.clip((grey - low) / max(high - low, 1.0), 0, 1) * GREYS) / GREYS
-    )
+    levels = np.clip((grey - low) / max(high - low, 1.0), 0, 1)
+    levels = np.round(levels * GREYS) / GREYS
     return np.repeat((70 + 170 * levels)[..., None], 3, axis=2).astype(np.uint8)
 
 
-def write_png(path: Path, picture: Image) -> None:
+def write_png(path: Path, image: Image) -> None:
     """Write a PNG as small as it gets."""
     from PIL import Image as pillow
 
     with atomic_path(path) as temporary:
-        pillow.fromarray(np.ascontiguousarray(picture[..., ::-1])).save(
+        pillow.fromarray(np.ascontiguousarray(image[..., ::-1])).save(
             temporary, optimize=True
         )
 

@@ -1,4 +1,4 @@
-"""Pictures of the review page for the documentation, from a made project:
+"""Images of the review page for the documentation, from a made project:
 docs/images/review_*.png.
 
 python tools/review_pictures.py [--out docs/images]
@@ -31,25 +31,28 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("docs/images"), help="folder of the pictures"
+        "--out", type=Path, default=Path("docs/images"), help="folder of the images"
     )
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "Sample"
         images = [frame.image for frame in make_project(root, IMAGES).images]
-        with served(root) as address, sync_playwright() as playwright:
+        with serve_review(root) as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox"]
             )
-            cleo, dora = (Page(browser, address, name) for name in ("cleo", "dora"))
-            for name, picture in pictures(cleo, dora, images):
-                save(picture, out / f"review_{name}.png")
+            cleo = Page(browser, address, "cleo")
+            dora = Page(browser, address, "dora")
+            for name, screenshot in take_screenshots(cleo, dora, images):
+                save_png(screenshot, out / f"review_{name}.png")
             browser.close()
 
 
-def pictures(cleo: Page, dora: Page, images: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of each picture."""
+def take_screenshots(
+    cleo: Page, dora: Page, images: list[str]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and content of each screenshot."""
     yield "who", cleo.page.screenshot()
     cleo.enter()
     cleo.open(images[8])
@@ -72,7 +75,7 @@ def pictures(cleo: Page, dora: Page, images: list[str]) -> Iterator[tuple[str, b
 
 
 class Page:
-    """Somebody at the page."""
+    """A reviewer at the page."""
 
     def __init__(self, browser: Any, address: str, name: str) -> None:
         self.name = name
@@ -83,7 +86,7 @@ class Page:
         self.page.wait_for_selector("#who[open]")
 
     def enter(self) -> None:
-        """Say who it is."""
+        """Say which reviewer it is."""
         self.page.get_by_role("button", name=self.name, exact=True).click()
         self.page.wait_for_selector("#strip[data-image]")
 
@@ -97,10 +100,9 @@ class Page:
         return self
 
     def looks_swapped(self) -> bool:
-        """Return whether the checks take sides for exchanged here."""
-        return bool(
-            self.page.locator("#findings .finding", has_text="exchanged").count()
-        )
+        """Return whether the checks take sides for swapped here."""
+        findings = self.page.locator("#findings .finding", has_text="look swapped")
+        return bool(findings.count())
 
     def press(self, *keys: str) -> None:
         for key in keys:
@@ -108,7 +110,7 @@ class Page:
 
 
 @contextmanager
-def served(root: Path) -> Iterator[str]:
+def serve_review(root: Path) -> Iterator[str]:
     """Serve the review of a project; yield its address."""
     command = [
         sys.executable,
@@ -131,10 +133,10 @@ def served(root: Path) -> Iterator[str]:
         server.wait()
 
 
-def save(picture: bytes, path: Path) -> None:
-    """Write a picture with as many colours as fit into the size that the documentation
+def save_png(screenshot: bytes, path: Path) -> None:
+    """Write an image with as many colours as fit into the size that the documentation
     allows."""
-    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    image = Image.open(io.BytesIO(screenshot)).convert("RGB")
     for colours in (256, 128, 64):
         written = io.BytesIO()
         image.quantize(colours, dither=Image.Dither.NONE).save(

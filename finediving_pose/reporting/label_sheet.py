@@ -1,4 +1,4 @@
-"""Labels beside predictions, a picture for each frame."""
+"""Label sheet: a label beside its prediction, an image for each frame."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LabelSheet:
     def __call__(
         self,
         frame: LabelledFrame,
-        picture: Image,
+        image: Image,
         keypoints: FloatArray,
         scores: FloatArray,
     ) -> None:
@@ -37,7 +37,7 @@ class LabelSheet:
 
         Args:
             frame: The label; its occluded joints are drawn hollow.
-            picture: (H, W, 3) uint8 BGR.
+            image: (H, W, 3) uint8 BGR.
             keypoints: (16, 2) px, NaN = not predicted.
             scores: (16,) confidence.
         """
@@ -49,13 +49,13 @@ class LabelSheet:
             JointState.OBSERVED,
         )
         labelled = np.where(frame.labelled[:, None], frame.keypoints, np.nan)
-        left = draw_skeleton(picture, labelled, states.astype(np.uint8), frame.box)
-        right = draw_skeleton(picture, keypoints, box=frame.box)
+        left = draw_skeleton(image, labelled, states.astype(np.uint8), frame.box)
+        right = draw_skeleton(image, keypoints, box=frame.box)
         gap = np.full((left.shape[0], _GAP, 3), 255, np.uint8)
         sheet = add_caption(
             np.hstack([left, gap, right]),
             f"{frame.image}   label | prediction",
-            _verdict(frame, keypoints, scores),
+            _describe_match(frame, keypoints, scores),
         )
         encoded = cv2.imencode(".png", sheet)[1]
         write_bytes(self.folder / name_sheet(frame.image), encoded.tobytes())
@@ -64,30 +64,35 @@ class LabelSheet:
 def name_sheet(image: str) -> str:
     """Return the file name for an image's name: one folder holds all, and no part of a
     name leads out of it."""
-    parts = [
-        part
-        for part in PurePosixPath(image).with_suffix("").parts
-        if part not in ("/", "..")
-    ]
-    return "__".join(parts) + ".png"
+    parts = PurePosixPath(image).with_suffix("").parts
+    safe = [part for part in parts if part not in ("/", "..")]
+    return "__".join(safe) + ".png"
 
 
 def count_found_joints(
     frame: LabelledFrame, keypoints: FloatArray
 ) -> tuple[int, int] | None:
-    """Return how many joints are within the PCK's distance of the label's, of how many;
-    None without a torso."""
+    """Count the joints that are within the PCK's distance of the label's.
+
+    Args:
+        frame: The label.
+        keypoints: (16, 2) px, NaN = not predicted.
+
+    Returns:
+        How many are, of how many; None where the label has no torso.
+    """
     result = compute_pck_torso(
         keypoints[None], frame.keypoints[None], frame.labelled[None]
     )
     if not result.frames:
         return None
-    return round(float(np.nansum(result.per_joint * result.count))), int(
-        result.count.sum()
-    )
+    found = np.nansum(result.per_joint * result.count)
+    return round(float(found)), int(result.count.sum())
 
 
-def _verdict(frame: LabelledFrame, keypoints: FloatArray, scores: FloatArray) -> str:
+def _describe_match(
+    frame: LabelledFrame, keypoints: FloatArray, scores: FloatArray
+) -> str:
     known = scores[np.isfinite(scores)]
     confidence = f"mean score {known.mean():.2f}" if len(known) else "no score"
     found = count_found_joints(frame, keypoints)

@@ -31,11 +31,13 @@ def tool() -> ModuleType:
 def test_faults_are_put_in_at_the_rate_and_counted(tool):
     good = make_dive(frames=60, twist=0)
     (missing,) = [kind for kind in tool.KINDS if kind.name == "missing joint"]
-    (counts,) = of_dives = tool.measure(good, missing, 0.3, np.random.default_rng(0))
+    (counts,) = of_dives = tool.measure_checks(
+        good, missing, 0.3, np.random.default_rng(0)
+    )
     assert counts.frames == 60
     assert 8 < counts.put < 30
     assert (counts.found, counts.false) == (counts.put, 0)
-    row = tool.row(of_dives, np.random.default_rng(0))
+    row = tool.format_row(of_dives, np.random.default_rng(0))
     assert row.startswith(
         f"{counts.put} | 1.00 (1.00–1.00) | 1.00 | 1.00 (1.00–1.00) | 1.00 | 1.00 | 0 of"
     )
@@ -43,26 +45,32 @@ def test_faults_are_put_in_at_the_rate_and_counted(tool):
 
 def test_what_is_told_of_another_joint_does_not_count(tool):
     counts = tool.Counts(frames=3)
-    fault = tool.slipped(make_dive(frames=1)[0], np.random.default_rng(0))
+    fault = tool.slip_joint(make_dive(frames=1)[0], np.random.default_rng(0))
     (joint,) = fault.joints
-    tool.count(counts, fault, {"pelvis" if joint != "pelvis" else "thorax"}, set())
-    tool.count(counts, fault, {joint}, {joint})
-    tool.count(counts, None, {joint}, set())
+    tool.count_frame(
+        counts, fault, {"pelvis" if joint != "pelvis" else "thorax"}, set()
+    )
+    tool.count_frame(counts, fault, {joint}, {joint})
+    tool.count_frame(counts, None, {joint}, set())
     assert (counts.put, counts.found, counts.false) == (2, 1, 1)
     assert (counts.errors_found, counts.errors_false) == (1, 0)
 
 
 def test_without_faults_put_in_there_are_no_shares(tool):
-    of_dives = tool.measure(make_dive(), tool.KINDS[0], 0.0, np.random.default_rng(0))
+    of_dives = tool.measure_checks(
+        make_dive(), tool.KINDS[0], 0.0, np.random.default_rng(0)
+    )
     assert (
-        tool.row(of_dives, np.random.default_rng(0))
+        tool.format_row(of_dives, np.random.default_rng(0))
         == "0 | – | – | – | – | – | 0 of 40"
     )
 
 
 def test_a_run_is_mirrored_as_one(tool):
     (five,) = [kind for kind in tool.KINDS if kind.frames_a_time == 5]
-    (counts,) = tool.measure(make_dive(frames=30), five, 0.5, np.random.default_rng(0))
+    (counts,) = tool.measure_checks(
+        make_dive(frames=30), five, 0.5, np.random.default_rng(0)
+    )
     assert 5 <= counts.put < 30
 
 
@@ -70,7 +78,7 @@ def test_a_run_is_mirrored_as_one(tool):
 def test_a_dive_is_mirrored_whole_or_not_at_all(tool, monkeypatch, share, put):
     (whole,) = [kind for kind in tool.KINDS if kind.frames_a_time == 0]
     monkeypatch.setattr(tool, "WHOLE_DIVES", share)
-    (counts,) = tool.measure(
+    (counts,) = tool.measure_checks(
         make_dive(frames=30), whole, 0.05, np.random.default_rng(0)
     )
     assert counts.put == put
@@ -78,11 +86,11 @@ def test_a_dive_is_mirrored_whole_or_not_at_all(tool, monkeypatch, share, put):
 
 def test_the_interval_is_over_dives(tool):
     found, missed = tool.Counts(put=5, found=5, frames=9), tool.Counts(put=5, frames=9)
-    alike = tool.row(
+    alike = tool.format_row(
         [tool.Counts(put=4, found=2, frames=9)] * 6, np.random.default_rng(0)
     )
     assert alike.startswith("24 | 0.50 (0.50–0.50) |")
-    assert tool.row([found, missed], np.random.default_rng(0)).startswith(
+    assert tool.format_row([found, missed], np.random.default_rng(0)).startswith(
         "10 | 0.50 (0.00–1.00) |"
     )
 
@@ -118,7 +126,7 @@ def test_the_table_has_a_row_a_fault(tool, tmp_path, monkeypatch, capsys):
 def test_what_is_nearest_to_being_told(tool, tmp_path, monkeypatch, capsys):
     frames = make_dive(frames=12, twist=0)
     frames[6] = slipped(frames[6], 15, (0, 8))
-    monkeypatch.setattr(tool, "sample_labels", lambda options: iter(frames))
+    monkeypatch.setattr(tool, "read_sample_labels", lambda options: iter(frames))
     monkeypatch.setattr(
         sys, "argv", ["label_faults.py", "--sample", str(tmp_path), "--nearest", "2"]
     )
