@@ -6,7 +6,7 @@ import logging
 import pytest
 from rich.console import Console
 
-from finediving_pose import console, errors
+from finediving_pose import console
 
 
 @pytest.fixture
@@ -16,15 +16,6 @@ def plain_stderr(monkeypatch, capsys):
         console, "stderr", Console(file=io.StringIO(), force_terminal=False)
     )
     return capsys
-
-
-def test_each_error_has_its_exit_code():
-    codes = [
-        error("x").exit_code
-        for error in (errors.UsageError, errors.DataError, errors.EnvironmentUnfit)
-    ]
-    assert codes == [2, 3, 4]
-    assert issubclass(errors.DataError, errors.FdposeError)
 
 
 @pytest.mark.parametrize(("verbosity", "seen"), [(0, False), (1, True), (2, True)])

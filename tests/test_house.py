@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -477,3 +477,55 @@ def test_the_openmmlab_packages_have_one_version_everywhere(name):
         re.findall(r"(onedl-mmengine|mmcv-lite|mmdet|mmpose)==([\d.]*\d)", text)
     )
     assert found == PACKAGES
+
+
+OF_NO_MODULE = {
+    "annotation/test_review_page.py": "the page in annotation/web, in a browser",
+    "openmmlab/test_gpu.py": "what only a CUDA device can show, of several modules",
+    "test_annotations.py": "the sample and the label files in the folder annotations",
+    "test_docs.py": "the pages in docs/",
+    "test_house.py": "the rules of the house",
+    "test_tutorial.py": "the page docs/tutorial.md, run from end to end",
+}
+"""Test modules that belong to no module of the package or of tools/, and why."""
+
+
+def without_a_module(tests: Iterable[str], sources: set[str]) -> list[str]:
+    """The test modules that name no source of their room.
+
+    ``tests/<room>/test_<module>.py`` belongs to ``<room>/<module>``, and so does
+    ``test_<module>_<aspect>.py``: one of its sides, in a file of its own.
+
+    Args:
+        tests: Paths of test modules below ``tests/``.
+        sources: Paths of modules and folders below the package, without suffix; those
+            of ``tools/`` begin with it.
+    """
+    found = []
+    for test in tests:
+        room, _, name = test.removesuffix(".py").rpartition("/")
+        words = name.removeprefix("test_").split("_")
+        named = {"_".join(words[:end]) for end in range(1, len(words) + 1)}
+        if not any(f"{room}/{module}".lstrip("/") in sources for module in named):
+            found.append(test)
+    return found
+
+
+def test_each_test_module_is_named_after_what_it_tests():
+    tests = PROJECT / "tests"
+    modules = [
+        path.relative_to(tests).as_posix() for path in sorted(tests.rglob("test_*.py"))
+    ]
+    sources = {
+        path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/_", "/")
+        for path in PACKAGE.rglob("*")
+        if path.is_dir() or path.suffix == ".py"
+    }
+    for path in (PROJECT / "tools").iterdir():
+        sources.add(f"tools/{path.stem}")
+    assert without_a_module(modules, sources) == sorted(OF_NO_MODULE)
+
+
+def test_a_test_module_of_no_module_would_be_noticed():
+    tests = ["test_video.py", "test_video_index.py", "aqa/test_video.py"]
+    assert without_a_module(tests, {"video"}) == ["aqa/test_video.py"]

@@ -15,7 +15,6 @@ import pytest
 from helpers import killed_at, tiny_models
 from helpers.tiny_models import HRNET, fdpose, finetune_hrnet
 
-from finediving_pose.cli import _finetune
 from finediving_pose.config import load_settings
 from finediving_pose.errors import UsageError
 from finediving_pose.files import write_json
@@ -239,7 +238,9 @@ def test_the_help_says_where_things_are_looked_for():
     assert "[default: (as splits.json says, else 0.2)]" in answer
 
 
-def test_text_answers_name_the_model_and_its_figures(capsys):
+def test_text_answers_name_the_model_and_its_figures(monkeypatch):
+    from finediving_pose.workflows import finetuning
+
     figures = {"PCK": 0.5, "AP": 0.25, "PCK/pelvis": 1.0}
     summary = FinetuneSummary(
         "runs/x",
@@ -252,8 +253,9 @@ def test_text_answers_name_the_model_and_its_figures(capsys):
         figures,
         ["a.pth: filled 3 of 4 tensors", "  1 left random"],
     )
-    _finetune.print_summary(summary, False, ("PCK", "PCKh", "AP"))
-    assert capsys.readouterr().out.splitlines() == [
+    monkeypatch.setattr(finetuning, "resume_finetuning", lambda *_: summary)
+    answer = fdpose("finetune-hrnet", "--resume", "runs/x")
+    assert answer.out.splitlines() == [
         "runs/x  (epoch 7 of 9)",
         "a.pth: filled 3 of 4 tensors",
         "  1 left random",
