@@ -100,13 +100,25 @@ class ClipJob:
         return self._end is not None and self.waiting == 0
 
     def detected(self, position: int, found: Detections) -> None:
-        """Note the people found in a frame."""
+        """Note the people found in a frame.
+
+        Args:
+            position: The frame's place in the clip.
+            found: The people.
+        """
         self._detections[position] = found
 
     def posed(
         self, person: int, position: int, keypoints: FloatArray, scores: FloatArray
     ) -> None:
-        """Note the joints, (16, 2) px and (16,), of a person in a frame."""
+        """Note a person's joints in a frame.
+
+        Args:
+            person: Which of those followed, from 0.
+            position: The frame's place in the clip.
+            keypoints: (16, 2) px.
+            scores: (16,).
+        """
         self._poses[person, position] = keypoints, scores
 
     def sightings(self) -> Sightings:

@@ -86,12 +86,16 @@ class Limits:
 
     @classmethod
     def suited(cls, on_gpu: bool, cores: int, **wished: int | None) -> Limits:
-        """Return what suits a machine with so many processor cores, but for what is
-        wished (None = no wish).
+        """Return the limits that suit a machine.
 
         A GPU is fast enough for its main thread to have nothing else to do; on a
         processor the networks take the cores, and tracking and repair are little beside
         them.
+
+        Args:
+            on_gpu: Whether the networks run on one.
+            cores: Processor cores of the machine.
+            wished: Limits by name that are chosen otherwise; None = no wish.
         """
         suited = {"decoders": min(8, max(1, cores // 2))}
         if on_gpu:

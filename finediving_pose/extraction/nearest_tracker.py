@@ -41,7 +41,9 @@ def track_nearest(
     ``max_jump·√(frames since the last box)`` diagonals is chosen. A frame without one
     stays empty, and the track ends where `max_absence` frames have none.
 
-    Arguments and result are those of :class:`.trackers.Tracker`.
+    Args:
+        detections, frame_index, settings, seed: See :class:`.trackers.Tracker`, as for
+            the result.
     """
     path = empty_track(len(detections))
     if seed is None:

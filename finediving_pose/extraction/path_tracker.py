@@ -70,8 +70,11 @@ def track_path(
     """Follow the cheapest path over the whole clip; it goes through the seed's box.
 
     A seed that nobody was detected at stands for itself, as in
-    :func:`.nearest_tracker.track_nearest`. Arguments and result are those of
-    :class:`.trackers.Tracker`.
+    :func:`.nearest_tracker.track_nearest`.
+
+    Args:
+        detections, frame_index, settings, seed: See :class:`.trackers.Tracker`, as for
+            the result.
     """
     start = None
     if seed is not None:

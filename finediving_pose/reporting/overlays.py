@@ -161,6 +161,7 @@ class _Pen:
     def draw_line(
         self, a: FloatArray, b: FloatArray, colour: Colour, width: int
     ) -> None:
+        """Draw a line from `a` to `b`, so many px wide."""
         import cv2
 
         ends = _to_subpixels(a), _to_subpixels(b)
