@@ -440,12 +440,12 @@ def make_random_videos(settings: AqaSettings, count: int) -> Videos:
     stages = settings.stage_count
     cuts = torch.tensor([frames * place // stages for place in range(1, stages)])
     images = features = None
-    if settings.reads_pictures:
+    if settings.reads_images:
         images = torch.randn(count, 3, frames, size, size, generator=draw)
     if settings.features:
         features = torch.randn(count, 1, settings.feature_dim, generator=draw)
     return Videos(
-        pictures=images,
+        images=images,
         features=features,
         pose=pose if settings.branch_pose else None,
         pose_mask=mask if settings.branch_pose else None,

@@ -13,9 +13,9 @@ class Video(NamedTuple):
     """One dive.
 
     Attributes:
-        pictures: (3, frames, size, size) float32, RGB, normalised; None where none are
+        images: (3, frames, size, size) float32, RGB, normalised; None where none are
             read.
-        features: (n, D) float32, in place of pictures; None where none are read.
+        features: (n, D) float32, in place of images; None where none are read.
         pose: (C, frames, 16) float32, normalised, 0 = missing; None where none is read.
         pose_mask: (frames, 16) bool, True = known; None with `pose`.
         observed: (frames, 16) bool, True = seen in this frame, not interpolated; None
@@ -28,7 +28,7 @@ class Video(NamedTuple):
         name: ``match/dive``.
     """
 
-    pictures: Tensor | None
+    images: Tensor | None
     features: Tensor | None
     pose: Tensor | None
     pose_mask: Tensor | None
@@ -44,7 +44,7 @@ class Videos(NamedTuple):
     """V dives: the tensors of :class:`Video` with V in front. Of B pairs, V = 2B, first
     the queries, then the exemplars in the same order."""
 
-    pictures: Tensor | None
+    images: Tensor | None
     features: Tensor | None
     pose: Tensor | None
     pose_mask: Tensor | None

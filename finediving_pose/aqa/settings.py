@@ -302,7 +302,7 @@ class AqaSettings(Settings):
         return self.exemplar_choice == "number"
 
     @property
-    def reads_pictures(self) -> bool:
+    def reads_images(self) -> bool:
         """Whether a visual encoder reads images."""
         return self.branch_static or (self.branch_dynamic and not self.features)
 

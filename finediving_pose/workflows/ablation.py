@@ -133,7 +133,7 @@ class DataFingerprint:
     def describe(self, settings: AqaSettings) -> dict[str, Any]:
         """Return what a run with these settings reads: JSON types."""
         frames = skeletons = None
-        if settings.reads_pictures and self._sources.frames:
+        if settings.reads_images and self._sources.frames:
             frames = str(self._sources.frames.resolve())
         if settings.branch_pose:
             skeletons = self._skeletons

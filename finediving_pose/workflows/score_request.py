@@ -157,7 +157,7 @@ def _check_clip(request: ScoreRequest, settings: AqaSettings, model: Path) -> No
         )
     if clip is None and request.features is None:
         raise UsageError("nothing to score: name a video file or a folder of images")
-    if clip is None and settings.reads_pictures:
+    if clip is None and settings.reads_images:
         raise UsageError(f"{model}: reads images: name a video or a folder of images")
     if settings.features and request.features is None:
         raise UsageError(

@@ -242,7 +242,7 @@ class _Scoring:
 
         settings, request = self._settings, self._request
         reader = features = None
-        if settings.reads_pictures:
+        if settings.reads_images:
             geometry = Geometry(settings.geometry, settings.size)
             reader = FrameReader(geometry, settings.frames)
         if request.features is not None:

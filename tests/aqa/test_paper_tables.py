@@ -166,7 +166,7 @@ def test_what_makes_a_row_wins_over_what_the_user_sets():
     assert (settings.tokens, settings.epochs) == (3, 2)
 
 
-def test_a_row_that_reads_pictures_does_not_go_with_features_alone():
+def test_a_row_that_reads_images_does_not_go_with_features_alone():
     features = "features=f.npz", "branch_static=false"
     assert settings_of("III", "dve", "paper", *features).features == "f.npz"
     with pytest.raises(

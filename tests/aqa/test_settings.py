@@ -198,12 +198,12 @@ def test_what_follows_from_the_values():
     assert load_aqa().contrasts
     assert not load_aqa(overrides=["stages=1"]).contrasts
     assert not load_aqa(overrides=["contrastive=off"]).contrasts
-    assert load_aqa().reads_pictures
-    assert load_aqa(overrides=["branch_dynamic=false"]).reads_pictures
-    assert not load_aqa(overrides=["features=x", "branch_static=false"]).reads_pictures
+    assert load_aqa().reads_images
+    assert load_aqa(overrides=["branch_dynamic=false"]).reads_images
+    assert not load_aqa(overrides=["features=x", "branch_static=false"]).reads_images
     assert not load_aqa(
         overrides=["branch_dynamic=false", "branch_static=false"]
-    ).reads_pictures
+    ).reads_images
 
 
 def test_predicted_boundaries_begin_after_their_part_of_the_run():

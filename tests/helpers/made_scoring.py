@@ -39,8 +39,8 @@ def scoring_dives(root: Path) -> list[AqaDive]:
 
 def reader(settings: AqaSettings) -> VideoLoader:
     """Read what the settings say."""
-    pictures = FrameReader(Geometry(settings.geometry, settings.size), settings.frames)
-    return make_loader(settings, pictures if settings.reads_pictures else None)
+    frames = FrameReader(Geometry(settings.geometry, settings.size), settings.frames)
+    return make_loader(settings, frames if settings.reads_images else None)
 
 
 def random_model(
@@ -62,7 +62,7 @@ def model_with_bank(folder: Path, dives: list[AqaDive], *overrides: str) -> Scor
     """A model directory of random weights whose bank holds these dives."""
     settings = small_settings("target=score", *overrides)
     model = random_model(folder, settings)
-    if not settings.reads_pictures:
+    if not settings.reads_images:
         dives = [replace(dive, source=None) for dive in dives]
     write_bank(folder, model, dives, reader(settings))
     return model

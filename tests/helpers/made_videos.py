@@ -1,4 +1,4 @@
-"""Batches for HP-MCoRe: random pictures, features, skeletons and labels that fit its
+"""Batches for HP-MCoRe: random images, features, skeletons and labels that fit its
 settings."""
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def made_videos(
     settings: AqaSettings, videos: int = 2, vectors: int = 1, seed: int = 0
 ) -> Videos:
     """Random dives of these settings; with `vectors` features each where features stand
-    in for pictures."""
+    in for images."""
     draw = torch.Generator().manual_seed(seed)
     frames, transitions = settings.frames, settings.stage_count - 1
-    pictures = torch.randn(
+    images = torch.randn(
         videos, 3, frames, settings.size, settings.size, generator=draw
     )
     features = torch.randn(
@@ -46,7 +46,7 @@ def made_videos(
     )
     score = 40 + 50 * torch.rand(videos, generator=draw)
     return Videos(
-        pictures=pictures if settings.reads_pictures else None,
+        images=images if settings.reads_images else None,
         features=features if settings.features else None,
         pose=pose * mask[:, None] if settings.branch_pose else None,
         pose_mask=mask if settings.branch_pose else None,

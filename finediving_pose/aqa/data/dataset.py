@@ -138,7 +138,7 @@ class VideoLoader:
             margin = self._reader.margin if self._reader else 0
             shift = int(rng.integers(-margin, margin + 1))
         sampled = _sample_by_annotation(dive.record, self._options.frames, shift)
-        pictures, affine = None, _IDENTITY
+        images, affine = None, _IDENTITY
         if self._reader:
             assert dive.source is not None, (
                 f"{dive.name} has no images and should have been left out"
@@ -147,10 +147,10 @@ class VideoLoader:
             # The strip knows which frames there really are, the annotation does not.
             first = _find_first_frame(dive, strip.sampled)
             sampled = SampledFrames(strip.sampled, first, shift)
-            images, affine = self._crop_strip(strip, shift, rng)
-            pictures = self._normaliser(images)
+            crops, affine = self._crop_strip(strip, shift, rng)
+            images = self._normaliser(crops)
             if flip:
-                pictures = pictures.flip(-1)
+                images = images.flip(-1)
         features = None
         if self._features:
             features = torch.from_numpy(self._features.read(dive.key))
@@ -161,7 +161,7 @@ class VideoLoader:
         transitions = _find_transitions(dive.record, sampled)
         cuts = transitions or _UNLABELLED
         return Video(
-            pictures=pictures,
+            images=images,
             features=features,
             pose=pose.pose,
             pose_mask=pose.mask,

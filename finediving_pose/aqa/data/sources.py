@@ -103,13 +103,13 @@ def prepare_data(settings: AqaSettings, sources: Sources) -> Prepared:
         settings = settings.model_copy(update={"feature_dim": features.dim})
     gathered = gather_dives(
         annotations=read_annotations(sources.annotations, sources.stages_from),
-        frames=sources.frames if settings.reads_pictures else None,
+        frames=sources.frames if settings.reads_images else None,
         features=features,
         skeletons=sources.skeletons if settings.branch_pose else None,
     )
     reader = None
     unreadable: dict[Key, str] = {}
-    if settings.reads_pictures:
+    if settings.reads_images:
         reader = FrameReader(
             Geometry(settings.geometry, settings.size),
             settings.frames,
@@ -211,7 +211,7 @@ def select_parts(gathered: Gathered, names: Mapping[str, Sequence[str]]) -> Part
 
 
 def _refuse_lack(settings: AqaSettings, sources: Sources) -> None:
-    if settings.reads_pictures and sources.frames is None:
+    if settings.reads_images and sources.frames is None:
         raise UsageError(
             "the visual branches read images: name their folder with --frames DIR, or read none with "
             "branch_dynamic=false branch_static=false, or give features=PATH branch_static=false"

@@ -356,7 +356,7 @@ class HPMCoRe(ScoreModel):
             return encoder(videos.pose, videos.pose_mask)
         if isinstance(encoder, PrecomputedFeatures):
             return encoder(videos.features)
-        return encoder(videos.pictures)
+        return encoder(videos.images)
 
     def _segment(self, streams: Mapping[str, Tensor]) -> Tensor:
         """Return the logits of the transitions, (V, frames, K−1) (eq. 6)."""

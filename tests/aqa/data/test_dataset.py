@@ -96,10 +96,8 @@ def dives(tmp_path_factory):
 
 def test_one_dive(dives):
     video = loader().load(dives[0])
-    assert video.pictures.shape == (3, 96, SIZE, SIZE)
-    assert (
-        video.pictures.dtype == video.pose.dtype == video.score.dtype == torch.float32
-    )
+    assert video.images.shape == (3, 96, SIZE, SIZE)
+    assert video.images.dtype == video.pose.dtype == video.score.dtype == torch.float32
     assert video.pose.shape == (2, 96, 16)
     assert video.pose_mask.shape == video.observed.shape == (96, 16)
     assert video.pose_mask.dtype == video.labelled.dtype == torch.bool
@@ -181,7 +179,7 @@ def test_the_window_moves_images_joints_and_transitions_together(dives, monkeypa
     later = moving.load(dive, Draws(3))
     assert still.transitions.tolist() == [20, 50]
     assert later.transitions.tolist() == [17, 47]
-    torch.testing.assert_close(later.pictures[2, :-3].flip(-1), still.pictures[2, 3:])
+    torch.testing.assert_close(later.images[2, :-3].flip(-1), still.images[2, 3:])
     np.testing.assert_allclose(
         SIZE - 1 - seen[1][:-3, 2, 0], seen[0][3:, 3, 0], atol=1e-4
     )
@@ -214,27 +212,23 @@ def test_a_joint_lies_on_its_dot_in_the_image(dives, monkeypatch, kind, mirrored
     )
     video = made.load(dives[0], Draws(mirrored))
     bytes_again = (
-        ((video.pictures + 1) * 127.5)
-        .round()
-        .to(torch.uint8)
-        .permute(1, 2, 3, 0)
-        .numpy()
+        ((video.images + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).numpy()
     )
     joint = INDEX["right_shoulder"] if mirrored else SHOULDER
     assert np.isfinite(seen[0]).any(axis=(0, 2)).nonzero()[0].tolist() == [joint]
     assert np.abs(where_white(bytes_again[0]) - seen[0][0, joint]).max() < 0.3
 
 
-@pytest.mark.parametrize(("flip", "pictures_turn", "joints_turn"), [
+@pytest.mark.parametrize(("flip", "images_turn", "joints_turn"), [
     ("together", True, True), ("rgb", True, False), ("off", False, False),
 ])  # fmt: skip
-def test_who_is_mirrored(dives, flip, pictures_turn, joints_turn):
+def test_who_is_mirrored(dives, flip, images_turn, joints_turn):
     made = loader(flip=flip)
     still, drawn = made.load(dives[0]), made.load(dives[0], Draws(1))
-    assert torch.equal(drawn.pictures, still.pictures.flip(-1)) == pictures_turn
-    assert torch.equal(drawn.pictures, still.pictures) != pictures_turn
+    assert torch.equal(drawn.images, still.images.flip(-1)) == images_turn
+    assert torch.equal(drawn.images, still.images) != images_turn
     assert torch.allclose(drawn.pose, still.pose, atol=1e-5) != joints_turn
-    assert torch.equal(made.load(dives[0], Draws(0)).pictures, still.pictures)
+    assert torch.equal(made.load(dives[0], Draws(0)).images, still.images)
 
 
 def test_mirrored_joints_alone(dives):
@@ -265,7 +259,7 @@ def test_what_extraction_leaves_needs_no_special_case(dives):
     in one batch."""
     batch = collate([loader().load(dive) for dive in dives])
     assert batch.pose.isfinite().all()
-    assert batch.pictures.isfinite().all()
+    assert batch.images.isfinite().all()
     assert batch.pose_mask.flatten(1).any(dim=1).tolist() == [True] * 4 + [False] * 2
     assert not batch.pose[4:].any()
     assert not batch.observed[4:].any()
@@ -274,7 +268,7 @@ def test_what_extraction_leaves_needs_no_special_case(dives):
 def test_a_batch_of_pairs_has_queries_first(dives):
     pairs = PairDataset(dives, ExemplarPool([dive.record for dive in dives]), loader())
     batch = collate_pairs([pairs[place] for place in (0, 3, 5)])
-    assert batch.pictures.shape == (6, 3, 96, SIZE, SIZE)
+    assert batch.images.shape == (6, 3, 96, SIZE, SIZE)
     assert batch.pose.shape == (6, 2, 96, 16)
     assert batch.transitions.shape == (6, 2)
     assert batch.names[:3] == ("Made/1", "Made/4", "Made/6")
@@ -335,17 +329,15 @@ def test_mirroring_changes_between_epochs(dives):
     pairs = PairDataset(
         dives, ExemplarPool([dive.record for dive in dives]), loader(pose_channels=0)
     )
-    still = loader(pose_channels=0).load(dives[0]).pictures
-    turned = [
-        not torch.equal(pairs[epoch * 6][0].pictures, still) for epoch in range(24)
-    ]
+    still = loader(pose_channels=0).load(dives[0]).images
+    turned = [not torch.equal(pairs[epoch * 6][0].images, still) for epoch in range(24)]
     assert 4 < sum(turned) < 20
 
 
 def test_single_dives_are_as_they_are(dives):
     single = DiveDataset(dives, loader(random_crop=True))
     assert len(single) == 6
-    torch.testing.assert_close(single[1].pictures, loader().load(dives[1]).pictures)
+    torch.testing.assert_close(single[1].images, loader().load(dives[1]).images)
     assert [video.name for video in single] == [f"Made/{k}" for k in range(1, 7)]
 
 
@@ -356,7 +348,7 @@ def test_features_stand_in_for_images_and_are_never_mirrored(dives, tmp_path):
     )
     made = VideoLoader(features=FeatureStore(tmp_path / "t.npz"))
     batch = collate([made.load(replace(dive, source=None), Draws(1)) for dive in dives])
-    assert batch.pictures is None
+    assert batch.images is None
     np.testing.assert_array_equal(batch.features, features)
     torch.testing.assert_close(batch.pose[0], made.load(dives[0]).pose)
 
@@ -364,9 +356,7 @@ def test_features_stand_in_for_images_and_are_never_mirrored(dives, tmp_path):
 def test_the_cache_changes_nothing(dives, tmp_path):
     cached = loader(frame_reader=reader(cache=tmp_path))
     for _ in range(2):
-        assert torch.equal(
-            cached.load(dives[1]).pictures, loader().load(dives[1]).pictures
-        )
+        assert torch.equal(cached.load(dives[1]).images, loader().load(dives[1]).images)
 
 
 def test_a_dive_without_any_exemplar_is_refused(dives):

@@ -121,7 +121,7 @@ def test_images_that_do_not_decode_leave_their_dive_out(tmp_path):
     )
     assert names(prepared.gathered.dives) == ["Made/0", "Made/2"]
     assert "no frame of" in prepared.unreadable["Made", "1"]
-    assert prepared.loader.load(prepared.gathered.dives[0]).pictures.shape == (
+    assert prepared.loader.load(prepared.gathered.dives[0]).images.shape == (
         3,
         32,
         32,
