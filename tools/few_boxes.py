@@ -1,5 +1,5 @@
-"""How surely the diver is found from few drawn boxes: a detector's starts, both ways
-between two dives.
+"""Experiment: detection of the diver from few drawn boxes, with several starts of a
+detector, both ways between two dives.
 
     python tools/few_boxes.py --sample SAMPLE --lsp LSP --out runs/few [--variants
     plain,generated] [--seeds 0,1,2]
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from few_experiment import Experiment, add_options, other, tabulated
+from few_experiment import Experiment, add_options, name_other_dive, tabulate_at_end
 
 from finediving_pose import console, errors
 from finediving_pose.datasets.model_directory import read_model_directory
@@ -36,7 +36,7 @@ the real ones."""
 
 @dataclass(frozen=True)
 class BoxExperiment(Experiment):
-    """How many images the pretraining and the fine-tuning see."""
+    """Number of images that the pretraining and the fine-tuning see."""
 
     pretrain_images: int = 40_000
     finetune_images: int = 2_000
@@ -57,10 +57,10 @@ def main() -> int:
     options = parser.parse_intermixed_args()
     console.setup_logging()
     experiment = BoxExperiment.of(options)
-    with tabulated(
+    with tabulate_at_end(
         options.minutes,
         experiment.out / "boxes.md",
-        lambda: table(experiment.out / "results"),
+        lambda: format_table(experiment.out / "results"),
     ):
         for seed in options.seeds:
             for variant in options.variants:
@@ -72,16 +72,32 @@ def main() -> int:
 def run(
     experiment: BoxExperiment, variant: str, train: str, seed: int
 ) -> dict[str, Any]:
-    """Train a variant on a dive, test it on the other one, and return the test's stage."""
-    model = detector(experiment, variant, train, seed)
+    """Train a variant on a dive, test it on the other one, and return the test's stage.
+
+    Args:
+        experiment: Where and how long.
+        variant: A name of :data:`VARIANTS`.
+        train: The dive to train on.
+        seed: Of the training.
+    """
+    model = train_detector(experiment, variant, train, seed)
     return experiment.stage(
         f"boxes_{variant}_{train}_seed{seed}",
-        lambda: tested(experiment, variant, train, seed, model),
+        lambda: test_detector(experiment, variant, train, seed, model),
     )
 
 
-def detector(experiment: BoxExperiment, variant: str, train: str, seed: int) -> Path:
-    """Return the model directory of a variant; seeds are of the training on real boxes."""
+def train_detector(
+    experiment: BoxExperiment, variant: str, train: str, seed: int
+) -> Path:
+    """Train a variant as far as that is not done yet, and return its model directory.
+
+    Args:
+        experiment: Where and how long.
+        variant: A name of :data:`VARIANTS`.
+        train: The dive to train on.
+        seed: Of the training on real boxes.
+    """
     start = "none"
     if variant != "plain":
         folder = experiment.out / "pretraining" / "boxes"
@@ -99,12 +115,10 @@ def detector(experiment: BoxExperiment, variant: str, train: str, seed: int) -> 
         if variant == "generated-alone":
             return folder
         start = str(folder)
-    folder = (
-        experiment.out
-        / "detectors"
-        / (variant if seed == 0 else f"{variant}_seed{seed}")
-        / train
-    )
+    name = variant
+    if seed != 0:
+        name += f"_seed{seed}"
+    folder = experiment.out / "detectors" / name / train
     data, images = experiment.dives[train], experiment.finetune_images
     settings = () if start == "none" else FINETUNING
     experiment.train(
@@ -113,17 +127,26 @@ def detector(experiment: BoxExperiment, variant: str, train: str, seed: int) -> 
     return folder
 
 
-def tested(
+def test_detector(
     experiment: BoxExperiment, variant: str, train: str, seed: int, model: Path
 ) -> dict[str, Any]:
-    """Return how often a detector finds the diver of the dive that it was not trained
-    on."""
+    """Measure how often a detector finds the diver of the dive that it was not trained
+    on.
+
+    Args:
+        experiment: Has the dives.
+        variant, train, seed: What the detector is.
+        model: Its model directory.
+
+    Returns:
+        A row of the table, in JSON types.
+    """
     from finediving_pose.workflows.extraction_evaluation import evaluate_detector
     from finediving_pose.workflows.model_loading import load_detector
 
-    test = other(train)
+    test = name_other_dive(train)
     data = experiment.dives[test]
-    pictures = [read_image(data.images / frame.image) for frame in data.train]
+    images = [read_image(data.images / frame.image) for frame in data.train]
     detector = load_detector(str(model), NetworkOptions(device=experiment.device))
     return {
         "detector": variant,
@@ -131,11 +154,11 @@ def tested(
         "test": test,
         "seed": seed,
         "weights_sha256": read_model_directory(model, "detector").weights_sha256,
-        "boxes": dict(evaluate_detector(detector, pictures, data.train)),
+        "boxes": dict(evaluate_detector(detector, images, data.train)),
     }
 
 
-def table(results: Path) -> str:
+def format_table(results: Path) -> str:
     """Return the tests so far as Markdown."""
     lines = [
         "| detector | train → test | seed | best box is the diver | any box is | boxes a frame |",
@@ -145,26 +168,18 @@ def table(results: Path) -> str:
         json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(results.glob("boxes_*.json"))
     ]
-    return (
-        "\n".join(
-            [
-                *lines,
-                *map(
-                    _line,
-                    sorted(tests, key=lambda row: VARIANTS.index(row["detector"])),
-                ),
-            ]
-        )
-        + "\n"
-    )
+    for row in sorted(tests, key=lambda row: VARIANTS.index(row["detector"])):
+        lines.append(_format_row(row))
+    return "\n".join(lines) + "\n"
 
 
-def _line(row: Mapping[str, Any]) -> str:
+def _format_row(row: Mapping[str, Any]) -> str:
     boxes = row["boxes"]
     figures = (
         f"{boxes['best_recall']:.2f} | {boxes['recall']:.2f} | {boxes['boxes']:.1f}"
     )
-    return f"| {row['detector']} | {row['train']} → {row['test']} | {row['seed']} | {figures} |"
+    way = f"{row['train']} → {row['test']}"
+    return f"| {row['detector']} | {way} | {row['seed']} | {figures} |"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""What the experiments on few labels share: the two real dives, LSP, generated frames,
-and stages that go on.
+"""Common parts of the experiments on few labels: the two real dives, LSP, generated
+frames, and stages that can be resumed.
 
 The sample is the published FineDiving-Pose example, 69 frames of two dives; LSP is
 Leeds Sports Pose Extended, 300 of whose images no training sees. Every stage leaves a
@@ -48,7 +48,7 @@ PACKED_QUALITY = 28
 
 @dataclass(frozen=True)
 class Experiment:
-    """Where everything lies, and what is drawn.
+    """Folders and sizes of an experiment, and its stages.
 
     Attributes:
         sample, lsp, out: Folders.
@@ -69,16 +69,19 @@ class Experiment:
     @classmethod
     def of(cls, options: argparse.Namespace) -> Self:
         """Return what a command line asks for."""
-        return cls(
-            **{
-                name: value
-                for name, value in vars(options).items()
-                if name in cls.__dataclass_fields__
-            }
-        )
+        fields = {}
+        for name, value in vars(options).items():
+            if name in cls.__dataclass_fields__:
+                fields[name] = value
+        return cls(**fields)
 
     def stage(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return what the stage of that name came to, now or earlier."""
+        """Return what the stage of that name came to, now or earlier.
+
+        Args:
+            name: Of the file below OUT/results.
+            work: Does the stage, where that file is absent.
+        """
         path = self.out / "results" / f"{name}.json"
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
@@ -93,20 +96,17 @@ class Experiment:
         labels = read_labels(
             self.sample / "annotations.json", "fdpose-json", self.sample / "images"
         )
-        frames = [
-            replace(
-                frame,
-                match="sample",
-                dive=DIVES[number >= BOUNDARY],
-                frame=number,
-                size=labels.image_size(frame),
+        parts: dict[str, list[LabelledFrame]] = {dive: [] for dive in DIVES}
+        for number, frame in enumerate(labels.frames):
+            dive = DIVES[number >= BOUNDARY]
+            size = labels.image_size(frame)
+            parts[dive].append(
+                replace(frame, match="sample", dive=dive, frame=number, size=size)
             )
-            for number, frame in enumerate(labels.frames)
-        ]
-        parts = (frames[:BOUNDARY], frames[BOUNDARY:])
+        images = (self.sample / "images").resolve()
         return {
-            dive: _data(part, self.sample / "images")
-            for dive, part in zip(DIVES, parts, strict=True)
+            dive: TrainingData(tuple(frames), (), images, ())
+            for dive, frames in parts.items()
         }
 
     @cached_property
@@ -114,25 +114,25 @@ class Experiment:
         """LSP's ``train``, ``choice`` and ``test``; their names stand in
         OUT/lsp_parts.json."""
         data = finetuning.read_training_data(self.lsp, "hrnet", None, None, 0.0, 0)
-        names = lsp_division([frame.image for frame in data.train])
+        names = divide_lsp([frame.image for frame in data.train])
         write_json(
             self.out / "lsp_parts.json",
             {part: sorted(images) for part, images in names.items()},
         )
-        return {
-            part: replace(
-                data,
-                train=tuple(frame for frame in data.train if frame.image in images),
-            )
-            for part, images in names.items()
-        }
+        parts = {}
+        for part, images in names.items():
+            frames = tuple(frame for frame in data.train if frame.image in images)
+            parts[part] = replace(data, train=frames)
+        return parts
 
     def source(self, name: str) -> TrainingData:
         """Return what is pretrained on: ``lsp`` or ``synth``."""
         if name == "lsp":
             return self.lsp_parts["train"]
         folder = self.out / "synth"
-        self.stage("generate", lambda: generate(folder, self.generated, self.workers))
+        self.stage(
+            "generate", lambda: generate_frames(folder, self.generated, self.workers)
+        )
         return finetuning.read_training_data(
             folder / "labels.json", "hrnet", folder / "frames", None, 0.0, 0
         )
@@ -147,11 +147,11 @@ class Experiment:
         images: int,
         **given: Any,
     ) -> None:
-        """Train a net until it has seen so many images, as a stage of the folder's
-        name; one that was stopped goes on.
+        """Train a network until it has seen so many images, as a stage of the folder's
+        name; a training that was stopped goes on.
 
         Args:
-            kind: Of net.
+            kind: Of network.
             folder: Its model directory, below :attr:`out`.
             data: What it trains on.
             preset, settings: Of the training; :attr:`overrides` win.
@@ -163,65 +163,78 @@ class Experiment:
             if (folder / "config.yaml").is_file():
                 summary = finetuning.resume_finetuning(kind, folder, self.device)
             else:
-                epochs = epochs_for(images, len(data.train))
+                epochs = count_epochs(images, len(data.train))
                 chosen = finetuning.preset_settings(
                     kind, preset, [*settings, *self.overrides], epochs=epochs, **given
                 )
                 summary = finetuning.finetune(kind, folder, data, chosen, self.device)
-            return summary.as_dict() | {"seconds": training_seconds(folder)}
+            return summary.as_dict() | {"seconds": read_training_seconds(folder)}
 
         self.stage("_".join(folder.relative_to(self.out).parts), work)
 
 
-def generate(folder: Path, count: int, workers: int) -> dict[str, Any]:
-    """Draw frames of invented dives and write them with their labels."""
+def generate_frames(folder: Path, count: int, workers: int) -> dict[str, Any]:
+    """Draw frames of invented dives and write them with their labels.
+
+    Args:
+        folder: Gets ``frames`` and ``labels.json``.
+        count: How many frames.
+        workers: Processes that draw.
+    """
     begin = time.monotonic()
     with _mapped(workers) as mapped:
-        work = [
-            (match, dive, folder / "frames")
-            for match, dive in training_dives(max(count // FRAMES_A_DIVE, 1))
-        ]
-        labels = [label for drawn in mapped(_draw, work) for label in drawn]
+        dives = plan_training_dives(max(count // FRAMES_A_DIVE, 1))
+        work = [(match, dive, folder / "frames") for match, dive in dives]
+        labels: list[LabelledFrame] = []
+        for drawn in mapped(_draw, work):
+            labels += drawn
     coco.write(
         folder / "labels.json", LabelSet(tuple(labels), images=folder / "frames")
     )
     return {"frames": len(labels), "seconds": round(time.monotonic() - begin, 1)}
 
 
-def training_dives(count: int) -> list[tuple[str, PlannedDive]]:
+def plan_training_dives(count: int) -> list[tuple[str, PlannedDive]]:
     """Return dives and the names of their matches, from small meets, so that they come
-    from many places.
+    from many venues.
 
     Every second meet is a hard one, and in every second dive arms and legs go their own
     ways.
     """
     dives: list[tuple[str, PlannedDive]] = []
-    for meet in range(math.ceil(count / MEET_DIVES)):
-        hard = meet % 2 == 1
-        for dive in plan_meet(
-            min(MEET_DIVES, count - len(dives)), seed=FIRST_SEED + meet, hard=hard
-        ).dives:
-            match = f"{'hard' if hard else 'easy'}_{dive.match}_{meet:03d}"
+    for number in range(math.ceil(count / MEET_DIVES)):
+        hard = number % 2 == 1
+        style = "hard" if hard else "easy"
+        size = min(MEET_DIVES, count - len(dives))
+        meet = plan_meet(size, seed=FIRST_SEED + number, hard=hard)
+        for dive in meet.dives:
+            match = f"{style}_{dive.match}_{number:03d}"
             dives.append((match, replace(dive, free_limbs=len(dives) % 2 == 1)))
     return dives
 
 
-def pack(lsp: Path, target: Path) -> None:
-    """Write LSP's folder anew, its pictures at a lower JPEG quality, but for those of
-    the test."""
-    pictures = {path.name: path for path in sorted((lsp / "images").iterdir())}
-    tested_on = lsp_division(list(pictures))["test"]
+def pack_lsp(lsp: Path, target: Path) -> None:
+    """Write LSP's folder anew, its images at a lower JPEG quality, but for those of the
+    test.
+
+    Args:
+        lsp: The folder as published.
+        target: The folder to write.
+    """
+    images = {path.name: path for path in sorted((lsp / "images").iterdir())}
+    tested_on = divide_lsp(list(images))["test"]
     (target / "images").mkdir(parents=True, exist_ok=True)
-    for name, path in pictures.items():
+    for name, path in images.items():
         if name in tested_on:
             write_bytes(target / "images" / name, path.read_bytes())
         else:
             write_jpeg(target / "images" / name, read_image(path), PACKED_QUALITY)
-    for labels in (path for path in lsp.iterdir() if path.suffix in {".json", ".mat"}):
-        write_bytes(target / labels.name, labels.read_bytes())
+    for path in lsp.iterdir():
+        if path.suffix in {".json", ".mat"}:
+            write_bytes(target / path.name, path.read_bytes())
 
 
-def lsp_division(names: Sequence[str]) -> dict[str, set[str]]:
+def divide_lsp(names: Sequence[str]) -> dict[str, set[str]]:
     """Return the image names of LSP's parts: the same whatever the order, 300 of them
     for the test."""
     order = np.random.default_rng(0).permutation(sorted(names)).tolist()
@@ -233,12 +246,17 @@ def lsp_division(names: Sequence[str]) -> dict[str, set[str]]:
     }
 
 
-def epochs_for(images: int, frames: int) -> int:
-    """Return how many epochs of `frames` see at least `images`."""
+def count_epochs(images: int, frames: int) -> int:
+    """Return how many epochs of so many frames see at least so many images.
+
+    Args:
+        images: To be seen.
+        frames: Of an epoch.
+    """
     return max(1, math.ceil(images / frames))
 
 
-def training_seconds(model: Path) -> float:
+def read_training_seconds(model: Path) -> float:
     """Return the seconds of all epochs of a model's training, over all its
     interruptions."""
     with (model / "metrics.csv").open(newline="", encoding="utf-8") as file:
@@ -246,7 +264,7 @@ def training_seconds(model: Path) -> float:
 
 
 @contextmanager
-def at_most(minutes: float) -> Iterator[None]:
+def interrupt_after(minutes: float) -> Iterator[None]:
     """Interrupt what runs longer, as Ctrl-C would; 0 = never."""
 
     def interrupt(*_: object) -> None:
@@ -265,11 +283,19 @@ def at_most(minutes: float) -> Iterator[None]:
 
 
 @contextmanager
-def tabulated(minutes: float, path: Path, table: Callable[[], str]) -> Iterator[None]:
-    """Do what :func:`until_stopped` does, and however it ends, print the table of all
-    that is done and write it."""
+def tabulate_at_end(
+    minutes: float, path: Path, table: Callable[[], str]
+) -> Iterator[None]:
+    """Do what :func:`exit_when_stopped` does, and however it ends, print the table of all
+    that is done and write it.
+
+    Args:
+        minutes: As there.
+        path: The file that the table is written to.
+        table: Makes the table.
+    """
     try:
-        with until_stopped(minutes):
+        with exit_when_stopped(minutes):
             yield
     finally:
         text = table()
@@ -278,11 +304,11 @@ def tabulated(minutes: float, path: Path, table: Callable[[], str]) -> Iterator[
 
 
 @contextmanager
-def until_stopped(minutes: float) -> Iterator[None]:
+def exit_when_stopped(minutes: float) -> Iterator[None]:
     """End the command after so many minutes (0 = never) with exit code 130, and after
-    an error of a user's with its."""
+    one of our errors with its exit code."""
     try:
-        with at_most(minutes):
+        with interrupt_after(minutes):
             yield
     except KeyboardInterrupt:
         console.log.warning("stopped; the same command goes on")
@@ -292,14 +318,18 @@ def until_stopped(minutes: float) -> Iterator[None]:
         raise SystemExit(error.exit_code) from None
 
 
-def other(dive: str) -> str:
+def name_other_dive(dive: str) -> str:
     """Return the dive that a model trained on `dive` is tested on."""
     return DIVES[1 - DIVES.index(dive)]
 
 
 def add_options(parser: argparse.ArgumentParser, variants: Collection[str]) -> None:
-    """Add what the experiments' commands share; `variants` are the names of the
-    command's own."""
+    """Add the options that the experiments' commands share.
+
+    Args:
+        parser: Of the command.
+        variants: Names of the command's variants.
+    """
 
     def names(text: str) -> list[str]:
         given = [name for name in text.split(",") if name]
@@ -364,10 +394,6 @@ def add_options(parser: argparse.ArgumentParser, variants: Collection[str]) -> N
 
 def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
-
-
-def _data(frames: Sequence[LabelledFrame], images: Path) -> TrainingData:
-    return TrainingData(tuple(frames), (), images.resolve(), ())
 
 
 def _draw(work: tuple[str, PlannedDive, Path]) -> list[LabelledFrame]:

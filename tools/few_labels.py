@@ -1,4 +1,6 @@
-"""How accurate joints become from few real labels: named variants, both ways between two dives, and a second real test.
+"""Experiment: accuracy of joints from few real labels.
+
+Named variants, both ways between two dives, and a second real test.
 
     python tools/few_labels.py --sample SAMPLE --lsp LSP --out runs/few [--variants mixed,plain] [--seeds 0,1,2]
     python tools/few_labels.py … --curve mixed --detectors runs/few/detectors/generated
@@ -38,10 +40,10 @@ from few_experiment import (
     DIVES,
     Experiment,
     add_options,
-    other,
-    pack,
-    tabulated,
-    training_seconds,
+    name_other_dive,
+    pack_lsp,
+    read_training_seconds,
+    tabulate_at_end,
 )
 
 from finediving_pose import console, errors
@@ -71,7 +73,7 @@ class Variant:
     """A way to train.
 
     Attributes:
-        sources: What the net is pretrained on, ``lsp`` and ``synth``; none = it starts
+        sources: What the network is pretrained on, ``lsp`` and ``synth``; none = it starts
             from random weights.
         then: What it goes on with after that, together with as many frames of the
             sources.
@@ -129,25 +131,30 @@ class Job:
 
     @property
     def test(self) -> str:
-        return other(self.train)
+        return name_other_dive(self.train)
 
     @property
     def name(self) -> str:
-        frames = f"_{self.count}" if self.count else ""
-        return f"{'choice_' if self.choosing else ''}{self.variant}_{self.train}{frames}_seed{self.seed}"
+        parts = [self.variant, self.train]
+        if self.choosing:
+            parts.insert(0, "choice")
+        if self.count:
+            parts.append(str(self.count))
+        parts.append(f"seed{self.seed}")
+        return "_".join(parts)
 
 
 @dataclass(frozen=True)
 class PoseExperiment(Experiment):
-    """How long the pose net trains, and on what it starts.
+    """Length of the trainings of the pose network, and what it starts from.
 
     Attributes:
-        preset: Of the pose net.
+        preset: Of the pose network.
         coarse_images: How many images a pretraining sees in half the size first, at a
             quarter of the cost.
         pretrain_images, finetune_images: How many images a training sees, however many
             there are.
-        then_images: How many a net sees of what a pretraining goes on with.
+        then_images: How many a network sees of what a pretraining goes on with.
         pretrained: A model directory that takes the place of the pretraining of all
             variants that have one.
         share_pretraining: Whether all seeds start from the pretraining of seed 0.
@@ -167,19 +174,19 @@ class PoseExperiment(Experiment):
 
 def main() -> int:
     """Parse the command line and run; 130 where time was up before all was done."""
-    options = parsed()
+    options = parse_options()
     console.setup_logging()
     if options.pack:
-        pack(options.lsp, options.pack)
+        pack_lsp(options.lsp, options.pack)
         return errors.EXIT_DONE
     experiment = PoseExperiment.of(options)
     results = experiment.out / "results"
-    with tabulated(
+    with tabulate_at_end(
         options.minutes,
         experiment.out / "table.md",
-        lambda: f"{table(results)}\n{joint_table(results)}",
+        lambda: f"{format_table(results)}\n{format_joint_table(results)}",
     ):
-        for job in jobs(
+        for job in list_jobs(
             options.variants,
             options.seeds,
             options.curve,
@@ -190,46 +197,64 @@ def main() -> int:
     return errors.EXIT_DONE
 
 
-def jobs(
+def list_jobs(
     variants: Sequence[str],
     seeds: Sequence[int],
     curve: str | None,
     choose: bool,
     dives: Sequence[str] = DIVES,
 ) -> list[Job]:
-    """Return what there is to do, in an order that gives a row of every variant early."""
-    counts = [count for count in CURVE if count != BOUNDARY] if curve else []
-    return [
-        *(
-            Job(name, dive, 0, choosing=True)
-            for name in variants
-            if choose
-            for dive in dives
-        ),
-        *(
-            Job(name, dive, seed)
-            for seed in seeds
-            for name in variants
-            for dive in dives
-        ),
-        *(
-            Job(str(curve), dive, seed, count)
-            for seed in seeds
-            for count in counts
-            for dive in dives
-        ),
-    ]
+    """Return what there is to do, in an order that gives a row of every variant early.
+
+    Args:
+        variants: Names of :data:`VARIANTS`.
+        seeds: Of the trainings on real frames.
+        curve: The variant that is also trained on fewer frames; None = no one.
+        choose: Whether to test on what variants are chosen by, too.
+        dives: To train on.
+    """
+    jobs = []
+    if choose:
+        for name in variants:
+            jobs += [Job(name, dive, 0, choosing=True) for dive in dives]
+    for seed in seeds:
+        for name in variants:
+            jobs += [Job(name, dive, seed) for dive in dives]
+    if curve is None:
+        return jobs
+    for seed in seeds:
+        for count in CURVE:
+            if count != BOUNDARY:  # all frames of a dive: that job is there already
+                jobs += [Job(curve, dive, seed, count) for dive in dives]
+    return jobs
 
 
 def run(experiment: PoseExperiment, job: Job) -> dict[str, Any]:
-    """Do the stages of a job that are not done yet: pretraining, fine-tuning, test."""
-    start = pretrained(experiment, VARIANTS[job.variant], job.seed)
-    model = finetuned(experiment, job, start)
-    return experiment.stage(job.name, lambda: tested(experiment, job, model))
+    """Do the stages of a job that are not done yet: pretraining, fine-tuning, test.
+
+    Args:
+        experiment: Where and how long.
+        job: What.
+
+    Returns:
+        What the test came to.
+    """
+    start = pretrain(experiment, VARIANTS[job.variant], job.seed)
+    model = finetune_on_dive(experiment, job, start)
+    return experiment.stage(job.name, lambda: test_model(experiment, job, model))
 
 
-def pretrained(experiment: PoseExperiment, variant: Variant, seed: int) -> Path | None:
-    """Return the model directory that a variant starts from; None = random weights."""
+def pretrain(experiment: PoseExperiment, variant: Variant, seed: int) -> Path | None:
+    """Pretrain what a variant starts from, as far as that is not done yet.
+
+    Args:
+        experiment: Where and how long.
+        variant: Says what is seen before the real frames.
+        seed: Of the pretraining.
+
+    Returns:
+        The model directory; None = random weights.
+    """
     if not variant.sources:
         return None
     if experiment.pretrained is not None:
@@ -241,7 +266,7 @@ def pretrained(experiment: PoseExperiment, variant: Variant, seed: int) -> Path 
     )
     settings = (*PRETRAINING, *variant.settings)
     start = "none"
-    half = halved(experiment, settings)
+    half = halve_input(experiment, settings)
     if half and experiment.coarse_images:
         smaller = replace(experiment, overrides=(*experiment.overrides, *half))
         coarse = folder.with_name(f"{folder.name}_coarse")
@@ -253,10 +278,10 @@ def pretrained(experiment: PoseExperiment, variant: Variant, seed: int) -> Path 
     further = finetuning.join_training_data(
         *(experiment.source(name) for name in variant.then)
     )
-    known = (
-        _some(experiment.source(name), len(further.train), seed)
+    known = [
+        _draw_frames(experiment.source(name), len(further.train), seed)
         for name in variant.sources
-    )
+    ]
     gone_on = folder.with_name(f"{folder.name}_then_{'+'.join(variant.then)}")
     settings = (*settings, *FINETUNING)
     data = finetuning.join_training_data(further, *known)
@@ -266,23 +291,37 @@ def pretrained(experiment: PoseExperiment, variant: Variant, seed: int) -> Path 
     return gone_on
 
 
-def halved(experiment: PoseExperiment, settings: Sequence[str]) -> tuple[str, ...]:
-    """Return the settings of a net that sees crops of half the size, none where that is
-    below what HRNet takes."""
+def halve_input(experiment: PoseExperiment, settings: Sequence[str]) -> tuple[str, ...]:
+    """Return the settings of a network that sees crops of half the size.
+
+    Args:
+        experiment: Says the preset.
+        settings: Over the preset.
+
+    Returns:
+        Further settings; none where half the size is below what networks take.
+    """
     given = {"epochs": 1, "seed": 0, "init_from": None}
     full = finetuning.preset_settings(
         "hrnet", experiment.preset, [*settings, *experiment.overrides], **given
     )
     side = full.input_size // 2
-    return (
-        (f"input_size={side}", f"sigma={max(1.0, full.sigma / 2)}")
-        if side >= SMALLEST_INPUT
-        else ()
-    )
+    if side < SMALLEST_INPUT:
+        return ()
+    # Below one heatmap pixel a Gaussian says less than a single pixel.
+    return f"input_size={side}", f"sigma={max(1.0, full.sigma / 2)}"
 
 
-def finetuned(experiment: PoseExperiment, job: Job, start: Path | None) -> Path:
-    """Return the model directory to test.
+def finetune_on_dive(experiment: PoseExperiment, job: Job, start: Path | None) -> Path:
+    """Train a variant on the real frames of a job, as far as that is not done yet.
+
+    Args:
+        experiment: Where and how long.
+        job: Says the frames.
+        start: The model directory to start from; None = random weights.
+
+    Returns:
+        The model directory to test.
 
     Raises:
         UsageError: If nothing was trained at all.
@@ -293,16 +332,17 @@ def finetuned(experiment: PoseExperiment, job: Job, start: Path | None) -> Path:
             raise UsageError(f"{job.variant}: is trained on nothing")
         return start
     folder = experiment.out / "models" / job.name
-    data, _ = training_frames(experiment, job)
+    data, _ = select_frames(experiment, job)
     if variant.replay:
-        data = finetuning.join_training_data(
-            data,
-            *(
-                _some(experiment.source(name), len(data.train), job.seed)
-                for name in variant.sources
-            ),
-        )
-    settings = (*(FINETUNING if start else ()), *variant.settings)
+        count = len(data.train)
+        replayed = [
+            _draw_frames(experiment.source(name), count, job.seed)
+            for name in variant.sources
+        ]
+        data = finetuning.join_training_data(data, *replayed)
+    settings = variant.settings
+    if start:  # a smaller rate, so that what was learned is not lost
+        settings = (*FINETUNING, *settings)
     _train(
         experiment,
         folder,
@@ -336,57 +376,72 @@ def _train(
     )
 
 
-def training_frames(
+def select_frames(
     experiment: PoseExperiment, job: Job
 ) -> tuple[TrainingData, TrainingData]:
-    """Return the real frames that a job trains on, and those it is tested on."""
+    """Return the real frames that a job trains on, and those it is tested on.
+
+    Args:
+        experiment: Has the dives.
+        job: Says which.
+    """
     data = experiment.dives[job.train]
     frames = data.train
     if job.choosing:
         cut = len(frames) * 3 // 4
         return replace(data, train=frames[:cut]), replace(data, train=frames[cut:])
-    chosen = evenly(len(frames), job.count) if job.count else range(len(frames))
-    return replace(data, train=tuple(frames[i] for i in chosen)), experiment.dives[
-        job.test
-    ]
+    if job.count:
+        chosen = spread_evenly(len(frames), job.count)
+        data = replace(data, train=tuple(frames[i] for i in chosen))
+    return data, experiment.dives[job.test]
 
 
-def tested(experiment: PoseExperiment, job: Job, model: Path) -> dict[str, Any]:
-    """Return the figures of a model on frames that it has not seen, with and without
-    turned views."""
-    parts = {
-        "real": training_frames(experiment, job)[1],
-        "lsp": experiment.lsp_parts["test"],
-    }
+def test_model(experiment: PoseExperiment, job: Job, model: Path) -> dict[str, Any]:
+    """Measure a model on frames that it has not seen, with and without turned views.
+
+    Args:
+        experiment: Has the frames.
+        job: Says which.
+        model: The model directory.
+
+    Returns:
+        A row of the tables, in JSON types.
+    """
+    trained_on, tested_on = select_frames(experiment, job)
+    parts = {"real": tested_on, "lsp": experiment.lsp_parts["test"]}
     if job.choosing:
         parts["lsp"] = experiment.lsp_parts["choice"]
     else:
         refuse_known(model, [*parts["real"].train, *parts["lsp"].train])
     begin = time.monotonic()
-    figures = in_true_boxes(experiment, parts, model)
+    figures = evaluate_in_true_boxes(experiment, parts, model)
     if experiment.detectors and not job.choosing:
-        figures |= end_to_end(experiment, job, model)
+        figures |= evaluate_end_to_end(experiment, job, model)
     return {
         "variant": job.variant,
         "train": job.train,
         "test": f"{job.train}, last quarter" if job.choosing else job.test,
         "seed": job.seed,
-        "frames": len(training_frames(experiment, job)[0].train)
-        if VARIANTS[job.variant].finetuned
-        else 0,
+        "frames": len(trained_on.train) if VARIANTS[job.variant].finetuned else 0,
         "choosing": job.choosing,
-        "train_seconds": training_seconds(model),
+        "train_seconds": read_training_seconds(model),
         "test_seconds": round(time.monotonic() - begin, 1),
         "weights_sha256": read_model_directory(model, "pose").weights_sha256,
         "figures": figures,
     }
 
 
-def in_true_boxes(
+def evaluate_in_true_boxes(
     experiment: PoseExperiment, parts: Mapping[str, TrainingData], model: Path
 ) -> dict[str, Any]:
-    """Return the figures of a model in labelled boxes, ``PART_VIEWS`` for each part and
-    its :data:`TESTED` views."""
+    """Return the metrics of a model in labelled boxes, ``PART_VIEWS`` for each part and
+    its :data:`TESTED` views.
+
+    Args:
+        experiment: Says the device.
+        parts: Frames by the name of their part.
+        model: The model directory.
+    """
     from finediving_pose.workflows.model_loading import load_estimator
 
     figures = {}
@@ -394,20 +449,26 @@ def in_true_boxes(
         options = NetworkOptions(device=experiment.device, tta=views)
         estimator = load_estimator(model, options)
         for part, data in parts.items():
-            if (part, views) in TESTED:
-                figures[f"{part}_{views}"] = finetuning.evaluate_pose_estimator(
-                    estimator, data.train, data.images
-                ).as_dict()
+            if (part, views) not in TESTED:
+                continue
+            metrics = finetuning.evaluate_pose_estimator(
+                estimator, data.train, data.images
+            )
+            figures[f"{part}_{views}"] = metrics.as_dict()
     return figures
 
 
-def end_to_end(
+def evaluate_end_to_end(
     experiment: PoseExperiment, job: Job, model: Path
 ) -> dict[str, dict[str, float]]:
-    """Return the figures of the tested dive extracted as a folder of frames, its diver
-    found and tracked.
+    """Return the metrics of the tested dive extracted as a folder of frames, its diver
+    found and tracked: ``end_to_end_VIEWS``, and ``second_look_VIEWS`` with
+    ``--second-look``.
 
-    ``end_to_end_VIEWS``, and ``second_look_VIEWS`` with ``--second-look``.
+    Args:
+        experiment: Has the dives and the detectors.
+        job: Says which.
+        model: The model directory of the pose network.
     """
     from finediving_pose.workflows.extraction import extract
     from finediving_pose.workflows.extraction_evaluation import evaluate_extraction
@@ -429,11 +490,10 @@ def end_to_end(
             estimator = load_estimator(
                 model, replace(options, tta=views, second_look=again)
             )
-            out = (
-                experiment.out
-                / "skeletons"
-                / f"{job.name}_{views}{'_second_look' if again else ''}"
-            )
+            folder = f"{job.name}_{views}"
+            if again:
+                folder += "_second_look"
+            out = experiment.out / "skeletons" / folder
             extract(clip, out, detector, estimator)
             figures[f"{name}_{views}"] = evaluate_extraction(out, frames).as_dict()
     return figures
@@ -442,28 +502,40 @@ def end_to_end(
 def refuse_known(model: Path, frames: Sequence[LabelledFrame]) -> None:
     """Refuse to test a model on what it was trained on.
 
+    Args:
+        model: The model directory.
+        frames: To be tested on.
+
     Raises:
         UsageError: If it, or what it started from, was trained on one of the frames'
             dives.
     """
-    known = set(read_model_directory(model, "pose").trained_on) & {
-        frame.dive_key for frame in frames
-    }
+    trained_on = set(read_model_directory(model, "pose").trained_on)
+    known = trained_on & {frame.dive_key for frame in frames}
     if known:
         raise UsageError(
-            f"{model}: was trained on {len(known)} of the tested dives or images, such as {min(known)}"
+            f"{model}: was trained on {len(known)} of the tested dives or images, "
+            f"such as {min(known)}"
         )
 
 
-def evenly(total: int, count: int) -> list[int]:
-    """Return `count` different numbers below `total`, evenly spread."""
+def spread_evenly(total: int, count: int) -> list[int]:
+    """Return `count` different numbers below `total`, evenly spread.
+
+    Args:
+        total: How many there are.
+        count: How many to choose.
+
+    Raises:
+        DataError: If there are not so many.
+    """
     if not 0 < count <= total:
         raise DataError(f"{count} frames: expected 1 to {total}")
     return np.floor((np.arange(count) + 0.5) * total / count).astype(int).tolist()
 
 
-def table(results: Path) -> str:
-    """Return the figures of all tests so far as Markdown, a row a test: PCK@0.2 of
+def format_table(results: Path) -> str:
+    """Return the metrics of all tests so far as Markdown, a row for each test: PCK@0.2 of
     limbs / of all 16 joints for each kind of box and number of views; swap-tolerant PCK
     and PCKh of all joints with two views, true boxes / found ones.
     """
@@ -477,7 +549,7 @@ def table(results: Path) -> str:
     ]
     head += ["swap-tolerant", "PCKh@0.5", "LSP", "last training, s"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for row in _tests(results):
+    for row in _read_tests(results):
         figures = row["figures"]
         cells = [
             row["variant"],
@@ -485,97 +557,71 @@ def table(results: Path) -> str:
             str(row["frames"]),
             str(row["seed"]),
         ]
-        cells += [
-            _pair(figures, f"{box}_{views}", ("PCK_limbs", "PCK"))
-            for box, views in looks
-        ]
+        for box, views in looks:
+            cells.append(_join(figures, f"{box}_{views}", ("PCK_limbs", "PCK")))
         for name in ("PCK_swap_tolerant", "PCKh"):
-            cells.append(
-                " / ".join(
-                    _pair(figures, f"{box}_none", (name,))
-                    for box in ("real", "end_to_end")
-                )
-            )
-        cells += [
-            _pair(figures, "lsp_none", ("PCK_limbs", "PCK")),
-            f"{row['train_seconds']:.0f}",
-        ]
+            true = _join(figures, "real_none", (name,))
+            found = _join(figures, "end_to_end_none", (name,))
+            cells.append(f"{true} / {found}")
+        cells.append(_join(figures, "lsp_none", ("PCK_limbs", "PCK")))
+        cells.append(f"{row['train_seconds']:.0f}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _pair(figures: Mapping[str, Any], look: str, names: Sequence[str]) -> str:
-    return (
-        " / ".join(f"{figures[look][name]:.3f}" for name in names)
-        if look in figures
-        else "–"
-    )
+def _join(figures: Mapping[str, Any], look: str, names: Sequence[str]) -> str:
+    if look not in figures:
+        return "–"
+    return " / ".join(f"{figures[look][name]:.3f}" for name in names)
 
 
-def joint_table(results: Path) -> str:
+def format_joint_table(results: Path) -> str:
     """Return PCK@0.2 of each joint in true boxes, right and left together, as Markdown:
-    a row a test."""
-    names = list(
-        dict.fromkeys(
-            joint.removeprefix("right_").removeprefix("left_") for joint in JOINTS
-        )
-    )
-    lines = [
-        "| " + " | ".join(["variant", "train → test", "frames", "seed", *names]) + " |"
-    ]
-    lines.append("|" + "---|" * (len(names) + 4))
-    for row in _tests(results):
+    a row for each test."""
+    names = []
+    for joint in JOINTS:
+        name = joint.removeprefix("right_").removeprefix("left_")
+        if name not in names:
+            names.append(name)
+    head = ["variant", "train → test", "frames", "seed", *names]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in _read_tests(results):
         figures = row["figures"]["real_none"]
-        sides = [
-            [
-                figures.get(f"PCK/{joint}", math.nan)
-                for joint in JOINTS
-                if joint.endswith(name)
-            ]
-            for name in names
-        ]
         cells = [
             row["variant"],
             f"{row['train']} → {row['test']}",
-            row["frames"],
-            row["seed"],
+            str(row["frames"]),
+            str(row["seed"]),
         ]
-        lines.append(
-            "| "
-            + " | ".join(
-                [*map(str, cells), *(f"{np.mean(side):.2f}" for side in sides)]
-            )
-            + " |"
-        )
+        for name in names:
+            sides = [joint for joint in JOINTS if joint.endswith(name)]
+            shares = [figures.get(f"PCK/{joint}", math.nan) for joint in sides]
+            cells.append(f"{np.mean(shares):.2f}")
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _tests(results: Path) -> list[dict[str, Any]]:
+def _read_tests(results: Path) -> list[dict[str, Any]]:
     """Return all tests so far, in the order of the tables."""
-    stages = [
-        json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(results.glob("*.json"))
-    ]
-    order = {name: place for place, name in enumerate(VARIANTS)}
-    tests = [stage for stage in stages if "choosing" in stage]
-    return sorted(
-        tests,
-        key=lambda r: (
-            r["choosing"],
-            order[r["variant"]],
-            r["frames"],
-            r["train"],
-            r["seed"],
-        ),
-    )
+    tests = []
+    for path in sorted(results.glob("*.json")):
+        stage = json.loads(path.read_text(encoding="utf-8"))
+        if "choosing" in stage:
+            tests.append(stage)
+    return sorted(tests, key=_place_in_table)
 
 
-def _some(data: TrainingData, count: int, seed: int) -> TrainingData:
+def _place_in_table(test: dict[str, Any]) -> tuple[Any, ...]:
+    variant = list(VARIANTS).index(test["variant"])
+    return test["choosing"], variant, test["frames"], test["train"], test["seed"]
+
+
+def _draw_frames(data: TrainingData, count: int, seed: int) -> TrainingData:
     chosen = np.random.default_rng(seed).permutation(len(data.train))[:count]
     return replace(data, train=tuple(data.train[i] for i in sorted(chosen)))
 
 
-def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_options(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse a command line; None = the program's own."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -597,8 +643,8 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
-    """Add what decides how nets are trained and tested, which whoever goes on from
-    their stages has to say again."""
+    """Add the options that decide how networks are trained and tested; a tool that goes
+    on from their stages takes them too."""
     parser.add_argument(
         "--detectors",
         type=Path,

@@ -1,4 +1,5 @@
-"""What a net gains on a dive by learning from its own joints there: self-training in rounds, after few_labels.py.
+"""Experiment: self-training in rounds, after few_labels.py. A network learns from its own
+joints in the tested dive.
 
     python tools/few_rounds.py --sample SAMPLE --lsp LSP --out runs/few --variant synth \
         --detectors runs/few/detectors/generated --rounds 2
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from few_experiment import add_options, tabulated, training_seconds
+from few_experiment import add_options, read_training_seconds, tabulate_at_end
 from few_labels import (
     BOXES,
     FINETUNING,
@@ -30,10 +31,10 @@ from few_labels import (
     Job,
     PoseExperiment,
     add_training_options,
-    end_to_end,
-    in_true_boxes,
-    pretrained,
-    training_frames,
+    evaluate_end_to_end,
+    evaluate_in_true_boxes,
+    pretrain,
+    select_frames,
 )
 
 from finediving_pose import console, errors
@@ -64,7 +65,9 @@ class Round(Job):
 
     @property
     def name(self) -> str:
-        return f"{super().name}_round{self.number}" if self.number else super().name
+        if not self.number:
+            return super().name
+        return f"{super().name}_round{self.number}"
 
     @property
     def before(self) -> Round:
@@ -73,13 +76,13 @@ class Round(Job):
 
 def main() -> int:
     """Parse the command line and run; 130 where time was up before all was done."""
-    options = parsed()
+    options = parse_options()
     console.setup_logging()
     experiment = PoseExperiment.of(options)
-    with tabulated(
+    with tabulate_at_end(
         options.minutes,
         experiment.out / "rounds.md",
-        lambda: table(experiment.out / "results"),
+        lambda: format_table(experiment.out / "results"),
     ):
         for seed in options.seeds:
             for dive in options.train_on:
@@ -92,10 +95,14 @@ def main() -> int:
 
 def run(experiment: PoseExperiment, job: Round) -> dict[str, Any]:
     """Do a round and those before it, as far as they are not done yet: labels from the
-    net before, training, test.
+    network before, training, test.
+
+    Args:
+        experiment: Where and how long.
+        job: The round.
 
     Raises:
-        UsageError: If there is no net of round 0.
+        UsageError: If there is no network of round 0.
     """
     model = experiment.out / "models" / job.name
     if job.number:
@@ -105,29 +112,28 @@ def run(experiment: PoseExperiment, job: Round) -> dict[str, Any]:
             f"{model}: absent; few_labels.py --variants {job.variant} first"
         )
     return experiment.stage(
-        f"rounds_{job.name}", lambda: _round(experiment, job, model)
+        f"rounds_{job.name}", lambda: _do_round(experiment, job, model)
     )
 
 
-def _round(experiment: PoseExperiment, job: Round, model: Path) -> dict[str, Any]:
-    data, test = training_frames(experiment, job)
+def _do_round(experiment: PoseExperiment, job: Round, model: Path) -> dict[str, Any]:
+    data, test = select_frames(experiment, job)
     labels: tuple[LabelledFrame, ...] = ()
     if job.number:
-        labels = self_labelled(
-            test.train,
-            *(_extracted(experiment, job.before, views) for views in reversed(VIEWS)),
+        turned, plain = (
+            _read_extracted(experiment, job.before, views) for views in reversed(VIEWS)
         )
-        data = (
-            finetuning.join_training_data(data, replace(test, train=labels))
-            if labels
-            else data
-        )
-        start = str(pretrained(experiment, VARIANTS[job.variant], job.seed) or "none")
+        labels = label_by_itself(test.train, turned, plain)
+        if labels:
+            data = finetuning.join_training_data(data, replace(test, train=labels))
+        start = str(pretrain(experiment, VARIANTS[job.variant], job.seed) or "none")
         images = 2 * experiment.finetune_images
         given = {"init_from": start, "seed": job.seed}
         experiment.train(
             "hrnet", model, data, experiment.preset, FINETUNING, images, **given
         )
+    figures: dict[str, Any] = evaluate_in_true_boxes(experiment, {"real": test}, model)
+    figures |= evaluate_end_to_end(experiment, job, model)
     return {
         "train": job.train,
         "test": job.test,
@@ -135,13 +141,12 @@ def _round(experiment: PoseExperiment, job: Round, model: Path) -> dict[str, Any
         "round": job.number,
         "labelled_frames": len(labels),
         "labelled_joints": sum(int(label.labelled.sum()) for label in labels),
-        "train_seconds": training_seconds(model),
-        "figures": in_true_boxes(experiment, {"real": test}, model)
-        | end_to_end(experiment, job, model),
+        "train_seconds": read_training_seconds(model),
+        "figures": figures,
     }
 
 
-def self_labelled(
+def label_by_itself(
     frames: Sequence[LabelledFrame], first: SkeletonSequence, second: SkeletonSequence
 ) -> tuple[LabelledFrame, ...]:
     """Return labels of frames from two extractions of their dive; what is in the
@@ -156,36 +161,31 @@ def self_labelled(
     rows = {int(number): row for row, number in enumerate(first.frame_index)}
     for frame in frames:
         row = rows.get(int(frame.frame or 0))
-        box = (
-            np.full(4, np.nan)
-            if row is None
-            else np.asarray(first.track.boxes[row], np.float64)
-        )
-        if row is None or not np.isfinite(box).all():
+        if row is None:
+            continue
+        box = np.asarray(first.track.boxes[row], np.float64)
+        if not np.isfinite(box).all():
             continue
         observed = first.state[row] & second.state[row] & JointState.OBSERVED > 0
+        # Joints that move with the view are guesses.
         apart = np.linalg.norm(first.keypoints[row] - second.keypoints[row], axis=-1)
         kept = observed & (apart <= TOGETHER * (box[2:] - box[:2]).max())
-        if kept.sum() >= FEWEST:
-            points = np.where(kept[:, None], first.keypoints[row], np.nan).astype(
-                np.float64
-            )
-            visibility = np.where(kept, Visibility.VISIBLE, Visibility.MISSING).astype(
-                np.uint8
-            )
-            labels.append(
-                replace(
-                    frame,
-                    keypoints=points,
-                    visibility=visibility,
-                    box=box,
-                    unconfirmed=True,
-                )
-            )
+        if kept.sum() < FEWEST:
+            continue
+        points = np.where(kept[:, None], first.keypoints[row], np.nan)
+        visibility = np.where(kept, Visibility.VISIBLE, Visibility.MISSING)
+        label = replace(
+            frame,
+            keypoints=points.astype(np.float64),
+            visibility=visibility.astype(np.uint8),
+            box=box,
+            unconfirmed=True,
+        )
+        labels.append(label)
     return tuple(labels)
 
 
-def table(results: Path) -> str:
+def format_table(results: Path) -> str:
     """Return the rounds so far as Markdown, each net in true boxes and end to end."""
     head = [
         "train → test",
@@ -199,16 +199,14 @@ def table(results: Path) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for path in sorted(results.glob("rounds_*.json")):
         row = json.loads(path.read_text(encoding="utf-8"))
-        lines += _lines(
-            row,
-            f"{row['labelled_frames']}, {row['labelled_joints']}"
-            if row["round"]
-            else "none",
-        )
+        labels = "none"
+        if row["round"]:
+            labels = f"{row['labelled_frames']}, {row['labelled_joints']}"
+        lines += _format_rows(row, labels)
     return "\n".join(lines) + "\n"
 
 
-def _lines(row: Mapping[str, Any], labels: str) -> list[str]:
+def _format_rows(row: Mapping[str, Any], labels: str) -> list[str]:
     start = [
         f"{row['train']} → {row['test']}",
         str(row["seed"]),
@@ -219,25 +217,20 @@ def _lines(row: Mapping[str, Any], labels: str) -> list[str]:
     for box, name in BOXES.items():
         for views in VIEWS:
             figures = row["figures"][f"{box}_{views}"]
-            cells = [
-                *start,
-                views,
-                name,
-                *(f"{figures[figure]:.3f}" for figure in SHOWN),
-            ]
+            cells = [*start, views, name]
+            cells += [f"{figures[metric]:.3f}" for metric in SHOWN]
             lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
-def _extracted(experiment: PoseExperiment, job: Job, views: str) -> SkeletonSequence:
-    return read_pose(
-        pose_path(
-            experiment.out / "skeletons" / f"{job.name}_{views}", job.test, job.test
-        )
-    )
+def _read_extracted(
+    experiment: PoseExperiment, job: Job, views: str
+) -> SkeletonSequence:
+    out = experiment.out / "skeletons" / f"{job.name}_{views}"
+    return read_pose(pose_path(out, job.test, job.test))
 
 
-def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_options(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse a command line; None = the program's own."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -117,7 +117,7 @@ def test_a_job_trains_on_one_dive_and_is_tested_on_the_other(experiment):
         tool.run(experiment, tool.Job("lsp", "first", 0)) == result
     )  # all its stages are done
     assert model.weights.stat().st_mtime_ns == before
-    text = tool.table(experiment.out / "results")
+    text = tool.format_table(experiment.out / "results")
     figures = result["figures"]
     limbs, joints = figures["real_rotate4"]["PCK_limbs"], figures["real_rotate4"]["PCK"]
     cells = text.splitlines()[2].split(" | ")
@@ -136,7 +136,7 @@ def test_a_pretraining_sees_its_images_small_first(experiment):
     larger = replace(
         experiment, overrides=(*experiment.overrides, "input_size=128"), coarse_images=3
     )
-    start = tool.pretrained(larger, tool.VARIANTS["lsp"], 0)
+    start = tool.pretrain(larger, tool.VARIANTS["lsp"], 0)
     models = [
         read_model_directory(start.with_name(start.name + end), "pose")
         for end in ("_coarse", "")
@@ -162,7 +162,7 @@ def test_a_pretraining_goes_on_with_other_images_and_some_of_its_own(
     monkeypatch.setattr(
         shared.Experiment, "source", lambda self, name: self.dives["first"]
     )
-    found = tool.pretrained(
+    found = tool.pretrain(
         replace(experiment, coarse_images=0, then_images=7),
         tool.VARIANTS["synth-lsp"],
         0,
@@ -187,27 +187,27 @@ def test_a_stage_is_done_once_and_one_that_failed_again(experiment):
 
 
 def test_time_is_up():
-    with pytest.raises(KeyboardInterrupt), shared.at_most(0.001):
+    with pytest.raises(KeyboardInterrupt), shared.interrupt_after(0.001):
         time.sleep(10)
-    with shared.at_most(10):
+    with shared.interrupt_after(10):
         assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 def test_lsp_is_divided_the_same_whatever_the_order():
     names = [f"im{number:05d}.jpg" for number in range(1000)]
-    parts = shared.lsp_division(names)
+    parts = shared.divide_lsp(names)
     assert {part: len(images) for part, images in parts.items()} == {
         "test": 300,
         "choice": 100,
         "train": 600,
     }
     assert set.union(*parts.values()) == set(names)
-    assert shared.lsp_division(names[::-1]) == parts
+    assert shared.divide_lsp(names[::-1]) == parts
 
 
 def test_choosing_never_looks_at_the_other_dive(experiment):
-    train, test = tool.training_frames(
+    train, test = tool.select_frames(
         experiment, tool.Job("lsp", "second", 0, choosing=True)
     )
     assert [frame.frame for frame in (*train.train, *test.train)] == [3, 4, 5]
@@ -219,20 +219,22 @@ def test_choosing_never_looks_at_the_other_dive(experiment):
 
 
 def test_frames_of_the_curve_are_spread():
-    assert tool.evenly(34, 34) == list(range(34))
-    assert tool.evenly(34, 5) == [3, 10, 17, 23, 30]
+    assert tool.spread_evenly(34, 34) == list(range(34))
+    assert tool.spread_evenly(34, 5) == [3, 10, 17, 23, 30]
     with pytest.raises(DataError, match="expected 1 to 34"):
-        tool.evenly(34, 35)
+        tool.spread_evenly(34, 35)
 
 
 def test_jobs_of_the_curve_choice_and_seeds():
-    jobs = tool.jobs(["plain", "mixed"], [0, 1], "mixed", choose=True)
+    jobs = tool.list_jobs(["plain", "mixed"], [0, 1], "mixed", choose=True)
     assert len({job.name for job in jobs}) == len(jobs) == 4 + 8 + 12
     assert all(job.seed == 0 for job in jobs if job.choosing)
     assert tool.Job("plain", "first", 0).test == "second"
     assert [
         job.train
-        for job in tool.jobs(["plain"], [0, 1], None, choose=False, dives=["second"])
+        for job in tool.list_jobs(
+            ["plain"], [0, 1], None, choose=False, dives=["second"]
+        )
     ] == ["second"] * 2
 
 
@@ -241,7 +243,7 @@ def test_frames_are_generated_at_many_places_in_easy_and_hard_scenes(
 ):
     monkeypatch.setattr(shared, "FRAMES_A_DIVE", 2)
     monkeypatch.setattr(shared, "MEET_DIVES", 1)
-    assert shared.generate(tmp_path, 4, workers=1)["frames"] == 4
+    assert shared.generate_frames(tmp_path, 4, workers=1)["frames"] == 4
     from finediving_pose.datasets.labels import read_labels
 
     labels = read_labels(tmp_path / "labels.json", images=tmp_path / "frames")
@@ -256,7 +258,7 @@ def test_frames_are_generated_at_many_places_in_easy_and_hard_scenes(
 
 
 def test_dives_to_learn_from_come_from_many_meets_and_half_of_them_are_none_that_judges_know():
-    dives = shared.training_dives(100)
+    dives = shared.plan_training_dives(100)
     assert len(dives) == 100
     assert len({(match, dive.dive) for match, dive in dives}) == 100
     assert len({dive.venue_seed for _, dive in dives}) > 15
@@ -270,7 +272,7 @@ def test_dives_to_learn_from_come_from_many_meets_and_half_of_them_are_none_that
 def test_packed_data_is_smaller_and_reads_the_same(experiment, tmp_path):
     from finediving_pose.datasets.labels import read_labels
 
-    shared.pack(experiment.lsp, tmp_path / "packed")
+    shared.pack_lsp(experiment.lsp, tmp_path / "packed")
     before, after = read_labels(experiment.lsp), read_labels(tmp_path / "packed")
     assert [frame.image for frame in after.frames] == [
         frame.image for frame in before.frames
@@ -312,7 +314,9 @@ def test_end_to_end_the_tested_dive_is_extracted(
 ):
     shutil.copytree(tiny_detector_model, tmp_path / "detectors" / "first")
     found = replace(experiment, detectors=tmp_path / "detectors")
-    figures = tool.end_to_end(found, tool.Job("plain", "first", 0), tiny_pose_model)
+    figures = tool.evaluate_end_to_end(
+        found, tool.Job("plain", "first", 0), tiny_pose_model
+    )
     ways = (
         "end_to_end_none",
         "end_to_end_rotate4",
@@ -347,7 +351,7 @@ def test_what_two_extractions_agree_on_becomes_labels(experiment):
     state[1, :9] = JointState.OUTLIER_REMOVED
     boxes = np.array([[0.0, 0.0, 100.0, 60.0]] * 2 + [[np.nan] * 4])
     other[0, 0] -= (3.9, 0.0)
-    (label,) = rounds.self_labelled(
+    (label,) = rounds.label_by_itself(
         frames, sequence(points, state, boxes), sequence(other, state, boxes)
     )
     assert label.image == frames[0].image
@@ -375,7 +379,7 @@ def test_a_round_learns_from_the_tested_dive_and_says_so(
     extracted = sequence(
         points, np.ones((3, 16), np.uint8), boxes
     )  # nets as small as these find nobody
-    monkeypatch.setattr(rounds, "_extracted", lambda *_: extracted)
+    monkeypatch.setattr(rounds, "_read_extracted", lambda *_: extracted)
     found = replace(experiment, detectors=tmp_path / "detectors")
     row = rounds.run(found, rounds.Round("plain", "first", 0, number=1))
     assert (row["labelled_frames"], row["labelled_joints"]) == (3, 48)
@@ -385,14 +389,14 @@ def test_a_round_learns_from_the_tested_dive_and_says_so(
     assert model.trained_on == ("sample/first", "sample/second")
     with pytest.raises(UsageError, match="was trained on 1 of the tested"):
         tool.refuse_known(model.path, experiment.dives["second"].train)
-    text = rounds.table(experiment.out / "results")
+    text = rounds.format_table(experiment.out / "results")
     assert (
         text.count("| first → second | 0 | 0 | none |")
         == text.count("| first → second | 0 | 1 | ")
         == 6
     )
     assert (
-        len(tool.table(experiment.out / "results").splitlines()) == 2
+        len(tool.format_table(experiment.out / "results").splitlines()) == 2
     )  # not among the others
 
 
@@ -417,7 +421,7 @@ def test_a_detector_starts_from_generated_boxes_and_is_tested_on_the_other_dive(
     assert (
         boxes.run(small, "generated-alone", "second", 0)["train"] == "none"
     )  # from the same pretraining
-    text = boxes.table(experiment.out / "results")
+    text = boxes.format_table(experiment.out / "results")
     assert text.count("| generated | second → first | 0 |") == 1
     assert text.splitlines()[2].startswith("| generated-alone | none → first |")
 
@@ -453,7 +457,7 @@ def test_the_gpu_script_goes_on_until_a_part_is_stopped(tmp_path, codes, ended, 
     assert minutes == sorted(minutes, reverse=True)
     assert minutes[-1] > 0
     given = [
-        tool.parsed(line.split("few_labels.py ")[1].split())
+        tool.parse_options(line.split("few_labels.py ")[1].split())
         for line in lines
         if "few_labels.py" in line
     ]
