@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 EXIT_DONE = 0
-
-
 EXIT_SOME_FAILED = 1
-
-
 EXIT_USAGE = 2
-
-
 EXIT_INVALID_DATA = 3
-
-
 EXIT_ENVIRONMENT = 4
-
-
 EXIT_INTERNAL = 70
 """A fault of ours; whatever failed in the user's files has another code."""
 

@@ -1,4 +1,4 @@
-"""How far predicted keypoints and boxes are from labelled ones: PCK, PCKh, OKS and IoU.
+"""Metrics of keypoints against labelled ones: PCK, PCKh and OKS.
 
 Keypoints are (N, 16, 2) px, one athlete a frame. `valid` is (N, 16) bool, True where
 the joint was labelled (visible or occluded); what the label holds elsewhere is not
@@ -61,8 +61,8 @@ def compute_pck(
     threshold: float,
     swap_tolerant: bool = False,
 ) -> PckResult:
-    """Percentage of correct keypoints: found at a distance of at most `threshold` ×
-    reference length.
+    """Return the percentage of correct keypoints: found at a distance of at most
+    `threshold` × reference length.
 
     Args:
         pred: (N, 16, 2) px; a NaN is a miss.
@@ -72,16 +72,18 @@ def compute_pck(
             reported as such.
         threshold: Share of the reference length.
         swap_tolerant: Take, frame by frame, the better of the prediction and the
-            prediction with left and right exchanged: how good the body is when the
+            prediction with left and right swapped: how good the body is when the
             sides do not matter.
     """
     usable = np.isfinite(reference) & (np.nan_to_num(reference) > 0)
     true, valid, limit = true[usable], valid[usable], threshold * reference[usable]
-    hits = _hits(pred[usable], true, valid, limit)
+    hits = _find_hits(pred[usable], true, valid, limit)
     if swap_tolerant:
-        exchanged = _hits(pred[usable][:, compute_flip_index()], true, valid, limit)
-        better = exchanged.sum(axis=1) > hits.sum(axis=1)
-        hits[better] = exchanged[better]
+        # By frames, not by joints: a joint on its own would always be granted the
+        # nearer of its two sides.
+        swapped = _find_hits(pred[usable][:, compute_flip_index()], true, valid, limit)
+        better = swapped.sum(axis=1) > hits.sum(axis=1)
+        hits[better] = swapped[better]
     found, count = hits.sum(axis=0), valid.sum(axis=0)
     limbs = list(LIMB_JOINTS)
     return PckResult(
@@ -97,54 +99,55 @@ def compute_pck(
 def compute_pck_torso(
     pred: FloatArray, true: FloatArray, valid: BoolArray, swap_tolerant: bool = False
 ) -> PckResult:
-    """PCK@0.2 of the label's torso length, mid-shoulders to mid-hips."""
-    return compute_pck(
-        pred,
-        true,
-        valid,
-        measure_torso(_labelled(true, valid)),
-        TORSO_THRESHOLD,
-        swap_tolerant,
-    )
+    """Return PCK@0.2 of the label's torso length, mid-shoulders to mid-hips.
+
+    Args:
+        pred: As for :func:`compute_pck`.
+        true: As for :func:`compute_pck`.
+        valid: As for :func:`compute_pck`.
+        swap_tolerant: As for :func:`compute_pck`.
+    """
+    torso = measure_torso(_mask_unlabelled(true, valid))
+    return compute_pck(pred, true, valid, torso, TORSO_THRESHOLD, swap_tolerant)
 
 
 def compute_pckh(
     pred: FloatArray, true: FloatArray, valid: BoolArray, swap_tolerant: bool = False
 ) -> PckResult:
-    """PCKh@0.5 of the label's segment from head top to upper neck.
+    """Return PCKh@0.5 of the label's segment from head top to upper neck.
 
     This is NOT the official MPII PCKh, whose head size is 0.6 times the diagonal of a
     head rectangle that labels of 16 joints do not have; the two are not comparable.
+
+    Args:
+        pred: As for :func:`compute_pck`.
+        true: As for :func:`compute_pck`.
+        valid: As for :func:`compute_pck`.
+        swap_tolerant: As for :func:`compute_pck`.
     """
-    return compute_pck(
-        pred,
-        true,
-        valid,
-        measure_head(_labelled(true, valid)),
-        HEAD_THRESHOLD,
-        swap_tolerant,
-    )
+    head = measure_head(_mask_unlabelled(true, valid))
+    return compute_pck(pred, true, valid, head, HEAD_THRESHOLD, swap_tolerant)
 
 
 def measure_torso(true: FloatArray) -> NDArray[np.float64]:
     """Return (N,) px from mid-shoulders to mid-hips of (N, 16, 2); NaN where one of the
     four joints is missing."""
-    return _length(
-        true[:, list(SHOULDERS)].mean(axis=1), true[:, list(HIPS)].mean(axis=1)
-    )
+    shoulders = true[:, list(SHOULDERS)].mean(axis=1)
+    hips = true[:, list(HIPS)].mean(axis=1)
+    return _measure_length(shoulders, hips)
 
 
 def measure_head(true: FloatArray) -> NDArray[np.float64]:
     """Return (N,) px from head top to upper neck of (N, 16, 2); NaN where one of them
     is missing."""
-    return _length(true[:, HEAD_SEGMENT[0]], true[:, HEAD_SEGMENT[1]])
+    return _measure_length(true[:, HEAD_SEGMENT[0]], true[:, HEAD_SEGMENT[1]])
 
 
 def compute_oks(
     pred: FloatArray, true: FloatArray, valid: BoolArray, area: FloatArray
 ) -> NDArray[np.float64]:
-    """Object keypoint similarity as COCO defines it: the mean over labelled joints of
-    exp(−d² / (2·area·k²)).
+    """Return the object keypoint similarity as COCO defines it: the mean over labelled
+    joints of exp(−d² / (2·area·k²)).
 
     k is twice :data:`skeleton.OKS_SIGMAS`.
 
@@ -158,26 +161,27 @@ def compute_oks(
         (N,) in [0, 1]; NaN where no joint is labelled or the area is zero or unknown.
     """
     squared = ((pred.astype(np.float64) - true) ** 2).sum(axis=-1)
+    # Without an area nothing says what is near; NaN runs through to the result.
     scale = np.where(area > 0, area, np.nan)[:, None]
     similarity = np.exp(-squared / (2 * scale * (2 * OKS_SIGMAS) ** 2))
+    # A joint that was not predicted counts among the labelled ones, with nothing.
     total = np.where(valid & ~np.isnan(squared), similarity, 0.0).sum(axis=1)
     return np.where(area > 0, _share(total, valid.sum(axis=1)), np.nan)
 
 
-def _hits(
+def _find_hits(
     pred: FloatArray, true: FloatArray, valid: BoolArray, limit: FloatArray
 ) -> BoolArray:
     distance = np.linalg.norm(pred.astype(np.float64) - true, axis=-1)
-    return valid & (
-        distance <= limit[:, None]
-    )  # NaN compares as False: a missing prediction is a miss
+    # NaN compares as False: a missing prediction is a miss.
+    return valid & (distance <= limit[:, None])
 
 
-def _labelled(true: FloatArray, valid: BoolArray) -> FloatArray:
+def _mask_unlabelled(true: FloatArray, valid: BoolArray) -> FloatArray:
     return np.where(valid[..., None], true, np.nan)
 
 
-def _length(start: FloatArray, end: FloatArray) -> NDArray[np.float64]:
+def _measure_length(start: FloatArray, end: FloatArray) -> NDArray[np.float64]:
     return np.linalg.norm(start.astype(np.float64) - end, axis=-1)
 
 

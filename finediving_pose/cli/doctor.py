@@ -45,7 +45,7 @@ def command(
     with console.progress("looking"):
         findings = doctor.examine(device)
     if as_json:
-        print(doctor.as_json(findings))
+        print(doctor.format_json(findings))
     else:
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
@@ -57,5 +57,5 @@ def command(
                     highlight=False,
                     soft_wrap=True,
                 )
-    if doctor.exit_worthy(findings):
+    if doctor.has_fault(findings):
         raise typer.Exit(errors.EXIT_ENVIRONMENT)

@@ -70,48 +70,51 @@ def examine(device: str | None = None) -> list[Finding]:
         device: ``cuda`` or ``cuda:1`` if a GPU is wanted: its absence is then a fault.
     """
     findings = []
-    for probe in (program, core_packages, opencv, video, extras, openmmlab_packages):
+    for probe in (
+        check_program,
+        check_core_packages,
+        check_opencv,
+        check_video,
+        check_extras,
+        check_openmmlab_packages,
+    ):
         findings += _survive(probe)
-    findings += _survive(devices, device)
-    for probe in (weights, machine, disks, find_links):
+    findings += _survive(check_devices, device)
+    for probe in (check_weights, check_machine, check_disks, check_find_links):
         findings += _survive(probe)
     return findings
 
 
-def exit_worthy(findings: list[Finding]) -> bool:
+def has_fault(findings: list[Finding]) -> bool:
     """Whether a fault is among the findings."""
     return any(finding.status == "fault" for finding in findings)
 
 
-def as_json(findings: list[Finding]) -> str:
+def format_json(findings: list[Finding]) -> str:
     """Return the findings as a JSON list."""
     return json.dumps(
         [asdict(finding) for finding in findings], ensure_ascii=False, indent=2
     )
 
 
-def program() -> list[Finding]:
+def check_program() -> list[Finding]:
     """The program itself and the Python it runs on."""
     commit = manifest.find_git_commit()
-    source = (
-        f", commit {commit[:10]}{'+ (changed)' if commit.endswith('+') else ''}"
-        if commit
-        else ""
-    )
+    source = f", commit {commit[:10]}" if commit else ""
+    if commit and commit.endswith("+"):
+        source += "+ (changed)"
     here = Path(__file__).resolve().parents[1]
     wanted = _declared("Requires-Python")
     python = f"{platform.python_version()}, {platform.platform()}, {sys.executable}"
     fits = not wanted or _within(platform.python_version(), wanted)
     fix = "python3.12 -m venv .venv && .venv/bin/pip install fdpose"
-    return [
-        Finding("fdpose", "ok", f"{__version__}{source}, {here}"),
-        Finding("python", "ok", python)
-        if fits
-        else Finding("python", "fault", f"{python}; expected {wanted}", fix),
-    ]
+    found = Finding("python", "ok", python)
+    if not fits:
+        found = Finding("python", "fault", f"{python}; expected {wanted}", fix)
+    return [Finding("fdpose", "ok", f"{__version__}{source}, {here}"), found]
 
 
-def core_packages() -> list[Finding]:
+def check_core_packages() -> list[Finding]:
     """Everything that labels, conversion and checks need."""
     required = [
         requirement for requirement in _requirements() if requirement.extra is None
@@ -135,21 +138,13 @@ def core_packages() -> list[Finding]:
                 "core packages", "fault", "; ".join(str(r.fault()) for r in wrong), line
             )
         ]
-    broken = [
-        finding
-        for requirement in required
-        if (finding := _does_not_import(requirement.name))
-    ]
-    return broken or [
-        Finding(
-            "core packages",
-            "ok",
-            _versions([requirement.name for requirement in required]),
-        )
-    ]
+    names = [requirement.name for requirement in required]
+    tried = [_does_not_import(name) for name in names]
+    broken = [finding for finding in tried if finding is not None]
+    return broken or [Finding("core packages", "ok", _versions(names))]
 
 
-def opencv() -> list[Finding]:
+def check_opencv() -> list[Finding]:
     """Whether one OpenCV is installed, and one that needs no libGL."""
     installed = [
         name for name in ("opencv-python", "opencv-contrib-python") if _version(name)
@@ -162,7 +157,7 @@ def opencv() -> list[Finding]:
     return [Finding("OpenCV", "note" if works else "fault", detail, line)]
 
 
-def video() -> list[Finding]:
+def check_video() -> list[Finding]:
     """Whether a video can be written and read back; by trying."""
     import numpy as np
 
@@ -203,7 +198,7 @@ def video() -> list[Finding]:
     ]
 
 
-def extras() -> list[Finding]:
+def check_extras() -> list[Finding]:
     """Which extras are complete."""
     by_extra: dict[str, list[_Requirement]] = {}
     for requirement in _requirements():
@@ -212,7 +207,7 @@ def extras() -> list[Finding]:
     return [_extra(name, required) for name, required in sorted(by_extra.items())]
 
 
-def openmmlab_packages() -> list[Finding]:
+def check_openmmlab_packages() -> list[Finding]:
     """The mm* packages: whether they are there, are the versions the bridge was made
     for, and import."""
     missing = [name for name in compat.PACKAGES if not _openmmlab_version(name)]
@@ -236,7 +231,7 @@ def openmmlab_packages() -> list[Finding]:
     ]
 
 
-def devices(wanted: str | None = None) -> list[Finding]:
+def check_devices(wanted: str | None = None) -> list[Finding]:
     """Where torch can compute; a GPU that was asked for and is absent is a fault."""
     missing: Status = "fault" if wanted and wanted.startswith("cuda") else "note"
     if not _version("torch"):
@@ -249,9 +244,8 @@ def devices(wanted: str | None = None) -> list[Finding]:
 
         if torch.cuda.is_available():
             return [*_cuda_devices(), *_asked_for(wanted, torch.cuda.device_count())]
-        build = f"torch {torch.__version__}, " + (
-            f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
-        )
+        kind = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
+        build = f"torch {torch.__version__}, {kind}"
         backends = getattr(torch.backends, "mps", None)
         if backends is not None and backends.is_available():
             return [
@@ -273,7 +267,7 @@ def devices(wanted: str | None = None) -> list[Finding]:
         ]
 
 
-def weights() -> list[Finding]:
+def check_weights() -> list[Finding]:
     """Weights that a command could start from: the download cache and the project's own
     model directories."""
     home = os.environ.get(
@@ -283,35 +277,30 @@ def weights() -> list[Finding]:
     cache = Path(home).expanduser() / "hub" / "checkpoints"
     files = sorted(path.name for path in cache.glob("*.pth")) if cache.is_dir() else []
     cards = sorted(Path("runs").rglob(CARD_NAME)) if Path("runs").is_dir() else []
-    return [
-        Finding("downloaded weights", "ok", f"{_listed(files)} in {cache}")
-        if files
-        else Finding(
-            "downloaded weights",
-            "note",
-            f"none in {cache}; without any, training starts from random weights",
-        ),
-        Finding(
-            "model directories",
-            "ok",
-            _listed([card.parent.as_posix() for card in cards]),
-        )
-        if cards
-        else Finding(
-            "model directories",
-            "note",
-            "none below runs/ here; the finetune commands write them",
-        ),
-    ]
-
-
-def machine() -> list[Finding]:
-    """Cores and memory that this process may use."""
-    usable = (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count()
+    downloaded = Finding(
+        "downloaded weights",
+        "note",
+        f"none in {cache}; without any, training starts from random weights",
     )
+    if files:
+        text = f"{_listed(files)} in {cache}"
+        downloaded = Finding("downloaded weights", "ok", text)
+    own = Finding(
+        "model directories",
+        "note",
+        "none below runs/ here; the finetune commands write them",
+    )
+    if cards:
+        folders = [card.parent.as_posix() for card in cards]
+        own = Finding("model directories", "ok", _listed(folders))
+    return [downloaded, own]
+
+
+def check_machine() -> list[Finding]:
+    """Cores and memory that this process may use."""
+    usable = os.cpu_count()
+    if hasattr(os, "sched_getaffinity"):  # not on Windows and macOS
+        usable = len(os.sched_getaffinity(0))
     total = _memory_gib()
     memory = "memory unknown" if total is None else f"{total:.1f} GiB memory"
     return [
@@ -319,7 +308,7 @@ def machine() -> list[Finding]:
     ]
 
 
-def disks() -> list[Finding]:
+def check_disks() -> list[Finding]:
     """Free space here and where temporary files go."""
     places = {
         "disk here": Path.cwd(),
@@ -328,7 +317,7 @@ def disks() -> list[Finding]:
     return [_disk(name, folder) for name, folder in places.items()]
 
 
-def find_links() -> list[Finding]:
+def check_find_links() -> list[Finding]:
     """uv does not read pip's find-links; without them it may fetch gigabytes of CUDA
     packages."""
     if os.environ.get("UV_FIND_LINKS") or not os.environ.get("PIP_FIND_LINKS"):
@@ -369,7 +358,8 @@ def _survive(
     try:
         return probe(*arguments)
     except Exception as error:  # noqa: BLE001 - the doctor must not need a doctor
-        name = getattr(probe, "__name__", "probe").replace("_", " ")
+        name = getattr(probe, "__name__", "probe").removeprefix("check_")
+        name = name.replace("_", " ")
         return [Finding(name, "note", f"could not be examined: {_short(error)}")]
 
 

@@ -55,7 +55,7 @@ def only(findings: list[Finding]) -> Finding:
 
 
 def test_program_and_python_are_named():
-    own, python = doctor.program()
+    own, python = doctor.check_program()
     assert own.status == "ok"
     assert own.detail.startswith("0.")
     assert python.status == "ok"
@@ -63,21 +63,21 @@ def test_program_and_python_are_named():
 
 def test_an_unfit_python_is_a_fault(monkeypatch):
     monkeypatch.setattr(doctor.platform, "python_version", lambda: "3.9.18")
-    _, python = doctor.program()
+    _, python = doctor.check_program()
     assert python.status == "fault"
     assert "expected" in python.detail
     assert "venv" in python.fix
 
 
 def test_the_core_of_this_environment_is_complete():
-    finding = only(doctor.core_packages())
+    finding = only(doctor.check_core_packages())
     assert finding.status == "ok"
     assert "numpy" in finding.detail
 
 
 def test_what_the_core_misses_is_a_fault_with_one_line_to_paste(installed):
     installed.update({"pandas": None, "numpy": "1.26.4"})
-    finding = only(doctor.core_packages())
+    finding = only(doctor.check_core_packages())
     assert finding.status == "fault"
     assert "pandas is missing" in finding.detail
     assert "numpy is 1.26.4, expected >=2.0" in finding.detail
@@ -97,7 +97,7 @@ def test_what_the_core_misses_is_a_fault_with_one_line_to_paste(installed):
 )
 def test_a_core_package_that_does_not_import_is_a_fault(imports, error):
     imports["cv2"] = error
-    finding = only(doctor.core_packages())
+    finding = only(doctor.check_core_packages())
     assert (finding.name, finding.status) == ("opencv-python-headless", "fault")
     assert str(error).splitlines()[0] in finding.detail
     assert "opencv-python-headless" in finding.fix
@@ -106,18 +106,18 @@ def test_a_core_package_that_does_not_import_is_a_fault(imports, error):
 
 def test_two_opencvs_are_noticed(installed):
     installed["opencv-contrib-python"] = None
-    finding = only(doctor.opencv())
+    finding = only(doctor.check_opencv())
     assert finding.status == "note"
     assert "pip uninstall -y opencv-python &&" in finding.fix
 
 
 def test_one_opencv_is_nothing_to_speak_of(installed):
     installed.update({"opencv-python": None, "opencv-contrib-python": None})
-    assert doctor.opencv() == []
+    assert doctor.check_opencv() == []
 
 
 def test_this_opencv_writes_and_reads_video():
-    assert only(doctor.video()).status == "ok"
+    assert only(doctor.check_video()).status == "ok"
 
 
 def test_an_opencv_without_video_is_a_fault(monkeypatch):
@@ -125,7 +125,7 @@ def test_an_opencv_without_video_is_a_fault(monkeypatch):
         raise OSError("this OpenCV writes neither")
 
     monkeypatch.setattr(media, "write_video", refuse)
-    finding = only(doctor.video())
+    finding = only(doctor.check_video())
     assert finding.status == "fault"
     assert "neither" in finding.detail
     assert "opencv" in finding.fix
@@ -133,7 +133,7 @@ def test_an_opencv_without_video_is_a_fault(monkeypatch):
 
 def test_an_incomplete_extra_is_a_note(installed):
     installed["ray"] = None
-    findings = {finding.name: finding for finding in doctor.extras()}
+    findings = {finding.name: finding for finding in doctor.check_extras()}
     assert findings["extra ray"].status == "note"
     assert findings["extra ray"].detail == "ray is missing"
     assert "[ray]'" in findings["extra ray"].fix
@@ -143,7 +143,7 @@ def test_an_incomplete_extra_is_a_note(installed):
 
 def test_missing_mm_packages_are_a_note_with_the_bridges_own_line(installed):
     installed.update(dict.fromkeys(["mmpose", "onedl-mmengine", "mmengine"]))
-    finding = only(doctor.openmmlab_packages())
+    finding = only(doctor.check_openmmlab_packages())
     assert finding.status == "note"
     assert "onedl-mmengine, mmpose not installed" in finding.detail
     assert finding.fix == compat.INSTALL_HINT
@@ -155,7 +155,7 @@ def test_parts_of_the_bridge_are_listed(installed, monkeypatch):
         compat, "list_stand_ins", lambda: {"mmcv._ext": "nms by OpenCV"}
     )
     monkeypatch.setattr(compat, "require_packages", lambda *_: None)
-    assert doctor.openmmlab_packages()[1:] == [
+    assert doctor.check_openmmlab_packages()[1:] == [
         Finding("bridge: mmcv._ext", "ok", "nms by OpenCV")
     ]
 
@@ -164,7 +164,7 @@ def test_other_versions_of_mm_packages_are_noted(installed, monkeypatch):
     installed.update({**compat.PACKAGES, "mmcv-lite": None, "mmcv": "2.2.0"})
     monkeypatch.setattr(compat, "list_stand_ins", dict)
     monkeypatch.setattr(compat, "require_packages", lambda *_: None)
-    finding = only(doctor.openmmlab_packages())
+    finding = only(doctor.check_openmmlab_packages())
     assert finding.status == "note"
     assert "mmcv-lite 2.2.0" in finding.detail
     assert f"tested with mmcv-lite {compat.PACKAGES['mmcv-lite']}" in finding.detail
@@ -180,7 +180,7 @@ def test_mm_packages_that_do_not_import_are_a_fault(installed, monkeypatch, erro
 
     installed.update(compat.PACKAGES)
     monkeypatch.setattr(compat, "list_stand_ins", status)
-    _, finding = doctor.openmmlab_packages()
+    _, finding = doctor.check_openmmlab_packages()
     assert finding.status == "fault"
     assert finding.detail.startswith(type(error).__name__)
     assert "\n" not in finding.detail
@@ -232,7 +232,7 @@ def torch(monkeypatch, installed):
 
 def test_gpus_are_listed_with_memory_and_driver(torch):
     torch.cuda, torch.smi = FakeCuda(2), {"driver_version": "580.95"}
-    findings = doctor.devices("cuda:1")
+    findings = doctor.check_devices("cuda:1")
     assert [(f.name, f.status) for f in findings] == [
         ("cuda:0", "ok"),
         ("cuda:1", "ok"),
@@ -242,7 +242,7 @@ def test_gpus_are_listed_with_memory_and_driver(torch):
 
 def test_a_gpu_that_does_not_compute_is_a_fault(torch):
     torch.cuda, torch.computes = FakeCuda(1), False
-    finding = only(doctor.devices())
+    finding = only(doctor.check_devices())
     assert finding.status == "fault"
     assert "no kernel image" in finding.detail
     assert finding.fix
@@ -251,7 +251,7 @@ def test_a_gpu_that_does_not_compute_is_a_fault(torch):
 @pytest.mark.parametrize("wanted", ["cuda:2", "cuda:x"])
 def test_a_gpu_beyond_the_last_is_a_fault(torch, wanted):
     torch.cuda = FakeCuda(2)
-    assert [f.status for f in doctor.devices(wanted)] == ["ok", "ok", "fault"]
+    assert [f.status for f in doctor.check_devices(wanted)] == ["ok", "ok", "fault"]
 
 
 @pytest.mark.parametrize(
@@ -259,27 +259,27 @@ def test_a_gpu_beyond_the_last_is_a_fault(torch, wanted):
     [(None, "note"), ("cpu", "note"), ("cuda", "fault"), ("cuda:0", "fault")],
 )
 def test_no_gpu_is_a_fault_only_if_one_was_asked_for(torch, wanted, status):
-    finding = only(doctor.devices(wanted))
+    finding = only(doctor.check_devices(wanted))
     assert finding.status == status
     assert "no NVIDIA driver answers" in finding.detail
 
 
 def test_a_cpu_build_beside_a_gpu_says_which_torch_to_install(torch):
     torch.version.cuda, torch.smi = None, {"name": "NVIDIA H100"}
-    finding = only(doctor.devices())
+    finding = only(doctor.check_devices())
     assert "although the driver shows NVIDIA H100" in finding.detail
     assert finding.fix == "pip install --force-reinstall torch"
 
 
 def test_a_gpu_that_torch_does_not_reach_is_explained(torch):
     torch.smi = {"name": "NVIDIA H100"}
-    assert "does not reach NVIDIA H100" in only(doctor.devices()).detail
+    assert "does not reach NVIDIA H100" in only(doctor.check_devices()).detail
 
 
 @pytest.mark.parametrize(("wanted", "status"), [(None, "note"), ("cuda", "fault")])
 def test_without_torch_no_device_is_known(installed, wanted, status):
     installed["torch"] = None
-    finding = only(doctor.devices(wanted))
+    finding = only(doctor.check_devices(wanted))
     assert finding.status == status
     assert "torch is not installed" in finding.detail
 
@@ -287,7 +287,7 @@ def test_without_torch_no_device_is_known(installed, wanted, status):
 def test_weights_are_found_in_the_cache_and_below_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    assert [f.status for f in doctor.weights()] == ["note", "note"]
+    assert [f.status for f in doctor.check_weights()] == ["note", "note"]
     cache = tmp_path / "torch" / "hub" / "checkpoints"
     cache.mkdir(parents=True)
     for number in range(7):
@@ -295,7 +295,7 @@ def test_weights_are_found_in_the_cache_and_below_runs(tmp_path, monkeypatch):
     model = tmp_path / "runs" / "hrnet" / "2026_a"
     model.mkdir(parents=True)
     (model / "model.json").write_text("{}")
-    downloaded, models = doctor.weights()
+    downloaded, models = doctor.check_weights()
     assert downloaded.detail.startswith(
         "w0.pth, w1.pth, w2.pth, w3.pth, w4.pth and 2 more in "
     )
@@ -310,11 +310,11 @@ def test_disks(monkeypatch, free_gib, status):
     monkeypatch.setattr(
         shutil, "disk_usage", lambda _: usage(0, 0, int(free_gib * 2**30))
     )
-    assert {finding.status for finding in doctor.disks()} == {status}
+    assert {finding.status for finding in doctor.check_disks()} == {status}
 
 
 def test_machine_names_cores_and_memory():
-    assert "CPU cores" in only(doctor.machine()).detail
+    assert "CPU cores" in only(doctor.check_machine()).detail
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_find_links_are_told_of_only_where_uv_lacks_them(monkeypatch, pip, uv, t
         monkeypatch.delenv(name, raising=False)
         if value is not None:
             monkeypatch.setenv(name, value)
-    findings = doctor.find_links()
+    findings = doctor.check_find_links()
     assert bool(findings) == told
     assert all(
         "UV_FIND_LINKS" in finding.fix and "https" not in finding.detail
@@ -342,10 +342,12 @@ def test_a_probe_that_breaks_does_not_stop_the_others(monkeypatch):
     def broken() -> list[Finding]:
         raise ZeroDivisionError("a probe of ours")
 
-    monkeypatch.setattr(doctor, "machine", broken)
+    monkeypatch.setattr(doctor, "check_machine", broken)
     for name in ("core_packages", "video", "openmmlab_packages", "weights"):
-        monkeypatch.setattr(doctor, name, list)
-    monkeypatch.setattr(doctor, "devices", lambda _: [Finding("device", "ok", "")])
+        monkeypatch.setattr(doctor, f"check_{name}", list)
+    monkeypatch.setattr(
+        doctor, "check_devices", lambda _: [Finding("device", "ok", "")]
+    )
     findings = doctor.examine()
     assert (
         Finding(
@@ -360,7 +362,7 @@ def test_a_probe_that_breaks_does_not_stop_the_others(monkeypatch):
 
 def test_the_answer_is_json():
     findings = [Finding("ä", "fault", "b", "c")]
-    assert json.loads(doctor.as_json(findings)) == [
+    assert json.loads(doctor.format_json(findings)) == [
         {"name": "ä", "status": "fault", "detail": "b", "fix": "c"}
     ]
 
@@ -397,7 +399,7 @@ def test_every_finding_of_this_environment_has_a_name_and_every_fault_a_fix(
     monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(doctor, "openmmlab_packages", list)  # seconds of imports
+    monkeypatch.setattr(doctor, "check_openmmlab_packages", list)  # seconds of imports
     findings = doctor.examine()
     assert all(finding.name and finding.detail for finding in findings)
     assert all(finding.fix for finding in findings if finding.status == "fault")
