@@ -220,14 +220,16 @@ def predict_dives(
     exemplars = None
     if used:
         exemplars = encoded.select_rows(row_of[train[place].key] for place in used)
+    # Positions among the training dives become positions among those encoded.
     place_in_used = {place: at for at, place in enumerate(used)}
+    chosen = [tuple(map(place_in_used.__getitem__, places)) for places in chosen]
     return predict(
         model,
         encoded.select_rows(row_of[dive.key] for dive in queries),
         records,
         exemplars,
         [bank[place] for place in used],
-        [tuple(place_in_used[place] for place in places) for places in chosen],
+        chosen,
     )
 
 
