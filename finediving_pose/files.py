@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -12,7 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -38,6 +39,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     the new one.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_once(target.parent)
     handle, name = tempfile.mkstemp(
         prefix=_temporary_prefix(target.stem), suffix=target.suffix, dir=target.parent
     )
@@ -47,8 +49,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
         with _interrupt_first():
             yield temporary
         with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
+            _flush(written)
+        _wish_mode(temporary, 0o666)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -65,16 +67,58 @@ def sweep_temporaries(folder: Path) -> list[Path]:
     Returns:
         What was removed.
     """
-    paths = [
-        Path(place) / name
-        for place, _, names in os.walk(folder)
-        for name in names
-        if _TEMPORARY.fullmatch(name)
-    ]
-    orphans = [path for path in paths if _is_orphan(path)]
-    for path in orphans:
-        path.unlink(missing_ok=True)  # a process beside this one may sweep too
-    return orphans
+    removed = []
+    for place, _, _ in os.walk(folder):
+        removed += _sweep_folder(Path(place))
+    return removed
+
+
+_swept: set[Path] = set()
+
+
+def _sweep_once(folder: Path) -> None:
+    """Remove from a folder, before this process first writes to it, what killed ones
+    left."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    for path in _sweep_folder(folder):
+        log.debug("removed %s, which a killed process left", path)
+
+
+def _sweep_folder(folder: Path) -> list[Path]:
+    removed = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            path = folder / entry.name
+            if not _TEMPORARY.fullmatch(entry.name) or not _is_orphan(path):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)  # a process beside this one may sweep too
+            removed.append(path)
+    return removed
+
+
+def _flush(file: BinaryIO) -> None:
+    """Have a file written to the disk, where its drive can say that it did."""
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
+
+
+def _wish_mode(path: Path, mode: int) -> None:
+    """Open a temporary file to those whom the umask lets in.
+
+    That is a wish: shares of other systems and memory cards keep no permissions.
+    """
+    try:
+        path.chmod(mode & ~_umask())
+    except OSError as error:
+        log.debug("%s: keeps its permissions: %s", path, error)
 
 
 @contextmanager
@@ -86,11 +130,13 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     make sense together only: the files are not flushed one by one.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    _sweep_once(target.parent)
+    prefix = _temporary_prefix(target.name)
+    temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
     try:
         with _interrupt_first():
             yield temporary
-        temporary.chmod(0o777 & ~_umask())
+        _wish_mode(temporary, 0o777)
         if target.exists():
             shutil.rmtree(target)
         temporary.replace(target)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -231,3 +232,48 @@ def test_a_folder_replaces_the_one_that_was_there(tmp_path):
         with files.atomic_folder(tmp_path / "x") as folder:
             (folder / name).touch()
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOTSUP, errno.EROFS])
+def test_a_drive_that_keeps_no_permissions_is_written_to(tmp_path, monkeypatch, error):
+    def refused(*arguments, **options):
+        raise OSError(error, "refused")
+
+    monkeypatch.setattr(os, "chmod", refused)
+    files.write_text(tmp_path / "a.txt", "kept")
+    with files.atomic_folder(tmp_path / "folder") as folder:
+        (folder / "b.txt").write_text("kept")
+    assert (tmp_path / "a.txt").read_text() == "kept"
+    assert (tmp_path / "folder" / "b.txt").read_text() == "kept"
+    assert names(tmp_path) == {"a.txt", "folder"}
+
+
+def test_a_drive_that_cannot_flush_is_written_to_but_a_full_one_is_told(
+    tmp_path, monkeypatch
+):
+    def refusing(error):
+        def refused(handle):
+            raise OSError(error, "refused")
+
+        return refused
+
+    monkeypatch.setattr(os, "fsync", refusing(errno.EINVAL))
+    files.write_text(tmp_path / "a.txt", "kept")
+    assert (tmp_path / "a.txt").read_text() == "kept"
+    monkeypatch.setattr(os, "fsync", refusing(errno.ENOSPC))
+    with pytest.raises(OSError, match="refused"):
+        files.write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "kept"
+
+
+def test_whoever_writes_next_removes_what_a_killed_process_left(tmp_path):
+    code = (
+        "import os; from pathlib import Path; from finediving_pose import files\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "with files.atomic_path(folder / 'a.txt'), files.atomic_folder(folder / 'b'):\n"
+        "    os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert len(names(tmp_path)) == 2
+    files.write_text(tmp_path / "c.txt", "")
+    assert names(tmp_path) == {"c.txt"}
