@@ -1,8 +1,8 @@
-"""The folder ``labels/`` of a project: annotators' files, which are never written here,
-revisions and drafts.
+"""Store of the folder ``labels/`` of a project: annotators' files, which are never written
+here, revisions and drafts.
 
 A label is named by its image: ``<match>__<dive>/<number>.json`` below the annotator's
-folder. A revision, somebody's correction of it, is
+folder. A revision, a correction of it, is
 ``revisions/<match>__<dive>/<number>.<n>.json`` with n counting from 1; it is never
 overwritten.
 """
@@ -89,7 +89,8 @@ def check_person(name: str) -> str:
         or name.endswith(".")
     ):
         raise UsageError(
-            f"{name!r} can be no person's name here: it is a folder's, without / \\ : * ? \" < > |"
+            f"{name!r} can be no person's name here: it names a folder, without "
+            '/ \\ : * ? " < > |'
         )
     if name.casefold() in RESERVED:
         raise UsageError(
@@ -111,15 +112,15 @@ class LabelStore:
         self._glances: dict[Path, tuple[tuple[int, int], Glance]] = {}
 
     def list_annotators(self) -> list[str]:
-        """Return whoever has a folder, sorted."""
+        """Return the names of the annotators' folders, sorted."""
         if not self.labels.is_dir():
             return []
-        folders = (path.name for path in self.labels.iterdir() if path.is_dir())
-        return sorted(
-            name
-            for name in folders
-            if name.casefold() not in RESERVED and not name.startswith(".")
-        )
+        names = []
+        for path in self.labels.iterdir():
+            is_own = path.name.casefold() in RESERVED or path.name.startswith(".")
+            if path.is_dir() and not is_own:
+                names.append(path.name)
+        return sorted(names)
 
     def label_path(self, annotator: str, label_name: str) -> Path:
         """Return where an annotator's label of an image belongs."""
@@ -127,11 +128,12 @@ class LabelStore:
 
     def find_labels(self, label_name: str) -> dict[str, Path]:
         """Return the annotators who have a label of an image, with its file."""
-        paths = {
-            annotator: self.labels / annotator / label_name
-            for annotator in self.list_annotators()
-        }
-        return {annotator: path for annotator, path in paths.items() if path.is_file()}
+        found = {}
+        for annotator in self.list_annotators():
+            path = self.labels / annotator / label_name
+            if path.is_file():
+                found[annotator] = path
+        return found
 
     def list_revisions(self, label_name: str) -> list[Path]:
         """Return the revisions of a label, oldest first."""
@@ -139,12 +141,12 @@ class LabelStore:
         numbered = re.compile(rf"{re.escape(first.stem)}\.(\d+)\.json")
         if not first.parent.is_dir():
             return []
-        found = [
-            (int(hit[1]), path)
-            for path in first.parent.iterdir()
-            if (hit := numbered.fullmatch(path.name))
-        ]
-        return [path for _, path in sorted(found)]
+        revisions = {}
+        for path in first.parent.iterdir():
+            hit = numbered.fullmatch(path.name)
+            if hit:
+                revisions[path] = int(hit[1])
+        return sorted(revisions, key=lambda path: (revisions[path], path))
 
     def list_files(self) -> dict[str, list[Path]]:
         """Return every image's label files, by label name: annotators' in the order of
@@ -219,15 +221,17 @@ class LabelStore:
         when: str,
         based_on: Mapping[str, str],
     ) -> Path:
-        """Write a new revision of a label and return its file; the earlier files stay
-        as they are.
+        """Write a new revision of a label; the earlier files stay as they are.
 
         Args:
             image: The image it labels.
             frame: The whole label, not the difference.
-            by: Who or what made it.
+            by: The reviewer or command that made it.
             when: ISO time.
             based_on: The label files it was made from, name to SHA-256.
+
+        Returns:
+            Its file.
         """
         folder = (self.labels / REVISIONS / image.label_name).parent
         with locked(self.labels / LOCKS / "revisions.lock"):
@@ -253,7 +257,8 @@ class LabelStore:
         try:
             draft = load_json(path)
         except DataError:
-            return None  # written atomically, so somebody else's doing; the labels are untouched
+            # Drafts are written atomically, so this is none of ours; labels are untouched.
+            return None
         return draft if isinstance(draft, dict) else None
 
     def write_draft(
@@ -284,11 +289,9 @@ def _glance(content: bytes) -> Glance:
 
 
 def _folders(path: Path) -> list[Path]:
-    return (
-        sorted(Path(entry) for entry in os.scandir(path) if entry.is_dir())
-        if path.is_dir()
-        else []
-    )
+    if not path.is_dir():
+        return []
+    return sorted(Path(entry) for entry in os.scandir(path) if entry.is_dir())
 
 
 def _json_files(folder: Path) -> list[str]:

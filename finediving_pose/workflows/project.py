@@ -1,5 +1,5 @@
-"""A project folder: ``fdpose.yaml``, which people edit by hand, and where everything
-lies that it names."""
+"""Project folder: its settings, ``fdpose.yaml``, which people edit by hand, and the paths
+they name."""
 
 from __future__ import annotations
 
@@ -136,9 +136,9 @@ class Project:
 
     @property
     def finediving(self) -> Path | None:
-        return (
-            self.root / self.settings.finediving if self.settings.finediving else None
-        )
+        if not self.settings.finediving:
+            return None
+        return self.root / self.settings.finediving
 
     @property
     def annotators(self) -> tuple[str, ...]:
@@ -151,7 +151,7 @@ class Project:
 
     @cached_property
     def images(self) -> list[ManifestFrame]:
-        """The pictures that were chosen.
+        """The images that were chosen.
 
         Raises:
             DataError: If there is no ``frames/manifest.csv`` yet, or it is damaged.
@@ -165,7 +165,7 @@ class Project:
 
     @cached_property
     def desk(self) -> ReviewDesk:
-        """Where each picture stands; errors as of :attr:`images`."""
+        """The state of each image; errors as of :attr:`images`."""
         return ReviewDesk(
             self.store, self.images, self.review_log, self.settings.allow_own_review
         )
@@ -173,11 +173,9 @@ class Project:
     def shown(self, path: Path) -> str:
         """Return a path as messages give it: relative to the project where it lies
         below."""
-        return (
-            path.relative_to(self.root).as_posix()
-            if path.is_relative_to(self.root)
-            else str(path)
-        )
+        if path.is_relative_to(self.root):
+            return path.relative_to(self.root).as_posix()
+        return str(path)
 
     def check_annotator(self, name: str) -> str:
         """Return the name of one of the annotators.
