@@ -105,7 +105,13 @@ def main() -> None:
 
 def lay_out(sample: Path, boundary: int, out: Path) -> dict[str, list[LabelledFrame]]:
     """Put the images into ``frames/sample/<dive>/<number>.jpg`` and return the labels
-    that name them so."""
+    that name them so.
+
+    Args:
+        sample: The published example.
+        boundary: First frame of its second dive.
+        out: Gets ``frames`` and ``labels``.
+    """
     labels = read_labels(sample / "annotations.json", "fdpose-json", sample / "images")
     dives: dict[str, list[LabelledFrame]] = {name: [] for name in DIVES}
     for number, frame in enumerate(labels.frames):
@@ -149,14 +155,9 @@ def one_way(
         data = finetuning.read_training_data(
             labels, kind, options.out / "frames", None, 0.0, options.seed
         )
-        done = (out / kind / "model.json").is_file()
-        trained[kind] = (
-            out / kind
-            if done
-            else finetuning.finetune(
-                kind, out / kind, data, settings, options.device
-            ).model
-        )
+        trained[kind] = str(out / kind)
+        if not (out / kind / "model.json").is_file():
+            finetuning.finetune(kind, out / kind, data, settings, options.device)
         seconds[kind] = round(time.monotonic() - start, 1)
     start = time.monotonic()
     network_options = NetworkOptions(device=options.device)
@@ -204,7 +205,12 @@ def one_way(
 
 
 def tracked_boxes(out: Path, frames: Sequence[LabelledFrame]) -> list[Any]:
-    """Return the extraction's box (4,) px of each frame, NaN where it has none."""
+    """Return the extraction's box (4,) px of each frame, NaN where it has none.
+
+    Args:
+        out: What the extraction wrote.
+        frames: Of one dive.
+    """
     sequence = read_pose(pose_path(out, str(frames[0].match), str(frames[0].dive)))
     box_of = dict(zip(sequence.frame_index.tolist(), sequence.track.boxes, strict=True))
     return [box_of[frame.frame] for frame in frames]

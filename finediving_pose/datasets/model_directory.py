@@ -44,9 +44,9 @@ class ModelDirectory:
         settings: All training settings; they hold what a user of the model must repeat,
             such as the input size.
         trained_on: ``match/dive`` of every dive in the training part.
-        weights_sha256: Hash of the weight file, checked when the directory is read.
-        metrics: Validation figures of the chosen epoch.
-        joints: The joint names a pose net answers with, in order; empty for the others.
+        weights_sha256: Hash of the weights' file, checked when the directory is read.
+        metrics: Validation metrics of the chosen epoch.
+        joints: The joints that a pose network finds, in order; empty for the others.
     """
 
     path: Path
@@ -71,6 +71,13 @@ def write_model_card(
 ) -> ModelDirectory:
     """Turn a folder that holds ``model.safetensors`` into a model directory by writing
     its ``model.json``.
+
+    Args:
+        folder: The folder.
+        kind: Of the model.
+        settings: Of its training.
+        trained_on: ``match/dive`` of every dive that it was trained on.
+        metrics: Validation metrics of the chosen epoch.
 
     Raises:
         DataError: If the folder holds no weights.
@@ -99,10 +106,17 @@ def is_model_directory(path: Path) -> bool:
 
 
 def model_path(spec: str | Path, kind: ModelKind) -> Path:
-    """Turn what a user wrote into a path; ``synthetic`` is the packaged model, unless a
-    folder is called so here."""
+    """Turn what a user wrote into a path.
+
+    Args:
+        spec: A path; ``synthetic`` is the packaged model, unless a folder is called so
+            here.
+        kind: Of the packaged model.
+    """
     path = Path(spec)
-    return PACKAGED / kind if path == Path(SYNTHETIC) and not path.exists() else path
+    if path == Path(SYNTHETIC) and not path.exists():
+        return PACKAGED / kind
+    return path
 
 
 def read_model_directory(path: Path, kind: ModelKind | None = None) -> ModelDirectory:
