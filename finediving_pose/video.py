@@ -322,7 +322,7 @@ def _read_properties(path: Path, _changed: int, _size: int) -> VideoProperties:
         stream = container.streams.video[0]
         context = stream.codec_context
         codec = "unknown" if context is None else context.name
-        first = next(_decoded(path, container), None)
+        first = next(decode_onwards(path, container), None)
         if first is None:
             raise DataError(
                 f"{path}: no frame decodes (codec {codec} in {container.format.name}); "
@@ -454,7 +454,7 @@ def _packets(
         log.debug("%s: packets end early: %s", path, error)
 
 
-def _decoded(
+def decode_onwards(
     path: Path, container: av.container.InputContainer
 ) -> Iterator[av.video.frame.VideoFrame]:
     """Decode from where a container stands to the end; damaged packets are skipped."""
@@ -495,7 +495,7 @@ def _decode(path: Path, first: int, hardware: str | None) -> Iterator[VideoFrame
         container.seek(index.stamps[key], stream=stream, backward=True)
         origin, base = index.stamps[0], stream.time_base or Fraction(1)
         arrived = False
-        for frame in _decoded(path, container):
+        for frame in decode_onwards(path, container):
             number = index.numbers.get(frame.pts) if frame.pts is not None else None
             if number is None or (not arrived and number > first):
                 break  # the jump went astray: count from the start instead
@@ -513,7 +513,7 @@ def _count(path: Path, first: int, hardware: str | None) -> Iterator[VideoFrame]
     origin: int | None = None
     with _open_decoder(path, hardware) as container:
         base = container.streams.video[0].time_base
-        for number, frame in enumerate(_decoded(path, container)):
+        for number, frame in enumerate(decode_onwards(path, container)):
             if origin is None:
                 origin = frame.pts
             if number < first:

@@ -47,7 +47,7 @@ def counted(monkeypatch, source, *read):
 def decodings(monkeypatch, source, *read):
     """How many frames were decoded."""
     taken = []
-    real = video._decoded
+    real = video.decode_onwards
 
     def counting(*arguments):
         for frame in real(*arguments):
@@ -55,7 +55,7 @@ def decodings(monkeypatch, source, *read):
             yield frame
 
     with monkeypatch.context() as patch:
-        patch.setattr(video, "_decoded", counting)
+        patch.setattr(video, "decode_onwards", counting)
         list(source.read(*read))
     return len(taken)
 

@@ -248,9 +248,9 @@ def detected(
     """Return what a detector might find in each frame."""
     frames = len(truth)
     people = np.unique(truth.others[:, 1])
-    misses = {person: _runs(rng, frames, 0.25) for person in people}
+    misses = {person: draw_misses(rng, frames, 0.25) for person in people}
     usual = {person: rng.beta(5, 3) for person in people}
-    missed = _runs(rng, frames, lost)
+    missed = draw_misses(rng, frames, lost)
     out = []
     for row in range(frames):
         here = [
@@ -279,7 +279,7 @@ def detected(
     return out
 
 
-def _runs(
+def draw_misses(
     rng: np.random.Generator, frames: int, share: float, length: float = 4.0
 ) -> NDArray[np.bool_]:
     """(T,) misses that last `length` frames in the mean and make up `share` of all."""

@@ -103,14 +103,14 @@ def ship(model: ModelDirectory, target: Path) -> ModelDirectory:
             "synthetic": "trained on generated divers only",
             "tool": "tools/ship_synthetic.py",
         }
-        origin["command"] = " ".join(_without_places(manifest["command"]))
+        origin["command"] = " ".join(hide_folders(manifest["command"]))
         write_json(
             folder / MANIFEST_NAME, origin | {name: manifest[name] for name in KEPT}
         )
     return read_model_directory(target, model.kind)
 
 
-def _without_places(command: list[str]) -> list[str]:
+def hide_folders(command: list[str]) -> list[str]:
     """Return a command line with a word in the place of each folder, which is
     somebody's own."""
     words = [f"tools/{Path(command[0]).name}", *command[1:]]

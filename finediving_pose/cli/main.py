@@ -58,7 +58,7 @@ def _show_version(value: bool) -> None:
 
 
 @app.callback()
-def _common(
+def read_common_options(
     verbose: Annotated[
         int,
         typer.Option(
@@ -75,6 +75,7 @@ def _common(
         ),
     ] = False,
 ) -> None:
+    """Take the options that stand before the command."""
     global _verbosity
     _verbosity = verbose
     console.setup_logging(verbose)
@@ -93,6 +94,8 @@ def run(arguments: list[str] | None = None) -> int:
     """Run ``fdpose`` with the given arguments (default: the program's own) and return
     its exit code."""
     console.prepare_streams()
+    global _verbosity
+    _verbosity = 0
     console.setup_logging()
     try:
         app(arguments)

@@ -59,7 +59,9 @@ _FOREIGN = re.compile(
 )
 """How torch names what a file holds beside weights."""
 
-_status: dict[str, str] = {}
+stand_ins: dict[str, str] = {}
+"""For each part whether the real thing is used or what stands in for it; empty until
+the first :func:`install_stand_ins`."""
 
 
 def install_stand_ins() -> None:
@@ -69,7 +71,7 @@ def install_stand_ins() -> None:
         EnvironmentUnfit: If torch or an mm* package is not installed; the message has
             the line that installs it.
     """
-    if _status:
+    if stand_ins:
         return
     for module, package in (
         ("torch", "torch"),
@@ -85,17 +87,17 @@ def install_stand_ins() -> None:
     for module in ("mmengine", "mmcv", "mmdet", "mmpose"):
         warnings.filterwarnings("ignore", category=FutureWarning, module=rf"{module}\b")
     warnings.filterwarnings("ignore", message="torch.meshgrid: in an upcoming release")
-    _status["torchvision"] = _bridge_torchvision()
-    _status["xtcocotools"] = _bridge_xtcocotools()
-    _status["mmcv._ext"] = _bridge_mmcv_ext()
-    _status["checkpoints"] = _bridge_checkpoints()
+    stand_ins["torchvision"] = _bridge_torchvision()
+    stand_ins["xtcocotools"] = _bridge_xtcocotools()
+    stand_ins["mmcv._ext"] = _bridge_mmcv_ext()
+    stand_ins["checkpoints"] = _bridge_checkpoints()
 
 
 def list_stand_ins() -> dict[str, str]:
     """Return for each part whether the real thing is used or what stands in for it;
     installs the bridge."""
     install_stand_ins()
-    return dict(_status)
+    return dict(stand_ins)
 
 
 def require_packages(*packages: str) -> None:

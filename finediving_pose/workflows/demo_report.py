@@ -153,7 +153,7 @@ def _review(section: Section, trace: DemoTrace) -> None:
     )
     shown = [
         mistake
-        for mistake in _one_of_each(work.mistakes)
+        for mistake in choose_one_of_each(work.mistakes)
         if mistake.image in work.corrected
     ]
     if not shown:
@@ -209,7 +209,7 @@ def _in_px(trace: DemoTrace, kind: Literal["labelled", "final"]) -> str:
     return f"{np.nanmean(np.concatenate(distance)):.1f}"
 
 
-def _one_of_each(mistakes: Sequence[Mistake]) -> list[Mistake]:
+def choose_one_of_each(mistakes: Sequence[Mistake]) -> list[Mistake]:
     """Return a mistake of each kind, each of another dive where there is one."""
     chosen: dict[str, Mistake] = {}
     dives: set[str] = set()

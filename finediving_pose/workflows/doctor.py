@@ -106,7 +106,7 @@ def check_program() -> list[Finding]:
     here = Path(__file__).resolve().parents[1]
     wanted = _declared("Requires-Python")
     python = f"{platform.python_version()}, {platform.platform()}, {sys.executable}"
-    fits = not wanted or _within(platform.python_version(), wanted)
+    fits = not wanted or is_within(platform.python_version(), wanted)
     fix = "python3.12 -m venv .venv && .venv/bin/pip install fdpose"
     found = Finding("python", "ok", python)
     if not fits:
@@ -117,7 +117,7 @@ def check_program() -> list[Finding]:
 def check_core_packages() -> list[Finding]:
     """Everything that labels, conversion and checks need."""
     required = [
-        requirement for requirement in _requirements() if requirement.extra is None
+        requirement for requirement in read_requirements() if requirement.extra is None
     ]
     if not required:
         return [
@@ -200,8 +200,8 @@ def check_video() -> list[Finding]:
 
 def check_extras() -> list[Finding]:
     """Which extras are complete."""
-    by_extra: dict[str, list[_Requirement]] = {}
-    for requirement in _requirements():
+    by_extra: dict[str, list[Requirement]] = {}
+    for requirement in read_requirements():
         if requirement.extra not in (None, "dev"):
             by_extra.setdefault(str(requirement.extra), []).append(requirement)
     return [_extra(name, required) for name, required in sorted(by_extra.items())]
@@ -333,7 +333,7 @@ _REINSTALL_TORCH = "pip install --force-reinstall torch"
 
 
 @dataclass(frozen=True)
-class _Requirement:
+class Requirement:
     """A line of the package's own metadata: name, bounds such as ``>=2.0``, and the
     extra it belongs to."""
 
@@ -342,12 +342,13 @@ class _Requirement:
     extra: str | None
 
     def fault(self) -> str | None:
+        """Return what is wrong with the installed package, None where nothing is."""
         found = _version(self.name)
         if found is None:
             return f"{self.name} is missing"
         return (
             None
-            if _within(found, self.bounds)
+            if is_within(found, self.bounds)
             else f"{self.name} is {found}, expected {self.bounds}"
         )
 
@@ -363,14 +364,15 @@ def _survive(
         return [Finding(name, "note", f"could not be examined: {_short(error)}")]
 
 
-def _requirements() -> list[_Requirement]:
+def read_requirements() -> list[Requirement]:
+    """Return the requirements in the metadata of the installed package."""
     try:
         lines = metadata.requires("fdpose") or []
     except metadata.PackageNotFoundError:
         return []
     matches = (REQUIREMENT.match(line) for line in lines)
     return [
-        _Requirement(m["name"], m["bounds"].strip(), m["extra"]) for m in matches if m
+        Requirement(m["name"], m["bounds"].strip(), m["extra"]) for m in matches if m
     ]
 
 
@@ -403,9 +405,16 @@ def _versions(names: list[str]) -> str:
     )
 
 
-def _within(version: str, bounds: str) -> bool:
-    """Compare release numbers with bounds such as ``>=3.11,<3.13``; our own metadata
-    uses these two only."""
+def is_within(version: str, bounds: str) -> bool:
+    """Compare release numbers with bounds.
+
+    Args:
+        version: Such as ``3.12.9``.
+        bounds: Such as ``>=3.11,<3.13``; our own metadata uses these two signs only.
+
+    Returns:
+        Whether the version is within the bounds.
+    """
     checks: dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
         ">=": lambda found, bound: found >= bound,
         "<": lambda found, bound: found < bound,
@@ -443,7 +452,7 @@ def _does_not_import(package: str) -> Finding | None:
     return None
 
 
-def _extra(name: str, required: list[_Requirement]) -> Finding:
+def _extra(name: str, required: list[Requirement]) -> Finding:
     wrong = [fault for requirement in required if (fault := requirement.fault())]
     if not wrong:
         return Finding(
@@ -484,7 +493,7 @@ def _openmmlab_versions() -> Finding:
 def _cuda_devices() -> Iterator[Finding]:
     import torch
 
-    driver = _nvidia_smi("driver_version") or "unknown"
+    driver = query_nvidia_smi("driver_version") or "unknown"
     for index in range(torch.cuda.device_count()):
         name = f"cuda:{index}"
         memory = torch.cuda.get_device_properties(index).total_memory / GIB
@@ -513,7 +522,7 @@ def _asked_for(wanted: str | None, count: int) -> list[Finding]:
 
 
 def _no_cuda(status: Status, build: str, can_cuda: bool) -> Finding:
-    seen = _nvidia_smi("name")
+    seen = query_nvidia_smi("name")
     if seen and not can_cuda:
         return Finding(
             "device",
@@ -532,7 +541,7 @@ def _no_cuda(status: Status, build: str, can_cuda: bool) -> Finding:
     return Finding("device", status, f"CPU only: {build}, and no NVIDIA driver answers")
 
 
-def _nvidia_smi(query: str) -> str:
+def query_nvidia_smi(query: str) -> str:
     """Ask the driver; an empty answer where there is none."""
     command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]
     try:

@@ -68,18 +68,20 @@ def weights(folder: Path) -> bytes:
     return (folder / WEIGHTS_NAME).read_bytes()
 
 
-def stop_at(monkeypatch: pytest.MonkeyPatch, method: str, call: int) -> None:
-    """Let a method of the module fail when it is called for the n-th time, from 1."""
-    original = getattr(training.AqaModule, method)
+def stop_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int) -> None:
+    """Let a function of `training`, or a method of its module, fail when it is called
+    for the n-th time, from 1."""
+    owner = training.AqaModule if hasattr(training.AqaModule, name) else training
+    original = getattr(owner, name)
     calls = []
 
-    def failing(self: training.AqaModule, *arguments: Any) -> Any:
+    def failing(*arguments: Any) -> Any:
         calls.append(1)
         if len(calls) == call:
             raise Stopped
-        return original(self, *arguments)
+        return original(*arguments)
 
-    monkeypatch.setattr(training.AqaModule, method, failing)
+    monkeypatch.setattr(owner, name, failing)
 
 
 def judged_as(monkeypatch: pytest.MonkeyPatch, *rho: float) -> None:
@@ -147,10 +149,10 @@ def test_the_curves_have_a_line_an_epoch(tmp_path, table):
     ("method", "call", "overrides"),
     [
         ("training_step", 4, ()),
-        ("_save", 2, ()),
+        ("on_save_checkpoint", 2, ()),
         ("on_train_epoch_start", 3, ("workers=2",)),
         ("training_step", 6, ("workers=2", "accumulate=2")),
-        ("_log", 2, ("regressor=direct",)),
+        ("add_epoch_row", 2, ("regressor=direct",)),
     ],
 )
 def test_a_run_that_was_stopped_ends_with_the_same_numbers(

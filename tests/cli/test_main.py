@@ -18,7 +18,7 @@ def raising(monkeypatch):
 
     def build(error: BaseException | None) -> None:
         app = typer.Typer(pretty_exceptions_enable=False)
-        app.callback()(main._common)
+        app.callback()(main.read_common_options)
 
         @app.command()
         def go() -> None:
@@ -31,7 +31,6 @@ def raising(monkeypatch):
 
         monkeypatch.setattr(main, "app", app)
 
-    monkeypatch.setattr(main, "_verbosity", 0)
     return build
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from finediving_pose.console import log
 from finediving_pose.errors import DataError
+from finediving_pose.extraction import ledger
 from finediving_pose.extraction.clip_job import Outcome
 from finediving_pose.extraction.ledger import Ledger, latest_lines
 from finediving_pose.extraction.loading import Task
@@ -311,14 +312,14 @@ def test_tables_hold_what_another_shard_did_while_they_were_written(
     """The other one reads, writes and ends between this one's reading and writing: this
     one writes last."""
     first = write(tmp_path, "1", Shard(1, 2))
-    ours = first._write_tables
+    real = ledger.write_text
 
     def interrupted(*arguments):
-        monkeypatch.setattr(first, "_write_tables", ours)
+        monkeypatch.setattr(ledger, "write_text", real)
         write(tmp_path, "2", Shard(2, 2)).write_tables(["m/1", "m/2"])
-        ours(*arguments)
+        real(*arguments)
 
-    monkeypatch.setattr(first, "_write_tables", interrupted)
+    monkeypatch.setattr(ledger, "write_text", interrupted)
     first.write_tables(["m/1", "m/2"])
     assert [row["clip"] for row in table(tmp_path / "quality.csv")] == ["m/1", "m/2"]
 

@@ -57,10 +57,10 @@ def one(source: Path, settings: ExtractionSettings = ALL, **part: int) -> Outcom
 class Refusing(BlobDetector):
     """Fails on any frame that has a bright corner."""
 
-    def _find(self, image: np.ndarray) -> Detections:
+    def find(self, image: np.ndarray) -> Detections:
         if image[0, 0].max() > 128:
             raise ValueError("a bright corner")
-        return super()._find(image)
+        return super().find(image)
 
 
 def bright_corner(frame: int) -> tuple[float, float]:
@@ -95,10 +95,11 @@ def test_sampling_as_finediving_does(tmp_path):
 
 
 def test_each_sampled_frame_is_detected_and_estimated_once(tmp_path):
-    run = engine(ExtractionSettings())
+    detector, estimator = BlobDetector(), BoxEstimator()
+    run = engine(ExtractionSettings(), detector, estimator)
     list(run.run([task(write_clip(tmp_path / "01" / "3", 10))]))
-    assert sum(run._detect._run.batches) == 10
-    assert sum(run._estimator.batches) == 10
+    assert sum(detector.batches) == 10
+    assert sum(estimator.batches) == 10
 
 
 def test_batches_are_filled_across_frames_and_clips(tmp_path):

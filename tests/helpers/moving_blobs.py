@@ -80,9 +80,9 @@ class BlobDetector:
 
     def __call__(self, images: Sequence[Image]) -> list[Detections]:
         self.batches.append(len(images))
-        return [self._find(image) for image in images]
+        return [self.find(image) for image in images]
 
-    def _find(self, image: Image) -> Detections:
+    def find(self, image: Image) -> Detections:
         bright = (image.max(axis=2) > 128).astype(np.uint8)
         _, _, stats, _ = cv2.connectedComponentsWithStats(bright)
         blobs = [s for s in stats[1:] if s[cv2.CC_STAT_AREA] > 50]

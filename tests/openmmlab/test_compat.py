@@ -152,7 +152,7 @@ def test_another_compiled_op_says_what_it_needs():
 
 def test_a_missing_package_names_the_line_that_installs_it(monkeypatch):
     found = importlib.util.find_spec
-    monkeypatch.setattr(compat, "_status", {})
+    monkeypatch.setattr(compat, "stand_ins", {})
     monkeypatch.setattr(
         importlib.util,
         "find_spec",

@@ -42,7 +42,7 @@ def test_a_switch_and_a_box_after_the_diver_has_gone_are_elsewhere():
 
 
 def test_misses_come_in_runs_and_make_up_their_share():
-    lost = tool._runs(np.random.default_rng(0), 20000, 0.25)
+    lost = tool.draw_misses(np.random.default_rng(0), 20000, 0.25)
     assert abs(lost.mean() - 0.25) < 0.03
     assert abs(lost.sum() / (np.diff(lost.astype(int)) == 1).sum() - 4.0) < 0.4
 

@@ -71,7 +71,7 @@ def test_folders_are_left_out_of_the_command():
         "plain",
     ]
     told = "tools/few_boxes.py --sample SAMPLE --lsp LSP --out OUT --variants plain"
-    assert " ".join(tool._without_places(command)) == told
+    assert " ".join(tool.hide_folders(command)) == told
 
 
 @pytest.mark.parametrize(

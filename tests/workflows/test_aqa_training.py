@@ -113,9 +113,9 @@ def test_a_stopped_run_goes_on_with_its_own_settings_and_dives(
     whole = train(tmp_path / "whole", table)
     with monkeypatch.context() as patched:
         patched.setattr(
-            training.AqaModule,
-            "_judge",
-            lambda self: (_ for _ in ()).throw(KeyboardInterrupt),
+            training,
+            "judge",
+            lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
         )
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "run", table)
@@ -152,9 +152,9 @@ def test_a_run_whose_test_was_stopped_is_tested(tmp_path, table, monkeypatch):
 def test_a_run_does_not_go_on_without_its_dives(tmp_path, table, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(
-            training.AqaModule,
-            "_judge",
-            lambda self: (_ for _ in ()).throw(KeyboardInterrupt),
+            training,
+            "judge",
+            lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
         )
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "run", table)

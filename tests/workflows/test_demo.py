@@ -13,7 +13,7 @@ from finediving_pose.datasets.labels import read_labels
 from finediving_pose.errors import UsageError
 from finediving_pose.synthesis.annotators import Mistake
 from finediving_pose.workflows.demo import SMALL, run_demo
-from finediving_pose.workflows.demo_report import _one_of_each
+from finediving_pose.workflows.demo_report import choose_one_of_each
 from finediving_pose.workflows.demo_result import STEPS, Size
 from finediving_pose.workflows.project import find_project
 from finediving_pose.workflows.status import collect_status
@@ -95,5 +95,5 @@ def test_the_report_shows_a_mistake_of_each_kind_in_different_dives() -> None:
         Mistake("ben", "M/2/1.jpg", "swap", (0, 5)),
         Mistake("ben", "M/2/2.jpg", "miss", (4,)),
     ]
-    assert _one_of_each(mistakes) == [mistakes[0], mistakes[3]]
-    assert _one_of_each([]) == []
+    assert choose_one_of_each(mistakes) == [mistakes[0], mistakes[3]]
+    assert choose_one_of_each([]) == []

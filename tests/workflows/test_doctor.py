@@ -226,7 +226,9 @@ def torch(monkeypatch, installed):
 
     fake.ones = ones
     monkeypatch.setitem(doctor.sys.modules, "torch", fake)
-    monkeypatch.setattr(doctor, "_nvidia_smi", lambda query: fake.smi.get(query, ""))
+    monkeypatch.setattr(
+        doctor, "query_nvidia_smi", lambda query: fake.smi.get(query, "")
+    )
     return fake
 
 
@@ -382,12 +384,12 @@ def test_the_answer_is_json():
     ],
 )
 def test_versions_are_compared_number_by_number(version, bounds, fits):
-    assert doctor._within(version, bounds) == fits
+    assert doctor.is_within(version, bounds) == fits
 
 
 def test_the_requirements_are_read_from_the_package_itself():
     requirements = {
-        requirement.name: requirement for requirement in doctor._requirements()
+        requirement.name: requirement for requirement in doctor.read_requirements()
     }
     assert requirements["numpy"].extra is None
     assert requirements["torch"].extra == "pose"

@@ -448,10 +448,10 @@ def test_an_interrupt_keeps_what_is_done(videos, tmp_path):
         write_clip(videos / f"z/{i}", 10)
 
     class Interrupted(BlobDetector):
-        def _find(self, image):
+        def find(self, image):
             if len(self.batches) > 10:
                 raise KeyboardInterrupt
-            return super()._find(image)
+            return super().find(image)
 
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
@@ -532,7 +532,7 @@ def test_synchronised_dives_are_marked(shared_data, tmp_path):
 
 def test_real_videos(shared_data, tmp_path):
     class Nobody(BlobDetector):
-        def _find(self, image):
+        def find(self, image):
             return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
     summary = extract(
@@ -653,10 +653,10 @@ def test_quality_by_hand(tmp_path):
 
 def test_a_detector_that_fails_on_one_clip(videos, tmp_path):
     class Choosy(BlobDetector):
-        def _find(self, image):
+        def find(self, image):
             if image.shape[1] == 170:
                 raise ValueError("not this size")
-            return super()._find(image)
+            return super().find(image)
 
     write_clip(videos / "02" / "1", 9, size=(170, 96))
     out = tmp_path / "out"
@@ -678,7 +678,7 @@ def test_a_detector_that_fails_on_one_clip(videos, tmp_path):
     class Broken(BlobDetector):
         identity = {"kind": "broken"}  # noqa: RUF012
 
-        def _find(self, image):
+        def find(self, image):
             raise ValueError("always")
 
     summary = extract(videos, tmp_path / "none", Broken(), BoxEstimator())
