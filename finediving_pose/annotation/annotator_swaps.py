@@ -161,7 +161,15 @@ def estimate_usual_squares(ratio: FloatArray) -> FloatArray:
 
 
 def measure_squared_distances(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return the squared distance of (..., 2) points, px²; NaN where one is missing."""
+    """Measure the squared distances of points.
+
+    Args:
+        a: (..., 2) px, NaN = missing.
+        b: The other points.
+
+    Returns:
+        (...) px², NaN where one is missing.
+    """
     return np.asarray(((a - b) ** 2).sum(axis=-1))
 
 

@@ -193,6 +193,10 @@ class LabelStore:
         The file's place says which image it labels; an ``imagePath`` that says
         otherwise is reported.
 
+        Args:
+            path: The file.
+            image: The image's row of the manifest.
+
         Raises:
             OSError: If the file is absent or not readable.
         """
@@ -264,7 +268,13 @@ class LabelStore:
     def write_draft(
         self, reviewer: str, label_name: str, draft: Mapping[str, Any]
     ) -> None:
-        """Keep what a reviewer has not yet decided on."""
+        """Keep what a reviewer has not yet decided on.
+
+        Args:
+            reviewer: The reviewer.
+            label_name: Of the image, ``<match>__<dive>/<number>.json``.
+            draft: In JSON types.
+        """
         write_json(self._draft(reviewer, label_name), dict(draft), indent=None)
 
     def drop_draft(self, reviewer: str, label_name: str) -> None:

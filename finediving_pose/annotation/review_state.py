@@ -347,6 +347,16 @@ class ReviewDesk:
         """Write a revision that is no decision, such as a command's suggestion; it
         waits for its review.
 
+        Args:
+            image: The image.
+            frame: The whole label.
+            by: The command that made it.
+            seen: The label files as the command saw them, name to SHA-256.
+            based_on: Those it was made from.
+
+        Returns:
+            The revision's file.
+
         Raises:
             Conflict: If a label changed since it was `seen`.
         """
