@@ -57,9 +57,10 @@ def command(
         return
     print("A synthetic meet; on its held-out dives:")
     for name, text in SHOWN.items():
-        print(f"  {result.figures[name]:6.3f}  {text}")
+        print(f"  {result.metrics[name]:6.3f}  {text}")
     for step in result.steps.values():
-        print(
-            f"  {step.note if step.seconds is None else f'{step.seconds:.0f} s':>20}  {step.command}"
-        )
+        took = step.note
+        if step.seconds is not None:
+            took = f"{step.seconds:.0f} s"
+        print(f"  {took:>20}  {step.command}")
     print(f"Report: {result.report}")

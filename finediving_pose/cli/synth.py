@@ -90,9 +90,7 @@ def command(
     request = synthesis.SynthRequest(
         dives=synthesis.BENCHMARK_DIVES if benchmark or dives is None else dives,
         seed=synthesis.BENCHMARK_SEED if benchmark else seed,
-        numbers=tuple(
-            number for number in numbers.replace(" ", "").split(",") if number
-        ),
+        numbers=tuple(filter(None, numbers.replace(" ", "").split(","))),
         hard=hard,
         kind=as_,
         every=every,
@@ -108,19 +106,21 @@ def command(
         print(
             f"{result.test} for testing; what labels alone reach there, and what no method can hope to pass:"
         )
-        for name, figures in result.floors.items():
-            print(f"  {_figures(figures)}  {name}")
+        for name, metrics in result.floors.items():
+            print(f"  {_format_metrics(metrics)}  {name}")
         print(f"  ρ {result.ceiling:.3f}  scores without the judges' error (ceiling)")
 
 
-def _figures(figures: dict[str, float]) -> str:
-    """Show what a floor reaches: ρ and R-ℓ2 of scores, or AIoU of the flight."""
+def _format_metrics(metrics: dict[str, float]) -> str:
+    """Show what a baseline reaches: ρ and R-ℓ2 of scores, or AIoU of the flight."""
     names = {
         "rho": "ρ",
         "rl2_squared": "R-ℓ2",
         "aiou_flight_0.5": "AIoU@0.5",
         "aiou_flight_0.75": "AIoU@0.75",
     }
-    return "  ".join(
-        f"{text} {figures[name]:.3f}" for name, text in names.items() if name in figures
-    )
+    shown = []
+    for name, text in names.items():
+        if name in metrics:
+            shown.append(f"{text} {metrics[name]:.3f}")
+    return "  ".join(shown)

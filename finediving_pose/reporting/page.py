@@ -1,5 +1,5 @@
-"""HTML pages that can be sent as one file: text, tables and pictures, nothing loaded
-from elsewhere."""
+"""HTML pages that can be sent as one file: text, tables and images, nothing loaded from
+elsewhere."""
 
 from __future__ import annotations
 
@@ -41,18 +41,36 @@ class Section:
 
         Text that is a number with a sign or a point, such as ``+1.20``, is set to the
         right too, as it stands.
+
+        Args:
+            header: The columns' names.
+            rows: A value for each column.
+            caption: Stands above the table; empty for none.
         """
-        cells = [[_cell(value) for value in row] for row in rows]
+        cells = []
+        for row in rows:
+            cells.append([_format_cell(value) for value in row])
         self.blocks.append(
             {"kind": "table", "header": list(header), "rows": cells, "caption": caption}
         )
 
     def add_image(self, image: NDArray[np.uint8], caption: str) -> None:
-        """Add a (H, W, 3) uint8 BGR picture; the caption also serves who cannot see it."""
+        """Add an image.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            caption: Also read out to people who cannot see the image.
+        """
         self._embed("jpeg", encode_jpeg(image, 88), caption, image.shape[1])
 
     def add_plot(self, png: bytes, caption: str, width: int = 720) -> None:
-        """Add a drawing as the content of a PNG file, shown at most `width` px wide."""
+        """Add a drawing.
+
+        Args:
+            png: The content of a PNG file.
+            caption: Also read out to people who cannot see the drawing.
+            width: px that it is wide at most.
+        """
         self._embed("png", png, caption, width)
 
     def _embed(self, kind: str, content: bytes, caption: str, width: int) -> None:
@@ -101,14 +119,13 @@ class Page:
         write_text(path, self.render())
 
 
-def _cell(value: object) -> dict[str, Any]:
+def _format_cell(value: object) -> dict[str, Any]:
+    """Return a cell's text, and whether it is set to the right as a number."""
     if value is None:
         return {"text": "–", "number": True}
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        return {
-            "text": str(value),
-            "number": bool(_SIGNED_OR_DECIMAL.fullmatch(str(value))),
-        }
+        text = str(value)
+        return {"text": text, "number": bool(_SIGNED_OR_DECIMAL.fullmatch(text))}
     if isinstance(value, int | np.integer):
         return {"text": f"{value:,}", "number": True}
     return {"text": "–" if np.isnan(value) else f"{value:.3f}", "number": True}

@@ -1,4 +1,4 @@
-"""The whole way on an invented meet: pictures, labels and their review, trainings,
+"""Demo: the whole way on an invented meet, with labels and their review, trainings,
 extraction, and a report."""
 
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from finediving_pose import console
@@ -21,6 +21,7 @@ from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import write_json
 from finediving_pose.manifest import recording
 from finediving_pose.networks import NetworkOptions
+from finediving_pose.records import Dive
 from finediving_pose.synthesis.annotators import ANNOTATORS
 from finediving_pose.workflows import aqa_training, demo_labels, finetuning, scoring
 from finediving_pose.workflows.agreement import compare_annotators
@@ -49,7 +50,7 @@ from finediving_pose.workflows.synthesis import (
 )
 
 HELD_OUT = 0.25
-
+"""Share of the dives that no training sees."""
 
 SMALL = Size(
     dives=20,
@@ -80,6 +81,41 @@ FULL = Size(
 on a GPU."""
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What a demo was asked for, and where it is."""
+
+    result: DemoResult
+    size: Size
+    seed: int
+    device: str
+    short: bool
+
+    @property
+    def out(self) -> Path:
+        """The project folder of the demo."""
+        return self.result.out
+
+    @property
+    def meet(self) -> Path:
+        """The folder of the meet."""
+        return self.out / "meet"
+
+    @property
+    def coco(self) -> Path:
+        """The folder of the converted labels."""
+        return self.out / "data" / "coco"
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time one step, and say that it is done unless it fails."""
+        console.log.info("%s …", name)
+        start = time.monotonic()
+        yield
+        step = self.result.steps[name]
+        step.seconds, step.note = round(time.monotonic() - start, 1), "done"
+
+
 def run_demo(
     out: Path,
     seed: int = 0,
@@ -98,6 +134,9 @@ def run_demo(
         device: As for the trainings.
         short: Two epochs only: shows that all works, and learns nothing.
 
+    Returns:
+        Where it all is, the metrics, and how long each step took.
+
     Raises:
         UsageError: If `out` exists and holds something else.
     """
@@ -105,173 +144,175 @@ def run_demo(
         raise UsageError(
             f"{out}: exists and is no folder of an earlier demo; name another with --out"
         )
-    run = out / time.strftime("%Y%m%d-%H%M%S")
-    result = DemoResult(run)
+    folder = out / time.strftime("%Y%m%d-%H%M%S")
+    result = DemoResult(folder)
     with recording(
         out,
-        run=run.name,
+        run=folder.name,
         seed=seed,
         device=device,
         synthetic=True,
         size=asdict(size),
         short=short,
     ):
-        _run(
-            result, size, seed, device, ("epochs=2", "val_interval=2") if short else ()
-        )
-        write_json(run / "summary.json", result.as_dict())
+        _run_steps(_Run(result, size, seed, device, short))
+        write_json(folder / "summary.json", result.as_dict())
     return result
 
 
-def _run(
-    result: DemoResult, size: Size, seed: int, device: str, shortened: tuple[str, ...]
-) -> None:
-    out, meet = result.out, result.out / "meet"
-    with _step(result, "synth"):
-        trace = DemoTrace(
-            synthesise_meet(meet, SynthRequest(size.dives, seed, size.numbers))
-        )
-        trace.truth = fdpose_json.read(meet / LABELS_NAME, meet / "frames").frames
-    with _step(result, "validate"):
-        trace.findings = validate_finediving(
-            meet / "annotations", meet / "frames"
-        ).anomalies
-    _label(result, trace, size, seed)
-    coco = out / "data" / "coco"
-    with _step(result, "convert"):
-        split = SplitRequest(by="dive", val=HELD_OUT, seed=seed)
-        convert(
-            out / "labels" / "final", "coco", coco, images=out / "frames", split=split
-        )
-    labels = read_labels(coco / "annotations.json", "coco", out / "frames")
-    kept_back = read_splits(coco / "splits.json").select(labels.frames, "val")
-    trace.held_out = frozenset(frame.dive_key for frame in kept_back)
-    with _step(result, "finetune-hrnet"):
-        trace.pose_run = _finetune("hrnet", out, seed, device, size.pose + shortened)
-    with _step(result, "finetune-detector"):
-        trace.detector_run = _finetune(
-            "detector", out, seed, device, size.detector + shortened
-        )
-    with _step(result, "extract"):
-        options = NetworkOptions(device=device)
-        networks = (
-            load_detector(str(trace.detector_run), options),
-            load_estimator(str(trace.pose_run), options),
-        )
-        for dive in sorted(trace.held_out):
-            extract(meet / "frames" / dive, out / "skeletons", *networks, overlay=True)
-    with _step(result, "qc"):
-        trace.doubts = run_qc(
-            out / "skeletons", out / "reports" / "qc", meet / "frames"
-        )
-    with _step(result, "train-aqa"):
-        trace.learned = _train_scores(
-            out, meet, seed, device, size.score + (("epochs=1",) if shortened else ())
-        )
-    with _step(result, "score"):
-        _score_a_dive(out, meet, trace, device)
+def _run_steps(run: _Run) -> None:
+    with run.step("synth"):
+        trace = _make_meet(run)
+    with run.step("validate"):
+        checked = validate_finediving(run.meet / "annotations", run.meet / "frames")
+        trace.findings = checked.anomalies
+    _label_meet(run, trace)
+    with run.step("convert"):
+        _convert_labels(run, trace)
+    with run.step("finetune-hrnet"):
+        trace.pose_run = _finetune(run, "hrnet", run.size.pose)
+    with run.step("finetune-detector"):
+        trace.detector_run = _finetune(run, "detector", run.size.detector)
+    with run.step("extract"):
+        _extract_held_out(run, trace)
+    with run.step("qc"):
+        reports = run.out / "reports" / "qc"
+        trace.doubts = run_qc(run.out / "skeletons", reports, run.meet / "frames")
+    with run.step("train-aqa"):
+        trace.learned = _train_scores(run)
+    with run.step("score"):
+        _score_dive(run, trace)
     truth = [frame for frame in trace.truth if frame.dive_key in trace.held_out]
-    result.figures = evaluate_extraction(out / "skeletons", truth).as_dict()
-    with _step(result, "report"):
-        write_report(result, trace)
+    run.result.metrics = evaluate_extraction(run.out / "skeletons", truth).as_dict()
+    with run.step("report"):
+        write_report(run.result, trace)
 
 
-def _label(result: DemoResult, trace: DemoTrace, size: Size, seed: int) -> None:
-    """From a project folder to final labels."""
-    out, labelling = result.out, trace.labelling
+def _make_meet(run: _Run) -> DemoTrace:
+    """Make the meet, and read what is true of it."""
+    request = SynthRequest(run.size.dives, run.seed, run.size.numbers)
+    trace = DemoTrace(synthesise_meet(run.meet, request))
+    labels = fdpose_json.read(run.meet / LABELS_NAME, run.meet / "frames")
+    trace.truth = labels.frames
+    return trace
+
+
+def _label_meet(run: _Run, trace: DemoTrace) -> None:
+    """Go from a project folder to final labels."""
+    labelling, seed = trace.labelling, run.seed
     truth = {frame.image: frame for frame in trace.truth}
-    with _step(result, "init"):
-        project = demo_labels.make_project(out, trace.meet.out, seed)
-    with _step(result, "frames"):
-        labelling.frames = demo_labels.choose_demo_frames(project, size.per_clip)
-    with _step(result, "annotate"):
+    with run.step("init"):
+        project = demo_labels.make_project(run.out, run.meet, seed)
+    with run.step("frames"):
+        per_clip = run.size.per_clip
+        labelling.frames = demo_labels.choose_demo_frames(project, per_clip)
+    with run.step("annotate"):
         demo_labels.label_frames(project, truth, seed, labelling)
-    with _step(result, "validate labels"):
+    with run.step("validate labels"):
         labelling.report = validate_labels([project.labels])
-    with _step(result, "agree"):
-        labelling.agreement = compare_annotators(
-            ANNOTATORS[0].name, ANNOTATORS[1].name, start=out
-        )
-    with _step(result, "review"):
+    with run.step("agree"):
+        first, second = (annotator.name for annotator in ANNOTATORS)
+        labelling.agreement = compare_annotators(first, second, start=run.out)
+    with run.step("review"):
         demo_labels.review_labels(project, truth, seed, labelling)
-    with _step(result, "merge"):
-        labelling.merged = merge_labels(start=out)
+    with run.step("merge"):
+        labelling.merged = merge_labels(start=run.out)
 
 
-def _finetune(
-    kind: finetuning.Kind, out: Path, seed: int, device: str, overrides: tuple[str, ...]
-) -> Path:
-    settings = finetuning.preset_settings(kind, "few-labels", overrides, seed=seed)
-    coco = out / "data" / "coco"
+def _convert_labels(run: _Run, trace: DemoTrace) -> None:
+    """Convert the final labels to COCO, and note which dives are held out."""
+    images = run.out / "frames"
+    split = SplitRequest(by="dive", val=HELD_OUT, seed=run.seed)
+    final = run.out / "labels" / "final"
+    convert(final, "coco", run.coco, images=images, split=split)
+    labels = read_labels(run.coco / "annotations.json", "coco", images)
+    held_out = read_splits(run.coco / "splits.json").select(labels.frames, "val")
+    trace.held_out = frozenset(frame.dive_key for frame in held_out)
+
+
+def _finetune(run: _Run, kind: finetuning.Kind, overrides: tuple[str, ...]) -> Path:
+    """Fine-tune a network on the final labels; return its model directory."""
+    if run.short:
+        overrides += ("epochs=2", "val_interval=2")
+    settings = finetuning.preset_settings(kind, "few-labels", overrides, seed=run.seed)
     data = finetuning.read_training_data(
-        coco / "annotations.json",
+        run.coco / "annotations.json",
         kind,
-        out / "frames",
-        coco / "splits.json",
+        run.out / "frames",
+        run.coco / "splits.json",
         val=0.0,
-        seed=seed,
+        seed=run.seed,
     )
-    return Path(
-        finetuning.finetune(kind, out / "runs" / kind, data, settings, device).model
-    )
+    folder = run.out / "runs" / kind
+    return Path(finetuning.finetune(kind, folder, data, settings, run.device).model)
 
 
-def _train_scores(
-    out: Path, meet: Path, seed: int, device: str, overrides: tuple[str, ...]
-) -> TrainSummary:
+def _extract_held_out(run: _Run, trace: DemoTrace) -> None:
+    """Extract the skeletons of the dives that no training saw."""
+    options = NetworkOptions(device=run.device)
+    detector = load_detector(str(trace.detector_run), options)
+    estimator = load_estimator(str(trace.pose_run), options)
+    skeletons = run.out / "skeletons"
+    for dive in sorted(trace.held_out):
+        frames = run.meet / "frames" / dive
+        extract(frames, skeletons, detector, estimator, overlay=True)
+
+
+def _train_scores(run: _Run) -> TrainSummary:
     """Learn the scores of the meet's training dives, with their true skeletons: finding
     all would take minutes."""
-    settings = aqa_training.preset_settings("tiny", overrides, seed=seed)
+    overrides = run.size.score
+    if run.short:
+        overrides += ("epochs=1",)
+    settings = aqa_training.preset_settings("tiny", overrides, seed=run.seed)
     sources = Sources(
-        meet / "annotations",
-        meet / "frames",
-        meet / SKELETONS_NAME,
-        cache=out / "cache",
+        run.meet / "annotations",
+        run.meet / "frames",
+        run.meet / SKELETONS_NAME,
+        cache=run.out / "cache",
     )
     request = aqa_training.TrainingRequest(settings, sources)
-    return aqa_training.train_aqa(out / "runs" / "aqa", request, device)
+    return aqa_training.train_aqa(run.out / "runs" / "aqa", request, run.device)
 
 
-def _score_a_dive(out: Path, meet: Path, trace: DemoTrace, device: str) -> None:
-    """Score the dive that says most, with the skeleton that was found: one that neither
-    model has seen, if there is."""
+def _score_dive(run: _Run, trace: DemoTrace) -> None:
+    """Score one dive with the skeleton that was found."""
     assert trace.learned is not None
-    parts = load_json(Path(trace.learned.model) / aqa_training.SOURCE_NAME)["parts"]
-    dives = {
-        "/".join(dive.key): dive.dive
-        for dive in read_finediving(meet / "annotations").dives
-    }
-    numbers = {dives[name].dive_number for name in parts["train"]}
-    known = [name for name in sorted(dives) if dives[name].dive_number in numbers]
-    name = min(
-        known, key=lambda name: (name in parts["train"], name not in trace.held_out)
-    )
-    trace.dive = dives[name]
-    found = pose_path(out / "skeletons", *trace.dive.key)
+    model, folder = Path(trace.learned.model), run.out / SCORE_FOLDER
+    trace.dive = _choose_dive(run, trace, model)
     request = ScoreRequest(
-        clip=meet / "frames" / name,
+        clip=run.meet / "frames" / "/".join(trace.dive.key),
         dive_number=trace.dive.dive_number,
         difficulty=trace.dive.difficulty,
-        skeletons=found if found.exists() else None,
-        pose_model=None if found.exists() else trace.pose_run,
-        detector=None if found.exists() else str(trace.detector_run),
     )
-    model, folder = Path(trace.learned.model), out / SCORE_FOLDER
+    found = pose_path(run.out / "skeletons", *trace.dive.key)
+    if found.exists():
+        asked = replace(request, skeletons=found)
+    else:
+        asked = replace(
+            request, pose_model=trace.pose_run, detector=str(trace.detector_run)
+        )
     try:
-        trace.scored = scoring.score_clip(model, request, device, folder)
-    except DataError as error:  # nobody was found, by nets that learned for minutes
+        trace.scored = scoring.score_clip(model, asked, run.device, folder)
+    except DataError as error:
+        # Networks that learned for minutes found nobody: score by the images alone.
         trace.refusal = str(error)
         console.log.warning("%s", error)
-        blind = replace(
-            request, skeletons=None, pose_model=None, detector=None, no_skeleton=True
-        )
-        trace.scored = scoring.score_clip(model, blind, device, folder)
+        blind = replace(request, no_skeleton=True)
+        trace.scored = scoring.score_clip(model, blind, run.device, folder)
 
 
-@contextmanager
-def _step(result: DemoResult, name: str) -> Iterator[None]:
-    console.log.info("%s …", name)
-    start = time.monotonic()
-    yield
-    step = result.steps[name]
-    step.seconds, step.note = round(time.monotonic() - start, 1), "done"
+def _choose_dive(run: _Run, trace: DemoTrace, model: Path) -> Dive:
+    """Choose the dive whose score says most: one that neither model has seen, if there
+    is, and whose number the score model knows."""
+    trained = load_json(model / aqa_training.SOURCE_NAME)["parts"]["train"]
+    dives = {}
+    for dive in read_finediving(run.meet / "annotations").dives:
+        dives["/".join(dive.key)] = dive.dive
+    numbers = {dives[name].dive_number for name in trained}
+    known = [name for name in sorted(dives) if dives[name].dive_number in numbers]
+
+    def count_trainings(name: str) -> tuple[bool, bool]:
+        return name in trained, name not in trace.held_out
+
+    return dives[min(known, key=count_trainings)]

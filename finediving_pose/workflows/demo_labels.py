@@ -1,14 +1,13 @@
-"""The demo's manual half: a project, its frames, two invented annotators, an invented
+"""Labelling of the demo: a project, its frames, two invented annotators, an invented
 reviewer, final labels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from finediving_pose.annotation.label_store import parse_annotator
-from finediving_pose.annotation.review_state import Item
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.files import write_text
@@ -66,7 +65,13 @@ class Labelling:
 
 def make_project(out: Path, meet: Path, seed: int) -> Project:
     """Make the project folder of a demo: two annotators, one reviewer, a quarter of the
-    dives labelled by both."""
+    dives labelled by both.
+
+    Args:
+        out: The folder.
+        meet: The folder of the meet.
+        seed: Decides who labels what.
+    """
     names = [annotator.name for annotator in ANNOTATORS]
     project = init_project(out, names, [REVIEWER.name], finediving=meet / "annotations")
     settings = project.settings.model_copy(
@@ -77,7 +82,7 @@ def make_project(out: Path, meet: Path, seed: int) -> Project:
 
 
 def choose_demo_frames(project: Project, per_clip: int) -> FramesSummary:
-    """Choose frames of each dive evenly, as long as the diver is above the water."""
+    """Choose frames of each dive evenly, as long as the athlete is above the water."""
     return choose_frames(
         project, FramesRequest("uniform", per_clip=per_clip, stages=ABOVE_WATER)
     )
@@ -86,12 +91,18 @@ def choose_demo_frames(project: Project, per_clip: int) -> FramesSummary:
 def label_frames(
     project: Project, truth: Mapping[str, LabelledFrame], seed: int, into: Labelling
 ) -> None:
-    """Let everybody label what the queues give them, each into a folder of their own."""
+    """Let every annotator label what their queue gives them, into a folder of their own.
+
+    Args:
+        project: The demo's project.
+        truth: The true labels by image.
+        seed: Of the annotators' scatter and mistakes.
+        into: Where labels and mistakes are noted.
+    """
     queues = hand_out_images(project)
     for annotator in ANNOTATORS:
-        given = [
-            truth[image] for image in queues[annotator.name].label if image in truth
-        ]
+        queue = queues[annotator.name].label
+        given = [truth[image] for image in queue if image in truth]
         frames, mistakes = annotate_frames(given, annotator, seed)
         labels = LabelSet(tuple(frames), images=project.frames, format="labelme")
         labelme.write(project.labels / annotator.name, labels)
@@ -102,32 +113,33 @@ def label_frames(
 def review_labels(
     project: Project, truth: Mapping[str, LabelledFrame], seed: int, into: Labelling
 ) -> None:
-    """Let the reviewer look at every label: correct what they see, accept the rest."""
+    """Let the reviewer look at every label: correct mistakes that are seen, accept the
+    rest.
+
+    Args:
+        project: The demo's project.
+        truth: The true labels by image.
+        seed: Decides which mistakes the reviewer sees.
+        into: Where decisions are noted.
+    """
     desk = project.desk
     for image, state in desk.read_states().items():
         if state.kind != "labelled":
             continue
-        item = desk.read_item(image)
-        first = item.newest
+        first = desk.read_item(image).newest
         assert first is not None
         assert first.frame is not None
-        corrected = correct_label(
-            first.frame, truth[image], _mistakes_in(item, into.mistakes), REVIEWER, seed
-        )
+        # The mistakes in the label that the reviewer starts from.
+        who = parse_annotator(first.name)
+        mistakes = []
+        for mistake in into.mistakes:
+            if (mistake.annotator, mistake.image) == (who, image):
+                mistakes.append(mistake)
+        corrected = correct_label(first.frame, truth[image], mistakes, REVIEWER, seed)
         if corrected is None:
             desk.accept(REVIEWER.name, image, first.name)
+            into.decisions["accept"] += 1
         else:
             desk.correct(REVIEWER.name, image, corrected, based_on=first.name)
+            into.decisions["correct"] += 1
             into.corrected.add(image)
-        into.decisions["accept" if corrected is None else "correct"] += 1
-
-
-def _mistakes_in(item: Item, mistakes: Sequence[Mistake]) -> list[Mistake]:
-    """Return what is wrong with the label that the reviewer starts from."""
-    assert item.newest is not None
-    who = parse_annotator(item.newest.name)
-    return [
-        mistake
-        for mistake in mistakes
-        if (mistake.annotator, mistake.image) == (who, item.image.image)
-    ]

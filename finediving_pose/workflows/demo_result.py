@@ -75,11 +75,16 @@ STEPS = {
 
 @dataclass
 class DemoResult:
-    """What the demo left: where, its figures on dives that no training saw, and what
-    each step took."""
+    """What the demo left.
+
+    Attributes:
+        out: The project folder.
+        metrics: Of the skeletons of dives that no training saw.
+        steps: What each took.
+    """
 
     out: Path
-    figures: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
     steps: dict[str, Step] = field(
         default_factory=lambda: {name: Step(name, text) for name, text in STEPS.items()}
     )
@@ -95,7 +100,7 @@ class DemoResult:
             "out": str(self.out),
             "report": str(self.report),
             "synthetic": True,
-            "figures": self.figures,
+            "figures": self.metrics,
             "steps": [asdict(step) for step in self.steps.values()],
         }
 

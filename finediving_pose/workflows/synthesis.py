@@ -1,4 +1,4 @@
-"""Writing an invented meet in FineDiving's layout, with everything that is true of it."""
+"""Writer of an invented meet in FineDiving's layout, with everything that is true of it."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ class SynthRequest:
         numbers: Restricts the programme to these dive numbers.
         hard: Occlusion, others who walk and dive, full stands, zoom, flicker.
         kind: What is written of a dive: numbered JPEG or an mp4, both with truth and
-            labels; these without pictures; or annotations alone, for which nothing is
+            labels; these without images; or annotations alone, for which nothing is
             painted and which is a hundred times as fast.
         every: Label every n-th frame in LabelMe and in the FineDiving-Pose list; the
             truth files have all.
         free_limbs: Arms and legs go their own ways, as no dive's do: for training pose
-            nets. Mass centre, faults and scores remain those of the dives as they were.
+            networks. Mass centre, faults and scores remain those of the dives as they were.
     """
 
     dives: int
@@ -98,7 +98,18 @@ class SynthRequest:
 
 @dataclass
 class SynthResult:
-    """What was made, and what one can and cannot expect of a method on it."""
+    """What was made, and what can and cannot be expected of a method on it.
+
+    Attributes:
+        out: The folder.
+        dives: All of them, `skipped` those that were there already.
+        skipped: As in `dives`.
+        frames: Of all dives.
+        test: Dives for testing.
+        ceiling: ρ of the scores without the judges' error; None with too few test
+            dives.
+        floors: Metrics of the label-only baselines, by name.
+    """
 
     out: Path
     dives: int = 0
@@ -129,6 +140,9 @@ def synthesise_meet(out: Path, request: SynthRequest, workers: int = 1) -> Synth
         out: A new folder, or that of the same meet.
         request: What to make.
         workers: Processes. The files do not depend on it.
+
+    Returns:
+        What was made.
 
     Raises:
         UsageError: If `out` holds something else, or the request asks for the
@@ -215,15 +229,14 @@ def _write_dives(
     annotations = []
     with ExitStack() as stack:
         ticker = stack.enter_context(console.progress("dives", len(meet.dives)))
-        labels = (
-            None
-            if request.kind == "annotations"
-            else stack.enter_context(_open_json_list(out / LABELS_NAME))
-        )
-        for written in _write_all(out, list(meet.matches.values()), request, workers):
+        write_records = None
+        if request.kind != "annotations":
+            write_records = stack.enter_context(_open_json_list(out / LABELS_NAME))
+        matches = list(meet.matches.values())
+        for written in _write_all(out, matches, request, workers):
             annotations.append(written.annotation)
-            if labels:
-                labels(written.records)
+            if write_records is not None:
+                write_records(written.records)
             result.dives += 1
             result.skipped += written.skipped
             result.frames += len(written.annotation.frame_labels)
@@ -254,13 +267,14 @@ def _open_json_list(path: Path) -> Iterator[Callable[[Iterable[str]], None]]:
 def _write_all(
     out: Path, matches: Sequence[list[PlannedDive]], request: SynthRequest, workers: int
 ) -> Iterator[_Written]:
-    """Write match by match, whose dives share a place, and give the results in order;
+    """Write match by match, whose dives share a venue, and give the results in order;
     few are held at a time."""
     if workers == 1:
         for match in matches:
             for dive in match:
                 yield _write_dive(out, dive, request)
         return
+    # A few matches wait for their turn: the results of all would not fit into memory.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         workers, mp_context=context, initializer=_use_one_thread
@@ -290,13 +304,9 @@ def _write_match(
 def _write_dive(out: Path, dive: PlannedDive, request: SynthRequest) -> _Written:
     """Write one dive; its truth comes last and says that the rest is there."""
     if request.kind == "annotations":
-        return _Written(
-            _make_annotation(
-                dive, dive.start_frame, meets.perform_planned_dive(dive).stages, request
-            ),
-            [],
-            skipped=False,
-        )
+        stages = meets.perform_planned_dive(dive).stages
+        annotation = _make_annotation(dive, dive.start_frame, stages, request)
+        return _Written(annotation, [], skipped=False)
     path = make_truth_path(out, dive.match, str(dive.dive))
     identity = sha256_json([_describe_identity(request), repr(dive)])
     truth = _read_truth_if_done(path, identity)
@@ -307,23 +317,19 @@ def _write_dive(out: Path, dive: PlannedDive, request: SynthRequest) -> _Written
             _write_images(out, dive, scene, request)
         truth = round_as_stored(_collect_truth(dive, scene, request, identity))
         _write_labelme(out, _select_labelled(truth, dive, request))
-        write_pose(
-            pose_path(out / SKELETONS_NAME, dive.match, str(dive.dive)),
-            make_true_skeleton(truth),
-        )
+        skeleton = pose_path(out / SKELETONS_NAME, dive.match, str(dive.dive))
+        write_pose(skeleton, make_true_skeleton(truth))
         write_truth(path, truth)
-    records = [
-        json.dumps(fdpose_json.make_record(frame))
-        for frame in _select_labelled(truth, dive, request)
-    ]
-    return _Written(
-        _make_annotation(dive, int(truth.frame_index[0]), truth.frame_labels, request),
-        records,
-        skipped,
-    )
+    records = []
+    for frame in _select_labelled(truth, dive, request):
+        records.append(json.dumps(fdpose_json.make_record(frame)))
+    first = int(truth.frame_index[0])
+    annotation = _make_annotation(dive, first, truth.frame_labels, request)
+    return _Written(annotation, records, skipped)
 
 
 def _read_truth_if_done(path: Path, identity: str) -> DiveTruth | None:
+    """Return the truth of a dive that was written for the same request."""
     try:
         truth = read_truth(path)
     except DataError:
@@ -370,11 +376,13 @@ def _collect_truth(
 
 
 def _list_others(scene: Scene) -> FloatArray:
-    """(K, 6): the row in the clip, the person and the box of everybody but the athlete."""
-    boxes = [scene.get_others(k) for k in range(len(scene))]
-    return np.concatenate(
-        [np.column_stack([np.full(len(each), k), each]) for k, each in enumerate(boxes)]
-    )
+    """Return (K, 6): the row in the clip, the person and the box of everybody but the
+    athlete."""
+    rows = []
+    for k in range(len(scene)):
+        others = scene.get_others(k)
+        rows.append(np.column_stack([np.full(len(others), k), others]))
+    return np.concatenate(rows)
 
 
 def _select_labelled(
@@ -382,9 +390,8 @@ def _select_labelled(
 ) -> list[LabelledFrame]:
     from finediving_pose.synthesis.scene import SIZE
 
-    return make_labelled_frames(truth, dive.match, str(dive.dive), SIZE)[
-        :: request.every
-    ]
+    frames = make_labelled_frames(truth, dive.match, str(dive.dive), SIZE)
+    return frames[:: request.every]
 
 
 def _get_first_frame(dive: PlannedDive, request: SynthRequest) -> int:
@@ -399,45 +406,42 @@ def _write_images(
     from finediving_pose.media import encode_jpeg, write_video
     from finediving_pose.synthesis.dive import FPS
 
-    pictures = (scene.render_frame(k) for k in range(len(scene)))
+    images = (scene.render_frame(k) for k in range(len(scene)))
     if request.kind == "video":
-        write_video(out / "videos" / dive.match / f"{dive.dive}.mp4", pictures, FPS)
+        write_video(out / "videos" / dive.match / f"{dive.dive}.mp4", images, FPS)
         return
+    first = _get_first_frame(dive, request)
     with atomic_folder(out / "frames" / dive.match / str(dive.dive)) as folder:
-        for number, picture in enumerate(
-            pictures, start=_get_first_frame(dive, request)
-        ):
+        for number, image in enumerate(images, start=first):
             name = Path(frame_name(dive.match, str(dive.dive), number)).name
-            (folder / name).write_bytes(encode_jpeg(picture, dive.jpeg_quality))
+            (folder / name).write_bytes(encode_jpeg(image, dive.jpeg_quality))
 
 
 def _write_labelme(out: Path, frames: Sequence[LabelledFrame]) -> None:
     if not frames:
         return
-    with atomic_folder(
-        out / "labels" / "truth" / f"{frames[0].match}__{frames[0].dive}"
-    ) as folder:
+    name = f"{frames[0].match}__{frames[0].dive}"
+    with atomic_folder(out / "labels" / "truth" / name) as folder:
         for frame in frames:
             assert frame.size is not None, frame.image
-            content = labelme.encode_labelme(
-                frame, frame.size, f"../../../frames/{frame.image}"
-            )
-            text = json.dumps(content, indent=1, ensure_ascii=False)
-            (folder / f"{Path(frame.image).stem}.json").write_text(
-                text + "\n", encoding="utf-8", newline="\n"
-            )
+            image = f"../../../frames/{frame.image}"
+            content = labelme.encode_labelme(frame, frame.size, image)
+            text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+            path = folder / f"{Path(frame.image).stem}.json"
+            path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _make_annotation(
     dive: PlannedDive, first: int, labels: NDArray[np.int64], request: SynthRequest
 ) -> FineDive:
     """Return what FineDiving's files say of a dive."""
+    video = f"frames/{dive.match}/{dive.dive}"
+    if request.kind == "video":
+        video = f"videos/{dive.match}/{dive.dive}.mp4"
     record = Dive(
         match=dive.match,
         dive=str(dive.dive),
-        video=f"videos/{dive.match}/{dive.dive}.mp4"
-        if request.kind == "video"
-        else f"frames/{dive.match}/{dive.dive}",
+        video=video,
         start_frame=first,
         end_frame=first + len(labels) - 1,
         dive_number=dive.choice.dive_number,
@@ -463,8 +467,6 @@ def _measure_baselines(meet: Meet, dives: list[FineDive], result: SynthResult) -
     result.test = len(meet.test)
     if result.test > 2:
         result.ceiling = meet.compute_ceiling()
-        result.floors = measure_baselines(
-            dives,
-            [d.key for d in meet.select_part(False)],
-            [d.key for d in meet.select_part(True)],
-        )
+        train = [dive.key for dive in meet.select_part(test=False)]
+        test = [dive.key for dive in meet.select_part(test=True)]
+        result.floors = measure_baselines(dives, train, test)

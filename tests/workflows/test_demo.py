@@ -62,7 +62,7 @@ def test_the_short_demo_runs_the_whole_way(tmp_path: Path) -> None:
         == 1
     )
     assert "Training loss of the score model" in page
-    assert "With 0 test dives these figures say nothing" in page
+    assert "With 0 test dives these metrics say nothing" in page
     scored = json.loads((result.out / "score" / "score.json").read_text())
     assert scored["name"] in page
     assert f"{scored['score']:.2f} points" in page
