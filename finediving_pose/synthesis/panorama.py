@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -15,12 +15,10 @@ from finediving_pose.synthesis.canvas import Canvas, Image
 from finediving_pose.synthesis.themes import Theme
 from finediving_pose.synthesis.venue import Venue
 
+# Where a camera looks at most: x in m, and how far above the board.
 _REACH = (-1.8, 3.0), 2.6
-"""Where a camera looks at most: x in m, and how far above the board."""
-
-
+# Focal length of the panorama, as a multiple of the camera's usual one.
 _FINEST = 1.12
-"""Focal length of the panorama, as a multiple of the camera's usual one."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +48,13 @@ def paint_panorama(venue: Venue, station: Station) -> Panorama:
     canvas = Canvas(view, size, venue.theme.wall)
     rng = np.random.default_rng((venue.seed, 2))
     crowd = people.Crowd(venue, rng)
-    backdrop.paint_backdrop(canvas, venue, rng)
-    stands.paint_stands(canvas, venue, crowd, rng)
+    site = people.Site(canvas, venue, crowd, rng)
+    # From far to near; what is far is made pale before the rest is painted.
+    backdrop.paint_backdrop(site)
+    stands.paint_stands(site)
     canvas.image = _fade_distance(canvas.image, venue.theme)
-    pool.paint_pool(canvas, venue, crowd, rng)
-    tower.paint_tower(canvas, venue, crowd, rng)
+    pool.paint_pool(site)
+    tower.paint_tower(site)
     image = cv2.GaussianBlur(canvas.image, (0, 0), venue.theme.haze)
     boxes = np.array(crowd.boxes, np.float64).reshape(-1, 4)
     boxes = boxes[np.isfinite(boxes).all(axis=1)]
@@ -71,37 +71,27 @@ def _fade_distance(image: Image, theme: Theme) -> Image:
 
 
 def _choose_reference(station: Station, height: float) -> tuple[View, tuple[int, int]]:
-    """The view in the middle of the camera's way, and how large its image must be to
-    hold all of the way."""
-    ends = np.array(
-        [
-            [x, y, 0.0]
-            for x in _REACH[0]
-            for y in (station.rest - 0.3, height + _REACH[1])
-        ]
-    )
-    wide = _scale_focal(look_at(station, ends), 0.72)
-    middle = _scale_focal(look_at(station, ends.mean(axis=0)), _FINEST)
+    """Return the view in the middle of the camera's way, and how large its image must
+    be to hold all of the way."""
+    lowest, highest = station.rest - 0.3, height + _REACH[1]
+    ends = []
+    for x in _REACH[0]:
+        ends += [[x, lowest, 0.0], [x, highest, 0.0]]
+    targets = np.array(ends)
+    wide = _scale_focal(look_at(station, targets), 0.72)
+    middle = _scale_focal(look_at(station, targets.mean(axis=0)), _FINEST)
+    # The corners of the widest frames at the ends of the way, seen from the middle.
+    right, bottom = SIZE[0] - 1, SIZE[1] - 1
     corners = np.array(
-        [[x, y, 1.0] for x in (0, SIZE[0] - 1) for y in (0, SIZE[1] - 1)]
+        [[0, 0, 1.0], [0, bottom, 1.0], [right, 0, 1.0], [right, bottom, 1.0]]
     )
     mapped = corners @ np.swapaxes(wide.homography_to(middle), -1, -2)
     px: FloatArray = mapped[..., :2] / mapped[..., 2:]
     low, high = np.floor(px.min(axis=(0, 1))), np.ceil(px.max(axis=(0, 1)))
     centre = (middle.centre[0] - float(low[0]), middle.centre[1] - float(low[1]))
     size = (int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1)
-    return View(
-        middle.position,
-        middle.pan,
-        middle.tilt,
-        middle.roll,
-        middle.focal,
-        middle.side,
-        centre,
-    ), size
+    return replace(middle, centre=centre), size
 
 
 def _scale_focal(view: View, factor: float) -> View:
-    return View(
-        view.position, view.pan, view.tilt, view.roll, view.focal * factor, view.side
-    )
+    return replace(view, focal=view.focal * factor)
