@@ -17,15 +17,15 @@ MistakeKind = Literal["swap", "miss", "slip"]
 
 @dataclass(frozen=True)
 class Annotator:
-    """How carefully somebody labels.
+    """How carefully an annotator labels.
 
     Attributes:
         name: Also the folder of their labels.
-        spread: Scatter of their points, as a share of the scatter that COCO's
+        spread: Scatter of their joints, as a share of the scatter that COCO's
             annotators have.
         swap: Share of frames in which a pair of limbs gets the wrong sides.
         miss: Share of frames in which a joint is forgotten.
-        slip: Share of frames in which a point lands on the wrong place.
+        slip: Share of frames in which a joint lands at the wrong spot.
     """
 
     name: str
@@ -41,11 +41,11 @@ ANNOTATORS = (Annotator("anna"), Annotator("ben", spread=0.42, swap=0.10))
 
 @dataclass(frozen=True)
 class Reviewer:
-    """How carefully somebody looks at others' labels.
+    """How carefully a reviewer looks at labels.
 
     Attributes:
         name: Of the person.
-        spread: Scatter of their own points, as that of an :class:`Annotator`.
+        spread: Scatter of their own joints, as of an :class:`Annotator`.
         overlook: Share of mistakes that they do not see.
     """
 
@@ -58,8 +58,9 @@ REVIEWER = Reviewer("cleo")
 """An invented person who looks at everything and misses one mistake in ten."""
 
 _LEGS, _ARMS = FLIP_PAIRS[:3], FLIP_PAIRS[3:]
-_BOX_SPREAD = 0.015  # of the box's longer side
-_SLIP = 0.12, 0.35  # how far a slip is off, of the box's longer side
+# As shares of the box's longer side: scatter of its corners, and how far a slip is off.
+_BOX_SPREAD = 0.015
+_SLIP = 0.12, 0.35
 
 
 class Mistake(NamedTuple):
@@ -122,12 +123,12 @@ def correct_label(
         return None
     joints = sorted({joint for mistake in seen for joint in mistake.joints})
     keypoints, visibility = labelled.keypoints.copy(), labelled.visibility.copy()
+    # All joints are drawn, so that chance does not depend on which are set anew.
     keypoints[joints] = _scatter_joints(truth, reviewer.spread, rng)[joints]
     visibility[joints] = truth.visibility[joints]
     assert truth.size is not None, truth.image
-    return replace(
-        labelled, keypoints=_clip_to_image(keypoints, truth.size), visibility=visibility
-    )
+    keypoints = _clip_to_image(keypoints, truth.size)
+    return replace(labelled, keypoints=keypoints, visibility=visibility)
 
 
 def _annotate_frame(
@@ -142,54 +143,44 @@ def _annotate_frame(
     chances = rng.random(3)
     if chances[0] < annotator.swap:
         limb = _LEGS if rng.random() < 0.5 else _ARMS
+        swapped: list[int] = []
         for a, b in limb:
-            keypoints[[a, b]], visibility[[a, b]] = (
-                keypoints[[b, a]],
-                visibility[[b, a]],
-            )
-        mistakes.append(
-            Mistake(
-                annotator.name,
-                frame.image,
-                "swap",
-                tuple(sorted(j for pair in limb for j in pair)),
-            )
-        )
+            keypoints[[a, b]] = keypoints[[b, a]]
+            visibility[[a, b]] = visibility[[b, a]]
+            swapped += [a, b]
+        joints = tuple(sorted(swapped))
+        mistakes.append(Mistake(annotator.name, frame.image, "swap", joints))
     if chances[1] < annotator.slip:
         joint, turn = int(rng.integers(0, 16)), rng.uniform(0, 2 * np.pi)
-        keypoints[joint] += (
-            rng.uniform(*_SLIP) * long_side * np.array([np.cos(turn), np.sin(turn)])
-        )
+        direction = np.array([np.cos(turn), np.sin(turn)])
+        keypoints[joint] += rng.uniform(*_SLIP) * long_side * direction
         mistakes.append(Mistake(annotator.name, frame.image, "slip", (joint,)))
     if chances[2] < annotator.miss:
         joint = int(rng.integers(0, 16))
         keypoints[joint], visibility[joint] = np.nan, Visibility.MISSING
         mistakes.append(Mistake(annotator.name, frame.image, "miss", (joint,)))
-    box = _clip_to_image(
-        frame.box.reshape(2, 2) + rng.normal(0.0, _BOX_SPREAD * long_side, (2, 2)),
-        frame.size,
-    ).reshape(4)
-    drawn = replace(
+    corners = frame.box.reshape(2, 2)
+    corners = corners + rng.normal(0.0, _BOX_SPREAD * long_side, (2, 2))
+    labelled = replace(
         frame,
         keypoints=_clip_to_image(keypoints, frame.size),
         visibility=visibility,
-        box=box,
+        box=_clip_to_image(corners, frame.size).reshape(4),
     )
-    return drawn, mistakes
+    return labelled, mistakes
 
 
 def _scatter_joints(
     truth: LabelledFrame, spread: float, rng: np.random.Generator
 ) -> FloatArray:
     assert truth.box is not None, truth.image
+    # Scatter in px, as OKS has it: a share of σ of each joint times the root of the area.
     area = float(np.prod(truth.box[2:] - truth.box[:2]))
-    return np.asarray(
-        truth.keypoints
-        + rng.normal(size=(16, 2)) * (spread * OKS_SIGMAS * np.sqrt(area))[:, None]
-    )
+    scale = spread * OKS_SIGMAS * np.sqrt(area)
+    return np.asarray(truth.keypoints + rng.normal(size=(16, 2)) * scale[:, None])
 
 
 def _clip_to_image(points: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """Move points to the picture's edge where they lie beyond, as LabelMe does; to a
+    """Move points to the image's edge where they lie beyond, as LabelMe does; to a
     tenth of a pixel."""
     return np.round(np.clip(points, 0.0, np.array(size, np.float64) - 1), 1)

@@ -1,8 +1,7 @@
-"""An invented diving meet: who dives what, when, how well, and what the judges say. All
-follows from one seed.
+"""Plan of an invented diving meet: athletes, dives, faults and awards, all from one seed.
 
-Planning a meet draws no picture and moves no body, so that thousands of dives are
-planned in a second; :func:`stage` then makes one planned dive ready to be seen. A dive
+Planning a meet draws no image and moves no body, so that thousands of dives are
+planned in a second; :func:`stage_dive` then makes one planned dive ready to be seen. A dive
 depends on its plan alone: not on the others, nor on the order or the process in which
 they are staged.
 """
@@ -46,11 +45,15 @@ against as many."""
 
 Item = TypeVar("Item")
 
-_FULL = 0.6  # share of seats taken at least where the scenes are hard
+# Share of seats taken at least where the scenes are hard.
+_FULL = 0.6
 _MATCH_DIVES = 3, 12
-_ROUNDS = 2  # matches that share a place, once there are enough matches
-_SLOT = 600  # frames of the recording from one dive to the next
-_LONG_RECORDINGS = 0.18  # share of matches whose frame numbers have six digits, as in the published files
+# Matches that share a venue, once there are enough matches.
+_ROUNDS = 2
+# Frames of the recording from one dive to the next.
+_SLOT = 600
+# Share of matches whose frame numbers have six digits, as in the published files.
+_LONG_RECORDINGS = 0.18
 
 
 class Athlete(NamedTuple):
@@ -74,8 +77,8 @@ class PlannedDive:
         execution: What goes wrong.
         awards: Seven, in half points.
         start_frame: The number of its first frame in the recording of the match.
-        seed: Of all chance in this dive's movement and pictures.
-        venue_seed: Of the place, shared by the matches that are held there.
+        seed: Of all chance in this dive's movement and images.
+        venue_seed: Of the venue, shared by the matches that are held there.
         camera_seed: Of where the camera stands, shared by the dives of a match.
         hard: Whether the scene is a hard one.
         free_limbs: Whether arms and legs go their own ways, as no dive's do.
@@ -101,7 +104,7 @@ class PlannedDive:
 
     @property
     def jpeg_quality(self) -> int:
-        """How hard the pictures of this match are compressed."""
+        """How hard the images of this match are compressed."""
         return 72 + self.camera_seed % 21
 
     @property
@@ -143,10 +146,8 @@ class Meet:
         from finediving_pose.score_metrics import compute_spearman
 
         dives = self.select_part(test)
-        return compute_spearman(
-            np.array([dive.true_score for dive in dives]),
-            np.array([dive.score for dive in dives]),
-        )
+        true_scores = np.array([dive.true_score for dive in dives])
+        return compute_spearman(true_scores, np.array([dive.score for dive in dives]))
 
 
 def plan_meet(
@@ -165,6 +166,9 @@ def plan_meet(
         hard: Occlusion, others who walk and dive, full stands, zoom and flicker.
         free_limbs: Arms and legs go their own ways.
 
+    Returns:
+        The dives, and which of them are for testing.
+
     Raises:
         ValueError: If `dives` is not positive, or a number is not in the programme.
     """
@@ -173,19 +177,16 @@ def plan_meet(
     rng = np.random.default_rng([VERSION, seed])
     choices = allocate_dives(dives, rng, numbers)
     per_match = int(np.clip(dives // 12, *_MATCH_DIVES))
-    events = [
-        _split_in_chunks(
-            [choice for choice in choices if choice.apparatus == apparatus], per_match
-        )
-        for apparatus in ("3m", "10m")
-    ]
-    matches = [match for pair in zip_longest(*events) for match in pair if match]
+    # Matches of springboard and platform take turns.
+    events = []
+    for apparatus in ("3m", "10m"):
+        dived = [choice for choice in choices if choice.apparatus == apparatus]
+        events.append(_split_in_chunks(dived, per_match))
+    matches = _alternate(*events)
     rounds = _ROUNDS if len(matches) > 4 * _ROUNDS else 1
-    planned = [
-        dive
-        for place in _group_by_venue(matches, rounds)
-        for dive in _plan_venue(rng, *place, hard)
-    ]
+    planned: list[PlannedDive] = []
+    for index, together in enumerate(_group_by_venue(matches, rounds), start=1):
+        planned += _plan_venue(rng, index, together, hard)
     if free_limbs:
         planned = [replace(dive, free_limbs=True) for dive in planned]
     return Meet(tuple(planned), _choose_test(rng, planned), seed, hard)
@@ -211,7 +212,7 @@ def perform_planned_dive(dive: PlannedDive) -> Motion:
 
 
 def stage_dive(dive: PlannedDive) -> Scene:
-    """Make one dive ready to be seen: the body moves, the place is built, the camera
+    """Make one dive ready to be seen: the body moves, the venue is built, the camera
     follows."""
     from finediving_pose.synthesis.figure import draw_look
     from finediving_pose.synthesis.scene import Scene
@@ -222,6 +223,9 @@ def stage_dive(dive: PlannedDive) -> Scene:
     if dive.hard:
         venue = replace(venue, crowd=max(venue.crowd, _FULL))
     rng = np.random.default_rng([dive.seed, 1])
+    # What a score banner may say before the judges have spoken.
+    number = dive.choice.dive_number.upper()
+    caption = (dive.athlete.name, dive.athlete.country, number)
     return Scene(
         perform_planned_dive(dive),
         look,
@@ -229,33 +233,19 @@ def stage_dive(dive: PlannedDive) -> Scene:
         rng,
         hard=dive.hard,
         camera_seed=dive.camera_seed,
-        caption=_make_caption(dive),
+        caption=caption,
     )
-
-
-def _make_caption(dive: PlannedDive) -> tuple[str, str, str]:
-    """What a score banner may say before the judges have spoken."""
-    return dive.athlete.name, dive.athlete.country, dive.choice.dive_number.upper()
 
 
 def _group_by_venue(
     matches: Sequence[list[Choice]], rounds: int
-) -> list[tuple[int, list[list[Choice]]]]:
-    """Put `rounds` matches of one height together at one place; return the places with
-    their numbers."""
-    heights = ("3m", "10m")
-    grouped = [
-        _split_in_chunks(
-            [match for match in matches if match[0].apparatus == height], rounds
-        )
-        for height in heights
-    ]
-    return list(
-        enumerate(
-            (place for pair in zip_longest(*grouped) for place in pair if place),
-            start=1,
-        )
-    )
+) -> list[list[list[Choice]]]:
+    """Put `rounds` matches of one height together at one venue."""
+    grouped = []
+    for height in ("3m", "10m"):
+        of_height = [match for match in matches if match[0].apparatus == height]
+        grouped.append(_split_in_chunks(of_height, rounds))
+    return _alternate(*grouped)
 
 
 def _plan_venue(
@@ -268,43 +258,51 @@ def _plan_venue(
     planned = []
     for number, match in enumerate(matches, start=1):
         name = f"SyntheticMeet{index:02d}_{sex.capitalize()}{height}_r{number}"
-        first = int(
-            rng.integers(99_000, 140_000)
-            if rng.random() < _LONG_RECORDINGS
-            else rng.integers(40, 4000)
-        )
-        planned += _plan_match(rng, name, match, athletes, first, venue_seed, hard)
+        if rng.random() < _LONG_RECORDINGS:
+            first = int(rng.integers(99_000, 140_000))
+        else:
+            first = int(rng.integers(40, 4000))
+        setting = _Setting(name, first, venue_seed, hard)
+        planned += _plan_match(rng, setting, match, athletes)
     return planned
+
+
+class _Setting(NamedTuple):
+    """A match: its name, its first frame in the recording, and its venue."""
+
+    match: str
+    first_frame: int
+    venue_seed: int
+    hard: bool
 
 
 def _plan_match(
     rng: np.random.Generator,
-    name: str,
+    setting: _Setting,
     choices: list[Choice],
     athletes: list[Athlete],
-    first_frame: int,
-    venue_seed: int,
-    hard: bool,
 ) -> list[PlannedDive]:
+    """Let each athlete dive one of the choices, in order."""
     camera_seed = _draw_seed(rng)
     planned = []
-    for place, (choice, athlete) in enumerate(zip(choices, athletes, strict=False)):
+    for index, (choice, athlete) in enumerate(zip(choices, athletes, strict=False)):
         execution = draw_execution(rng, athlete.skill, choice.difficulty)
-        planned.append(
-            PlannedDive(
-                match=name,
-                dive=place + 1,
-                athlete=athlete,
-                choice=choice,
-                execution=execution,
-                awards=draw_awards(rng, compute_true_award(execution)),
-                start_frame=first_frame + _SLOT * place + int(rng.integers(0, 100)),
-                seed=_draw_seed(rng),
-                venue_seed=venue_seed,
-                camera_seed=camera_seed,
-                hard=hard,
-            )
+        awards = draw_awards(rng, compute_true_award(execution))
+        start = setting.first_frame + _SLOT * index + int(rng.integers(0, 100))
+        dive = PlannedDive(
+            match=setting.match,
+            dive=index + 1,
+            athlete=athlete,
+            choice=choice,
+            execution=execution,
+            awards=awards,
+            start_frame=start,
+            seed=_draw_seed(rng),
+            venue_seed=setting.venue_seed,
+            camera_seed=camera_seed,
+            hard=setting.hard,
         )
+        planned.append(dive)
     return planned
 
 
@@ -368,17 +366,13 @@ _COUNTRIES = (
 
 
 def _draw_athlete(rng: np.random.Generator, sex: Literal["men", "women"]) -> Athlete:
-    family = "".join(rng.choice(_STARTS) for _ in range(int(rng.integers(2, 4)))) + str(
-        rng.choice(_ENDS)
-    )
+    """Draw an athlete with an invented name from an invented country."""
+    syllables = [rng.choice(_STARTS) for _ in range(int(rng.integers(2, 4)))]
+    family = "".join(syllables) + str(rng.choice(_ENDS))
     given = "".join(rng.choice(_STARTS, 2)).capitalize()
-    return Athlete(
-        f"{family} {given}",
-        str(rng.choice(_COUNTRIES)),
-        sex,
-        float(rng.normal()),
-        _draw_seed(rng),
-    )
+    country = str(rng.choice(_COUNTRIES))
+    skill = float(rng.normal())
+    return Athlete(f"{family} {given}", country, sex, skill, _draw_seed(rng))
 
 
 def _draw_seed(rng: np.random.Generator) -> int:
@@ -387,3 +381,11 @@ def _draw_seed(rng: np.random.Generator) -> int:
 
 def _split_in_chunks(items: Sequence[Item], size: int) -> list[list[Item]]:
     return [list(items[start : start + size]) for start in range(0, len(items), size)]
+
+
+def _alternate(first: list[Item], second: list[Item]) -> list[Item]:
+    """Return the items of two lists by turns, then what is left of the longer one."""
+    items = []
+    for pair in zip_longest(first, second):
+        items += [item for item in pair if item is not None]
+    return items

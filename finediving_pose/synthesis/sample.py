@@ -1,5 +1,5 @@
-"""A few frames of synthetic dives with their labels, where a whole meet would be too
-much."""
+"""Samples of synthetic dives: a few frames with their labels, where a whole meet would
+be too much."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from finediving_pose.records import FloatArray, LabelledFrame
 from finediving_pose.synthesis.meet import PlannedDive, plan_meet, stage_dive
 from finediving_pose.synthesis.scene import SIZE, Scene
 
-_LEAD = 6  # frames before the take-off from which on a dive is sampled
+# Frames before the take-off from which on a dive is sampled.
+_LEAD = 6
 
 
 class Sample(NamedTuple):
@@ -42,25 +43,32 @@ class Sample(NamedTuple):
 
 
 def sample_dive(dive: PlannedDive, frames: int) -> Sample:
-    """Draw frames of a planned dive in which all 16 joints are in sight; fewer where it
-    has fewer."""
+    """Draw frames of a planned dive in which all 16 joints are in sight.
+
+    Args:
+        dive: The dive.
+        frames: How many; fewer where it has fewer.
+
+    Returns:
+        The frames and their labels.
+    """
     scene = stage_dive(dive)
-    chosen = _choose_frames(scene, frames)
-    images = np.stack([scene.render_frame(k) for k in chosen])
-    labels = tuple(
-        LabelledFrame(
-            image=frame_name(dive.match, str(dive.dive), dive.start_frame + k),
+    images, labels = [], []
+    for k in _choose_frames(scene, frames):
+        images.append(scene.render_frame(k))
+        number = dive.start_frame + k
+        label = LabelledFrame(
+            image=frame_name(dive.match, str(dive.dive), number),
             keypoints=scene.keypoints[k].round(3),
             visibility=scene.get_visibility(k),
             box=scene.get_box(k),
             size=SIZE,
             match=dive.match,
             dive=str(dive.dive),
-            frame=dive.start_frame + k,
+            frame=number,
         )
-        for k in chosen
-    )
-    return Sample(images, labels)
+        labels.append(label)
+    return Sample(np.stack(images), tuple(labels))
 
 
 def draw_dive(seed: int, frames: int = 24) -> Sample:
@@ -71,8 +79,8 @@ def draw_dive(seed: int, frames: int = 24) -> Sample:
 def write_sample(
     out: Path, dives: int = 4, frames: int = 24, seed: int = 0
 ) -> LabelSet:
-    """Draw dives and write them as annotators would have left them: pictures and
-    reviewed LabelMe files.
+    """Draw dives and write them as annotators would have left them: images and reviewed
+    LabelMe files.
 
     ``frames/<match>/<dive>/<number>.jpg`` and
     ``labels/final/<match>__<dive>/<number>.json`` below `out`.
@@ -103,9 +111,7 @@ def _choose_frames(scene: Scene, frames: int) -> list[int]:
     the take-off to the touch."""
     candidates = np.arange(max(scene.motion.takeoff - _LEAD, 0), scene.motion.touch)
     candidates = candidates[scene.present[candidates].all(axis=1)]
-    places = (
-        np.linspace(0, len(candidates) - 1, min(frames, len(candidates)) + 2)
-        .round()
-        .astype(int)[1:-1]
-    )
-    return [int(k) for k in candidates[places]]
+    count = min(frames, len(candidates))
+    # The ends are left out: two frames more are spread, and dropped.
+    spread = np.linspace(0, len(candidates) - 1, count + 2).round().astype(int)
+    return [int(k) for k in candidates[spread[1:-1]]]

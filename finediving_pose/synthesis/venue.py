@@ -1,9 +1,9 @@
-"""A meet's place, drawn from chance: hall or open air, stands and who sits there, tower
-and boards, pool and light.
+"""Venue of a meet, drawn from chance: hall or open air, stands and spectators, tower and
+boards, pool and light.
 
-All dives of a match share one :class:`Venue` and one camera. :func:`panorama` paints
-the place once for both, as large as the camera's way needs, and every frame is cut out
-of that by a homography.
+All dives of a match share one :class:`Venue` and one camera. The module ``panorama``
+paints the venue once for both, as large as the camera's way needs, and every frame is
+cut out of that by a homography.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from finediving_pose.synthesis.themes import THEMES, VARIED, Theme, draw_word
 
 @dataclass(frozen=True)
 class Grade:
-    """What the camera and the transmission do to a picture.
+    """What the camera and the transmission do to an image.
 
     Attributes:
         cast: Factors of blue, green and red.
@@ -45,7 +45,7 @@ class Grade:
 
 @dataclass(frozen=True)
 class Venue:
-    """A place; hashable, equal when drawn alike.
+    """A venue; hashable, equal when drawn alike.
 
     Attributes:
         seed: Decides every detail that has no field.
@@ -90,15 +90,16 @@ class Venue:
 
 
 def draw_venue(seed: int, apparatus: str) -> Venue:
-    """Draw a place for one apparatus. Venues of different seeds differ in everything
+    """Draw a venue for one apparatus. Venues of different seeds differ in everything
     that can be seen."""
     rng = np.random.default_rng((seed, 0))
     theme = _vary_theme(THEMES[int(rng.integers(len(THEMES)))], rng)
     pool_far, deck = -float(rng.uniform(7.0, 10.0)), float(rng.uniform(3.0, 5.0))
+    kinds = ["Aquatics Centre", "Pool", "Natatorium", "Arena", "Baths"]
     return Venue(
         seed=seed,
         apparatus=apparatus,
-        name=f"{draw_word(rng).title()} {rng.choice(['Aquatics Centre', 'Pool', 'Natatorium', 'Arena', 'Baths'])}",
+        name=f"{draw_word(rng).title()} {rng.choice(kinds)}",
         theme=theme,
         tiers=draw_tiers(rng, pool_far - deck, theme.roofed),
         crowd=float(np.clip(rng.beta(1.1, 1.2), 0.04, 0.97)),
@@ -111,20 +112,24 @@ def draw_venue(seed: int, apparatus: str) -> Venue:
 
 
 def draw_station(venue: Venue, seed: int) -> Station:
-    """Draw where the camera stands for a match at this place: 16 to 33 m away, within
+    """Draw where the camera stands for a match at this venue: 16 to 33 m away, within
     25 degrees of square to it."""
     rng = np.random.default_rng((seed, 1))
-    tall = venue.height > 5
-    distance = float(rng.uniform(18.0, 33.0) if tall else rng.uniform(16.0, 28.0))
+    # From a platform a camera stands farther away, and higher.
+    if venue.height > 5:
+        distance = float(rng.uniform(18.0, 33.0))
+    else:
+        distance = float(rng.uniform(16.0, 28.0))
     azimuth = np.radians(np.clip(rng.normal(0.0, 10.0), -25.0, 25.0))
-    above = float(4.5 + 4.5 * np.sqrt(rng.uniform()) if tall else rng.uniform(2.0, 5.5))
+    if venue.height > 5:
+        above = float(4.5 + 4.5 * np.sqrt(rng.uniform()))
+    else:
+        above = float(rng.uniform(2.0, 5.5))
     side = float(rng.choice([-1, 1]))
+    x = 1.0 + float(distance * np.sin(azimuth))
+    z = side * float(distance * np.cos(azimuth))
     return Station(
-        position=(
-            1.0 + float(distance * np.sin(azimuth)),
-            above,
-            side * float(distance * np.cos(azimuth)),
-        ),
+        position=(x, above, z),
         focal=distance * float(rng.uniform(66.0, 98.0)),
         roll=float(rng.normal(0.0, 0.35)),
         agility=float(rng.uniform(6.0, 9.0)),
@@ -136,21 +141,17 @@ def draw_station(venue: Venue, seed: int) -> Station:
 def _vary_theme(theme: Theme, rng: np.random.Generator) -> Theme:
     """Shift every colour of a theme in hue, strength and brightness, the related ones
     alike."""
-    turn, strength, value = (
-        rng.normal(0.0, 0.025),
-        rng.uniform(0.75, 1.15),
-        rng.uniform(0.85, 1.12),
-    )
+    turn = rng.normal(0.0, 0.025)
+    strength, value = rng.uniform(0.75, 1.15), rng.uniform(0.85, 1.12)
     colours: dict[str, Any] = {}
     for name in VARIED:
-        lively = name in ("water", "deep")  # pools are never greyish
-        own = (
-            max(strength, 1.0) if lively else strength,
-            max(value, 1.0) if lively else value,
-        )
-        colours[name] = _shift_colour(
-            getattr(theme, name), turn + rng.normal(0.0, 0.012), *own
-        )
+        own_strength, own_value = strength, value
+        # Pools are never greyish.
+        if name in ("water", "deep"):
+            own_strength, own_value = max(strength, 1.0), max(value, 1.0)
+        own_turn = turn + rng.normal(0.0, 0.012)
+        colour = getattr(theme, name)
+        colours[name] = _shift_colour(colour, own_turn, own_strength, own_value)
     return replace(theme, haze=float(theme.haze * rng.uniform(0.7, 1.5)), **colours)
 
 
@@ -168,13 +169,12 @@ def _shift_colour(
 def _draw_lamp(
     rng: np.random.Generator, roofed: bool
 ) -> tuple[tuple[float, float, float], float, float]:
-    across, towards = rng.uniform(-0.8, 0.8), rng.uniform(0.1, 0.8)
+    """Return the lamp's direction in view coordinates, and how strong its ambient and
+    directed parts are."""
+    across, towards = float(rng.uniform(-0.8, 0.8)), float(rng.uniform(0.1, 0.8))
     ambient = rng.uniform(0.5, 0.66) if roofed else rng.uniform(0.42, 0.58)
-    return (
-        (float(across), -1.0, float(towards)),
-        float(ambient),
-        float(rng.uniform(0.95, 1.1) - ambient),
-    )
+    diffuse = float(rng.uniform(0.95, 1.1) - ambient)
+    return (across, -1.0, towards), float(ambient), diffuse
 
 
 def _draw_grade(rng: np.random.Generator) -> Grade:
@@ -190,8 +190,14 @@ def _draw_grade(rng: np.random.Generator) -> Grade:
 
 
 class Tier(NamedTuple):
-    """Rows of seats behind a wall. Lengths in m; `near` is w of the wall, `foot` its
-    lower edge, `floor` its upper."""
+    """Rows of seats behind a wall; lengths in m.
+
+    Attributes:
+        near: w of the wall.
+        foot, floor: Heights of its lower and upper edge.
+        rows: How many.
+        rise, tread: From row to row, upwards and backwards.
+    """
 
     near: float
     foot: float
@@ -212,24 +218,26 @@ class Tier(NamedTuple):
 
 
 def draw_tiers(rng: np.random.Generator, near: float, roofed: bool) -> tuple[Tier, ...]:
-    """Draw none to three tiers, the first at w = `near`, each next one behind and above
-    the last."""
+    """Draw none to three tiers, each next one behind and above the last.
+
+    Args:
+        rng: Where chance comes from.
+        near: w of the first one's wall.
+        roofed: Whether there is a roof: in a hall tiers stand higher above each other.
+
+    Returns:
+        The tiers, near ones first.
+    """
     tiers: list[Tier] = []
     foot = 0.0
     for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.08, 0.27, 0.4, 0.25]))):
         floor = foot + float(rng.uniform(1.4, 2.6))
         rise = float(rng.uniform(0.38, 0.5)) + 0.06 * len(tiers)
-        tier = Tier(
-            near,
-            foot,
-            floor,
-            int(rng.integers(6, 13)),
-            rise,
-            float(rng.uniform(0.78, 0.9)),
-        )
+        rows = int(rng.integers(6, 13))
+        tread = float(rng.uniform(0.78, 0.9))
+        tier = Tier(near, foot, floor, rows, rise, tread)
         tiers.append(tier)
-        foot = tier.top + float(
-            rng.uniform(1.0, 2.4) if roofed else rng.uniform(0.3, 1.2)
-        )
+        gap = rng.uniform(1.0, 2.4) if roofed else rng.uniform(0.3, 1.2)
+        foot = tier.top + float(gap)
         near = tier.far
     return tuple(tiers)
