@@ -90,16 +90,43 @@ class VideoFrame:
         number: Counted over the frames that are shown, from 0.
         seconds: From the first frame; None where the file has no time stamps.
         decoded: The frame as PyAV holds it.
+        converter: Makes images of this file's frames.
     """
 
     number: int
     seconds: float | None
     decoded: av.video.frame.VideoFrame
+    converter: FrameConverter
 
     def to_image(self) -> NDArray[np.uint8]:
         """Return the frame as (H, W, 3) uint8, BGR, upright."""
-        image = np.asarray(self.decoded.to_ndarray(format="bgr24"), np.uint8)
-        return _upright(image, _display_matrix(self.decoded))
+        return self.converter.convert(self.decoded)
+
+
+class FrameConverter:
+    """Makes upright BGR images of the frames of one file.
+
+    FFmpeg's tables for the colours are made once, where a frame that converts itself
+    makes them anew each time, which takes as long as decoding.
+    """
+
+    def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
+        self._matrix: NDArray[np.float64] | None = None
+
+    def convert(self, frame: av.video.frame.VideoFrame) -> NDArray[np.uint8]:
+        """Return a decoded frame as (H, W, 3) uint8, BGR, turned as the first frame of
+        its file asks."""
+        if self._matrix is None:
+            self._matrix = _display_matrix(frame)
+        # One thread: decoding has threads of its own, and the next frames wait.
+        made = self._reformatter.reformat(frame, format="bgr24", threads=1)
+        image = np.asarray(made.to_ndarray(), np.uint8)
+        if np.array_equal(self._matrix, np.eye(2)):
+            return image
+        return _upright(image, self._matrix)
 
 
 @dataclass(frozen=True)
@@ -490,6 +517,7 @@ def _decode(path: Path, first: int, hardware: str | None) -> Iterator[VideoFrame
     if index is None or key == 0:
         yield from _count(path, first, hardware)
         return
+    converter = FrameConverter()
     with _open_decoder(path, hardware) as container:
         stream = container.streams.video[0]
         container.seek(index.stamps[key], stream=stream, backward=True)
@@ -502,7 +530,7 @@ def _decode(path: Path, first: int, hardware: str | None) -> Iterator[VideoFrame
             arrived = arrived or number == first
             if number >= first:
                 seconds = float((index.stamps[number] - origin) * base)
-                yield VideoFrame(number, seconds, frame)
+                yield VideoFrame(number, seconds, frame, converter)
         if arrived:
             return
     yield from _count(path, first, hardware)
@@ -511,6 +539,7 @@ def _decode(path: Path, first: int, hardware: str | None) -> Iterator[VideoFrame
 def _count(path: Path, first: int, hardware: str | None) -> Iterator[VideoFrame]:
     """Decode from the start and count."""
     origin: int | None = None
+    converter = FrameConverter()
     with _open_decoder(path, hardware) as container:
         base = container.streams.video[0].time_base
         for number, frame in enumerate(decode_onwards(path, container)):
@@ -521,7 +550,7 @@ def _count(path: Path, first: int, hardware: str | None) -> Iterator[VideoFrame]
             seconds = None
             if frame.pts is not None and origin is not None and base is not None:
                 seconds = float((frame.pts - origin) * base)
-            yield VideoFrame(number, seconds, frame)
+            yield VideoFrame(number, seconds, frame, converter)
 
 
 @contextmanager
@@ -609,6 +638,7 @@ def _deinterlace(
             number=fields * source.number + field,
             seconds=_field_seconds(given, count // fields, field),
             decoded=made,
+            converter=source.converter,
         )
 
 
@@ -640,7 +670,7 @@ def _repeat(
             number = fields * frame.number + field
             if number >= first:
                 seconds = _field_seconds(given, len(given) - 1, field)
-                yield VideoFrame(number, seconds, frame.decoded)
+                yield VideoFrame(number, seconds, frame.decoded, frame.converter)
 
 
 def _filter(
