@@ -529,3 +529,88 @@ def test_each_test_module_is_named_after_what_it_tests():
 def test_a_test_module_of_no_module_would_be_noticed():
     tests = ["test_video.py", "test_video_index.py", "aqa/test_video.py"]
     assert without_a_module(tests, {"video"}) == ["aqa/test_video.py"]
+
+
+PRIVATE_OF_OTHERS = {
+    "_ankle": "the end of a joint's name",
+    "_prepare": "COCOeval's, whose matching is what ours is compared with",
+    "_reconstruct": "the function in every pickled array",
+    "_replace": "a method of named tuples that anybody may call",
+    "_short": "what the test of decisions by wording looks for",
+}
+"""Names that something of ours has by chance, and what they are in the tests."""
+
+
+def private_names(tree: ast.AST) -> set[str]:
+    """The private names that a module defines: its own, its classes' and functions'."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+    return {name for name in found if re.match(r"_[^_]", name)}
+
+
+def reached_for(tree: ast.AST, private: set[str]) -> list[str]:
+    """The uses of private names of other modules: attributes, imports, and texts such
+    as ``monkeypatch.setattr`` takes. A class may use its own through ``self``."""
+    found = []
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Attribute):
+            own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+            if not own:
+                names = [node.attr]
+        elif isinstance(node, ast.ImportFrom):
+            modules = (node.module or "").split(".")
+            if modules[0] in {"finediving_pose", "tools"}:
+                names = [*modules, *(alias.name for alias in node.names)]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names = [node.value.rpartition(".")[2]]
+        found += [f"{node.lineno}: {name}" for name in names if name in private]
+    return found
+
+
+def test_no_test_reaches_for_a_private_name_of_ours():
+    sources = [*MODULES, *sorted((PROJECT / "tools").glob("*.py"))]
+    private = {path.stem for path in sources if re.match(r"_[^_]", path.stem)}
+    for path in sources:
+        private |= private_names(tree_of(path))
+    private -= PRIVATE_OF_OTHERS.keys()
+    found = []
+    for path in sorted((PROJECT / "tests").rglob("*.py")):
+        for use in reached_for(tree_of(path), private):
+            found.append(f"{path.relative_to(PROJECT)}:{use}")
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "locks._renew(path)",
+        "from finediving_pose.annotation.locks import _renew",
+        "monkeypatch.setattr(locks, '_renew', None)",
+        "monkeypatch.setattr('finediving_pose.annotation.locks._renew', None)",
+        "run.engine._renew.batches",
+    ],
+)
+def test_a_use_of_a_private_name_would_be_noticed(use):
+    private = private_names(ast.parse("def _renew(): ..."))
+    assert reached_for(ast.parse(use), private) == ["1: _renew"]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "self._renew()",
+        "from mmcv import _renew",
+        "videos._replace(name='a')",
+        "renew()",
+    ],
+)
+def test_public_names_and_those_of_others_are_fine_in_tests(use):
+    private = private_names(ast.parse("class A:\n def _renew(self): ..."))
+    assert reached_for(ast.parse(use), private) == []

@@ -29,7 +29,7 @@ differ by seconds."""
 
 POLL_SECONDS = 0.01
 
-_DENIED_SECONDS = 1.0  # Windows denies a name while another process deletes it
+DENIED_SECONDS = 1.0  # Windows denies a name while another process deletes it
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def locked(path: Path, seconds: float = 10.0) -> Iterator[None]:
             denied_since = None
         except PermissionError as error:
             denied_since = denied_since or time.monotonic()
-            if time.monotonic() - denied_since > _DENIED_SECONDS:
+            if time.monotonic() - denied_since > DENIED_SECONDS:
                 raise _unwritable(path, error) from None
         except OSError as error:
             raise _unwritable(path, error) from None

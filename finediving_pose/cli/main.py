@@ -93,9 +93,9 @@ for _name, _panel in COMMANDS.items():
 def run(arguments: list[str] | None = None) -> int:
     """Run ``fdpose`` with the given arguments (default: the program's own) and return
     its exit code."""
-    console.prepare_streams()
     global _verbosity
     _verbosity = 0
+    console.prepare_streams()
     console.setup_logging()
     try:
         app(arguments)

@@ -101,7 +101,7 @@ _REACHED = 0.3, 0.97
 # Where on the leg: 0 at the hip, 1 at the knee, 2 at the ankle.
 _ON_LEG = 0.45, 1.9
 # m from the middle of the leg, in any direction.
-_AROUND = 0.13
+HAND_FROM_LEG = 0.13
 
 
 class Hold(NamedTuple):
@@ -245,7 +245,7 @@ def hold_leg(
         on_leg = hip + hold.along * (knee - hip)
     else:
         on_leg = knee + (hold.along - 1) * (ankle - knee)
-    aside = _AROUND * build.girth * hold.around / np.linalg.norm(hold.around)
+    aside = HAND_FROM_LEG * build.girth * hold.around / np.linalg.norm(hold.around)
     # A left arm is solved as a right one, mirrored.
     mirror = (1.0, 1.0, SIDES[side])
     way = (chest.T @ (on_leg - shoulder)) * mirror + aside

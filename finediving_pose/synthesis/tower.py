@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Length, half width and thickness of a springboard in m.
 _BOARD, _HALF, _THICK = 4.8, 0.25, 0.06
-_FULCRUM = -2.0
+FULCRUM = -2.0
 """x in m about which a springboard bends."""
 # Length and thickness of a platform in m.
 _LENGTH, _SLAB = 6.8, 0.28
@@ -83,9 +83,9 @@ def paint_springboard(
     height, colour = venue.height, mix_board_colour(venue)
     x = np.linspace(0.0, -_BOARD, 9)
     # Beyond the fulcrum a board bends like a parabola, behind it a little upwards.
-    y = height - deflection * np.clip((x - _FULCRUM) / -_FULCRUM, 0.0, None) ** 2
-    behind = np.minimum((x - _FULCRUM) / (_BOARD + _FULCRUM), 0.0)
-    y += 0.35 * deflection * behind * (x < _FULCRUM)
+    y = height - deflection * np.clip((x - FULCRUM) / -FULCRUM, 0.0, None) ** 2
+    behind = np.minimum((x - FULCRUM) / (_BOARD + FULCRUM), 0.0)
+    y += 0.35 * deflection * behind * (x < FULCRUM)
     near = _HALF * view.side
     # The board's four long edges: far and near, above and below.
     edges = []
@@ -215,8 +215,8 @@ def _paint_stand(
         _paint_stairs(canvas, theme.rail, (-6.6, 0.22), (-5.2, height), w)
     else:
         canvas.paint_box((-5.2, 0.22, w - 0.4), (-1.6, top, w + 0.4), concrete)
-    low = (_FULCRUM - 0.2, top, w - 0.3)
-    high = (_FULCRUM + 0.2, height - _THICK, w + 0.3)
+    low = (FULCRUM - 0.2, top, w - 0.3)
+    high = (FULCRUM + 0.2, height - _THICK, w + 0.3)
     canvas.paint_box(low, high, (70, 66, 62))
     for side in (-0.42, 0.42):
         hides = front and side > 0

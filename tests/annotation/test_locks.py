@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_written_to_is_named_as_that(tmp_path, monkeypat
     def denied(*arguments):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(locks, "_DENIED_SECONDS", 0.05)
+    monkeypatch.setattr(locks, "DENIED_SECONDS", 0.05)
     monkeypatch.setattr(locks.os, "open", denied)
     with (
         pytest.raises(EnvironmentUnfit, match="cannot be written: Permission denied"),

@@ -185,7 +185,7 @@ def test_before_the_takeoff_nobody_is_inside_the_board(number, apparatus):
     x, y = before[..., 0], before[..., 1]
     bent = (
         motion.board[: takeoff_of(motion), None]
-        * np.clip((x - tower._FULCRUM) / -tower._FULCRUM, 0, None) ** 2
+        * np.clip((x - tower.FULCRUM) / -tower.FULCRUM, 0, None) ** 2
     )
     above = y - (dive.HEIGHTS[apparatus] - bent)
     assert above[x <= 0].min() > -0.06

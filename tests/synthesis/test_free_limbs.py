@@ -117,7 +117,7 @@ def test_hands_come_to_the_legs_where_they_can_and_else_not():
                 if where < 1
                 else knee + (where - 1) * (ankle - knee)
             )
-            aside = free_limbs._AROUND * motion.build.girth * sign * chest[:, 2]
+            aside = free_limbs.HAND_FROM_LEG * motion.build.girth * sign * chest[:, 2]
             far = np.linalg.norm(on_leg + aside - shoulder) / length
             assert bool(held) == (0.3 < far < 0.97)
             reached += bool(held)

@@ -153,12 +153,12 @@ def test_a_pretraining_goes_on_with_other_images_and_some_of_its_own(
 ):
     trained = []
 
-    def train(_, folder, data, settings, start, images, seed):
+    def train(_, kind, folder, data, preset, settings, images, init_from, seed):
         trained.append(
-            (folder.name, len(data.train), images, Path(start).name, settings[-1])
+            (folder.name, len(data.train), images, Path(init_from).name, settings[-1])
         )
 
-    monkeypatch.setattr(tool, "_train", train)
+    monkeypatch.setattr(shared.Experiment, "train", train)
     monkeypatch.setattr(
         shared.Experiment, "source", lambda self, name: self.dives["first"]
     )
@@ -379,7 +379,7 @@ def test_a_round_learns_from_the_tested_dive_and_says_so(
     extracted = sequence(
         points, np.ones((3, 16), np.uint8), boxes
     )  # nets as small as these find nobody
-    monkeypatch.setattr(rounds, "_read_extracted", lambda *_: extracted)
+    monkeypatch.setattr(rounds, "read_pose", lambda *_: extracted)
     found = replace(experiment, detectors=tmp_path / "detectors")
     row = rounds.run(found, rounds.Round("plain", "first", 0, number=1))
     assert (row["labelled_frames"], row["labelled_joints"]) == (3, 48)
