@@ -121,7 +121,10 @@ def correct_label(
     seen = [mistake for mistake in mistakes if rng.random() >= reviewer.overlook]
     if not seen:
         return None
-    joints = sorted({joint for mistake in seen for joint in mistake.joints})
+    wrong: set[int] = set()
+    for mistake in seen:
+        wrong.update(mistake.joints)
+    joints = sorted(wrong)
     keypoints, visibility = labelled.keypoints.copy(), labelled.visibility.copy()
     # All joints are drawn, so that chance does not depend on which are set anew.
     keypoints[joints] = _scatter_joints(truth, reviewer.spread, rng)[joints]

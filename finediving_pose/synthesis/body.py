@@ -141,8 +141,11 @@ _PAIRED = (
     "elbow",
     "wrist",
 )
+_PAIRED_ANGLES: list[str] = []
+for _name in _PAIRED:
+    _PAIRED_ANGLES += [f"right_{_name}", f"left_{_name}"]
 ANGLES: tuple[str, ...] = (
-    *(f"{side}_{name}" for name in _PAIRED for side in SIDES),
+    *_PAIRED_ANGLES,
     "spine_flexion",
     "head_pitch",
     "head_turn",

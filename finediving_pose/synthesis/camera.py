@@ -140,7 +140,7 @@ class View:
 
     def homography_to(self, other: View) -> FloatArray:
         """(..., 3, 3): maps this view's pixels to those that the `other` view, from the
-        same place, has of them.
+        same position, has of them.
 
         It is exact for everything that does not move: H = K' R' R^T K^-1.
         """
@@ -149,8 +149,15 @@ class View:
 
 
 def look_at(station: Station, targets: FloatArray) -> View:
-    """Return the views in which the points `targets` (..., 3) m stand in the middle of
-    the image."""
+    """Turn a camera so that points stand in the middle of the image.
+
+    Args:
+        station: The camera.
+        targets: (..., 3) m.
+
+    Returns:
+        A view for each point.
+    """
     position = np.array(station.position)
     ahead = targets - position
     along, across = station.side * ahead[..., 0], -station.side * ahead[..., 2]
@@ -177,7 +184,7 @@ def follow_athlete(
     The hand follows the mass centre as a critically damped spring that knows the
     athlete's speed, begins wider so that the board is seen, and rests at the water. The
     zoom gives way wherever a point above the water would come nearer than a margin to
-    the picture's edge; a `hard` operator is slower, zooms in and out and cuts off.
+    the image's edge; a `hard` operator is slower, zooms in and out and cuts off.
 
     Args:
         station: The camera.

@@ -162,8 +162,8 @@ class Canvas:
         if depth.min() < _NEAREST or np.abs([a, b]).max() > _FAR_PX:
             return
         thickness = max(1, round(width * float(self.view.focal) / float(depth.mean())))
-        first, last = (tuple(int(v) for v in np.round(p * 2**_BITS)) for p in (a, b))
-        line = first, last
+        fixed = np.round(np.array([a, b]) * 2**_BITS).astype(int).tolist()
+        line = tuple(fixed[0]), tuple(fixed[1])
         cv2.line(self.image, *line, colour, thickness, cv2.LINE_AA, _BITS)
         if thickness > 2:
             light = shade_colour(colour, 1.35)
@@ -308,13 +308,23 @@ def blend_over(below: Image, above: Image, alpha: Image) -> None:
 
 
 def shade_colour(colour: Colour, factor: float) -> Colour:
-    """Make a colour darker (below 1) or lighter."""
+    """Make a colour darker or lighter.
+
+    Args:
+        colour: BGR.
+        factor: Below 1 darker, above lighter, up to white.
+    """
     blue, green, red = (min(255, round(channel * factor)) for channel in colour)
     return blue, green, red
 
 
 def mix_colours(first: Colour, second: Colour, share: float) -> Colour:
-    """Return the colour `share` of the way from the first to the second."""
+    """Mix two colours.
+
+    Args:
+        first, second: BGR.
+        share: Of the second, 0..1.
+    """
     blue, green, red = (
         round((1 - share) * a + share * b) for a, b in zip(first, second, strict=True)
     )
@@ -322,15 +332,33 @@ def mix_colours(first: Colour, second: Colour, share: float) -> Colour:
 
 
 def span_wall(x0: float, x1: float, y0: float, y1: float, w: float) -> list[Corner]:
-    """Return the corners of an upright face along the pool, at `w` m."""
+    """Return the corners of an upright face along the pool.
+
+    Args:
+        x0, x1: Its ends in m.
+        y0, y1: Its heights above the water.
+        w: How far towards the camera it stands.
+    """
     return [(x0, y0, w), (x1, y0, w), (x1, y1, w), (x0, y1, w)]
 
 
 def span_floor(x0: float, x1: float, y: float, w0: float, w1: float) -> list[Corner]:
-    """Return the corners of a level face, `y` m above the water."""
+    """Return the corners of a level face.
+
+    Args:
+        x0, x1: Its ends in m.
+        y: Its height above the water.
+        w0, w1: Its far and near edge.
+    """
     return [(x0, y, w0), (x1, y, w0), (x1, y, w1), (x0, y, w1)]
 
 
 def span_end(x: float, y0: float, y1: float, w0: float, w1: float) -> list[Corner]:
-    """Return the corners of an upright face across the pool, at `x` m."""
+    """Return the corners of an upright face across the pool.
+
+    Args:
+        x: Where it stands, in m.
+        y0, y1: Its heights above the water.
+        w0, w1: Its far and near edge.
+    """
     return [(x, y0, w0), (x, y0, w1), (x, y1, w1), (x, y1, w0)]

@@ -412,7 +412,12 @@ def make_score_banner(
 
 
 def make_station_mark(word: str, rng: np.random.Generator) -> Overlay:
-    """Return a station's mark: a short word, half transparent, in an upper corner."""
+    """Return a station's mark, half transparent, in an upper corner.
+
+    Args:
+        word: Its first four letters are written.
+        rng: Decides frame, opacity and corner.
+    """
     width, height = 40, 15
     image: Image = np.full((height, width, 3), 255, np.uint8)
     mask: Image = np.zeros((height, width, 3), np.uint8)
@@ -495,7 +500,7 @@ class Obstacle:
         if depth.min() <= 0 or np.abs(px).max() > 1e5:
             return covered
         radius = np.maximum(self._sizes * float(view.focal), 1.0)
-        spots = [tuple(int(v) for v in np.round(spot * 8)) for spot in px]
+        spots = np.round(px * 8).astype(int).tolist()
         if self._pole:
             width = round(2 * float(radius[0]))
             cv2.line(covered, spots[0], spots[1], 255, width, cv2.LINE_AA, 3)
@@ -505,7 +510,12 @@ class Obstacle:
         return np.asarray(cv2.blur(covered, (9, 9)), np.uint8)
 
     def paint(self, image: Image, mask: Image) -> None:
-        """Lay it over a frame, as opaque as its `mask` (H, W) says."""
+        """Lay it over a frame.
+
+        Args:
+            image: (H, W, 3) uint8, changed in place.
+            mask: (H, W) uint8, how opaque it is at each pixel.
+        """
         above = np.empty_like(image)
         above[:] = self._colour
         blend_over(image, above, mask)
@@ -539,8 +549,14 @@ def look_up_mask(mask: Image, px: FloatArray) -> NDArray[np.uint8]:
 
 
 def measure_camera_motion(first: View, last: View) -> FloatArray:
-    """Return (..., 2) px that the middle of the image moves over what it shows from the
-    `first` view to the `last`."""
+    """Measure how far the middle of the image moves over what it shows.
+
+    Args:
+        first, last: Views of one camera at two moments.
+
+    Returns:
+        (..., 2) px.
+    """
     seen = first.homography_to(last) @ np.array([*CENTRE, 1.0])
     return np.asarray(seen[..., :2] / seen[..., 2:] - CENTRE)
 

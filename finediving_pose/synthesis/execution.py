@@ -149,8 +149,15 @@ def draw_awards(rng: np.random.Generator, true_award: float) -> tuple[float, ...
 
 
 def compute_true_score(execution: Execution, difficulty: float) -> float:
-    """Return the score that judges without error would give to an execution: DD × three
-    times the true award, not rounded."""
+    """Return the score that judges without error would give, not rounded.
+
+    Args:
+        execution: The faults.
+        difficulty: DD.
+
+    Returns:
+        DD times three times the true award.
+    """
     return 3.0 * difficulty * compute_true_award(execution)
 
 

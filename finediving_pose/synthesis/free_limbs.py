@@ -201,8 +201,15 @@ def _make_course(
 def scatter_pose(
     limbs: dict[str, Angles], rng: np.random.Generator | None = None
 ) -> Array:
-    """Return a pose (A,) of the limbs on both sides, scattered where chance comes from
-    `rng`."""
+    """Return a pose of the limbs on both sides.
+
+    Args:
+        limbs: Angles in degrees of each side, by name.
+        rng: Scatters each angle, where it is given.
+
+    Returns:
+        (A,) degrees.
+    """
     made = np.zeros(len(ANGLES))
     for side, angles in limbs.items():
         for name, value in angles.items():
@@ -257,7 +264,15 @@ def hold_leg(
 
 
 def measure_leg_angles(body: Array, side: str) -> Angles:
-    """Return the angles of a leg of a body (P, 3) in its own frame."""
+    """Measure the angles of a leg.
+
+    Args:
+        body: (P, 3) m in the body's own frame.
+        side: ``right`` or ``left``.
+
+    Returns:
+        Degrees by name.
+    """
     hip, knee, ankle, toe = (
         body[POINT[f"{side}_{name}"]] for name in ("hip", "knee", "ankle", "toe")
     )

@@ -119,7 +119,12 @@ _CROWD_HAIRSTYLES: tuple[HairStyle, ...] = ("short", "short", "short", "bun", "b
 
 
 def draw_look(rng: np.random.Generator, sex: Sex) -> Look:
-    """Draw an athlete's look."""
+    """Draw an athlete's look.
+
+    Args:
+        rng: Where chance comes from.
+        sex: Decides suit and hair style.
+    """
     suit = _vary_colour(rng, _pick_one(rng, _VIVID if rng.random() < 0.55 else _DARK))
     suit_style, hair_style = (
         _pick_one(rng, _SUITS[sex]),

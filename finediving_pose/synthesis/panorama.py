@@ -42,8 +42,15 @@ class Panorama:
 
 @lru_cache(maxsize=2)
 def paint_panorama(venue: Venue, station: Station) -> Panorama:
-    """Paint the venue as a camera sees it; the last two are kept for the dives of a
-    match."""
+    """Paint the venue as a camera sees it; the last two are kept for the dives of a match.
+
+    Args:
+        venue: What is painted.
+        station: Where the camera stands.
+
+    Returns:
+        The image, as large as the camera's way needs.
+    """
     view, size = _choose_reference(station, venue.height)
     canvas = Canvas(view, size, venue.theme.wall)
     rng = np.random.default_rng((venue.seed, 2))

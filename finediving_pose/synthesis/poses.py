@@ -81,8 +81,15 @@ def apply_leg_faults(base: Array, execution: Execution, knees: float = 1.0) -> A
 
 
 def make_entry_pose(base: str, execution: Execution) -> Array:
-    """Return a pose (A,) for the water: the pose `base` with what is left of the faults
-    of an execution."""
+    """Return a pose for the water, with what is left of the faults.
+
+    Args:
+        base: A name of body.POSES.
+        execution: The faults.
+
+    Returns:
+        (A,) degrees.
+    """
     return apply_leg_faults(POSES[base], execution, knees=_ENTRY_KNEES)
 
 

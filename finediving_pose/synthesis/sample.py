@@ -72,7 +72,12 @@ def sample_dive(dive: PlannedDive, frames: int) -> Sample:
 
 
 def draw_dive(seed: int, frames: int = 24) -> Sample:
-    """Draw frames of one dive of a meet with this seed."""
+    """Draw frames of one dive.
+
+    Args:
+        seed: Of the meet that the dive is from.
+        frames: How many.
+    """
     return sample_dive(plan_meet(1, seed).dives[0], frames)
 
 

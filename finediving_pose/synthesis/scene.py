@@ -376,8 +376,17 @@ class _Partner:
         self._across = -side * (1.5 if motion.apparatus == "10m" else 2.6)
 
     def paint(self, image: Image, view: View, k: int, venue: Venue) -> FloatArray:
-        """Paint them, and their springboard, into frame `k`; return their box (4,) px,
-        NaN under water."""
+        """Paint them, and their springboard, into a frame.
+
+        Args:
+            image: (256, 455, 3) uint8, changed in place.
+            view: Of that frame.
+            k: Its number.
+            venue: Where.
+
+        Returns:
+            Their box (4,) px, NaN under water.
+        """
         motion, instant = self._motion, SUBSTEPS * (k - self._late)
         if motion.apparatus != "10m":
             bent = float(_interpolate_rows(motion.board, instant))
@@ -412,8 +421,17 @@ class _Walker:
     def paint(
         self, image: Image, view: View, seconds: float, venue: Venue
     ) -> FloatArray:
-        """Paint them as they are after some seconds, and return their box (4,) px; a
-        step takes 0.55 s."""
+        """Paint them as they are after some seconds; a step takes 0.55 s.
+
+        Args:
+            image: (256, 455, 3) uint8, changed in place.
+            view: A single view.
+            seconds: Since the clip began.
+            venue: Where.
+
+        Returns:
+            Their box (4,) px.
+        """
         stride = 0.5 - 0.5 * np.cos(np.pi * seconds / 0.55)
         pose = (1 - stride) * body.POSES["walking_a"] + stride * body.POSES["walking_b"]
         points = np.asarray(body.place_points(self._build, pose[None])[0])

@@ -115,6 +115,13 @@ def meet_cones(cone: Cones, x: Array, y: Array) -> Meeting:
     (along − t·length)² − across². With its vertex at t0, f is f(t0) − spread·(t − t0)²,
     and the nearest surface, the greatest t·dz + √f(t), lies at t0 + lean·√f(t0), or at
     the end of the axis that comes before.
+
+    Args:
+        cone: The cones.
+        x, y: Of the lines of sight, px.
+
+    Returns:
+        Where each line meets its cone.
     """
     # Everything is done in place: these arrays are the largest of a figure.
     dx, dy = x - cone.x, y - cone.y

@@ -40,7 +40,15 @@ _EDGE, _HANDS = 0.04, 0.08
 
 
 def apply_rotations(rotations: Array, points: Array) -> Array:
-    """Return points (N, P, 3) turned by rotations (N, 3, 3)."""
+    """Turn points.
+
+    Args:
+        rotations: (N, 3, 3).
+        points: (N, P, 3).
+
+    Returns:
+        (N, P, 3).
+    """
     return np.asarray(points @ np.swapaxes(rotations, 1, 2))
 
 
@@ -210,8 +218,15 @@ def compute_hip_height(build: Build, foot: Array, stretch: Array | float) -> Arr
 
 
 def find_balance(build: Build, foot: Array) -> Array:
-    """Return (N,) m from the toes ahead to a mass centre above the middle of the feet,
-    which are `foot` (N,) degrees from the vertical; negative."""
+    """Find where a mass centre is above the middle of the feet.
+
+    Args:
+        build: Whose feet.
+        foot: (N,) degrees from the vertical.
+
+    Returns:
+        (N,) m from the toes ahead; negative.
+    """
     return np.asarray(-0.5 * build.lengths["foot"] * np.sin(np.radians(foot)))
 
 
@@ -436,8 +451,15 @@ class Fall:
         return poses, lean, self.hold_hands(poses, lean)
 
     def hold_hands(self, poses: Array, lean: Array) -> Array:
-        """Return the pelvis (N, 3) m in the world of poses (N, A) that lean (N,)
-        degrees about the hands."""
+        """Hold the hands where they stand.
+
+        Args:
+            poses: (N, A) degrees.
+            lean: (N,) degrees about the hands, in the direction of the dive's somersault.
+
+        Returns:
+            The pelvis, (N, 3) m in the world.
+        """
         placed = self.start.place_body(self.build, poses, lean)
         return self.start.support - placed[:, _WRISTS].mean(axis=1)
 

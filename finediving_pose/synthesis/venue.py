@@ -90,8 +90,12 @@ class Venue:
 
 
 def draw_venue(seed: int, apparatus: str) -> Venue:
-    """Draw a venue for one apparatus. Venues of different seeds differ in everything
-    that can be seen."""
+    """Draw a venue. Those of different seeds differ in everything that can be seen.
+
+    Args:
+        seed: Decides everything.
+        apparatus: ``1m``, ``3m`` or ``10m``.
+    """
     rng = np.random.default_rng((seed, 0))
     theme = _vary_theme(THEMES[int(rng.integers(len(THEMES)))], rng)
     pool_far, deck = -float(rng.uniform(7.0, 10.0)), float(rng.uniform(3.0, 5.0))
@@ -112,8 +116,13 @@ def draw_venue(seed: int, apparatus: str) -> Venue:
 
 
 def draw_station(venue: Venue, seed: int) -> Station:
-    """Draw where the camera stands for a match at this venue: 16 to 33 m away, within
-    25 degrees of square to it."""
+    """Draw where the camera stands for a match: 16 to 33 m away, within 25 degrees of
+    square to the board.
+
+    Args:
+        venue: Where.
+        seed: Of the match.
+    """
     rng = np.random.default_rng((seed, 1))
     # From a platform a camera stands farther away, and higher.
     if venue.height > 5:

@@ -82,7 +82,12 @@ def make_project(out: Path, meet: Path, seed: int) -> Project:
 
 
 def choose_demo_frames(project: Project, per_clip: int) -> FramesSummary:
-    """Choose frames of each dive evenly, as long as the athlete is above the water."""
+    """Choose frames of each dive evenly, as long as the athlete is above the water.
+
+    Args:
+        project: The demo's project.
+        per_clip: How many of each dive.
+    """
     return choose_frames(
         project, FramesRequest("uniform", per_clip=per_clip, stages=ABOVE_WATER)
     )
