@@ -6,19 +6,46 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from finediving_pose.errors import UsageError
 from finediving_pose.files import write_text
 
 
 class Settings(BaseModel):
-    """Base of every settings class: immutable, and no key that is not declared."""
+    """Base of every settings class: immutable, and no key that is not declared.
+
+    Attributes:
+        later_keys: Keys that settings of version 0.1.0 lack, with the values that mean
+            what it did. A key with this value is not written, so that files and hashes
+            of older runs stay the same: a new key belongs here, and needs that value as
+            its default.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    later_keys: ClassVar[Mapping[str, Any]] = {}
+
+    @model_serializer(mode="wrap")
+    def _leave_out_later_keys(
+        self, dump: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        if info.mode == "json":
+            for key, unsaid in self.later_keys.items():
+                if values[key] == unsaid:
+                    del values[key]
+        return values
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

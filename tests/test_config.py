@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 import yaml
@@ -178,3 +178,19 @@ def test_keys_that_do_not_go_together_are_said_in_the_words_of_the_settings(pres
         UsageError, match=r"^paper.yaml: size and heatmap: expected one of them$"
     ):
         load_settings(Crossed, presets, "paper")
+
+
+class Grown(Settings):
+    """Settings that got a key after files of them were written."""
+
+    later_keys: ClassVar[dict[str, Any]] = {"novelty": None}
+
+    old: int = 1
+    novelty: str | None = None
+
+
+def test_a_later_key_is_written_only_where_it_says_something():
+    assert Grown().model_dump(mode="json") == {"old": 1}
+    assert Grown(novelty="x").model_dump(mode="json") == {"old": 1, "novelty": "x"}
+    assert Grown(**Grown().model_dump(mode="json")) == Grown()
+    assert Grown().model_dump() == {"old": 1, "novelty": None}

@@ -17,7 +17,7 @@ from finediving_pose.datasets.model_directory import (
 )
 from finediving_pose.errors import UsageError
 from finediving_pose.files import read_json_lines
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.workflows import finetuning
 from finediving_pose.workflows.extraction_evaluation import evaluate_detector
 from finediving_pose.workflows.model_loading import load_detector, load_estimator

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.datasets.pose_files import pose_path, read_pose
-from finediving_pose.extraction.quality import list_doubts
+from finediving_pose.extraction.quality_metrics import list_doubts
 from finediving_pose.records import SkeletonSequence
 from finediving_pose.skeleton import HIPS, SHOULDERS
 from finediving_pose.workflows.qc import ClipReport, rank_clips

@@ -48,8 +48,8 @@ from finediving_pose.boxes import compute_iou
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.datasets.truth_files import DiveTruth, read_truth
 from finediving_pose.extraction.settings import TrackingSettings
+from finediving_pose.extraction.track_tools import Seed
 from finediving_pose.extraction.trackers import TRACKERS, track_person
-from finediving_pose.extraction.tracking import Seed
 from finediving_pose.keypoint_metrics import compute_pck_torso
 from finediving_pose.records import Detections, FloatArray, Visibility
 

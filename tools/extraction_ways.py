@@ -31,7 +31,7 @@ from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.extraction.local_engine import Limits
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.media import write_video
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.settings import PRESETS, DetectorSettings, PoseSettings
 from finediving_pose.synthesis.meet import plan_meet, stage_dive
@@ -55,7 +55,7 @@ from finediving_pose.openmmlab.detector_config import (  # noqa: E402
     configure_inference_pipeline,
 )
 from finediving_pose.openmmlab.device_batches import DTYPES, compile_if_wanted  # noqa: E402
-from finediving_pose.openmmlab.pose_config import plan_pose_training  # noqa: E402
+from finediving_pose.openmmlab.pose_network import plan_pose_training  # noqa: E402
 from finediving_pose.openmmlab.pose_networks import (  # noqa: E402
     make_network,
     validate_pose_settings,

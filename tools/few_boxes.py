@@ -25,7 +25,7 @@ from few_experiment import Experiment, add_options, name_other_dive, tabulate_at
 from finediving_pose import console, errors
 from finediving_pose.datasets.model_directory import read_model_directory
 from finediving_pose.media import read_image
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 
 PRESET = "tiny"
 FINETUNING = ("lr=5e-4",)

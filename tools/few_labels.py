@@ -49,7 +49,7 @@ from few_experiment import (
 from finediving_pose import console, errors
 from finediving_pose.datasets.model_directory import read_model_directory
 from finediving_pose.errors import DataError, UsageError
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.records import LabelledFrame
 from finediving_pose.skeleton import JOINTS
 from finediving_pose.workflows import finetuning

@@ -36,7 +36,7 @@ from finediving_pose.extraction.trackers import TRACKERS
 from finediving_pose.files import write_json
 from finediving_pose.manifest import list_package_versions
 from finediving_pose.media import read_image
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.openmmlab.pose_evaluation import evaluate_keypoints
 from finediving_pose.records import LabelledFrame
 from finediving_pose.workflows import finetuning

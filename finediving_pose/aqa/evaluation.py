@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from finediving_pose.aqa import baselines
+from finediving_pose.aqa import label_only_baselines
 from finediving_pose.aqa.settings import KEPT_TRANSITIONS, RANDOM_WEIGHTS, AqaSettings
 from finediving_pose.datasets.finediving import Key, count_frames, sample_transitions
 from finediving_pose.media import SAMPLES
@@ -206,7 +206,7 @@ def evaluate(
         else:
             unanswered.append(name)
     # Scores are compared on the dives that the model answered; stages on all.
-    found_baselines = baselines.measure_baselines(
+    found_baselines = label_only_baselines.measure_baselines(
         [*train, *queries],
         _get_keys(train),
         _get_keys(asked),
@@ -308,14 +308,14 @@ def bootstrap_baselines(
     Returns:
         By baseline and metric the 95 % interval over the test dives.
     """
-    train = [dive for dive in train if baselines.is_scored(dive)]
+    train = [dive for dive in train if label_only_baselines.is_scored(dive)]
     test = [dive for dive in test if dive.score is not None]
     if not train or not test:
         return {}
     true = _get_scores(test)
     numbers = [(dive.dive_number or "").lower() for dive in test]
     intervals = {}
-    for name, draws in baselines.predict_scores(train, test, seed).items():
+    for name, draws in label_only_baselines.predict_scores(train, test, seed).items():
         groups = numbers if len(draws) == 1 else None
         predicted = np.stack(draws, axis=1)  # (N, draws)
         intervals[name] = _bootstrap_scores(predicted, true, groups, seed)
@@ -353,12 +353,14 @@ def _make_stage_frames(
 def _measure_margins(
     predicted: FloatArray, asked: Sequence[Dive], train: Sequence[Dive], seed: int
 ) -> dict[str, Margin]:
-    learned = [dive for dive in train if baselines.is_scored(dive)]
+    learned = [dive for dive in train if label_only_baselines.is_scored(dive)]
     if len(asked) < 2 or not learned or any(dive.score is None for dive in asked):
         return {}
     true = _get_scores(asked)
     drawless = {}
-    for name, draws in baselines.predict_scores(learned, asked, seed).items():
+    for name, draws in label_only_baselines.predict_scores(
+        learned, asked, seed
+    ).items():
         if len(draws) == 1:
             drawless[name] = draws[0]
     # The span of R-ℓ2 belongs to the split: it stays the same in every resample.
@@ -530,7 +532,7 @@ def _leave_out_incomparable(
     of 3 stages in 96 frames."""
     comparable = {}
     for name, metrics in found.items():
-        is_of_stages = name in baselines.STAGE_BASELINES
+        is_of_stages = name in label_only_baselines.STAGE_BASELINES
         if is_of_stages and settings.stage_count != 3:
             continue
         kept = dict(metrics)

@@ -1,5 +1,5 @@
 """Tables of the paper, I to IX: what each row sets, and what was published for it
-(``tables/*.yaml``)."""
+(``tables/<table>_<topic>.yaml``)."""
 
 from __future__ import annotations
 
@@ -114,7 +114,12 @@ def list_tables() -> tuple[str, ...]:
         numeral, _, _ = name.partition("-")
         return order.index(numeral), name
 
-    return tuple(sorted((path.stem for path in TABLES.glob("*.yaml")), key=place))
+    return tuple(sorted(_list_files(), key=place))
+
+
+def _list_files() -> dict[str, Path]:
+    """Return the files by their tables' names: ``III_encoders.yaml`` is Table III."""
+    return {path.stem.partition("_")[0]: path for path in TABLES.glob("*.yaml")}
 
 
 def read_table(name: str) -> Table:
@@ -129,7 +134,7 @@ def read_table(name: str) -> Table:
             f"no table {name!r}: expected one of {', '.join(known.values())}"
         )
     name = known[name.upper()]
-    content = read_yaml(TABLES / f"{name}.yaml")
+    content = read_yaml(_list_files()[name])
     shared, preset = content.get("set", {}), content.get("preset")
     rows = []
     for key, row in content["rows"].items():

@@ -2,7 +2,7 @@
 one, and nothing else of it.
 
 A new model is a class derived from :class:`ScoreModel`, a line in
-:data:`finediving_pose.aqa.model.SCORE_MODELS` and a preset with ``model: <name>``. The
+:data:`finediving_pose.aqa.score_models.SCORE_MODELS` and a preset with ``model: <name>``. The
 class answers
 
 - :meth:`~ScoreModel.encode`: what is kept of a video; each video is encoded once,
@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from finediving_pose.aqa.batch import Videos
-from finediving_pose.aqa.model import find_model_class
+from finediving_pose.aqa.score_models import find_model_class
 from finediving_pose.aqa.settings import AqaSettings, Target
 from finediving_pose.config import Settings, validate_settings
 from finediving_pose.records import Dive

@@ -7,21 +7,18 @@ types.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BeforeValidator,
     Field,
-    SerializationInfo,
-    SerializerFunctionWrapHandler,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
-from finediving_pose.aqa.model import SCORE_MODELS, find_model_class
+from finediving_pose.aqa.score_models import SCORE_MODELS, find_model_class
 from finediving_pose.config import Settings, find_nearest_name, load_settings
 
 PRESETS = Path(__file__).parent / "presets"
@@ -29,10 +26,6 @@ BASE = "paper"
 RANDOM_WEIGHTS = "random"
 FIRST_MODEL = "hpmcore"
 """The model of settings that were written before there was another."""
-LATER_KEYS: dict[str, Any] = {"model": FIRST_MODEL, "options": {}}
-"""Keys that settings of version 0.1.0 lack, with the values that mean what it did. A key
-with this value is not written, so that files and hashes of older runs stay the same; a
-new key belongs here."""
 
 Stages = Literal["1", "2", "2*", "3"]
 DynamicNet = Literal["i3d", "tiny"]
@@ -103,11 +96,11 @@ KEPT_TRANSITIONS: dict[Stages, tuple[int, ...]] = {
 
 
 class AqaSettings(Settings):
-    """One model and one training of it. No key has a value here: :func:`load_aqa` takes
-    them from the presets.
+    """One model and one training of it. Only later keys have a value here:
+    :func:`load_aqa` takes the others from the presets.
 
     Attributes:
-        model: A name of :data:`~finediving_pose.aqa.model.SCORE_MODELS`.
+        model: A name of :data:`~finediving_pose.aqa.score_models.SCORE_MODELS`.
         options: What only that model knows, by its own names; see `Options` of its
             class.
         frames, size: Frames that stand for a dive, and the side of the square image
@@ -195,6 +188,8 @@ class AqaSettings(Settings):
         patience: Epochs without a better one before the run ends; 0 = never early.
         workers: Processes that read dives; 0 = the training process itself.
     """
+
+    later_keys: ClassVar[Mapping[str, Any]] = {"model": FIRST_MODEL, "options": {}}
 
     model: str = FIRST_MODEL
     options: dict[str, Any] = Field(default_factory=dict)
@@ -329,18 +324,6 @@ class AqaSettings(Settings):
                 f"there is no score model {name!r}{find_nearest_name(name, SCORE_MODELS)}"
             )
         return name
-
-    @model_serializer(mode="wrap")
-    def _leave_out_later_keys(
-        self, dump: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        """Write what version 0.1.0 would have written, where it says the same."""
-        values: dict[str, Any] = dump(self)
-        if info.mode == "json":
-            for key, unsaid in LATER_KEYS.items():
-                if values[key] == unsaid:
-                    del values[key]
-        return values
 
     @model_validator(mode="after")
     def _refuse_no_branch(self) -> AqaSettings:

@@ -59,7 +59,7 @@ def command(
     reports/mine
     """
     from finediving_pose.datasets.model_directory import read_model_directory
-    from finediving_pose.networks import NetworkOptions
+    from finediving_pose.network_interfaces import NetworkOptions
     from finediving_pose.reporting.label_sheet import LabelSheet
     from finediving_pose.reporting.worst_frames import WorstFrames
     from finediving_pose.workflows.finetuning import (

@@ -20,7 +20,7 @@ from finediving_pose.errors import UsageError
 if TYPE_CHECKING:
     from finediving_pose.extraction.engine import Equipment
     from finediving_pose.extraction.settings import ExtractionSettings
-    from finediving_pose.extraction.tracking import Seed
+    from finediving_pose.extraction.track_tools import Seed
     from finediving_pose.workflows.extraction import Summary
 
 
@@ -449,7 +449,7 @@ def command(
     Example: fdpose extract --videos videos --tracker path tracking.max_absence=80
     """
     from finediving_pose.extraction.shards import WHOLE, Shard
-    from finediving_pose.networks import NetworkOptions
+    from finediving_pose.network_interfaces import NetworkOptions
     from finediving_pose.workflows.extraction import (
         Networks,
         Request,
@@ -630,7 +630,7 @@ def _read_frames(text: str | None) -> int | str | None:
 def _read_seed(text: str | None) -> Seed | None:
     import numpy as np
 
-    from finediving_pose.extraction.tracking import Seed
+    from finediving_pose.extraction.track_tools import Seed
 
     if text is None:
         return None

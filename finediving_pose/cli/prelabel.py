@@ -113,7 +113,7 @@ def _make_guesser(
 
     if skeletons is not None:
         return SkeletonGuesser(skeletons)
-    from finediving_pose.networks import NetworkOptions
+    from finediving_pose.network_interfaces import NetworkOptions
     from finediving_pose.workflows.model_loading import (
         load_detector,
         load_estimator,

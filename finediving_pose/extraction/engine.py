@@ -10,7 +10,7 @@ from finediving_pose.extraction.clip_job import Outcome
 from finediving_pose.extraction.loading import Task
 
 
-class Local(Protocol):
+class Engine(Protocol):
     """An engine that extracts clips one after the other, such as
     :class:`finediving_pose.extraction.local_engine.LocalEngine`."""
 
@@ -28,5 +28,5 @@ class Equipment:
         identity: Weights and settings of its networks, in JSON types.
     """
 
-    engine: Local
+    engine: Engine
     identity: Mapping[str, Any]

@@ -20,7 +20,7 @@ from finediving_pose.datasets.pose_files import pose_path, write_pose
 from finediving_pose.datasets.problems import is_safe_relative
 from finediving_pose.errors import DataError
 from finediving_pose.extraction.clip_job import Outcome
-from finediving_pose.extraction.quality import METRICS, measure_quality
+from finediving_pose.extraction.quality_metrics import METRICS, measure_quality
 from finediving_pose.extraction.shards import WHOLE, Shard, ledger_paths
 from finediving_pose.files import (
     append_json_line,

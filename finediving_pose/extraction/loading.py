@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from finediving_pose.errors import DataError
-from finediving_pose.extraction.tracking import Seed
+from finediving_pose.extraction.track_tools import Seed
 from finediving_pose.media import Frame, FrameSource, Image, open_frames, sample_indices
 from finediving_pose.records import Clip
 

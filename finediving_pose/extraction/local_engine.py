@@ -55,7 +55,12 @@ from finediving_pose.extraction.skeleton_assembly import (
     track_people,
 )
 from finediving_pose.extraction.worker_pool import Pending, WorkerPool
-from finediving_pose.networks import Detector, Launching, PoseEstimator, Preparing
+from finediving_pose.network_interfaces import (
+    Detector,
+    Launching,
+    PoseEstimator,
+    Preparing,
+)
 from finediving_pose.records import Crop, Detections, FloatArray, SkeletonSequence
 
 Pose = tuple[FloatArray, FloatArray]

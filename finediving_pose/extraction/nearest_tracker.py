@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from finediving_pose.boxes import compute_diagonals, compute_distances
 from finediving_pose.extraction.settings import TrackingSettings
-from finediving_pose.extraction.tracking import (
+from finediving_pose.extraction.track_tools import (
     Seed,
     Start,
     choose_detection,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from finediving_pose.boxes import compute_diagonals, compute_distances, compute_middles
 from finediving_pose.extraction.camera_motion import CameraPath, estimate_camera_path
 from finediving_pose.extraction.settings import TrackingSettings
-from finediving_pose.extraction.tracking import (
+from finediving_pose.extraction.track_tools import (
     Seed,
     choose_detection,
     empty_track,

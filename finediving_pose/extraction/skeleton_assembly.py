@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from finediving_pose.extraction.repair import repair_joints
 from finediving_pose.extraction.settings import ExtractionSettings
+from finediving_pose.extraction.track_tools import Seed, fill_track, remove_tracked
 from finediving_pose.extraction.trackers import track_person
-from finediving_pose.extraction.tracking import Seed, fill_track, remove_tracked
 from finediving_pose.records import (
     BoxState,
     BoxTrack,

@@ -18,7 +18,7 @@ from finediving_pose.errors import UsageError
 from finediving_pose.extraction.nearest_tracker import track_nearest
 from finediving_pose.extraction.path_tracker import track_path
 from finediving_pose.extraction.settings import TrackingSettings
-from finediving_pose.extraction.tracking import Seed
+from finediving_pose.extraction.track_tools import Seed
 from finediving_pose.records import BoxTrack, Detections
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.detector_config import (
     IMAGENET_MEAN_BGR,
@@ -68,10 +68,10 @@ class Fitted:
 
 class AthleteDetector:
     """RTMDet as ``fdpose finetune-detector`` trains it; fulfils
-    :class:`finediving_pose.networks.Detector`.
+    :class:`finediving_pose.network_interfaces.Detector`.
 
-    It is also :class:`~finediving_pose.networks.Preparing` and
-    :class:`~finediving_pose.networks.Launching`.
+    It is also :class:`~finediving_pose.network_interfaces.Preparing` and
+    :class:`~finediving_pose.network_interfaces.Launching`.
 
     Args:
         net: The MMDetection model, its weights loaded; it is changed.

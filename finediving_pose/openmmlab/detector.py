@@ -22,7 +22,7 @@ from finediving_pose.datasets.model_directory import (
 from finediving_pose.devices import choose_device
 from finediving_pose.errors import EnvironmentUnfit, UsageError
 from finediving_pose.files import sha256_file
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.openmmlab import compat, weights
 from finediving_pose.openmmlab.settings import DetectorSettings
 from finediving_pose.records import Detections
@@ -49,7 +49,7 @@ FOREIGN_THRESHOLD = 0.05
 
 class MMDetector:
     """Any model of MMDetection as a detector of people; fulfils
-    :class:`finediving_pose.networks.Detector`.
+    :class:`finediving_pose.network_interfaces.Detector`.
 
     Args:
         net: The model, its weights loaded.

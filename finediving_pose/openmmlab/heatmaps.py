@@ -32,7 +32,7 @@ LONGEST_STEP = 2.0
 
 class HeatmapDecoder:
     """Heatmaps (N, 16, h, w) to joints; fulfils
-    :class:`finediving_pose.openmmlab.pose_config.OutputDecoder`.
+    :class:`finediving_pose.openmmlab.pose_network.OutputDecoder`.
 
     Args:
         method: As of :func:`decode_heatmaps`.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from finediving_pose.openmmlab.pose_config import RANDOM_START, Backbone, PoseNetwork
+from finediving_pose.openmmlab.pose_network import RANDOM_START, Backbone, PoseNetwork
 from finediving_pose.openmmlab.settings import PoseSettings
 
 

@@ -15,7 +15,7 @@ from finediving_pose import skeleton
 from finediving_pose.datasets.model_directory import read_model_directory
 from finediving_pose.devices import choose_device
 from finediving_pose.errors import UsageError
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.openmmlab import compat, weights
 from finediving_pose.records import Crop, FloatArray
 
@@ -36,7 +36,7 @@ from finediving_pose.openmmlab.device_batches import (  # noqa: E402
     fetch_later,
     stack_on_device,
 )
-from finediving_pose.openmmlab.pose_config import (  # noqa: E402
+from finediving_pose.openmmlab.pose_network import (  # noqa: E402
     IMAGENET_MEAN,
     IMAGENET_STD,
     PoseNetwork,
@@ -52,7 +52,7 @@ slower."""
 
 class MMPoseEstimator:
     """A pose network of MMPose for the joints of one athlete in each box; fulfils
-    :class:`finediving_pose.networks.PoseEstimator`.
+    :class:`finediving_pose.network_interfaces.PoseEstimator`.
 
     Args:
         net: MMPose's model, its weights loaded.

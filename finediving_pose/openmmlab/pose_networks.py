@@ -14,7 +14,7 @@ from typing import Any, get_args
 from finediving_pose.config import find_nearest_name, validate_settings
 from finediving_pose.errors import UsageError
 from finediving_pose.openmmlab.hrnet import Hrnet
-from finediving_pose.openmmlab.pose_config import PoseNetwork
+from finediving_pose.openmmlab.pose_network import PoseNetwork
 from finediving_pose.openmmlab.settings import PoseSettings
 
 POSE_NETWORKS: dict[str, type[PoseNetwork]] = {

@@ -24,7 +24,7 @@ def average_over_turns(
         forward: Square images (N, 3, S, S) to answers (N, 16, …).
         turn_back: Brings answers for images turned by a number of quarters
             anticlockwise back to the upright ones, as
-            :meth:`.pose_config.OutputDecoder.turn_back`.
+            :meth:`.pose_network.OutputDecoder.turn_back`.
 
     Returns:
         The same from images to float32 answers; `forward` sees four times the batch.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.boxes import enclose_joints
-from finediving_pose.networks import Launching, PoseEstimator
+from finediving_pose.network_interfaces import Launching, PoseEstimator
 from finediving_pose.records import Crop, FloatArray
 
 MARGIN = 0.12
@@ -43,7 +43,7 @@ class LaunchingEstimator(PoseEstimator, Launching, Protocol):
 
 class SecondLook:
     """A pose network that looks twice; fulfils
-    :class:`finediving_pose.networks.PoseEstimator` at twice the cost.
+    :class:`finediving_pose.network_interfaces.PoseEstimator` at twice the cost.
 
     Args:
         estimator: The pose network.

@@ -23,7 +23,7 @@ from finediving_pose.devices import choose_device
 from finediving_pose.errors import UsageError
 from finediving_pose.openmmlab import compat, weights
 from finediving_pose.openmmlab.detector_config import plan_detector_training
-from finediving_pose.openmmlab.pose_config import plan_pose_training
+from finediving_pose.openmmlab.pose_network import plan_pose_training
 from finediving_pose.openmmlab.pose_networks import make_network
 from finediving_pose.openmmlab.runner_config import RUNS_ON_GLOO, configure_runner
 from finediving_pose.openmmlab.settings import (

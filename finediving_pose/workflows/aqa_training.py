@@ -419,7 +419,7 @@ def _check_machine(settings: AqaSettings, device: str, devices: int) -> None:
     """
     import torch
 
-    from finediving_pose.aqa.model import find_model_class
+    from finediving_pose.aqa.score_models import find_model_class
 
     find_model_class(settings.model).read_options(settings)
     if settings.precision == "fp16" and device == "cpu":

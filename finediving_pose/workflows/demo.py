@@ -20,7 +20,7 @@ from finediving_pose.datasets.splits import read_splits
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import write_json
 from finediving_pose.manifest import recording
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.records import Dive
 from finediving_pose.synthesis.annotators import ANNOTATORS
 from finediving_pose.workflows import aqa_training, demo_labels, finetuning, scoring

@@ -19,14 +19,14 @@ from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.extraction.clip_job import Outcome
 from finediving_pose.extraction.clips import Found, find_clips
-from finediving_pose.extraction.engine import Equipment, Local
+from finediving_pose.extraction.engine import Engine, Equipment
 from finediving_pose.extraction.ledger import Ledger
 from finediving_pose.extraction.loading import Task
 from finediving_pose.extraction.local_engine import Limits, LocalEngine
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.shards import WHOLE, Shard
+from finediving_pose.extraction.track_tools import Seed
 from finediving_pose.extraction.trackers import find_tracker
-from finediving_pose.extraction.tracking import Seed
 from finediving_pose.files import (
     sha256_file,
     sha256_files,
@@ -35,7 +35,7 @@ from finediving_pose.files import (
 )
 from finediving_pose.manifest import Manifest, recording
 from finediving_pose.media import list_numbered_images
-from finediving_pose.networks import Detector, NetworkOptions, PoseEstimator
+from finediving_pose.network_interfaces import Detector, NetworkOptions, PoseEstimator
 from finediving_pose.records import Clip, Dive, SkeletonSequence
 from finediving_pose.workflows import model_loading
 from finediving_pose.workflows.rendering import write_overlay
@@ -310,7 +310,9 @@ class _Run:
             "settings": self._settings,
         }
 
-    def extract_clips(self, found: Found, engine: Local, manifest: Manifest) -> Summary:
+    def extract_clips(
+        self, found: Found, engine: Engine, manifest: Manifest
+    ) -> Summary:
         """Extract what is not done; the tables are written however it ends.
 
         Args:

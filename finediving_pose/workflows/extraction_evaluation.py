@@ -12,7 +12,7 @@ import numpy as np
 
 from finediving_pose.boxes import compute_iou
 from finediving_pose.datasets.pose_files import pose_path, read_pose
-from finediving_pose.networks import Detector
+from finediving_pose.network_interfaces import Detector
 from finediving_pose.openmmlab.pose_evaluation import (
     KeypointMetrics,
     evaluate_keypoints,

@@ -117,13 +117,13 @@ def validate_finediving(
 
 
 def _floors(data: FineDiving) -> dict[str, dict[str, float]]:
-    from finediving_pose.aqa import baselines
+    from finediving_pose.aqa import label_only_baselines
 
     if not (data.train and data.test):
         raise UsageError(
             "--floors: needs the training and the test split, and one of them is absent or empty"
         )
-    return baselines.measure_baselines(data.dives, data.train, data.test)
+    return label_only_baselines.measure_baselines(data.dives, data.train, data.test)
 
 
 def _anomaly(anomaly: Anomaly) -> dict[str, Any]:

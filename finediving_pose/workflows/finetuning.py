@@ -36,7 +36,7 @@ from finediving_pose.datasets.splits import Part, Splits, make_splits, read_spli
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import sha256_file, sha256_json, write_json
 from finediving_pose.manifest import recording
-from finediving_pose.networks import PoseEstimator
+from finediving_pose.network_interfaces import PoseEstimator
 from finediving_pose.openmmlab.pose_evaluation import (
     KeypointMetrics,
     evaluate_keypoints,

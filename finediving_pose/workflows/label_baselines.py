@@ -79,7 +79,7 @@ def measure_label_baselines(
         UsageError: If there is nothing at `data`.
         DataError: If one of the parts is empty.
     """
-    from finediving_pose.aqa import baselines
+    from finediving_pose.aqa import label_only_baselines
     from finediving_pose.aqa.data.dives import gather_dives, read_annotations
     from finediving_pose.aqa.data.splits import hold_out
     from finediving_pose.aqa.evaluation import bootstrap_baselines
@@ -109,7 +109,7 @@ def measure_label_baselines(
         train=len(train),
         test=len(test),
         own_split=own_split,
-        metrics=baselines.measure_baselines(records, train, test, seed),
+        metrics=label_only_baselines.measure_baselines(records, train, test, seed),
         intervals=bootstrap_baselines(learned, tested, seed),
     )
 

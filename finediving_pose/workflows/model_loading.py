@@ -1,6 +1,6 @@
 """Loading of detectors and pose estimators by name, and checks that packages are there.
 
-Whatever runs a network stands behind :mod:`finediving_pose.networks`; another runtime
+Whatever runs a network stands behind :mod:`finediving_pose.network_interfaces`; another runtime
 is loaded in :func:`load_detector` and :func:`load_estimator`.
 """
 
@@ -18,7 +18,7 @@ from finediving_pose.datasets.model_directory import (
     is_model_directory,
 )
 from finediving_pose.errors import EnvironmentUnfit, UsageError
-from finediving_pose.networks import Detector, NetworkOptions, PoseEstimator
+from finediving_pose.network_interfaces import Detector, NetworkOptions, PoseEstimator
 
 
 class RunFolder(NamedTuple):

@@ -27,7 +27,7 @@ from finediving_pose.extraction.trackers import track_person
 from finediving_pose.files import sha256_file, write_json
 from finediving_pose.manifest import recording
 from finediving_pose.media import read_image
-from finediving_pose.networks import Detector, PoseEstimator
+from finediving_pose.network_interfaces import Detector, PoseEstimator
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.workflows.assignment import hand_out_images, list_tasks
 from finediving_pose.workflows.project import Project, find_project

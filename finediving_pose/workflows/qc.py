@@ -14,7 +14,7 @@ from finediving_pose import console
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.extraction.ledger import latest_lines
-from finediving_pose.extraction.quality import (
+from finediving_pose.extraction.quality_metrics import (
     combine_doubt,
     explain_doubt,
     list_doubts,
@@ -48,7 +48,7 @@ class ClipReport:
         person: 1, or 2 for the second diver.
         path: The file; None where the clip failed.
         doubt: 0 to 1; 1 where there is no usable file.
-        oddities: By the names of :func:`finediving_pose.extraction.quality.list_doubts`;
+        oddities: By the names of :func:`finediving_pose.extraction.quality_metrics.list_doubts`;
             empty where there is no usable file.
         reasons: Why, the weightiest first.
     """

@@ -15,7 +15,7 @@ from finediving_pose.console import log
 from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import open_frames, sample_indices
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.records import Clip, Dive, SkeletonSequence
 from finediving_pose.workflows import model_loading
 from finediving_pose.workflows.score_request import ScoreRequest

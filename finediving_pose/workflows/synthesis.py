@@ -462,7 +462,7 @@ def _write_annotations(
 
 
 def _measure_baselines(meet: Meet, dives: list[FineDive], result: SynthResult) -> None:
-    from finediving_pose.aqa.baselines import measure_baselines
+    from finediving_pose.aqa.label_only_baselines import measure_baselines
 
     result.test = len(meet.test)
     if result.test > 2:

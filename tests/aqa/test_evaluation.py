@@ -12,7 +12,7 @@ import pytest
 from helpers.made_evaluation import QUERIES, SETTINGS, TRAIN, evaluated, predictions
 from helpers.made_videos import small_settings
 
-from finediving_pose.aqa import baselines
+from finediving_pose.aqa import label_only_baselines
 from finediving_pose.aqa.evaluation import (
     ON_TEST_BEST,
     Evaluation,
@@ -43,7 +43,9 @@ def test_each_metric_is_that_of_the_leaf():
     scores = np.add(true, errors)
     cuts = np.tile([[20, 60]], (12, 1))
     expected = measure_scores(scores, true, [dive.dive_number for dive in QUERIES])
-    expected |= measure_stages(cuts, baselines.get_true_transitions(QUERIES), 96)
+    expected |= measure_stages(
+        cuts, label_only_baselines.get_true_transitions(QUERIES), 96
+    )
     assert found.metrics == pytest.approx(expected)
     assert set(found.metrics) == set(TITLES)
     assert found.metrics["mae"] == pytest.approx(1.5)
@@ -76,7 +78,7 @@ def test_a_dive_without_an_exemplar_is_counted_and_not_guessed():
     assert found.metrics["mae"] == pytest.approx(1)
     asked = QUERIES[1:11]
     every = [d.key for d in QUERIES]
-    expected = baselines.measure_baselines(
+    expected = label_only_baselines.measure_baselines(
         [*TRAIN, *QUERIES], [d.key for d in TRAIN], [d.key for d in asked], staged=every
     )
     assert found.baselines == expected
@@ -99,18 +101,23 @@ def test_baselines_are_of_the_dives_that_the_metrics_are_of():
         predictions(queries, [math.nan] * 6 + [1.0] * 6), queries, TRAIN, SETTINGS
     )
     means, true = (
-        baselines.predict_number_mean(TRAIN, queries[6:]),
+        label_only_baselines.predict_number_mean(TRAIN, queries[6:]),
         [dive.score for dive in queries[6:]],
     )
-    assert found.baselines[baselines.NUMBER_MEAN]["mae"] == pytest.approx(
+    assert found.baselines[label_only_baselines.NUMBER_MEAN]["mae"] == pytest.approx(
         np.abs(means - true).mean()
     )
-    cuts = baselines.predict_number_transitions(TRAIN, queries)
-    expected = measure_stages(cuts, baselines.get_true_transitions(queries), 96)
-    assert found.baselines[baselines.NUMBER_TRANSITIONS] == pytest.approx(expected)
+    cuts = label_only_baselines.predict_number_transitions(TRAIN, queries)
+    expected = measure_stages(
+        cuts, label_only_baselines.get_true_transitions(queries), 96
+    )
+    assert found.baselines[label_only_baselines.NUMBER_TRANSITIONS] == pytest.approx(
+        expected
+    )
     assert (
         expected["transition_error"]
-        > 2 * np.abs(cuts - baselines.get_true_transitions(queries))[6:].mean()
+        > 2
+        * np.abs(cuts - label_only_baselines.get_true_transitions(queries))[6:].mean()
     )
 
 
@@ -121,15 +128,17 @@ def test_a_dive_that_lacks_something_is_in_the_baselines_too(lacking):
         for at, dive in enumerate(QUERIES)
     ]
     found = evaluate(predictions(queries, [1.0] * 12), queries, TRAIN, SETTINGS)
-    means = baselines.predict_number_mean(TRAIN, queries)
+    means = label_only_baselines.predict_number_mean(TRAIN, queries)
     expected = np.abs(means - [dive.score for dive in queries]).mean()
-    assert found.baselines[baselines.NUMBER_MEAN]["mae"] == pytest.approx(expected)
-    assert (baselines.SHRUNK_COMPLETENESS in found.baselines) is (
+    assert found.baselines[label_only_baselines.NUMBER_MEAN]["mae"] == pytest.approx(
+        expected
+    )
+    assert (label_only_baselines.SHRUNK_COMPLETENESS in found.baselines) is (
         lacking != "difficulty"
     )
     assert set(bootstrap_baselines(TRAIN, queries)) == set(found.baselines) - {
-        baselines.NUMBER_TRANSITIONS,
-        baselines.CONSTANT_TRANSITIONS,
+        label_only_baselines.NUMBER_TRANSITIONS,
+        label_only_baselines.CONSTANT_TRANSITIONS,
     }
 
 
@@ -182,7 +191,9 @@ def test_dives_without_stages_are_left_out_of_their_metrics():
     ]
     found = evaluate(predictions(queries, [1.0] * 12), queries, TRAIN, SETTINGS)
     own = measure_stages(
-        np.tile([[20, 60]], (6, 1)), baselines.get_true_transitions(QUERIES[::2]), 96
+        np.tile([[20, 60]], (6, 1)),
+        label_only_baselines.get_true_transitions(QUERIES[::2]),
+        96,
     )
     assert {name: found.metrics[name] for name in own} == pytest.approx(own)
     assert (
@@ -202,7 +213,7 @@ def test_two_stages_have_no_flight():
     assert "aiou_flight_0.5" not in found.metrics
     assert "aiou_paper_0.5" in found.metrics
     assert any(note.startswith("K = 2: the flight") for note in found.notes)
-    assert baselines.NUMBER_TRANSITIONS not in found.baselines
+    assert label_only_baselines.NUMBER_TRANSITIONS not in found.baselines
 
 
 def test_one_stage_has_no_transitions():
@@ -215,8 +226,8 @@ def test_one_stage_has_no_transitions():
 
 def test_baselines_of_other_frame_counts_are_not_compared_in_frames():
     floors = evaluated(settings=small_settings("frames=32")).baselines
-    assert "aiou_flight_0.5" in floors[baselines.NUMBER_TRANSITIONS]
-    assert "transition_error" not in floors[baselines.NUMBER_TRANSITIONS]
+    assert "aiou_flight_0.5" in floors[label_only_baselines.NUMBER_TRANSITIONS]
+    assert "transition_error" not in floors[label_only_baselines.NUMBER_TRANSITIONS]
 
 
 def test_what_flatters_is_said_once():
@@ -291,25 +302,25 @@ def test_model_metrics_are_those_of_the_evaluation():
 
 def test_intervals_of_baselines_hold_their_metrics():
     intervals = bootstrap_baselines(TRAIN, QUERIES)
-    floors = baselines.measure_baselines(
+    floors = label_only_baselines.measure_baselines(
         [*TRAIN, *QUERIES], [d.key for d in TRAIN], [d.key for d in QUERIES]
     )
     assert set(intervals) == {
-        baselines.NUMBER_MEAN,
-        baselines.SHRUNK_COMPLETENESS,
-        baselines.SAME_NUMBER,
-        baselines.RANDOM,
+        label_only_baselines.NUMBER_MEAN,
+        label_only_baselines.SHRUNK_COMPLETENESS,
+        label_only_baselines.SAME_NUMBER,
+        label_only_baselines.RANDOM,
     }
     for name, figures in intervals.items():
         for key in ("rl2_squared", "rl2_absolute", "mae"):
             assert figures[key][0] < floors[name][key] < figures[key][1]
-    assert "rho_within" in intervals[baselines.NUMBER_MEAN]
-    assert "rho_within" not in intervals[baselines.SAME_NUMBER]
+    assert "rho_within" in intervals[label_only_baselines.NUMBER_MEAN]
+    assert "rho_within" not in intervals[label_only_baselines.SAME_NUMBER]
     assert bootstrap_baselines([], QUERIES) == {}
     text = "\n".join(format_baselines(floors, intervals))
     value, (low, high) = (
-        floors[baselines.NUMBER_MEAN]["rl2_squared"],
-        intervals[baselines.NUMBER_MEAN]["rl2_squared"],
+        floors[label_only_baselines.NUMBER_MEAN]["rl2_squared"],
+        intervals[label_only_baselines.NUMBER_MEAN]["rl2_squared"],
     )
     assert f"{value:.4f}  {low:.4f} … {high:.4f}" in text
 
@@ -336,7 +347,7 @@ def test_the_margin_to_the_best_baseline_is_of_the_same_dives():
     true = np.array([dive.score for dive in QUERIES])
     floors = {
         name: draws[0]
-        for name, draws in baselines.predict_scores(TRAIN, QUERIES).items()
+        for name, draws in label_only_baselines.predict_scores(TRAIN, QUERIES).items()
         if len(draws) == 1
     }
     best = max(floors, key=lambda name: compute_spearman(floors[name], true))
@@ -357,8 +368,8 @@ def test_the_margin_to_the_best_baseline_is_of_the_same_dives():
 
 
 def test_a_baseline_set_beside_itself_is_no_better():
-    floor = baselines.predict_number_mean(TRAIN, QUERIES)
-    shrunk = baselines.predict_shrunk_completeness(TRAIN, QUERIES)
+    floor = label_only_baselines.predict_number_mean(TRAIN, QUERIES)
+    shrunk = label_only_baselines.predict_shrunk_completeness(TRAIN, QUERIES)
     true = [dive.score for dive in QUERIES]
     best = max((floor, shrunk), key=lambda scores: compute_spearman(scores, true))
     found = evaluated(list(best - np.array(true)))

@@ -15,7 +15,7 @@ from helpers.made_score_model import POSE_ONLY
 from helpers.made_videos import small_settings
 from torch import Tensor, nn
 
-from finediving_pose.aqa import model as models
+from finediving_pose.aqa import score_models as models
 from finediving_pose.aqa.batch import Videos
 from finediving_pose.aqa.data.sources import Parts
 from finediving_pose.aqa.inference import predict_dives

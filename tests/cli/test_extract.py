@@ -28,9 +28,9 @@ from finediving_pose.datasets.model_directory import CARD_NAME
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.errors import UsageError
 from finediving_pose.extraction import trackers
-from finediving_pose.extraction.tracking import choose_detection, empty_track
+from finediving_pose.extraction.track_tools import choose_detection, empty_track
 from finediving_pose.files import write_json
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.workflows import model_loading
 
 

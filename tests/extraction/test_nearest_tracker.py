@@ -7,8 +7,8 @@ import pytest
 from helpers.made_detections import box, found, numbered, seed
 
 from finediving_pose.extraction.settings import TrackingSettings
+from finediving_pose.extraction.track_tools import Seed
 from finediving_pose.extraction.trackers import track_person
-from finediving_pose.extraction.tracking import Seed
 from finediving_pose.records import BoxState, BoxTrack, Detections
 
 DEFAULT = TrackingSettings()

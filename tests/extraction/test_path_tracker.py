@@ -19,8 +19,8 @@ from finediving_pose.extraction.path_tracker import (
     measure_motion,
 )
 from finediving_pose.extraction.settings import TrackingSettings
+from finediving_pose.extraction.track_tools import Seed, remove_tracked
 from finediving_pose.extraction.trackers import track_person
-from finediving_pose.extraction.tracking import Seed, remove_tracked
 from finediving_pose.records import BoxState, BoxTrack, Detections
 
 PATH = TrackingSettings(tracker="path")

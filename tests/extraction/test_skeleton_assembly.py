@@ -7,7 +7,7 @@ import pytest
 from helpers.made_divers import make_dive
 from helpers.made_sequences import FRAMES, make_joints, make_sequence, make_track
 
-from finediving_pose.extraction.quality import measure_quality
+from finediving_pose.extraction.quality_metrics import measure_quality
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.skeleton_assembly import assemble_sequence, take_rows
 from finediving_pose.records import JointState

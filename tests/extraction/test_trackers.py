@@ -9,8 +9,8 @@ from helpers.made_detections import box, found, numbered, seed
 from finediving_pose.errors import UsageError
 from finediving_pose.extraction import trackers
 from finediving_pose.extraction.settings import TrackingSettings
+from finediving_pose.extraction.track_tools import Seed, choose_detection, empty_track
 from finediving_pose.extraction.trackers import TRACKERS, register_tracker, track_person
-from finediving_pose.extraction.tracking import Seed, choose_detection, empty_track
 from finediving_pose.records import BoxState, BoxTrack, Detections
 
 ABSENT = BoxState.MISSING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from finediving_pose.extraction.tracking import Seed
+from finediving_pose.extraction.track_tools import Seed
 from finediving_pose.records import Detections
 
 Corners = tuple[float, ...]

@@ -12,7 +12,7 @@ import torch
 from helpers.made_detectors import decided_net
 
 from finediving_pose import errors
-from finediving_pose.networks import Launching, NetworkOptions, Preparing
+from finediving_pose.network_interfaces import Launching, NetworkOptions, Preparing
 from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.athlete_detector import AthleteDetector
 from finediving_pose.openmmlab.detector import MMDetector, load_detector

@@ -14,7 +14,7 @@ from finediving_pose.extraction.loading import Task
 from finediving_pose.extraction.local_engine import Limits, LocalEngine
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.media import write_video
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.openmmlab.athlete_detector import AthleteDetector
 from finediving_pose.records import Clip
 from finediving_pose.synthesis.sample import draw_dive

@@ -9,7 +9,7 @@ import torch
 
 from finediving_pose import errors
 from finediving_pose.datasets.model_directory import read_model_directory
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.openmmlab import compat
 from finediving_pose.openmmlab.heatmaps import LONGEST_STEP
 from finediving_pose.openmmlab.hrnet import Hrnet, HrnetSettings
@@ -83,8 +83,8 @@ def pair(heatmap: str, loss: str, flip_test: bool):
     inference_topdown."""
     from mmengine.config import Config
 
-    from finediving_pose.openmmlab.pose_config import configure_val_pipeline
     from finediving_pose.openmmlab.pose_estimator import MMPoseEstimator
+    from finediving_pose.openmmlab.pose_network import configure_val_pipeline
     from finediving_pose.openmmlab.pose_parts import DiverDataset
 
     settings = HrnetSettings(

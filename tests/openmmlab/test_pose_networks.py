@@ -19,7 +19,7 @@ from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.errors import UsageError
 from finediving_pose.openmmlab import pose_networks
 from finediving_pose.openmmlab.hrnet import Hrnet, HrnetSettings
-from finediving_pose.openmmlab.pose_config import Backbone, PoseNetwork
+from finediving_pose.openmmlab.pose_network import Backbone, PoseNetwork
 from finediving_pose.openmmlab.pose_networks import POSE_NETWORKS
 from finediving_pose.openmmlab.settings import PoseSettings
 

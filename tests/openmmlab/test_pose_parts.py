@@ -245,7 +245,7 @@ def test_a_flip_in_training_swaps_sides(dataset, tmp_path):
     heatmaps must say so."""
     from mmengine.registry import DefaultScope
 
-    from finediving_pose.openmmlab.pose_config import plan_pose_training
+    from finediving_pose.openmmlab.pose_network import plan_pose_training
     from finediving_pose.openmmlab.training_plan import TrainingLabels
 
     settings = HrnetSettings(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.openmmlab.heatmaps import turn_heatmaps_back
 from finediving_pose.openmmlab.rotated_views import average_over_turns
 

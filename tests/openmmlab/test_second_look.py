@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.openmmlab.second_look import MARGIN, improve_box
 from finediving_pose.synthesis.sample import draw_dive
 from finediving_pose.workflows.model_loading import load_estimator

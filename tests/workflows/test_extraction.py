@@ -27,7 +27,7 @@ from helpers.moving_blobs import (
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.extraction.settings import ExtractionSettings
-from finediving_pose.extraction.tracking import Seed
+from finediving_pose.extraction.track_tools import Seed
 from finediving_pose.files import read_json_lines, sha256_file
 from finediving_pose.media import VideoFile
 from finediving_pose.records import BoxState, Detections, JointState

@@ -7,7 +7,7 @@ import json
 import pytest
 from helpers.made_meets import write_meet
 
-from finediving_pose.aqa.baselines import NUMBER_MEAN
+from finediving_pose.aqa.label_only_baselines import NUMBER_MEAN
 from finediving_pose.datasets.finediving import AQA_NAME, COARSE_NAME, FILES, TEST_NAME
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import sha256_file

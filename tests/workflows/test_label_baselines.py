@@ -8,7 +8,7 @@ import json
 import pytest
 from helpers.made_score_model import write_data, write_other_dives
 
-from finediving_pose.aqa import baselines
+from finediving_pose.aqa import label_only_baselines
 from finediving_pose.aqa.data.sources import Sources
 from finediving_pose.errors import DataError
 from finediving_pose.workflows.label_baselines import measure_label_baselines
@@ -22,7 +22,7 @@ def data(tmp_path_factory) -> Sources:
 def test_baselines_of_a_published_split(data):
     found = measure_label_baselines(data.annotations)
     assert (found.train, found.test, found.own_split) == (30, 10, "")
-    assert found.metrics[baselines.NUMBER_MEAN]["mae"] > 0
+    assert found.metrics[label_only_baselines.NUMBER_MEAN]["mae"] > 0
     assert set(found.intervals) < set(found.metrics)
     json.dumps(found.as_dict(), allow_nan=False)
     assert found.format_lines()[0].endswith(
@@ -47,21 +47,21 @@ def test_baselines_of_the_real_annotations(shared_data):
     rounded = {
         name: tuple(round(found.metrics[name][key], digits) for key, digits in keys)
         for name, keys in {
-            baselines.NUMBER_MEAN: (
+            label_only_baselines.NUMBER_MEAN: (
                 ("rho", 4),
                 ("rl2_squared", 3),
                 ("rl2_absolute", 3),
             ),
-            baselines.SHRUNK_COMPLETENESS: (
+            label_only_baselines.SHRUNK_COMPLETENESS: (
                 ("rho", 4),
                 ("rl2_squared", 3),
                 ("rl2_absolute", 3),
             ),
-            baselines.NUMBER_TRANSITIONS: (
+            label_only_baselines.NUMBER_TRANSITIONS: (
                 ("aiou_flight_0.5", 2),
                 ("aiou_flight_0.75", 2),
             ),
-            baselines.CONSTANT_TRANSITIONS: (
+            label_only_baselines.CONSTANT_TRANSITIONS: (
                 ("aiou_flight_0.5", 1),
                 ("aiou_flight_0.75", 1),
             ),
@@ -73,5 +73,5 @@ def test_baselines_of_the_real_annotations(shared_data):
         (83.85, 44.46),
         (79.4, 32.6),
     ]
-    low, high = found.intervals[baselines.NUMBER_MEAN]["rho"]
+    low, high = found.intervals[label_only_baselines.NUMBER_MEAN]["rho"]
     assert 0.5 < low < 0.5882 < high < 0.67

@@ -34,7 +34,7 @@ from finediving_pose.datasets.pose_files import pose_path, write_pose
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import sha256_file
 from finediving_pose.media import write_jpeg
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.records import BoxState, BoxTrack, Detections, SkeletonSequence
 from finediving_pose.workflows.assignment import hand_out_images
 from finediving_pose.workflows.model_loading import load_detector, load_estimator

@@ -19,7 +19,7 @@ from helpers.moving_blobs import (
 from finediving_pose.cli.main import run as fdpose
 from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
 from finediving_pose.errors import UsageError
-from finediving_pose.extraction.quality import list_doubts
+from finediving_pose.extraction.quality_metrics import list_doubts
 from finediving_pose.extraction.shards import Shard
 from finediving_pose.workflows.extraction import extract
 from finediving_pose.workflows.qc import run_qc

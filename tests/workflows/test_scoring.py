@@ -23,7 +23,7 @@ from finediving_pose.datasets.pose_files import read_pose, write_pose
 from finediving_pose.datasets.score_files import Scored, Seen
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import write_video
-from finediving_pose.networks import NetworkOptions
+from finediving_pose.network_interfaces import NetworkOptions
 from finediving_pose.reporting.score_text import format_seen, list_facts
 from finediving_pose.workflows import model_loading
 from finediving_pose.workflows.score_request import ScoreRequest

@@ -6,13 +6,13 @@ import numpy as np
 from helpers.made_detections import box, found, numbered, seed
 
 from finediving_pose.extraction.settings import TrackingSettings
-from finediving_pose.extraction.trackers import track_person
-from finediving_pose.extraction.tracking import (
+from finediving_pose.extraction.track_tools import (
     Seed,
     count_jumps,
     fill_track,
     remove_tracked,
 )
+from finediving_pose.extraction.trackers import track_person
 from finediving_pose.records import BoxState, BoxTrack, Detections
 
 

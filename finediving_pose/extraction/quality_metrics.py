@@ -26,7 +26,7 @@ from finediving_pose.boxes import compute_diagonals
 from finediving_pose.extraction.interpolation import is_complete
 from finediving_pose.extraction.repair import count_repairs
 from finediving_pose.extraction.skeleton_assembly import take_rows
-from finediving_pose.extraction.tracking import count_jumps
+from finediving_pose.extraction.track_tools import count_jumps
 from finediving_pose.records import BoxState, FloatArray, JointState, SkeletonSequence
 from finediving_pose.skeleton import LIMBS
 

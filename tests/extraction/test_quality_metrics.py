@@ -13,8 +13,8 @@ from helpers.made_sequences import FRAMES as SHORT
 from helpers.made_sequences import make_joints, make_sequence, make_track
 from helpers.moving_blobs import BlobDetector, BoxEstimator, write_clip
 
-from finediving_pose.extraction import ledger, quality
-from finediving_pose.extraction.quality import (
+from finediving_pose.extraction import ledger, quality_metrics
+from finediving_pose.extraction.quality_metrics import (
     METRICS,
     Doubt,
     Metric,
@@ -207,8 +207,8 @@ def test_a_new_metric_is_an_entry_in_the_list(tmp_path, monkeypatch):
         return 0.75
 
     still = Metric("still", measure_stillness, Doubt("{:.0%} stand still", half=0.1))
-    monkeypatch.setattr(quality, "METRICS", [*METRICS, still])
-    monkeypatch.setattr(ledger, "METRICS", quality.METRICS)
+    monkeypatch.setattr(quality_metrics, "METRICS", [*METRICS, still])
+    monkeypatch.setattr(ledger, "METRICS", quality_metrics.METRICS)
     write_clip(tmp_path / "v" / "m" / "1", 12)
     extract(tmp_path / "v", tmp_path / "out", BlobDetector(), BoxEstimator())
     assert rows_of(tmp_path / "out" / "quality.csv")[0]["still"] == "0.75"
