@@ -1,11 +1,11 @@
-"""How fast synthetic meets are made on one core, and how much memory they take.
+"""Measure how fast synthetic meets are made on one core, and how much memory they take.
 
     python tools/bench_synth.py [--dives 12,24,48] [--hard]
 
 Each meet is written as `fdpose synth` does, in a process of its own with one thread:
 frames per second of processor time, which other programs disturb less than the clock,
-over everything (venues, pictures, JPEG, labels, truth; without the start of Python),
-and the largest resident memory of the process.
+over everything (venues, images, JPEG, labels, truth; without the start of Python), and
+the largest resident memory of the process.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ import tempfile
 import time
 from pathlib import Path
 
+HEADER = (
+    "| dives | frames | frames/s | of which images, ms a frame | peak MiB |\n"
+    "|---|---|---|---|---|"
+)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -31,40 +36,34 @@ def main() -> None:
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(one_meet(options.one, options.seed, options.hard)))
+        print(json.dumps(measure_meet(options.one, options.seed, options.hard)))
         return
-    print(
-        "| dives | frames | frames/s | of which pictures, ms a frame | peak MiB |\n|---|---|---|---|---|"
-    )
+    print(HEADER)
     for dives in map(int, options.dives.split(",")):
-        found = in_a_process_of_its_own(dives, options)
+        found = measure_in_process(dives, options)
+        rate = found["frames"] / found["seconds"]
         print(
-            f"| {dives} | {found['frames']} | {found['frames'] / found['seconds']:.0f} "
-            f"| {found['picture_ms']:.1f} | {found['peak_mib']:.0f} |"
+            f"| {dives} | {found['frames']} | {rate:.0f} "
+            f"| {found['image_ms']:.1f} | {found['peak_mib']:.0f} |"
         )
 
 
-def in_a_process_of_its_own(
-    dives: int, options: argparse.Namespace
-) -> dict[str, float]:
-    command = [
-        sys.executable,
-        __file__,
-        "--one",
-        str(dives),
-        "--seed",
-        str(options.seed),
-    ]
+def measure_in_process(dives: int, options: argparse.Namespace) -> dict[str, float]:
+    """Run this program for one meet, so that memory is that of the meet alone."""
+    command = [sys.executable, __file__, "--one", str(dives)]
+    command += ["--seed", str(options.seed)]
+    if options.hard:
+        command.append("--hard")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    arguments = command + (["--hard"] if options.hard else [])
     run = subprocess.run(
-        arguments, capture_output=True, text=True, check=True, env=environment
+        command, capture_output=True, text=True, check=True, env=environment
     )
     answer: dict[str, float] = json.loads(run.stdout)
     return answer
 
 
-def one_meet(dives: int, seed: int, hard: bool) -> dict[str, float]:
+def measure_meet(dives: int, seed: int, hard: bool) -> dict[str, float]:
+    """Make a meet; return frames, seconds, milliseconds an image and the peak memory."""
     import cv2
 
     from finediving_pose.synthesis.scene import Scene
@@ -72,28 +71,26 @@ def one_meet(dives: int, seed: int, hard: bool) -> dict[str, float]:
 
     cv2.setNumThreads(1)
     spent = 0.0
-    picture = Scene.render_frame
+    render_frame = Scene.render_frame
 
-    def timed(scene: Scene, k: int) -> object:
+    def time_frame(scene: Scene, k: int) -> object:
         nonlocal spent
         start = time.process_time()
-        painted = picture(scene, k)
+        image = render_frame(scene, k)
         spent += time.process_time() - start
-        return painted
+        return image
 
-    Scene.render_frame = timed  # type: ignore[method-assign, assignment]
+    Scene.render_frame = time_frame  # type: ignore[method-assign, assignment]
+    request = SynthRequest(dives, seed, hard=hard)
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
-        result = synthesise_meet(
-            Path(folder) / "meet", SynthRequest(dives, seed, hard=hard)
-        )
+        result = synthesise_meet(Path(folder) / "meet", request)
         seconds = time.process_time() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "frames": result.frames,
         "seconds": seconds,
-        "picture_ms": 1000 * spent / result.frames,
-        "peak_mib": peak,
+        "image_ms": 1000 * spent / result.frames,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 

@@ -1,10 +1,10 @@
 """Draw the contact sheet of a synthetic meet that the README shows, and the key to it.
 
-    python tools/meet_sheet.py --out docs/images/meet.jpg python tools/meet_sheet.py
-    --seed 5 --out sheet.jpg --key key.csv     # for asking somebody what they see
+    python tools/meet_sheet.py --out docs/images/meet.jpg
+    python tools/meet_sheet.py --seed 5 --out sheet.jpg --key key.csv
 
-One frame of each of 24 dives, in an order that says nothing; the key names dive number,
-phase and position.
+One frame of each of 24 dives, in an order that says nothing. The key names dive number,
+phase and position, for asking people what they see.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finediving_pose import console
 from finediving_pose.datasets.sub_actions import ENTRY, SUB_ACTIONS
@@ -22,11 +23,13 @@ from finediving_pose.files import write_text
 from finediving_pose.media import Image, write_jpeg
 from finediving_pose.records import Visibility
 from finediving_pose.reporting.contact_sheet import arrange_sheet
+from finediving_pose.synthesis.dive import SUBSTEPS
 from finediving_pose.synthesis.meet import PlannedDive, plan_meet, stage_dive
 from finediving_pose.synthesis.scene import Scene
 
 FRAMES = 24
 PHASES = ("take-off", "flight", "flight", "flight", "entry", "entry")
+KEY_COLUMNS = ["frame", "dive", "phase", "position", "turned"]
 
 
 def main() -> None:
@@ -43,46 +46,44 @@ def main() -> None:
     dives = plan_meet(FRAMES, options.seed, hard=options.hard).dives
     phases = rng.permutation(np.resize(PHASES, FRAMES))
     order = rng.permutation(FRAMES)
-    pictures, rows = [], []
+    images, rows = [], []
     with console.progress("frames", FRAMES) as ticker:
-        for place, i in enumerate(order, start=1):
-            picture, shown = frame_of(dives[i], str(phases[i]), rng)
-            pictures.append(picture)
-            rows.append([place, *shown])
+        for number, i in enumerate(order, start=1):
+            image, shown = draw_frame(dives[i], str(phases[i]), rng)
+            images.append(image)
+            rows.append([str(number), *shown])
             ticker.advance()
-    write_jpeg(options.out, arrange_sheet(pictures, options.columns), 85)
+    write_jpeg(options.out, arrange_sheet(images, options.columns), 85)
     if options.key:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(
-            [["frame", "dive", "phase", "position", "turned"], *rows]
-        )
-        write_text(options.key, text.getvalue())
+        write_key(options.key, rows)
 
 
-def frame_of(
+def write_key(path: Path, rows: list[list[str]]) -> None:
+    """Write what each frame shows."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(KEY_COLUMNS)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def draw_frame(
     dive: PlannedDive, phase: str, rng: np.random.Generator
 ) -> tuple[Image, list[str]]:
     """Choose a frame of a phase in which the athlete is to be seen; return it and what
     it shows."""
     scene = stage_dive(dive)
-    candidates = frames_of(scene, phase)
-    k = int(rng.choice(candidates))
-    label = int(scene.motion.stages[k])
-    turned = (
-        f"{scene.motion.somersault[k * len(scene.motion.somersault) // len(scene)]:.0f}"
-    )
-    return scene.render_frame(k), [
-        dive.choice.dive_number,
-        phase,
-        SUB_ACTIONS[label],
-        turned,
-    ]
+    k = int(rng.choice(list_frames(scene, phase)))
+    position = SUB_ACTIONS[int(scene.motion.stages[k])]
+    turned = f"{scene.motion.somersault[SUBSTEPS * k]:.0f}"
+    return scene.render_frame(k), [dive.choice.dive_number, phase, position, turned]
 
 
-def frames_of(scene: Scene, phase: str) -> np.ndarray:
+def list_frames(scene: Scene, phase: str) -> NDArray[np.intp]:
+    """Return the frames of a phase with at least half of the joints in the image, or
+    all of its frames where there are none."""
     stages = scene.motion.stages
     changes = np.flatnonzero(np.diff(stages)) + 1
-    frames = np.arange(len(scene))
     bounds = {
         "take-off": (0, changes[0]),
         "flight": (changes[0] + 2, changes[-1]),
@@ -90,9 +91,9 @@ def frames_of(scene: Scene, phase: str) -> np.ndarray:
     }
     start, end = bounds[phase]
     assert phase != "entry" or stages[start] == ENTRY, dict(enumerate(stages))
-    seen = (scene.visibility != Visibility.MISSING).sum(axis=1) >= 8
-    chosen = frames[start:end][seen[start:end]]
-    return chosen if len(chosen) else frames[start:end]
+    frames = np.arange(start, end)
+    seen = (scene.visibility[start:end] != Visibility.MISSING).sum(axis=1) >= 8
+    return frames[seen] if seen.any() else frames
 
 
 if __name__ == "__main__":
