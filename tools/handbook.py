@@ -1,4 +1,4 @@
-"""Make the sample and the pictures of the annotators' handbook, `annotations/`, from
+"""Make the sample and the images of the annotators' handbook, `annotations/`, from
 the generator.
 
     python tools/handbook.py
@@ -12,7 +12,7 @@ import argparse
 import csv
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -36,7 +36,10 @@ ANNOTATIONS = Path(__file__).resolve().parents[1] / "annotations"
 SEED = 11
 DIVES, FRAMES_PER_DIVE = 8, 3
 BACKGROUND = (196, 178, 150)
-SCALE = 250.0  # px per metre of the large figures
+# px per metre of the large figures.
+SCALE = 250.0
+# px within which joints share a number.
+NEAR = 26
 
 
 def main() -> None:
@@ -50,10 +53,10 @@ def main() -> None:
     out = parser.parse_args().out
     write_jpeg(out / "images" / "sample.jpg", write_sample(out / "sample"), 85)
     drawings = {
-        "joints": joints_picture(),
-        "sides": sides_picture(),
-        "occlusion": occlusion_picture(),
-        "boxes": boxes_picture(),
+        "joints": draw_joints(),
+        "sides": draw_sides(),
+        "occlusion": draw_occlusion(),
+        "boxes": draw_boxes(),
     }
     for name, image in drawings.items():
         png = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
@@ -61,7 +64,7 @@ def main() -> None:
 
 
 def write_sample(out: Path) -> Image:
-    """Write frames, both annotators' labels and the list of mistakes; return a picture
+    """Write frames, both annotators' labels and the list of mistakes; return an image
     of four frames."""
     shutil.rmtree(out, ignore_errors=True)
     truth, images = [], {}
@@ -74,177 +77,165 @@ def write_sample(out: Path) -> Image:
     mistakes: list[Mistake] = []
     labels: dict[str, Sequence[LabelledFrame]] = {}
     for annotator in ANNOTATORS:
-        labels[annotator.name], made = annotate_frames(truth, annotator, SEED)
+        labelled, made = annotate_frames(truth, annotator, SEED)
+        labels[annotator.name] = labelled
         mistakes += made
-        labelme.write(
-            out / "labels" / annotator.name,
-            LabelSet(
-                tuple(labels[annotator.name]), images=out / "frames", format="labelme"
-            ),
-        )
-    write_text(out / "mistakes.csv", mistakes_csv(mistakes))
-    return beside(truth, labels, images, mistakes)
+        label_set = LabelSet(tuple(labelled), images=out / "frames", format="labelme")
+        labelme.write(out / "labels" / annotator.name, label_set)
+    write_text(out / "mistakes.csv", format_mistakes(mistakes))
+    # Frames with a mistake come first.
+    wrong = {mistake.image for mistake in mistakes}
+    order = sorted(range(len(truth)), key=lambda i: truth[i].image not in wrong)
+    return draw_labels_beside(labels, images, order[:4])
 
 
-def mistakes_csv(mistakes: Sequence[Mistake]) -> str:
+def format_mistakes(mistakes: Sequence[Mistake]) -> str:
+    """Return a CSV file of mistakes."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["annotator", "image", "mistake", "joints"])
-    writer.writerows(
-        [m.annotator, m.image, m.kind, " ".join(map(str, m.joints))] for m in mistakes
-    )
+    for mistake in mistakes:
+        joints = " ".join(map(str, mistake.joints))
+        writer.writerow([mistake.annotator, mistake.image, mistake.kind, joints])
     return text.getvalue()
 
 
-def beside(
-    truth: Sequence[LabelledFrame],
+def draw_labels_beside(
     labels: dict[str, Sequence[LabelledFrame]],
     images: dict[str, Image],
-    mistakes: Sequence[Mistake],
+    shown: Sequence[int],
 ) -> Image:
-    """Show four frames, with a mistake where there is one, as both annotators labelled
-    them."""
-    wrong = {mistake.image for mistake in mistakes}
-    order = sorted(range(len(truth)), key=lambda i: truth[i].image not in wrong)[:4]
+    """Draw frames as each annotator labelled them, side by side.
+
+    Args:
+        labels: Frames by annotator.
+        images: By their names.
+        shown: Which of the frames.
+    """
     rows = []
-    for i in order:
-        shown = [
-            add_caption(
-                draw_labels(images[frame.image], frame), f"{name}   {frame.image}"
-            )
-            for name, frame in ((name, frames[i]) for name, frames in labels.items())
-        ]
-        rows.append(np.hstack(shown))
-    return arrange_sheet(
-        [
-            cv2.resize(row, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
-            for row in rows
-        ],
-        1,
-    )
+    for i in shown:
+        drawn = []
+        for name, frames in labels.items():
+            label = draw_label(images[frames[i].image], frames[i])
+            drawn.append(add_caption(label, f"{name}   {frames[i].image}"))
+        row = np.hstack(drawn)
+        rows.append(cv2.resize(row, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA))
+    return arrange_sheet(rows, 1)
 
 
-def draw_labels(image: Image, frame: LabelledFrame) -> Image:
+def draw_label(image: Image, frame: LabelledFrame) -> Image:
     """Draw a label; occluded joints are hollow."""
-    states = np.where(
-        frame.visibility == Visibility.OCCLUDED,
-        JointState.INTERPOLATED,
-        JointState.OBSERVED,
-    )
+    occluded = frame.visibility == Visibility.OCCLUDED
+    states = np.where(occluded, JointState.INTERPOLATED, JointState.OBSERVED)
     return draw_skeleton(image, frame.keypoints, states.astype(np.uint8), frame.box)
 
 
-def joints_picture() -> Image:
+def draw_joints() -> Image:
+    """Draw the numbers of the joints, from two directions."""
     panels = []
     for heading, title in ((0.0, "from the front"), (90.0, "from the athlete's right")):
-        panel, keypoints, _ = large_figure("standing_relaxed", heading, (440, 520))
-        numbered(panel, keypoints, beside=heading == 90.0)
+        panel, keypoints, _ = paint_large("standing_relaxed", heading, (440, 520))
+        number_joints(panel, keypoints, together=heading == 90.0)
         panels.append(add_caption(panel, title))
     return np.hstack(panels)
 
 
-def sides_picture() -> Image:
+def draw_sides() -> Image:
+    """Draw what is left and right of a tuck, from both sides."""
     panels = []
     for heading, title in (
         (90.0, "right side near the camera"),
         (270.0, "left side near the camera"),
     ):
-        panel, keypoints, coverage = large_figure("tuck", heading, (440, 360))
-        panels.append(add_caption(drawn(panel, keypoints, coverage), title))
+        panel, keypoints, coverage = paint_large("tuck", heading, (440, 360))
+        panels.append(add_caption(draw_truth(panel, keypoints, coverage), title))
     return np.hstack(panels)
 
 
-def occlusion_picture() -> Image:
-    panel, keypoints, coverage = large_figure("pike", 62.0, (440, 380))
+def draw_occlusion() -> Image:
+    """Draw which joints of a pike are visible."""
+    panel, keypoints, coverage = paint_large("pike", 62.0, (440, 380))
     plain = add_caption(panel, "the picture")
-    return np.hstack(
-        [
-            plain,
-            add_caption(
-                drawn(panel, keypoints, coverage), "filled: visible, hollow: occluded"
-            ),
-        ]
-    )
+    truth = draw_truth(panel, keypoints, coverage)
+    return np.hstack([plain, add_caption(truth, "filled: visible, hollow: occluded")])
 
 
-def boxes_picture() -> Image:
+def draw_boxes() -> Image:
+    """Draw a good box, one that is too wide and one that is too tight."""
     panels = []
     for grow, title in ((2.0, "right"), (38.0, "too wide"), (-26.0, "too tight")):
-        panel, _, coverage = large_figure("twist_right", 40.0, (330, 560))
+        panel, _, coverage = paint_large("twist_right", 40.0, (330, 560))
         box = coverage.box + np.array([-grow, -grow, grow, grow])
+        x1, y1, x2, y2 = box.round().astype(int).tolist()
         colour = (70, 170, 40) if title == "right" else (50, 50, 210)
-        cv2.rectangle(
-            panel,
-            *[tuple(int(v) for v in corner) for corner in box.round().reshape(2, 2)],
-            colour,
-            3,
-        )
+        cv2.rectangle(panel, (x1, y1), (x2, y2), colour, 3)
         panels.append(add_caption(panel, title))
     return np.hstack(panels)
 
 
-def large_figure(
+def paint_large(
     pose: str, heading: float, size: tuple[int, int]
 ) -> tuple[Image, FloatArray, figure.Coverage]:
-    """Paint one large figure in the middle of a plain picture; return it with its (16,
-    2) px joints and coverage."""
-    person = np.random.default_rng(SEED + 5)
-    build, look = body.draw_build(person, "women"), figure.draw_look(person, "women")
-    points = (
-        turn_into_view(
-            body.place_points(build, body.POSES[pose][None])[0], heading, 4.0
-        )
-        * SCALE
-    )
+    """Paint one large figure in the middle of a plain image.
+
+    Args:
+        pose: A name of body.POSES.
+        heading: In degrees; 0 faces the camera.
+        size: Width and height in px.
+
+    Returns:
+        The image, its (16, 2) px joints, and what the figure covers.
+    """
+    rng = np.random.default_rng(SEED + 5)
+    build, look = body.draw_build(rng, "women"), figure.draw_look(rng, "women")
+    placed = body.place_points(build, body.POSES[pose][None])[0]
+    points = turn_into_view(placed, heading, 4.0) * SCALE
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     points[:, :2] += np.array(size) / 2 - (low + high) / 2
-    picture = np.full((size[1], size[0], 3), BACKGROUND, np.uint8)
-    coverage = figure.paint_figure(
-        picture, figure.Figure(points[None], SCALE, build, look), figure.Light()
-    )
-    return picture, points[:NUM_JOINTS, :2], coverage
+    image = np.full((size[1], size[0], 3), BACKGROUND, np.uint8)
+    person = figure.Figure(points[None], SCALE, build, look)
+    coverage = figure.paint_figure(image, person, figure.Light())
+    return image, points[:NUM_JOINTS, :2], coverage
 
 
-def drawn(panel: Image, keypoints: FloatArray, coverage: figure.Coverage) -> Image:
-    states = np.where(
-        coverage.visible, JointState.OBSERVED, JointState.INTERPOLATED
-    ).astype(np.uint8)
-    return draw_skeleton(panel, keypoints, states, scale=1)
+def draw_truth(panel: Image, keypoints: FloatArray, coverage: figure.Coverage) -> Image:
+    """Draw the true joints of a figure; hidden ones are hollow."""
+    visible = coverage.visible
+    states = np.where(visible, JointState.OBSERVED, JointState.INTERPOLATED)
+    return draw_skeleton(panel, keypoints, states.astype(np.uint8), scale=1)
 
 
-def numbered(panel: Image, keypoints: FloatArray, beside: bool) -> None:
-    """Put a dot on each joint and its number beside it; from aside, joints of one
-    height share a place."""
-    told: dict[tuple[int, int], list[int]] = {}
+def number_joints(panel: Image, keypoints: FloatArray, together: bool) -> None:
+    """Put a dot on each joint and its number beside it.
+
+    Args:
+        panel: Changed in place.
+        keypoints: (16, 2) px.
+        together: Whether joints near each other share one text, as from aside.
+    """
+    texts: dict[tuple[int, int], list[int]] = {}
     for joint, point in enumerate(keypoints):
-        near = (
-            next((key for key in told if np.hypot(*(np.array(key) - point)) < 26), None)
-            if beside
-            else None
-        )
-        told.setdefault(near or tuple(int(v) for v in point.round()), []).append(joint)
-        cv2.circle(
-            panel,
-            [int(v) for v in point.round()],
-            6,
-            COLOURS[joint][::-1],
-            -1,
-            cv2.LINE_AA,
-        )
-        cv2.circle(
-            panel, [int(v) for v in point.round()], 6, (30, 30, 30), 1, cv2.LINE_AA
-        )
-    for (x, y), joints in told.items():
-        cv2.putText(
-            panel,
-            " ".join(map(str, joints)),
-            (x + 14, y - 4),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            0.55,
-            (20, 20, 20),
-            2,
-            cv2.LINE_AA,
-        )
+        x, y = point.round().astype(int).tolist()
+        spot = (x, y)
+        if together:
+            spot = find_near(texts, point) or spot
+        texts.setdefault(spot, []).append(joint)
+        cv2.circle(panel, (x, y), 6, COLOURS[joint][::-1], -1, cv2.LINE_AA)
+        cv2.circle(panel, (x, y), 6, (30, 30, 30), 1, cv2.LINE_AA)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    for (x, y), joints in texts.items():
+        text, corner = " ".join(map(str, joints)), (x + 14, y - 4)
+        cv2.putText(panel, text, corner, font, 0.55, (20, 20, 20), 2, cv2.LINE_AA)
+
+
+def find_near(
+    spots: Iterable[tuple[int, int]], point: FloatArray
+) -> tuple[int, int] | None:
+    """Return the first spot near a point (2,), None where there is none."""
+    for spot in spots:
+        if np.hypot(*(np.array(spot) - point)) < NEAR:
+            return spot
+    return None
 
 
 if __name__ == "__main__":
