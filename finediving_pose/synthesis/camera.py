@@ -169,14 +169,25 @@ def look_at(station: Station, targets: FloatArray) -> View:
     )
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What a camera follows, at N instants.
+
+    Attributes:
+        points: (N, P, 3) m of the athlete.
+        mass_centre: (N, 3) m.
+        takeoff: First instant without contact to the board.
+        rate: Instants per second.
+    """
+
+    points: FloatArray
+    mass_centre: FloatArray
+    takeoff: int
+    rate: float
+
+
 def follow_athlete(
-    station: Station,
-    points: FloatArray,
-    mass_centre: FloatArray,
-    takeoff: int,
-    rate: float,
-    rng: np.random.Generator,
-    hard: bool = False,
+    station: Station, subject: Subject, rng: np.random.Generator, hard: bool = False
 ) -> View:
     """Return an operator's way through a dive: N views that keep the athlete in the
     image.
@@ -188,16 +199,14 @@ def follow_athlete(
 
     Args:
         station: The camera.
-        points: (N, P, 3) m of the athlete.
-        mass_centre: (N, 3) m.
-        takeoff: First instant without contact to the board.
-        rate: Instants per second.
+        subject: The athlete.
         rng: Where chance comes from.
         hard: Whether to work badly.
 
     Returns:
         The views.
     """
+    points, mass_centre, rate = subject.points, subject.mass_centre, subject.rate
     agility = station.agility * (0.75 if hard else 1.0)
     # The target: a little beside the mass centre, at the water once it is under it.
     target = mass_centre + np.array([*rng.normal(0.0, 0.12, 2), 0.0])
@@ -207,7 +216,7 @@ def follow_athlete(
     view = look_at(station, _follow_as_spring(foreseen, agility, rate))
 
     # The hand is not quite steady.
-    seconds = (np.arange(len(points)) - takeoff) / rate
+    seconds = (np.arange(len(points)) - subject.takeoff) / rate
     wobble = station.wobble * (1.8 if hard else 1.0) * np.degrees(1.0 / station.focal)
     pan = view.pan + wobble * _draw_wobble(seconds, rng)
     tilt = view.tilt + wobble * _draw_wobble(seconds, rng)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from finediving_pose.records import FloatArray, Visibility
 from finediving_pose.skeleton import NUM_JOINTS
 from finediving_pose.synthesis import body, effects, pool
-from finediving_pose.synthesis.camera import SIZE, View, follow_athlete
+from finediving_pose.synthesis.camera import SIZE, Subject, View, follow_athlete
 from finediving_pose.synthesis.canvas import Image, blend_over, shade_colour
 from finediving_pose.synthesis.dive import FPS, SUBSTEPS
 from finediving_pose.synthesis.figure import (
@@ -94,9 +94,8 @@ class Scene:
         self.motion, self.look, self.venue, self.hard = motion, look, venue, hard
         self._station = draw_station(venue, camera_seed)
         takeoff = motion.takeoff * SUBSTEPS
-        self._path = follow_athlete(
-            self._station, motion.points, motion.mass_centre, takeoff, _RATE, rng, hard
-        )
+        subject = Subject(motion.points, motion.mass_centre, takeoff, _RATE)
+        self._path = follow_athlete(self._station, subject, rng, hard)
         self.views = self._path[::SUBSTEPS]
         self.keypoints, self.depth = self.views.project(motion.joints)
         self.camera = self.views.matrix

@@ -12,6 +12,7 @@ from finediving_pose.synthesis.camera import (
     CENTRE,
     SIZE,
     Station,
+    Subject,
     follow_athlete,
     look_at,
 )
@@ -114,7 +115,7 @@ def test_every_point_above_the_water_stays_inside_the_picture(station, height):
     for seed in range(8):
         points, middle, takeoff = flight(station, height)
         path = follow_athlete(
-            station, points, middle, takeoff, RATE, np.random.default_rng(seed)
+            station, Subject(points, middle, takeoff, RATE), np.random.default_rng(seed)
         )
         px, _ = path.project(points)
         inside = (px > 4).all(axis=-1) & (px < np.array(SIZE) - 5).all(axis=-1)
@@ -125,7 +126,7 @@ def test_a_close_camera_gives_way_with_its_zoom(station):
     close = Station(station.position, 2.2 * station.focal)
     points, middle, takeoff = flight(close)
     path = follow_athlete(
-        close, points, middle, takeoff, RATE, np.random.default_rng(0)
+        close, Subject(points, middle, takeoff, RATE), np.random.default_rng(0)
     )
     assert path.focal.min() < 0.7 * close.focal
     assert np.abs(np.diff(path.focal)).max() < 0.02 * close.focal  # no jumps
@@ -134,7 +135,7 @@ def test_a_close_camera_gives_way_with_its_zoom(station):
 def test_the_hand_is_smooth_and_rests_at_the_water(station):
     points, middle, takeoff = flight(station, frames=420)
     path = follow_athlete(
-        station, points, middle, takeoff, RATE, np.random.default_rng(3)
+        station, Subject(points, middle, takeoff, RATE), np.random.default_rng(3)
     )
     steps = (
         np.hypot(np.diff(path.pan), np.diff(path.tilt)) * np.radians(1) * path.focal[1:]
@@ -150,7 +151,7 @@ def test_the_hand_is_smooth_and_rests_at_the_water(station):
 def test_the_view_is_wider_before_the_take_off(station):
     points, middle, takeoff = flight(station, takeoff=120, frames=300)
     path = follow_athlete(
-        station, points, middle, takeoff, RATE, np.random.default_rng(4)
+        station, Subject(points, middle, takeoff, RATE), np.random.default_rng(4)
     )
     assert path.focal[0] < 0.95 * path.focal[takeoff + 40]
 
@@ -161,10 +162,7 @@ def test_a_hard_operator_is_another_one_and_cuts_off(station):
     for seed in range(12):
         path = follow_athlete(
             station,
-            points,
-            middle,
-            takeoff,
-            RATE,
+            Subject(points, middle, takeoff, RATE),
             np.random.default_rng(seed),
             hard=True,
         )
@@ -178,7 +176,7 @@ def test_the_same_seed_gives_the_same_way(station):
     points, middle, takeoff = flight(station)
     first, again, other = (
         follow_athlete(
-            station, points, middle, takeoff, RATE, np.random.default_rng(seed)
+            station, Subject(points, middle, takeoff, RATE), np.random.default_rng(seed)
         )
         for seed in (5, 5, 6)
     )
