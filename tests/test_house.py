@@ -350,7 +350,7 @@ def project_files() -> list[Path]:
 OF_OTHERS_WORDING = {
     "extraction/batching.py",
     "openmmlab/compat.py",
-    "workflows/doctor.py",
+    "workflows/package_checks.py",
 }
 """Where another library's message is the only thing that tells its errors apart; each
 says why in a comment."""

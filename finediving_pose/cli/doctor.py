@@ -1,4 +1,4 @@
-"""``fdpose doctor``"""
+"""The command ``fdpose doctor``."""
 
 from __future__ import annotations
 
@@ -41,21 +41,20 @@ def command(
     from rich.markup import escape
 
     from finediving_pose.workflows import doctor
+    from finediving_pose.workflows.doctor_findings import format_json, has_fault
 
     with console.progress("looking"):
         findings = doctor.examine(device)
     if as_json:
-        print(doctor.format_json(findings))
+        print(format_json(findings))
     else:
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
-            line = f"{SYMBOLS[finding.status]} {escape(finding.name):{width}} {escape(finding.detail)}"
-            console.stdout.print(line, highlight=False, soft_wrap=True)
+            name = escape(finding.name).ljust(width)
+            lines = [f"{SYMBOLS[finding.status]} {name} {escape(finding.detail)}"]
             if finding.fix:
-                console.stdout.print(
-                    f"      {'':{width}} [bold]{escape(finding.fix)}[/]",
-                    highlight=False,
-                    soft_wrap=True,
-                )
-    if doctor.has_fault(findings):
+                lines.append(f"      {'':{width}} [bold]{escape(finding.fix)}[/]")
+            for line in lines:
+                console.stdout.print(line, highlight=False, soft_wrap=True)
+    if has_fault(findings):
         raise typer.Exit(errors.EXIT_ENVIRONMENT)

@@ -6,7 +6,7 @@ import pytest
 
 from finediving_pose.cli import main
 from finediving_pose.workflows import doctor
-from finediving_pose.workflows.doctor import Finding
+from finediving_pose.workflows.doctor_findings import Finding
 
 FINE = Finding("python", "ok", "3.12.1")
 NOTE = Finding("extra ray", "note", "ray is missing", "pip install 'fdpose[ray]'")
