@@ -10,7 +10,7 @@ from html import escape
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -38,6 +38,8 @@ HEADERS = {
 
 _OWN_HOST = re.compile(r"(?:127\.0\.0\.1|localhost)(?::\d{1,5})?", re.IGNORECASE)
 """Any port: behind ``ssh -L 9000:127.0.0.1:8765`` the browser says 9000."""
+
+_LENGTH = re.compile(r"[0-9]{1,9}")
 
 
 def new_token() -> str:
@@ -83,6 +85,8 @@ class Guard:
             target = _answer_refusal(request, *refusal)
         try:
             await target(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            console.log.debug("%s: the browser hung up", request.url.path)
         # It is answered with 500 already, and one bad request never ends the review.
         except Exception as error:  # noqa: BLE001
             console.log.error(
@@ -104,15 +108,14 @@ class Guard:
             return 403, message
         if request.method not in {"GET", "HEAD"}:
             origin = request.headers.get("origin", "")
-            address = urlsplit(origin)
-            if address.scheme != "http" or address.netloc.lower() != host.lower():
+            if not _is_page_of(host, origin):
                 message = (
                     f"Origin is {origin!r}, expected http://{host}: only the review page "
                     "itself may write"
                 )
                 return 403, message
             length = request.headers.get("content-length", "")
-            if not length.isdecimal() or int(length) > MAX_BODY:
+            if not _LENGTH.fullmatch(length) or int(length) > MAX_BODY:
                 message = (
                     f"expected a request of at most {MAX_BODY} bytes that says how long "
                     "it is"
@@ -137,6 +140,15 @@ class Guard:
             if text and secrets.compare_digest(text.encode(), self.token.encode()):
                 return True
         return False
+
+
+def _is_page_of(host: str, origin: str) -> bool:
+    """Whether an Origin, which may be any text, is that of our page on a host."""
+    try:
+        address = urlsplit(origin)
+    except ValueError:
+        return False
+    return address.scheme == "http" and address.netloc.lower() == host.lower()
 
 
 def _answer_refusal(request: Request, status: int, message: str) -> Response:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from finediving_pose.errors import DataError
@@ -18,8 +20,15 @@ quickly."""
 STRIP_SIDE = 480
 """The same for a film strip."""
 
-MAX_PIXELS = 1_000_000_000
-"""More than that is no image of a dive but an attempt to fill the memory."""
+MAX_PIXELS = 200_000_000
+"""More than that is no image of a dive but an attempt to fill the memory: a decoder takes
+up to eight bytes a pixel."""
+
+MAX_BYTES = 256 * 2**20
+CACHED_BYTES = 128 * 2**20
+
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may take a file for: some of its readers start other programs."""
 
 _TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
@@ -44,18 +53,64 @@ def read_image_file(path: Path, side: int) -> SentImage:
         The file's own bytes where they will do, else a smaller JPEG.
 
     Raises:
-        DataError: If it is absent, no image, or has more than :data:`MAX_PIXELS`.
+        DataError: If it is absent, no image, or has more than :data:`MAX_PIXELS` or
+            :data:`MAX_BYTES`.
     """
     try:
         stat = path.stat()
     except OSError:
         raise DataError(f"{path.name}: no such image") from None
+    if stat.st_size > MAX_BYTES or not path.is_file():
+        raise DataError(
+            f"{path.name}: {stat.st_size / 2**20:.0f} MB, expected an image file of at "
+            f"most {MAX_BYTES / 2**20:.0f} MB"
+        )
     # Time and size are part of the key: a file that changed is read anew.
-    return _read_cached(path, side, stat.st_mtime_ns, stat.st_size)
+    key = (path, side, stat.st_mtime_ns, stat.st_size)
+    with _one_at_a_time:
+        found = _sent.find(key)
+        if found is None:
+            found = _read(path, side)
+            _sent.keep(key, found)
+    return found
 
 
-@lru_cache(maxsize=64)
-def _read_cached(path: Path, side: int, _time: int, _size: int) -> SentImage:
+class _SentImages:
+    """The images sent last, as many as fit into :data:`CACHED_BYTES`."""
+
+    def __init__(self) -> None:
+        self._images: OrderedDict[Hashable, SentImage] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, key: Hashable) -> SentImage | None:
+        """Return an image that was kept."""
+        with self._lock:
+            if key in self._images:
+                self._images.move_to_end(key)
+            return self._images.get(key)
+
+    def keep(self, key: Hashable, image: SentImage) -> None:
+        """Keep an image, and forget those that were not asked for longest.
+
+        Args:
+            key: What it is found by.
+            image: The image.
+        """
+        with self._lock:
+            self._images[key] = image
+            while (
+                sum(len(each.content) for each in self._images.values()) > CACHED_BYTES
+            ):
+                self._images.popitem(last=False)
+
+
+_sent = _SentImages()
+
+# A browser asks for six images at once; a huge one takes a gigabyte while it is decoded.
+_one_at_a_time = threading.Lock()
+
+
+def _read(path: Path, side: int) -> SentImage:
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     for magic, media_type in _TYPES.items():
@@ -79,7 +134,7 @@ def _scale_down(
     limit = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = None
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(
                     f"{name}: {image.width}x{image.height} px, "
@@ -89,8 +144,9 @@ def _scale_down(
                 return None
             # A JPEG decodes at an eighth of its size in an eighth of the time.
             image.draft("RGB", (side, side))
-            turned = ImageOps.exif_transpose(image).convert("RGB")
-            turned.thumbnail((side, side))
+            small = image if image.mode in ("RGB", "L") else image.convert("RGB")
+            small.thumbnail((side, side))
+            turned = ImageOps.exif_transpose(small).convert("RGB")
     except (OSError, ValueError, SyntaxError) as error:
         raise DataError(f"{name}: not readable as an image: {error}") from None
     finally:

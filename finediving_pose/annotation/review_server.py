@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 
 from finediving_pose import console
+from finediving_pose.annotation.review_connections import ImpatientProtocol
 from finediving_pose.annotation.review_guard import PICTURE_PATH, Guard, name_cookie
 from finediving_pose.annotation.review_images import (
     MAX_SIDE,
@@ -127,9 +128,11 @@ def serve(app: Any, listener: socket.socket) -> None:
 
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        # What goes wrong in an answer is logged by the guard, in one line.
+        log_level="critical",
         access_log=False,
         lifespan="off",
+        http=ImpatientProtocol,
         timeout_graceful_shutdown=5,
     )
     uvicorn.Server(config).run(sockets=[listener])
@@ -372,7 +375,9 @@ def _check_reviewer(setup: ReviewSetup, reviewer: str) -> str:
 
 def _add_errors(app: FastAPI) -> None:
     def answer(status: int, message: str) -> JSONResponse:
-        return JSONResponse({"message": message}, status)
+        # A message may quote a request, which may hold halves of characters.
+        sendable = message.encode("utf-8", "backslashreplace").decode("utf-8")
+        return JSONResponse({"message": sendable}, status)
 
     @app.exception_handler(FdposeError)
     def refused(request: Request, error: Exception) -> JSONResponse:

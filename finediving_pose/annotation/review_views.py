@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from finediving_pose.annotation.label_checks import check_labels
 from finediving_pose.annotation.label_findings import SWAP_SIDES, Finding
@@ -26,7 +27,11 @@ from finediving_pose.skeleton import COLOURS, FLIP_PAIRS, JOINTS, LIMBS, NUM_JOI
 MAX_COMMENT = 4000
 _KEPT_DIVES = 32
 
-Point = tuple[FiniteFloat, FiniteFloat]
+# JSON's `true` and `"1"` would pass for numbers where nothing is said of types.
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=0)]
+Point = tuple[Number, Number]
+VisibilityNumber = Annotated[int, Field(strict=True, ge=0, le=2)]
 Sixteen = Field(min_length=NUM_JOINTS, max_length=NUM_JOINTS)
 
 
@@ -34,14 +39,30 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class _Request(_Body):
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_half_characters(cls, body: Any) -> Any:
+        """JSON can spell halves of characters, which no file and no answer can hold."""
+        if not isinstance(body, dict):
+            return body
+        try:
+            json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text holds half a character") from None
+        except RecursionError:
+            raise ValueError("nested too deep") from None
+        return body
+
+
 class LabelBody(_Body):
     """A label as the page holds it: `joints` 16 of x, y in px of the raw picture, None
     = missing."""
 
     joints: Annotated[list[Point | None], Sixteen]
-    visibility: Annotated[list[Literal[0, 1, 2]], Sixteen]
-    box: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat] | None
-    box_estimated: bool = False
+    visibility: Annotated[list[VisibilityNumber], Sixteen]
+    box: tuple[Number, Number, Number, Number] | None
+    box_estimated: StrictBool = False
 
 
 class DraftBody(_Body):
@@ -51,11 +72,11 @@ class DraftBody(_Body):
     comment: Annotated[str, Field(max_length=MAX_COMMENT)] = ""
     based_on: str | None
     seen: dict[str, str]
-    decisions: int
+    decisions: Count
     when: Annotated[str, Field(max_length=40)]
 
 
-class DraftRequest(_Body):
+class DraftRequest(_Request):
     """Keep a draft; None forgets it."""
 
     reviewer: str
@@ -63,7 +84,7 @@ class DraftRequest(_Body):
     draft: DraftBody | None
 
 
-class DecisionRequest(_Body):
+class DecisionRequest(_Request):
     """A decision: `label` names the file that is accepted or returned, or that
     `corrected` was made from."""
 
@@ -73,12 +94,12 @@ class DecisionRequest(_Body):
     label: str | None
     comment: Annotated[str, Field(max_length=MAX_COMMENT)] = ""
     seen: dict[str, str]
-    decisions: int
-    confirm: bool = False
+    decisions: Count
+    confirm: StrictBool = False
     corrected: LabelBody | None = None
 
 
-class PresenceRequest(_Body):
+class PresenceRequest(_Request):
     """A tab says what it shows."""
 
     reviewer: str
@@ -86,7 +107,7 @@ class PresenceRequest(_Body):
     image: str | None
 
 
-class CheckRequest(_Body):
+class CheckRequest(_Request):
     """An edited label that is to be checked as if it were stored."""
 
     image: str

@@ -7,7 +7,9 @@ import json
 import os
 import socket
 import threading
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import httpx
@@ -15,10 +17,10 @@ import numpy as np
 import pytest
 from helpers import made_labels
 from helpers.made_review import make_project, running_review
-from PIL import Image
+from PIL import Image, ImageOps
 from starlette.testclient import TestClient
 
-from finediving_pose.annotation import review_log, review_server
+from finediving_pose.annotation import review_images, review_log, review_server
 from finediving_pose.annotation.review_guard import MAX_BODY, name_cookie
 from finediving_pose.annotation.review_images import (
     MAX_SIDE,
@@ -30,6 +32,7 @@ from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import sha256_file
 
 TOKEN = "the-token-of-this-start"
+AS_JSON = {"content-type": "application/json"}
 HOST = "http://127.0.0.1:8765"
 ODD = "<script>alert(1)</script> \"quoted\" 'too' ../../etc/x 跳水 🤿"
 
@@ -464,6 +467,10 @@ def test_a_models_guess_must_be_confirmed(tmp_path, client, images):
         {"joints": [[float("inf"), 2.0]] + [[1, 2]] * 15},
         {"joints": [["1; drop", None]] * 16},
         {"visibility": [3] * 16},
+        {"visibility": [True] * 16},
+        {"visibility": [1.0] * 16},
+        {"joints": [["1", "2"]] * 16},
+        {"box": [1, 2, True, 9]},
         {"box": [1, 2, 3]},
         {"more": 1},
     ],
@@ -479,6 +486,46 @@ def test_a_label_that_is_none_is_refused(client, desk, images, broken):
     assert answer.status_code == 400
     assert "corrected" in answer.json()["message"]
     assert desk.read_item(images[0].image).decisions == ()
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a]b["])
+def test_an_origin_that_is_no_url_is_another_pages(client, desk, origin):
+    answer = client.post("/api/presence", headers={"origin": origin}, json={})
+    assert answer.status_code == 403
+    assert "Origin" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"seen": {"\ud800": "x"}},
+        {"comment": "\ud800"},
+        {"label": "\ud800"},
+        {"image": "\ud800"},
+        {"\ud800": 1},
+        {"corrected": {"\ud800": 1}},
+    ],
+)
+def test_half_a_character_is_refused_wherever_it_stands(client, desk, images, broken):
+    body = decision(item_of(client, images[0].image), "accept") | broken
+    answer = client.post("/api/decision", content=json.dumps(body), headers=AS_JSON)
+    assert answer.status_code == 400
+    assert "half a character" in answer.json()["message"]
+    assert review_log.read_decisions(desk.log) == []
+
+
+def test_half_a_character_in_a_draft_is_refused(client, images):
+    item = item_of(client, images[0].image)
+    draft = draft_of(item) | {"based_on": "\ud800"}
+    sent = {"reviewer": "ben", "image": images[0].image, "draft": draft}
+    answer = client.post("/api/draft", content=json.dumps(sent), headers=AS_JSON)
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"a":' * 40_000, '"\\ud800"'])
+def test_a_body_that_is_no_request_is_refused(client, body):
+    answer = client.post("/api/presence", content=body, headers=AS_JSON)
+    assert answer.status_code == 400
 
 
 def test_a_joint_outside_the_picture_is_refused(client, images):
@@ -667,9 +714,57 @@ def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):
         + chunk(b"IEND", b"")
     )
     limit = Image.MAX_IMAGE_PIXELS
-    with pytest.raises(DataError, match=r"200000x200000 px, expected at most 1000 Mpx"):
+    with pytest.raises(DataError, match=r"200000x200000 px, expected at most 200 Mpx"):
         read_image_file(bomb, MAX_SIDE)
     assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_huge_pictures_are_decoded_one_after_the_other(tmp_path, monkeypatch):
+    path = tmp_path / "image.png"
+    Image.new("RGBA", (MAX_SIDE + 8, 16)).save(path)
+    decoding, most = 0, 0
+    really = ImageOps.exif_transpose
+
+    def watch(image):
+        nonlocal decoding, most
+        decoding += 1
+        most = max(most, decoding)
+        time.sleep(0.05)
+        decoding -= 1
+        return really(image)
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", watch)
+    with ThreadPoolExecutor(4) as pool:
+        sides = [MAX_SIDE - number for number in range(4)]
+        list(pool.map(lambda side: read_image_file(path, side), sides))
+    assert most == 1
+
+
+def test_a_file_of_gigabytes_is_no_picture(tmp_path):
+    path = tmp_path / "image.jpg"
+    with path.open("wb") as file:
+        file.truncate(2**33)
+    with pytest.raises(DataError, match="8192 MB, expected an image file of at most"):
+        read_image_file(path, MAX_SIDE)
+
+
+def test_pillows_readers_that_start_other_programs_are_not_used(tmp_path):
+    path = tmp_path / "image.jpg"
+    Image.new("RGB", (30, 20)).save(path, "EPS")
+    with pytest.raises(DataError, match="not readable as an image"):
+        read_image_file(path, MAX_SIDE)
+
+
+def test_pictures_that_were_sent_are_kept_up_to_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(review_images, "CACHED_BYTES", 5_000)
+    path = tmp_path / "image.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), "u1")).save(
+        path
+    )
+    assert path.stat().st_size > 5_000
+    assert read_image_file(path, MAX_SIDE) is not read_image_file(path, MAX_SIDE)
+    monkeypatch.setattr(review_images, "CACHED_BYTES", 50_000)
+    assert read_image_file(path, MAX_SIDE) is read_image_file(path, MAX_SIDE)
 
 
 def test_what_is_no_jpeg_or_png_is_sent_as_one(tmp_path):
