@@ -12,6 +12,11 @@ from helpers import tiny_models
 
 from finediving_pose import console
 
+# Before torch is loaded, here and in the processes that tests start: networks as small
+# as the tests' gain nothing by a second thread, and on a busy machine threads that wait
+# for each other take many times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def pytest_configure() -> None:
     """A shell ignores Ctrl+C for what it starts in the background, and children inherit

@@ -205,12 +205,12 @@ def test_a_killed_run_goes_on_to_the_same_bytes(table, tmp_path):
     """SIGKILL, as a machine that goes down; the dropout of the segmenter is drawn anew
     in each epoch."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert fdpose(*command_line(table, whole, "epochs=12")).code == 0
+    assert fdpose(*command_line(table, whole, "epochs=5")).code == 0
     command = [
         sys.executable,
         killed_at.__file__,
         str(killed / "last.ckpt"),
-        *command_line(table, killed, "epochs=12"),
+        *command_line(table, killed, "epochs=5"),
     ]
     assert (
         subprocess.run(
@@ -228,7 +228,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(table, tmp_path):
         [{**row, "seconds": ""} for row in metrics(run)] for run in (killed, whole)
     ]
     assert curves[0] == curves[1]
-    assert len(curves[0]) == 12
+    assert len(curves[0]) == 5
 
 
 def test_ctrl_c_says_how_to_continue(table, tmp_path):
