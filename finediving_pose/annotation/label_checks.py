@@ -8,6 +8,7 @@ told in body heights, as :mod:`finediving_pose.body_geometry` measures them.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
@@ -84,12 +85,17 @@ def group_dives(frames: Sequence[LabelledFrame]) -> list[list[LabelledFrame]]:
 
     Where match and dive are not known, images of one folder whose names differ in their
     last number alone, by a few, are taken for neighbours; an image without a number
-    stands alone.
+    stands alone. So does each of several people in one image, as nobody knows which of
+    them is whom in the next.
     """
+    labels = Counter(frame.image for frame in frames)
     groups: dict[tuple[str, ...], list[LabelledFrame]] = {}
-    for frame in frames:
-        groups.setdefault(_name_dive(frame), []).append(frame)
     dives = []
+    for frame in frames:
+        if labels[frame.image] > 1:
+            dives.append([frame])
+        else:
+            groups.setdefault(_name_dive(frame), []).append(frame)
     for group in groups.values():
         ordered = sorted(group, key=_read_number)
         first = ordered[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from posixpath import normpath
 from typing import Any
 
 import numpy as np
@@ -145,15 +146,27 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
         )
     orders = _find_joint_orders(path, content["categories"])
     problems: list[Problem] = []
-    by_id: dict[Any, Any] = {}
-    for image in content["images"]:
-        if isinstance(image, dict) and _is_id(image.get("id")):
-            by_id[image["id"]] = image
+    by_id = _list_images(content["images"])
     frames = []
+    labelled: dict[str, Any] = {}  # the id under which an image was labelled first
     for position, annotation in enumerate(content["annotations"]):
         frame = _read_frame(path, position, annotation, by_id, orders, problems)
-        if frame is not None:
+        if frame is None:
+            continue
+        identity = annotation["image_id"]
+        first = labelled.setdefault(normpath(frame.image), identity)
+        if first == identity:
             frames.append(frame)
+            continue
+        log = ProblemLog(name_item(path, frame.image), problems)
+        log.error(
+            "double",
+            "image_id",
+            f"{frame.image} is labelled twice, with the ids {first!r} and {identity!r}; "
+            "expected one; left out",
+            found=f"{first!r} and {identity!r}",
+            expected="one id",
+        )
     return LabelSet(tuple(frames), tuple(problems), find_images_folder(path, images))
 
 
@@ -193,19 +206,45 @@ def _encode_annotation(
     return annotation
 
 
-def _find_joint_orders(path: Path, categories: Sequence[Any]) -> dict[Any, list[int]]:
-    """Return, for each category with our joints, where its keypoints stand among ours."""
-    orders: dict[Any, list[int]] = {}
+def _list_images(images: Sequence[Any]) -> dict[Any, list[Mapping[str, Any]]]:
+    """Return the images of each id: one, unless files were merged with ids of their
+    own."""
+    by_id: dict[Any, list[Mapping[str, Any]]] = {}
+    for image in images:
+        if not isinstance(image, dict) or not _is_id(image.get("id")):
+            continue
+        same_id = by_id.setdefault(image["id"], [])
+        name = image.get("file_name")
+        if all(other.get("file_name") != name for other in same_id):
+            same_id.append(image)
+    return by_id
+
+
+def _find_joint_orders(
+    path: Path, categories: Sequence[Any]
+) -> dict[Any, list[list[int]]]:
+    """Return, for each category with our joints, where its keypoints stand among ours.
+
+    A category has several orders, an empty one where the joints are not ours, if files
+    were merged that gave its id to different ones.
+    """
+    orders: dict[Any, list[list[int]]] = {}
     found: list[str] = []
+    has_ours = False
     for category in categories:
         names = category.get("keypoints") if isinstance(category, dict) else None
         if not isinstance(names, list) or not _is_id(category.get("id")):
             continue
         ids = [find_joint(str(name)) for name in names]
-        if sorted(ids, key=lambda i: -1 if i is None else i) == list(range(NUM_JOINTS)):
-            orders[category["id"]] = [i for i in ids if i is not None]
+        order = [i for i in ids if i is not None]
+        if len(order) != len(ids) or sorted(order) != list(range(NUM_JOINTS)):
+            order = []
+        has_ours = has_ours or bool(order)
+        known = orders.setdefault(category["id"], [])
+        if order not in known:
+            known.append(order)
         found.append(", ".join(str(name) for name in names))
-    if not orders:
+    if not has_ours:
         what = "no category with keypoints"
         if found:
             what = f"{len(found[0].split(', '))} keypoints ({found[0]})"
@@ -219,8 +258,8 @@ def _read_frame(
     path: Path,
     position: int,
     annotation: Any,
-    images: Mapping[Any, Any],
-    orders: Mapping[Any, list[int]],
+    images: Mapping[Any, Sequence[Mapping[str, Any]]],
+    orders: Mapping[Any, Sequence[list[int]]],
     problems: list[Problem],
 ) -> LabelledFrame | None:
     log = ProblemLog(f"{path} annotation {position}", problems)
@@ -234,8 +273,8 @@ def _read_frame(
         )
         return None
     image_id = annotation.get("image_id")
-    image = images.get(image_id) if _is_id(image_id) else None
-    if image is None:
+    same_id = images.get(image_id, []) if _is_id(image_id) else []
+    if not same_id:
         found = repr(image_id)
         log.error(
             "unreadable",
@@ -244,6 +283,17 @@ def _read_frame(
             found=found,
         )
         return None
+    if len(same_id) > 1:
+        names = " and ".join(repr(image.get("file_name")) for image in same_id)
+        log.mismatch(
+            "unreadable",
+            "image_id",
+            found=f"{image_id!r}, the id of {names}",
+            expected="an id for each image",
+            consequence="nobody knows which is meant; left out",
+        )
+        return None
+    image = same_id[0]
     name = check_image_name(image.get("file_name"), log)
     if name is None:
         return None
@@ -252,9 +302,19 @@ def _read_frame(
         log.warning("unreadable", "iscrowd", "a crowd, no single athlete; left out")
         return None
     category = annotation.get("category_id")
-    order = orders.get(category) if _is_id(category) else None
+    known = orders.get(category, []) if _is_id(category) else []
+    if len(known) > 1:
+        log.mismatch(
+            "unreadable",
+            "category_id",
+            found=f"{category!r}, the id of {_describe_orders(known)}",
+            expected="an id for each order of joints",
+            consequence="nobody knows which is meant; left out",
+        )
+        return None
+    order = known[0] if known else []
     triples = parse_numbers(annotation.get("keypoints"), 3 * NUM_JOINTS)
-    if order is None or triples is None:
+    if not order or triples is None:
         expected = f"{3 * NUM_JOINTS} numbers and a category with our joints"
         log.error(
             "unreadable",
@@ -277,6 +337,17 @@ def _read_frame(
         frame=parse_whole_number(annotation.get("frame")),
         source=path,
     )
+
+
+def _describe_orders(orders: Sequence[Sequence[int]]) -> str:
+    """Name several orders of joints by their first ones."""
+    names = []
+    for order in orders:
+        joints = "other joints than ours"
+        if order:
+            joints = f"{', '.join(JOINTS[joint] for joint in order[:3])}, …"
+        names.append(f"({joints})")
+    return " and ".join(names)
 
 
 def _read_joints(

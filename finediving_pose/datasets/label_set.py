@@ -3,10 +3,12 @@ it."""
 
 from __future__ import annotations
 
+import os
 import threading
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from finediving_pose.datasets.problems import Problem
@@ -33,12 +35,17 @@ class LabelSet:
         images: The folder that each frame's `image` is relative to; None where nobody
             knows.
         format: The format it was read as.
+        listed: The names in the folders of the images, by their usual form; filled as
+            images are looked for.
     """
 
     frames: tuple[LabelledFrame, ...]
     problems: tuple[Problem, ...] = ()
     images: Path | None = None
     format: str = ""
+    listed: dict[Path, dict[str, list[str]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -50,7 +57,9 @@ class LabelSet:
         """Return where the image lies: its name below `images`, else
         ``<match>/<dive>/<name>``, else the bare name.
 
-        The first of these that exists; where none does, the first.
+        The first of these that exists, in this spelling or in one that differs in its
+        Unicode form or in upper and lower case only, as between a Mac, Windows and
+        Linux; where none does, the first.
         """
         root = self.images if self.images is not None else Path()
         first = root / frame.image
@@ -60,12 +69,50 @@ class LabelSet:
         candidates = [root / name]
         if frame.match is not None and frame.dive is not None:
             candidates.insert(0, root / frame.match / frame.dive / name)
-        return next((path for path in candidates if path.is_file()), first)
+        for path in candidates:
+            if path.is_file():
+                return path
+        for path in (first, *candidates):
+            respelt = self._find_respelt(path, root)
+            if respelt is not None:
+                return respelt
+        return first
+
+    def _find_respelt(self, path: Path, root: Path) -> Path | None:
+        """Return the only file whose path below `root` differs from this one in Unicode
+        form or case alone."""
+        found = root
+        for part in path.relative_to(root).parts:
+            if found not in self.listed:
+                self.listed[found] = _list_names(found)
+            names = self.listed[found].get(normalise_name(part), [])
+            if part in names:
+                found = found / part
+            elif len(names) == 1:
+                found = found / names[0]
+            else:
+                return None
+        return found if found.is_file() else None
 
     def image_size(self, frame: LabelledFrame) -> Size | None:
         """Return (width, height) px as the label says, else as the image's header says;
         None where neither does."""
         return frame.size or read_header_size(self.image_path(frame))
+
+
+def normalise_name(name: str) -> str:
+    """Return the form that names share which differ in Unicode form or case only."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _list_names(folder: Path) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    try:
+        for name in os.listdir(folder):
+            names.setdefault(normalise_name(name), []).append(name)
+    except OSError:  # no folder, or none that may be listed
+        return {}
+    return names
 
 
 def find_images_folder(source: Path, images: Path | None) -> Path:

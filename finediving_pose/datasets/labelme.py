@@ -84,7 +84,7 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
             frames.append(frame)
     if images is not None:
         root = images
-        located = [_find_image(frame, root) for frame in frames]
+        located = _find_images(frames, root, problems)
     else:
         folder = path if path.is_dir() else path.parent
         root = _find_common_folder(frames, folder)
@@ -347,6 +347,41 @@ def _find_common_folder(frames: Sequence[LabelledFrame], folder: Path) -> Path:
 def _find_root_of_dives(frame: LabelledFrame) -> Path | None:
     parent = Path(frame.image).parent
     return parent.parents[1] if parent.parts[-2:] == (frame.match, frame.dive) else None
+
+
+def _find_images(
+    frames: Sequence[LabelledFrame], root: Path, problems: list[Problem]
+) -> list[LabelledFrame]:
+    """Name the images relative to the folder that the user named.
+
+    Labels of different images that all are found by the same bare name are left out:
+    nobody knows of which of them the one image is.
+    """
+    named = [_find_image(frame, root) for frame in frames]
+    claims: dict[str, dict[str, LabelledFrame]] = {}
+    for frame, found in zip(frames, named, strict=True):
+        if "/" not in found.image:
+            claims.setdefault(found.image, {}).setdefault(frame.image, frame)
+    located = []
+    for frame, found in zip(frames, named, strict=True):
+        others = dict(claims.get(found.image, {}))
+        others.pop(frame.image, None)
+        inside = _name_inside(frame.image, root) is not None
+        if not others or inside or not (root / found.image).is_file():
+            located.append(found)
+            continue
+        other = next(iter(others.values()))
+        log = ProblemLog(str(frame.source), problems)
+        log.error(
+            "image-missing",
+            "imagePath",
+            f"found only {root / found.image} for {frame.image}, and for "
+            f"{other.image} of {other.source} as well; expected an image for each; "
+            "left out",
+            found=str(root / found.image),
+            expected="an image for each",
+        )
+    return located
 
 
 def _find_image(frame: LabelledFrame, root: Path) -> LabelledFrame:

@@ -3,6 +3,7 @@ images."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import (
     LabelSet,
     Size,
+    normalise_name,
     read_header_size,
 )
 from finediving_pose.datasets.problems import (
@@ -21,6 +23,10 @@ from finediving_pose.datasets.problems import (
     ProblemLog,
     name_item,
     show_coordinates,
+)
+from finediving_pose.datasets.repeated_images import (
+    drop_mistaken_images,
+    drop_repeated_people,
 )
 from finediving_pose.errors import UsageError
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
@@ -51,8 +57,8 @@ def read_labels(
 
     Returns:
         What can be used. A frame whose image is missing (while others are there) or has
-        another size than the label says is left out, a joint or box outside its image
-        is dropped; each is in `problems`.
+        another size than the label says is left out, as is a second label of one person
+        in an image; a joint or box outside its image is dropped; each is in `problems`.
 
     Raises:
         UsageError: If `source` or `images` does not exist or `format` is unknown.
@@ -83,7 +89,7 @@ def check_against_images(
             if none is there.
     """
     problems = list(labels.problems)
-    paths = [labels.image_path(frame) for frame in labels.frames]
+    labels, paths = _drop_repeated(labels, problems)
     images_there = any(path.is_file() for path in paths)
     if paths and not images_there:
         _report_no_images(ProblemLog(str(source), problems), paths, images_given)
@@ -100,6 +106,22 @@ def check_against_images(
         log = ProblemLog(str(source), problems)
         log.warning("missing-box", "box", note)
     return replace(labels, frames=tuple(frames), problems=tuple(problems))
+
+
+def _drop_repeated(
+    labels: LabelSet, problems: list[Problem]
+) -> tuple[LabelSet, list[Path]]:
+    """Return the labels that are surely each of an image, and of a person in it, of
+    their own, and the paths of these images."""
+    frames = list(labels.frames)
+    paths = [labels.image_path(frame) for frame in frames]
+    root = labels.images if labels.images is not None else Path()
+    kept = drop_mistaken_images(frames, paths, root, problems)
+    frames, paths = [frames[i] for i in kept], [paths[i] for i in kept]
+    places = [normalise_name(os.path.normpath(path)) for path in paths]
+    kept = drop_repeated_people(frames, places, problems)
+    frames, paths = [frames[i] for i in kept], [paths[i] for i in kept]
+    return replace(labels, frames=tuple(frames)), paths
 
 
 def _existing(source: Path) -> Path:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from finediving_pose.datasets.problems import (
     check_joints,
     check_key,
     is_safe_relative,
+    name_item,
     parse_image_size,
 )
 from finediving_pose.datasets.splits import PARTS, Splits
@@ -51,8 +53,11 @@ def write(path: Path, labels: LabelSet, splits: Splits | None = None) -> list[Pr
             split ``all``.
 
     Returns:
-        A warning of clips of unknown image size.
+        An error for each frame of a dive that shows several people, who would become
+        successive frames of one; a warning of clips of unknown image size.
     """
+    problems: list[Problem] = []
+    labels = replace(labels, frames=tuple(_leave_out_people(labels, path, problems)))
     sizes: dict[str, tuple[int, int]] = {}
     for frame in labels.frames:
         size = labels.image_size(frame)
@@ -61,17 +66,10 @@ def write(path: Path, labels: LabelSet, splits: Splits | None = None) -> list[Pr
     content = encode_pyskl(labels.frames, sizes, splits)
     write_bytes(path, pickle.dumps(content, protocol=PICKLE_PROTOCOL))
     unknown = sum(clip["img_shape"] == (0, 0) for clip in content["annotations"])
-    if not unknown:
-        return []
-    return [
-        Problem(
-            str(path),
-            "img_shape",
-            f"{unknown} clips of unknown image size have (0, 0)",
-            "warning",
-            kind="unwritable",
-        )
-    ]
+    if unknown:
+        note = f"{unknown} clips of unknown image size have (0, 0)"
+        ProblemLog(str(path), problems).warning("unwritable", "img_shape", note)
+    return problems
 
 
 def encode_pyskl(
@@ -128,6 +126,34 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
     for position, annotation in enumerate(annotations):
         frames += _read_clip(path, position, annotation, problems)
     return LabelSet(tuple(frames), tuple(problems), find_images_folder(path, images))
+
+
+def _leave_out_people(
+    labels: LabelSet, path: Path, problems: list[Problem]
+) -> list[LabelledFrame]:
+    """Return the frames of dives with one label an image: nobody knows which of two
+    people in one image goes on in the next."""
+    images: dict[str, set[str]] = {}
+    crowded: dict[str, str] = {}  # the first image with several people, by dive
+    for frame in labels.frames:
+        seen = images.setdefault(frame.dive_key, set())
+        if frame.image in seen:
+            crowded.setdefault(frame.dive_key, frame.image)
+        seen.add(frame.image)
+    kept = []
+    for frame in labels.frames:
+        image = crowded.get(frame.dive_key)
+        if image is None:
+            kept.append(frame)
+            continue
+        log = ProblemLog(name_item(frame.source or path, frame.image), problems)
+        log.error(
+            "unwritable",
+            "image",
+            f"its dive has several people in {image}, and a clip holds one person; "
+            "left out",
+        )
+    return kept
 
 
 def _sort_frames(frames: list[LabelledFrame]) -> list[LabelledFrame]:

@@ -202,3 +202,32 @@ def test_a_bad_box_or_visibility_costs_only_itself(tmp_path):
 def test_x_anylabelings_coco_is_refused(shared_data):
     with pytest.raises(DataError, match="found 17 keypoints"):
         read_labels(shared_data / "xanylabeling_pose/coco_keypoints.json")
+
+
+def test_an_id_of_two_images_is_an_error_that_names_both(tmp_path):
+    frames = (make_frame("anna/1.jpg"), make_frame("ben/1.jpg"), make_frame("c.jpg"))
+    coco.write(tmp_path / "a.json", LabelSet(frames))
+    content = json.loads((tmp_path / "a.json").read_text())
+    content["images"][1]["id"] = content["annotations"][1]["image_id"] = 1
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    labels = read_labels(tmp_path / "a.json")
+    assert [frame.image for frame in labels.frames] == ["c.jpg"]
+    assert len(labels.errors) == 2
+    assert "1, the id of 'anna/1.jpg' and 'ben/1.jpg'" in labels.errors[0].message
+
+
+@pytest.mark.parametrize("other", [list(reversed(JOINTS)), COCO_JOINTS])
+def test_a_category_id_of_two_joint_orders_is_an_error(tmp_path, other):
+    categories = coco.make_coco_categories()
+    categories.append(categories[0] | {"keypoints": other})
+    path = written(tmp_path / "a.json", make_frame("a.jpg"), categories=categories)
+    labels = read_labels(path)
+    assert labels.frames == ()
+    message = problem_about(labels.errors, "category_id").message
+    assert "(right_ankle, right_knee, right_hip, …) and (" in message
+
+
+def test_a_category_listed_twice_alike_is_one(tmp_path):
+    categories = coco.make_coco_categories() * 2
+    path = written(tmp_path / "a.json", make_frame("a.jpg"), categories=categories)
+    assert len(read_labels(path).frames) == 1
