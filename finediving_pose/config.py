@@ -100,17 +100,20 @@ def collect_values(
     Raises:
         UsageError: If there is no such preset, or a text is no ``key=value``.
     """
-    paths = [
-        _preset_path(presets, name) for name in [*filter(None, [base]), *_names(preset)]
-    ]
+    names = [base] if base else []
+    if _is_file_name(preset):
+        names.append(preset)
+    else:
+        names += preset.split("+")
+    paths = [_find_preset(presets, name) for name in names]
     values: dict[str, Any] = {}
     for path in paths:
-        _merge(values, read_yaml(path))
+        _merge_groups(values, read_yaml(path))
     for text in overrides:
-        _override(values, text)
+        _apply_override(values, text)
     for key, value in given.items():
         if value is not None:
-            _set(values, key, value)
+            _set_key(values, key, value)
     return values, paths[-1].name
 
 
@@ -119,13 +122,18 @@ def validate_settings(
 ) -> SettingsT:
     """Check values against a settings class.
 
+    Args:
+        cls: The settings class; its defaults fill what the values leave out.
+        values: By key; groups are mappings.
+        origin: Where they come from, for messages.
+
     Raises:
         UsageError: With one line for each unknown key or unusable value.
     """
     try:
         return cls.model_validate(dict(values))
     except ValidationError as error:
-        lines = [_explain(cls, item) for item in error.errors()]
+        lines = [_explain_error(cls, item) for item in error.errors()]
         raise UsageError(f"{origin}: " + "; ".join(lines)) from None
 
 
@@ -151,34 +159,41 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def write_settings(path: Path, settings: Settings) -> None:
-    """Write settings as YAML, all values by name, in the order they are declared."""
-    write_text(
-        path,
-        yaml.safe_dump(
-            settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True
-        ),
-    )
+    """Write settings as YAML, all values by name, in the order they are declared.
+
+    Args:
+        path: The file; one that is there is replaced.
+        settings: What it is to say.
+    """
+    values = settings.model_dump(mode="json")
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 def find_nearest_name(word: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean …?)`` for the known word most like `word`, or the known
-    ones, or nothing."""
+    """Find the known word that a user may have meant.
+
+    Args:
+        word: What the user wrote.
+        known: What would be right.
+
+    Returns:
+        The end of a message: `` (did you mean …?)``, or all known words where none is
+        like it, or nothing where none is known.
+    """
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     if close:
         return f" (did you mean {close[0]}?)"
-    return f" (known: {', '.join(names)})" if names else ""
-
-
-def _names(preset: str) -> list[str]:
-    return [preset] if _is_file_name(preset) else preset.split("+")
+    if not names:
+        return ""
+    return f" (known: {', '.join(names)})"
 
 
 def _is_file_name(preset: str) -> bool:
     return preset.endswith((".yaml", ".yml"))
 
 
-def _preset_path(presets: Path, preset: str) -> Path:
+def _find_preset(presets: Path, preset: str) -> Path:
     if _is_file_name(preset):
         return Path(preset)
     known = [path.stem for path in presets.glob("*.yaml")]
@@ -189,17 +204,17 @@ def _preset_path(presets: Path, preset: str) -> Path:
     return presets / f"{preset}.yaml"
 
 
-def _merge(values: dict[str, Any], more: Mapping[str, Any]) -> None:
+def _merge_groups(values: dict[str, Any], more: Mapping[str, Any]) -> None:
     """Put `more` into `values`; a group of keys keeps those that `more` leaves out."""
     for key, value in more.items():
         group = values.get(key)
         if isinstance(group, dict) and isinstance(value, Mapping):
-            _merge(group, value)
+            _merge_groups(group, value)
         else:
             values[key] = value
 
 
-def _override(values: dict[str, Any], text: str) -> None:
+def _apply_override(values: dict[str, Any], text: str) -> None:
     key, equals, raw = text.partition("=")
     if not equals or not key.strip():
         raise UsageError(f"{text!r}: expected key=value")
@@ -207,10 +222,10 @@ def _override(values: dict[str, Any], text: str) -> None:
         value = yaml.safe_load(raw)
     except yaml.YAMLError:
         value = raw
-    _set(values, key.strip(), value)
+    _set_key(values, key.strip(), value)
 
 
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
+def _set_key(values: dict[str, Any], key: str, value: Any) -> None:
     """Set a key, ``group.key`` in a group.
 
     Raises:
@@ -225,18 +240,18 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
     target[last] = value
 
 
-def _explain(cls: type[BaseModel], item: Any) -> str:
+def _explain_error(cls: type[BaseModel], item: Any) -> str:
     location = [str(part) for part in item["loc"]]
     key = ".".join(location)
     message = str(item["msg"]).removeprefix("Value error, ")
     if not key:  # keys that do not go together: the message names them
         return message
-    if item["type"] == "value_error" and isinstance(
-        item.get("input"), dict
-    ):  # the same in a group of keys
+    found = item.get("input")
+    # The same in a group of keys.
+    if item["type"] == "value_error" and isinstance(found, dict):
         return f"{key}: {message}"
     if item["type"] != "extra_forbidden":
-        return f"{key}: {item['msg']}, found {item.get('input')!r}"
+        return f"{key}: {item['msg']}, found {found!r}"
     return f"unknown key {key}{_suggest_key(cls, location)}"
 
 
@@ -244,9 +259,9 @@ def _suggest_key(cls: type[BaseModel], location: list[str]) -> str:
     """Suggest the key most like an unknown one: that of its group, or one of that very
     name in another group."""
     *groups, last = location
-    elsewhere = [known for known in _list_keys(cls) if known.rpartition(".")[2] == last]
-    if elsewhere:
-        return f" (did you mean {elsewhere[0]}?)"
+    for known in _list_keys(cls):
+        if known.rpartition(".")[2] == last:
+            return f" (did you mean {known}?)"
     fields = cls.model_fields
     for group in groups:
         annotation = fields[group].annotation if group in fields else None

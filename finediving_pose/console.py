@@ -73,9 +73,16 @@ def escape_line(text: str) -> str:
 
 
 def quote_value(value: object, most: int = 60) -> str:
-    """Return a value of a file as a message shows it: quoted, on one line, cut."""
+    """Return a value of a file as a message shows it: quoted, on one line, cut.
+
+    Args:
+        value: Any value.
+        most: How many characters are shown.
+    """
     shown = repr(value)
-    return shown if len(shown) <= most else f"{shown[:most]}…"
+    if len(shown) > most:
+        shown = f"{shown[:most]}…"
+    return shown
 
 
 def show_answer(text: str) -> None:
@@ -88,13 +95,13 @@ def prepare_streams() -> None:
 
     Otherwise a Greek letter ends a command whose work is done.
     """
-    codecs.register_error("fdpose", _substitute)
+    codecs.register_error("fdpose", _substitute_characters)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="fdpose")
 
 
-def _substitute(error: UnicodeError) -> tuple[str | bytes, int]:
+def _substitute_characters(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     shown = ""
@@ -144,7 +151,12 @@ class Ticker:
         self._start = self._last = time.monotonic()
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Count `count` more items; `note` is a short text such as the current loss."""
+        """Count finished items, and show them where it is time to.
+
+        Args:
+            count: How many more.
+            note: A short text such as the current loss; empty keeps the last one.
+        """
         self.done += count
         self.note = note or self.note
         if self._bar is not None and self._task is not None:
@@ -158,17 +170,24 @@ class Ticker:
         elapsed = time.monotonic() - self._start
         rate = self.done / elapsed if elapsed > 0 else 0.0
         text = f"{self._description}: {self.done}"
-        if self._total is not None:
-            left = (self._total - self.done) / rate if rate > 0 else float("inf")
-            text += f"/{self._total}, {rate:.2g}/s, {_duration(left)} left"
-        else:
+        if self._total is None:
             text += f", {rate:.2g}/s"
+        else:
+            left = float("inf")
+            if rate > 0:
+                left = (self._total - self.done) / rate
+            text += f"/{self._total}, {rate:.2g}/s, {_format_duration(left)} left"
         return f"{text} {self.note}".rstrip()
 
 
 @contextmanager
 def progress(description: str, total: int | None = None) -> Iterator[Ticker]:
-    """Show progress on stderr: a bar with ETA on a terminal, else a line every 30 s."""
+    """Show progress on stderr: a bar with ETA on a terminal, else a line every 30 s.
+
+    Args:
+        description: What is done, in a few words.
+        total: How many items there are; None = unknown.
+    """
     if not stderr.is_terminal:
         yield Ticker(description, total, None)
         return
@@ -184,9 +203,11 @@ def progress(description: str, total: int | None = None) -> Iterator[Ticker]:
         yield Ticker(description, total, bar)
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds == float("inf"):
         return "unknown time"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}"

@@ -1,5 +1,5 @@
-"""Who wrote this, from what: hashes, versions, seed, device, time; and writing that
-never leaves half a file."""
+"""Manifests: the record beside an output of what made it, from what, and how long it
+took."""
 
 from __future__ import annotations
 
@@ -77,7 +77,13 @@ def recording(
     folder: Path, file_name: str = MANIFEST_NAME, /, **facts: Any
 ) -> Iterator[Manifest]:
     """Write ``manifest.json``, or a file of another name, into `folder` when the block
-    ends, however it ends."""
+    ends, however it ends.
+
+    Args:
+        folder: The folder of the output.
+        file_name: The manifest's own name.
+        facts: What is known before the work begins; of JSON types.
+    """
     manifest = Manifest(folder / file_name, **facts)
     status = "interrupted"
     try:
@@ -109,15 +115,15 @@ def find_git_commit() -> str | None:
     if not (root / ".git").exists():
         return None
     try:
-        commit = _git(root, "rev-parse", "HEAD")
-        return commit + (
-            "+" if _git(root, "status", "--porcelain", "--untracked-files=no") else ""
-        )
+        commit = _run_git(root, "rev-parse", "HEAD")
+        if _run_git(root, "status", "--porcelain", "--untracked-files=no"):
+            commit += "+"
+        return commit
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def _git(root: Path, *arguments: str) -> str:
+def _run_git(root: Path, *arguments: str) -> str:
     run = subprocess.run(
         ["git", "-C", str(root), *arguments],
         capture_output=True,

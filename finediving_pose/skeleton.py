@@ -1,5 +1,4 @@
-"""The one place that knows the joints: MPII's 16, in MPII's order, and everything that
-follows from them.
+"""Skeleton: MPII's 16 joints, in MPII's order, and everything that follows from them.
 
 Left and right are the athlete's own. Joint ids count from 0.
 """
@@ -8,6 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,9 +74,9 @@ UPPER_BODY: tuple[int, ...] = (7, 8, 9, 10, 11, 12, 13, 14, 15)
 LOWER_BODY: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
 
 LEVELS: dict[str, tuple[tuple[int, int], ...]] = {
-    "H0": tuple((7, j) for j in (6, 8, 12, 13)) + tuple((6, j) for j in (2, 3)),
-    "H1": tuple((i, j) for i in (12, 13, 2, 3) for j in (11, 14, 1, 4)),
-    "H2": tuple((i, j) for i in (11, 14, 1, 4, 8) for j in (10, 15, 0, 5, 9)),
+    "H0": (*product((7,), (6, 8, 12, 13)), *product((6,), (2, 3))),
+    "H1": tuple(product((12, 13, 2, 3), (11, 14, 1, 4))),
+    "H2": tuple(product((11, 14, 1, 4, 8), (10, 15, 0, 5, 9))),
 }
 """Edges of the paper's three semantic levels (Fig. 3): torso, inner limbs, outer limbs;
 inner joint first."""
@@ -114,13 +114,11 @@ OKS_SIGMAS: NDArray[np.float64] = np.array(
 COCO's convention (k_i = 2·sigma_i). Limb joints have COCO's values; pelvis takes the
 hips', thorax, neck and head the shoulders'."""
 
+_COLOUR_OF_SIDE = {"right": (255, 128, 0), "left": (0, 200, 80)}
+_COLOUR_OF_MIDDLE = (60, 150, 255)
+
 COLOURS: tuple[tuple[int, int, int], ...] = tuple(
-    (255, 128, 0)
-    if name.startswith("right")
-    else (0, 200, 80)
-    if name.startswith("left")
-    else (60, 150, 255)
-    for name in JOINTS
+    _COLOUR_OF_SIDE.get(name.partition("_")[0], _COLOUR_OF_MIDDLE) for name in JOINTS
 )
 """RGB per joint: right orange, left green, middle blue."""
 

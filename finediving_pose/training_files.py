@@ -40,11 +40,16 @@ def drop_epoch_rows(path: Path, last_epoch: int) -> None:
     rows = _read_rows(path)
     kept = [row for row in rows if int(row["epoch"]) <= last_epoch]
     if len(kept) != len(rows):
-        _write_rows(path, kept or [], header=list(rows[0]))
+        _write_rows(path, kept, header=list(rows[0]))
 
 
 def write_weights(path: Path, model: nn.Module) -> None:
-    """Write a model's tensors as safetensors, all of them or nothing."""
+    """Write a model's tensors as safetensors, all of them or nothing.
+
+    Args:
+        path: The file; one that is there is replaced.
+        model: The network, on any device.
+    """
     from safetensors.torch import save_file
 
     # Clones, because RTMDet's head shares convolutions between its levels and
@@ -67,9 +72,12 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
 def _write_rows(
     path: Path, rows: list[dict[str, Any]], header: list[str] | None = None
 ) -> None:
-    columns = header or list(dict.fromkeys(name for row in rows for name in row))
+    columns = dict.fromkeys(header or ())  # a dict keeps the order they came in
+    if not header:
+        for row in rows:
+            columns |= dict.fromkeys(row)
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())

@@ -1,4 +1,4 @@
-"""``fdpose init``."""
+"""The command ``fdpose init``."""
 
 from __future__ import annotations
 
@@ -71,17 +71,14 @@ def command(
     console.log.info("made %s; look through it", project.root / SETTINGS_NAME)
     if not project.reviewers[1:] and set(project.reviewers) == set(project.annotators):
         console.log.warning(
-            "%s is alone, and nobody reviews their own labels: --reviewer or `reviewers` in %s names somebody else, or "
-            "set allow_own_review there",
+            "%s is alone, and nobody reviews their own labels: name a reviewer with "
+            "--reviewer or `reviewers` in %s, or set allow_own_review there",
             project.annotators[0],
             SETTINGS_NAME,
         )
     step = collect_status(project).steps[0]
-    away = (
-        ""
-        if project.root == Path.cwd()
-        else f'cd "{folder}" && '
-        if " " in str(folder)
-        else f"cd {folder} && "
-    )
-    print(f"next: {away}{step.command}   # {step.why}")
+    command_line = step.command
+    if project.root != Path.cwd():
+        shown = f'"{folder}"' if " " in str(folder) else str(folder)
+        command_line = f"cd {shown} && {command_line}"
+    print(f"next: {command_line}   # {step.why}")

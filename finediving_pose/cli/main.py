@@ -1,4 +1,4 @@
-"""The program ``fdpose``: its commands, and what becomes of an error."""
+"""Program ``fdpose``: its commands, and the exit code of each error."""
 
 from __future__ import annotations
 
@@ -99,19 +99,18 @@ def run(arguments: list[str] | None = None) -> int:
     console.setup_logging()
     try:
         app(arguments)
-    except (
-        SystemExit
-    ) as end:  # how typer ends, after --help and after an unknown option alike
+    except SystemExit as end:
+        # How typer ends, after --help and after an unknown option alike.
         return end.code if isinstance(end.code, int) else errors.EXIT_DONE
     except errors.FdposeError as error:
         console.log.error("%s", error)
-        _traceback_if_wanted()
+        _print_traceback_if_asked()
         return error.exit_code
     except KeyboardInterrupt:
         return errors.EXIT_INTERRUPTED
     except OSError as error:  # full or read-only disks, files where folders should be
         console.log.error("%s: %s", error.filename or "a file", error.strerror or error)
-        _traceback_if_wanted()
+        _print_traceback_if_asked()
         return errors.EXIT_ENVIRONMENT
     except Exception as error:  # noqa: BLE001 - the border to the user: a traceback only when asked for
         console.log.error(
@@ -119,12 +118,12 @@ def run(arguments: list[str] | None = None) -> int:
             type(error).__name__,
             error,
         )
-        _traceback_if_wanted()
+        _print_traceback_if_asked()
         return errors.EXIT_INTERNAL
     return errors.EXIT_DONE
 
 
-def _traceback_if_wanted() -> None:
+def _print_traceback_if_asked() -> None:
     if _verbosity >= 2:
         traceback.print_exc(file=sys.stderr)
 

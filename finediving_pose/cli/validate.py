@@ -1,4 +1,4 @@
-"""``fdpose validate``."""
+"""The command ``fdpose validate``."""
 
 from __future__ import annotations
 
@@ -87,24 +87,26 @@ def command(
     Example: fdpose validate --finediving annotations --floors
     """
     if finediving is not None:
-        _refuse("LABELS", labels, "without --finediving")
-        _refuse("--images", images, "without --finediving")
-        _refuse("--fix", fix, "without --finediving")
-        _finediving(finediving, frames, floors, every, as_json)
+        _refuse_option("LABELS", labels, "without --finediving")
+        _refuse_option("--images", images, "without --finediving")
+        _refuse_option("--fix", fix, "without --finediving")
+        _validate_finediving(finediving, frames, floors, every, as_json)
         return
-    _refuse("--frames", frames, "with --finediving (labels' images: --images)")
-    _refuse("--floors", floors, "with --finediving")
+    _refuse_option("--frames", frames, "with --finediving (labels' images: --images)")
+    _refuse_option("--floors", floors, "with --finediving")
     if fix is None:
-        _refuse("--dry-run", dry_run, "with --fix")
-    _labels(labels or [], images, fix is not None, dry_run, strict, every, as_json)
+        _refuse_option("--dry-run", dry_run, "with --fix")
+    _validate_labels(
+        labels or [], images, fix is not None, dry_run, strict, every, as_json
+    )
 
 
-def _refuse(option: str, value: object, where: str) -> None:
+def _refuse_option(option: str, value: object, where: str) -> None:
     if value:
         raise errors.UsageError(f"{option} means something only {where}")
 
 
-def _labels(
+def _validate_labels(
     sources: list[Path],
     images: Path | None,
     fix: bool,
@@ -134,7 +136,7 @@ def _labels(
         raise typer.Exit(errors.EXIT_INVALID_DATA)
 
 
-def _finediving(
+def _validate_finediving(
     folder: Path, frames: Path | None, floors: bool, every: bool, as_json: bool
 ) -> None:
     from finediving_pose.workflows.finediving_validation import validate_finediving
@@ -146,7 +148,7 @@ def _finediving(
         _print_files(report)
         _print_counts(report.counts())
         _print_anomalies(report, every)
-        _print_floors(report.floors)
+        _print_baselines(report.floors)
     if report.unreadable:
         raise typer.Exit(errors.EXIT_INVALID_DATA)
 
@@ -158,7 +160,7 @@ def _print_files(report: FineDivingReport) -> None:
     for name in report.data.missing:
         print(f"  {name:40} absent")
     if report.measured:
-        print("  the version that fdpose's figures for FineDiving were measured on")
+        print("  the version that fdpose's metrics for FineDiving were measured on")
 
 
 def _print_counts(counts: dict[str, Any]) -> None:
@@ -170,13 +172,15 @@ def _print_counts(counts: dict[str, Any]) -> None:
         print(f"{single}, {counts['synchronised']} synchronised")
     if counts["without_awards"]:
         print(
-            f"{counts['without_awards']} without awards: whether individual or synchronised is not known"
+            f"{counts['without_awards']} without awards: whether individual or "
+            "synchronised is not known"
         )
     print(f"{counts['train']} for training, {counts['test']} for testing")
     if counts["frames"]:
         least, median, most = counts["frames"]
         print(
-            f"{least} to {most} frames, median {median}; {counts['shorter_than_sampled']} shorter than the 96 sampled"
+            f"{least} to {most} frames, median {median}; "
+            f"{counts['shorter_than_sampled']} shorter than the 96 sampled"
         )
     if counts["sub_actions"]:
         kinds = ", ".join(
@@ -203,17 +207,14 @@ def _print_anomalies(report: FineDivingReport, every: bool) -> None:
             print(f"         … and {len(anomaly.items) - len(shown)} more (--all)")
 
 
-def _print_floors(floors: dict[str, dict[str, float]]) -> None:
+def _print_baselines(floors: dict[str, dict[str, float]]) -> None:
     if floors:
         print(
-            "\nwhat labels alone reach on the test dives, without a look at any picture"
+            "\nwhat labels alone reach on the test dives, without a look at any image"
         )
-    for name, figures in floors.items():
-        print(f"  {name}")
-        print(
-            "    "
-            + ", ".join(
-                f"{figure} {value:.{4 if 'rho' in figure else 3}f}"
-                for figure, value in figures.items()
-            )
-        )
+    for name, metrics in floors.items():
+        words = []
+        for metric, value in metrics.items():
+            digits = 4 if "rho" in metric else 3
+            words.append(f"{metric} {value:.{digits}f}")
+        print(f"  {name}\n    {', '.join(words)}")

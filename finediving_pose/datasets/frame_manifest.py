@@ -1,7 +1,7 @@
-"""``frames/manifest.csv``: which picture of a labelling project is which frame of which
-dive of which recording.
+"""Frame manifest, ``frames/manifest.csv``: which image of a labelling project is which
+frame of which dive of which recording.
 
-A picture lies at ``<match>/<dive>/<number>.jpg`` below the folder of the manifest, and
+An image lies at ``<match>/<dive>/<number>.jpg`` below the folder of the manifest, and
 that path is its name everywhere. A match or dive whose name can be no folder on every
 system is written with ``%XX`` for what cannot stand there, so that two names never
 share a folder.
@@ -28,12 +28,13 @@ STAGES = ("approach", "flight", "entry")
 
 _NUMBERS = ("frame", "width", "height")
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?$", re.IGNORECASE)
+_FORBIDDEN = '<>:"/\\|?*%'  # on some system, in the name of a folder
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class ManifestFrame:
-    """One picture that was chosen for labelling.
+    """One image that was chosen for labelling.
 
     Attributes:
         image: Its path below the frames folder, with forward slashes: its name
@@ -41,11 +42,11 @@ class ManifestFrame:
         match, dive, frame: What it shows, as the source names it; `frame` is the number
             in the source.
         stage: One of :data:`STAGES`; empty where unknown.
-        width, height: Of the picture, in px.
-        source: The video or picture it was taken from, relative to the project where it
+        width, height: Of the image, in px.
+        source: The video or image it was taken from, relative to the project where it
             lies below it.
         source_sha256: Of that file.
-        sha256: Of the picture as it was written.
+        sha256: Of the image as it was written.
         chosen_by: The method that chose it.
     """
 
@@ -78,17 +79,23 @@ def label_name(image: str) -> str:
 
 
 def image_key(match: str, dive: str, frame: int) -> str:
-    """Return the image's path below the frames folder; frame numbers have five digits,
-    as FineDiving's files do."""
+    """Return the image's path below the frames folder.
+
+    Args:
+        match, dive: The dive's names, whatever characters they hold.
+        frame: The frame's number; it gets five digits, as in FineDiving's files.
+    """
     return f"{folder_name(match)}/{folder_name(dive)}/{frame:05d}.jpg"
 
 
 def folder_name(text: str) -> str:
     """Return a name that can be a folder on any system and stands for this text alone;
     plain names stay as they are."""
-    escaped = "".join(
-        _escape(c) if c in '<>:"/\\|?*%' or not c.isprintable() else c for c in text
-    )
+    escaped = ""
+    for character in text:
+        if character in _FORBIDDEN or not character.isprintable():
+            character = _escape(character)
+        escaped += character
     escaped = escaped.replace(DIVE_SEPARATOR, "_" + _escape("_"))
     if escaped.endswith((".", "_", " ")):
         escaped = escaped[:-1] + _escape(escaped[-1])
@@ -116,14 +123,14 @@ def read_frame_manifest(path: Path) -> list[ManifestFrame]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not readable: {error}") from None
     rows = csv.DictReader(io.StringIO(text, newline=""))
-    missing = [column for column in COLUMNS if column not in (rows.fieldnames or [])]
+    found = rows.fieldnames or []
+    missing = [column for column in COLUMNS if column not in found]
     if missing:
-        raise DataError(
-            f"{path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}"
-        )
+        noun = "column" if len(missing) == 1 else "columns"
+        raise DataError(f"{path}: lacks the {noun} {', '.join(missing)}")
     frames: dict[str, ManifestFrame] = {}
     for row in rows:
-        frame = _frame(row, f"{path} line {rows.line_num}")
+        frame = _parse_row(row, f"{path} line {rows.line_num}")
         if frame.image in frames:
             raise DataError(
                 f"{path} line {rows.line_num}: {frame.image} stands in an earlier line as well"
@@ -133,7 +140,12 @@ def read_frame_manifest(path: Path) -> list[ManifestFrame]:
 
 
 def write_frame_manifest(path: Path, frames: Iterable[ManifestFrame]) -> None:
-    """Write the manifest; :func:`read_frame_manifest` gives back the same frames."""
+    """Write the manifest; :func:`read_frame_manifest` gives back the same frames.
+
+    Args:
+        path: The file; one that is there is replaced.
+        frames: Its rows, in their order.
+    """
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -141,7 +153,7 @@ def write_frame_manifest(path: Path, frames: Iterable[ManifestFrame]) -> None:
     write_text(path, text.getvalue())
 
 
-def _frame(row: dict[str, Any], where: str) -> ManifestFrame:
+def _parse_row(row: dict[str, Any], where: str) -> ManifestFrame:
     values: dict[str, Any] = {column: row[column] for column in COLUMNS}
     empty = next((column for column, value in values.items() if value is None), None)
     if empty is not None:

@@ -18,7 +18,7 @@ Size = tuple[int, int]
 
 
 _ONE_AT_A_TIME = threading.Lock()
-
+"""PIL's limit is one for the whole process."""
 
 TURNED_BY_90_DEGREES = {5, 6, 7, 8}
 """Exif's orientations that swap width and height."""
@@ -29,8 +29,8 @@ class LabelSet:
     """Labelled frames and what could not be read.
 
     Attributes:
-        frames: The usable ones, in the order of the file, of the sorted paths for
-            LabelMe.
+        frames: The usable ones, in the order of the file; LabelMe's by their sorted
+            paths.
         problems: Everything found wrong, used or not.
         images: The folder that each frame's `image` is relative to; None where nobody
             knows.
@@ -139,20 +139,17 @@ def read_header_size(path: Path) -> Size | None:
     from PIL import ExifTags, Image, UnidentifiedImageError
 
     try:
-        with _any_size(), Image.open(path) as image:
-            turned = (
-                image.getexif().get(ExifTags.Base.Orientation, 1)
-                in TURNED_BY_90_DEGREES
-            )
-            return (
-                (image.height, image.width) if turned else (image.width, image.height)
-            )
+        with _allow_any_size(), Image.open(path) as image:
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            if orientation in TURNED_BY_90_DEGREES:
+                return image.height, image.width
+            return image.width, image.height
     except (OSError, UnidentifiedImageError, ValueError):
         return None
 
 
 @contextmanager
-def _any_size() -> Iterator[None]:
+def _allow_any_size() -> Iterator[None]:
     """Let PIL open what it would not decode for its size: reading a header costs the
     same for any."""
     from PIL import Image

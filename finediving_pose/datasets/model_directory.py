@@ -1,4 +1,4 @@
-"""A model directory: what commands hand each other instead of a bare weight file.
+"""A model directory: what commands hand each other instead of bare weights.
 
 ::
 
@@ -156,18 +156,18 @@ def read_model_directory(path: Path, kind: ModelKind | None = None) -> ModelDire
         raise DataError(
             f"{card_path}: not a readable model card: {type(error).__name__}: {error}"
         ) from error
-    _check(directory, kind)
+    _check_directory(directory, kind)
     return directory
 
 
-def _check(directory: ModelDirectory, kind: ModelKind | None) -> None:
+def _check_directory(directory: ModelDirectory, kind: ModelKind | None) -> None:
     if directory.kind not in get_args(ModelKind):
         raise DataError(
             f"{directory.path / CARD_NAME}: unknown kind {directory.kind!r}"
         )
     if kind is not None and directory.kind != kind:
         raise UsageError(
-            f"{directory.path}: is {_a(directory.kind)} model, and {_a(kind)} model is needed here"
+            f"{directory.path}: is {_add_article(directory.kind)} model, and {_add_article(kind)} model is needed here"
         )
     if directory.kind == "pose" and directory.joints != JOINTS:
         raise DataError(
@@ -183,5 +183,6 @@ def _check(directory: ModelDirectory, kind: ModelKind | None) -> None:
         )
 
 
-def _a(word: str) -> str:
-    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+def _add_article(word: str) -> str:
+    article = "an" if word[0] in "aeiou" else "a"
+    return f"{article} {word}"

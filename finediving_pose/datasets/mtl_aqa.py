@@ -38,12 +38,8 @@ MARGIN = 3
 
 SCORE_TOLERANCE = 0.01
 
-_DIRECTIONS = {
-    0: 2,
-    1: 1,
-    2: 4,
-    3: 3,
-}  # back, forward, inward, reverse, as all dives shared with FineDiving show
+# Back, forward, inward, reverse, as all dives shared with FineDiving show.
+_DIRECTIONS = {0: 2, 1: 1, 2: 4, 3: 3}
 _POSITIONS = {0: "d", 1: "b", 2: "c"}
 
 
@@ -97,22 +93,21 @@ def read_mtl_aqa(folder: Path, stages: Mapping[Key, Dive] | None = None) -> MtlA
     problems: list[Problem] = []
     dives: dict[Key, Dive] = {}
     for path in paths:
-        for key, dive in read_entries(path, _dive, problems).items():
+        for key, dive in read_entries(path, _parse_dive, problems).items():
             dives.setdefault(pad_key(key), dive)
-    borrowed = [
-        _with_stages(dive, (stages or {}).get(dive.key), folder, problems)
-        for dive in dives.values()
-    ]
+    lenders = stages or {}
+    borrowed = []
+    for dive in dives.values():
+        lender = lenders.get(dive.key)
+        borrowed.append(_borrow_stages(dive, lender, folder, problems))
     train_paths, test_paths = sorted(folder.glob(TRAIN)), sorted(folder.glob(TEST))
+    read = (*paths, *train_paths[:1], *test_paths[:1])
     return MtlAqa(
         folder=folder,
         dives=tuple(borrowed),
-        train=_split(train_paths, problems),
-        test=_split(test_paths, problems),
-        sha256={
-            path.name: sha256_file(path)
-            for path in (*paths, *train_paths[:1], *test_paths[:1])
-        },
+        train=_read_split(train_paths, problems),
+        test=_read_split(test_paths, problems),
+        sha256={path.name: sha256_file(path) for path in read},
         problems=tuple(problems),
     )
 
@@ -132,8 +127,8 @@ def parse_dive_number(value: Mapping[str, Any]) -> str:
     Raises:
         ValueError: If there is no such dive.
     """
-    direction = _one_of(_DIRECTIONS, value, "rotation_type")
-    position = _one_of(_POSITIONS, value, "position")
+    direction = _look_up(_DIRECTIONS, value, "rotation_type")
+    position = _look_up(_POSITIONS, value, "position")
     somersaults, twists = int(value["ss_no"]), int(value["tw_no"])
     if not twists and position == "d":
         position = "a"
@@ -141,17 +136,15 @@ def parse_dive_number(value: Mapping[str, Any]) -> str:
         somersaults, position = 1, "b"
     if value["armstand"]:
         text = f"6{direction}{somersaults}{twists or ''}{position}"
+    elif twists:
+        text = f"5{direction}{somersaults}{twists}{position}"
     else:
-        text = (
-            f"5{direction}{somersaults}{twists}{position}"
-            if twists
-            else f"{direction}0{somersaults}{position}"
-        )
+        text = f"{direction}0{somersaults}{position}"
     diving.parse_dive_number(text)
     return text
 
 
-def _one_of(names: Mapping[int, Any], value: Mapping[str, Any], name: str) -> Any:
+def _look_up(names: Mapping[int, Any], value: Mapping[str, Any], name: str) -> Any:
     found = value[name]
     if found not in names:
         raise ValueError(
@@ -160,13 +153,13 @@ def _one_of(names: Mapping[int, Any], value: Mapping[str, Any], name: str) -> An
     return names[found]
 
 
-def _dive(value: Any, key: Key) -> Dive:
+def _parse_dive(value: Any, key: Key) -> Dive:
     end = int(value["end_frame"])
     if end < 0:
         raise ValueError(f"end_frame: found {end}, expected a frame from 0")
-    awards = tuple(
-        parse_finite(award, "judge_scores") for award in value.get("judge_scores", ())
-    )
+    awards = []
+    for award in value.get("judge_scores", ()):
+        awards.append(parse_finite(award, "judge_scores"))
     match, dive = pad_key(key)
     return Dive(
         match=match,
@@ -175,12 +168,12 @@ def _dive(value: Any, key: Key) -> Dive:
         end_frame=end,
         dive_number=parse_dive_number(value),
         difficulty=parse_finite(value["difficulty"], "difficulty"),
-        awards=awards or None,
+        awards=tuple(awards) or None,
         score=parse_finite(value["final_score"], "final_score"),
     )
 
 
-def _with_stages(
+def _borrow_stages(
     dive: Dive, lender: Dive | None, folder: Path, problems: list[Problem]
 ) -> Dive:
     """Give the dive the transitions of the same dive in FineDiving, counted from its
@@ -192,24 +185,22 @@ def _with_stages(
         or dive.start_frame is None
     ):
         return dive
-    transitions = tuple(
-        frame + lender.start_frame - dive.start_frame for frame in lender.transitions
-    )
-    if fault := _why_not(dive, lender, transitions):
+    later = lender.start_frame - dive.start_frame
+    transitions = tuple(frame + later for frame in lender.transitions)
+    fault = _explain_disagreement(dive, lender, transitions)
+    if fault is not None:
+        message = f"FineDiving's stages not borrowed: {fault}"
+        name = "/".join(dive.key)
         problems.append(
-            Problem(
-                str(folder),
-                "/".join(dive.key),
-                f"FineDiving's stages not borrowed: {fault}",
-                "warning",
-                kind="disagreement",
-            )
+            Problem(str(folder), name, message, "warning", kind="disagreement")
         )
         return dive
     return replace(dive, transitions=transitions)
 
 
-def _why_not(dive: Dive, lender: Dive, transitions: Sequence[int]) -> str | None:
+def _explain_disagreement(
+    dive: Dive, lender: Dive, transitions: Sequence[int]
+) -> str | None:
     if abs((lender.score or 0.0) - (dive.score or 0.0)) > SCORE_TOLERANCE:
         return f"its score is {lender.score}, here {dive.score}"
     assert dive.start_frame is not None
@@ -220,5 +211,7 @@ def _why_not(dive: Dive, lender: Dive, transitions: Sequence[int]) -> str | None
     return None
 
 
-def _split(paths: Sequence[Path], problems: list[Problem]) -> tuple[Key, ...]:
-    return tuple(pad_key(key) for key in read_keys(paths[0], problems)) if paths else ()
+def _read_split(paths: Sequence[Path], problems: list[Problem]) -> tuple[Key, ...]:
+    if not paths:
+        return ()
+    return tuple(pad_key(key) for key in read_keys(paths[0], problems))

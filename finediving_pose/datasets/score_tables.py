@@ -40,25 +40,27 @@ def read_number_rows(path: Path, columns: int | None = None) -> FloatArray:
         UsageError: If there is no such file, or one of another kind.
         DataError: If a line has more or fewer, or something in it is no finite number.
     """
-    rows = _rows(path)
-    if (
-        path.suffix.lower() == ".csv"
-        and rows
-        and not any(map(_is_number, rows[0].cells))
-    ):
-        del rows[0]
+    rows = _read_rows(path)
+    if path.suffix.lower() == ".csv" and rows:
+        has_names = not any(map(_is_number, rows[0].cells))
+        if has_names:
+            del rows[0]
     if not rows:
         raise DataError(f"{path}: holds no number")
     count = columns or len(rows[0].cells)
-    for row in rows:
+    table = np.empty((len(rows), count))
+    for at, row in enumerate(rows):
         if len(row.cells) != count:
             raise DataError(
                 f"{path} {row.where}: found {len(row.cells)} values, expected {count}"
             )
-    return np.array(
-        [[_number(path, row.where, cell) for cell in row.cells] for row in rows],
-        np.float64,
-    )
+        for column, cell in enumerate(row.cells):
+            if not _is_number(cell) or not math.isfinite(float(cell)):
+                raise DataError(
+                    f"{path} {row.where}: found {cell!r}, expected a finite number"
+                )
+            table[at, column] = float(cell)
+    return table
 
 
 def read_names(path: Path) -> list[str]:
@@ -68,13 +70,15 @@ def read_names(path: Path) -> list[str]:
         UsageError: If there is no such file, or one of another kind.
         DataError: If a line holds several.
     """
-    rows = _rows(path, keep_empty=True)
-    for row in rows:
+    names = []
+    for row in _read_rows(path, keep_empty=True):
         if len(row.cells) > 1:
             raise DataError(
                 f"{path} {row.where}: found {len(row.cells)} values, expected one"
             )
-    return ["" if row.cells[0] is None else str(row.cells[0]).strip() for row in rows]
+        name = row.cells[0]
+        names.append("" if name is None else str(name).strip())
+    return names
 
 
 class _Row(NamedTuple):
@@ -82,7 +86,7 @@ class _Row(NamedTuple):
     cells: Sequence[Any]
 
 
-def _rows(path: Path, keep_empty: bool = False) -> list[_Row]:
+def _read_rows(path: Path, keep_empty: bool = False) -> list[_Row]:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(
@@ -91,19 +95,20 @@ def _rows(path: Path, keep_empty: bool = False) -> list[_Row]:
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
     if suffix in (".csv", ".txt"):
-        return list(_lines(path, keep_empty))
-    values = _array(path) if suffix == ".npy" else load_json(path)
+        return list(_read_lines(path, keep_empty))
+    values = _load_array(path) if suffix == ".npy" else load_json(path)
     if not isinstance(values, list):
         raise DataError(
             f"{path}: expected a list of numbers, found a {type(values).__name__}"
         )
-    return [
-        _Row(f"item {place}", each if isinstance(each, list) else [each])
-        for place, each in enumerate(values)
-    ]
+    rows = []
+    for number, item in enumerate(values):
+        cells = item if isinstance(item, list) else [item]
+        rows.append(_Row(f"item {number}", cells))
+    return rows
 
 
-def _lines(path: Path, keep_empty: bool) -> Iterator[_Row]:
+def _read_lines(path: Path, keep_empty: bool) -> Iterator[_Row]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -113,7 +118,7 @@ def _lines(path: Path, keep_empty: bool) -> Iterator[_Row]:
             yield _Row(f"line {number}", re.split(r"\s*[,;\t]\s*|\s+", line.strip()))
 
 
-def _array(path: Path) -> list[Any]:
+def _load_array(path: Path) -> list[Any]:
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -133,9 +138,3 @@ def _is_number(cell: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return not isinstance(cell, bool)
-
-
-def _number(path: Path, where: str, cell: Any) -> float:
-    if not _is_number(cell) or not math.isfinite(float(cell)):
-        raise DataError(f"{path} {where}: found {cell!r}, expected a finite number")
-    return float(cell)

@@ -32,22 +32,23 @@ _TWISTS: dict[int, int] = {
 }
 
 
-def _count(halves: int, noun: str) -> str:
-    return f"{halves / 2:g} {noun}{'s' if halves > 2 else ''}"
+def _name_turns(halves: int, noun: str) -> str:
+    """Return ``1.5 Soms``, ``1 Twist``: one and less are singular."""
+    ending = "s" if halves > 2 else ""
+    return f"{halves / 2:g} {noun}{ending}"
 
 
-def _named() -> dict[int, str]:
+def _name_sub_actions() -> dict[int, str]:
     names = {**_TAKE_OFFS, ENTRY: "Entry", 38: "Background"}
     for position, ids in _SOMERSAULTS.items():
-        names |= {
-            id_: f"{_count(halves, 'Som')}.{_POSITIONS[position]}"
-            for halves, id_ in ids.items()
-        }
-    names |= {id_: _count(halves, "Twist") for halves, id_ in _TWISTS.items()}
+        for halves, number in ids.items():
+            names[number] = f"{_name_turns(halves, 'Som')}.{_POSITIONS[position]}"
+    for halves, number in _TWISTS.items():
+        names[number] = _name_turns(halves, "Twist")
     return dict(sorted(names.items()))
 
 
-SUB_ACTIONS: dict[int, str] = _named()
+SUB_ACTIONS: dict[int, str] = _name_sub_actions()
 """The 42 ids and their names. The 29 that occur in the published files are spelled as
 there (``Arm.Back``, ``1 Som.Pike``, ``3.5 Soms.Tuck``, ``1 Twist``), the others in the
 same way."""
@@ -67,29 +68,29 @@ def derive_sequence(number: DiveNumber) -> tuple[int, ...]:
         ValueError: If FineDiving has no sub-action for a part of it, as for jumps and
             for 5½ somersaults in pike.
     """
-    somersault = _somersault(number)
+    somersault = _find_somersault(number)
     if not number.half_twists:
-        return _take_off(number), somersault, ENTRY
+        return _find_take_off(number), somersault, ENTRY
     twist = _TWISTS.get(number.half_twists)
     if twist is None:
         raise ValueError(
             f"{number}: FineDiving has no sub-action of {number.half_twists} half twists"
         )
     if number.group == 5 and number.direction in (1, 4):
-        return _take_off(number), somersault, twist, somersault, ENTRY
-    return _take_off(number), twist, somersault, ENTRY
+        return _find_take_off(number), somersault, twist, somersault, ENTRY
+    return _find_take_off(number), twist, somersault, ENTRY
 
 
-def _take_off(number: DiveNumber) -> int:
-    return number.direction + (_FIRST_ARMSTAND - 1 if number.group == 6 else 0)
+def _find_take_off(number: DiveNumber) -> int:
+    if number.group == 6:
+        return _FIRST_ARMSTAND + number.direction - 1
+    return number.direction
 
 
-def _somersault(number: DiveNumber) -> int:
-    position = (
-        "B"
-        if number.position == "D" or number.half_somersaults == 1
-        else number.position
-    )
+def _find_somersault(number: DiveNumber) -> int:
+    position = number.position
+    if position == "D" or number.half_somersaults == 1:
+        position = "B"
     somersault = _SOMERSAULTS[position].get(number.half_somersaults)
     if somersault is None:
         raise ValueError(

@@ -1,5 +1,5 @@
-"""What is exactly known of a synthetic dive, ``truth/<match>/<dive>.npz``; read without
-pickle.
+"""Truth files: what is exactly known of a synthetic dive, ``truth/<match>/<dive>.npz``;
+read without pickle.
 
 Arrays of a file, over the T frames of the dive:
 
@@ -85,7 +85,11 @@ _ADDED_LATER = {"others"}
 
 
 def make_truth_path(root: Path, match: str, dive: str) -> Path:
-    """Return where the truth of a dive lies below `root`.
+    """Return where the truth of a dive lies.
+
+    Args:
+        root: The folder of the meet.
+        match, dive: The dive's names.
 
     Raises:
         DataError: If match or dive cannot be a file name.
@@ -95,18 +99,23 @@ def make_truth_path(root: Path, match: str, dive: str) -> Path:
 
 def round_as_stored(truth: DiveTruth) -> DiveTruth:
     """Return the truth in the precision that a file has."""
-    return DiveTruth(**_arrays(truth), meta=truth.meta)
+    return DiveTruth(**_make_arrays(truth), meta=truth.meta)
 
 
-def _arrays(truth: DiveTruth) -> dict[str, Any]:
+def _make_arrays(truth: DiveTruth) -> dict[str, Any]:
     return {
         name: np.asarray(getattr(truth, name), kind) for name, kind in _TYPES.items()
     }
 
 
 def write_truth(path: Path, truth: DiveTruth) -> None:
-    """Write a truth file atomically; the same truth gives the same bytes."""
-    arrays = _arrays(truth)
+    """Write a truth file atomically; the same truth gives the same bytes.
+
+    Args:
+        path: See :func:`make_truth_path`.
+        truth: What is known of the dive.
+    """
+    arrays = _make_arrays(truth)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays, meta=np.array(json.dumps(truth.meta, sort_keys=True)))
 
@@ -118,14 +127,15 @@ def read_truth(path: Path) -> DiveTruth:
         DataError: If it is absent or no such file.
     """
     try:
+        values: dict[str, Any] = {}
         with np.load(path, allow_pickle=False) as content:
-            names = [each.name for each in fields(DiveTruth)]
-            arrays = {
-                name: content[name]
-                for name in names
-                if name in content or name not in _ADDED_LATER
-            }
-        return DiveTruth(**{**arrays, "meta": json.loads(str(arrays["meta"]))})
+            for each in fields(DiveTruth):
+                # Files of an earlier version lack it: its default says the same.
+                if each.name in _ADDED_LATER and each.name not in content:
+                    continue
+                values[each.name] = content[each.name]
+        values["meta"] = json.loads(str(values["meta"]))
+        return DiveTruth(**values)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{path}: not readable as the truth of a synthetic dive: {error}"
@@ -135,31 +145,36 @@ def read_truth(path: Path) -> DiveTruth:
 def make_labelled_frames(
     truth: DiveTruth, match: str, dive: str, size: tuple[int, int]
 ) -> list[LabelledFrame]:
-    """Return the frames in which all 16 joints lie above water and inside the picture,
+    """Return the frames in which all 16 joints lie above water and inside the image,
     with their true labels.
 
-    Images are named ``<match>/<dive>/<number>.jpg``, as :func:`frame_name` does.
+    Args:
+        truth: What is known of the dive.
+        match, dive: Its names; images are named by them, see :func:`frame_name`.
+        size: Width and height of its images, px.
     """
     complete = (truth.visibility != Visibility.MISSING).all(axis=1)
-    return [
-        LabelledFrame(
-            image=frame_name(match, dive, int(truth.frame_index[t])),
+    frames = []
+    for t in np.flatnonzero(complete):
+        number = int(truth.frame_index[t])
+        frame = LabelledFrame(
+            image=frame_name(match, dive, number),
             keypoints=truth.keypoints[t].astype(np.float64).round(3),
             visibility=truth.visibility[t],
             box=truth.boxes[t].astype(np.float64).round(3),
             size=size,
             match=match,
             dive=dive,
-            frame=int(truth.frame_index[t]),
+            frame=number,
         )
-        for t in np.flatnonzero(complete)
-    ]
+        frames.append(frame)
+    return frames
 
 
 def make_true_skeleton(truth: DiveTruth) -> SkeletonSequence:
     """Return the true joints as an extraction without any error would find them.
 
-    What is outside the picture or under water is missing; what is seen, or hidden by
+    What is outside the image or under water is missing; what is seen, or hidden by
     something, has the score 1.
     """
     seen = truth.visibility != Visibility.MISSING  # (T, 16)
@@ -180,5 +195,10 @@ def make_true_skeleton(truth: DiveTruth) -> SkeletonSequence:
 
 
 def frame_name(match: str, dive: str, number: int) -> str:
-    """Return the name of a frame in FineDiving's layout."""
+    """Return the name of a frame in FineDiving's layout.
+
+    Args:
+        match, dive: The dive's names.
+        number: The frame's number in its recording.
+    """
     return f"{match}/{dive}/{number:05d}.jpg"

@@ -1,4 +1,4 @@
-"""What ``fdpose validate`` does: read annotations, say what is in them and what is odd."""
+"""Validation of FineDiving's annotations: what is in them, and what is odd."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FineDivingReport:
 
     @property
     def measured(self) -> bool:
-        """Whether the files that were read are those that our figures were measured on."""
+        """Whether the files that were read are those that our metrics were measured on."""
         return all(
             MEASURED[name] == digest for name, digest in self.data.sha256.items()
         )
@@ -51,10 +51,17 @@ class FineDivingReport:
         dives = self.data.dives
         judged = [dive for dive in dives if dive.dive.awards is not None]
         single = [dive for dive in judged if not dive.dive.synchronised]
-        frames = [
-            count for dive in dives if (count := count_frames(dive.dive)) is not None
-        ]
+        frames = []
+        for dive in dives:
+            count = count_frames(dive.dive)
+            if count is not None:
+                frames.append(count)
+        spread = []
+        if frames:
+            spread = [min(frames), int(np.median(frames)), max(frames)]
         sequences = [dive.sequence for dive in dives if dive.sequence]
+        lengths = Counter(map(len, sequences))
+        repeating = [each for each in sequences if len(set(each)) < len(each)]
         return {
             "dives": len(dives),
             "dive_numbers": len({dive.dive.dive_number for dive in dives}),
@@ -65,30 +72,25 @@ class FineDivingReport:
             "without_awards": len(dives) - len(judged),
             "train": len(self.data.train),
             "test": len(self.data.test),
-            "frames": [min(frames), int(np.median(frames)), max(frames)]
-            if frames
-            else [],
+            "frames": spread,
             "shorter_than_sampled": sum(count < SAMPLES for count in frames),
-            "sub_actions": {
-                str(n): count
-                for n, count in sorted(Counter(map(len, sequences)).items())
-            },
-            "repeating_a_sub_action": sum(
-                len(set(sequence)) < len(sequence) for sequence in sequences
-            ),
+            "sub_actions": {str(n): lengths[n] for n in sorted(lengths)},
+            "repeating_a_sub_action": len(repeating),
         }
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types."""
-        return {
+        content = {
             "folder": str(self.data.folder),
             "sha256": dict(self.data.sha256),
             "measured": self.measured,
             "missing": list(self.data.missing),
             "counts": self.counts(),
-            "anomalies": [_anomaly(anomaly) for anomaly in self.anomalies],
-            **({"floors": self.floors} if self.floors else {}),
+            "anomalies": [_encode_anomaly(anomaly) for anomaly in self.anomalies],
         }
+        if self.floors:
+            content["floors"] = self.floors
+        return content
 
 
 def validate_finediving(
@@ -108,25 +110,27 @@ def validate_finediving(
     """
     if frames is not None and not frames.is_dir():
         raise UsageError(
-            f"--frames {frames}: no such folder; expected the one that holds <match>/<dive>/<number>.jpg"
+            f"--frames {frames}: no such folder; expected the one that holds "
+            "<match>/<dive>/<number>.jpg"
         )
     data = read_finediving(folder)
-    return FineDivingReport(
-        data, tuple(find_anomalies(data, frames)), _floors(data) if floors else {}
-    )
+    anomalies = tuple(find_anomalies(data, frames))
+    baselines = _measure_baselines(data) if floors else {}
+    return FineDivingReport(data, anomalies, baselines)
 
 
-def _floors(data: FineDiving) -> dict[str, dict[str, float]]:
+def _measure_baselines(data: FineDiving) -> dict[str, dict[str, float]]:
     from finediving_pose.aqa import label_only_baselines
 
     if not (data.train and data.test):
         raise UsageError(
-            "--floors: needs the training and the test split, and one of them is absent or empty"
+            "--floors: needs the training and the test split, and one of them is absent "
+            "or empty"
         )
     return label_only_baselines.measure_baselines(data.dives, data.train, data.test)
 
 
-def _anomaly(anomaly: Anomaly) -> dict[str, Any]:
+def _encode_anomaly(anomaly: Anomaly) -> dict[str, Any]:
     items = [{"where": where, "message": message} for where, message in anomaly.items]
     return {
         "kind": anomaly.kind,

@@ -49,7 +49,7 @@ class ProjectSettings(Settings):
         annotators: Who labels; each has a folder below `labels`.
         reviewers: Who reviews; empty: the annotators, each the others' labels.
         videos: Recordings, frame folders, or FineDiving's frames; may lie elsewhere.
-        frames: The pictures that were chosen, with ``manifest.csv``.
+        frames: The images that were chosen, with ``manifest.csv``.
         labels: Annotators' files, revisions, drafts, queues.
         final: Reviewed and merged labels.
         review_log: Every decision of a review.
@@ -57,7 +57,7 @@ class ProjectSettings(Settings):
         dives_per_number: How many dives of each dive number are labelled at most.
         double_share: Share of the dives that two people label.
         seed: Decides what is chosen and who gets it.
-        allow_own_review: Whether somebody may approve a label that nobody else has
+        allow_own_review: Whether a reviewer may approve a label that nobody else has
             looked at.
     """
 
@@ -218,7 +218,7 @@ def init_project(
     """Make a project folder. What lies there already stays as it is.
 
     Args:
-        folder: It may exist, and hold pictures or labels already.
+        folder: It may exist, and hold images or labels already.
         annotators: At least one.
         reviewers: Empty: the annotators review each other's labels.
         finediving: The folder of FineDiving's annotation files.
@@ -234,22 +234,21 @@ def init_project(
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root}: is a file, expected a folder")
     if not annotators:
-        raise UsageError("who labels? --annotator NAME, once for each")
+        raise UsageError("no annotator named: --annotator NAME, once for each")
     if finediving is not None and not finediving.is_dir():
         raise UsageError(f"--finediving {finediving}: no such folder")
-    values = {
+    values: dict[str, Any] = {
         "name": root.name,
         "annotators": tuple(annotators),
         "reviewers": tuple(reviewers),
-        "finediving": _relative(finediving, root) if finediving else None,
     }
+    if finediving is not None:
+        values["finediving"] = _make_relative(finediving, root)
     settings = validate_settings(ProjectSettings, values, "fdpose init")
     project = Project(root, settings)
-    for path in (
-        project.frames,
-        *(project.labels / annotator for annotator in annotators),
-    ):
-        path.mkdir(parents=True, exist_ok=True)
+    project.frames.mkdir(parents=True, exist_ok=True)
+    for annotator in annotators:
+        (project.labels / annotator).mkdir(parents=True, exist_ok=True)
     write_text(target, settings_text(settings))
     return project
 
@@ -292,11 +291,10 @@ def settings_text(settings: ProjectSettings) -> str:
     does."""
     lines = [_HEAD]
     for key, comment in _COMMENTS.items():
-        lines += [
-            "",
-            *(f"# {line}" for line in comment.splitlines()),
-            f"{key}: {_in_yaml(getattr(settings, key))}",
-        ]
+        lines.append("")
+        for line in comment.splitlines():
+            lines.append(f"# {line}")
+        lines.append(f"{key}: {_format_yaml(getattr(settings, key))}")
     return "\n".join(lines) + "\n"
 
 
@@ -308,11 +306,11 @@ _COMMENTS = {
     "name": "Stands in reports.",
     "annotators": (
         "Who labels: [anna, ben]. Each name is a folder in labels/. Add people at any time: what was handed out\n"
-        "stays where it is. What somebody who is removed has not labelled goes to the others."
+        "stays where it is. What a removed annotator has not labelled goes to the others."
     ),
     "reviewers": "Who reviews; [] = the annotators, each the labels of the others.",
     "videos": "Recordings, folders of frames, or FineDiving's <match>/<dive>/<number>.jpg; may lie elsewhere.",
-    "frames": "The pictures that `fdpose frames` chose, and their manifest.csv.",
+    "frames": "The images that `fdpose frames` chose, and their manifest.csv.",
     "labels": "Labels as they were annotated, revisions, drafts and queues.",
     "final": "Reviewed and merged labels, which `fdpose merge` writes.",
     "review_log": "Every decision of a review, appended.",
@@ -320,7 +318,10 @@ _COMMENTS = {
     "dives_per_number": "How many dives of each dive number are labelled at most.",
     "double_share": "Share of the dives, 0 to 1, that two people label, to see how far they agree.",
     "seed": "Decides what is chosen and who gets it.",
-    "allow_own_review": "true: one may approve a label that nobody else has looked at. For a project of one person.",
+    "allow_own_review": (
+        "true: a reviewer may approve a label that nobody else has looked at. "
+        "For a project of one person."
+    ),
 }
 
 
@@ -383,16 +384,18 @@ def _check_own_path(key: str, path: str) -> None:
         )
 
 
-def _relative(path: Path, root: Path) -> str:
+def _make_relative(path: Path, root: Path) -> str:
     try:
         return Path(os.path.relpath(path, root)).as_posix()
     except ValueError:  # another drive
         return path.absolute().as_posix()
 
 
-def _in_yaml(value: Any) -> str:
+def _format_yaml(value: Any) -> str:
+    """Return a value on one line."""
     plain = list(value) if isinstance(value, tuple) else value
     text = yaml.safe_dump(
         plain, default_flow_style=True, allow_unicode=True, width=10**9
     )
+    # PyYAML ends a bare value with the mark of a document's end.
     return text.removesuffix("...\n").strip()
