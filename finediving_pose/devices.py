@@ -1,7 +1,11 @@
-"""Which device a model of scores runs on; one that is asked for is never replaced by
-another."""
+"""Devices: the one that a model of scores runs on, and the processor's cores.
+
+A device that is asked for is never replaced by another.
+"""
 
 from __future__ import annotations
+
+import os
 
 from finediving_pose.errors import EnvironmentUnfit, UsageError
 
@@ -37,3 +41,11 @@ def choose_device(device: str = AUTO) -> str:
             f"--device {device}: there are {torch.cuda.device_count()} GPUs, numbered from 0"
         )
     return device
+
+
+def count_usable_cores() -> int:
+    """Count the processor cores that this process may use: a batch system often gives a
+    job some of the machine's only."""
+    if hasattr(os, "sched_getaffinity"):  # not on Windows and macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

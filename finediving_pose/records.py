@@ -141,7 +141,7 @@ class Dive:
 
 @dataclass(frozen=True)
 class Clip:
-    """One dive's pictures: the unit of extraction, written whole or not at all.
+    """One dive's images: the unit of extraction, written whole or not at all.
 
     Attributes:
         match, dive: What the result is named by.
@@ -182,8 +182,8 @@ class Detections:
 
 @dataclass(frozen=True)
 class Crop:
-    """One person cut out of a frame, as the pose net wants it; all that is kept of the
-    frame until the net runs.
+    """One person cut out of a frame, as the pose network wants it; all that is kept of
+    the frame until the network runs.
 
     Attributes:
         pixels: (h, w, 3) uint8, BGR.
@@ -219,14 +219,14 @@ class SkeletonSequence:
 
     Attributes:
         keypoints: (T, 16, 2) float32 px of the raw frame, NaN = missing.
-        scores: (T, 16) float32, the pose net's confidence; NaN where the joint was not
-            observed.
+        scores: (T, 16) float32, the pose network's confidence; NaN where the joint
+            was not observed.
         state: (T, 16) uint8 of :class:`JointState` flags.
         track: The boxes the joints were estimated in.
         frame_index: (T,) int64, the frame's number in its source.
         meta: What made it; JSON types only.
-        raw: (T, 16, 2) float32 px, the joints as the net saw them, before sides were
-            exchanged, outliers removed, gaps filled and points smoothed; None where
+        raw: (T, 16, 2) float32 px, the joints as the network saw them, before sides
+            were swapped, outliers removed, gaps filled and points smoothed; None where
             that changed no joint that was seen.
     """
 

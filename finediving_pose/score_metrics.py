@@ -2,7 +2,7 @@
 bootstrap intervals.
 
 Scores are (N,) in points. Transitions are (N, K−1) frames, in a row the first frame of
-each stage but the first. A figure that is not defined, as ρ of a constant, is NaN.
+each stage but the first. A metric that is not defined, as ρ of a constant, is NaN.
 """
 
 from __future__ import annotations
@@ -256,14 +256,14 @@ def bootstrap(
     resamples: int = _RESAMPLES,
     confidence: float = 0.95,
 ) -> Interval:
-    """Return the percentile bootstrap interval of a figure over dives.
+    """Return the percentile bootstrap interval of a metric over dives.
 
     Args:
         figure: Takes the columns, such as :func:`compute_spearman`. Fix what belongs to the
             split and not to its dives, such as the span of :func:`compute_rl2`.
         columns: Arrays of N rows, drawn together.
         seed: The same seed gives the same interval.
-        resamples: How often N dives are drawn; draws in which the figure is not defined
+        resamples: How often N dives are drawn; draws in which the metric is not defined
             do not count.
         confidence: The share of the draws between the bounds.
     """

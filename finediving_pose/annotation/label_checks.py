@@ -72,6 +72,7 @@ def check_labels(
     findings = []
     for problem in labels.problems:
         findings.append(convert_problem(problem, images.get(problem.file)))
+    # A joint that reading has complained about is not told as missing once more.
     reported = {(finding.file, finding.joint) for finding in findings}
     findings += _check_missing_joints(labels.frames, reported)
     findings += _check_images(labels, sha256 or {})
@@ -140,6 +141,7 @@ def measure_box_fill(points: FloatArray, boxes: FloatArray) -> FloatArray:
         (T,) the longer side of what the joints span, as a share of the box's longer
         side; NaN without joints.
     """
+    # fmax and fmin pass over missing joints; of none at all they give NaN.
     span = (np.fmax.reduce(points, axis=1) - np.fmin.reduce(points, axis=1)).max(axis=1)
     share: FloatArray = span / (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
     return share
@@ -234,6 +236,7 @@ def _check_dive(frames: Sequence[LabelledFrame]) -> Iterator[Finding]:
             right, left = FLIP_PAIRS[pair]
             points[rows, [right, left]] = points[rows, [left, right]]
     score, allowed = measure_jumps(points, times, height)
+    # Of a long limb's two ends, the one that also jumps is blamed.
     yield from _check_limbs(
         frames, measure_limb_lengths(points, height), score / allowed
     )

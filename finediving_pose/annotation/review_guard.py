@@ -60,7 +60,7 @@ class Guard:
     The host must be this computer's (another name that resolves to it is somebody's
     rebinding), a write must come from our own origin, and everything but the page's
     program needs the token: in the address for the page, in a header for calls, in a
-    cookie for pictures, which only the page itself may embed.
+    cookie for images, which only the page itself may embed.
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:

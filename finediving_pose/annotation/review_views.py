@@ -56,7 +56,7 @@ class _Request(_Body):
 
 
 class LabelBody(_Body):
-    """A label as the page holds it: `joints` 16 of x, y in px of the raw picture, None
+    """A label as the page holds it: `joints` 16 of x, y in px of the raw image, None
     = missing."""
 
     joints: Annotated[list[Point | None], Sixteen]

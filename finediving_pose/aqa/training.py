@@ -73,7 +73,7 @@ class Trained:
         best_epoch: The one whose weights were kept, from 1.
         epochs: How many were run.
         stopped_early: Whether `patience` ended it.
-        figures: Of the validation dives (of the test dives with ``test-best``) in the
+        figures: Metrics of the validation dives (of the test dives with ``test-best``) in the
             chosen epoch.
         seconds: All epochs together, stops left out.
         weights: Which weights filled what, or that a network starts random, in lines.
@@ -159,7 +159,7 @@ class State:
     Attributes:
         best_epoch: The chosen one, from 1; 0 before there is one.
         best: Its ρ.
-        best_figures: All its figures.
+        best_figures: All its metrics.
         epochs: Finished ones.
         seconds: They took.
     """
@@ -339,7 +339,7 @@ class AqaModule(pl.LightningModule):
         return chooses and 0 < s.patience <= state.epochs - state.best_epoch
 
     def _judge(self) -> dict[str, float]:
-        """The figures of the dives that choose the epoch; every process gets those of
+        """The metrics of the dives that choose the epoch; every process gets those of
         the first."""
         figures: dict[str, float] = {}
         if self.trainer.is_global_zero and self._judged:
@@ -402,7 +402,7 @@ def judge(
     loader: VideoLoader,
     device: str,
 ) -> dict[str, float]:
-    """Return the metrics by which an epoch is chosen; see model_figures.
+    """Return the metrics by which an epoch is chosen.
 
     Args:
         model: On `device`.

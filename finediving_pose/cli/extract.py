@@ -475,7 +475,10 @@ def command(
         },
     )
     if show_settings:
-        print(_describe_settings(settings))
+        import yaml
+
+        values = settings.model_dump(mode="json")
+        print(yaml.safe_dump(values, sort_keys=False).rstrip())
         return
     if videos is None:
         raise UsageError("Missing option '--videos': name the folder of the clips")
@@ -562,12 +565,6 @@ def _read_settings(
             "--no-repair leaves the joints as the network saw them; leave out --smooth and --extend-ends"
         )
     return settings
-
-
-def _describe_settings(settings: ExtractionSettings) -> str:
-    import yaml
-
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip()
 
 
 def _join_cluster(

@@ -180,11 +180,15 @@ def find_cheapest_path(
     camera = estimate_camera_path(detections, frame_index)
     scene = Scene(detections, frame_index, camera, settings)
     tracklets = link_boxes(scene)
-    if fixed is not None and not _holds_node(tracklets, fixed):
-        # Nobody is linked to the fixed box: it is a short track of its own.
+    if fixed is not None:
         row, pick = fixed
-        box = detections[row].boxes[pick].astype(np.float64)
-        tracklets.append(Tracklet([row], [pick], [box]))
+        linked = any(
+            fixed in zip(each.rows, each.picks, strict=True) for each in tracklets
+        )
+        # Where nobody is linked to the fixed box, it is a short track of its own.
+        if not linked:
+            box = detections[row].boxes[pick].astype(np.float64)
+            tracklets.append(Tracklet([row], [pick], [box]))
     path: list[int | None] = [None] * len(detections)
     if not tracklets:
         return path
@@ -207,10 +211,6 @@ def _scale_confidences(detections: Sequence[Detections]) -> list[Detections]:
         scores = np.minimum(found.scores / surest, 1).astype(np.float32)
         scaled.append(Detections(found.boxes, scores))
     return scaled
-
-
-def _holds_node(tracklets: Sequence[Tracklet], node: Node) -> bool:
-    return any(node in zip(each.rows, each.picks, strict=True) for each in tracklets)
 
 
 def link_boxes(scene: Scene) -> list[Tracklet]:

@@ -60,6 +60,7 @@ class MeasuredClip:
     @classmethod
     def of(cls, sequence: SkeletonSequence) -> MeasuredClip:
         """Return a sequence as the metrics see it."""
+        # The first sample of each frame: those that repeat it say nothing new.
         _, rows = np.unique(sequence.frame_index, return_index=True)
         return cls(sequence, take_rows(sequence, rows.tolist(), {}))
 
@@ -88,6 +89,7 @@ class Doubt:
         """Turn a metric's value so that 0 means that nothing is odd."""
         if not self.short_of_one:
             return float(value or 0.0)
+        # A score above 1, as the peak of a heatmap can be, is no negative oddity.
         return 1.0 - min(float(value or 0.0), 1.0)
 
     def weigh(self, oddity: float) -> float:
@@ -96,7 +98,10 @@ class Doubt:
 
     def explain(self, oddity: float) -> str:
         """Return the reason with the metric's value in it."""
-        return self.reason.format(1.0 - oddity if self.short_of_one else oddity)
+        value = oddity
+        if self.short_of_one:
+            value = 1.0 - oddity  # the oddity is what the value lacks to 1
+        return self.reason.format(value)
 
 
 @dataclass(frozen=True)
@@ -214,6 +219,7 @@ def measure_nan_share(clip: MeasuredClip) -> float:
 def count_longest_gap(clip: MeasuredClip) -> int:
     """Longest run of samples in which no joint was observed, counted."""
     unseen = ~_has_flag(clip.samples, JointState.OBSERVED).any(axis=1)
+    # Padded, so that a run at either end of the clip has two edges as well.
     padded = np.concatenate([[False], unseen, [False]]).astype(np.int8)
     edges = np.flatnonzero(np.diff(padded))  # begin and end of each run in turn
     return int((edges[1::2] - edges[::2]).max(initial=0))
@@ -268,6 +274,7 @@ def measure_filled(clip: MeasuredClip) -> float:
 def measure_missing(clip: MeasuredClip) -> float:
     """Joints without coordinates, of the joints in frames with a box."""
     missing = ~is_complete(clip.frames.keypoints)
+    # Frames without a box lack all of their joints: `absent` counts those already.
     return _share(missing[_has_box(clip.frames)])
 
 
@@ -315,7 +322,8 @@ def measure_limb_spread(clip: MeasuredClip) -> float:
     points = clip.frames.keypoints
     lengths = np.linalg.norm(points[:, ends[:, 0]] - points[:, ends[:, 1]], axis=-1)
     spreads = []
-    # Logarithms, since limbs that point at the camera shorten by factors.
+    # Logarithms, since limbs that point at the camera shorten by factors; of a limb
+    # whose ends fall on one point there is none.
     for length in np.log(np.maximum(lengths, 1e-3)).T:
         known = length[np.isfinite(length)]
         if len(known) >= LEAST_STEPS:
@@ -362,6 +370,7 @@ METRICS: list[Metric] = [
     Metric(
         "absent",
         measure_absence,
+        # Good clips that end under water lack the diver for long, too.
         Doubt("no diver in {:.0%} of the frames", half=0.8, weight=0.5),
     ),
     Metric(

@@ -96,6 +96,7 @@ def track_people(seen: Sightings) -> Followed:
     seen_frames = seen.frame_index[seen.rows]
     tracks: list[BoxTrack] = []
     for person in range(settings.persons):
+        # A seed names the athlete; the second diver is found among who is left.
         seed = None
         if person == 0:
             seed = seen.seed
@@ -135,6 +136,7 @@ def _spread_over_frames(path: BoxTrack, seen: Sightings) -> BoxTrack:
     before = np.searchsorted(seen.rows, every, side="right") - 1
     after = np.minimum(before + 1, len(seen.rows) - 1)
     between = (before >= 0) & known[before] & known[after]
+    # Where the detector looked and missed the person, `max_gap` holds as ever.
     between &= ~np.isin(every, seen.rows)
     whole_clip = int(seen.frame_index[-1] - seen.frame_index[0])
     everything = fill_track(sparse, seen.frame_index, whole_clip)

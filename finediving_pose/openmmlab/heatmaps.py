@@ -176,7 +176,7 @@ def _newton_step(
     """Return −H⁻¹·∇, the way to the top of a quadratic; 0 outside `where` and where H
     cannot be inverted.
 
-    A flat heatmap gives steps of any length, out of the picture even; no more than
+    A flat heatmap gives steps of any length, out of the image even; no more than
     `LONGEST_STEP` is believed.
     """
     determinant = dxx * dyy - dxy**2

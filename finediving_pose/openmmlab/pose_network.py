@@ -62,7 +62,7 @@ class OutputDecoder(Protocol):
 
     def mirror_back(self, output: Tensor) -> Tensor:
         """Return answers for mirrored crops as those for the crops themselves, left and
-        right joints exchanged."""
+        right joints swapped."""
         ...
 
     def turn_back(self, output: Tensor, turn: int) -> Tensor:

@@ -89,7 +89,7 @@ class PoseSettings(TrainingSettings):
             the crop.
         flip_test: Validate with the mean of the heatmaps of the crop and its mirror
             image.
-        select: The validation figure that chooses the epoch.
+        select: The validation metric that chooses the epoch.
     """
 
     kind: ClassVar[ModelKind] = "pose"
@@ -135,7 +135,7 @@ class DetectorSettings(TrainingSettings):
         score_threshold: Boxes below are not reported when the model is used.
         nms_iou: Of two boxes that overlap more, the worse one goes.
         ema: Keep an exponential moving average of the weights and validate on it.
-        select: The validation figure that chooses the epoch.
+        select: The validation metric that chooses the epoch.
     """
 
     kind: ClassVar[ModelKind] = "detector"

@@ -141,7 +141,7 @@ def plot_joint_tracks(
             are dashed, so that they hide none of the right side where a network does
             not tell left from right.
         marks: Name to (T,) True where frames get a tick of that name below, such as
-            ``side exchanged``.
+            ``side swapped``.
     """
     figure, (x_axes, y_axes) = _make_figure(8.4, 4.6, rows=2)
     for axis, axes in enumerate((x_axes, y_axes)):

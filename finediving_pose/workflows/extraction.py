@@ -16,6 +16,7 @@ import numpy as np
 
 from finediving_pose import __version__, console, errors
 from finediving_pose.datasets.pose_files import pose_path, read_pose
+from finediving_pose.devices import count_usable_cores
 from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.extraction.clip_job import Outcome
 from finediving_pose.extraction.clips import Found, find_clips
@@ -264,7 +265,7 @@ def load_equipment(
     detector = model_loading.load_detector(networks.detector, options)
     estimator = model_loading.load_estimator(networks.model, options)
     on_gpu = model_loading.on_gpu(options.device)
-    limits = Limits.suited(on_gpu, _count_usable_cores(), **wished)
+    limits = Limits.suited(on_gpu, count_usable_cores(), **wished)
     return _make_local_engine(detector, estimator, settings, limits)
 
 
@@ -276,14 +277,6 @@ def _make_local_engine(
 ) -> Equipment:
     identity = {"detector": dict(detector.identity), "pose": dict(estimator.identity)}
     return Equipment(LocalEngine(detector, estimator, settings, limits), identity)
-
-
-def _count_usable_cores() -> int:
-    """Count the processor cores that this process may use: a batch system often gives a
-    job some of the machine's only."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _Run:

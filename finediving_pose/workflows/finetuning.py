@@ -346,7 +346,7 @@ def read_evaluation_data(
     if known:
         console.log.warning(
             "%d of %d frames are of dives this model was trained on: "
-            "its figures flatter it",
+            "its metrics flatter it",
             known,
             len(frames),
         )

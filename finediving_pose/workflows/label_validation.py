@@ -26,6 +26,7 @@ from finediving_pose.console import progress
 from finediving_pose.datasets.formats import SOURCES
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.labels import read_labels
+from finediving_pose.devices import count_usable_cores
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.manifest import MANIFEST_NAME
 from finediving_pose.workflows.project import SETTINGS_NAME, Project, find_project
@@ -369,7 +370,7 @@ def _run_jobs(jobs: Sequence[FolderJob]) -> Iterator[FolderResult]:
     total = sum(len(job.files) for job in jobs)
     workers = 1
     if total >= SPREAD_FROM:
-        workers = min(_count_processors(), _MOST_PROCESSES)
+        workers = min(count_usable_cores(), _MOST_PROCESSES)
     with progress("Checking labels", total) as ticker:
         for job, result in zip(jobs, _spread_jobs(jobs, workers), strict=True):
             ticker.advance(len(job.files))
@@ -383,9 +384,3 @@ def _spread_jobs(jobs: Sequence[FolderJob], workers: int) -> Iterable[FolderResu
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         yield from pool.map(check_folder, jobs, chunksize=4)
-
-
-def _count_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

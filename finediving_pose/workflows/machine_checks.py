@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from finediving_pose.datasets.model_directory import CARD_NAME
+from finediving_pose.devices import count_usable_cores
 from finediving_pose.openmmlab import compat
 from finediving_pose.workflows.doctor_findings import (
     Finding,
@@ -111,14 +112,11 @@ def check_weights() -> list[Finding]:
 
 def check_machine() -> list[Finding]:
     """Cores and memory that this process may use."""
-    usable = os.cpu_count()
-    if hasattr(os, "sched_getaffinity"):  # not on Windows and macOS
-        usable = len(os.sched_getaffinity(0))
     total = _measure_memory_gib()
     memory = "memory unknown"
     if total is not None:
         memory = f"{total:.1f} GiB memory"
-    detail = f"{usable} of {os.cpu_count()} CPU cores, {memory}"
+    detail = f"{count_usable_cores()} of {os.cpu_count()} CPU cores, {memory}"
     return [Finding("machine", "ok", detail)]
 
 

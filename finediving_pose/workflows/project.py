@@ -202,8 +202,10 @@ def find_project(start: Path | None = None) -> Project:
     """
     folder = Path(os.path.abspath(start or Path.cwd()))
     for root in (folder, *folder.parents):
-        if (root / SETTINGS_NAME).is_file():
-            return _read_project(root)
+        path = root / SETTINGS_NAME
+        if path.is_file():
+            values = read_yaml(path)
+            return Project(root, validate_settings(ProjectSettings, values, str(path)))
     raise UsageError(
         f"{folder}: no {SETTINGS_NAME} here or above; `fdpose init DIR` makes a project"
     )
@@ -323,11 +325,6 @@ _COMMENTS = {
         "For a project of one person."
     ),
 }
-
-
-def _read_project(root: Path) -> Project:
-    path = root / SETTINGS_NAME
-    return Project(root, validate_settings(ProjectSettings, read_yaml(path), str(path)))
 
 
 def _sample_folder() -> Path:

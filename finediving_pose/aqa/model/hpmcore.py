@@ -113,7 +113,12 @@ class HPMCoRe(ScoreModel):
         self.decoders = nn.ModuleDict()
         if self.needs_exemplars(settings):
             for branch in branches:
-                self.decoders[branch] = _make_decoder(settings)
+                self.decoders[branch] = CrossDecoder(
+                    settings.dim,
+                    settings.decoder_heads,
+                    settings.decoder_layers,
+                    None if settings.decoder_shared else settings.stage_count,
+                )
         self.regressor = StageRegressor(
             branches, settings.dim, settings.stage_count, settings.branch_merge
         )
@@ -418,8 +423,3 @@ def _make_fusion(
         s.pose_attention,
         s.pose_scale_init,
     )
-
-
-def _make_decoder(s: AqaSettings) -> CrossDecoder:
-    stages = None if s.decoder_shared else s.stage_count
-    return CrossDecoder(s.dim, s.decoder_heads, s.decoder_layers, stages)
