@@ -129,6 +129,10 @@ def get_difficulty(number: DiveNumber, apparatus: Apparatus) -> float | None:
     Compared with the 3000 dives of FineDiving, the formula gives the stored DD of all
     but twelve (older rules), armstand dives and :data:`COMPULSORY_DIFFICULTY` apart.
 
+    Args:
+        number: The dive.
+        apparatus: What it is dived from.
+
     Returns:
         DD in tenths; None where the rule has no value (a dive counted as impossible) or
         where its component is not in here: all armstand dives, reverse and inward

@@ -145,18 +145,33 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write UTF-8 text atomically, with ``\\n`` line ends on every system."""
+    """Write UTF-8 text atomically, with ``\\n`` line ends on every system.
+
+    Args:
+        target: The file; one that is there is replaced.
+        text: Its new content.
+    """
     write_bytes(target, text.encode("utf-8"))
 
 
 def write_bytes(target: Path, content: bytes) -> None:
-    """Write bytes atomically."""
+    """Write bytes atomically.
+
+    Args:
+        target: The file; one that is there is replaced.
+        content: Its new content.
+    """
     with atomic_path(target) as temporary:
         temporary.write_bytes(content)
 
 
 def write_json(target: Path, value: Any, indent: int | None = 2) -> None:
     """Write strict JSON atomically.
+
+    Args:
+        target: The file; one that is there is replaced.
+        value: Of JSON types.
+        indent: Spaces by which a level is moved in; None = all on one line.
 
     Raises:
         ValueError: If `value` holds NaN or infinity, which JSON does not have.
@@ -172,6 +187,10 @@ def append_json_line(target: Path, value: Any) -> None:
     or none.
 
     A line that a crash cut off is ended first, so that it does not swallow this one.
+
+    Args:
+        target: The file; made where it is absent.
+        value: Of JSON types.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
@@ -210,8 +229,13 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_files(paths: Iterable[Path], root: Path) -> str:
-    """Return one SHA-256 over several files: their paths below `root` and their
-    contents, in sorted order."""
+    """Return one SHA-256 over several files: their paths and their contents, in sorted
+    order.
+
+    Args:
+        paths: The files.
+        root: The folder that the paths are told below, so that it may be moved.
+    """
     digest = hashlib.sha256()
     for path in sorted(paths):
         digest.update(

@@ -77,7 +77,12 @@ def read_dives(path: Path) -> tuple[list[Dive], list[Problem]]:
 
 
 def write_dives(path: Path, dives: Iterable[Dive]) -> None:
-    """Write ``dives.csv``; :func:`read_dives` gives back the same dives."""
+    """Write ``dives.csv``; :func:`read_dives` gives back the same dives.
+
+    Args:
+        path: The file; one that is there is replaced.
+        dives: Its rows, in their order.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -40,6 +40,10 @@ class Splits:
     ) -> list[LabelledFrame]:
         """Return the frames of one part, in their order.
 
+        Args:
+            frames: Labelled frames.
+            part: The part that is wanted.
+
         Raises:
             DataError: If a dive (or match) of `frames` stands in two parts, or none of
                 them in this one.

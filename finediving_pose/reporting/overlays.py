@@ -161,7 +161,13 @@ class _Pen:
     def draw_line(
         self, a: FloatArray, b: FloatArray, colour: Colour, width: int
     ) -> None:
-        """Draw a line from `a` to `b`, so many px wide."""
+        """Draw a line.
+
+        Args:
+            a, b: (2,) px, its ends.
+            colour: RGB.
+            width: In px.
+        """
         import cv2
 
         ends = _to_subpixels(a), _to_subpixels(b)
@@ -171,7 +177,14 @@ class _Pen:
     def draw_circle(
         self, centre: FloatArray, radius: int, colour: Colour, width: int = -1
     ) -> None:
-        """Draw a circle, a disc where the width is −1; the radius is in subpixels."""
+        """Draw a circle, or a disc.
+
+        Args:
+            centre: (2,) px.
+            radius: In subpixels.
+            colour: RGB.
+            width: In px; −1 = a disc.
+        """
         import cv2
 
         place, bgr = _to_subpixels(centre), colour[::-1]

@@ -85,7 +85,12 @@ def serve_review_page(
 
 def list_assigned_images(project: Project, reviewer: str) -> frozenset[str]:
     """Return the images that were handed to a reviewer; empty where nothing was handed
-    out."""
+    out.
+
+    Args:
+        project: Its queues are read.
+        reviewer: The reviewer's name.
+    """
     queue = read_queues(project.queues).get(reviewer, Queue())
     return frozenset((*queue.review, *queue.review_shared))
 
