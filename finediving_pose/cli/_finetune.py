@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finediving_pose import console
+from finediving_pose.datasets.formats import SOURCES
 from finediving_pose.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +30,17 @@ AlsoOption = Annotated[
     typer.Option(
         "--also",
         help="Further labels to train on, never to validate on, their images beside them; may be repeated.",
+        rich_help_panel="Data",
+    ),
+]
+FromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar=f"[{'|'.join(SOURCES)}]",
+        autocompletion=lambda: list(SOURCES),
+        help="The format of the labels.",
+        show_default="told from their content",
         rich_help_panel="Data",
     ),
 ]
@@ -143,6 +155,7 @@ def make_finetune_command(
             rich_help_panel="Run",
         ),
         data: DataOption = None,
+        from_: FromOption = None,
         also: AlsoOption = None,
         images: ImagesOption = None,
         splits: SplitsOption = None,
@@ -159,7 +172,10 @@ def make_finetune_command(
         from finediving_pose.workflows import finetuning
 
         if resume is not None:
-            of_new_runs = (overrides, data, also, splits, init_from, epochs, out)
+            of_new_runs = (
+                *(overrides, data, from_, also),
+                *(splits, init_from, epochs, out),
+            )
             if any(of_new_runs) or seed is not None:
                 raise UsageError(
                     "--resume continues a run with its own data and settings; "
@@ -178,7 +194,14 @@ def make_finetune_command(
         settings = finetuning.preset_settings(kind, preset, overrides or [], **given)
         folder = out or finetuning.name_run_folder(Path("runs") / kind, preset)
         labels = _read_labels(
-            kind, data or find_labels(), also or [], images, splits, val, settings.seed
+            kind,
+            data or find_labels(),
+            also or [],
+            images,
+            splits,
+            val,
+            settings.seed,
+            from_,
         )
         console.log.info(
             "%s: training on %d frames, validating on %d",
@@ -203,6 +226,7 @@ def _read_labels(
     splits: Path | None,
     val: float | None,
     seed: int,
+    format: str | None,
 ) -> TrainingData:
     """Read and divide the labels as the options or the project folder say, and add
     labels that are only trained on."""
@@ -215,7 +239,7 @@ def _read_labels(
         splits = find_splits(source)
     share = DEFAULT_VAL if val is None else val
     labels = read_training_data(
-        source, kind, images or find_images(source), splits, share, seed
+        source, kind, images or find_images(source), splits, share, seed, format
     )
     for path in also:
         further = read_training_data(path, kind, None, None, 0.0, seed)

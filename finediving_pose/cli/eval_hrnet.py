@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def command(
     model: Annotated[Path, typer.Option("--model", help="A model directory.")],
     data: shared.DataOption = None,
+    from_: shared.FromOption = None,
     images: shared.ImagesOption = None,
     splits: shared.SplitsOption = None,
     part: Annotated[
@@ -75,7 +76,7 @@ def command(
         splits = splits or shared.find_splits(source)
     images = images or shared.find_images(source)
     frames, root = read_evaluation_data(
-        source, images, splits, part, read_model_directory(model, "pose")
+        source, images, splits, part, read_model_directory(model, "pose"), from_
     )
     hardest = WorstFrames()
     sheets: list[Callable[..., None]] = []

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from finediving_pose import errors
+from finediving_pose.datasets.formats import SOURCES
 
 if TYPE_CHECKING:
     from finediving_pose.workflows.finediving_validation import FineDivingReport
+    from finediving_pose.workflows.label_validation import LabelReport
 
 EXAMPLES = {"error": 20, "warning": 3}
 """How many of each kind are shown without --all."""
@@ -24,6 +26,15 @@ def command(
             metavar="LABELS",
             help="Label files or folders, of any format.",
             show_default="all labels of the project here",
+        ),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar=f"[{'|'.join(SOURCES)}]",
+            autocompletion=lambda: list(SOURCES),
+            help="The format of LABELS; default: told from their content.",
         ),
     ] = None,
     images: Annotated[
@@ -89,6 +100,7 @@ def command(
     if finediving is not None:
         _refuse_option("LABELS", labels, "without --finediving")
         _refuse_option("--images", images, "without --finediving")
+        _refuse_option("--from", from_, "without --finediving")
         _refuse_option("--fix", fix, "without --finediving")
         _validate_finediving(finediving, frames, floors, every, as_json)
         return
@@ -96,9 +108,10 @@ def command(
     _refuse_option("--floors", floors, "with --finediving")
     if fix is None:
         _refuse_option("--dry-run", dry_run, "with --fix")
-    _validate_labels(
-        labels or [], images, fix is not None, dry_run, strict, every, as_json
-    )
+    if not labels:
+        _refuse_option("--from", from_, "beside LABELS")
+    report = _validate_labels(labels or [], images, from_)
+    _answer_labels(report, fix is not None, dry_run, strict, every, as_json)
 
 
 def _refuse_option(option: str, value: object, where: str) -> None:
@@ -107,8 +120,15 @@ def _refuse_option(option: str, value: object, where: str) -> None:
 
 
 def _validate_labels(
-    sources: list[Path],
-    images: Path | None,
+    sources: list[Path], images: Path | None, format: str | None
+) -> LabelReport:
+    from finediving_pose.workflows.label_validation import validate_labels
+
+    return validate_labels(sources, images, format)
+
+
+def _answer_labels(
+    report: LabelReport,
     fix: bool,
     dry_run: bool,
     strict: bool,
@@ -116,10 +136,8 @@ def _validate_labels(
     as_json: bool,
 ) -> None:
     from finediving_pose.cli._findings import print_fixes, print_report
-    from finediving_pose.workflows.label_validation import validate_labels
     from finediving_pose.workflows.swap_fixes import fix_swaps
 
-    report = validate_labels(sources, images)
     fixes = fix_swaps(report, dry_run) if fix else []
     if as_json:
         answer = {

@@ -16,6 +16,11 @@ from typing import Any
 import numpy as np
 
 from finediving_pose.datasets import joint_records
+from finediving_pose.datasets.joint_conventions import (
+    DOUBT,
+    Convention,
+    tell_convention,
+)
 from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.problems import (
@@ -164,7 +169,16 @@ def _lost_box_comes_back(
 
 
 def _is_fdpose_json(content: Any) -> bool:
-    return joint_records.find_first_record(content) is not None
+    if joint_records.find_first_record(content) is None:
+        return False
+    return tell_convention(content) is Convention.FROM_ZERO
+
+
+def _find_doubt(content: Any) -> str | None:
+    """Say why a list of joint records is of no format for sure."""
+    if joint_records.find_first_record(content) is None:
+        return None
+    return None if tell_convention(content) else DOUBT
 
 
 FORMAT = LabelFormat(
@@ -175,4 +189,5 @@ FORMAT = LabelFormat(
     writer=write,
     suffix=".json",
     recognises=_is_fdpose_json,
+    find_doubt=_find_doubt,
 )

@@ -21,7 +21,7 @@ MODULES = (
 """The modules with a format, each a :class:`LabelFormat` named ``FORMAT``.
 
 The first that recognises a file reads it, so a special form stands before the general
-one: MPII's and LSP's lists are FineDiving-Pose's lists with other image names.
+one: LSP's list is FineDiving-Pose's with other image names.
 """
 
 SOURCES: dict[str, LabelFormat] = {}
@@ -48,7 +48,7 @@ def detect_format(source: Path) -> str:
     """Tell a source's format: a folder's, by its suffix, else by its JSON content.
 
     Raises:
-        DataError: If it is none of ours.
+        DataError: If it is none of ours, or may be one or another.
     """
     if source.is_dir():
         return next(known.name for known in SOURCES.values() if known.is_folder)
@@ -60,6 +60,10 @@ def detect_format(source: Path) -> str:
     for known in SOURCES.values():
         if known.recognises is not None and known.recognises(content):
             return known.name
+    for known in SOURCES.values():
+        doubt = known.find_doubt(content) if known.find_doubt is not None else None
+        if doubt is not None:
+            raise DataError(f"{source}: {doubt}")
     hallmarks = "; ".join(
         f"{known.name}: {known.hallmark}" for known in SOURCES.values()
     )

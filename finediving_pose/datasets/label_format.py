@@ -36,8 +36,12 @@ class LabelFormat:
         own_suffixes: Those that no other format has: such a file is not looked into.
         recognises: Whether the content of a JSON file is this format's; None where it
             is no JSON.
+        find_doubt: Says of the content of a JSON file that no format recognises why it
+            may be this one's and may be another's; None where it may not.
         split_writer: Writes labels and their split in one file; None where each part
             becomes a file of its own.
+        holds_clips: Whether it has a place for the class of a dive and for the part of
+            a split that it came with.
     """
 
     name: str
@@ -48,7 +52,9 @@ class LabelFormat:
     suffix: str = ""
     own_suffixes: tuple[str, ...] = ()
     recognises: Callable[[Any], bool] | None = None
+    find_doubt: Callable[[Any], str | None] | None = None
     split_writer: SplitWriter | None = None
+    holds_clips: bool = False
 
     @property
     def is_folder(self) -> bool:

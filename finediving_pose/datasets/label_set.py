@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import threading
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -35,6 +35,9 @@ class LabelSet:
         images: The folder that each frame's `image` is relative to; None where nobody
             knows.
         format: The format it was read as.
+        classes: The class of a dive by its key, where the format has classes: clips
+            whose kind of action is known.
+        parts: The keys of the dives in each part of a split that came with the labels.
         listed: The names in the folders of the images, by their usual form; filled as
             images are looked for.
     """
@@ -43,6 +46,8 @@ class LabelSet:
     problems: tuple[Problem, ...] = ()
     images: Path | None = None
     format: str = ""
+    classes: Mapping[str, int] = field(default_factory=dict)
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     listed: dict[Path, dict[str, list[str]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )

@@ -12,13 +12,18 @@ has no place for, as in :mod:`fdpose_json`.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from finediving_pose.datasets import joint_records
+from finediving_pose.datasets.joint_conventions import (
+    CENTER_DROP,
+    FIRST_PIXEL,
+    Convention,
+    tell_convention,
+)
 from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.problems import (
@@ -30,10 +35,7 @@ from finediving_pose.datasets.problems import (
 )
 from finediving_pose.records import FloatArray, LabelledFrame
 
-FIRST_PIXEL = 1.0
 PIXELS_PER_SCALE = 200.0
-CENTER_DROP = 15.0
-"""By how many px per unit of scale the readers move the centre down."""
 
 
 def compute_square(center: FloatArray, scale: float) -> FloatArray:
@@ -140,18 +142,16 @@ def _record(frame: LabelledFrame, box: FloatArray) -> dict[str, Any]:
 
 
 def _is_mpii(content: Any) -> bool:
-    """Whether the content is a list whose first image is named as MPII names images."""
-    record = joint_records.find_first_record(content)
-    if record is None:
+    """Whether the content is a list of records whose figures are MPII's."""
+    if joint_records.find_first_record(content) is None:
         return False
-    name = joint_records.get_image_file_name(record)
-    return re.fullmatch(r"[0-9]{9}\.jpg", name) is not None
+    return tell_convention(content) is Convention.FROM_ONE
 
 
 FORMAT = LabelFormat(
     name="mpii",
     description="MPII JSON as HRNet and MMPose read it, counted from 1",
-    hallmark="a list with `image` and `joints`, images named by nine digits",
+    hallmark="a list with `image` and `joints`, centers above the joints' middle",
     reader=read,
     writer=write,
     suffix=".json",

@@ -12,6 +12,7 @@ missing, `keypoint_score` (1, T, 16) float32 with 1 where labelled and 0 where n
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,8 +50,8 @@ def write(path: Path, labels: LabelSet, splits: Splits | None = None) -> list[Pr
     Args:
         path: The file.
         labels: What to write.
-        splits: Which clips belong to which part; without, every clip stands in the
-            split ``all``.
+        splits: Which clips belong to which part; without, they stand in the parts that
+            the labels came with, else all in ``all``.
 
     Returns:
         An error for each frame of a dive that shows several people, who would become
@@ -64,6 +65,9 @@ def write(path: Path, labels: LabelSet, splits: Splits | None = None) -> list[Pr
         if size is not None:
             sizes[frame.image] = size
     content = encode_pyskl(labels.frames, sizes, splits)
+    _keep_classes(content, labels)
+    if splits is None and labels.parts:
+        _keep_parts(content, labels)
     write_bytes(path, pickle.dumps(content, protocol=PICKLE_PROTOCOL))
     unknown = sum(clip["img_shape"] == (0, 0) for clip in content["annotations"])
     if unknown:
@@ -122,10 +126,80 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
             f"{path}: no PYSKL file: expected a dict with `split` and `annotations` that have a `keypoint`"
         )
     problems: list[Problem] = []
-    frames = []
+    frames: list[LabelledFrame] = []
+    classes: dict[str, int] = {}
+    keys: dict[str, list[str]] = {}  # of the dives, by their names in the file
+    taken: set[str] = set()
     for position, annotation in enumerate(annotations):
-        frames += _read_clip(path, position, annotation, problems)
-    return LabelSet(tuple(frames), tuple(problems), find_images_folder(path, images))
+        clip = _read_clip(path, position, annotation, taken, problems)
+        if not clip:
+            continue
+        frames += clip
+        key = clip[0].dive_key
+        keys.setdefault(_get_name(annotation, position), []).append(key)
+        label = annotation.get("label")
+        if isinstance(label, (int, np.integer)) and label != UNKNOWN_LABEL:
+            classes[key] = int(label)
+    return LabelSet(
+        tuple(frames),
+        tuple(problems),
+        find_images_folder(path, images),
+        classes=classes,
+        parts=_read_parts(content, keys),
+    )
+
+
+def _get_name(annotation: Mapping[str, Any], position: int) -> str:
+    return str(annotation.get("frame_dir", annotation.get("filename", position)))
+
+
+def _read_parts(
+    content: Any, keys: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Return the keys of the dives in each part of a file's split; nothing where it has
+    the one part in which we write what is not split."""
+    split = content.get("split") if isinstance(content, dict) else None
+    if not isinstance(split, dict) or split.keys() <= {"all"}:
+        return {}
+    parts = {}
+    for part, names in split.items():
+        found: list[str] = []
+        for name in names if isinstance(names, (list, tuple)) else ():
+            found += keys.get(str(name), ())
+        parts[str(part)] = tuple(found)
+    return parts
+
+
+def _choose_folder(stated: str, taken: set[str]) -> str:
+    """Return a folder of its own below the images' for a clip, whatever its file calls
+    it.
+
+    Args:
+        stated: The clip's name, perhaps a path of another machine.
+        taken: The folders of the clips before; gets this one.
+    """
+    text = re.sub(r"^[A-Za-z]:", "", stated).replace("\\", "/")
+    name = "/".join(part for part in text.split("/") if part not in ("", ".", ".."))
+    if not is_safe_relative(name):
+        name = "clip"
+    folder, count = name, 1
+    while folder in taken:
+        count += 1
+        folder = f"{name}_{count}"
+    taken.add(folder)
+    return folder
+
+
+def _keep_classes(content: dict[str, Any], labels: LabelSet) -> None:
+    for clip in content["annotations"]:
+        clip["label"] = labels.classes.get(clip["frame_dir"], UNKNOWN_LABEL)
+
+
+def _keep_parts(content: dict[str, Any], labels: LabelSet) -> None:
+    written = {clip["frame_dir"] for clip in content["annotations"]}
+    content["split"] = {}
+    for part, clips in labels.parts.items():
+        content["split"][part] = [clip for clip in clips if clip in written]
 
 
 def _leave_out_people(
@@ -197,7 +271,11 @@ def _encode_annotation(
 
 
 def _read_clip(
-    path: Path, position: int, annotation: Any, problems: list[Problem]
+    path: Path,
+    position: int,
+    annotation: Any,
+    taken: set[str],
+    problems: list[Problem],
 ) -> list[LabelledFrame]:
     log = ProblemLog(f"{path} annotation {position}", problems)
     if not isinstance(annotation, dict) or not isinstance(
@@ -210,7 +288,7 @@ def _read_clip(
             expected="a dict with an array of keypoints",
         )
         return []
-    clip = str(annotation.get("frame_dir", annotation.get("filename", position)))
+    clip = _get_name(annotation, position)
     log.file = f"{path} ({clip})"
     keypoint = annotation["keypoint"]
     if (
@@ -227,7 +305,19 @@ def _read_clip(
             consequence="clip left out",
         )
         return []
-    columns = _read_columns(annotation, clip, len(keypoint[0]), log)
+    folder = clip
+    if "image" not in annotation:
+        folder = _choose_folder(clip, taken)
+        if folder != clip:
+            log.warning(
+                "other-image",
+                "frame_dir",
+                f"found {clip!r}, expected a folder of its own below the images'; "
+                f"named {folder}",
+                found=repr(clip),
+                expected="a folder of its own below the images'",
+            )
+    columns = _read_columns(annotation, folder, len(keypoint[0]), log)
     if columns is None:
         return []
     return _make_frames(path, keypoint[0], columns, annotation, log)
@@ -246,7 +336,7 @@ _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
 
 
 def _read_columns(
-    annotation: Mapping[str, Any], clip: str, frames: int, log: ProblemLog
+    annotation: Mapping[str, Any], folder: str, frames: int, log: ProblemLog
 ) -> dict[str, Any] | None:
     """Return what is known of each frame, with PYSKL's own meaning where our further
     keys are absent."""
@@ -254,7 +344,6 @@ def _read_columns(
     height, width = 0, 0
     if isinstance(shape, (tuple, list)) and len(shape) == 2:
         height, width = shape
-    folder = clip if is_safe_relative(clip) else "clip"
     score = np.asarray(
         annotation.get("keypoint_score", np.ones((1, frames, NUM_JOINTS)))
     )
@@ -339,4 +428,5 @@ FORMAT = LabelFormat(
     split_writer=write,
     suffix=".pkl",
     own_suffixes=(".pkl", ".pickle"),
+    holds_clips=True,
 )

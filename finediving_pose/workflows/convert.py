@@ -14,7 +14,7 @@ from finediving_pose.datasets.formats import FORMATS, SOURCES
 from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labels import read_labels
-from finediving_pose.datasets.problems import Problem
+from finediving_pose.datasets.problems import Problem, ProblemLog
 from finediving_pose.datasets.splits import (
     PARTS,
     GroupBy,
@@ -134,7 +134,7 @@ def convert(
         out=target,
         frames=len(labels.frames),
         written=len(labels.frames),
-        problems=labels.problems,
+        problems=(*labels.problems, *_report_lost_facts(labels, source, to, split)),
         images=labels.images,
     )
     if splits is not None:
@@ -143,6 +143,25 @@ def convert(
             parts={part: len(splits.select(labels.frames, part)) for part in PARTS},
         )
     return result if dry_run else _write(result, folder, labels, splits)
+
+
+def _report_lost_facts(
+    labels: LabelSet, source: Path, to: str, split: SplitRequest | None
+) -> list[Problem]:
+    """Warn of what came with the clips and has no place in the new format."""
+    problems: list[Problem] = []
+    log = ProblemLog(str(source), problems)
+    holds_clips = FORMATS[to].holds_clips
+    if labels.classes and not holds_clips:
+        note = f"the classes of {len(labels.classes)} clips have no place in {to}"
+        log.warning("unwritable", "label", f"{note}; left out")
+    if labels.parts and split is not None:
+        note = f"found {', '.join(labels.parts)}; the new split takes their place"
+        log.warning("unwritable", "split", note)
+    elif labels.parts and not holds_clips:
+        note = f"the parts {', '.join(labels.parts)} have no place in {to}; left out"
+        log.warning("unwritable", "split", f"{note} (--split makes a split)")
+    return problems
 
 
 def choose_output(format: LabelFormat, out: Path | None) -> Path:

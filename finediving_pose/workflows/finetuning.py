@@ -110,6 +110,7 @@ def read_training_data(
     splits: Path | None,
     val: float,
     seed: int,
+    format: str | None = None,
 ) -> TrainingData:
     """Read labels and divide them, by a splits file or afresh by dive.
 
@@ -120,12 +121,13 @@ def read_training_data(
         splits: A ``splits.json``; None = a new division by dive.
         val: Share for validation of a new division; 0 = none.
         seed: Of a new division.
+        format: Of the labels; None = told from their content.
 
     Raises:
         DataError: If no frame is usable, or the frames cannot be divided without
             tearing a dive apart.
     """
-    labels = _read_labels(source, images)
+    labels = _read_labels(source, images, format)
     usable, left_out = _select_usable(labels, kind)
     if not usable:
         reasons = _join_first(left_out, otherwise="it holds no label")
@@ -312,6 +314,7 @@ def read_evaluation_data(
     splits: Path | None,
     part: Part | Literal["all"],
     model: ModelDirectory,
+    format: str | None = None,
 ) -> tuple[tuple[LabelledFrame, ...], Path]:
     """Read the frames to measure a pose model on, and the folder that their image names
     are relative to.
@@ -320,7 +323,7 @@ def read_evaluation_data(
     metrics flatter it.
 
     Args:
-        source, images: As for :func:`read_training_data`.
+        source, images, format: As for :func:`read_training_data`.
         splits: A ``splits.json``; None = all frames.
         part: Which of its parts.
         model: The model.
@@ -328,7 +331,7 @@ def read_evaluation_data(
     Raises:
         DataError: If no frame is left.
     """
-    labels = _read_labels(source, images)
+    labels = _read_labels(source, images, format)
     frames, left_out = _select_usable(labels, "hrnet")
     if splits and part != "all":
         frames = read_splits(splits).select(frames, part)
@@ -490,8 +493,8 @@ def _count_labels(path: Path) -> int:
     return len(json.loads(path.read_text(encoding="utf-8"))["annotations"])
 
 
-def _read_labels(source: Path, images: Path | None) -> LabelSet:
-    labels = read_labels(source, images=images)
+def _read_labels(source: Path, images: Path | None, format: str | None) -> LabelSet:
+    labels = read_labels(source, format, images)
     if labels.images is None:
         raise UsageError(
             f"{source}: does not say where its images are; give --images DIR"

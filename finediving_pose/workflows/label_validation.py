@@ -106,7 +106,9 @@ class LabelReport:
 
 
 def validate_labels(
-    sources: Sequence[Path] = (), images: Path | None = None
+    sources: Sequence[Path] = (),
+    images: Path | None = None,
+    format: str | None = None,
 ) -> LabelReport:
     """Check labels of any format, or those of a project.
 
@@ -115,6 +117,8 @@ def validate_labels(
             checked as the project does, with its dive's other frames. None: all labels
             of the project of the current folder.
         images: The folder of the images; None: the project's, or beside the labels.
+        format: The format of sources outside the project; None: told from their
+            content.
 
     Returns:
         What was looked at and what was found.
@@ -137,7 +141,7 @@ def validate_labels(
         if project is not None and path.is_relative_to(project.labels):
             in_project.append(path)
         else:
-            reports.append(_check_foreign(source, images))
+            reports.append(_check_foreign(source, images, format))
     if project is not None and (in_project or not sources):
         reports.append(_check_project(project, in_project, images))
     return _join_reports(reports)
@@ -176,12 +180,14 @@ def _join_reports(reports: Sequence[LabelReport]) -> LabelReport:
     return LabelReport(files, frames, tuple(told), tuple(notes), stamps, project)
 
 
-def _check_foreign(source: Path, images: Path | None) -> LabelReport:
+def _check_foreign(
+    source: Path, images: Path | None, format: str | None
+) -> LabelReport:
     """Check labels outside any project; a source of which nothing can be read is a
     finding."""
     who = str(source)
     try:
-        labels = read_labels(source, images=images)
+        labels = read_labels(source, format, images)
     except DataError as error:
         finding = _make_unreadable(
             who,

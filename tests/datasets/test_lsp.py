@@ -61,7 +61,11 @@ def test_what_is_not_labelled_stays_missing_and_the_list_is_known_by_its_names(
 def test_the_pelvis_lies_between_the_hips_unless_it_is_given_or_a_hip_is_missing(
     tmp_path,
 ):
-    hips = item(missing=(PELVIS,)), item(), item(missing=(PELVIS, INDEX["left_hip"]))
+    hips = (
+        item(missing=(PELVIS,)),
+        item(image="im00008.jpg"),
+        item(missing=(PELVIS, INDEX["left_hip"]), image="im00009.jpg"),
+    )
     computed, given, unknown = read_items(tmp_path, *hips).frames
     assert computed.keypoints[PELVIS].tolist() == [25.0, 22.5]
     assert given.keypoints[PELVIS].tolist() == [60.0, 26.0]

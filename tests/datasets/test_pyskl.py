@@ -14,6 +14,7 @@ from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.datasets.splits import make_splits
 from finediving_pose.errors import DataError
+from finediving_pose.workflows.convert import convert
 
 
 def dive(name, *numbers):
@@ -139,3 +140,42 @@ def test_another_pickle_is_refused(tmp_path):
 def test_unknown_sizes_are_warned_of(tmp_path):
     (problem,) = pyskl.write(tmp_path / "a.pkl", LabelSet((make_frame(size=None),)))
     assert (problem.severity, problem.where) == ("warning", "img_shape")
+
+
+@pytest.mark.parametrize(
+    ("names", "folders"),
+    [
+        (("/data/a/d1", "/data/a/d2"), ("data/a/d1", "data/a/d2")),
+        (("D:\\dives\\d1", "D:\\dives\\d2"), ("dives/d1", "dives/d2")),
+        (("../d1", "../d2"), ("d1", "d2")),
+        (("../d1", "d1"), ("d1", "d1_2")),
+        (("..", "a\0"), ("clip", "clip_2")),
+    ],
+)
+def test_every_clip_has_a_folder_of_its_own(tmp_path, names, folders):
+    content = foreign()
+    content["annotations"] = [
+        foreign(frame_dir=name)["annotations"][0] for name in names
+    ]
+    content["split"] = {"train": [names[0]], "test": [names[1]]}
+    labels = read_labels(dumped(tmp_path, content))
+    assert [frame.dive_key for frame in labels.frames[::2]] == list(folders)
+    assert labels.classes == dict.fromkeys(folders, 3)
+    assert labels.parts == {"train": (folders[0],), "test": (folders[1],)}
+    renamed = [problem for problem in labels.problems if problem.where == "frame_dir"]
+    assert f"named {folders[1]}" in renamed[-1].message
+
+
+def test_class_and_part_of_a_clip_are_kept(tmp_path):
+    labels = read_labels(dumped(tmp_path, foreign()))
+    pyskl.write(tmp_path / "b.pkl", labels)
+    content = pickle.loads((tmp_path / "b.pkl").read_bytes())
+    assert content["split"] == {"train": ["S01"]}
+    assert [clip["label"] for clip in content["annotations"]] == [3]
+
+
+def test_where_class_and_part_have_no_place_it_is_said(tmp_path):
+    source = dumped(tmp_path, foreign())
+    result = convert(source, "csv", tmp_path / "out")
+    assert "the classes of 1 clips" in problem_about(result.problems, "label").message
+    assert "the parts train" in problem_about(result.problems, "split").message
