@@ -243,7 +243,9 @@ def run_table(
             row = _run_row(each, request.seeds, train, failed)
             result = replace(result, rows=(*result.rows, row))
             # Written after each row: an interrupted table shows what is there.
-            _write_table(out, result)
+            lines = [f"# {result.table.title}", "", *result.format_lines()]
+            write_text(out / TABLE_NAME, "\n".join(lines) + "\n")
+            write_json(out / "table.json", result.as_dict())
         for row in result.failed:
             manifest.warnings.append(f"{row.row.name}: {row.reason}")
         runs = [str(each.folder) for each in planned if each.folder is not None]
@@ -328,9 +330,3 @@ def _make_trainer(sources: Sources, device: str) -> Train:
         return train_aqa(run, TrainingRequest(settings, sources), device)
 
     return train
-
-
-def _write_table(out: Path, result: AblationTable) -> None:
-    lines = [f"# {result.table.title}", "", *result.format_lines()]
-    write_text(out / TABLE_NAME, "\n".join(lines) + "\n")
-    write_json(out / "table.json", result.as_dict())

@@ -216,9 +216,9 @@ def _check_free(*targets: Path) -> None:
 def _write(
     result: Conversion, folder: Path, labels: LabelSet, splits: Splits | None
 ) -> Conversion:
-    with recording(
-        folder, source=str(result.source), input_sha256=_hash_inputs(labels)
-    ) as manifest:
+    sources = {frame.source for frame in labels.frames if frame.source is not None}
+    hashes = {str(path): sha256_file(path) for path in sorted(sources)}
+    with recording(folder, source=str(result.source), input_sha256=hashes) as manifest:
         found = _write_labels(result, labels, splits) if labels.frames else []
         lost = sum(problem.severity == "error" for problem in found)
         result = replace(
@@ -261,10 +261,3 @@ def format_problems(problems: Sequence[Problem]) -> str:
         for problem in problems
     )
     return text.getvalue()
-
-
-def _hash_inputs(labels: LabelSet) -> dict[str, str]:
-    sources = sorted(
-        {frame.source for frame in labels.frames if frame.source is not None}
-    )
-    return {str(path): sha256_file(path) for path in sources}

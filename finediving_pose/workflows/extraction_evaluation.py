@@ -75,7 +75,11 @@ def evaluate_extraction(
             continue
         path = pose_path(out, frame.match, frame.dive)
         sequences[frame.dive_key] = read_pose(path)
-    rows = {key: _index_frames(sequence) for key, sequence in sequences.items()}
+    # Of each dive, the row of each frame number.
+    rows: dict[str, dict[int | None, int]] = {}
+    for key, sequence in sequences.items():
+        numbers = sequence.frame_index.tolist()
+        rows[key] = {number: row for row, number in enumerate(numbers)}
     labelled, keypoints, scores, boxes, true_boxes = [], [], [], [], []
     for frame in frames:
         row = rows.get(frame.dive_key, {}).get(frame.frame)
@@ -89,7 +93,9 @@ def evaluate_extraction(
         true_boxes.append(_box_of(frame))
     tracked, true = np.stack(boxes), np.stack(true_boxes)
     # A frame without a box, tracked or labelled, has NaN: its IoU is no match.
-    overlaps = np.array([_overlap(a, b) for a, b in zip(tracked, true, strict=True)])
+    overlaps = np.empty(len(true))
+    for at, box in enumerate(true):
+        overlaps[at] = compute_iou(tracked[at][None], box[None])[0, 0]
     centres = (tracked[:, :2] + tracked[:, 2:]) / 2
     inside = (centres >= true[:, :2]) & (centres <= true[:, 2:])
     return ExtractionMetrics(
@@ -136,16 +142,7 @@ def evaluate_detector(
     }
 
 
-def _index_frames(sequence: SkeletonSequence) -> dict[int | None, int]:
-    """Return the row of each frame number."""
-    return {int(number): row for row, number in enumerate(sequence.frame_index)}
-
-
 def _box_of(frame: LabelledFrame) -> FloatArray:
     if frame.box is None:
         return np.full(4, np.nan)
     return np.asarray(frame.box, dtype=np.float64)
-
-
-def _overlap(a: FloatArray, b: FloatArray) -> float:
-    return float(compute_iou(a[None], b[None])[0, 0])
