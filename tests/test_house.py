@@ -483,6 +483,7 @@ OF_NO_MODULE = {
     "annotation/test_review_page.py": "the page in annotation/web, in a browser",
     "openmmlab/test_gpu.py": "what only a CUDA device can show, of several modules",
     "test_annotations.py": "the sample and the label files in the folder annotations",
+    "test_borders.py": "files of others wherever they come in, mutated",
     "test_docs.py": "the pages in docs/",
     "test_house.py": "the rules of the house",
     "test_tutorial.py": "the page docs/tutorial.md, run from end to end",
