@@ -4,6 +4,7 @@ refused with its nearest name."""
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -20,6 +21,10 @@ from pydantic import (
 
 from finediving_pose.errors import UsageError
 from finediving_pose.files import write_text
+
+MAX_YAML_BYTES = 256 * 2**10
+MAX_ALIASES = 12
+"""What so many can unfold to is hundreds of values, not billions."""
 
 
 class Settings(BaseModel):
@@ -144,10 +149,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UsageError: If the file is absent, no YAML, or no mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(MAX_YAML_BYTES + 1).decode("utf-8-sig")
+        content = parse_yaml(text)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: not readable as YAML: {error}") from None
     if content is None:
         return {}
@@ -156,6 +163,46 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"{path}: expected `key: value` lines, found a {type(content).__name__}"
         )
     return content
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML of types that JSON has, as people write it into settings.
+
+    Raises:
+        ValueError: If it is no YAML, longer than :data:`MAX_YAML_BYTES`, nested too
+            deep, or has more than :data:`MAX_ALIASES` aliases.
+    """
+    if len(text) > MAX_YAML_BYTES:
+        raise ValueError(f"expected settings of at most {MAX_YAML_BYTES} bytes")
+    try:
+        content = yaml.load(text, _BoundedLoader)
+        json.dumps(content, default=str, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text holds half a character") from None
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
+    return content
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """Refuses aliases of aliases: each may stand for nine of the one before, so that a
+    few lines unfold to gigabytes when they are checked or written."""
+
+    aliases = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            self.aliases += 1
+            if self.aliases > MAX_ALIASES:
+                raise yaml.composer.ComposerError(
+                    None,
+                    None,
+                    f"more than {MAX_ALIASES} aliases (*name); write the values out",
+                    self.peek_event().start_mark,
+                )
+        return super().compose_node(parent, index)
 
 
 def write_settings(path: Path, settings: Settings) -> None:
@@ -219,8 +266,8 @@ def _apply_override(values: dict[str, Any], text: str) -> None:
     if not equals or not key.strip():
         raise UsageError(f"{text!r}: expected key=value")
     try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError:
+        value = parse_yaml(raw)
+    except ValueError:
         value = raw
     _set_key(values, key.strip(), value)
 

@@ -18,6 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+DEEPEST = 100
+"""Levels of lists and objects in JSON; none of a known format has a tenth."""
+
 ORPHANED_AFTER = 24 * 3600.0
 """Seconds after which a temporary file of another machine, whose processes we cannot
 see, has surely no owner."""
@@ -182,6 +185,30 @@ def write_json(target: Path, value: Any, indent: int | None = 2) -> None:
     )
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON that is not nested so deep that it could not be written or compared.
+
+    Raises:
+        ValueError: If it is no JSON, or nested more than :data:`DEEPEST` deep.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"nested more than {DEEPEST} deep") from None
+    level = [value]
+    for _ in range(DEEPEST):
+        inside: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                inside += each.values()
+            elif isinstance(each, list):
+                inside += each
+        if not inside:
+            return value
+        level = inside
+    raise ValueError(f"nested more than {DEEPEST} deep")
+
+
 def append_json_line(target: Path, value: Any) -> None:
     """Append one line of JSON and flush it to the disk; a reader sees all of the line
     or none.
@@ -212,8 +239,8 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:
             if line.strip():
-                records.append(json.loads(line))
-        except (ValueError, RecursionError):
+                records.append(parse_json(line))
+        except ValueError:
             log.warning(
                 "%s: line %d is no JSON, as if cut off while it was written; left out",
                 path,

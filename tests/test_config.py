@@ -194,3 +194,39 @@ def test_a_later_key_is_written_only_where_it_says_something():
     assert Grown(novelty="x").model_dump(mode="json") == {"old": 1, "novelty": "x"}
     assert Grown(**Grown().model_dump(mode="json")) == Grown()
     assert Grown().model_dump() == {"old": 1, "novelty": None}
+
+
+def test_aliases_that_unfold_to_gigabytes_are_refused(tmp_path: Path) -> None:
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+    for level in range(1, 9):
+        bomb += f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n"
+    (tmp_path / "bomb.yaml").write_text(bomb)
+    with pytest.raises(UsageError, match=r"bomb\.yaml: .*more than 12 aliases"):
+        read_yaml(tmp_path / "bomb.yaml")
+
+
+def test_a_few_aliases_are_what_they_stand_for(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: &size [192, 256]\nb: *size\n")
+    assert read_yaml(tmp_path / "a.yaml") == {"a": [192, 256], "b": [192, 256]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 100_000,
+        "a: " + "{b: " * 5_000,
+        "a: " + "9" * 5_000,
+        "a: &a [*a]",
+        'a: "\\ud800"',
+        "a: 2024-99-99",
+        "? [1]\n: 2",
+        "a: " + "x" * 300_000,
+        "a: !!python/object/apply:os.system [ls]",
+    ],
+)
+def test_yaml_that_is_no_settings_is_refused_in_words(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "odd.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"odd\.yaml: not readable as YAML"):
+        read_yaml(tmp_path / "odd.yaml")

@@ -277,3 +277,21 @@ def test_whoever_writes_next_removes_what_a_killed_process_left(tmp_path):
     assert len(names(tmp_path)) == 2
     files.write_text(tmp_path / "c.txt", "")
     assert names(tmp_path) == {"c.txt"}
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[" * 150 + "]" * 150, '{"a":' * 500])
+def test_json_that_is_nested_without_end_is_no_json(text):
+    with pytest.raises(ValueError, match=r"nested more than 100 deep|Expecting"):
+        files.parse_json(text)
+
+
+def test_json_of_known_formats_is_parsed_however_long():
+    assert files.parse_json("[" * 90 + "]" * 90)
+    assert files.parse_json('{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
+
+
+def test_a_nested_line_of_a_log_costs_itself_alone(tmp_path):
+    (tmp_path / "log.jsonl").write_text(
+        '{"a": 1}\n' + "[" * 900 + "]" * 900 + '\n{"a": 2}\n'
+    )
+    assert files.read_json_lines(tmp_path / "log.jsonl") == [{"a": 1}, {"a": 2}]

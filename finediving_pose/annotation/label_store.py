@@ -10,7 +10,6 @@ overwritten.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ from finediving_pose.datasets.problems import (
     load_json,
 )
 from finediving_pose.errors import DataError, UsageError
-from finediving_pose.files import write_json
+from finediving_pose.files import parse_json, write_json
 from finediving_pose.records import LabelledFrame
 
 REVISIONS, DRAFTS, QUEUES, FINAL, LOCKS = (
@@ -287,7 +286,7 @@ class LabelStore:
 
 def _glance(content: bytes) -> Glance:
     try:
-        label = json.loads(content)
+        label = parse_json(content)
     except (ValueError, RecursionError):
         label = None
     whole = isinstance(label, dict) and isinstance(label.get("shapes"), list)

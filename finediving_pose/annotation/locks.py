@@ -21,7 +21,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from finediving_pose.errors import EnvironmentUnfit, UsageError
-from finediving_pose.files import identify_machine, process_may_run
+from finediving_pose.files import identify_machine, parse_json, process_may_run
 
 STALE_SECONDS = 30.0
 """A holder renews its lock five times as often; clocks of computers that share a folder
@@ -191,8 +191,8 @@ def _read_token(path: Path) -> str:
 
 def _read_holder(token: str) -> dict[str, object]:
     try:
-        holder = json.loads(token)
-    except (ValueError, RecursionError):
+        holder = parse_json(token)
+    except ValueError:
         return {}
     return holder if isinstance(holder, dict) else {}
 

@@ -11,7 +11,6 @@ without the training set.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,9 +32,10 @@ from finediving_pose.aqa.dive_fingerprints import (
     preview_dive,
 )
 from finediving_pose.console import log, progress
+from finediving_pose.datasets.array_files import read_arrays
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME, read_model_directory
 from finediving_pose.errors import DataError
-from finediving_pose.files import atomic_folder, sha256_file, write_json
+from finediving_pose.files import atomic_folder, parse_json, sha256_file, write_json
 from finediving_pose.records import Dive
 from finediving_pose.skeleton import NUM_JOINTS
 
@@ -198,7 +198,7 @@ def _list_dives(
 
 def _read_list(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise DataError(
                 f"{path}: found format {content['format']!r}, this fdpose reads format {FORMAT}"
@@ -290,13 +290,14 @@ def _read_previews(
         "grey": (count, COMPARED, *GRID),
         "looked_at": (count,),
     }
-    arrays: dict[str, NDArray[Any]] = {}
+    wanted = ("jpeg", *shapes)
     try:
-        with np.load(path, allow_pickle=False) as content:
-            for name in ("jpeg", *shapes):
-                arrays[name] = content[name]
-    except Exception as error:  # noqa: BLE001 - what zipfile, zlib and numpy raise on damage is of many kinds
+        arrays = read_arrays(path, wanted)
+    except DataError as error:
         raise _make_damage_error(path, error) from None
+    lacking = set(wanted) - arrays.keys()
+    if lacking:
+        raise _make_damage_error(path, KeyError(", ".join(sorted(lacking))))
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise DataError(

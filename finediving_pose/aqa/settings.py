@@ -80,8 +80,9 @@ def _read_list(value: object) -> object:
 
 Off = BeforeValidator(_read_off)
 Listed = BeforeValidator(_read_list)
-Count = Annotated[int, Field(ge=1)]
-Whole = Annotated[int, Field(ge=0)]
+# What a model card says is built: a slip of some zeros must not fill the memory.
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Whole = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -194,8 +195,8 @@ class AqaSettings(Settings):
     model: str = FIRST_MODEL
     options: dict[str, Any] = Field(default_factory=dict)
 
-    frames: Annotated[int, Field(ge=16)]
-    size: Annotated[int, Field(ge=32)]
+    frames: Annotated[int, Field(ge=16, le=4096)]
+    size: Annotated[int, Field(ge=32, le=2048)]
     geometry: GeometryKind
     normalisation: Normalisation
     flip: Annotated[Flip, Off]
@@ -222,7 +223,7 @@ class AqaSettings(Settings):
     graph_levels: Annotated[tuple[GraphLevel, ...], Listed]
     edgeconv: bool
     pose_channels: Literal[2, 3]
-    pose_dim: Annotated[int, Field(ge=8, multiple_of=8)]
+    pose_dim: Annotated[int, Field(ge=8, le=1024, multiple_of=8)]
 
     stages: Annotated[Stages, BeforeValidator(_read_text)]
     segmenter: SegmenterKind

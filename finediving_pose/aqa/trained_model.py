@@ -40,11 +40,20 @@ def load_weights(directory: ModelDirectory, device: str = "cpu") -> ScoreModel:
         UsageError: If its settings are not those of this version.
         DataError: If settings and weights do not go together.
     """
+    import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    model = build_model(read_model_settings(directory))
+    settings = read_model_settings(directory)
     try:
-        model.load_state_dict(load_file(directory.weights))
+        tensors = load_file(directory.weights)
+        # Sizes in the card may be anything: the weights say first whether to build it.
+        with torch.device("meta"):
+            build_model(settings).load_state_dict(tensors, assign=True)
+        model = build_model(settings)
+        model.load_state_dict(tensors)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{directory.weights}: not readable: {error}") from None
     except RuntimeError as error:
         faults = str(error).strip().splitlines()
         raise DataError(

@@ -12,14 +12,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from finediving_pose.errors import DataError, UsageError
-from finediving_pose.files import sha256_file, write_json
+from finediving_pose.files import parse_json, sha256_file, write_json
 from finediving_pose.skeleton import JOINTS
 
 ModelKind = Literal["pose", "detector", "aqa"]
@@ -138,26 +137,45 @@ def read_model_directory(path: Path, kind: ModelKind | None = None) -> ModelDire
             f"{path}: no model directory (it has no {CARD_NAME}); give a folder that a training wrote"
         )
     try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
+        card = parse_json(card_path.read_text(encoding="utf-8"))
         if card["format"] != FORMAT:
             raise DataError(
                 f"{card_path}: found format {card['format']!r}, this fdpose reads format {FORMAT}"
             )
+        metrics = _check_type(card.get("metrics", {}), dict, "metrics")
+        for name, value in metrics.items():
+            _check_type(value, float, f"metrics.{name}")
         directory = ModelDirectory(
             path=path,
             kind=card["kind"],
-            settings=dict(card["settings"]),
-            trained_on=tuple(card["trained_on"]),
-            weights_sha256=card["weights_sha256"],
-            metrics=dict(card.get("metrics", {})),
-            joints=tuple(card.get("joints", ())),
+            settings=_check_type(card["settings"], dict, "settings"),
+            trained_on=_check_names(card["trained_on"], "trained_on"),
+            weights_sha256=_check_type(card["weights_sha256"], str, "weights_sha256"),
+            metrics=metrics,
+            joints=_check_names(card.get("joints", []), "joints"),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{card_path}: not a readable model card: {type(error).__name__}: {error}"
         ) from error
     _check_directory(directory, kind)
     return directory
+
+
+def _check_type(value: Any, kind: type, key: str) -> Any:
+    """Return a value of a card if it is of its type; a float may be whole, or None."""
+    kinds = (float, int, type(None)) if kind is float else kind
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise TypeError(
+            f"{key} is {str(value)[:60]!r}, expected a value of type {kind.__name__}"
+        )
+    return value
+
+
+def _check_names(value: Any, key: str) -> tuple[str, ...]:
+    for each in _check_type(value, list, key):
+        _check_type(each, str, key)
+    return tuple(value)
 
 
 def _check_directory(directory: ModelDirectory, kind: ModelKind | None) -> None:

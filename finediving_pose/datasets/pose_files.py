@@ -23,16 +23,16 @@ missing):
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.datasets.array_files import read_arrays
 from finediving_pose.datasets.problems import is_safe_name
 from finediving_pose.errors import DataError
-from finediving_pose.files import atomic_path
+from finediving_pose.files import atomic_path, parse_json
 from finediving_pose.records import (
     BoxState,
     BoxTrack,
@@ -45,6 +45,9 @@ from finediving_pose.skeleton import NUM_JOINTS
 MAX_NAME_BYTES = 200
 MAX_BYTES = 1 << 29
 """A file that unpacks to more than this is no skeleton file."""
+
+MAX_FRAMES = 1_000_000
+"""Four hours of 60 images a second."""
 
 
 def pose_path(root: Path, match: str, dive: str, person: int = 1) -> Path:
@@ -141,6 +144,8 @@ def read_pose(path: Path) -> SkeletonSequence:
             f"{path}: 'pred' has shape {pred.shape}, expected (frames, {NUM_JOINTS}, 2 or 3)"
         )
     frames = len(pred)
+    if frames > MAX_FRAMES:
+        raise DataError(f"{path}: has {frames} frames, expected at most {MAX_FRAMES}")
     keypoints = _as(path, "pred", pred, np.float32)[..., :2].copy()
     known = np.isfinite(keypoints).all(axis=-1)
     third = pred[..., 2] if pred.shape[2] == 3 else np.full(known.shape, np.nan)
@@ -178,27 +183,9 @@ def read_pose(path: Path) -> SkeletonSequence:
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > MAX_BYTES:
-            raise DataError(
-                f"{path}: unpacks to {unpacked} bytes, more than any skeleton file has"
-            )
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-        return {
-            name: array
-            for name, array in arrays.items()
-            if isinstance(array, np.ndarray)
-        }
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except DataError:
-        raise
-    except Exception as error:  # noqa: BLE001 - what zipfile, zlib and numpy raise on damage is of many kinds
-        raise DataError(
-            f"{path}: not readable as .npz without pickle: {error}; extract the clip again"
-        ) from None
+        return read_arrays(path, most_bytes=MAX_BYTES)
+    except DataError as error:
+        raise DataError(f"{error}; extract the clip again") from None
 
 
 def _as(path: Path, key: str, array: NDArray[Any], dtype: type) -> FloatArray:
@@ -211,7 +198,7 @@ def _meta(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     if "meta" not in arrays:
         return {}
     try:
-        meta = json.loads(str(arrays["meta"]))
+        meta = parse_json(str(arrays["meta"]))
     except ValueError:
         meta = None
     if not isinstance(meta, dict):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.errors import DataError
+from finediving_pose.files import parse_json
 from finediving_pose.records import FloatArray, Visibility
 from finediving_pose.skeleton import JOINTS
 
@@ -238,7 +239,7 @@ def load_json(path: Path, limit: int = LIST_LIMIT) -> Any:
                 found=found,
                 expected=expected,
             )
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return parse_json(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UnreadableFile(path, f"not readable: {error.strerror or error}") from None
     except json.JSONDecodeError as error:
@@ -247,7 +248,7 @@ def load_json(path: Path, limit: int = LIST_LIMIT) -> Any:
             path,
             f"no complete JSON ({place}); truncated or another kind of file?",
         ) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UnreadableFile(path, f"not readable as JSON: {error}") from None
 
 

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from finediving_pose.datasets.array_files import read_array
 from finediving_pose.datasets.problems import load_json
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.records import FloatArray
 
+MAX_BYTES = 256 * 2**20
 SUFFIXES = (".npy", ".csv", ".txt", ".json")
 
 
@@ -119,15 +121,10 @@ def _read_lines(path: Path, keep_empty: bool) -> Iterator[_Row]:
 
 
 def _load_array(path: Path) -> list[Any]:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    array = read_array(path, MAX_BYTES)
+    if array.ndim not in (1, 2):
         raise DataError(
-            f"{path}: not readable as an array of numbers or texts: {error}"
-        ) from None
-    if not isinstance(array, np.ndarray) or array.ndim not in (1, 2):
-        raise DataError(
-            f"{path}: found shape {getattr(array, 'shape', '?')}, expected (N,) or (N, columns)"
+            f"{path}: found shape {array.shape}, expected (N,) or (N, columns)"
         )
     return array.tolist()
 

@@ -25,7 +25,6 @@ Arrays of a file, over the T frames of the dive:
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -33,9 +32,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose.datasets.array_files import read_arrays
 from finediving_pose.datasets.pose_files import checked_name
 from finediving_pose.errors import DataError
-from finediving_pose.files import atomic_path
+from finediving_pose.files import atomic_path, parse_json
 from finediving_pose.records import (
     BoxState,
     BoxTrack,
@@ -127,16 +127,9 @@ def read_truth(path: Path) -> DiveTruth:
         DataError: If it is absent or no such file.
     """
     try:
-        values: dict[str, Any] = {}
-        with np.load(path, allow_pickle=False) as content:
-            for each in fields(DiveTruth):
-                # Files of an earlier version lack it: its default says the same.
-                if each.name in _ADDED_LATER and each.name not in content:
-                    continue
-                values[each.name] = content[each.name]
-        values["meta"] = json.loads(str(values["meta"]))
-        return DiveTruth(**values)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path, [each.name for each in fields(DiveTruth)])
+        return DiveTruth(**{**arrays, "meta": parse_json(str(arrays["meta"]))})
+    except (DataError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: not readable as the truth of a synthetic dive: {error}"
         ) from None

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
-import yaml
 
 from finediving_pose import console
 from finediving_pose.aqa.settings import AqaSettings
-from finediving_pose.config import validate_settings
+from finediving_pose.config import parse_yaml, validate_settings
 from finediving_pose.datasets.model_directory import (
     ModelDirectory,
     is_model_directory,
@@ -185,7 +184,10 @@ def change_settings(settings: AqaSettings, overrides: Iterable[str]) -> AqaSetti
             raise UsageError(
                 f"{text}: {key} {reason}; an evaluation can change {', '.join(CHANGEABLE)}"
             )
-        values[key] = yaml.safe_load(raw)
+        try:
+            values[key] = parse_yaml(raw)
+        except ValueError as error:
+            raise UsageError(f"{text!r}: not readable as YAML: {error}") from None
     return validate_settings(AqaSettings, values, "settings")
 
 

@@ -3,7 +3,6 @@ detector; and the metrics of a pose network in labelled boxes."""
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,7 +33,7 @@ from finediving_pose.datasets.model_directory import (
 )
 from finediving_pose.datasets.splits import Part, Splits, make_splits, read_splits
 from finediving_pose.errors import DataError, UsageError
-from finediving_pose.files import sha256_file, sha256_json, write_json
+from finediving_pose.files import parse_json, sha256_file, sha256_json, write_json
 from finediving_pose.manifest import recording
 from finediving_pose.network_interfaces import PoseEstimator
 from finediving_pose.openmmlab.pose_evaluation import (
@@ -486,11 +485,11 @@ def _saying_how_to_continue(kind: Kind, folder: Path) -> Iterator[None]:
 
 def _read_source(folder: Path) -> dict[str, Any]:
     path = folder / "data" / SOURCE_NAME
-    return json.loads(path.read_text(encoding="utf-8"))
+    return parse_json(path.read_text(encoding="utf-8"))
 
 
 def _count_labels(path: Path) -> int:
-    return len(json.loads(path.read_text(encoding="utf-8"))["annotations"])
+    return len(parse_json(path.read_text(encoding="utf-8"))["annotations"])
 
 
 def _read_labels(source: Path, images: Path | None, format: str | None) -> LabelSet:

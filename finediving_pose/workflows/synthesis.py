@@ -36,6 +36,7 @@ from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.files import (
     atomic_folder,
     atomic_path,
+    parse_json,
     sha256_json,
     write_json,
     write_text,
@@ -208,7 +209,7 @@ def _check_folder(out: Path, identity: dict[str, Any]) -> None:
     if not out.exists() or not any(out.iterdir()):
         return
     try:
-        there = json.loads((out / "meet.json").read_text(encoding="utf-8"))
+        there = parse_json((out / "meet.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise UsageError(
             f"{out}: exists and is no meet of fdpose synth; name another folder"

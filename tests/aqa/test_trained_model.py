@@ -68,3 +68,26 @@ def test_another_kind_of_model_is_refused(written):
         UsageError, match="is a detector model, and an aqa model is needed"
     ):
         load_model(written[0])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"frames": 10**9}, {"size": 10**6}, {"pose_dim": 8 * 10**9}]
+)
+def test_sizes_that_no_model_has_are_refused(written, changes):
+    change_settings(written[0], **changes)
+    with pytest.raises(UsageError, match=rf"model\.json: {next(iter(changes))}: "):
+        load_model(written[0])
+
+
+def test_a_model_that_is_not_that_of_the_weights_is_not_built(written):
+    change_settings(written[0], pose_dim=1024)
+    with pytest.raises(DataError, match="does not fit the settings"):
+        load_model(written[0])
+
+
+def test_broken_weights_are_named(written):
+    folder = written[0]
+    (folder / "model.safetensors").write_bytes(b"\xff" * 64)
+    write_model_card(folder, "aqa", SETTINGS.model_dump(mode="json"), ["Made/1"])
+    with pytest.raises(DataError, match=r"model\.safetensors: not readable"):
+        load_model(folder)

@@ -113,3 +113,31 @@ def test_a_folder_without_weights_becomes_no_model(tmp_path):
     with pytest.raises(DataError, match=r"has no model\.safetensors"):
         write_model_card(tmp_path, "pose", {}, [])
     assert not is_model_directory(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"settings": []},
+        {"settings": "a"},
+        {"trained_on": "a/1"},
+        {"trained_on": [["a"]]},
+        {"trained_on": [1]},
+        {"joints": [{}]},
+        {"joints": 7},
+        {"metrics": [["a", 1]]},
+        {"metrics": {"PCK": "high"}},
+        {"metrics": {"PCK": True}},
+        {"weights_sha256": None},
+    ],
+)
+def test_a_card_with_values_of_other_types_is_refused(model, fields):
+    change(model, **fields)
+    with pytest.raises(DataError, match=r"model\.json: not a readable model card"):
+        read_model_directory(model, "pose")
+
+
+def test_a_card_nested_without_end_is_refused(model):
+    (model / "model.json").write_text('{"format": 1, "settings": ' + "[" * 100_000)
+    with pytest.raises(DataError, match=r"model\.json: not a readable model card"):
+        read_model_directory(model, "pose")

@@ -281,3 +281,18 @@ def test_a_failed_write_leaves_the_old_file(sequence, tmp_path):
         write_pose(path, sequence)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_a_file_of_more_frames_than_any_clip_has(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, pred=np.zeros((1_000_001, 16, 2), np.bool_))
+    with pytest.raises(DataError, match="has 1000001 frames, expected at most"):
+        read_pose(path)
+
+
+def test_notes_nested_without_end_are_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    for meta in ("[" * 90_000, '{"a":' * 500 + "1" + "}" * 500):
+        np.savez(path, pred=np.zeros((2, 16, 2)), meta=np.array(meta))
+        with pytest.raises(DataError, match="'meta' is no JSON object"):
+            read_pose(path)

@@ -22,7 +22,6 @@ A dive's own file holds ``features`` (or one array of any name), (D,) or (n, D).
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose import diving
+from finediving_pose.datasets.array_files import read_arrays
 from finediving_pose.datasets.finediving import Key
 from finediving_pose.datasets.problems import Problem, is_safe_name
 from finediving_pose.errors import DataError, UsageError
@@ -148,7 +148,7 @@ def read_feature_table(path: Path) -> dict[Key, FloatArray]:
     Raises:
         DataError: If it is not readable or not such a table; names the array.
     """
-    arrays = _load_arrays(path)
+    arrays = read_arrays(path)
     keys = _read_keys(path, arrays)
     return dict(zip(keys, _get_table_features(path, arrays), strict=True))
 
@@ -160,7 +160,7 @@ def read_table_dives(path: Path) -> tuple[list[Dive], list[Problem]]:
     Raises:
         DataError: If it is not readable, not such a table, or has no ``score``.
     """
-    arrays = _load_arrays(path)
+    arrays = read_arrays(path)
     keys = _read_keys(path, arrays)
     if "score" not in arrays:
         raise DataError(
@@ -326,28 +326,13 @@ def _get_features(
 
 
 def _is_of_one_dive(path: Path) -> bool:
-    return not {"match", "dive", "index", "score"} & _load_arrays(path).keys()
+    return not {"match", "dive", "index", "score"} & read_arrays(path).keys()
 
 
 def _read_own_features(path: Path) -> NDArray[Any]:
     """Return the features in a dive's own file, (D,) or (n, D); its only array may have
     any name."""
-    arrays = _load_arrays(path)
+    arrays = read_arrays(path)
     if FEATURES not in arrays and len(arrays) == 1:
         arrays = {FEATURES: next(iter(arrays.values()))}
     return _get_features(path, arrays, {1: "(D,)", 2: "(n, D)"})
-
-
-def _load_arrays(path: Path) -> Arrays:
-    # What numpy itself says of such a file recommends unpickling it.
-    if not zipfile.is_zipfile(path):
-        raise DataError(
-            f"{path}: not readable as .npz: no archive, or cut short; write it with numpy.savez"
-        )
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, EOFError) as error:
-        raise DataError(
-            f"{path}: not readable as .npz without pickle: {str(error).partition('.')[0]}"
-        ) from None
