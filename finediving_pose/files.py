@@ -150,11 +150,26 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 def write_text(target: Path, text: str) -> None:
     """Write UTF-8 text atomically, with ``\\n`` line ends on every system.
 
+    A name of a file that is not UTF-8 stands there as :func:`escape_name` shows it.
+
     Args:
         target: The file; one that is there is replaced.
         text: Its new content.
     """
-    write_bytes(target, text.encode("utf-8"))
+    write_bytes(target, escape_name(text).encode("utf-8"))
+
+
+def escape_name(text: str) -> str:
+    """Return text with the bytes of file names that are not UTF-8 as ``\\xfc``."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        try:
+            content = text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # half of a character, as JSON may hold
+            content = text.encode("utf-8", "backslashreplace")
+        return content.decode("utf-8", "backslashreplace")
+    return text
 
 
 def write_bytes(target: Path, content: bytes) -> None:
@@ -171,6 +186,8 @@ def write_bytes(target: Path, content: bytes) -> None:
 def write_json(target: Path, value: Any, indent: int | None = 2) -> None:
     """Write strict JSON atomically.
 
+    A name of a file that is not UTF-8 is escaped so that reading gives the same name.
+
     Args:
         target: The file; one that is there is replaced.
         value: Of JSON types.
@@ -179,10 +196,8 @@ def write_json(target: Path, value: Any, indent: int | None = 2) -> None:
     Raises:
         ValueError: If `value` holds NaN or infinity, which JSON does not have.
     """
-    write_text(
-        target,
-        json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n",
-    )
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    write_bytes(target, text.encode("utf-8", "backslashreplace"))
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -221,8 +236,9 @@ def append_json_line(target: Path, value: Any) -> None:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+    content = line.encode("utf-8", "backslashreplace")  # as write_json does
     with target.open("ab+") as file:
-        file.write((b"\n" if _ends_within_a_line(file) else b"") + line.encode("utf-8"))
+        file.write((b"\n" if _ends_within_a_line(file) else b"") + content)
         file.flush()
         os.fsync(file.fileno())
 
@@ -265,9 +281,8 @@ def sha256_files(paths: Iterable[Path], root: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(paths):
-        digest.update(
-            f"{path.relative_to(root).as_posix()}\0{sha256_file(path)}\n".encode()
-        )
+        line = f"{path.relative_to(root).as_posix()}\0{sha256_file(path)}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

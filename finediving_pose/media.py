@@ -10,7 +10,6 @@ image.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from finediving_pose.errors import DataError
 from finediving_pose.files import atomic_path, write_bytes
+from finediving_pose.frame_names import MAX_FRAMES, NumberedImages, number_images
 from finediving_pose.records import Clip
 from finediving_pose.video import (
     Deinterlacing,
@@ -53,8 +53,6 @@ VIDEO_SUFFIXES = frozenset(
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 SAMPLES = 96
 """Frames of a dive that FineDiving's methods look at."""
-MAX_FRAMES = 10**9
-"""No recording has as many frames."""
 
 
 @dataclass(frozen=True)
@@ -92,27 +90,17 @@ def is_image(path: Path) -> bool:
 
 
 def list_numbered_images(folder: Path) -> list[tuple[int, Path]]:
-    """Return the images of a folder with their frame numbers, in the order of the
-    numbers.
+    """Return the images of a folder with their frame numbers, ascending.
 
-    The number is the last run of digits in the name (``dive3_00012.jpg`` is 12), so
-    that 10 comes after 9 however the names are padded. Where a name has no digits, two
-    names give the same number, or a number is too large to count frames (a time stamp,
-    a hash), the images are numbered from 0 in natural order instead.
+    See :func:`finediving_pose.frame_names.number_images`.
     """
-    images = sorted(
-        (path for path in folder.iterdir() if _counts_as_image(path)),
-        key=lambda path: _natural(path.name),
-    )
-    digits = [re.findall(r"\d+", path.stem, flags=re.ASCII) for path in images]
-    numbers = [int(found[-1]) if found else -1 for found in digits]
-    if (
-        -1 in numbers
-        or len(set(numbers)) < len(numbers)
-        or max(numbers, default=0) >= MAX_FRAMES
-    ):
-        return list(enumerate(images))
-    return sorted(zip(numbers, images, strict=True))
+    return list(find_numbered_images(folder).images)
+
+
+def find_numbered_images(folder: Path) -> NumberedImages:
+    """Return the images of a folder with their frame numbers, and what should be known
+    about these."""
+    return number_images([path for path in folder.iterdir() if _counts_as_image(path)])
 
 
 def read_image(path: Path) -> Image:
@@ -263,7 +251,8 @@ class FrameFolder(FrameSource):
         super().__init__(path)
         if not path.is_dir():
             raise DataError(f"{path}: no such folder")
-        images = list_numbered_images(path)
+        found = find_numbered_images(path)
+        images = found.images
         low = images[0][0] if images and start is None else start or 0
         high = images[-1][0] if images and end is None else end or 0
         self._images = [
@@ -272,6 +261,8 @@ class FrameFolder(FrameSource):
         if not self._images:
             raise DataError(f"{path}: no image has a number from {low} to {high}")
         self.count = len(self._images)
+        for note in found.notes:
+            self._fault(note)
 
     def number(self, position: int) -> int:
         return self._images[position][0]
@@ -401,15 +392,6 @@ def _fitted(image: Image, width: int, height: int) -> Image:
 
 def _counts_as_image(path: Path) -> bool:
     return is_image(path) and not path.name.startswith(".") and path.is_file()
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    parts = re.split(r"([0-9]+)", name)
-    return [
-        (0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part)
-        for part in parts
-        if part
-    ]
 
 
 def _wxh(shape: tuple[int, ...]) -> str:

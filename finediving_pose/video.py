@@ -41,6 +41,9 @@ FIELD_HEIGHTS = frozenset({480, 486, 576, 1080})
 """Lines of interlaced standards. A frame of another height was scaled, which leaves no
 field whole, so that its fields are only looked at where the file says that it has some."""
 
+_NO_MOVING_PICTURES = frozenset({"image2", "tty", "ico", "concat", "hls", "dash"})
+"""FFmpeg's formats of still images, of text, and of lists that name other files."""
+
 _LOOKED_AT = 12  # frames in a row, at each of the places below
 _PLACES = (0.25, 0.5, 0.75)  # of the clip: at its ends a diver stands or is gone
 _FIELD_SHARE = 0.25  # of the frames that show fields, from which on a clip has them
@@ -161,6 +164,28 @@ def read_properties(path: Path) -> VideoProperties:
     """
     status = _stat(path)
     return _read_properties(path, status[0], status[1])
+
+
+def shows_video(path: Path) -> bool:
+    """Whether a file holds a video, whatever its name: one that decodes, and no still
+    image, text or cover of a song.
+
+    Args:
+        path: The file.
+    """
+    import av
+
+    try:
+        with _open(path) as container:
+            names = container.format.name.split(",")
+            stream = container.streams.video[0]
+            still = bool(stream.disposition & av.stream.Disposition.attached_pic)
+            for name in names:
+                still = still or name in _NO_MOVING_PICTURES or name.endswith("_pipe")
+        # Opening proves little: any text opens as the art of terminals.
+        return not still and bool(read_properties(path).codec)
+    except DataError:
+        return False
 
 
 def read_index(path: Path) -> VideoIndex | None:

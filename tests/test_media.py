@@ -135,7 +135,7 @@ def test_folders_are_sorted_by_number(tmp_path):
         (["dive3_2.png", "dive3_10.png"], [2, 10]),
         (["b.png", "a.png"], [0, 1]),
         (["x10.png", "x9.png", "cover.png"], [0, 1, 2]),
-        (["1.png", "1.jpg"], [0, 1]),
+        (["1.png", "1.jpg"], [1]),
     ],
 )
 def test_numbers_come_from_names_where_they_can(tmp_path, names, order):

@@ -61,7 +61,7 @@ def list_named_recordings(dive: Dive, table_folder: Path, frames: Path) -> list[
     if not dive.video or not is_safe_relative(dive.video):
         return []
     places = [table_folder / dive.video, frames / dive.video]
-    return [place for place in places if place.exists()]
+    return [place for place in places if os.path.exists(place)]
 
 
 def find_skeleton_source(
@@ -81,7 +81,7 @@ def find_skeleton_source(
     for path in (folder / source, folder / match / dive, folder):
         # A skeleton file may come from anywhere: its source must not lead out of the
         # folder that the user named.
-        inside = path.exists() and path.resolve().is_relative_to(root)
+        inside = os.path.exists(path) and path.resolve().is_relative_to(root)
         if inside and path.name == Path(source).name:
             return path
     return None
@@ -93,13 +93,14 @@ def _list_recordings(path: Path) -> Iterator[Path]:
         yield path
     for suffix in sorted(VIDEO_SUFFIXES):
         video = path.with_name(path.name + suffix)
-        if video.is_file():
+        if os.path.isfile(video):
             yield video
 
 
 def _has_frames(path: Path) -> bool:
-    if not path.is_dir():
-        return path.is_file()
+    # Unlike a path's own methods, these find nothing where a name is too long to be.
+    if not os.path.isdir(path):
+        return os.path.isfile(path)
     with os.scandir(path) as entries:
         for entry in entries:
             if is_image(Path(entry.name)) and not entry.name.startswith("."):

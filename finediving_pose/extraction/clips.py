@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from finediving_pose.datasets.dive_frames import list_named_recordings
 from finediving_pose.datasets.pose_files import pose_path
 from finediving_pose.errors import DataError, UsageError
-from finediving_pose.extraction.shards import is_ledger
-from finediving_pose.media import is_image, is_video
+from finediving_pose.extraction.sources import Refused, find_sources
 from finediving_pose.records import Clip, Dive
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A source that cannot be extracted, and why."""
-
-    source: str
-    reason: str
 
 
 @dataclass
 class Found:
-    """Finds below a folder: clips in the order of their keys, refused sources, and
-    notes for the user."""
+    """Finds below a folder.
+
+    Attributes:
+        clips: In the order of their keys.
+        refused: Sources that cannot be clips.
+        notes: What the user should know.
+        not_read: Count and example, by suffix, of files that are no clips.
+    """
 
     clips: list[Clip] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    not_read: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def describe_not_read(self) -> str:
+        """Return what was not read as one line; empty where all was."""
+        parts = []
+        for suffix, seen in self.not_read.items():
+            parts.append(f"{seen['count']} {suffix} ({seen['example']})")
+        return ", ".join(parts)
 
 
 def find_clips(
@@ -49,9 +54,8 @@ def find_clips(
     match (``01/a.mp4`` and ``02/x/a.mp4`` never collide, ``u/01/a.mp4`` and
     ``v/01/a.mp4`` become ``u__01/a`` and ``v__01/a``; ``a.mp4`` beside ``a.avi``
     becomes ``a.mp4`` and ``a.avi``), for all of them, so that a name does not depend on
-    which was found first. What then still collides is refused. Hidden folders and
-    folders with results of an extraction (``manifest*.jsonl``) are left out, and so are
-    images beside video files.
+    which was found first. What then still collides is refused. See :func:`.find_sources`
+    for what is left out.
 
     Args:
         root: A folder, or one video file.
@@ -68,9 +72,13 @@ def find_clips(
     if not root.exists():
         raise UsageError(f"--videos {root}: no such file or folder")
     root = Path(os.path.abspath(root))
-    found = Found()
-    sources = [root] if root.is_file() else list(_walk_sources(root, found))
-    listed = _cut_dives(root, sources, dives, dives_folder or root, found)
+    below = find_sources(root)
+    sources = below.paths
+    found = Found(refused=below.refused, notes=below.notes)
+    found.not_read = below.describe_not_read()
+    # A table of dives may name what would else pass for a preview.
+    named = [*sources, *below.previews]
+    listed = _cut_dives(root, named, dives, dives_folder or root, found)
     cut = {clip.source for clip in listed}
     plain = []
     for source in sources:
@@ -85,32 +93,6 @@ def find_clips(
     _keep_distinct(listed + plain, persons, found)
     found.clips.sort(key=lambda clip: (clip.match, clip.dive))
     return found
-
-
-def _walk_sources(root: Path, found: Found) -> Iterator[Path]:
-    """Give video files and folders of images; a folder is entered once, however many
-    links lead to it."""
-    seen: set[str] = set()
-    for name, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(name)
-        if real in seen or any(map(is_ledger, files)):
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-        here = Path(name)
-        paths = [here / file for file in sorted(files) if not file.startswith(".")]
-        videos = [
-            path for path in paths if is_video(path) and not path.is_fifo()
-        ]  # a pipe would never end
-        images = sum(map(is_image, paths))
-        yield from videos
-        if images and videos:
-            found.notes.append(
-                f"{here}: {images} images beside video files are left out"
-            )
-        elif images:
-            yield here
 
 
 def _mark_synchronised(clips: list[Clip], keys: set[tuple[str, str]]) -> list[Clip]:

@@ -238,6 +238,7 @@ def extract_with(equip: Callable[[], Equipment], request: Request) -> Summary:
         name = request.shard.manifest_name
         with recording(out, name, **run.describe()) as manifest:
             manifest.warnings += found.notes
+            manifest.add(not_read=found.not_read)
             return run.extract_clips(found, equipment.engine, manifest)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -315,6 +316,8 @@ class _Run:
         """
         for note in found.notes:
             console.log.warning("%s", note)
+        if found.not_read:
+            console.log.info("not read: %s", found.describe_not_read())
         start = time.perf_counter()
         shard = self._request.shard
         clips = [clip for clip in found.clips if shard.holds(clip.key)]
@@ -489,8 +492,10 @@ def _find_clips(request: Request) -> Found:
     found = find_clips(request.videos, listed, folder, annotated, persons)
     found.notes[:0] = notes
     if not found.clips and not found.refused:
+        there = found.describe_not_read()
         raise DataError(
             f"{request.videos}: no video file and no folder of images there or below"
+            + (f"; found {there}" if there else "")
         )
     return found
 

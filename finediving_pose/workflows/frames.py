@@ -427,7 +427,7 @@ def _choose_clips(
 ) -> list[_Choice]:
     """Return the clips to take frames from, and which frames where that is known."""
     needed = not request.dry_run or request.method != "protocol"
-    clips = _find_clips(videos, needed)
+    clips = _find_clips(videos, needed, summary)
     if request.method == "doubt":
         return _choose_doubtful_frames(request, clips, dives, summary)
     choices = []
@@ -442,8 +442,9 @@ def _choose_clips(
     return choices
 
 
-def _find_clips(videos: Path, needed: bool) -> dict[Key, Clip]:
-    """Return the clips below a folder, as `fdpose extract` names them."""
+def _find_clips(videos: Path, needed: bool, summary: FramesSummary) -> dict[Key, Clip]:
+    """Return the clips below a folder, as `fdpose extract` names them; what cannot be
+    one is noted in the summary as failed."""
     if not videos.exists():
         if needed:
             raise UsageError(
@@ -462,8 +463,13 @@ def _find_clips(videos: Path, needed: bool) -> dict[Key, Clip]:
             base = path.parent
             break
     found = find_clips(videos, cut, base)
+    for note in found.notes:
+        console.log.warning("%s", note)
+    if found.not_read:
+        console.log.info("not read: %s", found.describe_not_read())
     for refused in found.refused:
-        console.log.warning("%s: %s", refused.source, refused.reason)
+        summary.failed.append((refused.source, refused.reason))
+        console.log.error("%s: %s", refused.source, refused.reason)
     if needed and not found.clips:
         raise DataError(
             f"{videos}: no video file and no folder of images there or below"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -213,3 +214,35 @@ def test_a_second_divers_file_is_no_other_clips(tmp_path):
 def test_an_absent_folder(tmp_path):
     with pytest.raises(UsageError, match=r"--videos .*gone: no such file or folder"):
         find_clips(tmp_path / "gone")
+
+
+def test_a_clip_whose_name_is_not_utf_8_is_refused_and_the_rest_goes_on(tmp_path):
+    (tmp_path / "01").mkdir()
+    for name in (b"M\xfcnchner.mp4", b"a.mp4"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/01/" + name)).touch()
+    found = find_clips(tmp_path)
+    assert keys(found) == ["01/a"]
+    (refused,) = found.refused
+    assert "is not valid UTF-8; rename it" in refused.reason
+
+
+def test_a_name_too_long_to_be_a_file_is_an_absent_one(tmp_path):
+    make(tmp_path, "01/a.mp4")
+    found = find_clips(tmp_path, [Dive("m", "1", f"{'x' * 300}.mp4", 0, 9)], tmp_path)
+    assert keys(found) == ["01/a"]
+    assert "the recording is neither in" in found.refused[0].reason
+
+
+def test_a_preview_that_the_table_names_is_a_recording(tmp_path):
+    make(tmp_path, "01/3/0.png", "01/3/1.png", "01/3/2.png", "01/3/whole.mp4")
+    found = find_clips(tmp_path, [Dive("m", "1", "01/3/whole.mp4", 0, 9)])
+    assert keys(found) == ["01/3", "m/1"]
+
+
+def test_what_is_not_read_is_counted_with_an_example(tmp_path):
+    found = find_clips(make(tmp_path, "01/a.mp4", "01/a.txt", "02/b.txt", "02/c.xyz"))
+    assert found.not_read == {
+        ".txt": {"count": 2, "example": "01/a.txt"},
+        ".xyz": {"count": 1, "example": "02/c.xyz"},
+    }
+    assert found.describe_not_read() == "2 .txt (01/a.txt), 1 .xyz (02/c.xyz)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -212,6 +213,39 @@ def test_bad_clips_are_listed_and_stop_no_other(videos, tmp_path):
     assert "not readable as a video (0 bytes;" in failures["pool/empty"]
     assert not list((out / "Pose/pool").glob("*text*"))
     assert "cut short" in pose(out, "pool/cut").meta["warnings"][0]
+
+
+def test_names_that_are_not_utf_8_are_escaped_in_records(videos, tmp_path):
+    bad = os.fsdecode(os.fsencode(videos) + b"/pool/M\xfcnchen.avi")
+    os.rename(write_clip(tmp_path / "b.avi", 5), bad)
+    (videos / "pool" / os.fsdecode(b"n\xf6tes.txt")).touch()
+    out = tmp_path / "out"
+    summary = run(videos, out)
+    assert sorted(summary.done) == ["01/3", "pool/a"]
+    assert summary.exit_code == 1
+    (failure,) = rows(out / "failures.csv")
+    assert failure["source"].endswith("/pool/M\\xfcnchen.avi")
+    assert "is not valid UTF-8; rename it" in failure["reason"]
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["not_read"][".txt"]["count"] == 1
+    # A rerun reads these records and ends as this run did.
+    assert sorted(run(videos, out).skipped) == ["01/3", "pool/a"]
+
+
+def test_a_folder_that_cannot_be_listed_is_a_failure(videos, tmp_path, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.path.basename(path) == "01":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    summary = run(videos, tmp_path / "out")
+    assert (summary.done, summary.exit_code) == (["pool/a"], 1)
+    (failure,) = rows(tmp_path / "out" / "failures.csv")
+    assert failure["source"] == str(videos / "01")
+    assert failure["reason"] == "cannot be listed: Permission denied"
 
 
 def test_nothing_usable(tmp_path):
