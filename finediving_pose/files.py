@@ -172,6 +172,22 @@ def escape_name(text: str) -> str:
     return text
 
 
+def shorten_name(name: str, most: int = 200) -> str:
+    """Return a file's name, without suffix, of at most so many bytes.
+
+    What is cut off is told apart by a hash; 255 bytes is the most that drives take.
+
+    Args:
+        name: Without slashes.
+        most: Bytes of the result.
+    """
+    content = os.fsencode(name)
+    if len(content) <= most:
+        return name
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    return content[: most - 13].decode("utf-8", "ignore") + "_" + digest
+
+
 def write_bytes(target: Path, content: bytes) -> None:
     """Write bytes atomically.
 

@@ -151,6 +151,11 @@ class FrameSource:
         """Return the number in the source of the frame at `position`."""
         raise NotImplementedError
 
+    def find_positions(self, numbers: Collection[int]) -> set[int]:
+        """Return the positions of frames by their numbers; a number that the clip does
+        not have has none."""
+        raise NotImplementedError
+
     def read(
         self, wanted: Collection[int] | None = None, to_end: bool = True
     ) -> Iterator[Frame]:
@@ -205,6 +210,11 @@ class VideoFile(FrameSource):
 
     def number(self, position: int) -> int:
         return self._start + position
+
+    def find_positions(self, numbers: Collection[int]) -> set[int]:
+        # Which of them decode, only reading tells.
+        stop = self._stop()
+        return {n - self._start for n in numbers if self._start <= n < stop}
 
     def read(
         self, wanted: Collection[int] | None = None, to_end: bool = True
@@ -266,6 +276,13 @@ class FrameFolder(FrameSource):
 
     def number(self, position: int) -> int:
         return self._images[position][0]
+
+    def find_positions(self, numbers: Collection[int]) -> set[int]:
+        found = set()
+        for position, (number, _) in enumerate(self._images):
+            if number in numbers:
+                found.add(position)
+        return found
 
     def picture(self, position: int) -> Path:
         """Return the file of the frame at `position`."""

@@ -29,8 +29,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finediving_pose import frame_names
+from finediving_pose.console import quote_value
 from finediving_pose.datasets.array_files import read_arrays
-from finediving_pose.datasets.problems import is_safe_name
+from finediving_pose.datasets.problems import FARTHEST, is_safe_name
 from finediving_pose.errors import DataError
 from finediving_pose.files import atomic_path, parse_json
 from finediving_pose.records import (
@@ -45,6 +47,14 @@ from finediving_pose.skeleton import NUM_JOINTS
 MAX_NAME_BYTES = 200
 MAX_BYTES = 1 << 29
 """A file that unpacks to more than this is no skeleton file."""
+MAX_META = 1 << 20
+"""Longest ``meta``, in characters; ours have some thousand."""
+MAX_TEXT = 4096
+"""Longest name in it."""
+PLACES = ("pred", "bbox", "raw")
+"""Arrays of coordinates."""
+FASTEST = 1e6
+"""No recording has as many frames a second."""
 
 MAX_FRAMES = 1_000_000
 """Four hours of 60 images a second."""
@@ -129,9 +139,12 @@ def read_pose(path: Path) -> SkeletonSequence:
     What a file does not have is missing (NaN, state 0); a joint with coordinates and no
     state counts as observed, frames without numbers are numbered by position.
 
+    A file may come from a stranger: numbers of frames, coordinates and what `meta` says
+    of names, frames and rate are checked here, so that everybody else can trust them.
+
     Raises:
-        DataError: If the file is absent, damaged, pickled, or an array has another
-            shape than it should.
+        DataError: If the file is absent, damaged, pickled, an array has another shape
+            than it should, or a value cannot be; the message names the key.
     """
     arrays = _load(path)
     if "pred" not in arrays:
@@ -158,6 +171,12 @@ def read_pose(path: Path) -> SkeletonSequence:
             )
         return array
 
+    numbers = get("frame_index", np.arange(frames), np.int64)
+    if frames and not 0 <= numbers.min() <= numbers.max() < frame_names.MAX_FRAMES:
+        raise DataError(
+            f"{path}: 'frame_index' goes from {numbers.min()} to {numbers.max()}, "
+            f"expected numbers of frames, 0 to {frame_names.MAX_FRAMES - 1}"
+        )
     boxes = get("bbox", np.full((frames, 4), np.nan), np.float32)
     boxed = np.isfinite(boxes).all(axis=-1)
     return SkeletonSequence(
@@ -175,7 +194,7 @@ def read_pose(path: Path) -> SkeletonSequence:
                 np.uint8,
             ),
         ),
-        frame_index=get("frame_index", np.arange(frames), np.int64),
+        frame_index=numbers,
         meta=_meta(path, arrays),
         raw=get("raw", keypoints, np.float32) if "raw" in arrays else None,
     )
@@ -191,16 +210,76 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 def _as(path: Path, key: str, array: NDArray[Any], dtype: type) -> FloatArray:
     if array.dtype.kind not in "fiub":
         raise DataError(f"{path}: '{key}' is of type {array.dtype}, expected numbers")
-    return array.astype(dtype)
+    if key in PLACES:
+        farthest = np.max(np.abs(array), initial=0, where=np.isfinite(array))
+        if farthest > FARTHEST:
+            raise DataError(
+                f"{path}: '{key}' has a coordinate of {farthest:g} px, which lies "
+                "outside any image"
+            )
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN is no whole number
+        return array.astype(dtype)
 
 
 def _meta(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     if "meta" not in arrays:
         return {}
+    array = arrays["meta"]
+    if array.dtype.kind != "U" or array.ndim or array.dtype.itemsize > 4 * MAX_META:
+        raise DataError(
+            f"{path}: 'meta' has type {array.dtype} and shape {array.shape}, expected "
+            f"one text of at most {MAX_META} characters"
+        )
     try:
-        meta = parse_json(str(arrays["meta"]))
+        meta = parse_json(str(array))
     except ValueError:
         meta = None
     if not isinstance(meta, dict):
         raise DataError(f"{path}: 'meta' is no JSON object")
+    for key, (check, expected) in _META.items():
+        if key in meta and not check(meta[key]):
+            raise DataError(
+                f"{path}: 'meta' says {key}: {quote_value(meta[key])}, expected {expected}"
+            )
     return meta
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT
+
+
+def _is_count(value: Any) -> bool:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and 0 <= value <= frame_names.MAX_FRAMES
+
+
+def _is_part(value: Any) -> bool:
+    if value is None:
+        return True
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    return all(end is None or _is_count(end) for end in value)
+
+
+def _is_rate(value: Any) -> bool:
+    if value is None:
+        return True
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and 0 <= value <= FASTEST  # NaN is not
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_count, value))
+
+
+_META = {
+    "clip": (_is_name, "a name"),
+    "match": (_is_name, "a name"),
+    "dive": (_is_name, "a name"),
+    "source": (_is_name, "a path"),
+    "part": (_is_part, "first and last frame"),
+    "frames_in_clip": (_is_count, f"a number up to {frame_names.MAX_FRAMES}"),
+    "fps": (_is_rate, f"a rate up to {FASTEST:g}"),
+    "size": (_is_size, "[width, height]"),
+}
+"""Keys of ``meta`` that are read, what they may hold, and how that is called."""

@@ -14,12 +14,14 @@ from finediving_pose.datasets.problems import load_json
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.extraction.ledger import latest_lines
 from finediving_pose.extraction.shards import manifest_paths
+from finediving_pose.files import shorten_name
 from finediving_pose.media import Frame, Image, open_frames, write_jpeg, write_video
 from finediving_pose.records import Clip, SkeletonSequence
 from finediving_pose.reporting.film_strip import choose_strip_rows, draw_film_strip
 from finediving_pose.reporting.overlays import draw_clip
 
 DEFAULT_FPS = 25.0
+FASTEST_SHOWN = 2000.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ def render_clip(
             f"{skeletons}: nothing there says where the frames are; name them with --videos"
         )
     source = find_clip(athlete, root)
-    name = f"{source.match}__{source.dive}"
+    # Names of the file itself: what its `meta` says may lead anywhere.
+    match, dive = parse_file_name(files[0])[0].split("/")
+    name = shorten_name(f"{match}__{dive}")
     video, strip = out / f"{name}.{suffix}", out / f"{name}.jpg"
     frames = write_overlay(source, people, video)
     rows = choose_strip_rows(athlete, pictures)
@@ -96,7 +100,10 @@ def write_overlay(clip: Clip, people: Sequence[SkeletonSequence], path: Path) ->
     shown = len(set(athlete.frame_index.tolist()))
     count = int(athlete.meta.get("frames_in_clip") or shown)
     # Sampled frames are shown for longer, so that the video lasts as long as the clip.
-    fps = float(athlete.meta.get("fps") or DEFAULT_FPS) * shown / count
+    rate = float(athlete.meta.get("fps") or DEFAULT_FPS)
+    if rate > FASTEST_SHOWN:  # a time base, no rate
+        rate = DEFAULT_FPS
+    fps = rate * shown / count
     try:
         return write_video(path, draw_clip(frames, people, clip.key), max(fps, 1.0))
     except ValueError:
@@ -206,10 +213,4 @@ def read_clip_frames(
     if rows is not None:
         numbers = numbers[list(rows)]
     wanted = set(numbers.tolist())
-    count = source.count
-    if not clip.source.is_dir():
-        # As many as were decoded then; a folder may have lost images since.
-        count = sequence.meta.get("frames_in_clip") or count
-    every = range(int(count or 0))
-    positions = {place for place in every if source.number(place) in wanted}
-    yield from source.read(positions, to_end=False)
+    yield from source.read(source.find_positions(wanted), to_end=False)

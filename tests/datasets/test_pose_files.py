@@ -296,3 +296,56 @@ def test_notes_nested_without_end_are_refused(tmp_path):
         np.savez(path, pred=np.zeros((2, 16, 2)), meta=np.array(meta))
         with pytest.raises(DataError, match="'meta' is no JSON object"):
             read_pose(path)
+
+
+def write_with(path: Path, **changed) -> Path:
+    """Write a skeleton file some of whose arrays are a stranger's."""
+    arrays = {"pred": np.zeros((4, 16, 2), np.float32), "frame_index": np.arange(4)}
+    np.savez(path, **(arrays | changed))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("meta", "message"),
+    [
+        (
+            '{"frames_in_clip": 1000000000000}',
+            "frames_in_clip: 1000000000000, expected",
+        ),
+        ('{"frames_in_clip": "30"}', "frames_in_clip: '30', expected a number"),
+        ('{"frames_in_clip": true}', "frames_in_clip: True"),
+        ('{"fps": NaN}', "fps: nan, expected a rate"),
+        ('{"fps": [25]}', r"fps: \[25\]"),
+        ('{"match": ["01"]}', "match: "),
+        ('{"source": 5}', "source: 5, expected a path"),
+        ('{"clip": {}}', "clip: "),
+        ('{"part": [0]}', "part: "),
+        ('{"part": [0, 1e400]}', "part: "),
+        ('{"dive": "' + "x" * 5000 + '"}', "dive: "),
+        ("[" * 100_000, "no JSON object"),
+        ('{"a": ' + "9" * 5000 + "}", "no JSON object"),
+        (" " * (1 << 20) + "{}", "expected one text of at most"),
+    ],
+)
+def test_what_meta_says_is_checked(tmp_path, meta, message):
+    path = write_with(tmp_path / "a.npz", meta=np.array(meta))
+    with pytest.raises(DataError, match=rf"a\.npz: 'meta' .*{message}"):
+        read_pose(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("meta", np.array([["{}"]])),
+        ("meta", np.zeros(3)),
+        ("frame_index", np.array([0, 1, 2, 2**62])),
+        ("frame_index", np.array([-1, 0, 1, 2])),
+        ("frame_index", np.array([0, 1, 2, np.nan])),
+        ("pred", np.full((4, 16, 2), 1e38)),
+        ("bbox", np.full((4, 4), -1e7)),
+    ],
+)
+def test_what_arrays_say_is_checked(tmp_path, key, value):
+    path = write_with(tmp_path / "a.npz", **{key: value})
+    with pytest.raises(DataError, match=rf"a\.npz: '{key}' "):
+        read_pose(path)

@@ -224,3 +224,20 @@ def test_the_command(extracted, tmp_path, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert [clip["clip"] for clip in answer["clips"]][-1] == "01/good"
     assert np.isfinite([clip["doubt"] for clip in answer["clips"]]).all()
+
+
+def test_a_strangers_file_is_listed_and_the_rest_is_done(extracted, tmp_path):
+    videos, out = extracted
+    path = pose_path(out, "01", "good")
+    with np.load(path) as content:
+        arrays = dict(content)
+    arrays["meta"] = np.array('{"frames_in_clip": 1000000000000, "fps": NaN}')
+    np.savez(path, **arrays)
+    result = run_qc(out, tmp_path / "qc", videos)
+    assert {clip.clip for clip in result.clips if clip.doubt == 1} == {
+        "01/good",
+        "pool/broken",
+    }
+    assert len(result.clips) == 4
+    (reason,) = next(clip.reasons for clip in result.clips if clip.clip == "01/good")
+    assert "pred_comp_good.npz: 'meta' says frames_in_clip: 1000000000000" in reason

@@ -137,3 +137,37 @@ def test_the_command(extracted, tmp_path, capsys):
         "01__3.jpg",
         "01__3.mp4",
     ]
+
+
+@pytest.mark.parametrize("key", ["match", "dive", "clip"])
+@pytest.mark.parametrize("name", ["../../outside", "/outside", "a/b", "x" * 300])
+def test_nothing_is_written_where_a_file_says(extracted, tmp_path, key, name):
+    videos, out = extracted
+    path = pose_path(out, "01", "3")
+    sequence = read_pose(path)
+    sequence.meta[key] = name.replace("/outside", f"{tmp_path}/outside")
+    write_pose(path, sequence)
+    before = {file for file in tmp_path.rglob("*") if "drawn" not in file.parts}
+    made = render_clip(out, "01/3", tmp_path / "drawn", videos)
+    assert {file for file in tmp_path.rglob("*") if "drawn" not in file.parts} == before
+    assert made.video == tmp_path / "drawn" / "01__3.mp4"
+
+
+def test_two_long_names_are_one_that_a_drive_takes(extracted, tmp_path):
+    videos, out = extracted
+    sequence = read_pose(pose_path(out, "01", "3"))
+    write_pose(pose_path(out, "m" * 190, "ö" * 95), sequence)
+    made = render_clip(out, f"{'m' * 190}/{'ö' * 95}", tmp_path / "drawn", videos)
+    assert len(made.video.name.encode()) < 255
+    assert made.frames == 30
+
+
+def test_numbers_far_apart_end_soon(extracted, tmp_path):
+    videos, out = extracted
+    path = pose_path(out, "pool", "a")
+    sequence = read_pose(path)
+    sequence.meta["frames_in_clip"] = 10**9
+    sequence.frame_index[-1] = 10**9 - 1
+    write_pose(path, sequence)
+    assert render_clip(out, "pool/a", tmp_path / "drawn", videos).frames == 23
+    assert fdpose(["qc", str(out), "--out", str(tmp_path / "qc")]) == 0
