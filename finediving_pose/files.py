@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from finediving_pose.errors import DataError
+
 DEEPEST = 100
 """Levels of lists and objects in JSON; none of a known format has a tenth."""
 
@@ -264,9 +266,14 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     if others follow it.
 
     What comes after the last newline was never finished. An absent file is empty.
+
+    Raises:
+        DataError: If something else than a file is there, such as a device without end.
     """
     if not path.exists():
         return []
+    if not path.is_file():
+        raise DataError(f"{path}: not a file")
     records = []
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finediving_pose.errors import DataError
 from finediving_pose.files import atomic_path, write_text
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ def add_epoch_row(path: Path, row: Mapping[str, Any]) -> None:
     Args:
         path: The CSV file; made where it is absent.
         row: Values by column; ``epoch`` is among them.
+
+    Raises:
+        DataError: If what is there is no such table.
     """
     kept = [old for old in _read_rows(path) if int(old["epoch"]) < row["epoch"]]
     _write_rows(path, [*kept, dict(row)])
@@ -36,6 +40,9 @@ def drop_epoch_rows(path: Path, last_epoch: int) -> None:
     Args:
         path: The CSV file; may be absent.
         last_epoch: The last epoch that a resumed run does not do again.
+
+    Raises:
+        DataError: If what is there is no such table.
     """
     rows = _read_rows(path)
     kept = [row for row in rows if int(row["epoch"]) <= last_epoch]
@@ -65,8 +72,17 @@ def write_weights(path: Path, model: nn.Module) -> None:
 def _read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            int(row["epoch"])
+    except (csv.Error, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: not readable as the table of a run's epochs ({error}); move it "
+            "away, and a resumed run begins another"
+        ) from None
+    return rows
 
 
 def _write_rows(

@@ -478,7 +478,32 @@ def _make_trainer(
     )
 
 
+def _check_checkpoint(path: Path) -> None:
+    """Read a checkpoint once for nothing: Lightning's own words about a damaged one are
+    not for users.
+
+    Raises:
+        DataError: If it is damaged, or no checkpoint.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    # What torch, zipfile and pickle raise on damage is of many kinds.
+    except Exception as error:  # noqa: BLE001
+        reason = f"{error}".partition(".")[0][:200] or type(error).__name__
+    else:
+        expected = {"state_dict", "optimizer_states", "epoch", "global_step"}
+        if isinstance(content, dict) and expected <= set(content):
+            return
+        reason = "it is no checkpoint of a training"
+    raise DataError(
+        f"{path}: a training cannot go on from it: {reason}; delete it to train from "
+        "the first epoch"
+    )
+
+
 def _fit_by_steps(trainer: pl.Trainer, module: AqaModule, start: Path | None) -> None:
+    if start is not None:
+        _check_checkpoint(start)
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, ckpt_path=start, weights_only=True)

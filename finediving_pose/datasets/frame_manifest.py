@@ -116,6 +116,8 @@ def read_frame_manifest(path: Path) -> list[ManifestFrame]:
         DataError: If it is absent or lacks a column, or a row has a value that cannot
             be; names row and column.
     """
+    if path.exists() and not path.is_file():  # a device may have no end
+        raise DataError(f"{path}: not a file")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

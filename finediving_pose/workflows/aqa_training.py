@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +182,7 @@ def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSum
     if is_finished(folder):
         console.log.info("%s: is finished", folder)
         return TrainSummary(**load_json(folder / SUMMARY_NAME))
-    source = load_json(folder / SOURCE_NAME)
+    source = _read_source(folder / SOURCE_NAME)
     settings = validate_settings(
         AqaSettings, read_yaml(folder / CONFIG_NAME), str(folder / CONFIG_NAME)
     )
@@ -202,6 +202,41 @@ def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSum
         folder, prepared, parts, source["left_out"], device, devices, resume=True
     )
     return _train(run)
+
+
+def _read_source(path: Path) -> dict[str, Any]:
+    """Read what a run was begun with: where its data lie, its dives by part, and what
+    was left out.
+
+    Raises:
+        DataError: If the file is not as a run writes it.
+    """
+    source = load_json(path)
+    if not _is_source(source):
+        raise DataError(f"{path}: not as train-aqa writes it; begin the run anew")
+    return source
+
+
+def _is_source(source: Any) -> bool:
+    from finediving_pose.aqa.data.sources import Sources
+
+    if not isinstance(source, dict):
+        return False
+    sources, parts = source.get("sources"), source.get("parts")
+    if not isinstance(sources, dict) or not isinstance(parts, dict):
+        return False
+    known = {each.name for each in fields(Sources)}
+    if not set(sources) <= known:
+        return False
+    for place in sources.values():
+        if place is not None and not isinstance(place, str):
+            return False
+    for names in [*parts.values(), source.get("left_out")]:
+        if not isinstance(names, list):
+            return False
+        if not all(isinstance(name, str) for name in names):
+            return False
+    return True
 
 
 def train_seeds(

@@ -34,7 +34,7 @@ from finediving_pose.annotation.merging import (
     merge_unreviewed,
 )
 from finediving_pose.annotation.review_state import Kind, State
-from finediving_pose.console import progress
+from finediving_pose.console import log, progress
 from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.labelme import DIVE_SEPARATOR
@@ -461,9 +461,12 @@ def _read_recorded_hashes(table: Path) -> dict[str, str]:
         return {}
     text = io.StringIO(content.decode("utf-8", "replace"), newline="")
     hashes = {}
-    for row in csv.DictReader(text):
-        if row.get("image") and row.get("sha256"):
-            hashes[row["image"]] = row["sha256"]
+    try:
+        for row in csv.DictReader(text):
+            if row.get("image") and row.get("sha256"):
+                hashes[row["image"]] = row["sha256"]
+    except csv.Error as error:  # a cell without end; what stands above it counts
+        log.warning("%s: not readable to its end: %s", table, error)
     return hashes
 
 

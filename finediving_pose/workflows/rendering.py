@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finediving_pose.config import find_nearest_name
+from finediving_pose.console import log
 from finediving_pose.datasets.dive_frames import find_skeleton_source
 from finediving_pose.datasets.pose_files import read_pose
 from finediving_pose.datasets.problems import load_json
@@ -158,7 +159,15 @@ def find_recorded_videos(folder: Path) -> Callable[[str], Path | None]:
     A clip's own line in the ledger counts, then what the last runs' manifests name.
     """
     lines = latest_lines(folder)
-    manifests = [load_json(path).get("videos") for path in manifest_paths(folder)]
+    manifests = []
+    for path in manifest_paths(folder):
+        try:
+            content = load_json(path)
+        except DataError as error:
+            log.warning("%s; it is not asked where the videos are", error)
+            continue
+        if isinstance(content, dict):
+            manifests.append(content.get("videos"))
 
     def find(clip: str) -> Path | None:
         for videos in (lines.get(clip, {}).get("videos"), *manifests):

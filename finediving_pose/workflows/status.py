@@ -13,6 +13,7 @@ from typing import Any, get_args
 from finediving_pose.annotation.assignment import Queue, read_queues
 from finediving_pose.annotation.label_store import ORIGIN_KEY
 from finediving_pose.annotation.review_state import TO_REVIEW, Kind, State
+from finediving_pose.console import log
 from finediving_pose.datasets.model_directory import is_model_directory
 from finediving_pose.datasets.problems import load_json
 from finediving_pose.errors import DataError
@@ -316,15 +317,21 @@ def _count_left_out(project: Project) -> int:
     written = table.stat().st_mtime
     states = project.desk.read_states()
     count = 0
-    with table.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            state = states.get(row["image"])
-            if not row["refused"] or state is None or state.kind != "reviewed":
-                continue
-            if state.decision is None:
-                continue
-            decided = datetime.fromisoformat(state.decision.when).timestamp()
-            count += decided < written
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        log.warning("%s: not readable (%s); fdpose merge writes it anew", table, error)
+        return 0
+    for row in rows:
+        state = states.get(row.get("image") or "")
+        refused = row.get("refused")
+        if not refused or state is None or state.kind != "reviewed":
+            continue
+        if state.decision is None:
+            continue
+        decided = datetime.fromisoformat(state.decision.when).timestamp()
+        count += decided < written
     return count
 
 
