@@ -24,7 +24,7 @@ def command(
         list[Path] | None,
         typer.Argument(
             metavar="LABELS",
-            help="Label files or folders, of any format.",
+            help="Label files or folders, of any format; or tables of dives (dives.csv).",
             show_default="all labels of the project here",
         ),
     ] = None,
@@ -85,7 +85,8 @@ def command(
         ),
     ] = False,
 ) -> None:
-    """Say what is wrong or doubtful in labels, or in FineDiving's annotation files.
+    """Say what is wrong or doubtful in labels, in a table of dives, or in FineDiving's
+    annotation files.
 
     In a project, each annotator's labels are compared with their own neighbours in
     time, and the images with those that were chosen. The exit code is 3 where
@@ -94,6 +95,8 @@ def command(
     Example: fdpose validate
 
     Example: fdpose validate labels/anna --fix swap-sides --dry-run
+
+    Example: fdpose validate dives.csv
 
     Example: fdpose validate --finediving annotations --floors
     """
@@ -108,6 +111,12 @@ def command(
     _refuse_option("--floors", floors, "with --finediving")
     if fix is None:
         _refuse_option("--dry-run", dry_run, "with --fix")
+    if labels and _are_tables(labels):
+        _refuse_option("--images", images, "with labels")
+        _refuse_option("--from", from_, "with labels")
+        _refuse_option("--fix", fix, "with labels")
+        _validate_tables(labels, strict, as_json)
+        return
     if not labels:
         _refuse_option("--from", from_, "beside LABELS")
     report = _validate_labels(labels or [], images, from_)
@@ -117,6 +126,39 @@ def command(
 def _refuse_option(option: str, value: object, where: str) -> None:
     if value:
         raise errors.UsageError(f"{option} means something only {where}")
+
+
+def _are_tables(sources: list[Path]) -> bool:
+    from finediving_pose.datasets.dives_csv import is_dives_table
+
+    return all(map(is_dives_table, sources))
+
+
+def _validate_tables(tables: list[Path], strict: bool, as_json: bool) -> None:
+    from finediving_pose.console import show_answer
+    from finediving_pose.datasets.dives_csv import read_dives_table
+
+    severities: set[str] = set()
+    answers = []
+    for path in tables:
+        table = read_dives_table(path)
+        severities.update(problem.severity for problem in table.problems)
+        counts = {"rows": table.rows, "dives": len(table.dives)}
+        if as_json:
+            problems = [vars(problem) for problem in table.problems]
+            answers.append({"file": str(path), **counts, "problems": problems})
+            continue
+        for problem in table.problems:
+            show_answer(str(problem))
+        left_out = table.rows - len(table.dives)
+        show_answer(
+            f"{path}: {table.rows} rows read, {len(table.dives)} dives, "
+            f"{left_out} rows left out"
+        )
+    if as_json:
+        print(json.dumps({"tables": answers}))
+    if "error" in severities or (strict and severities):
+        raise typer.Exit(errors.EXIT_INVALID_DATA)
 
 
 def _validate_labels(

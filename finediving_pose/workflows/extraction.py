@@ -482,7 +482,10 @@ def _find_clips(request: Request) -> Found:
         from finediving_pose.datasets.dives_csv import read_dives
 
         folder = request.dives.parent
-        listed, problems = read_dives(request.dives)
+        recordings = request.videos
+        if recordings.is_file():
+            recordings = recordings.parent
+        listed, problems = read_dives(request.dives, recordings)
         notes = [str(problem) for problem in problems]
     if request.annotations is not None:
         from finediving_pose.datasets.finediving import read_coarse

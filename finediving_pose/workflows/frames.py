@@ -456,7 +456,7 @@ def _find_clips(videos: Path, needed: bool, summary: FramesSummary) -> dict[Key,
     cut, base = [], None
     for path in (folder / "dives.csv", folder.parent / "dives.csv"):
         if path.is_file():
-            dives, problems = read_dives(path)
+            dives, problems = read_dives(path, folder)
             for problem in problems:
                 console.log.warning("%s", problem)
             cut = [dive for dive in dives if dive.video is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from helpers.made_meets import made_meet, write_meet
 
 from finediving_pose.cli.main import run
@@ -81,3 +82,32 @@ def test_without_a_folder(capfd):
     assert (
         "--finediving DIR names FineDiving's annotation files" in capfd.readouterr().err
     )
+
+
+TABLE = """video,start_frame,end_frame,match,dive,difficulty,awards,score
+a.mp4,0,95,Final,1,3.0,8;8;8;8;8;8;8,7.2
+a.mp4,96,190,Final,2,3.0,8;8;8;8;8;8;8,72
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "options", "code"),
+    [("", [], 0), ("", ["--strict"], 3), ("a.mp4,x,9,Final,3,,,\n", [], 3)],
+)
+def test_a_table_of_dives(tmp_path, capsys, more, options, code):
+    path = tmp_path / "dives.csv"
+    path.write_text(TABLE + more)
+    assert run(["validate", str(path), *options]) == code
+    printed = capsys.readouterr().out
+    assert "line 2: score: found 7.2, expected 72" in printed
+    rows, left_out = 2 + bool(more), int(bool(more))
+    assert f"{rows} rows read, 2 dives, {left_out} rows left out" in printed
+
+
+def test_a_table_of_dives_as_json(tmp_path, capsys):
+    path = tmp_path / "dives.csv"
+    path.write_text(TABLE)
+    assert run(["validate", str(path), "--json"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    assert (table["rows"], table["dives"]) == (2, 2)
+    assert table["problems"][0]["kind"] == "disagreement"
