@@ -27,6 +27,10 @@ MAX_ALIASES = 12
 """What so many can unfold to is hundreds of values, not billions."""
 
 
+_WHOLE = "whole"
+"""Context in which no key is left out."""
+
+
 class Settings(BaseModel):
     """Base of every settings class: immutable, and no key that is not declared.
 
@@ -46,11 +50,18 @@ class Settings(BaseModel):
         self, dump: SerializerFunctionWrapHandler, info: SerializationInfo
     ) -> dict[str, Any]:
         values: dict[str, Any] = dump(self)
-        if info.mode == "json":
+        if info.mode == "json" and info.context != _WHOLE:
             for key, unsaid in self.later_keys.items():
                 if values[key] == unsaid:
                     del values[key]
         return values
+
+    def list_values(self) -> dict[str, Any]:
+        """Return every key with its value in JSON types, later keys too, to be shown.
+
+        ``model_dump(mode="json")`` is what is written and hashed.
+        """
+        return self.model_dump(mode="json", context=_WHOLE)
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

@@ -194,6 +194,7 @@ def test_a_later_key_is_written_only_where_it_says_something():
     assert Grown(novelty="x").model_dump(mode="json") == {"old": 1, "novelty": "x"}
     assert Grown(**Grown().model_dump(mode="json")) == Grown()
     assert Grown().model_dump() == {"old": 1, "novelty": None}
+    assert Grown().list_values() == {"old": 1, "novelty": None}
 
 
 def test_aliases_that_unfold_to_gigabytes_are_refused(tmp_path: Path) -> None:

@@ -477,7 +477,7 @@ def command(
     if show_settings:
         import yaml
 
-        values = settings.model_dump(mode="json")
+        values = settings.list_values()
         print(yaml.safe_dump(values, sort_keys=False).rstrip())
         return
     if videos is None:

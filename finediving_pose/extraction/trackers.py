@@ -48,7 +48,7 @@ class Tracker(Protocol):
                 not be one of `frame_index`.
 
         Returns:
-            A track over the T frames, as :func:`.tracking.empty_track` makes it: the
+            A track over the T frames, as :func:`.track_tools.empty_track` makes it: the
             boxes are detections unchanged (``DETECTED``), or the seed's own box in the
             seed's own frame (``FILLED``). All other frames are empty; the pipeline
             fills short gaps.

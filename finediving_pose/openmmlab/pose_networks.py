@@ -1,6 +1,6 @@
 """Pose networks by name.
 
-A new network is a class that derives from :class:`.pose_config.PoseNetwork`, as
+A new network is a class that derives from :class:`.pose_network.PoseNetwork`, as
 :class:`.hrnet.Hrnet` does, and a line in :data:`POSE_NETWORKS`. From then on
 ``fdpose finetune-hrnet backbone=NAME`` trains it, its model directories load in every
 command that takes ``--model``, and its name may stand in a preset.
