@@ -227,6 +227,12 @@ def write_settings(path: Path, settings: Settings) -> None:
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
+_LISTED_MOST = 12
+"""Names that a message lists in full; of more it shows the nearest ones."""
+
+_NEAREST = 5
+
+
 def find_nearest_name(word: str, known: Iterable[str]) -> str:
     """Find the known word that a user may have meant.
 
@@ -235,8 +241,8 @@ def find_nearest_name(word: str, known: Iterable[str]) -> str:
         known: What would be right.
 
     Returns:
-        The end of a message: `` (did you mean …?)``, or all known words where none is
-        like it, or nothing where none is known.
+        The end of a message: `` (did you mean …?)``, or the known words where none is
+        like it, the nearest few of many, or nothing where none is known.
     """
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
@@ -244,7 +250,10 @@ def find_nearest_name(word: str, known: Iterable[str]) -> str:
         return f" (did you mean {close[0]}?)"
     if not names:
         return ""
-    return f" (known: {', '.join(names)})"
+    if len(names) <= _LISTED_MOST:
+        return f" (known: {', '.join(names)})"
+    nearest = difflib.get_close_matches(word, names, n=_NEAREST, cutoff=0.0)
+    return f" (known: {', '.join(nearest)} and {len(names) - _NEAREST} more)"
 
 
 def _is_file_name(preset: str) -> bool:

@@ -72,6 +72,17 @@ def escape_line(text: str) -> str:
     return escape_text(text).replace("\n", "\\n").replace("\t", " ")
 
 
+def format_count(count: int, thing: str, things: str = "") -> str:
+    """Return a number with its noun: ``1 clip``, ``2 clips``.
+
+    Args:
+        count: How many.
+        thing: The noun in the singular.
+        things: The plural, where it is not the singular with an s.
+    """
+    return f"{count} {thing}" if count == 1 else f"{count} {things or thing + 's'}"
+
+
 def quote_value(value: object, most: int = 60) -> str:
     """Return a value of a file as a message shows it: quoted, on one line, cut.
 

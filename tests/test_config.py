@@ -231,3 +231,11 @@ def test_yaml_that_is_no_settings_is_refused_in_words(
     (tmp_path / "odd.yaml").write_text(text)
     with pytest.raises(UsageError, match=r"odd\.yaml: not readable as YAML"):
         read_yaml(tmp_path / "odd.yaml")
+
+
+def test_of_many_names_none_alike_the_nearest_five_are_shown() -> None:
+    known = [f"network-{letter}" for letter in "abcdefghijklmnop"]
+    text = find_nearest_name("zzz", known)
+    assert text.count("network-") == 5
+    assert text.endswith(" and 11 more)")
+    assert find_nearest_name("network-aa", known) == " (did you mean network-a?)"

@@ -82,3 +82,9 @@ def test_progress_on_a_terminal_draws_a_bar(monkeypatch):
 
 def test_the_log_keeps_to_its_own_name():
     assert console.log is logging.getLogger("fdpose")
+
+
+def test_a_number_has_its_noun_in_the_right_form() -> None:
+    assert console.format_count(1, "clip") == "1 clip"
+    assert console.format_count(0, "clip") == "0 clips"
+    assert console.format_count(2, "dive that", "dives that") == "2 dives that"

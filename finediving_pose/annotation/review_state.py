@@ -26,6 +26,7 @@ from finediving_pose.annotation.label_store import (
     parse_revision,
 )
 from finediving_pose.annotation.review_log import Action, Decision
+from finediving_pose.config import find_nearest_name
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.errors import UsageError
 from finediving_pose.files import sha256_file
@@ -170,7 +171,11 @@ class ReviewDesk:
         try:
             return self.images[image]
         except KeyError:
-            raise UsageError(f"{image!r} is no image of frames/manifest.csv") from None
+            raise UsageError(
+                f"{image!r} is no image of frames/manifest.csv"
+                f"{find_nearest_name(image, self.images)}; `fdpose review list` names "
+                "them"
+            ) from None
 
     def read_item(self, image: str) -> Item:
         """Return all there is of one image.
@@ -263,7 +268,8 @@ class ReviewDesk:
                 if not confirm:
                     raise UsageError(
                         f"{chosen.name} is a model's guess marked `unconfirmed`; look at "
-                        "every joint, then confirm it"
+                        "every joint, then confirm it: its annotator in `fdpose annotate "
+                        "NAME`, or you on the page of `fdpose review`, or with --confirm"
                     )
                 confirmed = replace(chosen.frame, unconfirmed=False)
                 base = {chosen.name: chosen.sha256}
@@ -323,7 +329,7 @@ class ReviewDesk:
                 by.
         """
         if not comment.strip():
-            raise UsageError(f"{image}: say in a comment what is to be changed")
+            raise UsageError(f"{image}: say what is to be changed with --comment TEXT")
         with review_log.lock_log(self.log):
             item = self._check_item(who, image, seen, decisions)
             annotated = [each for each in item.labels if parse_annotator(each.name)]

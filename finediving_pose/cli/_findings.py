@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from finediving_pose.console import format_count
+
 if TYPE_CHECKING:
     from finediving_pose.workflows.label_validation import LabelReport, ReportedFinding
     from finediving_pose.workflows.swap_fixes import SwapFix
@@ -28,7 +30,7 @@ def print_report(report: LabelReport, every: bool) -> None:
     for note in report.notes:
         say(f"note: {note}")
     checked = ", ".join(f"{report.frames[who]} of {who}" for who in report.files)
-    frames = _count_words(sum(report.frames.values()), "frame")
+    frames = format_count(sum(report.frames.values()), "frame")
     if not report.open:
         say(f"nothing found in {frames} ({checked})")
     else:
@@ -50,7 +52,7 @@ def print_report(report: LabelReport, every: bool) -> None:
     replaced = len(report.told) - len(report.open)
     if replaced:
         say(
-            f"\nnot shown: {_count_words(replaced, 'finding')} in labels that a revision "
+            f"\nnot shown: {format_count(replaced, 'finding')} in labels that a revision "
             "has replaced (--json has them)"
         )
     if report.open:
@@ -81,11 +83,11 @@ def print_fixes(fixes: Sequence[SwapFix], dry_run: bool, every: bool) -> None:
         done.append(f"{label}: {describe_sides(fix.pairs)}")
     if done:
         verb = "would be written" if dry_run else "written; each waits for its review"
-        revisions = _count_words(len(done), "new revision")
+        revisions = format_count(len(done), "new revision")
         say(f"\nsides swapped in {revisions}, {verb}; no other file changed")
         _print_some(done, every)
     if left:
-        say(f"\nleft as they are: {_count_words(len(left), 'image')}")
+        say(f"\nleft as they are: {format_count(len(left), 'image')}")
         _print_some(left, every)
 
 
@@ -113,7 +115,7 @@ def _print_kind(told: Sequence[ReportedFinding], every: bool) -> None:
                 line += f" → {finding.suggestion}"
             say(f"  {severity}: {line}")
         if len(shown) < len(findings):
-            more = _count_words(len(findings) - len(shown), f"more {severity}")
+            more = format_count(len(findings) - len(shown), f"more {severity}")
             say(f"  … and {more} (--all shows them)")
 
 
@@ -127,12 +129,8 @@ def _rank_badness(told: ReportedFinding) -> tuple[bool, float, str]:
 
 
 def _describe_counts(counts: Mapping[str, int]) -> str:
-    words = [_count_words(count, name) for name, count in counts.items() if count]
+    words = [format_count(count, name) for name, count in counts.items() if count]
     return " and ".join(words)
-
-
-def _count_words(count: int, name: str) -> str:
-    return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 def say(text: str) -> None:

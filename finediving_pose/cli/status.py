@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finediving_pose.cli._findings import say
+from finediving_pose.console import format_count
 
 if TYPE_CHECKING:
     from finediving_pose.workflows.status import Person, Status
@@ -36,11 +37,15 @@ def command(
 
 
 def _print_status(found: Status, every: bool) -> None:
-    say(f"{found.name}: {found.frames} images")
+    say(f"{found.name}: {format_count(found.frames, 'image')}")
     if found.frames:
         stages = [f"{count} {kind}" for kind, count in found.stages.items() if count]
         say(f"  {', '.join(stages)}; {found.merged} merged")
-        say(f"  {found.twice} labelled by two; {found.unassigned} handed out to nobody")
+        verb = "goes" if found.twice == 1 else "go"
+        say(
+            f"  {found.twice} {verb} to two annotators; "
+            f"{found.unassigned} handed out to nobody"
+        )
         for row in _format_table(found.people):
             say(f"  {row}")
     for person in found.people:

@@ -253,7 +253,7 @@ def _find_in_zoo(name: str) -> tuple[Path, str]:
         raise UsageError(
             f"--detector {name}: no model directory, not {SYNTHETIC!r}, "
             "no CONFIG.py,CHECKPOINT, no model-zoo config"
-            + find_nearest_name(name, running)
+            + find_nearest_name(name, [SYNTHETIC, *running])
         )
     folder = configs[name].parent
     for path in [folder / "metafile.yml", *folder.glob("*.yml")]:

@@ -65,7 +65,8 @@ _EDITED = "it was changed there by hand; that file is kept in labels/.removed"
 _NEXT: dict[Kind, str] = {
     "unlabelled": "nobody has labelled it yet",
     "labelled": "waits for its review",
-    "unconfirmed": "a model's guess that nobody has confirmed: `fdpose review`",
+    "unconfirmed": "a model's guess that nobody has confirmed: `fdpose annotate NAME`, or "
+    "`fdpose review`",
     "returned": "was returned to its annotator",
     "conflict": "a label changed after it was approved; review it again",
     "unreadable": "a label file is damaged",

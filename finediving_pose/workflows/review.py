@@ -160,16 +160,18 @@ def accept_images(
         The decisions, and why an image could not be accepted.
 
     Raises:
-        UsageError: If nobody or the wrong person decides, or `label` is given for
-            several images.
+        UsageError: If nobody or the wrong person decides, an image is none of the
+            project's, or `label` is given for several images.
     """
     project = find_project(start)
     who = _check_reviewer(project, reviewer)
     if label is not None and len(images) != 1:
         raise UsageError(f"--label is one image's, found {len(images)} images")
+    names = [_parse_image(project, image) for image in images]
+    for name in names:
+        project.desk.frame(name)  # a name that is wrong stops all of them
     decisions, refused = [], {}
-    for image in images:
-        name = _parse_image(project, image)
+    for name in names:
         try:
             chosen = _name_label(project, name, label)
             if chosen is None:

@@ -13,11 +13,16 @@ from typing import Any, get_args
 from finediving_pose.annotation.assignment import Queue, read_queues
 from finediving_pose.annotation.label_store import ORIGIN_KEY
 from finediving_pose.annotation.review_state import TO_REVIEW, Kind, State
-from finediving_pose.console import log
+from finediving_pose.console import format_count, log
 from finediving_pose.datasets.model_directory import is_model_directory
 from finediving_pose.datasets.problems import load_json
 from finediving_pose.errors import DataError
-from finediving_pose.workflows.assignment import NEEDS, Task, list_tasks
+from finediving_pose.workflows.assignment import (
+    NEEDS,
+    Task,
+    hand_out_images,
+    list_tasks,
+)
 from finediving_pose.workflows.merging import MERGE_CSV
 from finediving_pose.workflows.model_loading import RUN_FOLDERS
 from finediving_pose.workflows.project import SETTINGS_NAME, Project
@@ -31,10 +36,11 @@ class Person:
 
     Attributes:
         name: The person.
-        assigned: Handed out to label.
+        assigned: Handed out to label, or labelled without that.
         needs: Of these, how many are ``returned``, ``unreadable``, ``unlabelled``,
             ``unconfirmed`` or ``done``.
-        reviews: Handed out to review.
+        reviews: Handed out to review; a label that nobody was handed yet counts for
+            whom it will go to.
         to_review: Of these, how many wait for the review.
         decided: On how many images the latest decision is this person's.
         returned: The images that came back, with the comment.
@@ -140,7 +146,7 @@ def collect_status(project: Project) -> Status:
             twice += 1
         if _is_merged(project, image, state):
             merged += 1
-    people = _collect_people(project, queues, states)
+    people = _collect_people(project, _add_work(project, queues, states), states)
     return Status(
         name,
         len(states),
@@ -151,6 +157,33 @@ def collect_status(project: Project) -> Status:
         people,
         tuple(_list_steps(project, people, stages, unassigned, merged)),
     )
+
+
+def _add_work(
+    project: Project, queues: Mapping[str, Queue], states: Mapping[str, State]
+) -> dict[str, Queue]:
+    """Add to the queues what `annotate` has not written into them yet: labels that came
+    without it, and their reviews as it would hand them out."""
+    to_review = set()
+    for queue in queues.values():
+        to_review.update([*queue.review, *queue.review_shared])
+    planned = hand_out_images(project, dry_run=True)
+    work = dict(queues)
+    for person in [*queues, *planned]:
+        queue, plan = queues.get(person, Queue()), planned.get(person, Queue())
+        label = list(queue.label)
+        review, shared = list(queue.review), list(queue.review_shared)
+        for image in plan.label:
+            if image not in queue.label and person in states[image].annotators:
+                label.append(image)
+        for image in plan.review:
+            if image not in to_review and states[image].files:
+                review.append(image)
+        for image in plan.review_shared:
+            if image not in to_review and states[image].files:
+                shared.append(image)
+        work[person] = Queue(tuple(label), tuple(review), tuple(shared))
+    return work
 
 
 def _collect_people(
@@ -210,24 +243,24 @@ def _list_steps(
             Step(f"edit {SETTINGS_NAME}", "nobody labels: name them under `annotators`")
         )
     elif unassigned:
-        why = f"hands out {_count_images(unassigned)} that nobody labels yet"
+        why = f"hands out {_format_images(unassigned)} that nobody labels yet"
         steps.append(Step(f"fdpose annotate {quote(project.annotators[0])}", why))
     steps += _list_label_steps(project, people)
     steps += _list_review_steps(project, people, stages)
     left_out = _count_left_out(project)
     not_merged = stages["reviewed"] - merged - left_out
     if not_merged > 0:
-        why = f"{_count_images(not_merged)} reviewed and not merged"
+        why = f"{_format_images(not_merged)} reviewed and not merged"
         steps.append(Step("fdpose merge", why))
     if left_out:
         why = (
-            f"{_count_images(left_out)} approved and still left out by merge: correct "
+            f"{_format_images(left_out)} approved and still left out by merge: correct "
             f"them; {MERGE_CSV} says why"
         )
         steps.append(Step("fdpose review", why))
     left = total - stages["reviewed"]
     if not steps and left:
-        why = f"{_count_images(left)} of a former annotator: correct them"
+        why = f"{_format_images(left)} of a former annotator: correct them"
         steps.append(Step("fdpose review", why))
     return steps or [_find_step_after_merge(project)]
 
@@ -252,16 +285,18 @@ def _list_review_steps(
     for person in sorted(people, key=lambda person: -person.to_review):
         if person.to_review and person.name in project.reviewers:
             command = f"fdpose review --reviewer {quote(person.name)}"
-            why = f"{_count_images(person.to_review)} to review"
+            why = f"{_format_images(person.to_review)} to review"
+            if not stages["labelled"] + stages["conflict"]:
+                why += "; models' guesses, best confirmed by their annotators first"
             steps.append(Step(command, why))
     if steps:
         why = "say what looks wrong in the labels, before or while they are reviewed"
         return [*steps, Step("fdpose validate", why)]
     several = len({*project.reviewers, *project.annotators}) > 1
     if several or project.settings.allow_own_review:
-        return [Step("fdpose review", f"{_count_images(waiting)} to review")]
+        return [Step("fdpose review", f"{_format_images(waiting)} to review")]
     why = (
-        f"{_count_images(waiting)} wait for the review by another person: add a "
+        f"{_format_images(waiting)} wait for the review by another person: add a "
         "reviewer, or set allow_own_review"
     )
     return [Step(f"edit {SETTINGS_NAME}", why)]
@@ -343,5 +378,5 @@ def _describe_needs(person: Person) -> str:
     return ", ".join(words)
 
 
-def _count_images(count: int) -> str:
-    return f"{count} image" if count == 1 else f"{count} images"
+def _format_images(count: int) -> str:
+    return format_count(count, "image")

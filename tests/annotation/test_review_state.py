@@ -255,7 +255,7 @@ def test_a_missing_joint_may_stay_missing(desk, image):
 
 @pytest.mark.parametrize("comment", ["", "  \n"])
 def test_a_label_is_returned_with_a_reason(desk, image, comment):
-    with pytest.raises(UsageError, match="say in a comment"):
+    with pytest.raises(UsageError, match="--comment TEXT"):
         desk.give_back("ben", image, comment)
 
 

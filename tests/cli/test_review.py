@@ -85,7 +85,6 @@ def test_accept_goes_on_after_what_is_refused(tmp_path, images, capfd):
             "accept",
             FIRST,
             SECOND,
-            "Meet/1/9.jpg",
             f"frames/{THIRD}",
             "--reviewer",
             "carl",
@@ -102,7 +101,6 @@ def test_accept_goes_on_after_what_is_refused(tmp_path, images, capfd):
         f"{FIRST}: 2 annotators labelled it; --label says which: anna/Meet__1/00000.json, ben/"
         in captured.err
     )
-    assert "'Meet/1/9.jpg' is no image of frames/manifest.csv" in captured.err
     assert (
         review(
             "accept", FIRST, "--reviewer", "carl", "--label", "ben/Meet__1/00000.json"
@@ -112,19 +110,31 @@ def test_accept_goes_on_after_what_is_refused(tmp_path, images, capfd):
     assert "ben/Meet__1/00000.json" in capfd.readouterr().out
 
 
+def test_a_wrong_name_is_wrong_use_and_nothing_is_decided(tmp_path, images, capfd):
+    assert review("accept", SECOND, "Meet/1/9.jpg", "--reviewer", "carl") == 2
+    err = capfd.readouterr().err
+    assert "'Meet/1/9.jpg' is no image of frames/manifest.csv" in err
+    assert "did you mean Meet/1/0000" in err
+    assert "fdpose review list" in err
+    assert decided(tmp_path) == []
+
+
 def test_a_models_guess_wants_confirm(tmp_path, images, capfd):
     made_labels.annotate(
         tmp_path, "anna", images[1], made_labels.label_of(images[1], unconfirmed=True)
     )
     assert review("accept", SECOND, "--reviewer", "carl") == 1
-    assert "look at every joint, then confirm it" in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert "look at every joint, then confirm it" in err
+    assert "fdpose annotate NAME" in err
+    assert "--confirm" in err
     assert review("accept", SECOND, "--reviewer", "carl", "--confirm") == 0
     assert "revisions/Meet__1/00001.1.json" in capfd.readouterr().out
 
 
 def test_return_and_log(tmp_path, images, capfd):
     assert review("return", SECOND, "--reviewer", "carl") == 2
-    assert "say in a comment what is to be changed" in capfd.readouterr().err
+    assert "say what is to be changed with --comment TEXT" in capfd.readouterr().err
     assert review("return", SECOND, "--reviewer", "carl", "--comment", "sides") == 0
     assert review("accept", THIRD, "--reviewer", "dora") == 0
     capfd.readouterr()

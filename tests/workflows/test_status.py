@@ -188,6 +188,29 @@ def test_an_unreadable_label_is_counted_and_is_the_annotators_to_do(
     assert (ben.needs["unreadable"], ben.to_label) == (1, 1)
 
 
+def test_labels_that_came_without_annotate_count(tmp_path: Path) -> None:
+    images = labelled(tmp_path)
+    with_queues = now(tmp_path)
+    for path in (tmp_path / "labels/queues").glob("*.json"):
+        path.unlink()
+    found = now(tmp_path)
+    for person, before in zip(found.people, with_queues.people, strict=True):
+        assert person.needs["done"] == before.needs["done"] > 0
+    assert sum(person.to_review for person in found.people) == len(images)
+    project = find_project(tmp_path)
+    image = next(
+        image.image
+        for image in images
+        if project.desk.read_state(image.image).annotators == ("ben",)
+    )
+    project.desk.give_back("anna", image, "the left knee")
+    found = now(tmp_path)
+    ben = next(person for person in found.people if person.name == "ben")
+    assert [task.image.image for task in ben.returned] == [image]
+    assert "fdpose annotate ben" in [step.command for step in found.steps]
+    assert not list((tmp_path / "labels/queues").glob("*.json"))
+
+
 def test_looking_writes_nothing(tmp_path: Path) -> None:
     labelled(tmp_path)
     before = sorted(tmp_path.rglob("*"))
