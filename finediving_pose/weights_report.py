@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network")
+"""Keys below which programs keep a network's tensors in their checkpoints."""
+
+DEEPEST_WRAPPER = 4
+
+PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.")
+"""What DDP, Lightning, ``torch.compile`` and plain habit put before names."""
+
+ADDED_PARTS = ("backbone.", "head.")
 
 SHOWN = 6
 """Names of tensors in one line of a report."""
@@ -60,6 +70,62 @@ class LoadReport:
                     shown += f" and {len(names) - SHOWN} more"
                 lines.append(f"  {len(names)} {title}: {shown}")
         return lines
+
+
+def find_tensors(
+    checkpoint: Any, known: Container[str], translate: Callable[[str], str] = str
+) -> dict[str, Tensor]:
+    """Find a network's tensors in what a checkpoint holds, however it is wrapped.
+
+    Training programs keep the tensors below a key or two (:data:`WRAPPERS`), and put
+    their own parts' names (:data:`PREFIXES`) before the network's; HRNet's authors have
+    no ``backbone.`` and no ``head.`` where MMPose has one.
+
+    Args:
+        checkpoint: What the file holds.
+        known: The names of the network's tensors.
+        translate: A name of the file without what was put before it → the network's.
+
+    Returns:
+        The tensors, by the network's names as far as it has them, else without what was
+        put before them.
+    """
+    import torch
+
+    for _ in range(DEEPEST_WRAPPER):
+        inner = None
+        for key in WRAPPERS:
+            if isinstance(checkpoint, Mapping) and inner is None:
+                inner = checkpoint.get(key)
+        if not isinstance(inner, Mapping):
+            break
+        checkpoint = inner
+    tensors: dict[str, Tensor] = {}
+    if not isinstance(checkpoint, Mapping):
+        return tensors
+    for written, value in checkpoint.items():
+        if not torch.is_tensor(value):
+            continue
+        name = _find_name(str(written), known, translate)
+        # A name that was written as the network has it goes before one made to fit.
+        if name not in tensors or str(written) == name:
+            tensors[name] = value
+    return tensors
+
+
+def _find_name(
+    written: str, known: Container[str], translate: Callable[[str], str]
+) -> str:
+    name = written
+    while translate(name) not in known:
+        for part in ADDED_PARTS:
+            if part + translate(name) in known:
+                return part + translate(name)
+        prefix = next((each for each in PREFIXES if name.startswith(each)), None)
+        if prefix is None:
+            break
+        name = name.removeprefix(prefix)
+    return translate(name)
 
 
 def match_tensors(

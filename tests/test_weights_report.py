@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from finediving_pose.weights_report import LoadReport, match_tensors
+from finediving_pose.weights_report import LoadReport, find_tensors, match_tensors
 
 OWN = {"a": torch.zeros(2), "b": torch.zeros(3, 1), "c": torch.zeros(1)}
 
@@ -52,3 +52,14 @@ def test_long_lists_are_cut():
     names = tuple(f"n{number}" for number in range(8))
     line = LoadReport(Path("w"), (), names, (), ()).lines()[1]
     assert line == "  8 not in the file, left random: n0, n1, n2, n3, n4, n5 and 2 more"
+
+
+def test_the_exact_name_goes_before_one_that_is_made_to_fit():
+    checkpoint = {"model.a": torch.zeros(1), "a": torch.ones(1), "n": 3}
+    assert find_tensors(checkpoint, {"a"})["a"].item() == 1
+
+
+@pytest.mark.parametrize("content", [None, 3, [1], {"state_dict": [1]}, {"model": {}}])
+def test_a_checkpoint_of_something_else_holds_no_tensor(content):
+
+    assert find_tensors(content, {"a"}) == {}

@@ -5,14 +5,14 @@ refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
 from finediving_pose.errors import EnvironmentUnfit, UsageError
-from finediving_pose.weights_report import LoadReport, match_tensors
+from finediving_pose.weights_report import LoadReport, find_tensors, match_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -66,11 +66,8 @@ def load_pretrained(module: nn.Module, path: Path, layout: LayoutName) -> LoadRe
             a flow network from an RGB network.
     """
     known = LAYOUTS[layout]
-    published = {}
-    for name, value in _read_tensors(path, known).items():
-        published[known.rename(name)] = value
-    published = _leave_out(published, known.head)
     own = _leave_out(module.state_dict(), known.unpublished)
+    published = _leave_out(_read_tensors(path, known, own), known.head)
     fitting, report = match_tensors(path, published, own)
     if report.share < FITTING_SHARE or report.mismatched:
         needed = f"Needed are the weights of {known.title}: {FITTING_SHARE:.0%} of the names, and every shape"
@@ -91,7 +88,7 @@ def _leave_out(tensors: Mapping[str, Tensor], pattern: str) -> dict[str, Tensor]
     return kept
 
 
-def _read_tensors(path: Path, layout: Layout) -> dict[str, Tensor]:
+def _read_tensors(path: Path, layout: Layout, own: Container[str]) -> dict[str, Tensor]:
     if not path.is_file():
         raise UsageError(
             f"{path}: no such file. Expected {layout.title}, or `random` to start without weights."
@@ -104,7 +101,7 @@ def _read_tensors(path: Path, layout: Layout) -> dict[str, Tensor]:
             f"Expected {layout.title}: a PyTorch file of tensors only, or safetensors. "
             "Is the download whole, and is it the state dict and not a pickled network?"
         ) from error
-    tensors = _find_tensors(checkpoint)
+    tensors = find_tensors(checkpoint, own, layout.rename)
     if not tensors:
         raise EnvironmentUnfit(
             f"{path}: holds no named tensors. Expected {layout.title}."
@@ -126,23 +123,6 @@ def _explain_error(error: Exception) -> str:
         # PyTorch's own words end in the advice to run whatever code the file holds.
         return "it is no file of tensors"
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-
-
-def _find_tensors(checkpoint: Any) -> dict[str, Tensor]:
-    """Return the named tensors of a checkpoint, out of its ``state_dict`` and without
-    DDP's prefix."""
-    import torch
-
-    for key in ("state_dict", "model"):
-        if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(key), Mapping):
-            checkpoint = checkpoint[key]
-    if not isinstance(checkpoint, Mapping):
-        return {}
-    tensors = {}
-    for name, value in checkpoint.items():
-        if torch.is_tensor(value):
-            tensors[str(name).removeprefix("module.")] = value
-    return tensors
 
 
 def _name_in_i3d(name: str) -> str:

@@ -31,7 +31,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from finediving_pose.errors import EnvironmentUnfit, UsageError
+from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -168,7 +168,8 @@ def load_checkpoint(path: Path | str, trust: bool = False) -> dict[str, Any]:
         The mapping the file holds; of a ``.safetensors`` file ``{"state_dict": …}``.
 
     Raises:
-        UsageError: If the file is no checkpoint, or holds more than weights and `trust`
+        DataError: If the file is no checkpoint.
+        UsageError: If there is no such file, or it holds more than weights and `trust`
             is not given.
     """
     import torch
@@ -178,8 +179,10 @@ def load_checkpoint(path: Path | str, trust: bool = False) -> dict[str, Any]:
 
         try:
             return {"state_dict": load_file(path)}
+        except FileNotFoundError:
+            raise UsageError(f"{path}: no such file") from None
         except Exception as error:
-            raise UsageError(
+            raise DataError(
                 f"{path}: not a readable safetensors file: {error}"
             ) from error
     try:
@@ -194,11 +197,11 @@ def load_checkpoint(path: Path | str, trust: bool = False) -> dict[str, Any]:
             raise UsageError(
                 f"{path}: holds more than weights: {foreign[1]}. {TRUST_HINT}"
             ) from error
-        raise UsageError(
+        raise DataError(
             f"{path}: not a checkpoint that torch can read ({_reason(error)})"
         ) from error
     if not isinstance(content, dict):
-        raise UsageError(
+        raise DataError(
             f"{path}: expected a mapping of weights, found a {type(content).__name__}"
         )
     return content

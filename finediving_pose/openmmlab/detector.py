@@ -175,7 +175,7 @@ def _load_own(path: Path, options: NetworkOptions) -> AthleteDetector:
     identity = {
         "kind": "detector",
         "weights_sha256": directory.weights_sha256,
-        "settings": settings.model_dump(),
+        "settings": settings.model_dump(mode="json"),
     }
     return AthleteDetector(net, settings, identity, options)
 

@@ -209,7 +209,7 @@ def load_estimator(
     identity = {
         "kind": "pose",
         "weights_sha256": directory.weights_sha256,
-        "settings": settings.model_dump(),
+        "settings": settings.model_dump(mode="json"),
     }
     options = replace(options, device=choose_device(options.device))
     estimator = MMPoseEstimator(fuse_conv_bn(net), network, identity, options)

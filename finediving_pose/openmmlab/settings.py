@@ -3,8 +3,9 @@ file give values."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -24,6 +25,7 @@ class TrainingSettings(Settings):
         init_from: Weights to start from: a file, a URL, a model directory,
             ``synthetic`` for the packaged model, which was trained on generated divers,
             or ``none`` for a random start.
+        init_partial: Whether those weights may fill less than half of the network.
         epochs, batch_size: Of the whole run; the batch is that of one process.
         lr: Peak learning rate for one process.
         optimizer: ``adam`` as HRNet's authors, or ``adamw`` with `weight_decay`.
@@ -42,8 +44,10 @@ class TrainingSettings(Settings):
     """
 
     kind: ClassVar[ModelKind]
+    later_keys: ClassVar[Mapping[str, Any]] = {"init_partial": False}
 
     init_from: str = "none"
+    init_partial: bool = False
     epochs: Count = 210
     batch_size: Count = 64
     lr: Annotated[float, Field(gt=0)] = 5e-4

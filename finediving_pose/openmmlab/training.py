@@ -20,7 +20,7 @@ from typing import Any
 
 from finediving_pose import console
 from finediving_pose.devices import choose_device
-from finediving_pose.errors import UsageError
+from finediving_pose.errors import DataError, FdposeError, UsageError
 from finediving_pose.openmmlab import compat, weights
 from finediving_pose.openmmlab.detector_config import plan_detector_training
 from finediving_pose.openmmlab.pose_network import plan_pose_training
@@ -91,10 +91,13 @@ def train_model(
 
     Raises:
         UsageError, EnvironmentUnfit: As for :func:`check_request`.
+        DataError: If ``last.ckpt`` is damaged.
     """
     device = _choose_fit_device(settings, device)
-    plan = _plan_training(settings, labels)
     checkpoint = folder / CHECKPOINT_NAME
+    if checkpoint.exists():
+        _check_checkpoint(checkpoint)
+    plan = _plan_training(settings, labels)
     config = configure_runner(
         folder, plan, settings, device, checkpoint if checkpoint.exists() else None
     )
@@ -118,6 +121,25 @@ def train_model(
             recorder.ticker = ticker
             runner.train()
     return recorder.result()
+
+
+def _check_checkpoint(path: Path) -> None:
+    """Refuse a damaged checkpoint in words, before MMEngine reads it."""
+    try:
+        lacking = {"state_dict", "optimizer", "meta"} - compat.load_checkpoint(
+            path
+        ).keys()
+    except FdposeError as error:
+        raise DataError(f"{error}; {_BEGIN_ANEW}") from None
+    if lacking:
+        names = ", ".join(sorted(lacking))
+        raise DataError(f"{path}: lacks {names}; {_BEGIN_ANEW}")
+
+
+_BEGIN_ANEW = (
+    "expected what a training wrote after its last epoch: copy it again, or remove it to "
+    "begin this run anew"
+)
 
 
 def _plan_training(settings: TrainingSettings, labels: TrainingLabels) -> TrainingPlan:

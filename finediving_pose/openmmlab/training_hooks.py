@@ -215,7 +215,9 @@ class InitialWeights(Hook):
         if path is None:
             lines = ["init_from=none: the network starts from random weights"]
         else:
-            report = weights.fill_network(unwrap_network(runner), path, self.trust)
+            report = weights.fill_network(
+                unwrap_network(runner), path, self.trust, self.settings.init_partial
+            )
             lines = report.lines()
         self.recorder.load_report = lines
         for line in lines:

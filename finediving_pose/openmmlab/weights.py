@@ -3,9 +3,8 @@ on what did not."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
 from finediving_pose.datasets.model_directory import (
@@ -17,10 +16,14 @@ from finediving_pose.datasets.model_directory import (
 from finediving_pose.errors import EnvironmentUnfit, UsageError
 from finediving_pose.files import atomic_path
 from finediving_pose.openmmlab import compat
-from finediving_pose.weights_report import LoadReport, match_tensors
+from finediving_pose.weights_report import LoadReport, find_tensors, match_tensors
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
+
+
+LEAST_SHARE = 0.5
+"""Of the network's tensors; with fewer, a training would begin almost at random."""
 
 
 def locate_weights(spec: str, kind: ModelKind) -> Path | None:
@@ -51,21 +54,25 @@ def locate_weights(spec: str, kind: ModelKind) -> Path | None:
     return path
 
 
-def fill_network(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
+def fill_network(
+    net: nn.Module, path: Path, trust: bool = False, partial: bool = False
+) -> LoadReport:
     """Fill a network from a checkpoint as far as names and shapes agree.
 
     Args:
         net: The network.
         path: The checkpoint file.
         trust: Whether it may hold more than weights.
+        partial: Whether it may fill less than :data:`LEAST_SHARE` of the network.
 
     Raises:
-        UsageError: If the file cannot be read or not one tensor fits.
+        DataError: If the file cannot be read.
+        UsageError: If it holds more than weights, or too little of it fits.
     """
     import torch
 
-    tensors = extract_tensors(compat.load_checkpoint(path, trust))
     own = net.state_dict()
+    tensors = find_tensors(compat.load_checkpoint(path, trust), own)
     fitting, report = match_tensors(path, tensors, own)
     if not fitting:
         raise UsageError(
@@ -73,22 +80,16 @@ def fill_network(net: nn.Module, path: Path, trust: bool = False) -> LoadReport:
             f"(its first is {next(iter(tensors), 'none')}, "
             f"the network's first is {next(iter(own))}): the wrong file?"
         )
+    if len(fitting) < LEAST_SHARE * len(own) and not partial:
+        raise UsageError(
+            "\n".join(report.lines())
+            + f"\nexpected at least {LEAST_SHARE:.0%} of them: the weights of this "
+            "network, or of one like it. If so few are meant, init_partial=true trains "
+            "the rest from random weights"
+        )
     with torch.no_grad():
         net.load_state_dict(fitting, strict=False)
     return report
-
-
-def extract_tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the network's tensors out of a checkpoint's mapping, with DDP's prefix taken
-    off."""
-    import torch
-
-    inner = checkpoint.get("state_dict", checkpoint.get("model", checkpoint))
-    tensors = {}
-    for name, value in inner.items():
-        if isinstance(value, torch.Tensor):
-            tensors[name.removeprefix("module.")] = value
-    return tensors
 
 
 def _fetch(url: str) -> Path:

@@ -351,3 +351,15 @@ def test_lightning_keeps_quiet(tmp_path, table, capfd, caplog, recwarn):
         for warning in recwarn
         if "lightning" in str(warning.filename)
     ] == []
+
+
+@pytest.mark.parametrize("content", [b"", b"half a checkpoint", None])
+def test_a_damaged_checkpoint_is_refused(tmp_path, table, content):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    if content is None:
+        torch.save({"epoch": 1}, folder / "last.ckpt")
+    else:
+        (folder / "last.ckpt").write_bytes(content)
+    with pytest.raises(DataError, match=r"last\.ckpt: .*remove it to begin"):
+        run(folder, table, resume=True)

@@ -272,14 +272,15 @@ def test_a_file_that_is_no_checkpoint(tmp_path, content, message):
     path = tmp_path / "x.pth"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(errors.UsageError, match=rf"x\.pth: {message}"):
+    error = errors.UsageError if content is None else errors.DataError
+    with pytest.raises(error, match=rf"x\.pth: {message}"):
         compat.load_checkpoint(path)
 
 
 def test_a_checkpoint_of_something_else_than_a_mapping(tmp_path):
     torch.save(torch.ones(3), tmp_path / "x.pth")
     with pytest.raises(
-        errors.UsageError, match="expected a mapping of weights, found a Tensor"
+        errors.DataError, match="expected a mapping of weights, found a Tensor"
     ):
         compat.load_checkpoint(tmp_path / "x.pth")
 
@@ -293,6 +294,6 @@ def test_safetensors_need_no_trust(tmp_path):
     ].tolist() == [1, 1]
     (tmp_path / "y.safetensors").write_bytes(b"short")
     with pytest.raises(
-        errors.UsageError, match=r"y\.safetensors: not a readable safetensors file"
+        errors.DataError, match=r"y\.safetensors: not a readable safetensors file"
     ):
         compat.load_checkpoint(tmp_path / "y.safetensors")

@@ -6,9 +6,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from helpers import tiny_models
 
 from finediving_pose.datasets.model_directory import read_model_directory
+from finediving_pose.errors import DataError
+from finediving_pose.openmmlab.settings import DetectorSettings
+from finediving_pose.openmmlab.training_plan import TrainingLabels
 
 
 def test_a_detector_trains_and_becomes_a_model_directory(tiny_detector_run):
@@ -60,3 +64,16 @@ def test_a_stopped_training_with_mosaics_and_averaged_weights_continues_alike(
         for path in (whole, torn)
     ]
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("content", [b"", b"half a checkpoint", None])
+def test_a_damaged_checkpoint_is_refused(tmp_path, content):
+    from finediving_pose.openmmlab.training import train_model
+
+    if content is None:
+        torch.save({"state_dict": {}, "meta": {}}, tmp_path / "last.ckpt")
+    else:
+        (tmp_path / "last.ckpt").write_bytes(content)
+    labels = TrainingLabels(tmp_path / "train.json", None, tmp_path)
+    with pytest.raises(DataError, match=r"last\.ckpt: .*remove it to begin"):
+        train_model(tmp_path, labels, DetectorSettings(), "cpu")

@@ -32,8 +32,13 @@ def saved(tmp_path):
     return save
 
 
-@pytest.mark.parametrize("wrapped", ["state_dict", "model", None])
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize(
+    "wrapped", ["state_dict", "model", "model_state_dict", "net", None]
+)
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "module.", "model.", "_orig_mod.", "module._orig_mod.", "model.module.net."],
+)
 def test_a_whole_net_is_filled_whatever_its_wrapping(saved, wrapped, prefix):
     source, target = Net(), Net()
     tensors = OrderedDict(
@@ -95,6 +100,41 @@ def test_a_file_of_which_nothing_fits_is_refused(saved, content):
         match=r"not one of its [01] tensors fits the network .*backbone\.weight",
     ):
         weights.fill_network(Net(), saved(content))
+
+
+def test_a_state_dict_in_a_state_dict(saved):
+    inner = {"state_dict": Net().state_dict()}
+    path = saved({"epoch": 3, "model_state_dict": {"state_dict": inner}})
+    assert len(weights.fill_network(Net(), path).filled) == 4
+
+
+def test_names_without_the_parts_that_mmpose_has_are_found(saved):
+    source = {
+        "weight": torch.full((8, 4), 2.0),
+        "bias": torch.ones(8),
+        "head.weight": torch.ones(16, 8),
+        "head.bias": torch.ones(16),
+    }
+    net = Net()
+    report = weights.fill_network(net, saved({"state_dict": source}))
+    assert len(report.filled) == 4
+    assert torch.equal(net.backbone.weight, source["weight"])
+
+
+def test_a_file_that_fills_less_than_half_is_refused_or_asked_for(saved):
+    path = saved({"state_dict": {"backbone.bias": torch.ones(8), "x": torch.ones(1)}})
+    net = Net()
+    before = net.backbone.bias.clone()
+    with pytest.raises(errors.UsageError) as refusal:
+        weights.fill_network(net, path)
+    assert torch.equal(net.backbone.bias, before)
+    message = str(refusal.value)
+    assert "net.pth: filled 1 of the network's 4 tensors" in message
+    assert "not in the file, left random: backbone.weight, head" in message
+    assert "expected at least 50%" in message
+    assert "init_partial=true" in message
+    assert len(weights.fill_network(net, path, partial=True).filled) == 1
+    assert torch.equal(net.backbone.bias, torch.ones(8))
 
 
 def test_locate(tmp_path, saved, monkeypatch):
