@@ -40,16 +40,12 @@ def load_weights(directory: ModelDirectory, device: str = "cpu") -> ScoreModel:
         UsageError: If its settings are not those of this version.
         DataError: If settings and weights do not go together.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     settings = read_model_settings(directory)
     try:
         tensors = load_file(directory.weights)
-        # Sizes in the card may be anything: the weights say first whether to build it.
-        with torch.device("meta"):
-            build_model(settings).load_state_dict(tensors, assign=True)
         model = build_model(settings)
         model.load_state_dict(tensors)
     except (OSError, SafetensorError) as error:
