@@ -23,6 +23,7 @@ missing):
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ from finediving_pose.records import (
     SkeletonSequence,
 )
 from finediving_pose.skeleton import NUM_JOINTS
+
+log = logging.getLogger("fdpose")
 
 MAX_NAME_BYTES = 200
 MAX_BYTES = 1 << 29
@@ -160,6 +163,16 @@ def read_pose(path: Path) -> SkeletonSequence:
     if frames > MAX_FRAMES:
         raise DataError(f"{path}: has {frames} frames, expected at most {MAX_FRAMES}")
     keypoints = _as(path, "pred", pred, np.float32)[..., :2].copy()
+    far = (np.abs(keypoints) > FARTHEST).any(axis=-1)
+    if far.any():
+        log.warning(
+            "%s: %d joints lie more than %g px away, which is no place in any image; "
+            "they count as missing",
+            path,
+            far.sum(),
+            FARTHEST,
+        )
+        keypoints[far] = np.nan
     known = np.isfinite(keypoints).all(axis=-1)
     third = pred[..., 2] if pred.shape[2] == 3 else np.full(known.shape, np.nan)
 
@@ -178,13 +191,16 @@ def read_pose(path: Path) -> SkeletonSequence:
             f"expected numbers of frames, 0 to {frame_names.MAX_FRAMES - 1}"
         )
     boxes = get("bbox", np.full((frames, 4), np.nan), np.float32)
+    boxes[(np.abs(boxes) > FARTHEST).any(axis=-1)] = np.nan
     boxed = np.isfinite(boxes).all(axis=-1)
+    state = get(
+        "state", np.where(known, JointState.OBSERVED, JointState.MISSING), np.uint8
+    )
+    state[far] = JointState.MISSING
     return SkeletonSequence(
         keypoints=keypoints,
         scores=get("score", third, np.float32),
-        state=get(
-            "state", np.where(known, JointState.OBSERVED, JointState.MISSING), np.uint8
-        ),
+        state=state,
         track=BoxTrack(
             boxes=boxes,
             scores=get("bbox_score", np.full(frames, np.nan), np.float32),

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from finediving_pose.files import sha256_file, sha256_json, write_json
 from finediving_pose.manifest import Manifest, recording
 from finediving_pose.workflows.aqa_parts import choose_parts, keep_scored, list_names
 from finediving_pose.workflows.model_loading import require_aqa
+from finediving_pose.workflows.run_lock import hold_run
 
 if TYPE_CHECKING:
     from finediving_pose.aqa.data.sources import Parts, Prepared, Sources
@@ -136,10 +137,7 @@ def train_aqa(
     from finediving_pose.aqa.data.sources import prepare_data
     from finediving_pose.devices import choose_device
 
-    if (folder / CONFIG_NAME).exists():
-        raise UsageError(
-            f"{folder}: holds a run already; continue it with --resume {folder}, or name another"
-        )
+    _refuse_begun(folder)
     device = choose_device(device)
     _check_machine(request.settings, device, devices)
     prepared = prepare_data(request.settings, request.sources)
@@ -150,9 +148,12 @@ def train_aqa(
         "parts": list_names(parts),
         "left_out": left_out,
     }
-    write_json(folder / SOURCE_NAME, source)
-    write_settings(folder / CONFIG_NAME, prepared.settings)
-    return _train(_Run(folder, prepared, parts, left_out, device, devices))
+    run = _Run(folder, prepared, parts, left_out, device, devices)
+    with _hold_run_once(folder):
+        _refuse_begun(folder)
+        write_json(folder / SOURCE_NAME, source)
+        write_settings(folder / CONFIG_NAME, prepared.settings)
+        return _train(run)
 
 
 def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSummary:
@@ -201,7 +202,8 @@ def resume_aqa(folder: Path, device: str = "auto", devices: int = 1) -> TrainSum
     run = _Run(
         folder, prepared, parts, source["left_out"], device, devices, resume=True
     )
-    return _train(run)
+    with _hold_run_once(folder):
+        return _train(run)
 
 
 def _read_source(path: Path) -> dict[str, Any]:
@@ -472,6 +474,18 @@ def _check_machine(settings: AqaSettings, device: str, devices: int) -> None:
     if device == "cuda" and torch.cuda.device_count() < devices:
         raise EnvironmentUnfit(
             f"--devices {devices}: there are {torch.cuda.device_count()} GPUs"
+        )
+
+
+def _hold_run_once(folder: Path) -> AbstractContextManager[None]:
+    """Hold a run's folder in the first of its processes, for all of them."""
+    return hold_run(folder) if _is_first_process() else nullcontext()
+
+
+def _refuse_begun(folder: Path) -> None:
+    if (folder / CONFIG_NAME).exists():
+        raise UsageError(
+            f"{folder}: holds a run already; continue it with --resume {folder}, or name another"
         )
 
 

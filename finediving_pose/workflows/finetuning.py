@@ -49,6 +49,7 @@ from finediving_pose.openmmlab.settings import (
 from finediving_pose.openmmlab.training_plan import TrainingLabels
 from finediving_pose.records import LabelledFrame
 from finediving_pose.workflows.model_loading import require_torch
+from finediving_pose.workflows.run_lock import hold_run
 
 Kind = Literal["hrnet", "detector"]
 """What is fine-tuned, as commands, run folders and folders of presets are called.
@@ -208,14 +209,12 @@ def finetune(
     if not _is_main_process():
         _wait_for(folder / CONFIG_NAME)
         return _train(kind, folder, settings, device, trust)
-    if (folder / CONFIG_NAME).exists():
-        raise UsageError(
-            f"{folder}: holds a run already; continue it with --resume {folder}, "
-            "or name another"
-        )
+    _refuse_other_run(folder)
     check_request(settings, device, trust)
-    _lay_out_run(kind, folder, data, settings)
-    return _train(kind, folder, settings, device, trust)
+    with hold_run(folder):
+        _refuse_other_run(folder)
+        _lay_out_run(kind, folder, data, settings)
+        return _train(kind, folder, settings, device, trust)
 
 
 def resume_finetuning(
@@ -250,7 +249,10 @@ def resume_finetuning(
             "%s: stopped before its first epoch was over; it starts from the beginning",
             folder,
         )
-    return _train(kind, folder, settings, device, trust)
+    if not _is_main_process():
+        return _train(kind, folder, settings, device, trust)
+    with hold_run(folder):
+        return _train(kind, folder, settings, device, trust)
 
 
 def preset_settings(
@@ -390,6 +392,14 @@ def evaluate_pose_estimator(
                     draw(*item)
             ticker.advance(len(batch))
     return evaluate_keypoints(frames, np.concatenate(keypoints), np.concatenate(scores))
+
+
+def _refuse_other_run(folder: Path) -> None:
+    if (folder / CONFIG_NAME).exists():
+        raise UsageError(
+            f"{folder}: holds a run already; continue it with --resume {folder}, "
+            "or name another"
+        )
 
 
 def _lay_out_run(

@@ -349,3 +349,20 @@ def test_what_arrays_say_is_checked(tmp_path, key, value):
     path = write_with(tmp_path / "a.npz", **{key: value})
     with pytest.raises(DataError, match=rf"a\.npz: '{key}' "):
         read_pose(path)
+
+
+def test_a_place_in_no_image_is_missing_and_said(tmp_path, caplog):
+    path = tmp_path / "a.npz"
+    pred = np.full((3, 16, 2), 50.0, np.float32)
+    pred[1, 4] = (1e38, 20)
+    pred[2, 5] = (20, -np.inf)
+    state = np.ones((3, 16), np.uint8)
+    bbox = np.array([[1, 2, 3, 4], [1e38, 2, 3, 4], [1, 2, 3, 4]], np.float32)
+    np.savez(path, pred=pred, state=state, bbox=bbox)
+    found = read_pose(path)
+    assert np.isnan(found.keypoints[1, 4]).all()
+    assert np.isnan(found.keypoints[2, 5]).all()
+    assert found.state[1, 4] == found.state[2, 5] == 0
+    assert np.isfinite(found.keypoints).all(axis=-1).sum() == 46
+    assert np.isnan(found.track.boxes[1]).all()
+    assert "2 joints lie more than 1e+06 px away" in caplog.text
