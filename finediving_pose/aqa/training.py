@@ -133,8 +133,6 @@ def train(
         module = AqaModule(model, parts, loader, folder)
         checkpoint = folder / CHECKPOINT_NAME
         start = checkpoint if resume and checkpoint.exists() else None
-        if start is not None:
-            _check_checkpoint(start)
         with _quiet(), _progress(settings.epochs * len(parts.train)) as module.ticker:
             trainer = _make_trainer(folder, settings, device, devices)
             _fit_by_steps(trainer, module, start)
@@ -529,24 +527,6 @@ def _progress(total: int) -> Iterator[Ticker | None]:
         return
     with progress("Train", total) as ticker:
         yield ticker
-
-
-def _check_checkpoint(path: Path) -> None:
-    """Refuse a damaged checkpoint in words, before Lightning reads it."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        lacking = {"state_dict", "epoch", "optimizer_states"} - content.keys()
-    # What torch and zipfile raise on damage is of many kinds.
-    except Exception as error:  # noqa: BLE001
-        reason = f"not a checkpoint that torch can read ({type(error).__name__})"
-    else:
-        if not lacking:
-            return
-        reason = f"lacks {', '.join(sorted(lacking))}"
-    raise DataError(
-        f"{path}: {reason}; expected what a training wrote after its last epoch: copy it "
-        "again, or remove it to begin this run anew"
-    )
 
 
 def _place_for(device: str, devices: int) -> _Place:

@@ -361,5 +361,5 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, table, content):
         torch.save({"epoch": 1}, folder / "last.ckpt")
     else:
         (folder / "last.ckpt").write_bytes(content)
-    with pytest.raises(DataError, match=r"last\.ckpt: .*remove it to begin"):
+    with pytest.raises(DataError, match=r"last\.ckpt: .*delete it to train"):
         run(folder, table, resume=True)
