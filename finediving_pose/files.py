@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import logging
+import math
 import os
 import platform
 import re
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from finediving_pose.errors import DataError
+
+_MOST_DIGITS = 4000
 
 DEEPEST = 100
 """Levels of lists and objects in JSON; none of a known format has a tenth."""
@@ -218,14 +221,24 @@ def write_json(target: Path, value: Any, indent: int | None = 2) -> None:
     write_bytes(target, text.encode("utf-8", "backslashreplace"))
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, long_numbers: bool = False) -> Any:
     """Parse JSON that is not nested so deep that it could not be written or compared.
+
+    Args:
+        text: The JSON.
+        long_numbers: Take numbers of more digits than Python turns for infinity: of a
+            file of many items they must not cost the others.
 
     Raises:
         ValueError: If it is no JSON, or nested more than :data:`DEEPEST` deep.
     """
     try:
-        value = json.loads(text)
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            if isinstance(error, json.JSONDecodeError) or not long_numbers:
+                raise
+            value = json.loads(text, parse_int=_parse_int)
     except RecursionError:
         raise ValueError(f"nested more than {DEEPEST} deep") from None
     level = [value]
@@ -240,6 +253,12 @@ def parse_json(text: str | bytes) -> Any:
             return value
         level = inside
     raise ValueError(f"nested more than {DEEPEST} deep")
+
+
+def _parse_int(digits: str) -> int | float:
+    """Return a whole number; infinity for one of so many digits that Python refuses to
+    turn it."""
+    return int(digits) if len(digits) < _MOST_DIGITS else math.inf
 
 
 def append_json_line(target: Path, value: Any) -> None:

@@ -148,13 +148,14 @@ def compute_flip_index() -> NDArray[np.intp]:
 def find_joint(label: str) -> int | None:
     """Return the id a label names, or None where it names no joint of ours.
 
-    Accepts the number ``"0"`` to ``"15"`` and names in any usual spelling:
-    ``right_ankle``, ``r-ankle``, ``RAnkle``, ``ankle_r``, ``Head top``.
+    Accepts the number ``"0"`` to ``"15"``, with a leading zero or without,
+    and names in any usual spelling: ``right_ankle``, ``r-ankle``, ``RAnkle``, ``ankle_r``, ``Head top``.
     """
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", label.strip())
     if text.isascii() and text.isdigit():
-        number = int(text)
-        return number if number < NUM_JOINTS and str(number) == text else None
+        # Longer ones are no joint's, and turning many thousand digits takes time.
+        number = int(text) if len(text) <= 2 else NUM_JOINTS
+        return number if number < NUM_JOINTS else None
     parts = [part for part in re.split(r"[\s_\-.]+", text.lower()) if part]
     joined = "".join(parts)
     if (

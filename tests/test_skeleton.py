@@ -68,7 +68,7 @@ def test_usual_spellings(label, name):
         "16",
         "-1",
         "007",
-        "00",
+        "000",
         "²",
         "ankle",
         "nose",

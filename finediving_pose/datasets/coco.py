@@ -21,9 +21,9 @@ from finediving_pose.datasets.problems import (
     check_key,
     load_json,
     name_item,
+    parse_frame,
     parse_image_size,
     parse_numbers,
-    parse_whole_number,
 )
 from finediving_pose.errors import DataError
 from finediving_pose.files import write_text
@@ -323,7 +323,11 @@ def _read_frame(
             expected=expected,
         )
         return None
-    points, visibility = _read_joints(triples.reshape(NUM_JOINTS, 3), order, log)
+    stated: list[Any] = [None] * NUM_JOINTS
+    for place, joint in enumerate(order):
+        stated[joint] = annotation["keypoints"][3 * place : 3 * place + 2]
+    triples = triples.reshape(NUM_JOINTS, 3)
+    points, visibility = _read_joints(triples, order, stated, log)
     box = check_box(_read_box(annotation.get("bbox"), log), log)
     return LabelledFrame(
         image=name,
@@ -334,7 +338,7 @@ def _read_frame(
         size=parse_image_size([image.get("width"), image.get("height")]),
         match=check_key(annotation.get("match"), "match", log),
         dive=check_key(annotation.get("dive"), "dive", log),
-        frame=parse_whole_number(annotation.get("frame")),
+        frame=parse_frame(annotation.get("frame"), log),
         source=path,
     )
 
@@ -351,7 +355,7 @@ def _describe_orders(orders: Sequence[Sequence[int]]) -> str:
 
 
 def _read_joints(
-    triples: FloatArray, order: Sequence[int], log: ProblemLog
+    triples: FloatArray, order: Sequence[int], stated: Sequence[Any], log: ProblemLog
 ) -> tuple[FloatArray, Any]:
     ours = np.empty_like(triples)
     ours[list(order)] = triples
@@ -366,7 +370,7 @@ def _read_joints(
         )
         visibility[joint] = Visibility.MISSING
     points[(visibility == Visibility.MISSING) & (points == 0).all(axis=1)] = np.nan
-    return check_joints(points, visibility.astype(np.uint8), log)
+    return check_joints(points, visibility.astype(np.uint8), log, stated)
 
 
 def _read_box(value: Any, log: ProblemLog) -> FloatArray | None:

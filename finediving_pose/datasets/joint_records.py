@@ -26,10 +26,12 @@ from finediving_pose.datasets.problems import (
     check_key,
     load_json,
     name_item,
+    parse_frame,
     parse_image_size,
     parse_number,
     parse_numbers,
     parse_whole_number,
+    show_value,
 )
 from finediving_pose.errors import DataError
 from finediving_pose.files import write_text
@@ -191,7 +193,7 @@ def _read_frame(
         size=parse_image_size(item.get("size")),
         match=check_key(item.get("match"), "match", log),
         dive=check_key(item.get("dive"), "dive", log),
-        frame=parse_whole_number(item.get("frame")),
+        frame=parse_frame(item.get("frame"), log),
         source=path,
     )
     return replace(frame, **completed(frame, item, log))
@@ -222,7 +224,7 @@ def _read_joints(
         # A joint that is not labelled keeps its coordinates, unless they mean nothing.
         if visibility[joint] or (x, y) not in PLACEHOLDERS:
             points[joint] = x, y
-    return check_joints(points - offset, visibility, log)
+    return check_joints(points - offset, visibility, log, joints)
 
 
 def _read_visibility(
@@ -233,7 +235,7 @@ def _read_visibility(
         log.mismatch(
             "unreadable",
             "joints_vis",
-            found=repr(declared),
+            found=show_value(declared),
             expected=f"{NUM_JOINTS} times 0 or 1",
             consequence="left out",
         )

@@ -20,8 +20,10 @@ from finediving_pose.datasets.problems import (
     check_joints,
     check_key,
     name_item,
+    parse_frame,
     parse_image_size,
     parse_whole_number,
+    show_value,
 )
 from finediving_pose.errors import DataError
 from finediving_pose.files import write_bytes
@@ -42,6 +44,10 @@ FRAME_COLUMNS = (
     "box_estimated",
 )
 JOINT_COLUMNS = tuple(f"{joint}_{part}" for joint in JOINTS for part in "xyv")
+LONGEST_CELL = 2**30
+"""Letters; a longer file is not read. A cell that is long is wrong on its own, and must
+not cost the other rows."""
+
 REQUIRED = ("image", *(column for column in JOINT_COLUMNS if not column.endswith("_v")))
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 
@@ -111,6 +117,7 @@ def _read_rows(path: Path) -> Iterable[tuple[int, Row]]:
             f"{path}: not UTF-8 text; in Excel save it as `CSV UTF-8`"
         ) from None
     delimiter = next((sign for sign in ",;\t" if sign in text.partition("\n")[0]), ",")
+    csv.field_size_limit(LONGEST_CELL)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         columns = reader.fieldnames or ()
@@ -154,7 +161,7 @@ def _read_frame(
         size=parse_image_size([width, height]),
         match=check_key(row.get("match"), "match", log),
         dive=check_key(row.get("dive"), "dive", log),
-        frame=parse_whole_number(_parse_cell(row, "frame", log)),
+        frame=parse_frame(_parse_cell(row, "frame", log), log),
         source=path,
     )
 
@@ -197,7 +204,8 @@ def _parse_cell(row: Row, column: str, log: ProblemLog) -> float:
     try:
         return float(text) if text else np.nan
     except ValueError:
-        log.mismatch("unreadable", column, found=repr(text), expected="a number")
+        found = show_value(text)
+        log.mismatch("unreadable", column, found=found, expected="a number")
         return np.nan
 
 

@@ -110,6 +110,11 @@ def normalise_name(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
+def list_alike_names(path: Path) -> list[str]:
+    """Return the names beside a file that differ from its in Unicode form or case only."""
+    return sorted(_list_names(path.parent).get(normalise_name(path.name), []))
+
+
 def _list_names(folder: Path) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     try:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labelme_shapes import (
     BOX_LABEL,
+    COUNTED_FROM_ONE,
     ESTIMATED_FLAG,
     OCCLUDED_FLAG,
     LeftOutError,
@@ -28,10 +30,13 @@ from finediving_pose.datasets.problems import (
     Problem,
     ProblemLog,
     UnreadableFile,
+    fits_into_path,
     is_safe_name,
     load_json,
     name_item,
+    parse_frame_number,
     parse_image_size,
+    show_value,
 )
 from finediving_pose.errors import DataError
 from finediving_pose.files import write_json
@@ -52,6 +57,7 @@ clears it."""
 DIVE_SEPARATOR = "__"
 
 _NEWEST_MAJOR = 7
+_LOOKED_INTO = 20
 _LAST_NUMBER = re.compile(r"(\d+)$")
 
 
@@ -82,6 +88,7 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
         frame = _read_file(file, problems)
         if frame is not None:
             frames.append(frame)
+    frames = _leave_out_counted_alike(frames, problems)
     if images is not None:
         root = images
         located = _find_images(frames, root, problems)
@@ -129,7 +136,12 @@ def write(path: Path, labels: LabelSet) -> list[Problem]:
         else:
             written.add(target)
             image = _name_image(target, frame, labels, path)
-            write_json(target, encode_labelme(frame, size, image))
+            try:
+                write_json(target, encode_labelme(frame, size, image))
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
+                log.error("unwritable", "image", f"{target.name}: {error.strerror}")
     return problems
 
 
@@ -245,6 +257,26 @@ def _read_file(file: Path, problems: list[Problem]) -> LabelledFrame | None:
     return None
 
 
+def _leave_out_counted_alike(
+    frames: Sequence[LabelledFrame], problems: list[Problem]
+) -> list[LabelledFrame]:
+    """Leave out files without a joint 0 where others, of the same hand, count from 1:
+    they may just lack a joint 16."""
+    from_one = [each for each in problems if each.where == COUNTED_FROM_ONE]
+    kept = []
+    for frame in frames:
+        if not from_one or frame.labelled[0] or not frame.labelled.any():
+            kept.append(frame)
+            continue
+        log = ProblemLog(str(frame.source), problems)
+        log.error(
+            "unreadable",
+            COUNTED_FROM_ONE,
+            f"no point `0`, and {from_one[0].file} counts from 1; left out",
+        )
+    return kept
+
+
 def _read_frame(
     content: Mapping[str, Any], file: Path, log: ProblemLog
 ) -> LabelledFrame:
@@ -279,12 +311,15 @@ def _check_unconfirmed(flags: Any, log: ProblemLog) -> bool:
 
 
 def _check_version(version: Any, log: ProblemLog) -> None:
-    major = str(version).partition(".")[0]
-    if major.isdigit() and int(major) > _NEWEST_MAJOR:
+    major = str(version).partition(".")[0].lstrip("0")
+    if not (major.isascii() and major.isdigit()):
+        return
+    # Of many digits it is newer in any case, and Python refuses to turn thousands.
+    if len(major) > len(str(_NEWEST_MAJOR)) or int(major) > _NEWEST_MAJOR:
         log.warning(
             "unreadable",
             "version",
-            f"{version} is newer than LabelMe {_NEWEST_MAJOR}, read as if it were that",
+            f"{show_value(version)} is newer than LabelMe {_NEWEST_MAJOR}, read as if it were that",
         )
 
 
@@ -295,23 +330,23 @@ def _parse_place(file: Path) -> tuple[str | None, str | None, int | None]:
     if not (separator and is_safe_name(match) and is_safe_name(dive)):
         return None, None, None
     number = _LAST_NUMBER.search(file.stem)
-    return match, dive, int(number[1]) if number else None
+    return match, dive, parse_frame_number(number[1]) if number else None
 
 
 def _resolve_image(image_path: Any, file: Path, log: ProblemLog) -> str:
     """Return the image's path, made absolute; of a path of another machine only the
     name is used."""
     text = ""
-    if isinstance(image_path, str) and "\0" not in image_path:
+    if isinstance(image_path, str) and fits_into_path(image_path):
         text = image_path.replace("\\", "/")
     name = text.rpartition("/")[2]
     if name in {"", ".", ".."}:
         log.warning(
             "other-image",
             "imagePath",
-            f"found {image_path!r}, expected the image's path; taken as "
+            f"found {show_value(image_path)}, expected the image's path; taken as "
             f"{file.stem}.jpg",
-            found=repr(image_path),
+            found=show_value(image_path),
             expected="the image's path",
         )
         text = name = f"{file.stem}.jpg"
@@ -446,6 +481,17 @@ def _name_image(
         return Path(os.path.relpath(image, target.parent)).as_posix()
     except ValueError:  # another drive
         return image.absolute().as_posix()
+
+
+def holds_label_files(folder: Path) -> bool:
+    """Whether one of the first JSON files of a folder is LabelMe's."""
+    for file in _list_files(folder)[:_LOOKED_INTO]:
+        try:
+            if _is_labelme(load_json(file, MAX_BYTES)):
+                return True
+        except UnreadableFile:
+            continue
+    return False
 
 
 def _is_labelme(content: Any) -> bool:

@@ -1,7 +1,8 @@
 """Shapes of a LabelMe file: which of them are the athlete's joints and box.
 
 A rectangle is the athlete's box, a point labelled ``0`` to ``15`` a joint. A joint's
-name is as good as its number, and a point whose flag ``occluded`` is set is occluded.
+name is as good as its number, and a point whose flag ``occluded`` is set is occluded;
+so is one that X-AnyLabeling calls difficult.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from finediving_pose.datasets.problems import (
     check_box,
     check_joints,
     parse_number,
+    show_value,
 )
 from finediving_pose.records import FloatArray, Visibility
 from finediving_pose.skeleton import JOINTS, NUM_JOINTS, find_joint
@@ -28,6 +30,17 @@ BOX_LABELS = frozenset({BOX_LABEL, "person", "diver", "box"})
 OCCLUDED_FLAG = "occluded"
 ESTIMATED_FLAG = "estimated"
 
+COUNTED_FROM_ONE = "joints counted from 1"
+"""Where the problem of a file is whose joints are numbered from 1 to 16."""
+
+_HIDDEN_WORDS = frozenset(
+    {OCCLUDED_FLAG, "occlusion", "hidden", "invisible", "not visible", "covered"}
+)
+"""What people call a joint that cannot be seen, in lower case."""
+
+_YES = frozenset({"true", "1", "1.0", "yes", "y", "x"})
+_NO = frozenset({"false", "0", "0.0", "no", "n", "", "none"})
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -36,9 +49,10 @@ class Shape:
     Attributes:
         label: As it stands there.
         kind: ``point``, ``rectangle``, ``polygon`` and so on.
-        points: (n, 2) px, NaN where a coordinate is no number; None where it has none.
+        points: (n, 2) px; None where it has none, or something else.
         group: Which person it belongs to; None where it does not say.
         flags: What is ticked of it.
+        is_hidden: Whether it is marked as one that cannot be seen.
     """
 
     label: str
@@ -46,6 +60,7 @@ class Shape:
     points: FloatArray | None
     group: Any
     flags: Mapping[str, Any]
+    is_hidden: bool = False
 
     @property
     def joint(self) -> int | None:
@@ -111,7 +126,7 @@ def read_athlete(listed: Sequence[Any], log: ProblemLog) -> Athlete:
 
     Raises:
         LeftOutError: If the file is not to be used: no shapes, a joint or the box
-            labelled twice, several people.
+            labelled twice, several people, joints counted from 1.
     """
     if not all(isinstance(shape, dict) for shape in listed):
         raise LeftOutError(
@@ -121,6 +136,7 @@ def read_athlete(listed: Sequence[Any], log: ProblemLog) -> Athlete:
             expected="a list of objects",
         )
     shapes = _select_person([_parse_shape(shape, log) for shape in listed])
+    _refuse_counting_from_one(shapes)
     keypoints, visibility = _read_joints(shapes, log)
     has_joints = bool((visibility > 0).any())
     box = _find_box(shapes, has_joints)
@@ -149,29 +165,94 @@ def _parse_shape(shape: Mapping[str, Any], log: ProblemLog) -> Shape:
         log.mismatch(
             "unreadable",
             label if joint is None else JOINTS[joint],
-            found=f"points {points!r}",
+            found=f"points {show_value(points)}",
             expected="x, y pairs",
         )
     flags = shape.get("flags")
+    hidden = find_joint(label) is not None and _read_hidden_marks(shape, label, log)
     return Shape(
         label=label,
         kind=str(kind),
         points=pairs,
         group=shape.get("group_id"),
         flags=flags if isinstance(flags, dict) else {},
+        is_hidden=hidden,
     )
 
 
+def _read_hidden_marks(shape: Mapping[str, Any], label: str, log: ProblemLog) -> bool:
+    """Whether a joint is marked as hidden, in any of the ways of the programs that
+    write such files; marks that are not understood are warned of."""
+    hidden = str(shape.get("description")).strip().lower() in _HIDDEN_WORDS
+    hidden = hidden or _read_answer(shape.get("difficult")) is True
+    strange = []
+    for key in ("flags", "attributes"):
+        marks = shape.get(key)
+        for name, value in marks.items() if isinstance(marks, dict) else ():
+            answer = _read_answer(value)
+            if str(name).strip().lower() in _HIDDEN_WORDS and answer is not None:
+                hidden = hidden or answer
+            elif key == "flags" and answer is not False:
+                strange.append(f"{show_value(name)}: {show_value(value)}")
+    if strange:
+        joint = find_joint(label)
+        log.warning(
+            "unreadable",
+            label if joint is None else JOINTS[joint],
+            f"found the flags {', '.join(strange[:3])}, which mean nothing here; "
+            f"expected `{OCCLUDED_FLAG}` for a hidden joint; taken as "
+            f"{'hidden' if hidden else 'visible'}",
+            found=", ".join(strange[:3]),
+            expected=f"`{OCCLUDED_FLAG}`",
+        )
+    return hidden
+
+
+def _read_answer(value: Any) -> bool | None:
+    """Return what a tick, a number or a word says; None where it says neither."""
+    text = str(value).strip().lower()
+    if text in _YES:
+        return True
+    return False if text in _NO else None
+
+
+def _refuse_counting_from_one(shapes: Sequence[Shape]) -> None:
+    """Refuse a file with a point 16 and no point 0.
+
+    Raises:
+        LeftOutError: As every joint would be one place off.
+    """
+    numbers = set()
+    for shape in shapes:
+        text = shape.label.strip()
+        if shape.kind == "point" and text.isascii() and text.isdigit():
+            numbers.add(text.lstrip("0") or "0")
+    if str(NUM_JOINTS) in numbers and "0" not in numbers:
+        expected = f"`0` to `{NUM_JOINTS - 1}`"
+        raise LeftOutError(
+            "unreadable",
+            COUNTED_FROM_ONE,
+            f"joints are counted from 1, found a point `{NUM_JOINTS}` and no point "
+            f"`0`; expected {expected}; left out",
+            found=f"a point `{NUM_JOINTS}` and no point `0`",
+            expected=expected,
+        )
+
+
 def _parse_pairs(points: Any) -> FloatArray | None:
-    """Return a list of x, y pairs as an (n, 2) array, NaN where a coordinate is no
-    number; None if it is no such list."""
+    """Return a list of x, y pairs as an (n, 2) array; None
+    if it is no such list."""
     if not isinstance(points, list) or not points:
         return None
     pairs = []
     for point in points:
         if not isinstance(point, list) or len(point) != 2:
             return None
-        pairs.append([parse_number(point[0]), parse_number(point[1])])
+        pair = [parse_number(value) for value in point]
+        for value, number in zip(point, pair, strict=True):
+            if np.isnan(number) and not isinstance(value, float):
+                return None  # so that messages show what stands there
+        pairs.append(pair)
     return np.array(pairs, dtype=np.float64)
 
 
@@ -236,7 +317,7 @@ def _read_joints(
         if shape.points is None:
             continue
         keypoints[joint] = shape.points[0]
-        if shape.flags.get(OCCLUDED_FLAG) is True:
+        if shape.is_hidden:
             visibility[joint] = Visibility.OCCLUDED
         else:
             visibility[joint] = Visibility.VISIBLE

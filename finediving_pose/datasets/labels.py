@@ -15,9 +15,11 @@ from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import (
     LabelSet,
     Size,
+    list_alike_names,
     normalise_name,
     read_header_size,
 )
+from finediving_pose.datasets.labelme import holds_label_files
 from finediving_pose.datasets.problems import (
     Problem,
     ProblemLog,
@@ -51,7 +53,7 @@ def read_labels(
 
     Args:
         source: A file, or a folder of LabelMe JSON, or a folder with one
-            ``annotations.json``.
+            ``annotations.json`` and no LabelMe JSON.
         format: One of :data:`SOURCES`; None looks into the source.
         images: The folder of the images; None looks beside the labels.
 
@@ -64,7 +66,7 @@ def read_labels(
         UsageError: If `source` or `images` does not exist or `format` is unknown.
         DataError: If nothing in `source` can be read.
     """
-    source = _existing(source)
+    source = _existing(source, format)
     if images is not None and not images.is_dir():
         raise UsageError(
             f"{images}: no such folder (--images is the folder that the image names are relative to)"
@@ -124,11 +126,20 @@ def _drop_repeated(
     return replace(labels, frames=tuple(frames)), paths
 
 
-def _existing(source: Path) -> Path:
+def _existing(source: Path, format: str | None) -> Path:
+    """Return the file or folder that is meant by a name.
+
+    A folder's ``annotations.json`` is, unless label files lie there too: then it is an
+    older export of them, and becomes a problem as it is none of them.
+    """
     if not source.exists():
         raise UsageError(f"{source}: no such file or folder")
     published = source / "annotations.json"
-    return published if source.is_dir() and published.is_file() else source
+    if format is not None and format in SOURCES and SOURCES[format].is_folder:
+        return source
+    if not source.is_dir() or not published.is_file() or holds_label_files(source):
+        return source
+    return published
 
 
 def _report_no_images(log: ProblemLog, paths: list[Path], images_given: bool) -> None:
@@ -154,7 +165,12 @@ def _image_fits(
 ) -> bool:
     log = ProblemLog(name_item(frame.source or path, frame.image), problems)
     if size is None:
-        found = "not readable as an image" if path.is_file() else "missing"
+        found = "not readable as an image"
+        if not path.is_file():
+            found = "missing"
+            alike = list_alike_names(path)
+            if alike:
+                found += f"; {', '.join(alike)} differ in form or case only"
         log.error("image-missing", "image", f"{path} is {found}; frame left out")
         return False
     if frame.size is not None and frame.size != size:

@@ -21,6 +21,7 @@ from finediving_pose.boxes import enclose_joints
 from finediving_pose.datasets import joint_records
 from finediving_pose.datasets.label_format import LabelFormat
 from finediving_pose.datasets.label_set import LabelSet
+from finediving_pose.datasets.matlab_arrays import read_matlab_array
 from finediving_pose.datasets.problems import ProblemLog, load_json, show_coordinates
 from finediving_pose.errors import DataError
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
@@ -134,14 +135,7 @@ def _report_same_place(
 def _published(path: Path) -> list[dict[str, Any]]:
     """Return the items of ``joints.mat``, whose images count from im00001.jpg; a joint
     of visibility 0 has no place."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        content = loadmat(path, variable_names=["joints"])
-    except (OSError, ValueError, MatReadError, NotImplementedError) as error:
-        raise DataError(f"{path}: not readable as a MATLAB file: {error}") from None
-    joints = content.get("joints")
+    joints = read_matlab_array(path, "joints")
     if (
         joints is None
         or joints.ndim != 3

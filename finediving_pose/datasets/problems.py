@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,8 +50,20 @@ FARTHEST = 1e6
 """Coordinates beyond this, in px, are no place in any image, and their squares would
 overflow."""
 
+MOST_FRAMES = 2**63
+"""Frame numbers from here on fit into no array and no file of ours."""
+
+_LONGEST_NAME = 255
+"""Bytes of one part of a path, on nearly every drive."""
+
 LIST_LIMIT = 512 * 2**20
 """Largest JSON that is parsed, for files that hold a whole data set."""
+
+
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?")
+
+_SHOWN = 100
+"""Most letters of a foreign value that a message repeats."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,11 @@ class Problem:
     kind: ProblemKind = field(kw_only=True)
     found: str | None = field(default=None, kw_only=True)
     expected: str | None = field(default=None, kw_only=True)
+
+    @property
+    def writable_file(self) -> str:
+        """The file's name, escaped where it is no text."""
+        return _make_writable(self.file)
 
     def describe(self) -> str:
         """Return place and message, without the severity."""
@@ -172,14 +190,19 @@ class ProblemLog:
     ) -> None:
         problem = Problem(
             self.file,
-            where,
-            message,
+            _make_writable(where),
+            _make_writable(message),
             severity,
             kind=kind,
-            found=found,
+            found=None if found is None else _make_writable(found),
             expected=expected,
         )
         self.problems.append(problem)
+
+
+def _make_writable(text: str) -> str:
+    """Escape lone surrogates, which foreign JSON can hold and no file of ours."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class UnreadableFile(DataError):
@@ -239,7 +262,7 @@ def load_json(path: Path, limit: int = LIST_LIMIT) -> Any:
                 found=found,
                 expected=expected,
             )
-        return parse_json(path.read_text(encoding="utf-8-sig"))
+        return parse_json(path.read_text(encoding="utf-8-sig"), long_numbers=True)
     except OSError as error:
         raise UnreadableFile(path, f"not readable: {error.strerror or error}") from None
     except json.JSONDecodeError as error:
@@ -253,7 +276,10 @@ def load_json(path: Path, limit: int = LIST_LIMIT) -> Any:
 
 
 def parse_number(value: Any) -> float:
-    """Return a JSON value as a float; NaN for None and for what is no number."""
+    """Return a JSON value as a float, also where it stands there as text; NaN for None
+    and for what is no number."""
+    if isinstance(value, str) and _DECIMAL.fullmatch(value.strip()):
+        return float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return math.nan
     try:
@@ -281,6 +307,27 @@ def parse_whole_number(value: Any) -> int | None:
     return int(as_float) if math.isfinite(as_float) and as_float.is_integer() else None
 
 
+def parse_frame(value: Any, log: ProblemLog) -> int | None:
+    """Return a frame number; None where there is none, and with an error where it is
+    one that no file can hold.
+
+    Args:
+        value: What stands in the file.
+        log: Gets the error.
+    """
+    number = parse_whole_number(value)
+    if number is None or -MOST_FRAMES <= number < MOST_FRAMES:
+        return number
+    log.mismatch(
+        "unreadable",
+        "frame",
+        found=f"{float(number):g}",
+        expected="a frame number",
+        consequence="ignored",
+    )
+    return None
+
+
 def parse_image_size(value: Any) -> tuple[int, int] | None:
     """Return ``[width, height]`` where both are whole and positive."""
     if not isinstance(value, (list, tuple)) or len(value) != 2:
@@ -289,10 +336,29 @@ def parse_image_size(value: Any) -> tuple[int, int] | None:
     return (width, height) if width and height and width > 0 and height > 0 else None
 
 
+def parse_frame_number(digits: str) -> int | None:
+    """Return a frame number from the digits of a name; None where it is none that files
+    can hold."""
+    digits = digits.lstrip("0") or "0"
+    number = int(digits) if len(digits) <= len(str(MOST_FRAMES)) else MOST_FRAMES
+    return number if number < MOST_FRAMES else None
+
+
+def fits_into_path(name: str) -> bool:
+    """Whether a file can be called so: text without lone surrogates or NUL, no part of
+    which is too long for a drive."""
+    try:
+        parts = name.replace("\\", "/").encode("utf-8").split(b"/")
+    except UnicodeEncodeError:
+        return False
+    return b"\0" not in b"".join(parts) and max(map(len, parts)) <= _LONGEST_NAME
+
+
 def is_safe_name(name: str) -> bool:
     """Whether a name from a file may become one part of a path on any system."""
     return (
         bool(name.strip())
+        and fits_into_path(name)
         and name not in {".", ".."}
         and not any(c in '/\\:*?"<>|' or ord(c) < 32 for c in name)
     )
@@ -304,9 +370,11 @@ def is_safe_relative(name: Any) -> bool:
     if not isinstance(name, str) or not name or name.startswith("/"):
         return False
     parts = name.split("/")
+    if parts[-1] in ("", "."):  # a folder
+        return False
     return (
         "\\" not in name
-        and "\0" not in name
+        and fits_into_path(name)
         and ":" not in parts[0]
         and ".." not in parts
     )
@@ -325,7 +393,7 @@ def check_image_name(value: Any, log: ProblemLog) -> str | None:
     log.mismatch(
         "unreadable",
         "image",
-        found=repr(value),
+        found=show_value(value),
         expected="a path below the image folder",
         consequence="left out",
     )
@@ -343,13 +411,14 @@ def check_key(value: Any, where: str, log: ProblemLog) -> str | None:
     """
     if value is None or value == "":
         return None
-    text = str(value)
+    # Python refuses to write numbers of thousands of digits.
+    text = str(value) if not isinstance(value, int) or abs(value) < 2**63 else ""
     if is_safe_name(text):
         return text
     log.mismatch(
         "unreadable",
         where,
-        found=repr(text),
+        found=show_value(text),
         expected="a name without / \\ : or ..",
         consequence="ignored",
     )
@@ -360,6 +429,7 @@ def check_joints(
     points: FloatArray,
     visibility: Sequence[int] | NDArray[np.uint8],
     log: ProblemLog,
+    stated: Sequence[Any] | None = None,
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Drop labelled joints whose coordinates are no finite numbers, or far beyond any
     image, with an error each.
@@ -367,10 +437,13 @@ def check_joints(
     Args:
         points: (16, 2) px.
         visibility: (16,) of :class:`Visibility`.
+        log: Gets the errors.
+        stated: What stands in the file for each joint, to be shown where it is no
+            number.
     """
     points, visible = points.astype(np.float64), np.array(visibility, dtype=np.uint8)
     finite = (np.abs(points) <= FARTHEST).all(axis=1)  # NaN is not
-    for joint in np.flatnonzero(~finite & (visible > 0)):
+    for joint in np.flatnonzero(~finite & (visible > 0)).tolist():
         found = show_coordinates(points[joint])
         if np.isfinite(points[joint]).all():
             log.error(
@@ -383,7 +456,7 @@ def check_joints(
             log.mismatch(
                 "unreadable",
                 JOINTS[joint],
-                found=found,
+                found=found if stated is None else show_value(stated[joint]),
                 expected="two finite numbers",
                 consequence="joint left out",
             )
@@ -430,6 +503,12 @@ def check_box(box: FloatArray | None, log: ProblemLog) -> FloatArray | None:
         )
         return None
     return box
+
+
+def show_value(value: Any) -> str:
+    """Return a foreign value as messages show it, cut off where it is long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def show_coordinates(values: FloatArray) -> str:

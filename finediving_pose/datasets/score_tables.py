@@ -40,7 +40,8 @@ def read_number_rows(path: Path, columns: int | None = None) -> FloatArray:
 
     Raises:
         UsageError: If there is no such file, or one of another kind.
-        DataError: If a line has more or fewer, or something in it is no finite number.
+        DataError: If a line has more or fewer, something in it is no finite number, or
+            the first may be a header.
     """
     rows = _read_rows(path)
     if path.suffix.lower() == ".csv" and rows:
@@ -49,6 +50,7 @@ def read_number_rows(path: Path, columns: int | None = None) -> FloatArray:
             del rows[0]
     if not rows:
         raise DataError(f"{path}: holds no number")
+    _refuse_numbered_header(path, rows)
     count = columns or len(rows[0].cells)
     table = np.empty((len(rows), count))
     for at, row in enumerate(rows):
@@ -63,6 +65,22 @@ def read_number_rows(path: Path, columns: int | None = None) -> FloatArray:
                 )
             table[at, column] = float(cell)
     return table
+
+
+def _refuse_numbered_header(path: Path, rows: Sequence[_Row]) -> None:
+    """Refuse a table that begins as pandas heads columns without a name: 0, 1, …
+
+    Raises:
+        DataError: As nobody knows whether that is a row.
+    """
+    is_text = path.suffix.lower() in (".csv", ".txt")
+    heads = [str(column) for column in range(len(rows[0].cells))]
+    if is_text and len(rows) > 1 and list(rows[0].cells) == heads:
+        raise DataError(
+            f"{path} line 1: found {','.join(heads)} and {len(rows) - 1} rows below: "
+            "is it a row, or how pandas heads columns without a name? Expected a name "
+            "(`score`) or no header (to_csv(…, header=False)); a score of zero is 0.0"
+        )
 
 
 def read_names(path: Path) -> list[str]:

@@ -257,7 +257,7 @@ def format_problems(problems: Sequence[Problem]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("severity", "file", "where", "message"))
     writer.writerows(
-        (problem.severity, problem.file, problem.where, problem.message)
+        (problem.severity, problem.writable_file, problem.where, problem.message)
         for problem in problems
     )
     return text.getvalue()

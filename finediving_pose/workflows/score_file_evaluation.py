@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from finediving_pose import console
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import SAMPLES
 from finediving_pose.records import FloatArray
@@ -48,6 +49,7 @@ def evaluate_files(files: PredictionFiles) -> Evaluation:
 
     predicted, true = read_numbers(files.pred), read_numbers(files.true)
     _check_length(files.pred, len(predicted), files.true, len(true))
+    console.log.info("%d scores read, as many in either file", len(true))
     groups = None
     if files.numbers is not None:
         groups = read_names(files.numbers)

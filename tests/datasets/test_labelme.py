@@ -23,7 +23,7 @@ from helpers.label_samples import (
 )
 from PIL import Image
 
-from finediving_pose.datasets import labelme
+from finediving_pose.datasets import coco, labelme
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.errors import DataError
@@ -204,9 +204,9 @@ def test_the_one_person_with_joints_is_taken(tmp_path):
             "found (inf, 3), expected two finite numbers",
         ),
         (
-            point_shape("4", "12", 3),
+            point_shape("4", "1,2", 3),
             "left_knee",
-            "found (nan, 3), expected two finite numbers",
+            "found points [['1,2', 3]], expected x, y pairs",
         ),
         (
             point_shape("4", 600, 3),
@@ -488,3 +488,124 @@ def test_x_anylabelings_crowd_is_refused(shared_data):
         "none of them with our joints"
         in problem_about(labels.problems, "group_id").message
     )
+
+
+def numbered(first, pattern="{}"):
+    """Shapes of an athlete whose 16 joints are numbered from `first`."""
+    joints = []
+    for joint in range(16):
+        label = pattern.format(joint + first)
+        joints.append(point_shape(label, 110 + 5 * joint, 70 + 8 * joint))
+    return [box_shape(), *joints]
+
+
+@pytest.mark.parametrize("pattern", ["{}", "{:02}"])
+def test_joints_that_are_counted_from_one_are_refused(tmp_path, pattern):
+    labelme_file(tmp_path / "1.json", shapes=numbered(1, pattern))
+    labelme_file(tmp_path / "2.json", shapes=numbered(1, pattern)[:-1])
+    labels = read_labels(tmp_path)
+    assert labels.frames == ()
+    assert "joints are counted from 1" in labels.errors[0].message
+    assert "1.json counts from 1; left out" in labels.errors[-1].message
+
+
+def test_a_leading_zero_is_no_other_joint(tmp_path):
+    labelme_file(tmp_path / "1.json", shapes=numbered(0, "{:02}"))
+    labels = read_labels(tmp_path)
+    assert labels.problems == ()
+    assert labels.frames[0].labelled.all()
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"flags": {"occluded": True}},
+        {"flags": {"Occluded": True}},
+        {"flags": {"occluded": 1}},
+        {"flags": {"hidden": "true"}},
+        {"difficult": True},
+        {"attributes": {"occluded": "yes"}},
+        {"description": "hidden"},
+    ],
+)
+def test_a_hidden_joint_in_any_programs_words(tmp_path, mark):
+    shapes = [*numbered(0)[:-1], point_shape("15", 150, 190, **mark)]
+    labelme_file(tmp_path / "1.json", shapes=shapes)
+    labels = read_labels(tmp_path)
+    assert labels.frames[0].visibility.tolist() == [2] * 15 + [1]
+    assert labels.problems == ()
+
+
+@pytest.mark.parametrize("flags", [{"verdeckt": True}, {"occluded": "perhaps"}])
+def test_a_mark_that_is_not_understood_is_named(tmp_path, flags):
+    shapes = [*numbered(0)[:-1], point_shape("15", 150, 190, flags=flags)]
+    labelme_file(tmp_path / "1.json", shapes=shapes)
+    labels = read_labels(tmp_path)
+    assert labels.frames[0].visibility[15] == 2
+    problem = problem_about(labels.problems, "left_wrist")
+    assert problem.severity == "warning"
+    assert next(iter(flags)) in problem.message
+
+
+@pytest.mark.parametrize("flags", [{"verdeckt": False}, {"occluded": "no"}, None])
+def test_marks_that_are_not_set_mean_nothing(tmp_path, flags):
+    shapes = [*numbered(0)[:-1], point_shape("15", 150, 190, flags=flags)]
+    labelme_file(tmp_path / "1.json", shapes=shapes)
+    assert read_labels(tmp_path).problems == ()
+
+
+def test_numbers_as_text_are_read(tmp_path):
+    shapes = [*numbered(0)[:-1], point_shape("15", "150.5", " 190 ")]
+    labelme_file(tmp_path / "1.json", shapes=shapes)
+    labels = read_labels(tmp_path)
+    assert labels.frames[0].keypoints[15].tolist() == [150.5, 190.0]
+    assert labels.problems == ()
+
+
+def test_an_older_export_among_label_files_is_named_and_not_read(tmp_path):
+    labelme_file(tmp_path / "1.json")
+    coco.write(tmp_path / "annotations.json", LabelSet((make_frame("1.jpg"),)))
+    labels = read_labels(tmp_path)
+    assert labels.format == "labelme"
+    assert len(labels.frames) == 1
+    (problem,) = labels.errors
+    assert problem.file == str(tmp_path / "annotations.json")
+    assert "name a COCO file itself" in problem.message
+    assert read_labels(tmp_path / "annotations.json").format == "coco"
+
+
+@pytest.mark.parametrize("version", ["²", "9" * 5000, "\ud800"])
+def test_any_version_is_read(tmp_path, version):
+    labelme_file(tmp_path / "1.json", version=version)
+    assert len(read_labels(tmp_path).frames) == 1
+
+
+def test_a_number_of_thousands_of_digits_costs_nothing_else(tmp_path):
+    path = tmp_path / "1.json"
+    content = labelme_file(path, version=7)
+    path.write_text(
+        json.dumps(content).replace('"version": 7', f'"version": {"9" * 5000}')
+    )
+    assert len(read_labels(tmp_path).frames) == 1
+
+
+@pytest.mark.parametrize("name", ["\ud800.jpg", "x" * 300 + ".jpg"])
+def test_an_image_that_no_drive_can_hold_costs_its_own_label(tmp_path, name):
+    labelme_file(tmp_path / "1.json", imagePath=name)
+    labelme_file(tmp_path / "2.json")
+    labels = read_labels(tmp_path)
+    assert [frame.image for frame in labels.frames] == ["1.jpg", "2.jpg"]
+    problem_about(labels.problems, "imagePath").message.encode("utf-8")
+
+
+def test_a_label_too_long_for_the_drive_is_left_out(tmp_path):
+    name = "x" * 251 + ".jpg"  # its label file would have 256 letters
+    frames = (make_frame(name), make_frame("b.jpg"))
+    (problem,) = labelme.write(tmp_path, LabelSet(frames))
+    assert "too long" in problem.message
+    assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
+
+
+def test_a_frame_number_beyond_all_arrays_is_unknown(tmp_path):
+    labelme_file(tmp_path / "m__1" / f"{2**63}.json")
+    assert read_labels(tmp_path).frames[0].frame is None

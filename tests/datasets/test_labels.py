@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -25,11 +26,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from finediving_pose.datasets import coco, joints_csv
 from finediving_pose.datasets.formats import FORMATS
 from finediving_pose.datasets.label_set import LabelSet
 from finediving_pose.datasets.labels import Problem, read_labels
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.records import LabelledFrame
+from finediving_pose.workflows.convert import convert
 
 KEEPS_INVALID_COORDINATES = sorted(FORMATS.keys() - {"labelme"})
 
@@ -352,3 +355,112 @@ def test_whatever_stands_in_a_file_is_read_or_refused(name, data):
         for frame in frames:
             assert np.isfinite(frame.keypoints[frame.labelled]).all()
         FORMATS["csv"].write(Path(folder) / "again.csv", LabelSet(frames))
+
+
+LISTS = ("coco", "csv", "mpii", "fdpose-json")
+JSON_LISTS = ("coco", "mpii", "fdpose-json")
+ODD_IMAGES = (".", "a/", "a/.", "x" * 300, "\ud800.jpg", "a\0b.jpg")
+
+
+def write_list(folder: Path, name: str, *frames):
+    path = folder / f"labels{FORMATS[name].suffix}"
+    FORMATS[name].write(path, LabelSet(frames))
+    return path
+
+
+def replaced(path: Path, old: str, new: str) -> Path:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("image", ODD_IMAGES)
+@pytest.mark.parametrize("name", JSON_LISTS)
+def test_an_image_name_that_is_no_files(tmp_path, name, image):
+    path = write_list(tmp_path, name, make_frame("odd.jpg"), make_frame("b.jpg", 1))
+    replaced(path, '"odd.jpg"', json.dumps(image))
+    result = convert(path, "csv", tmp_path / "out", name)
+    assert (result.frames, result.errors) == (1, 1)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_frame_number_that_no_array_holds(tmp_path, name):
+    fields = {"match": "m", "dive": "1"}
+    path = write_list(tmp_path, name, make_frame(frame=4711, **fields))
+    labels = read_labels(replaced(path, "4711", str(2**63)), name)
+    assert labels.frames[0].frame is None
+    assert problem_about(labels.errors, "frame").kind == "unreadable"
+    convert(path, "pyskl", tmp_path / "out", name)
+
+
+@pytest.mark.parametrize("key", ["match", "dive"])
+@pytest.mark.parametrize("value", ["\ud800", "x" * 300, 10**30])
+def test_a_key_that_no_folder_can_have(tmp_path, key, value):
+    fields = (
+        {"match": "KEY", "dive": "1"}
+        if key == "match"
+        else {
+            "match": "1",
+            "dive": "KEY",
+        }
+    )
+    path = write_list(tmp_path, "coco", make_frame(**fields))
+    labels = read_labels(replaced(path, '"KEY"', json.dumps(value)))
+    assert len(labels.frames) == 1
+    problem_about(labels.errors, key)
+
+
+@pytest.mark.parametrize("name", JSON_LISTS)
+def test_numbers_as_text_are_read_and_other_text_is_shown(tmp_path, name):
+    frame = make_frame("a.jpg")
+    frame.keypoints[3] = (123.5, 77.5)
+    shown = "124.5" if name == "mpii" else "123.5"
+    path = write_list(tmp_path, name, frame)
+    labels = read_labels(replaced(path, f"{shown},", f'"{shown}",'), name)
+    assert labels.frames[0].keypoints[3].tolist() == [123.5, 77.5]
+    labels = read_labels(replaced(path, f'"{shown}"', '"left"'), name)
+    assert "found ['left', 7" in problem_about(labels.errors, "left_hip").message
+
+
+def test_a_long_cell_costs_its_own_row(tmp_path):
+    frames = (make_frame("odd.jpg"), make_frame("b.jpg", 1))
+    path = write_list(tmp_path, "csv", *frames)
+    labels = read_labels(replaced(path, "odd.jpg", "x" * 200_000))
+    assert [frame.image for frame in labels.frames] == ["b.jpg"]
+    assert len(problem_about(labels.errors, "image").message) < 300
+
+
+def test_json_that_is_nested_too_deep_is_refused(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(DataError, match="not readable as JSON"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize(
+    ("label", "file"),
+    [
+        (unicodedata.normalize("NFC", "M\u00fcnchen/\u00e9.jpg"), "NFD"),
+        (unicodedata.normalize("NFD", "M\u00fcnchen/\u00e9.jpg"), "NFC"),
+    ],
+)
+def test_an_image_is_found_whatever_its_names_form(tmp_path, label, file):
+    image = tmp_path / "images" / unicodedata.normalize(file, label)
+    image.parent.mkdir(parents=True)
+    Image.new("RGB", (455, 256)).save(image)
+    coco.write(tmp_path / "a.json", LabelSet((make_frame(label),)))
+    labels = read_labels(tmp_path / "a.json")
+    assert labels.errors == ()
+    assert labels.image_path(labels.frames[0]) == image
+
+
+def test_an_image_is_found_in_upper_case_unless_there_are_two(tmp_path):
+    for name in ("A.JPG", "B.JPG", "b.JPG"):
+        Image.new("RGB", (455, 256)).save(tmp_path / name)
+    frames = (make_frame("a.jpg"), make_frame("b.jpg", 1))
+    joints_csv.write(tmp_path / "a.csv", LabelSet(frames))
+    labels = read_labels(tmp_path / "a.csv")
+    assert [labels.image_path(frame).name for frame in labels.frames] == ["A.JPG"]
+    assert "b.jpg is missing" in problem_about(labels.errors, "image").message
+    assert "B.JPG, b.JPG" in problem_about(labels.errors, "image").message

@@ -110,3 +110,14 @@ def test_names(tmp_path, name, content):
 def test_several_names_in_a_line(tmp_path):
     with pytest.raises(DataError, match="line 1: found 2 values"):
         read_names(write(tmp_path / "a.txt", "407c 107b\n"))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.txt"])
+@pytest.mark.parametrize("content", ["0\n85.5\n72.25\n", "0,1\n85.5,3\n72.25,4\n"])
+def test_a_header_of_pandas_is_no_row(tmp_path, name, content):
+    with pytest.raises(DataError, match="2 rows below: is it a row"):
+        read_number_rows(write(tmp_path / name, content))
+
+
+def test_a_score_of_zero_is_a_row(tmp_path):
+    assert read_numbers(write(tmp_path / "a.csv", "0.0\n85.5\n")).tolist() == [0, 85.5]
