@@ -627,6 +627,7 @@ def _read_frames(text: str | None) -> int | str | None:
 def _read_seed(text: str | None) -> Seed | None:
     import numpy as np
 
+    from finediving_pose.datasets.problems import FARTHEST
     from finediving_pose.extraction.track_tools import Seed
 
     if text is None:
@@ -636,8 +637,8 @@ def _read_seed(text: str | None) -> Seed | None:
     except ValueError:
         usable = False
     else:
-        usable = frame >= 0 and frame.is_integer() and x1 < x2 and y1 < y2
-        usable = usable and bool(np.isfinite([x1, y1, x2, y2]).all())
+        usable = 0 <= frame < 2**53 and frame.is_integer() and x1 < x2 and y1 < y2
+        usable = usable and bool((np.abs([x1, y1, x2, y2]) <= FARTHEST).all())
     if not usable:
         raise UsageError(
             f"--seed-box {text!r}: expected frame,x1,y1,x2,y2 with x1 < x2 and y1 < y2, frame from 0"

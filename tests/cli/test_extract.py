@@ -344,6 +344,8 @@ def test_shards_extract_each_clip_once_and_the_last_lists_all(project):
         (("--seed-box", "1.5,10,10,50,50"), "frame from 0"),
         (("--seed-box", "1,10,10,inf,50"), "--seed-box '1,10,10,inf,50'"),
         (("--seed-box", "1,nan,10,60,50"), "--seed-box"),
+        (("--seed-box", "1,1e38,10,2e38,50"), "--seed-box"),
+        (("--seed-box", "99999999999999999999,1,2,30,40"), "frame from 0"),
         (("--shard", "0/4"), "--shard 0/4: expected I from 1 to N"),
         (("--shard", "x"), "--shard 'x': expected I/N, such as 2/8"),
         (
