@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from finediving_pose.errors import DataError
 from finediving_pose.files import atomic_path, write_bytes
 from finediving_pose.frame_names import MAX_FRAMES, NumberedImages, number_images
-from finediving_pose.records import Clip
+from finediving_pose.records import Clip, FloatArray
 from finediving_pose.video import (
     Deinterlacing,
     count_frames,
@@ -53,6 +53,29 @@ VIDEO_SUFFIXES = frozenset(
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 SAMPLES = 96
 """Frames of a dive that FineDiving's methods look at."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How video files are read; folders of images are read as they are.
+
+    Attributes:
+        deinterlacing: See :data:`finediving_pose.video.Deinterlacing`.
+        hardware: Device type that decodes, such as ``cuda``; None = the processor.
+    """
+
+    deinterlacing: Deinterlacing = "auto"
+    hardware: str | None = None
+
+    def describe(self) -> dict[str, str]:
+        """Return what decides the frames, where it is not what it usually is: JSON
+        types."""
+        if self.deinterlacing == "auto":
+            return {}
+        return {"deinterlacing": self.deinterlacing}
+
+
+AS_USUAL = Reading()
 
 
 @dataclass(frozen=True)
@@ -138,6 +161,7 @@ class FrameSource:
             declares, or None, until :meth:`read` has come to the end: what decodes is
             the truth.
         fps: Frames per second as declared, None where unknown.
+        pixel_aspect: Width of a pixel over its height.
         faults: What was wrong with the source, in words, found so far.
     """
 
@@ -145,6 +169,7 @@ class FrameSource:
         self.path = path
         self.count: int | None = None
         self.fps: float | None = None
+        self.pixel_aspect = 1.0
         self.faults: list[str] = []
 
     def number(self, position: int) -> int:
@@ -181,8 +206,7 @@ class VideoFile(FrameSource):
         path: The file.
         start: Number of the first frame.
         end: Number of the last frame.
-        deinterlacing: See :data:`finediving_pose.video.Deinterlacing`; with ``bob``
-            `start` and `end` count fields.
+        reading: With ``bob`` `start` and `end` count fields.
 
     Raises:
         DataError: If nothing in the file can be decoded.
@@ -193,14 +217,15 @@ class VideoFile(FrameSource):
         path: Path,
         start: int | None = None,
         end: int | None = None,
-        deinterlacing: Deinterlacing = "auto",
+        reading: Reading = AS_USUAL,
     ) -> None:
         super().__init__(path)
         self._start = start or 0
         self._end = end
-        self._deinterlacing: Deinterlacing = deinterlacing
+        self._reading = reading
         self.properties = read_properties(path)
-        fields = 2 if deinterlacing == "bob" else 1
+        self.pixel_aspect = self.properties.pixel_aspect
+        fields = 2 if reading.deinterlacing == "bob" else 1
         if self.properties.fps is not None:
             self.fps = fields * self.properties.fps
         frames = count_frames(path)
@@ -224,7 +249,8 @@ class VideoFile(FrameSource):
         # decoded: its time stamp says how many frames there are before it.
         first = self._start if wanted is None else self._start + min(wanted, default=0)
         decoded = 0
-        for frame in decode_video(self.path, first, self._deinterlacing):
+        deinterlacing, hardware = self._reading.deinterlacing, self._reading.hardware
+        for frame in decode_video(self.path, first, deinterlacing, hardware):
             position = frame.number - self._start
             if frame.number >= self._stop() or (last is not None and position > last):
                 break
@@ -308,15 +334,55 @@ class FrameFolder(FrameSource):
             yield Frame(position, number, image)
 
 
-def open_frames(clip: Clip) -> FrameSource:
-    """Open a clip's pictures, a folder of numbered images or a video file.
+def open_frames(clip: Clip, reading: Reading = AS_USUAL) -> FrameSource:
+    """Open a clip's frames, a folder of numbered images or a video file.
+
+    Args:
+        clip: The clip.
+        reading: How a video file is read. A frame's number means the same only in
+            readings that deinterlace alike.
 
     Raises:
         DataError: If the source is absent, not readable, or has no frame in the clip's
             part.
     """
-    kind = FrameFolder if clip.source.is_dir() else VideoFile
-    return kind(clip.source, clip.start_frame, clip.end_frame)
+    if clip.source.is_dir():
+        return FrameFolder(clip.source, clip.start_frame, clip.end_frame)
+    start, end = clip.start_frame, clip.end_frame
+    if reading.deinterlacing == "bob":
+        # A clip's part counts frames, as tables of dives do, of two fields each.
+        start = None if start is None else 2 * start
+        end = None if end is None else 2 * end + 1
+    return VideoFile(clip.source, start, end, reading)
+
+
+def widen_pixels(image: Image, aspect: float) -> Image:
+    """Return an image with square pixels, as wide as it is shown.
+
+    Args:
+        image: The image; one of square pixels is given back itself.
+        aspect: Width of its pixels over their height.
+    """
+    if aspect == 1.0:
+        return image
+    height, width = image.shape[:2]
+    size = max(1, round(width * aspect)), height
+    return np.asarray(_cv2().resize(image, size), np.uint8)
+
+
+def widen_places(places: FloatArray, aspect: float) -> FloatArray:
+    """Return points or boxes of an image as they lie in one of square pixels.
+
+    Args:
+        places: (..., 2) or (..., 4) px: x, y in turn.
+        aspect: Width of the image's pixels over their height; 1 / aspect leads back.
+    """
+    if aspect == 1.0:
+        return places
+    widened = places.copy()
+    # The centre of the first pixel is at 0: its left edge, at -0.5, stays.
+    widened[..., ::2] = (places[..., ::2] + 0.5) * aspect - 0.5
+    return widened
 
 
 def write_jpeg(path: Path, image: Image, quality: int = 92) -> None:

@@ -12,7 +12,7 @@ from helpers.recordings import (
 
 from finediving_pose import video
 from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
-from finediving_pose.media import VideoFile, write_video
+from finediving_pose.media import Reading, VideoFile, write_video
 from finediving_pose.video import (
     VideoIndex,
     count_frames,
@@ -209,7 +209,7 @@ def test_bob_gives_both_moments_of_each_frame(tmp_path, name):
         own = error_to(field.to_image(), field.number)
         assert own < error_to(field.to_image(), field.number - 1)
         assert own < error_to(field.to_image(), field.number + 1)
-    source = VideoFile(path, deinterlacing="bob")
+    source = VideoFile(path, reading=Reading("bob"))
     assert (source.fps, source.count) == (50, 80)
 
 

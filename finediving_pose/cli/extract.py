@@ -117,6 +117,24 @@ FramesOption = Annotated[
         rich_help_panel=FILES,
     ),
 ]
+DeinterlaceOption = Annotated[
+    Literal["auto", "off", "bob"],
+    typer.Option(
+        "--deinterlace",
+        help="Of interlaced video: auto = a frame a frame; bob = a frame a field, at "
+        "twice the rate; off = as stored.",
+        rich_help_panel=FILES,
+    ),
+]
+DecodeOnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--decode-on",
+        help="Device that decodes: cuda, vaapi, videotoolbox …; fdpose doctor lists them.",
+        show_default="the processor",
+        rich_help_panel=SPEED,
+    ),
+]
 OverlayOption = Annotated[
     bool,
     typer.Option(
@@ -403,6 +421,7 @@ def command(
     dives: DivesOption = None,
     annotations: AnnotationsOption = None,
     frames: FramesOption = None,
+    deinterlace: DeinterlaceOption = "auto",
     overlay: OverlayOption = False,
     overwrite: OverwriteOption = False,
     tracker: TrackerOption = None,
@@ -426,6 +445,7 @@ def command(
     compile: CompileOption = False,
     batch_size: BatchSizeOption = None,
     detector_batch: DetectorBatchOption = None,
+    decode_on: DecodeOnOption = None,
     decoders: DecodersOption = None,
     helpers: HelpersOption = None,
     shard: ShardOption = None,
@@ -449,6 +469,7 @@ def command(
     Example: fdpose extract --videos videos --tracker path tracking.max_absence=80
     """
     from finediving_pose.extraction.shards import WHOLE, Shard
+    from finediving_pose.media import Reading
     from finediving_pose.network_interfaces import NetworkOptions
     from finediving_pose.workflows.extraction import (
         Networks,
@@ -508,6 +529,7 @@ def command(
         seed_box=seed,
         overlay=overlay,
         overwrite=overwrite,
+        reading=Reading(deinterlace, decode_on),
         shard=part,
     )
     request.check()

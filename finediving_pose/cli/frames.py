@@ -83,6 +83,14 @@ def command(
             help="Keep images that show the same as another of their clip.",
         ),
     ] = False,
+    deinterlace: Annotated[
+        Literal["auto", "off", "bob"],
+        typer.Option(
+            "--deinterlace",
+            help="Of interlaced video: auto = a frame a frame; bob = a frame a field; "
+            "off = as stored.",
+        ),
+    ] = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only count; write nothing.")
     ] = False,
@@ -102,6 +110,7 @@ def command(
     --total 200
     """
     from finediving_pose.cli._aqa import newest_skeletons
+    from finediving_pose.media import Reading
     from finediving_pose.workflows.frames import FramesRequest, choose_frames
     from finediving_pose.workflows.project import find_project
 
@@ -122,6 +131,7 @@ def command(
         seed=seed,
         keep_duplicates=keep_duplicates,
         dry_run=dry_run,
+        reading=Reading(deinterlace),
     )
     summary = choose_frames(project, request)
     if json:

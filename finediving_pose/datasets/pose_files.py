@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ from finediving_pose.records import (
     SkeletonSequence,
 )
 from finediving_pose.skeleton import NUM_JOINTS
+from finediving_pose.video import Deinterlacing
 
 log = logging.getLogger("fdpose")
 
@@ -216,6 +217,13 @@ def read_pose(path: Path) -> SkeletonSequence:
     )
 
 
+def count_whole_frames(sequence: SkeletonSequence) -> NDArray[np.int64]:
+    """Return the frame numbers of a sequence, of whole frames also where it was made
+    from the single fields of an interlaced video."""
+    numbers = sequence.frame_index
+    return numbers // 2 if sequence.meta.get("deinterlacing") == "bob" else numbers
+
+
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
         return read_arrays(path, most_bytes=MAX_BYTES)
@@ -284,6 +292,14 @@ def _is_rate(value: Any) -> bool:
     return number and 0 <= value <= FASTEST  # NaN is not
 
 
+def _is_aspect(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0.1 <= value <= 10
+
+
+def _is_deinterlacing(value: Any) -> bool:
+    return value in get_args(Deinterlacing)
+
+
 def _is_size(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_is_count, value))
 
@@ -297,5 +313,7 @@ _META = {
     "frames_in_clip": (_is_count, f"a number up to {frame_names.MAX_FRAMES}"),
     "fps": (_is_rate, f"a rate up to {FASTEST:g}"),
     "size": (_is_size, "[width, height]"),
+    "pixel_aspect": (_is_aspect, "a ratio from 0.1 to 10"),
+    "deinterlacing": (_is_deinterlacing, "auto, off or bob"),
 }
 """Keys of ``meta`` that are read, what they may hold, and how that is called."""

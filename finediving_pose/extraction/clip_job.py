@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from finediving_pose.errors import DataError
 from finediving_pose.extraction.loading import ClipEnd, LoadedFrame, Task
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.skeleton_assembly import Followed, Poses, Sightings
-from finediving_pose.media import Image, open_frames
+from finediving_pose.media import Image, open_frames, widen_places
 from finediving_pose.records import BoxTrack, Detections, FloatArray, SkeletonSequence
 from finediving_pose.skeleton import NUM_JOINTS
 
@@ -51,6 +51,7 @@ class ClipJob:
         error: Why the clip fails, else None; nothing more is computed for it then.
         seconds: Time spent by stage.
         held_bytes: Size of the frames that are held.
+        pixel_aspect: Width of a pixel over its height; networks see square ones.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class ClipJob:
         self.error: str | None = None
         self.seconds: dict[str, float] = defaultdict(float)
         self.held_bytes = 0
+        self.pixel_aspect = 1.0
         self._settings = settings
         self._budget = max_held_bytes
         self._frames: dict[int, Image] | None = {}
@@ -76,6 +78,7 @@ class ClipJob:
     def hold(self, frame: LoadedFrame) -> None:
         """Keep a frame for the crops; once the clip exceeds its budget it keeps none
         and is decoded again."""
+        self.pixel_aspect = frame.pixel_aspect
         self._decoded.add(frame.position)
         if frame.prepared is None:
             self._unseen.add(frame.position)
@@ -104,9 +107,10 @@ class ClipJob:
 
         Args:
             position: The frame's place in the clip.
-            found: The people.
+            found: The people, in an image of square pixels.
         """
-        self._detections[position] = found
+        boxes = widen_places(found.boxes, 1 / self.pixel_aspect)
+        self._detections[position] = replace(found, boxes=boxes)
 
     def posed(
         self, person: int, position: int, keypoints: FloatArray, scores: FloatArray
@@ -116,10 +120,11 @@ class ClipJob:
         Args:
             person: Which of those followed, from 0.
             position: The frame's place in the clip.
-            keypoints: (16, 2) px.
+            keypoints: (16, 2) px of an image of square pixels.
             scores: (16,).
         """
-        self._poses[person, position] = keypoints, scores
+        points = widen_places(keypoints, 1 / self.pixel_aspect)
+        self._poses[person, position] = points, scores
 
     def sightings(self) -> Sightings:
         """Return the people found in the frames that the detector saw; one that does not
@@ -217,7 +222,8 @@ class ClipJob:
         """Decode the wanted frames a second time: the same ones, or the source has
         changed meanwhile."""
         count = 0
-        for frame in open_frames(self.task.clip).read(wanted, to_end=False):
+        source = open_frames(self.task.clip, self.task.reading)
+        for frame in source.read(wanted, to_end=False):
             count += 1
             yield frame.position, frame.image
         if count < len(wanted):
@@ -229,11 +235,14 @@ class ClipJob:
     def _facts(self) -> dict[str, Any]:
         if self._end is None:
             return {}
-        return {
+        facts = {
             "frames_in_clip": self._end.count,
             "size": list(self._end.size),
             "fps": self._end.fps,
         }
+        if self._end.pixel_aspect != 1:
+            facts["pixel_aspect"] = round(self._end.pixel_aspect, 6)
+        return {**facts, **self.task.reading.describe()}
 
     @property
     def _positions(self) -> list[int]:

@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 
 from finediving_pose.errors import DataError
 from finediving_pose.extraction.track_tools import Seed
-from finediving_pose.media import Frame, FrameSource, Image, open_frames, sample_indices
+from finediving_pose.media import (
+    AS_USUAL,
+    Frame,
+    FrameSource,
+    Image,
+    Reading,
+    open_frames,
+    sample_indices,
+    widen_pixels,
+)
 from finediving_pose.records import Clip
 
 
@@ -24,12 +33,14 @@ class Task:
         name: The source's path below the searched folder, with forward slashes.
         input_sha256: Hash of the images; empty where they could not be read.
         seed: Whom to follow; None = found automatically.
+        reading: How a video file is read.
     """
 
     clip: Clip
     name: str
     input_sha256: str = ""
     seed: Seed | None = None
+    reading: Reading = AS_USUAL
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,7 @@ class LoadedFrame:
         position: Its place among the clip's frames.
         image: As decoded.
         prepared: The image as the detector takes it; None where it does not see it.
+        pixel_aspect: Width of a pixel over its height. The detector sees square ones.
     """
 
     serial: int
@@ -48,6 +60,7 @@ class LoadedFrame:
     position: int
     image: Image
     prepared: Any
+    pixel_aspect: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,7 @@ class ClipEnd:
         count: Frames of the clip.
         size: (width, height) px of the first frame.
         fps: As the source declares it; None where unknown.
+        pixel_aspect: Width of a pixel over its height.
         seconds: Time spent on decoding.
         warnings: Faults of the source that do not fail the clip.
         error: Why the clip fails, else None.
@@ -73,6 +87,7 @@ class ClipEnd:
     count: int = 0
     size: tuple[int, int] = (0, 0)
     fps: float | None = None
+    pixel_aspect: float = 1.0
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
     error: str | None = None
@@ -159,19 +174,26 @@ def _load_clip(
     serial: int, task: Task, sampling: _Sampling, prepare: Prepare
 ) -> Iterator[Event]:
     clock = _Clock()  # without the time that the consumer takes between frames
-    source = open_frames(task.clip)
+    source = open_frames(task.clip, task.reading)
     size = (0, 0)
     given: set[int] = set()
     for wanted in _plan_passes(source, sampling, given):
         # Frames of a second pass are few: the detector sees all of them.
         detected = None if given else sampling.detected(source.count)
         for frame, prepared in clock.time_items(
-            _prepare_frames(source.read(wanted), detected, prepare)
+            _prepare_frames(source, wanted, detected, prepare)
         ):
             if not given:
                 size = frame.image.shape[1], frame.image.shape[0]
             given.add(frame.position)
-            yield LoadedFrame(serial, task, frame.position, frame.image, prepared)
+            yield LoadedFrame(
+                serial,
+                task,
+                frame.position,
+                frame.image,
+                prepared,
+                source.pixel_aspect,
+            )
     if not given:
         raise DataError(
             f"{task.clip.source}: no frame can be decoded; "
@@ -189,6 +211,7 @@ def _load_clip(
         count=source.count or 0,
         size=size,
         fps=source.fps,
+        pixel_aspect=source.pixel_aspect,
         seconds=clock.seconds,
         warnings=warnings,
     )
@@ -209,7 +232,10 @@ def _plan_passes(
 
 
 def _prepare_frames(
-    frames: Iterator[Frame], detected: set[int] | None, prepare: Prepare
+    source: FrameSource,
+    wanted: set[int] | None,
+    detected: set[int] | None,
+    prepare: Prepare,
 ) -> Iterator[tuple[Frame, Any]]:
     """Give each frame with what the detector takes of it, None where it does not see
     it.
@@ -217,12 +243,12 @@ def _prepare_frames(
     Raises:
         DataError: If an image cannot be prepared.
     """
-    for frame in frames:
+    for frame in source.read(wanted):
         if detected is not None and frame.position not in detected:
             yield frame, None
             continue
         try:
-            yield frame, prepare(frame.image)
+            yield frame, prepare(widen_pixels(frame.image, source.pixel_aspect))
         except Exception as error:
             raise DataError(
                 f"frame {frame.number} cannot be prepared: {type(error).__name__}: {error}"

@@ -55,6 +55,7 @@ from finediving_pose.extraction.skeleton_assembly import (
     track_people,
 )
 from finediving_pose.extraction.worker_pool import Pending, WorkerPool
+from finediving_pose.media import widen_pixels, widen_places
 from finediving_pose.network_interfaces import (
     Detector,
     Launching,
@@ -326,7 +327,11 @@ class LocalEngine:
             job.follow(followed)
             start = time.perf_counter()
             for person, position, image, box in job.boxed_frames():
-                crop = self._estimator.crop(image, box)
+                # A body in its true proportions, as the networks were trained.
+                crop = self._estimator.crop(
+                    widen_pixels(image, job.pixel_aspect),
+                    widen_places(box, job.pixel_aspect),
+                )
                 seconds["crop"] += time.perf_counter() - start
                 yield _Cut(serial, person, position, crop)
                 start = time.perf_counter()

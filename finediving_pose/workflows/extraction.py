@@ -35,7 +35,7 @@ from finediving_pose.files import (
     sweep_temporaries,
 )
 from finediving_pose.manifest import Manifest, recording
-from finediving_pose.media import list_numbered_images
+from finediving_pose.media import AS_USUAL, Reading, list_numbered_images
 from finediving_pose.network_interfaces import Detector, NetworkOptions, PoseEstimator
 from finediving_pose.records import Clip, Dive, SkeletonSequence
 from finediving_pose.workflows import model_loading
@@ -70,6 +70,7 @@ class Request:
         seed_box: Whom to follow, where there is one clip.
         overlay: Whether to draw videos.
         overwrite: Whether to redo what is done.
+        reading: How video files are read.
         shard: Which of the clips to extract. Shards may run at the same time, on any
             machines, into the same `out`; each has a ledger and a manifest of its own,
             and the last to finish leaves complete tables.
@@ -84,6 +85,7 @@ class Request:
     seed_box: Seed | None = None
     overlay: bool = False
     overwrite: bool = False
+    reading: Reading = AS_USUAL
     shard: Shard = WHOLE
 
     def check(self) -> None:
@@ -174,6 +176,7 @@ def extract(
     seed_box: Seed | None = None,
     overlay: bool = False,
     overwrite: bool = False,
+    reading: Reading = AS_USUAL,
     shard: Shard = WHOLE,
 ) -> Summary:
     """Extract skeletons from every clip at or below `videos` into `out`, on this
@@ -204,6 +207,7 @@ def extract(
         seed_box=seed_box,
         overlay=overlay,
         overwrite=overwrite,
+        reading=reading,
         shard=shard,
     )
 
@@ -302,6 +306,7 @@ class _Run:
             "videos": self._videos,
             "models": self._identity,
             "settings": self._settings,
+            **self._request.reading.describe(),
         }
 
     def extract_clips(
@@ -355,7 +360,8 @@ class _Run:
         for clip in clips:
             name = self._name_source(clip.source)
             seed = self._seeds.get(clip.key)
-            task = Task(clip, name, _hash_input(clip.source), seed)
+            digest = _hash_input(clip.source)
+            task = Task(clip, name, digest, seed, self._request.reading)
             done = self._ledger.is_done(clip.key, self._hash_task(task))
             if done and not self._request.overwrite:
                 self.summary.skipped.append(clip.key)
@@ -439,6 +445,8 @@ class _Run:
             "part": [clip.start_frame, clip.end_frame],
             "synchronised": clip.synchronised,
             "seed": seed,
+            # Nothing where it is as usual: what older versions did is still done.
+            **task.reading.describe(),
         }
         return {
             "input_sha256": task.input_sha256,

@@ -45,9 +45,11 @@ from finediving_pose.extraction.clips import find_clips
 from finediving_pose.files import sha256_file, write_bytes, write_text
 from finediving_pose.manifest import recording
 from finediving_pose.media import (
+    AS_USUAL,
     Frame,
     FrameFolder,
     FrameSource,
+    Reading,
     encode_jpeg,
     open_frames,
     read_image,
@@ -89,6 +91,7 @@ class FramesRequest:
         keep_duplicates: Whether to keep images that show the same as another of their
             clip. The flight of the protocol loses only images that are the same file.
         dry_run: Whether only to count.
+        reading: How video files are read.
     """
 
     method: Method
@@ -102,6 +105,7 @@ class FramesRequest:
     seed: int | None = None
     keep_duplicates: bool = False
     dry_run: bool = False
+    reading: Reading = AS_USUAL
 
 
 @dataclass
@@ -214,9 +218,8 @@ def choose_frames(project: Project, request: FramesRequest) -> FramesSummary:
     if request.dry_run:
         return summary
     writer = _FrameWriter(project, request, summary, present, seed)
-    with recording(
-        project.frames, method=request.method, seed=seed, videos=str(videos)
-    ) as manifest:
+    facts = {"method": request.method, "seed": seed, "videos": str(videos)}
+    with recording(project.frames, **facts, **request.reading.describe()) as manifest:
         writer.write_all([choice for choice in choices if choice.clip is not None])
         manifest.add(added=summary.added, total=summary.total)
     return summary
@@ -262,7 +265,7 @@ class _FrameWriter:
 
     def _write_clip(self, choice: _Choice) -> None:
         assert choice.clip is not None
-        source = open_frames(choice.clip)
+        source = open_frames(choice.clip, self._request.reading)
         stages = _map_stages(
             choice, source, must_match=self._request.method == "protocol"
         )
@@ -521,7 +524,13 @@ def _rank_doubtful_frames(
     in it."""
     assert choice.clip is not None
     sequence = read_pose(path)
-    source = open_frames(choice.clip)
+    made_by = sequence.meta.get("deinterlacing", "auto")
+    if not choice.clip.source.is_dir() and made_by != request.reading.deinterlacing:
+        raise DataError(
+            f"{path}: its frames are numbered as --deinterlace {made_by} reads them, "
+            f"not {request.reading.deinterlacing}; give the same here"
+        )
+    source = open_frames(choice.clip, request.reading)
     stages = _map_stages(choice, source, must_match=False)
     place_of = {}
     for place in _list_allowed(request, source, stages):

@@ -49,7 +49,38 @@ def check_video() -> list[Finding]:
         return [Finding("video", "fault", detail, _REINSTALL_OPENCV)]
     ffmpeg = shutil.which("ffmpeg") or "none, and none needed"
     detail = f"mp4 written and read back; ffmpeg program: {ffmpeg}"
-    return [Finding("video", "ok", detail)]
+    return [Finding("video", "ok", detail), _list_decoders()]
+
+
+NAMED_CODECS = ("h264", "hevc", "av1", "vp9", "prores", "dnxhd", "mpeg2video", "mjpeg")
+"""Codecs of cameras, phones and broadcasts that people ask for."""
+
+
+def _list_decoders() -> Finding:
+    """Say what videos can be read: by which FFmpeg, and by which devices."""
+    try:
+        import av
+        from av.codec.hwaccel import hwdevices_available
+
+        decoders = set(av.codecs_available)
+        version = av.ffmpeg_version_info
+        devices = hwdevices_available()
+    except Exception as error:  # noqa: BLE001 - whatever a library lacks is the finding
+        detail = f"{type(error).__name__}: {error}"
+        return Finding(
+            "video reader", "fault", detail, "pip install --force-reinstall av"
+        )
+    there = [name for name in NAMED_CODECS if name in decoders]
+    absent = [name for name in NAMED_CODECS if name not in decoders]
+    detail = f"FFmpeg {version} in PyAV {av.__version__}, {len(decoders)} codecs: "
+    detail += ", ".join(there)
+    if absent:
+        detail += f"; not {', '.join(absent)}"
+    # Whether such a device is there, only decoding on it tells.
+    detail += (
+        f"; decodes on (--decode-on): {', '.join(devices) or 'the processor only'}"
+    )
+    return Finding("video reader", "ok", detail)
 
 
 def check_devices(wanted: str | None = None) -> list[Finding]:

@@ -16,7 +16,14 @@ from finediving_pose.errors import DataError, UsageError
 from finediving_pose.extraction.ledger import latest_lines
 from finediving_pose.extraction.shards import manifest_paths
 from finediving_pose.files import shorten_name
-from finediving_pose.media import Frame, Image, open_frames, write_jpeg, write_video
+from finediving_pose.media import (
+    Frame,
+    Image,
+    Reading,
+    open_frames,
+    write_jpeg,
+    write_video,
+)
 from finediving_pose.records import Clip, SkeletonSequence
 from finediving_pose.reporting.film_strip import choose_strip_rows, draw_film_strip
 from finediving_pose.reporting.overlays import draw_clip
@@ -204,6 +211,12 @@ def find_clip(sequence: SkeletonSequence, videos: Path) -> Clip:
     return Clip(match, dive, found, start, end)
 
 
+def find_reading(sequence: SkeletonSequence) -> Reading:
+    """Return how the video was read that a sequence was made from, which its frame
+    numbers belong to."""
+    return Reading(sequence.meta.get("deinterlacing", "auto"))
+
+
 def read_clip_frames(
     clip: Clip, sequence: SkeletonSequence, rows: Sequence[int] | None = None
 ) -> Iterator[Frame]:
@@ -217,7 +230,7 @@ def read_clip_frames(
     Raises:
         DataError: If the source cannot be read.
     """
-    source = open_frames(clip)
+    source = open_frames(clip, find_reading(sequence))
     numbers = sequence.frame_index
     if rows is not None:
         numbers = numbers[list(rows)]

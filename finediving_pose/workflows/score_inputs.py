@@ -12,7 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from finediving_pose.console import log
-from finediving_pose.datasets.pose_files import pose_path, read_pose, write_pose
+from finediving_pose.datasets.pose_files import (
+    count_whole_frames,
+    pose_path,
+    read_pose,
+    write_pose,
+)
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import open_frames, sample_indices
 from finediving_pose.network_interfaces import NetworkOptions
@@ -276,7 +281,8 @@ def _compare_numbers(
     numbered from elsewhere, and is noted."""
     if not sequence.meta or not len(sampled):
         return []
-    own_first, own_last = int(sequence.frame_index[0]), int(sequence.frame_index[-1])
+    own = count_whole_frames(sequence)
+    own_first, own_last = int(own[0]), int(own[-1])
     first, last = int(sampled[0]), int(sampled[-1])
     if own_first <= last and first <= own_last:
         return []

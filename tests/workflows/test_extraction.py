@@ -24,15 +24,18 @@ from helpers.moving_blobs import (
     nowhere,
     write_clip,
 )
+from helpers.recordings import write_recording
 
-from finediving_pose.datasets.pose_files import read_pose
+from finediving_pose.datasets.dives_csv import write_dives
+from finediving_pose.datasets.pose_files import count_whole_frames, read_pose
 from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
 from finediving_pose.extraction.settings import ExtractionSettings
 from finediving_pose.extraction.track_tools import Seed
 from finediving_pose.files import read_json_lines, sha256_file
-from finediving_pose.media import VideoFile
-from finediving_pose.records import BoxState, Detections, JointState
+from finediving_pose.media import Reading, VideoFile
+from finediving_pose.records import BoxState, Detections, Dive, JointState
 from finediving_pose.workflows.extraction import extract
+from finediving_pose.workflows.rendering import render_clip
 
 
 def beside(frame):
@@ -760,3 +763,67 @@ def test_each_setting_that_decides_the_result_redoes_it(videos, tmp_path):
             )
             == 2
         ), change
+
+
+class WideEstimator(BoxEstimator):
+    """Notes the sizes of the crops."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def crop(self, image, box):
+        crop = super().crop(image, box)
+        self.sizes.append(crop.pixels.shape[:2])
+        return crop
+
+
+def test_networks_see_a_squeezed_body_in_its_true_proportions(tmp_path):
+    images = [draw(number) for number in range(12)]
+    for name, aspect in (("square", None), ("wide", "2/1")):
+        path = tmp_path / "videos" / "m" / f"{name}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_recording(path, images, options={"crf": "5"}, pixel_aspect=aspect)
+    sizes, poses = {}, {}
+    for name in ("square", "wide"):
+        estimator = WideEstimator()
+        out = tmp_path / name
+        video = tmp_path / "videos" / "m" / f"{name}.mp4"
+        extract(video, out, BlobDetector(), estimator)
+        sizes[name] = np.array(estimator.sizes)
+        poses[name] = pose(out, f"m/{name}")
+    heights, widths = (sizes["wide"] / sizes["square"]).mean(axis=0)
+    assert heights == pytest.approx(1, abs=0.05)
+    assert widths == pytest.approx(2, abs=0.15)
+    # The skeletons are of the frames as they decode.
+    apart = poses["wide"].keypoints - poses["square"].keypoints
+    assert np.nanmax(np.abs(apart)) < 2
+    assert poses["wide"].meta["pixel_aspect"] == 2
+    assert "pixel_aspect" not in poses["square"].meta
+    assert render_clip(tmp_path / "wide", "wide", tmp_path / "drawn").frames == 12
+
+
+def test_how_interlaced_video_is_read_is_an_option(tmp_path):
+    path = tmp_path / "videos" / "m" / "a.mp4"
+    path.parent.mkdir(parents=True)
+    write_recording(path, [draw(number) for number in range(12)])
+    out = tmp_path / "out"
+    usual = {"settings": ExtractionSettings(frames=None)}
+    run(path, out, **usual)
+    assert len(pose(out, "m/a").frame_index) == 12
+    assert "deinterlacing" not in pose(out, "m/a").meta
+    assert run(path, out, **usual, reading=Reading("auto")).skipped == ["m/a"]
+    assert run(path, out, **usual, reading=Reading("bob")).done == ["m/a"]
+    assert pose(out, "m/a").frame_index.tolist() == list(range(24))
+    assert pose(out, "m/a").meta["deinterlacing"] == "bob"
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["deinterlacing"] == "bob"
+    # A part counts frames, as the table that names it does.
+    table = tmp_path / "videos" / "dives.csv"
+    write_dives(table, [Dive("own", "1", "m/a.mp4", 3, 6)])
+    run(tmp_path / "videos", out, **usual, reading=Reading("bob"), dives=table)
+    assert pose(out, "own/1").frame_index.tolist() == list(range(6, 14))
+    assert count_whole_frames(pose(out, "own/1")).tolist() == [3, 3, 4, 4, 5, 5, 6, 6]
+    assert render_clip(out, "own/1", tmp_path / "drawn").frames == 8
+    # Those who draw read as the file says.
+    assert render_clip(out, "a", tmp_path / "drawn").frames == 24

@@ -132,11 +132,11 @@ def test_an_interrupt_keeps_the_clips_that_are_written(meet, monkeypatch):
 
     begun = []
 
-    def interrupted(clip):
+    def interrupted(clip, reading):
         begun.append(clip)
         if len(begun) == 3:
             raise KeyboardInterrupt
-        return original(clip)
+        return original(clip, reading)
 
     original = frames.open_frames
     monkeypatch.setattr(frames, "open_frames", interrupted)

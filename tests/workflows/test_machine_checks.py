@@ -18,7 +18,16 @@ def only(findings: list[Finding]) -> Finding:
 
 
 def test_this_opencv_writes_and_reads_video():
-    assert only(machine_checks.check_video()).status == "ok"
+    written, decoders = machine_checks.check_video()
+    assert (written.status, decoders.status) == ("ok", "ok")
+
+
+def test_what_can_be_decoded_is_listed():
+    _, decoders = machine_checks.check_video()
+    assert "FFmpeg" in decoders.detail
+    for codec in ("h264", "hevc", "av1", "prores", "dnxhd", "mpeg2video"):
+        assert codec in decoders.detail
+    assert "--decode-on" in decoders.detail
 
 
 def test_an_opencv_without_video_is_a_fault(monkeypatch):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from finediving_pose.aqa.data.video_frames import AffineMap, Numbers, find_nearest
 from finediving_pose.console import log
-from finediving_pose.datasets.pose_files import read_pose
+from finediving_pose.datasets.pose_files import count_whole_frames, read_pose
 from finediving_pose.errors import DataError
 from finediving_pose.media import SAMPLES, sample_indices
 from finediving_pose.records import FloatArray, SkeletonSequence
@@ -157,7 +157,7 @@ def _find_rows(
 
 def _align_numbers(sequence: SkeletonSequence, numbers: Numbers) -> Numbers:
     """Return the numbers, in the model's source, of the file's frames."""
-    own = sequence.frame_index
+    own = count_whole_frames(sequence)
     first, last = numbers[0], numbers[-1]
     if not sequence.meta:
         # The published layout has no numbers: its rows are spread over the dive.

@@ -170,3 +170,12 @@ def test_mirrored_twice_is_as_before():
     np.testing.assert_allclose(again.keypoints, skeleton.keypoints, atol=1e-4)
     np.testing.assert_array_equal(again.scores, skeleton.scores)
     np.testing.assert_array_equal(again.state, skeleton.state)
+
+
+def test_a_skeleton_of_fields_belongs_to_the_frames_they_make(tmp_path):
+    fields = extracted(range(2 * START, 2 * START + 240))
+    fields.meta["deinterlacing"] = "bob"
+    write_pose(tmp_path / "pred_comp_1.npz", fields)
+    skeleton = read_skeleton(tmp_path / "pred_comp_1.npz", numbers=SAMPLED)
+    assert np.isfinite(skeleton.keypoints[[0, 50, -1], 0]).all()
+    np.testing.assert_array_equal(skeleton.keypoints[0], fields.keypoints[0])
