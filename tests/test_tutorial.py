@@ -62,7 +62,7 @@ def test_from_a_video_to_skeletons(
     for step in steps_of("1", "5", "6"):
         run_step(step, monkeypatch)
     overlays = folder / "Tutorial" / "skeletons" / "first" / "overlays"
-    assert (overlays / "SyntheticMeet01_Men3m_r1" / "1.mp4").is_file()
+    assert (overlays / "SyntheticMeet01_Men10m_r1" / "1.mp4").is_file()
     assert len(find_project().images) == 28
     capsys.readouterr()
     (reading,) = steps_of("7")

@@ -154,7 +154,7 @@ class _Scoring:
                 )
         if len(found.exemplars) == 1:
             self._notes.append(
-                "one exemplar only has no spread, and its own oddities count in full"
+                "with one exemplar there is no spread, and its peculiarities shift the score"
             )
         number = self._number
         return Scored(

@@ -367,7 +367,7 @@ def test_the_only_exemplar_may_be_the_dive_itself_and_that_is_said(dives, tmp_pa
     assert [each.name for each in found.exemplars] == ["Made/1"]
     assert found.spread is None
     assert any("its only exemplar is itself" in note for note in found.notes)
-    assert any("one exemplar only" in note for note in found.notes)
+    assert any("with one exemplar" in note for note in found.notes)
 
 
 def test_features_stand_in_for_images(dives, tmp_path):
