@@ -252,6 +252,14 @@ def load_json(path: Path, limit: int = LIST_LIMIT) -> Any:
             and the place.
     """
     try:
+        # A pipe among the files of a folder would be waited for, a device has no end.
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UnreadableFile(
+                path,
+                "found a pipe or a device, expected a file; not read",
+                found="a pipe or a device",
+                expected="a file",
+            )
         size = path.stat().st_size
         if size > limit:
             found = f"{size / 2**20:.0f} MB"

@@ -609,3 +609,12 @@ def test_a_label_too_long_for_the_drive_is_left_out(tmp_path):
 def test_a_frame_number_beyond_all_arrays_is_unknown(tmp_path):
     labelme_file(tmp_path / "m__1" / f"{2**63}.json")
     assert read_labels(tmp_path).frames[0].frame is None
+
+
+def test_a_pipe_among_the_files_is_not_waited_for(tmp_path):
+    labelme_file(tmp_path / "00001.json")
+    os.mkfifo(tmp_path / "00002.json")
+    labels = read_labels(tmp_path)
+    assert len(labels.frames) == 1
+    (problem,) = labels.errors
+    assert "found a pipe or a device" in problem.message
