@@ -54,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     load_networks_too()
     with tempfile.TemporaryDirectory() as temporary:
         rounds = Rounds(options.out.resolve(), Path(temporary), own_files)
+        if options.files:
+            rounds.files_option = f" --files {options.files}"
         if options.case is not None:
             rounds.try_once(names[0], options.case)
         else:
@@ -76,7 +78,10 @@ class Rounds:
 
     Attributes:
         failures: How many cases failed, those of earlier runs included.
+        files_option: What the line that repeats a case says of real files.
     """
+
+    files_option = ""
 
     def __init__(self, out: Path, temporary: Path, own_files: list[Path]) -> None:
         self.out, self._temporary, self._own_files = out, temporary, own_files
@@ -143,7 +148,7 @@ class Rounds:
             f"fdpose {case.command}",
             (
                 "again: python tools/fuzz_borders.py --out again --border "
-                f"{case.border} --case {case.number}"
+                f"{case.border} --case {case.number}{self.files_option}"
             ),
             "",
             case.outcome.err[-20_000:],

@@ -31,7 +31,8 @@ DOCUMENTED = {0, 1, 2, 3, 4, 130}
 """Exit codes; 70, an internal error, is documented and never right."""
 
 LONGEST_ANSWER = 2_000_000
-"""Characters that a command may print about files of this size."""
+"""Characters that a command may print about small files; for each byte of large ones it
+may print ten."""
 
 WALKED = {"labelme", "video"}
 """Borders whose files a command finds by itself in a folder."""
@@ -165,7 +166,8 @@ def try_case(
         folder.with_name(folder.name + "-streams"),
         border.stubbed,
     )
-    faults = judge_outcome(outcome)
+    size = sum(path.stat().st_size for path in room.rglob("*") if path.is_file())
+    faults = judge_outcome(outcome, max(LONGEST_ANSWER, 10 * size))
     after = take_snapshot(folder, border.writes)
     faults += compare_snapshots(before, after)
     gone = kept - list_kept(border, room)
@@ -201,8 +203,13 @@ def _change_room(
     return mutate_file(path, random, elsewhere, is_walked)
 
 
-def judge_outcome(outcome: Outcome) -> list[str]:
-    """Say what is wrong with how a command ended and what it printed."""
+def judge_outcome(outcome: Outcome, longest: int = LONGEST_ANSWER) -> list[str]:
+    """Say what is wrong with how a command ended and what it printed.
+
+    Args:
+        outcome: Of the command.
+        longest: The most characters that it may print.
+    """
     faults = []
     if outcome.hung:
         faults.append(f"hung, ended after {outcome.seconds:.0f} s")
@@ -213,7 +220,7 @@ def judge_outcome(outcome: Outcome) -> list[str]:
         faults.append(words.group() if words else f"exit code {outcome.code}")
     if "Traceback (most recent call last)" in outcome.err:
         faults.append("a traceback: " + outcome.err.strip().splitlines()[-1][:200])
-    if len(outcome.out) + len(outcome.err) > LONGEST_ANSWER:
+    if len(outcome.out) + len(outcome.err) > longest:
         faults.append(f"printed {len(outcome.out) + len(outcome.err):,} characters")
     if "\x1b[31mred" in outcome.err + outcome.out:
         faults.append("an escape sequence of the file reached the terminal")
