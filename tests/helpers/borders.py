@@ -541,7 +541,9 @@ _BORDERS = [
             "validate --json",
         ),
         folder="project",
-        writes=("project/labels/final", "project/labels/.locks"),
+        writes=(
+            *(f"project/labels/{name}" for name in ("final", ".locks", ".removed")),
+        ),
     ),
     Border(
         "project",
