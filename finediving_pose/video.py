@@ -649,33 +649,39 @@ def _deinterlace(
     """Make frames of fields with FFmpeg's ``bwdif``: one a frame, or one a field."""
     mode = "send_field" if fields == 2 else "send_frame"
     parity = "tff" if scan == "top-first" else "bff"
-    given: list[VideoFrame] = []
+    # Not the frames themselves: a recording of hours would fill the memory.
+    numbers: list[int] = []
+    seconds: list[float | None] = []
+    converter = FrameConverter()
 
     def note(stream: Iterator[VideoFrame]) -> Iterator[av.video.frame.VideoFrame]:
         for frame in stream:
-            given.append(frame)
+            numbers.append(frame.number)
+            seconds.append(frame.seconds)
             yield frame.decoded
 
     settings = f"mode={mode}:parity={parity}:deint=all"
     for count, made in enumerate(_filter(note(frames), "bwdif", settings)):
-        source, field = given[count // fields], count % fields
+        at, field = count // fields, count % fields
         yield VideoFrame(
-            number=fields * source.number + field,
-            seconds=_field_seconds(given, count // fields, field),
+            number=fields * numbers[at] + field,
+            seconds=_field_seconds(seconds, at, field),
             decoded=made,
-            converter=source.converter,
+            converter=converter,
         )
 
 
-def _field_seconds(frames: Sequence[VideoFrame], at: int, field: int) -> float | None:
+def _field_seconds(
+    seconds: Sequence[float | None], at: int, field: int
+) -> float | None:
     """Return the time of a field: its frame's, or halfway to the next frame's."""
-    begin = frames[at].seconds
+    begin = seconds[at]
     if field == 0 or begin is None:
         return begin
-    low = min(at, len(frames) - 2)
+    low = min(at, len(seconds) - 2)
     if low < 0:
         return begin
-    here, following = frames[low].seconds, frames[low + 1].seconds
+    here, following = seconds[low], seconds[low + 1]
     if here is None or following is None:
         return begin
     return begin + (following - here) / 2
@@ -688,13 +694,13 @@ def _repeat(
     if fields == 1:
         yield from frames
         return
-    given: list[VideoFrame] = []
+    times: list[float | None] = []
     for frame in frames:
-        given = [*given[-1:], frame]
+        times = [*times[-1:], frame.seconds]
         for field in range(fields):
             number = fields * frame.number + field
             if number >= first:
-                seconds = _field_seconds(given, len(given) - 1, field)
+                seconds = _field_seconds(times, len(times) - 1, field)
                 yield VideoFrame(number, seconds, frame.decoded, frame.converter)
 
 

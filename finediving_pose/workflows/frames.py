@@ -289,6 +289,8 @@ class _FrameWriter:
             row = self._write_frame(choice, source, frame, stages, seen)
             if row is not None:
                 new.append(row)
+        for fault in source.faults:
+            console.log.warning("%s: %s", "/".join(choice.key), fault)
         # The manifest is written clip by clip: an interrupt keeps what is whole.
         if new:
             self._rows.update((row.image, row) for row in new)

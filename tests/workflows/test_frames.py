@@ -437,3 +437,13 @@ def test_without_annotations_the_protocol_says_what_it_needs(plain):
         UsageError, match=r"needs FineDiving's annotations: .* --method uniform"
     ):
         choose_frames(project, FramesRequest("protocol", videos))
+
+
+def test_times_for_numbers_are_said(tmp_path, caplog):
+    folder = write_jpegs(tmp_path / "v" / "Final" / "1", 12)
+    for number, path in enumerate(sorted(folder.iterdir())):
+        path.rename(folder / f"t_{number / 25:g}.jpg")
+    project = init_project(tmp_path / "p", ["anna"])
+    chosen = FramesRequest("uniform", tmp_path / "v", per_clip=3)
+    assert choose_frames(project, chosen).added == 3
+    assert "Final/1: numbers in the names of images are no frame numbers" in caplog.text
