@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -85,8 +86,9 @@ def load_settings(
         UsageError: If the preset, a key or a value is not usable; says which and what
             would be.
     """
+    overrides = list(overrides)
     values, origin = collect_values(presets, preset, overrides, base, **given)
-    return validate_settings(cls, values, origin)
+    return validate_settings(cls, values, origin, overrides)
 
 
 def collect_values(
@@ -134,7 +136,10 @@ def collect_values(
 
 
 def validate_settings(
-    cls: type[SettingsT], values: Mapping[str, Any], origin: str
+    cls: type[SettingsT],
+    values: Mapping[str, Any],
+    origin: str,
+    overrides: Iterable[str] = (),
 ) -> SettingsT:
     """Check values against a settings class.
 
@@ -142,6 +147,8 @@ def validate_settings(
         cls: The settings class; its defaults fill what the values leave out.
         values: By key; groups are mappings.
         origin: Where they come from, for messages.
+        overrides: ``key=value`` texts that are among them: what is wrong with one is
+            said of the command line.
 
     Raises:
         UsageError: With one line for each unknown key or unusable value.
@@ -149,8 +156,16 @@ def validate_settings(
     try:
         return cls.model_validate(dict(values))
     except ValidationError as error:
-        lines = [_explain_error(cls, item) for item in error.errors()]
-        raise UsageError(f"{origin}: " + "; ".join(lines)) from None
+        typed = {text.partition("=")[0].strip(): text for text in overrides}
+        lines = []
+        for item in error.errors():
+            key = ".".join(str(part) for part in item["loc"])
+            line = _explain_error(cls, item)
+            if key in typed:
+                lines.append(f"{typed[key]} (given on the command line): {line}")
+            else:
+                lines.append(f"{origin}: {line}")
+        raise UsageError("; ".join(lines)) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -192,9 +207,38 @@ def parse_yaml(text: str) -> Any:
         raise ValueError("a text holds half a character") from None
     except RecursionError:
         raise ValueError("nested too deep") from None
+    except yaml.MarkedYAMLError as error:
+        raise ValueError(_explain_yaml(error)) from None
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
     return content
+
+
+_YAML_CONTEXTS = {
+    "while parsing a flow sequence": "a list that begins with [ is not closed by ]",
+    "while parsing a flow mapping": "keys that begin with { are not closed by }",
+    "while scanning a quoted scalar": "a text that begins with a quote is not closed",
+}
+_YAML_PROBLEMS = {
+    "mapping values are not allowed here": (
+        "a colon where none can be; put the text in quotes, or look at the indentation"
+    ),
+    "found character '\\t' that cannot start any token": (
+        "a tab; YAML is indented with spaces"
+    ),
+}
+
+
+def _explain_yaml(error: yaml.MarkedYAMLError) -> str:
+    """Return what is wrong in a YAML text and in which line, in plain words where the
+    parser's are known."""
+    mark = error.problem_mark or error.context_mark
+    words = _YAML_PROBLEMS.get(error.problem or "")
+    if words is None and error.context in _YAML_CONTEXTS:
+        words, mark = _YAML_CONTEXTS[error.context], error.context_mark or mark
+    if words is None:
+        words = ", ".join(filter(None, [error.context, error.problem]))
+    return f"line {mark.line + 1}: {words}" if mark else words
 
 
 class _BoundedLoader(yaml.SafeLoader):
@@ -254,6 +298,26 @@ def find_nearest_name(word: str, known: Iterable[str]) -> str:
         return f" (known: {', '.join(names)})"
     nearest = difflib.get_close_matches(word, names, n=_NEAREST, cutoff=0.0)
     return f" (known: {', '.join(nearest)} and {len(names) - _NEAREST} more)"
+
+
+def find_nearest_path(path: Path, more: Iterable[str] = ()) -> str:
+    """Find what lies beside a path that is not there and is called nearly like it.
+
+    Args:
+        path: What the user wrote.
+        more: Words that could be meant as well.
+
+    Returns:
+        The end of a message: `` (did you mean …?)``, or nothing.
+    """
+    try:
+        beside = [(path.parent / name).as_posix() for name in os.listdir(path.parent)]
+    except OSError:
+        beside = []
+    close = difflib.get_close_matches(path.as_posix(), [*more, *beside], 1, 0.6)
+    if not close or close[0] == path.as_posix():
+        return ""
+    return f" (did you mean {close[0]}?)"
 
 
 def _is_file_name(preset: str) -> bool:

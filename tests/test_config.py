@@ -10,6 +10,7 @@ from pydantic import model_validator
 from finediving_pose.config import (
     Settings,
     find_nearest_name,
+    find_nearest_path,
     load_settings,
     read_yaml,
     write_settings,
@@ -93,7 +94,7 @@ def test_all_faults_are_named_at_once(presets):
         load_settings(Training, presets, "paper", ["learning_rat=1", "heatmap=gauss"])
     assert "learning_rat" in str(caught.value)
     assert "heatmap" in str(caught.value)
-    assert str(caught.value).startswith("paper.yaml: ")
+    assert str(caught.value).startswith("heatmap=gauss (given on the command line): ")
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest(presets):
@@ -239,3 +240,39 @@ def test_of_many_names_none_alike_the_nearest_five_are_shown() -> None:
     assert text.count("network-") == 5
     assert text.endswith(" and 11 more)")
     assert find_nearest_name("network-aa", known) == " (did you mean network-a?)"
+
+
+def test_a_wrong_override_is_said_of_the_command_line(presets: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_settings(Training, presets, "paper", ["learning_rat=1"])
+    assert str(caught.value) == (
+        "learning_rat=1 (given on the command line): "
+        "unknown key learning_rat (did you mean learning_rate?)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: [1, 2\nc: 3\n", r"line 2: a list that begins with \[ is not closed"),
+        ("a: {b: 1\n", "line 1: keys that begin with { are not closed"),
+        ("a: 1\nb: 'x\n", "line 2: a text that begins with a quote is not closed"),
+        ("a: b: c\n", "line 1: a colon where none can be"),
+        ("a:\n\tb: 1\n", "line 2: a tab"),
+    ],
+)
+def test_broken_yaml_is_told_by_its_line(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_yaml(tmp_path / "bad.yaml")
+
+
+def test_the_nearest_path_is_named(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    assert find_nearest_path(tmp_path / "vidoes") == (
+        f" (did you mean {tmp_path / 'videos'}?)"
+    )
+    assert find_nearest_path(Path("synthtic"), ["synthetic"]).endswith("synthetic?)")
+    assert find_nearest_path(tmp_path / "gone" / "x") == ""

@@ -265,7 +265,8 @@ def _check_boxes(
                 frames[row],
                 "loose-box",
                 "warning",
-                f"the joints span {share:.0%} of the box's longer side, "
+                # Rounded down: a share below the bound is not to read like it.
+                f"the joints span {int(100 * share)}% of the box's longer side, "
                 f"expected at least {_LOOSE_BOX:.0%}",
                 value=share,
                 expected=f"at least {_LOOSE_BOX}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -134,7 +135,12 @@ DEFAULT_DATA = (Path("data/coco/annotations.json"), Path("labels/final"))
 
 
 def make_finetune_command(
-    kind: Kind, preset: str, presets: str, shown: tuple[str, ...], text: str
+    kind: Kind,
+    preset: str,
+    presets: str,
+    shown: tuple[str, ...],
+    next_command: str,
+    text: str,
 ) -> Callable[..., None]:
     """Return the command that trains one kind of model.
 
@@ -143,6 +149,7 @@ def make_finetune_command(
         preset: The default preset.
         presets: The presets' names, for the help.
         shown: The validation metrics that the answer prints.
+        next_command: As of :func:`print_summary`.
         text: The command's help.
     """
 
@@ -184,7 +191,7 @@ def make_finetune_command(
             summary = finetuning.resume_finetuning(
                 kind, resume, device, trust_checkpoint
             )
-            print_summary(summary, as_json, shown)
+            print_summary(summary, as_json, shown, next_command)
             return
         if splits is not None and val is not None:
             raise UsageError(
@@ -212,7 +219,7 @@ def make_finetune_command(
         summary = finetuning.finetune(
             kind, folder, labels, settings, device, trust_checkpoint
         )
-        print_summary(summary, as_json, shown)
+        print_summary(summary, as_json, shown, next_command)
 
     command.__doc__ = text
     return command
@@ -256,7 +263,7 @@ def _read_labels(
 
 
 def print_summary(
-    summary: FinetuneSummary, as_json: bool, shown: tuple[str, ...]
+    summary: FinetuneSummary, as_json: bool, shown: tuple[str, ...], next_command: str
 ) -> None:
     """Print what the run came to.
 
@@ -264,6 +271,7 @@ def print_summary(
         summary: Of the run.
         as_json: Whether to print JSON.
         shown: The metrics that a text shows.
+        next_command: What to type next; ``{model}`` stands for the new model.
     """
     if as_json:
         print(json.dumps(summary.as_dict()))
@@ -271,6 +279,9 @@ def print_summary(
     print(f"{summary.model}  (epoch {summary.best_epoch} of {summary.epochs})")
     for line in summary.initial_weights:
         print(line)
+    if summary.val_frames:
+        frames = console.format_count(summary.val_frames, "validation frame")
+        print(f"  of {frames}:")
     for name in shown:
         if name in summary.metrics:
             print(f"  {name:18s} {summary.metrics[name]:.3f}")
@@ -279,6 +290,7 @@ def print_summary(
             f"  {summary.left_out} frames, boxes or joints were left out; "
             "manifest.json lists them"
         )
+    print(f"next: {next_command.format(model=quote(summary.model))}")
 
 
 def find_labels() -> Path:
@@ -287,7 +299,10 @@ def find_labels() -> Path:
         if path.exists():
             return path
     names = " nor ".join(map(str, DEFAULT_DATA))
-    raise UsageError(f"give the labels with --data PATH (here is neither {names})")
+    raise UsageError(
+        f"give the labels with --data PATH (here is neither {names}); in a project "
+        "`fdpose status` says what is left to label, review and merge"
+    )
 
 
 def find_splits(source: Path) -> Path | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from finediving_pose.cli import _finetune as shared
+from finediving_pose.console import format_count
 
 if TYPE_CHECKING:
     from finediving_pose.openmmlab.pose_evaluation import KeypointMetrics
@@ -105,7 +106,7 @@ def format_metrics(metrics: KeypointMetrics) -> str:
     from finediving_pose.skeleton import JOINTS
 
     values = metrics.as_dict()
-    lines = [f"{metrics.frames} frames"]
+    lines = [format_count(metrics.frames, "frame")]
     for name in ("PCK", "PCK_limbs", "PCK_swap_tolerant", "PCKh", "AP", "AP50"):
         lines.append(f"{name:18s} {_format_number(values.get(name))}")
     lines.append(

@@ -680,8 +680,9 @@ def _find_dives(videos: Path) -> Path | None:
 def _format_text(summary: Summary) -> str:
     from finediving_pose.workflows.extraction import describe_profile
 
-    counts = len(summary.done), len(summary.skipped), len(summary.failed)
-    lines = ["{} clips extracted, {} already done, {} failed".format(*counts)]
+    done = console.format_count(len(summary.done), "clip")
+    skipped, failed = len(summary.skipped), len(summary.failed)
+    lines = [f"{done} extracted, {skipped} already done, {failed} failed"]
     if summary.done:
         lines.append(describe_profile(summary.seconds, summary.wall, summary.frames))
     if summary.empty:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finediving_pose.cli._aqa import newest_skeletons
+from finediving_pose.console import format_count
 from finediving_pose.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,12 +61,14 @@ def command(
 
     Example: fdpose qc skeletons/first --videos videos --worst 30
     """
+    from finediving_pose.workflows.project import describe_no_project
     from finediving_pose.workflows.qc import run_qc
 
     skeletons = skeletons or newest_skeletons()
     if skeletons is None:
         raise UsageError(
             "name what fdpose extract wrote; there is nothing in skeletons/ here"
+            + describe_no_project()
         )
     result = run_qc(
         skeletons,
@@ -80,7 +83,7 @@ def command(
 
 
 def _format_text(result: QcResult) -> str:
-    lines = [f"{len(result.clips)} clips, the most doubtful first:"]
+    lines = [f"{format_count(len(result.clips), 'clip')}, the most doubtful first:"]
     for clip in result.clips[:LISTED]:
         why = "; ".join(clip.reasons) or "nothing odd"
         lines.append(f"  {clip.doubt:.2f}  {clip.name}  {why}")

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from finediving_pose.config import find_nearest_path
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.files import parse_json, sha256_file, write_json
 from finediving_pose.skeleton import JOINTS
@@ -135,6 +136,7 @@ def read_model_directory(path: Path, kind: ModelKind | None = None) -> ModelDire
     if not card_path.is_file():
         raise UsageError(
             f"{path}: no model directory (it has no {CARD_NAME}); give a folder that a training wrote"
+            + (find_nearest_path(path, [SYNTHETIC]) if not path.exists() else "")
         )
     try:
         card = parse_json(card_path.read_text(encoding="utf-8"))

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from finediving_pose.config import find_nearest_path
 from finediving_pose.datasets.dive_frames import list_named_recordings
 from finediving_pose.datasets.pose_files import pose_path
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.extraction.sources import Refused, find_sources
+from finediving_pose.media import is_image
 from finediving_pose.records import Clip, Dive
 
 
@@ -67,10 +69,17 @@ def find_clips(
             clip's.
 
     Raises:
-        UsageError: If `root` does not exist.
+        UsageError: If `root` does not exist, or is an image.
     """
     if not root.exists():
-        raise UsageError(f"--videos {root}: no such file or folder")
+        raise UsageError(
+            f"--videos {root}: no such file or folder{find_nearest_path(root)}"
+        )
+    if root.is_file() and is_image(root):
+        raise UsageError(
+            f"{root} is an image; --videos wants a video file, a folder of numbered "
+            "frames, or a folder of these"
+        )
     root = Path(os.path.abspath(root))
     below = find_sources(root)
     sources = below.paths

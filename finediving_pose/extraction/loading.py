@@ -95,6 +95,7 @@ class ClipEnd:
 
 T = TypeVar("T")
 Event = LoadedFrame | ClipEnd
+_FEWEST_FRAMES = 3  # of a clip, fewer of which show no movement
 Prepare = Callable[[Image], Any]
 
 
@@ -201,8 +202,14 @@ def _load_clip(
         )
     positions = sample_indices(source.count or 0, sampling.samples)
     warnings = list(source.faults)
-    if len(set(positions)) == 1 < len(positions):
-        warnings.append(f"the clip has one frame: all {len(positions)} samples show it")
+    shown = len(set(positions))
+    if shown < _FEWEST_FRAMES and shown < len(positions):
+        frames = "one frame" if shown == 1 else f"{shown} frames"
+        it = "it" if shown == 1 else "them"
+        warnings.append(
+            f"the clip has {frames}: all {len(positions)} samples show {it}; "
+            "this is no video of a dive"
+        )
     yield ClipEnd(
         serial,
         task,

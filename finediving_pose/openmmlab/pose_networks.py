@@ -8,7 +8,7 @@ command that takes ``--model``, and its name may stand in a preset.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from finediving_pose.config import find_nearest_name, validate_settings
@@ -51,13 +51,16 @@ def make_network(settings: PoseSettings) -> PoseNetwork:
     return find_network(settings.backbone)(settings)
 
 
-def validate_pose_settings(values: Mapping[str, Any], origin: str) -> PoseSettings:
+def validate_pose_settings(
+    values: Mapping[str, Any], origin: str, overrides: Iterable[str] = ()
+) -> PoseSettings:
     """Check values against the settings class of the network that they name.
 
     Args:
         values: Settings by name, as a preset, a ``config.yaml`` or a model card has
             them.
         origin: Where they come from, for the message.
+        overrides: ``key=value`` texts among them.
 
     Raises:
         UsageError: If no network has such a backbone, a key is unknown or a value is
@@ -66,4 +69,4 @@ def validate_pose_settings(values: Mapping[str, Any], origin: str) -> PoseSettin
     network: type[PoseNetwork] = Hrnet
     if "backbone" in values:
         network = find_network(values["backbone"])
-    return validate_settings(network.settings_class, values, origin)
+    return validate_settings(network.settings_class, values, origin, overrides)

@@ -27,7 +27,12 @@ from finediving_pose.datasets.labels import read_labels
 from finediving_pose.errors import DataError, UsageError
 from finediving_pose.media import read_image
 from finediving_pose.skeleton import JOINTS
-from finediving_pose.workflows.project import SETTINGS_NAME, Project, find_project
+from finediving_pose.workflows.project import (
+    SETTINGS_NAME,
+    Project,
+    describe_no_project,
+    find_project,
+)
 
 if TYPE_CHECKING:
     from finediving_pose.reporting.agreement_page import ShownPair, Table
@@ -273,7 +278,7 @@ def list_overview(result: AgreementResult) -> list[tuple[str, object]]:
         ("box IoU", metrics.iou),
         ("images with left and right swapped", metrics.swapped),
         (
-            "share of the squared distance that swapped sides are",
+            "of the squared distance comes from swapped sides",
             _percent(found.swapped_share),
         ),
         ("distance, px: mean, with swapped sides undone", _px(metrics.unswapped)),
@@ -470,7 +475,7 @@ def _locate_labels(name: str, project: Project | None) -> Path:
             f"{name}: no annotator of the project here (there are {annotators}) and "
             "no file or folder of labels"
         )
-    raise UsageError(f"{name}: no file or folder of labels")
+    raise UsageError(f"{name}: no file or folder of labels{describe_no_project()}")
 
 
 def _locate_images(

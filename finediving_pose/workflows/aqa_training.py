@@ -529,9 +529,10 @@ def _log_data(run: _Run) -> None:
         )
     if len(parts.val) < LEAST_VAL and prepared.settings.select == "val":
         console.log.warning(
-            "%d dives to choose the epoch by, of which ρ says nothing: where it is not defined the last one is kept; a "
-            "larger val_fraction or select=last is clearer",
-            len(parts.val),
+            "%s, too few for ρ to choose the epoch: where it is not defined the last "
+            "epoch is kept; a larger val_fraction chooses the best one, select=last "
+            "always keeps the last",
+            console.format_count(len(parts.val), "validation dive"),
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from finediving_pose import __version__, console, errors
+from finediving_pose.config import find_nearest_path
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.devices import count_usable_cores
 from finediving_pose.errors import DataError, EnvironmentUnfit, UsageError
@@ -96,7 +97,10 @@ class Request:
                 no tracker has that name.
         """
         if not self.videos.exists():
-            raise UsageError(f"--videos {self.videos}: no such file or folder")
+            raise UsageError(
+                f"--videos {self.videos}: no such file or folder"
+                f"{find_nearest_path(self.videos)}"
+            )
         if self.out.exists() and not self.out.is_dir():
             raise UsageError(f"--out {self.out}: is a file, expected a folder")
         if self.out.resolve() == self.videos.resolve():

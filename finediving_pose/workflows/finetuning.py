@@ -62,6 +62,9 @@ MODEL_KIND: dict[Kind, Literal["pose", "detector"]] = {
 CONFIG_NAME = "config.yaml"
 SOURCE_NAME = "source.json"
 EVALUATION_BATCH = 32
+FEW_FRAMES = 20
+"""Fewer frames than these say little of a model."""
+
 LAYOUT_TIMEOUT = 600.0
 """Seconds that the other processes of a run wait for the first one to lay it out."""
 
@@ -267,12 +270,16 @@ def preset_settings(
     Raises:
         UsageError: If the preset, a key or a value is not usable.
     """
+    overrides = list(overrides)
     values, origin = collect_values(PRESETS / kind, preset, overrides, **given)
-    return check_settings(kind, values, origin)
+    return check_settings(kind, values, origin, overrides)
 
 
 def check_settings(
-    kind: Kind, values: Mapping[str, Any], origin: str
+    kind: Kind,
+    values: Mapping[str, Any],
+    origin: str,
+    overrides: Sequence[str] = (),
 ) -> TrainingSettings:
     """Check the settings of a training of that kind.
 
@@ -280,13 +287,14 @@ def check_settings(
         kind: What is trained.
         values: Settings by name.
         origin: Where they come from, for the message.
+        overrides: ``key=value`` texts among them.
 
     Raises:
         UsageError: If a key or a value is not usable.
     """
     if kind == "detector":
-        return validate_settings(DetectorSettings, values, origin)
-    return validate_pose_settings(values, origin)
+        return validate_settings(DetectorSettings, values, origin, overrides)
+    return validate_pose_settings(values, origin, overrides)
 
 
 def name_run_folder(parent: Path, name: str) -> Path:
@@ -354,7 +362,19 @@ def read_evaluation_data(
             known,
             len(frames),
         )
+    warn_of_few_frames(len(frames))
     return _locate_images(frames, labels), _images_root(labels)
+
+
+def warn_of_few_frames(count: int) -> None:
+    """Warn where metrics of so many frames say little: one joint more or less moves
+    them by percents."""
+    if 0 < count < FEW_FRAMES:
+        console.log.warning(
+            "the metrics are of %s alone and say little; expected at least %d",
+            console.format_count(count, "frame"),
+            FEW_FRAMES,
+        )
 
 
 def evaluate_pose_estimator(
@@ -467,10 +487,12 @@ def _train(
             best_epoch=result.best_epoch,
         )
         manifest.warnings += source["left_out"]
+    val_frames = _count_labels(labels.val) if labels.val else 0
+    warn_of_few_frames(val_frames)
     return FinetuneSummary(
         model=str(card.path),
         train_frames=_count_labels(labels.train),
-        val_frames=_count_labels(labels.val) if labels.val else 0,
+        val_frames=val_frames,
         left_out=len(source["left_out"]),
         epochs=result.epochs,
         best_epoch=result.best_epoch,

@@ -211,6 +211,15 @@ def find_project(start: Path | None = None) -> Project:
     )
 
 
+def describe_no_project(start: Path | None = None) -> str:
+    """Return what a message adds where it looked for something of a project: nothing
+    inside of one."""
+    folder = Path(os.path.abspath(start or Path.cwd()))
+    if any((root / SETTINGS_NAME).is_file() for root in (folder, *folder.parents)):
+        return ""
+    return f"; you are in no project (no {SETTINGS_NAME} here or above)"
+
+
 def init_project(
     folder: Path,
     annotators: Sequence[str],

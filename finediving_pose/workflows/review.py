@@ -25,6 +25,7 @@ from finediving_pose.skeleton import JOINTS
 from finediving_pose.workflows.project import SETTINGS_NAME, Project, find_project
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+MISSING = ("missing-joint", "missing-box")
 WAITING = "waiting"
 """The word for every state of :data:`TO_REVIEW`."""
 
@@ -314,7 +315,8 @@ def _refuse_faults(desk: ReviewDesk, image: str, label: str) -> None:
         return  # the desk says so
     wrong = []
     for problem in found.problems:
-        if problem.severity == "error":
+        # What is missing is named below.
+        if problem.severity == "error" and problem.kind not in MISSING:
             wrong.append(problem.message)
     for joint in np.flatnonzero(~found.frame.labelled):
         wrong.append(f"{JOINTS[joint]} is not labelled")

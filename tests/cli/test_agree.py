@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,3 +214,17 @@ def test_a_picture_that_cannot_be_read_stops_nothing(project, capsys):
     code = run(["agree", FIRST, SECOND])
     assert code == 3  # every label's picture is damaged: nothing is left to compare
     assert "no image in common" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [("agree", "anna", "ben"), ("qc",)])
+def test_outside_a_project_that_is_said(
+    command: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(list(command)) == 2
+    assert "you are in no project (no fdpose.yaml here or above)" in " ".join(
+        capfd.readouterr().err.split()
+    )

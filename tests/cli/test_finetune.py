@@ -259,9 +259,11 @@ def test_text_answers_name_the_model_and_its_figures(monkeypatch):
         "runs/x  (epoch 7 of 9)",
         "a.pth: filled 3 of 4 tensors",
         "  1 left random",
+        "  of 4 validation frames:",
         "  PCK                0.500",
         "  AP                 0.250",
         "  2 frames, boxes or joints were left out; manifest.json lists them",
+        "next: fdpose prelabel, or fdpose extract --videos PATH --model runs/x",
     ]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from helpers import made_labels
+from helpers import made_divers, made_labels
 from helpers.made_review import make_project
 
 from finediving_pose.annotation import review_log, review_server
@@ -198,3 +198,11 @@ def test_wrong_use(tmp_path, images, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path.parent)
     assert review("list") == 2
     assert "no fdpose.yaml here or above" in capfd.readouterr().err
+
+
+def test_a_missing_joint_is_said_once(tmp_path, images, capfd):
+    frame = made_divers.without(made_labels.label_of(images[1]), 2)
+    made_labels.annotate(tmp_path, "anna", images[1], frame)
+    assert review("accept", SECOND, "--reviewer", "carl") == 1
+    err = capfd.readouterr().err
+    assert "anna/Meet__1/00001.json: right_hip is not labelled. Correct it" in err

@@ -246,3 +246,11 @@ def test_what_is_not_read_is_counted_with_an_example(tmp_path):
         ".xyz": {"count": 1, "example": "02/c.xyz"},
     }
     assert found.describe_not_read() == "2 .txt (01/a.txt), 1 .xyz (02/c.xyz)"
+
+
+def test_an_image_is_no_video(tmp_path):
+    make(tmp_path, "one.jpg", "videos/a.mp4")
+    with pytest.raises(UsageError, match=r"one\.jpg is an image; --videos wants a vid"):
+        find_clips(tmp_path / "one.jpg")
+    with pytest.raises(UsageError, match=r"did you mean .*videos"):
+        find_clips(tmp_path / "vidoes")

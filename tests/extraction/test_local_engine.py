@@ -396,7 +396,9 @@ def test_a_clip_of_one_frame(tmp_path):
     outcome = one(write_clip(tmp_path / "01" / "3.avi", 1), ExtractionSettings())
     assert outcome.people[0].frame_index.tolist() == [0] * 96
     assert np.isfinite(outcome.people[0].keypoints).all()
-    assert outcome.warnings == ["the clip has one frame: all 96 samples show it"]
+    assert outcome.warnings == [
+        "the clip has one frame: all 96 samples show it; this is no video of a dive"
+    ]
 
 
 def test_odd_sizes_and_names_beyond_ascii(tmp_path):

@@ -258,3 +258,12 @@ def test_a_model_names_the_dives_it_was_trained_on(tiny_pose_model):
     assert len(held_out) == 1
     assert directory.settings["backbone"] == "w8"
     assert 0 <= directory.metrics["PCK"] <= 1
+
+
+@pytest.mark.parametrize(("count", "warned"), [(0, False), (1, True), (20, False)])
+def test_metrics_of_a_few_frames_are_warned_of(count, warned, caplog):
+    from finediving_pose.workflows import finetuning
+
+    with caplog.at_level("WARNING", logger="fdpose"):
+        finetuning.warn_of_few_frames(count)
+    assert ("of 1 frame alone and say little" in caplog.text) == warned
