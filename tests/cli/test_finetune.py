@@ -91,7 +91,7 @@ def refused(drawn_dives, tmp_path, capsys):
         ),
         (
             ["--init-from", __file__],
-            2,
+            3,
             "test_finetune.py: not a checkpoint that torch can read",
         ),
         (["precision=fp16"], 2, "precision=fp16 needs a GPU"),
