@@ -307,7 +307,6 @@ def test_annotators_agree_as_before(before: Path, project: Path):
 @pytest.mark.parametrize(
     ("name", "command"),
     [
-        ("status.json", ("status",)),
         ("review_list.json", ("review", "list")),
         ("review_log.json", ("review", "log")),
     ],
@@ -320,6 +319,24 @@ def test_a_review_stands_where_it_stood(
     if name == "review_list.json":
         decided = [row["image"] for row in expected if row["kind"] == "reviewed"]
         assert decided == list(REVIEWED)
+
+
+def test_a_status_stands_where_it_stood(before: Path, project: Path):
+    """Version 0.1.0 counted for each annotator what `annotate` had handed out; labels
+    that came without it, as these did, count since, and so does one sent back."""
+    expected = answered(before, "status.json")
+    found = ask("status.json", "status", "--json")
+    for key in ("name", "frames", "stages", "unassigned", "twice", "merged"):
+        assert found[key] == expected[key]
+    assert differences(found["people"][2], expected["people"][2]) == []
+    anna, ben, _ = found["people"]
+    assert (anna["assigned"], anna["needs"]["done"]) == (9, 9)
+    assert (ben["assigned"], ben["needs"]["done"], ben["needs"]["returned"]) == (
+        9,
+        8,
+        1,
+    )
+    assert found["next"] == "fdpose annotate ben"
 
 
 def test_a_review_goes_on(own: Path, own_project: Path):
