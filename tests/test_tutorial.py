@@ -64,6 +64,13 @@ def test_from_a_video_to_skeletons(
     overlays = folder / "Tutorial" / "skeletons" / "first" / "overlays"
     assert (overlays / "SyntheticMeet01_Men10m_r1" / "1.mp4").is_file()
     assert len(find_project().images) == 28
+    sample_dives = {path.name for path in (SAMPLE / "anna").iterdir()}
+    poses = (folder / "Tutorial" / "skeletons" / "first" / "Pose").glob("*/*.npz")
+    extracted_dives = {
+        f"{path.parent.name}__{path.stem.removeprefix('pred_comp_')}" for path in poses
+    }
+    assert len(extracted_dives) == 2
+    assert sample_dives.isdisjoint(extracted_dives)  # no two dives under one name
     capsys.readouterr()
     (reading,) = steps_of("7")
     exec(compile(reading.text, "docs/tutorial.md", "exec"), {})
