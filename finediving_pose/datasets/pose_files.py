@@ -55,8 +55,6 @@ MAX_META = 1 << 20
 """Longest ``meta``, in characters; ours have some thousand."""
 MAX_TEXT = 4096
 """Longest name in it."""
-PLACES = ("pred", "bbox", "raw")
-"""Arrays of coordinates."""
 FASTEST = 1e6
 """No recording has as many frames a second."""
 
@@ -198,6 +196,10 @@ def read_pose(path: Path) -> SkeletonSequence:
         "state", np.where(known, JointState.OBSERVED, JointState.MISSING), np.uint8
     )
     state[far] = JointState.MISSING
+    raw = None
+    if "raw" in arrays:
+        raw = get("raw", keypoints, np.float32)
+        raw[(np.abs(raw) > FARTHEST).any(axis=-1)] = np.nan
     return SkeletonSequence(
         keypoints=keypoints,
         scores=get("score", third, np.float32),
@@ -213,7 +215,7 @@ def read_pose(path: Path) -> SkeletonSequence:
         ),
         frame_index=numbers,
         meta=_meta(path, arrays),
-        raw=get("raw", keypoints, np.float32) if "raw" in arrays else None,
+        raw=raw,
     )
 
 
@@ -234,13 +236,6 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 def _as(path: Path, key: str, array: NDArray[Any], dtype: type) -> FloatArray:
     if array.dtype.kind not in "fiub":
         raise DataError(f"{path}: '{key}' is of type {array.dtype}, expected numbers")
-    if key in PLACES:
-        farthest = np.max(np.abs(array), initial=0, where=np.isfinite(array))
-        if farthest > FARTHEST:
-            raise DataError(
-                f"{path}: '{key}' has a coordinate of {farthest:g} px, which lies "
-                "outside any image"
-            )
     with np.errstate(invalid="ignore", over="ignore"):  # NaN is no whole number
         return array.astype(dtype)
 

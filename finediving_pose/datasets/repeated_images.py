@@ -16,7 +16,7 @@ from finediving_pose.records import LabelledFrame
 
 _SAME_PLACE = 0.1
 """How far apart, as a share of the body's longer side, the middle one of all joints may
-lie in two labels of one person. Two annotators differ by a third of that."""
+lie in two labels of one person."""
 
 _SAME_BOX = 0.7
 """Overlap of two boxes of one person, where the labels have no joint in common."""
