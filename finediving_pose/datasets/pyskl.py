@@ -305,6 +305,9 @@ def _read_clip(
             consequence="clip left out",
         )
         return []
+    numbers = _read_numbers(keypoint, "keypoint", log)
+    if numbers is None:
+        return []
     folder = clip
     if "image" not in annotation:
         folder = _choose_folder(clip, taken)
@@ -317,10 +320,25 @@ def _read_clip(
                 found=repr(clip),
                 expected="a folder of its own below the images'",
             )
-    columns = _read_columns(annotation, folder, len(keypoint[0]), log)
+    columns = _read_columns(annotation, folder, len(numbers[0]), log)
     if columns is None:
         return []
-    return _make_frames(path, keypoint[0], columns, annotation, log)
+    return _make_frames(path, numbers[0], columns, annotation, log)
+
+
+def _read_numbers(value: Any, key: str, log: ProblemLog) -> FloatArray | None:
+    """Return an array as numbers, those written as text too, or report it."""
+    try:
+        return np.asarray(value).astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        log.mismatch(
+            "unreadable",
+            key,
+            found=f"type {np.asarray(value).dtype}",
+            expected="numbers",
+            consequence="clip left out",
+        )
+        return None
 
 
 _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -344,9 +362,10 @@ def _read_columns(
     height, width = 0, 0
     if isinstance(shape, (tuple, list)) and len(shape) == 2:
         height, width = shape
-    score = np.asarray(
-        annotation.get("keypoint_score", np.ones((1, frames, NUM_JOINTS)))
-    )
+    given = annotation.get("keypoint_score", np.ones((1, frames, NUM_JOINTS)))
+    score = _read_numbers(given, "keypoint_score", log)
+    if score is None:
+        return None
     score = score[0] if score.ndim == 3 and len(score) else score
     assumed: dict[str, Any] = {
         "score": score,

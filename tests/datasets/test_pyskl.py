@@ -132,6 +132,20 @@ def test_a_joint_that_is_no_number_is_named(tmp_path):
     assert problem.file.endswith("a.pkl (S01) frame 1")
 
 
+@pytest.mark.parametrize("key", ["keypoint", "keypoint_score"])
+def test_numbers_as_text_are_read_and_words_are_named(tmp_path, key):
+    content = foreign()
+    (annotation,) = content["annotations"][:1]
+    if key not in annotation:
+        annotation[key] = np.ones(annotation["keypoint"].shape[:3])
+    annotation[key] = annotation[key].astype(str)
+    labels = read_labels(dumped(tmp_path, content))
+    assert len(labels.frames) > 0
+    annotation[key] = np.full(annotation[key].shape, "left")
+    labels = read_labels(dumped(tmp_path, content))
+    assert "expected numbers" in problem_about(labels.problems, key).message
+
+
 def test_another_pickle_is_refused(tmp_path):
     with pytest.raises(DataError, match="no PYSKL file"):
         read_labels(dumped(tmp_path, [("match", 1), ("match", 2)]))
