@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from finediving_pose.console import format_count
 
 if TYPE_CHECKING:
+    from finediving_pose.annotation.label_findings import Finding
     from finediving_pose.workflows.label_validation import LabelReport, ReportedFinding
     from finediving_pose.workflows.swap_fixes import SwapFix
 
@@ -103,20 +104,50 @@ def _print_kind(told: Sequence[ReportedFinding], every: bool) -> None:
     """Print the findings of one kind, errors first."""
     for severity, most in SHOWN.items():
         findings = [each.finding for each in told if each.finding.severity == severity]
-        shown = findings if every else findings[:most]
-        for finding in shown:
-            line = finding.file
-            if finding.joint:
-                line += f": {finding.joint}"
-            line += f": {finding.message}"
-            if finding.suggestion == "swap-sides":
-                line += " → swap left and right (--fix swap-sides)"
-            elif finding.suggestion:
-                line += f" → {finding.suggestion}"
-            say(f"  {severity}: {line}")
-        if len(shown) < len(findings):
-            more = format_count(len(findings) - len(shown), f"more {severity}")
+        groups = _group_missing_joints(findings)
+        shown = groups if every else groups[:most]
+        for group in shown:
+            say(f"  {severity}: {_describe_group(group)}")
+        left = len(findings) - sum(map(len, shown))
+        if left:
+            more = format_count(left, f"more {severity}")
             say(f"  … and {more} (--all shows them)")
+
+
+def _group_missing_joints(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Put a file's joints that are not labelled into one group; every other finding is
+    one of its own."""
+    groups: list[list[Finding]] = []
+    of_file: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.kind != "missing-joint" or not finding.joint:
+            groups.append([finding])
+        elif finding.file in of_file:
+            of_file[finding.file].append(finding)
+        else:
+            of_file[finding.file] = [finding]
+            groups.append(of_file[finding.file])
+    return groups
+
+
+def _describe_group(group: Sequence[Finding]) -> str:
+    """Return findings of one file and kind as a line."""
+    first = group[0]
+    if first.kind == "unconfirmed":  # the heading has said what that means
+        return f"{first.file} → {first.suggestion}"
+    line = first.file
+    joints = [finding.joint for finding in group if finding.joint]
+    if joints:
+        line += f": {', '.join(joints)}"
+    if first.kind == "missing-joint" and joints:
+        line += ": not labelled"
+    else:
+        line += f": {first.message}"
+    if first.suggestion == "swap-sides":
+        line += " → swap left and right (--fix swap-sides)"
+    elif first.suggestion:
+        line += f" → {first.suggestion}"
+    return line
 
 
 def _rank_badness(told: ReportedFinding) -> tuple[bool, float, str]:

@@ -82,6 +82,18 @@ def test_a_mirrored_skeleton_and_a_missing_joint(tmp_path, images, capfd):
     assert out.endswith("\nin all: 2 errors\n")
 
 
+def test_missing_joints_of_a_file_are_one_line(tmp_path, images, capfd):
+    frame = made_divers.without(made_divers.without(label_of(images[3]), 2), 4)
+    annotate(tmp_path, "ben", images[3], frame)
+    code, out = validated(capfd)
+    assert code == 3
+    assert (
+        "  error: labels/ben/Meet__1/00003.json: right_hip, left_knee: not labelled → "
+        in out
+    )
+    assert out.endswith("in all: 2 errors\n")
+
+
 def test_json_has_everything(tmp_path, images, capfd):
     spoil(tmp_path, images[WRONG])
     code, answer = answered(capfd)
