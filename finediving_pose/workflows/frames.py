@@ -266,6 +266,7 @@ class _FrameWriter:
     def _write_clip(self, choice: _Choice) -> None:
         assert choice.clip is not None
         source = open_frames(choice.clip, self._request.reading)
+        self._refuse_other_source(choice, source)
         stages = _map_stages(
             choice, source, must_match=self._request.method == "protocol"
         )
@@ -301,6 +302,39 @@ class _FrameWriter:
                 f"{choice.clip.source}: {len(missing)} of {len(wanted)} frames cannot be "
                 "decoded"
             )
+
+    def _refuse_other_source(self, choice: _Choice, source: FrameSource) -> None:
+        """Refuse a clip whose name images of another recording have: nobody could tell
+        the two dives apart any more.
+
+        Raises:
+            DataError: Names both.
+        """
+        rows = []
+        for row in self._rows.values():
+            if (row.match, row.dive) == choice.key:
+                rows.append(row)
+        if not rows or any(self._comes_from(row, source) for row in rows):
+            return
+        raise DataError(
+            f"{'/'.join(choice.key)}: the project has images of a dive of this name from "
+            f"{rows[0].source}, and {source.path} is another recording; give it another "
+            "folder name, or another match or dive in dives.csv"
+        )
+
+    def _comes_from(self, row: ManifestFrame, source: FrameSource) -> bool:
+        """Whether an image was taken from a source, by its path or, where that was
+        moved, by its content."""
+        if not isinstance(source, FrameFolder):
+            shown = self._project.shown(Path(os.path.abspath(source.path)))
+            same = _hash_recording(source.path) == row.source_sha256
+            return row.source == shown or same
+        for place in source.find_positions({row.frame}):
+            picture = source.picture(place)
+            shown = self._project.shown(Path(os.path.abspath(picture)))
+            if row.source == shown or _hash_recording(picture) == row.source_sha256:
+                return True
+        return False
 
     def _write_frame(
         self,

@@ -447,3 +447,18 @@ def test_times_for_numbers_are_said(tmp_path, caplog):
     chosen = FramesRequest("uniform", tmp_path / "v", per_clip=3)
     assert choose_frames(project, chosen).added == 3
     assert "Final/1: numbers in the names of images are no frame numbers" in caplog.text
+
+
+def test_a_dive_of_the_same_name_from_another_source_is_refused(tmp_path):
+    write_jpegs(tmp_path / "v" / "Final" / "1", 12)
+    write_jpegs(tmp_path / "w" / "Final" / "1", 12, first=100)
+    project = init_project(tmp_path / "p", ["anna"])
+    first = FramesRequest("uniform", tmp_path / "v", per_clip=3)
+    assert choose_frames(project, first).added == 3
+    other = choose_frames(project, FramesRequest("uniform", tmp_path / "w", per_clip=3))
+    ((name, reason),) = other.failed
+    assert (name, other.added, other.total) == ("Final/1", 0, 3)
+    assert "is another recording; give it another folder name" in reason
+    (tmp_path / "v").rename(tmp_path / "moved")
+    moved = FramesRequest("uniform", tmp_path / "moved", per_clip=4)
+    assert choose_frames(project, moved).failed == []
