@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -221,6 +222,48 @@ def write_json(target: Path, value: Any, indent: int | None = 2) -> None:
     write_bytes(target, text.encode("utf-8", "backslashreplace"))
 
 
+LARGEST = 512 * 2**20
+"""Bytes of the largest file that is read whole."""
+
+
+def read_content(path: Path, most: int = LARGEST) -> bytes:
+    """Read a whole file that somebody else may have named.
+
+    A pipe would be waited for, and a device has no end: neither is a file.
+
+    Args:
+        path: The file.
+        most: The most bytes that are read.
+
+    Raises:
+        OSError: If it cannot be read, is no file, or has more bytes.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.EINVAL, "a pipe or a device, expected a file", str(path))
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        reason = f"more than {most / 2**20:.0f} MB, which is no such file"
+        raise OSError(errno.EFBIG, reason, str(path))
+    return content
+
+
+def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """Read a whole text file as :func:`read_content` does, line ends as ``\\n``.
+
+    Args:
+        path: The file.
+        encoding: Its encoding.
+
+    Raises:
+        OSError: As :func:`read_content`.
+        UnicodeDecodeError: If it is not in this encoding.
+    """
+    text = read_content(path).decode(encoding)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def parse_json(text: str | bytes, long_numbers: bool = False) -> Any:
     """Parse JSON that is not nested so deep that it could not be written or compared.
 
@@ -294,7 +337,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise DataError(f"{path}: not a file")
     records = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+    for number, line in enumerate(read_content(path).split(b"\n")[:-1], start=1):
         try:
             if line.strip():
                 records.append(parse_json(line))

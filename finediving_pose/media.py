@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.errors import DataError
-from finediving_pose.files import atomic_path, write_bytes
+from finediving_pose.files import atomic_path, read_content, write_bytes
 from finediving_pose.frame_names import MAX_FRAMES, NumberedImages, number_images
 from finediving_pose.records import Clip, FloatArray
 from finediving_pose.video import (
@@ -135,7 +135,7 @@ def read_image(path: Path) -> Image:
     """
     cv2 = _cv2()
     try:
-        content = np.fromfile(path, dtype=np.uint8)
+        content = np.frombuffer(read_content(path), dtype=np.uint8)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     image = None

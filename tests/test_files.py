@@ -295,3 +295,20 @@ def test_a_nested_line_of_a_log_costs_itself_alone(tmp_path):
         '{"a": 1}\n' + "[" * 900 + "]" * 900 + '\n{"a": 2}\n'
     )
     assert files.read_json_lines(tmp_path / "log.jsonl") == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_a_device_or_a_pipe_is_no_file_to_read(tmp_path):
+    (tmp_path / "endless.json").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.json")
+    for name in ("endless.json", "pipe.json"):
+        with pytest.raises(OSError, match="a pipe or a device, expected a file"):
+            files.read_content(tmp_path / name)
+
+
+def test_what_is_read_whole_has_a_bound(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"a\r\nb\rc")
+    assert files.read_content(tmp_path / "a.txt", most=6) == b"a\r\nb\rc"
+    assert files.read_text(tmp_path / "a.txt") == "a\nb\nc"
+    with pytest.raises(OSError, match="more than 0 MB"):
+        files.read_content(tmp_path / "a.txt", most=5)

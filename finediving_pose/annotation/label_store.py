@@ -27,7 +27,7 @@ from finediving_pose.datasets.problems import (
     load_json,
 )
 from finediving_pose.errors import DataError, UsageError
-from finediving_pose.files import parse_json, write_json
+from finediving_pose.files import parse_json, read_content, write_json
 from finediving_pose.records import LabelledFrame
 
 REVISIONS, DRAFTS, QUEUES, FINAL, LOCKS = (
@@ -182,7 +182,7 @@ class LabelStore:
         stamp = (stat.st_mtime_ns, stat.st_size)
         known = self._glances.get(path)
         if known is None or known[0] != stamp:
-            known = self._glances[path] = (stamp, _glance(path.read_bytes()))
+            known = self._glances[path] = (stamp, _glance(read_content(path)))
         return known[1]
 
     def read(self, path: Path, image: ManifestFrame) -> StoredLabel:
@@ -199,7 +199,7 @@ class LabelStore:
         Raises:
             OSError: If the file is absent or not readable.
         """
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = hashlib.sha256(read_content(path)).hexdigest()
         labels = labelme.read(path)
         problems, origin = list(labels.problems), {}
         frame = labels.frames[0] if labels.frames else None

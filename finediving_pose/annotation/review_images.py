@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finediving_pose.errors import DataError
+from finediving_pose.files import read_content
 
 MAX_SIDE = 4096
 """Pixels of the longer side of what a browser gets; more it neither shows nor decodes
@@ -111,7 +112,7 @@ _one_at_a_time = threading.Lock()
 
 
 def _read(path: Path, side: int) -> SentImage:
-    content = path.read_bytes()
+    content = read_content(path)
     sha256 = hashlib.sha256(content).hexdigest()
     for magic, media_type in _TYPES.items():
         if content.startswith(magic):

@@ -35,7 +35,13 @@ from finediving_pose.console import log, progress
 from finediving_pose.datasets.array_files import read_arrays
 from finediving_pose.datasets.model_directory import WEIGHTS_NAME, read_model_directory
 from finediving_pose.errors import DataError
-from finediving_pose.files import atomic_folder, parse_json, sha256_file, write_json
+from finediving_pose.files import (
+    atomic_folder,
+    parse_json,
+    read_text,
+    sha256_file,
+    write_json,
+)
 from finediving_pose.records import Dive
 from finediving_pose.skeleton import NUM_JOINTS
 
@@ -198,7 +204,7 @@ def _list_dives(
 
 def _read_list(path: Path) -> dict[str, Any]:
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path))
         if content["format"] != FORMAT:
             raise DataError(
                 f"{path}: found format {content['format']!r}, this fdpose reads format {FORMAT}"

@@ -22,7 +22,7 @@ from finediving_pose.datasets.problems import (
     is_safe_relative,
 )
 from finediving_pose.errors import DataError
-from finediving_pose.files import write_text
+from finediving_pose.files import read_text, write_text
 from finediving_pose.records import Dive
 from finediving_pose.video import read_properties
 
@@ -261,7 +261,7 @@ def _read_rows(
     path: Path, problems: list[Problem]
 ) -> Iterable[tuple[int, dict[str, str]]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: not readable: {error.strerror or error}") from None
     except UnicodeDecodeError:

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 from finediving_pose.datasets.labelme import DIVE_SEPARATOR
 from finediving_pose.datasets.problems import is_safe_name, is_safe_relative
 from finediving_pose.errors import DataError
-from finediving_pose.files import write_text
+from finediving_pose.files import read_text, write_text
 
 MANIFEST_CSV = "manifest.csv"
 STAGES = ("approach", "flight", "entry")
@@ -119,7 +119,7 @@ def read_frame_manifest(path: Path) -> list[ManifestFrame]:
     if path.exists() and not path.is_file():  # a device may have no end
         raise DataError(f"{path}: not a file")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "utf-8-sig")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; `fdpose frames` writes it") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -26,7 +26,7 @@ from finediving_pose.datasets.problems import (
     show_value,
 )
 from finediving_pose.errors import DataError
-from finediving_pose.files import write_bytes
+from finediving_pose.files import read_text, write_bytes
 from finediving_pose.records import FloatArray, LabelledFrame, Visibility
 from finediving_pose.skeleton import JOINTS, NUM_JOINTS
 
@@ -109,7 +109,7 @@ def _encode_row(frame: LabelledFrame) -> dict[str, object]:
 
 def _read_rows(path: Path) -> Iterable[tuple[int, Row]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: not readable: {error.strerror or error}") from None
     except UnicodeDecodeError:

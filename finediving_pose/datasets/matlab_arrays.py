@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.errors import DataError
+from finediving_pose.files import read_content
 
 MAX_BYTES = 2**30
 """Most that is read, before and after decompression."""
@@ -65,7 +66,7 @@ def read_matlab_array(path: Path, name: str) -> NDArray[Any] | None:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"{path}: larger than {MAX_BYTES >> 20} MB; not read")
-        content = path.read_bytes()
+        content = read_content(path)
         order = _read_byte_order(content)
         for element in _split(content[_HEADER:], order):
             if element.type == _COMPRESSED:

@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 
 from finediving_pose.config import find_nearest_path
 from finediving_pose.errors import DataError, UsageError
-from finediving_pose.files import parse_json, sha256_file, write_json
+from finediving_pose.files import parse_json, read_text, sha256_file, write_json
 from finediving_pose.skeleton import JOINTS
 
 ModelKind = Literal["pose", "detector", "aqa"]
@@ -139,7 +139,7 @@ def read_model_directory(path: Path, kind: ModelKind | None = None) -> ModelDire
             + (find_nearest_path(path, [SYNTHETIC]) if not path.exists() else "")
         )
     try:
-        card = parse_json(card_path.read_text(encoding="utf-8"))
+        card = parse_json(read_text(card_path))
         if card["format"] != FORMAT:
             raise DataError(
                 f"{card_path}: found format {card['format']!r}, this fdpose reads format {FORMAT}"

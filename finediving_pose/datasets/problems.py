@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finediving_pose.errors import DataError
-from finediving_pose.files import parse_json
+from finediving_pose.files import parse_json, read_text
 from finediving_pose.records import FloatArray, Visibility
 from finediving_pose.skeleton import JOINTS
 
@@ -270,7 +270,7 @@ def load_json(path: Path, limit: int = LIST_LIMIT) -> Any:
                 found=found,
                 expected=expected,
             )
-        return parse_json(path.read_text(encoding="utf-8-sig"), long_numbers=True)
+        return parse_json(read_text(path, "utf-8-sig"), long_numbers=True)
     except OSError as error:
         raise UnreadableFile(path, f"not readable: {error.strerror or error}") from None
     except json.JSONDecodeError as error:

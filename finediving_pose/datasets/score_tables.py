@@ -14,6 +14,7 @@ import numpy as np
 from finediving_pose.datasets.array_files import read_array
 from finediving_pose.datasets.problems import load_json
 from finediving_pose.errors import DataError, UsageError
+from finediving_pose.files import read_text
 from finediving_pose.records import FloatArray
 
 MAX_BYTES = 256 * 2**20
@@ -130,7 +131,7 @@ def _read_rows(path: Path, keep_empty: bool = False) -> list[_Row]:
 
 def _read_lines(path: Path, keep_empty: bool) -> Iterator[_Row]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, "utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not readable as text: {error}") from None
     for number, line in enumerate(lines, start=1):

@@ -33,7 +33,13 @@ from finediving_pose.datasets.model_directory import (
 )
 from finediving_pose.datasets.splits import Part, Splits, make_splits, read_splits
 from finediving_pose.errors import DataError, UsageError
-from finediving_pose.files import parse_json, sha256_file, sha256_json, write_json
+from finediving_pose.files import (
+    parse_json,
+    read_text,
+    sha256_file,
+    sha256_json,
+    write_json,
+)
 from finediving_pose.manifest import recording
 from finediving_pose.network_interfaces import PoseEstimator
 from finediving_pose.openmmlab.pose_evaluation import (
@@ -517,11 +523,11 @@ def _saying_how_to_continue(kind: Kind, folder: Path) -> Iterator[None]:
 
 def _read_source(folder: Path) -> dict[str, Any]:
     path = folder / "data" / SOURCE_NAME
-    return parse_json(path.read_text(encoding="utf-8"))
+    return parse_json(read_text(path))
 
 
 def _count_labels(path: Path) -> int:
-    return len(parse_json(path.read_text(encoding="utf-8"))["annotations"])
+    return len(parse_json(read_text(path))["annotations"])
 
 
 def _read_labels(source: Path, images: Path | None, format: str | None) -> LabelSet:

@@ -42,7 +42,7 @@ from finediving_pose.datasets.frame_manifest import (
 from finediving_pose.datasets.pose_files import pose_path, read_pose
 from finediving_pose.errors import DataError, FdposeError, UsageError
 from finediving_pose.extraction.clips import find_clips
-from finediving_pose.files import sha256_file, write_bytes, write_text
+from finediving_pose.files import read_content, sha256_file, write_bytes, write_text
 from finediving_pose.manifest import recording
 from finediving_pose.media import (
     AS_USUAL,
@@ -623,7 +623,7 @@ def _encode(frame: Frame, origin: Path) -> bytes:
     """Return a frame as JPEG: the file itself where it is one that shows what was
     decoded."""
     if origin.suffix.lower() in (".jpg", ".jpeg") and _is_upright(origin):
-        return origin.read_bytes()
+        return read_content(origin)
     return encode_jpeg(frame.image, JPEG_QUALITY)
 
 

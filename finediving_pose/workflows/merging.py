@@ -39,7 +39,13 @@ from finediving_pose.datasets import labelme
 from finediving_pose.datasets.frame_manifest import ManifestFrame
 from finediving_pose.datasets.labelme import DIVE_SEPARATOR
 from finediving_pose.errors import UsageError
-from finediving_pose.files import sha256_file, sha256_json, write_bytes, write_text
+from finediving_pose.files import (
+    read_content,
+    sha256_file,
+    sha256_json,
+    write_bytes,
+    write_text,
+)
 from finediving_pose.manifest import recording
 from finediving_pose.records import LabelledFrame
 from finediving_pose.workflows.project import Project, find_project
@@ -418,7 +424,7 @@ def _list_others(
 
 def _read_if_there(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_content(path)
     except FileNotFoundError:
         return None
 

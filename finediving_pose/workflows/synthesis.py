@@ -37,6 +37,7 @@ from finediving_pose.files import (
     atomic_folder,
     atomic_path,
     parse_json,
+    read_text,
     sha256_json,
     write_json,
     write_text,
@@ -209,7 +210,7 @@ def _check_folder(out: Path, identity: dict[str, Any]) -> None:
     if not out.exists() or not any(out.iterdir()):
         return
     try:
-        there = parse_json((out / "meet.json").read_text(encoding="utf-8"))
+        there = parse_json(read_text(out / "meet.json"))
     except (OSError, ValueError):
         raise UsageError(
             f"{out}: exists and is no meet of fdpose synth; name another folder"
