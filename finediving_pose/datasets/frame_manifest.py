@@ -125,6 +125,13 @@ def read_frame_manifest(path: Path) -> list[ManifestFrame]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not readable: {error}") from None
     rows = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return _read_rows(path, rows)
+    except csv.Error as error:
+        raise DataError(f"{path} line {rows.line_num}: not readable: {error}") from None
+
+
+def _read_rows(path: Path, rows: csv.DictReader[str]) -> list[ManifestFrame]:
     found = rows.fieldnames or []
     missing = [column for column in COLUMNS if column not in found]
     if missing:

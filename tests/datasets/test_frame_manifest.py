@@ -136,3 +136,11 @@ def test_an_image_stands_once(tmp_path):
         DataError, match=r"line 3: Meet/3/00012\.jpg stands in an earlier line"
     ):
         read_frame_manifest(tmp_path / "manifest.csv")
+
+
+def test_a_cell_that_is_too_long_names_its_line(tmp_path):
+    path = tmp_path / "manifest.csv"
+    write_frame_manifest(path, [FRAME])
+    path.write_text(path.read_text().replace("v/a.mp4", "v" * 200_000))
+    with pytest.raises(DataError, match=r"manifest\.csv line \d+: not readable: field"):
+        read_frame_manifest(path)
