@@ -97,3 +97,15 @@ def tiny_detector_model(tiny_detector_run: tuple[Path, tiny_models.Answer]) -> P
     """The model directory of :func:`tiny_detector_run`; it answers with boxes anywhere,
     for its threshold is 0."""
     return tiny_detector_run[0]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Let the output of a test about names that are not UTF-8 reach the process that
+    prints it: what cannot be encoded would end the whole run."""
+    report = yield
+    report.sections = [
+        (title, content.encode("utf-8", "backslashreplace").decode())
+        for title, content in report.sections
+    ]
+    return report
