@@ -48,7 +48,7 @@ def test_init_with_the_sample_is_a_project_that_two_people_have_labelled(
     monkeypatch.chdir(project.root)
     said = json.loads(fdpose("status", "--json").out)
     assert said["frames"] == 24
-    assert said["next"] == "fdpose review"
+    assert said["next"] == "fdpose review --reviewer me"
 
 
 def test_the_sample_wants_a_folder_of_its_own(tmp_path: Path) -> None:

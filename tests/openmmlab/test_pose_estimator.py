@@ -292,5 +292,7 @@ def test_weights_of_another_net_are_refused(tiny_pose_model, tmp_path):
     card = json.loads((tmp_path / "model.json").read_text())
     card["settings"]["backbone"] = "w16"
     (tmp_path / "model.json").write_text(json.dumps(card))
-    with pytest.raises(errors.UsageError, match="the weights do not fill the network"):
+    with pytest.raises(
+        errors.UsageError, match=r"filled \d+ of the network's \d+ tensors"
+    ):
         load_estimator(tmp_path)
