@@ -222,6 +222,59 @@ def write_json(target: Path, value: Any, indent: int | None = 2) -> None:
     write_bytes(target, text.encode("utf-8", "backslashreplace"))
 
 
+SYSTEM_FOLDERS = (
+    "@eadir",
+    "#recycle",
+    "#snapshot",
+    "lost+found",
+    "__macosx",
+    "$recycle.bin",
+    "system volume information",
+)
+"""Folders, in lower case, that network drives and systems lay beside people's own:
+thumbnails, bins and lost files, with names like those of real ones."""
+
+_TRASH = ".trash"  # with a number after it on Linux
+
+
+def is_system_folder(name: str) -> bool:
+    """Whether a folder of this name is a system's own, not a user's."""
+    lower = name.lower()
+    return lower in SYSTEM_FOLDERS or lower.startswith(_TRASH)
+
+
+def walk_folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Walk a folder of a user's: links are followed, each folder is entered once, and
+    hidden and system folders are left out.
+
+    Args:
+        root: Where to begin.
+
+    Yields:
+        Each folder, and the names of its files, both in sorted order.
+
+    Raises:
+        OSError: If a folder cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    seen: set[str] = set()
+    for name, folders, names in os.walk(root, onerror=refuse, followlinks=True):
+        real = os.path.realpath(name)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        entered = []
+        for folder in sorted(folders):
+            if not folder.startswith(".") and not is_system_folder(folder):
+                entered.append(folder)
+        folders[:] = entered
+        yield Path(name), sorted(names)
+
+
 LARGEST = 512 * 2**20
 """Bytes of the largest file that is read whole."""
 

@@ -312,3 +312,16 @@ def test_what_is_read_whole_has_a_bound(tmp_path):
     assert files.read_text(tmp_path / "a.txt") == "a\nb\nc"
     with pytest.raises(OSError, match="more than 0 MB"):
         files.read_content(tmp_path / "a.txt", most=5)
+
+
+def test_links_are_followed_once_and_system_folders_left_out(tmp_path):
+    root = tmp_path / "labels"
+    for name in ("own", "@eaDir", "#recycle", "lost+found", ".Trash-1000", ".hidden"):
+        (root / name).mkdir(parents=True)
+        (root / name / "1.json").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "2.json").touch()
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "own" / "loop").symlink_to(root)
+    found = [(place.name, names) for place, names in files.walk_folders(root)]
+    assert found == [("labels", []), ("linked", ["2.json"]), ("own", ["1.json"])]

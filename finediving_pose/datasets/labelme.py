@@ -39,7 +39,7 @@ from finediving_pose.datasets.problems import (
     show_value,
 )
 from finediving_pose.errors import DataError
-from finediving_pose.files import write_json
+from finediving_pose.files import walk_folders, write_json
 from finediving_pose.manifest import MANIFEST_NAME
 from finediving_pose.records import LabelledFrame, Visibility
 
@@ -217,11 +217,15 @@ def _encode_shape(
 
 def _list_files(folder: Path) -> list[Path]:
     files = []
-    for file in folder.rglob("*.json"):
-        parts = file.relative_to(folder).parts
-        hidden = any(part.startswith(".") for part in parts)
-        if not hidden and file.name != MANIFEST_NAME:
-            files.append(file)
+    try:
+        for place, names in walk_folders(folder):
+            for name in names:
+                is_label = name.endswith(".json") and name != MANIFEST_NAME
+                if is_label and not name.startswith("."):
+                    files.append(place / name)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{error.filename}: cannot be listed: {reason}") from None
     return sorted(files)
 
 

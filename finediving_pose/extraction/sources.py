@@ -12,22 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from finediving_pose.extraction.shards import is_ledger
+from finediving_pose.files import is_system_folder
 from finediving_pose.media import is_image, is_video
 from finediving_pose.video import shows_video
 
-SYSTEM_FOLDERS = (
-    "@eadir",
-    "#recycle",
-    "#snapshot",
-    "lost+found",
-    "__macosx",
-    "$recycle.bin",
-    "system volume information",
-)
-"""Folders, in lower case, that network drives and systems lay beside people's own:
-thumbnails, bins and lost files, with names like those of real ones."""
-
-_TRASH = ".trash"  # with a number after it on Linux
 _NO_VIDEO = (
     ".txt .csv .tsv .json .jsonl .xml .md .rst .html .htm .pdf .log .yaml .yml .toml .ini "
     ".srt .vtt .ass .sub .idx .zip .gz .tar .7z .rar .npz .npy .pkl .pickle .mat .h5 "
@@ -124,8 +112,7 @@ class _Walk:
             yield Path(name), sorted(files)
 
     def _may_enter(self, folder: str) -> bool:
-        lower = folder.lower()
-        if lower in SYSTEM_FOLDERS or lower.startswith(_TRASH):
+        if is_system_folder(folder):
             self._system_folders[folder] += 1
             return False
         return not folder.startswith(".")

@@ -618,3 +618,14 @@ def test_a_pipe_among_the_files_is_not_waited_for(tmp_path):
     assert len(labels.frames) == 1
     (problem,) = labels.errors
     assert "found a pipe or a device" in problem.message
+
+
+def test_a_linked_dive_is_read_and_what_a_drive_lays_beside_is_not(tmp_path):
+    labelme_file(tmp_path / "elsewhere/01__3/00123.json")
+    folder = tmp_path / "labels"
+    labelme_file(folder / "@eaDir/00123.json")
+    labelme_file(folder / "#recycle/01__9/00123.json")
+    (folder / "01__3").symlink_to(tmp_path / "elsewhere/01__3")
+    labels = read_labels(folder)
+    assert [frame.source for frame in labels.frames] == [folder / "01__3/00123.json"]
+    assert labels.problems == ()
