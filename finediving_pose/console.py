@@ -67,11 +67,6 @@ def escape_text(text: str) -> str:
     return text.translate({**_CONTROL, **_KEPT})
 
 
-def escape_line(text: str) -> str:
-    """Make text that may come from a file one harmless line."""
-    return escape_text(text).replace("\n", "\\n").replace("\t", " ")
-
-
 def format_count(count: int, thing: str, things: str = "") -> str:
     """Return a number with its noun: ``1 clip``, ``2 clips``.
 

@@ -14,7 +14,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -243,35 +243,46 @@ def is_system_folder(name: str) -> bool:
     return lower in SYSTEM_FOLDERS or lower.startswith(_TRASH)
 
 
-def walk_folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+def is_own_folder(name: str) -> bool:
+    """Whether a folder of this name is neither hidden nor a system's."""
+    return not name.startswith(".") and not is_system_folder(name)
+
+
+def walk_folders(
+    root: Path,
+    may_enter: Callable[[str], bool] = is_own_folder,
+    may_list: Callable[[Sequence[str]], bool] | None = None,
+    refuse: Callable[[OSError], None] | None = None,
+) -> Iterator[tuple[Path, list[str]]]:
     """Walk a folder of a user's: links are followed, each folder is entered once, and
     hidden and system folders are left out.
 
     Args:
         root: Where to begin.
+        may_enter: Whether a folder of this name is entered.
+        may_list: Whether a folder with files of these names counts; one that does not
+            is left out with all below it. None = every folder.
+        refuse: Told of a folder that cannot be listed; None = raise the error.
 
     Yields:
         Each folder, and the names of its files, both in sorted order.
 
     Raises:
-        OSError: If a folder cannot be listed.
+        OSError: If a folder cannot be listed and nobody is told.
     """
 
-    def refuse(error: OSError) -> None:
+    def raise_error(error: OSError) -> None:
         raise error
 
     seen: set[str] = set()
-    for name, folders, names in os.walk(root, onerror=refuse, followlinks=True):
+    walk = os.walk(root, onerror=refuse or raise_error, followlinks=True)
+    for name, folders, names in walk:
         real = os.path.realpath(name)
-        if real in seen:
+        if real in seen or (may_list is not None and not may_list(names)):
             folders.clear()
             continue
         seen.add(real)
-        entered = []
-        for folder in sorted(folders):
-            if not folder.startswith(".") and not is_system_folder(folder):
-                entered.append(folder)
-        folders[:] = entered
+        folders[:] = sorted(filter(may_enter, folders))
         yield Path(name), sorted(names)
 
 

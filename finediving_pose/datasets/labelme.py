@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -76,7 +76,7 @@ def read(path: Path, images: Path | None = None) -> LabelSet:
     Raises:
         DataError: If the folder holds no JSON.
     """
-    files = [path] if path.is_file() else _list_files(path)
+    files = [path] if path.is_file() else sorted(walk_label_files(path))
     if not files:
         raise DataError(
             f"{path}: no LabelMe JSON in this folder or below; expected a .json for "
@@ -215,18 +215,24 @@ def _encode_shape(
     }
 
 
-def _list_files(folder: Path) -> list[Path]:
-    files = []
+def walk_label_files(folder: Path) -> Iterator[Path]:
+    """Yield LabelMe files at and below a folder, folder by folder; an absent folder has
+    none.
+
+    Raises:
+        DataError: If a folder cannot be listed.
+    """
+    if not folder.is_dir():
+        return
     try:
         for place, names in walk_folders(folder):
             for name in names:
                 is_label = name.endswith(".json") and name != MANIFEST_NAME
                 if is_label and not name.startswith("."):
-                    files.append(place / name)
+                    yield place / name
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"{error.filename}: cannot be listed: {reason}") from None
-    return sorted(files)
 
 
 def _read_file(file: Path, problems: list[Problem]) -> LabelledFrame | None:
@@ -489,7 +495,7 @@ def _name_image(
 
 def holds_label_files(folder: Path) -> bool:
     """Whether one of the first JSON files of a folder is LabelMe's."""
-    for file in _list_files(folder)[:_LOOKED_INTO]:
+    for file in sorted(walk_label_files(folder))[:_LOOKED_INTO]:
         try:
             if _is_labelme(load_json(file, MAX_BYTES)):
                 return True

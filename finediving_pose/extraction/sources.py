@@ -3,7 +3,6 @@ lies there and is not read."""
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections import Counter
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from finediving_pose.extraction.shards import is_ledger
-from finediving_pose.files import is_system_folder
+from finediving_pose.files import is_system_folder, walk_folders
 from finediving_pose.media import is_image, is_video
 from finediving_pose.video import shows_video
 
@@ -99,17 +98,12 @@ class _Walk:
             )
 
     def _list_folders(self) -> Iterator[tuple[Path, list[str]]]:
-        """Give each folder with the names of its files."""
-        seen: set[str] = set()
-        walk = os.walk(self._root, onerror=self._refuse, followlinks=True)
-        for name, folders, files in walk:
-            real = os.path.realpath(name)
-            if real in seen or any(map(is_ledger, files)):
-                folders.clear()
-                continue
-            seen.add(real)
-            folders[:] = sorted(filter(self._may_enter, folders))
-            yield Path(name), sorted(files)
+        """Give each folder with the names of its files, but outputs of extractions."""
+
+        def is_no_output(files: Sequence[str]) -> bool:
+            return not any(map(is_ledger, files))
+
+        return walk_folders(self._root, self._may_enter, is_no_output, self._refuse)
 
     def _may_enter(self, folder: str) -> bool:
         if is_system_folder(folder):

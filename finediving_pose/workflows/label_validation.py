@@ -25,10 +25,10 @@ from finediving_pose.annotation.label_store import FINAL, REVISIONS
 from finediving_pose.console import progress
 from finediving_pose.datasets.formats import SOURCES
 from finediving_pose.datasets.frame_manifest import ManifestFrame
+from finediving_pose.datasets.labelme import walk_label_files
 from finediving_pose.datasets.labels import read_labels
 from finediving_pose.devices import count_usable_cores
 from finediving_pose.errors import DataError, UsageError
-from finediving_pose.manifest import MANIFEST_NAME
 from finediving_pose.workflows.project import SETTINGS_NAME, Project, find_project
 
 SPREAD_FROM = 3000
@@ -298,7 +298,9 @@ def _list_jobs(
     roots = {who: project.labels / who for who in project.store.list_annotators()}
     roots[FINAL] = project.final
     for who, root in roots.items():
-        for folder, paths in groupby(_walk_labels(root), key=lambda path: path.parent):
+        for folder, paths in groupby(
+            walk_label_files(root), key=lambda path: path.parent
+        ):
             labels = {f"{path.parent.name}/{path.name}": path for path in paths}
             yield _make_job(who, folder, labels, images, rows)
     yield from _list_revision_jobs(project, rows, images)
@@ -337,17 +339,6 @@ def _make_job(
         if label in rows:
             rows_of_files[str(path)] = rows[label]
     return FolderJob(who, folder, files, images, rows_of_files)
-
-
-def _walk_labels(root: Path) -> Iterator[Path]:
-    """Yield LabelMe files at and below a folder, folder by folder."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if name.startswith(".") or name == MANIFEST_NAME:
-                continue
-            if name.endswith(".json"):
-                yield Path(folder, name)
 
 
 def _narrow_job(job: FolderJob, wanted: Sequence[Path]) -> FolderJob | None:

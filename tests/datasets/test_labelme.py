@@ -629,3 +629,6 @@ def test_a_linked_dive_is_read_and_what_a_drive_lays_beside_is_not(tmp_path):
     labels = read_labels(folder)
     assert [frame.source for frame in labels.frames] == [folder / "01__3/00123.json"]
     assert labels.problems == ()
+    # `fdpose validate` walks by the same function.
+    assert list(labelme.walk_label_files(folder)) == [folder / "01__3/00123.json"]
+    assert list(labelme.walk_label_files(tmp_path / "absent")) == []
